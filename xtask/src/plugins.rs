@@ -1,0 +1,278 @@
+//! `cargo xtask plugins`: builds the bundled plugins and the tests' guests to components.
+//!
+//! Owns which packages are guests, where their components go, and whether a committed
+//! component is up to date. It must not change a guest's behaviour: what is committed is
+//! what `cargo` and the encoder yield. Called by `main` and by `cargo xtask test`.
+
+mod component;
+mod sources;
+mod toolchain;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+
+use sources::{Stamp, digest};
+use toolchain::Toolchain;
+
+/// The only target: plugins have nothing but the contract's imports.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The profile in the workspace's `Cargo.toml` that guests are built with.
+const PROFILE: &str = "plugin";
+
+/// Flags of `cargo xtask plugins`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Packages to build; all that are under plugins/ and tests/guests/ where none is given.
+    names: Vec<String>,
+    /// Leave the committed components alone, and fail where one is not what its sources build.
+    #[arg(long)]
+    check: bool,
+}
+
+/// A package that is built to a component.
+struct Guest {
+    name: String,
+    /// The package's folder.
+    folder: PathBuf,
+    /// The library target, which names the file that cargo writes.
+    library: String,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Under `plugins/`: committed, and embedded in the binary.
+    Bundled,
+    /// Under `tests/guests/`: built for tests alone.
+    Test,
+}
+
+/// What `cargo metadata` tells about the workspace.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    crate_types: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No toolchain, a guest that does not build or is no component of the contract, or, with
+/// `--check`, a committed component that is older than its sources.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let metadata = metadata()?;
+    let guests = select(guests(&metadata)?, &options.names)?;
+    let toolchain = toolchain::find()?;
+    say(&format!("guests: {}", toolchain.version()))?;
+
+    let wasm = metadata.target_directory.join("wasm");
+    build(&toolchain, &metadata.workspace_root, &wasm, &guests)?;
+
+    let folder = guests_folder(&metadata.target_directory);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut outdated = Vec::new();
+    for guest in &guests {
+        let core = wasm
+            .join(TARGET)
+            .join(PROFILE)
+            .join(format!("{}.wasm", guest.library));
+        let core = fs::read(&core).with_context(|| format!("cannot read {}", core.display()))?;
+        let component =
+            component::encode(&core).with_context(|| format!("{} is no plugin", guest.name))?;
+        let file = folder.join(format!("{}.wasm", guest.name));
+        replace(&file, &component)?;
+        say(&format!("{:>8} bytes  {}", component.len(), file.display()))?;
+
+        if guest.origin == Origin::Bundled {
+            let stamp = Stamp::of(
+                &metadata.workspace_root,
+                &guest.folder,
+                &component,
+                toolchain.version(),
+            )?;
+            if options.check {
+                outdated.extend(compare(guest, &stamp)?);
+            } else {
+                commit(guest, &stamp, &component)?;
+            }
+        }
+    }
+    ensure!(
+        outdated.is_empty(),
+        "{}\nrun `cargo xtask plugins` and commit what it writes",
+        outdated.join("\n")
+    );
+    Ok(())
+}
+
+fn metadata() -> anyhow::Result<Metadata> {
+    let output = Command::new(cargo())
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .output()
+        .context("cannot run cargo metadata")?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")
+}
+
+/// The cargo that runs this program, or the first in the path.
+fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Every package of the workspace that lies where guests lie, by name.
+fn guests(metadata: &Metadata) -> anyhow::Result<Vec<Guest>> {
+    let bundled = metadata.workspace_root.join("plugins");
+    let test = metadata.workspace_root.join("tests").join("guests");
+    let mut guests = Vec::new();
+    for package in &metadata.packages {
+        let folder = package
+            .manifest_path
+            .parent()
+            .context("a package without a folder")?;
+        let origin = match folder.parent() {
+            Some(parent) if parent == bundled => Origin::Bundled,
+            Some(parent) if parent == test => Origin::Test,
+            _ => continue,
+        };
+        let library = package
+            .targets
+            .iter()
+            .find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))
+            .with_context(|| format!("{}: add `cdylib` to its crate-type", package.name))?;
+        guests.push(Guest {
+            name: package.name.clone(),
+            folder: folder.to_owned(),
+            library: library.name.replace('-', "_"),
+            origin,
+        });
+    }
+    guests.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(guests)
+}
+
+/// Those of `guests` that `names` asks for; all for an empty list.
+fn select(guests: Vec<Guest>, names: &[String]) -> anyhow::Result<Vec<Guest>> {
+    for name in names {
+        if !guests.iter().any(|guest| guest.name == *name) {
+            let known: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+            bail!("no guest is named {name}; there are {}", known.join(", "));
+        }
+    }
+    Ok(guests
+        .into_iter()
+        .filter(|guest| names.is_empty() || names.contains(&guest.name))
+        .collect())
+}
+
+/// Builds the core modules of `guests`, all in one run of cargo.
+fn build(
+    toolchain: &Toolchain,
+    workspace: &Path,
+    target_dir: &Path,
+    guests: &[Guest],
+) -> anyhow::Result<()> {
+    let mut command = toolchain.cargo_build();
+    command
+        .current_dir(workspace)
+        .args(["--locked", "--lib", "--profile", PROFILE])
+        .args(["--target", TARGET])
+        .arg("--target-dir")
+        .arg(target_dir);
+    for guest in guests {
+        command.args(["--package", &guest.name]);
+    }
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the guests do not build");
+    Ok(())
+}
+
+/// Where tests look for components: `POINTSMAN_GUESTS`, or `guests` in the target folder.
+fn guests_folder(target: &Path) -> PathBuf {
+    env::var_os("POINTSMAN_GUESTS").map_or_else(|| target.join("guests"), PathBuf::from)
+}
+
+/// The committed component of a bundled guest, and the stamp beside it.
+fn committed(guest: &Guest) -> (PathBuf, PathBuf) {
+    let component = guest.folder.join(format!("{}.wasm", guest.name));
+    let stamp = guest.folder.join(format!("{}.wasm.sources", guest.name));
+    (component, stamp)
+}
+
+/// Writes the component and the stamp that are to be committed.
+fn commit(guest: &Guest, stamp: &Stamp, component: &[u8]) -> anyhow::Result<()> {
+    let (component_file, stamp_file) = committed(guest);
+    replace(&component_file, component)?;
+    replace(&stamp_file, stamp.to_string().as_bytes())
+}
+
+/// What is wrong with the committed component of `guest`, in words; none if nothing is.
+///
+/// That it behaves as the one just built is for the tests to see, which run both.
+fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
+    let (component_file, stamp_file) = committed(guest);
+    let committed = match (fs::read(&component_file), fs::read_to_string(&stamp_file)) {
+        (Ok(component), Ok(stamp)) => (component, stamp.parse::<Stamp>()?),
+        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Some(format!("{}: no component is committed", guest.name)));
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            return Err(error).with_context(|| format!("cannot read {}", component_file.display()));
+        }
+    };
+    Ok(if committed.1.sources != stamp.sources {
+        Some(format!(
+            "{}: the committed component is older than its sources",
+            guest.name
+        ))
+    } else if committed.1.component != digest(&committed.0) {
+        Some(format!(
+            "{}: the committed component is not the one that its stamp was made for",
+            guest.name
+        ))
+    } else {
+        None
+    })
+}
+
+/// Writes `contents` to `file`, whole or not at all, and only if they differ: whoever
+/// watches the file, or has it mapped, never sees a half of it.
+fn replace(file: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    if fs::read(file).is_ok_and(|old| old == contents) {
+        return Ok(());
+    }
+    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&temporary, contents)
+        .and_then(|()| fs::rename(&temporary, file))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// One line for the person at the terminal.
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(io::stderr(), "{line}").context("cannot write to stderr")
+}

@@ -1,0 +1,217 @@
+//! The Rust toolchain that builds guests.
+//!
+//! Owns how one is found, and installed where this can be done unasked: rustup's, if it
+//! has the target; else Debian's, which brings the standard library's sources and builds
+//! it for the target. Must not touch rustup's toolchains. Called by `plugins`.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{TARGET, cargo, say};
+
+/// Debian's packages of a toolchain that can build its own standard library.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
+
+/// Where Debian keeps programs, whatever else is first in the path.
+const DEBIAN_BIN: &str = "/usr/bin";
+
+/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+const FLAG_SEPARATOR: &str = "\u{1f}";
+
+/// A toolchain that can build for [`TARGET`].
+pub(super) struct Toolchain {
+    kind: Kind,
+    version: String,
+    sysroot: PathBuf,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The toolchain that runs this program; the target is installed in it.
+    Current,
+    /// Debian's, with the standard library's sources.
+    Debian,
+}
+
+/// Finds a toolchain, installing Debian's where this is root on Debian.
+///
+/// # Errors
+/// None is there and none can be installed: the text names both ways to get one.
+pub(super) fn find() -> anyhow::Result<Toolchain> {
+    if let Some(toolchain) = current()? {
+        return Ok(toolchain);
+    }
+    if let Some(toolchain) = debian()? {
+        return Ok(toolchain);
+    }
+    if Path::new("/etc/debian_version").exists() && nix::unistd::geteuid().is_root() {
+        install()?;
+        if let Some(toolchain) = debian()? {
+            return Ok(toolchain);
+        }
+    }
+    bail!(
+        "no Rust toolchain here builds for {TARGET}. Get one of\n  \
+         rustup:  rustup target add {TARGET}\n  \
+         Debian:  apt-get install --no-install-recommends {}",
+        DEBIAN_PACKAGES.join(" ")
+    )
+}
+
+/// The toolchain that runs this program, if the target is installed in it.
+fn current() -> anyhow::Result<Option<Toolchain>> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let libraries = Command::new(&rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
+    let Ok(libraries) = libraries else {
+        return Ok(None);
+    };
+    let folder = String::from_utf8_lossy(&libraries.stdout);
+    if !libraries.status.success() || !Path::new(folder.trim_end()).exists() {
+        return Ok(None);
+    }
+    Toolchain::new(Kind::Current, &mut || Command::new(&rustc)).map(Some)
+}
+
+/// Debian's toolchain, if all its parts are there.
+fn debian() -> anyhow::Result<Option<Toolchain>> {
+    let bin = Path::new(DEBIAN_BIN);
+    if ["cargo", "rustc", "wasm-ld"]
+        .iter()
+        .any(|program| !bin.join(program).exists())
+    {
+        return Ok(None);
+    }
+    let toolchain = Toolchain::new(Kind::Debian, &mut || debian_command("rustc"))?;
+    let sources = toolchain.sysroot.join("lib/rustlib/src/rust/library/std");
+    Ok(sources.exists().then_some(toolchain))
+}
+
+/// Installs Debian's toolchain.
+fn install() -> anyhow::Result<()> {
+    say(&format!("installing {}", DEBIAN_PACKAGES.join(" ")))?;
+    for arguments in [
+        &["update", "-q"][..],
+        &["install", "-y", "-q", "--no-install-recommends"][..],
+    ] {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(arguments);
+        if arguments[0] == "install" {
+            command.args(DEBIAN_PACKAGES);
+        }
+        let status = command.status().context("cannot run apt-get")?;
+        ensure!(status.success(), "apt-get {} failed", arguments[0]);
+    }
+    Ok(())
+}
+
+/// One of Debian's programs, in an environment that leads it to no other toolchain.
+fn debian_command(program: &str) -> Command {
+    let mut path = OsString::from(DEBIAN_BIN);
+    if let Some(rest) = env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    let mut command = Command::new(Path::new(DEBIAN_BIN).join(program));
+    command
+        .env("PATH", path)
+        // The cargo that runs this program points it at its own toolchain's libraries.
+        .env_remove("LD_LIBRARY_PATH");
+    for variable in [
+        "CARGO",
+        "RUSTC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTDOC",
+        "RUSTUP_TOOLCHAIN",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+impl Toolchain {
+    /// Asks the compiler that `rustc` starts for what it is.
+    fn new(kind: Kind, rustc: &mut dyn FnMut() -> Command) -> anyhow::Result<Self> {
+        let mut ask = |arguments: &[&str]| -> anyhow::Result<String> {
+            let output = rustc()
+                .args(arguments)
+                .output()
+                .context("cannot run rustc")?;
+            ensure!(output.status.success(), "rustc {arguments:?} failed");
+            Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+        };
+        Ok(Self {
+            kind,
+            version: ask(&["--version"])?,
+            sysroot: ask(&["--print", "sysroot"])?.into(),
+        })
+    }
+
+    /// What `rustc --version` says.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// `cargo build`, set up so that its output depends on no path of this machine.
+    pub(super) fn cargo_build(&self) -> Command {
+        let mut command = match self.kind {
+            Kind::Current => {
+                let mut command = Command::new(cargo());
+                command.arg("build");
+                command
+            }
+            Kind::Debian => {
+                let mut command = debian_command("cargo");
+                command
+                    .args(["build", "-Z", "build-std=std,panic_abort"])
+                    // Building the standard library is unstable in cargo, not in what it yields.
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+                command
+            }
+        };
+        command
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", self.remapped_paths());
+        command
+    }
+
+    /// Flags that keep the folders of dependencies and of the standard library out of
+    /// panic messages. The workspace's own files are named relative to it by cargo.
+    fn remapped_paths(&self) -> OsString {
+        let mut flags = Vec::new();
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+            let home = env::var_os("HOME")?;
+            Some(Path::new(&home).join(".cargo"))
+        });
+        if let Some(home) = home
+            && let Ok(registries) = fs::read_dir(home.join("registry/src"))
+        {
+            let mut registries: Vec<_> = registries.flatten().map(|entry| entry.path()).collect();
+            // The order of flags must not hang on the file system, or cargo builds anew.
+            registries.sort();
+            flags.extend(registries.iter().map(|folder| remap(folder, "deps")));
+        }
+        let library = self.sysroot.join("lib/rustlib/src/rust");
+        flags.push(remap(&library, "rust"));
+        flags.join(OsStr::new(FLAG_SEPARATOR))
+    }
+}
+
+/// The flag that writes `name` for `folder`.
+fn remap(folder: &Path, name: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(folder);
+    flag.push("=");
+    flag.push(name);
+    flag
+}

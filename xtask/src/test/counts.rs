@@ -1,0 +1,166 @@
+//! How many tests ran: read from what the runners print, which passes through unchanged.
+//!
+//! A skipped test is an error here, so that "everything passed" means everything.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, bail, ensure};
+
+use super::shown;
+
+/// Tests that ran, by outcome.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// Whose summary to look for.
+#[derive(Clone, Copy)]
+pub(super) enum Runner {
+    Nextest,
+    Libtest,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.skipped += more.skipped;
+    }
+
+    /// Reads a runner's summary line; `None` for any other line.
+    fn read(line: &str, runner: Runner) -> Option<Self> {
+        let (_, counts) = match runner {
+            Runner::Nextest => line
+                .split_once(" run: ")
+                .filter(|_| line.contains("Summary"))?,
+            Runner::Libtest => line.strip_prefix("test result: ")?.split_once(". ")?,
+        };
+        let mut read = Self::default();
+        for part in counts.split([',', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(count), Some(what)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let Ok(count) = count.parse::<usize>() else {
+                continue;
+            };
+            match what {
+                "passed" => read.passed += count,
+                "failed" | "timed" | "exec" => read.failed += count,
+                "skipped" | "ignored" => read.skipped += count,
+                _ => {}
+            }
+        }
+        Some(read)
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} tests passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        )
+    }
+}
+
+/// Runs a test runner, and counts.
+///
+/// Its counts are lost where it fails: its own output has said which test did.
+pub(super) fn run(mut command: Command, runner: Runner) -> anyhow::Result<Counts> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", shown(&command)))?;
+    let stdout = child.stdout.take().context("no stdout")?;
+    let stderr = child.stderr.take().context("no stderr")?;
+    let errors = thread::spawn(move || pass_through(stderr, io::stderr(), runner));
+    let mut counts = pass_through(stdout, io::stdout(), runner);
+    let Ok(more) = errors.join() else {
+        bail!("reading the runner's output");
+    };
+    counts.add(&more);
+    let status = child.wait()?;
+    ensure!(status.success(), "{}: {status}", shown(&command));
+    ensure!(
+        counts.skipped == 0,
+        "{} tests were skipped: run them or remove them",
+        counts.skipped
+    );
+    Ok(counts)
+}
+
+/// Copies a stream line by line, adding up what its summaries say.
+fn pass_through(from: impl Read, mut to: impl Write, runner: Runner) -> Counts {
+    let mut counts = Counts::default();
+    for line in BufReader::new(from).split(b'\n') {
+        let Ok(line) = line else { break };
+        // A closed terminal is no reason to stop counting.
+        let _ = to.write_all(&line).and_then(|()| to.write_all(b"\n"));
+        let plain = without_colours(&String::from_utf8_lossy(&line));
+        if let Some(more) = Counts::read(plain.trim(), runner) {
+            counts.add(&more);
+        }
+    }
+    counts
+}
+
+/// The text without terminal escapes (`ESC [ ... m`).
+fn without_colours(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for (index, part) in text.split('\u{1b}').enumerate() {
+        let visible = match part.split_once('m') {
+            Some((_, after)) if index > 0 => after,
+            _ => part,
+        };
+        plain.push_str(visible);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries() {
+        let check = |runner, line: &str, expected: Option<[usize; 3]>| {
+            let expected = expected.map(|[passed, failed, skipped]| Counts {
+                passed,
+                failed,
+                skipped,
+            });
+            assert_eq!(
+                Counts::read(&without_colours(line), runner),
+                expected,
+                "{line}"
+            );
+        };
+        let (nextest, libtest) = (Runner::Nextest, Runner::Libtest);
+        check(
+            nextest,
+            "\u{1b}[32;1m     Summary\u{1b}[0m [   1.2s] \u{1b}[1m4\u{1b}[0m tests run: \u{1b}[1m4\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, 0 skipped",
+            Some([4, 0, 0]),
+        );
+        check(
+            nextest,
+            "     Summary [ 60.0s] 5/9 tests run: 2 passed (1 slow), 2 failed, 1 timed out, 3 skipped",
+            Some([2, 3, 3]),
+        );
+        check(nextest, "        PASS [   0.1s] a b", None);
+        check(
+            libtest,
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+            Some([3, 0, 1]),
+        );
+        check(libtest, "test a ... ok", None);
+    }
+}
