@@ -1,0 +1,28 @@
+//! What the proxy knows about its backends.
+//!
+//! To ask while routing makes that decision uncacheable; to ask in `configure` does not.
+//! Answers come from the proxy, in tests from the `testing` instance.
+
+/// The load of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Servers that are up and accept requests.
+    pub usable_servers: u32,
+    /// Requests and tunnels in progress, over all servers.
+    pub active: u32,
+    /// Requests that wait for a free slot.
+    pub queued: u32,
+}
+
+/// The load of the backend `name`; none where the proxy's configuration has no such.
+pub fn state(name: &str) -> Option<State> {
+    #[cfg(target_family = "wasm")]
+    return crate::guest::backend_state(name);
+    #[cfg(not(target_family = "wasm"))]
+    return crate::testing::backend_state(name);
+}
+
+/// Whether the proxy's configuration has a backend `name`.
+pub fn exists(name: &str) -> bool {
+    state(name).is_some()
+}

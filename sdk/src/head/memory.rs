@@ -1,0 +1,136 @@
+//! A head in memory, for tests of plugins: no proxy, no sandbox.
+//!
+//! Made by `testing::RequestBuilder`. Answers as the proxy does; of the proxy's checks on
+//! edits it has those on names and characters, not those on lengths and on a new `host`.
+
+use std::cell::RefCell;
+
+use crate::testing::Edit;
+use crate::{Client, EditError, Tls};
+
+/// Fields that frame, upgrade or negotiate the connection, which only the proxy may set.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A request head, and the edits made to it.
+pub(crate) struct Head {
+    pub(crate) method: String,
+    pub(crate) scheme: String,
+    pub(crate) path_with_query: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) client: Client,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) attempt: u32,
+    pub(crate) edits: RefCell<Vec<Edit>>,
+}
+
+impl Head {
+    pub(crate) fn method(&self) -> String {
+        self.method.clone()
+    }
+
+    pub(crate) fn scheme(&self) -> String {
+        self.scheme.clone()
+    }
+
+    pub(crate) fn path_with_query(&self) -> String {
+        self.path_with_query.clone()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Vec<Vec<u8>> {
+        self.headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
+
+    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        self.headers.clone()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        let (name, value) = (checked_name(name)?, checked_value(value)?);
+        self.edit(Edit::SetHeader(name, value))
+    }
+
+    pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
+        let (name, value) = (not_host(checked_name(name)?)?, checked_value(value)?);
+        self.edit(Edit::AppendHeader(name, value))
+    }
+
+    pub(crate) fn remove_header(&self, name: &str) -> Result<(), EditError> {
+        let name = not_host(checked_name(name)?)?;
+        self.edit(Edit::RemoveHeader(name))
+    }
+
+    pub(crate) fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
+        let allowed = |octet: u8| octet.is_ascii_graphic() && octet != b'#';
+        if !value.starts_with('/') || !value.bytes().all(allowed) {
+            return Err(EditError::InvalidSyntax);
+        }
+        self.edit(Edit::SetPathWithQuery(value.to_owned()))
+    }
+
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the end of each edit above, which may fail"
+    )]
+    fn edit(&self, edit: Edit) -> Result<(), EditError> {
+        self.edits.borrow_mut().push(edit);
+        Ok(())
+    }
+}
+
+/// A field name, in lower case, that is a token (RFC 9110, section 5.6.2) and not the proxy's.
+fn checked_name(name: &str) -> Result<String, EditError> {
+    let token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(EditError::InvalidSyntax);
+    }
+    let name = name.to_ascii_lowercase();
+    if RESERVED.contains(&name.as_str()) || name.starts_with("sec-websocket-") {
+        return Err(EditError::Forbidden);
+    }
+    Ok(name)
+}
+
+/// Refuses to add or remove a `host`: a request has exactly one (RFC 9112, section 3.2).
+fn not_host(name: String) -> Result<String, EditError> {
+    if name == "host" {
+        return Err(EditError::Forbidden);
+    }
+    Ok(name)
+}
+
+/// A field value without controls (RFC 9110, section 5.5).
+fn checked_value(value: &[u8]) -> Result<Vec<u8>, EditError> {
+    let control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
+    if value.iter().any(control) {
+        return Err(EditError::InvalidSyntax);
+    }
+    Ok(value.to_vec())
+}

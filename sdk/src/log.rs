@@ -1,0 +1,58 @@
+//! A plugin's own lines in the proxy's log.
+//!
+//! Owns the macros [`trace!`](crate::trace), [`debug!`](crate::debug),
+//! [`info!`](crate::info), [`warn!`](crate::warn) and [`error!`](crate::error), which take
+//! what `format!` takes. Filters nothing: that is the proxy's `[log]`.
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever follows the code step by step.
+    Trace,
+    /// For whoever looks for a mistake.
+    Debug,
+    /// Worth a line in daily use.
+    Info,
+    /// Not right, and not yet harmful.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+/// Writes one line to the proxy's log.
+pub fn write(level: Level, message: &str) {
+    #[cfg(target_family = "wasm")]
+    crate::guest::write_log(level, message);
+    #[cfg(not(target_family = "wasm"))]
+    crate::testing::write_log(level, message);
+}
+
+/// Writes a line at level `trace`.
+#[macro_export]
+macro_rules! trace {
+    ($($line:tt)+) => { $crate::log::write($crate::log::Level::Trace, &::std::format!($($line)+)) };
+}
+
+/// Writes a line at level `debug`.
+#[macro_export]
+macro_rules! debug {
+    ($($line:tt)+) => { $crate::log::write($crate::log::Level::Debug, &::std::format!($($line)+)) };
+}
+
+/// Writes a line at level `info`.
+#[macro_export]
+macro_rules! info {
+    ($($line:tt)+) => { $crate::log::write($crate::log::Level::Info, &::std::format!($($line)+)) };
+}
+
+/// Writes a line at level `warn`.
+#[macro_export]
+macro_rules! warn {
+    ($($line:tt)+) => { $crate::log::write($crate::log::Level::Warn, &::std::format!($($line)+)) };
+}
+
+/// Writes a line at level `error`.
+#[macro_export]
+macro_rules! error {
+    ($($line:tt)+) => { $crate::log::write($crate::log::Level::Error, &::std::format!($($line)+)) };
+}
