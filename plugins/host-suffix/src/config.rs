@@ -1,0 +1,190 @@
+//! The plugin's options, and the checks that TOML's types cannot make.
+//!
+//! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
+
+use std::fmt;
+
+use pointsman_sdk::{Error, backends};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use crate::field;
+
+/// `router.config`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    rules: Vec<RawRule>,
+}
+
+/// A rule as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    #[serde(default = "host")]
+    header: String,
+    suffix: Suffixes,
+    backend: String,
+    #[serde(default)]
+    ignore_port: bool,
+    #[serde(default)]
+    label_boundary: bool,
+}
+
+fn host() -> String {
+    "host".to_owned()
+}
+
+/// One suffix, or several of which any may match.
+struct Suffixes {
+    list: Vec<String>,
+    /// Whether it was written as a list, for the keys in errors.
+    written: Written,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    AsText,
+    AsList,
+}
+
+/// A rule, checked.
+pub(crate) struct Rule {
+    /// In lower case, none empty.
+    suffixes: Vec<Vec<u8>>,
+    pub(crate) backend: String,
+    port: Port,
+    boundary: Boundary,
+}
+
+/// What is compared of a value.
+#[derive(Clone, Copy)]
+enum Port {
+    Kept,
+    Ignored,
+}
+
+/// Where in a value a suffix may start.
+#[derive(Clone, Copy)]
+enum Boundary {
+    Anywhere,
+    Label,
+}
+
+impl Rule {
+    /// Whether `value`, without blanks around it, ends as this rule asks.
+    pub(crate) fn matches(&self, value: &[u8]) -> bool {
+        let value = match self.port {
+            Port::Kept => value,
+            Port::Ignored => field::without_port(value),
+        };
+        self.suffixes.iter().any(|suffix| {
+            field::ends_with(value, suffix)
+                && match self.boundary {
+                    Boundary::Anywhere => true,
+                    Boundary::Label => field::starts_label(value, suffix),
+                }
+        })
+    }
+}
+
+impl Config {
+    /// Each rule, with the field that it looks at, in lower case.
+    pub(crate) fn checked(self) -> Result<Vec<(String, Rule)>, Error> {
+        let rules = self.rules.into_iter().enumerate();
+        rules.map(|(index, rule)| rule.checked(index)).collect()
+    }
+}
+
+impl RawRule {
+    fn checked(self, index: usize) -> Result<(String, Rule), Error> {
+        let key = |name: &str| format!("rules[{index}].{name}");
+        if !is_token(&self.header) {
+            return Err(Error::at(
+                key("header"),
+                format_args!("{:?} is not the name of a header field", self.header),
+            ));
+        }
+        if self.suffix.list.is_empty() {
+            return Err(Error::at(key("suffix"), "an empty list matches no request"));
+        }
+        if let Some(empty) = self.suffix.list.iter().position(String::is_empty) {
+            let key = match self.suffix.written {
+                Written::AsText => key("suffix"),
+                Written::AsList => key(&format!("suffix[{empty}]")),
+            };
+            return Err(Error::at(
+                key,
+                "an empty suffix matches every value; for the requests that no other rule \
+                 matches there is the frontend's `default_backend`",
+            ));
+        }
+        if !backends::exists(&self.backend) {
+            return Err(Error::at(
+                key("backend"),
+                format_args!("there is no backend {:?}", self.backend),
+            ));
+        }
+        let rule = Rule {
+            suffixes: self
+                .suffix
+                .list
+                .into_iter()
+                .map(|suffix| suffix.to_ascii_lowercase().into_bytes())
+                .collect(),
+            backend: self.backend,
+            port: if self.ignore_port {
+                Port::Ignored
+            } else {
+                Port::Kept
+            },
+            boundary: if self.label_boundary {
+                Boundary::Label
+            } else {
+                Boundary::Anywhere
+            },
+        };
+        Ok((self.header.to_ascii_lowercase(), rule))
+    }
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2).
+fn is_token(name: &str) -> bool {
+    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    !name.is_empty() && name.bytes().all(part)
+}
+
+impl<'de> Deserialize<'de> for Suffixes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, for an untagged enum's errors name neither the place nor what is right.
+        deserializer.deserialize_any(SuffixesVisitor)
+    }
+}
+
+struct SuffixesVisitor;
+
+impl<'de> Visitor<'de> for SuffixesVisitor {
+    type Value = Suffixes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Suffixes, E> {
+        Ok(Suffixes {
+            list: vec![text.to_owned()],
+            written: Written::AsText,
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Suffixes, A::Error> {
+        let mut list = Vec::new();
+        while let Some(text) = texts.next_element()? {
+            list.push(text);
+        }
+        Ok(Suffixes {
+            list,
+            written: Written::AsList,
+        })
+    }
+}
