@@ -1,0 +1,404 @@
+//! The configuration: what the file says, checked, with every default filled in.
+//!
+//! Owns the types and the way from text to them. It reads the file and does no other I/O:
+//! names are resolved, users looked up and plugins loaded by those who need them, who
+//! report through [`Source`]. A leaf: everything may import it, it imports nothing above.
+
+mod address;
+mod diagnostic;
+mod hints;
+mod json;
+mod reader;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use diagnostic::Errors;
+pub use source::Source;
+
+/// Plugins that are part of the binary, by the name that `router.plugin` gives them.
+pub const BUNDLED_PLUGINS: &[&str] = &["host-suffix"];
+
+/// Everything that the configuration file says. Made by [`load`] or [`parse`] alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Connections that clients may have open at once, over all frontends.
+    ///
+    /// None: derived from the limit of file descriptors.
+    pub max_connections: Option<NonZeroU32>,
+    /// Worker threads. None: one for each core.
+    pub workers: Option<NonZeroUsize>,
+    /// Name of the user to run as, once the sockets are bound.
+    pub user: Option<String>,
+    /// Name of the group to run as, once the sockets are bound.
+    pub group: Option<String>,
+    /// Longest wait from SIGTERM to the end of the last request or tunnel.
+    ///
+    /// Default 30 s; zero ends them at once.
+    pub drain: Duration,
+    /// Where the log goes, and how much of it.
+    pub log: Log,
+    /// Directory of compiled plugins. None: the plugin host chooses.
+    pub cache_dir: Option<PathBuf>,
+    /// Where clients connect, in the order of the file; at least one.
+    pub frontends: Vec<Frontend>,
+    /// Where requests go, in the order of the file.
+    pub backends: Vec<Backend>,
+}
+
+impl Config {
+    /// The backend that `id` stands for.
+    pub fn backend(&self, id: BackendId) -> &Backend {
+        &self.backends[id.0]
+    }
+
+    /// The backend of this name.
+    pub fn backend_named(&self, name: &str) -> Option<BackendId> {
+        let position = self.backends.iter().position(|b| b.name == name)?;
+        Some(BackendId(position))
+    }
+
+    /// The backends with what stands for them, in the order of the file.
+    pub fn backend_ids(&self) -> impl Iterator<Item = (BackendId, &Backend)> {
+        self.backends
+            .iter()
+            .enumerate()
+            .map(|(index, backend)| (BackendId(index), backend))
+    }
+}
+
+/// Stands for a backend of the [`Config`] that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(usize);
+
+impl BackendId {
+    /// Position in [`Config::backends`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Lines less important than this are not written. Default [`LogLevel::Info`].
+    pub level: LogLevel,
+    /// Default [`LogFormat::Text`].
+    pub format: LogFormat,
+    /// Whether each request and each tunnel gets a line of its own. Default true.
+    pub access: bool,
+    /// Default [`LogTarget::Stderr`].
+    pub target: LogTarget,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            access: true,
+            target: LogTarget::Stderr,
+        }
+    }
+}
+
+/// Importance of a line in the log, from the most to the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something failed that someone has to look at.
+    Error,
+    /// Something is wrong, and the proxy goes on.
+    Warn,
+    /// What an operator wants to know in normal times.
+    Info,
+    /// Routine ends of connections, timings.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Form of a line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line (RFC 8259).
+    Json,
+}
+
+/// Where the log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The standard error stream.
+    Stderr,
+    /// The standard output stream.
+    Stdout,
+    /// A file, to which lines are appended.
+    File(PathBuf),
+}
+
+/// `[frontend.NAME]`: where clients connect, and how their requests are routed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frontend {
+    /// Letters, digits and `-_.:`.
+    pub name: String,
+    /// At least one; no two of a configuration are equal.
+    pub bind: Vec<Bind>,
+    /// Where a request goes for which the router names no backend.
+    ///
+    /// Always set where `router` is None.
+    pub default_backend: Option<BackendId>,
+    /// How long a client may take.
+    pub timeouts: FrontendTimeouts,
+    /// What servers are told about the client.
+    pub forwarded: Forwarded,
+    /// Connections that the kernel holds until they are accepted, for each socket.
+    ///
+    /// Default [`DEFAULT_BACKLOG`]; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u32,
+    /// None: everything goes to `default_backend`.
+    pub router: Option<Router>,
+}
+
+/// A listening address as written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// An IP address and a port; 0 takes any free port.
+    ///
+    /// An IPv6 address takes IPv6 alone (`IPV6_V6ONLY`), also `[::]`; `*` is 0.0.0.0.
+    Tcp(SocketAddr),
+    /// A name, in lower case, and a port: every address that the name has.
+    Name {
+        /// Letters, digits and `-_.`.
+        host: String,
+        /// 0 takes any free port.
+        port: u16,
+    },
+    /// Path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(address) => address.fmt(f),
+            Bind::Name { host, port } => write!(f, "{host}:{port}"),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Timeouts on the client's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontendTimeouts {
+    /// From the first byte of a head to its end. Default 10 s.
+    pub request: Duration,
+    /// From the end of a response to the next request's first byte. Default 60 s.
+    pub keep_alive: Duration,
+    /// From the last progress from or to the client. Default 60 s.
+    pub client: Duration,
+    /// From half-closed to closed, on the client's side. Default 30 s.
+    pub client_fin: Duration,
+}
+
+impl Default for FrontendTimeouts {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(10),
+            keep_alive: Duration::from_mins(1),
+            client: Duration::from_mins(1),
+            client_fin: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[frontend.NAME.forwarded]`: what servers are told about the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent. Default true.
+    pub x_forwarded: bool,
+    /// Whether `Via` is sent (RFC 9110, section 7.6.3). Default true.
+    pub via: bool,
+    /// Peers whose own `X-Forwarded-*` fields are believed. Default none.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Forwarded {
+    fn default() -> Self {
+        Self {
+            x_forwarded: true,
+            via: true,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// `[frontend.NAME.router]`: the plugin that names the backend of each request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Router {
+    /// Where the component comes from.
+    pub plugin: PluginSource,
+    /// The plugin's own table as JSON; `{}` where there is none.
+    pub config: serde_json::Value,
+    /// What becomes of a request on which the plugin fails. Default [`OnFault::Reject`].
+    pub on_fault: OnFault,
+    /// What the plugin may use up.
+    pub limits: Limits,
+}
+
+/// Where a plugin's component comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PluginSource {
+    /// One of [`BUNDLED_PLUGINS`].
+    Bundled(String),
+    /// A file; a relative path starts at the configuration file's directory.
+    File(PathBuf),
+}
+
+/// What becomes of a request on which the plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFault {
+    /// It is answered 503.
+    Reject,
+    /// It goes to the frontend's default backend, which is then set.
+    DefaultBackend,
+}
+
+/// `[frontend.NAME.router.limits]`: what a plugin may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest time of one decision. Default 10 ms.
+    pub deadline: Duration,
+    /// Longest time to instantiate and to configure. Default 5 s.
+    pub configure_deadline: Duration,
+    /// Bytes of linear memory of one instance. Default 64 MiB.
+    pub memory: u64,
+    /// Bytes that one call can make the host allocate. Default 1 MiB.
+    pub host_memory: u64,
+    /// Bytes of the body of a response that the plugin makes. Default 64 KiB.
+    pub response: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(10),
+            configure_deadline: Duration::from_secs(5),
+            memory: 64 << 20,
+            host_memory: 1 << 20,
+            response: 64 << 10,
+        }
+    }
+}
+
+/// `[backend.NAME]`: servers that are equally good for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// Letters, digits and `-_.:`.
+    pub name: String,
+    /// At least one, in the order of the file.
+    pub servers: Vec<Server>,
+    /// How long a server may take.
+    pub timeouts: BackendTimeouts,
+}
+
+/// `server.NAME` of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Letters, digits and `-_.:`.
+    pub name: String,
+    /// Where it listens.
+    pub address: ServerAddress,
+    /// Requests and tunnels that it gets at once; others queue. None: no limit.
+    pub max_connections: Option<NonZeroU32>,
+}
+
+/// Where a server listens, as written: nothing is resolved yet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// Over TCP.
+    Tcp {
+        /// An IP address (without brackets) or a name in lower case.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// Path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerAddress::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            ServerAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
+            ServerAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Timeouts on the server's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackendTimeouts {
+    /// From dialling to connected, for each address. Default 5 s.
+    pub connect: Duration,
+    /// From no free slot to a slot. Default 5 s; zero never waits.
+    pub queue: Duration,
+    /// From the last progress from or to the server. Default 60 s.
+    pub server: Duration,
+    /// From a tunnel's last byte in either direction.
+    ///
+    /// None: `timeout.client` and [`server`](Self::server) apply, each to its side.
+    pub tunnel: Option<Duration>,
+    /// From half-closed to closed, on the server's side. Default 30 s.
+    pub server_fin: Duration,
+}
+
+impl Default for BackendTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            queue: Duration::from_secs(5),
+            server: Duration::from_mins(1),
+            tunnel: None,
+            server_fin: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Default of [`Config::drain`]: what most supervisors wait before they kill.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+
+/// Default of [`Frontend::backlog`]: a burst of connections that a busy worker takes in
+/// well under a second.
+pub const DEFAULT_BACKLOG: u32 = 1024;
+
+/// Reads the configuration file at `path`.
+///
+/// # Errors
+/// All that is wrong with the file, or that it cannot be read.
+pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
+    let text = source::read(path)?;
+    parse(path, text)
+}
+
+/// Reads a configuration from its text. `path` is named in errors, and relative paths in
+/// the text start at its directory; nothing is read from it.
+///
+/// # Errors
+/// All that is wrong with the text.
+pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
+    let source = Source::new(path, text);
+    let config = sections::read(&source)?;
+    Ok((config, source))
+}

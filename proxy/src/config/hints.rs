@@ -1,0 +1,255 @@
+//! Advice for keys that are not ours: other proxies' spellings, keys of another table, typing
+//! errors. Owns the names of the tables; reads no value.
+
+/// A table of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    Top,
+    TopTimeout,
+    Log,
+    Frontends,
+    Frontend,
+    FrontendTimeout,
+    Forwarded,
+    Router,
+    Limits,
+    Backends,
+    Backend,
+    BackendTimeout,
+    Servers,
+    Server,
+}
+
+impl Section {
+    /// Its path as the manual writes it.
+    pub(super) fn documented_path(self) -> &'static str {
+        match self {
+            Section::Top => "",
+            Section::TopTimeout => "timeout",
+            Section::Log => "log",
+            Section::Frontends | Section::Frontend => "frontend.NAME",
+            Section::FrontendTimeout => "frontend.NAME.timeout",
+            Section::Forwarded => "frontend.NAME.forwarded",
+            Section::Router => "frontend.NAME.router",
+            Section::Limits => "frontend.NAME.router.limits",
+            Section::Backends | Section::Backend => "backend.NAME",
+            Section::BackendTimeout => "backend.NAME.timeout",
+            Section::Servers | Section::Server => "backend.NAME.server.NAME",
+        }
+    }
+}
+
+/// Keys by where they belong: the manual's path of the table, and the key.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("", "max_connections"),
+    ("", "workers"),
+    ("", "user"),
+    ("", "group"),
+    ("", "cache_dir"),
+    ("timeout", "drain"),
+    ("log", "level"),
+    ("log", "format"),
+    ("log", "access"),
+    ("frontend.NAME", "bind"),
+    ("frontend.NAME", "default_backend"),
+    ("frontend.NAME", "backlog"),
+    ("frontend.NAME.timeout", "request"),
+    ("frontend.NAME.timeout", "keep_alive"),
+    ("frontend.NAME.timeout", "client"),
+    ("frontend.NAME.timeout", "client_fin"),
+    ("frontend.NAME.forwarded", "x_forwarded"),
+    ("frontend.NAME.forwarded", "via"),
+    ("frontend.NAME.forwarded", "trusted_proxies"),
+    ("frontend.NAME.router", "plugin"),
+    ("frontend.NAME.router", "on_fault"),
+    ("frontend.NAME.router", "config"),
+    ("frontend.NAME.router.limits", "deadline"),
+    ("frontend.NAME.router.limits", "configure_deadline"),
+    ("frontend.NAME.router.limits", "memory"),
+    ("frontend.NAME.router.limits", "host_memory"),
+    ("frontend.NAME.router.limits", "response"),
+    ("backend.NAME.timeout", "connect"),
+    ("backend.NAME.timeout", "queue"),
+    ("backend.NAME.timeout", "server"),
+    ("backend.NAME.timeout", "tunnel"),
+    ("backend.NAME.timeout", "server_fin"),
+    ("backend.NAME.server.NAME", "address"),
+];
+
+/// Words of other proxies, in lower case with `_`, and what to do instead.
+const FOREIGN: &[(&str, &str)] = &[
+    ("nbthread", "write `workers` at the top of the file"),
+    ("threads", "write `workers` at the top of the file"),
+    ("nbproc", "write `workers` at the top of the file"),
+    (
+        "global",
+        "its settings stand at the top of the file, outside any table",
+    ),
+    (
+        "defaults",
+        "there are none to inherit: set `timeout` in each frontend and backend",
+    ),
+    ("listen", "write a `[frontend.NAME]` and a `[backend.NAME]`"),
+    ("frontends", "write `[frontend.NAME]`"),
+    ("backends", "write `[backend.NAME]`"),
+    ("servers", "write `server.NAME = \"localhost:8080\"`"),
+    (
+        "daemon",
+        "leave it out: the service manager keeps the process",
+    ),
+    (
+        "mode",
+        "leave it out: every frontend and backend speaks HTTP",
+    ),
+    (
+        "acl",
+        "rules are the router's: `router.plugin = \"host-suffix\"` and `router.config.rules`",
+    ),
+    (
+        "use_backend",
+        "rules are the router's: `router.plugin = \"host-suffix\"` and \
+         `router.config.rules = [{ suffix = \"example.org\", backend = \"NAME\" }]`",
+    ),
+    ("rules", "rules are the router's own: `router.config.rules`"),
+    (
+        "option",
+        "leave it out: what it would switch on has a key of its own, or is on",
+    ),
+    ("balance", "leave it out: servers take turns"),
+    (
+        "forwardfor",
+        "write `forwarded.x_forwarded`, which is on by default",
+    ),
+    ("http_request", "headers are edited by the router's plugin"),
+    ("listen_address", "write `bind`"),
+    ("upstream", "write `[backend.NAME]`"),
+    ("upstreams", "write `[backend.NAME]`"),
+    ("logging", "write `[log]`"),
+    ("timeouts", "write `timeout`"),
+    ("plugins", "write `router.plugin` in a frontend"),
+    ("wasm", "write `router.plugin`"),
+    ("trusted", "write `forwarded.trusted_proxies`"),
+];
+
+/// Words of other proxies for timeouts.
+const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
+    ("http_request", "write `request`"),
+    ("http_keep_alive", "write `keep_alive`"),
+    ("clitimeout", "write `client`"),
+    ("srvtimeout", "write `server`"),
+    ("contimeout", "write `connect`"),
+    ("check", "leave it out: there are no health checks to time"),
+    ("tarpit", "leave it out: there is no tarpit"),
+];
+
+/// What to do about a key that `section` does not have; `known` are those that it has.
+pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> String {
+    let normal = name.to_lowercase().replace(['-', ' '], "_");
+    if let Some(key) = known.iter().find(|key| **key == normal) {
+        return format!("it is written `{key}`");
+    }
+    let here = section.documented_path();
+    let normal = match normal.as_str() {
+        "maxconn" if known.contains(&"max_connections") => {
+            return "write `max_connections`".to_owned();
+        }
+        "maxconn" => "max_connections".to_owned(),
+        _ => normal,
+    };
+    if let Some(help) = timeout_word(here, &normal) {
+        return help;
+    }
+    if here.ends_with("timeout")
+        && let Some((_, help)) = FOREIGN_TIMEOUTS.iter().find(|(word, _)| *word == normal)
+    {
+        return (*help).to_owned();
+    }
+    if let Some((_, help)) = FOREIGN.iter().find(|(word, _)| *word == normal) {
+        return (*help).to_owned();
+    }
+    if let Some(key) = closest(&normal, known) {
+        return format!("did you mean `{key}`?");
+    }
+    if let Some((table, key)) = ELSEWHERE.iter().find(|(t, k)| *k == normal && *t != here) {
+        return belongs(here, table, key);
+    }
+    match known {
+        [] => "this table has no keys".to_owned(),
+        known => format!("known keys are {}", list(known)),
+    }
+}
+
+/// `server_timeout` and `timeout_server` are `timeout.server`.
+fn timeout_word(here: &str, normal: &str) -> Option<String> {
+    let word = normal
+        .strip_suffix("_timeout")
+        .or_else(|| normal.strip_prefix("timeout_"))?;
+    let word = if word == "http_request" {
+        "request"
+    } else {
+        word
+    };
+    let (table, key) = ELSEWHERE
+        .iter()
+        .find(|(table, key)| table.ends_with("timeout") && *key == word)?;
+    if table.strip_suffix(".timeout").unwrap_or_default() == here {
+        return Some(format!("write `timeout.{key}`"));
+    }
+    Some(belongs(here, table, key))
+}
+
+/// `table` is written from `here` where it lies below, else from the top.
+fn belongs(here: &str, table: &str, key: &str) -> String {
+    let below = table.strip_prefix(here).and_then(|rest| {
+        if here.is_empty() {
+            None
+        } else {
+            rest.strip_prefix('.')
+        }
+    });
+    match (below, table) {
+        (Some(below), _) => format!("write `{below}.{key}`"),
+        (None, "") => format!("`{key}` stands at the top of the file, before any table"),
+        (None, table) => format!("`{key}` belongs to `[{table}]`"),
+    }
+}
+
+/// How a table is written that was given as something else.
+pub(super) fn table_form(section: Section, path: &str) -> String {
+    match section {
+        Section::Router => "write `router.plugin = \"host-suffix\"`".to_owned(),
+        Section::FrontendTimeout => "one key for each: `timeout.client = \"60s\"`".to_owned(),
+        Section::BackendTimeout => "one key for each: `timeout.server = \"60s\"`".to_owned(),
+        Section::TopTimeout => "one key for each: `timeout.drain = \"30s\"`".to_owned(),
+        Section::Servers => "name the server: `server.a = \"localhost:8080\"`".to_owned(),
+        Section::Frontends | Section::Frontend => {
+            "every frontend has a name: `[frontend.www]`".to_owned()
+        }
+        Section::Backends | Section::Backend => {
+            "every backend has a name: `[backend.www]`".to_owned()
+        }
+        _ => format!("write `[{path}]`"),
+    }
+}
+
+/// The candidate that `text` was probably meant to be.
+pub(super) fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let score = |candidate: &&'c str| (strsim::jaro_winkler(text, candidate), *candidate);
+    let best = candidates
+        .iter()
+        .map(score)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    // Below this, Jaro-Winkler matches words that only share letters.
+    best.filter(|(score, _)| *score > 0.84)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `` `a`, `b` or `c` ``.
+pub(super) fn list(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}

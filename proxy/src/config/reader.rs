@@ -1,0 +1,363 @@
+//! A typed way through the tree of a TOML file that collects errors instead of stopping.
+//!
+//! A [`Table`] hands out its keys by name and, at its end, reports those that nobody asked
+//! for; an [`Entry`] hands out its value as a type. Knows no key of Pointsman's: those are
+//! in `sections`.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Span};
+use super::hints::{self, Section};
+use super::units;
+
+/// Where errors are collected.
+#[derive(Default)]
+pub(super) struct Report {
+    diagnostics: RefCell<Vec<Diagnostic>>,
+    /// Every key that was asked for, so that a test can hold the manual against it.
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl Report {
+    pub(super) fn push(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    /// The errors, and the keys that the reader knows.
+    pub(super) fn into_parts(self) -> (Vec<Diagnostic>, BTreeSet<String>) {
+        (self.diagnostics.into_inner(), self.known.into_inner())
+    }
+}
+
+/// A table whose keys are being read.
+pub(super) struct Table<'a> {
+    report: &'a Report,
+    section: Section,
+    /// As in `frontend.www.timeout`; empty for the file itself.
+    pub(super) path: String,
+    /// What to underline where a key is missing.
+    pub(super) span: Span,
+    /// Not asked for yet, in the order of the file.
+    entries: Vec<Entry<'a>>,
+    known: Vec<&'static str>,
+}
+
+/// A key with its value.
+#[derive(Clone)]
+pub(super) struct Entry<'a> {
+    report: &'a Report,
+    /// As in `frontend.www.timeout.client`.
+    pub(super) path: String,
+    /// The last part of `path`; empty for an element of an array.
+    pub(super) name: &'a str,
+    /// Where the key stands; for an element of an array, the element.
+    pub(super) key: Span,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Table<'a> {
+    /// The table of the whole file.
+    pub(super) fn root(report: &'a Report, tree: &'a DeTable<'a>) -> Self {
+        Self::new(report, Section::Top, String::new(), 0..0, tree)
+    }
+
+    fn new(
+        report: &'a Report,
+        section: Section,
+        path: String,
+        span: Span,
+        tree: &'a DeTable<'a>,
+    ) -> Self {
+        let entry = |(key, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| Entry {
+            report,
+            path: join(&path, key.get_ref()),
+            name: key.get_ref(),
+            key: key.span(),
+            value,
+        };
+        let mut entries: Vec<_> = tree.iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.key.start);
+        Self {
+            report,
+            section,
+            path,
+            span,
+            entries,
+            known: Vec::new(),
+        }
+    }
+
+    /// The key `name`, where the file has it.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Entry<'a>> {
+        self.known.push(name);
+        let documented = join(self.section.documented_path(), name);
+        self.report.known.borrow_mut().insert(documented);
+        let at = self.entries.iter().position(|entry| entry.name == name)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// The key `name`, whose absence is an error; `example` is a line that adds it.
+    pub(super) fn require(&mut self, name: &'static str, example: &str) -> Option<Entry<'a>> {
+        let entry = self.take(name);
+        if entry.is_none() {
+            self.missing(name, example);
+        }
+        entry
+    }
+
+    /// Reports that `name` is missing here.
+    pub(super) fn missing(&self, name: &str, example: &str) {
+        let (place, label) = match self.path.as_str() {
+            "" => ("the file".to_owned(), String::new()),
+            path => (format!("`{path}`"), format!("`{name}` is missing")),
+        };
+        let message = format!("{place} has no `{name}`");
+        let diagnostic = Diagnostic::new(self.span.clone(), message).label(label);
+        self.report
+            .push(diagnostic.absent().help(format!("add {example}")));
+    }
+
+    /// Reports that nothing is in this table; `example` is a line that helps.
+    pub(super) fn empty(&self, example: &str) {
+        let message = format!("`{}` is empty", self.path);
+        let diagnostic =
+            Diagnostic::new(self.span.clone(), message).label("at least one is needed");
+        self.report
+            .push(diagnostic.absent().help(format!("add {example}")));
+    }
+
+    /// The table `name`; where it is absent, nothing is read.
+    pub(super) fn table(&mut self, name: &'static str, section: Section) -> Option<Table<'a>> {
+        self.take(name)?.table(section)
+    }
+
+    /// Every remaining key: the table maps names that the user chooses.
+    pub(super) fn take_all(&mut self) -> Vec<Entry<'a>> {
+        let documented = self.section.documented_path().to_owned();
+        self.report.known.borrow_mut().insert(documented);
+        std::mem::take(&mut self.entries)
+    }
+
+    /// The value of `name` by `read`, or `default` where it is absent or wrong: what is
+    /// wrong was reported, and no configuration comes of it.
+    pub(super) fn value_or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        read: impl FnOnce(&Entry<'a>) -> Option<T>,
+    ) -> T {
+        let entry = self.take(name);
+        entry.and_then(|entry| read(&entry)).unwrap_or(default)
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for entry in &self.entries {
+            let place = match self.path.as_str() {
+                "" => String::new(),
+                path => format!(" in `{path}`"),
+            };
+            let message = format!("unknown key `{}`{place}", entry.name);
+            let help = hints::unknown_key(self.section, entry.name, &self.known);
+            let diagnostic = Diagnostic::new(entry.key.clone(), message);
+            self.report.push(diagnostic.label("unknown key").help(help));
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// An error at the value; `what` follows the key's path.
+    pub(super) fn error(&self, what: &str) -> Diagnostic {
+        Diagnostic::new(self.value.span(), format!("`{}` {what}", self.path))
+    }
+
+    /// An error at the key.
+    pub(super) fn key_error(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(self.key.clone(), message)
+    }
+
+    pub(super) fn push(&self, diagnostic: Diagnostic) {
+        self.report.push(diagnostic);
+    }
+
+    pub(super) fn value(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
+    }
+
+    pub(super) fn spanned(&self) -> &'a Spanned<DeValue<'a>> {
+        self.value
+    }
+
+    fn wrong_type(&self, wanted: &str, help: &str) {
+        let found = kind(self.value());
+        let what = format!("must be {wanted}, not {found}");
+        // A table is all the lines below its header: its key says enough.
+        let diagnostic = match self.value() {
+            DeValue::Table(_) => self.key_error(format!("`{}` {what}", self.path)),
+            _ => self.error(&what),
+        };
+        let diagnostic = diagnostic.label(format!("{found}, but {wanted} belongs here"));
+        self.report.push(diagnostic.help(help));
+    }
+
+    /// The table that the value is.
+    pub(super) fn table(&self, section: Section) -> Option<Table<'a>> {
+        if let DeValue::Table(tree) = self.value() {
+            let (path, key) = (self.path.clone(), self.key.clone());
+            return Some(Table::new(self.report, section, path, key, tree));
+        }
+        self.wrong_type("a table", &hints::table_form(section, &self.path));
+        None
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value(), DeValue::Table(_))
+    }
+
+    /// The text that the value is; `example` is one.
+    pub(super) fn text(&self, example: &str) -> Option<&'a str> {
+        if let DeValue::String(text) = self.value() {
+            return Some(text.as_ref());
+        }
+        self.wrong_type("text", &format!("as in `\"{example}\"`"));
+        None
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let DeValue::Boolean(value) = self.value() {
+            return Some(*value);
+        }
+        self.wrong_type("`true` or `false`", "write it without quotes");
+        None
+    }
+
+    /// A whole number in `range`.
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let form = format!("{} to {}", range.start(), range.end());
+        let DeValue::Integer(integer) = self.value() else {
+            self.wrong_type("a whole number", &format!("{form}, without quotes"));
+            return None;
+        };
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let diagnostic = self.error("is out of range");
+            self.report
+                .push(diagnostic.label(format!("must be {form}")));
+        }
+        number
+    }
+
+    /// Text with a unit of time, in `range`.
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let read = match self.value() {
+            DeValue::String(text) => units::duration(text),
+            DeValue::Integer(number) => Err(units::bare_duration(&number.to_string())),
+            _ => {
+                self.wrong_type("a duration", "as in `\"500ms\"`, `\"5s\"`, `\"1h30m\"`");
+                return None;
+            }
+        };
+        match read {
+            Ok(duration) if range.contains(&duration) => Some(duration),
+            Ok(_) => {
+                let (least, most) = (range.start(), range.end());
+                self.out_of_range(&units::show_duration(*least), &units::show_duration(*most));
+                None
+            }
+            Err(error) => {
+                let diagnostic = self.error("is not a duration").label(error.label);
+                self.report.push(diagnostic.help(error.help));
+                None
+            }
+        }
+    }
+
+    /// Text with a unit of size, in `range`; the answer is in bytes.
+    pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let read = match self.value() {
+            DeValue::String(text) => units::size(text),
+            DeValue::Integer(number) => Err(units::bare_size(&number.to_string())),
+            _ => {
+                self.wrong_type("a size", "as in `\"64KiB\"`, `\"64MiB\"`");
+                return None;
+            }
+        };
+        match read {
+            Ok(bytes) if range.contains(&bytes) => Some(bytes),
+            Ok(_) => {
+                let (least, most) = (range.start(), range.end());
+                self.out_of_range(&units::show_size(*least), &units::show_size(*most));
+                None
+            }
+            Err(error) => {
+                let diagnostic = self.error("is not a size").label(error.label);
+                self.report.push(diagnostic.help(error.help));
+                None
+            }
+        }
+    }
+
+    fn out_of_range(&self, least: &str, most: &str) {
+        let label = format!("must be `{least}` to `{most}`");
+        self.report.push(self.error("is out of range").label(label));
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        let text = self.text(words[0])?;
+        let chosen = choices.iter().find(|(word, _)| *word == text);
+        if chosen.is_none() {
+            let message = format!("must be {}", hints::list(&words));
+            let help = match hints::closest(text, &words) {
+                Some(word) => format!("did you mean `\"{word}\"`?"),
+                None => format!("as in `\"{}\"`", words[0]),
+            };
+            let diagnostic = self.error(&message).label("not one of these");
+            self.report.push(diagnostic.help(help));
+        }
+        chosen.map(|(_, value)| *value)
+    }
+
+    /// The elements of an array, or the value alone where it is none.
+    pub(super) fn one_or_many(&self) -> Vec<Entry<'a>> {
+        let DeValue::Array(array) = self.value() else {
+            return vec![self.clone()];
+        };
+        let element = |(index, value): (usize, &'a Spanned<DeValue<'a>>)| Entry {
+            report: self.report,
+            path: format!("{}[{index}]", self.path),
+            name: "",
+            key: value.span(),
+            value,
+        };
+        array.iter().enumerate().map(element).collect()
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        _ => format!("{path}.{name}"),
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,510 @@
+//! Every key of the file: what it may be, and what it is where it is absent.
+//!
+//! Called by [`parse`](super::parse) alone.
+
+use std::collections::HashMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::diagnostic::{Errors, Span};
+use super::hints::{self, Section};
+use super::reader::{Entry, Report, Table};
+use super::{
+    BUNDLED_PLUGINS, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG,
+    DEFAULT_DRAIN, Forwarded, Frontend, FrontendTimeouts, Limits, Log, LogFormat, LogLevel,
+    LogTarget, OnFault, PluginSource, Router, Server, ServerAddress, Source, address, json,
+};
+
+/// Longest timeout: whoever wants none at all means a year.
+const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
+
+/// Timeouts of zero would end everything before it began.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_TIMEOUT;
+
+/// Waits that may be left out altogether.
+const WAIT: RangeInclusive<Duration> = Duration::ZERO..=MAX_TIMEOUT;
+
+/// A worker decides nothing else while a plugin runs, so no decision may take long.
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
+
+/// Instantiation and configuration run beside the workers.
+const CONFIGURE_DEADLINE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_mins(10);
+
+/// One page of WebAssembly, and all that 32 bits can address.
+const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
+
+/// Less than one head could not be read.
+const HOST_MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+/// A response is held in memory whole.
+const RESPONSE: RangeInclusive<u64> = 0..=16 << 20;
+
+/// More threads than any machine has cores is a mistake.
+const WORKERS: RangeInclusive<u64> = 1..=4096;
+
+/// `listen(2)` takes an int, of which kernels keep 16 bits at times.
+const BACKLOG: RangeInclusive<u64> = 1..=65_535;
+
+const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
+
+/// Longest name of a frontend, backend or server: names are in every line of the log.
+const MAX_NAME: usize = 128;
+
+/// Reads the whole file.
+pub(super) fn read(source: &Source) -> Result<Config, Errors> {
+    let (tree, syntax) = source.tree();
+    let report = Report::default();
+    let config = Reader {
+        report: &report,
+        directory: source.directory(),
+    }
+    .config(Table::root(&report, tree.get_ref()));
+    let (found, _) = report.into_parts();
+    source.check(&syntax, found)?;
+    Ok(config)
+}
+
+/// The keys that [`read`] knows, of the tables that `source` has.
+#[cfg(test)]
+pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> {
+    let (tree, _) = source.tree();
+    let report = Report::default();
+    Reader {
+        report: &report,
+        directory: source.directory(),
+    }
+    .config(Table::root(&report, tree.get_ref()));
+    report.into_parts().1
+}
+
+struct Reader<'a> {
+    report: &'a Report,
+    /// Where relative paths start.
+    directory: &'a Path,
+}
+
+impl<'a> Reader<'a> {
+    fn config(&self, mut top: Table<'a>) -> Config {
+        let max_connections = top.take("max_connections").and_then(|e| connections(&e));
+        let workers = top.take("workers").and_then(|e| e.integer(WORKERS));
+        let user = top.take("user").and_then(|e| account(&e));
+        let group = top.take("group").and_then(|e| account(&e));
+        let cache_dir = top.take("cache_dir").and_then(|e| self.path(&e));
+        let log = top.table("log", Section::Log).map(|table| self.log(table));
+        let mut drain = DEFAULT_DRAIN;
+        if let Some(mut timeout) = top.table("timeout", Section::TopTimeout) {
+            drain = timeout.value_or("drain", drain, |e| e.duration(WAIT));
+            timeout.finish();
+        }
+
+        // Backends first: frontends name them.
+        let backends = top.table("backend", Section::Backends);
+        let backends = backends.map_or_else(Vec::new, |mut table| {
+            let entries = table.take_all();
+            entries.iter().filter_map(|e| self.backend(e)).collect()
+        });
+        let frontends = top.table("frontend", Section::Frontends);
+        if frontends.is_none() {
+            top.missing("frontend", "`[frontend.www]` with `bind = \"*:80\"`");
+        }
+        let frontends = frontends.map_or_else(Vec::new, |table| self.frontends(table, &backends));
+        top.finish();
+
+        Config {
+            max_connections,
+            workers: workers
+                .and_then(|n| usize::try_from(n).ok())
+                .and_then(NonZeroUsize::new),
+            user,
+            group,
+            drain,
+            log: log.unwrap_or_default(),
+            cache_dir,
+            frontends,
+            backends,
+        }
+    }
+
+    fn log(&self, mut table: Table<'a>) -> Log {
+        let default = Log::default();
+        let levels = [
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ];
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let log = Log {
+            level: table.value_or("level", default.level, |e| e.choice(&levels)),
+            format: table.value_or("format", default.format, |e| e.choice(&formats)),
+            access: table.value_or("access", default.access, Entry::boolean),
+            target: table.value_or("target", default.target, |e| self.log_target(e)),
+        };
+        table.finish();
+        log
+    }
+
+    fn log_target(&self, entry: &Entry<'a>) -> Option<LogTarget> {
+        match entry.text("stderr")? {
+            "stderr" => Some(LogTarget::Stderr),
+            "stdout" => Some(LogTarget::Stdout),
+            text if text.contains('/') => self.path(entry).map(LogTarget::File),
+            text => {
+                let diagnostic = entry.error("must be `stderr`, `stdout` or a path");
+                let help = match hints::closest(text, &["stderr", "stdout"]) {
+                    Some(word) => format!("did you mean `\"{word}\"`?"),
+                    None => format!("a path has a slash: `\"./{text}\"`"),
+                };
+                entry.push(diagnostic.label("neither of these").help(help));
+                None
+            }
+        }
+    }
+
+    /// Relative to the configuration file.
+    fn path(&self, entry: &Entry<'a>) -> Option<PathBuf> {
+        let text = entry.text("/var/lib/pointsman")?;
+        if text.is_empty() || text.contains('\0') {
+            entry.push(entry.error("is not a path").label("no path"));
+            return None;
+        }
+        Some(self.directory.join(text))
+    }
+
+    fn frontends(&self, mut table: Table<'a>, backends: &[Backend]) -> Vec<Frontend> {
+        let entries = table.take_all();
+        if entries.is_empty() {
+            table.empty("`[frontend.www]` with `bind = \"*:80\"`");
+        }
+        let mut bound = HashMap::new();
+        let read = |entry| self.frontend(entry, backends, &mut bound);
+        entries.iter().filter_map(read).collect()
+    }
+
+    fn frontend(
+        &self,
+        entry: &Entry<'a>,
+        backends: &[Backend],
+        bound: &mut HashMap<Bind, (Span, String)>,
+    ) -> Option<Frontend> {
+        let mut table = entry.table(Section::Frontend)?;
+        check_name(entry, "frontend");
+        let bind = match table.require("bind", "`bind = \"*:80\"`") {
+            Some(bind) => self.binds(&bind, bound),
+            None => Vec::new(),
+        };
+        let default_backend = table.take("default_backend");
+        let timeouts = table.table("timeout", Section::FrontendTimeout);
+        let forwarded = table.table("forwarded", Section::Forwarded);
+        let backlog = table.value_or("backlog", u64::from(DEFAULT_BACKLOG), |e| {
+            e.integer(BACKLOG)
+        });
+        let router = table.take("router");
+        if router.is_none() && default_backend.is_none() {
+            let example = match backends.first() {
+                Some(backend) => format!("`default_backend = \"{}\"`, or a router", backend.name),
+                None => "`default_backend`, or a router".to_owned(),
+            };
+            table.missing("default_backend", &example);
+        }
+        let router = router.and_then(|router| self.router(&router, default_backend.is_some()));
+        let default_backend = default_backend.and_then(|e| backend_id(&e, backends));
+        table.finish();
+        Some(Frontend {
+            name: entry.name.to_owned(),
+            bind,
+            default_backend,
+            timeouts: timeouts.map(frontend_timeouts).unwrap_or_default(),
+            forwarded: forwarded.map(forwarded_fields).unwrap_or_default(),
+            backlog: u32::try_from(backlog).unwrap_or(DEFAULT_BACKLOG),
+            router,
+        })
+    }
+
+    fn binds(&self, entry: &Entry<'a>, bound: &mut HashMap<Bind, (Span, String)>) -> Vec<Bind> {
+        let elements = entry.one_or_many();
+        if elements.is_empty() {
+            let diagnostic = entry.error("has no address").label("empty");
+            entry.push(diagnostic.help("as in `bind = \"*:80\"`"));
+        }
+        let read = |element: &Entry<'a>| {
+            let text = element.text("*:80")?;
+            match address::bind(text, self.directory) {
+                Ok(bind) => {
+                    once(element, &bind, bound);
+                    Some(bind)
+                }
+                Err(error) => {
+                    let diagnostic = element.error("is not an address").label(error.label);
+                    element.push(diagnostic.help(error.help));
+                    None
+                }
+            }
+        };
+        elements.iter().filter_map(read).collect()
+    }
+
+    fn router(&self, entry: &Entry<'a>, has_default_backend: bool) -> Option<Router> {
+        let mut table = entry.table(Section::Router)?;
+        let plugin = table.require("plugin", "`plugin = \"host-suffix\"`, or a file");
+        let plugin = plugin.and_then(|e| self.plugin(&e));
+        let config = match table.take("config") {
+            Some(config) if config.is_table() => {
+                json::from_toml(config.spanned(), &config.path, self.report)
+            }
+            Some(config) => {
+                let diagnostic = config.error("must be a table").label("not a table");
+                config.push(diagnostic.help("write `router.config.KEY = VALUE`"));
+                serde_json::Value::Null
+            }
+            None => serde_json::Value::Object(serde_json::Map::new()),
+        };
+        let on_fault = table.take("on_fault");
+        let choices = [
+            ("reject", OnFault::Reject),
+            ("default-backend", OnFault::DefaultBackend),
+        ];
+        let chosen = on_fault.as_ref().and_then(|e| e.choice(&choices));
+        let chosen = chosen.unwrap_or(OnFault::Reject);
+        if let Some(entry) = on_fault
+            && chosen == OnFault::DefaultBackend
+            && !has_default_backend
+        {
+            let what = "is `default-backend`, but the frontend has no `default_backend`";
+            let diagnostic = entry
+                .error(what)
+                .label("no backend to fall back on")
+                .absent();
+            entry.push(diagnostic.help("add `default_backend`, or write `\"reject\"`"));
+        }
+        let limits = table.table("limits", Section::Limits);
+        table.finish();
+        Some(Router {
+            plugin: plugin?,
+            config,
+            on_fault: chosen,
+            limits: limits.map(plugin_limits).unwrap_or_default(),
+        })
+    }
+
+    fn plugin(&self, entry: &Entry<'a>) -> Option<PluginSource> {
+        let text = entry.text("host-suffix")?;
+        let is_path = text.contains('/')
+            || Path::new(text)
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("wasm"));
+        if is_path {
+            return self.path(entry).map(PluginSource::File);
+        }
+        if BUNDLED_PLUGINS.contains(&text) {
+            return Some(PluginSource::Bundled(text.to_owned()));
+        }
+        let help = match hints::closest(text, BUNDLED_PLUGINS) {
+            Some(name) => format!("did you mean `\"{name}\"`?"),
+            None => format!(
+                "bundled: {}; a file has a slash or ends in `.wasm`: `\"./{text}.wasm\"`",
+                hints::list(BUNDLED_PLUGINS)
+            ),
+        };
+        let diagnostic = entry
+            .error("names no bundled plugin")
+            .label("no plugin of this name");
+        entry.push(diagnostic.help(help));
+        None
+    }
+
+    /// A backend whose servers are wrong is still one that a frontend may name.
+    fn backend(&self, entry: &Entry<'a>) -> Option<Backend> {
+        let mut table = entry.table(Section::Backend)?;
+        check_name(entry, "backend");
+        let example = "`server.a = \"localhost:8080\"`";
+        let servers = table.require("server", example);
+        let servers = servers.and_then(|e| e.table(Section::Servers));
+        let servers = servers.map_or_else(Vec::new, |mut servers| {
+            let entries = servers.take_all();
+            if entries.is_empty() {
+                servers.empty(example);
+            }
+            entries.iter().filter_map(|e| self.server(e)).collect()
+        });
+        let timeouts = table.table("timeout", Section::BackendTimeout);
+        table.finish();
+        Some(Backend {
+            name: entry.name.to_owned(),
+            servers,
+            timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
+        })
+    }
+
+    fn server(&self, entry: &Entry<'a>) -> Option<Server> {
+        check_name(entry, "server");
+        let mut max_connections = None;
+        let address = if entry.is_table() {
+            let mut table = entry.table(Section::Server)?;
+            let address = table.require("address", "`address = \"localhost:8080\"`");
+            max_connections = table.take("max_connections").and_then(|e| connections(&e));
+            table.finish();
+            address.and_then(|e| self.server_address(&e))
+        } else {
+            self.server_address(entry)
+        };
+        Some(Server {
+            name: entry.name.to_owned(),
+            address: address?,
+            max_connections,
+        })
+    }
+
+    fn server_address(&self, entry: &Entry<'a>) -> Option<ServerAddress> {
+        let text = entry.text("localhost:8080")?;
+        match address::server(text, self.directory) {
+            Ok(address) => Some(address),
+            Err(error) => {
+                let diagnostic = entry.error("is not an address").label(error.label);
+                entry.push(diagnostic.help(error.help));
+                None
+            }
+        }
+    }
+}
+
+/// Two sockets on one address would share its connections by chance (`SO_REUSEPORT`).
+fn once(element: &Entry<'_>, bind: &Bind, bound: &mut HashMap<Bind, (Span, String)>) {
+    let any_port = match bind {
+        Bind::Tcp(address) => address.port() == 0,
+        Bind::Name { port, .. } => *port == 0,
+        Bind::Unix(_) => false,
+    };
+    if any_port {
+        return;
+    }
+    let span = element.spanned().span();
+    match bound.get(bind) {
+        Some((first, path)) => {
+            let diagnostic = element.error(&format!("binds {bind} a second time"));
+            let diagnostic = diagnostic.label("the same address");
+            let diagnostic = diagnostic.context(first.clone(), format!("first bound by `{path}`"));
+            element.push(diagnostic.help("leave one out, or choose another address or port"));
+        }
+        None => {
+            bound.insert(bind.clone(), (span, element.path.clone()));
+        }
+    }
+}
+
+fn connections(entry: &Entry<'_>) -> Option<NonZeroU32> {
+    let number = entry.integer(CONNECTIONS)?;
+    u32::try_from(number).ok().and_then(NonZeroU32::new)
+}
+
+/// The name of a user or a group.
+fn account(entry: &Entry<'_>) -> Option<String> {
+    let text = entry.text("pointsman")?;
+    if text.is_empty() || text.contains(|c: char| c.is_control() || c.is_whitespace() || c == ':') {
+        let diagnostic = entry.error("is not the name of a user or a group");
+        entry.push(
+            diagnostic
+                .label("no such name can be")
+                .help("as in `\"pointsman\"`"),
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn check_name(entry: &Entry<'_>, what: &str) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    let name = entry.name;
+    if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(allowed) {
+        return;
+    }
+    let message = format!("`{}` is not a name for a {what}", name.escape_debug());
+    let help = format!("1 to {MAX_NAME} letters, digits and `-`, `_`, `.`, `:`");
+    entry.push(entry.key_error(message).label("not a name").help(help));
+}
+
+fn backend_id(entry: &Entry<'_>, backends: &[Backend]) -> Option<BackendId> {
+    let names: Vec<_> = backends.iter().map(|b| b.name.as_str()).collect();
+    let text = entry.text(names.first().unwrap_or(&"www"))?;
+    let position = backends.iter().position(|b| b.name == text);
+    if position.is_none() {
+        let help = match (hints::closest(text, &names), names.as_slice()) {
+            (Some(name), _) => format!("did you mean `\"{name}\"`?"),
+            (None, []) => format!("there is none: add `[backend.{text}]`"),
+            (None, names) => format!("there is {}", hints::list(names)),
+        };
+        let diagnostic = entry.error("names a backend that is not there").absent();
+        entry.push(diagnostic.label("no backend of this name").help(help));
+    }
+    position.map(BackendId)
+}
+
+fn frontend_timeouts(mut table: Table<'_>) -> FrontendTimeouts {
+    let default = FrontendTimeouts::default();
+    let timeouts = FrontendTimeouts {
+        request: table.value_or("request", default.request, |e| e.duration(TIMEOUT)),
+        keep_alive: table.value_or("keep_alive", default.keep_alive, |e| e.duration(TIMEOUT)),
+        client: table.value_or("client", default.client, |e| e.duration(TIMEOUT)),
+        client_fin: table.value_or("client_fin", default.client_fin, |e| e.duration(TIMEOUT)),
+    };
+    table.finish();
+    timeouts
+}
+
+fn backend_timeouts(mut table: Table<'_>) -> BackendTimeouts {
+    let default = BackendTimeouts::default();
+    let timeouts = BackendTimeouts {
+        connect: table.value_or("connect", default.connect, |e| e.duration(TIMEOUT)),
+        queue: table.value_or("queue", default.queue, |e| e.duration(WAIT)),
+        server: table.value_or("server", default.server, |e| e.duration(TIMEOUT)),
+        tunnel: table.take("tunnel").and_then(|e| e.duration(TIMEOUT)),
+        server_fin: table.value_or("server_fin", default.server_fin, |e| e.duration(TIMEOUT)),
+    };
+    table.finish();
+    timeouts
+}
+
+fn plugin_limits(mut table: Table<'_>) -> Limits {
+    let default = Limits::default();
+    let configure = default.configure_deadline;
+    let limits = Limits {
+        deadline: table.value_or("deadline", default.deadline, |e| e.duration(DEADLINE)),
+        configure_deadline: table.value_or("configure_deadline", configure, |e| {
+            e.duration(CONFIGURE_DEADLINE)
+        }),
+        memory: table.value_or("memory", default.memory, |e| e.size(MEMORY)),
+        host_memory: table.value_or("host_memory", default.host_memory, |e| e.size(HOST_MEMORY)),
+        response: table.value_or("response", default.response, |e| e.size(RESPONSE)),
+    };
+    table.finish();
+    limits
+}
+
+fn forwarded_fields(mut table: Table<'_>) -> Forwarded {
+    let default = Forwarded::default();
+    let trusted = table
+        .take("trusted_proxies")
+        .map_or_else(Vec::new, |e| e.one_or_many());
+    let network = |element: &Entry<'_>| {
+        let text = element.text("10.0.0.0/8")?;
+        match address::network(text) {
+            Ok(network) => Some(network),
+            Err(error) => {
+                let diagnostic = element.error("is not a network").label(error.label);
+                element.push(diagnostic.help(error.help));
+                None
+            }
+        }
+    };
+    let forwarded = Forwarded {
+        x_forwarded: table.value_or("x_forwarded", default.x_forwarded, Entry::boolean),
+        via: table.value_or("via", default.via, Entry::boolean),
+        trusted_proxies: trusted.iter().filter_map(network).collect(),
+    };
+    table.finish();
+    forwarded
+}

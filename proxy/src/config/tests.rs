@@ -1,0 +1,349 @@
+//! Tests of the whole reader: values, defaults, the manual, and that no text panics.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{
+    BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Limits, LogFormat, LogLevel,
+    LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse, sections,
+};
+
+const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
+const EVERY: &str = include_str!("../../../tests/config/every.toml");
+const MANUAL: &str = include_str!("../../../docs/configuration.md");
+
+fn read(text: &str) -> (Config, Source) {
+    parse(Path::new("etc/pointsman.toml"), text.to_owned()).unwrap()
+}
+
+fn errors(text: &str) -> Errors {
+    parse(Path::new("pointsman.toml"), text.to_owned()).unwrap_err()
+}
+
+#[test]
+fn reads_the_configuration_of_the_design() {
+    let (config, _) = read(HAPROXY);
+    let frontend = &config.frontends[0];
+    assert_eq!(config.max_connections.unwrap().get(), 4096);
+    assert_eq!(config.user.as_deref(), Some("haproxy"));
+    assert_eq!(frontend.bind, [Bind::Tcp("0.0.0.0:80".parse().unwrap())]);
+    assert_eq!(frontend.timeouts.client, Duration::from_hours(24));
+    assert_eq!(
+        frontend.timeouts.request,
+        FrontendTimeouts::default().request
+    );
+    assert_eq!(
+        config.backend(frontend.default_backend.unwrap()).name,
+        "www_backend"
+    );
+    let router = frontend.router.as_ref().unwrap();
+    assert_eq!(
+        router.plugin,
+        PluginSource::Bundled("host-suffix".to_owned())
+    );
+    let rules = r#"{"rules":[{"backend":"node_backend","suffix":"io.test.tld"}]}"#;
+    assert_eq!(
+        router.config,
+        serde_json::from_str::<serde_json::Value>(rules).unwrap()
+    );
+    assert_eq!(
+        (router.on_fault, router.limits),
+        (OnFault::Reject, Limits::default())
+    );
+    let names: Vec<_> = config.backend_ids().map(|(_, b)| b.name.as_str()).collect();
+    assert_eq!(names, ["www_backend", "node_backend"]);
+    assert_eq!(
+        config.backends[1].servers[0].address.to_string(),
+        "localhost:9000"
+    );
+}
+
+#[test]
+fn every_key_takes_effect() {
+    let (config, source) = read(EVERY);
+    assert_eq!(source.directory(), Path::new("etc"));
+    assert_eq!(config.workers.unwrap().get(), 2);
+    assert_eq!(config.group.as_deref(), Some("proxies"));
+    assert_eq!(config.cache_dir, Some(PathBuf::from("etc/cache")));
+    assert_eq!(config.drain, Duration::ZERO);
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.log.access);
+    assert_eq!(
+        config.log.target,
+        LogTarget::File("etc/logs/proxy.log".into())
+    );
+
+    let frontend = &config.frontends[0];
+    assert_eq!((frontend.name.as_str(), frontend.backlog), ("z", 4096));
+    let binds: Vec<_> = frontend.bind.iter().map(Bind::to_string).collect();
+    let sockets = ["unix:/run/z.sock", "unix:etc/./z.sock"];
+    assert_eq!(
+        binds[..3],
+        ["127.0.0.1:8080", "[::]:8080", "localhost:8080"]
+    );
+    assert_eq!(binds[3..], sockets);
+    let timeouts = FrontendTimeouts {
+        request: Duration::from_secs(1),
+        keep_alive: Duration::from_secs(2),
+        client: Duration::from_mins(90),
+        client_fin: Duration::from_secs(4),
+    };
+    assert_eq!(frontend.timeouts, timeouts);
+    assert!(!frontend.forwarded.x_forwarded && !frontend.forwarded.via);
+    let trusted: Vec<_> = frontend
+        .forwarded
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+
+    let router = frontend.router.as_ref().unwrap();
+    assert_eq!(
+        router.plugin,
+        PluginSource::File("etc/plugins/mine.wasm".into())
+    );
+    assert_eq!(router.on_fault, OnFault::DefaultBackend);
+    let table = r#"{"text":"a","whole":-1,"hexadecimal":255,"fraction":0.5,"flag":true,
+        "day":"2024-02-29","list":[1,{"nested":"b"}]}"#;
+    assert_eq!(
+        router.config,
+        serde_json::from_str::<serde_json::Value>(table).unwrap()
+    );
+    let limits = Limits {
+        deadline: Duration::from_millis(5),
+        configure_deadline: Duration::from_mins(1),
+        memory: 16 << 20,
+        host_memory: 512 << 10,
+        response: 0,
+    };
+    assert_eq!(router.limits, limits);
+    assert!(config.frontends[1].router.is_none());
+
+    let backend = &config.backends[0];
+    let timeouts = BackendTimeouts {
+        connect: Duration::from_millis(1500),
+        queue: Duration::ZERO,
+        server: Duration::from_hours(24),
+        tunnel: Some(Duration::from_hours(12)),
+        server_fin: Duration::from_millis(1),
+    };
+    assert_eq!(backend.timeouts, timeouts);
+    let servers: Vec<_> = backend
+        .servers
+        .iter()
+        .map(|s| s.address.to_string())
+        .collect();
+    assert_eq!(servers, ["example.org:80", "[::1]:8080"]);
+    assert_eq!(backend.servers[1].max_connections.unwrap().get(), 100);
+    let unix = ServerAddress::Unix("/run/api.sock".into());
+    assert_eq!(config.backends[1].servers[0].address, unix);
+}
+
+#[test]
+fn the_manual_has_every_key_and_no_other() {
+    let (_, source) = read(EVERY);
+    let known = sections::known_keys(&source);
+    let (reference, _) = MANUAL.split_once("## From HAProxy").unwrap();
+    let rows = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"));
+    let rows = rows
+        .filter_map(|row| row.split_once('`'))
+        .map(|(key, _)| key.to_owned());
+    let headings = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## `["));
+    let headings = headings
+        .filter_map(|l| l.split_once(']'))
+        .map(|(key, _)| key.to_owned());
+    let mut documented: BTreeSet<String> = rows.chain(headings).collect();
+    // The tables that only hold named ones have no heading of their own.
+    let parents = ["frontend", "backend", "backend.NAME.server"];
+    documented.extend(parents.map(str::to_owned));
+    let missing: Vec<_> = known.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&known).collect();
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "missing {missing:?}, stale {stale:?}"
+    );
+}
+
+#[test]
+fn the_examples_of_the_manual_are_good() {
+    let mut examples = MANUAL.split("```toml\n").skip(1);
+    let example = examples.next().and_then(|rest| rest.split_once("```"));
+    read(example.unwrap().0);
+}
+
+/// What a plugin says, and what of `HAPROXY` is underlined for it.
+#[test]
+fn a_plugin_error_is_shown_where_it_belongs() {
+    let check = |text: &str, message: &str, underlined: &str, title: &str| {
+        let (_, source) = read(text);
+        let rendered = source.plugin_error("http-in", message).to_string();
+        assert!(rendered.contains(title), "{rendered}");
+        let lines: Vec<_> = rendered.lines().collect();
+        let marks = lines.iter().find(|line| line.contains('^')).unwrap();
+        let at = marks.find('^').unwrap();
+        let length = marks.matches('^').count();
+        let above = lines.iter().position(|line| line == marks).unwrap() - 1;
+        assert_eq!(&lines[above][at..at + length], underlined, "{rendered}");
+    };
+    let none = "rules[0].backend: no backend of this name";
+    let title = "error: `frontend.http-in.router.config.rules[0].backend`: no backend of this name";
+    check(HAPROXY, none, "\"node_backend\"", title);
+    let element = r#"{ suffix = "io.test.tld", backend = "node_backend" }"#;
+    check(
+        HAPROXY,
+        "rules[0].header: missing",
+        element,
+        "rules[0].header`: missing",
+    );
+    check(
+        HAPROXY,
+        "rules[7]: too many",
+        "rules",
+        "rules[7]`: too many",
+    );
+    check(HAPROXY, "rules: empty", "rules", "rules`: empty");
+    check(
+        HAPROXY,
+        "trap: out of bounds",
+        "router",
+        "`frontend.http-in.router`: trap: out",
+    );
+    check(
+        HAPROXY,
+        "no colon",
+        "router",
+        "`frontend.http-in.router`: no colon",
+    );
+    check(HAPROXY, "[0]: strange", "router", "[0]: strange");
+    check(HAPROXY, ": strange", "router", ": strange");
+    let dotted = HAPROXY.replace("config.rules", "config.\"a.b[0]\"");
+    check(
+        &dotted,
+        "a.b[0][0].backend: x",
+        "\"node_backend\"",
+        "a.b[0][0].backend`: x",
+    );
+}
+
+#[test]
+fn a_key_error_is_shown_at_the_key() {
+    let (_, source) = read(HAPROXY);
+    let path = ["backend", "www_backend", "server", "www_test"];
+    let errors = source.key_error(&path, "no such host", Some("check the name"));
+    let expected = "\
+error: `backend.www_backend.server.www_test`: no such host
+  --> etc/pointsman.toml:18:19
+   |
+18 | server.www_test = \"localhost:9010\"
+   |                   ^^^^^^^^^^^^^^^^
+   |
+   = help: check the name";
+    assert_eq!(errors.to_string(), expected);
+    let errors = source.key_error(&["frontend", "http-in", "bind", "x"], "in use", None);
+    assert!(errors.to_string().contains("toml:9:8"), "{errors}");
+    let errors = source.key_error(&["nowhere"], "is not there", None);
+    assert_eq!(
+        errors.to_string(),
+        "error: `nowhere`: is not there\n--> etc/pointsman.toml"
+    );
+}
+
+#[test]
+fn errors_merge_and_are_counted() {
+    let mut all = errors("maxconn = 1");
+    assert_eq!(all.len(), 2);
+    all.merge(errors("a = "));
+    assert_eq!((all.len(), all.messages().count()), (3, 3));
+    assert!(all.styled().contains('\u{1b}') && !all.to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = load(&directory.path().join("none.toml")).unwrap_err();
+    assert!(missing.to_string().contains("cannot be read"), "{missing}");
+    let unreadable = load(directory.path()).unwrap_err();
+    assert!(
+        unreadable.to_string().contains("cannot be read"),
+        "{unreadable}"
+    );
+    let latin = directory.path().join("latin.toml");
+    std::fs::write(&latin, b"a = 1\nb = \"\xe9\"\n").unwrap();
+    let latin = load(&latin).unwrap_err().to_string();
+    assert!(
+        latin.contains("not UTF-8") && latin.contains("latin.toml:2:6"),
+        "{latin}"
+    );
+    let endless = load(Path::new("/dev/zero")).unwrap_err();
+    assert!(
+        endless.to_string().contains("longer than 16 MiB"),
+        "{endless}"
+    );
+}
+
+/// Errors in proportion to the text, not to its square.
+#[test]
+fn a_long_file_of_errors_is_reported_whole() {
+    let lines: Vec<_> = (0..2000).map(|i| format!("key{i} = {i}")).collect();
+    let errors = errors(&lines.join("\n"));
+    assert_eq!(errors.len(), 2001);
+    assert!(errors.to_string().contains("pointsman.toml:2000:1"));
+}
+
+/// Parses, and renders what comes of it in every way.
+fn survive(text: &str) {
+    match parse(Path::new("p.toml"), text.to_owned()) {
+        Err(errors) => assert!(!errors.to_string().is_empty() && !errors.styled().is_empty()),
+        Ok((config, source)) => {
+            for frontend in &config.frontends {
+                let errors = source.plugin_error(&frontend.name, "rules[0].backend: wrong");
+                assert_eq!(errors.len(), 1);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        survive(&text);
+    }
+
+    #[test]
+    fn nothing_that_looks_like_toml_panics(text in r#"([a-c\[\]{}".=,#\\' \n\r0-9é\u{0}]|frontend|backend|router|server|bind|timeout|config|"\*:80"|"5s"){0,60}"#) {
+        survive(&text);
+    }
+
+    #[test]
+    fn no_mutation_panics(
+        every in any::<bool>(),
+        from in any::<prop::sample::Index>(),
+        length in 0usize..40,
+        patch in r#"[a-z\[\]{}".=,# \n0-9é]{0,12}"#,
+    ) {
+        let text = if every { EVERY } else { HAPROXY };
+        let from = text.floor_char_boundary(from.index(text.len()));
+        let to = text.floor_char_boundary((from + length).min(text.len()));
+        let mut mutated = text.to_owned();
+        mutated.replace_range(from..to, &patch);
+        survive(&mutated);
+    }
+
+    #[test]
+    fn no_plugin_message_panics(message in r"[a-z\[\]0-9.: é\n\u{1b}]{0,40}") {
+        let (_, source) = read(EVERY);
+        let errors = source.plugin_error("z", &message);
+        let escaped = errors.to_string().contains('\u{1b}');
+        prop_assert!(!escaped);
+        source.plugin_error(&message, &message);
+    }
+}

@@ -1,0 +1,3 @@
+//! A reverse proxy whose routing is a WebAssembly plugin.
+
+pub mod config;
