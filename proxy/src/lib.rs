@@ -1,3 +1,4 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
 pub mod config;
+pub mod http;
