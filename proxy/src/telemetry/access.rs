@@ -1,0 +1,192 @@
+//! The access record: one event for each request and for each tunnel's end.
+
+use std::time::Duration;
+
+use tracing::Level;
+
+/// The `tracing` target of access records, by which layers know them.
+pub const ACCESS_TARGET: &str = "access";
+
+/// What became of one request, or of one tunnel.
+///
+/// Absent fields are left out of the line. Bytes of the client's are escaped when they are
+/// written, so that no line can be forged.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessRecord<'a> {
+    /// Identifies the request across log lines.
+    pub id: Option<&'a str>,
+    /// The frontend that took the request.
+    pub frontend: &'a str,
+    /// Who sent it, as `address:port` or a Unix socket's path.
+    pub client: &'a str,
+    /// As sent; absent where the head could not be read.
+    pub method: Option<&'a str>,
+    /// The Host field, or the target's authority.
+    pub host: Option<&'a [u8]>,
+    /// The request target.
+    pub target: Option<&'a [u8]>,
+    /// The status that the client got; absent where it got none.
+    pub status: Option<u16>,
+    /// Bytes of the request's body, or of a tunnel from the client on.
+    pub bytes_in: u64,
+    /// Bytes of the response's body, or of a tunnel towards the client.
+    pub bytes_out: u64,
+    /// The backend that was chosen.
+    pub backend: Option<&'a str>,
+    /// The server of that backend which was reached.
+    pub server: Option<&'a str>,
+    /// The plugin that decided.
+    pub plugin: Option<&'a str>,
+    /// The plugin's version, counted from 1.
+    pub version: Option<u32>,
+    /// Whether the decision came from the cache; absent where there was none.
+    pub cached: Option<bool>,
+    /// How it ended.
+    pub end: End,
+    /// What went wrong; absent where nothing did.
+    pub reason: Option<&'a str>,
+    /// How long each part took.
+    pub times: Times,
+}
+
+/// The parts of a request's time, in `HAProxy`'s sense. Each is absent where the request did
+/// not get so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From a head's first byte to its end (`HAProxy`'s `TR`).
+    pub head: Option<Duration>,
+    /// What the router took to decide. Written in nanoseconds' precision, because a cached
+    /// decision takes some hundred of them; all others in that of microseconds.
+    pub decision: Option<Duration>,
+    /// From the decision to an established connection (`Tc`, and `Tw` before it).
+    pub connect: Option<Duration>,
+    /// From there to the end of the response's head (`Tr`).
+    pub response: Option<Duration>,
+    /// From a head's first byte to the end of the response, or of the tunnel (`Ta`).
+    pub total: Option<Duration>,
+}
+
+/// How a request or a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The whole response was sent.
+    Ok,
+    /// The plugin answered by itself.
+    Answered,
+    /// The proxy refused the request: not HTTP, too large, or not allowed.
+    Refused,
+    /// The client left first.
+    ClientClosed,
+    /// The client was too slow.
+    ClientTimeout,
+    /// No server could be reached.
+    ConnectFailed,
+    /// No slot of a server came free in time.
+    QueueTimeout,
+    /// The server closed before its response was whole.
+    ServerClosed,
+    /// The server's answer is not HTTP.
+    ServerInvalid,
+    /// The server was too slow.
+    ServerTimeout,
+    /// The plugin trapped, overran its deadline, or gave a decision that is none.
+    PluginFault,
+    /// A tunnel that both sides closed.
+    Tunnel,
+    /// A tunnel that was idle for too long.
+    TunnelTimeout,
+    /// Cut off because the proxy is stopping.
+    Drain,
+    /// A fault of the proxy itself.
+    Internal,
+}
+
+impl End {
+    /// Every way to end, in the order of `docs/logs.md`.
+    pub const ALL: [End; 15] = [
+        End::Ok,
+        End::Answered,
+        End::Refused,
+        End::ClientClosed,
+        End::ClientTimeout,
+        End::ConnectFailed,
+        End::QueueTimeout,
+        End::ServerClosed,
+        End::ServerInvalid,
+        End::ServerTimeout,
+        End::PluginFault,
+        End::Tunnel,
+        End::TunnelTimeout,
+        End::Drain,
+        End::Internal,
+    ];
+
+    /// The word in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            End::Ok => "ok",
+            End::Answered => "answered",
+            End::Refused => "refused",
+            End::ClientClosed => "client-closed",
+            End::ClientTimeout => "client-timeout",
+            End::ConnectFailed => "connect-failed",
+            End::QueueTimeout => "queue-timeout",
+            End::ServerClosed => "server-closed",
+            End::ServerInvalid => "server-invalid",
+            End::ServerTimeout => "server-timeout",
+            End::PluginFault => "plugin-fault",
+            End::Tunnel => "tunnel",
+            End::TunnelTimeout => "tunnel-timeout",
+            End::Drain => "drain",
+            End::Internal => "internal",
+        }
+    }
+}
+
+impl AccessRecord<'_> {
+    /// Whether [`emit`](Self::emit) would write anything: some loads of atomics, so that
+    /// callers can leave out what only the record needs.
+    #[inline]
+    pub fn enabled() -> bool {
+        tracing::event_enabled!(target: ACCESS_TARGET, Level::INFO)
+    }
+
+    /// Writes the record as one event.
+    pub fn emit(&self) {
+        // The event stands outside any span: the record is whole in itself.
+        tracing::event!(
+            target: ACCESS_TARGET,
+            parent: None,
+            Level::INFO,
+            id = self.id,
+            frontend = self.frontend,
+            client = self.client,
+            method = self.method,
+            host = self.host,
+            target = self.target,
+            status = self.status,
+            bytes_in = self.bytes_in,
+            bytes_out = self.bytes_out,
+            backend = self.backend,
+            server = self.server,
+            plugin = self.plugin,
+            version = self.version,
+            cached = self.cached,
+            end = self.end.as_str(),
+            reason = self.reason,
+            head = milliseconds(self.times.head, MICROSECONDS),
+            decision = milliseconds(self.times.decision, NANOSECONDS),
+            connect = milliseconds(self.times.connect, MICROSECONDS),
+            response = milliseconds(self.times.response, MICROSECONDS),
+            total = milliseconds(self.times.total, MICROSECONDS),
+        );
+    }
+}
+
+/// Parts of a millisecond to round to.
+const MICROSECONDS: f64 = 1e3;
+const NANOSECONDS: f64 = 1e6;
+
+fn milliseconds(time: Option<Duration>, parts: f64) -> Option<f64> {
+    time.map(|time| (time.as_secs_f64() * 1e3 * parts).round() / parts)
+}

@@ -1,0 +1,374 @@
+//! The form of a log line, text or JSON.
+//!
+//! Everything that may hold a stranger's bytes is escaped here, for every event: one event
+//! is one line, and a value cannot pose as another field. Byte fields, which need not be
+//! UTF-8, keep all their bytes in the escaped form.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber, span};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{ACCESS_TARGET, LogFormat};
+
+/// Formats events.
+pub(super) struct Line(pub(super) LogFormat);
+
+/// Formats the fields of spans, once for each span.
+pub(super) struct Fields(pub(super) LogFormat);
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        let mut pairs = Pairs::new(&mut writer, self.0);
+        fields.record(&mut pairs);
+        pairs.result
+    }
+
+    fn add_fields(
+        &self,
+        current: &'writer mut FormattedFields<Self>,
+        fields: &span::Record<'_>,
+    ) -> fmt::Result {
+        // Each pair brings the separator before it.
+        self.format_fields(current.as_writer(), fields)
+    }
+}
+
+impl<S> FormatEvent<S, Fields> for Line
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+{
+    fn format_event(
+        &self,
+        cx: &FmtContext<'_, S, Fields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let logged = LogSource::of(event);
+        let source = logged.as_deref().unwrap_or(metadata.target());
+        match self.0 {
+            LogFormat::Text => {
+                text_prefix(&mut writer, *metadata.level(), source)?;
+            }
+            LogFormat::Json => {
+                writer.write_str("{\"time\":\"")?;
+                SystemTime.format_time(&mut writer)?;
+                write!(writer, "\",\"level\":\"{}\",\"source\":", metadata.level())?;
+                json_string(&mut writer, source)?;
+            }
+        }
+        let mut pairs = Pairs::new(&mut writer, self.0);
+        event.record(&mut pairs);
+        pairs.result?;
+        if metadata.target() != ACCESS_TARGET {
+            self.spans(cx, &mut writer)?;
+        }
+        writer.write_str(match self.0 {
+            LogFormat::Text => "\n",
+            LogFormat::Json => "}\n",
+        })
+    }
+}
+
+impl Line {
+    /// Spans, outermost first: in text their fields follow the event's own; in JSON they are
+    /// an array, because two spans may have a field of one name.
+    fn spans<S>(&self, cx: &FmtContext<'_, S, Fields>, writer: &mut Writer<'_>) -> fmt::Result
+    where
+        S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    {
+        let mut first = true;
+        let scope = cx
+            .event_scope()
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root);
+        for span in scope {
+            let extensions = span.extensions();
+            let fields = extensions
+                .get::<FormattedFields<Fields>>()
+                .map_or("", |fields| fields.fields.as_str());
+            match self.0 {
+                LogFormat::Text => writer.write_str(fields)?,
+                LogFormat::Json => {
+                    writer.write_str(if first { ",\"spans\":[" } else { "," })?;
+                    writer.write_str("{\"name\":")?;
+                    json_string(writer, span.name())?;
+                    writer.write_str(fields)?;
+                    writer.write_char('}')?;
+                }
+            }
+            first = false;
+        }
+        if self.0 == LogFormat::Json && !first {
+            writer.write_char(']')?;
+        }
+        Ok(())
+    }
+}
+
+fn text_prefix(writer: &mut Writer<'_>, level: Level, source: &str) -> fmt::Result {
+    if !writer.has_ansi_escapes() {
+        SystemTime.format_time(writer)?;
+        write!(writer, " {level:<5} ")?;
+        text_plain(writer, source)?;
+        return writer.write_char(':');
+    }
+    let color = match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    };
+    writer.write_str("\x1b[2m")?;
+    SystemTime.format_time(writer)?;
+    write!(writer, "\x1b[0m \x1b[{color}m{level:<5}\x1b[0m \x1b[2m")?;
+    text_plain(writer, source)?;
+    writer.write_str(":\x1b[0m")
+}
+
+/// The source of a record that came through the `log` crate: `tracing-log` gives all of them
+/// one target and puts theirs into a field.
+struct LogSource(Option<String>);
+
+impl LogSource {
+    fn of(event: &Event<'_>) -> Option<String> {
+        if event.metadata().target() != "log" {
+            return None;
+        }
+        let mut source = LogSource(None);
+        event.record(&mut source);
+        source.0
+    }
+}
+
+impl Visit for LogSource {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}
+
+/// Writes fields, each with the separator before it.
+struct Pairs<'a, 'writer> {
+    writer: &'a mut Writer<'writer>,
+    format: LogFormat,
+    result: fmt::Result,
+}
+
+impl<'a, 'writer> Pairs<'a, 'writer> {
+    fn new(writer: &'a mut Writer<'writer>, format: LogFormat) -> Self {
+        Self {
+            writer,
+            format,
+            result: Ok(()),
+        }
+    }
+
+    fn pair(&mut self, field: &Field, value: &Value<'_>) {
+        // Fields of `tracing-log` repeat what the prefix says.
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = match self.format {
+                LogFormat::Text => self.text_pair(field.name(), value),
+                LogFormat::Json => self.json_pair(field.name(), value),
+            };
+        }
+    }
+
+    fn text_pair(&mut self, name: &str, value: &Value<'_>) -> fmt::Result {
+        self.writer.write_char(' ')?;
+        if name == "message" {
+            return match value {
+                // It stands bare unless it could pose as a field.
+                Value::Text(text) if !text.contains(['=', '"', '\\']) => {
+                    text_plain(self.writer, text)
+                }
+                Value::Text(text) => text_quoted(self.writer, text),
+                Value::Bytes(bytes) => bytes_quoted(self.writer, bytes),
+                Value::Plain(plain) => write!(self.writer, "{plain}"),
+            };
+        }
+        if self.writer.has_ansi_escapes() {
+            write!(self.writer, "\x1b[2m{name}=\x1b[0m")?;
+        } else {
+            write!(self.writer, "{name}=")?;
+        }
+        match value {
+            Value::Text(text) if is_bare(text.as_bytes()) => self.writer.write_str(text),
+            Value::Text(text) => text_quoted(self.writer, text),
+            Value::Bytes(bytes) => match str::from_utf8(bytes) {
+                Ok(text) if is_bare(bytes) => self.writer.write_str(text),
+                _ => bytes_quoted(self.writer, bytes),
+            },
+            Value::Plain(plain) => write!(self.writer, "{plain}"),
+        }
+    }
+
+    fn json_pair(&mut self, name: &str, value: &Value<'_>) -> fmt::Result {
+        self.writer.write_char(',')?;
+        json_string(self.writer, name)?;
+        self.writer.write_char(':')?;
+        match value {
+            Value::Text(text) => json_string(self.writer, text),
+            Value::Bytes(bytes) => json_bytes(self.writer, bytes),
+            Value::Plain(plain) => write!(self.writer, "{plain}"),
+        }
+    }
+}
+
+/// A field's value, by how it is written.
+enum Value<'a> {
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    /// A number or a boolean, the same in both formats.
+    Plain(&'a dyn fmt::Display),
+}
+
+impl Visit for Pairs<'_, '_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.pair(field, &Value::Text(value));
+    }
+
+    fn record_bytes(&mut self, field: &Field, value: &[u8]) {
+        self.pair(field, &Value::Bytes(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.pair(field, &Value::Plain(&value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.pair(field, &Value::Plain(&value));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.pair(field, &Value::Plain(&value));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.pair(field, &Value::Plain(&value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.pair(field, &Value::Plain(&value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.pair(field, &Value::Plain(&value));
+        } else {
+            // JSON has no number for it.
+            self.pair(field, &Value::Text(&value.to_string()));
+        }
+    }
+
+    /// The whole chain of causes, because the log is the edge where it is printed.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            // Writing to a String does not fail.
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        self.pair(field, &Value::Text(&text));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.pair(field, &Value::Text(&format!("{value:?}")));
+    }
+}
+
+/// Whether a text value may stand without quotes.
+fn is_bare(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))
+}
+
+/// Whether a character shows as itself: no control, no change of writing direction, no mark
+/// that joins what stands before it.
+fn is_shown(char: char) -> bool {
+    matches!(char, ' '..='~') || (!char.is_ascii() && char.escape_debug().len() == 1)
+}
+
+fn text_plain(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    for char in text.chars() {
+        if is_shown(char) {
+            writer.write_char(char)?;
+        } else {
+            write!(writer, "{}", char.escape_default())?;
+        }
+    }
+    Ok(())
+}
+
+fn text_quoted(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    writer.write_char('"')?;
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => write!(writer, "\\{char}")?,
+            _ if is_shown(char) => writer.write_char(char)?,
+            _ => write!(writer, "{}", char.escape_default())?,
+        }
+    }
+    writer.write_char('"')
+}
+
+fn bytes_quoted(writer: &mut Writer<'_>, bytes: &[u8]) -> fmt::Result {
+    writer.write_char('"')?;
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => write!(writer, "\\{}", char::from(byte))?,
+            b' '..=b'~' => writer.write_char(char::from(byte))?,
+            _ => write!(writer, "\\x{byte:02x}")?,
+        }
+    }
+    writer.write_char('"')
+}
+
+fn json_string(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    writer.write_char('"')?;
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => write!(writer, "\\{char}")?,
+            _ if is_shown(char) => writer.write_char(char)?,
+            _ => {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+    }
+    writer.write_char('"')
+}
+
+/// Bytes in the escapes of the text format, which JSON's own then escape again: a byte that
+/// is no printable ASCII is the text `\xNN`, a backslash is two.
+fn json_bytes(writer: &mut Writer<'_>, bytes: &[u8]) -> fmt::Result {
+    writer.write_char('"')?;
+    for &byte in bytes {
+        match byte {
+            b'"' => writer.write_str("\\\"")?,
+            b'\\' => writer.write_str("\\\\\\\\")?,
+            b' '..=b'~' => writer.write_char(char::from(byte))?,
+            _ => write!(writer, "\\\\x{byte:02x}")?,
+        }
+    }
+    writer.write_char('"')
+}

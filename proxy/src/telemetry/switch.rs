@@ -1,0 +1,114 @@
+//! What is logged, which can be changed while the proxy runs.
+//!
+//! `tracing_subscriber::reload` takes a read lock for every event; this one loads an atomic
+//! only when a callsite is registered, because the answer is cached with the callsite.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::{ACCESS_TARGET, AccessLog};
+
+const LEVELS: [Level; 5] = [
+    Level::ERROR,
+    Level::WARN,
+    Level::INFO,
+    Level::DEBUG,
+    Level::TRACE,
+];
+
+/// Sources that are the proxy's own; all others are dependencies.
+const OWN_SOURCES: [&str; 2] = ["pointsman", "plugin"];
+
+/// A filter for all layers. Clones share one state.
+#[derive(Debug, Clone)]
+pub(super) struct LevelSwitch(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Index into `LEVELS`.
+    level: AtomicUsize,
+    access: AtomicBool,
+}
+
+impl LevelSwitch {
+    /// Access records are on.
+    pub(super) fn new(level: Level) -> Self {
+        Self(Arc::new(State {
+            level: AtomicUsize::new(index(level)),
+            access: AtomicBool::new(true),
+        }))
+    }
+
+    pub(super) fn set_level(&self, level: Level) {
+        self.0.level.store(index(level), Ordering::Release);
+        tracing_core::callsite::rebuild_interest_cache();
+    }
+
+    pub(super) fn set_access(&self, access: AccessLog) {
+        self.0
+            .access
+            .store(access == AccessLog::On, Ordering::Release);
+        tracing_core::callsite::rebuild_interest_cache();
+    }
+
+    fn level(&self) -> Level {
+        LEVELS[self.0.level.load(Ordering::Acquire).min(LEVELS.len() - 1)]
+    }
+
+    fn access(&self) -> bool {
+        self.0.access.load(Ordering::Acquire)
+    }
+
+    fn passes(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.target() == ACCESS_TARGET {
+            return self.access();
+        }
+        let own = OWN_SOURCES
+            .iter()
+            .any(|source| metadata.target().starts_with(source));
+        // More urgent levels are the lesser ones.
+        let limit = if own {
+            self.level()
+        } else {
+            self.level().min(Level::WARN)
+        };
+        *metadata.level() <= limit
+    }
+}
+
+fn index(level: Level) -> usize {
+    LEVELS
+        .iter()
+        .position(|&known| known == level)
+        .unwrap_or(LEVELS.len() - 1)
+}
+
+impl<S: Subscriber> Layer<S> for LevelSwitch {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.passes(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.passes(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let least = if self.access() {
+            // Access records have this level, and are written whatever is set for the rest.
+            self.level().max(Level::INFO)
+        } else {
+            self.level()
+        };
+        Some(LevelFilter::from_level(least))
+    }
+}
