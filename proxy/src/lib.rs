@@ -1,5 +1,7 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
+pub mod plugin;
+
 pub mod config;
 pub mod http;
 pub mod telemetry;

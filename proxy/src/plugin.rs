@@ -1,0 +1,337 @@
+//! The plugin host: the only door to wasmtime.
+//!
+//! [`Engine`] once for each process, [`Plugin`] for each file, [`Instance`] for each
+//! worker. No type of wasmtime leaves this module, no body and no socket enters it, and
+//! nothing that a guest does ends the process. Used by `router`.
+
+mod bindings;
+mod cache;
+mod convert;
+mod encode;
+mod engine;
+mod fault;
+mod host;
+mod limits;
+mod load;
+mod log;
+mod outcome;
+mod ticker;
+mod wasi;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Store, UpdateDeadline};
+
+use self::bindings::Router;
+use self::fault::Explain;
+use self::host::State;
+use self::limits::{MemoryLimit, Overtime};
+use self::load::Loaded;
+use self::log::Log;
+use self::wasi::Wasi;
+use crate::http::head::Head;
+
+pub use self::cache::{CacheError, CompiledCache};
+pub use self::encode::EncodeError;
+pub use self::engine::{Engine, EngineError, EngineLimits};
+pub use self::fault::Fault;
+pub use self::load::{LoadError, Origin, Source};
+pub use self::outcome::{
+    BackendState, Backends, Cacheability, Decision, Edit, MAX_READS, Outcome, Read, Reads, Response,
+};
+
+/// Request handles that a guest may hold on to before its instance is replaced.
+///
+/// Guests drop the handle before they return; one with a collector may drop it later.
+const MAX_HANDLES: u32 = 64;
+
+/// Default of [`Settings::deadline`].
+pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(10);
+
+/// Default of [`Settings::configure_deadline`]: Python takes some milliseconds to start.
+pub const DEFAULT_CONFIGURE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Default of [`Settings::memory`]: five times what Python needs.
+pub const DEFAULT_MEMORY: u64 = 64 << 20;
+
+/// Default of [`Settings::host_memory`].
+pub const DEFAULT_HOST_MEMORY: usize = 4 << 20;
+
+/// Default of [`Settings::max_response`].
+pub const DEFAULT_MAX_RESPONSE: usize = 1 << 20;
+
+/// How one router runs its plugin.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the plugin's `configure` is given: JSON.
+    pub config: String,
+    /// Longest time that one `route` may take.
+    ///
+    /// Default 10 ms; counted in milliseconds, rounded up, never cut short. A quarter of it
+    /// is added in processor time, so that a thread that the system takes off its core is
+    /// not at fault.
+    pub deadline: Duration,
+    /// Longest time that instantiation and `configure` may take together.
+    ///
+    /// Default 5 s.
+    pub configure_deadline: Duration,
+    /// Most bytes of linear memory, over all memories of one instance.
+    ///
+    /// Default 64 MiB.
+    pub memory: u64,
+    /// Most bytes that the guest may pass to the host in one call.
+    ///
+    /// Default 4 MiB. Bounds what a guest can make the host allocate.
+    pub host_memory: usize,
+    /// Most bytes of an answer that the plugin makes itself: fields and body.
+    ///
+    /// Default 1 MiB.
+    pub max_response: usize,
+    /// Name of the frontend, for log lines of the plugin.
+    pub frontend: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            config: "{}".into(),
+            deadline: DEFAULT_DEADLINE,
+            configure_deadline: DEFAULT_CONFIGURE_DEADLINE,
+            memory: DEFAULT_MEMORY,
+            host_memory: DEFAULT_HOST_MEMORY,
+            max_response: DEFAULT_MAX_RESPONSE,
+            frontend: String::new(),
+        }
+    }
+}
+
+/// A component that was compiled and fits the world. A clone is the same plugin.
+#[derive(Clone)]
+pub struct Plugin {
+    engine: Engine,
+    name: Arc<str>,
+    loaded: Arc<Loaded>,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("sha256", &self.sha256())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// Encodes, compiles and checks a plugin's file; runs none of its code.
+    ///
+    /// Blocks for as long as compiling takes, up to seconds, unless `cache` has the code:
+    /// not to be called on a worker's thread.
+    ///
+    /// # Errors
+    /// [`LoadError`], which tells the plugin's author what does not fit.
+    pub fn load(
+        engine: &Engine,
+        source: Source,
+        cache: Option<&CompiledCache>,
+    ) -> Result<Plugin, LoadError> {
+        let loaded = load::load(engine, &source.bytes, cache)?;
+        Ok(Plugin {
+            engine: engine.clone(),
+            name: Arc::from(source.name),
+            loaded: Arc::new(loaded),
+        })
+    }
+
+    /// As in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file as it was given, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.loaded.sha256
+    }
+
+    /// Whether [`load`](Self::load) compiled it.
+    pub fn origin(&self) -> Origin {
+        self.loaded.origin
+    }
+
+    /// Makes an instance and runs its `configure`.
+    ///
+    /// # Errors
+    /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
+    /// there is no room for it.
+    pub fn instantiate(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+    ) -> Result<Instance, Fault> {
+        let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
+        let wasi = self.loaded.wasi.then(|| Box::new(Wasi::new(&log)));
+        let memory = MemoryLimit::new(settings.memory);
+        let overtime = Overtime::of(settings.configure_deadline);
+        let state = State::new(backends, memory, overtime, log, wasi);
+        let mut store = Store::new(self.engine.wasmtime(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(settings.host_memory);
+        store.set_epoch_deadline(ticker::ticks(settings.configure_deadline));
+        store.epoch_deadline_callback(|mut store| {
+            Ok(if store.data_mut().overtime.is_over() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(1)
+            })
+        });
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.begin(settings.configure_deadline);
+        }
+
+        let answer = self.start(&mut store, &settings.config);
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.end();
+        }
+        let (router, cacheability) = answer?;
+        Ok(Instance {
+            engine: self.engine.clone(),
+            store,
+            router,
+            cacheability,
+            deadline: settings.deadline,
+            max_response: settings.max_response,
+            broken: false,
+        })
+    }
+
+    fn start(
+        &self,
+        store: &mut Store<State>,
+        config: &str,
+    ) -> Result<(Router, Cacheability), Fault> {
+        let _running = self.engine.running();
+        let router = self
+            .loaded
+            .pre
+            .instantiate(&mut *store)
+            .map_err(|error| fault::from_instantiation(&error, explain(store)))?;
+        let answer = router
+            .pointsman_router_plugin()
+            .call_configure(&mut *store, config)
+            .map_err(|error| fault::from_call(&error, explain(store)))?;
+        let cacheability = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
+        Ok((router, convert::cacheability(cacheability)))
+    }
+}
+
+/// One running copy of a plugin, for one worker.
+pub struct Instance {
+    engine: Engine,
+    store: Store<State>,
+    router: Router,
+    cacheability: Cacheability,
+    deadline: Duration,
+    max_response: usize,
+    /// A call ended in a trap: nothing in the guest can be relied upon.
+    broken: bool,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("cacheability", &self.cacheability)
+            .field("memory", &self.memory())
+            .field("spent", &self.is_spent())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// What `configure` answered.
+    pub fn cacheability(&self) -> Cacheability {
+        self.cacheability
+    }
+
+    /// One decision.
+    ///
+    /// Blocks the thread, at most for the deadline. The head is moved in and out, not
+    /// copied, and is as it was: edits are in the outcome. `attempt` is the number of
+    /// backends tried before. `reads` is cleared, then filled with what the guest read,
+    /// also where it ends in a fault.
+    ///
+    /// # Errors
+    /// A [`Fault`]; then see [`is_spent`](Self::is_spent).
+    pub fn route(
+        &mut self,
+        head: Head,
+        attempt: u32,
+        reads: &mut Reads,
+    ) -> (Head, Result<Outcome, Fault>) {
+        let state = self.store.data_mut();
+        std::mem::swap(&mut state.reads, reads);
+        let handle = state.begin(head, attempt);
+        state.overtime = Overtime::of(self.deadline);
+        if let Some(wasi) = &mut state.wasi {
+            wasi.begin(self.deadline);
+        }
+        self.store.set_epoch_deadline(ticker::ticks(self.deadline));
+
+        let running = self.engine.running();
+        let answer = self
+            .router
+            .pointsman_router_plugin()
+            .call_route(&mut self.store, handle);
+        drop(running);
+
+        let state = self.store.data_mut();
+        let (head, edits) = state.end();
+        std::mem::swap(&mut state.reads, reads);
+        if let Some(wasi) = &mut state.wasi {
+            wasi.end();
+        }
+        (head, self.outcome(answer, edits))
+    }
+
+    /// Whether the instance must not be used again: a call ended in a trap, an overrun
+    /// deadline or the like, or the guest keeps the handles of its requests.
+    ///
+    /// An error that `route` returned, or a decision that is not valid, leaves it usable.
+    pub fn is_spent(&self) -> bool {
+        self.broken || self.store.data().handles() > MAX_HANDLES
+    }
+
+    /// Bytes of linear memory that it has.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used()
+    }
+
+    fn outcome(
+        &mut self,
+        answer: wasmtime::Result<Result<bindings::GuestDecision, String>>,
+        edits: Vec<Edit>,
+    ) -> Result<Outcome, Fault> {
+        let answer = answer.map_err(|error| {
+            self.broken = true;
+            fault::from_call(&error, explain(&mut self.store))
+        })?;
+        let decision = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
+        let backends = &*self.store.data().backends;
+        let decision = convert::decision(decision, backends, self.max_response)?;
+        let edits = match decision {
+            Decision::Respond(_) => Vec::new(),
+            Decision::Backend(_) | Decision::Default => edits,
+        };
+        Ok(Outcome { decision, edits })
+    }
+}
+
+fn explain(store: &mut Store<State>) -> Explain {
+    let host_memory = store.hostcall_fuel();
+    let memory = &mut store.data_mut().memory;
+    Explain {
+        memory: memory.limit(),
+        memory_refused: memory.take_refused(),
+        host_memory,
+    }
+}

@@ -1,0 +1,15 @@
+//! Types and functions of `wit/router.wit`, generated.
+//!
+//! The only `bindgen!` of the host. `host` implements the imports, `load` and the
+//! parent module call the exports; nobody else sees these types.
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "pointsman:router/router",
+    imports: { default: trappable },
+    with: {
+        "pointsman:router/request.request-head": super::host::RequestHead,
+    },
+});
+
+pub(super) use self::exports::pointsman::router::plugin::Decision as GuestDecision;

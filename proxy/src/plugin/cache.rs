@@ -1,0 +1,372 @@
+//! Compiled code on disk, so that a start does not compile again.
+//!
+//! What is read here is run as machine code: the directory must be ours alone, and each
+//! file is checked against its digest. Anything doubtful is as good as absent. Used by
+//! `load`; knows files, not components.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::unistd::geteuid;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+/// First bytes of a file, with the version of its layout.
+const MAGIC: &[u8; 8] = b"PTSMAN\0\x01";
+
+const DIGEST: usize = 32;
+
+const EXTENSION: &str = "compiled";
+
+/// Default of the bound on the directory: some fifty plugins in Python, or thousands in Rust.
+const DEFAULT_MAX_BYTES: u64 = 1 << 30;
+
+/// A directory of compiled plugins.
+#[derive(Debug, Clone)]
+pub struct CompiledCache {
+    directory: PathBuf,
+    max_bytes: u64,
+}
+
+/// A directory that cannot be used. The proxy works without: log it and go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// It is not there and cannot be made, or cannot be examined.
+    #[error("cannot use the directory {} for compiled plugins", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+    /// Something else of that name.
+    #[error("{} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// Somebody else could have put code there.
+    #[error("the directory {} belongs to user {owner}, not to this process's {user}", path.display())]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The process's effective user.
+        user: u32,
+    },
+    /// Somebody else could put code there.
+    #[error("the directory {} can be written by others (mode {mode:o})", path.display())]
+    Writable {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// Name of an entry: what it was compiled from, by whom, and for which processor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+impl Key {
+    /// `source` is the SHA-256 of the plugin's file in hex, `compiler` all that the code
+    /// depends on besides.
+    pub(super) fn new(source: &str, compiler: &impl Hash) -> Key {
+        let mut hasher = DigestHasher(Sha256::new());
+        MAGIC.hash(&mut hasher);
+        source.hash(&mut hasher);
+        compiler.hash(&mut hasher);
+        Key(hex(&hasher.0.finalize()))
+    }
+}
+
+/// Feeds what is hashed to SHA-256.
+struct DigestHasher(Sha256);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+impl CompiledCache {
+    /// Opens `directory`, making it with mode 0700 where it is not there.
+    ///
+    /// # Errors
+    /// [`CacheError`] where it cannot be made, or others could write to it.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<CompiledCache, CacheError> {
+        let path = directory.into();
+        let failed = |error| CacheError::Io(path.clone(), error);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(error),
+            })
+            .map_err(failed)?;
+        let metadata = fs::metadata(&path).map_err(failed)?;
+        let (owner, user) = (metadata.uid(), geteuid().as_raw());
+        let mode = metadata.mode() & 0o7777;
+        if !metadata.is_dir() {
+            return Err(CacheError::NotADirectory(path));
+        }
+        if owner != user {
+            return Err(CacheError::Owner { path, owner, user });
+        }
+        if mode & 0o022 != 0 {
+            return Err(CacheError::Writable { path, mode });
+        }
+        Ok(CompiledCache {
+            directory: path,
+            max_bytes: DEFAULT_MAX_BYTES,
+        })
+    }
+
+    /// Bounds the size of all files together; the least recently used go first.
+    ///
+    /// Default 1 GiB.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: u64) -> CompiledCache {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// `/var/cache/pointsman` for root; for others `pointsman` in `$XDG_CACHE_HOME`, or
+    /// in `~/.cache`. None where neither is known.
+    pub fn default_directory() -> Option<PathBuf> {
+        if geteuid().is_root() {
+            return Some("/var/cache/pointsman".into());
+        }
+        let absolute = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+            .map(|base| base.join("pointsman"))
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The code stored under `key`; none where there is none that can be trusted.
+    pub(super) fn load(&self, key: &Key) -> Option<Vec<u8>> {
+        let path = self.path(key);
+        let bytes = match read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "compiled plugin cannot be read");
+                return None;
+            }
+        };
+        let Some(code) = verify(bytes) else {
+            tracing::warn!(path = %path.display(), "compiled plugin is damaged, compiling again");
+            return None;
+        };
+        // What was used last is kept longest; without the date it only goes sooner.
+        if let Err(error) = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()))
+        {
+            tracing::debug!(path = %path.display(), %error, "cannot date a compiled plugin");
+        }
+        Some(code)
+    }
+
+    /// Stores `code` under `key`: written whole, then renamed, so that no reader sees
+    /// half a file and none that was mapped is changed.
+    pub(super) fn store(&self, key: &Key, code: &[u8]) {
+        let path = self.path(key);
+        if let Err(error) = self.write(&path, code) {
+            tracing::warn!(path = %path.display(), %error, "compiled plugin cannot be stored");
+            return;
+        }
+        if let Err(error) = self.evict(&path) {
+            tracing::warn!(directory = %self.directory.display(), %error, "old compiled plugins cannot be removed");
+        }
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.directory.join(&key.0).with_extension(EXTENSION)
+    }
+
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mut file = NamedTempFile::new_in(&self.directory)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&Sha256::digest(code))?;
+        file.write_all(code)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Removes the least recently used files until the rest are within bounds; never `keep`.
+    fn evict(&self, keep: &Path) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_none_or(|extension| extension != EXTENSION)
+            {
+                continue;
+            }
+            // Another process may have removed it in between.
+            if let Ok(metadata) = fs::symlink_metadata(&path) {
+                files.push((metadata.modified()?, metadata.len(), path));
+            }
+        }
+        let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
+        files.sort();
+        for (_, len, path) in files {
+            if total <= self.max_bytes {
+                break;
+            }
+            if path != keep {
+                fs::remove_file(&path)?;
+                total -= len;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The code of a file, if it is what was written.
+fn verify(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (digest, code) = rest.split_at_checked(DIGEST)?;
+    if Sha256::digest(code).as_slice() != digest {
+        return None;
+    }
+    bytes.drain(..MAGIC.len() + DIGEST);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::time::Duration;
+
+    fn cache() -> (tempfile::TempDir, CompiledCache) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CompiledCache::open(directory.path().join("a/b")).unwrap();
+        (directory, cache)
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let (_directory, cache) = cache();
+        let key = Key::new("source", &1);
+        assert_eq!(cache.load(&key), None);
+        cache.store(&key, b"code");
+        assert_eq!(cache.load(&key).unwrap(), b"code");
+        assert_eq!(cache.load(&Key::new("source", &2)), None);
+        assert_eq!(cache.load(&Key::new("other", &1)), None);
+        cache.store(&key, b"");
+        assert_eq!(cache.load(&key).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_trusted_and_is_replaced() {
+        let (_directory, cache) = cache();
+        let key = Key::new("source", &1);
+        cache.store(&key, b"code");
+        let path = cache.path(&key);
+        let good = fs::read(&path).unwrap();
+        for index in 0..good.len() {
+            let mut bad = good.clone();
+            bad[index] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            assert_eq!(cache.load(&key), None, "byte {index}");
+            fs::write(&path, &good[..index]).unwrap();
+            assert_eq!(cache.load(&key), None, "cut at {index}");
+        }
+        cache.store(&key, b"code");
+        assert_eq!(cache.load(&key).unwrap(), b"code");
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        CompiledCache::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        for mode in [0o720, 0o702, 0o777] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = CompiledCache::open(&path).unwrap_err();
+            assert!(matches!(error, CacheError::Writable { .. }), "{error}");
+        }
+        let file = directory.path().join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(CompiledCache::open(&file).is_err());
+        assert!(CompiledCache::open(file.join("below")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_a_directory_is_not_read() {
+        let (_directory, cache) = cache();
+        let key = Key::new("source", &1);
+        fs::create_dir(cache.path(&key)).unwrap();
+        assert_eq!(cache.load(&key), None);
+        fs::remove_dir(cache.path(&key)).unwrap();
+        symlink("nowhere", cache.path(&key)).unwrap();
+        assert_eq!(cache.load(&key), None);
+        cache.store(&key, b"code");
+        assert_eq!(cache.load(&key).unwrap(), b"code");
+    }
+
+    #[test]
+    fn the_least_recently_used_go_first() {
+        let (_directory, cache) = cache();
+        let file = MAGIC.len() + DIGEST + 100;
+        let cache = cache.max_bytes(u64::try_from(2 * file).unwrap());
+        let keys: Vec<Key> = (0..3).map(|index| Key::new("source", &index)).collect();
+        for (index, key) in keys.iter().take(2).enumerate() {
+            cache.store(key, &[0; 100]);
+            let day = Duration::from_hours(24) * u32::try_from(index + 1).unwrap();
+            let file = File::open(cache.path(key)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + day).unwrap();
+        }
+        // Used: now the second is the oldest.
+        assert!(cache.load(&keys[0]).is_some());
+        cache.store(&keys[2], &[0; 100]);
+        assert!(cache.load(&keys[1]).is_none());
+        assert!(cache.load(&keys[0]).is_some());
+        assert!(cache.load(&keys[2]).is_some());
+        // Larger than all the room: kept alone.
+        let large = Key::new("source", &3);
+        cache.store(&large, &[0; 1000]);
+        assert!(cache.load(&large).is_some());
+        assert_eq!(fs::read_dir(cache.directory()).unwrap().count(), 1);
+    }
+}

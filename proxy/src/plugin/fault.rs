@@ -1,0 +1,197 @@
+//! Everything that a running plugin can do wrong, as values.
+//!
+//! Each costs the request that met it, never the process. Made by this module and its
+//! siblings, read by the router, which logs it and goes by `on_fault`.
+
+use std::fmt::Write as _;
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// Most bytes of a guest's text that a fault repeats.
+const MAX_TEXT: usize = 1024;
+
+/// Why a plugin gave no decision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The guest ended abnormally: `unreachable`, an access out of bounds, its stack
+    /// used up, a function of the host misused.
+    #[error("the plugin trapped: {message}")]
+    Trap {
+        /// What happened.
+        message: String,
+        /// One line for each frame, names demangled; empty where there is none.
+        backtrace: String,
+    },
+    /// The call outlasted its deadline.
+    #[error("the plugin overran its deadline")]
+    Deadline,
+    /// The guest ended after it was refused memory beyond `memory`.
+    #[error("the plugin needs more than its {limit} bytes of memory")]
+    OutOfMemory {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// One call would have had the host allocate more than `host_memory`.
+    #[error("the plugin passed more than {limit} bytes in one call")]
+    HostMemory {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// `configure` or `route` returned this error.
+    #[error("the plugin reported: {0}")]
+    Error(String),
+    /// The decision names a backend that is not in the configuration.
+    #[error("the plugin chose backend {0:?}, which is not in the configuration")]
+    UnknownBackend(String),
+    /// The status of the plugin's own answer is not within 200 to 599.
+    #[error("the plugin answered with status {0}, which is not within 200 to 599")]
+    Status(u16),
+    /// A field of the plugin's own answer is not valid, or not a plugin's to set.
+    #[error("the plugin answered with the field {name:?}, which {reason}")]
+    ResponseHeader {
+        /// Its name, as the plugin wrote it.
+        name: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// The plugin's own answer has a body though its status allows none
+    /// (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+    #[error("the plugin answered with a body, which status {0} does not allow")]
+    ResponseBody(u16),
+    /// The plugin's own answer, fields and body together, is larger than `max_response`.
+    #[error("the plugin answered with {size} bytes, over the limit of {limit}")]
+    ResponseTooLarge {
+        /// Bytes of names, values and body.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// No instance could be made.
+    #[error("the plugin could not be instantiated: {0}")]
+    Instantiate(String),
+}
+
+impl Fault {
+    /// One word for logs and counters.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Trap { .. } => "trap",
+            Fault::Deadline => "deadline",
+            Fault::OutOfMemory { .. } => "out-of-memory",
+            Fault::HostMemory { .. } => "host-memory",
+            Fault::Error(_) => "error",
+            Fault::UnknownBackend(_) => "unknown-backend",
+            Fault::Status(_) => "status",
+            Fault::ResponseHeader { .. } => "response-header",
+            Fault::ResponseBody(_) => "response-body",
+            Fault::ResponseTooLarge { .. } => "response-too-large",
+            Fault::Instantiate(_) => "instantiate",
+        }
+    }
+}
+
+/// The host ends the guest in the midst of a call.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("a request-head was used after route returned")]
+    StaleHandle,
+    #[error("more than {0} edits to one request")]
+    TooManyEdits(usize),
+    #[error("edits to one request of more than {0} bytes")]
+    EditsTooLarge(usize),
+    #[error("it waits for what can never come")]
+    WaitsForever,
+    #[error("it waits beyond its deadline")]
+    WaitsBeyondDeadline,
+}
+
+/// Limits that an error of wasmtime is explained with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Explain {
+    pub(super) memory: usize,
+    /// A growth of memory was refused during the call.
+    pub(super) memory_refused: bool,
+    pub(super) host_memory: usize,
+}
+
+/// What an error from a call into a guest means.
+pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
+    if matches!(error.downcast_ref(), Some(Trap::Interrupt))
+        || matches!(error.downcast_ref(), Some(Refusal::WaitsBeyondDeadline))
+    {
+        return Fault::Deadline;
+    }
+    let root = error.root_cause().to_string();
+    // wasmtime's type for this one is private: its words are all there is to go by.
+    if root.contains("fuel allocated for hostcalls has been exhausted") {
+        return Fault::HostMemory {
+            limit: explain.host_memory,
+        };
+    }
+    if explain.memory_refused {
+        return Fault::OutOfMemory {
+            limit: explain.memory,
+        };
+    }
+    let message = match error.downcast_ref::<I32Exit>() {
+        Some(exit) => format!("it exited with status {}", exit.0),
+        None => text(&root),
+    };
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    Fault::Trap { message, backtrace }
+}
+
+/// What an error from instantiation means: a trap of its start code, or no room for it.
+pub(super) fn from_instantiation(error: &wasmtime::Error, explain: Explain) -> Fault {
+    match from_call(error, explain) {
+        Fault::Trap { backtrace, .. } if backtrace.is_empty() => {
+            Fault::Instantiate(text(&format!("{error:#}")))
+        }
+        fault => fault,
+    }
+}
+
+/// Text from a guest, fit for one log line: control characters escaped, length bounded.
+pub(super) fn text(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len().min(MAX_TEXT));
+    escape(raw, MAX_TEXT, &mut out);
+    out
+}
+
+/// Appends `raw` to `out` with control characters escaped, at most `limit` bytes of `raw`.
+pub(super) fn escape(raw: &str, limit: usize, out: &mut String) {
+    let end = raw.floor_char_boundary(limit);
+    for char in raw[..end].chars() {
+        // Also what turns the direction of text: a log line must read as it is.
+        if char.is_control() || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            out.extend(char.escape_default());
+        } else {
+            out.push(char);
+        }
+    }
+    if end < raw.len() {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "… ({} bytes)", raw.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_one_bounded_line() {
+        let check = |raw: &str, expected: &str| assert_eq!(text(raw), expected);
+        check("plain ä", "plain ä");
+        check("a\nb\r\x1b[31m\u{7f}\0", "a\\nb\\r\\u{1b}[31m\\u{7f}\\u{0}");
+        check("\u{202e}evil\u{2028}", "\\u{202e}evil\\u{2028}");
+        let long = "ä".repeat(MAX_TEXT);
+        assert!(text(&long).ends_with("… (2048 bytes)"));
+        assert!(text(&long).len() < MAX_TEXT + 32);
+    }
+}

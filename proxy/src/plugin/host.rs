@@ -1,0 +1,303 @@
+//! What a guest sees of the host: the data of its store and the functions it imports.
+//!
+//! Reads are recorded, edits are collected; nothing of the request is changed here.
+//! WASI's part is in `wasi`. Called by wasmtime while a guest runs.
+
+use std::sync::Arc;
+
+use http::header::HeaderName;
+use tracing::Level;
+use wasmtime::component::Resource;
+
+use super::bindings::pointsman::router::{backends, log, request};
+use super::convert::{self, EditKind};
+use super::fault::Refusal;
+use super::limits::{MemoryLimit, Overtime};
+use super::log::Log;
+use super::outcome::{Backends, Edit, Read, Reads};
+use super::wasi::Wasi;
+use crate::http::head::{Head, Scheme};
+use request::EditError;
+
+/// Most edits to one request.
+const MAX_EDITS: usize = 128;
+
+/// Most bytes of names and values in the edits to one request.
+///
+/// What servers take for a whole head is less.
+const MAX_EDIT_BYTES: usize = 64 * 1024;
+
+/// What a `request-head` stands for.
+///
+/// One request at a time is in an instance, so its representation is not an index into a
+/// table but the number of the call: another number is a handle kept from an earlier one.
+#[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct RequestHead;
+
+/// Data of one instance's store.
+pub(super) struct State {
+    pub(super) backends: Arc<dyn Backends>,
+    pub(super) memory: MemoryLimit,
+    pub(super) overtime: Overtime,
+    pub(super) log: Log,
+    /// There if the component imports any of WASI.
+    pub(super) wasi: Option<Box<Wasi>>,
+    /// What the guest read in the present call.
+    pub(super) reads: Reads,
+    request: Option<Request>,
+    /// Number of the present call; wraps around.
+    call: u32,
+    /// Handles that the guest was given and has not dropped.
+    handles: u32,
+}
+
+struct Request {
+    head: Head,
+    attempt: u32,
+    edits: Vec<Edit>,
+    edit_bytes: usize,
+}
+
+type Edited = wasmtime::Result<Result<(), EditError>>;
+
+impl State {
+    pub(super) fn new(
+        backends: Arc<dyn Backends>,
+        memory: MemoryLimit,
+        overtime: Overtime,
+        log: Log,
+        wasi: Option<Box<Wasi>>,
+    ) -> State {
+        State {
+            backends,
+            memory,
+            overtime,
+            log,
+            wasi,
+            reads: Reads::default(),
+            request: None,
+            call: 0,
+            handles: 0,
+        }
+    }
+
+    /// Takes a request in; the handle is the guest's way to it.
+    pub(super) fn begin(&mut self, head: Head, attempt: u32) -> Resource<RequestHead> {
+        self.call = self.call.wrapping_add(1);
+        self.handles = self.handles.saturating_add(1);
+        self.reads.clear();
+        self.memory.take_refused();
+        self.request = Some(Request {
+            head,
+            attempt,
+            edits: Vec::new(),
+            edit_bytes: 0,
+        });
+        Resource::new_own(self.call)
+    }
+
+    /// Gives the request of [`begin`](Self::begin) back, with the edits to it.
+    ///
+    /// # Panics
+    /// Without a `begin` before it.
+    pub(super) fn end(&mut self) -> (Head, Vec<Edit>) {
+        let request = self.request.take().expect("begin put a request in");
+        (request.head, request.edits)
+    }
+
+    pub(super) fn handles(&self) -> u32 {
+        self.handles
+    }
+
+    fn request(&mut self, handle: &Resource<RequestHead>) -> wasmtime::Result<&mut Request> {
+        match &mut self.request {
+            Some(request) if handle.rep() == self.call => Ok(request),
+            _ => Err(Refusal::StaleHandle.into()),
+        }
+    }
+
+    /// Records `read`, then reads.
+    fn read<T>(
+        &mut self,
+        handle: &Resource<RequestHead>,
+        read: Read,
+        value: impl FnOnce(&Request) -> T,
+    ) -> wasmtime::Result<T> {
+        let value = value(self.request(handle)?);
+        self.reads.record(read);
+        Ok(value)
+    }
+}
+
+impl Request {
+    fn edit(&mut self, edit: Result<Edit, EditError>) -> Edited {
+        let edit = match edit {
+            Ok(edit) => edit,
+            Err(error) => return Ok(Err(error)),
+        };
+        if self.edits.len() == MAX_EDITS {
+            return Err(Refusal::TooManyEdits(MAX_EDITS).into());
+        }
+        self.edit_bytes += match &edit {
+            Edit::Set(name, value) | Edit::Append(name, value) => name.as_str().len() + value.len(),
+            Edit::Remove(name) => name.as_str().len(),
+            Edit::Target(target) => target.as_str().len(),
+        };
+        if self.edit_bytes > MAX_EDIT_BYTES {
+            return Err(Refusal::EditsTooLarge(MAX_EDIT_BYTES).into());
+        }
+        self.edits.push(edit);
+        Ok(Ok(()))
+    }
+}
+
+impl request::Host for State {}
+
+impl request::HostRequestHead for State {
+    fn method(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
+        self.read(&handle, Read::Method, |request| {
+            request.head.method.as_str().to_owned()
+        })
+    }
+
+    fn scheme(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
+        self.read(&handle, Read::Scheme, |request| {
+            request.head.scheme.as_str().to_owned()
+        })
+    }
+
+    fn path_with_query(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
+        self.read(&handle, Read::PathWithQuery, |request| {
+            request.head.path_and_query.as_str().to_owned()
+        })
+    }
+
+    fn header(
+        &mut self,
+        handle: Resource<RequestHead>,
+        name: String,
+    ) -> wasmtime::Result<Vec<Vec<u8>>> {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+            // No request has a field of such a name, so there is no read to record.
+            self.request(&handle)?;
+            return Ok(Vec::new());
+        };
+        let values = self
+            .request(&handle)?
+            .head
+            .headers
+            .get_all(&name)
+            .iter()
+            .map(|value| value.as_bytes().to_vec())
+            .collect();
+        self.reads.record(Read::Header(name));
+        Ok(values)
+    }
+
+    fn headers(
+        &mut self,
+        handle: Resource<RequestHead>,
+    ) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+        self.read(&handle, Read::Headers, |request| {
+            request
+                .head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                .collect()
+        })
+    }
+
+    fn client(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<request::Client> {
+        self.read(&handle, Read::Client, |request| request::Client {
+            address: request.head.client.address.clone(),
+            port: request.head.client.port,
+        })
+    }
+
+    fn tls(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<Option<request::Tls>> {
+        self.read(&handle, Read::Tls, |request| match request.head.scheme {
+            Scheme::Http => None,
+            // The head does not carry a session's facts yet.
+            Scheme::Https => Some(request::Tls {
+                server_name: None,
+                alpn: None,
+            }),
+        })
+    }
+
+    fn attempt(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<u32> {
+        self.read(&handle, Read::Attempt, |request| request.attempt)
+    }
+
+    fn set_header(
+        &mut self,
+        handle: Resource<RequestHead>,
+        name: String,
+        value: Vec<u8>,
+    ) -> Edited {
+        let edit = convert::edit_name(&name, EditKind::Set).and_then(|name| {
+            let value = convert::edit_value(&name, value)?;
+            Ok(Edit::Set(name, value))
+        });
+        self.request(&handle)?.edit(edit)
+    }
+
+    fn append_header(
+        &mut self,
+        handle: Resource<RequestHead>,
+        name: String,
+        value: Vec<u8>,
+    ) -> Edited {
+        let edit = convert::edit_name(&name, EditKind::AppendOrRemove).and_then(|name| {
+            let value = convert::edit_value(&name, value)?;
+            Ok(Edit::Append(name, value))
+        });
+        self.request(&handle)?.edit(edit)
+    }
+
+    fn remove_header(&mut self, handle: Resource<RequestHead>, name: String) -> Edited {
+        let edit = convert::edit_name(&name, EditKind::AppendOrRemove).map(Edit::Remove);
+        self.request(&handle)?.edit(edit)
+    }
+
+    fn set_path_with_query(&mut self, handle: Resource<RequestHead>, value: String) -> Edited {
+        let edit = convert::edit_target(value).map(Edit::Target);
+        self.request(&handle)?.edit(edit)
+    }
+
+    fn drop(&mut self, _handle: Resource<RequestHead>) -> wasmtime::Result<()> {
+        self.handles = self.handles.saturating_sub(1);
+        Ok(())
+    }
+}
+
+impl backends::Host for State {
+    fn state(&mut self, name: String) -> wasmtime::Result<Option<backends::BackendState>> {
+        self.reads.forbid_caching();
+        let Some(index) = self.backends.find(&name) else {
+            return Ok(None);
+        };
+        let state = self.backends.state(index);
+        Ok(Some(backends::BackendState {
+            usable_servers: state.usable_servers,
+            active: state.active,
+            queued: state.queued,
+        }))
+    }
+}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Trace => Level::TRACE,
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Info => Level::INFO,
+            log::Level::Warn => Level::WARN,
+            log::Level::Error => Level::ERROR,
+        };
+        self.log.write(level, &message);
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! From a plugin's file to a component that is ready to run.
+//!
+//! Encodes, compiles or takes compiled code from disk, checks imports and exports
+//! against the world, and says in a plugin author's words what does not fit. Runs no
+//! guest code. Called off the workers' threads: compiling takes up to seconds.
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::bindings::RouterPre;
+use super::cache::{CompiledCache, Key, hex};
+use super::encode::{self, EncodeError};
+use super::engine::Engine;
+use super::host::State;
+use super::wasi;
+
+/// Package of the contract, and the version that this host implements.
+const PACKAGE: &str = "pointsman:router";
+const VERSION: &str = "0.1.0";
+
+/// Interfaces of the contract that the host offers.
+const OFFERED: [&str; 3] = ["request", "backends", "log"];
+
+/// Interface that a plugin exports, and its functions.
+const EXPORTED: &str = "plugin";
+
+/// A plugin's file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As in the configuration, for logs.
+    pub name: String,
+    /// A component, or a core module with its world in a custom section.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// Where a plugin's machine code came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Compiled on this load.
+    Compiled,
+    /// Read from a [`CompiledCache`].
+    Cached,
+}
+
+/// Why a file cannot be a plugin of this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Neither a component nor a module that can be made one.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Not valid, or beyond what the engine takes.
+    #[error("the component does not compile: {0}")]
+    Compile(String),
+    /// It was built against another version of the contract.
+    #[error(
+        "the component is for {found}, this host is for {PACKAGE}@{VERSION}: build it against that version"
+    )]
+    Version {
+        /// The interface as the component names it.
+        found: String,
+    },
+    /// It imports what the host does not have.
+    #[error("the component imports {import}, which this host does not offer; {offer}")]
+    Import {
+        /// The import as the component names it.
+        import: String,
+        /// What the host offers, in words.
+        offer: String,
+    },
+    /// It imports something by a known name but of another type.
+    #[error("the component's imports do not fit the host's: {0}")]
+    ImportType(String),
+    /// It does not export the interface of a plugin.
+    #[error(
+        "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` wants; it exports {found}"
+    )]
+    NoExport {
+        /// What it exports, in words.
+        found: String,
+    },
+    /// It exports the interface of a plugin but with other functions.
+    #[error("the export {PACKAGE}/{EXPORTED}@{VERSION} does not fit the world `router`: {0}")]
+    ExportType(String),
+}
+
+/// A checked component.
+pub(super) struct Loaded {
+    pub(super) pre: RouterPre<State>,
+    pub(super) sha256: String,
+    pub(super) origin: Origin,
+    /// Whether it imports any of WASI.
+    pub(super) wasi: bool,
+}
+
+pub(super) fn load(
+    engine: &Engine,
+    bytes: &[u8],
+    cache: Option<&CompiledCache>,
+) -> Result<Loaded, LoadError> {
+    let sha256 = hex(&Sha256::digest(bytes));
+    let (component, origin) = compile(engine, bytes, &sha256, cache)?;
+    let wasi = check_imports(&component)?;
+    check_exports(&component)?;
+    let pre = engine
+        .linker()
+        .instantiate_pre(&component)
+        .map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
+    let pre = RouterPre::new(pre).map_err(|error| LoadError::ExportType(format!("{error:#}")))?;
+    Ok(Loaded {
+        pre,
+        sha256,
+        origin,
+        wasi,
+    })
+}
+
+fn compile(
+    engine: &Engine,
+    bytes: &[u8],
+    sha256: &str,
+    cache: Option<&CompiledCache>,
+) -> Result<(Component, Origin), LoadError> {
+    let engine = engine.wasmtime();
+    let cache = cache.map(|cache| {
+        let key = Key::new(sha256, &engine.precompile_compatibility_hash());
+        (cache, key)
+    });
+    if let Some((cache, key)) = &cache
+        && let Some(code) = cache.load(key)
+    {
+        match deserialize(engine, &code) {
+            Ok(component) => return Ok((component, Origin::Cached)),
+            Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
+        }
+    }
+    let encoded = encode::component(bytes)?;
+    let failed = |error| LoadError::Compile(format!("{error:#}"));
+    let component = Component::new(engine, &encoded).map_err(failed)?;
+    if let Some((cache, key)) = &cache {
+        cache.store(key, &component.serialize().map_err(failed)?);
+    }
+    Ok((component, Origin::Compiled))
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the code comes whole from a directory that only this user can write, and was written by `compile`"
+)]
+fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the
+    // file: one that is changed while mapped would change the code, or kill the process.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+/// Whether the component imports WASI, all imports being on offer.
+fn check_imports(component: &Component) -> Result<bool, LoadError> {
+    let mut wasi = false;
+    let engine = component.engine();
+    for (import, _) in component.component_type().imports(engine) {
+        let (name, version) = import.split_once('@').unwrap_or((import, ""));
+        if let Some(interface) = interface_of(name, PACKAGE) {
+            if version != VERSION {
+                return Err(other_version(import));
+            }
+            if OFFERED.contains(&interface) {
+                continue;
+            }
+        }
+        let is_wasi = name
+            .strip_prefix("wasi:")
+            .is_some_and(|interface| wasi::INTERFACES.contains(&interface));
+        if !is_wasi || !version.starts_with("0.2.") {
+            return Err(LoadError::Import {
+                import: import.to_owned(),
+                offer: offer(),
+            });
+        }
+        wasi = true;
+    }
+    Ok(wasi)
+}
+
+fn check_exports(component: &Component) -> Result<(), LoadError> {
+    let engine = component.engine();
+    let mut found = Vec::new();
+    let component = component.component_type();
+    for (export, item) in component.exports(engine) {
+        let (name, version) = export.split_once('@').unwrap_or((export, ""));
+        if interface_of(name, PACKAGE) == Some(EXPORTED)
+            && matches!(item.ty, ComponentItem::ComponentInstance(_))
+        {
+            if version == VERSION {
+                return Ok(());
+            }
+            return Err(other_version(export));
+        }
+        found.push(export);
+    }
+    let found = if found.is_empty() {
+        "nothing".to_owned()
+    } else {
+        found.join(", ")
+    };
+    Err(LoadError::NoExport { found })
+}
+
+/// `i` of the name `package/i`.
+fn interface_of<'a>(name: &'a str, package: &str) -> Option<&'a str> {
+    name.strip_prefix(package)?.strip_prefix('/')
+}
+
+fn other_version(found: &str) -> LoadError {
+    LoadError::Version {
+        found: found.to_owned(),
+    }
+}
+
+fn offer() -> String {
+    let own = OFFERED.map(|interface| format!("{PACKAGE}/{interface}@{VERSION}"));
+    let mut packages: Vec<&str> = wasi::INTERFACES
+        .iter()
+        .filter_map(|interface| interface.split('/').next())
+        .collect();
+    packages.dedup();
+    format!(
+        "it offers {}, and of WASI 0.2 {}",
+        own.join(", "),
+        packages.join(", ")
+    )
+}

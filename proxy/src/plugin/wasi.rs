@@ -1,0 +1,302 @@
+//! WASI 0.2 with nothing granted: no files, environment, arguments, sockets or stdin.
+//!
+//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work, and
+//! make the decision uncacheable where `route` uses them; stdout and stderr go to the log
+//! line by line.
+//!
+//! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a
+//! worker's thread: it is inside of one. So everything that may wait (`wasi:io`, clocks)
+//! and everything that opens a socket is implemented here. A wait polls once; what is not
+//! ready then can only be a timer, and the thread sleeps for it, within the call's
+//! deadline.
+
+mod io;
+mod stream;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
+use wasmtime_wasi::p2::bindings::{cli, filesystem, sockets, sync};
+use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, UdpSocket};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView, WasiSocketsView as _};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use self::io::{Io, Timer};
+use self::stream::LogOutput;
+use super::host::State;
+use super::log::Log;
+
+/// The interfaces that [`add_to_linker`] offers, without their package `wasi:`.
+pub(super) const INTERFACES: [&str; 27] = [
+    "cli/environment",
+    "cli/exit",
+    "cli/stderr",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stderr",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "clocks/monotonic-clock",
+    "clocks/wall-clock",
+    "filesystem/preopens",
+    "filesystem/types",
+    "io/error",
+    "io/poll",
+    "io/streams",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+    "sockets/instance-network",
+    "sockets/ip-name-lookup",
+    "sockets/network",
+    "sockets/tcp",
+    "sockets/tcp-create-socket",
+    "sockets/udp",
+    "sockets/udp-create-socket",
+];
+
+/// Most random bytes that one call gives.
+const MAX_RANDOM: u64 = 64 * 1024;
+
+/// Most resources of the host that one instance may hold: pollables, streams, errors.
+const MAX_RESOURCES: usize = 1024;
+
+/// WASI's part of one instance's store.
+pub(super) struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+    stdout: LogOutput,
+    stderr: LogOutput,
+    /// Zero of the guest's monotonic clock.
+    start: Instant,
+    /// End of the present call.
+    deadline: Instant,
+}
+
+impl Wasi {
+    pub(super) fn new(log: &Log) -> Wasi {
+        let stdout = LogOutput::new(log.clone());
+        let stderr = LogOutput::new(log.clone());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        let now = Instant::now();
+        Wasi {
+            ctx: WasiCtx::builder()
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false)
+                .max_random_size(MAX_RANDOM)
+                .stdout(stdout.clone())
+                .stderr(stderr.clone())
+                .build(),
+            table,
+            stdout,
+            stderr,
+            start: now,
+            deadline: now,
+        }
+    }
+
+    /// Before each call into the guest.
+    pub(super) fn begin(&mut self, deadline: Duration) {
+        let now = Instant::now();
+        self.deadline = now.checked_add(deadline).unwrap_or(now);
+    }
+
+    /// After each call: a line that the guest did not end, as of a traceback, is written.
+    pub(super) fn end(&mut self) {
+        self.stdout.end_line();
+        self.stderr.end_line();
+    }
+}
+
+/// Adds every interface of [`INTERFACES`].
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let l = linker;
+    let options = sockets::network::LinkOptions::default();
+
+    // Never waits: as wasmtime-wasi has it.
+    cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::network::add_to_linker::<_, WasiSockets>(l, &options, State::sockets)?;
+    // Fail at once where sockets and look-ups are not allowed.
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+
+    // Out of reach: every function takes a resource that nothing here gives out.
+    sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    sync::sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+    sync::sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
+
+    // Ours.
+    udp_create_socket::add_to_linker::<_, Ungranted<'static>>(l, |state| {
+        Ungranted(state.sockets())
+    })?;
+    monotonic_clock::add_to_linker::<_, Impure>(l, Impure::of)?;
+    wall_clock::add_to_linker::<_, Impure>(l, Impure::of)?;
+    random::add_to_linker::<_, Impure>(l, Impure::of)?;
+    insecure::add_to_linker::<_, Impure>(l, Impure::of)?;
+    insecure_seed::add_to_linker::<_, Impure>(l, Impure::of)?;
+    io::add_to_linker(l)
+}
+
+impl State {
+    fn wasi(&mut self) -> &mut Wasi {
+        self.wasi
+            .as_mut()
+            .expect("a component that imports WASI is given it")
+    }
+
+    fn io(&mut self) -> Io<'_> {
+        let wasi = self.wasi();
+        Io {
+            table: &mut wasi.table,
+            deadline: wasi.deadline,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi();
+        WasiCtxView {
+            ctx: &mut wasi.ctx,
+            table: &mut wasi.table,
+        }
+    }
+}
+
+/// UDP, whose answer is always no. wasmtime-wasi would say the same, but only after it
+/// has entered a runtime.
+struct Ungranted<'a>(WasiSocketsCtxView<'a>);
+
+impl HasData for Ungranted<'static> {
+    type Data<'a> = Ungranted<'a>;
+}
+
+impl udp_create_socket::Host for Ungranted<'_> {
+    fn create_udp_socket(&mut self, _: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+        Err(ErrorCode::AccessDenied.into())
+    }
+}
+
+impl network::Host for Ungranted<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        self.0.convert_error_code(error)
+    }
+
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        self.0.network_error_code(error)
+    }
+}
+
+impl network::HostNetwork for Ungranted<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.0, network)
+    }
+}
+
+/// Functions whose answer does not follow from the request: clocks and random numbers.
+struct Impure<'a>(&'a mut Wasi);
+
+impl HasData for Impure<'static> {
+    type Data<'a> = Impure<'a>;
+}
+
+impl Impure<'_> {
+    /// Every use is recorded on the way.
+    fn of(state: &mut State) -> Impure<'_> {
+        state.reads.forbid_caching();
+        Impure(state.wasi())
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl monotonic_clock::Host for Impure<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(Impure::now(self))
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let wait = when.saturating_sub(Impure::now(self));
+        self.subscribe_duration(wait)
+    }
+
+    fn subscribe_duration(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        Timer::subscribe(&mut self.0.table, Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl wall_clock::Host for Impure<'_> {
+    fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(wall_clock::Datetime {
+            seconds: now.as_secs(),
+            nanoseconds: now.subsec_nanos(),
+        })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        Ok(wall_clock::Datetime {
+            seconds: 0,
+            nanoseconds: 1,
+        })
+    }
+}
+
+impl random::Host for Impure<'_> {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.0.ctx.random().get_random_bytes(len)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.0.ctx.random().get_random_u64()
+    }
+}
+
+impl insecure::Host for Impure<'_> {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.0.ctx.random().get_insecure_random_bytes(len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.0.ctx.random().get_insecure_random_u64()
+    }
+}
+
+impl insecure_seed::Host for Impure<'_> {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        self.0.ctx.random().insecure_seed()
+    }
+}

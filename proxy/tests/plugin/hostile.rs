@@ -1,0 +1,330 @@
+//! Every way in which the hostile guest misbehaves is a fault that costs one request.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointsman::plugin::{
+    BackendState, Backends, Cacheability, Decision, Edit, Fault, Instance, MAX_READS, Outcome,
+    Reads, Settings,
+};
+use tokio::time::Instant;
+
+use crate::{head, instantiate, logged, plugin, route, settings};
+
+/// Tests, one for each mode, and the list of modes that have one.
+macro_rules! modes {
+    ($($test:ident: $mode:literal => $body:expr;)*) => {
+        const TESTED: &[&str] = &[$($mode),*];
+        $(
+            #[test]
+            fn $test() {
+                let body: fn(&str) = $body;
+                body($mode);
+            }
+        )*
+    };
+}
+
+fn configured(mode: &str, value: usize) -> Settings {
+    settings(format!(r#"{{"mode": "{mode}", "value": {value}}}"#))
+}
+
+fn start(mode: &str, value: usize) -> Instance {
+    instantiate("guest-hostile", &configured(mode, value)).expect("configure succeeds")
+}
+
+/// The outcome of one call, after which the instance is still good.
+fn outcome(mode: &str, value: usize) -> Outcome {
+    let mut instance = start(mode, value);
+    let outcome = route(&mut instance).expect("no fault");
+    assert!(!instance.is_spent());
+    outcome
+}
+
+/// The fault of one call that leaves the instance usable.
+fn mild_fault(mode: &str, value: usize) -> Fault {
+    let mut instance = start(mode, value);
+    let fault = route(&mut instance).expect_err("a fault");
+    assert!(!instance.is_spent(), "{fault}");
+    assert_eq!(route(&mut instance).expect_err("again"), fault);
+    fault
+}
+
+/// The fault of one call that breaks the instance; a fresh one works.
+fn grave_fault(mode: &str, value: usize) -> Fault {
+    grave_fault_with(&configured(mode, value))
+}
+
+fn grave_fault_with(settings: &Settings) -> Fault {
+    let mut instance = instantiate("guest-hostile", settings).expect("configure succeeds");
+    let fault = route(&mut instance).expect_err("a fault");
+    assert!(instance.is_spent(), "{fault}");
+    assert!(
+        route(&mut instance).is_err(),
+        "a broken instance stays broken"
+    );
+    outcome("harmless", 0);
+    fault
+}
+
+fn trap(mode: &str, value: usize, expected: &str) {
+    match grave_fault(mode, value) {
+        Fault::Trap { message, backtrace } => {
+            assert!(message.contains(expected), "{message}");
+            // Names, where the build has kept them.
+            let known = ["guest_hostile[", "<wasm function"];
+            assert!(
+                known.iter().any(|name| backtrace.contains(name)),
+                "{backtrace}"
+            );
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn configure_fault(settings: &Settings) -> Fault {
+    instantiate("guest-hostile", settings).expect_err("a fault")
+}
+
+modes! {
+    append_header: "append-header" => |mode| {
+        assert_eq!(outcome(mode, 128).edits.len(), 128);
+        trap(mode, 129, "more than 128 edits");
+    };
+    backends_state: "backends-state" => |mode| {
+        let mut instance = start(mode, 0);
+        let mut reads = Reads::default();
+        let (_, result) = instance.route(head(&[]), 0, &mut reads);
+        assert_eq!(result.unwrap().decision, Decision::Backend(1));
+        assert!(!reads.cacheable);
+    };
+    configure_error: "configure-error" => |mode| {
+        let fault = configure_fault(&configured(mode, 1));
+        assert_eq!(fault, Fault::Error("a\\nb".into()));
+        assert!(configure_fault(&configured(mode, 100_000)).to_string().len() < 2048);
+    };
+    configure_grow: "configure-grow" => |mode| {
+        let fault = configure_fault(&configured(mode, 0));
+        assert_eq!(fault, Fault::OutOfMemory { limit: 64 << 20 });
+    };
+    configure_spin: "configure-spin" => |mode| {
+        let settings = Settings {
+            configure_deadline: Duration::from_millis(30),
+            ..configured(mode, 0)
+        };
+        let start = Instant::now();
+        assert_eq!(configure_fault(&settings), Fault::Deadline);
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    };
+    configure_trap: "configure-trap" => |mode| {
+        assert_eq!(configure_fault(&configured(mode, 0)).kind(), "trap");
+    };
+    edit_forbidden: "edit-forbidden" => |mode| assert_eq!(outcome(mode, 0).edits, []);
+    edit_invalid: "edit-invalid" => |mode| assert_eq!(outcome(mode, 0).edits, []);
+    error: "error" => |mode| {
+        assert_eq!(mild_fault(mode, 1), Fault::Error("no\\u{1b}[2J".into()));
+        assert!(mild_fault(mode, 10_000).to_string().len() < 8192);
+    };
+    grow: "grow" => |mode| {
+        let mut settings = configured(mode, 0);
+        assert_eq!(grave_fault_with(&settings), Fault::OutOfMemory { limit: 64 << 20 });
+        settings.memory = 8 << 20;
+        let mut instance = instantiate("guest-hostile", &settings).unwrap();
+        assert_eq!(route(&mut instance), Err(Fault::OutOfMemory { limit: 8 << 20 }));
+        assert!(instance.memory() > 4 << 20 && instance.memory() <= 8 << 20);
+        settings.memory = 64 << 10;
+        assert_eq!(configure_fault(&settings), Fault::OutOfMemory { limit: 64 << 10 });
+    };
+    harmless: "harmless" => |mode| {
+        let mut instance = start(mode, 0);
+        for _ in 0..1000 {
+            assert_eq!(route(&mut instance).unwrap().decision, Decision::Default);
+        }
+        assert!(!instance.is_spent());
+    };
+    invalid_utf8: "invalid-utf8" => |mode| {
+        assert_eq!(grave_fault(mode, 0).kind(), "trap");
+    };
+    keep_handles: "keep-handles" => |mode| {
+        let mut instance = start(mode, 0);
+        for call in 1..=65 {
+            assert!(!instance.is_spent(), "before call {call}");
+            route(&mut instance).unwrap();
+        }
+        assert!(instance.is_spent());
+    };
+    log_flood: "log-flood" => |mode| {
+        let (result, lines) = logged(|| {
+            let mut instance = start(mode, 100_000);
+            route(&mut instance)
+        });
+        assert!(result.is_ok());
+        let written = lines.iter().filter(|line| line.contains("line ")).count();
+        assert!((100..10_000).contains(&written), "{written}");
+        assert!(lines.iter().any(|line| line.contains("dropped=")));
+    };
+    log_forged: "log-forged" => |mode| {
+        let (_, lines) = logged(|| outcome(mode, 0));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let escaped = r"first\nERROR second\r\u{1b}[31m\u{0}\u{202e}";
+        assert!(lines[0].contains(escaped), "{lines:?}");
+        for part in ["WARN", "plugin:", "frontend=front", "plugin=guest-hostile"] {
+            assert!(lines[0].contains(part), "{lines:?}");
+        }
+    };
+    log_huge: "log-huge" => |mode| {
+        let (_, lines) = logged(|| outcome(mode, 1 << 20));
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].len() < 5000);
+        assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
+    };
+    read_huge: "read-huge" => |mode| {
+        assert_eq!(outcome(mode, 1 << 20).decision, Decision::Default);
+        assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
+    };
+    read_many: "read-many" => |mode| {
+        let mut instance = start(mode, 10_000);
+        let mut reads = Reads::default();
+        let (_, result) = instance.route(head(&[]), 0, &mut reads);
+        assert!(result.is_ok());
+        assert_eq!(reads.reads.len(), MAX_READS);
+        assert!(!reads.cacheable);
+    };
+    respond: "respond" => |mode| {
+        for status in [200, 204, 304, 404, 503, 599] {
+            match outcome(mode, status).decision {
+                Decision::Respond(answer) => assert_eq!(usize::from(answer.status.as_u16()), status),
+                other => panic!("{other:?}"),
+            }
+        }
+        for status in [0, 99, 100, 101, 199, 600, 1000, 65535] {
+            let fault = mild_fault(mode, usize::from(status));
+            assert_eq!(fault, Fault::Status(status));
+        }
+    };
+    respond_body: "respond-body" => |mode| {
+        match outcome(mode, 403).decision {
+            Decision::Respond(answer) => {
+                assert_eq!(answer.body, "hello");
+                assert_eq!(answer.headers["content-type"], "text/plain");
+            }
+            other => panic!("{other:?}"),
+        }
+        for status in [204, 205, 304] {
+            assert_eq!(mild_fault(mode, usize::from(status)), Fault::ResponseBody(status));
+        }
+    };
+    respond_field_forbidden: "respond-field-forbidden" => |mode| {
+        for index in 0..14 {
+            assert_eq!(mild_fault(mode, index).kind(), "response-header");
+        }
+    };
+    respond_field_name: "respond-field-name" => |mode| {
+        assert_eq!(mild_fault(mode, 0).kind(), "response-header");
+    };
+    respond_field_value: "respond-field-value" => |mode| {
+        assert_eq!(mild_fault(mode, 0).kind(), "response-header");
+    };
+    respond_fields: "respond-fields" => |mode| {
+        assert!(matches!(outcome(mode, 128).decision, Decision::Respond(_)));
+        assert_eq!(mild_fault(mode, 129).kind(), "response-header");
+    };
+    respond_huge: "respond-huge" => |mode| {
+        assert!(matches!(outcome(mode, 1 << 20).decision, Decision::Respond(_)));
+        let (size, limit) = (2 << 20, 1 << 20);
+        assert_eq!(mild_fault(mode, size), Fault::ResponseTooLarge { size, limit });
+        assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
+    };
+    respond_then_edit: "respond-then-edit" => |mode| assert_eq!(outcome(mode, 0).edits, []);
+    set_header: "set-header" => |mode| {
+        let edits = outcome(mode, 10_000).edits;
+        assert!(matches!(&edits[..], [Edit::Set(_, value)] if value.len() == 10_000));
+        trap(mode, 100_000, "edits to one request of more than");
+        assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
+    };
+    spin: "spin" => |mode| {
+        let deadline = Duration::from_millis(20);
+        let start = Instant::now();
+        assert_eq!(grave_fault_with(&Settings { deadline, ..configured(mode, 0) }), Fault::Deadline);
+        assert!(start.elapsed() >= deadline);
+    };
+    stale_handle: "stale-handle" => |mode| {
+        let mut instance = start(mode, 0);
+        route(&mut instance).unwrap();
+        let fault = route(&mut instance).unwrap_err();
+        assert!(fault.to_string().contains("after route returned"), "{fault}");
+        assert!(instance.is_spent());
+    };
+    stale_handle_edit: "stale-handle-edit" => |mode| {
+        let mut instance = start(mode, 0);
+        route(&mut instance).unwrap();
+        let fault = route(&mut instance).unwrap_err();
+        assert!(fault.to_string().contains("after route returned"), "{fault}");
+    };
+    trap_bounds: "trap-bounds" => |mode| trap(mode, 0, "out of bounds");
+    trap_stack: "trap-stack" => |mode| trap(mode, 0, "");
+    trap_unreachable: "trap-unreachable" => |mode| trap(mode, 0, "unreachable");
+    unknown_backend: "unknown-backend" => |mode| {
+        assert_eq!(mild_fault(mode, 1), Fault::UnknownBackend("no\\nwhere".into()));
+        assert!(mild_fault(mode, 100_000).to_string().len() < 2048);
+    };
+    wild_pointer: "wild-pointer" => |mode| {
+        assert_eq!(grave_fault(mode, 0).kind(), "trap");
+    };
+}
+
+#[test]
+fn every_mode_of_the_guest_has_a_test() {
+    let Fault::Error(modes) = configure_fault(&configured("modes", 0)) else {
+        panic!("the guest names its modes");
+    };
+    let modes: BTreeSet<&str> = modes.split(' ').collect();
+    let tested: BTreeSet<&str> = TESTED.iter().copied().collect();
+    assert_eq!(modes, tested);
+}
+
+#[test]
+fn instances_on_many_threads_do_not_disturb_each_other() {
+    let deadline = Duration::from_millis(10);
+    std::thread::scope(|scope| {
+        for mode in ["spin", "harmless", "trap-unreachable", "harmless", "grow"] {
+            scope.spawn(move || {
+                let mut settings = configured(mode, 0);
+                if mode == "spin" {
+                    settings.deadline = deadline;
+                }
+                for _ in 0..10 {
+                    let mut instance = instantiate("guest-hostile", &settings).unwrap();
+                    assert_eq!(route(&mut instance).is_ok(), mode == "harmless");
+                    assert_eq!(instance.is_spent(), mode != "harmless");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_configure_answers_is_known() {
+    assert_eq!(start("harmless", 0).cacheability(), Cacheability::Cacheable);
+}
+
+#[test]
+fn a_plugin_outlives_its_handles() {
+    #[derive(Debug)]
+    struct NoBackends;
+    impl Backends for NoBackends {
+        fn find(&self, _: &str) -> Option<usize> {
+            None
+        }
+        fn state(&self, _: usize) -> BackendState {
+            panic!("there is none")
+        }
+    }
+    let settings = configured("harmless", 0);
+    let mut instance = plugin("guest-hostile")
+        .instantiate(&settings, Arc::new(NoBackends))
+        .unwrap();
+    drop(settings);
+    assert!(route(&mut instance).is_ok());
+}

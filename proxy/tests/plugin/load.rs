@@ -1,0 +1,196 @@
+//! What is a plugin and what is not, said in words; and compiled code on disk.
+
+use std::fs;
+use std::path::PathBuf;
+
+use pointsman::plugin::{CompiledCache, EncodeError, LoadError, Origin, Plugin, Source};
+
+use crate::{ENGINE, guest};
+
+fn load(bytes: Vec<u8>, cache: Option<&CompiledCache>) -> Result<Plugin, LoadError> {
+    let source = Source {
+        name: "test".into(),
+        bytes: bytes.into(),
+    };
+    Plugin::load(&ENGINE, source, cache)
+}
+
+fn error(bytes: Vec<u8>) -> LoadError {
+    load(bytes, None).expect_err("not a plugin")
+}
+
+/// `bytes` with every `from` replaced by `to`, which is as long.
+pub(crate) fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let mut found = 0;
+    for start in 0..bytes.len().saturating_sub(from.len()) {
+        if bytes[start..].starts_with(from.as_bytes()) {
+            bytes[start..start + from.len()].copy_from_slice(to.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{from} is not in the file");
+    bytes
+}
+
+#[test]
+fn a_plugin_has_a_name_and_a_digest() {
+    let plugin = load(guest("guest-hostile"), None).unwrap();
+    assert_eq!(plugin.name(), "test");
+    assert_eq!(plugin.sha256().len(), 64);
+    assert_eq!(plugin.origin(), Origin::Compiled);
+    assert_ne!(
+        load(guest("guest-wasi"), None).unwrap().sha256(),
+        plugin.sha256()
+    );
+}
+
+#[test]
+fn what_is_not_webassembly_is_an_error() {
+    assert_eq!(error(Vec::new()), LoadError::Encode(EncodeError::Empty));
+    assert_eq!(
+        error(b"\x7fELF".to_vec()),
+        LoadError::Encode(EncodeError::NotWasm)
+    );
+    assert_eq!(
+        error(b"(component)".to_vec()),
+        LoadError::Encode(EncodeError::Text)
+    );
+    assert_eq!(
+        error(b"\0asm\x01\0\0\0".to_vec()),
+        LoadError::Encode(EncodeError::NoMetadata)
+    );
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_an_error() {
+    let whole = guest("guest-scripted");
+    for part in 0..64 {
+        let len = whole.len() * part / 64;
+        assert!(load(whole[..len].to_vec(), None).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_an_error_or_works() {
+    let whole = guest("guest-scripted");
+    for part in 1..12 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() * part / 12;
+        bytes[at] ^= 0x55;
+        // Data and names may change without harm; what matters is that nothing panics.
+        let _ = load(bytes, None);
+    }
+}
+
+#[test]
+fn an_empty_component_exports_nothing() {
+    let found = error(b"\0asm\x0d\0\x01\0".to_vec()).to_string();
+    assert_eq!(
+        found,
+        "the component does not export pointsman:router/plugin@0.1.0, which the world `router` wants; it exports nothing"
+    );
+}
+
+#[test]
+fn another_version_of_the_contract_is_named() {
+    let bytes = replaced(&guest("guest-scripted"), "@0.1.0", "@0.9.0");
+    let found = error(bytes).to_string();
+    assert!(found.contains("pointsman:router/"), "{found}");
+    assert!(
+        found.contains("@0.9.0, this host is for pointsman:router@0.1.0"),
+        "{found}"
+    );
+}
+
+#[test]
+fn an_import_that_is_not_offered_is_named() {
+    let bytes = replaced(
+        &guest("guest-wasi"),
+        "wasi:random/random",
+        "wasi:random/dice00",
+    );
+    let found = error(bytes).to_string();
+    assert!(
+        found.contains(
+            "imports wasi:random/dice00@0.2.3, which this host does not offer; it offers"
+        ),
+        "{found}"
+    );
+}
+
+#[test]
+fn an_import_of_another_type_is_named() {
+    let bytes = replaced(&guest("guest-wasi"), "get-arguments", "got-arguments");
+    let found = error(bytes);
+    assert!(matches!(found, LoadError::ImportType(_)), "{found}");
+    assert!(found.to_string().contains("got-arguments"), "{found}");
+}
+
+#[test]
+fn an_export_of_another_type_is_named() {
+    let bytes = replaced(&guest("guest-scripted"), "configure", "configura");
+    let found = error(bytes);
+    assert!(matches!(found, LoadError::ExportType(_)), "{found}");
+    assert!(found.to_string().contains("configure"), "{found}");
+}
+
+fn cached_files(cache: &CompiledCache) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache.directory()).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn compiled_code_is_kept_and_damaged_code_is_not_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    let load = || load(guest("guest-hostile"), Some(&cache)).unwrap();
+
+    let first = load();
+    assert_eq!(first.origin(), Origin::Compiled);
+    let files = cached_files(&cache);
+    assert_eq!(files.len(), 1);
+    let good = fs::read(&files[0]).unwrap();
+
+    let second = load();
+    assert_eq!(second.origin(), Origin::Cached);
+    assert_eq!(second.sha256(), first.sha256());
+
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for bad in [&b""[..], b"garbage", &good[..good.len() / 2], &flipped] {
+        fs::write(&files[0], bad).unwrap();
+        assert_eq!(load().origin(), Origin::Compiled);
+        assert_eq!(cached_files(&cache), files);
+        assert!(fs::read(&files[0]).unwrap() == good, "the file is replaced");
+        assert_eq!(load().origin(), Origin::Cached);
+    }
+}
+
+#[test]
+fn cached_code_runs_as_compiled_code_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    for origin in [Origin::Compiled, Origin::Cached] {
+        let plugin = load(guest("guest-hostile"), Some(&cache)).unwrap();
+        assert_eq!(plugin.origin(), origin);
+        let settings = crate::settings(r#"{"mode": "trap-unreachable"}"#);
+        let mut instance = plugin
+            .instantiate(&settings, std::sync::Arc::new(crate::TwoBackends))
+            .unwrap();
+        let fault = crate::route(&mut instance).unwrap_err();
+        assert_eq!(fault.kind(), "trap");
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_done_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache");
+    let cache = CompiledCache::open(&path).unwrap();
+    fs::remove_dir(&path).unwrap();
+    let plugin = load(guest("guest-hostile"), Some(&cache)).unwrap();
+    assert_eq!(plugin.origin(), Origin::Compiled);
+}

@@ -1,0 +1,159 @@
+//! The plugin host against real guests: those under `tests/guests`, built by
+//! `cargo xtask plugins`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bundled;
+mod hostile;
+mod load;
+mod scripted;
+mod wasi;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pointsman::http::head::{Client, Head, Scheme};
+use pointsman::plugin::{
+    BackendState, Backends, Engine, EngineLimits, Fault, Instance, Outcome, Plugin, Reads,
+    Settings, Source,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// One for all tests, as in the proxy.
+static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::try_new(EngineLimits::default()).expect("the engine starts"));
+
+/// The file of a guest.
+fn guest(name: &str) -> Vec<u8> {
+    let folder = std::env::var_os("POINTSMAN_GUESTS").map_or_else(
+        || {
+            let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+            let target = std::env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| workspace.join("target"), PathBuf::from);
+            target.join("guests")
+        },
+        PathBuf::from,
+    );
+    let file = folder.join(format!("{name}.wasm"));
+    std::fs::read(&file).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; run `cargo xtask plugins` first",
+            file.display()
+        )
+    })
+}
+
+/// A guest, compiled once for all tests.
+fn plugin(name: &str) -> Plugin {
+    static PLUGINS: LazyLock<Mutex<HashMap<String, Plugin>>> = LazyLock::new(Mutex::default);
+    let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
+    plugins
+        .entry(name.to_owned())
+        .or_insert_with(|| {
+            let source = Source {
+                name: name.to_owned(),
+                bytes: guest(name).into(),
+            };
+            Plugin::load(&ENGINE, source, None).expect("the guest loads")
+        })
+        .clone()
+}
+
+/// A configuration with two backends.
+#[derive(Debug)]
+struct TwoBackends;
+
+impl Backends for TwoBackends {
+    fn find(&self, name: &str) -> Option<usize> {
+        ["www", "3-2-1"].iter().position(|known| *known == name)
+    }
+
+    fn state(&self, index: usize) -> BackendState {
+        assert_eq!(index, 0);
+        BackendState {
+            usable_servers: 3,
+            active: 2,
+            queued: 1,
+        }
+    }
+}
+
+/// Settings in which nothing is late on a busy machine.
+fn settings(config: impl Into<String>) -> Settings {
+    Settings {
+        config: config.into(),
+        deadline: Duration::from_secs(20),
+        configure_deadline: Duration::from_secs(20),
+        frontend: "front".into(),
+        ..Settings::default()
+    }
+}
+
+fn instantiate(name: &str, settings: &Settings) -> Result<Instance, Fault> {
+    plugin(name).instantiate(settings, Arc::new(TwoBackends))
+}
+
+fn head(fields: &[(&str, &[u8])]) -> Head {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    Head {
+        method: Method::GET,
+        scheme: Scheme::Http,
+        path_and_query: "/a?b=c".parse().unwrap(),
+        headers,
+        client: Arc::new(Client {
+            address: "192.0.2.1".into(),
+            port: 4711,
+        }),
+    }
+}
+
+/// Routes a plain request; reads are of no interest.
+fn route(instance: &mut Instance) -> Result<Outcome, Fault> {
+    let before = head(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
+    let fields = before.headers.clone();
+    let (after, result) = instance.route(before, 0, &mut Reads::default());
+    assert_eq!(after.headers, fields, "the head comes back as it was");
+    result
+}
+
+/// What was logged while `action` ran on this thread, one line for each event.
+fn logged<T>(action: impl FnOnce() -> T) -> (T, Vec<String>) {
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Buffer {
+        type Writer = Buffer;
+
+        fn make_writer(&self) -> Buffer {
+            self.clone()
+        }
+    }
+
+    let buffer = Buffer::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_writer(buffer.clone())
+        .finish();
+    let value = tracing::subscriber::with_default(subscriber, action);
+    let bytes = std::mem::take(&mut *buffer.0.lock().unwrap());
+    let text = String::from_utf8(bytes).expect("the log is text");
+    (value, text.lines().map(str::to_owned).collect())
+}

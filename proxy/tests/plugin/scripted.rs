@@ -1,0 +1,138 @@
+//! What a plugin reads, edits and decides arrives as it was meant.
+
+use bytes::Bytes;
+use pointsman::plugin::{Cacheability, Decision, Edit, Fault, Outcome, Read, Reads};
+use serde_json::{Value, json};
+
+use crate::{head, instantiate, settings};
+
+/// Runs a script once over a request with some fields.
+fn run(root: &Value) -> (Result<Outcome, Fault>, Reads) {
+    let config = json!({"cacheable": true, "root": root}).to_string();
+    let mut instance = instantiate("guest-scripted", &settings(config)).unwrap();
+    assert_eq!(instance.cacheability(), Cacheability::Cacheable);
+    let fields: [(&str, &[u8]); 5] = [
+        ("Host", b"a.test"),
+        ("X-A", b"1"),
+        ("other", b""),
+        ("x-a", b"2"),
+        ("octets", b"\xff"),
+    ];
+    let mut reads = Reads {
+        reads: vec![Read::Tls],
+        cacheable: false,
+    };
+    let (_, result) = instance.route(head(&fields), 7, &mut reads);
+    assert!(!instance.is_spent());
+    (result, reads)
+}
+
+/// Reads `what` and decides for `www` only if the value is `value`.
+fn expect(what: &str, name: &str, value: &str, read: &[Read]) {
+    let script = json!({"read": {
+        "what": what, "name": name,
+        "cases": {value: {"backend": "www"}},
+        "otherwise": "backend-by-value",
+    }});
+    let (result, reads) = run(&script);
+    assert_eq!(
+        result.unwrap().decision,
+        Decision::Backend(0),
+        "{what} {name}"
+    );
+    assert_eq!(reads.reads, read);
+    assert!(reads.cacheable);
+}
+
+fn field(name: &'static str) -> Read {
+    Read::Header(http::HeaderName::from_static(name))
+}
+
+#[test]
+fn every_read_has_its_value_and_is_recorded() {
+    expect("method", "", "GET", &[Read::Method]);
+    expect("scheme", "", "http", &[Read::Scheme]);
+    expect("path-with-query", "", "/a?b=c", &[Read::PathWithQuery]);
+    expect("client", "", "192.0.2.1 4711", &[Read::Client]);
+    expect("tls", "", "none", &[Read::Tls]);
+    expect("attempt", "", "7", &[Read::Attempt]);
+    expect("header", "host", "|a.test", &[field("host")]);
+    expect("header", "HOST", "|a.test", &[field("host")]);
+    expect("header", "X-a", "|1|2", &[field("x-a")]);
+    expect("header", "other", "|", &[field("other")]);
+    expect("header", "absent", "", &[field("absent")]);
+    expect("header", "octets", "|\u{fffd}", &[field("octets")]);
+    // Not a field name: no request can have it, so nothing was learnt.
+    expect("header", "a b", "", &[]);
+    let all = "host: a.test\nx-a: 1\nx-a: 2\nother: \noctets: \u{fffd}\n";
+    expect("headers", "", all, &[Read::Headers]);
+}
+
+#[test]
+fn reads_are_in_order_and_hang_on_values() {
+    let script = json!({"read": {"what": "method",
+        "cases": {"GET": {"read": {"what": "header", "name": "host",
+            "cases": {"|a.test": {"read": {"what": "method", "otherwise": {"backend": "www"}}}},
+            "otherwise": {"read": {"what": "client", "otherwise": "default"}}}}},
+        "otherwise": {"read": {"what": "tls", "otherwise": "default"}}}});
+    let (result, reads) = run(&script);
+    assert_eq!(result.unwrap().decision, Decision::Backend(0));
+    assert_eq!(reads.reads, [Read::Method, field("host")]);
+}
+
+#[test]
+fn edits_are_in_order_and_change_no_later_read() {
+    let script = json!({"set-header": {"name": "Host", "value": "b.test:81", "then":
+        {"append-header": {"name": "X-A", "value": "3", "then":
+        {"remove-header": {"name": "octets", "then":
+        {"set-target": {"value": "/new?x", "then":
+        {"read": {"what": "header", "name": "host",
+            "cases": {"|a.test": "default"}, "otherwise": {"error": "seen"}}}}}}}}}}});
+    let (result, _) = run(&script);
+    let outcome = result.unwrap();
+    assert_eq!(outcome.decision, Decision::Default);
+    let name = http::HeaderName::from_static;
+    let value = http::HeaderValue::from_static;
+    let expected = [
+        Edit::Set(name("host"), value("b.test:81")),
+        Edit::Append(name("x-a"), value("3")),
+        Edit::Remove(name("octets")),
+        Edit::Target("/new?x".parse().unwrap()),
+    ];
+    assert_eq!(outcome.edits, expected);
+}
+
+#[test]
+fn a_look_at_a_backend_is_not_cacheable() {
+    let (result, reads) = run(&json!({"state": {"name": "www", "then": {"backend": "www"}}}));
+    assert_eq!(result.unwrap().decision, Decision::Backend(0));
+    assert!(!reads.cacheable);
+}
+
+#[test]
+fn a_plugin_answers_by_itself() {
+    let script = json!({"respond": {"status": 429, "body": "later",
+        "headers": [["Retry-After", "3"], ["set-cookie", "a"], ["set-cookie", "b"]]}});
+    let (result, _) = run(&script);
+    let Decision::Respond(answer) = result.unwrap().decision else {
+        panic!("an answer");
+    };
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.headers["retry-after"], "3");
+    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
+    assert_eq!(answer.body, Bytes::from("later"));
+}
+
+#[test]
+fn reads_are_known_after_a_fault() {
+    let script = json!({"read": {"what": "method", "otherwise": {"error": "no"}}});
+    let (result, reads) = run(&script);
+    assert_eq!(result, Err(Fault::Error("no".into())));
+    assert_eq!(reads.reads, [Read::Method]);
+}
+
+#[test]
+fn a_bad_configuration_is_the_guests_error() {
+    let fault = instantiate("guest-scripted", &settings("[")).unwrap_err();
+    assert_eq!(fault.kind(), "error");
+}

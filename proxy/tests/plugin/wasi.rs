@@ -1,0 +1,172 @@
+//! WASI works inside a worker's runtime, grants nothing, and waits no longer than allowed.
+
+use std::time::Duration;
+
+use pointsman::plugin::{Decision, Fault, Plugin, Reads, Settings, Source};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{ENGINE, guest, head, instantiate, logged, settings};
+
+fn configured(route: &Value) -> Settings {
+    settings(json!({"route": route}).to_string())
+}
+
+/// Runs the steps inside a runtime as a worker has it.
+fn run_with(settings: &Settings) -> (Result<Decision, Fault>, Reads) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let task = async {
+            let mut instance = instantiate("guest-wasi", settings).expect("configure succeeds");
+            let mut reads = Reads::default();
+            let (_, result) = instance.route(head(&[]), 0, &mut reads);
+            (result.map(|outcome| outcome.decision), reads)
+        };
+        task.await
+    })
+}
+
+fn run(route: &Value) -> (Result<Decision, Fault>, Reads) {
+    run_with(&configured(route))
+}
+
+fn fine(route: &Value) -> Reads {
+    let (result, reads) = run(route);
+    assert_eq!(result, Ok(Decision::Default), "{route}");
+    reads
+}
+
+#[test]
+fn nothing_is_granted() {
+    assert!(fine(&json!(["grants", "stdin"])).cacheable);
+}
+
+#[test]
+fn clocks_and_random_numbers_make_a_decision_uncacheable() {
+    // `configure` uses all of them, which is of no account.
+    assert!(fine(&json!([])).cacheable);
+    for step in [
+        json!("clock"),
+        json!("wall-clock"),
+        json!({"random": 8}),
+        json!("seed"),
+    ] {
+        assert!(!fine(&json!([step])).cacheable, "{step}");
+    }
+}
+
+#[test]
+fn timers_are_waited_for() {
+    let start = Instant::now();
+    fine(&json!([{"sleep": 0}, {"sleep": 10}, {"poll": [10, 60_000]}, {"poll": [0, 60_000]}]));
+    assert!(start.elapsed() >= Duration::from_millis(20));
+}
+
+#[test]
+fn the_same_works_outside_of_a_runtime() {
+    let mut instance =
+        instantiate("guest-wasi", &configured(&json!([{"sleep": 1}, "grants"]))).unwrap();
+    let (_, result) = instance.route(head(&[]), 0, &mut Reads::default());
+    assert_eq!(result.unwrap().decision, Decision::Default);
+}
+
+#[test]
+fn a_wait_ends_with_the_deadline() {
+    for route in [
+        json!([{"sleep": 60_000}]),
+        json!([{"poll": [60_000, 70_000]}]),
+    ] {
+        let settings = Settings {
+            deadline: Duration::from_millis(20),
+            ..configured(&route)
+        };
+        let start = Instant::now();
+        assert_eq!(run_with(&settings).0, Err(Fault::Deadline));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn misuse_is_a_trap() {
+    for (route, message) in [
+        (json!(["poll-nothing"]), "empty poll list"),
+        (json!([{"print-zeroes": 1_000_000}]), "too large"),
+        (json!(["exit"]), "exited with status 1"),
+        (json!([{"random": 1_000_000_000_u64}]), "exceeds limit"),
+        (json!([{"subscribe-many": 100_000}]), ""),
+    ] {
+        match run(&route).0 {
+            Err(Fault::Trap { message: found, .. }) => assert!(found.contains(message), "{found}"),
+            other => panic!("{route}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn output_is_logged_line_by_line() {
+    let (_, lines) = logged(|| {
+        fine(&json!([
+            {"print": "one\ntw"}, {"print-error": "error\u{1b}\n"}, {"print": "o\nunended"}
+        ]))
+    });
+    let found: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.split_once("plugin=guest-wasi"))
+        .map(|(_, rest)| rest)
+        .collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("frontend=front")));
+    // The message comes first in this format.
+    let messages = ["configured", "one", "error\\u{1b}", "two", "unended"];
+    for (line, message) in lines.iter().zip(messages) {
+        assert!(line.contains(message), "{line} has no {message}; {found:?}");
+    }
+}
+
+#[test]
+fn output_is_bounded() {
+    let (_, lines) = logged(|| {
+        fine(&json!([{"print-many": 5000}, {"print-zeroes": 4096}, {"print": "x".repeat(2000)}]))
+    });
+    assert!((100..5000).contains(&lines.len()), "{}", lines.len());
+    assert!(lines.iter().all(|line| line.len() < 64 << 10));
+}
+
+#[test]
+fn every_patch_version_links() {
+    for version in ["0.2.0", "0.2.1", "0.2.9"] {
+        let bytes = with_version(version);
+        let source = Source {
+            name: version.into(),
+            bytes: bytes.into(),
+        };
+        Plugin::load(&ENGINE, source, None).unwrap_or_else(|error| panic!("{version}: {error}"));
+    }
+}
+
+#[test]
+fn another_minor_version_does_not_link() {
+    let source = Source {
+        name: "new".into(),
+        bytes: with_version("0.3.0").into(),
+    };
+    let error = Plugin::load(&ENGINE, source, None).unwrap_err().to_string();
+    assert!(
+        error.contains("imports wasi:") && error.contains("@0.3.0"),
+        "{error}"
+    );
+    assert!(
+        error.contains("it offers pointsman:router/request@0.1.0"),
+        "{error}"
+    );
+    assert!(error.contains("of WASI 0.2 cli, clocks"), "{error}");
+}
+
+/// The guest with another version of WASI, of the same length, in every import.
+fn with_version(version: &str) -> Vec<u8> {
+    crate::load::replaced(&guest("guest-wasi"), "@0.2.3", &format!("@{version}"))
+}

@@ -1,0 +1,204 @@
+//! A plugin that uses WASI as a language's runtime does.
+//!
+//! `{"route": ["clock", ...]}`: what `route` does, in order. `configure` always reads
+//! clocks and random numbers and writes a line, as Python and Go do on their way up.
+
+use std::cell::RefCell;
+
+use bindings::exports::pointsman::router::plugin::{Cacheability, Decision, Guest, RequestHead};
+use bindings::wasi::cli::{environment, exit, stderr, stdin, stdout};
+use bindings::wasi::clocks::{monotonic_clock, wall_clock};
+use bindings::wasi::filesystem::preopens;
+use bindings::wasi::io::poll;
+use bindings::wasi::io::streams::StreamError;
+use bindings::wasi::random::{insecure_seed, random};
+use bindings::wasi::sockets::network::{ErrorCode, IpAddressFamily};
+use bindings::wasi::sockets::{
+    instance_network, ip_name_lookup, tcp_create_socket, udp_create_socket,
+};
+use serde::Deserialize;
+
+mod bindings {
+    #![allow(unsafe_code, missing_docs, reason = "generated")]
+    #![allow(
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
+    wit_bindgen::generate!({
+        path: ["../../../wit", "wit"],
+        world: "test:wasi/guest",
+        generate_all,
+    });
+}
+
+#[derive(Deserialize, Default)]
+struct Config {
+    route: Vec<Step>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "kebab-case")]
+enum Step {
+    Clock,
+    WallClock,
+    Random(u64),
+    Seed,
+    /// Milliseconds, by waiting for one timer.
+    Sleep(u64),
+    /// Milliseconds of several timers; the first must be the one that ends.
+    Poll(Vec<u64>),
+    PollNothing,
+    SubscribeMany(u32),
+    Print(String),
+    PrintError(String),
+    PrintMany(u32),
+    PrintZeroes(u64),
+    /// Look for anything that was granted.
+    Grants,
+    Stdin,
+    Exit,
+}
+
+thread_local! {
+    static CONFIG: RefCell<Config> = RefCell::default();
+}
+
+struct Wasi;
+
+mod export {
+    #![expect(unsafe_code, reason = "generated")]
+    use super::Wasi;
+    super::bindings::export!(Wasi with_types_in super::bindings);
+}
+
+impl Guest for Wasi {
+    fn configure(config: String) -> Result<Cacheability, String> {
+        let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
+        CONFIG.set(config);
+        for step in [
+            Step::Clock,
+            Step::WallClock,
+            Step::Random(16),
+            Step::Seed,
+            Step::Sleep(1),
+            Step::Print("configured\n".into()),
+        ] {
+            run(step)?;
+        }
+        Ok(Cacheability::Cacheable)
+    }
+
+    fn route(_: RequestHead) -> Result<Decision, String> {
+        let steps = CONFIG.with_borrow(|config| config.route.clone());
+        for step in steps {
+            run(step)?;
+        }
+        Ok(Decision::DefaultBackend)
+    }
+}
+
+fn run(step: Step) -> Result<(), String> {
+    match step {
+        Step::Clock => {
+            let before = monotonic_clock::now();
+            ensure(monotonic_clock::now() >= before, "the clock goes back")
+        }
+        Step::WallClock => ensure(wall_clock::now().seconds > 1_700_000_000, "no wall clock"),
+        Step::Random(len) => {
+            let bytes = random::get_random_bytes(len);
+            ensure(bytes.len() as u64 == len, "not as many random bytes")
+        }
+        Step::Seed => {
+            insecure_seed::insecure_seed();
+            Ok(())
+        }
+        Step::Sleep(milliseconds) => {
+            let duration = milliseconds * 1_000_000;
+            let end = monotonic_clock::now() + duration;
+            let timer = monotonic_clock::subscribe_duration(duration);
+            timer.block();
+            ensure(timer.ready(), "the timer has ended and is not ready")?;
+            ensure(monotonic_clock::now() >= end, "the timer ended early")
+        }
+        Step::Poll(timers) => {
+            let timers: Vec<_> = timers
+                .into_iter()
+                .map(|milliseconds| monotonic_clock::subscribe_duration(milliseconds * 1_000_000))
+                .collect();
+            let ready = poll::poll(&timers.iter().collect::<Vec<_>>());
+            ensure(ready == [0], "another timer than the first was ready")
+        }
+        Step::PollNothing => {
+            poll::poll(&[]);
+            Ok(())
+        }
+        Step::SubscribeMany(times) => {
+            let timers = (0..times).map(|_| monotonic_clock::subscribe_instant(u64::MAX));
+            ensure(timers.collect::<Vec<_>>().len() == times as usize, "")
+        }
+        Step::Print(text) => {
+            let stream = stdout::get_stdout();
+            stream.subscribe().block();
+            let result = stream
+                .check_write()
+                .and_then(|_| stream.write(text.as_bytes()))
+                .and_then(|()| stream.blocking_flush());
+            result.map_err(|error| format!("{error:?}"))
+        }
+        Step::PrintError(text) => {
+            let stream = stderr::get_stderr();
+            let result = stream.blocking_write_and_flush(text.as_bytes());
+            result.map_err(|error| format!("{error:?}"))
+        }
+        Step::PrintMany(times) => {
+            for index in 0..times {
+                run(Step::Print(format!("line {index}\n")))?;
+            }
+            Ok(())
+        }
+        Step::PrintZeroes(len) => {
+            let result = stdout::get_stdout().blocking_write_zeroes_and_flush(len);
+            result.map_err(|error| format!("{error:?}"))
+        }
+        Step::Grants => grants(),
+        Step::Stdin => {
+            let stream = stdin::get_stdin();
+            stream.subscribe().block();
+            let closed = |result| matches!(result, Err(StreamError::Closed));
+            ensure(closed(stream.read(1)), "stdin is open")?;
+            ensure(closed(stream.blocking_read(1)), "stdin is open")?;
+            let spliced = stdout::get_stdout().blocking_splice(&stream, 1);
+            ensure(matches!(spliced, Err(StreamError::Closed)), "stdin is open")
+        }
+        Step::Exit => {
+            exit::exit(Err(()));
+            Ok(())
+        }
+    }
+}
+
+/// Nothing of the host may be visible.
+fn grants() -> Result<(), String> {
+    ensure(environment::get_environment().is_empty(), "environment")?;
+    ensure(environment::get_arguments().is_empty(), "arguments")?;
+    ensure(environment::initial_cwd().is_none(), "working directory")?;
+    ensure(preopens::get_directories().is_empty(), "directories")?;
+    for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
+        let tcp = tcp_create_socket::create_tcp_socket(family);
+        ensure(matches!(tcp, Err(ErrorCode::AccessDenied)), "TCP")?;
+        let udp = udp_create_socket::create_udp_socket(family);
+        ensure(matches!(udp, Err(ErrorCode::AccessDenied)), "UDP")?;
+    }
+    let network = instance_network::instance_network();
+    let lookup = ip_name_lookup::resolve_addresses(&network, "localhost");
+    ensure(lookup.is_err(), "name look-up")
+}
+
+fn ensure(condition: bool, what: &str) -> Result<(), String> {
+    if condition {
+        Ok(())
+    } else {
+        Err(what.to_owned())
+    }
+}
