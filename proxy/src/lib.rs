@@ -4,4 +4,7 @@ pub mod plugin;
 
 pub mod config;
 pub mod http;
+pub mod shutdown;
+pub mod stream;
 pub mod telemetry;
+pub mod timer;

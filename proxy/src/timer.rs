@@ -1,0 +1,123 @@
+//! One timer for many deadlines.
+//!
+//! A leaf. Arming a tokio timer takes a lock and touches the wheel; a connection's
+//! deadlines nearly always move later, request after request. So a [`Timer`] stays armed
+//! for the earliest instant it was ever asked for and looks again when that comes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A timer that is armed late and seldom.
+#[derive(Debug, Default)]
+pub struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    /// Ready once `deadline` has passed. Later calls may name any other deadline.
+    pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline || sleep.is_elapsed() {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+/// Ends a wait in which nothing moves: the deadline is `limit` after the last progress.
+///
+/// Progress is a number that grows (bytes moved, say); the clock is read only when it has.
+#[derive(Debug)]
+pub struct Stall {
+    limit: Duration,
+    seen: u64,
+    since: Instant,
+}
+
+impl Stall {
+    /// Starts to count now, with `progress` as what has been seen already.
+    pub fn new(limit: Duration, progress: u64) -> Stall {
+        Stall {
+            limit,
+            seen: progress,
+            since: Instant::now(),
+        }
+    }
+
+    /// Starts to count anew.
+    pub fn restart(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Changes how long the wait may take, from the last progress on.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    /// Ready when `progress` has not changed for the limit.
+    pub fn poll(&mut self, timer: &mut Timer, progress: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if progress != self.seen {
+            self.seen = progress;
+            self.restart();
+        }
+        timer.poll_until(self.since + self.limit, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_at_the_deadline_wherever_it_was_armed_before() {
+        for (first, second) in [(5, 9), (9, 5), (5, 5)] {
+            let start = Instant::now();
+            let mut timer = Timer::default();
+            poll_fn(|cx| {
+                assert!(timer.poll_until(start + first * SECOND, cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            poll_fn(|cx| timer.poll_until(start + second * SECOND, cx)).await;
+            assert_eq!(start.elapsed(), second * SECOND, "{first} then {second}");
+            poll_fn(|cx| timer.poll_until(start + 12 * SECOND, cx)).await;
+            assert_eq!(start.elapsed(), 12 * SECOND, "again after it fired");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_counts_from_the_last_progress() {
+        let start = Instant::now();
+        let mut timer = Timer::default();
+        let mut stall = Stall::new(3 * SECOND, 0);
+        let mut tick = tokio::time::interval(SECOND);
+        let mut progress = 0;
+        poll_fn(|cx| {
+            while tick.poll_tick(cx).is_ready() {
+                if progress < 5 {
+                    progress += 1;
+                }
+            }
+            stall.poll(&mut timer, progress, cx)
+        })
+        .await;
+        // The fifth tick is at 4 s.
+        assert_eq!(start.elapsed(), 7 * SECOND);
+    }
+}
