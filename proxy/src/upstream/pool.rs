@@ -1,0 +1,273 @@
+//! Connections to servers: one in use, or idle for the next request.
+//!
+//! A [`Link`] has no task of its own: whoever holds it drives it, so that a request's
+//! whole way is one task, and a response wakes just the connection that waits for it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::body::RequestBody;
+use crate::stream::{Meter, Metered, Stream};
+
+/// How long a connection is kept without use.
+///
+/// Below the keep-alive of common servers (nginx 75 s, Go 120 s; Apache's 5 s and Node's
+/// 5 s are met by noticing the close), so that reuse seldom races with a close.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+/// Longest response head accepted. Twice what servers commonly allow themselves.
+const MAX_HEAD: usize = 128 * 1024;
+
+/// How many connections a worker has to servers, in use or idle, and where the idle ones
+/// are: so that they never take the descriptors that clients need.
+#[derive(Debug)]
+pub struct Links {
+    open: Cell<usize>,
+    /// From here on an idle connection makes room for each new one.
+    limit: usize,
+    pools: RefCell<Vec<Weak<Pool>>>,
+}
+
+impl Links {
+    /// `limit` is the worker's share of `max_connections`.
+    pub fn new(limit: usize) -> Rc<Links> {
+        Rc::new(Links {
+            open: Cell::new(0),
+            limit,
+            pools: RefCell::default(),
+        })
+    }
+
+    /// A pool whose connections count here.
+    pub(super) fn pool(self: &Rc<Links>) -> Rc<Pool> {
+        let pool = Rc::new(Pool::default());
+        self.pools.borrow_mut().push(Rc::downgrade(&pool));
+        pool
+    }
+
+    /// Closes the connection that has been idle longest, if there are too many.
+    pub(super) fn make_room(&self) {
+        if self.open.get() < self.limit {
+            return;
+        }
+        let pools = self.pools.borrow();
+        let oldest = pools
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter_map(|pool| pool.idle_since().map(|since| (since, pool)))
+            .min_by_key(|(since, _)| *since);
+        if let Some((_, pool)) = oldest {
+            pool.drop_oldest();
+        }
+    }
+}
+
+/// Counts a connection while it lives.
+#[derive(Debug)]
+struct Open(Rc<Links>);
+
+impl Open {
+    fn new(links: &Rc<Links>) -> Open {
+        links.open.set(links.open.get() + 1);
+        Open(Rc::clone(links))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}
+
+/// An HTTP/1.1 connection to a server.
+pub struct Link {
+    sender: http1::SendRequest<RequestBody>,
+    http: http1::Connection<TokioIo<Metered>, RequestBody>,
+    /// Its future is done and must not be polled again.
+    ended: bool,
+    /// No request may follow the present one.
+    spoilt: bool,
+    meter: Rc<Meter>,
+    _open: Open,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("meter", &self.meter)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Speaks HTTP on a connected socket.
+    pub(super) fn new(stream: Stream, links: &Rc<Links>) -> Link {
+        let meter = Rc::new(Meter::default());
+        let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(MAX_HEAD);
+        // hyper's handshake for HTTP/1 exchanges no bytes and is ready at once.
+        let handshake = std::pin::pin!(builder.handshake(io));
+        let Poll::Ready(Ok((sender, http))) =
+            handshake.poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            unreachable!("an HTTP/1 handshake neither waits nor fails")
+        };
+        Link {
+            sender,
+            http,
+            ended: false,
+            spoilt: false,
+            meter,
+            _open: Open::new(links),
+        }
+    }
+
+    /// What has passed through it.
+    pub fn meter(&self) -> &Rc<Meter> {
+        &self.meter
+    }
+
+    /// Hands a request over; [`Link::poll_drive`] is what sends it.
+    pub fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
+    {
+        self.sender.try_send_request(request)
+    }
+
+    /// Moves bytes both ways; ready when the connection has ended. After that it stays so.
+    pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut self.http).poll(cx));
+        self.ended = true;
+        Poll::Ready(result)
+    }
+
+    /// After its last exchange no other may follow.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// Whether another request can be sent.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.spoilt && !self.ended && self.sender.is_ready()
+    }
+
+    /// The socket, and what was read from it but is not HTTP's: for a tunnel.
+    pub fn into_stream(self) -> (Stream, Bytes) {
+        let parts = self.http.into_parts();
+        (parts.io.into_inner().into_stream(), parts.read_buf)
+    }
+}
+
+/// The idle connections of one worker to one server, the last used on top.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+impl Pool {
+    /// The last used connection that is still alive.
+    pub(super) fn take(&self) -> Option<Link> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            if idle.link.is_alive() {
+                return Some(idle.link);
+            }
+        }
+    }
+
+    /// Keeps `link`.
+    pub(super) fn put(&self, link: Link) {
+        self.idle.borrow_mut().push(Idle {
+            link,
+            since: Instant::now(),
+        });
+    }
+
+    /// Since when the one that was put first has been here.
+    fn idle_since(&self) -> Option<Instant> {
+        self.idle.borrow().first().map(|idle| idle.since)
+    }
+
+    fn drop_oldest(&self) {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.remove(0);
+        }
+    }
+
+    /// Closes what is dead or has been idle too long.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.idle
+            .borrow_mut()
+            .retain_mut(|idle| now.duration_since(idle.since) < MAX_IDLE && idle.link.is_alive());
+    }
+}
+
+impl Link {
+    /// Notices a close by the server, without waiting.
+    fn is_alive(&mut self) -> bool {
+        self.poll_drive(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+            && self.sender.is_ready()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_idle_longest_makes_room() {
+        let links = Links::new(2);
+        let (first, second) = (links.pool(), links.pool());
+        let mut peers = Vec::new();
+        let mut link = || {
+            links.make_room();
+            let (near, far) = UnixStream::pair().unwrap();
+            peers.push(far);
+            Link::new(Stream::Unix(near), &links)
+        };
+        second.put(link());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        first.put(link());
+        assert_eq!(links.open.get(), 2);
+        let in_use = link();
+        assert_eq!(links.open.get(), 2);
+        assert!(second.idle.borrow().is_empty(), "the older one was here");
+        let another = link();
+        assert_eq!(links.open.get(), 2);
+        assert!(first.idle.borrow().is_empty());
+        // What is in use is never closed.
+        let third = link();
+        assert_eq!(links.open.get(), 3);
+        drop((in_use, another, third));
+        assert_eq!(links.open.get(), 0);
+    }
+}
