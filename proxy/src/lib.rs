@@ -1,6 +1,7 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
 pub mod plugin;
+pub mod router;
 pub mod tunnel;
 pub mod upstream;
 
