@@ -1,5 +1,7 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
+pub mod downstream;
+pub mod forward;
 pub mod plugin;
 pub mod router;
 pub mod tunnel;
