@@ -3,6 +3,7 @@
 pub mod downstream;
 pub mod forward;
 pub mod plugin;
+pub mod request;
 pub mod router;
 pub mod tunnel;
 pub mod upstream;

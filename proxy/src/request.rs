@@ -1,0 +1,542 @@
+//! One request, from its head to the head of its response: admit, route, checkout, forward.
+//!
+//! Called by `connection` for each request that hyper has parsed. Never fails: what goes
+//! wrong becomes a response and a line in the log.
+
+pub mod admit;
+pub mod error;
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::rc::Rc;
+
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::config::{self, OnFault};
+use crate::downstream::Downstream;
+use crate::downstream::transaction::{Stage, Transaction};
+use crate::forward::{self, ExchangeError, ResponseBody};
+use crate::http::head::Head;
+use crate::http::headers;
+use crate::http::upgrade::{Upgrade, UpgradeError};
+use crate::plugin::Edit;
+use crate::router::{Decided, Route, Router};
+use crate::telemetry::{AccessRecord, End};
+use crate::tunnel;
+use crate::upstream::body::{Expectation, RequestBody};
+use crate::upstream::{Backend, Lease, Origin, Reuse};
+use admit::{Admitted, Framing};
+use error::ProxyError;
+
+/// What the requests of one frontend use, in one worker.
+#[derive(Debug)]
+pub struct Frontend {
+    /// Its name, shared by its connections.
+    pub name: Rc<str>,
+    /// As configured.
+    pub config: config::Frontend,
+    /// None: everything goes to the default backend.
+    pub router: Option<RefCell<Router>>,
+    /// Every backend of the configuration, in its order.
+    pub backends: Rc<[Backend]>,
+    /// Numbers the worker's requests.
+    pub ids: Rc<Cell<u64>>,
+}
+
+/// Answers one request. Its record begins with the call, not with the first poll: hyper
+/// drops the future unpolled where the client has left already.
+///
+/// # Errors
+/// None: the type is hyper's.
+///
+/// # Cancel safety
+/// Dropping it closes the connection to the server and logs the request as left by the
+/// client.
+pub fn handle(
+    frontend: Rc<Frontend>,
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let (parts, incoming) = request.into_parts();
+    let id = begin(&frontend, &downstream, &parts);
+    downstream.upload.begin(&incoming);
+    async move {
+        let response = match respond(&frontend, &downstream, parts, incoming).await {
+            Ok(response) => response,
+            Err(error) => refuse(&downstream, id, &error),
+        };
+        downstream.note(|transaction| transaction.status = Some(response.status()));
+        Ok(response)
+    }
+}
+
+/// Starts the request's record.
+fn begin(frontend: &Frontend, downstream: &Downstream, parts: &http::request::Parts) -> u64 {
+    // A pipelined request can arrive in the very poll that ended the one before.
+    downstream.log(End::Ok);
+    downstream.requests.set(downstream.requests.get() + 1);
+    let id = frontend.ids.get() + 1;
+    frontend.ids.set(id);
+    let now = Instant::now();
+    let started = downstream.head_since.take().unwrap_or(now);
+    let mut transaction = Transaction::new(id, started, now);
+    if AccessRecord::enabled() {
+        transaction.asked(&parts.method, &parts.uri, &parts.headers);
+    }
+    *downstream.transaction.borrow_mut() = Some(transaction);
+    downstream.interim.reset(parts.version);
+    id
+}
+
+async fn respond(
+    frontend: &Frontend,
+    downstream: &Rc<Downstream>,
+    parts: http::request::Parts,
+    incoming: Incoming,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let mut admitted = admit::admit(parts, &incoming, &downstream.client)?;
+    let (head, decided) = route(frontend, downstream, admitted.head)?;
+    admitted.head = head;
+    let index = match decided.route {
+        Route::Respond(answer) => return Ok(answer_of_plugin(downstream, answer)),
+        Route::Backend(index) => index,
+        Route::Default => frontend
+            .config
+            .default_backend
+            .ok_or(ProxyError::NoBackend)?
+            .index(),
+    };
+    let backend = &frontend.backends[index];
+    downstream.note(|transaction| transaction.backend = Some(backend.shared().clone()));
+    let upgrade = admitted.upgrade.take();
+    let (lease, response) = exchange(
+        frontend,
+        downstream,
+        backend,
+        admitted,
+        &decided.edits,
+        incoming,
+        upgrade.as_ref(),
+    )
+    .await?;
+    downstream.note(|transaction| transaction.passed(Stage::Response));
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(downstream, backend, lease, response, upgrade);
+    }
+    relay(downstream, backend, lease, response).await
+}
+
+/// Asks the router; a fault goes by the frontend's policy.
+fn route(
+    frontend: &Frontend,
+    downstream: &Downstream,
+    head: Head,
+) -> Result<(Head, Decided), ProxyError> {
+    let default = Decided {
+        route: Route::Default,
+        edits: Vec::new(),
+    };
+    let Some(router) = &frontend.router else {
+        return Ok((head, default));
+    };
+    let mut router = router.borrow_mut();
+    let (head, decided) = router.decide(head);
+    downstream.note(|transaction| {
+        transaction.version = Some(router.version().clone());
+        transaction.cached = Some(false);
+        transaction.passed(Stage::Decision);
+    });
+    let fault = match decided {
+        Ok(decided) => return Ok((head, decided)),
+        Err(fault) => fault,
+    };
+    router.report(&frontend.config.name, &fault);
+    match frontend
+        .config
+        .router
+        .as_ref()
+        .map(|router| router.on_fault)
+    {
+        Some(OnFault::DefaultBackend) => Ok((head, default)),
+        Some(OnFault::Reject) | None => Err(ProxyError::Plugin(fault)),
+    }
+}
+
+/// Sends the request to a server of `backend` and waits for its answer.
+async fn exchange(
+    frontend: &Frontend,
+    downstream: &Downstream,
+    backend: &Backend,
+    admitted: Admitted,
+    edits: &[Edit],
+    incoming: Incoming,
+    upgrade: Option<&Upgrade>,
+) -> Result<(Lease, Response<Incoming>), ProxyError> {
+    let framing = admitted.framing;
+    let mut request = outgoing(frontend, downstream, admitted, edits, incoming, upgrade);
+    let mut reuse = Reuse::Allowed;
+    loop {
+        let mut lease = backend
+            .checkout(reuse)
+            .await
+            .map_err(ProxyError::Checkout)?;
+        downstream.note(|transaction| {
+            transaction.server = Some(lease.server);
+            transaction.passed(Stage::Connect);
+        });
+        // Only what cannot have been acted on is sent twice (RFC 9110, section 9.2.2).
+        let is_repeatable = lease.origin == Origin::Pooled
+            && framing == Framing::Empty
+            && request.method().is_idempotent();
+        let spare = is_repeatable.then(|| copy(&request, downstream));
+        let limit = backend.shared().timeouts.server;
+        let error = match forward::exchange(&mut lease, request, downstream, limit).await {
+            Ok(response) => return Ok((lease, response)),
+            Err(error) => error,
+        };
+        request = match (error, spare) {
+            (ExchangeError::Unsent(request, _), _) if lease.origin == Origin::Pooled => *request,
+            (ExchangeError::Closed(_), Some(request)) => request,
+            (error, _) => return Err(refusal(error)),
+        };
+        reuse = Reuse::Fresh;
+    }
+}
+
+fn refusal(error: ExchangeError) -> ProxyError {
+    match error {
+        ExchangeError::Unsent(_, error)
+        | ExchangeError::Closed(error)
+        | ExchangeError::Incomplete(error) => ProxyError::ServerClosed(error),
+        ExchangeError::Ended => ProxyError::ServerEnded,
+        ExchangeError::Invalid(error) => ProxyError::ServerInvalid(error),
+        ExchangeError::Interim => ProxyError::ServerInterim,
+        ExchangeError::ServerTimeout => ProxyError::ServerTimeout,
+        ExchangeError::ClientTimeout => ProxyError::ClientTimeout,
+        ExchangeError::ClientBroken => ProxyError::ClientBody,
+    }
+}
+
+/// The request as the server gets it.
+fn outgoing(
+    frontend: &Frontend,
+    downstream: &Downstream,
+    admitted: Admitted,
+    edits: &[Edit],
+    incoming: Incoming,
+    upgrade: Option<&Upgrade>,
+) -> Request<RequestBody> {
+    let Admitted {
+        head,
+        version,
+        framing,
+        ..
+    } = admitted;
+    let expectation = expectation(&head.headers, version, framing);
+    let mut fields = head.headers;
+    headers::remove_hop_by_hop(&mut fields);
+    if version == Version::HTTP_10 {
+        // Not a field that HTTP/1.0 has (RFC 9110, section 10.1.1).
+        fields.remove(EXPECT);
+    }
+    let forwarded = &frontend.config.forwarded;
+    if forwarded.x_forwarded {
+        headers::set_forwarded(
+            &mut fields,
+            downstream.forwarded_for.as_ref(),
+            head.scheme.as_str(),
+            downstream.trust,
+        );
+    }
+    if forwarded.via {
+        headers::append_via(&mut fields, version);
+    }
+    if let Some(upgrade) = upgrade {
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, upgrade.protocols.clone());
+    }
+    if framing == Framing::Chunked {
+        // Said here because hyper would leave out the body of a GET of unknown length.
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut target = head.path_and_query;
+    for edit in edits {
+        match edit {
+            Edit::Set(name, value) => {
+                fields.insert(name, value.clone());
+            }
+            Edit::Append(name, value) => {
+                fields.append(name, value.clone());
+            }
+            Edit::Remove(name) => {
+                fields.remove(name);
+            }
+            Edit::Target(path_and_query) => target = path_and_query.clone(),
+        }
+    }
+    if !fields.contains_key(HOST) {
+        // An HTTP/1.0 client need not send it; we must (RFC 9112, section 3.2).
+        fields.insert(HOST, HeaderValue::from_static(""));
+    }
+    let body = RequestBody::new(
+        incoming,
+        expectation,
+        Rc::clone(&downstream.upload),
+        frontend.config.timeouts.client,
+    );
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = fields;
+    request
+}
+
+fn expectation(headers: &HeaderMap, version: Version, framing: Framing) -> Expectation {
+    let expects = version == Version::HTTP_11
+        && framing != Framing::Empty
+        && headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects {
+        Expectation::Continue
+    } else {
+        Expectation::None
+    }
+}
+
+/// A second copy of a request without a body.
+fn copy(request: &Request<RequestBody>, downstream: &Downstream) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty(Rc::clone(&downstream.upload)));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
+
+/// Passes a server's response on.
+async fn relay(
+    downstream: &Rc<Downstream>,
+    backend: &Backend,
+    mut lease: Lease,
+    response: Response<Incoming>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let (mut parts, incoming) = response.into_parts();
+    if check_framing(&mut parts)? == Reusable::No {
+        lease.link.spoil();
+    }
+    headers::remove_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(CONNECTION);
+    let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    let limit = backend.shared().timeouts.server;
+    let body = ResponseBody::forwarded(incoming, version, lease, downstream, limit).await;
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Whether a connection can serve again after the present response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reusable {
+    Yes,
+    No,
+}
+
+/// Leaves a response with one framing at most.
+fn check_framing(parts: &mut response::Parts) -> Result<Reusable, ProxyError> {
+    let has_length = parts.headers.contains_key(CONTENT_LENGTH);
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        if !headers::is_chunked_alone(&parts.headers) {
+            return Err(ProxyError::ServerTransferCoding);
+        }
+        if has_length {
+            // RFC 9112, section 6.3: the coding counts, and somebody may be smuggling.
+            parts.headers.remove(CONTENT_LENGTH);
+            return Ok(Reusable::No);
+        }
+    } else if has_length {
+        // hyper has seen to it that all of them say the same: say it once.
+        let first = parts.headers[CONTENT_LENGTH].as_bytes();
+        let length = first.split(|&byte| byte == b',').next().unwrap_or(first);
+        if length.len() != first.len() || parts.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+            let length = HeaderValue::from_bytes(length.trim_ascii());
+            parts.headers.insert(
+                CONTENT_LENGTH,
+                length.unwrap_or(HeaderValue::from_static("0")),
+            );
+        }
+    }
+    if parts.status == StatusCode::NO_CONTENT {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    Ok(Reusable::Yes)
+}
+
+/// Prepares the tunnel that begins once the client has the 101.
+fn switch(
+    downstream: &Downstream,
+    backend: &Backend,
+    lease: Lease,
+    response: Response<Incoming>,
+    upgrade: Option<Upgrade>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let (mut parts, _) = response.into_parts();
+    upgrade
+        .ok_or(UpgradeError::Protocol)
+        .and_then(|upgrade| upgrade.check(&parts.headers))
+        .map_err(ProxyError::ServerHandshake)?;
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    headers::remove_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(CONTENT_LENGTH);
+    parts
+        .headers
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        parts.headers.insert(UPGRADE, protocol);
+    }
+    let (link, hold) = lease.into_tunnel();
+    let (stream, early) = link.into_stream();
+    let timeouts = &backend.shared().timeouts;
+    *downstream.upgrade.borrow_mut() = Some(tunnel::Upstream {
+        stream,
+        early,
+        hold,
+        idle: timeouts.tunnel,
+        server: timeouts.server,
+        server_fin: timeouts.server_fin,
+    });
+    Ok(Response::from_parts(parts, ResponseBody::own("")))
+}
+
+fn answer_of_plugin(
+    downstream: &Downstream,
+    answer: crate::plugin::Response,
+) -> Response<ResponseBody> {
+    downstream.note(|transaction| {
+        transaction.bytes_out = answer.body.len() as u64;
+        transaction.finish(End::Answered);
+    });
+    let mut response = Response::new(ResponseBody::own(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+/// The proxy's own answer: one short line; the reason stays in the log.
+fn refuse(downstream: &Downstream, id: u64, error: &ProxyError) -> Response<ResponseBody> {
+    let (status, end) = error.outcome();
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let text = format!("{} {reason} (request {id:x})\n", status.as_u16());
+    downstream.note(|transaction| {
+        transaction.bytes_out = text.len() as u64;
+        transaction.fail(end, || error.chain());
+    });
+    let mut response = Response::new(ResponseBody::own(text));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110, section 15.5.6.
+        fields.insert(
+            ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"),
+        );
+    }
+    if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED {
+        // Where its next request would begin is anybody's guess.
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn response_framing() {
+        let check = |lines: &[(&'static str, &'static str)],
+                     expected: Option<(Reusable, Option<&str>)>| {
+            let (mut parts, ()) = Response::new(()).into_parts();
+            for (name, value) in lines {
+                parts.headers.append(
+                    http::HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                );
+            }
+            let found = check_framing(&mut parts).ok();
+            let length: Vec<_> = parts.headers.get_all(CONTENT_LENGTH).iter().collect();
+            let found = found.map(|reusable| {
+                (
+                    reusable,
+                    length.first().map(|length| length.to_str().unwrap()),
+                )
+            });
+            assert_eq!(found, expected, "{lines:?}");
+            assert!(expected.is_none() || length.len() < 2, "{lines:?}");
+        };
+        check(&[], Some((Reusable::Yes, None)));
+        check(&[("content-length", "5")], Some((Reusable::Yes, Some("5"))));
+        check(
+            &[("content-length", "5"), ("content-length", "5")],
+            Some((Reusable::Yes, Some("5"))),
+        );
+        check(
+            &[("content-length", "5, 5")],
+            Some((Reusable::Yes, Some("5"))),
+        );
+        check(
+            &[("transfer-encoding", "Chunked")],
+            Some((Reusable::Yes, None)),
+        );
+        check(
+            &[("transfer-encoding", "chunked"), ("content-length", "5")],
+            Some((Reusable::No, None)),
+        );
+        check(&[("transfer-encoding", "gzip, chunked")], None);
+        check(&[("transfer-encoding", "gzip")], None);
+    }
+
+    #[test]
+    fn expectations() {
+        let check = |value: &'static str, version, framing, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECT, HeaderValue::from_static(value));
+            assert_eq!(
+                expectation(&headers, version, framing),
+                expected,
+                "{value} {version:?} {framing:?}"
+            );
+        };
+        check(
+            "100-Continue",
+            Version::HTTP_11,
+            Framing::Sized,
+            Expectation::Continue,
+        );
+        check(
+            "100-continue",
+            Version::HTTP_11,
+            Framing::Empty,
+            Expectation::None,
+        );
+        check(
+            "100-continue",
+            Version::HTTP_10,
+            Framing::Sized,
+            Expectation::None,
+        );
+        check(
+            "other",
+            Version::HTTP_11,
+            Framing::Chunked,
+            Expectation::None,
+        );
+    }
+}
