@@ -1,7 +1,11 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
+pub mod worker;
+
+pub mod connection;
 pub mod downstream;
 pub mod forward;
+pub mod listener;
 pub mod plugin;
 pub mod request;
 pub mod router;

@@ -1,0 +1,244 @@
+//! The accept loop of one listening socket in one worker.
+//!
+//! Nothing that happens here ends the loop but the signal to stop. Spawned by `worker`.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::connection::{self, Peer};
+use crate::request::Frontend;
+use crate::shutdown::Shutdown;
+use crate::stream::Stream;
+use crate::tunnel::Scratch;
+use crate::upstream::connect::set_keep_alive;
+use crate::upstream::is_exhaustion;
+
+/// How long to leave connections in the backlog when descriptors or memory have run out.
+const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    family: Family,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Tcp,
+    Unix,
+}
+
+/// Whether other sockets may listen on the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// No: finds out whether the address is free.
+    Alone,
+    /// The other workers' may (`SO_REUSEPORT`): the kernel spreads the connections.
+    Workers,
+}
+
+impl Listener {
+    /// Binds a TCP socket.
+    ///
+    /// # Errors
+    /// Those of `bind(2)` and `listen(2)`.
+    pub fn tcp(
+        address: std::net::SocketAddr,
+        backlog: u32,
+        sharing: Sharing,
+    ) -> io::Result<Listener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        if sharing == Sharing::Workers {
+            socket.set_reuse_port(true)?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Accepted sockets inherit both: two system calls less for each connection.
+        socket.set_tcp_nodelay(true)?;
+        set_keep_alive(&SockRef::from(&socket))?;
+        socket.bind(&address.into())?;
+        if sharing == Sharing::Workers {
+            Listener::listen(&socket, backlog)?;
+        }
+        Ok(Listener {
+            socket,
+            family: Family::Tcp,
+        })
+    }
+
+    /// Binds a Unix socket. One that a dead process left behind is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, and those of `bind(2)` and `listen(2)`.
+    pub fn unix(path: &PathBuf, backlog: u32) -> io::Result<Listener> {
+        let address = SockAddr::unix(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        match socket.connect(&address) {
+            Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                // A file that is no socket refuses as well, and is somebody's.
+                if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                std::fs::remove_file(path)?;
+            }
+            Err(_) => {}
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&address)?;
+        Listener::listen(&socket, backlog)?;
+        Ok(Listener {
+            socket,
+            family: Family::Unix,
+        })
+    }
+
+    fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// The same socket for another worker.
+    ///
+    /// # Errors
+    /// Those of `dup(2)`.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: self.socket.try_clone()?,
+            family: self.family,
+        })
+    }
+
+    /// Where it listens, as bound.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn address(&self) -> io::Result<SockAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// What the connections of a listener share.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    /// What serves them.
+    pub frontend: Rc<Frontend>,
+    /// Places among `max_connections`, for all workers.
+    pub slots: Arc<Semaphore>,
+    /// The worker's buffer for tunnels.
+    pub scratch: Scratch,
+    /// Counts them and tells them to stop.
+    pub shutdown: Shutdown,
+}
+
+/// Accepts connections until the worker stops.
+///
+/// # Errors
+/// The poller's, at the start.
+pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
+    let family = listener.family;
+    let socket = register(listener.socket)?;
+    let shutdown = acceptor.shutdown.clone();
+    tokio::select! {
+        biased;
+        () = shutdown.begun() => Ok(()),
+        never = accept(&socket, family, &acceptor) => match never {},
+    }
+}
+
+fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    #[expect(
+        unsafe_code,
+        reason = "tokio has no listener that waits without accepting"
+    )]
+    // SAFETY: a `Socket` owns its descriptor, and has the same one until it is dropped, which
+    // the `AsyncFd` does last; nothing here replaces it.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts().1)
+}
+
+async fn accept(
+    socket: &AsyncFd<Socket>,
+    family: Family,
+    acceptor: &Acceptor,
+) -> std::convert::Infallible {
+    loop {
+        // Only then a slot: a worker that waits for clients must not hold one, or with few
+        // slots the others would have none for clients that are there.
+        let Ok(mut ready) = socket.readable().await else {
+            // The poller is gone, and with it the runtime that would resume this.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        let Ok(slot) = Arc::clone(&acceptor.slots).acquire_owned().await else {
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match ready.try_io(|socket| accept_one(socket, family)) {
+            Err(_would_block) => {}
+            Ok(Ok((stream, peer))) => {
+                let permit = acceptor.shutdown.enter(slot);
+                tokio::task::spawn_local(connection::serve(
+                    Rc::clone(&acceptor.frontend),
+                    stream,
+                    peer,
+                    acceptor.scratch.clone(),
+                    acceptor.shutdown.clone(),
+                    permit,
+                ));
+            }
+            Ok(Err(error)) => {
+                drop(slot);
+                pause(&error, &acceptor.frontend.config.name).await;
+            }
+        }
+    }
+}
+
+fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(Stream, Peer)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (descriptor, address) = acceptfrom_with(socket.get_ref().as_fd(), flags)?;
+    match family {
+        Family::Tcp => {
+            let peer = address
+                .and_then(|address| std::net::SocketAddr::try_from(address).ok())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+            let stream = TcpStream::from_std(std::net::TcpStream::from(descriptor))?;
+            Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
+        }
+        Family::Unix => {
+            let stream = std::os::unix::net::UnixStream::from(descriptor);
+            Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
+        }
+    }
+}
+
+/// Decides how long to wait after a failed accept: where descriptors or memory ran out,
+/// until some have been given back; where the client had left already, not at all.
+async fn pause(error: &io::Error, frontend: &str) {
+    if is_exhaustion(error) {
+        tracing::error!(frontend, %error, "cannot accept; clients wait in the backlog");
+        tokio::time::sleep(EXHAUSTION_PAUSE).await;
+    } else {
+        tracing::debug!(frontend, %error, "accept failed");
+    }
+}
