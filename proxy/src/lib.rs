@@ -1,5 +1,6 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 
+pub mod server;
 pub mod worker;
 
 pub mod connection;
