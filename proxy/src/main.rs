@@ -1,3 +1,7 @@
-//! The `pointsman` command.
+//! The `pointsman` command: flags to exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pointsman::cli::main()
+}

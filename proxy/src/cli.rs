@@ -1,0 +1,183 @@
+//! The command line: flags, and what becomes the exit code.
+//!
+//! One file for each subcommand under `cli/`. The only module that writes to standard
+//! output and standard error by itself.
+
+mod check;
+mod demo;
+mod route;
+mod run;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Errors, Source};
+use crate::server::{PrepareError, Prepared};
+use crate::telemetry::{self, AccessLog, LogSettings, Telemetry};
+
+/// How the process ends; listed in `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well; after a stop, every connection had ended.
+    Success,
+    /// The server could not start, or something else failed.
+    Failure,
+    /// Stopped with connections cut off.
+    Aborted,
+    /// The configuration is wrong, or a plugin that it names.
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            // 2 is clap's, for flags that make no sense.
+            Exit::Aborted => 3,
+            // EX_USAGE of sysexits(3), as linkerd has it.
+            Exit::Config => 64,
+        })
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   success; after SIGTERM or SIGINT: every connection had ended
+  1   could not start (an address in use, too few file descriptors, no such user ...)
+  2   the command line makes no sense
+  3   stopped, but connections were cut off after timeout.drain or a second signal
+  64  the configuration, or a plugin that it names, is wrong; nothing was started
+
+Documentation: README.md, docs/configuration.md, docs/logs.md";
+
+/// A reverse proxy whose routing is a WebAssembly plugin.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, until SIGTERM or SIGINT.
+    ///
+    /// The first signal stops accepting and waits for open requests and tunnels, up to
+    /// timeout.drain; a second one ends at once.
+    Run(ConfigFlag),
+    /// Check a configuration: every mistake in one run, plugins loaded and configured too.
+    ///
+    /// Opens no socket. Prints nothing and exits with 0 where all is well.
+    Check(ConfigFlag),
+    /// Ask a router where a request would go, without a server.
+    ///
+    /// Prints the decision, what the plugin read to come to it, and how long it took.
+    /// Opens no socket.
+    Route(route::Flags),
+    /// Show it all at work: two small backends, a page, live messages over a WebSocket.
+    ///
+    /// Listens on loopback alone and needs nothing else installed.
+    Demo(demo::Flags),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFlag {
+    /// The configuration file
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        default_value = "pointsman.toml"
+    )]
+    config: PathBuf,
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Run(flags) => run::run(&flags.config),
+        Command::Check(flags) => check::run(&flags.config),
+        Command::Route(flags) => route::run(&flags),
+        Command::Demo(flags) => demo::run(&flags),
+    };
+    exit.into()
+}
+
+/// Reads a configuration, or prints everything that is wrong with it.
+fn load(path: &Path) -> Result<(Config, Source), Exit> {
+    config::load(path).map_err(|errors| {
+        print_errors(&errors);
+        Exit::Config
+    })
+}
+
+/// Loads what a configuration names, or prints everything that is wrong with it.
+fn prepare(config: Config, source: &Source) -> Result<Prepared, Exit> {
+    Prepared::new(config, source).map_err(|error| match error {
+        PrepareError::Config(errors) => {
+            print_errors(&errors);
+            Exit::Config
+        }
+        error @ PrepareError::Engine(_) => fail(&error),
+    })
+}
+
+fn print_errors(errors: &Errors) {
+    let stderr = std::io::stderr();
+    let text = if stderr.is_terminal() {
+        errors.styled()
+    } else {
+        errors.to_string()
+    };
+    // Who has closed standard error does not want to know.
+    let _ = writeln!(stderr.lock(), "{}", text.trim_end());
+}
+
+/// Prints an error with its causes.
+fn fail(error: &dyn std::error::Error) -> Exit {
+    let mut text = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    Exit::Failure
+}
+
+/// Prints to standard output.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Starts the log that a configuration asks for.
+fn start_log(log: &config::Log, extra: Option<telemetry::ExtraLayer>) -> Result<Telemetry, Exit> {
+    let settings = LogSettings {
+        level: match log.level {
+            config::LogLevel::Error => tracing::Level::ERROR,
+            config::LogLevel::Warn => tracing::Level::WARN,
+            config::LogLevel::Info => tracing::Level::INFO,
+            config::LogLevel::Debug => tracing::Level::DEBUG,
+            config::LogLevel::Trace => tracing::Level::TRACE,
+        },
+        format: match log.format {
+            config::LogFormat::Text => telemetry::LogFormat::Text,
+            config::LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        target: match &log.target {
+            config::LogTarget::Stderr => telemetry::LogTarget::Stderr,
+            config::LogTarget::Stdout => telemetry::LogTarget::Stdout,
+            config::LogTarget::File(path) => telemetry::LogTarget::File(path.clone()),
+        },
+    };
+    let telemetry = telemetry::install(&settings, extra).map_err(|error| fail(&error))?;
+    if !log.access {
+        telemetry.set_access(AccessLog::Off);
+    }
+    Ok(telemetry)
+}

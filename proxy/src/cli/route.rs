@@ -1,0 +1,315 @@
+//! `pointsman route`: one decision, explained.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HOST, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::Exit;
+use crate::config::{BackendId, Config, Frontend};
+use crate::http::head::{Client, Head, Scheme};
+use crate::http::target;
+use crate::plugin::{Cacheability, Edit, Fault};
+use crate::router::versions::Loader;
+use crate::router::{Decided, Route, Router};
+
+/// Decisions over which the time is taken, after the first one.
+const REPEATS: usize = 1000;
+
+/// Flags of `pointsman route`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Flags {
+    /// The configuration file
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        default_value = "pointsman.toml"
+    )]
+    config: PathBuf,
+    /// The frontend that gets the request; needed where there are several with a router
+    #[arg(short, long, value_name = "NAME")]
+    frontend: Option<String>,
+    /// A field of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    client: std::net::IpAddr,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The request's method
+    #[arg(default_value = "GET")]
+    method: Method,
+    /// The request's target: a path with its query, or a whole URL, which sets Host too
+    #[arg(default_value = "/")]
+    target: Uri,
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("a header is written as 'Name: value'")?;
+    let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+    let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
+    Ok((name, value))
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Report {
+    frontend: String,
+    plugin: Option<String>,
+    sha256: Option<String>,
+    decision: &'static str,
+    backend: Option<String>,
+    status: Option<u16>,
+    reason: Option<String>,
+    edits: Vec<String>,
+    reads: Vec<String>,
+    cacheable: bool,
+    /// Of the first decision on a fresh instance.
+    first_ns: Option<u128>,
+    /// The median of those that follow.
+    median_ns: Option<u128>,
+}
+
+pub(super) fn run(flags: &Flags) -> Exit {
+    match explain(flags) {
+        Ok(report) => {
+            super::print(&render(&report, flags.json));
+            Exit::Success
+        }
+        Err(exit) => exit,
+    }
+}
+
+fn explain(flags: &Flags) -> Result<Report, Exit> {
+    let (config, source) = super::load(&flags.config)?;
+    let frontend = choose(&config, flags.frontend.as_deref())?;
+    let mut report = Report {
+        frontend: frontend.name.clone(),
+        plugin: None,
+        sha256: None,
+        decision: "default-backend",
+        backend: None,
+        status: None,
+        reason: None,
+        edits: Vec::new(),
+        reads: Vec::new(),
+        cacheable: true,
+        first_ns: None,
+        median_ns: None,
+    };
+    let head = match head(flags) {
+        Ok(head) => head,
+        Err(error) => {
+            report.decision = "refused";
+            report.status = Some(400);
+            report.reason = Some(error.to_string());
+            return Ok(report);
+        }
+    };
+    let Some(router) = &frontend.router else {
+        resolve(&mut report, &config, frontend, Route::Default);
+        return Ok(report);
+    };
+    let loader = Loader::try_new(&config).map_err(|error| super::fail(&error))?;
+    let version = loader.load(&frontend.name, router, 1).map_err(|error| {
+        super::print_errors(&crate::server::locate(&source, &frontend.name, &error));
+        Exit::Config
+    })?;
+    report.plugin = Some(version.plugin_name().to_owned());
+    report.sha256 = Some(version.sha256().to_owned());
+    let mut router = Router::new(version, Arc::clone(loader.backends()));
+    let start = Instant::now();
+    let (head, decided) = router.decide(head);
+    report.first_ns = Some(start.elapsed().as_nanos());
+    report.reads = router
+        .reads()
+        .reads
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    report.cacheable =
+        router.reads().cacheable && router.cacheability() == Some(Cacheability::Cacheable);
+    report.median_ns = decided
+        .is_ok()
+        .then(|| median(&mut router, head).as_nanos());
+    match decided {
+        Ok(Decided { route, edits }) => {
+            report.edits = edits.iter().map(describe).collect();
+            resolve(&mut report, &config, frontend, route);
+        }
+        Err(fault) => failed(&mut report, &fault),
+    }
+    Ok(report)
+}
+
+/// The frontend that was named, or the only one that has a router.
+fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Frontend, Exit> {
+    let candidates: Vec<&Frontend> = config
+        .frontends
+        .iter()
+        .filter(|frontend| name.map_or(frontend.router.is_some(), |name| frontend.name == name))
+        .collect();
+    match (candidates.as_slice(), name) {
+        ([only], _) => Ok(only),
+        ([], None) => Ok(&config.frontends[0]),
+        (_, Some(name)) => Err(usage(&format!("there is no frontend `{name}`"), config)),
+        (_, None) => Err(usage(
+            "several frontends have a router; choose one with --frontend",
+            config,
+        )),
+    }
+}
+
+fn usage(message: &str, config: &Config) -> Exit {
+    let names: Vec<_> = config
+        .frontends
+        .iter()
+        .map(|frontend| frontend.name.as_str())
+        .collect();
+    super::fail(&std::io::Error::other(format!(
+        "{message} (there are: {})",
+        names.join(", ")
+    )))
+}
+
+/// The request as the plugin would get it.
+fn head(flags: &Flags) -> Result<Head, target::TargetError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &flags.headers {
+        headers.append(name, value.clone());
+    }
+    if !headers.contains_key(HOST) && flags.target.authority().is_some() {
+        headers.insert(HOST, HeaderValue::from_static(""));
+    }
+    // Someone who asks by hand may leave Host out: as HTTP/1.0 may.
+    let path_and_query =
+        target::resolve(&flags.method, &flags.target, Version::HTTP_10, &mut headers)?;
+    Ok(Head {
+        method: flags.method.clone(),
+        scheme: Scheme::Http,
+        path_and_query,
+        headers,
+        client: Arc::new(Client {
+            address: flags.client.to_string(),
+            port: 0,
+        }),
+    })
+}
+
+fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: Route) {
+    let backend = match route {
+        Route::Backend(index) => {
+            report.decision = "backend";
+            Some(config.backends[index].name.clone())
+        }
+        Route::Default => {
+            report.decision = "default-backend";
+            frontend
+                .default_backend
+                .map(|id: BackendId| config.backend(id).name.clone())
+        }
+        Route::Respond(response) => {
+            report.decision = "respond";
+            report.status = Some(response.status.as_u16());
+            return;
+        }
+    };
+    if backend.is_none() {
+        report.status = Some(503);
+        report.reason = Some("the frontend has no default backend".to_owned());
+    }
+    report.backend = backend;
+}
+
+fn failed(report: &mut Report, fault: &Fault) {
+    report.decision = "fault";
+    report.reason = Some(match fault {
+        Fault::Trap { backtrace, .. } if !backtrace.is_empty() => format!("{fault}\n{backtrace}"),
+        fault => fault.to_string(),
+    });
+}
+
+fn median(router: &mut Router, mut head: Head) -> Duration {
+    let mut times = Vec::with_capacity(REPEATS);
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        head = router.decide(head).0;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    times[REPEATS / 2]
+}
+
+fn describe(edit: &Edit) -> String {
+    let value = |value: &HeaderValue| value.as_bytes().escape_ascii().to_string();
+    match edit {
+        Edit::Set(name, set) => format!("set {name}: {}", value(set)),
+        Edit::Append(name, appended) => format!("append {name}: {}", value(appended)),
+        Edit::Remove(name) => format!("remove {name}"),
+        Edit::Target(target) => format!("path-with-query {target}"),
+    }
+}
+
+fn render(report: &Report, json: bool) -> String {
+    use std::fmt::Write as _;
+
+    if json {
+        return serde_json::to_string(report).unwrap_or_default() + "\n";
+    }
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{name:<10}{}", value.replace('\n', "\n          "));
+    };
+    let mut decision = report.decision.to_owned();
+    if let Some(backend) = &report.backend {
+        decision = format!("{backend} ({decision})");
+    }
+    if let Some(status) = report.status {
+        decision = format!("{decision} {status}");
+    }
+    line("decision", &decision);
+    if let Some(reason) = &report.reason {
+        line("reason", reason);
+    }
+    line("frontend", &report.frontend);
+    if let Some(plugin) = &report.plugin {
+        line("plugin", plugin);
+        line(
+            "read",
+            &if report.reads.is_empty() {
+                "nothing".to_owned()
+            } else {
+                report.reads.join(", ")
+            },
+        );
+        line("cacheable", if report.cacheable { "yes" } else { "no" });
+    }
+    if !report.edits.is_empty() {
+        line("edits", &report.edits.join("\n"));
+    }
+    if let (Some(first), Some(median)) = (report.first_ns, report.median_ns) {
+        line(
+            "time",
+            &format!("{}; {} at first", nanoseconds(median), nanoseconds(first)),
+        );
+    }
+    text
+}
+
+fn nanoseconds(time: u128) -> String {
+    match time {
+        0..10_000 => format!("{time} ns"),
+        10_000..10_000_000 => format!("{} µs", time / 1000),
+        _ => format!("{} ms", time / 1_000_000),
+    }
+}

@@ -1,0 +1,40 @@
+//! `pointsman run`.
+
+use std::path::Path;
+
+use super::Exit;
+use crate::config::{Config, Source};
+use crate::server::{self, Stopped};
+use crate::telemetry::ExtraLayer;
+
+pub(super) fn run(path: &Path) -> Exit {
+    match super::load(path) {
+        Ok((config, source)) => serve(config, &source, None, || {}),
+        Err(exit) => exit,
+    }
+}
+
+/// Serves a configuration; `ready` is called once it listens.
+pub(super) fn serve(
+    config: Config,
+    source: &Source,
+    extra: Option<ExtraLayer>,
+    ready: impl FnOnce(),
+) -> Exit {
+    // Held until the end: dropping it writes out what is queued.
+    let log = match super::start_log(&config.log, extra) {
+        Ok(log) => log,
+        Err(exit) => return exit,
+    };
+    let prepared = match super::prepare(config, source) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let stopped = server::run(prepared, ready);
+    drop(log);
+    match stopped {
+        Ok(Stopped::Drained) => Exit::Success,
+        Ok(Stopped::Aborted(_)) => Exit::Aborted,
+        Err(error) => super::fail(&error),
+    }
+}

@@ -1,0 +1,134 @@
+//! What both backends share: accepting, and the answer to "who served this?".
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    HOST, HeaderName, HeaderValue, ORIGIN, VARY, VIA,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Connections that a backend serves at one time: the proxy's pool and some pages.
+const MAX_CONNECTIONS: usize = 256;
+
+/// After accepting failed, as it does when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Accepts for ever and answers each request with `answer`.
+pub(super) async fn serve<F>(listener: TcpListener, answer: F)
+where
+    F: Fn(Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
+{
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a demo backend cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(request))));
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "a demo backend's connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Who served a request, and what of it arrived: JSON.
+pub(super) fn whoami(backend: &'static str, request: &Request<Incoming>) -> Answer {
+    let field = |name: &HeaderName| text(request.headers(), name);
+    let mut body = json!({
+        "served_by": backend,
+        "method": request.method().as_str(),
+        "target": request.uri().to_string(),
+        "host": field(&HOST),
+        "via": field(&VIA),
+        "x_forwarded_for": field(&FORWARDED_FOR),
+    })
+    .to_string();
+    body.push('\n');
+    let mut response = Response::new(Full::from(body));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    response
+}
+
+/// 405 for what is neither GET nor HEAD; both backends have only things to read.
+pub(super) fn refuse_method(method: &Method) -> Option<Answer> {
+    (method != Method::GET && method != Method::HEAD).then(|| {
+        let mut response = Response::new(Full::from("only GET and HEAD\n"));
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    })
+}
+
+/// Names the backend, and lets pages of the demo, and no others, read the answer.
+pub(super) fn finish(backend: &'static str, origin: Option<HeaderValue>, answer: &mut Answer) {
+    let headers = answer.headers_mut();
+    headers.insert(SERVED_BY, HeaderValue::from_static(backend));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin.filter(is_local) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-served-by"),
+        );
+    }
+}
+
+/// The page that a browser sends a request for (RFC 6454, section 7).
+pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ORIGIN).cloned()
+}
+
+/// Whether an origin is under `localhost`: pages elsewhere on the web can reach loopback too,
+/// and are not to read or send what the demo shows.
+pub(super) fn is_local(origin: &HeaderValue) -> bool {
+    let host = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.parse::<Uri>().ok())
+        .and_then(|origin| origin.host().map(str::to_ascii_lowercase));
+    host.is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers
+        .get(name)
+        .map(|value| value.as_bytes().escape_ascii().to_string())
+}

@@ -1,0 +1,354 @@
+//! The command line of the real binary: what it prints where, and its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The how-to's configuration, on ports of its own.
+const GOOD: &str = r#"
+[frontend.http-in]
+bind = "127.0.0.1:0"
+default_backend = "www_backend"
+router.plugin = "host-suffix"
+router.config.rules = [{ suffix = "io.test.tld", backend = "node_backend" }]
+
+[backend.www_backend]
+server.www_test = "127.0.0.1:9010"
+
+[backend.node_backend]
+server.node_test = "127.0.0.1:9000"
+"#;
+
+/// What a run of the binary came to.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// A directory with a configuration, in which the binary runs.
+struct Place(TempDir);
+
+impl Place {
+    fn new(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("pointsman.toml"), config).unwrap();
+        Self(directory)
+    }
+
+    fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
+        let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            // Compiled plugins are kept where the test is.
+            .env("XDG_CACHE_HOME", self.0.path())
+            .output()
+            .unwrap();
+        let run = Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!run.stderr.contains("panicked"), "{run:?}");
+        run
+    }
+
+    /// A run that ends well and writes to standard output alone.
+    fn prints(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+        assert_eq!(run.stderr, "", "{arguments:?}");
+        run.stdout
+    }
+
+    /// A run that ends with `code` and writes to standard error alone.
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(code), "{arguments:?}: {run:?}");
+        assert_eq!(run.stdout, "", "{arguments:?}");
+        run.stderr
+    }
+
+    /// As [`Place::fails`], for a run that has begun to log.
+    fn fails_log(&self, code: i32, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(code), "{run:?}");
+        run.stderr
+    }
+}
+
+#[test]
+fn version_and_help() {
+    let place = Place::empty();
+    for flag in ["--version", "-V"] {
+        let text = place.prints(&[flag]);
+        assert_eq!(text, format!("pointsman {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    let check = |arguments: &[&str], parts: &[&str]| {
+        let text = place.prints(arguments);
+        for part in parts {
+            assert!(text.contains(part), "{arguments:?}: no {part:?} in\n{text}");
+        }
+    };
+    let commands = ["run", "check", "route", "demo", "--version", "Usage:"];
+    check(&["--help"], &commands);
+    check(&["-h"], &commands);
+    check(&["help"], &commands);
+    check(
+        &["--help"],
+        &["Exit codes:", "  0 ", "  1 ", "  2 ", "  3 ", "  64 "],
+    );
+    check(
+        &["run", "--help"],
+        &[
+            "SIGTERM",
+            "timeout.drain",
+            "-c, --config <FILE>",
+            "pointsman.toml",
+        ],
+    );
+    check(
+        &["check", "--help"],
+        &["-c, --config <FILE>", "pointsman.toml"],
+    );
+    check(
+        &["route", "--help"],
+        &[
+            "-c, --config <FILE>",
+            "-H, --header <NAME: VALUE>",
+            "--json",
+            "[METHOD]",
+            "[TARGET]",
+        ],
+    );
+    check(&["demo", "--help"], &["--port <PORT>", "8080"]);
+}
+
+#[test]
+fn a_command_line_without_sense_exits_2() {
+    let place = Place::new(GOOD);
+    let check = |arguments: &[&str], part: &str| {
+        let text = place.fails(2, arguments);
+        assert!(text.contains(part), "{arguments:?}: {text}");
+    };
+    check(&[], "Usage:");
+    check(&["--unknown"], "--unknown");
+    check(&["serve"], "serve");
+    check(&["run", "--unknown"], "--unknown");
+    check(&["check", "extra"], "extra");
+    check(&["run", "-c"], "--config");
+    check(&["demo", "--port", "65536"], "65536");
+    check(&["route", "-H", "no colon"], "Name: value");
+    check(&["route", "-H", "bad name: 1"], "header");
+    check(&["route", "-H", "a: b\nc"], "header");
+    check(&["route", "B A D"], "B A D");
+    check(&["route", "--client", "nobody"], "nobody");
+}
+
+#[test]
+fn check_is_silent_where_all_is_well() {
+    let place = Place::new(GOOD);
+    assert_eq!(place.prints(&["check"]), "");
+    fs::rename(place.path("pointsman.toml"), place.path("other.toml")).unwrap();
+    assert_eq!(place.prints(&["check", "-c", "other.toml"]), "");
+    assert_eq!(place.prints(&["check", "--config", "other.toml"]), "");
+}
+
+#[test]
+fn check_opens_no_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let place = Place::new(&GOOD.replace("127.0.0.1:0", &taken));
+    assert_eq!(place.prints(&["check"]), "");
+    let text = place.fails_log(1, &["run"]);
+    assert!(text.contains("in use") && text.contains(&taken), "{text}");
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let bad = GOOD
+        .replace(
+            "default_backend = \"www_backend\"",
+            "default_backend = \"ww_backend\"\nbacklog = \"many\"",
+        )
+        .replace(
+            "server.www_test = \"127.0.0.1:9010\"",
+            "sevrer.www_test = \"127.0.0.1:9010\"",
+        )
+        .replace("127.0.0.1:9000\"", "127.0.0.1:9000\"\ntimeout.connect = 5");
+    let place = Place::new(&bad);
+    for command in ["check", "run", "route"] {
+        let text = place.fails(64, &[command]);
+        for part in [
+            "pointsman.toml:4:",
+            "did you mean `\"www_backend\"`",
+            "pointsman.toml:5:",
+            "frontend.http-in.backlog",
+            "sevrer",
+            "pointsman.toml:14:",
+            "backend.node_backend.timeout.connect",
+        ] {
+            assert!(text.contains(part), "{command}: no {part:?} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_plugins_own_mistakes_are_the_configurations() {
+    let place = Place::new(&GOOD.replace("suffix =", "sufix ="));
+    for command in ["check", "run", "route"] {
+        let text = place.fails(64, &[command]);
+        for part in [
+            "pointsman.toml:6:",
+            "frontend.http-in.router.config",
+            "sufix",
+        ] {
+            assert!(text.contains(part), "{command}: no {part:?} in\n{text}");
+        }
+    }
+    let place = Place::new(&GOOD.replace("\"host-suffix\"", "\"./absent.wasm\""));
+    for command in ["check", "run", "route"] {
+        let text = place.fails(64, &[command]);
+        for part in ["pointsman.toml:5:", "frontend.http-in.router.plugin"] {
+            assert!(text.contains(part), "{command}: no {part:?} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_file_binds_nothing() {
+    let unix = |config: &str| {
+        let place = Place::new(&config.replace("127.0.0.1:0", "unix:p.sock"));
+        let text = place.fails(64, &["run"]);
+        assert!(!place.path("p.sock").exists(), "{text}");
+        assert!(!text.contains("listening"), "{text}");
+    };
+    unix(&GOOD.replace("www_backend\"", "nowhere\""));
+    unix(&GOOD.replace("suffix =", "sufix ="));
+    unix(&GOOD.replace("127.0.0.1:9010", "no-such-name.invalid:9010"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_exits_64() {
+    let place = Place::empty();
+    fs::create_dir(place.path("folder")).unwrap();
+    fs::write(place.path("binary"), [0xff, 0xfe, 0]).unwrap();
+    for command in ["check", "run", "route"] {
+        let text = place.fails(64, &[command]);
+        assert!(text.contains("pointsman.toml"), "{text}");
+        for file in ["absent.toml", "folder", "binary"] {
+            let text = place.fails(64, &[command, "-c", file]);
+            assert!(text.contains(file), "{text}");
+        }
+    }
+}
+
+#[test]
+fn route_explains_a_decision() {
+    let place = Place::new(GOOD);
+    let text = place.prints(&["route", "-H", "Host: io.test.tld"]);
+    let line = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .trim()
+    };
+    assert_eq!(line("decision"), "node_backend (backend)");
+    assert_eq!(line("frontend"), "http-in");
+    assert_eq!(line("plugin"), "host-suffix");
+    assert!(line("read").to_ascii_lowercase().contains("host"), "{text}");
+    assert_eq!(line("cacheable"), "yes");
+    assert!(line("time").contains("at first"), "{text}");
+}
+
+#[test]
+fn route_prints_json() {
+    let place = Place::new(GOOD);
+    let json = |arguments: &[&str]| -> Value {
+        let text = place.prints(&[&["route", "--json"], arguments].concat());
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let report = json(&["-H", "Host: IO.test.tld", "POST", "/a?b"]);
+    assert_eq!(report["frontend"], "http-in");
+    assert_eq!(report["plugin"], "host-suffix");
+    assert_eq!(report["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(report["decision"], "backend");
+    assert_eq!(report["backend"], "node_backend");
+    assert_eq!(report["reads"].as_array().unwrap().len(), 1);
+    assert!(report["first_ns"].as_u64().unwrap() > 0);
+    assert!(report["median_ns"].as_u64().unwrap() > 0);
+
+    let backend = |arguments: &[&str]| json(arguments)["backend"].clone();
+    assert_eq!(backend(&[]), "www_backend");
+    assert_eq!(
+        backend(&["GET", "/", "-H", "Host: www.test.tld"]),
+        "www_backend"
+    );
+    // A whole URL says the host, whatever the field says.
+    assert_eq!(backend(&["GET", "http://io.test.tld/"]), "node_backend");
+    assert_eq!(
+        backend(&["GET", "http://io.test.tld/", "-H", "Host: www.test.tld"]),
+        "node_backend"
+    );
+
+    // A request that the proxy would not take: the plugin is not asked.
+    let report = json(&["-H", "Host: a", "-H", "Host: b"]);
+    assert_eq!(report["decision"], "refused");
+    assert_eq!(report["status"], 400);
+    assert_eq!(report["backend"], Value::Null);
+}
+
+#[test]
+fn route_wants_to_know_the_frontend_where_there_are_several() {
+    let other = r#"
+[frontend.other]
+bind = "127.0.0.1:0"
+default_backend = "node_backend"
+router.plugin = "host-suffix"
+router.config.rules = []
+"#;
+    let place = Place::new(&format!("{GOOD}{other}"));
+    let text = place.fails(1, &["route"]);
+    assert!(
+        text.contains("--frontend") && text.contains("http-in, other"),
+        "{text}"
+    );
+    let text = place.fails(1, &["route", "--frontend", "absent"]);
+    assert!(
+        text.contains("absent") && text.contains("http-in, other"),
+        "{text}"
+    );
+    let text = place.prints(&["route", "-f", "other"]);
+    assert!(text.contains("node_backend (default-backend)"), "{text}");
+}
+
+#[test]
+fn demo_says_that_its_port_is_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let run = Place::empty().run(&["demo", "--port", &port]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("in use"), "{run:?}");
+    // No invitation to a page that is not there.
+    assert!(
+        !run.stdout.contains(&format!("http://www.localhost:{port}")),
+        "{run:?}"
+    );
+}
