@@ -1,0 +1,108 @@
+//! Autobahn's WebSocket cases, through the proxy and without it: the same verdicts.
+//!
+//! `kosoku` plays all 517 cases against an echo server on Node's `ws`. What the echo
+//! server itself does not pass, such as compression, which it has off, is the same both times.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use pointsman_tests::{Process, Proxy};
+use serde_json::Value;
+
+use crate::scenario::Node;
+
+/// Every case that kosoku 0.1.0 has.
+const CASES: usize = 517;
+/// Longest wait for all of them: they take 20 s on an idle machine.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Of those, the ones on compression (12.* and 13.*): unimplemented by the echo server.
+const COMPRESSION_CASES: usize = 216;
+
+#[tokio::test]
+async fn every_case_ends_as_without_a_proxy() -> anyhow::Result<()> {
+    let echo = Node::start("echo.js").await?;
+    let proxy = Proxy::pointsman(&format!(
+        r#"
+[frontend.http-in]
+bind = "127.0.0.1:0"
+timeout.client = "24h"
+default_backend = "echo"
+router.plugin = "host-suffix"
+router.config.rules = [{{ suffix = "io.test.tld", backend = "echo" }}]
+
+[backend.echo]
+timeout.server = "24h"
+server.echo = "{}"
+"#,
+        echo.address
+    ))
+    .await?;
+
+    // One after the other: some cases measure how soon a close is answered.
+    let direct = run(echo.address).await?;
+    let proxied = run(proxy.address()).await?;
+
+    assert_eq!(direct.len(), CASES, "cases run");
+    let unimplemented = |verdicts: &Verdicts| {
+        let unimplemented = |verdict: &&Value| verdict["behavior"] == "UNIMPLEMENTED";
+        verdicts.values().filter(unimplemented).count()
+    };
+    assert_eq!(unimplemented(&direct), COMPRESSION_CASES);
+    let passed =
+        |verdict: &Value| verdict["behavior"] != "FAILED" && verdict["behavior"] != "ERROR";
+    let failed: Vec<_> = direct
+        .iter()
+        .filter(|(_, verdict)| !passed(verdict))
+        .collect();
+    ensure!(
+        failed.is_empty(),
+        "the echo server alone fails: {failed:#?}"
+    );
+
+    let differing: Vec<_> = direct
+        .iter()
+        .filter(|(case, verdict)| proxied.get(*case) != Some(verdict))
+        .map(|(case, verdict)| format!("{case}: {verdict} became {:?}", proxied.get(case)))
+        .collect();
+    ensure!(differing.is_empty(), "{}", differing.join("\n"));
+    Ok(())
+}
+
+/// A case's number, and all in its verdict that does not depend on time or on how TCP cuts
+/// the bytes.
+type Verdicts = BTreeMap<String, Value>;
+
+async fn run(server: SocketAddr) -> anyhow::Result<Verdicts> {
+    let mut command = Command::new(python()?);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/autobahn.py"))
+        .arg(format!("ws://{server}"));
+    let mut process = Process::start(command)?.with_deadline(PATIENCE);
+    let verdicts = process.line_with("{\"1.1.1\":").await?;
+    ensure!(process.ended().await?.success(), "kosoku failed");
+    serde_json::from_str(&verdicts).context("kosoku's verdicts")
+}
+
+/// The Python that `cargo xtask test` has installed kosoku for.
+fn python() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os("POINTSMAN_TEST_PYTHON") {
+        return Ok(named.into());
+    }
+    // target/PROFILE/deps/e2e-HASH
+    let python = env::current_exe()?
+        .ancestors()
+        .nth(3)
+        .context("this test is in no target directory")?
+        .join("tools/venv/bin/python");
+    ensure!(
+        python.is_file(),
+        "{} is not there: `cargo xtask test` installs it, or set POINTSMAN_TEST_PYTHON",
+        python.display()
+    );
+    Ok(python)
+}

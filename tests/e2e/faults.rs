@@ -1,0 +1,446 @@
+//! Plugins that misbehave, in the proxy: what one costs is its own request, and no more.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use pointsman_tests::{Origin, Proxy, Wire, guest, pointsman};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::tunnels::{SWITCHED, handshake, passes};
+
+const REQUEST: &str = "GET /path HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// The default backend's.
+    Served,
+    /// 503, with words of the reason in the log.
+    Fault(&'static str),
+    /// The plugin's own, with this status.
+    Own(u16),
+}
+use Answer::{Fault, Own, Served};
+
+/// A mode of the hostile guest, its value, and the answers to the first request and to the
+/// second on the same connection.
+const MODES: &[(&str, usize, Answer, Answer)] = &[
+    ("append-header", 10, Served, Served),
+    (
+        "append-header",
+        129,
+        Fault("more than 128 edits"),
+        Fault("more than 128 edits"),
+    ),
+    // It names a backend after what it saw.
+    (
+        "backends-state",
+        0,
+        Fault("not in the configuration"),
+        Fault("not in the configuration"),
+    ),
+    ("edit-forbidden", 0, Served, Served),
+    ("edit-invalid", 0, Served, Served),
+    ("error", 1, Fault("reported"), Fault("reported")),
+    ("error", 10_000, Fault("reported"), Fault("reported")),
+    (
+        "grow",
+        0,
+        Fault("bytes of memory"),
+        Fault("bytes of memory"),
+    ),
+    ("harmless", 0, Served, Served),
+    ("invalid-utf8", 0, Fault("trapped"), Fault("trapped")),
+    ("keep-handles", 0, Served, Served),
+    ("log-flood", 1000, Served, Served),
+    ("log-forged", 0, Served, Served),
+    ("log-huge", 100_000, Served, Served),
+    (
+        "log-huge",
+        8 << 20,
+        Fault("in one call"),
+        Fault("in one call"),
+    ),
+    ("read-huge", 100_000, Served, Served),
+    (
+        "read-huge",
+        8 << 20,
+        Fault("in one call"),
+        Fault("in one call"),
+    ),
+    ("read-many", 1000, Served, Served),
+    ("respond", 404, Own(404), Own(404)),
+    ("respond", 101, Fault("status 101"), Fault("status 101")),
+    ("respond", 999, Fault("status 999"), Fault("status 999")),
+    ("respond-body", 200, Own(200), Own(200)),
+    ("respond-body", 204, Fault("body"), Fault("body")),
+    (
+        "respond-field-forbidden",
+        2,
+        Fault("Transfer-Encoding"),
+        Fault("Transfer-Encoding"),
+    ),
+    (
+        "respond-field-name",
+        0,
+        Fault("the field"),
+        Fault("the field"),
+    ),
+    (
+        "respond-field-value",
+        0,
+        Fault("the field"),
+        Fault("the field"),
+    ),
+    ("respond-fields", 1000, Fault("field"), Fault("field")),
+    (
+        "respond-huge",
+        100_000,
+        Fault("over the limit"),
+        Fault("over the limit"),
+    ),
+    ("respond-then-edit", 0, Own(404), Own(404)),
+    ("set-header", 100, Served, Served),
+    ("set-header", 100_000, Fault("edits"), Fault("edits")),
+    ("spin", 0, Fault("deadline"), Fault("deadline")),
+    // The second call uses the handle of the first.
+    ("stale-handle", 0, Served, Fault("after route returned")),
+    (
+        "stale-handle-edit",
+        0,
+        Served,
+        Fault("after route returned"),
+    ),
+    ("trap-bounds", 0, Fault("trapped"), Fault("trapped")),
+    ("trap-stack", 0, Fault("trapped"), Fault("trapped")),
+    (
+        "trap-unreachable",
+        0,
+        Fault("unreachable"),
+        Fault("unreachable"),
+    ),
+    (
+        "unknown-backend",
+        1,
+        Fault("not in the configuration"),
+        Fault("not in the configuration"),
+    ),
+    (
+        "unknown-backend",
+        10_000,
+        Fault("not in the configuration"),
+        Fault("not in the configuration"),
+    ),
+    ("wild-pointer", 0, Fault("trapped"), Fault("trapped")),
+];
+
+/// A frontend whose plugin is the hostile guest in this mode. The deadline is long enough for
+/// an unoptimised proxy on a busy machine to do what is no endless loop.
+fn frontend(name: &str, mode: &str, value: usize, keys: &str) -> String {
+    format!(
+        r#"
+[frontend.{name}]
+bind = "127.0.0.1:0"
+default_backend = "www"
+router.plugin = "./hostile.wasm"
+router.config = {{ mode = "{mode}", value = {value} }}
+{keys}
+"#
+    )
+}
+
+fn backend(server: &Origin) -> String {
+    format!("\n[backend.www]\nserver.www = \"{}\"\n", server.address())
+}
+
+/// A directory with the hostile guest in it.
+fn directory() -> anyhow::Result<TempDir> {
+    let directory = tempfile::tempdir()?;
+    std::fs::write(
+        directory.path().join("hostile.wasm"),
+        guest("guest-hostile")?,
+    )?;
+    Ok(directory)
+}
+
+/// Answers requests, and echoes in tunnels.
+async fn origin() -> anyhow::Result<Origin> {
+    Origin::scripted(|mut wire, _| async move {
+        while let Ok(request) = wire.request().await {
+            if request.head.field("upgrade").is_some() {
+                wire.send(SWITCHED).await?;
+                while let Ok(bytes) = wire.exactly(4).await {
+                    wire.send(bytes).await?;
+                }
+                return Ok(());
+            }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
+                .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// What the proxy answers, checked to hold nothing of a guest's text.
+async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
+    let response = client.exchange(REQUEST).await?;
+    let status = response.head.status()?;
+    let body = String::from_utf8(response.body)?;
+    if status == 503 {
+        let id = body
+            .strip_prefix("503 Service Unavailable (request ")
+            .and_then(|rest| rest.strip_suffix(")\n"));
+        let is_number = id.is_some_and(|id| id.chars().all(|char| char.is_ascii_hexdigit()));
+        ensure!(is_number, "more than a short line: {body:?}");
+        let head = String::from_utf8_lossy(&response.head.raw).into_owned();
+        ensure!(head.len() < 300 && !head.contains("no"), "{head:?}");
+    }
+    Ok(status)
+}
+
+#[tokio::test]
+async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
+    let server = origin().await?;
+    let mut config = String::from("cache_dir = \"cache\"\n");
+    config += &frontend("good", "harmless", 0, "");
+    for (index, (mode, value, ..)) in MODES.iter().enumerate() {
+        let deadline = if *mode == "spin" { "50ms" } else { "20s" };
+        let keys = format!("router.limits.deadline = \"{deadline}\"");
+        config += &frontend(&format!("f{index}"), mode, *value, &keys);
+    }
+    config += &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    let good = proxy.addresses_of("good").next().context("good")?;
+    let mut tunnel = Wire::connect(good).await?;
+    assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
+    let mut neighbour = Wire::connect(good).await?;
+
+    let mut wrong = String::new();
+    for (index, (mode, value, first, second)) in MODES.iter().enumerate() {
+        let name = format!("f{index}");
+        let address = proxy.addresses_of(&name).next().context("no address")?;
+        let mut client = Wire::connect(address).await?;
+        for expected in [first, second] {
+            let seen = ask(&mut client)
+                .await
+                .with_context(|| format!("{mode} {value}"))?;
+            let wanted = match expected {
+                Served => 200,
+                Own(status) => *status,
+                Fault(_) => 503,
+            };
+            if seen != wanted {
+                writeln!(wrong, "{mode} {value}: expected {expected:?}, saw {seen}")?;
+            }
+        }
+        let faults = [first, second]
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Fault(words) => Some(*words),
+                _ => None,
+            });
+        let faults: Vec<_> = faults.collect();
+        let mark = format!("frontend={name} ");
+        let lines = proxy
+            .wait_for("two access lines", |lines| {
+                let lines: Vec<_> = lines
+                    .iter()
+                    .filter(|line| line.contains(&mark) && line.contains(" access: "))
+                    .cloned()
+                    .collect();
+                (lines.len() == 2).then_some(lines)
+            })
+            .await?;
+        let told: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("end=plugin-fault"))
+            .collect();
+        let is_told = told.len() == faults.len()
+            && told
+                .iter()
+                .zip(&faults)
+                .all(|(line, words)| line.contains(words));
+        if !is_told {
+            writeln!(
+                wrong,
+                "{mode} {value}: expected {faults:?} in the log, saw {told:?}"
+            )?;
+        }
+        // The others go on.
+        assert_eq!(ask(&mut neighbour).await?, 200, "after {mode} {value}");
+        passes(&mut tunnel)
+            .await
+            .with_context(|| format!("after {mode} {value}"))?;
+    }
+    ensure!(wrong.is_empty(), "{wrong}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
+    let server = origin().await?;
+    let mut config = String::from("cache_dir = \"cache\"\n");
+    let kinds = [
+        ("trap-unreachable", 0, "kind=trap"),
+        ("spin", 0, "kind=deadline"),
+        ("grow", 0, "kind=out-of-memory"),
+        ("read-huge", 8 << 20, "kind=host-memory"),
+        ("error", 1, "kind=error"),
+        ("unknown-backend", 1, "kind=unknown-backend"),
+        ("respond", 999, "kind=status"),
+        ("respond-field-name", 0, "kind=response-header"),
+        ("respond-body", 204, "kind=response-body"),
+        ("respond-huge", 100_000, "kind=response-too-large"),
+    ];
+    for (index, (mode, value, _)) in kinds.iter().enumerate() {
+        let deadline = if *mode == "spin" { "50ms" } else { "20s" };
+        let keys = format!(
+            "router.on_fault = \"default-backend\"\nrouter.limits.deadline = \"{deadline}\""
+        );
+        config += &frontend(&format!("f{index}"), mode, *value, &keys);
+    }
+    config += &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    for (index, (mode, _, kind)) in kinds.iter().enumerate() {
+        let name = format!("f{index}");
+        let address = proxy.addresses_of(&name).next().context("no address")?;
+        let mut client = Wire::connect(address).await?;
+        for _ in 0..2 {
+            assert_eq!(ask(&mut client).await.context(*mode)?, 200, "{mode}");
+        }
+        let mark = format!("frontend={name} ");
+        proxy
+            .wait_for(kind, |lines| {
+                lines
+                    .iter()
+                    .find(|line| line.contains(&mark) && line.contains(kind))
+                    .map(|_| ())
+            })
+            .await?;
+        // A tunnel comes about by way of the default backend just as well.
+        let answer = client.exchange(handshake("www")).await?;
+        assert_eq!(answer.head.status()?, 101, "{mode}");
+        passes(&mut client).await?;
+    }
+    Ok(())
+}
+
+/// The best of some attempts, as the machine may be busy in any one of them.
+#[tokio::test]
+async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
+    let deadline = Duration::from_millis(500);
+    let server = origin().await?;
+    let keys = "router.limits.deadline = \"500ms\"";
+    let config = frontend("a", "spin", 0, keys) + &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let since = Instant::now();
+        assert_eq!(ask(&mut client).await?, 503);
+        let lasted = since.elapsed();
+        assert!(lasted >= deadline, "ended early: {lasted:?}");
+        best = best.min(lasted);
+    }
+    assert!(best < deadline * 5 / 4, "{best:?}");
+    Ok(())
+}
+
+/// The guest names its modes in the error with which it refuses the mode `modes`.
+#[tokio::test]
+async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
+    let server = Origin::naming("www").await?;
+    let config = frontend("a", "modes", 0, "") + &backend(&server);
+    let refusal = Proxy::refused_by(pointsman()?, &directory()?, &config).await?;
+    let named = refusal
+        .log
+        .split(|char: char| !char.is_ascii_alphanumeric() && char != '-')
+        .skip_while(|word| *word != "configure-error")
+        .take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+    let named: Vec<_> = named
+        .filter(|mode| !mode.starts_with("configure-"))
+        .collect();
+    assert!(named.len() > 25, "{}", refusal.log);
+    for mode in named {
+        let is_tried = MODES.iter().any(|(tried, ..)| *tried == mode);
+        assert!(is_tried, "{mode}: {}", refusal.log);
+    }
+    Ok(())
+}
+
+/// Two workers: while one is in a plugin's loop, the other serves.
+#[tokio::test]
+async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
+    let server = origin().await?;
+    let config = String::from("workers = 2\n")
+        + &frontend("spin", "spin", 0, "router.limits.deadline = \"3s\"")
+        + &frontend("good", "harmless", 0, "router.limits.deadline = \"20s\"")
+        + &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    let good = proxy.addresses_of("good").next().context("good")?;
+    // Connections spread over both workers, some on each.
+    let mut clients = Vec::new();
+    for _ in 0..16 {
+        let mut client = Wire::connect(good).await?;
+        assert_eq!(ask(&mut client).await?, 200);
+        clients.push(client);
+    }
+    let spin = proxy.addresses_of("spin").next().context("spin")?;
+    let mut slow = Wire::connect(spin).await?;
+    slow.send(REQUEST).await?;
+    let since = Instant::now();
+    let mut answers = tokio::task::JoinSet::new();
+    for mut client in clients {
+        answers.spawn(async move { ask(&mut client).await });
+    }
+    let mut quick = 0;
+    while let Some(status) = answers.join_next().await {
+        assert_eq!(status??, 200);
+        quick += usize::from(since.elapsed() < Duration::from_secs(2));
+    }
+    assert_eq!(slow.response("GET").await?.head.status()?, 503);
+    assert!(quick > 0, "all waited for the loop");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
+    let server = Origin::naming("www").await?;
+    let directory = directory()?;
+    std::fs::write(directory.path().join("text.wasm"), "not a component")?;
+    std::fs::write(directory.path().join("empty.wasm"), "")?;
+    // A component with nothing in it: no plugin either.
+    std::fs::write(directory.path().join("hollow.wasm"), b"\0asm\x0d\0\x01\0")?;
+    let limits = "router.limits.configure_deadline = \"300ms\"";
+    let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
+    let file = |name: &str| mode("harmless").replace("./hostile.wasm", name);
+    for (config, line, key, words) in [
+        (mode("configure-error"), 0, "router", "a\\nb"),
+        (mode("configure-trap"), 5, "router.plugin", "trap"),
+        (mode("configure-spin"), 5, "router.plugin", "deadline"),
+        (mode("configure-grow"), 5, "router.plugin", "memory"),
+        (mode("no-such-mode"), 0, "router", "no such mode"),
+        (file("./text.wasm"), 5, "router.plugin", ""),
+        (file("./empty.wasm"), 5, "router.plugin", ""),
+        (file("./hollow.wasm"), 5, "router.plugin", ""),
+        (file("./absent.wasm"), 5, "router.plugin", "No such file"),
+    ] {
+        let refusal = Proxy::refused_by(pointsman()?, &directory, &config).await?;
+        let log = &refusal.log;
+        assert_eq!(refusal.code, Some(64), "{log}");
+        // Lines 5 and 6 are the plugin's and its configuration's.
+        let place = if line == 0 {
+            "pointsman.toml:".to_owned()
+        } else {
+            format!("pointsman.toml:{line}:")
+        };
+        for part in [place.as_str(), key, words, "frontend.a"] {
+            assert!(log.contains(part), "{part:?} is not in:\n{log}");
+        }
+        assert!(!log.contains("panicked"), "{log}");
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! HTTP/1.1 on the wire, at its edges: what is refused, what is repaired, and what passes.
+
+mod fields;
+mod requests;
+mod responses;
+mod streams;
+
+/// Most requests of these tests, to the target `target`.
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
+}

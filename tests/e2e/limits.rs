@@ -1,0 +1,375 @@
+//! What the proxy takes of the machine: connections, descriptors, rights, addresses.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::{Group, Uid, User};
+use pointsman_tests::{DEADLINE, Origin, Proxy, ReservedPort, Wire, pointsman};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::tunnels::{config, echo, open, passes};
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+
+/// Long enough for an answer to come that must not come.
+const WHILE: Duration = Duration::from_millis(400);
+
+/// Sends a request that must wait.
+async fn wait_in_line(proxy: SocketAddr) -> anyhow::Result<Wire> {
+    let mut client = Wire::connect(proxy).await?.with_deadline(WHILE);
+    client.send(REQUEST).await?;
+    let early = client.response("GET").await;
+    ensure!(early.is_err(), "beyond the limit, but served: {early:?}");
+    Ok(client.with_deadline(DEADLINE))
+}
+
+#[tokio::test]
+async fn at_the_limit_clients_wait_until_others_end() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    for (limit, workers) in [(1, 1), (1, 2), (3, 2)] {
+        let top = format!("max_connections = {limit}\nworkers = {workers}");
+        let proxy = Proxy::pointsman(&config(&top, "", "", origin.address())).await?;
+        let mut served = Vec::new();
+        for _ in 0..limit {
+            let mut client = Wire::connect(proxy.address()).await?;
+            assert_eq!(client.exchange(REQUEST).await?.body, b"www");
+            served.push(client);
+        }
+        // Enough of them that both workers have some waiting.
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            waiting.push(wait_in_line(proxy.address()).await?);
+        }
+        // Who is served already goes on.
+        for client in &mut served {
+            assert_eq!(client.exchange(REQUEST).await?.body, b"www");
+        }
+        drop(served);
+        // Each leaves as soon as it has its answer, or the next could wait for ever; in which
+        // order they come is for the kernel to say.
+        let mut answers = tokio::task::JoinSet::new();
+        for mut client in waiting {
+            answers.spawn(async move { client.response("GET").await.map(|answer| answer.body) });
+        }
+        while let Some(answer) = answers.join_next().await {
+            assert_eq!(answer??, b"www", "limit {limit}, workers {workers}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn tunnels_count_to_their_end() -> anyhow::Result<()> {
+    let origin = echo().await?;
+    let top = "max_connections = 1\nworkers = 2";
+    let proxy = Proxy::pointsman(&config(top, "", "", origin.address())).await?;
+    let mut first = open(proxy.address()).await?;
+    let mut next = Wire::connect(proxy.address()).await?.with_deadline(WHILE);
+    next.send(crate::tunnels::handshake("www")).await?;
+    assert!(next.response("GET").await.is_err());
+    passes(&mut first).await?;
+    first.finish().await?;
+    assert_eq!(first.rest().await?, b"");
+    let mut next = next.with_deadline(DEADLINE);
+    assert_eq!(next.response("GET").await?.head.status()?, 101);
+    passes(&mut next).await
+}
+
+#[tokio::test]
+async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let other = "[frontend.other]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"";
+    let config = config("max_connections = 1", other, "", origin.address());
+    let proxy = Proxy::pointsman(&config).await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(REQUEST).await?.body, b"www");
+    let other = proxy.addresses_of("other").next().context("other")?;
+    let mut waiting = wait_in_line(other).await?;
+    drop(client);
+    assert_eq!(waiting.response("GET").await?.body, b"www");
+    Ok(())
+}
+
+/// `pointsman` under a hard limit of 300 descriptors, which root must not raise either.
+fn with_few_descriptors() -> anyhow::Result<Command> {
+    let binary = pointsman()?.get_program().to_owned();
+    let mut command = if Uid::effective().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-sys_resource", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    command
+        .args(["-c", "ulimit -n 300; exec \"$0\" \"$@\""])
+        .arg(binary)
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1");
+    Ok(command)
+}
+
+#[tokio::test]
+async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let port = ReservedPort::new()?;
+    let config = config("max_connections = 4096", "", "", origin.address())
+        .replace("127.0.0.1:0", &port.address().to_string());
+    let directory = tempfile::tempdir()?;
+    let refusal = Proxy::refused_by(with_few_descriptors()?, &directory, &config).await?;
+    assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+    for number in ["4096", "300"] {
+        assert!(refusal.log.contains(number), "{number}: {}", refusal.log);
+    }
+    assert!(Wire::connect(port.address()).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let config = config("", "", "", origin.address());
+    let directory = tempfile::tempdir()?;
+    let proxy = Proxy::pointsman_by(with_few_descriptors()?, directory, &config).await?;
+    let line = proxy.line_with("max_connections=").await?;
+    let allowed: usize = line
+        .split("max_connections=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .context("no number")?
+        .parse()?;
+    assert!((1..=150).contains(&allowed), "{line}");
+    // All of them at once, each with its server's connection.
+    let mut clients = Vec::new();
+    for _ in 0..allowed {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.exchange(REQUEST).await?;
+        clients.push(client);
+    }
+    wait_in_line(proxy.address()).await.map(|_| ())
+}
+
+/// The limit is taken away under the running process, as nothing else leads there.
+#[tokio::test]
+async fn accepting_goes_on_after_descriptors_ran_out() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
+    let soft_limit = |limit: &str| -> anyhow::Result<()> {
+        let status = Command::new("prlimit")
+            .args(["--pid", &proxy.id().to_string()])
+            .arg(format!("--nofile={limit}:"))
+            .status()
+            .context("prlimit")?;
+        ensure!(status.success(), "prlimit");
+        Ok(())
+    };
+    soft_limit("3")?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(REQUEST).await?;
+    let line = proxy.line_with("cannot accept").await?;
+    assert!(
+        line.contains("ERROR") && line.contains("frontend=http-in"),
+        "{line}"
+    );
+    soft_limit("1000")?;
+    assert_eq!(client.response("GET").await?.body, b"www");
+    Ok(())
+}
+
+#[tokio::test]
+async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    for (key, name) in [
+        ("user", "nobody-of-that-name"),
+        ("group", "no-group-of-that-name"),
+    ] {
+        let top = format!("{key} = \"{name}\"");
+        let refusal = Proxy::refused(&config(&top, "", "", origin.address())).await?;
+        assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+        assert!(refusal.log.contains(&top), "{}", refusal.log);
+    }
+    Ok(())
+}
+
+/// As root; as anybody else naming another user is an error.
+#[tokio::test]
+async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let group = ["nogroup", "nobody"]
+        .into_iter()
+        .find(|name| matches!(Group::from_name(name), Ok(Some(_))))
+        .context("neither nogroup nor nobody is a group")?;
+    let config = config(
+        &format!("user = \"nobody\"\ngroup = \"{group}\""),
+        "",
+        "",
+        origin.address(),
+    );
+    if !Uid::effective().is_root() {
+        let refusal = Proxy::refused(&config).await?;
+        assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+        return Ok(());
+    }
+    // Of the ports that only root may bind: the kernel gives none of them out by itself.
+    let port = (512..1024)
+        .rev()
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("every port below 1024 is taken")?;
+    let config = config.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let binary = pointsman()?.get_program().to_owned();
+    let mut command = Command::new("setpriv");
+    command.args(["--groups", "0,1,2"]).arg(binary);
+    let proxy = Proxy::pointsman_by(command, tempfile::tempdir()?, &config).await?;
+    assert_eq!(proxy.address().port(), port);
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(REQUEST).await?.body, b"www");
+
+    let user = User::from_name("nobody")?
+        .context("nobody")?
+        .uid
+        .to_string();
+    let group = Group::from_name(group)?.context("group")?.gid.to_string();
+    let mut threads = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", proxy.id()))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let numbers = |name: &str| -> Vec<String> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.into_iter()
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(numbers("Uid:"), [user.as_str(); 4], "{status}");
+        assert_eq!(numbers("Gid:"), [group.as_str(); 4], "{status}");
+        assert_eq!(numbers("Groups:"), [group.as_str()], "{status}");
+        assert_eq!(numbers("CapEff:"), ["0000000000000000"], "{status}");
+        threads += 1;
+    }
+    assert!(threads > 1, "no workers?");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let directory = tempfile::tempdir()?;
+    let unix = directory.path().join("p.sock");
+    let port = ReservedPort::new()?;
+    // All of IPv4 and all of IPv6 are two sockets, which can have the same port.
+    let binds = format!(
+        "bind = [\"127.0.0.1:0\", \"[::1]:0\", \"*:{port}\", \"[::]:{port}\", \"unix:{}\"]",
+        unix.display(),
+        port = port.address().port(),
+    );
+    let config = config("", "", "", origin.address()).replace("bind = \"127.0.0.1:0\"", &binds);
+    let mut proxy = Proxy::pointsman_in(directory, &config).await?;
+    let addresses: Vec<_> = proxy.addresses_of("http-in").collect();
+    let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
+    assert_eq!(
+        ips,
+        [
+            Ipv4Addr::LOCALHOST.into(),
+            std::net::IpAddr::from(Ipv6Addr::LOCALHOST),
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ]
+    );
+    for address in &addresses {
+        let loopback: std::net::IpAddr = if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        };
+        let mut client = Wire::connect(SocketAddr::new(loopback, address.port())).await?;
+        assert_eq!(client.exchange(REQUEST).await?.body, b"www", "{address}");
+    }
+    for _ in 0..10 {
+        assert_answers(&unix).await?;
+    }
+    proxy.signal(Signal::SIGTERM)?;
+    assert_eq!(proxy.ended().await?.code(), Some(0));
+    assert!(!unix.exists(), "its socket is left behind");
+    Ok(())
+}
+
+/// Asks once over a Unix socket.
+async fn assert_answers(path: &Path) -> anyhow::Result<()> {
+    let ask = async {
+        let mut client = UnixStream::connect(path).await?;
+        let request = REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await?;
+        ensure!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("www"),
+            "{answer}"
+        );
+        Ok(())
+    };
+    tokio::time::timeout(DEADLINE, ask)
+        .await
+        .context("no answer")?
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_replaced_where_nobody_listens() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("p.sock");
+    let config = config("", "", "", origin.address())
+        .replace("127.0.0.1:0", &format!("unix:{}", path.display()));
+    // A socket whose process has gone.
+    drop(std::os::unix::net::UnixListener::bind(&path)?);
+    assert!(fs::metadata(&path)?.file_type().is_socket());
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config).await?;
+    assert_answers(&path).await?;
+
+    // In use by another of ours, which it leaves alone.
+    let refusal = Proxy::refused(&config).await?;
+    assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+    assert!(refusal.log.contains("in use"), "{}", refusal.log);
+    assert_answers(&path).await?;
+    drop(proxy);
+
+    // A file that is no socket is not ours to remove.
+    fs::remove_file(&path)?;
+    fs::write(&path, "precious")?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let refusal = Proxy::refused(&config).await?;
+    assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+    assert_eq!(fs::read(&path)?, b"precious");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let first = Proxy::pointsman(&config("", "", "", origin.address())).await?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    for taken in [first.address(), listener.local_addr()?] {
+        let free = ReservedPort::new()?;
+        let unix = tempfile::tempdir()?;
+        let unix = unix.path().join("p.sock");
+        let binds = format!(
+            "bind = [\"unix:{}\", \"{}\", \"{taken}\"]",
+            unix.display(),
+            free.address()
+        );
+        let config = config("", "", "", origin.address()).replace("bind = \"127.0.0.1:0\"", &binds);
+        let refusal = Proxy::refused(&config).await?;
+        assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+        for part in [taken.to_string().as_str(), "http-in", "in use"] {
+            assert!(refusal.log.contains(part), "{part}: {}", refusal.log);
+        }
+        assert!(!unix.exists(), "a socket is left behind");
+    }
+    let mut client = Wire::connect(first.address()).await?;
+    assert_eq!(client.exchange(REQUEST).await?.body, b"www");
+    Ok(())
+}

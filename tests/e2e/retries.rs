@@ -1,0 +1,306 @@
+//! Which server a request goes to, and when it is sent again: never where it may have been
+//! acted on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pointsman_tests::{Origin, ReservedPort, Setup, Wire};
+use tokio::sync::Notify;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+// Which server
+
+#[tokio::test]
+async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
+    let origins = [
+        Origin::naming("a").await?,
+        Origin::naming("b").await?,
+        Origin::naming("c").await?,
+    ];
+    let proxy = Setup::before(origins.iter().map(Origin::address))
+        .start()
+        .await?;
+    let mut seen = String::new();
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..9 {
+        seen += &String::from_utf8(client.exchange(GET).await?.body)?;
+    }
+    assert_eq!(seen, "abcabcabc");
+    // Each was dialled once: its connection waits for its next turn.
+    for origin in &origins {
+        assert_eq!(origin.connections(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()> {
+    let (first, last) = (ReservedPort::new()?, ReservedPort::new()?);
+    let origin = Origin::naming("www").await?;
+    let servers = [first.address(), origin.address(), last.address()];
+    let proxy = Setup::before(servers).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..6 {
+        assert_eq!(client.exchange(GET).await?.body, b"www");
+    }
+    // A body is no obstacle: nothing of it was sent.
+    let upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    for _ in 0..6 {
+        assert_eq!(client.exchange(upload).await?.body, b"www");
+    }
+    assert_eq!(origin.requests().len(), 12);
+    assert_eq!(origin.connections(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_address_goes_on_to_the_next_of_the_name() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    // Of localhost's two addresses only one has a server.
+    let server = format!("server.s = \"localhost:{}\"", origin.address().port());
+    let proxy = Setup::before([]).backend(&server).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(GET).await?.body, b"www");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_server_is_503_and_the_client_may_go_on() -> anyhow::Result<()> {
+    let (one, two) = (ReservedPort::new()?, ReservedPort::new()?);
+    let proxy = Setup::before([one.address(), two.address()])
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..3 {
+        assert_eq!(client.exchange(GET).await?.head.status()?, 503);
+    }
+    // A body that nobody takes must not become the next request.
+    let upload = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{GET}",
+        GET.len()
+    );
+    client.send(upload).await?;
+    assert_eq!(client.response("POST").await?.head.status()?, 503);
+    // Either is right: the connection closed, or read on behind the body.
+    if client.send(GET).await.is_ok()
+        && let Ok(next) = client.response("GET").await
+    {
+        assert_eq!(next.head.status()?, 503);
+        assert!(client.finish().await.is_err() || client.rest().await?.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_server_leaves_the_request_to_the_next() -> anyhow::Result<()> {
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (noting, waiting) = (Arc::clone(&reached), Arc::clone(&go));
+    let slow = Origin::scripted(move |mut wire, _| {
+        let (reached, go) = (Arc::clone(&noting), Arc::clone(&waiting));
+        async move {
+            wire.request().await?;
+            reached.notify_one();
+            go.notified().await;
+            wire.send(OK).await
+        }
+    })
+    .await?;
+    let free = Origin::naming("free").await?;
+    let proxy = Setup::before([])
+        .backend(&format!(
+            "server.a = {{ address = \"{}\", max_connections = 1 }}",
+            slow.address()
+        ))
+        .backend(&format!("server.b = \"{}\"", free.address()))
+        .start()
+        .await?;
+    let mut first = Wire::connect(proxy.address()).await?;
+    first.send(GET).await?;
+    reached.notified().await;
+    let mut second = Wire::connect(proxy.address()).await?;
+    for _ in 0..4 {
+        assert_eq!(second.exchange(GET).await?.body, b"free");
+    }
+    go.notify_one();
+    assert_eq!(first.response("GET").await?.body, b"ok");
+    slow.join().await
+}
+
+// A server that goes and comes back
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again() -> anyhow::Result<()> {
+    let port = ReservedPort::new()?;
+    let proxy = Setup::before([port.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..3 {
+        assert_eq!(client.exchange(GET).await?.head.status()?, 503);
+        let origin = Origin::answering_at(port.address(), OK).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+        assert_eq!(origin.connections(), 1);
+        // Its connections are closed with it, the idle one too.
+        origin.stop().await;
+    }
+    Ok(())
+}
+
+/// An idle connection that its server has closed is no obstacle, whatever the method.
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.request().await?;
+        // No `Connection: close`: the proxy keeps the connection, and then it ends.
+        wire.send(OK).await
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for method in ["GET", "POST", "PUT", "DELETE", "POST"].repeat(10) {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        let response = client.exchange(request).await?;
+        assert_eq!(response.head.status()?, 200, "{method}");
+    }
+    assert_eq!(origin.connections(), 50);
+    Ok(())
+}
+
+// Sent again, or not
+
+/// What follows the method in each request of the table.
+const EMPTY: &str = "/ HTTP/1.1\r\nHost: a\r\n\r\n";
+const NO_BYTES: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+const SIZED: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+const CHUNKED: &str =
+    "/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+
+/// A reused connection that ends without a byte of an answer, once the request is there.
+#[tokio::test]
+async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
+    let rows = [
+        ("GET", EMPTY, 200),
+        ("HEAD", EMPTY, 200),
+        ("OPTIONS", EMPTY, 200),
+        ("TRACE", EMPTY, 200),
+        ("DELETE", EMPTY, 200),
+        ("PUT", NO_BYTES, 200),
+        ("POST", EMPTY, 502),
+        ("POST", NO_BYTES, 502),
+        ("PATCH", NO_BYTES, 502),
+        ("BREW", EMPTY, 502),
+        ("POST", SIZED, 502),
+        ("POST", CHUNKED, 502),
+        // Idempotent, but nobody has kept the body.
+        ("PUT", SIZED, 502),
+        ("PUT", CHUNKED, 502),
+    ];
+    for (method, rest, status) in rows {
+        let (asked, times) = lost(method, rest, "").await?;
+        assert_eq!(asked, status, "{method} {rest:?}");
+        let expected = if status == 200 { 2 } else { 1 };
+        assert_eq!(times, expected, "sent so often: {method} {rest:?}");
+    }
+    Ok(())
+}
+
+/// The beginning of an answer is a sign that the request was acted on.
+#[tokio::test]
+async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
+    for start in [
+        "H",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
+    ] {
+        assert_eq!(lost("GET", EMPTY, start).await?, (502, 1), "{start:?}");
+    }
+    Ok(())
+}
+
+/// Sends a request over a used connection which ends after the request and `start`; the
+/// status that the client gets, and how often the request was sent.
+async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(u16, usize)> {
+    let times = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&times);
+    let origin = Origin::scripted(move |mut wire, number| {
+        let counted = Arc::clone(&counted);
+        async move {
+            if number == 0 {
+                wire.request().await?;
+                wire.send(OK).await?;
+            }
+            let request = wire.request().await?;
+            counted.fetch_add(1, Ordering::SeqCst);
+            if number == 0 {
+                return wire.send(start).await;
+            }
+            let is_head = request.head.start_line.starts_with("HEAD ");
+            wire.send(if is_head { &OK[..OK.len() - 2] } else { OK })
+                .await
+        }
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(GET).await?.body, b"ok");
+    let response = client.exchange(format!("{method} {rest}")).await?;
+    origin.join().await?;
+    Ok((response.head.status()?, times.load(Ordering::SeqCst)))
+}
+
+/// Once is enough: a server that always does that is broken.
+#[tokio::test]
+async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
+    let origin =
+        Origin::scripted(|mut wire, _| async move { wire.request().await.map(drop) }).await?;
+    let other = Origin::naming("other").await?;
+    let proxy = Setup::before([origin.address(), other.address()])
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(GET).await?.head.status()?, 502);
+    assert_eq!(origin.connections(), 1);
+    assert_eq!(other.connections(), 0);
+    origin.join().await
+}
+
+/// Every used connection is dead, not only the first that is tried.
+#[tokio::test]
+async fn a_pool_of_dead_connections_costs_one_more_try() -> anyhow::Result<()> {
+    let answered = Arc::new(Notify::new());
+    let waiting = Arc::clone(&answered);
+    // The first four answer once, together, and are gone with their next request.
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::scripted(move |mut wire, number| {
+        let (answered, arrived) = (Arc::clone(&waiting), Arc::clone(&arrived));
+        async move {
+            wire.request().await?;
+            if number < 4 {
+                if arrived.fetch_add(1, Ordering::SeqCst) == 3 {
+                    answered.notify_waiters();
+                } else {
+                    answered.notified().await;
+                }
+            }
+            wire.send(OK).await?;
+            let _ = wire.request().await;
+            Ok(())
+        }
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(GET).await?;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert_eq!(client.response("GET").await?.body, b"ok");
+    }
+    for client in &mut clients {
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+    }
+    Ok(())
+}

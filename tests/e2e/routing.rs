@@ -1,0 +1,127 @@
+//! The how-to's routing, in Pointsman's configuration and in `HAProxy`'s own, for every topic
+//! that compares the two.
+
+use std::net::SocketAddr;
+
+use pointsman_tests::{Origin, Proxy, Wire};
+
+/// Where a request went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// To `node_backend`.
+    Node,
+    /// To `www_backend`.
+    Www,
+    /// Answered 400 by the proxy.
+    Refused,
+}
+
+/// Pointsman's configuration, line for line that of [`haproxy`].
+///
+/// `extra` goes to the top level: `user` and `group`, where the test has the right to change
+/// them.
+pub(crate) fn pointsman(extra: &str, www: SocketAddr, node: SocketAddr) -> String {
+    format!(
+        r#"
+max_connections = 4096
+{extra}
+
+[log]
+
+[frontend.http-in]
+bind = "127.0.0.1:0"
+timeout.client = "24h"
+default_backend = "www_backend"
+router.plugin = "host-suffix"
+router.config.rules = [{{ suffix = "io.test.tld", backend = "node_backend" }}]
+
+[backend.www_backend]
+timeout.server = "24h"
+timeout.connect = "5s"
+server.www_test = "localhost:{www}"
+
+[backend.node_backend]
+timeout.server = "24h"
+timeout.connect = "5s"
+server.node_test = "localhost:{node}"
+"#,
+        www = www.port(),
+        node = node.port(),
+    )
+}
+
+/// The how-to's configuration, but for the port and for `mode http`, which it leaves to its
+/// distribution's defaults.
+pub(crate) fn haproxy(global: &str, www: SocketAddr, node: SocketAddr) -> String {
+    format!(
+        "
+global
+    maxconn 4096
+    log stderr format raw local0 notice
+    {global}
+
+defaults
+    mode http
+    log global
+
+frontend http-in
+    bind fd@0
+    timeout client 86400000
+    default_backend www_backend
+    acl websocket hdr_end(host) -i io.test.tld
+    use_backend node_backend if websocket
+
+backend www_backend
+    timeout server 86400000
+    timeout connect 5000
+    server www_test localhost:{www}
+
+backend node_backend
+    timeout server 86400000
+    timeout connect 5000
+    server node_test localhost:{node}
+",
+        www = www.port(),
+        node = node.port(),
+    )
+}
+
+/// The two backends of the how-to, which answer with their names.
+pub(crate) struct Backends {
+    pub(crate) www: Origin,
+    pub(crate) node: Origin,
+}
+
+impl Backends {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        Ok(Self {
+            www: Origin::naming("www").await?,
+            node: Origin::naming("node").await?,
+        })
+    }
+
+    pub(crate) async fn pointsman(&self) -> anyhow::Result<Proxy> {
+        Proxy::pointsman(&pointsman("", self.www.address(), self.node.address())).await
+    }
+
+    pub(crate) fn haproxy(&self) -> anyhow::Result<Proxy> {
+        Proxy::haproxy(&haproxy("", self.www.address(), self.node.address()))
+    }
+}
+
+/// Sends a request on a connection of its own, and sees where it went.
+pub(crate) async fn outcome(proxy: SocketAddr, request: &[u8]) -> anyhow::Result<Outcome> {
+    let mut client = Wire::connect(proxy).await?;
+    let response = client.exchange(request).await?;
+    let status = response.head.status()?;
+    match (status, response.body.as_slice()) {
+        (200, b"node") => Ok(Outcome::Node),
+        (200, b"www") => Ok(Outcome::Www),
+        (400, _) => Ok(Outcome::Refused),
+        (_, body) => anyhow::bail!(
+            "neither backend's answer nor 400: {:?} {:?}",
+            response.head.start_line,
+            String::from_utf8_lossy(body)
+        ),
+    }
+}

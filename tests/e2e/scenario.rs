@@ -1,0 +1,239 @@
+//! The how-to with real parts: a page from Apache, pushes from Node's socket.io, Chromium in
+//! front, and between them Pointsman, then `HAProxy` with the configuration it stands for.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use nix::unistd::Uid;
+use pointsman_tests::{Process, Proxy, ReservedPort, Wire, path_with_sbin};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::routing;
+
+#[tokio::test]
+async fn pushes_reach_the_browser_through_pointsman() -> anyhow::Result<()> {
+    let site = Site::start().await?;
+    let config = routing::pointsman(
+        as_root("user = \"haproxy\"\ngroup = \"haproxy\""),
+        site.apache.address(),
+        site.notifier.address,
+    );
+    let proxy = Proxy::pointsman(&config).await?;
+    let hello = site.check(&proxy).await?;
+    // On by default, which HAProxy's is not.
+    assert_eq!(hello["forwardedFor"], "127.0.0.1", "{hello:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn pushes_reach_the_browser_through_haproxy() -> anyhow::Result<()> {
+    let site = Site::start().await?;
+    let config = routing::haproxy(
+        as_root("user haproxy\n    group haproxy"),
+        site.apache.address(),
+        site.notifier.address,
+    );
+    let proxy = Proxy::haproxy(&config)?;
+    site.check(&proxy).await?;
+    Ok(())
+}
+
+/// The how-to's `user` and `group`, which only root can change to.
+fn as_root(lines: &str) -> &str {
+    if Uid::effective().is_root() {
+        lines
+    } else {
+        ""
+    }
+}
+
+/// The servers behind the proxy.
+struct Site {
+    apache: Apache,
+    notifier: Node,
+}
+
+impl Site {
+    async fn start() -> anyhow::Result<Self> {
+        Ok(Self {
+            apache: Apache::start().await?,
+            notifier: Node::start("notifier.js").await?,
+        })
+    }
+
+    /// Drives the browser, looks at all that it saw, and yields Node's greeting.
+    async fn check(&self, proxy: &Proxy) -> anyhow::Result<Value> {
+        let mut browser = node("browser.js");
+        browser.arg(proxy.address().port().to_string());
+        let mut browser = Process::start(browser)?;
+        let report = browser.line_with("{\"status\":").await?;
+        ensure!(browser.ended().await?.success(), "the browser failed");
+        let report: Value = serde_json::from_str(&report).context("the browser's report")?;
+        let seen = &report["seen"];
+
+        // The page came from Apache.
+        assert_eq!(report["status"], 200, "{report:#}");
+        assert_eq!(
+            report["title"], "Pushes from Node, page from Apache",
+            "{report:#}"
+        );
+        let server = report["server"].as_str().unwrap_or_default();
+        assert!(server.starts_with("Apache"), "{report:#}");
+
+        // socket.io began with polling, and moved to the one WebSocket that there was.
+        assert_eq!(
+            seen["transports"],
+            serde_json::json!(["polling", "websocket"]),
+            "{report:#}"
+        );
+        assert_eq!(report["webSockets"].as_array().map(Vec::len), Some(1));
+        let url = report["webSockets"][0]["url"].as_str().unwrap_or_default();
+        assert!(url.starts_with("ws://io.test.tld/socket.io/"), "{report:#}");
+
+        // Pushes came over it, each once and in order, and an answer went back.
+        let pushes: Vec<u64> = seen["overWebSocket"]
+            .as_array()
+            .context("no pushes")?
+            .iter()
+            .filter_map(Value::as_u64)
+            .collect();
+        assert!(pushes.len() >= 5, "{report:#}");
+        assert!(
+            pushes.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{report:#}"
+        );
+        assert_eq!(seen["answer"], "ARE YOU THERE", "{report:#}");
+
+        // Host reached Node as the browser sent it.
+        assert_eq!(seen["hello"]["server"], "node", "{report:#}");
+        assert_eq!(seen["hello"]["host"], "io.test.tld", "{report:#}");
+        Ok(seen["hello"].clone())
+    }
+}
+
+/// Debian's Apache httpd with a configuration of its own, serving the page.
+struct Apache {
+    port: ReservedPort,
+    _process: Process,
+    _directory: TempDir,
+}
+
+impl Apache {
+    async fn start() -> anyhow::Result<Self> {
+        let port = ReservedPort::new()?;
+        let directory = tempfile::tempdir()?;
+        let root = directory.path();
+        let pages = root.join("pages");
+        fs::create_dir(&pages)?;
+        fs::write(
+            pages.join("index.html"),
+            include_str!("scenario/index.html"),
+        )?;
+        readable_by_all(root)?;
+        let config = root.join("apache2.conf");
+        fs::write(&config, apache_config(root, &modules()?, port.address())?)?;
+
+        let mut command = Command::new("apache2");
+        command
+            .env("PATH", path_with_sbin())
+            .args(["-D", "FOREGROUND", "-f"])
+            .arg(&config);
+        let process = Process::start(command)?;
+        // Its error log, on stderr, says when it serves; its port may take a moment more.
+        process.line_with("resuming normal operations").await?;
+        Wire::connect(port.address()).await?;
+        Ok(Self {
+            port,
+            _process: process,
+            _directory: directory,
+        })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+}
+
+fn apache_config(root: &Path, modules: &Path, address: SocketAddr) -> anyhow::Result<String> {
+    let (root, modules) = (
+        root.to_str().context("a directory that is not UTF-8")?,
+        modules.to_str().context("a directory that is not UTF-8")?,
+    );
+    // Children of a server started by root run as somebody else.
+    let user = as_root("User www-data\nGroup www-data");
+    Ok(format!(
+        "
+ServerRoot \"{root}\"
+ServerName www.test.tld
+PidFile \"{root}/apache2.pid\"
+DefaultRuntimeDir \"{root}\"
+Mutex file:{root} default
+Listen {address}
+{user}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule dir_module {modules}/mod_dir.so
+LoadModule mime_module {modules}/mod_mime.so
+TypesConfig /dev/null
+AddType text/html .html
+ErrorLog /dev/stderr
+LogLevel notice
+DocumentRoot \"{root}/pages\"
+DirectoryIndex index.html
+<Directory \"{root}/pages\">
+    Require all granted
+</Directory>
+"
+    ))
+}
+
+/// Where the distribution keeps Apache's modules.
+fn modules() -> anyhow::Result<PathBuf> {
+    [
+        "/usr/lib/apache2/modules",
+        "/usr/lib64/httpd/modules",
+        "/usr/lib/httpd/modules",
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+    .find(|directory| directory.is_dir())
+    .context("Apache's modules are in none of the known places")
+}
+
+/// A temporary directory is its owner's only, and Apache's children are not the owner.
+fn readable_by_all(directory: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+        .context("opening the temporary directory to Apache")
+}
+
+/// One of the servers in `tests/node`, which print their port as JSON.
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    _process: Process,
+}
+
+impl Node {
+    pub(crate) async fn start(script: &str) -> anyhow::Result<Self> {
+        let process = Process::start(node(script))?;
+        let line = process.line_with("{\"port\":").await?;
+        let ready: Value = serde_json::from_str(&line)?;
+        let port = ready["port"].as_u64().context("no port")?;
+        Ok(Self {
+            address: SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?)),
+            _process: process,
+        })
+    }
+}
+
+/// The command that runs a script of `tests/node`.
+fn node(script: &str) -> Command {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
+    let mut command = Command::new("node");
+    command.arg(directory.join(script)).current_dir(directory);
+    command
+}

@@ -1,0 +1,123 @@
+//! SIGTERM: what is open may end, nothing new begins, and `timeout.drain` bounds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use pointsman_tests::{Origin, Proxy, Setup, Wire};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::{GET, OK, short};
+
+/// A server that holds every request until it is told to answer.
+struct Holding {
+    origin: Origin,
+    reached: Arc<Notify>,
+    go: Arc<Notify>,
+}
+
+impl Holding {
+    async fn start() -> anyhow::Result<Self> {
+        let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (noting, waiting) = (Arc::clone(&reached), Arc::clone(&go));
+        let origin = Origin::scripted(move |mut wire, _| {
+            let (reached, go) = (Arc::clone(&noting), Arc::clone(&waiting));
+            async move {
+                wire.request().await?;
+                reached.notify_one();
+                tokio::select! {
+                    () = go.notified() => wire.send(OK).await,
+                    end = wire.end() => end.map(drop),
+                }
+            }
+        })
+        .await?;
+        Ok(Self {
+            origin,
+            reached,
+            go,
+        })
+    }
+
+    /// A proxy in front of it, asked to end while `Wire` waits for an answer.
+    async fn draining(&self, drain: &str) -> anyhow::Result<(Proxy, Wire)> {
+        let setup = Setup::before([self.origin.address()]);
+        let proxy = setup
+            .top(&format!("timeout.drain = \"{drain}\""))
+            .start()
+            .await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(GET).await?;
+        self.reached.notified().await;
+        proxy.signal(Signal::SIGTERM)?;
+        proxy.line_with("draining").await?;
+        Ok((proxy, client))
+    }
+}
+
+#[tokio::test]
+async fn an_open_request_is_finished() -> anyhow::Result<()> {
+    let holding = Holding::start().await?;
+    let (mut proxy, mut client) = holding.draining("20s").await?;
+    holding.go.notify_one();
+    let response = client.response("GET").await?;
+    assert_eq!(response.body, b"ok");
+    // So that the client sends its next request elsewhere.
+    assert_eq!(response.head.field("connection").as_deref(), Some("close"));
+    client.end().await?;
+    assert_eq!(proxy.ended().await?.code(), Some(0));
+    holding.origin.join().await
+}
+
+#[tokio::test]
+async fn nothing_new_is_accepted() -> anyhow::Result<()> {
+    let holding = Holding::start().await?;
+    let (proxy, mut client) = holding.draining("20s").await?;
+    // The word comes before the deed: the listener is closed shortly after.
+    let refused = async {
+        while let Ok(stream) = TcpStream::connect(proxy.address()).await {
+            drop(stream);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await?;
+    holding.go.notify_one();
+    assert_eq!(client.response("GET").await?.body, b"ok");
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_clients_are_let_go_at_once() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let mut proxy = Setup::before([origin.address()]).start().await?;
+    let mut used = Wire::connect(proxy.address()).await?;
+    assert_eq!(used.exchange(GET).await?.body, b"www");
+    proxy.signal(Signal::SIGTERM)?;
+    used.end().await?;
+    assert_eq!(proxy.ended().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off() -> anyhow::Result<()> {
+    let holding = Holding::start().await?;
+    let (mut proxy, mut client) = holding.draining("400ms").await?;
+    let status = short(proxy.ended()).await?;
+    assert_eq!(status.code(), Some(3));
+    assert!(client.response("GET").await.is_err());
+    holding.origin.join().await
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() -> anyhow::Result<()> {
+    for second in [Signal::SIGTERM, Signal::SIGINT] {
+        let holding = Holding::start().await?;
+        let (mut proxy, mut client) = holding.draining("1h").await?;
+        proxy.signal(second)?;
+        assert_eq!(proxy.ended().await?.code(), Some(3), "{second}");
+        assert!(client.response("GET").await.is_err());
+        holding.origin.join().await?;
+    }
+    Ok(())
+}

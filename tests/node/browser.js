@@ -1,0 +1,91 @@
+// Loads the page of the scenario in headless Chromium, waits for pushes over a WebSocket, and
+// prints one line of JSON with what it saw. Exits 1, with the reason, where that never comes.
+//
+//   node browser.js PROXY_PORT
+//
+// The names of test.tld resolve to the proxy, port 80 to its port, so that the browser sends
+// the Host that it would send to port 80.
+
+import { access } from "node:fs/promises";
+import { constants } from "node:fs";
+import { chromium } from "playwright-core";
+
+const PUSHES = 5;
+const DEADLINE_MS = 60_000;
+const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+async function executable() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const path of CHROMIUM) {
+    const found = await access(path, constants.X_OK).then(() => true, () => false);
+    if (found) return path;
+  }
+  throw new Error(`no Chromium at ${CHROMIUM.join(", ")}; name one in CHROMIUM`);
+}
+
+const port = Number(process.argv[2]);
+// A fresh profile each time is what playwright's launch() gives.
+const browser = await chromium.launch({
+  executablePath: await executable(),
+  timeout: DEADLINE_MS,
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+    `--host-resolver-rules=MAP *.test.tld 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+  ],
+});
+
+let failure;
+try {
+  const page = await browser.newPage();
+  const log = [];
+  const webSockets = [];
+  page.on("console", (message) => log.push(message.text()));
+  page.on("pageerror", (error) => log.push(String(error)));
+  page.on("requestfailed", (request) => {
+    log.push(`${request.url()}: ${request.failure()?.errorText}`);
+  });
+  page.on("websocket", (socket) => {
+    const seen = { url: socket.url(), framesReceived: 0 };
+    webSockets.push(seen);
+    socket.on("framereceived", () => (seen.framesReceived += 1));
+  });
+
+  const answer = await page.goto("http://www.test.tld/", { timeout: DEADLINE_MS });
+  try {
+    // The page counts the pushes that come once socket.io has moved to the WebSocket.
+    await page.waitForFunction(
+      (pushes) => window.seen?.overWebSocket.length >= pushes && window.seen.answer !== null,
+      PUSHES,
+      { timeout: DEADLINE_MS },
+    );
+  } catch (error) {
+    const seen = await page.evaluate(() => window.seen);
+    const state = JSON.stringify({ seen, webSockets, log });
+    throw new Error(`${error.message}; what the browser has seen: ${state}`);
+  }
+  console.log(
+    JSON.stringify({
+      status: answer.status(),
+      server: await answer.headerValue("server"),
+      title: await page.title(),
+      shown: await page.locator("#pushes li").count(),
+      seen: await page.evaluate(() => window.seen),
+      webSockets,
+    }),
+  );
+} catch (error) {
+  failure = error;
+} finally {
+  await browser.close();
+}
+if (failure) {
+  console.error(failure.message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,25 @@
+// A WebSocket echo server for Autobahn's cases. Prints one line of JSON, its port, once it
+// listens on 127.0.0.1. No compression: its cases take minutes and say nothing about a proxy
+// that moves bytes.
+
+import { WebSocketServer } from "ws";
+
+const server = new WebSocketServer({
+  host: "127.0.0.1",
+  port: 0,
+  perMessageDeflate: false,
+  // Cases 9.3.1 and 9.4.1 send 4 MiB in fragments of 64 bytes: 65,536 of them.
+  maxFragments: 128 * 1024,
+  // Autobahn sends messages up to 16 MiB.
+  maxPayload: 32 * 1024 * 1024,
+});
+
+server.on("connection", (socket) => {
+  socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
+  // A broken frame, which is what Autobahn sends: ws closes with the right code by itself.
+  socket.on("error", () => {});
+});
+
+server.on("listening", () => {
+  console.log(JSON.stringify({ port: server.address().port }));
+});

@@ -1,0 +1,85 @@
+//! Harness of the end-to-end tests: real processes, raw bytes, no sleeps.
+//!
+//! A test starts one or more [`Origin`]s, a [`Proxy`] in front of them, and talks to it over
+//! a [`Wire`]. Whatever waits does so under [`DEADLINE`], and says what had come until then
+//! when it runs out. Everything is stopped on drop. A process's log goes to the test's
+//! output, which the runner shows when the test fails.
+//!
+//! ```no_run
+//! # use pointsman_tests::{Origin, Proxy, Wire};
+//! # async fn test() -> anyhow::Result<()> {
+//! let www = Origin::naming("www").await?;
+//! let proxy = Proxy::pointsman(&format!(
+//!     r#"
+//!     [frontend.http-in]
+//!     bind = "127.0.0.1:0"
+//!     default_backend = "www"
+//!     [backend.www]
+//!     server.www = "{}"
+//!     "#,
+//!     www.address()
+//! ))
+//! .await?;
+//! let mut client = Wire::connect(proxy.address()).await?;
+//! client.send("GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n").await?;
+//! assert_eq!(client.response("GET").await?.body, b"www");
+//! # Ok(()) }
+//! ```
+
+mod message;
+mod origin;
+mod process;
+mod proxy;
+mod setup;
+mod wire;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpSocket;
+
+pub use message::{Head, Message};
+pub use origin::Origin;
+pub use process::Process;
+pub use proxy::{Proxy, Refusal, guest, path_with_sbin, pointsman};
+pub use setup::Setup;
+pub use wire::{End, Wire};
+
+/// Longest wait for anything that a test expects to happen.
+///
+/// Long enough for a loaded machine to start a process: a test that passes never waits for it.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A port that nobody else gets, for a server that can neither bind port 0 nor inherit a socket.
+///
+/// The port is bound but not listening for as long as this lives, so that the kernel gives it
+/// to no one who asks for any port, while a server that sets `SO_REUSEADDR` can still listen.
+#[derive(Debug)]
+pub struct ReservedPort {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl ReservedPort {
+    /// Reserves a port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// Where the system has no socket or no port left.
+    pub fn new() -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4().context("making a socket")?;
+        socket.set_reuseaddr(true)?;
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .context("binding a port")?;
+        Ok(Self {
+            address: socket.local_addr()?,
+            _socket: socket,
+        })
+    }
+
+    /// The address to listen on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}

@@ -1,0 +1,204 @@
+//! A server for the proxy to forward to: scripted, in this process, recording what it got.
+//!
+//! Raw bytes both ways, so that it can also be a server that breaks HTTP's rules.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::DEADLINE;
+use crate::message::Message;
+use crate::wire::Wire;
+
+/// Any free port of 127.0.0.1.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A scripted server on a port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Origin {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<Message>>>,
+    connections: Arc<AtomicUsize>,
+    stop: Arc<Notify>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Origin {
+    /// Answers each request with 200 and `name` as the body, on connections kept alive.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn naming(name: &str) -> anyhow::Result<Self> {
+        Self::answering(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{name}",
+            name.len()
+        ))
+        .await
+    }
+
+    /// Answers each request, read whole, with these bytes, on connections kept alive.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn answering(response: impl Into<Vec<u8>>) -> anyhow::Result<Self> {
+        Self::answering_at(ANY_PORT, response).await
+    }
+
+    /// As [`Origin::answering`], listening on this address: that of a [`ReservedPort`], for a
+    /// server that comes after the proxy has started, or goes and comes back.
+    ///
+    /// [`ReservedPort`]: crate::ReservedPort
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn answering_at(
+        address: SocketAddr,
+        response: impl Into<Vec<u8>>,
+    ) -> anyhow::Result<Self> {
+        let response: Arc<[u8]> = response.into().into();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&requests);
+        Self::start(address, requests, move |mut wire, _| {
+            let (record, response) = (Arc::clone(&record), Arc::clone(&response));
+            async move {
+                // Ends with the connection; a client that leaves is no fault of this server.
+                while let Ok(request) = wire.request().await {
+                    record
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(request);
+                    wire.send(&response).await?;
+                }
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    /// Runs `script` for each connection, with the connection's number from 0.
+    ///
+    /// The connection closes when the script returns. [`Origin::join`] yields the scripts'
+    /// errors; [`Origin::requests`] stays empty, as the script reads what it wants itself.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn scripted<F, Fut>(script: F) -> anyhow::Result<Self>
+    where
+        F: Fn(Wire, usize) -> Fut + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        Self::start(ANY_PORT, Arc::default(), script).await
+    }
+
+    async fn start<F, Fut>(
+        address: SocketAddr,
+        requests: Arc<Mutex<Vec<Message>>>,
+        script: F,
+    ) -> anyhow::Result<Self>
+    where
+        F: Fn(Wire, usize) -> Fut + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address)
+            .await
+            .context("binding an origin")?;
+        let address = listener.local_addr()?;
+        let connections = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(serve(
+            listener,
+            script,
+            Arc::clone(&connections),
+            Arc::clone(&stop),
+        ));
+        Ok(Self {
+            address,
+            requests,
+            connections,
+            stop,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The requests received so far, in order.
+    pub fn requests(&self) -> Vec<Message> {
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Stops listening, as a server that is killed does. When this returns its port is free;
+    /// its connections close right after.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // Ends as aborted; its sockets are closed with it.
+        let _ = (&mut self.task).await;
+    }
+
+    /// Stops listening, and waits for every running script to return.
+    ///
+    /// # Errors
+    /// A script's error or panic, or a script that still runs after [`DEADLINE`].
+    pub async fn join(mut self) -> anyhow::Result<()> {
+        self.stop.notify_one();
+        match tokio::time::timeout(DEADLINE, &mut self.task).await {
+            Ok(outcome) => outcome.context("an origin panicked")?,
+            Err(_) => bail!("an origin's script still runs after {DEADLINE:?}"),
+        }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        // The scripts are in a JoinSet that the task owns: they end with it.
+        self.task.abort();
+    }
+}
+
+/// Accepts until told to stop, then waits for the scripts.
+async fn serve<F, Fut>(
+    listener: TcpListener,
+    script: F,
+    connections: Arc<AtomicUsize>,
+    stop: Arc<Notify>,
+) -> anyhow::Result<()>
+where
+    F: Fn(Wire, usize) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.context("accepting")?;
+                let number = connections.fetch_add(1, Ordering::SeqCst);
+                running.spawn(script(Wire::over(stream)?, number));
+            }
+            () = stop.notified() => break,
+        }
+    }
+    drop(listener);
+    while let Some(outcome) = running.join_next().await {
+        outcome
+            .context("a script panicked")?
+            .context("a script failed")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Child processes: started with their output gathered, killed on drop.
+//!
+//! A thread per stream reads what the process writes, so that no pipe fills up. Called by
+//! `Proxy` and by tests that run a foreign server.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::watch;
+
+use crate::DEADLINE;
+
+/// A running child process.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    output: Arc<Output>,
+    /// Changes with each line; closes when the process has closed both streams.
+    progress: watch::Receiver<usize>,
+    deadline: Duration,
+}
+
+/// Lines of stdout and stderr, in the order in which they came.
+#[derive(Debug, Default)]
+struct Output(Mutex<Vec<String>>);
+
+impl Output {
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process {
+    /// Starts `command`, with its output gathered.
+    ///
+    /// Its standard input is what the command says, or inherited.
+    ///
+    /// # Errors
+    /// The program is not there or cannot be run.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| {
+                format!("starting {name} (`cargo xtask test` installs what the tests need)")
+            })?;
+        let output = Arc::new(Output::default());
+        let (sender, progress) = watch::channel(0);
+        let sender = Arc::new(sender);
+        if let Some(stdout) = child.stdout.take() {
+            gather(stdout, Arc::clone(&output), Arc::clone(&sender));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            gather(stderr, Arc::clone(&output), sender);
+        }
+        Ok(Self {
+            name,
+            child,
+            output,
+            progress,
+            deadline: DEADLINE,
+        })
+    }
+
+    /// Waits at most this long from now on, in place of [`DEADLINE`].
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything that the process has written, a line each.
+    pub fn log(&self) -> Vec<String> {
+        self.output.lines().clone()
+    }
+
+    /// Waits until `pick` finds what it looks for in the lines written so far.
+    ///
+    /// # Errors
+    /// The process ends first, or the deadline passes; the error holds the log.
+    pub async fn wait_for<T>(
+        &self,
+        what: &str,
+        mut pick: impl FnMut(&[String]) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let mut progress = self.progress.clone();
+        let found = tokio::time::timeout(self.deadline, async {
+            loop {
+                progress.mark_unchanged();
+                if let Some(found) = pick(&self.output.lines()) {
+                    return Some(found);
+                }
+                if progress.changed().await.is_err() {
+                    // Both streams closed: look once more at what came last.
+                    return pick(&self.output.lines());
+                }
+            }
+        })
+        .await;
+        let reason = match found {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => "ended".to_owned(),
+            Err(_) => format!("did not say within {:?}", self.deadline),
+        };
+        bail!(
+            "{} {reason}: waited for {what}; its log:\n{}",
+            self.name,
+            self.output.lines().join("\n")
+        )
+    }
+
+    /// Waits for the first line that contains `text`, and yields it.
+    ///
+    /// # Errors
+    /// As [`Process::wait_for`].
+    pub async fn line_with(&self, text: &str) -> anyhow::Result<String> {
+        self.wait_for(&format!("a line with {text:?}"), |lines| {
+            lines.iter().find(|line| line.contains(text)).cloned()
+        })
+        .await
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = i32::try_from(self.child.id()).context("process number")?;
+        kill(Pid::from_raw(id), signal)
+            .with_context(|| format!("sending {signal} to {}", self.name))
+    }
+
+    /// Waits for the process to end on its own.
+    ///
+    /// # Errors
+    /// It still runs after the deadline.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut progress = self.progress.clone();
+        let closed = async { while progress.changed().await.is_ok() {} };
+        if tokio::time::timeout(self.deadline, closed).await.is_err() {
+            bail!(
+                "{} still runs after {:?}; its log:\n{}",
+                self.name,
+                self.deadline,
+                self.output.lines().join("\n")
+            );
+        }
+        // Its streams are closed, so this takes no time.
+        self.child.wait().context("waiting for the process")
+    }
+}
+
+impl Drop for Process {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the runner captures it, and shows it when the test fails"
+    )]
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let lines = self.output.lines();
+        if !lines.is_empty() {
+            eprintln!("--- {} wrote:\n{}\n---", self.name, lines.join("\n"));
+        }
+    }
+}
+
+/// Reads a stream to its end on a thread of its own.
+fn gather(
+    stream: impl Read + Send + 'static,
+    output: Arc<Output>,
+    progress: Arc<watch::Sender<usize>>,
+) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            output.lines().push(line);
+            progress.send_modify(|count| *count += 1);
+        }
+    });
+}

@@ -1,0 +1,65 @@
+//! The plainest configuration: one frontend, one backend, no router; and what a test adds.
+//!
+//! One worker, so that it is certain which requests find which pooled connection.
+
+use std::net::SocketAddr;
+
+use crate::proxy::Proxy;
+
+/// A configuration in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    top: String,
+    frontend: String,
+    backend: String,
+}
+
+impl Setup {
+    /// Everything goes to these servers, in turn.
+    pub fn before(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let mut setup = Self::default();
+        for (number, server) in servers.into_iter().enumerate() {
+            setup = setup.backend(&format!("server.s{number} = \"{server}\""));
+        }
+        setup
+    }
+
+    /// Adds a line to the top of the file.
+    #[must_use]
+    pub fn top(mut self, line: &str) -> Self {
+        add(&mut self.top, line);
+        self
+    }
+
+    /// Adds a line to the frontend's table.
+    #[must_use]
+    pub fn frontend(mut self, line: &str) -> Self {
+        add(&mut self.frontend, line);
+        self
+    }
+
+    /// Adds a line to the backend's table.
+    #[must_use]
+    pub fn backend(mut self, line: &str) -> Self {
+        add(&mut self.backend, line);
+        self
+    }
+
+    /// Starts Pointsman with it.
+    ///
+    /// # Errors
+    /// As [`Proxy::pointsman`].
+    pub async fn start(&self) -> anyhow::Result<Proxy> {
+        Proxy::pointsman(&format!(
+            "workers = 1\n{}\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
+             default_backend = \"www\"\n{}\n[backend.www]\n{}",
+            self.top, self.frontend, self.backend
+        ))
+        .await
+    }
+}
+
+fn add(table: &mut String, line: &str) {
+    table.push_str(line);
+    table.push('\n');
+}
