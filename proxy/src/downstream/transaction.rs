@@ -90,11 +90,6 @@ impl Transaction {
         self.target = uri.path_and_query().cloned();
     }
 
-    /// Identifies the request in the log.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     /// A stage has ended just now.
     pub fn passed(&mut self, stage: Stage) {
         let now = Instant::now();
