@@ -101,11 +101,14 @@ async fn respond(
     incoming: Incoming,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let mut admitted = admit::admit(parts, &incoming, &downstream.client)?;
-    let (head, decided) = route(frontend, downstream, admitted.head)?;
-    admitted.head = head;
-    let index = match decided.route {
+    let decided = route(frontend, downstream, &mut admitted.head)?;
+    let (target, edits) = match &decided {
+        Some(decided) => (&decided.route, &decided.edits[..]),
+        None => (&Route::Default, &[][..]),
+    };
+    let index = match target {
         Route::Respond(answer) => return Ok(answer_of_plugin(downstream, answer)),
-        Route::Backend(index) => index,
+        Route::Backend(index) => *index,
         Route::Default => frontend
             .config
             .default_backend
@@ -120,7 +123,7 @@ async fn respond(
         downstream,
         backend,
         admitted,
-        &decided.edits,
+        edits,
         incoming,
         upgrade.as_ref(),
     )
@@ -132,28 +135,24 @@ async fn respond(
     relay(downstream, backend, lease, response).await
 }
 
-/// Asks the router; a fault goes by the frontend's policy.
+/// Asks the router; a fault goes by the frontend's policy. None: to the default backend.
 fn route(
     frontend: &Frontend,
     downstream: &Downstream,
-    head: Head,
-) -> Result<(Head, Decided), ProxyError> {
-    let default = Decided {
-        route: Route::Default,
-        edits: Vec::new(),
-    };
+    head: &mut Head,
+) -> Result<Option<Rc<Decided>>, ProxyError> {
     let Some(router) = &frontend.router else {
-        return Ok((head, default));
+        return Ok(None);
     };
     let mut router = router.borrow_mut();
-    let (head, decided) = router.decide(head);
+    let verdict = router.decide(head);
     downstream.note(|transaction| {
         transaction.version = Some(router.version().clone());
-        transaction.cached = Some(false);
+        transaction.cached = Some(verdict.cached);
         transaction.passed(Stage::Decision);
     });
-    let fault = match decided {
-        Ok(decided) => return Ok((head, decided)),
+    let fault = match verdict.decided {
+        Ok(decided) => return Ok(Some(decided)),
         Err(fault) => fault,
     };
     router.report(&frontend.config.name, &fault);
@@ -163,7 +162,7 @@ fn route(
         .as_ref()
         .map(|router| router.on_fault)
     {
-        Some(OnFault::DefaultBackend) => Ok((head, default)),
+        Some(OnFault::DefaultBackend) => Ok(None),
         Some(OnFault::Reject) | None => Err(ProxyError::Plugin(fault)),
     }
 }
@@ -413,15 +412,15 @@ fn switch(
 
 fn answer_of_plugin(
     downstream: &Downstream,
-    answer: crate::plugin::Response,
+    answer: &crate::plugin::Response,
 ) -> Response<ResponseBody> {
     downstream.note(|transaction| {
         transaction.bytes_out = answer.body.len() as u64;
         transaction.finish(End::Answered);
     });
-    let mut response = Response::new(ResponseBody::own(answer.body));
+    let mut response = Response::new(ResponseBody::own(answer.body.clone()));
     *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
+    response.headers_mut().clone_from(&answer.headers);
     response
 }
 

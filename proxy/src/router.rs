@@ -1,10 +1,12 @@
 //! A frontend's router in one worker: from a head to a decision.
 //!
-//! Owns the worker's instance of the plugin and when it is made anew. Called by `request`;
-//! the only caller of `plugin` on the way of a request.
+//! Owns the worker's instance of the plugin and when it is made anew, and the cache of its
+//! decisions. Called by `request`; the only caller of `plugin` on the way of a request.
 
+mod cache;
 pub mod versions;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,12 @@ use crate::plugin::{
     Response, Settings,
 };
 
+use self::cache::{Cache, Facts};
+
+pub use self::cache::Counts;
+
+/// The call number that plugins see: a request is routed once, before any backend.
+const FIRST_ATTEMPT: u32 = 0;
 /// Pause before an instance is made again after making one has failed.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// The pause doubles with each failure up to this.
@@ -65,7 +73,7 @@ impl Version {
 }
 
 /// What the router says about a request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Decided {
     /// Where it goes.
     pub route: Route,
@@ -73,8 +81,17 @@ pub struct Decided {
     pub edits: Vec<Edit>,
 }
 
-/// Where a request goes.
+/// A decision, and where it came from.
 #[derive(Debug)]
+pub struct Verdict {
+    /// What the plugin said, or failed by.
+    pub decided: Result<Rc<Decided>, Fault>,
+    /// Whether it had said so of an earlier request.
+    pub cached: bool,
+}
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Route {
     /// To the backend of this index.
     Backend(usize),
@@ -91,6 +108,7 @@ pub struct Router {
     backends: Arc<dyn Backends>,
     instance: Option<Instance>,
     reads: Reads,
+    cache: Cache,
     retry: Retry,
     reports: Reports,
 }
@@ -103,6 +121,7 @@ impl Router {
             backends,
             instance: None,
             reads: Reads::default(),
+            cache: Cache::default(),
             retry: Retry::default(),
             reports: Reports::default(),
         };
@@ -122,23 +141,77 @@ impl Router {
         self.instance.as_ref().map(Instance::cacheability)
     }
 
-    /// What the plugin read for the latest decision.
+    /// What the plugin read when it was last asked.
     pub fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Asks the plugin. The head comes back in any case.
-    pub fn decide(&mut self, head: Head) -> (Head, Result<Decided, Fault>) {
-        let (mut instance, mut reads) = match self.instance() {
-            Ok(instance) => (instance, std::mem::take(&mut self.reads)),
-            Err(fault) => return (head, Err(fault)),
+    /// How often a decision was at hand, and how often the plugin was asked.
+    pub fn counts(&self) -> Counts {
+        self.cache.counts()
+    }
+
+    /// A decision about `head`: one that was made before, where the plugin could not tell
+    /// the two requests apart, or the plugin's.
+    pub fn decide(&mut self, head: &mut Head) -> Verdict {
+        let facts = Facts {
+            head,
+            attempt: FIRST_ATTEMPT,
         };
-        let (head, outcome) = instance.route(head, 0, &mut reads);
-        self.reads = reads;
+        if let Some(decided) = self.cache.find(facts) {
+            return Verdict {
+                decided: Ok(Rc::clone(decided)),
+                cached: true,
+            };
+        }
+        let decided = self.ask(head);
+        if let Ok(decided) = &decided {
+            self.remember(head, decided);
+        }
+        Verdict {
+            decided,
+            cached: false,
+        }
+    }
+
+    /// Asks the plugin, whatever it said before.
+    ///
+    /// # Errors
+    /// The plugin's [`Fault`].
+    pub fn ask(&mut self, head: &mut Head) -> Result<Rc<Decided>, Fault> {
+        let mut instance = self.instance()?;
+        let taken = head.take();
+        let (taken, outcome) = instance.route(taken, FIRST_ATTEMPT, &mut self.reads);
+        *head = taken;
         if !instance.is_spent() {
             self.instance = Some(instance);
         }
-        (head, outcome.map(Decided::from))
+        outcome.map(|outcome| Rc::new(Decided::from(outcome)))
+    }
+
+    /// Keeps what the plugin has just decided, if that may be.
+    fn remember(&mut self, head: &Head, decided: &Rc<Decided>) {
+        if !self.reads.cacheable || self.cacheability() != Some(Cacheability::Cacheable) {
+            return;
+        }
+        let facts = Facts {
+            head,
+            attempt: FIRST_ATTEMPT,
+        };
+        if self.cache.insert(&self.reads.reads, facts, decided).is_ok() {
+            return;
+        }
+        // What was kept may be as wrong as what is new.
+        self.cache.clear();
+        if let Some(more) = self.reports.admit("inconsistent") {
+            tracing::warn!(
+                plugin = self.version.plugin_name(),
+                version = self.version.number(),
+                more,
+                "the plugin calls its decisions cacheable, but read or decided otherwise \
+                 about the same values: its cached decisions were dropped"
+            );
+        }
     }
 
     /// Logs a fault with the guest's backtrace, each kind once a second at most.

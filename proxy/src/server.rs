@@ -56,7 +56,9 @@ impl Prepared {
     /// # Errors
     /// [`PrepareError`], with every mistake that was found.
     pub fn new(config: Config, source: &Source) -> Result<Prepared, PrepareError> {
-        let loader = Loader::try_new(&config)?;
+        let has_router = config.frontends.iter().any(|front| front.router.is_some());
+        // Without a plugin there is nothing to reserve address space for.
+        let loader = has_router.then(|| Loader::try_new(&config)).transpose()?;
         let mut errors: Option<Errors> = None;
         let mut note = |found: Errors| match &mut errors {
             Some(errors) => errors.merge(found),
@@ -64,10 +66,10 @@ impl Prepared {
         };
         let mut versions = Vec::new();
         for frontend in &config.frontends {
-            let loaded = frontend
-                .router
+            let loaded = loader
                 .as_ref()
-                .map(|router| loader.load(&frontend.name, router, 1));
+                .zip(frontend.router.as_ref())
+                .map(|(loader, router)| loader.load(&frontend.name, router, 1));
             versions.push(loaded.transpose().unwrap_or_else(|error| {
                 note(locate(source, &frontend.name, &error));
                 None

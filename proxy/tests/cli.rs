@@ -294,6 +294,7 @@ fn route_prints_json() {
     assert_eq!(report["reads"].as_array().unwrap().len(), 1);
     assert!(report["first_ns"].as_u64().unwrap() > 0);
     assert!(report["median_ns"].as_u64().unwrap() > 0);
+    assert!(report["cached_ns"].as_u64().unwrap() > 0);
 
     let backend = |arguments: &[&str]| json(arguments)["backend"].clone();
     assert_eq!(backend(&[]), "www_backend");

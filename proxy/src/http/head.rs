@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 /// A request's head after its framing and its target were checked.
 #[derive(Debug, Clone)]
@@ -21,6 +21,38 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Who sent it: one value for each connection.
     pub client: Arc<Client>,
+}
+
+impl Head {
+    /// The value of each line of the field `name`, in the order received.
+    pub fn values(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.headers
+            .get_all(name)
+            .into_iter()
+            .map(http::HeaderValue::as_bytes)
+    }
+
+    /// Every field line: name in lower case, value. Lines of one name stand together.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let lines = self.headers.iter();
+        lines.map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
+    /// Moves the head out; what stays says nothing. Allocates nothing.
+    #[must_use]
+    pub fn take(&mut self) -> Head {
+        let client = Arc::clone(&self.client);
+        std::mem::replace(
+            self,
+            Head {
+                method: Method::GET,
+                scheme: Scheme::Http,
+                path_and_query: PathAndQuery::from_static("/"),
+                headers: HeaderMap::new(),
+                client,
+            },
+        )
+    }
 }
 
 /// The scheme of the request's target URI.

@@ -183,14 +183,8 @@ impl request::HostRequestHead for State {
             self.request(&handle)?;
             return Ok(Vec::new());
         };
-        let values = self
-            .request(&handle)?
-            .head
-            .headers
-            .get_all(&name)
-            .iter()
-            .map(|value| value.as_bytes().to_vec())
-            .collect();
+        let head = &self.request(&handle)?.head;
+        let values = head.values(&name).map(<[u8]>::to_vec).collect();
         self.reads.record(Read::Header(name));
         Ok(values)
     }
@@ -200,11 +194,9 @@ impl request::HostRequestHead for State {
         handle: Resource<RequestHead>,
     ) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         self.read(&handle, Read::Headers, |request| {
-            request
-                .head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            let lines = request.head.lines();
+            lines
+                .map(|(name, value)| (name.to_owned(), value.to_vec()))
                 .collect()
         })
     }

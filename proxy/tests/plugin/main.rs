@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bundled;
+mod cache;
 mod hostile;
 mod load;
 mod scripted;

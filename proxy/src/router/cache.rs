@@ -1,0 +1,401 @@
+//! Decisions that can be used again: a tree of what the plugin read, and of what it found.
+//!
+//! The host sees every read a plugin makes, so it knows what a decision hangs on (Open
+//! vSwitch's megaflow cache, for HTTP heads). An inner node is a read, with one branch for
+//! each value seen so far; a leaf is a decision. A request walks down with its own values.
+//! Where it reaches a leaf the plugin could not tell it from the request that the decision
+//! was made for, and no guest code runs.
+//!
+//! Which read comes next hangs on the values before it alone, so requests with the same
+//! values walk the same path: that is why the reads need no order of their own. Bounded in
+//! entries and bytes; the decision that was not used for longest, roughly, makes room (the
+//! CLOCK algorithm). Owned by `router`, one for each worker and version.
+
+mod value;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::rc::Rc;
+
+use hashbrown::HashTable;
+
+use super::{Decided, Route};
+use crate::plugin::{Edit, Read};
+
+pub(super) use value::Facts;
+
+/// Bounds of one cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Most decisions.
+    pub(super) entries: usize,
+    /// Most bytes, overhead included.
+    pub(super) bytes: usize,
+    /// Most bytes that one decision may take; larger ones are made afresh each time.
+    pub(super) entry_bytes: usize,
+}
+
+/// Room for the hosts of a large site, times their variants; some megabytes in use.
+const LIMITS: Limits = Limits {
+    entries: 16 * 1024,
+    bytes: 16 << 20,
+    entry_bytes: 256 << 10,
+};
+
+/// What a node takes besides its value: its slot, its place in its parent's table, and what
+/// the allocator adds.
+const NODE_COST: usize = size_of::<Option<Node>>() + 64;
+
+/// Tables smaller than this are not worth shrinking.
+const MIN_SHRINK: usize = 64;
+
+/// The tree.
+#[derive(Debug)]
+pub(super) struct Cache {
+    limits: Limits,
+    /// Keyed at random: nobody outside can choose values that collide.
+    hasher: RandomState,
+    nodes: Vec<Option<Node>>,
+    /// Places in `nodes` that are None.
+    free: Vec<Id>,
+    root: Option<Id>,
+    /// Every leaf, in no order; where the clock's hand is.
+    leaves: Vec<Id>,
+    hand: usize,
+    bytes: usize,
+    /// The value looked up, kept for its allocation.
+    value: Vec<u8>,
+    counts: Counts,
+}
+
+/// How often a decision was found, and how often not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Found.
+    pub hits: u64,
+    /// Not found: the plugin was asked.
+    pub misses: u64,
+}
+
+/// Index into `nodes`.
+type Id = u32;
+
+#[derive(Debug)]
+struct Node {
+    /// None for the root.
+    parent: Option<Id>,
+    /// What the parent's read gave on this branch, and its hash; empty for the root.
+    value: Box<[u8]>,
+    hash: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Read {
+        read: Read,
+        /// The nodes below, found by their values.
+        branches: HashTable<Id>,
+    },
+    Leaf {
+        decided: Rc<Decided>,
+        /// Used since the clock's hand last came by.
+        recent: bool,
+        /// Index into `leaves`.
+        place: usize,
+    },
+}
+
+/// The plugin read something else after the same values, or decided otherwise: it is not
+/// as cacheable as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inconsistent;
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache::new(LIMITS)
+    }
+}
+
+impl Cache {
+    pub(super) fn new(limits: Limits) -> Cache {
+        Cache {
+            limits,
+            hasher: RandomState::new(),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            root: None,
+            leaves: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            value: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The decision about a request that the plugin could not tell from this one.
+    pub(super) fn find(&mut self, facts: Facts<'_>) -> Option<&Rc<Decided>> {
+        let Some(leaf) = self.walk(facts) else {
+            self.counts.misses += 1;
+            return None;
+        };
+        self.counts.hits += 1;
+        match &mut node_mut(&mut self.nodes, leaf).content {
+            Content::Leaf {
+                decided, recent, ..
+            } => {
+                *recent = true;
+                Some(decided)
+            }
+            Content::Read { .. } => None,
+        }
+    }
+
+    fn walk(&mut self, facts: Facts<'_>) -> Option<Id> {
+        let mut id = self.root?;
+        loop {
+            let Content::Read { read, branches } = &node(&self.nodes, id).content else {
+                return Some(id);
+            };
+            facts.value_of(read, &mut self.value);
+            let hash = self.hasher.hash_one(&self.value[..]);
+            id = branch(&self.nodes, branches, hash, &self.value)?;
+        }
+    }
+
+    /// Keeps a decision that was made after `reads` of a request.
+    ///
+    /// # Errors
+    /// [`Inconsistent`]; the tree is as it was.
+    pub(super) fn insert(
+        &mut self,
+        reads: &[Read],
+        facts: Facts<'_>,
+        decided: &Rc<Decided>,
+    ) -> Result<(), Inconsistent> {
+        let mut cost = NODE_COST + cost_of(decided);
+        for read in reads {
+            facts.value_of(read, &mut self.value);
+            cost += NODE_COST + name_cost(read) + self.value.len();
+        }
+        if cost > self.limits.entry_bytes.min(self.limits.bytes) || self.limits.entries == 0 {
+            return Ok(());
+        }
+        // Before the walk: it may take away nodes of the very path.
+        while self.leaves.len() >= self.limits.entries || self.bytes + cost > self.limits.bytes {
+            self.evict();
+        }
+        let mut at = self.root;
+        let mut above = None;
+        let mut hash = 0;
+        self.value.clear();
+        for read in reads {
+            // What is missing here is missing from here on.
+            let id = at.unwrap_or_else(|| {
+                let content = Content::Read {
+                    read: read.clone(),
+                    branches: HashTable::new(),
+                };
+                self.add(above, hash, content)
+            });
+            let Content::Read {
+                read: known,
+                branches,
+            } = &node(&self.nodes, id).content
+            else {
+                return Err(Inconsistent);
+            };
+            if known != read {
+                return Err(Inconsistent);
+            }
+            facts.value_of(read, &mut self.value);
+            hash = self.hasher.hash_one(&self.value[..]);
+            at = branch(&self.nodes, branches, hash, &self.value);
+            above = Some(id);
+        }
+        let Some(id) = at else {
+            let content = Content::Leaf {
+                decided: Rc::clone(decided),
+                recent: false,
+                place: self.leaves.len(),
+            };
+            let id = self.add(above, hash, content);
+            self.leaves.push(id);
+            return Ok(());
+        };
+        match &node(&self.nodes, id).content {
+            Content::Leaf { decided: known, .. } if known == decided => Ok(()),
+            _ => Err(Inconsistent),
+        }
+    }
+
+    /// Forgets every decision; goes on counting.
+    pub(super) fn clear(&mut self) {
+        *self = Cache {
+            counts: self.counts,
+            ..Cache::new(self.limits)
+        };
+    }
+
+    /// Puts a node below `parent`, on the branch of `self.value`.
+    fn add(&mut self, parent: Option<Id>, hash: u64, content: Content) -> Id {
+        let added = Node {
+            parent,
+            value: self.value.as_slice().into(),
+            hash,
+            content,
+        };
+        self.bytes += added.cost();
+        let id = if let Some(id) = self.free.pop() {
+            self.nodes[id as usize] = Some(added);
+            id
+        } else {
+            self.nodes.push(Some(added));
+            // Their cost keeps them far below.
+            Id::try_from(self.nodes.len() - 1).unwrap_or(Id::MAX)
+        };
+        let Some(parent) = parent else {
+            self.root = Some(id);
+            return id;
+        };
+        self.change_branches(parent, |nodes, branches| {
+            branches.insert_unique(hash, id, |&id| node(nodes, id).hash);
+        });
+        id
+    }
+
+    /// Removes a leaf that was not used lately.
+    fn evict(&mut self) {
+        loop {
+            self.hand = if self.hand + 1 < self.leaves.len() {
+                self.hand + 1
+            } else {
+                0
+            };
+            let id = self.leaves[self.hand];
+            match &mut node_mut(&mut self.nodes, id).content {
+                Content::Leaf { recent, .. } if *recent => *recent = false,
+                _ => return self.remove(id),
+            }
+        }
+    }
+
+    /// Removes a leaf, and every node above that has no other branch.
+    fn remove(&mut self, leaf: Id) {
+        if let Content::Leaf { place, .. } = node(&self.nodes, leaf).content {
+            self.leaves.swap_remove(place);
+            if let Some(&moved) = self.leaves.get(place)
+                && let Content::Leaf { place: at, .. } =
+                    &mut node_mut(&mut self.nodes, moved).content
+            {
+                *at = place;
+            }
+        }
+        let mut id = leaf;
+        while let Some(removed) = self.nodes[id as usize].take() {
+            self.free.push(id);
+            self.bytes -= removed.cost();
+            let Some(parent) = removed.parent else {
+                self.root = None;
+                return;
+            };
+            let is_needed = self.change_branches(parent, |nodes, branches| {
+                if let Ok(entry) = branches.find_entry(removed.hash, |&branch| branch == id) {
+                    entry.remove();
+                }
+                // A table remembers its best days: let it forget.
+                if branches.capacity() > MIN_SHRINK.max(4 * branches.len()) {
+                    branches.shrink_to(2 * branches.len(), |&id| node(nodes, id).hash);
+                }
+                !branches.is_empty()
+            });
+            if is_needed {
+                return;
+            }
+            id = parent;
+        }
+    }
+
+    /// Changes what is below a read, with a view of all other nodes.
+    fn change_branches<T: Default>(
+        &mut self,
+        id: Id,
+        change: impl FnOnce(&[Option<Node>], &mut HashTable<Id>) -> T,
+    ) -> T {
+        let Content::Read { branches, .. } = &mut node_mut(&mut self.nodes, id).content else {
+            return T::default();
+        };
+        let mut taken = std::mem::take(branches);
+        let result = change(&self.nodes, &mut taken);
+        if let Content::Read { branches, .. } = &mut node_mut(&mut self.nodes, id).content {
+            *branches = taken;
+        }
+        result
+    }
+}
+
+/// The node of an identifier, which is never one of a node that was removed.
+fn node(nodes: &[Option<Node>], id: Id) -> &Node {
+    nodes[id as usize].as_ref().expect("a live node")
+}
+
+fn node_mut(nodes: &mut [Option<Node>], id: Id) -> &mut Node {
+    nodes[id as usize].as_mut().expect("a live node")
+}
+
+fn branch(nodes: &[Option<Node>], branches: &HashTable<Id>, hash: u64, value: &[u8]) -> Option<Id> {
+    branches
+        .find(hash, |&id| *node(nodes, id).value == *value)
+        .copied()
+}
+
+impl Node {
+    fn cost(&self) -> usize {
+        let content = match &self.content {
+            Content::Read { read, .. } => name_cost(read),
+            Content::Leaf { decided, .. } => cost_of(decided),
+        };
+        NODE_COST + self.value.len() + content
+    }
+}
+
+fn name_cost(read: &Read) -> usize {
+    match read {
+        Read::Header(name) => name.as_str().len(),
+        _ => 0,
+    }
+}
+
+/// Bytes that a decision takes.
+fn cost_of(decided: &Decided) -> usize {
+    let edits: usize = decided.edits.iter().map(edit_cost).sum();
+    let answer = match &decided.route {
+        Route::Respond(answer) => {
+            let fields = answer.headers.iter();
+            let fields: usize = fields
+                .map(|(name, value)| FIELD_COST + name.as_str().len() + value.len())
+                .sum();
+            fields + answer.body.len()
+        }
+        Route::Backend(_) | Route::Default => 0,
+    };
+    size_of::<Decided>() + edits + answer
+}
+
+/// What a field takes besides its octets, in a map or in an edit.
+const FIELD_COST: usize = 160;
+
+fn edit_cost(edit: &Edit) -> usize {
+    FIELD_COST
+        + match edit {
+            Edit::Set(name, value) | Edit::Append(name, value) => name.as_str().len() + value.len(),
+            Edit::Remove(name) => name.as_str().len(),
+            Edit::Target(target) => target.as_str().len(),
+        }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! The cache against generated policies: whatever they read, in whatever order.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use proptest::prelude::*;
+
+use super::*;
+use crate::http::head::{Client, Head, Scheme};
+
+/// A deterministic plugin: what it reads next hangs on what it has read.
+#[derive(Debug, Clone)]
+enum Policy {
+    Read(Read, Vec<Policy>),
+    Decide(usize),
+}
+
+/// What a plugin gets for a read, in the contract's own types.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Seen {
+    Text(String),
+    Values(Vec<Vec<u8>>),
+    Lines(Vec<(String, Vec<u8>)>),
+    Client(String, u16),
+    Tls(bool),
+    Number(u32),
+}
+
+fn see(read: &Read, facts: Facts<'_>) -> Seen {
+    let head = facts.head;
+    match read {
+        Read::Method => Seen::Text(head.method.to_string()),
+        Read::Scheme => Seen::Text(head.scheme.as_str().to_owned()),
+        Read::PathWithQuery => Seen::Text(head.path_and_query.to_string()),
+        Read::Header(name) => {
+            let values = head.headers.get_all(name).iter();
+            Seen::Values(values.map(|value| value.as_bytes().to_vec()).collect())
+        }
+        Read::Headers => Seen::Lines(
+            head.headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect(),
+        ),
+        Read::Client => Seen::Client(head.client.address.clone(), head.client.port),
+        Read::Tls => Seen::Tls(head.scheme == Scheme::Https),
+        Read::Attempt => Seen::Number(facts.attempt),
+    }
+}
+
+impl Policy {
+    /// Decides, and tells what it read, each read once.
+    fn route(&self, facts: Facts<'_>) -> (Rc<Decided>, Vec<Read>) {
+        let mut reads = Vec::new();
+        let mut policy = self;
+        loop {
+            match policy {
+                Policy::Read(read, branches) => {
+                    if !reads.contains(read) {
+                        reads.push(read.clone());
+                    }
+                    let mut hasher = DefaultHasher::new();
+                    see(read, facts).hash(&mut hasher);
+                    let branch = hasher.finish() % branches.len() as u64;
+                    policy = &branches[usize::try_from(branch).unwrap()];
+                }
+                Policy::Decide(index) => return (decision(*index), reads),
+            }
+        }
+    }
+}
+
+fn decision(index: usize) -> Rc<Decided> {
+    Rc::new(Decided {
+        route: Route::Backend(index),
+        edits: vec![Edit::Remove(HeaderName::from_static("x-a")); index % 3],
+    })
+}
+
+fn reads() -> impl Strategy<Value = Read> {
+    prop_oneof![
+        Just(Read::Method),
+        Just(Read::Scheme),
+        Just(Read::PathWithQuery),
+        Just(Read::Headers),
+        Just(Read::Client),
+        Just(Read::Tls),
+        Just(Read::Attempt),
+        prop::sample::select(vec!["host", "x-a", "x-b"])
+            .prop_map(|name| Read::Header(HeaderName::from_static(name))),
+    ]
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let leaf = (0..1000_usize).prop_map(Policy::Decide);
+    leaf.prop_recursive(5, 60, 3, |inner| {
+        (reads(), prop::collection::vec(inner, 1..4))
+            .prop_map(|(read, branches)| Policy::Read(read, branches))
+    })
+}
+
+prop_compose! {
+    /// From few parts, so that requests share values, and values look alike.
+    fn heads()(
+        method in prop::sample::select(vec![Method::GET, Method::POST]),
+        scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
+        path in prop::sample::select(vec!["/", "/a", "/a?b"]),
+        lines in prop::collection::vec(
+            (
+                prop::sample::select(vec!["host", "x-a", "x-b"]),
+                prop::sample::select(vec!["", "a", "b", "ab", "a,b", "\u{fffd}"]),
+            ),
+            0..4,
+        ),
+        address in prop::sample::select(vec!["1", "11"]),
+        port in 1..3_u16,
+    ) -> Head {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let client = Arc::new(Client { address: address.to_owned(), port });
+        Head { method, scheme, path_and_query: path.parse().unwrap(), headers, client }
+    }
+}
+
+/// Everything about the tree that must hold between two calls.
+fn check(cache: &Cache) {
+    let nodes: Vec<&Node> = cache.nodes.iter().flatten().collect();
+    let bytes: usize = nodes.iter().map(|node| node.cost()).sum();
+    assert_eq!(cache.bytes, bytes);
+    assert!(cache.bytes <= cache.limits.bytes);
+    assert!(cache.leaves.len() <= cache.limits.entries);
+    assert_eq!(nodes.len() + cache.free.len(), cache.nodes.len());
+    assert_eq!(cache.root.is_none(), nodes.is_empty());
+    let mut below = 0;
+    let mut leaves = 0;
+    for node in &nodes {
+        match &node.content {
+            Content::Read { branches, .. } => {
+                assert!(!branches.is_empty(), "nothing leads nowhere");
+                below += branches.len();
+            }
+            Content::Leaf { place, .. } => {
+                let id = cache.leaves[*place] as usize;
+                assert!(std::ptr::eq(cache.nodes[id].as_ref().unwrap(), *node));
+                leaves += 1;
+            }
+        }
+    }
+    assert_eq!(leaves, cache.leaves.len());
+    assert_eq!(below + usize::from(cache.root.is_some()), nodes.len());
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (0..20_usize, 0..8000_usize, 0..4000_usize).prop_map(|(entries, bytes, entry_bytes)| Limits {
+        entries,
+        bytes,
+        entry_bytes,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_cached_decision_is_the_plugins(
+        policy in policies(),
+        requests in prop::collection::vec((heads(), 0..2_u32), 1..100),
+        limits in limits(),
+    ) {
+        let mut cache = Cache::new(limits);
+        for (head, attempt) in &requests {
+            let facts = Facts { head, attempt: *attempt };
+            let (expected, reads) = policy.route(facts);
+            if let Some(found) = cache.find(facts) {
+                prop_assert_eq!(found, &expected);
+            } else {
+                prop_assert_eq!(cache.insert(&reads, facts, &expected), Ok(()));
+            }
+            check(&cache);
+        }
+        let Counts { hits, misses } = cache.counts();
+        prop_assert_eq!(hits + misses, requests.len() as u64);
+        cache.clear();
+        check(&cache);
+    }
+
+    #[test]
+    fn what_is_kept_is_found_while_there_is_room(
+        policy in policies(),
+        requests in prop::collection::vec(heads(), 1..50),
+    ) {
+        let mut cache = Cache::default();
+        for head in &requests {
+            let facts = Facts { head, attempt: 0 };
+            let (decided, reads) = policy.route(facts);
+            prop_assert_eq!(cache.insert(&reads, facts, &decided), Ok(()));
+        }
+        for head in &requests {
+            let found = cache.find(Facts { head, attempt: 0 });
+            prop_assert!(found.is_some());
+        }
+    }
+
+    /// Two policies in turn are one that is not deterministic.
+    #[test]
+    fn a_plugin_that_is_not_deterministic_breaks_nothing(
+        policies in [policies(), policies()],
+        requests in prop::collection::vec((heads(), 0..2_usize), 1..100),
+        limits in limits(),
+    ) {
+        let mut cache = Cache::new(limits);
+        for (head, which) in &requests {
+            let facts = Facts { head, attempt: 0 };
+            let (decided, reads) = policies[*which].route(facts);
+            if cache.insert(&reads, facts, &decided).is_err() {
+                check(&cache);
+                cache.clear();
+            }
+            check(&cache);
+            cache.find(facts);
+        }
+    }
+}
+
+fn head_for(host: &str) -> Head {
+    let mut headers = HeaderMap::new();
+    headers.insert("host", HeaderValue::from_str(host).unwrap());
+    Head {
+        method: Method::GET,
+        scheme: Scheme::Http,
+        path_and_query: "/".parse().unwrap(),
+        headers,
+        client: Arc::new(Client {
+            address: String::new(),
+            port: 0,
+        }),
+    }
+}
+
+#[test]
+fn a_flood_of_hosts_stays_within_bounds_and_spares_the_regulars() {
+    let reads = [Read::Header(http::header::HOST)];
+    let mut cache = Cache::default();
+    let regular = head_for("regular.test");
+    let regular = Facts {
+        head: &regular,
+        attempt: 0,
+    };
+    cache.insert(&reads, regular, &decision(1)).unwrap();
+    for number in 0..3 * LIMITS.entries {
+        let head = head_for(&format!("{number}.test"));
+        let facts = Facts {
+            head: &head,
+            attempt: 0,
+        };
+        assert!(cache.find(facts).is_none());
+        cache.insert(&reads, facts, &decision(0)).unwrap();
+        if number % 100 == 0 {
+            assert_eq!(cache.find(regular), Some(&decision(1)), "{number}");
+        }
+    }
+    check(&cache);
+    assert_eq!(cache.leaves.len(), LIMITS.entries);
+}
+
+#[test]
+fn a_table_shrinks_with_what_it_holds() {
+    let reads = [Read::Header(http::header::HOST)];
+    let limits = Limits {
+        entries: 10_000,
+        bytes: 1 << 20,
+        entry_bytes: 1 << 20,
+    };
+    let mut cache = Cache::new(limits);
+    let mut insert = |host: String| {
+        let head = head_for(&host);
+        let facts = Facts {
+            head: &head,
+            attempt: 0,
+        };
+        cache.insert(&reads, facts, &decision(0)).unwrap();
+    };
+    for number in 0..2000 {
+        insert(format!("{number}.test"));
+    }
+    // Its size pushes all the others out.
+    insert("a".repeat(limits.bytes - 1000));
+    check(&cache);
+    let root = cache.root.map(|root| &node(&cache.nodes, root).content);
+    let Some(Content::Read { branches, .. }) = root else {
+        panic!("the root is a read");
+    };
+    assert!(branches.len() < 10, "{}", branches.len());
+    assert!(branches.capacity() < 200, "{}", branches.capacity());
+}
+
+#[test]
+fn a_decision_that_is_too_large_is_not_kept() {
+    let mut cache = Cache::default();
+    let head = head_for("a.test");
+    let facts = Facts {
+        head: &head,
+        attempt: 0,
+    };
+    let answer = crate::plugin::Response {
+        status: http::StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: vec![0; LIMITS.entry_bytes].into(),
+    };
+    let decided = Rc::new(Decided {
+        route: Route::Respond(answer),
+        edits: Vec::new(),
+    });
+    cache.insert(&[], facts, &decided).unwrap();
+    assert!(cache.find(facts).is_none());
+    check(&cache);
+}
+
+#[test]
+fn another_read_after_the_same_values_is_inconsistent() {
+    let head = head_for("a.test");
+    let facts = Facts {
+        head: &head,
+        attempt: 0,
+    };
+    let kept = [Read::Header(http::header::HOST), Read::Method];
+    for (reads, expected) in [
+        (&kept[..], Ok(())),
+        (&kept[..1], Err(Inconsistent)),
+        (&[][..], Err(Inconsistent)),
+        (&[Read::Method][..], Err(Inconsistent)),
+        (
+            &[kept[0].clone(), kept[1].clone(), Read::Tls][..],
+            Err(Inconsistent),
+        ),
+    ] {
+        let mut cache = Cache::default();
+        cache.insert(&kept, facts, &decision(0)).unwrap();
+        assert_eq!(cache.insert(reads, facts, &decision(0)), expected);
+        check(&cache);
+        assert_eq!(cache.find(facts), Some(&decision(0)));
+        assert_eq!(
+            cache.insert(&kept, facts, &decision(2)),
+            Err(Inconsistent),
+            "the same reads, another decision"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Cached decisions are the plugin's: generated policies, run by a real guest.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method};
+use pointsman::http::head::{Client, Head, Scheme};
+use pointsman::router::{Counts, Router, Version};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{TwoBackends, head, plugin, settings};
+
+fn router(cacheable: bool, root: &Value) -> Router {
+    let config = json!({"cacheable": cacheable, "root": root}).to_string();
+    let version = Version::new(1, plugin("guest-scripted"), settings(config));
+    Router::new(Arc::new(version), Arc::new(TwoBackends))
+}
+
+/// A decision, with edits before it.
+fn leaves() -> impl Strategy<Value = Value> {
+    let decision = prop_oneof![
+        Just(json!({"backend": "www"})),
+        Just(json!({"backend": "3-2-1"})),
+        Just(json!("default")),
+        (200..600_u16).prop_map(|status| json!({"respond": {"status": status}})),
+        Just(json!({"error": "no"})),
+        Just(json!({"backend": "missing"})),
+    ];
+    (decision, "[a-z]{0,3}", 0..4_u8).prop_map(|(then, value, edit)| match edit {
+        0 => json!({"set-header": {"name": "x-edit", "value": value, "then": then}}),
+        1 => json!({"remove-header": {"name": "x-a", "then": then}}),
+        2 => json!({"set-target": {"value": format!("/{value}"), "then": then}}),
+        _ => then,
+    })
+}
+
+/// A read, with the values that lead elsewhere than most.
+fn reads() -> impl Strategy<Value = (&'static str, &'static str, &'static [&'static str])> {
+    prop::sample::select(vec![
+        ("method", "", &["GET", "POST"][..]),
+        ("scheme", "", &["https"][..]),
+        ("path-with-query", "", &["/", "/a?b"][..]),
+        ("header", "host", &["", "|a", "|a|b", "|ab"][..]),
+        ("header", "X-A", &["|a", "|a,b"][..]),
+        ("headers", "", &["host: a\n", "host: a\nx-a: a\n"][..]),
+        ("client", "", &["1 1", "11 1"][..]),
+        ("tls", "", &["none"][..]),
+        ("attempt", "", &["0"][..]),
+    ])
+}
+
+fn scripts() -> impl Strategy<Value = Value> {
+    leaves().prop_recursive(5, 50, 3, |inner| {
+        prop_oneof![
+            8 => (reads(), prop::collection::vec(inner.clone(), 4), inner.clone()).prop_map(
+                |((what, name, values), branches, otherwise)| {
+                    let cases: serde_json::Map<_, _> = values
+                        .iter()
+                        .map(|value| (*value).to_owned())
+                        .zip(branches)
+                        .collect();
+                    json!({"read":
+                        {"what": what, "name": name, "cases": cases, "otherwise": otherwise}})
+                },
+            ),
+            1 => inner.prop_map(|then| json!({"state": {"name": "www", "then": then}})),
+        ]
+    })
+}
+
+prop_compose! {
+    fn heads()(
+        method in prop::sample::select(vec![Method::GET, Method::POST]),
+        scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
+        path in prop::sample::select(vec!["/", "/a?b"]),
+        lines in prop::collection::vec(
+            (
+                prop::sample::select(vec!["host", "x-a"]),
+                prop::sample::select(vec!["a", "b", "ab", "a,b", ""]),
+            ),
+            0..4,
+        ),
+        address in prop::sample::select(vec!["1", "11"]),
+    ) -> Head {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let client = Arc::new(Client { address: address.to_owned(), port: 1 });
+        Head { method, scheme, path_and_query: path.parse().unwrap(), headers, client }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_cached_decision_is_what_the_plugin_says(
+        script in scripts(),
+        mut requests in prop::collection::vec(heads(), 1..40),
+        cacheable in prop::bool::weighted(0.9),
+    ) {
+        let mut router = router(cacheable, &script);
+        for head in &mut requests {
+            let verdict = router.decide(head);
+            let asked = router.ask(head);
+            let may_be_kept = cacheable && router.reads().cacheable && asked.is_ok();
+            prop_assert_eq!(&verdict.decided, &asked);
+            prop_assert!(may_be_kept || !verdict.cached);
+            let again = router.decide(head);
+            prop_assert_eq!(again.cached, may_be_kept);
+            prop_assert_eq!(&again.decided, &asked);
+        }
+    }
+}
+
+#[test]
+fn a_new_version_starts_empty() {
+    let mut request = head(&[("host", b"a")]);
+    for _ in 0..2 {
+        let mut router = router(true, &json!({"backend": "www"}));
+        assert!(!router.decide(&mut request).cached);
+        assert!(router.decide(&mut request).cached);
+        assert_eq!(router.counts(), Counts { hits: 1, misses: 1 });
+    }
+}
