@@ -1,6 +1,8 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
+mod bench;
 mod plugins;
+mod setup;
 mod test;
 mod tidy;
 
@@ -16,6 +18,8 @@ enum Command {
     Plugins(plugins::Options),
     /// Check the layout of the sources.
     Tidy,
+    /// Measure Pointsman beside the proxies that people run today.
+    Bench(bench::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -23,5 +27,6 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Plugins(options) => plugins::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Bench(options) => bench::run(&options),
     }
 }

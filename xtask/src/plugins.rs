@@ -127,6 +127,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds a package outside of the workspace with the guests' toolchain and target.
+///
+/// Yields the folder of what was built.
+pub(crate) fn build_apart(package: &Path, target_dir: &Path) -> anyhow::Result<PathBuf> {
+    let toolchain = toolchain::find()?;
+    let status = toolchain
+        .cargo_build()
+        .current_dir(package)
+        .args(["--quiet", "--locked", "--release", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "{} does not build", package.display());
+    Ok(target_dir.join(TARGET).join("release"))
+}
+
 fn metadata() -> anyhow::Result<Metadata> {
     let output = Command::new(cargo())
         .args(["metadata", "--no-deps", "--format-version=1"])

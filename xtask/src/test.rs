@@ -8,13 +8,14 @@ mod setup;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 
+use crate::setup::succeed;
 use counts::{Counts, Runner};
 
 /// Flags of this command.
@@ -205,28 +206,6 @@ fn done(command: Command) -> anyhow::Result<Counts> {
     succeed(command).map(|()| Counts::default())
 }
 
-/// Runs a command to its end, its output being ours.
-fn succeed(mut command: Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("starting {}", shown(&command)))?;
-    if !status.success() {
-        bail!("{}: {status}", shown(&command));
-    }
-    Ok(())
-}
-
-/// The command as one would type it.
-fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program());
-    let name = program.file_name().unwrap_or(program.as_os_str());
-    std::iter::once(name)
-        .chain(command.get_args())
-        .map(|part| part.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 /// The workspace's directory.
 pub(crate) fn root() -> anyhow::Result<PathBuf> {
     // Cargo sets the variable for what it runs; the constant is for a binary run by hand.
@@ -239,7 +218,7 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
 }
 
 /// Cargo's target directory: this program is target/PROFILE/xtask.
-fn target() -> anyhow::Result<PathBuf> {
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("where this program lies")?;
     Ok(own
         .ancestors()
@@ -254,6 +233,6 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-fn heading(name: &str) {
+pub(crate) fn heading(name: &str) {
     say(&format!("\n==> {name}"));
 }

@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context, bail, ensure};
 
-use super::shown;
+use crate::setup::shown;
 
 /// Tests that ran, by outcome.
 #[derive(Debug, Default, PartialEq, Eq)]

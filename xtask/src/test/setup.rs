@@ -4,15 +4,15 @@
 //! packages are installed only as root on Debian; elsewhere the list is the error.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
-use super::{Place, say, shown, succeed};
+use super::{Place, say};
+use crate::setup::{
+    self, Package, answer, is_debian, is_installed, program, python_has_venv, runs, succeed,
+};
 
-/// Debian packages, each with a command to recognise it by where Debian's packages cannot be
-/// asked, and what needs it.
+/// The servers, clients and browsers of the end-to-end tests.
 const PACKAGES: &[Package] = &[
     Package::new("apache2-bin", &["apache2", "httpd"], "the scenario's page"),
     Package::new("haproxy", &["haproxy"], "comparison with HAProxy"),
@@ -50,26 +50,6 @@ const KOSOKU: &str = "0.1.0";
 /// Oldest Node that the packages in `tests/node` run on; Debian 12 has it.
 const OLDEST_NODE: u32 = 18;
 
-struct Package {
-    name: &'static str,
-    commands: &'static [&'static str],
-    purpose: &'static str,
-}
-
-impl Package {
-    const fn new(
-        name: &'static str,
-        commands: &'static [&'static str],
-        purpose: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            commands,
-            purpose,
-        }
-    }
-}
-
 struct CargoTool {
     name: &'static str,
     install: &'static [&'static str],
@@ -79,7 +59,7 @@ struct CargoTool {
 pub(super) fn run(place: &Place) -> anyhow::Result<()> {
     system_packages()?;
     npm_packages(place)?;
-    python_packages(place)?;
+    setup::python_package(&place.target, "venv", "kosoku", KOSOKU)?;
     for tool in CARGO_TOOLS {
         if answer(place.cargo([tool.name, "--version"])).is_none() {
             say(&format!("installing cargo-{}: some minutes", tool.name));
@@ -97,36 +77,20 @@ pub(super) fn run(place: &Place) -> anyhow::Result<()> {
 
 /// Installs the distribution's packages, or fails with the list of them.
 fn system_packages() -> anyhow::Result<()> {
-    let missing = if is_debian() {
-        missing_on_debian()
+    let mut missing = setup::missing(PACKAGES);
+    if is_debian() {
+        missing.extend(missing_on_debian());
     } else {
-        missing_elsewhere()
-    };
-    if missing.is_empty() {
-        return Ok(());
+        missing.extend(missing_elsewhere());
     }
-    if !is_debian() {
-        bail!("please install first:\n  {}", missing.join("\n  "));
-    }
-    if answer(program("id", &["-u"])).as_deref() != Some("0") {
-        bail!(
-            "please install first:\n  sudo apt-get update\n  sudo apt-get install --no-install-recommends {}",
-            missing.join(" ")
-        );
-    }
-    say(&format!("installing {}", missing.join(" ")));
-    succeed(apt(&["update"]))?;
-    let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
-    install.args(&missing);
-    succeed(install)
+    setup::install(&missing)
 }
 
 fn missing_on_debian() -> Vec<String> {
-    let named = PACKAGES.iter().map(|package| package.name);
-    let mut missing: Vec<String> = named
-        .chain(GUEST_TOOLCHAIN.iter().copied())
+    let mut missing: Vec<String> = GUEST_TOOLCHAIN
+        .iter()
         .filter(|name| !is_installed(name))
-        .map(ToOwned::to_owned)
+        .map(|&name| name.to_owned())
         .collect();
     if !node_is_recent() || !runs("npm") {
         missing.extend(["nodejs".to_owned(), "npm".to_owned()]);
@@ -138,11 +102,7 @@ fn missing_on_debian() -> Vec<String> {
 }
 
 fn missing_elsewhere() -> Vec<String> {
-    let mut missing: Vec<String> = PACKAGES
-        .iter()
-        .filter(|package| !package.commands.iter().any(|command| runs(command)))
-        .map(|package| format!("{}: {}", package.commands.join(" or "), package.purpose))
-        .collect();
+    let mut missing = Vec::new();
     if !node_is_recent() || !runs("npm") {
         missing.push(format!(
             "node, {OLDEST_NODE} or later, and npm: the scenario's notifier"
@@ -173,83 +133,9 @@ fn npm_packages(place: &Place) -> anyhow::Result<()> {
     fs::write(&stamp, lock).context("noting what npm installed")
 }
 
-/// A virtual environment with kosoku in `target/tools/venv`.
-fn python_packages(place: &Place) -> anyhow::Result<()> {
-    let venv = place.target.join("tools/venv");
-    let python = venv.join("bin/python");
-    let ask = "import importlib.metadata; print(importlib.metadata.version('kosoku'))";
-    if answer(at(&python, &["-c", ask])).as_deref() == Some(KOSOKU) {
-        return Ok(());
-    }
-    let mut create = program("python3", &["-m", "venv", "--clear"]);
-    create.arg(&venv);
-    succeed(create)?;
-    let kosoku = format!("kosoku=={KOSOKU}");
-    succeed(at(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            &kosoku,
-        ],
-    ))
-}
-
-fn is_debian() -> bool {
-    fs::read_to_string("/etc/os-release")
-        .is_ok_and(|release| release.lines().any(|line| line == "ID=debian"))
-}
-
-fn is_installed(package: &str) -> bool {
-    let query = program("dpkg-query", &["-W", "-f=${db:Status-Status}", package]);
-    answer(query).as_deref() == Some("installed")
-}
-
 fn node_is_recent() -> bool {
     answer(program("node", &["--version"])).is_some_and(|version| {
         let major = version.trim_start_matches('v').split('.').next();
         major.and_then(|major| major.parse().ok()) >= Some(OLDEST_NODE)
     })
-}
-
-fn python_has_venv() -> bool {
-    let ask = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    answer(program("python3", &["-c", ask])).is_some()
-}
-
-/// Whether a command is there, on the path or where servers are.
-fn runs(command: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin".into(), "/usr/sbin".into(), "/sbin".into()])
-        .any(|directory| directory.join(command).is_file())
-}
-
-/// What a command prints, trimmed; `None` where it is not there or fails.
-fn answer(mut command: Command) -> Option<String> {
-    let output = command.stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    output.status.success().then_some(text)
-}
-
-fn apt(arguments: &[&str]) -> Command {
-    let mut command = program("apt-get", &["--quiet"]);
-    command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    say(&shown(&command));
-    command
-}
-
-fn program(name: &str, arguments: &[&str]) -> Command {
-    at(Path::new(name), arguments)
-}
-
-fn at(path: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(path);
-    command.args(arguments);
-    command
 }

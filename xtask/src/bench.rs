@@ -1,0 +1,143 @@
+//! `cargo xtask bench`: Pointsman beside the proxies that people run today.
+//!
+//! Owns the flags and the order: make ready, measure, report. Nothing is dropped in silence:
+//! a proxy that does not start, a failed request or a changed set of processes marks its row
+//! and fails the command, once everything else is measured and written. Loopback only.
+
+mod aims;
+mod load;
+mod measure;
+mod origin;
+mod peers;
+mod process;
+mod report;
+mod results;
+mod session;
+mod tools;
+mod websocket;
+mod workloads;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::test::{heading, say, target};
+use report::Report;
+use session::Settings;
+use tools::Tools;
+use workloads::Kind;
+
+/// Flags of this command.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Figures of a machine that does something else are noise. Pointsman is built as it is shipped
+(--profile dist), which takes some minutes, unless --bin names a binary.")]
+pub(crate) struct Options {
+    /// How often each proxy is measured, in turn with the others [default: 5; quick: 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// How long each run takes [default: 4; quick: 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: Option<u16>,
+    /// Measure only this workload, or those whose names begin with it and a hyphen; repeatable
+    #[arg(long = "workload", value_name = "NAME")]
+    workloads: Vec<String>,
+    /// Measure only this proxy beside Pointsman; repeatable
+    #[arg(long = "peer", value_name = "NAME")]
+    peers: Vec<String>,
+    /// Measure this binary of Pointsman
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+    /// Where report.md, its charts and bench.json go [default: target/bench]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// List workloads and proxies, and stop there
+    #[arg(long)]
+    list: bool,
+    /// See whether the harness works: short runs, fewer idle tunnels
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Measures, and reports.
+///
+/// # Errors
+/// Something cannot be made ready; a signal; or any row has errors, which the report names.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.list {
+        list();
+        return Ok(());
+    }
+    let settings = options.settings()?;
+    let out = match &options.out {
+        Some(out) => out.clone(),
+        None => target()?.join("bench"),
+    };
+    let tools = tools::make_ready(options.bin.as_deref())?;
+    for (name, version) in tools.versions() {
+        say(&format!("{name:<10} {version}"));
+    }
+    // One thread starts all processes and stays: they end with it.
+    let measured = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(until_signal(&tools, &settings))?;
+    let report = Report::new(&tools, &settings, &measured);
+    report::write(&out, &report)?;
+    heading("what it must show");
+    say(&report::aims_table(&report.aims).to_text());
+    say(&format!("written to {}", out.display()));
+    let rows = measured.outcomes.iter().flat_map(|outcome| {
+        let failed = outcome.rows.iter();
+        failed
+            .filter(|row| row.errors().next().is_some())
+            .map(|row| format!("{}/{}", outcome.workload, row.name))
+    });
+    let failed: Vec<String> = rows.collect();
+    ensure!(
+        failed.is_empty(),
+        "these rows have errors: {}",
+        failed.join(", ")
+    );
+    Ok(())
+}
+
+/// Measures until it is done, or a signal ends it and with it every process.
+async fn until_signal(tools: &Tools, settings: &Settings) -> anyhow::Result<session::Measured> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        measured = session::run(tools, settings) => measured.context("measuring"),
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
+
+impl Options {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let (rounds, seconds) = if self.quick { (1, 1) } else { (5, 4) };
+        Ok(Settings {
+            rounds: self.rounds.unwrap_or(rounds).into(),
+            seconds: self.seconds.unwrap_or(seconds).into(),
+            quick: self.quick,
+            peers: workloads::select_peers(&self.peers)?,
+            workloads: workloads::select(&self.workloads)?,
+        })
+    }
+}
+
+fn list() {
+    heading("workloads");
+    for workload in workloads::ALL {
+        let state = match workload.kind {
+            Kind::NotYet(reason) => format!(" ({reason})"),
+            _ => String::new(),
+        };
+        say(&format!("{:<14} {}{state}", workload.name, workload.about));
+    }
+    heading("peers");
+    for peer in peers::ALL {
+        say(&format!("{:<16} {}", peer.name(), peer.about()));
+    }
+}

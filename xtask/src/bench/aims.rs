@@ -1,0 +1,267 @@
+//! What the figures must show: issue 3's table, as data.
+//!
+//! Must not measure. Called by `report`.
+
+use serde::Serialize;
+
+use super::results::{Measure, Outcome, Summary};
+use super::workloads::CACHED;
+
+/// One line of the table.
+struct Aim {
+    figure: &'static str,
+    at_most: f64,
+    unit: &'static str,
+    from: From,
+}
+
+/// Where the figure comes from; always Pointsman's.
+enum From {
+    /// Divided by another row's, within rounds.
+    Ratio(&'static str, Measure, &'static str),
+    /// As it is.
+    Absolute(&'static str, Measure),
+    /// Not of this command.
+    Elsewhere(&'static str),
+}
+
+/// The row that the aims speak of.
+const SUBJECT: &str = "pointsman";
+
+const AIMS: &[Aim] = &[
+    Aim::ratio(
+        "CPU of a kept-alive request, against HAProxy's ACL",
+        0.9,
+        "get",
+        "haproxy",
+    ),
+    Aim::ratio("the same against nginx's `map`", 1.0, "get", "nginx"),
+    Aim::ratio(
+        "the same against HAProxy in `mode tcp`, the floor",
+        1.4,
+        "get",
+        "haproxy-tcp",
+    ),
+    Aim::ratio(
+        "the same against Envoy with a Wasm plugin",
+        0.25,
+        "get",
+        "envoy-wasm",
+    ),
+    Aim::ratio(
+        "the same when every decision misses the cache, against our own cached run",
+        1.15,
+        "miss",
+        CACHED,
+    ),
+    Aim::ratio(
+        "CPU of a new connection, against HAProxy",
+        1.1,
+        "connect",
+        "haproxy",
+    ),
+    Aim::ratio(
+        "CPU of a GiB of 10 MiB bodies down, against HAProxy",
+        1.1,
+        "body-10m-down",
+        "haproxy",
+    ),
+    Aim::ratio(
+        "CPU of a GiB of 10 MiB bodies up, against HAProxy",
+        1.1,
+        "body-10m-up",
+        "haproxy",
+    ),
+    Aim {
+        figure: "p99 at half of the highest load, against HAProxy",
+        at_most: 1.0,
+        unit: "×",
+        from: From::Ratio("half", Measure::P99, "haproxy"),
+    },
+    Aim::elsewhere("decision from the cache", 150.0),
+    Aim::elsewhere("decision by `host-suffix`, uncached", 800.0),
+    Aim {
+        figure: "private memory of an idle WebSocket",
+        at_most: 2048.0,
+        unit: "bytes",
+        from: From::Absolute("ws-idle", Measure::Main),
+    },
+    Aim::ratio("the same against HAProxy", 1.0, "ws-idle", "haproxy"),
+    Aim::ratio("the same against nginx", 1.0, "ws-idle", "nginx"),
+    Aim {
+        figure: "resident memory at start with `host-suffix`",
+        at_most: 20.0,
+        unit: "MiB",
+        from: From::Absolute("start", Measure::Resident),
+    },
+    Aim {
+        figure: "start to first answered request, compiled code cached",
+        at_most: 20.0,
+        unit: "ms",
+        from: From::Absolute("start", Measure::Main),
+    },
+];
+
+impl Aim {
+    const fn ratio(
+        figure: &'static str,
+        at_most: f64,
+        workload: &'static str,
+        against: &'static str,
+    ) -> Self {
+        Self {
+            figure,
+            at_most,
+            unit: "×",
+            from: From::Ratio(workload, Measure::Main, against),
+        }
+    }
+
+    const fn elsewhere(figure: &'static str, at_most: f64) -> Self {
+        Self {
+            figure,
+            at_most,
+            unit: "ns",
+            from: From::Elsewhere("the micro-benchmarks"),
+        }
+    }
+}
+
+/// One line of the table, with what was found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) figure: &'static str,
+    pub(crate) at_most: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) found: Option<Summary>,
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    Reached,
+    Missed,
+    /// There are errors in what it comes from.
+    Void,
+    NotMeasured,
+    /// By another command.
+    Elsewhere(&'static str),
+}
+
+impl Verdict {
+    /// As it stands in the table.
+    pub(crate) fn label(self) -> String {
+        match self {
+            Self::Reached => "yes".to_owned(),
+            Self::Missed => "NO".to_owned(),
+            Self::Void => "errors".to_owned(),
+            Self::NotMeasured => "not measured".to_owned(),
+            Self::Elsewhere(place) => format!("see {place}"),
+        }
+    }
+}
+
+/// Holds every aim against what was measured.
+pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Finding> {
+    AIMS.iter()
+        .map(|aim| {
+            let (found, verdict) = aim.judge(outcomes);
+            Finding {
+                figure: aim.figure,
+                at_most: aim.at_most,
+                unit: aim.unit,
+                found,
+                verdict,
+            }
+        })
+        .collect()
+}
+
+impl Aim {
+    fn judge(&self, outcomes: &[Outcome]) -> (Option<Summary>, Verdict) {
+        let row = |workload: &str, name: &str| {
+            let outcome = outcomes.iter().find(|one| one.workload == workload)?;
+            outcome.row(name)
+        };
+        let (found, rows) = match self.from {
+            From::Elsewhere(place) => return (None, Verdict::Elsewhere(place)),
+            From::Ratio(workload, measure, against) => {
+                let rows = [row(workload, SUBJECT), row(workload, against)];
+                let ratio = || rows[0]?.ratio(rows[1]?, measure);
+                (ratio(), rows)
+            }
+            From::Absolute(workload, measure) => {
+                let row = row(workload, SUBJECT);
+                (row.and_then(|row| row.summary(measure)), [row, None])
+            }
+        };
+        let void = rows
+            .iter()
+            .flatten()
+            .any(|row| row.errors().next().is_some());
+        let verdict = match found {
+            _ if void => Verdict::Void,
+            None => Verdict::NotMeasured,
+            Some(found) if found.median <= self.at_most => Verdict::Reached,
+            Some(_) => Verdict::Missed,
+        };
+        (found, verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::{Row, Sample};
+    use super::super::workloads::{self, Unit};
+    use super::*;
+
+    fn outcome(rows: &[(&str, f64, &[&str])]) -> Outcome {
+        let rows = rows.iter().map(|(name, main, errors)| Row {
+            name: (*name).to_owned(),
+            samples: vec![Sample {
+                round: 1,
+                main: Some(*main),
+                errors: errors.iter().map(|&error| error.to_owned()).collect(),
+                ..Sample::default()
+            }],
+        });
+        Outcome {
+            workload: "get".to_owned(),
+            about: String::new(),
+            unit: Unit::MicrosecondsPerRequest,
+            command: String::new(),
+            rows: rows.collect(),
+        }
+    }
+
+    #[test]
+    fn verdicts() {
+        let check = |ours: f64, errors: &[&str], expected: [Verdict; 3]| {
+            let outcome = outcome(&[
+                ("pointsman", ours, &[]),
+                ("haproxy", 10.0, &[]),
+                ("nginx", 10.0, errors),
+            ]);
+            let found: Vec<_> = judge(&[outcome]).iter().map(|one| one.verdict).collect();
+            assert_eq!(found[..3], expected, "{ours}");
+        };
+        use Verdict::{Missed, NotMeasured, Reached, Void};
+        check(9.0, &[], [Reached, Reached, NotMeasured]);
+        check(9.5, &["x"], [Missed, Void, NotMeasured]);
+    }
+
+    #[test]
+    fn every_row_is_there() {
+        for aim in AIMS {
+            let (workload, against) = match aim.from {
+                From::Ratio(workload, _, against) => (workload, against),
+                From::Absolute(workload, _) => (workload, SUBJECT),
+                From::Elsewhere(_) => continue,
+            };
+            let workload = workloads::ALL.iter().find(|one| one.name == workload);
+            let lanes = workload.unwrap().lanes(super::super::peers::ALL);
+            assert!(lanes.iter().any(|lane| lane.name == against), "{against}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The clients: what each workload does to a proxy.
+//!
+//! Owns the requests that are sent and how an answer is timed. Must not know which proxy it
+//! talks to, nor measure it. Called by `session`.
+
+pub(crate) mod constant;
+pub(crate) mod start;
+pub(crate) mod tunnels;
+pub(crate) mod wrk;
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// A browser's request, but for its first line: a dozen fields, with Host.
+pub(crate) const FIELDS: &[(&str, &str)] = &[
+    ("Host", HOST),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
+    (
+        "Accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
+    ("Accept-Language", "en-GB,en;q=0.7,de;q=0.3"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "http://www.io.test.tld/"),
+    (
+        "Cookie",
+        "session=0123456789abcdef0123456789abcdef; theme=dark",
+    ),
+    ("DNT", "1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Cache-Control", "no-cache"),
+];
+
+/// What is asked for: the rule applies, so every proxy has to find it.
+pub(crate) const HOST: &str = "www.io.test.tld";
+
+/// What came of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Load {
+    /// Requests or messages that were answered.
+    pub(crate) answered: u64,
+    pub(crate) seconds: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// What went wrong, in words.
+    pub(crate) errors: Vec<String>,
+    /// What the reader should know, though nothing went wrong.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Times of answers, in microseconds up to a minute, to three digits.
+struct Times(Histogram<u64>);
+
+impl Times {
+    /// An answer later than this counts as this late.
+    const LATEST: u64 = 60_000_000;
+
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self(Histogram::new_with_bounds(1, Self::LATEST, 3)?))
+    }
+
+    fn note(&mut self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(Self::LATEST);
+        self.0.saturating_record(time);
+    }
+
+    fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        Ok(self.0.add(&other.0)?)
+    }
+
+    /// The whole run's result.
+    fn load(&self, took: Duration, errors: Vec<String>) -> Load {
+        let at = |quantile| super::measure::count(self.0.value_at_quantile(quantile));
+        Load {
+            answered: self.0.len(),
+            seconds: took.as_secs_f64(),
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            errors,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// The same words once, with how often they came.
+fn counted(mut errors: Vec<String>) -> Vec<String> {
+    errors.sort();
+    let mut counted: Vec<(usize, String)> = Vec::new();
+    for error in errors {
+        match counted.last_mut() {
+            Some((times, last)) if *last == error => *times += 1,
+            _ => counted.push((1, error)),
+        }
+    }
+    counted
+        .into_iter()
+        .map(|(times, error)| format!("{times} × {error}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        let mut times = Times::new().unwrap();
+        for time in 1..=100 {
+            times.note(Duration::from_micros(time));
+        }
+        let mut late = Times::new().unwrap();
+        late.note(Duration::from_secs(100));
+        times.add(&late).unwrap();
+        let load = times.load(Duration::from_secs(2), Vec::new());
+        assert_eq!(
+            (load.answered, load.p50_us, load.p99_us),
+            (101, 51.0, 100.0)
+        );
+        assert!(times.0.max() >= Times::LATEST);
+    }
+
+    #[test]
+    fn errors_are_counted() {
+        let errors = ["b", "a", "b"].map(ToOwned::to_owned).to_vec();
+        assert_eq!(counted(errors), ["1 × a", "2 × b"]);
+    }
+}

@@ -1,0 +1,234 @@
+//! Requests at a constant rate, each timed from when it was due.
+//!
+//! A slow answer makes later requests late, and they are counted as late: nothing is left
+//! out because the client was waiting (no coordinated omission).
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, timeout};
+
+use super::{FIELDS, Load, Times, counted};
+
+/// Longest wait for the last answers, once all requests are due.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Requests that are due, for the connections to take.
+struct Queue {
+    /// When each was due; `None` tells a connection that all is done.
+    due: RefCell<VecDeque<Option<Instant>>>,
+    /// One permit for each entry: hands them to the connection that has waited longest.
+    ready: Semaphore,
+}
+
+impl Queue {
+    fn push(&self, due: Option<Instant>) {
+        self.due.borrow_mut().push_back(due);
+        self.ready.add_permits(1);
+    }
+
+    async fn pop(&self) -> Option<Instant> {
+        // The semaphore is never closed.
+        self.ready.acquire().await.ok()?.forget();
+        self.due.borrow_mut().pop_front().flatten()
+    }
+}
+
+/// Sends `rate` requests a second for `duration`, over `connections` connections.
+///
+/// # Errors
+/// No connection, or no end. What fails later is in the result.
+pub(crate) async fn run(
+    proxy: SocketAddr,
+    rate: f64,
+    connections: usize,
+    duration: Duration,
+) -> anyhow::Result<Load> {
+    let work = async {
+        let queue = Rc::new(Queue {
+            due: RefCell::default(),
+            ready: Semaphore::new(0),
+        });
+        let mut clients = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let stream = TcpStream::connect(proxy).await?;
+            stream.set_nodelay(true)?;
+            clients.push(tokio::task::spawn_local(client(stream, Rc::clone(&queue))));
+        }
+        let start = Instant::now();
+        pace(&queue, start, rate, duration).await?;
+        for _ in 0..connections {
+            queue.push(None);
+        }
+        let mut all = Times::new()?;
+        let mut errors = Vec::new();
+        for client in clients {
+            let (times, error) = client.await??;
+            all.add(&times)?;
+            errors.extend(error);
+        }
+        let mut load = all.load(start.elapsed(), counted(errors));
+        if load.seconds > duration.as_secs_f64() * 1.05 {
+            load.notes.push(format!(
+                "did not keep up: {:.1} s of requests took {:.1} s",
+                duration.as_secs_f64(),
+                load.seconds
+            ));
+        }
+        anyhow::Ok(load)
+    };
+    timeout(duration + GRACE, LocalSet::new().run_until(work))
+        .await
+        .context("the answers do not come to an end")?
+}
+
+/// Queues each request when it is due.
+async fn pace(queue: &Queue, start: Instant, rate: f64, duration: Duration) -> anyhow::Result<()> {
+    let mut timer = Timer::new()?;
+    let interval = Duration::from_secs_f64(1.0 / rate);
+    // Not added up: the error of one interval would grow with their number.
+    let due = |number: u32| start + interval.mul_f64(f64::from(number));
+    let mut number = 0;
+    while due(number) < start + duration {
+        let now = Instant::now();
+        let next = due(number);
+        if next > now {
+            timer.wait(next - now).await?;
+        }
+        queue.push(Some(next));
+        number += 1;
+    }
+    Ok(())
+}
+
+/// One connection: takes what is due, until there is no more, or it fails.
+async fn client(
+    mut stream: TcpStream,
+    queue: Rc<Queue>,
+) -> anyhow::Result<(Times, Option<String>)> {
+    let mut request = String::from("GET / HTTP/1.1\r\n");
+    for (name, value) in FIELDS {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let mut times = Times::new()?;
+    let mut answer = Vec::with_capacity(4096);
+    let mut error = None;
+    while let Some(due) = queue.pop().await {
+        if error.is_some() {
+            // Its share is lost, and the run with it; the others go on.
+            continue;
+        }
+        match exchange(&mut stream, request.as_bytes(), &mut answer).await {
+            Ok(()) => times.note(due.elapsed()),
+            Err(broken) => error = Some(format!("connection: {broken}")),
+        }
+    }
+    Ok((times, error))
+}
+
+/// Sends one request and reads its whole answer.
+async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
+    stream.write_all(request).await?;
+    answer.clear();
+    loop {
+        if stream.read_buf(answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(length) = answer_length(answer)?
+            && answer.len() >= length
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// How long the whole answer is, once its head is there.
+fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = &answer[..end];
+    if !head.starts_with(b"HTTP/1.1 200 ") {
+        return Err(io::Error::other("an answer other than 200"));
+    }
+    let name = b"content-length:";
+    head.split(|byte| *byte == b'\n')
+        .filter(|line| line.len() > name.len())
+        .find(|line| line[..name.len()].eq_ignore_ascii_case(name))
+        .and_then(|line| {
+            str::from_utf8(&line[name.len()..])
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
+        })
+        .map(|length: usize| Some(end + 4 + length))
+        .ok_or_else(|| io::Error::other("an answer without Content-Length"))
+}
+
+/// A timer of the kernel's, since tokio's is no finer than a millisecond.
+struct Timer {
+    timer: TimerFd,
+    /// The same timer, to wait for: it is read like a pipe, eight bytes each time.
+    expirations: pipe::Receiver,
+}
+
+impl Timer {
+    fn new() -> io::Result<Self> {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
+        let same = timer.as_fd().try_clone_to_owned()?;
+        Ok(Self {
+            timer,
+            expirations: pipe::Receiver::from_owned_fd_unchecked(same)?,
+        })
+    }
+
+    async fn wait(&mut self, time: Duration) -> io::Result<()> {
+        self.timer.set(
+            Expiration::OneShot(TimeSpec::from_duration(time)),
+            TimerSetTimeFlags::empty(),
+        )?;
+        self.expirations.read_u64_le().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        let answer = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(answer_length(answer).unwrap(), Some(answer.len()));
+        assert_eq!(answer_length(&answer[..20]).unwrap(), None);
+        assert!(answer_length(b"HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\n").is_err());
+        assert!(answer_length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[tokio::test]
+    async fn rate() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(crate::bench::websocket::serve(listener, "here\n"));
+        let load = run(address, 1000.0, 4, Duration::from_millis(200))
+            .await
+            .unwrap();
+        assert_eq!((load.answered, load.errors), (200, Vec::new()));
+        server.abort();
+    }
+}

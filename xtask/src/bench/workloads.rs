@@ -1,0 +1,357 @@
+//! What is asked of the proxies: a table of workloads.
+//!
+//! Owns their names and sizes, and which proxies each is for. Must not run them. Called by
+//! `session`, `report` and the command line.
+
+use serde::Serialize;
+
+use super::peers::{self, Peer};
+
+/// One way of using a proxy.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// What the load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Requests one after the other on each connection, by wrk.
+    Requests(Requests),
+    /// Messages that come back, one after the other in each tunnel.
+    Messages { size: usize, tunnels: usize },
+    /// Tunnels through which nothing goes.
+    Idle { tunnels: usize },
+    /// Requests at a constant rate, whether answered or not.
+    Half { connections: usize },
+    /// From the start of the process to its first answer.
+    Start,
+    /// Cannot be measured yet, for this reason.
+    NotYet(&'static str),
+}
+
+/// What wrk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) path: &'static str,
+    pub(crate) connections: usize,
+    pub(crate) shape: Shape,
+}
+
+/// What is special about the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Nothing.
+    Plain,
+    /// Each is the last of its connection.
+    Close,
+    /// The answer has so many bytes.
+    Download(usize),
+    /// The request has so many bytes.
+    Upload(usize),
+    /// Each names another host, so that no earlier decision fits.
+    FreshHosts,
+}
+
+/// What the main figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unit {
+    MicrosecondsPerRequest,
+    MicrosecondsPerMessage,
+    MillisecondsPerGib,
+    BytesPerTunnel,
+    MillisecondsToStart,
+}
+
+/// One row of a workload: a proxy, and how it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) name: &'static str,
+    pub(crate) peer: Peer,
+    /// In place of fresh hosts, always the same one: what the cache makes of it.
+    pub(crate) cached: bool,
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Name of the row that [`Shape::FreshHosts`] is compared with.
+pub(crate) const CACHED: &str = "pointsman-cached";
+
+/// In the order in which they are run and shown.
+pub(crate) const ALL: &[Workload] = &[
+    Workload {
+        name: "get",
+        about: "small GET with a browser's dozen of fields, 64 connections kept alive",
+        kind: Kind::Requests(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::Plain,
+        }),
+    },
+    Workload {
+        name: "miss",
+        about: "the same, each request with a Host that was never asked for before",
+        kind: Kind::Requests(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::FreshHosts,
+        }),
+    },
+    Workload {
+        name: "connect",
+        about: "the same, each request on a connection of its own (Connection: close)",
+        kind: Kind::Requests(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::Close,
+        }),
+    },
+    Workload {
+        name: "body-64k-down",
+        about: "GET of 64 KiB, 32 connections",
+        kind: Kind::Requests(Requests {
+            path: "/64k",
+            connections: 32,
+            shape: Shape::Download(64 * KIB),
+        }),
+    },
+    Workload {
+        name: "body-64k-up",
+        about: "POST of 64 KiB, 32 connections",
+        kind: Kind::Requests(Requests {
+            path: "/up",
+            connections: 32,
+            shape: Shape::Upload(64 * KIB),
+        }),
+    },
+    Workload {
+        name: "body-10m-down",
+        about: "GET of 10 MiB, 8 connections",
+        kind: Kind::Requests(Requests {
+            path: "/10m",
+            connections: 8,
+            shape: Shape::Download(10 * MIB),
+        }),
+    },
+    Workload {
+        name: "body-10m-up",
+        about: "POST of 10 MiB, 8 connections",
+        kind: Kind::Requests(Requests {
+            path: "/up",
+            connections: 8,
+            shape: Shape::Upload(10 * MIB),
+        }),
+    },
+    Workload {
+        name: "ws-small",
+        about: "WebSocket messages of 64 bytes, echoed, 64 tunnels",
+        kind: Kind::Messages {
+            size: 64,
+            tunnels: 64,
+        },
+    },
+    Workload {
+        name: "ws-large",
+        about: "WebSocket messages of 1 MiB, echoed, 8 tunnels; a GiB counts both ways",
+        kind: Kind::Messages {
+            size: MIB,
+            tunnels: 8,
+        },
+    },
+    Workload {
+        name: "ws-idle",
+        about: "8,000 idle WebSockets: private memory that came with them, for each",
+        kind: Kind::Idle { tunnels: 8000 },
+    },
+    Workload {
+        name: "half",
+        about: "small GET at half of the highest load of HAProxy, else of the slowest: latency",
+        kind: Kind::Half { connections: 64 },
+    },
+    Workload {
+        name: "start",
+        about: "start to first answered request, with compiled plugins cached",
+        kind: Kind::Start,
+    },
+    Workload {
+        name: "swap",
+        about: "a plugin replaced every 200 ms under load",
+        kind: Kind::NotYet("not yet: needs hot swapping, issue 4"),
+    },
+];
+
+impl Workload {
+    /// What its main figure counts.
+    pub(crate) fn unit(&self) -> Unit {
+        match self.kind {
+            Kind::Requests(requests) => match requests.shape {
+                Shape::Download(_) | Shape::Upload(_) => Unit::MillisecondsPerGib,
+                Shape::Plain | Shape::Close | Shape::FreshHosts => Unit::MicrosecondsPerRequest,
+            },
+            Kind::Half { .. } | Kind::NotYet(_) => Unit::MicrosecondsPerRequest,
+            Kind::Messages { size, .. } if size >= MIB => Unit::MillisecondsPerGib,
+            Kind::Messages { .. } => Unit::MicrosecondsPerMessage,
+            Kind::Idle { .. } => Unit::BytesPerTunnel,
+            Kind::Start => Unit::MillisecondsToStart,
+        }
+    }
+
+    /// Its rows, for the chosen peers.
+    pub(crate) fn lanes(&self, chosen: &[Peer]) -> Vec<Lane> {
+        let lane = |peer: Peer| Lane {
+            name: peer.name(),
+            peer,
+            cached: false,
+        };
+        let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
+        let fresh =
+            matches!(self.kind, Kind::Requests(requests) if requests.shape == Shape::FreshHosts);
+        if fresh && chosen.contains(&Peer::Pointsman) {
+            lanes.insert(
+                1,
+                Lane {
+                    name: CACHED,
+                    peer: Peer::Pointsman,
+                    cached: true,
+                },
+            );
+        }
+        lanes
+    }
+
+    /// Bytes that one request or message moves, where these are what is counted.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match self.kind {
+            Kind::Requests(Requests {
+                shape: Shape::Download(size) | Shape::Upload(size),
+                ..
+            }) => size,
+            Kind::Messages { size, .. } => 2 * size,
+            _ => 0,
+        };
+        bytes as u64
+    }
+
+    /// Connections of clients that a proxy must allow.
+    pub(crate) fn connections(&self) -> usize {
+        // DESIGN.md's, unless the workload needs more.
+        match self.kind {
+            Kind::Idle { tunnels } => (tunnels + 500).max(4096),
+            _ => 4096,
+        }
+    }
+}
+
+impl Unit {
+    /// As a heading.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::MicrosecondsPerRequest => "CPU µs per request",
+            Self::MicrosecondsPerMessage => "CPU µs per message",
+            Self::MillisecondsPerGib => "CPU ms per GiB",
+            Self::BytesPerTunnel => "private bytes per tunnel",
+            Self::MillisecondsToStart => "ms to first answer",
+        }
+    }
+
+    /// Whether the figure is CPU time, which has a user's and a system's part.
+    pub(crate) fn is_cpu(self) -> bool {
+        !matches!(self, Self::BytesPerTunnel | Self::MillisecondsToStart)
+    }
+}
+
+/// The workloads that `names` ask for, each by its name or the beginning of it up to a hyphen;
+/// all that can be run for none.
+///
+/// # Errors
+/// A name that fits none, or one that cannot be measured yet.
+pub(crate) fn select(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
+    for name in names {
+        if !ALL.iter().any(|workload| workload.answers_to(name)) {
+            let known: Vec<_> = ALL.iter().map(|workload| workload.name).collect();
+            anyhow::bail!(
+                "no workload is named {name}; there are {}",
+                known.join(", ")
+            );
+        }
+    }
+    let mut selected = Vec::new();
+    for workload in ALL {
+        let named = names.iter().any(|name| workload.answers_to(name));
+        match workload.kind {
+            Kind::NotYet(reason) if named => anyhow::bail!("{}: {reason}", workload.name),
+            Kind::NotYet(_) => {}
+            _ if named || names.is_empty() => selected.push(workload),
+            _ => {}
+        }
+    }
+    Ok(selected)
+}
+
+/// The peers that `names` ask for, Pointsman always among them; all for none.
+///
+/// # Errors
+/// A name that fits none.
+pub(crate) fn select_peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
+    for name in names {
+        if !peers::ALL.iter().any(|peer| peer.name() == name) {
+            let known: Vec<_> = peers::ALL.iter().map(|peer| peer.name()).collect();
+            anyhow::bail!("no peer is named {name}; there are {}", known.join(", "));
+        }
+    }
+    let wanted = |peer: &Peer| {
+        *peer == Peer::Pointsman || names.is_empty() || names.iter().any(|name| name == peer.name())
+    };
+    Ok(peers::ALL.iter().copied().filter(wanted).collect())
+}
+
+impl Workload {
+    fn answers_to(&self, name: &str) -> bool {
+        self.name
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selection() {
+        let check = |names: &[&str], expected: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            let found: Vec<_> = select(&names).unwrap().iter().map(|one| one.name).collect();
+            assert_eq!(found, expected, "{names:?}");
+        };
+        check(&["get"], &["get"]);
+        check(&["body-64k"], &["body-64k-down", "body-64k-up"]);
+        check(
+            &["start", "ws"],
+            &["ws-small", "ws-large", "ws-idle", "start"],
+        );
+        assert!(select(&["swap".to_owned()]).is_err());
+        assert!(select(&["bod".to_owned()]).is_err());
+        assert_eq!(select(&[]).unwrap().len(), ALL.len() - 1);
+    }
+
+    #[test]
+    fn lanes() {
+        let peers = select_peers(&["nginx".to_owned()]).unwrap();
+        assert_eq!(peers, [Peer::Pointsman, Peer::Nginx]);
+        let names = |workload: &str| -> Vec<&str> {
+            let workload = ALL.iter().find(|one| one.name == workload).unwrap();
+            workload
+                .lanes(&peers)
+                .iter()
+                .map(|lane| lane.name)
+                .collect()
+        };
+        assert_eq!(names("get"), ["pointsman", "nginx"]);
+        assert_eq!(names("miss"), ["pointsman", CACHED, "nginx"]);
+    }
+}
