@@ -215,6 +215,7 @@ mod tests {
     use super::super::results::{Row, Sample};
     use super::super::workloads::{self, Unit};
     use super::*;
+    use Verdict::{Missed, NotMeasured, Reached, Void};
 
     fn outcome(rows: &[(&str, f64, &[&str])]) -> Outcome {
         let rows = rows.iter().map(|(name, main, errors)| Row {
@@ -246,7 +247,6 @@ mod tests {
             let found: Vec<_> = judge(&[outcome]).iter().map(|one| one.verdict).collect();
             assert_eq!(found[..3], expected, "{ours}");
         };
-        use Verdict::{Missed, NotMeasured, Reached, Void};
         check(9.0, &[], [Reached, Reached, NotMeasured]);
         check(9.5, &["x"], [Missed, Void, NotMeasured]);
     }

@@ -8,6 +8,7 @@ pub(crate) mod start;
 pub(crate) mod tunnels;
 pub(crate) mod wrk;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -39,6 +40,16 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
 
 /// What is asked for: the rule applies, so every proxy has to find it.
 pub(crate) const HOST: &str = "www.io.test.tld";
+
+/// A whole request with [`FIELDS`].
+fn request() -> String {
+    let mut request = String::from("GET / HTTP/1.1\r\n");
+    for (name, value) in FIELDS {
+        let _ = write!(request, "{name}: {value}\r\n");
+    }
+    request.push_str("\r\n");
+    request
+}
 
 /// What came of one run.
 #[derive(Clone, Debug, Default, PartialEq)]

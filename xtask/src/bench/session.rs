@@ -3,11 +3,13 @@
 //! Owns the order of things: all proxies of a workload are started once and stay; each has a
 //! warm-up; then A B C, A B C, ... Must not draw conclusions. Called by `bench`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
+use super::load::constant::Pace;
 use super::load::wrk::Hosts;
 use super::load::{Load, constant, start, tunnels, wrk};
 use super::measure::{Memory, Snapshot, count};
@@ -16,20 +18,13 @@ use super::peers::{Peer, Running, Site};
 use super::process::{Guard, Process};
 use super::results::{Outcome, Row, Sample, Summary};
 use super::tools::{self, Tools};
-use super::workloads::{Kind, Lane, Requests, Shape, Workload};
+use super::workloads::{Kind, Lane, Workload};
 use crate::test::{heading, say};
 
 /// What idle tunnels are left to settle for, before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Starts of each proxy, over all rounds.
 const STARTS: usize = 20;
-/// What stands for the highest load: the workload `get`.
-const HIGHEST: Requests = Requests {
-    path: "/",
-    connections: 64,
-    shape: Shape::Plain,
-};
-
 /// How much is measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -57,6 +52,7 @@ pub(crate) struct Measured {
 /// The origin does not start, or ends.
 pub(crate) async fn run(tools: &Tools, settings: &Settings) -> anyhow::Result<Measured> {
     let mut origin = Origin::start(tools).await?;
+    compile_plugins(tools, settings, &origin).await?;
     let mut measured = Measured {
         outcomes: Vec::new(),
         configurations: vec![("origin".to_owned(), origin.configuration.clone())],
@@ -76,6 +72,20 @@ pub(crate) async fn run(tools: &Tools, settings: &Settings) -> anyhow::Result<Me
         measured.outcomes.push(outcome);
     }
     Ok(measured)
+}
+
+/// Starts Pointsman once, so that no process that is measured had to compile its plugin, which
+/// leaves memory in use.
+async fn compile_plugins(
+    tools: &Tools,
+    settings: &Settings,
+    origin: &Origin,
+) -> anyhow::Result<()> {
+    let Some(workload) = settings.workloads.first() else {
+        return Ok(());
+    };
+    let started = Peer::Pointsman.start(tools, &site(origin, workload)).await;
+    started.map(drop)
 }
 
 fn site(origin: &Origin, workload: &Workload) -> Site {
@@ -170,8 +180,10 @@ impl Bench<'_> {
             let Some(running) = &mut entry.running else {
                 continue;
             };
-            let outcome = if let Kind::Half { .. } = self.workload.kind {
-                let load = self.requests(running, HIGHEST, Hosts::One, self.settings.seconds);
+            let outcome = if let Kind::Half { connections } = self.workload.kind {
+                let duration = Duration::from_secs(self.settings.seconds);
+                let node = running.listens.node;
+                let load = constant::run(node, Pace::Highest, connections, duration);
                 load.await.map(|load| {
                     highest.push((entry.lane.peer, count(load.answered) / load.seconds));
                 })
@@ -233,27 +245,23 @@ impl Bench<'_> {
                 } else {
                     Hosts::Fresh(round + 1)
                 };
-                self.requests(running, requests, hosts, seconds).await
+                wrk::run(self.tools, running.listens.node, requests, hosts, seconds).await
             }
             Kind::Messages { size, tunnels } => {
                 tunnels::exchange(running.listens.node, size, tunnels, duration).await
             }
             Kind::Half { connections } => {
                 let rate = self.rate.context("no highest load is known")?;
-                constant::run(running.listens.node, rate, connections, duration).await
+                constant::run(
+                    running.listens.node,
+                    Pace::Rate(rate),
+                    connections,
+                    duration,
+                )
+                .await
             }
             Kind::Idle { .. } | Kind::Start | Kind::NotYet(_) => anyhow::bail!("it is no load"),
         }
-    }
-
-    async fn requests(
-        &self,
-        running: &Running,
-        requests: Requests,
-        hosts: Hosts,
-        seconds: u64,
-    ) -> anyhow::Result<Load> {
-        wrk::run(self.tools, running.listens.node, requests, hosts, seconds).await
     }
 
     /// A process of its own, since memory that was once used stays with a process.
@@ -350,13 +358,9 @@ fn progress(workload: &Workload, lane: Lane, sample: &Sample) -> String {
         || "failed".to_owned(),
         |main| format!("{main:.2} {}", workload.unit().label()),
     );
-    let errors: String = sample
-        .errors
-        .iter()
-        .map(|error| format!("\n   !! {error}"))
-        .collect();
-    format!(
-        "   round {} {:<17} {figure}{errors}",
-        sample.round, lane.name
-    )
+    let mut line = format!("   round {} {:<17} {figure}", sample.round, lane.name);
+    for error in &sample.errors {
+        let _ = write!(line, "\n   !! {error}");
+    }
+    line
 }

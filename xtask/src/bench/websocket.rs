@@ -19,6 +19,9 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// The first byte of a message in one frame of binary data (RFC 6455, section 5.2).
 const BINARY: u8 = 0x82;
+/// In place of a length: it follows, in two bytes or in eight (RFC 6455, section 5.2).
+const MEDIUM: u8 = 126;
+const LONG: u8 = 127;
 /// Longest head of a request or of a response.
 const MAX_HEAD: usize = 8 * 1024;
 /// Longest message that is echoed.
@@ -141,8 +144,8 @@ async fn read_frame(
     }
     stream.read_exact(&mut head[1..]).await?;
     let length = match head[1] & 0x7f {
-        126 => u64::from(stream.read_u16().await?),
-        127 => stream.read_u64().await?,
+        MEDIUM => u64::from(stream.read_u16().await?),
+        LONG => stream.read_u64().await?,
         short => u64::from(short),
     };
     if head[0] != BINARY || length > MAX_MESSAGE {
@@ -164,14 +167,14 @@ fn frame_head(length: usize, mask_bit: u8) -> Vec<u8> {
     let mut head = Vec::with_capacity(length + 14);
     head.push(BINARY);
     if let Ok(short) = u8::try_from(length)
-        && short < 126
+        && short < MEDIUM
     {
-        head.push(mask_bit | short);
+        head.push(mask_bit + short);
     } else if let Ok(medium) = u16::try_from(length) {
-        head.push(mask_bit | 126);
+        head.push(mask_bit + MEDIUM);
         head.extend(medium.to_be_bytes());
     } else {
-        head.push(mask_bit | 127);
+        head.push(mask_bit + LONG);
         head.extend((length as u64).to_be_bytes());
     }
     head

@@ -21,10 +21,19 @@ use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
-use super::{FIELDS, Load, Times, counted};
+use super::{Load, Times, counted, request};
 
 /// Longest wait for the last answers, once all requests are due.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// When requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// So many a second, whether answered or not.
+    Rate(f64),
+    /// Each as soon as its connection is free: the most that this client gets out of a proxy.
+    Highest,
+}
 
 /// Requests that are due, for the connections to take.
 struct Queue {
@@ -32,6 +41,8 @@ struct Queue {
     due: RefCell<VecDeque<Option<Instant>>>,
     /// One permit for each entry: hands them to the connection that has waited longest.
     ready: Semaphore,
+    /// Until then a request is due whenever a connection asks.
+    always_until: Instant,
 }
 
 impl Queue {
@@ -41,26 +52,35 @@ impl Queue {
     }
 
     async fn pop(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if now < self.always_until {
+            return Some(now);
+        }
         // The semaphore is never closed.
         self.ready.acquire().await.ok()?.forget();
         self.due.borrow_mut().pop_front().flatten()
     }
 }
 
-/// Sends `rate` requests a second for `duration`, over `connections` connections.
+/// Sends requests for `duration`, over `connections` connections.
 ///
 /// # Errors
 /// No connection, or no end. What fails later is in the result.
 pub(crate) async fn run(
     proxy: SocketAddr,
-    rate: f64,
+    pace: Pace,
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Load> {
     let work = async {
+        let start = Instant::now();
         let queue = Rc::new(Queue {
             due: RefCell::default(),
             ready: Semaphore::new(0),
+            always_until: match pace {
+                Pace::Rate(_) => start,
+                Pace::Highest => start + duration,
+            },
         });
         let mut clients = Vec::with_capacity(connections);
         for _ in 0..connections {
@@ -69,7 +89,9 @@ pub(crate) async fn run(
             clients.push(tokio::task::spawn_local(client(stream, Rc::clone(&queue))));
         }
         let start = Instant::now();
-        pace(&queue, start, rate, duration).await?;
+        if let Pace::Rate(rate) = pace {
+            queue_up(&queue, start, rate, duration).await?;
+        }
         for _ in 0..connections {
             queue.push(None);
         }
@@ -96,7 +118,12 @@ pub(crate) async fn run(
 }
 
 /// Queues each request when it is due.
-async fn pace(queue: &Queue, start: Instant, rate: f64, duration: Duration) -> anyhow::Result<()> {
+async fn queue_up(
+    queue: &Queue,
+    start: Instant,
+    rate: f64,
+    duration: Duration,
+) -> anyhow::Result<()> {
     let mut timer = Timer::new()?;
     let interval = Duration::from_secs_f64(1.0 / rate);
     // Not added up: the error of one interval would grow with their number.
@@ -119,11 +146,7 @@ async fn client(
     mut stream: TcpStream,
     queue: Rc<Queue>,
 ) -> anyhow::Result<(Times, Option<String>)> {
-    let mut request = String::from("GET / HTTP/1.1\r\n");
-    for (name, value) in FIELDS {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
+    let request = request();
     let mut times = Times::new()?;
     let mut answer = Vec::with_capacity(4096);
     let mut error = None;
@@ -225,10 +248,14 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(crate::bench::websocket::serve(listener, "here\n"));
-        let load = run(address, 1000.0, 4, Duration::from_millis(200))
+        let load = run(address, Pace::Rate(1000.0), 4, Duration::from_millis(200))
             .await
             .unwrap();
         assert_eq!((load.answered, load.errors), (200, Vec::new()));
+        let load = run(address, Pace::Highest, 4, Duration::from_millis(50))
+            .await
+            .unwrap();
+        assert!(load.answered > 4 && load.errors.is_empty(), "{load:?}");
         server.abort();
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use tokio::time::Instant;
 
-use super::{FIELDS, HOST};
+use super::request;
 use crate::bench::process::Process;
 
 /// Between two attempts to connect: the fineness of the result.
@@ -27,11 +27,7 @@ pub(crate) fn first_answer(
     address: SocketAddr,
     started: Instant,
 ) -> anyhow::Result<Duration> {
-    let mut request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n");
-    for (name, value) in FIELDS.iter().filter(|(name, _)| *name != "Host") {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
+    let request = request();
     loop {
         if let Ok(mut stream) = TcpStream::connect(address)
             // Where nobody listens, a port of the ephemeral range can connect to itself.

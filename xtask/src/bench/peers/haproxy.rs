@@ -1,5 +1,6 @@
 //! HAProxy's configurations: DESIGN.md's with its ACL, the same with Lua, and `mode tcp`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -39,12 +40,13 @@ pub(super) fn launch(
         global(site),
         defaults("http")
     );
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "frontend http-in\n    bind {address}\n{choice}    default_backend www_backend\n\n\
          backend www_backend\n    server www_test {}\n\n\
          backend node_backend\n    server node_test {}\n",
         site.www, site.node
-    ));
+    );
     write(folder, "haproxy.cfg", &text)?;
     let mut shown = anonymous(&text, folder);
     if routing == Routing::Lua {

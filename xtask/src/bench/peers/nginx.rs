@@ -75,7 +75,7 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
     let preamble = preamble(folder, modules, *threads, 2 * connections + 64);
     let common = common(folder);
     format!(
-        r#"{preamble}http {{
+        r"{preamble}http {{
 {common}    # As any other proxy here, it streams: no body goes to disk.
     proxy_request_buffering off;
     proxy_max_temp_file_size 0;
@@ -108,7 +108,7 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
         }}
     }}
 }}
-"#
+"
     )
 }
 
