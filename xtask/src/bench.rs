@@ -12,6 +12,8 @@ mod peers;
 mod process;
 mod report;
 mod results;
+mod run;
+mod selection;
 mod session;
 mod tools;
 mod websocket;
@@ -115,14 +117,31 @@ async fn until_signal(tools: &Tools, settings: &Settings) -> anyhow::Result<sess
 }
 
 impl Options {
+    /// The command line, but for what is this machine's alone.
+    fn command(&self) -> String {
+        let mut words = vec!["cargo xtask bench".to_owned()];
+        words.extend(self.rounds.map(|rounds| format!("--rounds {rounds}")));
+        words.extend(self.seconds.map(|seconds| format!("--seconds {seconds}")));
+        words.extend(
+            self.workloads
+                .iter()
+                .map(|name| format!("--workload {name}")),
+        );
+        words.extend(self.peers.iter().map(|name| format!("--peer {name}")));
+        words.extend(self.quick.then(|| "--quick".to_owned()));
+        words.extend(self.bin.as_ref().map(|_| "--bin PATH".to_owned()));
+        words.join(" ")
+    }
+
     fn settings(&self) -> anyhow::Result<Settings> {
         let (rounds, seconds) = if self.quick { (1, 1) } else { (5, 4) };
         Ok(Settings {
             rounds: self.rounds.unwrap_or(rounds).into(),
             seconds: self.seconds.unwrap_or(seconds).into(),
             quick: self.quick,
-            peers: workloads::select_peers(&self.peers)?,
-            workloads: workloads::select(&self.workloads)?,
+            command: self.command(),
+            peers: selection::peers(&self.peers)?,
+            workloads: selection::workloads(&self.workloads)?,
         })
     }
 }

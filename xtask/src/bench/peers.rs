@@ -1,4 +1,4 @@
-//! The proxies that are measured, each started with the configuration of DESIGN.md, section 1.
+//! The proxies that are measured, each with what README.md's example says in its words.
 //!
 //! Owns which there are, how one is started, and the check that each sends requests where it
 //! should. What a proxy's configuration says is in a file for each. Called by `session`.

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::aims::Finding;
 use super::peers;
@@ -23,14 +23,26 @@ use table::Table;
 /// Everything that there is to tell; the JSON file is this.
 #[derive(Serialize)]
 pub(crate) struct Report<'a> {
+    pub(crate) command: &'a str,
+    #[serde(serialize_with = "as_map")]
     pub(crate) machine: Vec<(String, String)>,
+    #[serde(serialize_with = "as_map")]
     pub(crate) versions: Vec<(String, String)>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
     pub(crate) quick: bool,
     pub(crate) aims: Vec<Finding>,
     pub(crate) workloads: &'a [Outcome],
+    #[serde(serialize_with = "as_map")]
     pub(crate) configurations: &'a [(String, String)],
+}
+
+/// Pairs as a JSON object, in their order.
+fn as_map<S: Serializer>(
+    pairs: &impl AsRef<[(String, String)]>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.as_ref().iter().map(|(name, value)| (name, value)))
 }
 
 /// What the page says about how figures come about.
@@ -39,7 +51,7 @@ All proxies of a workload are started once and stay up. After a warm-up each is 
 A B C, A B C, ..., since a machine drifts by more between two minutes than proxies differ. A
 ratio is taken within a round; what is shown is the median over the rounds, with the least and
 the most in parentheses. All proxies have as many threads as the machine has cores, access logs
-off, connections to servers kept alive, and the routing of DESIGN.md, section 1: a Host that
+off, connections to servers kept alive, and the routing of README.md's example: a Host that
 ends in `io.test.tld`, in any case, goes to one backend, everything else to another. Before it
 is measured, each proxy is asked with several hosts, and must reach the right backend.
 
@@ -81,11 +93,10 @@ fn page(report: &Report<'_>) -> String {
         .machine
         .iter()
         .map(|(name, value)| format!("{name}: {value}"));
-    let quick = if report.quick { " --quick" } else { "" };
     let _ = write!(
         page,
-        "Made by `cargo xtask bench --rounds {} --seconds {}{quick}`.\n\n",
-        report.rounds, report.seconds
+        "Made by `{}`: {} rounds, {} s for each run.\n\n",
+        report.command, report.rounds, report.seconds
     );
     if report.quick {
         page.push_str("**A quick run: it shows that the harness works, and no more.**\n\n");
@@ -238,10 +249,11 @@ impl Report<'_> {
     /// What was asked for, and what came of it.
     pub(crate) fn new<'a>(
         tools: &super::tools::Tools,
-        settings: &Settings,
+        settings: &'a Settings,
         measured: &'a super::session::Measured,
     ) -> Report<'a> {
         Report {
+            command: &settings.command,
             machine: super::tools::machine(),
             versions: tools.versions(),
             rounds: settings.rounds,
@@ -304,6 +316,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outcomes = [outcome()];
         let report = Report {
+            command: "cargo xtask bench --quick",
             machine: vec![("cores".to_owned(), "2".to_owned())],
             versions: vec![("wrk".to_owned(), "wrk 4".to_owned())],
             rounds: 1,

@@ -138,7 +138,7 @@ pub(crate) fn machine() -> Vec<(String, String)> {
     [
         ("processor", field(&read("/proc/cpuinfo"), "model name")),
         ("cores", cores().to_string()),
-        ("memory", field(&read("/proc/meminfo"), "MemTotal")),
+        ("memory", gib(&field(&read("/proc/meminfo"), "MemTotal"))),
         (
             "kernel",
             read("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -152,6 +152,15 @@ pub(crate) fn machine() -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+/// So many `kB` in GiB.
+fn gib(kib: &str) -> String {
+    let number = kib.trim_end_matches("kB").trim().parse::<u32>();
+    number.map_or_else(
+        |_| kib.to_owned(),
+        |kib| format!("{:.1} GiB", f64::from(kib) / f64::from(1 << 20)),
+    )
 }
 
 /// The line that names a version, without the addresses and years that come with some.

@@ -1,11 +1,11 @@
 //! What is asked of the proxies: a table of workloads.
 //!
 //! Owns their names and sizes, and which proxies each is for. Must not run them. Called by
-//! `session`, `report` and the command line.
+//! `session`, `run`, `selection` and `report`.
 
 use serde::Serialize;
 
-use super::peers::{self, Peer};
+use super::peers::Peer;
 
 /// One way of using a proxy.
 #[derive(Debug)]
@@ -238,7 +238,7 @@ impl Workload {
 
     /// Connections of clients that a proxy must allow.
     pub(crate) fn connections(&self) -> usize {
-        // DESIGN.md's, unless the workload needs more.
+        // As in README.md's example, unless the workload needs more.
         match self.kind {
             Kind::Idle { tunnels } => (tunnels + 500).max(4096),
             _ => 4096,
@@ -264,85 +264,13 @@ impl Unit {
     }
 }
 
-/// The workloads that `names` ask for, each by its name or the beginning of it up to a hyphen;
-/// all that can be run for none.
-///
-/// # Errors
-/// A name that fits none, or one that cannot be measured yet.
-pub(crate) fn select(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
-    for name in names {
-        if !ALL.iter().any(|workload| workload.answers_to(name)) {
-            let known: Vec<_> = ALL.iter().map(|workload| workload.name).collect();
-            anyhow::bail!(
-                "no workload is named {name}; there are {}",
-                known.join(", ")
-            );
-        }
-    }
-    let mut selected = Vec::new();
-    for workload in ALL {
-        let named = names.iter().any(|name| workload.answers_to(name));
-        match workload.kind {
-            Kind::NotYet(reason) if named => anyhow::bail!("{}: {reason}", workload.name),
-            Kind::NotYet(_) => {}
-            _ if named || names.is_empty() => selected.push(workload),
-            _ => {}
-        }
-    }
-    Ok(selected)
-}
-
-/// The peers that `names` ask for, Pointsman always among them; all for none.
-///
-/// # Errors
-/// A name that fits none.
-pub(crate) fn select_peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
-    for name in names {
-        if !peers::ALL.iter().any(|peer| peer.name() == name) {
-            let known: Vec<_> = peers::ALL.iter().map(|peer| peer.name()).collect();
-            anyhow::bail!("no peer is named {name}; there are {}", known.join(", "));
-        }
-    }
-    let wanted = |peer: &Peer| {
-        *peer == Peer::Pointsman || names.is_empty() || names.iter().any(|name| name == peer.name())
-    };
-    Ok(peers::ALL.iter().copied().filter(wanted).collect())
-}
-
-impl Workload {
-    fn answers_to(&self, name: &str) -> bool {
-        self.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn selection() {
-        let check = |names: &[&str], expected: &[&str]| {
-            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-            let found: Vec<_> = select(&names).unwrap().iter().map(|one| one.name).collect();
-            assert_eq!(found, expected, "{names:?}");
-        };
-        check(&["get"], &["get"]);
-        check(&["body-64k"], &["body-64k-down", "body-64k-up"]);
-        check(
-            &["start", "ws"],
-            &["ws-small", "ws-large", "ws-idle", "start"],
-        );
-        assert!(select(&["swap".to_owned()]).is_err());
-        assert!(select(&["bod".to_owned()]).is_err());
-        assert_eq!(select(&[]).unwrap().len(), ALL.len() - 1);
-    }
-
-    #[test]
     fn lanes() {
-        let peers = select_peers(&["nginx".to_owned()]).unwrap();
-        assert_eq!(peers, [Peer::Pointsman, Peer::Nginx]);
+        let peers = [Peer::Pointsman, Peer::Nginx];
         let names = |workload: &str| -> Vec<&str> {
             let workload = ALL.iter().find(|one| one.name == workload).unwrap();
             workload

@@ -1,4 +1,4 @@
-//! HAProxy's configurations: DESIGN.md's with its ACL, the same with Lua, and `mode tcp`.
+//! HAProxy's configurations: README.md's with its ACL, the same with Lua, and `mode tcp`.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -60,8 +60,8 @@ fn paint(outcome: &Outcome, bars: &[Bar], file: &Path) -> Result<(), Box<dyn std
     let area = SVGBackend::new(file, (WIDTH, AROUND + BAR * rows)).into_drawing_area();
     area.fill(&WHITE)?;
     let longest = bars.iter().map(|bar| bar.whole).fold(0.0, f64::max);
-    // An empty axis cannot be drawn.
-    let end = if longest > 0.0 { longest * 1.12 } else { 1.0 };
+    // Room for the legend beside the first bar. An empty axis cannot be drawn.
+    let end = if longest > 0.0 { longest * 1.3 } else { 1.0 };
     // From the top down, as in the table.
     let place = |index: usize| bars.len() - 1 - index;
     let mut chart = ChartBuilder::on(&area)
@@ -72,7 +72,7 @@ fn paint(outcome: &Outcome, bars: &[Bar], file: &Path) -> Result<(), Box<dyn std
         )
         .x_label_area_size(34)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d(0.0..end, (0..bars.len().max(1)).into_segmented())?;
+        .build_cartesian_2d(0.0..end, (0..bars.len().saturating_sub(1)).into_segmented())?;
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -120,7 +120,7 @@ fn paint(outcome: &Outcome, bars: &[Bar], file: &Path) -> Result<(), Box<dyn std
     if parts {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.85))
             .border_style(TRANSPARENT)
             .label_font((FONT, 14))

@@ -1,0 +1,99 @@
+//! Which workloads and proxies the flags ask for.
+//!
+//! Called by `bench`.
+
+use super::peers::{ALL as ALL_PEERS, Peer};
+use super::workloads::{self, Kind, Workload};
+
+/// The workloads that `names` ask for, each by its name or the beginning of it up to a hyphen;
+/// all that can be run for none.
+///
+/// # Errors
+/// A name that fits none, or one that cannot be measured yet.
+pub(crate) fn workloads(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
+    for name in names {
+        if !workloads::ALL
+            .iter()
+            .any(|workload| answers_to(workload, name))
+        {
+            let known: Vec<_> = workloads::ALL
+                .iter()
+                .map(|workload| workload.name)
+                .collect();
+            anyhow::bail!(
+                "no workload is named {name}; there are {}",
+                known.join(", ")
+            );
+        }
+    }
+    let mut selected = Vec::new();
+    for workload in workloads::ALL {
+        let named = names.iter().any(|name| answers_to(workload, name));
+        match workload.kind {
+            Kind::NotYet(reason) if named => anyhow::bail!("{}: {reason}", workload.name),
+            Kind::NotYet(_) => {}
+            _ if named || names.is_empty() => selected.push(workload),
+            _ => {}
+        }
+    }
+    Ok(selected)
+}
+
+/// The peers that `names` ask for, Pointsman always among them; all for none.
+///
+/// # Errors
+/// A name that fits none.
+pub(crate) fn peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
+    for name in names {
+        if !ALL_PEERS.iter().any(|peer| peer.name() == name) {
+            let known: Vec<_> = ALL_PEERS.iter().map(|peer| peer.name()).collect();
+            anyhow::bail!("no peer is named {name}; there are {}", known.join(", "));
+        }
+    }
+    let wanted = |peer: &Peer| {
+        *peer == Peer::Pointsman || names.is_empty() || names.iter().any(|name| name == peer.name())
+    };
+    Ok(ALL_PEERS.iter().copied().filter(wanted).collect())
+}
+
+/// Whether `name` is the workload's, or the beginning of it up to a hyphen.
+fn answers_to(workload: &Workload, name: &str) -> bool {
+    workload
+        .name
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selection() {
+        let check = |names: &[&str], expected: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            let found: Vec<_> = workloads(&names)
+                .unwrap()
+                .iter()
+                .map(|one| one.name)
+                .collect();
+            assert_eq!(found, expected, "{names:?}");
+        };
+        check(&["get"], &["get"]);
+        check(&["body-64k"], &["body-64k-down", "body-64k-up"]);
+        check(
+            &["start", "ws"],
+            &["ws-small", "ws-large", "ws-idle", "start"],
+        );
+        assert!(workloads(&["swap".to_owned()]).is_err());
+        assert!(workloads(&["bod".to_owned()]).is_err());
+        assert_eq!(workloads(&[]).unwrap().len(), workloads::ALL.len() - 1);
+    }
+
+    #[test]
+    fn pointsman_is_always_there() {
+        let found = peers(&["nginx".to_owned()]).unwrap();
+        assert_eq!(found, [Peer::Pointsman, Peer::Nginx]);
+        assert!(peers(&["apache".to_owned()]).is_err());
+    }
+}
