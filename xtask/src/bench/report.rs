@@ -17,7 +17,7 @@ use super::aims::Finding;
 use super::peers;
 use super::results::{Measure, Outcome, Row, Summary};
 use super::session::Settings;
-use super::workloads::Unit;
+use super::workloads::{self, Kind, Unit};
 use table::Table;
 
 /// Everything that there is to tell; the JSON file is this.
@@ -60,7 +60,9 @@ into user and system time comes from clock ticks. Memory is from `/proc/PID/smap
 proportional for tables, private for tunnels, of which only the part is counted that came with
 them (what a proxy sets aside when it starts is not in it). The client and the servers behind
 the proxies share the cores with them, so requests per second and latency say less than CPU
-time. A run with any error, or any answer other than 2xx, voids its row.
+time. wrk waits for an answer before it sends the next request, so its latencies leave out
+what a slow answer kept it from sending; those of `half` do not. A run with any error, or any
+answer other than 2xx, voids its row.
 ";
 
 /// Writes `bench.json`, `report.md` and a chart for each workload.
@@ -125,6 +127,16 @@ fn page(report: &Report<'_>) -> String {
             outcome.unit.label(),
             chart_name(outcome)
         );
+    }
+    for workload in workloads::ALL {
+        if let Kind::NotYet(reason) = workload.kind {
+            let _ = write!(
+                page,
+                "\n## {}\n\n{}: {reason}.\n",
+                workload.name,
+                capital(workload.about)
+            );
+        }
     }
     page.push_str("\n## Configurations\n\n`FOLDER` is a temporary folder, and ports are the system's choice.\n");
     for (name, text) in report.configurations {

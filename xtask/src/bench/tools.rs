@@ -17,8 +17,8 @@ const PACKAGES: &[Package] = &[
     Package::new("nginx", &["nginx"], "a peer, and the origin behind all"),
     Package::new(
         "libnginx-mod-http-lua",
-        &["openresty"],
-        "nginx's Lua module, where nginx looks for modules",
+        &["nginx"],
+        "a peer, and the origin: with its Lua module",
     ),
     Package::new("wrk", &["wrk"], "the load"),
     Package::new("util-linux", &["setpriv"], "ends servers with the harness"),
@@ -144,6 +144,15 @@ pub(crate) fn machine() -> Vec<(String, String)> {
             read("/proc/sys/kernel/osrelease").trim().to_owned(),
         ),
         ("system", field(&read("/etc/os-release"), "PRETTY_NAME")),
+        // What else the machine did when this was written.
+        (
+            "load",
+            read("/proc/loadavg")
+                .split(' ')
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
         (
             "sources",
             revision.unwrap_or_else(|| "no git".to_owned())

@@ -2,7 +2,7 @@
 //!
 //! As lean as the ABI lets one be, so that the comparison is with what proxy-wasm costs: no
 //! allocator, no SDK, one field read and one written. A plugin cannot name a cluster, so it
-//! sets `x-backend`, which the route matches on, and has Envoy choose the route again.
+//! sets `x-backend`, which the route matches on: Envoy chooses the route anew after a change.
 //! Built by `cargo xtask bench`, for wasm32-unknown-unknown.
 
 #![no_std]
@@ -36,14 +36,6 @@ unsafe extern "C" {
         key_length: usize,
         value: *const u8,
         value_length: usize,
-    ) -> u32;
-    fn proxy_call_foreign_function(
-        name: *const u8,
-        name_length: usize,
-        argument: *const u8,
-        argument_length: usize,
-        result: *mut *const u8,
-        result_length: *mut usize,
     ) -> u32;
 }
 
@@ -88,9 +80,6 @@ extern "C" fn proxy_on_request_headers(_context: u32, _fields: u32, _end_of_stre
         b"www"
     };
     let key = b"x-backend";
-    let again = b"clear_route_cache";
-    let mut result = ptr::null();
-    let mut result_length = 0;
     // SAFETY: each pointer comes with the length of what it points to, and lives long enough.
     unsafe {
         proxy_replace_header_map_value(
@@ -99,14 +88,6 @@ extern "C" fn proxy_on_request_headers(_context: u32, _fields: u32, _end_of_stre
             key.len(),
             backend.as_ptr(),
             backend.len(),
-        );
-        proxy_call_foreign_function(
-            again.as_ptr(),
-            again.len(),
-            ptr::null(),
-            0,
-            &mut result,
-            &mut result_length,
         );
     }
     CONTINUE
