@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::test::{heading, say, target};
 use report::Report;
-use session::Settings;
+use session::{Measured, Settings};
 use tools::Tools;
 use workloads::Kind;
 
@@ -81,15 +81,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         say(&format!("{name:<10} {version}"));
     }
     // One thread starts all processes and stays: they end with it.
-    let measured = tokio::runtime::Builder::new_current_thread()
+    let mut measured = Measured::default();
+    let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(until_signal(&tools, &settings))?;
+        .block_on(until_signal(&tools, &settings, &mut measured));
+    if measured.outcomes.is_empty() {
+        return outcome;
+    }
+    // Also of half a measurement, which may have taken half an hour.
     let report = Report::new(&tools, &settings, &measured);
     report::write(&out, &report)?;
     heading("what it must show");
     say(&report::aims_table(&report.aims).to_text());
     say(&format!("written to {}", out.display()));
+    outcome?;
     let rows = measured.outcomes.iter().flat_map(|outcome| {
         let failed = outcome.rows.iter();
         failed
@@ -106,11 +112,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Measures until it is done, or a signal ends it and with it every process.
-async fn until_signal(tools: &Tools, settings: &Settings) -> anyhow::Result<session::Measured> {
+async fn until_signal(
+    tools: &Tools,
+    settings: &Settings,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        measured = session::run(tools, settings) => measured.context("measuring"),
+        outcome = session::run(tools, settings, measured) => outcome.context("measuring"),
         _ = interrupt.recv() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
     }

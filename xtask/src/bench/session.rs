@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::load::constant::{self, Pace};
 use super::measure::count;
@@ -33,25 +33,31 @@ pub(crate) struct Settings {
 }
 
 /// Everything that was measured.
+#[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) outcomes: Vec<Outcome>,
     /// Configurations by name, the origin's first.
     pub(crate) configurations: Vec<(String, String)>,
 }
 
-/// Measures everything.
+/// Measures everything, adding to `measured` after each workload.
 ///
 /// What goes wrong with a proxy is in its row, and the others go on.
 ///
 /// # Errors
 /// The origin does not start, or ends.
-pub(crate) async fn run(tools: &Tools, settings: &Settings) -> anyhow::Result<Measured> {
+///
+/// # Cancel safety
+/// Dropped, it ends all processes; what is in `measured` is whole.
+pub(crate) async fn run(
+    tools: &Tools,
+    settings: &Settings,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
     let mut origin = Origin::start(tools).await?;
     compile_plugins(tools, settings, &origin).await?;
-    let mut measured = Measured {
-        outcomes: Vec::new(),
-        configurations: vec![("origin".to_owned(), origin.configuration.clone())],
-    };
+    let configuration = ("origin".to_owned(), origin.configuration.clone());
+    measured.configurations.push(configuration);
     for workload in &settings.workloads {
         heading(&format!("{}: {}", workload.name, workload.about));
         let mut runner = Runner {
@@ -66,7 +72,7 @@ pub(crate) async fn run(tools: &Tools, settings: &Settings) -> anyhow::Result<Me
         say(&super::report::table(&outcome).to_text());
         measured.outcomes.push(outcome);
     }
-    Ok(measured)
+    Ok(())
 }
 
 /// Starts Pointsman once, so that no process that is measured had to compile its plugin, which
@@ -175,20 +181,23 @@ async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
             let duration = Duration::from_secs(runner.settings.seconds);
             let node = running.listens.node;
             let load = constant::run(node, Pace::Highest, connections, duration);
-            load.await.map(|load| {
+            load.await.inspect(|load| {
                 highest.push((entry.lane.peer, count(load.answered) / load.seconds));
             })
         } else {
             let seconds = runner.settings.seconds.min(2);
-            runner.load(entry.lane, running, 0, seconds).await.map(drop)
+            runner.load(entry.lane, running, 0, seconds).await
         };
-        if let Err(error) = outcome {
-            say(&format!(
-                "!! {} fails to warm up: {error:#}",
-                entry.lane.name
-            ));
-            entry.row.samples.push(Sample::failed(0, &error));
-        }
+        let failed = match outcome {
+            Ok(load) if load.errors.is_empty() => continue,
+            Ok(load) => anyhow!("{}", load.errors.join("; ")),
+            Err(error) => error,
+        };
+        say(&format!(
+            "!! {} fails to warm up: {failed:#}",
+            entry.lane.name
+        ));
+        entry.row.samples.push(Sample::failed(0, &failed));
     }
     let of_haproxy = highest.iter().find(|(peer, _)| *peer == Peer::Haproxy);
     let slowest = highest.iter().min_by(|a, b| a.1.total_cmp(&b.1));
