@@ -57,6 +57,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many workers there are on this machine.
+    pub fn worker_count(&self) -> usize {
+        self.workers
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get)
+    }
+
     /// The backend that `id` stands for.
     pub fn backend(&self, id: BackendId) -> &Backend {
         &self.backends[id.0]

@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
@@ -19,8 +19,8 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout};
 
 use crate::config;
-use crate::downstream::Downstream;
 use crate::downstream::transaction::Transaction;
+use crate::downstream::{Downstream, Record};
 use crate::http::head::Client;
 use crate::http::headers::Trust;
 use crate::request::{self, Frontend};
@@ -28,7 +28,7 @@ use crate::shutdown::{Permit, Shutdown};
 use crate::stream::{Meter, Metered, Stream};
 use crate::telemetry::End;
 use crate::timer::{Stall, Timer};
-use crate::tunnel::{self, Scratch};
+use crate::tunnel::{self, Scratch, Tunnel};
 
 /// Longest request head accepted, in bytes: room for a cookie of 32 KiB, twice over.
 const MAX_HEAD: usize = 64 * 1024;
@@ -69,9 +69,10 @@ pub async fn serve(
         }
         Ended::Upgraded(inner, outer) => {
             // A task of its own: what HTTP needed is given back while the tunnel lives.
-            tokio::task::spawn_local(async move {
-                run_tunnel(&downstream, inner, outer, scratch).await;
-                drop(permit);
+            tokio::task::spawn_local(TunnelTask {
+                tunnel: Tunnel::new(inner, outer, scratch),
+                record: downstream.take_record(),
+                _permit: permit,
             });
         }
     }
@@ -104,10 +105,15 @@ async fn serve_http(
         .serve_connection(io, service);
     let mut watch = Watch::new(&frontend.config.timeouts);
     let mut stopping = pin!(shutdown.begun());
+    // Polled once, for its wake-up of this task; from then on the flag says as much.
+    poll_fn(|cx| {
+        let _ = stopping.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
     let mut is_stopping = false;
     let outcome = poll_fn(|cx| {
-        // Polled until it fires and never again; its wake-up finds the same task.
-        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+        if !is_stopping && shutdown.has_begun() {
             is_stopping = true;
             Pin::new(&mut http).graceful_shutdown();
         }
@@ -259,15 +265,35 @@ fn record_refusal(
     transaction.log(&downstream.frontend, &downstream.client, end);
 }
 
-async fn run_tunnel(
-    downstream: &Downstream,
-    inner: tunnel::Downstream,
-    outer: tunnel::Upstream,
-    scratch: Scratch,
-) {
-    let end = tunnel::run(inner, outer, &downstream.traffic, scratch).await;
-    downstream.note(|transaction| transaction.finish(end));
-    downstream.log(end);
+/// A tunnel until its end, with its line in the log.
+struct TunnelTask {
+    tunnel: Tunnel,
+    record: Record,
+    _permit: Permit,
+}
+
+impl TunnelTask {
+    fn log(&mut self, end: End) {
+        let Self { tunnel, record, .. } = self;
+        record.log(end, tunnel.inward(), tunnel.outward());
+    }
+}
+
+impl Future for TunnelTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let end = ready!(self.tunnel.poll(cx));
+        self.log(end);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for TunnelTask {
+    /// One that is dropped in the middle is cut off by a worker that stops.
+    fn drop(&mut self) {
+        self.log(End::Drain);
+    }
 }
 
 /// Says that nothing more will come, and reads on until the client has understood.

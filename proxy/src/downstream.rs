@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::http::head::Client;
-use crate::http::headers::Trust;
+use crate::http::headers::{self, Noted, Trust};
 use crate::stream::{MAX_INTERIM_LEN, Meter};
-use crate::telemetry::End;
+use crate::telemetry::{AccessRecord, End};
 use crate::timer::Timer;
-use crate::tunnel::{self, Traffic};
+use crate::tunnel;
 use crate::upstream::Lease;
 use crate::upstream::body::Upload;
 use transaction::Transaction;
@@ -49,8 +49,6 @@ pub struct Downstream {
     pub lease: RefCell<Option<Lease>>,
     /// The present request, from its head until its response is sent and logged.
     pub transaction: RefCell<Option<Transaction>>,
-    /// What has passed through the tunnel that the connection became.
-    pub traffic: Traffic,
     /// When the first byte of a head came whose end has not.
     pub head_since: Cell<Option<Instant>>,
     /// The server's side of a tunnel that begins when the 101 has been sent.
@@ -78,7 +76,6 @@ impl Downstream {
             requests: Cell::default(),
             lease: RefCell::default(),
             transaction: RefCell::default(),
-            traffic: Traffic::default(),
             head_since: Cell::default(),
             upgrade: RefCell::default(),
         }
@@ -95,10 +92,24 @@ impl Downstream {
     /// ended where nothing was said of it.
     pub fn log(&self, end: End) {
         if let Some(mut transaction) = self.transaction.take() {
-            transaction.bytes_in = self.upload.bytes() + self.traffic.inward();
-            transaction.bytes_out += self.traffic.outward();
+            transaction.bytes_in = self.upload.bytes();
             transaction.log(&self.frontend, &self.client, end);
         }
+    }
+
+    /// The present request's record, for the tunnel that the connection becomes.
+    pub fn take_record(&self) -> Record {
+        let transaction = self.transaction.take();
+        // A tunnel may last for days: it keeps nothing that nobody reads.
+        let transaction = transaction.filter(|_| AccessRecord::enabled());
+        Record(transaction.map(|mut transaction| {
+            transaction.compact();
+            Box::new(Handshake {
+                frontend: Rc::clone(&self.frontend),
+                client: Arc::clone(&self.client),
+                transaction,
+            })
+        }))
     }
 
     /// Moves bytes over the connection to the server while nobody asks for the response:
@@ -141,6 +152,32 @@ impl Drop for Downstream {
     }
 }
 
+/// What is left of a connection that became a tunnel: the record of its handshake, which is
+/// logged when the tunnel ends. None where nobody reads it, or once it is logged.
+#[derive(Debug)]
+pub struct Record(Option<Box<Handshake>>);
+
+#[derive(Debug)]
+struct Handshake {
+    frontend: Rc<str>,
+    client: Arc<Client>,
+    transaction: Transaction,
+}
+
+impl Record {
+    /// Logs how the tunnel ended and what passed through it. Once only: later calls do
+    /// nothing.
+    pub fn log(&mut self, end: End, inward: u64, outward: u64) {
+        if let Some(handshake) = self.0.take() {
+            let mut transaction = handshake.transaction;
+            transaction.finish(end);
+            transaction.bytes_in += inward;
+            transaction.bytes_out += outward;
+            transaction.log(&handshake.frontend, &handshake.client, end);
+        }
+    }
+}
+
 /// Interim responses between hyper, which reports them by a callback that may be called on
 /// any thread, and the request. In truth both are on one: nothing here is ever contended.
 #[derive(Debug, Default)]
@@ -155,7 +192,7 @@ pub struct Interim {
 
 impl Interim {
     /// A server's 1xx response.
-    pub fn push(&self, status: StatusCode, headers: &HeaderMap) {
+    pub fn push(&self, status: StatusCode, fields: &HeaderMap) {
         self.arrived.store(true, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         if status == StatusCode::CONTINUE {
@@ -165,15 +202,16 @@ impl Interim {
         if !self.is_welcome.load(Ordering::Relaxed) {
             return;
         }
-        let mut headers = headers.clone();
-        crate::http::headers::remove_hop_by_hop(&mut headers);
+        let mut fields = fields.clone();
+        let noted = Noted::of(&fields);
+        headers::remove_hop_by_hop(&mut fields, noted);
         let mut heads = self.lock();
         if heads.len() > MAX_INTERIM_LEN {
             return;
         }
         let reason = status.canonical_reason().unwrap_or("Informational");
         heads.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).as_bytes());
-        for (name, value) in &headers {
+        for (name, value) in &fields {
             heads.extend_from_slice(name.as_str().as_bytes());
             heads.extend_from_slice(b": ");
             heads.extend_from_slice(value.as_bytes());

@@ -232,8 +232,15 @@ impl Forwarded {
     fn finish(&mut self, cx: &mut Context<'_>) {
         let lease = self.downstream.lease.take();
         if let Some(mut lease) = lease {
-            // Lets hyper see that the exchange is over, which makes it ready for another.
-            let _ = lease.link.poll_drive(cx);
+            // A request that is still being sent goes on, or spoils the connection. With
+            // nothing left to send, hyper learns that the exchange is over when the next
+            // request asks for the connection: one poll of it instead of two.
+            if !self.downstream.upload.is_over() {
+                let _ = lease.link.poll_drive(cx);
+                if !lease.link.is_ready() {
+                    lease.link.spoil();
+                }
+            }
             lease.release();
             self.downstream
                 .note(|transaction| transaction.finish(End::Ok));

@@ -2,5 +2,6 @@
 
 pub mod head;
 pub mod headers;
+pub mod replay;
 pub mod target;
 pub mod upgrade;

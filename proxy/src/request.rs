@@ -23,7 +23,8 @@ use crate::downstream::Downstream;
 use crate::downstream::transaction::{Stage, Transaction};
 use crate::forward::{self, ExchangeError, ResponseBody};
 use crate::http::head::Head;
-use crate::http::headers;
+use crate::http::headers::{self, Noted};
+use crate::http::replay;
 use crate::http::upgrade::{Upgrade, UpgradeError};
 use crate::plugin::Edit;
 use crate::router::{Decided, Route, Router};
@@ -116,7 +117,7 @@ async fn respond(
             .index(),
     };
     let backend = &frontend.backends[index];
-    downstream.note(|transaction| transaction.backend = Some(backend.shared().clone()));
+    downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend.place())));
     let upgrade = admitted.upgrade.take();
     let (lease, response) = exchange(
         frontend,
@@ -147,9 +148,7 @@ fn route(
     let mut router = router.borrow_mut();
     let verdict = router.decide(head);
     downstream.note(|transaction| {
-        transaction.version = Some(router.version().clone());
-        transaction.cached = Some(verdict.cached);
-        transaction.passed(Stage::Decision);
+        transaction.decided(router.version(), verdict.cached);
     });
     let fault = match verdict.decided {
         Ok(decided) => return Ok(Some(decided)),
@@ -193,16 +192,27 @@ async fn exchange(
         let is_repeatable = lease.origin == Origin::Pooled
             && framing == Framing::Empty
             && request.method().is_idempotent();
-        let spare = is_repeatable.then(|| copy(&request, downstream));
+        if is_repeatable {
+            lease.link.meter().record();
+        }
         let limit = backend.shared().timeouts.server;
         let error = match forward::exchange(&mut lease, request, downstream, limit).await {
-            Ok(response) => return Ok((lease, response)),
+            Ok(response) => {
+                lease.link.meter().stop_recording();
+                return Ok((lease, response));
+            }
             Err(error) => error,
         };
-        request = match (error, spare) {
-            (ExchangeError::Unsent(request, _), _) if lease.origin == Origin::Pooled => *request,
-            (ExchangeError::Closed(_), Some(request)) => request,
-            (error, _) => return Err(refusal(error)),
+        request = match error {
+            ExchangeError::Unsent(request, _) if lease.origin == Origin::Pooled => *request,
+            ExchangeError::Closed(error) if is_repeatable => {
+                let sent = replay::request(&lease.link.meter().take_record());
+                let Some(sent) = sent else {
+                    return Err(ProxyError::ServerClosed(error));
+                };
+                sent.map(|()| RequestBody::empty(Rc::clone(&downstream.upload)))
+            }
+            error => return Err(refusal(error)),
         };
         reuse = Reuse::Fresh;
     }
@@ -235,12 +245,13 @@ fn outgoing(
         head,
         version,
         framing,
+        noted,
         ..
     } = admitted;
     let expectation = expectation(&head.headers, version, framing);
     let mut fields = head.headers;
-    headers::remove_hop_by_hop(&mut fields);
-    if version == Version::HTTP_10 {
+    headers::remove_hop_by_hop(&mut fields, noted);
+    if version == Version::HTTP_10 && noted.has(Noted::EXPECT) {
         // Not a field that HTTP/1.0 has (RFC 9110, section 10.1.1).
         fields.remove(EXPECT);
     }
@@ -248,6 +259,7 @@ fn outgoing(
     if forwarded.x_forwarded {
         headers::set_forwarded(
             &mut fields,
+            noted,
             downstream.forwarded_for.as_ref(),
             head.scheme.as_str(),
             downstream.trust,
@@ -309,15 +321,6 @@ fn expectation(headers: &HeaderMap, version: Version, framing: Framing) -> Expec
     }
 }
 
-/// A second copy of a request without a body.
-fn copy(request: &Request<RequestBody>, downstream: &Downstream) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty(Rc::clone(&downstream.upload)));
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
-}
-
 /// Passes a server's response on.
 async fn relay(
     downstream: &Rc<Downstream>,
@@ -326,11 +329,15 @@ async fn relay(
     response: Response<Incoming>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut parts, incoming) = response.into_parts();
-    if check_framing(&mut parts)? == Reusable::No {
+    let noted = Noted::of(&parts.headers);
+    if check_framing(&mut parts, noted)? == Reusable::No {
         lease.link.spoil();
     }
-    headers::remove_hop_by_hop(&mut parts.headers);
-    parts.headers.remove(CONNECTION);
+    headers::remove_hop_by_hop(&mut parts.headers, noted);
+    if noted.has(Noted::TE) {
+        // A response has none; what stands for one in a request would be this.
+        parts.headers.remove(CONNECTION);
+    }
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     let limit = backend.shared().timeouts.server;
     let body = ResponseBody::forwarded(incoming, version, lease, downstream, limit).await;
@@ -345,9 +352,9 @@ enum Reusable {
 }
 
 /// Leaves a response with one framing at most.
-fn check_framing(parts: &mut response::Parts) -> Result<Reusable, ProxyError> {
-    let has_length = parts.headers.contains_key(CONTENT_LENGTH);
-    if parts.headers.contains_key(TRANSFER_ENCODING) {
+fn check_framing(parts: &mut response::Parts, noted: Noted) -> Result<Reusable, ProxyError> {
+    let has_length = noted.has(Noted::CONTENT_LENGTH);
+    if noted.has(Noted::TRANSFER_ENCODING) {
         if !headers::is_chunked_alone(&parts.headers) {
             return Err(ProxyError::ServerTransferCoding);
         }
@@ -358,9 +365,10 @@ fn check_framing(parts: &mut response::Parts) -> Result<Reusable, ProxyError> {
         }
     } else if has_length {
         // hyper has seen to it that all of them say the same: say it once.
-        let first = parts.headers[CONTENT_LENGTH].as_bytes();
+        let mut lines = parts.headers.get_all(CONTENT_LENGTH).iter();
+        let first = lines.next().map_or(&b"0"[..], HeaderValue::as_bytes);
         let length = first.split(|&byte| byte == b',').next().unwrap_or(first);
-        if length.len() != first.len() || parts.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        if length.len() != first.len() || lines.next().is_some() {
             let length = HeaderValue::from_bytes(length.trim_ascii());
             parts.headers.insert(
                 CONTENT_LENGTH,
@@ -388,7 +396,8 @@ fn switch(
         .and_then(|upgrade| upgrade.check(&parts.headers))
         .map_err(ProxyError::ServerHandshake)?;
     let protocol = parts.headers.get(UPGRADE).cloned();
-    headers::remove_hop_by_hop(&mut parts.headers);
+    let noted = Noted::of(&parts.headers);
+    headers::remove_hop_by_hop(&mut parts.headers, noted);
     parts.headers.remove(CONTENT_LENGTH);
     parts
         .headers
@@ -469,7 +478,8 @@ mod tests {
                     HeaderValue::from_static(value),
                 );
             }
-            let found = check_framing(&mut parts).ok();
+            let noted = Noted::of(&parts.headers);
+            let found = check_framing(&mut parts, noted).ok();
             let length: Vec<_> = parts.headers.get_all(CONTENT_LENGTH).iter().collect();
             let found = found.map(|reusable| {
                 (

@@ -8,7 +8,6 @@ mod privileges;
 mod sockets;
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -75,9 +74,10 @@ impl Prepared {
                 None
             }));
         }
+        let workers = config.worker_count();
         let mut backends = Vec::new();
         for backend in &config.backends {
-            match SharedBackend::resolve(backend) {
+            match SharedBackend::resolve(backend, workers) {
                 Ok(backend) => backends.push(Arc::new(backend)),
                 Err(error) => {
                     let key = ["backend", &backend.name, "server", &error.server];
@@ -153,10 +153,7 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
         backends,
     } = prepared;
     let max_connections = limits::raise(config.max_connections)?;
-    let workers = config
-        .workers
-        .or_else(|| thread::available_parallelism().ok())
-        .map_or(1, NonZeroUsize::get);
+    let workers = config.worker_count();
     let mut bound = sockets::bind(&config.frontends, workers)?;
     privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 

@@ -42,6 +42,11 @@ impl Shutdown {
         }
     }
 
+    /// Whether the signal has been given.
+    pub fn has_begun(&self) -> bool {
+        self.0.is_stopping.get()
+    }
+
     /// Counts a connection; `slot` is its place among `max_connections`.
     pub fn enter(&self, slot: OwnedSemaphorePermit) -> Permit {
         self.0.connections.set(self.0.connections.get() + 1);

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -15,11 +15,29 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Default)]
 pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the armed timer wakes.
+    waker: Option<Waker>,
 }
 
 impl Timer {
     /// Ready once `deadline` has passed. Later calls may name any other deadline.
     pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if let (Some(sleep), Some(waker)) = (&self.sleep, &self.waker)
+            && sleep.deadline() <= deadline
+            && !sleep.is_elapsed()
+            && waker.will_wake(cx.waker())
+        {
+            // Armed, and early enough: a look at the clock's wheel would tell no more.
+            return Poll::Pending;
+        }
+        let polled = self.poll_sleep(deadline, cx);
+        if polled.is_pending() {
+            self.waker = Some(cx.waker().clone());
+        }
+        polled
+    }
+
+    fn poll_sleep(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -43,22 +61,28 @@ impl Timer {
 pub struct Stall {
     limit: Duration,
     seen: u64,
-    since: Instant,
+    /// None until somebody waits: most things that are watched are there at once.
+    since: Option<Instant>,
 }
 
 impl Stall {
-    /// Starts to count now, with `progress` as what has been seen already.
+    /// Starts to count with the first poll, with `progress` as what has been seen already.
     pub fn new(limit: Duration, progress: u64) -> Stall {
         Stall {
             limit,
             seen: progress,
-            since: Instant::now(),
+            since: None,
         }
     }
 
-    /// Starts to count anew.
+    /// Starts to count anew, with the next poll.
     pub fn restart(&mut self) {
-        self.since = Instant::now();
+        self.since = None;
+    }
+
+    /// How long the wait may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Changes how long the wait may take, from the last progress on.
@@ -72,7 +96,8 @@ impl Stall {
             self.seen = progress;
             self.restart();
         }
-        timer.poll_until(self.since + self.limit, cx)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        timer.poll_until(since + self.limit, cx)
     }
 }
 

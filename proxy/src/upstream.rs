@@ -53,16 +53,28 @@ pub struct SharedBackend {
     pub timeouts: config::BackendTimeouts,
     /// In the order of the configuration; never empty.
     pub servers: Vec<SharedServer>,
+    /// One for each worker.
+    loads: Box<[Load]>,
+}
+
+/// What one worker has under way at a backend. Written by that worker alone, and on a cache
+/// line of its own: counting a request disturbs nobody.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load {
     active: AtomicU32,
     queued: AtomicU32,
 }
 
 impl SharedBackend {
-    /// Resolves the servers' names; blocks while it does.
+    /// Resolves the servers' names, for so many workers; blocks while it does.
     ///
     /// # Errors
     /// The first server whose name has no address, with the reason.
-    pub fn resolve(backend: &config::Backend) -> Result<SharedBackend, ResolveError> {
+    pub fn resolve(
+        backend: &config::Backend,
+        workers: usize,
+    ) -> Result<SharedBackend, ResolveError> {
         let servers = backend.servers.iter().map(|server| {
             Ok(SharedServer {
                 name: server.name.clone(),
@@ -79,14 +91,13 @@ impl SharedBackend {
             name: backend.name.clone(),
             timeouts: backend.timeouts,
             servers: servers.collect::<Result<_, _>>()?,
-            active: AtomicU32::new(0),
-            queued: AtomicU32::new(0),
+            loads: (0..workers).map(|_| Load::default()).collect(),
         })
     }
 
     /// Requests and tunnels in progress, over all workers.
     pub fn active(&self) -> u32 {
-        self.active.load(Ordering::Relaxed)
+        self.sum(|load| &load.active)
     }
 
     /// Servers that have a free slot.
@@ -100,7 +111,14 @@ impl SharedBackend {
 
     /// Requests that wait for a slot, over all workers.
     pub fn queued(&self) -> u32 {
-        self.queued.load(Ordering::Relaxed)
+        self.sum(|load| &load.queued)
+    }
+
+    fn sum(&self, counter: fn(&Load) -> &AtomicU32) -> u32 {
+        let loads = self.loads.iter();
+        loads
+            .map(|load| counter(load).load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -137,10 +155,19 @@ fn format_seconds(duration: Duration) -> String {
 /// A backend as one worker sees it.
 #[derive(Debug)]
 pub struct Backend {
-    shared: Arc<SharedBackend>,
+    place: Rc<Place>,
     servers: Vec<Server>,
     turn: RoundRobin,
     links: Rc<Links>,
+}
+
+/// One worker's place at a backend. Shared within the worker, so that no count of its
+/// holders is kept for all of them.
+#[derive(Debug)]
+pub struct Place {
+    /// The backend.
+    pub backend: Arc<SharedBackend>,
+    worker: usize,
 }
 
 /// A server as one worker sees it.
@@ -151,8 +178,8 @@ pub(crate) struct Server {
 }
 
 impl Backend {
-    /// A worker's own view, with nothing pooled yet.
-    pub fn new(shared: Arc<SharedBackend>, links: &Rc<Links>) -> Backend {
+    /// A worker's own view, with nothing pooled yet; `worker` counts from 0.
+    pub fn new(shared: Arc<SharedBackend>, worker: usize, links: &Rc<Links>) -> Backend {
         let servers = shared.servers.iter().map(|_| Server {
             health: Health::default(),
             pool: links.pool(),
@@ -161,13 +188,21 @@ impl Backend {
             servers: servers.collect(),
             turn: RoundRobin::default(),
             links: Rc::clone(links),
-            shared,
+            place: Rc::new(Place {
+                backend: shared,
+                worker,
+            }),
         }
     }
 
     /// What all workers share of it.
-    pub fn shared(&self) -> &Arc<SharedBackend> {
-        &self.shared
+    pub fn shared(&self) -> &SharedBackend {
+        &self.place.backend
+    }
+
+    /// The worker's place at it.
+    pub fn place(&self) -> &Rc<Place> {
+        &self.place
     }
 
     /// A connection for one exchange: an idle one of the server whose turn it is, or a new
@@ -182,7 +217,7 @@ impl Backend {
         let mut refused = None;
         let mut full = Vec::new();
         for index in self.turn.order(&self.servers) {
-            let Ok(slot) = self.shared.servers[index].try_slot() else {
+            let Ok(slot) = self.shared().servers[index].try_slot() else {
                 full.push(index);
                 continue;
             };
@@ -199,10 +234,10 @@ impl Backend {
 
     /// Waits in line for whichever of the `full` servers has a free slot first.
     async fn queue(&self, full: &[usize], reuse: Reuse) -> Result<Lease, CheckoutError> {
-        let limit = self.shared.timeouts.queue;
-        let waiting = Gauge::raise(&self.shared, |backend| &backend.queued);
+        let limit = self.shared().timeouts.queue;
+        let waiting = Gauge::raise(&self.place, |load| &load.queued);
         let slots = full.iter().map(|&index| {
-            Box::pin(async move { (index, self.shared.servers[index].slot().await) })
+            Box::pin(async move { (index, self.shared().servers[index].slot().await) })
         });
         let first = futures_util::future::select_all(slots);
         let Ok(((index, slot), _, _)) = tokio::time::timeout(limit, first).await else {
@@ -225,8 +260,8 @@ impl Backend {
         } else {
             self.links.make_room();
             let dialled = connect::dial(
-                &self.shared.servers[index].endpoints,
-                self.shared.timeouts.connect,
+                &self.shared().servers[index].endpoints,
+                self.shared().timeouts.connect,
             );
             match dialled.await {
                 Ok(stream) => {
@@ -248,13 +283,13 @@ impl Backend {
             server: index,
             pool: Rc::clone(&server.pool),
             slot,
-            active: Gauge::raise(&self.shared, |backend| &backend.active),
+            active: Gauge::raise(&self.place, |load| &load.active),
         })
     }
 
     fn unreachable(&self, index: usize, source: io::Error) -> CheckoutError {
         CheckoutError::Unreachable {
-            server: self.shared.servers[index].name.clone(),
+            server: self.shared().servers[index].name.clone(),
             source,
         }
     }
@@ -324,7 +359,7 @@ type Slot = Option<OwnedSemaphorePermit>;
 #[derive(Debug)]
 pub struct Lease {
     /// The connection.
-    pub link: Link,
+    pub link: Box<Link>,
     /// Whether it has served before.
     pub origin: Origin,
     /// The server's index in its backend.
@@ -343,7 +378,7 @@ impl Lease {
     }
 
     /// Takes the connection out for a tunnel; the place stays taken while `Hold` lives.
-    pub fn into_tunnel(self) -> (Link, Hold) {
+    pub fn into_tunnel(self) -> (Box<Link>, Hold) {
         let hold = Hold {
             _slot: self.slot,
             _active: Some(self.active),
@@ -352,43 +387,39 @@ impl Lease {
     }
 }
 
-/// Keeps a tunnel counted among its server's connections.
-#[derive(Debug)]
+/// Keeps a tunnel counted among its server's connections; by default it holds nothing.
+#[derive(Debug, Default)]
 pub struct Hold {
     _slot: Slot,
     _active: Option<Gauge>,
 }
 
-impl Hold {
-    /// Holds nothing.
-    #[cfg(test)]
-    pub(crate) fn none() -> Hold {
-        Hold {
-            _slot: None,
-            _active: None,
-        }
-    }
-}
-
 /// Counts one while it lives.
 #[derive(Debug)]
 struct Gauge {
-    backend: Arc<SharedBackend>,
-    counter: fn(&SharedBackend) -> &AtomicU32,
+    place: Rc<Place>,
+    counter: fn(&Load) -> &AtomicU32,
 }
 
 impl Gauge {
-    fn raise(backend: &Arc<SharedBackend>, counter: fn(&SharedBackend) -> &AtomicU32) -> Gauge {
-        counter(backend).fetch_add(1, Ordering::Relaxed);
-        Gauge {
-            backend: Arc::clone(backend),
+    fn raise(place: &Rc<Place>, counter: fn(&Load) -> &AtomicU32) -> Gauge {
+        let gauge = Gauge {
+            place: Rc::clone(place),
             counter,
-        }
+        };
+        gauge.change(|count| count + 1);
+        gauge
+    }
+
+    /// Only this thread writes: nothing can come between the two.
+    fn change(&self, change: impl Fn(u32) -> u32) {
+        let counter = (self.counter)(&self.place.backend.loads[self.place.worker]);
+        counter.store(change(counter.load(Ordering::Relaxed)), Ordering::Relaxed);
     }
 }
 
 impl Drop for Gauge {
     fn drop(&mut self) {
-        (self.counter)(&self.backend).fetch_sub(1, Ordering::Relaxed);
+        self.change(|count| count - 1);
     }
 }

@@ -90,7 +90,7 @@ async fn work(blueprint: Blueprint) -> io::Result<Ended> {
     let backends: Rc<[Backend]> = blueprint
         .backends
         .iter()
-        .map(|shared| Backend::new(Arc::clone(shared), &links))
+        .map(|shared| Backend::new(Arc::clone(shared), blueprint.index, &links))
         .collect();
     let states: Arc<dyn Backends> = Arc::new(LiveBackends(blueprint.backends));
     let scratch = Scratch::default();

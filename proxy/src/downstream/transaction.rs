@@ -1,5 +1,6 @@
 //! One request and its response, for the access log.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::HOST;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use crate::http::head::Client;
 use crate::router::Version;
 use crate::telemetry::{AccessRecord, End, Times};
-use crate::upstream::SharedBackend;
+use crate::upstream::Place;
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -30,13 +31,11 @@ pub struct Transaction {
     /// Bytes of the response's body, or of the tunnel, to the client.
     pub bytes_out: u64,
     /// Chosen by the decision.
-    pub backend: Option<Arc<SharedBackend>>,
+    pub backend: Option<Rc<Place>>,
     /// Index of the server that was reached.
     pub server: Option<usize>,
-    /// The plugin that decided.
-    pub version: Option<Arc<Version>>,
-    /// Whether the decision came from the cache.
-    pub cached: Option<bool>,
+    version: Option<Arc<Version>>,
+    cached: Option<bool>,
     /// How it ended; None while it goes on.
     pub end: Option<End>,
     /// Why, where it failed.
@@ -90,8 +89,30 @@ impl Transaction {
         self.target = uri.path_and_query().cloned();
     }
 
+    /// Lets go of the buffer that the head was read into; for a request whose tunnel may
+    /// last for days.
+    pub fn compact(&mut self) {
+        let host = self.host.take();
+        self.host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        let target = self.target.take();
+        self.target = target.and_then(|target| PathAndQuery::try_from(target.as_str()).ok());
+    }
+
+    /// Who decided, and whether from the cache.
+    pub fn decided(&mut self, version: &Arc<Version>, cached: bool) {
+        // Its count is shared by all workers: kept out of the way of what is not logged.
+        if AccessRecord::enabled() {
+            self.version = Some(Arc::clone(version));
+            self.cached = Some(cached);
+        }
+        self.passed(Stage::Decision);
+    }
+
     /// A stage has ended just now.
     pub fn passed(&mut self, stage: Stage) {
+        if !AccessRecord::enabled() {
+            return;
+        }
         let now = Instant::now();
         let time = Some(now - self.mark);
         match stage {
@@ -146,12 +167,15 @@ impl Transaction {
             status: self.status.map(|status| status.as_u16()),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            backend: self.backend.as_ref().map(|backend| backend.name.as_str()),
+            backend: self
+                .backend
+                .as_ref()
+                .map(|place| place.backend.name.as_str()),
             server: self
                 .backend
                 .as_ref()
                 .zip(self.server)
-                .map(|(backend, server)| backend.servers[server].name.as_str()),
+                .map(|(place, server)| place.backend.servers[server].name.as_str()),
             plugin: self.version.as_ref().map(|version| version.plugin_name()),
             version: self.version.as_ref().map(|version| version.number()),
             cached: self.cached,

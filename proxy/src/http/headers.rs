@@ -42,12 +42,59 @@ pub fn is_chunked_alone(headers: &HeaderMap) -> bool {
     is_chunked && codings.next().is_none()
 }
 
+/// Which of the fields that a proxy has to do with a message has: found in one pass over
+/// the names, where a lookup for each would cost as much several times over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted(u16);
+
+impl Noted {
+    /// Connection.
+    pub const CONNECTION: Noted = Noted(1);
+    /// Content-Length.
+    pub const CONTENT_LENGTH: Noted = Noted(1 << 1);
+    /// Expect.
+    pub const EXPECT: Noted = Noted(1 << 2);
+    /// TE.
+    pub const TE: Noted = Noted(1 << 3);
+    /// Transfer-Encoding.
+    pub const TRANSFER_ENCODING: Noted = Noted(1 << 4);
+    /// Upgrade.
+    pub const UPGRADE: Noted = Noted(1 << 5);
+    /// X-Forwarded-For, -Proto or -Host.
+    pub const FORWARDED: Noted = Noted(1 << 6);
+    /// Keep-Alive, Proxy-Connection or HTTP2-Settings.
+    const OTHER_HOP_BY_HOP: Noted = Noted(1 << 7);
+
+    /// Looks at every name.
+    pub fn of(headers: &HeaderMap) -> Noted {
+        let bits = headers.keys().map(|name| match name.as_str() {
+            "connection" => Noted::CONNECTION.0,
+            "content-length" => Noted::CONTENT_LENGTH.0,
+            "expect" => Noted::EXPECT.0,
+            "te" => Noted::TE.0,
+            "transfer-encoding" => Noted::TRANSFER_ENCODING.0,
+            "upgrade" => Noted::UPGRADE.0,
+            "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" => Noted::FORWARDED.0,
+            "keep-alive" | "proxy-connection" | "http2-settings" => Noted::OTHER_HOP_BY_HOP.0,
+            _ => 0,
+        });
+        Noted(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Whether any of `fields` is among them.
+    pub fn has(self, fields: Noted) -> bool {
+        self.0 & fields.0 != 0
+    }
+}
+
 /// Removes what is meant for this connection alone: the fields that Connection names, and
-/// those that are so by definition (RFC 9110, section 7.6.1).
+/// those that are so by definition (RFC 9110, section 7.6.1). `noted` is what is there.
 ///
 /// `TE: trailers` stays, said anew: this proxy passes trailers on.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(first) = headers.get(CONNECTION) {
+pub fn remove_hop_by_hop(headers: &mut HeaderMap, noted: Noted) {
+    if noted.has(Noted::CONNECTION)
+        && let Some(first) = headers.get(CONNECTION)
+    {
         // What clients nearly always send names no field.
         let first = first.as_bytes();
         let is_plain =
@@ -57,7 +104,7 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    if headers.contains_key(TE) {
+    if noted.has(Noted::TE) {
         let trailers = has_token(headers, &TE, "trailers");
         headers.remove(TE);
         if trailers {
@@ -65,14 +112,16 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HTTP2_SETTINGS,
-    ] {
-        headers.remove(name);
+    if noted.has(Noted::TRANSFER_ENCODING) {
+        headers.remove(TRANSFER_ENCODING);
+    }
+    if noted.has(Noted::UPGRADE) {
+        headers.remove(UPGRADE);
+    }
+    if noted.has(Noted::OTHER_HOP_BY_HOP) {
+        for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -109,25 +158,28 @@ pub enum Trust {
     Untrusted,
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host`.
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host`. `noted` is what is there.
 ///
 /// `client` is the peer's address; None for a Unix socket.
 pub fn set_forwarded(
     headers: &mut HeaderMap,
+    noted: Noted,
     client: Option<&HeaderValue>,
     scheme: &'static str,
     trust: Trust,
 ) {
-    if trust == Trust::Untrusted {
+    let mut has_some = noted.has(Noted::FORWARDED);
+    if has_some && trust == Trust::Untrusted {
         remove_forwarded(headers);
+        has_some = false;
     }
     if let Some(client) = client {
         headers.append(X_FORWARDED_FOR, client.clone());
     }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
+    if !has_some || !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
+    if (!has_some || !headers.contains_key(X_FORWARDED_HOST))
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(X_FORWARDED_HOST, host);
@@ -166,7 +218,8 @@ mod tests {
         let check = |lines: &[(&'static str, &'static str)],
                      expected: &[(&'static str, &'static str)]| {
             let mut headers = map(lines);
-            remove_hop_by_hop(&mut headers);
+            let noted = Noted::of(&headers);
+            remove_hop_by_hop(&mut headers, noted);
             same(&headers, expected);
         };
         check(
@@ -223,7 +276,8 @@ mod tests {
                      lines: &[(&'static str, &'static str)],
                      expected: &[(&'static str, &'static str)]| {
             let mut headers = map(lines);
-            set_forwarded(&mut headers, Some(&client), "http", trust);
+            let noted = Noted::of(&headers);
+            set_forwarded(&mut headers, noted, Some(&client), "http", trust);
             same(&headers, expected);
         };
         check(

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use http::header::TRANSFER_ENCODING;
 use http::{Version, request};
 use hyper::body::{Body, Incoming};
 
 use super::error::ProxyError;
 use crate::http::head::{Client, Head, Scheme};
-use crate::http::headers;
+use crate::http::headers::{self, Noted};
 use crate::http::target;
 use crate::http::upgrade::{self, Upgrade};
 
@@ -23,6 +22,8 @@ pub struct Admitted {
     pub framing: Framing,
     /// What it asks the connection to become.
     pub upgrade: Option<Upgrade>,
+    /// Fields that it has, those of `head`.
+    pub noted: Noted,
 }
 
 /// The framing of a request's body.
@@ -52,9 +53,10 @@ pub fn admit(
     let path_and_query =
         target::resolve(&parts.method, &parts.uri, parts.version, &mut parts.headers)
             .map_err(ProxyError::Target)?;
-    let framing = framing(&parts, body)?;
+    let noted = Noted::of(&parts.headers);
+    let framing = framing(&parts, noted, body)?;
     let upgrade = match framing {
-        Framing::Empty if parts.version == Version::HTTP_11 => {
+        Framing::Empty if parts.version == Version::HTTP_11 && noted.has(Noted::UPGRADE) => {
             upgrade::requested(&parts.method, &parts.headers).map_err(ProxyError::Handshake)?
         }
         // A server may always ignore an upgrade, and with a body in the way so do we.
@@ -71,11 +73,12 @@ pub fn admit(
         version: parts.version,
         framing,
         upgrade,
+        noted,
     })
 }
 
-fn framing(parts: &request::Parts, body: &Incoming) -> Result<Framing, ProxyError> {
-    if parts.headers.contains_key(TRANSFER_ENCODING) {
+fn framing(parts: &request::Parts, noted: Noted, body: &Incoming) -> Result<Framing, ProxyError> {
+    if noted.has(Noted::TRANSFER_ENCODING) {
         if !headers::is_chunked_alone(&parts.headers) {
             return Err(ProxyError::TransferCoding);
         }

@@ -64,7 +64,7 @@ impl Loader {
                 .ok()
         });
         Ok(Loader {
-            engine: Engine::try_new(EngineLimits::default())?,
+            engine: Engine::try_new(limits(config))?,
             cache,
             backends: Arc::new(ConfiguredBackends::new(config)),
         })
@@ -94,6 +94,19 @@ impl Loader {
             Err(Fault::Error(message)) => Err(VersionError::Configure(message)),
             Err(fault) => Err(VersionError::Fault(fault)),
         }
+    }
+}
+
+/// Room for every worker's instance of every router, in an old version and in a new one,
+/// and for as many again that are on trial or about to go.
+fn limits(config: &Config) -> EngineLimits {
+    let routers = config
+        .frontends
+        .iter()
+        .filter(|front| front.router.is_some());
+    let instances = 4 * routers.count() * config.worker_count();
+    EngineLimits {
+        instances: u32::try_from(instances).unwrap_or(u32::MAX).max(16),
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Upload {
     bytes: Cell<u64>,
     /// Woken when a closed gate opens.
     waker: RefCell<Option<Waker>>,
+    /// `timeout.client`.
+    limit: Cell<Duration>,
+    wait: RefCell<Wait>,
 }
 
 /// The states of an [`Upload`].
@@ -106,14 +109,13 @@ pub enum Expectation {
     None,
 }
 
-/// The client's body as the server's connection polls it.
+/// The client's body as the server's connection polls it. Small: it is moved with the
+/// request through each of its stages.
 #[derive(Debug)]
 pub struct RequestBody {
     /// None where there is none.
     incoming: Option<Incoming>,
     upload: Rc<Upload>,
-    limit: Duration,
-    wait: Wait,
 }
 
 /// What a body waits in, and since when.
@@ -147,11 +149,11 @@ impl RequestBody {
         if expectation == Expectation::Continue {
             upload.state.set(UploadState::Held);
         }
+        upload.limit.set(limit);
+        upload.wait.borrow_mut().since = None;
         RequestBody {
             incoming: Some(incoming),
             upload,
-            limit,
-            wait: Wait::default(),
         }
     }
 
@@ -162,8 +164,6 @@ impl RequestBody {
         RequestBody {
             incoming: None,
             upload,
-            limit: Duration::ZERO,
-            wait: Wait::default(),
         }
     }
 }
@@ -181,7 +181,9 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         if this.upload.state.get() == UploadState::Held {
-            let held = this.wait.poll(UploadState::Held, MAX_CONTINUE_WAIT, cx);
+            let mut wait = this.upload.wait.borrow_mut();
+            let held = wait.poll(UploadState::Held, MAX_CONTINUE_WAIT, cx);
+            drop(wait);
             if held.is_pending() {
                 *this.upload.waker.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
@@ -189,7 +191,9 @@ impl Body for RequestBody {
         }
         let (state, polled) = match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Pending => {
-                let silent = this.wait.poll(UploadState::AwaitingClient, this.limit, cx);
+                let limit = this.upload.limit.get();
+                let mut wait = this.upload.wait.borrow_mut();
+                let silent = wait.poll(UploadState::AwaitingClient, limit, cx);
                 if silent.is_pending() {
                     this.upload.state.set(UploadState::AwaitingClient);
                     return Poll::Pending;
@@ -215,7 +219,7 @@ impl Body for RequestBody {
                 (state, Some(Ok(frame)))
             }
         };
-        this.wait.since = None;
+        this.upload.wait.borrow_mut().since = None;
         this.upload.state.set(state);
         Poll::Ready(polled)
     }

@@ -90,7 +90,8 @@ impl Drop for Open {
     }
 }
 
-/// An HTTP/1.1 connection to a server.
+/// An HTTP/1.1 connection to a server. Always in a box: it changes hands with every
+/// exchange, and has a kilobyte of hyper's state in it.
 pub struct Link {
     sender: http1::SendRequest<RequestBody>,
     http: http1::Connection<TokioIo<Metered>, RequestBody>,
@@ -113,7 +114,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Speaks HTTP on a connected socket.
-    pub(super) fn new(stream: Stream, links: &Rc<Links>) -> Link {
+    pub(super) fn new(stream: Stream, links: &Rc<Links>) -> Box<Link> {
         let meter = Rc::new(Meter::default());
         let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
         let mut builder = http1::Builder::new();
@@ -125,14 +126,14 @@ impl Link {
         else {
             unreachable!("an HTTP/1 handshake neither waits nor fails")
         };
-        Link {
+        Box::new(Link {
             sender,
             http,
             ended: false,
             spoilt: false,
             meter,
             _open: Open::new(links),
-        }
+        })
     }
 
     /// What has passed through it.
@@ -164,13 +165,18 @@ impl Link {
         self.spoilt = true;
     }
 
-    /// Whether another request can be sent.
+    /// Whether hyper could send another request at once.
+    pub fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Whether another request may follow.
     pub(super) fn is_reusable(&self) -> bool {
-        !self.spoilt && !self.ended && self.sender.is_ready()
+        !self.spoilt && !self.ended
     }
 
     /// The socket, and what was read from it but is not HTTP's: for a tunnel.
-    pub fn into_stream(self) -> (Stream, Bytes) {
+    pub fn into_stream(self: Box<Self>) -> (Stream, Bytes) {
         let parts = self.http.into_parts();
         (parts.io.into_inner().into_stream(), parts.read_buf)
     }
@@ -184,13 +190,13 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    link: Link,
+    link: Box<Link>,
     since: Instant,
 }
 
 impl Pool {
     /// The last used connection that is still alive.
-    pub(super) fn take(&self) -> Option<Link> {
+    pub(super) fn take(&self) -> Option<Box<Link>> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
             if idle.link.is_alive() {
@@ -200,7 +206,7 @@ impl Pool {
     }
 
     /// Keeps `link`.
-    pub(super) fn put(&self, link: Link) {
+    pub(super) fn put(&self, link: Box<Link>) {
         self.idle.borrow_mut().push(Idle {
             link,
             since: Instant::now(),
@@ -229,7 +235,7 @@ impl Pool {
 }
 
 impl Link {
-    /// Notices a close by the server, without waiting.
+    /// Ends the exchange before, and notices a close by the server, without waiting.
     fn is_alive(&mut self) -> bool {
         self.poll_drive(&mut Context::from_waker(Waker::noop()))
             .is_pending()

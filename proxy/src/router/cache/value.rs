@@ -21,7 +21,10 @@ impl Facts<'_> {
         let head = self.head;
         match read {
             Read::Method => value.extend_from_slice(head.method.as_str().as_bytes()),
-            Read::Scheme => value.extend_from_slice(head.scheme.as_str().as_bytes()),
+            // The scheme is all that there is to know of a TLS session so far.
+            Read::Scheme | Read::Tls => {
+                value.extend_from_slice(head.scheme.as_str().as_bytes());
+            }
             Read::PathWithQuery => {
                 value.extend_from_slice(head.path_and_query.as_str().as_bytes());
             }
@@ -40,8 +43,6 @@ impl Facts<'_> {
                 value.extend_from_slice(&head.client.port.to_ne_bytes());
                 value.extend_from_slice(head.client.address.as_bytes());
             }
-            // All that there is to know of the session so far.
-            Read::Tls => value.extend_from_slice(head.scheme.as_str().as_bytes()),
             Read::Attempt => value.extend_from_slice(&self.attempt.to_ne_bytes()),
         }
     }

@@ -141,7 +141,8 @@ impl Guest for Hostile {
             .find(|(name, _)| *name == config.mode)
             .ok_or_else(|| format!("no such mode: {}", config.mode))?;
         MODE.set(Some(mode));
-        Ok(Cacheability::Cacheable)
+        // What it does may hang on the calls before, and is to be seen on each.
+        Ok(Cacheability::Uncacheable)
     }
 
     fn route(request: RequestHead) -> Result<Decision, String> {
