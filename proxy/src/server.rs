@@ -152,8 +152,8 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
         versions,
         backends,
     } = prepared;
-    let max_connections = limits::raise(config.max_connections)?;
     let workers = config.worker_count();
+    let max_connections = limits::raise(config.max_connections, workers)?;
     let mut bound = sockets::bind(&config.frontends, workers)?;
     privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 

@@ -27,6 +27,8 @@ const SCRATCH_LEN: usize = 64 * 1024;
 const MAX_READS_A_TURN: u32 = 16;
 /// How many of them one filling of a pipe counts for: it holds so many buffers.
 const READS_A_PIPE: u32 = 4;
+/// Descriptors that the pipes of one worker may take.
+pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 
 /// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.
 #[derive(Debug, Clone)]

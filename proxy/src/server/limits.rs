@@ -6,8 +6,10 @@ use std::num::NonZeroU32;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 
-/// Descriptors for everything but connections: listeners, pollers, logs, plugins' files
-/// while they load, idle connections to servers.
+use crate::tunnel::PIPE_DESCRIPTORS;
+
+/// Descriptors for everything but connections and tunnels' pipes: listeners, pollers, logs,
+/// plugins' files while they load, idle connections to servers.
 const RESERVED: u64 = 256;
 /// One for the client, one for the server.
 const PER_CONNECTION: u64 = 2;
@@ -39,10 +41,11 @@ pub enum LimitError {
 ///
 /// # Errors
 /// [`LimitError`], where `wanted` does not fit.
-pub(super) fn raise(wanted: Option<NonZeroU32>) -> Result<u32, LimitError> {
+pub(super) fn raise(wanted: Option<NonZeroU32>, workers: usize) -> Result<u32, LimitError> {
+    let reserved = RESERVED + (workers * PIPE_DESCRIPTORS) as u64;
     let unknown = |error: nix::Error| LimitError::Unknown(error.into());
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(unknown)?;
-    let needed = wanted.map_or(hard, |wanted| descriptors(wanted.get()));
+    let needed = wanted.map_or(hard, |wanted| descriptors(wanted.get(), reserved));
     let mut limit = soft;
     if soft < needed {
         // root may go beyond the hard limit; others get up to it.
@@ -52,19 +55,19 @@ pub(super) fn raise(wanted: Option<NonZeroU32>) -> Result<u32, LimitError> {
             .find(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard).is_ok());
         limit = raised.map_or(soft, |(soft, _)| *soft);
     }
-    allow(wanted, limit)
+    allow(wanted, limit, reserved)
 }
 
-fn descriptors(connections: u32) -> u64 {
-    u64::from(connections) * PER_CONNECTION + RESERVED
+fn descriptors(connections: u32, reserved: u64) -> u64 {
+    u64::from(connections) * PER_CONNECTION + reserved
 }
 
-fn allow(wanted: Option<NonZeroU32>, limit: u64) -> Result<u32, LimitError> {
-    let possible = limit.saturating_sub(RESERVED) / PER_CONNECTION;
+fn allow(wanted: Option<NonZeroU32>, limit: u64, reserved: u64) -> Result<u32, LimitError> {
+    let possible = limit.saturating_sub(reserved) / PER_CONNECTION;
     match wanted {
         Some(wanted) if u64::from(wanted.get()) > possible => Err(LimitError::TooLow {
             connections: wanted.get(),
-            needed: descriptors(wanted.get()),
+            needed: descriptors(wanted.get(), reserved),
             limit,
             possible,
         }),
@@ -83,7 +86,8 @@ mod tests {
     #[test]
     fn what_a_limit_allows() {
         let check = |wanted: u32, limit, expected: Result<u32, &str>| {
-            let found = allow(NonZeroU32::new(wanted), limit).map_err(|error| error.to_string());
+            let found =
+                allow(NonZeroU32::new(wanted), limit, RESERVED).map_err(|error| error.to_string());
             match (found, expected) {
                 (Err(found), Err(expected)) => {
                     assert!(found.starts_with(expected), "{found}");

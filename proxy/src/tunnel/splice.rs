@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
@@ -16,33 +17,40 @@ use tokio::net::TcpStream;
 /// Capacity asked for: what a socket buffer holds under load. The kernel may give less,
 /// down to 4 KiB once a user has many pipes.
 const PIPE_LEN: usize = 256 * 1024;
-/// Empty pipes kept for the next flow. One moves at a time; others hold what a slow reader
-/// has not taken.
-const MAX_IDLE: usize = 4;
+/// Most pipes of one worker. A reader that takes nothing holds the pipe of its tunnel, and
+/// must not hold the descriptors that clients need; a tunnel without a pipe copies.
+pub(super) const MAX_PIPES: usize = 8;
 
 /// A worker's pipes that nobody uses.
 #[derive(Debug, Default)]
-pub(super) struct Pipes(RefCell<Vec<Pipe>>);
+pub(super) struct Pipes {
+    idle: RefCell<Vec<Pipe>>,
+    /// Held by each pipe that is open.
+    open: Rc<()>,
+}
 
 impl Pipes {
-    /// An empty pipe. None where there are no descriptors left for one: then bytes are
-    /// copied.
+    /// An empty pipe. None where there are too many, or no descriptors left for one.
     pub(super) fn take(&self) -> Option<Pipe> {
-        let pooled = self.0.borrow_mut().pop();
-        pooled.or_else(Pipe::new)
+        let pooled = self.idle.borrow_mut().pop();
+        pooled.or_else(|| {
+            let open = Rc::strong_count(&self.open) - 1;
+            (open < MAX_PIPES)
+                .then(|| Pipe::new(&self.open))
+                .and_then(Result::ok)
+        })
     }
 
     /// How many there are.
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
-        self.0.borrow().len()
+        self.idle.borrow().len()
     }
 
     /// Keeps `pipe` if it is empty; closes it, and what is in it, otherwise.
     pub(super) fn put(&self, pipe: Pipe) {
-        let mut pipes = self.0.borrow_mut();
-        if pipe.filled == 0 && pipes.len() < MAX_IDLE {
-            pipes.push(pipe);
+        if pipe.filled == 0 {
+            self.idle.borrow_mut().push(pipe);
         }
     }
 }
@@ -53,20 +61,22 @@ pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     filled: usize,
+    _open: Rc<()>,
 }
 
 impl Pipe {
-    fn new() -> Option<Pipe> {
-        let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).ok()?;
+    fn new(open: &Rc<()>) -> nix::Result<Pipe> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // A smaller pipe does as well, with more calls.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ(i32::try_from(PIPE_LEN).unwrap_or(i32::MAX)),
         );
-        Some(Pipe {
+        Ok(Pipe {
             read,
             write,
             filled: 0,
+            _open: Rc::clone(open),
         })
     }
 
@@ -103,4 +113,27 @@ impl Pipe {
 fn transfer(from: &impl AsFd, to: &impl AsFd, count: usize) -> io::Result<usize> {
     let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
     Ok(splice(from, None, to, None, count, flags)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_in_use_are_bounded_and_empty_ones_come_back() {
+        let pipes = Pipes::default();
+        let mut taken: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
+        assert_eq!(taken.len(), MAX_PIPES);
+        // One that is put back is lent again, one that is dropped makes room for a new one.
+        pipes.put(taken.remove(0));
+        assert_eq!(pipes.idle(), 1);
+        taken.truncate(1);
+        taken.extend(std::iter::from_fn(|| pipes.take()));
+        assert_eq!(taken.len(), MAX_PIPES);
+        // What somebody left in it is nobody else's.
+        let mut full = taken.remove(0);
+        full.filled = 1;
+        pipes.put(full);
+        assert_eq!(pipes.idle(), 0);
+    }
 }
