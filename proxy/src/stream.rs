@@ -17,6 +17,8 @@ use tokio::net::{TcpStream, UnixStream};
 /// Bytes of interim responses that wait for a client that does not read; more are dropped.
 pub const MAX_INTERIM_LEN: usize = 16 * 1024;
 
+/// Largest allocation for a record that is kept from one request to the next.
+const MAX_KEPT: usize = 4096;
 /// A head and a body up to this many bytes together are joined for one `send(2)`, which is
 /// cheaper than `writev(2)` by more than the copy.
 const MAX_JOINED: usize = 2048;
@@ -177,15 +179,20 @@ impl Meter {
         self.write.get() == WriteState::Flushed && self.interim.borrow().is_empty()
     }
 
-    /// Keeps what is written from here on, until [`stop`](Self::stop_recording).
+    /// Keeps what is written from here on, until [`stop_recording`](Self::stop_recording).
     pub fn record(&self) {
         self.recorded.borrow_mut().clear();
         self.is_recording.set(true);
     }
 
-    /// Keeps no more; the allocation stays for the next time.
+    /// Keeps no more. The allocation stays for the next time, unless it is larger than
+    /// heads commonly are: an idle connection must not hold what one client once sent.
     pub fn stop_recording(&self) {
         self.is_recording.set(false);
+        let mut recorded = self.recorded.borrow_mut();
+        if recorded.capacity() > MAX_KEPT {
+            *recorded = Vec::new();
+        }
     }
 
     /// What was written since [`record`](Self::record).
