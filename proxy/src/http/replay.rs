@@ -4,6 +4,7 @@
 //! sent over it and not answered is then sent anew over another. Keeping the bytes for that
 //! costs a small copy for each request, cloning its fields several times as much.
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 /// More lines than a request can have: a client's, and the edits of a plugin.
@@ -19,7 +20,7 @@ pub fn request(bytes: &[u8]) -> Option<Request<()>> {
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
-    *request.uri_mut() = Uri::try_from(head.path?).ok()?;
+    *request.uri_mut() = Uri::from(PathAndQuery::try_from(head.path?).ok()?);
     let fields = request.headers_mut();
     for line in head.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
@@ -53,7 +54,10 @@ mod tests {
         for end in 0..head.len() {
             assert!(request(&head[..end]).is_none(), "{end} bytes");
         }
-        let asterisk = request(b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
-        assert_eq!(asterisk.uri(), "*");
+        for target in ["*", "//a/b", "/a:80?c"] {
+            let head = format!("OPTIONS {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+            let found = request(head.as_bytes()).unwrap();
+            assert_eq!(found.uri().path_and_query().unwrap(), target);
+        }
     }
 }
