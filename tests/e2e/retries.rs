@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pointsman_tests::{Origin, ReservedPort, Setup, Wire};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -172,6 +172,8 @@ async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
 /// What follows the method in each request of the table.
 const EMPTY: &str = "/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const NO_BYTES: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+/// Fields of one name, octets above ASCII, and a path that could be taken for a host.
+const FIELDS: &str = "//a:80/b?c HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nCookie: ä\r\nX-A: 2\r\n\r\n";
 const SIZED: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 const CHUNKED: &str =
     "/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
@@ -181,6 +183,7 @@ const CHUNKED: &str =
 async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
     let rows = [
         ("GET", EMPTY, 200),
+        ("GET", FIELDS, 200),
         ("HEAD", EMPTY, 200),
         ("OPTIONS", EMPTY, 200),
         ("TRACE", EMPTY, 200),
@@ -219,23 +222,22 @@ async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
 }
 
 /// Sends a request over a used connection which ends after the request and `start`; the
-/// status that the client gets, and how often the request was sent.
+/// status that the client gets, and how often the request was sent, the same to the byte.
 async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(u16, usize)> {
-    let times = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&times);
+    let (seen, mut heads) = mpsc::unbounded_channel();
     let origin = Origin::scripted(move |mut wire, number| {
-        let counted = Arc::clone(&counted);
+        let seen = seen.clone();
         async move {
             if number == 0 {
                 wire.request().await?;
                 wire.send(OK).await?;
             }
             let request = wire.request().await?;
-            counted.fetch_add(1, Ordering::SeqCst);
+            let is_head = request.head.start_line.starts_with("HEAD ");
+            seen.send(request.head.raw)?;
             if number == 0 {
                 return wire.send(start).await;
             }
-            let is_head = request.head.start_line.starts_with("HEAD ");
             wire.send(if is_head { &OK[..OK.len() - 2] } else { OK })
                 .await
         }
@@ -246,7 +248,9 @@ async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(
     assert_eq!(client.exchange(GET).await?.body, b"ok");
     let response = client.exchange(format!("{method} {rest}")).await?;
     origin.join().await?;
-    Ok((response.head.status()?, times.load(Ordering::SeqCst)))
+    let heads: Vec<_> = std::iter::from_fn(|| heads.try_recv().ok()).collect();
+    assert!(heads.iter().all(|head| *head == heads[0]), "{heads:?}");
+    Ok((response.head.status()?, heads.len()))
 }
 
 /// Once is enough: a server that always does that is broken.
