@@ -1,9 +1,9 @@
-//! The accept loop of one listening socket in one worker.
+//! The accept loop of one listening socket in one worker, and the hand-over to another.
 //!
 //! Nothing that happens here ends the loop but the signal to stop. Spawned by `worker`.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,9 +15,10 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
 
 use crate::connection::{self, Peer};
+use crate::places::{Place, Places};
 use crate::request::Frontend;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
@@ -88,7 +89,8 @@ impl Listener {
     /// Binds a Unix socket. One that a dead process left behind is replaced.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, and those of `bind(2)` and `listen(2)`.
+    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, and
+    /// those of `bind(2)` and `listen(2)`.
     pub fn unix(path: &PathBuf, backlog: u32) -> io::Result<Listener> {
         let address = SockAddr::unix(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -137,17 +139,90 @@ impl Listener {
     }
 }
 
-/// What the connections of a listener share.
+/// What the connections of a frontend share in one worker.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
     /// What serves them.
     pub frontend: Rc<Frontend>,
-    /// Places among `max_connections`, for all workers.
-    pub slots: Arc<Semaphore>,
+    /// Its number in the configuration.
+    pub index: usize,
+    /// Who else could serve them.
+    pub team: Rc<Team>,
     /// The worker's buffer for tunnels.
     pub scratch: Scratch,
     /// Counts them and tells them to stop.
     pub shutdown: Shutdown,
+}
+
+/// All workers, as one of them sees them.
+#[derive(Debug)]
+pub struct Team {
+    /// Which one that is.
+    pub own: usize,
+    /// Places among `max_connections`, for all of them.
+    pub places: Arc<Places>,
+    /// Where each takes what others have accepted for it.
+    pub inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
+}
+
+/// A connection that nobody serves yet.
+#[derive(Debug)]
+pub struct Accepted {
+    socket: OwnedFd,
+    peer: Peer,
+    frontend: usize,
+    place: Place,
+}
+
+impl Accepted {
+    /// The number of the frontend that it came to.
+    pub fn frontend(&self) -> usize {
+        self.frontend
+    }
+}
+
+impl Acceptor {
+    /// Serves a connection in this worker.
+    pub fn serve(&self, accepted: Accepted) {
+        let stream = match accepted.peer {
+            Peer::Tcp(_) => {
+                TcpStream::from_std(std::net::TcpStream::from(accepted.socket)).map(Stream::Tcp)
+            }
+            Peer::Unix => {
+                let stream = std::os::unix::net::UnixStream::from(accepted.socket);
+                UnixStream::from_std(stream).map(Stream::Unix)
+            }
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(frontend = &*self.frontend.name, %error, "cannot poll a connection; it is closed");
+                return;
+            }
+        };
+        tokio::task::spawn_local(connection::serve(
+            Rc::clone(&self.frontend),
+            stream,
+            accepted.peer,
+            self.scratch.clone(),
+            self.shutdown.clone(),
+            self.shutdown.enter(accepted.place),
+        ));
+    }
+
+    /// Serves a connection here, or leaves it to a worker that has less to do.
+    fn assign(&self, mut accepted: Accepted) {
+        let worker = accepted.place.worker();
+        if worker != self.team.own {
+            match self.team.inboxes[worker].send(accepted) {
+                Ok(()) => return,
+                // It is stopping.
+                Err(mpsc::error::SendError(returned)) => accepted = returned,
+            }
+            accepted.place.keep(self.team.own);
+        }
+        self.serve(accepted);
+    }
 }
 
 /// Accepts connections until the worker stops.
@@ -189,23 +264,15 @@ async fn accept(
             std::future::pending::<()>().await;
             continue;
         };
-        let Ok(slot) = Arc::clone(&acceptor.slots).acquire_owned().await else {
-            std::future::pending::<()>().await;
-            continue;
-        };
+        let slot = acceptor.team.places.take().await;
         match ready.try_io(|socket| accept_one(socket, family)) {
             Err(_would_block) => {}
-            Ok(Ok((stream, peer))) => {
-                let permit = acceptor.shutdown.enter(slot);
-                tokio::task::spawn_local(connection::serve(
-                    Rc::clone(&acceptor.frontend),
-                    stream,
-                    peer,
-                    acceptor.scratch.clone(),
-                    acceptor.shutdown.clone(),
-                    permit,
-                ));
-            }
+            Ok(Ok((socket, peer))) => acceptor.assign(Accepted {
+                socket,
+                peer,
+                frontend: acceptor.index,
+                place: acceptor.team.places.assign(slot, acceptor.team.own),
+            }),
             Ok(Err(error)) => {
                 drop(slot);
                 pause(&error, &acceptor.frontend.config.name).await;
@@ -214,22 +281,17 @@ async fn accept(
     }
 }
 
-fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(Stream, Peer)> {
+fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(OwnedFd, Peer)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (descriptor, address) = acceptfrom_with(socket.get_ref().as_fd(), flags)?;
-    match family {
-        Family::Tcp => {
-            let peer = address
-                .and_then(|address| std::net::SocketAddr::try_from(address).ok())
-                .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-            let stream = TcpStream::from_std(std::net::TcpStream::from(descriptor))?;
-            Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
-        }
-        Family::Unix => {
-            let stream = std::os::unix::net::UnixStream::from(descriptor);
-            Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
-        }
-    }
+    let peer = match family {
+        Family::Tcp => address
+            .and_then(|address| std::net::SocketAddr::try_from(address).ok())
+            .map(Peer::Tcp)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
+        Family::Unix => Peer::Unix,
+    };
+    Ok((descriptor, peer))
 }
 
 /// Decides how long to wait after a failed accept: where descriptors or memory ran out,

@@ -14,9 +14,11 @@ use std::thread;
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Errors, Source};
+use crate::listener::Team;
+use crate::places::Places;
 use crate::plugin::EngineError;
 use crate::router::Version;
 use crate::router::versions::{Loader, VersionError};
@@ -165,11 +167,14 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
     let signals = Signals::new().map_err(ServerError::Start)?;
     drop(guard);
 
-    let slots = Arc::new(Semaphore::new(max_connections as usize));
+    let places = Arc::new(Places::new(max_connections, workers));
+    let (inboxes, receivers): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
     let (order, _) = watch::channel(Order::Serve);
     let (ended, reports) = mpsc::unbounded_channel();
     let paths: Vec<PathBuf> = std::mem::take(&mut bound.paths);
-    for (index, mut sockets) in bound.workers.into_iter().enumerate() {
+    let each = bound.workers.into_iter().zip(receivers).enumerate();
+    for (index, (mut sockets, inbox)) in each {
         let frontends = config.frontends.iter().zip(&versions);
         let blueprint = Blueprint {
             frontends: frontends
@@ -180,10 +185,14 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
                 })
                 .collect(),
             backends: backends.clone(),
-            slots: Arc::clone(&slots),
             order: order.subscribe(),
             links: (max_connections as usize).div_ceil(workers),
-            index,
+            team: Team {
+                own: index,
+                places: Arc::clone(&places),
+                inboxes: inboxes.clone(),
+            },
+            inbox,
         };
         let ended = ended.clone();
         thread::Builder::new()

@@ -1,13 +1,14 @@
 //! Who is still there, and the one signal to stop.
 //!
 //! A leaf. `worker` owns a [`Shutdown`]; its listeners and connections watch it. A
-//! [`Permit`] stands for a connection among `max_connections`, from its acceptance to the
-//! end of its last tunnel.
+//! [`Permit`] stands for a connection, from its acceptance to the end of its tunnel.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
+
+use crate::places::Place;
 
 /// A worker's word that it is stopping; one value, many watchers.
 #[derive(Debug, Clone, Default)]
@@ -47,12 +48,12 @@ impl Shutdown {
         self.0.is_stopping.get()
     }
 
-    /// Counts a connection; `slot` is its place among `max_connections`.
-    pub fn enter(&self, slot: OwnedSemaphorePermit) -> Permit {
+    /// Counts a connection.
+    pub fn enter(&self, place: Place) -> Permit {
         self.0.connections.set(self.0.connections.get() + 1);
         Permit {
             shutdown: self.clone(),
-            _slot: slot,
+            _place: place,
         }
     }
 
@@ -76,7 +77,7 @@ impl Shutdown {
 #[derive(Debug)]
 pub struct Permit {
     shutdown: Shutdown,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Drop for Permit {
@@ -93,15 +94,14 @@ impl Drop for Permit {
 mod tests {
     use std::sync::Arc;
 
-    use tokio::sync::Semaphore;
-
     use super::*;
+    use crate::places::Places;
 
     #[tokio::test]
     async fn waits_for_the_signal_and_for_the_last_connection() {
         let shutdown = Shutdown::default();
-        let slots = Arc::new(Semaphore::new(2));
-        let permit = shutdown.enter(Arc::clone(&slots).try_acquire_owned().unwrap());
+        let places = Arc::new(Places::new(1, 1));
+        let permit = shutdown.enter(places.assign(places.take().await, 0));
         let order = Cell::new(0);
         let step = |expected: u32| {
             assert_eq!(order.get(), expected);
@@ -121,6 +121,7 @@ mod tests {
             }
         );
         shutdown.begun().await;
-        assert_eq!(slots.available_permits(), 2);
+        // Its place is free again.
+        places.take().await;
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::config;
-use crate::listener::{self, Acceptor, Listener};
+use crate::listener::{self, Accepted, Acceptor, Listener, Team};
 use crate::plugin::{BackendState, Backends};
 use crate::request::Frontend;
 use crate::router::{Router, Version};
@@ -31,14 +31,14 @@ pub struct Blueprint {
     pub frontends: Vec<FrontendBlueprint>,
     /// Every backend, in the order of the configuration.
     pub backends: Vec<Arc<SharedBackend>>,
-    /// Places among `max_connections`, for all workers.
-    pub slots: Arc<Semaphore>,
     /// What the worker is to do.
     pub order: watch::Receiver<Order>,
     /// Connections to servers from which on idle ones are closed for new ones.
     pub links: usize,
-    /// Distinguishes the workers' request identifiers.
-    pub index: usize,
+    /// The workers, itself included.
+    pub team: Team,
+    /// What the others have accepted for it.
+    pub inbox: mpsc::UnboundedReceiver<Accepted>,
 }
 
 /// A frontend for one worker.
@@ -86,45 +86,69 @@ pub fn run(blueprint: Blueprint) -> io::Result<Ended> {
 
 async fn work(blueprint: Blueprint) -> io::Result<Ended> {
     let shutdown = Shutdown::default();
+    let team = Rc::new(blueprint.team);
+    let index = team.own;
     let links = Links::new(blueprint.links);
     let backends: Rc<[Backend]> = blueprint
         .backends
         .iter()
-        .map(|shared| Backend::new(Arc::clone(shared), blueprint.index, &links))
+        .map(|shared| Backend::new(Arc::clone(shared), index, &links))
         .collect();
     let states: Arc<dyn Backends> = Arc::new(LiveBackends(blueprint.backends));
     let scratch = Scratch::default();
     // Numbers that no other worker gives: its own share of the range.
-    let ids = Rc::new(Cell::new((blueprint.index as u64) << 48));
-    for frontend in blueprint.frontends {
+    let ids = Rc::new(Cell::new((index as u64) << 48));
+    let mut acceptors = Vec::new();
+    for (number, frontend) in blueprint.frontends.into_iter().enumerate() {
         let router = frontend
             .version
             .map(|version| RefCell::new(Router::new(version, Arc::clone(&states))));
-        let served = Rc::new(Frontend {
-            name: Rc::from(frontend.config.name.as_str()),
-            config: frontend.config,
-            router,
-            backends: Rc::clone(&backends),
-            ids: Rc::clone(&ids),
-        });
+        let acceptor = Acceptor {
+            frontend: Rc::new(Frontend {
+                name: Rc::from(frontend.config.name.as_str()),
+                config: frontend.config,
+                router,
+                backends: Rc::clone(&backends),
+                ids: Rc::clone(&ids),
+            }),
+            index: number,
+            team: Rc::clone(&team),
+            scratch: scratch.clone(),
+            shutdown: shutdown.clone(),
+        };
         for socket in frontend.listeners {
-            let acceptor = Acceptor {
-                frontend: Rc::clone(&served),
-                slots: Arc::clone(&blueprint.slots),
-                scratch: scratch.clone(),
-                shutdown: shutdown.clone(),
-            };
-            tokio::task::spawn_local(listener::run(socket, acceptor));
+            tokio::task::spawn_local(listener::run(socket, acceptor.clone()));
         }
+        acceptors.push(acceptor);
     }
     tokio::task::spawn_local(sweep(backends));
+    serve(blueprint.order.clone(), blueprint.inbox, &acceptors).await;
     Ok(obey(blueprint.order, &shutdown).await)
 }
 
+/// Takes what other workers have accepted for this one, until the order to stop.
+async fn serve(
+    mut order: watch::Receiver<Order>,
+    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    acceptors: &[Acceptor],
+) {
+    let take = |accepted: Accepted| acceptors[accepted.frontend()].serve(accepted);
+    loop {
+        tokio::select! {
+            // A sender that is gone means that the process is ending.
+            _ = order.wait_for(|order| *order != Order::Serve) => break,
+            Some(accepted) = inbox.recv() => take(accepted),
+        }
+    }
+    // From now on who sends gets it back; what has come is this worker's.
+    inbox.close();
+    while let Ok(accepted) = inbox.try_recv() {
+        take(accepted);
+    }
+}
+
 async fn obey(mut order: watch::Receiver<Order>, shutdown: &Shutdown) -> Ended {
-    // A sender that is gone means that the process is ending.
-    let told = order.wait_for(|order| *order != Order::Serve).await;
-    if told.is_ok_and(|order| *order == Order::Drain) {
+    if *order.borrow_and_update() == Order::Drain {
         shutdown.begin();
         tokio::select! {
             () = shutdown.ended() => return Ended::Drained,

@@ -13,3 +13,4 @@ mod routing;
 mod scenario;
 mod timeouts;
 mod tunnels;
+mod workers;

@@ -42,7 +42,7 @@ use tokio::net::TcpSocket;
 pub use message::{Head, Message};
 pub use origin::Origin;
 pub use process::Process;
-pub use proxy::{Proxy, Refusal, guest, path_with_sbin, pointsman};
+pub use proxy::{Proxy, Refusal, guest, log_field, path_with_sbin, pointsman};
 pub use setup::Setup;
 pub use wire::{End, Wire};
 

@@ -1,16 +1,17 @@
-//! Child processes: started with their output gathered, killed on drop.
+//! Child processes: started with their output gathered, killed with theirs on drop.
 //!
 //! A thread per stream reads what the process writes, so that no pipe fills up. Called by
 //! `Proxy` and by tests that run a foreign server.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
@@ -49,6 +50,8 @@ impl Process {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Of its own, so that its children can be killed with it.
+            .process_group(0)
             .spawn()
             .with_context(|| {
                 format!("starting {name} (`cargo xtask test` installs what the tests need)")
@@ -170,9 +173,11 @@ impl Drop for Process {
         reason = "the runner captures it, and shows it when the test fails"
     )]
     fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Once it has been waited for, its number may be somebody else's.
+        if let (Ok(None), Ok(id)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
         let lines = self.output.lines();
         if !lines.is_empty() {
             eprintln!("--- {} wrote:\n{}\n---", self.name, lines.join("\n"));

@@ -278,7 +278,7 @@ fn listening(line: &str) -> Option<(String, Address)> {
 }
 
 /// A field's value in a log line, whichever the format.
-fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let after = |mark: &str| Some(&line[line.find(mark)? + mark.len()..]);
     let value = after(&format!("{name}=")).or_else(|| after(&format!("\"{name}\":")))?;
     let value = value.strip_prefix('"').unwrap_or(value);

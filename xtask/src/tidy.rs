@@ -41,7 +41,15 @@ const LAYERS: &[(&str, Imports)] = &[
 ];
 
 /// Importable by all; they import nothing but each other.
-const LEAVES: &[&str] = &["config", "http", "shutdown", "stream", "telemetry", "timer"];
+const LEAVES: &[&str] = &[
+    "config",
+    "http",
+    "places",
+    "shutdown",
+    "stream",
+    "telemetry",
+    "timer",
+];
 
 /// The one module that may name wasmtime.
 const PLUGIN: &str = "plugin";

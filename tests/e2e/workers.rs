@@ -1,0 +1,67 @@
+//! What one worker knows and another does not, as the access log tells: which of them serves
+//! a connection, and whose cache a decision came from.
+
+use pointsman_tests::{Origin, Proxy, Wire, log_field};
+
+use crate::routing;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: io.test.tld\r\n\r\n";
+
+async fn start(workers: usize) -> anyhow::Result<(Origin, Proxy)> {
+    let origin = Origin::naming("any").await?;
+    let top = format!("workers = {workers}\nlog.access = true");
+    let config = routing::pointsman(&top, origin.address(), origin.address());
+    let proxy = Proxy::pointsman(&config.replace("[log]\n", "")).await?;
+    Ok((origin, proxy))
+}
+
+/// A field of the first `count` access records.
+async fn field(proxy: &Proxy, name: &str, count: usize) -> anyhow::Result<Vec<String>> {
+    let what = format!("{count} access records");
+    proxy
+        .wait_for(&what, |lines| {
+            let records = lines.iter().filter(|line| line.contains(" access: "));
+            let found: Vec<String> = records
+                .filter_map(|line| log_field(line, name))
+                .map(str::to_owned)
+                .collect();
+            (found.len() >= count).then_some(found)
+        })
+        .await
+}
+
+/// The kernel's hash of addresses alone leaves one of them without any in one try of eight.
+#[tokio::test]
+async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
+    const WORKERS: usize = 4;
+    let (_origin, proxy) = start(WORKERS).await?;
+    let mut clients = Vec::new();
+    for _ in 0..2 * WORKERS {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.exchange(GET).await?;
+        clients.push(client);
+    }
+    let mut served = [0; WORKERS];
+    for id in field(&proxy, "id", clients.len()).await? {
+        // The upper bits of a request's number are its worker's.
+        let worker = usize::try_from(u64::from_str_radix(&id, 16)? >> 48)?;
+        served[worker] += 1;
+    }
+    assert_eq!(served, [2; WORKERS]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_decision_made_before_is_called_cached() -> anyhow::Result<()> {
+    let (_origin, proxy) = start(1).await?;
+    for request in [GET, GET, "GET /other HTTP/1.1\r\nHost: IO.test.tld\r\n\r\n"] {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.exchange(request).await?;
+    }
+    // The plugin reads the host alone; to it a host in capitals is another.
+    assert_eq!(
+        field(&proxy, "cached", 3).await?,
+        ["false", "true", "false"]
+    );
+    Ok(())
+}
