@@ -15,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use pointsman::http::head::{Client, Head, Scheme};
 use pointsman::plugin::{BackendState, Backends, Engine, EngineLimits, Plugin, Settings, Source};
 use pointsman::request::admit;
-use pointsman::router::{Router, Version};
+use pointsman::router::Router;
+use pointsman::router::version::{Draft, Version};
 use pointsman::stream::Stream;
 use pointsman::tunnel::{self, Scratch, Tunnel};
 use pointsman::upstream::Hold;
@@ -72,11 +73,12 @@ fn version(config: &serde_json::Value) -> Version {
         config: config.to_string(),
         ..Settings::default()
     };
-    Version::new(1, plugin, settings)
+    let draft = Draft::new(plugin, settings, Arc::new(TwoBackends));
+    Version::try_new(draft).unwrap().0
 }
 
 fn router(config: &serde_json::Value) -> Router {
-    Router::new(Arc::new(version(config)), Arc::new(TwoBackends))
+    Router::new(Arc::new(version(config)), None, 0)
 }
 
 /// The scenario's one rule.
@@ -159,8 +161,7 @@ fn decision_from_the_cache_by_fields_read(bencher: Bencher<'_, '_>, fields: usiz
 #[divan::bench]
 fn instance(bencher: Bencher<'_, '_>) {
     let version = version(&one_rule());
-    let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
-    bencher.bench_local(|| version.instantiate(black_box(&backends)).unwrap());
+    bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Errors, Source};
 use crate::server::{PrepareError, Prepared};
-use crate::telemetry::{self, AccessLog, LogSettings, Telemetry};
+use crate::telemetry::{self, LogSettings, Telemetry};
 
 /// How the process ends; listed in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn load(path: &Path) -> Result<(Config, Source), Exit> {
 }
 
 /// Loads what a configuration names, or prints everything that is wrong with it.
-fn prepare(config: Config, source: &Source) -> Result<Prepared, Exit> {
+fn prepare(config: Config, source: Source) -> Result<Prepared, Exit> {
     Prepared::new(config, source).map_err(|error| match error {
         PrepareError::Config(errors) => {
             print_errors(&errors);
@@ -158,13 +158,7 @@ fn print(text: &str) {
 /// Starts the log that a configuration asks for.
 fn start_log(log: &config::Log, extra: Option<telemetry::ExtraLayer>) -> Result<Telemetry, Exit> {
     let settings = LogSettings {
-        level: match log.level {
-            config::LogLevel::Error => tracing::Level::ERROR,
-            config::LogLevel::Warn => tracing::Level::WARN,
-            config::LogLevel::Info => tracing::Level::INFO,
-            config::LogLevel::Debug => tracing::Level::DEBUG,
-            config::LogLevel::Trace => tracing::Level::TRACE,
-        },
+        level: log.level.into(),
         format: match log.format {
             config::LogFormat::Text => telemetry::LogFormat::Text,
             config::LogFormat::Json => telemetry::LogFormat::Json,
@@ -176,8 +170,6 @@ fn start_log(log: &config::Log, extra: Option<telemetry::ExtraLayer>) -> Result<
         },
     };
     let telemetry = telemetry::install(&settings, extra).map_err(|error| fail(&error))?;
-    if !log.access {
-        telemetry.set_access(AccessLog::Off);
-    }
+    telemetry.apply(log);
     Ok(telemetry)
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub drain: Duration,
     /// Where the log goes, and how much of it.
     pub log: Log,
+    /// Where the running process is asked and told.
+    pub admin: Admin,
     /// Directory of compiled plugins. None: the plugin host chooses.
     pub cache_dir: Option<PathBuf>,
     /// Where clients connect, in the order of the file; at least one.
@@ -62,6 +64,11 @@ impl Config {
         self.workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)
+    }
+
+    /// The frontend of this name.
+    pub fn frontend(&self, name: &str) -> Option<&Frontend> {
+        self.frontends.iter().find(|frontend| frontend.name == name)
     }
 
     /// The backend that `id` stands for.
@@ -117,6 +124,15 @@ impl Default for Log {
             target: LogTarget::Stderr,
         }
     }
+}
+
+/// `[admin]`: where the running process is asked and told. Neither set: nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Path of a Unix socket, which only the user that runs the process may use.
+    pub socket: Option<PathBuf>,
+    /// An address of loopback, for who collects metrics: everybody on the machine may use it.
+    pub address: Option<SocketAddr>,
 }
 
 /// Importance of a line in the log, from the most to the least.
@@ -259,6 +275,13 @@ pub struct Router {
     pub config: serde_json::Value,
     /// What becomes of a request on which the plugin fails. Default [`OnFault::Reject`].
     pub on_fault: OnFault,
+    /// So many faults within [`fault_window`](Self::fault_window) end a version's service.
+    /// Default [`DEFAULT_MAX_FAULTS`].
+    pub max_faults: u32,
+    /// Default [`DEFAULT_FAULT_WINDOW`].
+    pub fault_window: Duration,
+    /// Whether a change of the plugin's file puts it into service. Default true.
+    pub watch: bool,
     /// What the plugin may use up.
     pub limits: Limits,
 }
@@ -389,6 +412,13 @@ pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Default of [`Frontend::backlog`]: a burst of connections that a busy worker takes in
 /// well under a second.
 pub const DEFAULT_BACKLOG: u32 = 1024;
+
+/// Default of [`Router::max_faults`]: a handful of requests that no test had is not yet a
+/// broken plugin.
+pub const DEFAULT_MAX_FAULTS: u32 = 20;
+
+/// Default of [`Router::fault_window`].
+pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 
 /// Reads the configuration file at `path`.
 ///

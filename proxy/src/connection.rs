@@ -63,7 +63,7 @@ pub async fn serve(
     match end {
         Ended::Closed => {}
         Ended::Linger(stream) => {
-            let limit = MAX_LINGER.min(frontend.config.timeouts.client_fin);
+            let limit = MAX_LINGER.min(frontend.rules().config.timeouts.client_fin);
             // Whatever goes wrong now, the connection ends as it was going to.
             let _ = timeout(limit, linger(stream, &scratch)).await;
         }
@@ -98,12 +98,11 @@ async fn serve_http(
     shutdown: &Shutdown,
 ) -> Ended {
     let io = TokioIo::new(Metered::new(stream, Rc::clone(meter)));
-    let service =
-        service_fn(|request| request::handle(Rc::clone(frontend), Rc::clone(downstream), request));
+    let service = service_fn(|request| request::handle(frontend, Rc::clone(downstream), request));
     let mut http = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .serve_connection(io, service);
-    let mut watch = Watch::new(&frontend.config.timeouts);
+    let mut watch = Watch::new(&frontend.rules().config.timeouts);
     let mut stopping = pin!(shutdown.begun());
     // Polled once, for its wake-up of this task; from then on the flag says as much.
     poll_fn(|cx| {
@@ -174,7 +173,8 @@ fn finish(
         downstream.log(End::ClientClosed);
         return Ended::Closed;
     }
-    let timeouts = &frontend.config.timeouts;
+    let rules = frontend.rules();
+    let timeouts = &rules.config.timeouts;
     let downstream = tunnel::Downstream {
         stream,
         early,
@@ -251,8 +251,7 @@ fn record_refusal(
     status: StatusCode,
     reason: String,
 ) {
-    let id = frontend.ids.get() + 1;
-    frontend.ids.set(id);
+    let id = frontend.next_id();
     let now = Instant::now();
     let mut transaction = Transaction::new(id, downstream.head_since.take().unwrap_or(now), now);
     transaction.status = Some(status);
@@ -317,7 +316,8 @@ fn introduce(frontend: &Frontend, peer: &Peer, meter: &Rc<Meter>) -> Downstream 
             // An IPv4 client of a dual-stack socket is an IPv4 client.
             let ip: IpAddr = address.ip().to_canonical();
             let text = ip.to_string();
-            let trusted = &frontend.config.forwarded.trusted_proxies;
+            let rules = frontend.rules();
+            let trusted = &rules.config.forwarded.trusted_proxies;
             let trust = if trusted.iter().any(|network| network.contains(&ip)) {
                 Trust::Trusted
             } else {

@@ -34,6 +34,7 @@ const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
 pub struct Listener {
     socket: Socket,
     family: Family,
+    name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +81,12 @@ impl Listener {
         if sharing == Sharing::Workers {
             Listener::listen(&socket, backlog)?;
         }
+        // Port 0 is a free one by now.
+        let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Listener {
             socket,
             family: Family::Tcp,
+            name: bound.to_string(),
         })
     }
 
@@ -111,6 +115,7 @@ impl Listener {
         Ok(Listener {
             socket,
             family: Family::Unix,
+            name: format!("unix:{}", path.display()),
         })
     }
 
@@ -127,15 +132,13 @@ impl Listener {
         Ok(Listener {
             socket: self.socket.try_clone()?,
             family: self.family,
+            name: self.name.clone(),
         })
     }
 
-    /// Where it listens, as bound.
-    ///
-    /// # Errors
-    /// Those of `getsockname(2)`.
-    pub fn address(&self) -> io::Result<SockAddr> {
-        self.socket.local_addr()
+    /// Where it listens, as bound: the same for every worker.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
@@ -144,8 +147,8 @@ impl Listener {
 pub struct Acceptor {
     /// What serves them.
     pub frontend: Rc<Frontend>,
-    /// Its number in the configuration.
-    pub index: usize,
+    /// Its name, for other workers.
+    pub name: Arc<str>,
     /// Who else could serve them.
     pub team: Rc<Team>,
     /// The worker's buffer for tunnels.
@@ -170,14 +173,14 @@ pub struct Team {
 pub struct Accepted {
     socket: OwnedFd,
     peer: Peer,
-    frontend: usize,
+    frontend: Arc<str>,
     place: Place,
 }
 
 impl Accepted {
-    /// The number of the frontend that it came to.
-    pub fn frontend(&self) -> usize {
-        self.frontend
+    /// The name of the frontend that it came to.
+    pub fn frontend(&self) -> &str {
+        &self.frontend
     }
 }
 
@@ -219,7 +222,7 @@ impl Acceptor {
                 // It is stopping.
                 Err(mpsc::error::SendError(returned)) => accepted = returned,
             }
-            accepted.place.keep(self.team.own);
+            accepted.place.move_to(self.team.own);
         }
         self.serve(accepted);
     }
@@ -270,12 +273,12 @@ async fn accept(
             Ok(Ok((socket, peer))) => acceptor.assign(Accepted {
                 socket,
                 peer,
-                frontend: acceptor.index,
+                frontend: Arc::clone(&acceptor.name),
                 place: acceptor.team.places.assign(slot, acceptor.team.own),
             }),
             Ok(Err(error)) => {
                 drop(slot);
-                pause(&error, &acceptor.frontend.config.name).await;
+                pause(&error, &acceptor.name).await;
             }
         }
     }

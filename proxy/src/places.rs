@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Shared by all workers; touched once for a connection, never for a request.
 #[derive(Debug)]
 pub struct Places {
-    free: Arc<Semaphore>,
+    free: Semaphore,
     open: Box<[Load]>,
 }
 
@@ -23,23 +23,27 @@ struct Load(AtomicUsize);
 
 /// One of `max_connections` that is not free, and not yet any worker's.
 #[derive(Debug)]
-pub struct Slot {
-    _permit: OwnedSemaphorePermit,
+pub struct Slot(Arc<Places>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.free.add_permits(1);
+    }
 }
 
-/// An open connection's place in a worker, from its acceptance to its end.
+/// An open connection's place in a worker, from its acceptance to its end. Small, since an
+/// idle tunnel is little more.
 #[derive(Debug)]
 pub struct Place {
-    places: Arc<Places>,
-    worker: usize,
-    _slot: Slot,
+    slot: Slot,
+    worker: u32,
 }
 
 impl Places {
     /// `max_connections` for so many workers.
     pub fn new(max_connections: u32, workers: usize) -> Places {
         Places {
-            free: Arc::new(Semaphore::new(max_connections as usize)),
+            free: Semaphore::new(max_connections as usize),
             open: (0..workers).map(|_| Load::default()).collect(),
         }
     }
@@ -48,28 +52,24 @@ impl Places {
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn take(&self) -> Slot {
-        match Arc::clone(&self.free).acquire_owned().await {
-            Ok(permit) => Slot { _permit: permit },
+    pub async fn take(self: &Arc<Places>) -> Slot {
+        match self.free.acquire().await {
+            Ok(permit) => permit.forget(),
             // Nobody closes the semaphore.
             Err(_) => std::future::pending().await,
         }
+        Slot(Arc::clone(self))
     }
 
     /// Decides who serves what `worker` has accepted.
-    pub fn assign(self: &Arc<Places>, slot: Slot, worker: usize) -> Place {
+    pub fn assign(&self, slot: Slot, worker: usize) -> Place {
         let open = |index: usize| self.open[index].0.load(Ordering::Relaxed);
         let least = (0..self.open.len()).min_by_key(|&index| open(index));
         let chosen = match least {
             Some(least) if is_clearly_more(open(worker), open(least)) => least,
             _ => worker,
         };
-        self.open[chosen].0.fetch_add(1, Ordering::Relaxed);
-        Place {
-            places: Arc::clone(self),
-            worker: chosen,
-            _slot: slot,
-        }
+        Place::new(slot, chosen)
     }
 
     /// Connections that `worker` has open, or is about to get.
@@ -85,24 +85,32 @@ fn is_clearly_more(own: usize, least: usize) -> bool {
 }
 
 impl Place {
-    /// The worker that serves it.
-    pub fn worker(&self) -> usize {
-        self.worker
+    fn new(slot: Slot, worker: usize) -> Place {
+        slot.0.open[worker].0.fetch_add(1, Ordering::Relaxed);
+        Place {
+            slot,
+            // There are 4096 workers at most.
+            worker: u32::try_from(worker).unwrap_or_default(),
+        }
     }
 
-    /// The worker that accepted it serves it after all.
-    pub fn keep(&mut self, worker: usize) {
-        self.places.open[self.worker]
-            .0
-            .fetch_sub(1, Ordering::Relaxed);
-        self.worker = worker;
-        self.places.open[worker].0.fetch_add(1, Ordering::Relaxed);
+    /// The worker that serves it.
+    pub fn worker(&self) -> usize {
+        self.worker as usize
+    }
+
+    /// Moves it to another worker.
+    pub fn move_to(&mut self, worker: usize) {
+        let open = &self.slot.0.open;
+        open[self.worker()].0.fetch_sub(1, Ordering::Relaxed);
+        open[worker].0.fetch_add(1, Ordering::Relaxed);
+        self.worker = u32::try_from(worker).unwrap_or_default();
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.open[self.worker]
+        self.slot.0.open[self.worker()]
             .0
             .fetch_sub(1, Ordering::Relaxed);
     }
@@ -115,8 +123,8 @@ mod tests {
     use super::*;
 
     fn accept(places: &Arc<Places>, worker: usize) -> Place {
-        let permit = Arc::clone(&places.free).try_acquire_owned().unwrap();
-        places.assign(Slot { _permit: permit }, worker)
+        places.free.try_acquire().unwrap().forget();
+        places.assign(Slot(Arc::clone(places)), worker)
     }
 
     #[test]
@@ -137,7 +145,7 @@ mod tests {
         let first = accept(&places, 0);
         let mut second = accept(&places, 0);
         assert_eq!((first.worker(), second.worker()), (0, 1));
-        second.keep(0);
+        second.move_to(0);
         assert_eq!((places.open(0), places.open(1)), (2, 0));
     }
 

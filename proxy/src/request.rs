@@ -33,19 +33,53 @@ use crate::upstream::{Backend, Lease, Origin, Reuse};
 use admit::{Admitted, Framing};
 use error::ProxyError;
 
-/// What the requests of one frontend use, in one worker.
+/// Where clients connect, in one worker; outlives the rules that a reload replaces.
 #[derive(Debug)]
 pub struct Frontend {
     /// Its name, shared by its connections.
     pub name: Rc<str>,
+    /// Numbers the worker's requests.
+    pub ids: Rc<Cell<u64>>,
+    rules: RefCell<Rc<Rules>>,
+}
+
+/// What the requests of one frontend go by. A request ends by those that it began with.
+#[derive(Debug)]
+pub struct Rules {
     /// As configured.
     pub config: config::Frontend,
     /// None: everything goes to the default backend.
-    pub router: Option<RefCell<Router>>,
+    pub router: Option<Rc<RefCell<Router>>>,
     /// Every backend of the configuration, in its order.
-    pub backends: Rc<[Backend]>,
-    /// Numbers the worker's requests.
-    pub ids: Rc<Cell<u64>>,
+    pub backends: Rc<[Rc<Backend>]>,
+}
+
+impl Frontend {
+    /// With the rules to begin with.
+    pub fn new(rules: Rules, ids: Rc<Cell<u64>>) -> Frontend {
+        Frontend {
+            name: Rc::from(rules.config.name.as_str()),
+            ids,
+            rules: RefCell::new(Rc::new(rules)),
+        }
+    }
+
+    /// Those in force.
+    pub fn rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.rules.borrow())
+    }
+
+    /// Puts others into force, for requests that begin from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.borrow_mut() = Rc::new(rules);
+    }
+
+    /// A number for a request, which no other has.
+    pub fn next_id(&self) -> u64 {
+        let id = self.ids.get() + 1;
+        self.ids.set(id);
+        id
+    }
 }
 
 /// Answers one request. Its record begins with the call, not with the first poll: hyper
@@ -58,15 +92,16 @@ pub struct Frontend {
 /// Dropping it closes the connection to the server and logs the request as left by the
 /// client.
 pub fn handle(
-    frontend: Rc<Frontend>,
+    frontend: &Frontend,
     downstream: Rc<Downstream>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
     let (parts, incoming) = request.into_parts();
-    let id = begin(&frontend, &downstream, &parts);
+    let id = begin(frontend, &downstream, &parts);
+    let rules = frontend.rules();
     downstream.upload.begin(&incoming);
     async move {
-        let response = match respond(&frontend, &downstream, parts, incoming).await {
+        let response = match respond(&rules, &downstream, parts, incoming).await {
             Ok(response) => response,
             Err(error) => response::refuse(&downstream, id, &error),
         };
@@ -80,8 +115,7 @@ fn begin(frontend: &Frontend, downstream: &Downstream, parts: &http::request::Pa
     // A pipelined request can arrive in the very poll that ended the one before.
     downstream.log(End::Ok);
     downstream.requests.set(downstream.requests.get() + 1);
-    let id = frontend.ids.get() + 1;
-    frontend.ids.set(id);
+    let id = frontend.next_id();
     let now = Instant::now();
     let started = downstream.head_since.take().unwrap_or(now);
     let mut transaction = Transaction::new(id, started, now);
@@ -94,13 +128,13 @@ fn begin(frontend: &Frontend, downstream: &Downstream, parts: &http::request::Pa
 }
 
 async fn respond(
-    frontend: &Frontend,
+    rules: &Rules,
     downstream: &Rc<Downstream>,
     parts: http::request::Parts,
     incoming: Incoming,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let mut admitted = admit::admit(parts, &incoming, &downstream.client)?;
-    let decided = route(frontend, downstream, &mut admitted.head)?;
+    let decided = route(rules, downstream, &mut admitted.head)?;
     let (target, edits) = match &decided {
         Some(decided) => (&decided.route, &decided.edits[..]),
         None => (&Route::Default, &[][..]),
@@ -108,17 +142,17 @@ async fn respond(
     let index = match target {
         Route::Respond(answer) => return Ok(response::answer_of_plugin(downstream, answer)),
         Route::Backend(index) => *index,
-        Route::Default => frontend
+        Route::Default => rules
             .config
             .default_backend
             .ok_or(ProxyError::NoBackend)?
             .index(),
     };
-    let backend = &frontend.backends[index];
+    let backend = &rules.backends[index];
     downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend.place())));
     let upgrade = admitted.upgrade.take();
     let (lease, response) = exchange(
-        frontend,
+        rules,
         downstream,
         backend,
         admitted,
@@ -136,11 +170,11 @@ async fn respond(
 
 /// Asks the router; a fault goes by the frontend's policy. None: to the default backend.
 fn route(
-    frontend: &Frontend,
+    rules: &Rules,
     downstream: &Downstream,
     head: &mut Head,
 ) -> Result<Option<Rc<Decided>>, ProxyError> {
-    let Some(router) = &frontend.router else {
+    let Some(router) = &rules.router else {
         return Ok(None);
     };
     let mut router = router.borrow_mut();
@@ -152,21 +186,15 @@ fn route(
         Ok(decided) => return Ok(Some(decided)),
         Err(fault) => fault,
     };
-    router.report(&frontend.config.name, &fault);
-    match frontend
-        .config
-        .router
-        .as_ref()
-        .map(|router| router.on_fault)
-    {
-        Some(OnFault::DefaultBackend) => Ok(None),
-        Some(OnFault::Reject) | None => Err(ProxyError::Plugin(fault)),
+    match router.on_fault() {
+        OnFault::DefaultBackend => Ok(None),
+        OnFault::Reject => Err(ProxyError::Plugin(fault)),
     }
 }
 
 /// Sends the request to a server of `backend` and waits for its answer.
 async fn exchange(
-    frontend: &Frontend,
+    rules: &Rules,
     downstream: &Downstream,
     backend: &Backend,
     admitted: Admitted,
@@ -175,7 +203,7 @@ async fn exchange(
     upgrade: Option<&Upgrade>,
 ) -> Result<(Lease, Response<Incoming>), ProxyError> {
     let framing = admitted.framing;
-    let mut request = outgoing(frontend, downstream, admitted, edits, incoming, upgrade);
+    let mut request = outgoing(rules, downstream, admitted, edits, incoming, upgrade);
     let mut reuse = Reuse::Allowed;
     loop {
         let mut lease = backend
@@ -232,7 +260,7 @@ fn refusal(error: ExchangeError) -> ProxyError {
 
 /// The request as the server gets it.
 fn outgoing(
-    frontend: &Frontend,
+    rules: &Rules,
     downstream: &Downstream,
     admitted: Admitted,
     edits: &[Edit],
@@ -253,7 +281,7 @@ fn outgoing(
         // Not a field that HTTP/1.0 has (RFC 9110, section 10.1.1).
         fields.remove(EXPECT);
     }
-    let forwarded = &frontend.config.forwarded;
+    let forwarded = &rules.config.forwarded;
     if forwarded.x_forwarded {
         headers::set_forwarded(
             &mut fields,
@@ -297,7 +325,7 @@ fn outgoing(
         incoming,
         expectation,
         Rc::clone(&downstream.upload),
-        frontend.config.timeouts.client,
+        rules.config.timeouts.client,
     );
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

@@ -1,114 +1,43 @@
-//! The process: what is made before the workers start, and how they are stopped.
+//! The process: what is made before the workers start, and how it is told to change and to
+//! stop.
 //!
 //! In this order, so that a mistake never leaves a socket bound: plugins and names
-//! ([`Prepared::new`]), descriptors, sockets, user and group, workers.
+//! ([`Prepared::new`]), descriptors, sockets, user and group, workers. From then on
+//! [`control`] changes what is in force.
 
+pub mod control;
 mod limits;
+mod prepared;
 mod privileges;
 mod sockets;
+mod watch;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as channel};
 
-use crate::config::{Config, Errors, Source};
+use self::control::Control;
+use self::sockets::Sockets;
 use crate::listener::Team;
 use crate::places::Places;
-use crate::plugin::EngineError;
-use crate::router::Version;
-use crate::router::versions::{Loader, VersionError};
-use crate::upstream::SharedBackend;
-use crate::worker::{self, Blueprint, Ended, FrontendBlueprint, Order};
+use crate::telemetry::Telemetry;
+use crate::worker::{self, Blueprint, Ended, Order};
 
 pub use limits::LimitError;
+pub use prepared::{PrepareError, Prepared, locate};
 pub use privileges::PrivilegeError;
 
 /// Stack of a worker's thread: guest code may use 512 KiB of it.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
-/// A configuration with everything that it names: plugins loaded and tried out, servers'
-/// names resolved.
-#[derive(Debug)]
-pub struct Prepared {
-    config: Config,
-    versions: Vec<Option<Arc<Version>>>,
-    backends: Vec<Arc<SharedBackend>>,
-}
-
-/// Why a configuration cannot be run.
-#[derive(Debug, Error)]
-pub enum PrepareError {
-    /// What it names is not there or does not fit; every instance of it.
-    #[error("{0}")]
-    Config(Errors),
-    /// Plugins cannot run on this machine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
-
-impl Prepared {
-    /// Loads and resolves; blocks while it does. Opens no socket.
-    ///
-    /// # Errors
-    /// [`PrepareError`], with every mistake that was found.
-    pub fn new(config: Config, source: &Source) -> Result<Prepared, PrepareError> {
-        let has_router = config.frontends.iter().any(|front| front.router.is_some());
-        // Without a plugin there is nothing to reserve address space for.
-        let loader = has_router.then(|| Loader::try_new(&config)).transpose()?;
-        let mut errors: Option<Errors> = None;
-        let mut note = |found: Errors| match &mut errors {
-            Some(errors) => errors.merge(found),
-            None => errors = Some(found),
-        };
-        let mut versions = Vec::new();
-        for frontend in &config.frontends {
-            let loaded = loader
-                .as_ref()
-                .zip(frontend.router.as_ref())
-                .map(|(loader, router)| loader.load(&frontend.name, router, 1));
-            versions.push(loaded.transpose().unwrap_or_else(|error| {
-                note(locate(source, &frontend.name, &error));
-                None
-            }));
-        }
-        let workers = config.worker_count();
-        let mut backends = Vec::new();
-        for backend in &config.backends {
-            match SharedBackend::resolve(backend, workers) {
-                Ok(backend) => backends.push(Arc::new(backend)),
-                Err(error) => {
-                    let key = ["backend", &backend.name, "server", &error.server];
-                    let message = format!("{error}: {}", error.source);
-                    note(source.key_error(&key, &message, None));
-                }
-            }
-        }
-        match errors {
-            Some(errors) => Err(PrepareError::Config(errors)),
-            None => Ok(Prepared {
-                config,
-                versions,
-                backends,
-            }),
-        }
-    }
-}
-
-/// Where in the file a plugin's error belongs.
-pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
-    match error {
-        VersionError::Configure(message) => source.plugin_error(frontend, message),
-        error => {
-            let key = ["frontend", frontend, "router", "plugin"];
-            source.key_error(&key, &error.to_string(), None)
-        }
-    }
-}
+/// Niceness of the threads that load plugins: the least urgent, so that requests do not wait
+/// for a compiler.
+const LOADER_NICENESS: i32 = 19;
 
 /// Why the server could not start.
 #[derive(Debug, Error)]
@@ -148,47 +77,51 @@ pub enum Stopped {
 ///
 /// # Errors
 /// [`ServerError`], before any connection was accepted.
-pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerError> {
-    let Prepared {
-        config,
-        versions,
-        backends,
-    } = prepared;
+pub fn run(
+    mut prepared: Prepared,
+    telemetry: Arc<Telemetry>,
+    ready: impl FnOnce(),
+) -> Result<Stopped, ServerError> {
+    let config = &prepared.config;
     let workers = config.worker_count();
     let max_connections = limits::raise(config.max_connections, workers)?;
-    let mut bound = sockets::bind(&config.frontends, workers)?;
+    let mut sockets = Sockets::default();
+    let mut bound = sockets.bind(&config.frontends, workers)?;
     privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_start(lower_priority)
         .build()
         .map_err(ServerError::Start)?;
     let guard = runtime.enter();
     let signals = Signals::new().map_err(ServerError::Start)?;
-    drop(guard);
 
+    let routers = std::mem::take(&mut prepared.routers);
+    let (plans, versions) = control::plans(
+        config,
+        routers,
+        &mut bound,
+        &prepared.backends,
+        workers,
+        None,
+    );
     let places = Arc::new(Places::new(max_connections, workers));
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-    let (order, _) = watch::channel(Order::Serve);
+    let (order, _) = channel::channel(Order::Serve);
     let (ended, reports) = mpsc::unbounded_channel();
-    let paths: Vec<PathBuf> = std::mem::take(&mut bound.paths);
-    let each = bound.workers.into_iter().zip(receivers).enumerate();
-    for (index, (mut sockets, inbox)) in each {
-        let frontends = config.frontends.iter().zip(&versions);
+    let mut commands = Vec::new();
+    for (own, (plan, inbox)) in plans.into_iter().zip(receivers).enumerate() {
+        let (command, receiver) = mpsc::unbounded_channel();
+        commands.push(command);
         let blueprint = Blueprint {
-            frontends: frontends
-                .map(|(frontend, version)| FrontendBlueprint {
-                    config: frontend.clone(),
-                    listeners: sockets.next_frontend(),
-                    version: version.clone(),
-                })
-                .collect(),
-            backends: backends.clone(),
+            plan,
             order: order.subscribe(),
+            commands: receiver,
             links: (max_connections as usize).div_ceil(workers),
             team: Team {
-                own: index,
+                own,
                 places: Arc::clone(&places),
                 inboxes: inboxes.clone(),
             },
@@ -196,7 +129,7 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
         };
         let ended = ended.clone();
         thread::Builder::new()
-            .name(format!("worker-{index}"))
+            .name(format!("worker-{own}"))
             .stack_size(WORKER_STACK)
             .spawn(move || {
                 // The receiver outlives every worker.
@@ -205,23 +138,36 @@ pub fn run(prepared: Prepared, ready: impl FnOnce()) -> Result<Stopped, ServerEr
             .map_err(ServerError::Start)?;
     }
     drop(ended);
-    for (frontend, address) in bound.addresses {
-        tracing::info!(frontend, address, "listening");
+    for (frontend, sockets) in config.frontends.iter().zip(&bound.frontends) {
+        for address in &sockets.fresh {
+            tracing::info!(frontend = frontend.name, address, "listening");
+        }
     }
+    sockets.replace(bound);
+    let notices = prepared.notices.receiver.take();
+    let control = Control::new(prepared, sockets, commands, order, telemetry, versions);
+    if let Some(notices) = notices {
+        tokio::spawn(control.clone().heed(notices));
+    }
+    tokio::spawn(watch::run(control.clone()));
     tracing::info!(workers, max_connections, "ready");
     ready();
-    let stopped = runtime.block_on(supervise(signals, &order, reports, &config));
-    for path in paths {
-        // Nobody listens there any more; who comes now is told so by its absence.
-        let _ = std::fs::remove_file(path);
-    }
-    stopped
+    drop(guard);
+    runtime.block_on(supervise(signals, &control, reports))
 }
 
-/// The signals that stop the server.
+/// So that loading a plugin takes no time from requests. A thread that cannot lower itself
+/// loads all the same.
+fn lower_priority() {
+    let own = rustix::thread::gettid();
+    let _ = rustix::process::setpriority_process(Some(own), LOADER_NICENESS);
+}
+
+/// The signals that the server obeys.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -229,31 +175,50 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for one that stops the server; one that does not is obeyed at once.
+    async fn stop(&mut self, control: &Control) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    let control = control.clone();
+                    tokio::spawn(async move { reload(&control).await });
+                }
+            }
         }
+    }
+}
+
+async fn reload(control: &Control) {
+    if let Err(error) = control.reload().await {
+        tracing::error!("the configuration is refused, the one before goes on: {error}");
     }
 }
 
 /// Passes the signals on to the workers, and gathers how they ended.
 async fn supervise(
     mut signals: Signals,
-    order: &watch::Sender<Order>,
+    control: &Control,
     mut reports: mpsc::UnboundedReceiver<io::Result<Ended>>,
-    config: &Config,
 ) -> Result<Stopped, ServerError> {
+    let mut orders = control.orders().subscribe();
     tokio::select! {
-        () = signals.next() => {}
+        () = signals.stop(control) => {}
+        _ = orders.wait_for(|order| *order != Order::Serve) => {}
         // A worker ends of itself only where it could not start.
         Some(Err(error)) = reports.recv() => return Err(ServerError::Start(error)),
     }
-    tracing::info!(timeout = ?config.drain, "draining: no new connections; a second signal ends at once");
-    let _ = order.send(Order::Drain);
+    let timeout: Duration = control.drain_timeout();
+    tracing::info!(
+        ?timeout,
+        "draining: no new connections; a second signal ends at once"
+    );
+    control.drain();
     let mut drained = std::pin::pin!(async {
         let mut cut = 0;
         while let Some(ended) = reports.recv().await {
@@ -265,13 +230,13 @@ async fn supervise(
     });
     let in_time = tokio::select! {
         cut = &mut drained => Some(cut),
-        () = tokio::time::sleep(config.drain) => None,
-        () = signals.next() => None,
+        () = tokio::time::sleep(timeout) => None,
+        () = signals.stop(control) => None,
     };
     let cut = if let Some(cut) = in_time {
         cut
     } else {
-        let _ = order.send(Order::Abort);
+        control.orders().send_replace(Order::Abort);
         drained.await
     };
     if cut == 0 {

@@ -10,65 +10,84 @@ use tokio::sync::Notify;
 
 use crate::places::Place;
 
-/// A worker's word that it is stopping; one value, many watchers.
+/// The word to stop, to one frontend's watchers or to all of a worker's; one value, many
+/// watchers.
 #[derive(Debug, Clone, Default)]
-pub struct Shutdown(Rc<Inner>);
+pub struct Shutdown {
+    word: Rc<Word>,
+    open: Rc<Open>,
+}
 
 #[derive(Debug, Default)]
-struct Inner {
-    is_stopping: Cell<bool>,
-    /// Wakes those who wait for the signal.
+struct Word {
+    is_given: Cell<bool>,
+    /// Wakes those who wait for it.
     begun: Notify,
+}
+
+/// A worker's connections.
+#[derive(Debug, Default)]
+struct Open {
     connections: Cell<usize>,
-    /// Wakes who waits for the last connection.
+    /// Wakes who waits for the last one.
     ended: Notify,
 }
 
 impl Shutdown {
-    /// Tells all watchers, present and future.
-    pub fn begin(&self) {
-        self.0.is_stopping.set(true);
-        self.0.begun.notify_waiters();
+    /// A word of its own, for connections that are counted with those of `self`.
+    #[must_use]
+    pub fn part(&self) -> Shutdown {
+        Shutdown {
+            word: Rc::default(),
+            open: Rc::clone(&self.open),
+        }
     }
 
-    /// Waits for the signal.
+    /// Tells all watchers, present and future.
+    pub fn begin(&self) {
+        self.word.is_given.set(true);
+        self.word.begun.notify_waiters();
+    }
+
+    /// Waits for the word.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn begun(&self) {
-        // Registered before the flag is read, so that no signal falls in between.
-        let begun = self.0.begun.notified();
-        if !self.0.is_stopping.get() {
+        // Registered before the flag is read, so that no word falls in between.
+        let begun = self.word.begun.notified();
+        if !self.word.is_given.get() {
             begun.await;
         }
     }
 
-    /// Whether the signal has been given.
+    /// Whether the word has been given.
     pub fn has_begun(&self) -> bool {
-        self.0.is_stopping.get()
+        self.word.is_given.get()
     }
 
     /// Counts a connection.
     pub fn enter(&self, place: Place) -> Permit {
-        self.0.connections.set(self.0.connections.get() + 1);
+        let open = Rc::clone(&self.open);
+        open.connections.set(open.connections.get() + 1);
         Permit {
-            shutdown: self.clone(),
+            open,
             _place: place,
         }
     }
 
     /// Connections of this worker that are open.
     pub fn connections(&self) -> usize {
-        self.0.connections.get()
+        self.open.connections.get()
     }
 
-    /// Waits until no connection is open.
+    /// Waits until no connection of this worker is open.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn ended(&self) {
         while self.connections() > 0 {
-            self.0.ended.notified().await;
+            self.open.ended.notified().await;
         }
     }
 }
@@ -76,16 +95,15 @@ impl Shutdown {
 /// An open connection, tunnels included. Dropped with its task.
 #[derive(Debug)]
 pub struct Permit {
-    shutdown: Shutdown,
+    open: Rc<Open>,
     _place: Place,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let inner = &self.shutdown.0;
-        inner.connections.set(inner.connections.get() - 1);
-        if inner.connections.get() == 0 {
-            inner.ended.notify_one();
+        self.open.connections.set(self.open.connections.get() - 1);
+        if self.open.connections.get() == 0 {
+            self.open.ended.notify_one();
         }
     }
 }
@@ -101,7 +119,9 @@ mod tests {
     async fn waits_for_the_signal_and_for_the_last_connection() {
         let shutdown = Shutdown::default();
         let places = Arc::new(Places::new(1, 1));
-        let permit = shutdown.enter(places.assign(places.take().await, 0));
+        // Another part of the worker that stops is nobody's word here.
+        shutdown.part().begin();
+        let permit = shutdown.part().enter(places.assign(places.take().await, 0));
         let order = Cell::new(0);
         let step = |expected: u32| {
             assert_eq!(order.get(), expected);

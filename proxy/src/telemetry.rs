@@ -2,9 +2,8 @@
 //!
 //! Owns where log lines go, their form and their level. Writing a line never blocks the
 //! thread that logs it: lines pass through a bounded queue to a thread of their own, and
-//! what does not fit is dropped and counted. Imports no other module of the proxy; `main`
-//! installs it, every module logs through `tracing`, `request` and `tunnel` emit
-//! [`AccessRecord`]s.
+//! what does not fit is dropped and counted. A leaf: `cli` installs it, every module logs
+//! through `tracing`, `request` and `tunnel` emit [`AccessRecord`]s.
 //!
 //! `docs/logs.md` describes both formats for users.
 
@@ -29,6 +28,7 @@ pub use self::access::{ACCESS_TARGET, AccessRecord, End, Times};
 use self::line::{Fields, Line};
 use self::sink::{Output, Signals, Sink};
 use self::switch::LevelSwitch;
+use crate::config;
 
 /// Lines that wait for the writing thread before further ones are dropped.
 ///
@@ -126,6 +126,16 @@ impl Telemetry {
         self.switch.set_access(access);
     }
 
+    /// Sets what can be changed while the process runs as `log` has it.
+    pub fn apply(&self, log: &config::Log) {
+        self.set_level(log.level.into());
+        self.set_access(if log.access {
+            AccessLog::On
+        } else {
+            AccessLog::Off
+        });
+    }
+
     /// Opens the log file anew before the next line is written, so that a rotated file is
     /// let go. Without effect where the target is no file.
     pub fn reopen(&self) {
@@ -137,6 +147,18 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         // Before the guard drops and waits for the last batch.
         self.signals.closing.store(true, Ordering::Release);
+    }
+}
+
+impl From<config::LogLevel> for Level {
+    fn from(level: config::LogLevel) -> Level {
+        match level {
+            config::LogLevel::Error => Level::ERROR,
+            config::LogLevel::Warn => Level::WARN,
+            config::LogLevel::Info => Level::INFO,
+            config::LogLevel::Debug => Level::DEBUG,
+            config::LogLevel::Trace => Level::TRACE,
+        }
     }
 }
 

@@ -95,6 +95,15 @@ impl SharedBackend {
         })
     }
 
+    /// Whether the names of both have the same addresses.
+    pub fn has_endpoints_of(&self, other: &SharedBackend) -> bool {
+        let endpoints = |backend: &SharedBackend| -> Vec<Vec<Endpoint>> {
+            let servers = backend.servers.iter();
+            servers.map(|server| server.endpoints.clone()).collect()
+        };
+        endpoints(self) == endpoints(other)
+    }
+
     /// Requests and tunnels in progress, over all workers.
     pub fn active(&self) -> u32 {
         self.sum(|load| &load.active)
@@ -196,7 +205,7 @@ impl Backend {
     }
 
     /// What all workers share of it.
-    pub fn shared(&self) -> &SharedBackend {
+    pub fn shared(&self) -> &Arc<SharedBackend> {
         &self.place.backend
     }
 

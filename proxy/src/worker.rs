@@ -3,6 +3,7 @@
 //! Workers share nothing on the way of a request. Started by `server`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 
 use crate::config;
 use crate::listener::{self, Accepted, Acceptor, Listener, Team};
-use crate::plugin::{BackendState, Backends};
-use crate::request::Frontend;
-use crate::router::{Router, Version};
+use crate::plugin::{Fault, Instance};
+use crate::request::{Frontend, Rules};
+use crate::router::Router;
+use crate::router::version::Version;
 use crate::shutdown::Shutdown;
 use crate::tunnel::Scratch;
 use crate::upstream::pool::Links;
@@ -27,12 +30,12 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// All that a worker is made from; sent to its thread.
 #[derive(Debug)]
 pub struct Blueprint {
-    /// As configured, each with its sockets and its plugin.
-    pub frontends: Vec<FrontendBlueprint>,
-    /// Every backend, in the order of the configuration.
-    pub backends: Vec<Arc<SharedBackend>>,
-    /// What the worker is to do.
+    /// What it serves to begin with.
+    pub plan: Plan,
+    /// Whether it is to go on.
     pub order: watch::Receiver<Order>,
+    /// What it is told to change.
+    pub commands: mpsc::UnboundedReceiver<Command>,
     /// Connections to servers from which on idle ones are closed for new ones.
     pub links: usize,
     /// The workers, itself included.
@@ -41,18 +44,63 @@ pub struct Blueprint {
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
 }
 
-/// A frontend for one worker.
+/// A configuration for one worker: everything that it serves from now on.
 #[derive(Debug)]
-pub struct FrontendBlueprint {
+pub struct Plan {
     /// As configured.
-    pub config: config::Frontend,
-    /// This worker's sockets.
-    pub listeners: Vec<Listener>,
-    /// The plugin in service; None where the frontend has no router.
-    pub version: Option<Arc<Version>>,
+    pub frontends: Vec<FrontendPlan>,
+    /// Every backend, in the order of the configuration.
+    pub backends: Vec<Arc<SharedBackend>>,
 }
 
-/// What a worker is to do.
+/// A frontend for one worker.
+#[derive(Debug)]
+pub struct FrontendPlan {
+    /// As configured.
+    pub config: config::Frontend,
+    /// Names of all its sockets; those that it has besides are closed.
+    pub sockets: HashSet<String>,
+    /// Those of them that are new.
+    pub listeners: Vec<Listener>,
+    /// None where the frontend has no router.
+    pub router: Option<RouterPlan>,
+}
+
+/// The router of a frontend in one worker.
+#[derive(Debug)]
+pub enum RouterPlan {
+    /// As it is: nothing that it hangs on has changed.
+    Keep,
+    /// Another.
+    New(Arc<Version>, Instance),
+}
+
+/// A change while it serves, taken up between two requests.
+#[derive(Debug)]
+pub enum Command {
+    /// Another version decides for this frontend.
+    Swap {
+        /// The frontend's name.
+        frontend: String,
+        /// Its new version.
+        version: Arc<Version>,
+        /// This worker's instance of it.
+        instance: Instance,
+    },
+    /// An instance that the worker asked for.
+    Provide {
+        /// The frontend's name.
+        frontend: String,
+        /// The version's number.
+        number: u32,
+        /// It, or why there is none.
+        instance: Result<Instance, Fault>,
+    },
+    /// Another configuration.
+    Apply(Plan),
+}
+
+/// Whether a worker is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Accept and serve.
@@ -85,71 +133,207 @@ pub fn run(blueprint: Blueprint) -> io::Result<Ended> {
 }
 
 async fn work(blueprint: Blueprint) -> io::Result<Ended> {
-    let shutdown = Shutdown::default();
-    let team = Rc::new(blueprint.team);
-    let index = team.own;
-    let links = Links::new(blueprint.links);
-    let backends: Rc<[Backend]> = blueprint
-        .backends
-        .iter()
-        .map(|shared| Backend::new(Arc::clone(shared), index, &links))
-        .collect();
-    let states: Arc<dyn Backends> = Arc::new(LiveBackends(blueprint.backends));
-    let scratch = Scratch::default();
-    // Numbers that no other worker gives: its own share of the range.
-    let ids = Rc::new(Cell::new((index as u64) << 48));
-    let mut acceptors = Vec::new();
-    for (number, frontend) in blueprint.frontends.into_iter().enumerate() {
-        let router = frontend
-            .version
-            .map(|version| RefCell::new(Router::new(version, Arc::clone(&states))));
-        let acceptor = Acceptor {
-            frontend: Rc::new(Frontend {
-                name: Rc::from(frontend.config.name.as_str()),
-                config: frontend.config,
-                router,
-                backends: Rc::clone(&backends),
-                ids: Rc::clone(&ids),
-            }),
-            index: number,
-            team: Rc::clone(&team),
-            scratch: scratch.clone(),
-            shutdown: shutdown.clone(),
-        };
-        for socket in frontend.listeners {
-            tokio::task::spawn_local(listener::run(socket, acceptor.clone()));
-        }
-        acceptors.push(acceptor);
+    let mut worker = Worker::new(blueprint.team, blueprint.links);
+    worker.apply(blueprint.plan);
+    tokio::task::spawn_local(sweep(Rc::clone(&worker.backends)));
+    let mut order = blueprint.order;
+    worker
+        .serve(&mut order, blueprint.commands, blueprint.inbox)
+        .await;
+    if *order.borrow_and_update() == Order::Drain {
+        worker.drain();
     }
-    tokio::task::spawn_local(sweep(backends));
-    serve(blueprint.order.clone(), blueprint.inbox, &acceptors).await;
-    Ok(obey(blueprint.order, &shutdown).await)
+    Ok(obey(order, &worker.shutdown).await)
 }
 
-/// Takes what other workers have accepted for this one, until the order to stop.
-async fn serve(
-    mut order: watch::Receiver<Order>,
-    mut inbox: mpsc::UnboundedReceiver<Accepted>,
-    acceptors: &[Acceptor],
-) {
-    let take = |accepted: Accepted| acceptors[accepted.frontend()].serve(accepted);
-    loop {
-        tokio::select! {
-            // A sender that is gone means that the process is ending.
-            _ = order.wait_for(|order| *order != Order::Serve) => break,
-            Some(accepted) = inbox.recv() => take(accepted),
+/// The backends in force, shared with who looks them over.
+type Backends = Rc<RefCell<Rc<[Rc<Backend>]>>>;
+
+struct Worker {
+    team: Rc<Team>,
+    links: Rc<Links>,
+    scratch: Scratch,
+    shutdown: Shutdown,
+    ids: Rc<Cell<u64>>,
+    backends: Backends,
+    sites: HashMap<String, Site>,
+}
+
+/// A frontend with its sockets.
+struct Site {
+    acceptor: Acceptor,
+    sockets: HashMap<String, AbortHandle>,
+}
+
+impl Worker {
+    fn new(team: Team, links: usize) -> Worker {
+        Worker {
+            // Numbers that no other worker gives: its own share of the range.
+            ids: Rc::new(Cell::new((team.own as u64) << 48)),
+            team: Rc::new(team),
+            links: Links::new(links),
+            scratch: Scratch::default(),
+            shutdown: Shutdown::default(),
+            backends: Rc::default(),
+            sites: HashMap::new(),
         }
     }
-    // From now on who sends gets it back; what has come is this worker's.
-    inbox.close();
-    while let Ok(accepted) = inbox.try_recv() {
-        take(accepted);
+
+    /// Puts a configuration into force. What goes on by the old one keeps what it needs.
+    fn apply(&mut self, plan: Plan) {
+        let backends: Rc<[Rc<Backend>]> = {
+            let old = self.backends.borrow();
+            let backends = plan.backends.into_iter().map(|shared| {
+                let known = old
+                    .iter()
+                    .find(|known| Arc::ptr_eq(known.shared(), &shared));
+                // With its idle connections.
+                known.map_or_else(
+                    || Rc::new(Backend::new(shared, self.team.own, &self.links)),
+                    Rc::clone,
+                )
+            });
+            backends.collect()
+        };
+        *self.backends.borrow_mut() = Rc::clone(&backends);
+        let mut old = std::mem::take(&mut self.sites);
+        for frontend in plan.frontends {
+            let known = old.remove(&frontend.config.name);
+            let name = frontend.config.name.clone();
+            let site = self.site(frontend, known, &backends);
+            self.sites.insert(name, site);
+        }
+        for (_, gone) in old {
+            gone.close();
+        }
+    }
+
+    fn site(&self, plan: FrontendPlan, known: Option<Site>, backends: &Rc<[Rc<Backend>]>) -> Site {
+        let router = match plan.router {
+            None => None,
+            Some(RouterPlan::Keep) => known
+                .as_ref()
+                .and_then(|site| site.acceptor.frontend.rules().router.clone()),
+            Some(RouterPlan::New(version, instance)) => {
+                let router = Router::new(version, Some(instance), self.team.own);
+                Some(Rc::new(RefCell::new(router)))
+            }
+        };
+        let name: Arc<str> = Arc::from(plan.config.name.as_str());
+        let rules = Rules {
+            config: plan.config,
+            router,
+            backends: Rc::clone(backends),
+        };
+        let mut site = match known {
+            Some(site) => {
+                site.acceptor.frontend.set_rules(rules);
+                site
+            }
+            None => Site {
+                acceptor: Acceptor {
+                    frontend: Rc::new(Frontend::new(rules, Rc::clone(&self.ids))),
+                    name,
+                    team: Rc::clone(&self.team),
+                    scratch: self.scratch.clone(),
+                    shutdown: self.shutdown.part(),
+                },
+                sockets: HashMap::new(),
+            },
+        };
+        site.sockets.retain(|name, task| {
+            let is_kept = plan.sockets.contains(name);
+            if !is_kept {
+                task.abort();
+            }
+            is_kept
+        });
+        for listener in plan.listeners {
+            let name = listener.name().to_owned();
+            let accepting = listener::run(listener, site.acceptor.clone());
+            let task = tokio::task::spawn_local(accepting);
+            site.sockets.insert(name, task.abort_handle());
+        }
+        site
+    }
+
+    /// Until the order to stop.
+    async fn serve(
+        &mut self,
+        order: &mut watch::Receiver<Order>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    ) {
+        loop {
+            tokio::select! {
+                // A sender that is gone means that the process is ending.
+                _ = order.wait_for(|order| *order != Order::Serve) => break,
+                Some(command) = commands.recv() => self.obey(command),
+                Some(accepted) = inbox.recv() => self.take(accepted),
+            }
+        }
+        // From now on who sends gets it back; what has come is this worker's.
+        inbox.close();
+        while let Ok(accepted) = inbox.try_recv() {
+            self.take(accepted);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Apply(plan) => self.apply(plan),
+            Command::Swap {
+                frontend,
+                version,
+                instance,
+            } => {
+                if let Some(router) = self.router(&frontend) {
+                    router.borrow_mut().replace(version, instance);
+                }
+            }
+            Command::Provide {
+                frontend,
+                number,
+                instance,
+            } => {
+                if let Some(router) = self.router(&frontend) {
+                    router.borrow_mut().provide(number, instance);
+                }
+            }
+        }
+    }
+
+    fn router(&self, frontend: &str) -> Option<Rc<RefCell<Router>>> {
+        let site = self.sites.get(frontend)?;
+        site.acceptor.frontend.rules().router.clone()
+    }
+
+    /// A connection for a frontend that has gone meanwhile is closed.
+    fn take(&self, accepted: Accepted) {
+        if let Some(site) = self.sites.get(accepted.frontend()) {
+            site.acceptor.serve(accepted);
+        }
+    }
+
+    fn drain(&self) {
+        for site in self.sites.values() {
+            site.acceptor.shutdown.begin();
+        }
+    }
+}
+
+impl Site {
+    /// Accepts no more, and lets go of who is idle.
+    fn close(self) {
+        for task in self.sockets.values() {
+            task.abort();
+        }
+        self.acceptor.shutdown.begin();
     }
 }
 
 async fn obey(mut order: watch::Receiver<Order>, shutdown: &Shutdown) -> Ended {
-    if *order.borrow_and_update() == Order::Drain {
-        shutdown.begin();
+    if *order.borrow() == Order::Drain {
         tokio::select! {
             () = shutdown.ended() => return Ended::Drained,
             _ = order.wait_for(|order| *order == Order::Abort) => {}
@@ -161,31 +345,12 @@ async fn obey(mut order: watch::Receiver<Order>, shutdown: &Shutdown) -> Ended {
     }
 }
 
-async fn sweep(backends: Rc<[Backend]>) {
+async fn sweep(backends: Backends) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        for backend in backends.iter() {
+        for backend in backends.borrow().iter() {
             backend.sweep();
-        }
-    }
-}
-
-/// The backends in service, as plugins see them.
-#[derive(Debug)]
-struct LiveBackends(Vec<Arc<SharedBackend>>);
-
-impl Backends for LiveBackends {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|backend| backend.name == name)
-    }
-
-    fn state(&self, index: usize) -> BackendState {
-        let backend = &self.0[index];
-        BackendState {
-            usable_servers: backend.usable_servers(),
-            active: backend.active(),
-            queued: backend.queued(),
         }
     }
 }

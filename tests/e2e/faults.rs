@@ -145,7 +145,7 @@ fn frontend(name: &str, mode: &str, value: usize, keys: &str) -> String {
 bind = "127.0.0.1:0"
 default_backend = "www"
 router.plugin = "./hostile.wasm"
-router.config = {{ mode = "{mode}", value = {value} }}
+router.config = {{ mode = "{mode}", value = {value}, is_patient = true }}
 {keys}
 "#
     )
@@ -416,6 +416,7 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
     std::fs::write(directory.path().join("hollow.wasm"), b"\0asm\x0d\0\x01\0")?;
     let limits = "router.limits.configure_deadline = \"300ms\"";
     let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
+    let hasty = |name: &str| mode(name).replace(", is_patient = true", "");
     let file = |name: &str| mode("harmless").replace("./hostile.wasm", name);
     for (config, line, key, words) in [
         (mode("configure-error"), 0, "router", "a\\nb"),
@@ -427,6 +428,14 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
         (file("./empty.wasm"), 5, "router.plugin", ""),
         (file("./hollow.wasm"), 5, "router.plugin", ""),
         (file("./absent.wasm"), 5, "router.plugin", "No such file"),
+        // What it is first asked, before any client is.
+        (hasty("spin"), 5, "router.plugin", "deadline"),
+        (
+            hasty("trap-unreachable"),
+            5,
+            "router.plugin",
+            "first request",
+        ),
     ] {
         let refusal = Proxy::refused_by(pointsman()?, &directory, &config).await?;
         let log = &refusal.log;

@@ -24,7 +24,7 @@ pub(super) fn run(flags: &Flags) -> Exit {
     let (page, notifier) = (backends.page(), backends.notifier());
     let text = demo::config_text(flags.port, page, notifier);
     match config::parse(Path::new("demo.toml"), text) {
-        Ok((config, source)) => super::run::serve(config, &source, Some(Box::new(tap)), || {
+        Ok((config, source)) => super::run::serve(config, source, Some(Box::new(tap)), || {
             super::print(&demo::banner(flags.port, page, notifier));
         }),
         Err(errors) => {

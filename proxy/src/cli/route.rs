@@ -14,7 +14,7 @@ use crate::config::{BackendId, Config, Frontend};
 use crate::http::head::{Client, Head, Scheme};
 use crate::http::target;
 use crate::plugin::{Cacheability, Edit, Fault};
-use crate::router::versions::Loader;
+use crate::router::versions::{ConfiguredBackends, Load, Loader};
 use crate::router::{Route, Router};
 
 /// Decisions over which the time is taken, after the first one.
@@ -123,13 +123,23 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         return Ok(report);
     };
     let loader = Loader::try_new(&config).map_err(|error| super::fail(&error))?;
-    let version = loader.load(&frontend.name, router, 1).map_err(|error| {
+    let load = Load {
+        frontend: &frontend.name,
+        router,
+        plugin: &router.plugin,
+        source: None,
+        number: 1,
+        backends: Arc::new(ConfiguredBackends::new(&config)),
+        notices: None,
+    };
+    let loaded = loader.load(load).map_err(|error| {
         super::print_errors(&crate::server::locate(&source, &frontend.name, &error));
         Exit::Config
     })?;
+    let version = loaded.version;
     report.plugin = Some(version.plugin_name().to_owned());
     report.sha256 = Some(version.sha256().to_owned());
-    let mut router = Router::new(version, Arc::clone(loader.backends()));
+    let mut router = Router::new(version, None, 0);
     let start = Instant::now();
     let decided = router.ask(&mut head);
     report.first_ns = Some(start.elapsed().as_nanos());

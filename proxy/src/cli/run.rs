@@ -1,6 +1,7 @@
 //! `pointsman run`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Exit;
 use crate::config::{Config, Source};
@@ -9,7 +10,7 @@ use crate::telemetry::ExtraLayer;
 
 pub(super) fn run(path: &Path) -> Exit {
     match super::load(path) {
-        Ok((config, source)) => serve(config, &source, None, || {}),
+        Ok((config, source)) => serve(config, source, None, || {}),
         Err(exit) => exit,
     }
 }
@@ -17,20 +18,20 @@ pub(super) fn run(path: &Path) -> Exit {
 /// Serves a configuration; `ready` is called once it listens.
 pub(super) fn serve(
     config: Config,
-    source: &Source,
+    source: Source,
     extra: Option<ExtraLayer>,
     ready: impl FnOnce(),
 ) -> Exit {
     // Held until the end: dropping it writes out what is queued.
     let log = match super::start_log(&config.log, extra) {
-        Ok(log) => log,
+        Ok(log) => Arc::new(log),
         Err(exit) => return exit,
     };
     let prepared = match super::prepare(config, source) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let stopped = server::run(prepared, ready);
+    let stopped = server::run(prepared, Arc::clone(&log), ready);
     drop(log);
     match stopped {
         Ok(Stopped::Drained) => Exit::Success,

@@ -3,6 +3,7 @@
 //! Called by [`parse`](super::parse) alone.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use super::diagnostic::{Errors, Span};
 use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
-    BUNDLED_PLUGINS, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG,
-    DEFAULT_DRAIN, Forwarded, Frontend, FrontendTimeouts, Limits, Log, LogFormat, LogLevel,
-    LogTarget, OnFault, PluginSource, Router, Server, ServerAddress, Source, address, json,
+    Admin, BUNDLED_PLUGINS, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG,
+    DEFAULT_DRAIN, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Forwarded, Frontend, FrontendTimeouts,
+    Limits, Log, LogFormat, LogLevel, LogTarget, OnFault, PluginSource, Router, Server,
+    ServerAddress, Source, address, json,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -38,6 +40,9 @@ const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 
 /// Less than one head could not be read.
 const HOST_MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+/// None at all is no policy.
+const MAX_FAULTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// A response is held in memory whole.
 const RESPONSE: RangeInclusive<u64> = 0..=16 << 20;
@@ -94,6 +99,9 @@ impl<'a> Reader<'a> {
         let group = top.take("group").and_then(|e| account(&e));
         let cache_dir = top.take("cache_dir").and_then(|e| self.path(&e));
         let log = top.table("log", Section::Log).map(|table| self.log(table));
+        let admin = top
+            .table("admin", Section::Admin)
+            .map(|table| self.admin(table));
         let mut drain = DEFAULT_DRAIN;
         if let Some(mut timeout) = top.table("timeout", Section::TopTimeout) {
             drain = timeout.value_or("drain", drain, |e| e.duration(WAIT));
@@ -122,6 +130,7 @@ impl<'a> Reader<'a> {
             group,
             drain,
             log: log.unwrap_or_default(),
+            admin: admin.unwrap_or_default(),
             cache_dir,
             frontends,
             backends,
@@ -146,6 +155,13 @@ impl<'a> Reader<'a> {
         };
         table.finish();
         log
+    }
+
+    fn admin(&self, mut table: Table<'a>) -> Admin {
+        let socket = table.take("socket").and_then(|e| self.path(&e));
+        let address = table.take("address").and_then(|e| loopback(&e));
+        table.finish();
+        Admin { socket, address }
     }
 
     fn log_target(&self, entry: &Entry<'a>) -> Option<LogTarget> {
@@ -281,12 +297,22 @@ impl<'a> Reader<'a> {
                 .absent();
             entry.push(diagnostic.help("add `default_backend`, or write `\"reject\"`"));
         }
+        let max_faults = table.value_or("max_faults", u64::from(DEFAULT_MAX_FAULTS), |e| {
+            e.integer(MAX_FAULTS)
+        });
+        let fault_window = table.value_or("fault_window", DEFAULT_FAULT_WINDOW, |e| {
+            e.duration(TIMEOUT)
+        });
+        let watch = table.value_or("watch", true, Entry::boolean);
         let limits = table.table("limits", Section::Limits);
         table.finish();
         Some(Router {
             plugin: plugin?,
             config,
             on_fault: chosen,
+            max_faults: u32::try_from(max_faults).unwrap_or(DEFAULT_MAX_FAULTS),
+            fault_window,
+            watch,
             limits: limits.map(plugin_limits).unwrap_or_default(),
         })
     }
@@ -399,6 +425,22 @@ fn once(element: &Entry<'_>, bind: &Bind, bound: &mut HashMap<Bind, (Span, Strin
 fn connections(entry: &Entry<'_>) -> Option<NonZeroU32> {
     let number = entry.integer(CONNECTIONS)?;
     u32::try_from(number).ok().and_then(NonZeroU32::new)
+}
+
+/// An address that no other machine reaches.
+fn loopback(entry: &Entry<'_>) -> Option<SocketAddr> {
+    let address: Option<SocketAddr> = entry.text("127.0.0.1:9901")?.parse().ok();
+    let address = address.filter(|address| address.ip().is_loopback());
+    if address.is_none() {
+        let diagnostic = entry.error("is not an address of loopback");
+        let help = "as in `\"127.0.0.1:9901\"`; from elsewhere, go through a tunnel";
+        entry.push(
+            diagnostic
+                .label("nobody is asked for a password")
+                .help(help),
+        );
+    }
+    address
 }
 
 /// The name of a user or a group.

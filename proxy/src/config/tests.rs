@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Limits, LogFormat, LogLevel,
+    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Limits, LogFormat, LogLevel,
     LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse, sections,
 };
 
@@ -77,6 +77,12 @@ fn every_key_takes_effect() {
         LogTarget::File("etc/logs/proxy.log".into())
     );
 
+    let admin = Admin {
+        socket: Some("etc/admin.sock".into()),
+        address: Some(([127, 0, 0, 1], 9901).into()),
+    };
+    assert_eq!(config.admin, admin);
+
     let frontend = &config.frontends[0];
     assert_eq!((frontend.name.as_str(), frontend.backlog), ("z", 4096));
     let binds: Vec<_> = frontend.bind.iter().map(Bind::to_string).collect();
@@ -108,6 +114,8 @@ fn every_key_takes_effect() {
         PluginSource::File("etc/plugins/mine.wasm".into())
     );
     assert_eq!(router.on_fault, OnFault::DefaultBackend);
+    assert_eq!((router.max_faults, router.watch), (3, false));
+    assert_eq!(router.fault_window, Duration::from_mins(1));
     let table = r#"{"text":"a","whole":-1,"hexadecimal":255,"fraction":0.5,"flag":true,
         "day":"2024-02-29","list":[1,{"nested":"b"}]}"#;
     assert_eq!(

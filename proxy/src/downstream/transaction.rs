@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::http::head::Client;
-use crate::router::Version;
+use crate::router::version::Version;
 use crate::telemetry::{AccessRecord, End, Times};
 use crate::upstream::Place;
 

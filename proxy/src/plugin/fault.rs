@@ -71,9 +71,32 @@ pub enum Fault {
     /// No instance could be made.
     #[error("the plugin could not be instantiated: {0}")]
     Instantiate(String),
+    /// It had too many faults, and was not asked.
+    #[error("the plugin is left alone after too many faults")]
+    Suspended,
+    /// Its new instance is still being made beside the worker.
+    #[error("the plugin's new instance is not there yet")]
+    Starting,
 }
 
 impl Fault {
+    /// Every [`kind`](Self::kind).
+    pub const KINDS: [&'static str; 13] = [
+        "trap",
+        "deadline",
+        "out-of-memory",
+        "host-memory",
+        "error",
+        "unknown-backend",
+        "status",
+        "response-header",
+        "response-body",
+        "response-too-large",
+        "instantiate",
+        "suspended",
+        "starting",
+    ];
+
     /// One word for logs and counters.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -88,6 +111,8 @@ impl Fault {
             Fault::ResponseBody(_) => "response-body",
             Fault::ResponseTooLarge { .. } => "response-too-large",
             Fault::Instantiate(_) => "instantiate",
+            Fault::Suspended => "suspended",
+            Fault::Starting => "starting",
         }
     }
 }

@@ -36,6 +36,13 @@ pub struct Source {
     pub bytes: Cow<'static, [u8]>,
 }
 
+impl Source {
+    /// SHA-256 of the bytes, in hex.
+    pub fn sha256(&self) -> String {
+        hex(&Sha256::digest(&self.bytes))
+    }
+}
+
 /// Where a plugin's machine code came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

@@ -64,16 +64,6 @@ pub(super) struct Cache {
     bytes: usize,
     /// The value looked up, kept for its allocation.
     value: Vec<u8>,
-    counts: Counts,
-}
-
-/// How often a decision was found, and how often not.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// Found.
-    pub hits: u64,
-    /// Not found: the plugin was asked.
-    pub misses: u64,
 }
 
 /// Index into `nodes`.
@@ -128,21 +118,12 @@ impl Cache {
             hand: 0,
             bytes: 0,
             value: Vec::new(),
-            counts: Counts::default(),
         }
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
     }
 
     /// The decision about a request that the plugin could not tell from this one.
     pub(super) fn find(&mut self, facts: Facts<'_>) -> Option<&Rc<Decided>> {
-        let Some(leaf) = self.walk(facts) else {
-            self.counts.misses += 1;
-            return None;
-        };
-        self.counts.hits += 1;
+        let leaf = self.walk(facts)?;
         match &mut node_mut(&mut self.nodes, leaf).content {
             Content::Leaf {
                 decided, recent, ..
@@ -232,12 +213,9 @@ impl Cache {
         }
     }
 
-    /// Forgets every decision; goes on counting.
+    /// Forgets every decision.
     pub(super) fn clear(&mut self) {
-        *self = Cache {
-            counts: self.counts,
-            ..Cache::new(self.limits)
-        };
+        *self = Cache::new(self.limits);
     }
 
     /// Puts a node below `parent`, on the branch of `self.value`.

@@ -1,20 +1,26 @@
 //! From a router's configuration to a version in service: read, load, try out.
 //!
 //! Nothing is given to the workers that has not been compiled, checked against the world,
-//! instantiated and configured once. Called by `server` before it opens a socket, and by
-//! `check` and `route`. Reads files; blocks while it compiles.
+//! instantiated, configured and asked once. Called by `server`, off the workers' threads,
+//! and by `check` and `route`. Reads files; blocks while it compiles.
 
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method};
 use thiserror::Error;
+use tokio::sync::mpsc;
 
-use super::{ConfiguredBackends, Version};
+use super::version::{Draft, FaultPolicy, Notice, Version};
 use crate::config::{self, Config, PluginSource};
+use crate::http::head::{Client, Head, Scheme};
 use crate::plugin::{
-    Backends, CompiledCache, Engine, EngineLimits, Fault, LoadError, Plugin, Settings, Source,
+    BackendState, Backends, CompiledCache, Engine, EngineError, EngineLimits, Fault, Instance,
+    LoadError, Plugin, Reads, Settings, Source,
 };
 
 /// The component of `host-suffix`, as `cargo xtask plugins` builds it.
@@ -35,6 +41,9 @@ pub enum VersionError {
     /// It failed while it was made or configured.
     #[error("the plugin failed while it was configured: {0}")]
     Fault(#[source] Fault),
+    /// It failed on the first request that it was tried with: `GET /` for `localhost`.
+    #[error("the plugin failed on a first request, `GET /` for `localhost`: {0}")]
+    Probe(#[source] Fault),
 }
 
 /// What loads plugins: one for the process.
@@ -42,7 +51,35 @@ pub enum VersionError {
 pub struct Loader {
     engine: Engine,
     cache: Option<CompiledCache>,
-    backends: Arc<dyn Backends>,
+    workers: usize,
+}
+
+/// A plugin to be loaded, and what it is to run with.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// The frontend's name.
+    pub frontend: &'a str,
+    /// Its router, as configured.
+    pub router: &'a config::Router,
+    /// Where the component comes from: the router's own, or another to replace it.
+    pub plugin: &'a PluginSource,
+    /// Where that came from, for people; None: what `plugin` says.
+    pub source: Option<String>,
+    /// The version's number, from 1.
+    pub number: u32,
+    /// What it is told about backends.
+    pub backends: Arc<dyn Backends>,
+    /// Who hears of its troubles.
+    pub notices: Option<mpsc::UnboundedSender<Notice>>,
+}
+
+/// A version, and an instance of it for each worker.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To be shared by the workers.
+    pub version: Arc<Version>,
+    /// In the order of the workers.
+    pub instances: Vec<Instance>,
 }
 
 impl Loader {
@@ -51,7 +88,7 @@ impl Loader {
     ///
     /// # Errors
     /// The engine's: no address space, say.
-    pub fn try_new(config: &Config) -> Result<Loader, crate::plugin::EngineError> {
+    pub fn try_new(config: &Config) -> Result<Loader, EngineError> {
         let directory = config
             .cache_dir
             .clone()
@@ -66,47 +103,117 @@ impl Loader {
         Ok(Loader {
             engine: Engine::try_new(limits(config))?,
             cache,
-            backends: Arc::new(ConfiguredBackends::new(config)),
+            workers: config.worker_count(),
         })
     }
 
-    /// The backends as a plugin sees them while it is tried out.
-    pub fn backends(&self) -> &Arc<dyn Backends> {
-        &self.backends
-    }
-
-    /// Loads the plugin of one frontend's router and tries it out.
+    /// Loads a plugin and tries it out.
     ///
     /// # Errors
     /// [`VersionError`].
-    pub fn load(
-        &self,
-        frontend: &str,
-        router: &config::Router,
-        number: u32,
-    ) -> Result<Arc<Version>, VersionError> {
-        let source = read(&router.plugin).map_err(VersionError::Read)?;
+    pub fn load(&self, load: Load<'_>) -> Result<Loaded, VersionError> {
+        self.load_file(Loader::read(load.plugin)?, load)
+    }
+
+    /// Reads a plugin's file, and does nothing with it.
+    ///
+    /// # Errors
+    /// [`VersionError::Read`].
+    pub fn read(plugin: &PluginSource) -> Result<Source, VersionError> {
+        read(plugin).map_err(VersionError::Read)
+    }
+
+    /// Loads a plugin from what was read before, and tries it out.
+    ///
+    /// # Errors
+    /// [`VersionError`].
+    pub fn load_file(&self, file: Source, load: Load<'_>) -> Result<Loaded, VersionError> {
         let plugin =
-            Plugin::load(&self.engine, source, self.cache.as_ref()).map_err(VersionError::Load)?;
-        let version = Version::new(number, plugin, settings(frontend, router));
-        match version.instantiate(&self.backends) {
-            Ok(_trial) => Ok(Arc::new(version)),
-            Err(Fault::Error(message)) => Err(VersionError::Configure(message)),
-            Err(fault) => Err(VersionError::Fault(fault)),
-        }
+            Plugin::load(&self.engine, file, self.cache.as_ref()).map_err(VersionError::Load)?;
+        self.start(plugin, load)
+    }
+
+    /// Tries out a plugin that is loaded already.
+    ///
+    /// # Errors
+    /// [`VersionError`], but not for reading and loading.
+    pub fn start(&self, plugin: Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
+        let router = load.router;
+        let draft = Draft {
+            number: load.number,
+            plugin,
+            settings: settings(load.frontend, router),
+            policy: FaultPolicy {
+                on_fault: router.on_fault,
+                max_faults: router.max_faults,
+                window: router.fault_window,
+            },
+            backends: load.backends,
+            workers: self.workers,
+            source: load.source.unwrap_or_else(|| describe(load.plugin)),
+            notices: load.notices,
+        };
+        let (version, trial) = Version::try_new(draft).map_err(refused)?;
+        probe(trial).map_err(VersionError::Probe)?;
+        let instances = (0..self.workers).map(|_| version.instantiate());
+        Ok(Loaded {
+            instances: instances.collect::<Result<_, _>>().map_err(refused)?,
+            version: Arc::new(version),
+        })
     }
 }
 
-/// Room for every worker's instance of every router, in an old version and in a new one,
-/// and for as many again that are on trial or about to go.
+fn refused(fault: Fault) -> VersionError {
+    match fault {
+        Fault::Error(message) => VersionError::Configure(message),
+        fault => VersionError::Fault(fault),
+    }
+}
+
+/// Asks an instance once; it is gone afterwards, and with it what it remembers.
+fn probe(mut trial: Instance) -> Result<(), Fault> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    let head = Head {
+        method: Method::GET,
+        scheme: Scheme::Http,
+        path_and_query: PathAndQuery::from_static("/"),
+        headers,
+        client: Arc::new(Client {
+            address: "127.0.0.1".to_owned(),
+            port: 0,
+        }),
+    };
+    match trial.route(head, 0, &mut Reads::default()) {
+        // That a plugin refuses a request which it does not know is its right.
+        (_, Ok(_) | Err(Fault::Error(_))) => Ok(()),
+        (_, Err(fault)) => Err(fault),
+    }
+}
+
+/// Routers that a reload may add.
+const SPARE_ROUTERS: usize = 4;
+/// Versions of one router that have instances at one time: the active one, a candidate, one
+/// that is being tried out, one about to go.
+const VERSIONS: usize = 4;
+
+/// Room for every worker's instances of every router.
 fn limits(config: &Config) -> EngineLimits {
     let routers = config
         .frontends
         .iter()
         .filter(|front| front.router.is_some());
-    let instances = 4 * routers.count() * config.worker_count();
+    let instances = VERSIONS * (routers.count() + SPARE_ROUTERS) * (config.worker_count() + 1);
     EngineLimits {
-        instances: u32::try_from(instances).unwrap_or(u32::MAX).max(16),
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+    }
+}
+
+/// For people.
+fn describe(source: &PluginSource) -> String {
+    match source {
+        PluginSource::Bundled(name) => format!("bundled: {name}"),
+        PluginSource::File(path) => path.display().to_string(),
     }
 }
 
@@ -140,5 +247,35 @@ fn settings(frontend: &str, router: &config::Router) -> Settings {
         host_memory: bytes(router.limits.host_memory),
         max_response: bytes(router.limits.response),
         frontend: frontend.to_owned(),
+    }
+}
+
+/// Backends as the configuration names them, none of them in use: what a plugin sees while
+/// it is tried out.
+#[derive(Debug)]
+pub struct ConfiguredBackends(Vec<(String, u32)>);
+
+impl ConfiguredBackends {
+    /// The backends of `config`.
+    pub fn new(config: &crate::config::Config) -> ConfiguredBackends {
+        let backends = config.backends.iter().map(|backend| {
+            let servers = u32::try_from(backend.servers.len()).unwrap_or(u32::MAX);
+            (backend.name.clone(), servers)
+        });
+        ConfiguredBackends(backends.collect())
+    }
+}
+
+impl Backends for ConfiguredBackends {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| known == name)
+    }
+
+    fn state(&self, index: usize) -> BackendState {
+        BackendState {
+            usable_servers: self.0[index].1,
+            active: 0,
+            queued: 0,
+        }
     }
 }

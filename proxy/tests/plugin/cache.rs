@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use pointsman::http::head::{Client, Head, Scheme};
-use pointsman::router::{Counts, Router, Version};
+use pointsman::router::Router;
+use pointsman::router::version::{Draft, Version};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -12,8 +13,15 @@ use crate::{TwoBackends, head, plugin, settings};
 
 fn router(cacheable: bool, root: &Value) -> Router {
     let config = json!({"cacheable": cacheable, "root": root}).to_string();
-    let version = Version::new(1, plugin("guest-scripted"), settings(config));
-    Router::new(Arc::new(version), Arc::new(TwoBackends))
+    let mut draft = Draft::new(
+        plugin("guest-scripted"),
+        settings(config),
+        Arc::new(TwoBackends),
+    );
+    // However many errors it is told to report.
+    draft.policy.max_faults = u32::MAX;
+    let (version, instance) = Version::try_new(draft).unwrap();
+    Router::new(Arc::new(version), Some(instance), 0)
 }
 
 /// A decision, with edits before it.
@@ -119,6 +127,7 @@ fn a_new_version_starts_empty() {
         let mut router = router(true, &json!({"backend": "www"}));
         assert!(!router.decide(&mut request).cached);
         assert!(router.decide(&mut request).cached);
-        assert_eq!(router.counts(), Counts { hits: 1, misses: 1 });
+        let totals = router.version().stats().totals();
+        assert_eq!((totals.cached, totals.asked), (1, 1));
     }
 }

@@ -34,6 +34,10 @@ struct Config {
     /// What the mode needs: a size, a number of times, a status.
     #[serde(default)]
     value: usize,
+    /// Only requests for other hosts are harmed: the one that it is tried out with is for
+    /// `localhost`.
+    #[serde(default)]
+    is_patient: bool,
 }
 
 /// One way to misbehave in `route`, by its name.
@@ -109,6 +113,7 @@ const FORBIDDEN: [&str; 14] = [
 thread_local! {
     static MODE: Cell<Option<Mode>> = const { Cell::new(None) };
     static VALUE: Cell<usize> = const { Cell::new(0) };
+    static IS_PATIENT: Cell<bool> = const { Cell::new(false) };
     static KEPT: RefCell<Vec<RequestHead>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -124,6 +129,7 @@ impl Guest for Hostile {
     fn configure(config: String) -> Result<Cacheability, String> {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         VALUE.set(config.value);
+        IS_PATIENT.set(config.is_patient);
         match config.mode.as_str() {
             "modes" => {
                 let route = ROUTE_MODES.iter().map(|(name, _)| *name);
@@ -147,6 +153,9 @@ impl Guest for Hostile {
 
     fn route(request: RequestHead) -> Result<Decision, String> {
         let (_, misbehave) = MODE.get().ok_or("not configured")?;
+        if IS_PATIENT.get() && request.header("host") == [b"localhost"] {
+            return Ok(Decision::DefaultBackend);
+        }
         misbehave(request, VALUE.get())
     }
 }

@@ -1,0 +1,183 @@
+//! When a plugin that fails is asked no longer, and when it is tried again.
+//!
+//! Shared by the workers, without a lock: atomics alone, touched only where the plugin is
+//! asked. Owned by `version`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Pause after the first time that a version had too many faults.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// It doubles with each try that fails, up to this.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+
+/// Faults of one version, over all workers.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    /// So many within `window` are too many.
+    max_faults: u64,
+    window: Duration,
+    epoch: Instant,
+    /// When the present window began, in milliseconds since `epoch`, and its faults.
+    began: AtomicU64,
+    faults: AtomicU64,
+    /// Milliseconds since `epoch` from which on one request may try; 0: all may ask.
+    retry_at: AtomicU64,
+    pause: AtomicU64,
+}
+
+/// Whether a plugin is to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// As always.
+    Ask,
+    /// This once, to find out whether it works again.
+    Try,
+    /// No: it had too many faults.
+    Refuse,
+}
+
+impl Breaker {
+    pub(super) fn new(max_faults: u32, window: Duration) -> Breaker {
+        Breaker {
+            max_faults: u64::from(max_faults.max(1)),
+            window,
+            epoch: Instant::now(),
+            began: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            retry_at: AtomicU64::new(0),
+            pause: AtomicU64::new(0),
+        }
+    }
+
+    /// To be asked before the plugin is.
+    pub(super) fn admit(&self) -> Admission {
+        let retry_at = self.retry_at.load(Ordering::Relaxed);
+        if retry_at == 0 {
+            return Admission::Ask;
+        }
+        let now = self.now();
+        if now < retry_at {
+            return Admission::Refuse;
+        }
+        // Of all that come now one tries; the others wait for what it finds, or for the
+        // next pause to end.
+        let next = now + self.pause.load(Ordering::Relaxed).max(1);
+        let won = self
+            .retry_at
+            .compare_exchange(retry_at, next, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+        if won {
+            Admission::Try
+        } else {
+            Admission::Refuse
+        }
+    }
+
+    /// A fault; whether it was one too many. Said once for each time.
+    pub(super) fn failed(&self, admission: Admission) -> bool {
+        let now = self.now();
+        if admission == Admission::Try {
+            let pause = self.pause.load(Ordering::Relaxed) * 2;
+            let pause = pause.min(millis(MAX_PAUSE));
+            self.pause.store(pause, Ordering::Relaxed);
+            self.retry_at.store(now + pause, Ordering::Relaxed);
+            return false;
+        }
+        let began = self.began.load(Ordering::Relaxed);
+        if now.saturating_sub(began) > millis(self.window) {
+            self.began.store(now, Ordering::Relaxed);
+            self.faults.store(0, Ordering::Relaxed);
+        }
+        if self.faults.fetch_add(1, Ordering::Relaxed) + 1 < self.max_faults {
+            return false;
+        }
+        self.pause.store(millis(FIRST_PAUSE), Ordering::Relaxed);
+        let retry_at = now + millis(FIRST_PAUSE);
+        self.retry_at
+            .compare_exchange(0, retry_at, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// A try that went well: all may ask again.
+    pub(super) fn mend(&self) {
+        self.faults.store(0, Ordering::Relaxed);
+        self.retry_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the plugin is left alone for now.
+    pub(super) fn is_open(&self) -> bool {
+        self.retry_at.load(Ordering::Relaxed) != 0
+    }
+
+    /// Never 0, which stands for no pause.
+    fn now(&self) -> u64 {
+        millis(self.epoch.elapsed()) + 1
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(breaker: &Breaker, times: u32) -> bool {
+        (0..times).fold(false, |_, _| breaker.failed(breaker.admit()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn opens_at_the_last_fault_of_a_window_and_says_so_once() {
+        let breaker = Breaker::new(3, Duration::from_secs(10));
+        assert!(!fail(&breaker, 2));
+        assert_eq!(breaker.admit(), Admission::Ask);
+        assert!(fail(&breaker, 1));
+        assert!(!breaker.failed(Admission::Ask));
+        assert_eq!(breaker.admit(), Admission::Refuse);
+        assert!(breaker.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_of_an_earlier_window_do_not_count() {
+        let breaker = Breaker::new(3, Duration::from_secs(10));
+        assert!(!fail(&breaker, 2));
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert!(!fail(&breaker, 2));
+        assert!(fail(&breaker, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_tries_after_a_pause_that_grows() {
+        let breaker = Breaker::new(1, Duration::from_secs(10));
+        assert!(fail(&breaker, 1));
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..8 {
+            assert_eq!(breaker.admit(), Admission::Refuse, "{pause:?}");
+            tokio::time::advance(pause).await;
+            assert_eq!(breaker.admit(), Admission::Try, "{pause:?}");
+            assert_eq!(breaker.admit(), Admission::Refuse, "{pause:?}");
+            assert!(!breaker.failed(Admission::Try));
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+        tokio::time::advance(pause).await;
+        assert_eq!(breaker.admit(), Admission::Try);
+        breaker.mend();
+        assert_eq!(breaker.admit(), Admission::Ask);
+        assert!(!breaker.is_open());
+    }
+
+    /// A try whose request never ended does not leave the plugin alone for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_try_without_an_end_is_followed_by_another() {
+        let breaker = Breaker::new(1, Duration::from_secs(10));
+        assert!(fail(&breaker, 1));
+        for _ in 0..2 {
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(breaker.admit(), Admission::Try);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Log lines about what a plugin does wrong, each kind once a second at most.
+//!
+//! Used by `router` and its seats.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::version::Version;
+use crate::plugin::Fault;
+
+/// Pause between two log lines about faults of one kind.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps a plugin that fails on every request from filling the log.
+#[derive(Debug, Default)]
+pub(super) struct Reports(Vec<Report>);
+
+#[derive(Debug)]
+struct Report {
+    kind: &'static str,
+    last: Instant,
+    /// Faults since then that were not logged.
+    unsaid: u64,
+}
+
+impl Reports {
+    /// How many of this kind went unsaid since the last that was logged; None where this
+    /// one is to go unsaid too.
+    pub(super) fn admit(&mut self, kind: &'static str) -> Option<u64> {
+        let now = Instant::now();
+        let Some(report) = self.0.iter_mut().find(|report| report.kind == kind) else {
+            self.0.push(Report {
+                kind,
+                last: now,
+                unsaid: 0,
+            });
+            return Some(0);
+        };
+        if now.duration_since(report.last) < REPORT_PAUSE {
+            report.unsaid += 1;
+            return None;
+        }
+        report.last = now;
+        Some(std::mem::take(&mut report.unsaid))
+    }
+
+    /// Logs a fault, with the guest's backtrace.
+    pub(super) fn fault(&mut self, version: &Version, fault: &Fault) {
+        let Some(more) = self.admit(fault.kind()) else {
+            return;
+        };
+        let backtrace = match fault {
+            Fault::Trap { backtrace, .. } => {
+                Some(backtrace.as_str()).filter(|text| !text.is_empty())
+            }
+            _ => None,
+        };
+        tracing::warn!(
+            frontend = version.frontend(),
+            plugin = version.plugin_name(),
+            version = version.number(),
+            kind = fault.kind(),
+            error = %fault,
+            backtrace,
+            more,
+            "plugin fault"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_of_a_kind_are_logged_once_a_second() {
+        let mut reports = Reports::default();
+        assert_eq!(reports.admit("trap"), Some(0));
+        assert_eq!(reports.admit("trap"), None);
+        assert_eq!(reports.admit("trap"), None);
+        assert_eq!(reports.admit("deadline"), Some(0));
+        tokio::time::advance(REPORT_PAUSE).await;
+        assert_eq!(reports.admit("trap"), Some(2));
+        assert_eq!(reports.admit("trap"), None);
+    }
+}

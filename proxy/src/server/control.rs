@@ -1,0 +1,678 @@
+//! What is in force, and how it is changed while the workers serve: another version of a
+//! plugin, one of those before, another configuration.
+//!
+//! One change at a time. All that takes long (compiling, resolving, trying out) happens on a
+//! thread of low priority; the workers get the finished thing and take it up between two
+//! requests. A change that fails at any step changes nothing. Called by the signals, the
+//! watcher, the admin interface, and the workers' notices.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use super::ServerError;
+use super::prepared::{Before, Numbered, PrepareError, Prepared, Routing};
+use super::sockets::{Bound, Sockets};
+use crate::config::{self, Config, PluginSource, Source};
+use crate::router::version::{Matter, Notice, Version};
+use crate::router::versions::{Load, Loaded, Loader, VersionError};
+use crate::telemetry::Telemetry;
+use crate::upstream::SharedBackend;
+use crate::worker::{Command, FrontendPlan, Order, Plan, RouterPlan};
+
+/// Versions of a router that are kept besides the active one.
+const MAX_HISTORY: usize = 4;
+
+/// Pause after an instance could not be made beside a worker.
+const INSTANCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The process's controls. A clone is the same ones.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Held from the beginning of a change to its end.
+    changing: tokio::sync::Mutex<()>,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    order: watch::Sender<Order>,
+    telemetry: Arc<Telemetry>,
+    started: SystemTime,
+}
+
+/// What is in force. Never locked by a worker.
+#[derive(Debug)]
+struct State {
+    before: Before,
+    source: Source,
+    history: HashMap<String, VecDeque<Past>>,
+    sockets: Sockets,
+    reloads: Reloads,
+}
+
+/// A version that was in service.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// It.
+    pub version: Arc<Version>,
+    /// Until when it was in service.
+    pub until: SystemTime,
+    /// Why it is not any more.
+    pub end: PastEnd,
+}
+
+/// Why a version went out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastEnd {
+    /// Another was put in its place.
+    Replaced,
+    /// It had too many faults.
+    Failed,
+}
+
+/// Configurations taken up since the start, and refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reloads {
+    /// In force, at least for a while.
+    pub applied: u64,
+    /// Without effect.
+    pub refused: u64,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, Error)]
+pub enum ChangeError {
+    /// No such frontend, or one without a router.
+    #[error("there is no frontend `{0}` with a router")]
+    NoRouter(String),
+    /// Nothing to go back to.
+    #[error("frontend `{0}` has no such version to go back to; `plugins` lists them")]
+    NoVersion(String),
+    /// The plugin cannot serve.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(config::Errors),
+    /// What the configuration names is wrong.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// A socket could not be bound.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The process is stopping.
+    #[error("the process is stopping")]
+    Stopping,
+}
+
+/// A frontend's router at one moment.
+#[derive(Debug, Clone)]
+pub struct RouterState {
+    /// The frontend's name.
+    pub frontend: String,
+    /// In service.
+    pub active: Arc<Version>,
+    /// Before it, the latest first.
+    pub past: Vec<Past>,
+}
+
+impl Control {
+    /// The controls of a process whose workers run with `prepared`.
+    pub(super) fn new(
+        prepared: Prepared,
+        sockets: Sockets,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+        order: watch::Sender<Order>,
+        telemetry: Arc<Telemetry>,
+        versions: HashMap<String, Numbered>,
+    ) -> Control {
+        Control(Arc::new(Inner {
+            state: Mutex::new(State {
+                before: Before {
+                    config: prepared.config,
+                    backends: prepared.backends,
+                    live: prepared.live,
+                    versions,
+                    loader: prepared.loader,
+                    notices: prepared.notices.sender,
+                },
+                source: prepared.source,
+                history: HashMap::new(),
+                sockets,
+                reloads: Reloads::default(),
+            }),
+            changing: tokio::sync::Mutex::new(()),
+            workers,
+            order,
+            telemetry,
+            started: SystemTime::now(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is written in one go.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to drain, as SIGTERM does.
+    pub fn drain(&self) {
+        self.0.order.send_if_modified(|order| {
+            let is_serving = *order == Order::Serve;
+            if is_serving {
+                *order = Order::Drain;
+            }
+            is_serving
+        });
+    }
+
+    /// What the workers are told to do.
+    pub fn order(&self) -> Order {
+        *self.0.order.borrow()
+    }
+
+    pub(super) fn orders(&self) -> &watch::Sender<Order> {
+        &self.0.order
+    }
+
+    /// The log's switches.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// When the process began to serve.
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    /// Configurations taken up since, and refused.
+    pub fn reloads(&self) -> Reloads {
+        self.state().reloads
+    }
+
+    /// How long open requests have after [`drain`](Self::drain).
+    pub fn drain_timeout(&self) -> Duration {
+        self.state().before.config.drain
+    }
+
+    /// The configuration in force, with its text.
+    pub fn config(&self) -> (Config, Source) {
+        let state = self.state();
+        (state.before.config.clone(), state.source.clone())
+    }
+
+    /// The backends in service.
+    pub fn backends(&self) -> Vec<Arc<SharedBackend>> {
+        self.state().before.backends.clone()
+    }
+
+    /// Every frontend that has a router, in the order of the configuration.
+    pub fn routers(&self) -> Vec<RouterState> {
+        let state = self.state();
+        let frontends = state.before.config.frontends.iter();
+        let routers = frontends.filter_map(|frontend| {
+            let numbered = state.before.versions.get(&frontend.name)?;
+            let past = state.history.get(&frontend.name);
+            Some(RouterState {
+                frontend: frontend.name.clone(),
+                active: Arc::clone(&numbered.active),
+                past: past
+                    .map(|past| past.iter().cloned().collect())
+                    .unwrap_or_default(),
+            })
+        });
+        routers.collect()
+    }
+
+    /// Puts the component of `plugin` into service for `frontend`, or the configured one.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; then the version before goes on.
+    pub async fn swap(
+        &self,
+        frontend: &str,
+        plugin: Option<PluginSource>,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let _changing = self.changing().await?;
+        let task = self.task(frontend)?;
+        let loaded = blocking(move || {
+            let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
+            task.loader.load(task.load(plugin, task.next))
+        })
+        .await?;
+        Ok(self.publish(frontend, loaded, PastEnd::Replaced))
+    }
+
+    /// Puts the configured file into service if it is another than the one that is.
+    ///
+    /// # Errors
+    /// As [`swap`](Self::swap).
+    pub async fn refresh(&self, frontend: &str) -> Result<Option<Arc<Version>>, ChangeError> {
+        let _changing = self.changing().await?;
+        let task = self.task(frontend)?;
+        let loaded = blocking(move || {
+            let file = Loader::read(&task.router.plugin)?;
+            if file.sha256() == task.active.sha256() {
+                return Ok(None);
+            }
+            let load = task.load(&task.router.plugin, task.next);
+            task.loader.load_file(file, load).map(Some)
+        })
+        .await?;
+        Ok(loaded.map(|loaded| self.publish(frontend, loaded, PastEnd::Replaced)))
+    }
+
+    /// Goes back to the version of this number, or to the last one that worked.
+    ///
+    /// # Errors
+    /// As [`swap`](Self::swap), and where there is no such version.
+    pub async fn rollback(
+        &self,
+        frontend: &str,
+        number: Option<u32>,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let _changing = self.changing().await?;
+        self.go_back(frontend, number, PastEnd::Replaced).await
+    }
+
+    async fn go_back(
+        &self,
+        frontend: &str,
+        number: Option<u32>,
+        end: PastEnd,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let task = self.task(frontend)?;
+        let past = self.find_past(frontend, number);
+        let past = past.ok_or_else(|| ChangeError::NoVersion(frontend.to_owned()))?;
+        let loaded = blocking(move || {
+            // With what is configured now: backends may have changed since.
+            let load = task.load(&task.router.plugin, past.number());
+            let load = Load {
+                source: Some(past.source().to_owned()),
+                ..load
+            };
+            task.loader.start(past.plugin().clone(), load)
+        })
+        .await?;
+        Ok(self.publish(frontend, loaded, end))
+    }
+
+    fn find_past(&self, frontend: &str, number: Option<u32>) -> Option<Arc<Version>> {
+        let state = self.state();
+        let mut past = state.history.get(frontend)?.iter();
+        let past = past.find(|past| match number {
+            Some(number) => past.version.number() == number,
+            None => past.end != PastEnd::Failed,
+        });
+        past.map(|past| Arc::clone(&past.version))
+    }
+
+    /// Reads the configuration file again and puts it into force.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; then nothing has changed.
+    pub async fn reload(&self) -> Result<(), ChangeError> {
+        let _changing = self.changing().await?;
+        let result = self.apply().await;
+        let reloads = &mut self.state().reloads;
+        match &result {
+            Ok(()) => reloads.applied += 1,
+            Err(_) => reloads.refused += 1,
+        }
+        result
+    }
+
+    async fn apply(&self) -> Result<(), ChangeError> {
+        // A rotated log file is let go, whatever becomes of the configuration.
+        self.0.telemetry.reopen();
+        let (before, path) = {
+            let state = self.state();
+            (state.before.clone(), state.source.path().to_owned())
+        };
+        let prepared = blocking(move || {
+            let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
+            keep_what_takes_a_restart(&mut config, &before.config);
+            Ok::<_, ChangeError>(Prepared::after(config, source, Some(&before))?)
+        })
+        .await?;
+        let workers = self.0.workers.len();
+        let bound = {
+            let state = self.state();
+            state.sockets.bind(&prepared.config.frontends, workers)?
+        };
+        self.0.telemetry.apply(&prepared.config.log);
+        self.publish_all(prepared, bound);
+        Ok(())
+    }
+
+    /// Waits for the change under way to end.
+    async fn changing(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
+        let guard = self.0.changing.lock().await;
+        match self.order() {
+            Order::Serve => Ok(guard),
+            Order::Drain | Order::Abort => Err(ChangeError::Stopping),
+        }
+    }
+
+    fn task(&self, frontend: &str) -> Result<Task, ChangeError> {
+        let state = self.state();
+        let before = &state.before;
+        let router = before
+            .config
+            .frontend(frontend)
+            .and_then(|frontend| frontend.router.clone());
+        let (Some(router), Some(numbered), Some(loader)) =
+            (router, before.versions.get(frontend), &before.loader)
+        else {
+            return Err(ChangeError::NoRouter(frontend.to_owned()));
+        };
+        Ok(Task {
+            frontend: frontend.to_owned(),
+            router,
+            active: Arc::clone(&numbered.active),
+            next: numbered.next,
+            loader: Arc::clone(loader),
+            before: before.clone(),
+        })
+    }
+
+    /// Gives a version to every worker. They take it up between two requests.
+    fn publish(&self, frontend: &str, loaded: Loaded, end: PastEnd) -> Arc<Version> {
+        let Loaded { version, instances } = loaded;
+        let mut state = self.state();
+        state.activate(frontend, &version, end);
+        for (worker, instance) in self.0.workers.iter().zip(instances) {
+            // One that is gone is stopping.
+            let _ = worker.send(Command::Swap {
+                frontend: frontend.to_owned(),
+                version: Arc::clone(&version),
+                instance,
+            });
+        }
+        tracing::info!(
+            frontend,
+            plugin = version.plugin_name(),
+            version = version.number(),
+            sha256 = version.sha256(),
+            source = version.source(),
+            "plugin in service"
+        );
+        version
+    }
+
+    fn publish_all(&self, prepared: Prepared, mut bound: Bound) {
+        let mut state = self.state();
+        let (plans, versions) = plans(
+            &prepared.config,
+            prepared.routers,
+            &mut bound,
+            &prepared.backends,
+            self.0.workers.len(),
+            Some(&state.before.versions),
+        );
+        let names: Vec<&str> = prepared
+            .config
+            .frontends
+            .iter()
+            .map(|front| front.name.as_str())
+            .collect();
+        state
+            .history
+            .retain(|name, _| names.contains(&name.as_str()));
+        for (name, numbered) in &versions {
+            let old = state.before.versions.get(name).cloned();
+            if let Some(old) = old
+                && !Arc::ptr_eq(&old.active, &numbered.active)
+            {
+                state.remember(name, old.active, PastEnd::Replaced);
+            }
+        }
+        for (frontend, sockets) in prepared.config.frontends.iter().zip(&bound.frontends) {
+            for address in &sockets.fresh {
+                tracing::info!(frontend = frontend.name, address, "listening");
+            }
+        }
+        for (worker, plan) in self.0.workers.iter().zip(plans) {
+            let _ = worker.send(Command::Apply(plan));
+        }
+        state.sockets.replace(bound);
+        state.source = prepared.source;
+        state.before = Before {
+            config: prepared.config,
+            backends: prepared.backends,
+            live: prepared.live,
+            versions,
+            loader: prepared.loader,
+            notices: prepared.notices.sender,
+        };
+        tracing::info!("configuration in force");
+    }
+
+    /// Acts on what workers cannot mend by themselves, until they are gone.
+    pub(super) async fn heed(self, mut notices: mpsc::UnboundedReceiver<Notice>) {
+        while let Some(notice) = notices.recv().await {
+            let control = self.clone();
+            tokio::spawn(async move {
+                match notice.matter {
+                    Matter::Failing => control.retire(&notice).await,
+                    Matter::NeedsInstance(worker) => control.provide(&notice, worker).await,
+                }
+            });
+        }
+    }
+
+    /// Goes back to the last version that worked, if there is one.
+    async fn retire(&self, notice: &Notice) {
+        let frontend = &notice.frontend;
+        let Ok(_changing) = self.changing().await else {
+            return;
+        };
+        let is_active = |task: &Task| task.active.number() == notice.number;
+        if !self.task(frontend).as_ref().is_ok_and(is_active) {
+            return;
+        }
+        match self.go_back(frontend, None, PastEnd::Failed).await {
+            Ok(version) => tracing::warn!(
+                frontend,
+                failed = notice.number,
+                version = version.number(),
+                "the plugin had too many faults: the version before decides again"
+            ),
+            Err(ChangeError::NoVersion(_)) => tracing::error!(
+                frontend,
+                version = notice.number,
+                "the plugin had too many faults, and there is no version before it: \
+                 requests go by on_fault, and one in a while tries it again"
+            ),
+            Err(error) => tracing::error!(
+                frontend,
+                version = notice.number,
+                %error,
+                "the plugin had too many faults, and the version before it cannot serve"
+            ),
+        }
+    }
+
+    /// Makes an instance for a worker that must not wait for it.
+    async fn provide(&self, notice: &Notice, worker: usize) {
+        let Ok(task) = self.task(&notice.frontend) else {
+            return;
+        };
+        if task.active.number() != notice.number {
+            return;
+        }
+        let version = task.active;
+        let instance = blocking(move || version.instantiate()).await;
+        if instance.is_err() {
+            // The worker asks again with the next request.
+            tokio::time::sleep(INSTANCE_PAUSE).await;
+        }
+        if let Some(worker) = self.0.workers.get(worker) {
+            let _ = worker.send(Command::Provide {
+                frontend: notice.frontend.clone(),
+                number: notice.number,
+                instance,
+            });
+        }
+    }
+
+    /// The plugin files that are watched, each with its frontend.
+    pub(super) fn watched(&self) -> Vec<(String, PathBuf)> {
+        let state = self.state();
+        let frontends = state.before.config.frontends.iter();
+        let watched = frontends.filter_map(|frontend| {
+            let router = frontend.router.as_ref().filter(|router| router.watch)?;
+            match &router.plugin {
+                PluginSource::File(path) => Some((frontend.name.clone(), path.clone())),
+                PluginSource::Bundled(_) => None,
+            }
+        });
+        watched.collect()
+    }
+}
+
+impl State {
+    fn activate(&mut self, frontend: &str, version: &Arc<Version>, end: PastEnd) {
+        let Some(numbered) = self.before.versions.get_mut(frontend) else {
+            return;
+        };
+        numbered.next = numbered.next.max(version.number() + 1);
+        let old = std::mem::replace(&mut numbered.active, Arc::clone(version));
+        self.remember(frontend, old, end);
+    }
+
+    fn remember(&mut self, frontend: &str, old: Arc<Version>, end: PastEnd) {
+        let active = self.before.versions.get(frontend);
+        let active = active.map(|numbered| numbered.active.number());
+        let history = self.history.entry(frontend.to_owned()).or_default();
+        // The one that is in service again is none of the past.
+        history.retain(|past| Some(past.version.number()) != active);
+        history.push_front(Past {
+            version: old,
+            until: SystemTime::now(),
+            end,
+        });
+        history.truncate(MAX_HISTORY);
+    }
+}
+
+/// What loading a plugin for a frontend takes, away from the state's lock.
+struct Task {
+    frontend: String,
+    router: config::Router,
+    active: Arc<Version>,
+    next: u32,
+    loader: Arc<Loader>,
+    before: Before,
+}
+
+impl Task {
+    fn load<'a>(&'a self, plugin: &'a PluginSource, number: u32) -> Load<'a> {
+        Load {
+            frontend: &self.frontend,
+            router: &self.router,
+            plugin,
+            source: None,
+            number,
+            backends: Arc::clone(&self.before.live),
+            notices: Some(self.before.notices.clone()),
+        }
+    }
+}
+
+/// A plan for each worker, and the versions that it puts into service.
+pub(super) fn plans(
+    config: &Config,
+    routers: Vec<Option<Routing>>,
+    bound: &mut Bound,
+    backends: &[Arc<SharedBackend>],
+    workers: usize,
+    before: Option<&HashMap<String, Numbered>>,
+) -> (Vec<Plan>, HashMap<String, Numbered>) {
+    let mut plans: Vec<Plan> = (0..workers)
+        .map(|_| Plan {
+            frontends: Vec::new(),
+            backends: backends.to_vec(),
+        })
+        .collect();
+    let mut versions = HashMap::new();
+    let frontends = config.frontends.iter().zip(routers);
+    for ((frontend, routing), sockets) in frontends.zip(&mut bound.frontends) {
+        let known = before.and_then(|before| before.get(&frontend.name));
+        let mut instances = Vec::new();
+        let mut version = None;
+        let numbered = match routing {
+            Some(Routing::Kept) => known.cloned(),
+            Some(Routing::New(loaded)) => {
+                instances = loaded.instances;
+                version = Some(Arc::clone(&loaded.version));
+                Some(Numbered {
+                    next: loaded.version.number() + 1,
+                    active: loaded.version,
+                })
+            }
+            None => None,
+        };
+        let has_router = numbered.is_some();
+        versions.extend(numbered.map(|numbered| (frontend.name.clone(), numbered)));
+        let mut instances = instances.into_iter();
+        for plan in &mut plans {
+            let fresh = version.as_ref().zip(instances.next());
+            let router = fresh.map_or(RouterPlan::Keep, |(version, instance)| {
+                RouterPlan::New(Arc::clone(version), instance)
+            });
+            plan.frontends.push(FrontendPlan {
+                config: frontend.clone(),
+                sockets: sockets.names.clone(),
+                listeners: sockets.next_worker(),
+                router: has_router.then_some(router),
+            });
+        }
+    }
+    (plans, versions)
+}
+
+/// Says what of a new configuration has no effect, and takes it out.
+fn keep_what_takes_a_restart(config: &mut Config, before: &Config) {
+    let mut changed = Vec::new();
+    let mut keep = |name: &'static str, differs: bool| {
+        if differs {
+            changed.push(name);
+        }
+    };
+    keep("workers", config.workers != before.workers);
+    keep(
+        "max_connections",
+        config.max_connections != before.max_connections,
+    );
+    keep("user", config.user != before.user);
+    keep("group", config.group != before.group);
+    keep("cache_dir", config.cache_dir != before.cache_dir);
+    keep("admin", config.admin != before.admin);
+    keep("log.format", config.log.format != before.log.format);
+    keep("log.target", config.log.target != before.log.target);
+    config.workers = before.workers;
+    config.max_connections = before.max_connections;
+    config.user.clone_from(&before.user);
+    config.group.clone_from(&before.group);
+    config.cache_dir.clone_from(&before.cache_dir);
+    config.admin.clone_from(&before.admin);
+    config.log.format = before.log.format;
+    config.log.target.clone_from(&before.log.target);
+    if !changed.is_empty() {
+        tracing::warn!(keys = changed.join(", "), "these take a restart");
+    }
+}
+
+/// Runs what takes long on a thread of its own, of low priority.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // As if it had happened here.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,266 @@
+//! A configuration with everything that it names: plugins loaded and tried out, servers'
+//! names resolved.
+//!
+//! Made before the workers start, and again for each reload, off the workers' threads. What
+//! has not changed is taken over as it is. Opens no socket and publishes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::config::{self, Config, Errors, Source};
+use crate::plugin::{BackendState, Backends, EngineError};
+use crate::router::version::{Notice, Version};
+use crate::router::versions::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
+use crate::upstream::SharedBackend;
+
+/// A configuration that can be put into service.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    pub(super) source: Source,
+    pub(super) backends: Vec<Arc<SharedBackend>>,
+    pub(super) live: Arc<dyn Backends>,
+    /// In the order of the frontends.
+    pub(super) routers: Vec<Option<Routing>>,
+    pub(super) loader: Option<Arc<Loader>>,
+    pub(super) notices: Notices,
+}
+
+/// Where workers' notices come and go.
+#[derive(Debug)]
+pub(super) struct Notices {
+    pub(super) sender: mpsc::UnboundedSender<Notice>,
+    /// None after the first configuration.
+    pub(super) receiver: Option<mpsc::UnboundedReceiver<Notice>>,
+}
+
+/// The router of a frontend.
+#[derive(Debug)]
+pub(super) enum Routing {
+    /// As it was: nothing that it hangs on has changed.
+    Kept,
+    /// Another, or the first.
+    New(Loaded),
+}
+
+/// What is in force, as far as the next configuration may take it over.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    pub(super) config: Config,
+    pub(super) backends: Vec<Arc<SharedBackend>>,
+    pub(super) live: Arc<dyn Backends>,
+    pub(super) versions: HashMap<String, Numbered>,
+    pub(super) loader: Option<Arc<Loader>>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+}
+
+/// The version in service of a frontend.
+#[derive(Debug, Clone)]
+pub(super) struct Numbered {
+    pub(super) active: Arc<Version>,
+    /// The next one's number.
+    pub(super) next: u32,
+}
+
+/// Why a configuration cannot be run.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// What it names is not there or does not fit; every instance of it.
+    #[error("{0}")]
+    Config(Errors),
+    /// Plugins cannot run on this machine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Prepared {
+    /// Loads and resolves; blocks while it does. Opens no socket.
+    ///
+    /// # Errors
+    /// [`PrepareError`], with every mistake that was found.
+    pub fn new(config: Config, source: Source) -> Result<Prepared, PrepareError> {
+        Prepared::after(config, source, None)
+    }
+
+    /// The same for what comes after `before`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn after(
+        config: Config,
+        source: Source,
+        before: Option<&Before>,
+    ) -> Result<Prepared, PrepareError> {
+        let mut mistakes = Mistakes(None);
+        let backends = resolve(&config, &source, before, &mut mistakes);
+        let live: Arc<dyn Backends> = match before {
+            Some(before) if is_same(&before.backends, &backends) => Arc::clone(&before.live),
+            _ if backends.len() == config.backends.len() => {
+                Arc::new(LiveBackends(backends.clone()))
+            }
+            // One of them has no address: plugins are only tried out.
+            _ => Arc::new(ConfiguredBackends::new(&config)),
+        };
+        // Without a plugin there is nothing to reserve address space for.
+        let has_router = config.frontends.iter().any(|front| front.router.is_some());
+        let loader = match before.and_then(|before| before.loader.clone()) {
+            None if has_router => Some(Arc::new(Loader::try_new(&config)?)),
+            loader => loader,
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let notices = Notices {
+            receiver: before.is_none().then_some(receiver),
+            sender: before.map_or(sender, |before| before.notices.clone()),
+        };
+        let mut routers = Vec::new();
+        for frontend in &config.frontends {
+            let routing = match (&loader, &frontend.router) {
+                (Some(loader), Some(router)) => {
+                    let numbered = before.and_then(|before| before.versions.get(&frontend.name));
+                    let load = Load {
+                        frontend: &frontend.name,
+                        router,
+                        plugin: &router.plugin,
+                        source: None,
+                        number: numbered.map_or(1, |numbered| numbered.next),
+                        backends: Arc::clone(&live),
+                        notices: Some(notices.sender.clone()),
+                    };
+                    let is_unchanged = before.is_some_and(|before| {
+                        let old = before.config.frontends.iter();
+                        let mut old = old.filter(|old| old.name == frontend.name);
+                        Arc::ptr_eq(&before.live, &live)
+                            && old.any(|old| old.router.as_ref() == Some(router))
+                    });
+                    route(loader, load, numbered, is_unchanged)
+                        .map_err(|error| {
+                            mistakes.note(locate(&source, &frontend.name, &error));
+                        })
+                        .ok()
+                }
+                _ => None,
+            };
+            routers.push(routing);
+        }
+        match mistakes.0 {
+            Some(errors) => Err(PrepareError::Config(errors)),
+            None => Ok(Prepared {
+                config,
+                source,
+                backends,
+                live,
+                routers,
+                loader,
+                notices,
+            }),
+        }
+    }
+}
+
+/// Every mistake that was found so far.
+struct Mistakes(Option<Errors>);
+
+impl Mistakes {
+    fn note(&mut self, found: Errors) {
+        match &mut self.0 {
+            Some(errors) => errors.merge(found),
+            None => self.0 = Some(found),
+        }
+    }
+}
+
+fn route(
+    loader: &Loader,
+    load: Load<'_>,
+    numbered: Option<&Numbered>,
+    is_unchanged: bool,
+) -> Result<Routing, VersionError> {
+    let Some(numbered) = numbered else {
+        return loader.load(load).map(Routing::New);
+    };
+    let file = Loader::read(load.plugin)?;
+    if file.sha256() != numbered.active.sha256() {
+        return loader.load_file(file, load).map(Routing::New);
+    }
+    if is_unchanged && !numbered.active.is_failing() {
+        return Ok(Routing::Kept);
+    }
+    let plugin = numbered.active.plugin().clone();
+    loader.start(plugin, load).map(Routing::New)
+}
+
+fn resolve(
+    config: &Config,
+    source: &Source,
+    before: Option<&Before>,
+    mistakes: &mut Mistakes,
+) -> Vec<Arc<SharedBackend>> {
+    let workers = config.worker_count();
+    let mut backends = Vec::new();
+    for backend in &config.backends {
+        match SharedBackend::resolve(backend, workers) {
+            Ok(found) => {
+                let known = before.and_then(|before| same_backend(before, backend, &found));
+                backends.push(known.unwrap_or_else(|| Arc::new(found)));
+            }
+            Err(error) => {
+                let key = ["backend", &backend.name, "server", &error.server];
+                let message = format!("{error}: {}", error.source);
+                mistakes.note(source.key_error(&key, &message, None));
+            }
+        }
+    }
+    backends
+}
+
+/// The backend in force, if it is the same in all that is configured and resolved.
+fn same_backend(
+    before: &Before,
+    backend: &config::Backend,
+    found: &SharedBackend,
+) -> Option<Arc<SharedBackend>> {
+    let mut known = before.config.backends.iter().zip(&before.backends);
+    let (_, shared) = known.find(|(config, _)| *config == backend)?;
+    shared.has_endpoints_of(found).then(|| Arc::clone(shared))
+}
+
+fn is_same(before: &[Arc<SharedBackend>], now: &[Arc<SharedBackend>]) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .zip(now)
+            .all(|(old, new)| Arc::ptr_eq(old, new))
+}
+
+/// Where in the file a plugin's error belongs.
+pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
+    match error {
+        VersionError::Configure(message) => source.plugin_error(frontend, message),
+        error => {
+            let key = ["frontend", frontend, "router", "plugin"];
+            source.key_error(&key, &error.to_string(), None)
+        }
+    }
+}
+
+/// The backends in service, as plugins see them.
+#[derive(Debug)]
+struct LiveBackends(Vec<Arc<SharedBackend>>);
+
+impl Backends for LiveBackends {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|backend| backend.name == name)
+    }
+
+    fn state(&self, index: usize) -> BackendState {
+        let backend = &self.0[index];
+        BackendState {
+            usable_servers: backend.usable_servers(),
+            active: backend.active(),
+            queued: backend.queued(),
+        }
+    }
+}
