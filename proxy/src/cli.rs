@@ -4,6 +4,7 @@
 //! output and standard error by itself.
 
 mod check;
+mod ctl;
 mod demo;
 mod route;
 mod run;
@@ -52,7 +53,7 @@ Exit codes:
   3   stopped, but connections were cut off after timeout.drain or a second signal
   64  the configuration, or a plugin that it names, is wrong; nothing was started
 
-Documentation: README.md, docs/configuration.md, docs/logs.md";
+Documentation: README.md, docs/configuration.md, docs/admin.md, docs/logs.md";
 
 /// A reverse proxy whose routing is a WebAssembly plugin.
 #[derive(Debug, Parser)]
@@ -78,6 +79,10 @@ enum Command {
     /// Prints the decision, what the plugin read to come to it, and how long it took.
     /// Opens no socket.
     Route(route::Flags),
+    /// Ask or tell a running process: its state, its plugins, another version, a reload.
+    ///
+    /// Over the socket that `admin.socket` in the configuration names.
+    Ctl(ctl::Flags),
     /// Show it all at work: two small backends, a page, live messages over a WebSocket.
     ///
     /// Listens on loopback alone and needs nothing else installed.
@@ -102,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Run(flags) => run::run(&flags.config),
         Command::Check(flags) => check::run(&flags.config),
         Command::Route(flags) => route::run(&flags),
+        Command::Ctl(flags) => ctl::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
     exit.into()

@@ -252,6 +252,8 @@ fn record_refusal(
     reason: String,
 ) {
     let id = frontend.next_id();
+    let rules = frontend.rules();
+    rules.answers.count(rules.worker, status);
     let now = Instant::now();
     let mut transaction = Transaction::new(id, downstream.head_since.take().unwrap_or(now), now);
     transaction.status = Some(status);

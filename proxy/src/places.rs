@@ -63,17 +63,20 @@ impl Places {
 
     /// Decides who serves what `worker` has accepted.
     pub fn assign(&self, slot: Slot, worker: usize) -> Place {
-        let open = |index: usize| self.open[index].0.load(Ordering::Relaxed);
-        let least = (0..self.open.len()).min_by_key(|&index| open(index));
+        let least = (0..self.open.len()).min_by_key(|&index| self.open(index));
         let chosen = match least {
-            Some(least) if is_clearly_more(open(worker), open(least)) => least,
+            Some(least) if is_clearly_more(self.open(worker), self.open(least)) => least,
             _ => worker,
         };
         Place::new(slot, chosen)
     }
 
+    /// Connections that all workers have open.
+    pub fn taken(&self) -> usize {
+        (0..self.open.len()).map(|worker| self.open(worker)).sum()
+    }
+
     /// Connections that `worker` has open, or is about to get.
-    #[cfg(test)]
     fn open(&self, worker: usize) -> usize {
         self.open[worker].0.load(Ordering::Relaxed)
     }

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{CONNECTION, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -27,7 +28,7 @@ use crate::http::replay;
 use crate::http::upgrade::Upgrade;
 use crate::plugin::Edit;
 use crate::router::{Decided, Route, Router};
-use crate::telemetry::{AccessRecord, End};
+use crate::telemetry::{AccessRecord, Answers, End};
 use crate::upstream::body::{Expectation, RequestBody};
 use crate::upstream::{Backend, Lease, Origin, Reuse};
 use admit::{Admitted, Framing};
@@ -48,6 +49,10 @@ pub struct Frontend {
 pub struct Rules {
     /// As configured.
     pub config: config::Frontend,
+    /// Counts what was answered.
+    pub answers: Arc<Answers>,
+    /// Which worker this is.
+    pub worker: usize,
     /// None: everything goes to the default backend.
     pub router: Option<Rc<RefCell<Router>>>,
     /// Every backend of the configuration, in its order.
@@ -105,6 +110,7 @@ pub fn handle(
             Ok(response) => response,
             Err(error) => response::refuse(&downstream, id, &error),
         };
+        rules.answers.count(rules.worker, response.status());
         downstream.note(|transaction| transaction.status = Some(response.status()));
         Ok(response)
     }

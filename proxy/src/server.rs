@@ -5,6 +5,7 @@
 //! ([`Prepared::new`]), descriptors, sockets, user and group, workers. From then on
 //! [`control`] changes what is in force.
 
+pub mod admin;
 pub mod control;
 mod limits;
 mod prepared;
@@ -55,6 +56,14 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The admin interface could not be bound.
+    #[error("cannot listen on {address} (admin)")]
+    Admin {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The user or group could not be taken on.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
@@ -85,10 +94,6 @@ pub fn run(
     let config = &prepared.config;
     let workers = config.worker_count();
     let max_connections = limits::raise(config.max_connections, workers)?;
-    let mut sockets = Sockets::default();
-    let mut bound = sockets.bind(&config.frontends, workers)?;
-    privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
-
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_start(lower_priority)
@@ -96,9 +101,13 @@ pub fn run(
         .map_err(ServerError::Start)?;
     let guard = runtime.enter();
     let signals = Signals::new().map_err(ServerError::Start)?;
+    let mut sockets = Sockets::default();
+    let mut bound = sockets.bind(&config.frontends, workers)?;
+    let admin = admin::bind(&config.admin)?;
+    privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 
     let routers = std::mem::take(&mut prepared.routers);
-    let (plans, versions) = control::plans(
+    let (plans, released) = control::plans(
         config,
         routers,
         &mut bound,
@@ -145,11 +154,16 @@ pub fn run(
     }
     sockets.replace(bound);
     let notices = prepared.notices.receiver.take();
-    let control = Control::new(prepared, sockets, commands, order, telemetry, versions);
+    let control = Control::new(
+        prepared, sockets, commands, order, telemetry, places, released,
+    );
     if let Some(notices) = notices {
         tokio::spawn(control.clone().heed(notices));
     }
     tokio::spawn(watch::run(control.clone()));
+    for listener in admin {
+        tokio::spawn(admin::serve(listener, control.clone()));
+    }
     tracing::info!(workers, max_connections, "ready");
     ready();
     drop(guard);

@@ -8,6 +8,7 @@
 //! `docs/logs.md` describes both formats for users.
 
 mod access;
+mod counters;
 mod line;
 mod sink;
 mod switch;
@@ -25,6 +26,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry};
 
 pub use self::access::{ACCESS_TARGET, AccessRecord, End, Times};
+pub use self::counters::Answers;
 use self::line::{Fields, Line};
 use self::sink::{Output, Signals, Sink};
 use self::switch::LevelSwitch;

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -42,6 +42,49 @@ pub struct SharedServer {
     pub endpoints: Vec<Endpoint>,
     /// Free slots, where `max_connections` limits them.
     slots: Option<Arc<Semaphore>>,
+    /// One for each worker.
+    uses: Box<[Uses]>,
+}
+
+/// What one worker did with a server. Written by that worker alone.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Uses {
+    exchanges: AtomicU64,
+    dialled: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What was done with a server, over all workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerTotals {
+    /// Requests and tunnels that it got.
+    pub exchanges: u64,
+    /// Connections made for them.
+    pub dialled: u64,
+    /// Connections that could not be made.
+    pub refused: u64,
+}
+
+impl SharedServer {
+    /// What was done with it.
+    pub fn totals(&self) -> ServerTotals {
+        let sum = |counter: fn(&Uses) -> &AtomicU64| {
+            let uses = self.uses.iter();
+            uses.map(|uses| counter(uses).load(Ordering::Relaxed)).sum()
+        };
+        ServerTotals {
+            exchanges: sum(|uses| &uses.exchanges),
+            dialled: sum(|uses| &uses.dialled),
+            refused: sum(|uses| &uses.refused),
+        }
+    }
+}
+
+/// There is one writer: no read-modify-write is needed.
+fn count(counter: &AtomicU64) {
+    let count = counter.load(Ordering::Relaxed);
+    counter.store(count.wrapping_add(1), Ordering::Relaxed);
 }
 
 /// A backend as all workers share it.
@@ -85,6 +128,7 @@ impl SharedBackend {
                 slots: server
                     .max_connections
                     .map(|slots| Arc::new(Semaphore::new(slots.get() as usize))),
+                uses: (0..workers).map(|_| Uses::default()).collect(),
             })
         });
         Ok(SharedBackend {
@@ -260,6 +304,7 @@ impl Backend {
 
     async fn connect(&self, index: usize, slot: Slot, reuse: Reuse) -> io::Result<Lease> {
         let server = &self.servers[index];
+        let uses = &self.shared().servers[index].uses[self.place.worker];
         let pooled = match reuse {
             Reuse::Allowed => server.pool.take(),
             Reuse::Fresh => None,
@@ -275,9 +320,11 @@ impl Backend {
             match dialled.await {
                 Ok(stream) => {
                     server.health.answered();
+                    count(&uses.dialled);
                     (Link::new(stream, &self.links), Origin::Dialled)
                 }
                 Err(error) => {
+                    count(&uses.refused);
                     // That descriptors have run out is not the server's fault.
                     if !is_exhaustion(&error) {
                         server.health.failed();
@@ -286,6 +333,7 @@ impl Backend {
                 }
             }
         };
+        count(&uses.exchanges);
         Ok(Lease {
             link,
             origin,

@@ -20,6 +20,7 @@ use crate::request::{Frontend, Rules};
 use crate::router::Router;
 use crate::router::version::Version;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Answers;
 use crate::tunnel::Scratch;
 use crate::upstream::pool::Links;
 use crate::upstream::{Backend, SharedBackend};
@@ -64,6 +65,8 @@ pub struct FrontendPlan {
     pub listeners: Vec<Listener>,
     /// None where the frontend has no router.
     pub router: Option<RouterPlan>,
+    /// Counts what it answers.
+    pub answers: Arc<Answers>,
 }
 
 /// The router of a frontend in one worker.
@@ -222,6 +225,8 @@ impl Worker {
         let name: Arc<str> = Arc::from(plan.config.name.as_str());
         let rules = Rules {
             config: plan.config,
+            answers: plan.answers,
+            worker: self.team.own,
             router,
             backends: Rc::clone(backends),
         };

@@ -39,6 +39,11 @@ impl Source {
         &self.path
     }
 
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.file.text
+    }
+
     /// The directory of the file, where relative paths start; empty for the current one.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))

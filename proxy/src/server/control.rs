@@ -18,9 +18,10 @@ use super::ServerError;
 use super::prepared::{Before, Numbered, PrepareError, Prepared, Routing};
 use super::sockets::{Bound, Sockets};
 use crate::config::{self, Config, PluginSource, Source};
+use crate::places::Places;
 use crate::router::version::{Matter, Notice, Version};
 use crate::router::versions::{Load, Loaded, Loader, VersionError};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::SharedBackend;
 use crate::worker::{Command, FrontendPlan, Order, Plan, RouterPlan};
 
@@ -42,6 +43,7 @@ struct Inner {
     workers: Vec<mpsc::UnboundedSender<Command>>,
     order: watch::Sender<Order>,
     telemetry: Arc<Telemetry>,
+    places: Arc<Places>,
     started: SystemTime,
 }
 
@@ -52,7 +54,15 @@ struct State {
     source: Source,
     history: HashMap<String, VecDeque<Past>>,
     sockets: Sockets,
+    answers: HashMap<String, Arc<Answers>>,
     reloads: Reloads,
+}
+
+/// What the plans of all workers have in common, by the frontends' names.
+#[derive(Debug, Default)]
+pub(super) struct Released {
+    pub(super) versions: HashMap<String, Numbered>,
+    pub(super) answers: HashMap<String, Arc<Answers>>,
 }
 
 /// A version that was in service.
@@ -60,6 +70,8 @@ struct State {
 pub struct Past {
     /// It.
     pub version: Arc<Version>,
+    /// What it was configured with.
+    router: config::Router,
     /// Until when it was in service.
     pub until: SystemTime,
     /// Why it is not any more.
@@ -129,7 +141,8 @@ impl Control {
         workers: Vec<mpsc::UnboundedSender<Command>>,
         order: watch::Sender<Order>,
         telemetry: Arc<Telemetry>,
-        versions: HashMap<String, Numbered>,
+        places: Arc<Places>,
+        released: Released,
     ) -> Control {
         Control(Arc::new(Inner {
             state: Mutex::new(State {
@@ -137,10 +150,11 @@ impl Control {
                     config: prepared.config,
                     backends: prepared.backends,
                     live: prepared.live,
-                    versions,
+                    versions: released.versions,
                     loader: prepared.loader,
                     notices: prepared.notices.sender,
                 },
+                answers: released.answers,
                 source: prepared.source,
                 history: HashMap::new(),
                 sockets,
@@ -150,6 +164,7 @@ impl Control {
             workers,
             order,
             telemetry,
+            places,
             started: SystemTime::now(),
         }))
     }
@@ -205,6 +220,27 @@ impl Control {
         (state.before.config.clone(), state.source.clone())
     }
 
+    /// Clients' connections, of all workers.
+    pub fn connections(&self) -> usize {
+        self.0.places.taken()
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.0.workers.len()
+    }
+
+    /// What each frontend has answered, in the order of the configuration.
+    pub fn answers(&self) -> Vec<(String, Arc<Answers>)> {
+        let state = self.state();
+        let frontends = state.before.config.frontends.iter();
+        let answers = frontends.filter_map(|frontend| {
+            let answers = state.answers.get(&frontend.name)?;
+            Some((frontend.name.clone(), Arc::clone(answers)))
+        });
+        answers.collect()
+    }
+
     /// The backends in service.
     pub fn backends(&self) -> Vec<Arc<SharedBackend>> {
         self.state().before.backends.clone()
@@ -244,7 +280,8 @@ impl Control {
             task.loader.load(task.load(plugin, task.next))
         })
         .await?;
-        Ok(self.publish(frontend, loaded, PastEnd::Replaced))
+        let router = self.task(frontend)?.router;
+        Ok(self.publish(frontend, loaded, router, PastEnd::Replaced))
     }
 
     /// Puts the configured file into service if it is another than the one that is.
@@ -263,7 +300,8 @@ impl Control {
             task.loader.load_file(file, load).map(Some)
         })
         .await?;
-        Ok(loaded.map(|loaded| self.publish(frontend, loaded, PastEnd::Replaced)))
+        let router = self.task(frontend)?.router;
+        Ok(loaded.map(|loaded| self.publish(frontend, loaded, router, PastEnd::Replaced)))
     }
 
     /// Goes back to the version of this number, or to the last one that worked.
@@ -288,27 +326,31 @@ impl Control {
         let task = self.task(frontend)?;
         let past = self.find_past(frontend, number);
         let past = past.ok_or_else(|| ChangeError::NoVersion(frontend.to_owned()))?;
+        let router = past.router.clone();
         let loaded = blocking(move || {
-            // With what is configured now: backends may have changed since.
-            let load = task.load(&task.router.plugin, past.number());
+            let Past {
+                version, router, ..
+            } = past;
+            // As it was configured then, among the backends that there are now.
             let load = Load {
-                source: Some(past.source().to_owned()),
-                ..load
+                router: &router,
+                source: Some(version.source().to_owned()),
+                ..task.load(&router.plugin, version.number())
             };
-            task.loader.start(past.plugin().clone(), load)
+            task.loader.start(version.plugin().clone(), load)
         })
         .await?;
-        Ok(self.publish(frontend, loaded, end))
+        Ok(self.publish(frontend, loaded, router, end))
     }
 
-    fn find_past(&self, frontend: &str, number: Option<u32>) -> Option<Arc<Version>> {
+    fn find_past(&self, frontend: &str, number: Option<u32>) -> Option<Past> {
         let state = self.state();
         let mut past = state.history.get(frontend)?.iter();
         let past = past.find(|past| match number {
             Some(number) => past.version.number() == number,
             None => past.end != PastEnd::Failed,
         });
-        past.map(|past| Arc::clone(&past.version))
+        past.cloned()
     }
 
     /// Reads the configuration file again and puts it into force.
@@ -381,10 +423,16 @@ impl Control {
     }
 
     /// Gives a version to every worker. They take it up between two requests.
-    fn publish(&self, frontend: &str, loaded: Loaded, end: PastEnd) -> Arc<Version> {
+    fn publish(
+        &self,
+        frontend: &str,
+        loaded: Loaded,
+        router: config::Router,
+        end: PastEnd,
+    ) -> Arc<Version> {
         let Loaded { version, instances } = loaded;
         let mut state = self.state();
-        state.activate(frontend, &version, end);
+        state.activate(frontend, &version, router, end);
         for (worker, instance) in self.0.workers.iter().zip(instances) {
             // One that is gone is stopping.
             let _ = worker.send(Command::Swap {
@@ -406,13 +454,13 @@ impl Control {
 
     fn publish_all(&self, prepared: Prepared, mut bound: Bound) {
         let mut state = self.state();
-        let (plans, versions) = plans(
+        let (plans, released) = plans(
             &prepared.config,
             prepared.routers,
             &mut bound,
             &prepared.backends,
             self.0.workers.len(),
-            Some(&state.before.versions),
+            Some((&state.before.versions, &state.answers)),
         );
         let names: Vec<&str> = prepared
             .config
@@ -423,12 +471,12 @@ impl Control {
         state
             .history
             .retain(|name, _| names.contains(&name.as_str()));
-        for (name, numbered) in &versions {
+        for (name, numbered) in &released.versions {
             let old = state.before.versions.get(name).cloned();
             if let Some(old) = old
                 && !Arc::ptr_eq(&old.active, &numbered.active)
             {
-                state.remember(name, old.active, PastEnd::Replaced);
+                state.remember(name, old, PastEnd::Replaced);
             }
         }
         for (frontend, sockets) in prepared.config.frontends.iter().zip(&bound.frontends) {
@@ -445,10 +493,11 @@ impl Control {
             config: prepared.config,
             backends: prepared.backends,
             live: prepared.live,
-            versions,
+            versions: released.versions,
             loader: prepared.loader,
             notices: prepared.notices.sender,
         };
+        state.answers = released.answers;
         tracing::info!("configuration in force");
     }
 
@@ -536,23 +585,35 @@ impl Control {
 }
 
 impl State {
-    fn activate(&mut self, frontend: &str, version: &Arc<Version>, end: PastEnd) {
+    fn activate(
+        &mut self,
+        frontend: &str,
+        version: &Arc<Version>,
+        router: config::Router,
+        end: PastEnd,
+    ) {
         let Some(numbered) = self.before.versions.get_mut(frontend) else {
             return;
         };
-        numbered.next = numbered.next.max(version.number() + 1);
-        let old = std::mem::replace(&mut numbered.active, Arc::clone(version));
+        let old = numbered.clone();
+        *numbered = Numbered {
+            active: Arc::clone(version),
+            router,
+            next: old.next.max(version.number() + 1),
+            failed: (end == PastEnd::Failed).then(|| old.active.sha256().to_owned()),
+        };
         self.remember(frontend, old, end);
     }
 
-    fn remember(&mut self, frontend: &str, old: Arc<Version>, end: PastEnd) {
+    fn remember(&mut self, frontend: &str, old: Numbered, end: PastEnd) {
         let active = self.before.versions.get(frontend);
         let active = active.map(|numbered| numbered.active.number());
         let history = self.history.entry(frontend.to_owned()).or_default();
         // The one that is in service again is none of the past.
         history.retain(|past| Some(past.version.number()) != active);
         history.push_front(Past {
-            version: old,
+            version: old.active,
+            router: old.router,
             until: SystemTime::now(),
             end,
         });
@@ -584,56 +645,67 @@ impl Task {
     }
 }
 
-/// A plan for each worker, and the versions that it puts into service.
+/// What a frontend had before, by name.
+type Earlier<'a> = (
+    &'a HashMap<String, Numbered>,
+    &'a HashMap<String, Arc<Answers>>,
+);
+
+/// A plan for each worker, and what they have in common.
 pub(super) fn plans(
     config: &Config,
     routers: Vec<Option<Routing>>,
     bound: &mut Bound,
     backends: &[Arc<SharedBackend>],
     workers: usize,
-    before: Option<&HashMap<String, Numbered>>,
-) -> (Vec<Plan>, HashMap<String, Numbered>) {
+    earlier: Option<Earlier<'_>>,
+) -> (Vec<Plan>, Released) {
     let mut plans: Vec<Plan> = (0..workers)
         .map(|_| Plan {
             frontends: Vec::new(),
             backends: backends.to_vec(),
         })
         .collect();
-    let mut versions = HashMap::new();
+    let mut released = Released::default();
     let frontends = config.frontends.iter().zip(routers);
     for ((frontend, routing), sockets) in frontends.zip(&mut bound.frontends) {
-        let known = before.and_then(|before| before.get(&frontend.name));
+        let name = &frontend.name;
         let mut instances = Vec::new();
-        let mut version = None;
         let numbered = match routing {
-            Some(Routing::Kept) => known.cloned(),
+            Some(Routing::Kept) => earlier.and_then(|(versions, _)| versions.get(name).cloned()),
             Some(Routing::New(loaded)) => {
                 instances = loaded.instances;
-                version = Some(Arc::clone(&loaded.version));
-                Some(Numbered {
+                frontend.router.clone().map(|router| Numbered {
                     next: loaded.version.number() + 1,
                     active: loaded.version,
+                    router,
+                    failed: None,
                 })
             }
             None => None,
         };
-        let has_router = numbered.is_some();
-        versions.extend(numbered.map(|numbered| (frontend.name.clone(), numbered)));
+        let answers = earlier.and_then(|(_, answers)| answers.get(name).cloned());
+        let answers = answers.unwrap_or_else(|| Arc::new(Answers::new(workers)));
         let mut instances = instances.into_iter();
         for plan in &mut plans {
-            let fresh = version.as_ref().zip(instances.next());
-            let router = fresh.map_or(RouterPlan::Keep, |(version, instance)| {
-                RouterPlan::New(Arc::clone(version), instance)
+            let router = numbered.as_ref().map(|numbered| match instances.next() {
+                Some(instance) => RouterPlan::New(Arc::clone(&numbered.active), instance),
+                None => RouterPlan::Keep,
             });
             plan.frontends.push(FrontendPlan {
                 config: frontend.clone(),
                 sockets: sockets.names.clone(),
                 listeners: sockets.next_worker(),
-                router: has_router.then_some(router),
+                router,
+                answers: Arc::clone(&answers),
             });
         }
+        released.answers.insert(name.clone(), answers);
+        if let Some(numbered) = numbered {
+            released.versions.insert(name.clone(), numbered);
+        }
     }
-    (plans, versions)
+    (plans, released)
 }
 
 /// Says what of a new configuration has no effect, and takes it out.

@@ -61,8 +61,12 @@ pub(super) struct Before {
 #[derive(Debug, Clone)]
 pub(super) struct Numbered {
     pub(super) active: Arc<Version>,
+    /// What it was configured with.
+    pub(super) router: config::Router,
     /// The next one's number.
     pub(super) next: u32,
+    /// SHA-256 of a file that had too many faults, and was taken out of service for it.
+    pub(super) failed: Option<String>,
 }
 
 /// Why a configuration cannot be run.
@@ -182,7 +186,12 @@ fn route(
         return loader.load(load).map(Routing::New);
     };
     let file = Loader::read(load.plugin)?;
-    if file.sha256() != numbered.active.sha256() {
+    let sha256 = file.sha256();
+    // What failed comes back only by another file, another configuration, or by hand.
+    if is_unchanged && numbered.failed.as_ref() == Some(&sha256) {
+        return Ok(Routing::Kept);
+    }
+    if sha256 != numbered.active.sha256() {
         return loader.load_file(file, load).map(Routing::New);
     }
     if is_unchanged && !numbered.active.is_failing() {

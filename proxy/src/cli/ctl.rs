@@ -1,0 +1,321 @@
+//! `pointsman ctl`: asks and tells a running process over its admin socket.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::Exit;
+use crate::server::admin::api;
+
+/// Flags of `pointsman ctl`.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// The admin socket; otherwise the one that the configuration names
+    #[arg(short, long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    /// The configuration file that the process runs with
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        default_value = "pointsman.toml",
+        global = true
+    )]
+    config: PathBuf,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What the process does: connections, answers, backends
+    Status,
+    /// Every version of every plugin: state, decisions, faults, times
+    Plugins,
+    /// The configuration in force
+    Config,
+    /// Put a component into service; without FILE, the configured one
+    Swap {
+        /// The frontend's name
+        frontend: String,
+        /// The component
+        file: Option<PathBuf>,
+    },
+    /// Go back to a version before; without VERSION, to the last one that worked
+    Rollback {
+        /// The frontend's name
+        frontend: String,
+        /// The version's number
+        version: Option<u32>,
+    },
+    /// Read the configuration again and put it into force
+    Reload,
+    /// Accept no more, and end with the last connection
+    Drain,
+    /// Change what is logged, until the next reload
+    LogLevel {
+        /// error, warn, info, debug or trace
+        level: String,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+enum CtlError {
+    #[error(
+        "{0} names no `admin.socket`: add `[admin]` with `socket = \"admin.sock\"` to it and \
+         restart, or say which one with --socket"
+    )]
+    NoSocket(String),
+    #[error("nobody listens on {0}: is the process running, and as which user?")]
+    Connect(String, #[source] std::io::Error),
+    #[error("no answer from {0}")]
+    Http(String, #[source] hyper::Error),
+    #[error("the answer makes no sense: is it of another version?")]
+    Answer(#[source] serde_json::Error),
+    #[error("{0}")]
+    Refused(String),
+    #[error("cannot start")]
+    Start(#[source] std::io::Error),
+    #[error("cannot find {0}")]
+    File(String, #[source] std::io::Error),
+}
+
+pub(super) fn run(flags: &Flags) -> Exit {
+    let socket = match socket(flags) {
+        Ok(socket) => socket,
+        Err(exit) => return exit,
+    };
+    match obey(&flags.command, &socket, flags.json) {
+        Ok(text) => {
+            super::print(&text);
+            Exit::Success
+        }
+        Err(error) => super::fail(&error),
+    }
+}
+
+fn socket(flags: &Flags) -> Result<PathBuf, Exit> {
+    if let Some(path) = &flags.socket {
+        return Ok(path.clone());
+    }
+    let (config, _) = super::load(&flags.config)?;
+    config.admin.socket.ok_or_else(|| {
+        let path = flags.config.display().to_string();
+        super::fail(&CtlError::NoSocket(path))
+    })
+}
+
+fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError> {
+    match command {
+        Command::Status => ask(socket, "/v1/status", json, status),
+        Command::Plugins => ask(socket, "/v1/plugins", json, plugins),
+        Command::Config => ask(socket, "/v1/config", json, |config: &api::Config| {
+            config.text.clone()
+        }),
+        Command::Swap { frontend, file } => {
+            // The process may have another working directory.
+            let absolute = |file: &PathBuf| {
+                file.canonicalize()
+                    .map_err(|error| CtlError::File(file.display().to_string(), error))
+            };
+            let swap = api::Swap {
+                frontend: frontend.clone(),
+                file: file.as_ref().map(absolute).transpose()?,
+            };
+            tell(socket, "/v1/swap", json, &swap)
+        }
+        Command::Rollback { frontend, version } => {
+            let rollback = api::Rollback {
+                frontend: frontend.clone(),
+                version: *version,
+            };
+            tell(socket, "/v1/rollback", json, &rollback)
+        }
+        Command::Reload => tell(socket, "/v1/reload", json, &()),
+        Command::Drain => tell(socket, "/v1/drain", json, &()),
+        Command::LogLevel { level } => {
+            let level = api::LogLevel {
+                level: level.clone(),
+            };
+            tell(socket, "/v1/log-level", json, &level)
+        }
+    }
+}
+
+fn ask<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    json: bool,
+    render: impl FnOnce(&T) -> String,
+) -> Result<String, CtlError> {
+    let answer = exchange(socket, Method::GET, path, Bytes::new())?;
+    show(&answer, json, render)
+}
+
+fn tell(socket: &Path, path: &str, json: bool, body: &impl Serialize) -> Result<String, CtlError> {
+    let body = serde_json::to_vec(body).map_err(CtlError::Answer)?;
+    let answer = exchange(socket, Method::POST, path, body.into())?;
+    show(&answer, json, |done: &api::Done| {
+        format!("{}\n", done.message)
+    })
+}
+
+fn show<T: DeserializeOwned>(
+    answer: &[u8],
+    json: bool,
+    render: impl FnOnce(&T) -> String,
+) -> Result<String, CtlError> {
+    if json {
+        return Ok(format!("{}\n", String::from_utf8_lossy(answer)));
+    }
+    let value = serde_json::from_slice(answer).map_err(CtlError::Answer)?;
+    Ok(render(&value))
+}
+
+/// One request to the admin socket; the body of its answer, if it is a success.
+fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Bytes, CtlError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CtlError::Start)?;
+    runtime.block_on(async {
+        let name = socket.display().to_string();
+        let stream = UnixStream::connect(socket)
+            .await
+            .map_err(|error| CtlError::Connect(name.clone(), error))?;
+        let failed = |error| CtlError::Http(name.clone(), error);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
+        // Ends with the answer, and with the runtime.
+        tokio::spawn(connection);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        let fields = request.headers_mut();
+        fields.insert(HOST, http::HeaderValue::from_static("localhost"));
+        fields.insert(
+            CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        );
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(failed)?;
+        let body = body.to_bytes();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
+        Err(CtlError::Refused(failure.error))
+    })
+}
+
+fn status(status: &api::Status) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    line(format!(
+        "pointsman {}, process {}, {} for {} s, {} workers",
+        status.version, status.pid, status.state, status.uptime_seconds, status.workers
+    ));
+    line(format!("connections  {}", status.connections));
+    line(format!(
+        "config       {} ({} reloads, {} refused)",
+        status.config, status.reloads, status.reloads_refused
+    ));
+    line(String::new());
+    line(
+        "FRONTEND              1xx        2xx        3xx        4xx        5xx  PLUGIN".to_owned(),
+    );
+    for frontend in &status.frontends {
+        let version = frontend.plugin_version;
+        let version = version.map_or_else(|| "-".to_owned(), |number| format!("version {number}"));
+        let answers = frontend.answers.map(|count| format!("{count:>10}"));
+        let answers = answers.join(" ");
+        line(format!("{:<15}{answers}  {version}", frontend.name));
+    }
+    line(String::new());
+    line(
+        "BACKEND/SERVER                  ACTIVE  QUEUED   REQUESTS   CONNECTS     ERRORS"
+            .to_owned(),
+    );
+    for backend in &status.backends {
+        line(format!(
+            "{:<30}{:>8}{:>8}",
+            backend.name, backend.active, backend.queued
+        ));
+        for server in &backend.servers {
+            line(format!(
+                "  {:<44}{:>11}{:>11}{:>11}",
+                server.name, server.requests, server.connects, server.connect_errors
+            ));
+        }
+    }
+    text
+}
+
+fn plugins(plugins: &api::Plugins) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    line("FRONTEND        VERSION  STATE      DECISIONS   CACHED  FAULTS  MEDIAN  SHA-256       SOURCE".to_owned());
+    for version in &plugins.versions {
+        let cached = percent(version.cached, version.decisions);
+        let faults: u64 = version.faults.values().sum();
+        line(format!(
+            "{:<15} {:>7}  {:<9} {:>10} {cached:>8} {faults:>7} {:>7}  {}  {}",
+            version.frontend,
+            version.number,
+            version.state,
+            version.decisions,
+            median(&version.histogram),
+            version.sha256.get(..12).unwrap_or(&version.sha256),
+            version.source
+        ));
+        for (kind, count) in &version.faults {
+            line(format!("{:<35}{kind}: {count}", ""));
+        }
+    }
+    text
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    format!("{} %", u128::from(part) * 100 / u128::from(whole))
+}
+
+/// The upper bound of the bucket that the median is in.
+fn median(histogram: &[api::Bucket]) -> String {
+    let all: u64 = histogram.iter().map(|bucket| bucket.calls).sum();
+    let mut before = 0;
+    for bucket in histogram {
+        before += bucket.calls;
+        if before * 2 >= all && all > 0 {
+            return match bucket.up_to {
+                Some(bound) if bound < 1_000_000 => format!("<{} µs", bound / 1000),
+                Some(bound) => format!("<{} ms", bound / 1_000_000),
+                None => "more".to_owned(),
+            };
+        }
+    }
+    "-".to_owned()
+}

@@ -1,0 +1,442 @@
+//! Where the running process is asked and told: HTTP and JSON on a Unix socket, and for
+//! questions alone on an address of loopback. docs/admin.md describes it.
+//!
+//! Runs beside the workers; all it does goes through `control`.
+
+pub mod api;
+mod metrics;
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::ServerError;
+use super::control::{ChangeError, Control, PastEnd};
+use crate::config::{self, PluginSource};
+use crate::router::stats::BUCKETS;
+use crate::router::version::Version;
+use crate::worker::Order;
+
+/// Longest body of a request.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a request may take to come.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that is listened on.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Unix {
+        listener: UnixListener,
+        _file: SocketFile,
+    },
+    Tcp(TcpListener),
+}
+
+/// The file of a Unix socket; dropping it removes it.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    Ask,
+    Change,
+}
+
+/// Binds what is configured.
+///
+/// # Errors
+/// [`ServerError::Admin`].
+pub(super) fn bind(config: &config::Admin) -> Result<Vec<Listener>, ServerError> {
+    let mut listeners = Vec::new();
+    if let Some(path) = &config.socket {
+        let listener = bind_unix(path).map_err(|source| ServerError::Admin {
+            address: path.display().to_string(),
+            source,
+        })?;
+        listeners.push(Listener::Unix {
+            listener,
+            _file: SocketFile(path.clone()),
+        });
+        tracing::info!(address = %path.display(), "admin interface");
+    }
+    if let Some(address) = config.address {
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        let listener = bound.map_err(|source| ServerError::Admin {
+            address: address.to_string(),
+            source,
+        })?;
+        let address = listener.local_addr().unwrap_or(address);
+        tracing::info!(%address, "admin interface, for questions");
+        listeners.push(Listener::Tcp(listener));
+    }
+    Ok(listeners)
+}
+
+/// Nobody but the process's user ever gets to connect: the file appears under its name with
+/// the right mode.
+fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+    // Refuses where somebody listens, and removes what a dead process left.
+    drop(crate::listener::Listener::unix(path, 1)?);
+    std::fs::remove_file(path)?;
+    let mut hidden = path.clone().into_os_string();
+    hidden.push(format!(".{}", std::process::id()));
+    let hidden = PathBuf::from(hidden);
+    let _ = std::fs::remove_file(&hidden);
+    let listener = UnixListener::bind(&hidden)?;
+    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+/// Serves one listener until the process ends.
+pub(super) async fn serve(listener: Listener, control: Control) {
+    loop {
+        let accepted = match &listener {
+            Listener::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(connection(stream, control.clone(), Rights::Change));
+            }),
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(connection(stream, control.clone(), Rights::Ask));
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::debug!(%error, "admin interface: accept failed");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, control: Control, rights: Rights) {
+    let service = service_fn(|request| {
+        let control = control.clone();
+        async move { Ok::<_, Infallible>(answer(&control, rights, request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(MAX_WAIT);
+    // Whoever breaks off is not there to be told.
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Why a request is not answered with what it asked for.
+struct Refusal(StatusCode, String);
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Refusal {
+        let status = match error {
+            ChangeError::NoRouter(_) | ChangeError::NoVersion(_) => StatusCode::NOT_FOUND,
+            ChangeError::Stopping => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Refusal(status, error.to_string())
+    }
+}
+
+async fn answer(control: &Control, rights: Rights, request: Request<Incoming>) -> Answer {
+    let result = match check(request.headers(), rights) {
+        Ok(()) => dispatch(control, rights, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    result.unwrap_or_else(|Refusal(status, error)| {
+        let mut answer = json(&api::Failure { error });
+        *answer.status_mut() = status;
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, POST"));
+        }
+        answer
+    })
+}
+
+/// A page in somebody's browser must not reach this, by whatever name it calls the machine.
+fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
+    if headers.contains_key(ORIGIN) {
+        return refuse("not for pages in a browser");
+    }
+    if rights == Rights::Change {
+        return Ok(());
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    let is_loopback = host.is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost")
+            || name
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    });
+    if is_loopback {
+        Ok(())
+    } else {
+        refuse("Host must be an address of loopback, or `localhost`")
+    }
+}
+
+async fn dispatch(
+    control: &Control,
+    rights: Rights,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let is_change = matches!(
+        path,
+        "/v1/swap" | "/v1/rollback" | "/v1/reload" | "/v1/drain" | "/v1/log-level"
+    );
+    let wanted = if is_change { Method::POST } else { Method::GET };
+    if is_change && rights == Rights::Ask {
+        let text = "changes take the Unix socket: set `admin.socket`";
+        return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
+    }
+    if parts.method != wanted && is_known(path) {
+        let text = format!("{path} takes {wanted}");
+        return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    match path {
+        "/v1/status" => Ok(json(&status(control))),
+        "/v1/plugins" => Ok(json(&plugins(control))),
+        "/v1/config" => {
+            let (_, source) = control.config();
+            Ok(json(&api::Config {
+                path: source.path().display().to_string(),
+                text: source.text().to_owned(),
+            }))
+        }
+        "/metrics" => {
+            let text = metrics::render(control)
+                .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+            let mut answer = Response::new(Full::from(text));
+            let content = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            answer.headers_mut().insert(CONTENT_TYPE, content);
+            Ok(answer)
+        }
+        "/v1/swap" => {
+            let api::Swap { frontend, file } = read(body).await?;
+            if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
+                let text = format!("{} is not an absolute path", file.display());
+                return Err(Refusal(StatusCode::BAD_REQUEST, text));
+            }
+            let plugin = file.map(PluginSource::File);
+            let version = control.swap(&frontend, plugin).await?;
+            Ok(in_service(&frontend, &version))
+        }
+        "/v1/rollback" => {
+            let api::Rollback { frontend, version } = read(body).await?;
+            let version = control.rollback(&frontend, version).await?;
+            Ok(in_service(&frontend, &version))
+        }
+        "/v1/reload" => {
+            control.reload().await?;
+            Ok(done("the configuration is in force"))
+        }
+        "/v1/drain" => {
+            control.drain();
+            Ok(done("draining: no new connections"))
+        }
+        "/v1/log-level" => {
+            let api::LogLevel { level } = read(body).await?;
+            let known: tracing::Level = level.parse().map_err(|_| {
+                let text = format!("`{level}` is none of error, warn, info, debug, trace");
+                Refusal(StatusCode::BAD_REQUEST, text)
+            })?;
+            control.telemetry().set_level(known);
+            Ok(done(&format!(
+                "the log's level is {level}, until the next reload"
+            )))
+        }
+        _ => {
+            let text = "there is /v1/status, /v1/plugins, /v1/config, /v1/swap, /v1/rollback, \
+                        /v1/reload, /v1/drain, /v1/log-level and /metrics";
+            Err(Refusal(StatusCode::NOT_FOUND, text.to_owned()))
+        }
+    }
+}
+
+fn is_known(path: &str) -> bool {
+    path == "/metrics"
+        || matches!(
+            path.strip_prefix("/v1/"),
+            Some(
+                "status"
+                    | "plugins"
+                    | "config"
+                    | "swap"
+                    | "rollback"
+                    | "reload"
+                    | "drain"
+                    | "log-level"
+            )
+        )
+}
+
+/// Reads a request's body.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+    let limited = Limited::new(body, MAX_BODY).collect();
+    let collected = tokio::time::timeout(MAX_WAIT, limited).await;
+    let bytes = match collected {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let text = format!("the body is longer than {MAX_BODY} bytes");
+            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        Ok(Err(_)) | Err(_) => {
+            let text = "the body did not come".to_owned();
+            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, text));
+        }
+    };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Refusal(
+            StatusCode::BAD_REQUEST,
+            format!("the body is wrong: {error}"),
+        )
+    })
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    // Strings and numbers: nothing that JSON could not hold.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = Response::new(Full::from(text));
+    let content = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, content);
+    answer
+}
+
+fn done(message: &str) -> Answer {
+    json(&api::Done {
+        message: message.to_owned(),
+    })
+}
+
+fn in_service(frontend: &str, version: &Version) -> Answer {
+    done(&format!(
+        "frontend {frontend}: version {} of {} decides (sha256 {})",
+        version.number(),
+        version.plugin_name(),
+        version.sha256()
+    ))
+}
+
+fn status(control: &Control) -> api::Status {
+    let routers = control.routers();
+    let frontends = control.answers().into_iter().map(|(name, answers)| {
+        let router = routers.iter().find(|router| router.frontend == name);
+        api::Frontend {
+            plugin_version: router.map(|router| router.active.number()),
+            answers: answers.totals(),
+            name,
+        }
+    });
+    let backends = control.backends().into_iter().map(|backend| api::Backend {
+        name: backend.name.clone(),
+        active: backend.active(),
+        queued: backend.queued(),
+        servers: backend
+            .servers
+            .iter()
+            .map(|server| {
+                let totals = server.totals();
+                api::Server {
+                    name: server.name.clone(),
+                    requests: totals.exchanges,
+                    connects: totals.dialled,
+                    connect_errors: totals.refused,
+                }
+            })
+            .collect(),
+    });
+    let reloads = control.reloads();
+    api::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        state: match control.order() {
+            Order::Serve => "serving".to_owned(),
+            Order::Drain | Order::Abort => "draining".to_owned(),
+        },
+        uptime_seconds: control.started().elapsed().map_or(0, |time| time.as_secs()),
+        workers: control.workers(),
+        connections: control.connections(),
+        config: control.config().1.path().display().to_string(),
+        reloads: reloads.applied,
+        reloads_refused: reloads.refused,
+        frontends: frontends.collect(),
+        backends: backends.collect(),
+    }
+}
+
+fn plugins(control: &Control) -> api::Plugins {
+    let mut versions = Vec::new();
+    for router in control.routers() {
+        let state = if router.active.is_failing() {
+            "failing"
+        } else {
+            "active"
+        };
+        versions.push(describe(&router.frontend, &router.active, state));
+        versions.extend(router.past.iter().map(|past| {
+            let state = match past.end {
+                PastEnd::Replaced => "replaced",
+                PastEnd::Failed => "failed",
+            };
+            describe(&router.frontend, &past.version, state)
+        }));
+    }
+    api::Plugins { versions }
+}
+
+fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
+    let totals = version.stats().totals();
+    let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
+    let buckets = bounds.zip(totals.buckets);
+    let kinds = crate::plugin::Fault::KINDS.iter().zip(totals.faults);
+    let since = version.since().duration_since(SystemTime::UNIX_EPOCH);
+    api::Version {
+        frontend: frontend.to_owned(),
+        number: version.number(),
+        plugin: version.plugin_name().to_owned(),
+        source: version.source().to_owned(),
+        sha256: version.sha256().to_owned(),
+        state: state.to_owned(),
+        since: since.map_or(0, |since| since.as_secs()),
+        decisions: totals.cached + totals.asked,
+        cached: totals.cached,
+        faults: kinds
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| ((*kind).to_owned(), count))
+            .collect(),
+        histogram: buckets
+            .filter(|(_, calls)| *calls > 0)
+            .map(|(up_to, calls)| api::Bucket { up_to, calls })
+            .collect(),
+        nanoseconds: totals.nanoseconds,
+    }
+}
