@@ -429,6 +429,17 @@ pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
     parse(path, text)
 }
 
+/// The `admin.socket` of the file at `path`, whatever else is wrong with the file: a process
+/// that runs with an earlier text of it must still be reached.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn admin_socket(path: &Path) -> Result<Option<PathBuf>, Errors> {
+    let source = Source::new(path, source::read(path)?);
+    let socket = source.text_at(&["admin", "socket"]);
+    Ok(socket.map(|socket| source.directory().join(socket)))
+}
+
 /// Reads a configuration from its text. `path` is named in errors, and relative paths in
 /// the text start at its directory; nothing is read from it.
 ///

@@ -11,6 +11,7 @@ mod parity;
 mod retries;
 mod routing;
 mod scenario;
+mod swaps;
 mod timeouts;
 mod tunnels;
 mod workers;

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
+/// The configuration's name, as the commands know it.
+const FILE: &str = "pointsman.toml";
+
 /// Where a frontend listens, as the log has it.
 #[derive(Debug)]
 enum Address {
@@ -167,6 +170,31 @@ impl Proxy {
             .filter_map(|(_, address)| address.tcp())
     }
 
+    /// Replaces its configuration file; nothing is read before it is told to.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn configure(&self, config: &str) -> anyhow::Result<()> {
+        fs::write(self.directory().join(FILE), config).context("writing the configuration")
+    }
+
+    /// What `pointsman ctl` prints about it, or the error that it ends with.
+    ///
+    /// # Errors
+    /// Its own, with what it wrote to standard error.
+    pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = pointsman()?;
+        command
+            .current_dir(self.directory())
+            .arg("ctl")
+            .args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout)?);
+        }
+        bail!("{}", String::from_utf8_lossy(&output.stderr))
+    }
+
     /// The directory of its configuration, gone with this value.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
@@ -241,7 +269,7 @@ pub fn guest(name: &str) -> anyhow::Result<Vec<u8>> {
 
 /// Starts `command` with what makes a `pointsman` serve `config`.
 fn run(mut command: Command, directory: &TempDir, config: &str) -> anyhow::Result<Process> {
-    let file = directory.path().join("pointsman.toml");
+    let file = directory.path().join(FILE);
     fs::write(&file, config).context("writing the configuration")?;
     command.arg("run").arg("-c").arg(&file);
     Process::start(command)

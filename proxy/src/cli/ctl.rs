@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::Exit;
+use crate::config;
 use crate::server::admin::api;
 
 /// Flags of `pointsman ctl`.
@@ -112,8 +113,11 @@ fn socket(flags: &Flags) -> Result<PathBuf, Exit> {
     if let Some(path) = &flags.socket {
         return Ok(path.clone());
     }
-    let (config, _) = super::load(&flags.config)?;
-    config.admin.socket.ok_or_else(|| {
+    let named = config::admin_socket(&flags.config).map_err(|errors| {
+        super::print_errors(&errors);
+        Exit::Config
+    })?;
+    named.ok_or_else(|| {
         let path = flags.config.display().to_string();
         super::fail(&CtlError::NoSocket(path))
     })

@@ -44,6 +44,14 @@ impl Source {
         &self.file.text
     }
 
+    /// The text that is the value at `key_path`.
+    pub(super) fn text_at(&self, key_path: &[&str]) -> Option<String> {
+        let (tree, _) = self.tree();
+        let (last, tables) = key_path.split_last()?;
+        let table = find(tree.get_ref(), tables).table?;
+        Some(table.get(*last)?.get_ref().as_str()?.to_owned())
+    }
+
     /// The directory of the file, where relative paths start; empty for the current one.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::breaker::{Admission, Breaker};
 use super::stats::{Counters, Stats};
@@ -96,7 +96,8 @@ pub struct Version {
     since: SystemTime,
     breaker: Breaker,
     stats: Stats,
-    /// What making the trial instance took.
+    /// Processor time that making the trial instance took: the thread that does it has to
+    /// wait for others.
     start_time: Duration,
 }
 
@@ -113,9 +114,9 @@ impl Version {
             start_time: Duration::ZERO,
             draft,
         };
-        let start = Instant::now();
+        let start = thread_time();
         let trial = version.instantiate()?;
-        version.start_time = start.elapsed();
+        version.start_time = thread_time().saturating_sub(start);
         Ok((version, trial))
     }
 
@@ -228,4 +229,9 @@ impl Version {
         let notices = self.draft.notices.as_ref();
         notices.is_some_and(|notices| notices.send(notice).is_ok())
     }
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -275,33 +275,50 @@ impl Control {
     ) -> Result<Arc<Version>, ChangeError> {
         let _changing = self.changing().await?;
         let task = self.task(frontend)?;
+        let router = task.router.clone();
+        let is_configured = plugin.is_none();
         let loaded = blocking(move || {
             let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
             task.loader.load(task.load(plugin, task.next))
         })
         .await?;
-        let router = self.task(frontend)?.router;
+        if is_configured {
+            let sha256 = loaded.version.sha256().to_owned();
+            self.state().note_file(frontend, sha256);
+        }
         Ok(self.publish(frontend, loaded, router, PastEnd::Replaced))
     }
 
-    /// Puts the configured file into service if it is another than the one that is.
+    /// Puts the configured file into service if it is another than when it was last looked
+    /// at.
     ///
     /// # Errors
     /// As [`swap`](Self::swap).
     pub async fn refresh(&self, frontend: &str) -> Result<Option<Arc<Version>>, ChangeError> {
         let _changing = self.changing().await?;
         let task = self.task(frontend)?;
-        let loaded = blocking(move || {
+        let (file, task) = blocking(move || {
             let file = Loader::read(&task.router.plugin)?;
-            if file.sha256() == task.active.sha256() {
-                return Ok(None);
-            }
-            let load = task.load(&task.router.plugin, task.next);
-            task.loader.load_file(file, load).map(Some)
+            Ok::<_, VersionError>((file, task))
         })
         .await?;
-        let router = self.task(frontend)?.router;
-        Ok(loaded.map(|loaded| self.publish(frontend, loaded, router, PastEnd::Replaced)))
+        let sha256 = file.sha256();
+        // Also where it is refused now: once is enough.
+        if !self.state().note_file(frontend, sha256) {
+            return Ok(None);
+        }
+        let router = task.router.clone();
+        let loaded = blocking(move || {
+            let load = task.load(&task.router.plugin, task.next);
+            task.loader.load_file(file, load)
+        })
+        .await?;
+        Ok(Some(self.publish(
+            frontend,
+            loaded,
+            router,
+            PastEnd::Replaced,
+        )))
     }
 
     /// Goes back to the version of this number, or to the last one that worked.
@@ -585,6 +602,16 @@ impl Control {
 }
 
 impl State {
+    /// Remembers what the configured file is; whether it was another before.
+    fn note_file(&mut self, frontend: &str, sha256: String) -> bool {
+        let Some(numbered) = self.before.versions.get_mut(frontend) else {
+            return false;
+        };
+        let is_new = numbered.configured != sha256;
+        numbered.configured = sha256;
+        is_new
+    }
+
     fn activate(
         &mut self,
         frontend: &str,
@@ -600,7 +627,7 @@ impl State {
             active: Arc::clone(version),
             router,
             next: old.next.max(version.number() + 1),
-            failed: (end == PastEnd::Failed).then(|| old.active.sha256().to_owned()),
+            configured: old.configured.clone(),
         };
         self.remember(frontend, old, end);
     }
@@ -673,13 +700,13 @@ pub(super) fn plans(
         let mut instances = Vec::new();
         let numbered = match routing {
             Some(Routing::Kept) => earlier.and_then(|(versions, _)| versions.get(name).cloned()),
-            Some(Routing::New(loaded)) => {
+            Some(Routing::New(loaded, router, configured)) => {
                 instances = loaded.instances;
-                frontend.router.clone().map(|router| Numbered {
+                Some(Numbered {
                     next: loaded.version.number() + 1,
                     active: loaded.version,
                     router,
-                    failed: None,
+                    configured,
                 })
             }
             None => None,

@@ -42,8 +42,8 @@ pub(super) struct Notices {
 pub(super) enum Routing {
     /// As it was: nothing that it hangs on has changed.
     Kept,
-    /// Another, or the first.
-    New(Loaded),
+    /// Another, or the first, with its configuration and the configured file's SHA-256.
+    New(Loaded, config::Router, String),
 }
 
 /// What is in force, as far as the next configuration may take it over.
@@ -65,8 +65,9 @@ pub(super) struct Numbered {
     pub(super) router: config::Router,
     /// The next one's number.
     pub(super) next: u32,
-    /// SHA-256 of a file that had too many faults, and was taken out of service for it.
-    pub(super) failed: Option<String>,
+    /// SHA-256 of the configured file when it was last looked at. The active version may have
+    /// come from elsewhere: as long as neither file nor configuration changes, it stays.
+    pub(super) configured: String,
 }
 
 /// Why a configuration cannot be run.
@@ -133,13 +134,12 @@ impl Prepared {
                         backends: Arc::clone(&live),
                         notices: Some(notices.sender.clone()),
                     };
-                    let is_unchanged = before.is_some_and(|before| {
-                        let old = before.config.frontends.iter();
-                        let mut old = old.filter(|old| old.name == frontend.name);
-                        Arc::ptr_eq(&before.live, &live)
-                            && old.any(|old| old.router.as_ref() == Some(router))
-                    });
-                    route(loader, load, numbered, is_unchanged)
+                    let old = before.and_then(|before| before.config.frontend(&frontend.name));
+                    let has_same_router =
+                        old.is_some_and(|old| old.router.as_ref() == Some(router));
+                    let has_same_backends =
+                        before.is_some_and(|before| Arc::ptr_eq(&before.live, &live));
+                    route(loader, load, numbered, has_same_router, has_same_backends)
                         .map_err(|error| {
                             mistakes.note(locate(&source, &frontend.name, &error));
                         })
@@ -180,25 +180,33 @@ fn route(
     loader: &Loader,
     load: Load<'_>,
     numbered: Option<&Numbered>,
-    is_unchanged: bool,
+    has_same_router: bool,
+    has_same_backends: bool,
 ) -> Result<Routing, VersionError> {
-    let Some(numbered) = numbered else {
-        return loader.load(load).map(Routing::New);
-    };
     let file = Loader::read(load.plugin)?;
     let sha256 = file.sha256();
-    // What failed comes back only by another file, another configuration, or by hand.
-    if is_unchanged && numbered.failed.as_ref() == Some(&sha256) {
-        return Ok(Routing::Kept);
-    }
-    if sha256 != numbered.active.sha256() {
-        return loader.load_file(file, load).map(Routing::New);
-    }
-    if is_unchanged && !numbered.active.is_failing() {
-        return Ok(Routing::Kept);
-    }
-    let plugin = numbered.active.plugin().clone();
-    loader.start(plugin, load).map(Routing::New)
+    let router = load.router.clone();
+    let loaded = match numbered {
+        // Whatever is active was wanted, or is what there was to go back to.
+        Some(numbered) if has_same_router && sha256 == numbered.configured => {
+            if has_same_backends && !numbered.active.is_failing() {
+                return Ok(Routing::Kept);
+            }
+            let router = numbered.router.clone();
+            let load = Load {
+                router: &router,
+                source: Some(numbered.active.source().to_owned()),
+                ..load
+            };
+            let loaded = loader.start(numbered.active.plugin().clone(), load)?;
+            return Ok(Routing::New(loaded, router, sha256));
+        }
+        Some(numbered) if sha256 == numbered.active.sha256() => {
+            loader.start(numbered.active.plugin().clone(), load)?
+        }
+        _ => loader.load_file(file, load)?,
+    };
+    Ok(Routing::New(loaded, router, sha256))
 }
 
 fn resolve(
