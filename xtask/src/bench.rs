@@ -28,7 +28,6 @@ use crate::test::{heading, say, target};
 use report::Report;
 use session::{Measured, Settings};
 use tools::Tools;
-use workloads::Kind;
 
 /// Flags of this command.
 #[derive(clap::Args)]
@@ -159,11 +158,7 @@ impl Options {
 fn list() {
     heading("workloads");
     for workload in workloads::ALL {
-        let state = match workload.kind {
-            Kind::NotYet(reason) => format!(" ({reason})"),
-            _ => String::new(),
-        };
-        say(&format!("{:<14} {}{state}", workload.name, workload.about));
+        say(&format!("{:<14} {}", workload.name, workload.about));
     }
     heading("peers");
     for peer in peers::ALL {

@@ -5,6 +5,7 @@
 
 pub(crate) mod constant;
 pub(crate) mod start;
+pub(crate) mod swaps;
 pub(crate) mod tunnels;
 pub(crate) mod wrk;
 

@@ -105,7 +105,7 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) listens: Listens,
     pub(crate) configuration: String,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Peer {
@@ -185,7 +185,7 @@ impl Peer {
             process,
             listens: launch.listens,
             configuration: launch.configuration,
-            _folder: folder,
+            folder,
         })
     }
 

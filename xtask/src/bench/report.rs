@@ -17,7 +17,7 @@ use super::aims::Finding;
 use super::peers;
 use super::results::{Measure, Outcome, Row, Summary};
 use super::session::Settings;
-use super::workloads::{self, Kind, Unit};
+use super::workloads::Unit;
 use table::Table;
 
 /// Everything that there is to tell; the JSON file is this.
@@ -127,16 +127,6 @@ fn page(report: &Report<'_>) -> String {
             outcome.unit.label(),
             chart_name(outcome)
         );
-    }
-    for workload in workloads::ALL {
-        if let Kind::NotYet(reason) = workload.kind {
-            let _ = write!(
-                page,
-                "\n## {}\n\n{}: {reason}.\n",
-                workload.name,
-                capital(workload.about)
-            );
-        }
     }
     page.push_str("\n## Configurations\n\n`FOLDER` is a temporary folder, and ports are the system's choice.\n");
     for (name, text) in report.configurations {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::load::constant::Pace;
 use super::load::wrk::Hosts;
-use super::load::{Load, constant, start, tunnels, wrk};
+use super::load::{Load, constant, start, swaps, tunnels, wrk};
 use super::measure::{Memory, Snapshot, count};
 use super::peers::{Peer, Running, Site};
 use super::process::{Guard, Process};
@@ -70,7 +70,7 @@ impl Runner<'_> {
         let duration = Duration::from_secs(seconds);
         match self.workload.kind {
             Kind::Requests(requests) => {
-                let hosts = if lane.cached {
+                let hosts = if lane.is_easy {
                     Hosts::One
                 } else {
                     Hosts::Fresh(round + 1)
@@ -90,7 +90,16 @@ impl Runner<'_> {
                 )
                 .await
             }
-            Kind::Idle { .. } | Kind::Start | Kind::NotYet(_) => anyhow::bail!("it is no load"),
+            Kind::Swaps(requests, every) => {
+                let node = running.listens.node;
+                let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
+                if lane.is_easy {
+                    load.await
+                } else {
+                    swaps::during(running.folder.path(), every, load).await
+                }
+            }
+            Kind::Idle { .. } | Kind::Start => anyhow::bail!("it is no load"),
         }
     }
 
@@ -177,7 +186,10 @@ impl Runner<'_> {
             Kind::Start => {
                 "the harness's own client: tries to connect every 200 µs, then one GET".to_owned()
             }
-            Kind::NotYet(reason) => reason.to_owned(),
+            Kind::Swaps(requests, every) => format!(
+                "{}  # and every {every:?} another component, by the admin socket",
+                wrk::shown(requests, seconds)
+            ),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Owns their names and sizes, and which proxies each is for. Must not run them. Called by
 //! `session`, `run`, `selection` and `report`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::peers::Peer;
@@ -28,8 +30,8 @@ pub(crate) enum Kind {
     Half { connections: usize },
     /// From the start of the process to its first answer.
     Start,
-    /// Cannot be measured yet, for this reason.
-    NotYet(&'static str),
+    /// Requests, while the plugin is replaced so often.
+    Swaps(Requests, Duration),
 }
 
 /// What wrk does.
@@ -71,8 +73,9 @@ pub(crate) enum Unit {
 pub(crate) struct Lane {
     pub(crate) name: &'static str,
     pub(crate) peer: Peer,
-    /// In place of fresh hosts, always the same one: what the cache makes of it.
-    pub(crate) cached: bool,
+    /// Without what makes the workload hard: with the same host always, in place of fresh
+    /// ones; with the same plugin, in place of others.
+    pub(crate) is_easy: bool,
 }
 
 const KIB: usize = 1 << 10;
@@ -80,6 +83,8 @@ const MIB: usize = 1 << 20;
 
 /// Name of the row that [`Shape::FreshHosts`] is compared with.
 pub(crate) const CACHED: &str = "pointsman-cached";
+/// Name of the row that [`Kind::Swaps`] is compared with.
+pub(crate) const CALM: &str = "pointsman-calm";
 
 /// In the order in which they are run and shown.
 pub(crate) const ALL: &[Workload] = &[
@@ -180,7 +185,14 @@ pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "swap",
         about: "a plugin replaced every 200 ms under load",
-        kind: Kind::NotYet("not yet: needs hot swapping, issue 4"),
+        kind: Kind::Swaps(
+            Requests {
+                path: "/",
+                connections: 64,
+                shape: Shape::Plain,
+            },
+            Duration::from_millis(200),
+        ),
     },
 ];
 
@@ -192,7 +204,7 @@ impl Workload {
                 Shape::Download(_) | Shape::Upload(_) => Unit::MillisecondsPerGib,
                 Shape::Plain | Shape::Close | Shape::FreshHosts => Unit::MicrosecondsPerRequest,
             },
-            Kind::Half { .. } | Kind::NotYet(_) => Unit::MicrosecondsPerRequest,
+            Kind::Half { .. } | Kind::Swaps(..) => Unit::MicrosecondsPerRequest,
             Kind::Messages { size, .. } if size >= MIB => Unit::MillisecondsPerGib,
             Kind::Messages { .. } => Unit::MicrosecondsPerMessage,
             Kind::Idle { .. } => Unit::BytesPerTunnel,
@@ -205,18 +217,25 @@ impl Workload {
         let lane = |peer: Peer| Lane {
             name: peer.name(),
             peer,
-            cached: false,
+            is_easy: false,
         };
         let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
-        let fresh =
-            matches!(self.kind, Kind::Requests(requests) if requests.shape == Shape::FreshHosts);
-        if fresh && chosen.contains(&Peer::Pointsman) {
+        let easy = match self.kind {
+            Kind::Requests(requests) if requests.shape == Shape::FreshHosts => CACHED,
+            Kind::Swaps(..) => {
+                // Nobody else's plugins are replaced by this.
+                lanes.retain(|lane| lane.peer == Peer::Pointsman);
+                CALM
+            }
+            _ => return lanes,
+        };
+        if chosen.contains(&Peer::Pointsman) {
             lanes.insert(
                 1,
                 Lane {
-                    name: CACHED,
+                    name: easy,
                     peer: Peer::Pointsman,
-                    cached: true,
+                    is_easy: true,
                 },
             );
         }
@@ -281,5 +300,6 @@ mod tests {
         };
         assert_eq!(names("get"), ["pointsman", "nginx"]);
         assert_eq!(names("miss"), ["pointsman", CACHED, "nginx"]);
+        assert_eq!(names("swap"), ["pointsman", CALM]);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::super::load::swaps;
 use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
 
 /// Whether requests get the header fields that name the client, as by default.
@@ -52,6 +53,8 @@ fn configuration(site: &Site, bind: &str, forwarded: Forwarded, cache: &str) -> 
         Forwarded::Added => "",
         Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
     };
+    // Beside the file; nobody asks there but the workload that replaces plugins.
+    let socket = swaps::SOCKET;
     format!(
         r#"max_connections = {connections}
 workers = {threads}
@@ -60,6 +63,9 @@ timeout.drain = "0s"
 
 [log]
 access = false
+
+[admin]
+socket = "{socket}"
 
 [frontend.http-in]
 bind = "{bind}"

@@ -1,0 +1,86 @@
+//! A plugin replaced again and again while a load goes on.
+//!
+//! Each time another file, so that each time it is compiled: `host-suffix` with a section
+//! that nobody reads.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Load;
+
+static COMPONENT: &[u8] = include_bytes!("../../../../plugins/host-suffix/host-suffix.wasm");
+
+/// Name of the frontend whose plugin is replaced, and of the socket beside its configuration.
+pub(crate) const FRONTEND: &str = "http-in";
+pub(crate) const SOCKET: &str = "admin.sock";
+
+/// Replaces the plugin of the proxy in `folder` until `load` is done.
+///
+/// # Errors
+/// Those of `load`, and a replacement that is refused.
+pub(crate) async fn during(
+    folder: &Path,
+    every: Duration,
+    load: impl Future<Output = anyhow::Result<Load>>,
+) -> anyhow::Result<Load> {
+    let mut load = std::pin::pin!(load);
+    let mut pace = interval(every);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swaps = 0_u32;
+    loop {
+        let swapped = async {
+            pace.tick().await;
+            swap(folder).await
+        };
+        tokio::select! {
+            done = &mut load => {
+                let mut done = done?;
+                done.notes.push(format!("{swaps} times another version"));
+                return Ok(done);
+            }
+            result = swapped => result?,
+        }
+        swaps += 1;
+    }
+}
+
+async fn swap(folder: &Path) -> anyhow::Result<()> {
+    let file = folder.join("next.wasm");
+    std::fs::write(&file, variant()?)?;
+    let body = format!(r#"{{"frontend":"{FRONTEND}","file":"{}"}}"#, file.display());
+    let request = format!(
+        "POST /v1/swap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = UnixStream::connect(folder.join(SOCKET))
+        .await
+        .context("the admin socket")?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        bail!("a version is refused: {answer}");
+    }
+    Ok(())
+}
+
+/// A component that does the same, and was never seen on this machine.
+fn variant() -> anyhow::Result<Vec<u8>> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mark = format!("{}-{number}", now.as_nanos());
+    let mut bytes = COMPONENT.to_vec();
+    // A custom section: its number, its length, its name.
+    bytes.extend([0, u8::try_from(5 + mark.len())?, 4]);
+    bytes.extend(b"mark");
+    bytes.extend(mark.as_bytes());
+    Ok(bytes)
+}
