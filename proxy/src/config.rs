@@ -21,6 +21,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::{HeaderName, header};
 use ipnet::IpNet;
 
 pub use diagnostic::Errors;
@@ -127,12 +128,31 @@ impl Default for Log {
 }
 
 /// `[admin]`: where the running process is asked and told. Neither set: nowhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Path of a Unix socket, which only the user that runs the process may use.
     pub socket: Option<PathBuf>,
     /// An address of loopback, for who collects metrics: everybody on the machine may use it.
     pub address: Option<SocketAddr>,
+    /// Fields of requests whose values are never shown. Default [`DEFAULT_REDACT`].
+    pub redact: Vec<HeaderName>,
+}
+
+/// Default of [`Admin::redact`]: what gives its bearer rights.
+pub const DEFAULT_REDACT: [HeaderName; 3] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+];
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            address: None,
+            redact: DEFAULT_REDACT.to_vec(),
+        }
+    }
 }
 
 /// Importance of a line in the log, from the most to the least.

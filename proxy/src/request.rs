@@ -186,7 +186,7 @@ fn route(
     let mut router = router.borrow_mut();
     let verdict = router.decide(head);
     downstream.note(|transaction| {
-        transaction.decided(router.version(), verdict.cached);
+        transaction.decided(router.decider(&verdict), verdict.cached);
     });
     let fault = match verdict.decided {
         Ok(decided) => return Ok(Some(decided)),

@@ -8,6 +8,7 @@ mod cache;
 mod reports;
 mod seat;
 pub mod stats;
+pub mod trial;
 pub mod version;
 pub mod versions;
 
@@ -20,6 +21,7 @@ use crate::plugin::{Cacheability, Decision, Edit, Fault, Instance, Outcome, Read
 
 use self::reports::Reports;
 use self::seat::Seat;
+use self::trial::{Mode, Trial};
 use self::version::Version;
 
 /// What the router says about a request.
@@ -38,6 +40,14 @@ pub struct Verdict {
     pub decided: Result<Rc<Decided>, Fault>,
     /// Whether it had said so of an earlier request.
     pub cached: bool,
+    by: Decider,
+}
+
+/// Which version gave a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decider {
+    Active,
+    Candidate,
 }
 
 /// Where a request goes.
@@ -55,8 +65,18 @@ pub enum Route {
 #[derive(Debug)]
 pub struct Router {
     active: Seat,
+    candidate: Option<Candidate>,
     reads: Reads,
     reports: Reports,
+}
+
+/// A version on trial, in one worker.
+#[derive(Debug)]
+struct Candidate {
+    trial: Arc<Trial>,
+    seat: Seat,
+    /// Of the shares of the requests so far.
+    sum: u32,
 }
 
 impl Router {
@@ -65,26 +85,56 @@ impl Router {
     pub fn new(version: Arc<Version>, instance: Option<Instance>, worker: usize) -> Router {
         Router {
             active: Seat::new(version, instance, worker),
+            candidate: None,
             reads: Reads::default(),
             reports: Reports::default(),
         }
     }
 
-    /// Puts another version into service; what the old one decided is forgotten.
+    /// Puts another version into service; what the old one decided is forgotten, and a trial
+    /// has ended.
     pub fn replace(&mut self, version: Arc<Version>, instance: Instance) {
-        self.active.replace(version, instance);
+        self.candidate = None;
+        self.active = Seat::new(version, Some(instance), self.active.worker());
+    }
+
+    /// Puts a version on trial.
+    pub fn try_out(&mut self, trial: Arc<Trial>, instance: Instance) {
+        let version = Arc::clone(trial.version());
+        self.candidate = Some(Candidate {
+            seat: Seat::new(version, Some(instance), self.active.worker()),
+            trial,
+            sum: 0,
+        });
+    }
+
+    /// Ends a trial: the version is put into service with all that it has decided, or goes.
+    pub fn end_trial(&mut self, end: TrialEnd) {
+        if let (Some(candidate), TrialEnd::Promoted) = (self.candidate.take(), end) {
+            self.active = candidate.seat;
+        }
     }
 
     /// Takes an instance that was made elsewhere, or hears why it could not be made.
     pub fn provide(&mut self, number: u32, instance: Result<Instance, Fault>) {
-        if self.active.version().number() == number {
-            self.active.provide(instance);
+        let candidate = self.candidate.as_mut().map(|candidate| &mut candidate.seat);
+        let mut seats = candidate.into_iter().chain([&mut self.active]);
+        if let Some(seat) = seats.find(|seat| seat.version().number() == number) {
+            seat.provide(instance);
         }
     }
 
-    /// The plugin version that decides.
+    /// The plugin version that decides, but for who is part of a trial.
     pub fn version(&self) -> &Arc<Version> {
         self.active.version()
+    }
+
+    /// The version that gave this verdict.
+    pub fn decider(&self, verdict: &Verdict) -> &Arc<Version> {
+        match &self.candidate {
+            Some(candidate) if verdict.by == Decider::Candidate => candidate.seat.version(),
+            _ => self.version(),
+        }
     }
 
     /// Where a request goes on which the plugin fails.
@@ -103,13 +153,56 @@ impl Router {
     }
 
     /// A decision about `head`: one that was made before, where the plugin could not tell
-    /// the two requests apart, or the plugin's. A fault is logged.
+    /// the two requests apart, or the plugin's. A fault is logged; one of a version on trial
+    /// leaves the decision to the active one.
     pub fn decide(&mut self, head: &mut Head) -> Verdict {
+        if let Some(verdict) = self.decide_on_trial(head) {
+            return verdict;
+        }
         let verdict = self.active.decide(head, &mut self.reads, &mut self.reports);
         if let Err(fault) = &verdict.decided {
             self.reports.fault(self.active.version(), fault);
         }
+        self.compare(head, &verdict);
         verdict
+    }
+
+    /// The version on trial decides, if the client is part of its share.
+    fn decide_on_trial(&mut self, head: &mut Head) -> Option<Verdict> {
+        let candidate = self.candidate.as_mut()?;
+        let trial = &candidate.trial;
+        if trial.mode() != Mode::Canary || !trial.share().takes_client(&head.client.address) {
+            return None;
+        }
+        let verdict = candidate
+            .seat
+            .decide(head, &mut self.reads, &mut self.reports);
+        trial.decided(self.active.worker(), &verdict.decided);
+        match &verdict.decided {
+            Ok(_) => Some(Verdict {
+                by: Decider::Candidate,
+                ..verdict
+            }),
+            Err(fault) => {
+                self.reports.fault(trial.version(), fault);
+                None
+            }
+        }
+    }
+
+    /// The version on trial is asked as well, without effect, if it is this request's turn.
+    fn compare(&mut self, head: &mut Head, verdict: &Verdict) {
+        let Some(candidate) = &mut self.candidate else {
+            return;
+        };
+        let trial = &candidate.trial;
+        if trial.mode() != Mode::Shadow || !trial.share().takes_next(&mut candidate.sum) {
+            return;
+        }
+        let mut reads = Reads::default();
+        let shadow = candidate.seat.decide(head, &mut reads, &mut self.reports);
+        let worker = self.active.worker();
+        trial.compared(worker, head, &verdict.decided, &shadow.decided);
     }
 
     /// Asks the plugin, whatever it said before.
@@ -119,6 +212,15 @@ impl Router {
     pub fn ask(&mut self, head: &mut Head) -> Result<Rc<Decided>, Fault> {
         self.active.ask(head, &mut self.reads)
     }
+}
+
+/// How a trial ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialEnd {
+    /// The version takes over.
+    Promoted,
+    /// The version goes.
+    Aborted,
 }
 
 impl From<Outcome> for Decided {

@@ -36,9 +36,9 @@ pub use privileges::PrivilegeError;
 /// Stack of a worker's thread: guest code may use 512 KiB of it.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
-/// Niceness of the threads that load plugins: the least urgent, so that requests do not wait
-/// for a compiler.
-const LOADER_NICENESS: i32 = 19;
+/// Niceness of the threads that load plugins: a tenth of a worker's weight, so that requests
+/// do not wait for a compiler. With 19, a hundredth, a swap under full load took a minute.
+const LOADER_NICENESS: i32 = 10;
 
 /// Why the server could not start.
 #[derive(Debug, Error)]

@@ -17,8 +17,9 @@ use crate::config;
 use crate::listener::{self, Accepted, Acceptor, Listener, Team};
 use crate::plugin::{Fault, Instance};
 use crate::request::{Frontend, Rules};
-use crate::router::Router;
+use crate::router::trial::Trial;
 use crate::router::version::Version;
+use crate::router::{Router, TrialEnd};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Answers;
 use crate::tunnel::Scratch;
@@ -89,6 +90,22 @@ pub enum Command {
         version: Arc<Version>,
         /// This worker's instance of it.
         instance: Instance,
+    },
+    /// A version is put on trial.
+    Try {
+        /// The frontend's name.
+        frontend: String,
+        /// What all workers share of it.
+        trial: Arc<Trial>,
+        /// This worker's instance of it.
+        instance: Instance,
+    },
+    /// The trial of this frontend ends.
+    EndTrial {
+        /// The frontend's name.
+        frontend: String,
+        /// What becomes of the version.
+        end: TrialEnd,
     },
     /// An instance that the worker asked for.
     Provide {
@@ -294,6 +311,20 @@ impl Worker {
             } => {
                 if let Some(router) = self.router(&frontend) {
                     router.borrow_mut().replace(version, instance);
+                }
+            }
+            Command::Try {
+                frontend,
+                trial,
+                instance,
+            } => {
+                if let Some(router) = self.router(&frontend) {
+                    router.borrow_mut().try_out(trial, instance);
+                }
+            }
+            Command::EndTrial { frontend, end } => {
+                if let Some(router) = self.router(&frontend) {
+                    router.borrow_mut().end_trial(end);
                 }
             }
             Command::Provide {

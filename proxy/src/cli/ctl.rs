@@ -54,6 +54,24 @@ enum Command {
         frontend: String,
         /// The component
         file: Option<PathBuf>,
+        /// Only ask it about so many percent of the requests, and compare
+        #[arg(long, value_name = "PERCENT", value_parser = percent_of, conflicts_with = "canary")]
+        shadow: Option<f64>,
+        /// Only let it decide for so many percent of the clients
+        #[arg(long, value_name = "PERCENT", value_parser = percent_of)]
+        canary: Option<f64>,
+    },
+    /// What came of the versions on trial so far
+    Trials,
+    /// Put the version on trial into service
+    Promote {
+        /// The frontend's name
+        frontend: String,
+    },
+    /// End a trial; the active version goes on
+    Abort {
+        /// The frontend's name
+        frontend: String,
     },
     /// Go back to a version before; without VERSION, to the last one that worked
     Rollback {
@@ -130,7 +148,21 @@ fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError
         Command::Config => ask(socket, "/v1/config", json, |config: &api::Config| {
             config.text.clone()
         }),
-        Command::Swap { frontend, file } => {
+        Command::Trials => ask(socket, "/v1/trials", json, trials),
+        Command::Promote { frontend } => {
+            let frontend = frontend.clone();
+            tell(socket, "/v1/promote", json, &api::EndTrial { frontend })
+        }
+        Command::Abort { frontend } => {
+            let frontend = frontend.clone();
+            tell(socket, "/v1/abort", json, &api::EndTrial { frontend })
+        }
+        Command::Swap {
+            frontend,
+            file,
+            shadow,
+            canary,
+        } => {
             // The process may have another working directory.
             let absolute = |file: &PathBuf| {
                 file.canonicalize()
@@ -139,6 +171,8 @@ fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError
             let swap = api::Swap {
                 frontend: frontend.clone(),
                 file: file.as_ref().map(absolute).transpose()?,
+                shadow: *shadow,
+                canary: *canary,
             };
             tell(socket, "/v1/swap", json, &swap)
         }
@@ -295,6 +329,48 @@ fn plugins(plugins: &api::Plugins) -> String {
         ));
         for (kind, count) in &version.faults {
             line(format!("{:<35}{kind}: {count}", ""));
+        }
+    }
+    text
+}
+
+/// `10` or `10%`.
+fn percent_of(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    number.parse().map_err(|_| "a number, as in 10%".to_owned())
+}
+
+fn trials(trials: &api::Trials) -> String {
+    if trials.trials.is_empty() {
+        return "no version is on trial\n".to_owned();
+    }
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    for trial in &trials.trials {
+        line(format!(
+            "{}: version {} as a {} of {} % beside version {}",
+            trial.frontend, trial.number, trial.mode, trial.percent, trial.active
+        ));
+        line(format!(
+            "  asked {}, decided otherwise {}, failed {}",
+            trial.asked, trial.differing, trial.failed
+        ));
+        for example in &trial.examples {
+            line(format!(
+                "  {} {}\n    version {}: {}\n    version {}: {}",
+                example.method,
+                example.target,
+                trial.active,
+                example.active,
+                trial.number,
+                example.trial
+            ));
+            for (name, value) in &example.fields {
+                let value = value.as_deref().unwrap_or("(not shown)");
+                line(format!("    {name}: {}", value.escape_debug()));
+            }
         }
     }
     text

@@ -9,14 +9,16 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::diagnostic::{Errors, Span};
 use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
     Admin, BUNDLED_PLUGINS, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG,
-    DEFAULT_DRAIN, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Forwarded, Frontend, FrontendTimeouts,
-    Limits, Log, LogFormat, LogLevel, LogTarget, OnFault, PluginSource, Router, Server,
-    ServerAddress, Source, address, json,
+    DEFAULT_DRAIN, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, DEFAULT_REDACT, Forwarded, Frontend,
+    FrontendTimeouts, Limits, Log, LogFormat, LogLevel, LogTarget, OnFault, PluginSource, Router,
+    Server, ServerAddress, Source, address, json,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -160,8 +162,26 @@ impl<'a> Reader<'a> {
     fn admin(&self, mut table: Table<'a>) -> Admin {
         let socket = table.take("socket").and_then(|e| self.path(&e));
         let address = table.take("address").and_then(|e| loopback(&e));
+        let redact = table.take("redact").map(|e| e.one_or_many());
+        let name = |element: &Entry<'_>| {
+            let name = HeaderName::try_from(element.text("cookie")?).ok();
+            if name.is_none() {
+                let diagnostic = element.error("is not the name of a field");
+                element.push(
+                    diagnostic
+                        .label("no field has it")
+                        .help("as in `\"cookie\"`"),
+                );
+            }
+            name
+        };
+        let redact = redact.map(|names| names.iter().filter_map(name).collect());
         table.finish();
-        Admin { socket, address }
+        Admin {
+            socket,
+            address,
+            redact: redact.unwrap_or_else(|| DEFAULT_REDACT.to_vec()),
+        }
     }
 
     fn log_target(&self, entry: &Entry<'a>) -> Option<LogTarget> {

@@ -80,6 +80,7 @@ fn every_key_takes_effect() {
     let admin = Admin {
         socket: Some("etc/admin.sock".into()),
         address: Some(([127, 0, 0, 1], 9901).into()),
+        redact: vec![http::HeaderName::from_static("x-api-key")],
     };
     assert_eq!(config.admin, admin);
 

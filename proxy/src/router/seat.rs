@@ -12,7 +12,7 @@ use super::breaker::Admission;
 use super::cache::{Cache, Facts};
 use super::reports::Reports;
 use super::version::{Matter, Version};
-use super::{Decided, Verdict};
+use super::{Decided, Decider, Verdict};
 use crate::http::head::Head;
 use crate::plugin::{Cacheability, Fault, Instance, Reads};
 
@@ -47,8 +47,8 @@ impl Seat {
         }
     }
 
-    pub(super) fn replace(&mut self, version: Arc<Version>, instance: Instance) {
-        *self = Seat::new(version, Some(instance), self.worker);
+    pub(super) fn worker(&self) -> usize {
+        self.worker
     }
 
     pub(super) fn version(&self) -> &Arc<Version> {
@@ -75,6 +75,7 @@ impl Seat {
             return Verdict {
                 decided: Ok(Rc::clone(decided)),
                 cached: true,
+                by: Decider::Active,
             };
         }
         let decided = self.ask_if_fit(head, reads);
@@ -84,6 +85,7 @@ impl Seat {
         Verdict {
             decided,
             cached: false,
+            by: Decider::Active,
         }
     }
 

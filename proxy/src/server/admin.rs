@@ -5,12 +5,13 @@
 
 pub mod api;
 mod metrics;
+mod view;
 
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -25,11 +26,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::ServerError;
-use super::control::{ChangeError, Control, PastEnd};
+use super::control::{ChangeError, Control};
 use crate::config::{self, PluginSource};
-use crate::router::stats::BUCKETS;
+use crate::router::TrialEnd;
+use crate::router::trial::{Mode, Share};
 use crate::router::version::Version;
-use crate::worker::Order;
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 * 1024;
@@ -37,6 +38,25 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What GET answers.
+const QUESTIONS: [&str; 5] = [
+    "/v1/status",
+    "/v1/plugins",
+    "/v1/trials",
+    "/v1/config",
+    "/metrics",
+];
+/// What POST does.
+const CHANGES: [&str; 7] = [
+    "/v1/swap",
+    "/v1/promote",
+    "/v1/abort",
+    "/v1/rollback",
+    "/v1/reload",
+    "/v1/drain",
+    "/v1/log-level",
+];
 
 /// A socket that is listened on.
 #[derive(Debug)]
@@ -152,7 +172,9 @@ struct Refusal(StatusCode, String);
 impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Refusal {
         let status = match error {
-            ChangeError::NoRouter(_) | ChangeError::NoVersion(_) => StatusCode::NOT_FOUND,
+            ChangeError::NoRouter(_) | ChangeError::NoVersion(_) | ChangeError::NoTrial(_) => {
+                StatusCode::NOT_FOUND
+            }
             ChangeError::Stopping => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
@@ -209,29 +231,29 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let is_change = matches!(
-        path,
-        "/v1/swap" | "/v1/rollback" | "/v1/reload" | "/v1/drain" | "/v1/log-level"
-    );
+    let is_change = CHANGES.contains(&path);
     let wanted = if is_change { Method::POST } else { Method::GET };
     if is_change && rights == Rights::Ask {
         let text = "changes take the Unix socket: set `admin.socket`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
     }
-    if parts.method != wanted && is_known(path) {
+    if parts.method != wanted && (is_change || QUESTIONS.contains(&path)) {
         let text = format!("{path} takes {wanted}");
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
     }
+    if is_change {
+        let message = tell(control, path, body).await?;
+        return Ok(json(&api::Done { message }));
+    }
+    ask(control, path)
+}
+
+fn ask(control: &Control, path: &str) -> Result<Answer, Refusal> {
     match path {
-        "/v1/status" => Ok(json(&status(control))),
-        "/v1/plugins" => Ok(json(&plugins(control))),
-        "/v1/config" => {
-            let (_, source) = control.config();
-            Ok(json(&api::Config {
-                path: source.path().display().to_string(),
-                text: source.text().to_owned(),
-            }))
-        }
+        "/v1/status" => Ok(json(&view::status(control))),
+        "/v1/plugins" => Ok(json(&view::plugins(control))),
+        "/v1/trials" => Ok(json(&view::trials(control))),
+        "/v1/config" => Ok(json(&view::config(control))),
         "/metrics" => {
             let text = metrics::render(control)
                 .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -240,28 +262,34 @@ async fn dispatch(
             answer.headers_mut().insert(CONTENT_TYPE, content);
             Ok(answer)
         }
-        "/v1/swap" => {
-            let api::Swap { frontend, file } = read(body).await?;
-            if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
-                let text = format!("{} is not an absolute path", file.display());
-                return Err(Refusal(StatusCode::BAD_REQUEST, text));
-            }
-            let plugin = file.map(PluginSource::File);
-            let version = control.swap(&frontend, plugin).await?;
+        _ => {
+            let paths = [&QUESTIONS[..], &CHANGES[..]].concat().join(", ");
+            Err(Refusal(StatusCode::NOT_FOUND, format!("there is {paths}")))
+        }
+    }
+}
+
+/// Makes a change; what it came to, in words.
+async fn tell(control: &Control, path: &str, body: Incoming) -> Result<String, Refusal> {
+    match path {
+        "/v1/swap" => swap(control, read(body).await?).await,
+        "/v1/promote" => {
+            let api::EndTrial { frontend } = read(body).await?;
+            let version = control.end_trial(&frontend, TrialEnd::Promoted).await?;
             Ok(in_service(&frontend, &version))
+        }
+        "/v1/abort" => {
+            let api::EndTrial { frontend } = read(body).await?;
+            let version = control.end_trial(&frontend, TrialEnd::Aborted).await?;
+            let number = version.number();
+            Ok(format!(
+                "frontend {frontend}: version {number} is no longer on trial"
+            ))
         }
         "/v1/rollback" => {
             let api::Rollback { frontend, version } = read(body).await?;
             let version = control.rollback(&frontend, version).await?;
             Ok(in_service(&frontend, &version))
-        }
-        "/v1/reload" => {
-            control.reload().await?;
-            Ok(done("the configuration is in force"))
-        }
-        "/v1/drain" => {
-            control.drain();
-            Ok(done("draining: no new connections"))
         }
         "/v1/log-level" => {
             let api::LogLevel { level } = read(body).await?;
@@ -270,33 +298,52 @@ async fn dispatch(
                 Refusal(StatusCode::BAD_REQUEST, text)
             })?;
             control.telemetry().set_level(known);
-            Ok(done(&format!(
-                "the log's level is {level}, until the next reload"
-            )))
+            Ok(format!("the log's level is {level}, until the next reload"))
         }
+        "/v1/reload" => {
+            control.reload().await?;
+            Ok("the configuration is in force".to_owned())
+        }
+        // The last of `CHANGES`.
         _ => {
-            let text = "there is /v1/status, /v1/plugins, /v1/config, /v1/swap, /v1/rollback, \
-                        /v1/reload, /v1/drain, /v1/log-level and /metrics";
-            Err(Refusal(StatusCode::NOT_FOUND, text.to_owned()))
+            control.drain();
+            Ok("draining: no new connections".to_owned())
         }
     }
 }
 
-fn is_known(path: &str) -> bool {
-    path == "/metrics"
-        || matches!(
-            path.strip_prefix("/v1/"),
-            Some(
-                "status"
-                    | "plugins"
-                    | "config"
-                    | "swap"
-                    | "rollback"
-                    | "reload"
-                    | "drain"
-                    | "log-level"
-            )
-        )
+async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
+    let refuse = |text: String| Err(Refusal(StatusCode::BAD_REQUEST, text));
+    let api::Swap {
+        frontend,
+        file,
+        shadow,
+        canary,
+    } = swap;
+    if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
+        return refuse(format!("{} is not an absolute path", file.display()));
+    }
+    let plugin = file.map(PluginSource::File);
+    let (mode, percent) = match (shadow, canary) {
+        (None, None) => {
+            let version = control.swap(&frontend, plugin).await?;
+            return Ok(in_service(&frontend, &version));
+        }
+        (Some(percent), None) => (Mode::Shadow, percent),
+        (None, Some(percent)) => (Mode::Canary, percent),
+        (Some(_), Some(_)) => {
+            return refuse("a version is a shadow or a canary, not both".to_owned());
+        }
+    };
+    let Some(share) = Share::of_percent(percent) else {
+        return refuse(format!("{percent} % is not within 0.01 to 100"));
+    };
+    let version = control.try_out(&frontend, plugin, mode, share).await?;
+    Ok(format!(
+        "frontend {frontend}: version {} of {} is on trial; `trials` shows what comes of it",
+        version.number(),
+        version.plugin_name()
+    ))
 }
 
 /// Reads a request's body.
@@ -331,112 +378,11 @@ fn json(value: &impl Serialize) -> Answer {
     answer
 }
 
-fn done(message: &str) -> Answer {
-    json(&api::Done {
-        message: message.to_owned(),
-    })
-}
-
-fn in_service(frontend: &str, version: &Version) -> Answer {
-    done(&format!(
+fn in_service(frontend: &str, version: &Version) -> String {
+    format!(
         "frontend {frontend}: version {} of {} decides (sha256 {})",
         version.number(),
         version.plugin_name(),
         version.sha256()
-    ))
-}
-
-fn status(control: &Control) -> api::Status {
-    let routers = control.routers();
-    let frontends = control.answers().into_iter().map(|(name, answers)| {
-        let router = routers.iter().find(|router| router.frontend == name);
-        api::Frontend {
-            plugin_version: router.map(|router| router.active.number()),
-            answers: answers.totals(),
-            name,
-        }
-    });
-    let backends = control.backends().into_iter().map(|backend| api::Backend {
-        name: backend.name.clone(),
-        active: backend.active(),
-        queued: backend.queued(),
-        servers: backend
-            .servers
-            .iter()
-            .map(|server| {
-                let totals = server.totals();
-                api::Server {
-                    name: server.name.clone(),
-                    requests: totals.exchanges,
-                    connects: totals.dialled,
-                    connect_errors: totals.refused,
-                }
-            })
-            .collect(),
-    });
-    let reloads = control.reloads();
-    api::Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        state: match control.order() {
-            Order::Serve => "serving".to_owned(),
-            Order::Drain | Order::Abort => "draining".to_owned(),
-        },
-        uptime_seconds: control.started().elapsed().map_or(0, |time| time.as_secs()),
-        workers: control.workers(),
-        connections: control.connections(),
-        config: control.config().1.path().display().to_string(),
-        reloads: reloads.applied,
-        reloads_refused: reloads.refused,
-        frontends: frontends.collect(),
-        backends: backends.collect(),
-    }
-}
-
-fn plugins(control: &Control) -> api::Plugins {
-    let mut versions = Vec::new();
-    for router in control.routers() {
-        let state = if router.active.is_failing() {
-            "failing"
-        } else {
-            "active"
-        };
-        versions.push(describe(&router.frontend, &router.active, state));
-        versions.extend(router.past.iter().map(|past| {
-            let state = match past.end {
-                PastEnd::Replaced => "replaced",
-                PastEnd::Failed => "failed",
-            };
-            describe(&router.frontend, &past.version, state)
-        }));
-    }
-    api::Plugins { versions }
-}
-
-fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
-    let totals = version.stats().totals();
-    let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
-    let buckets = bounds.zip(totals.buckets);
-    let kinds = crate::plugin::Fault::KINDS.iter().zip(totals.faults);
-    let since = version.since().duration_since(SystemTime::UNIX_EPOCH);
-    api::Version {
-        frontend: frontend.to_owned(),
-        number: version.number(),
-        plugin: version.plugin_name().to_owned(),
-        source: version.source().to_owned(),
-        sha256: version.sha256().to_owned(),
-        state: state.to_owned(),
-        since: since.map_or(0, |since| since.as_secs()),
-        decisions: totals.cached + totals.asked,
-        cached: totals.cached,
-        faults: kinds
-            .filter(|(_, count)| *count > 0)
-            .map(|(kind, count)| ((*kind).to_owned(), count))
-            .collect(),
-        histogram: buckets
-            .filter(|(_, calls)| *calls > 0)
-            .map(|(up_to, calls)| api::Bucket { up_to, calls })
-            .collect(),
-        nanoseconds: totals.nanoseconds,
-    }
+    )
 }

@@ -6,6 +6,10 @@
 //! requests. A change that fails at any step changes nothing. Called by the signals, the
 //! watcher, the admin interface, and the workers' notices.
 
+mod notices;
+mod plans;
+mod trials;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,22 +18,21 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+pub(super) use self::plans::{Released, plans};
 use super::ServerError;
-use super::prepared::{Before, Numbered, PrepareError, Prepared, Routing};
+use super::prepared::{Before, Numbered, PrepareError, Prepared};
 use super::sockets::{Bound, Sockets};
 use crate::config::{self, Config, PluginSource, Source};
 use crate::places::Places;
-use crate::router::version::{Matter, Notice, Version};
+use crate::router::trial::Trial;
+use crate::router::version::Version;
 use crate::router::versions::{Load, Loaded, Loader, VersionError};
 use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::SharedBackend;
-use crate::worker::{Command, FrontendPlan, Order, Plan, RouterPlan};
+use crate::worker::{Command, Order};
 
 /// Versions of a router that are kept besides the active one.
 const MAX_HISTORY: usize = 4;
-
-/// Pause after an instance could not be made beside a worker.
-const INSTANCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The process's controls. A clone is the same ones.
 #[derive(Debug, Clone)]
@@ -56,13 +59,6 @@ struct State {
     sockets: Sockets,
     answers: HashMap<String, Arc<Answers>>,
     reloads: Reloads,
-}
-
-/// What the plans of all workers have in common, by the frontends' names.
-#[derive(Debug, Default)]
-pub(super) struct Released {
-    pub(super) versions: HashMap<String, Numbered>,
-    pub(super) answers: HashMap<String, Arc<Answers>>,
 }
 
 /// A version that was in service.
@@ -102,6 +98,9 @@ pub enum ChangeError {
     /// No such frontend, or one without a router.
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
+    /// No version is on trial.
+    #[error("frontend `{0}` has no version on trial")]
+    NoTrial(String),
     /// Nothing to go back to.
     #[error("frontend `{0}` has no such version to go back to; `plugins` lists them")]
     NoVersion(String),
@@ -129,6 +128,8 @@ pub struct RouterState {
     pub frontend: String,
     /// In service.
     pub active: Arc<Version>,
+    /// On trial beside it.
+    pub trial: Option<Arc<Trial>>,
     /// Before it, the latest first.
     pub past: Vec<Past>,
 }
@@ -256,6 +257,10 @@ impl Control {
             Some(RouterState {
                 frontend: frontend.name.clone(),
                 active: Arc::clone(&numbered.active),
+                trial: numbered
+                    .candidate
+                    .as_ref()
+                    .map(|(trial, _)| Arc::clone(trial)),
                 past: past
                     .map(|past| past.iter().cloned().collect())
                     .unwrap_or_default(),
@@ -394,7 +399,7 @@ impl Control {
         };
         let prepared = blocking(move || {
             let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
-            keep_what_takes_a_restart(&mut config, &before.config);
+            plans::keep_what_takes_a_restart(&mut config, &before.config);
             Ok::<_, ChangeError>(Prepared::after(config, source, Some(&before))?)
         })
         .await?;
@@ -471,7 +476,7 @@ impl Control {
 
     fn publish_all(&self, prepared: Prepared, mut bound: Bound) {
         let mut state = self.state();
-        let (plans, released) = plans(
+        let (plans, released) = plans::plans(
             &prepared.config,
             prepared.routers,
             &mut bound,
@@ -518,72 +523,18 @@ impl Control {
         tracing::info!("configuration in force");
     }
 
-    /// Acts on what workers cannot mend by themselves, until they are gone.
-    pub(super) async fn heed(self, mut notices: mpsc::UnboundedReceiver<Notice>) {
-        while let Some(notice) = notices.recv().await {
-            let control = self.clone();
-            tokio::spawn(async move {
-                match notice.matter {
-                    Matter::Failing => control.retire(&notice).await,
-                    Matter::NeedsInstance(worker) => control.provide(&notice, worker).await,
-                }
-            });
-        }
-    }
-
-    /// Goes back to the last version that worked, if there is one.
-    async fn retire(&self, notice: &Notice) {
-        let frontend = &notice.frontend;
-        let Ok(_changing) = self.changing().await else {
-            return;
-        };
-        let is_active = |task: &Task| task.active.number() == notice.number;
-        if !self.task(frontend).as_ref().is_ok_and(is_active) {
-            return;
-        }
-        match self.go_back(frontend, None, PastEnd::Failed).await {
-            Ok(version) => tracing::warn!(
-                frontend,
-                failed = notice.number,
-                version = version.number(),
-                "the plugin had too many faults: the version before decides again"
-            ),
-            Err(ChangeError::NoVersion(_)) => tracing::error!(
-                frontend,
-                version = notice.number,
-                "the plugin had too many faults, and there is no version before it: \
-                 requests go by on_fault, and one in a while tries it again"
-            ),
-            Err(error) => tracing::error!(
-                frontend,
-                version = notice.number,
-                %error,
-                "the plugin had too many faults, and the version before it cannot serve"
-            ),
-        }
-    }
-
-    /// Makes an instance for a worker that must not wait for it.
-    async fn provide(&self, notice: &Notice, worker: usize) {
-        let Ok(task) = self.task(&notice.frontend) else {
-            return;
-        };
-        if task.active.number() != notice.number {
-            return;
-        }
-        let version = task.active;
-        let instance = blocking(move || version.instantiate()).await;
-        if instance.is_err() {
-            // The worker asks again with the next request.
-            tokio::time::sleep(INSTANCE_PAUSE).await;
-        }
-        if let Some(worker) = self.0.workers.get(worker) {
-            let _ = worker.send(Command::Provide {
-                frontend: notice.frontend.clone(),
-                number: notice.number,
-                instance,
-            });
-        }
+    /// The version of this number that workers have, be it active or on trial.
+    fn version(&self, frontend: &str, number: u32) -> Option<Arc<Version>> {
+        let state = self.state();
+        let numbered = state.before.versions.get(frontend)?;
+        let tried = numbered
+            .candidate
+            .as_ref()
+            .map(|(trial, _)| trial.version());
+        let mut known = tried.into_iter().chain([&numbered.active]);
+        known
+            .find(|version| version.number() == number)
+            .map(Arc::clone)
     }
 
     /// The plugin files that are watched, each with its frontend.
@@ -628,6 +579,7 @@ impl State {
             router,
             next: old.next.max(version.number() + 1),
             configured: old.configured.clone(),
+            candidate: None,
         };
         self.remember(frontend, old, end);
     }
@@ -669,101 +621,6 @@ impl Task {
             backends: Arc::clone(&self.before.live),
             notices: Some(self.before.notices.clone()),
         }
-    }
-}
-
-/// What a frontend had before, by name.
-type Earlier<'a> = (
-    &'a HashMap<String, Numbered>,
-    &'a HashMap<String, Arc<Answers>>,
-);
-
-/// A plan for each worker, and what they have in common.
-pub(super) fn plans(
-    config: &Config,
-    routers: Vec<Option<Routing>>,
-    bound: &mut Bound,
-    backends: &[Arc<SharedBackend>],
-    workers: usize,
-    earlier: Option<Earlier<'_>>,
-) -> (Vec<Plan>, Released) {
-    let mut plans: Vec<Plan> = (0..workers)
-        .map(|_| Plan {
-            frontends: Vec::new(),
-            backends: backends.to_vec(),
-        })
-        .collect();
-    let mut released = Released::default();
-    let frontends = config.frontends.iter().zip(routers);
-    for ((frontend, routing), sockets) in frontends.zip(&mut bound.frontends) {
-        let name = &frontend.name;
-        let mut instances = Vec::new();
-        let numbered = match routing {
-            Some(Routing::Kept) => earlier.and_then(|(versions, _)| versions.get(name).cloned()),
-            Some(Routing::New(loaded, router, configured)) => {
-                instances = loaded.instances;
-                Some(Numbered {
-                    next: loaded.version.number() + 1,
-                    active: loaded.version,
-                    router,
-                    configured,
-                })
-            }
-            None => None,
-        };
-        let answers = earlier.and_then(|(_, answers)| answers.get(name).cloned());
-        let answers = answers.unwrap_or_else(|| Arc::new(Answers::new(workers)));
-        let mut instances = instances.into_iter();
-        for plan in &mut plans {
-            let router = numbered.as_ref().map(|numbered| match instances.next() {
-                Some(instance) => RouterPlan::New(Arc::clone(&numbered.active), instance),
-                None => RouterPlan::Keep,
-            });
-            plan.frontends.push(FrontendPlan {
-                config: frontend.clone(),
-                sockets: sockets.names.clone(),
-                listeners: sockets.next_worker(),
-                router,
-                answers: Arc::clone(&answers),
-            });
-        }
-        released.answers.insert(name.clone(), answers);
-        if let Some(numbered) = numbered {
-            released.versions.insert(name.clone(), numbered);
-        }
-    }
-    (plans, released)
-}
-
-/// Says what of a new configuration has no effect, and takes it out.
-fn keep_what_takes_a_restart(config: &mut Config, before: &Config) {
-    let mut changed = Vec::new();
-    let mut keep = |name: &'static str, differs: bool| {
-        if differs {
-            changed.push(name);
-        }
-    };
-    keep("workers", config.workers != before.workers);
-    keep(
-        "max_connections",
-        config.max_connections != before.max_connections,
-    );
-    keep("user", config.user != before.user);
-    keep("group", config.group != before.group);
-    keep("cache_dir", config.cache_dir != before.cache_dir);
-    keep("admin", config.admin != before.admin);
-    keep("log.format", config.log.format != before.log.format);
-    keep("log.target", config.log.target != before.log.target);
-    config.workers = before.workers;
-    config.max_connections = before.max_connections;
-    config.user.clone_from(&before.user);
-    config.group.clone_from(&before.group);
-    config.cache_dir.clone_from(&before.cache_dir);
-    config.admin.clone_from(&before.admin);
-    config.log.format = before.log.format;
-    config.log.target.clone_from(&before.log.target);
-    if !changed.is_empty() {
-        tracing::warn!(keys = changed.join(", "), "these take a restart");
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Errors, Source};
 use crate::plugin::{BackendState, Backends, EngineError};
+use crate::router::trial::Trial;
 use crate::router::version::{Notice, Version};
 use crate::router::versions::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
 use crate::upstream::SharedBackend;
@@ -68,6 +69,8 @@ pub(super) struct Numbered {
     /// SHA-256 of the configured file when it was last looked at. The active version may have
     /// come from elsewhere: as long as neither file nor configuration changes, it stays.
     pub(super) configured: String,
+    /// A version on trial beside the active one, with its configuration.
+    pub(super) candidate: Option<(Arc<Trial>, config::Router)>,
 }
 
 /// Why a configuration cannot be run.

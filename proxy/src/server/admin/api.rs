@@ -87,8 +87,8 @@ pub struct Version {
     pub source: String,
     /// The file's SHA-256, in hexadecimal.
     pub sha256: String,
-    /// `active`, `failing` (active, but left alone after too many faults), `replaced` or
-    /// `failed`.
+    /// `active`, `failing` (active, but left alone after too many faults), `shadow`, `canary`,
+    /// `replaced` or `failed`.
     pub state: String,
     /// When it was made, in seconds since 1970.
     pub since: u64,
@@ -130,6 +130,63 @@ pub struct Swap {
     pub frontend: String,
     /// An absolute path of a component; absent: the configured one.
     pub file: Option<std::path::PathBuf>,
+    /// Put it on trial instead: ask it about so many percent of the requests, without effect.
+    pub shadow: Option<f64>,
+    /// Put it on trial instead: let it decide for so many percent of the clients.
+    pub canary: Option<f64>,
+}
+
+/// For `POST /v1/promote` and `POST /v1/abort`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndTrial {
+    /// The frontend's name.
+    pub frontend: String,
+}
+
+/// Of `GET /v1/trials`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trials {
+    /// Of each frontend that has a version on trial.
+    pub trials: Vec<Trial>,
+}
+
+/// A version on trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The frontend's name.
+    pub frontend: String,
+    /// The number of the active version.
+    pub active: u32,
+    /// The number of the version on trial.
+    pub number: u32,
+    /// `shadow` or `canary`.
+    pub mode: String,
+    /// Share of the requests, or of the clients.
+    pub percent: f64,
+    /// Requests on which it was asked.
+    pub asked: u64,
+    /// Those of which the active version decided otherwise; of a shadow alone.
+    pub differing: u64,
+    /// Those on which it failed.
+    pub failed: u64,
+    /// The first differing ones.
+    pub examples: Vec<Example>,
+}
+
+/// A request on which two versions decided differently.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub target: String,
+    /// Names and values of its fields; null for values that are not shown.
+    pub fields: Vec<(String, Option<String>)>,
+    /// What the active version decided.
+    pub active: String,
+    /// What the version on trial decided.
+    pub trial: String,
 }
 
 /// For `POST /v1/rollback`.

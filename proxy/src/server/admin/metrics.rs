@@ -78,8 +78,10 @@ impl Metrics {
         let mut versions: Series<Totals> = Vec::new();
         let mut active = Vec::new();
         for router in self.0.routers() {
+            let tried = router.trial.as_ref().map(|trial| trial.version());
             let past = router.past.iter().map(|past| &past.version);
-            for version in std::iter::once(&router.active).chain(past) {
+            let versions_of = std::iter::once(&router.active).chain(tried);
+            for version in versions_of.chain(past) {
                 let labels = vec![
                     ("frontend", router.frontend.clone()),
                     ("plugin", version.plugin_name().to_owned()),

@@ -61,7 +61,7 @@ const ROUTE_MODES: [Mode; 31] = [
     ("edit-invalid", edit_invalid),
     ("error", error),
     ("grow", grow),
-    ("harmless", |_, _| Ok(Decision::DefaultBackend)),
+    ("harmless", harmless),
     ("invalid-utf8", invalid_utf8),
     ("keep-handles", keep_handles),
     ("log-flood", log_flood),
@@ -157,6 +157,17 @@ impl Guest for Hostile {
             return Ok(Decision::DefaultBackend);
         }
         misbehave(request, VALUE.get())
+    }
+}
+
+/// A test that wants another version changes these bytes in the component.
+static RELEASE: [u8; 12] = *b"release: one";
+
+fn harmless(request: RequestHead, _: usize) -> Result<Decision, String> {
+    match black_box(&RELEASE) {
+        b"release: two" => respond(request, 404),
+        b"release: bad" => std::process::abort(),
+        _ => Ok(Decision::DefaultBackend),
     }
 }
 

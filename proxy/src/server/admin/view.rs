@@ -1,0 +1,161 @@
+//! What is in force, as the admin interface tells it.
+
+use std::time::SystemTime;
+
+use super::api;
+use crate::plugin::Fault;
+use crate::router::stats::BUCKETS;
+use crate::router::trial::{self, Mode};
+use crate::router::version::Version;
+use crate::server::control::{Control, PastEnd};
+use crate::worker::Order;
+
+pub(super) fn config(control: &Control) -> api::Config {
+    let (_, source) = control.config();
+    api::Config {
+        path: source.path().display().to_string(),
+        text: source.text().to_owned(),
+    }
+}
+
+pub(super) fn status(control: &Control) -> api::Status {
+    let routers = control.routers();
+    let frontends = control.answers().into_iter().map(|(name, answers)| {
+        let router = routers.iter().find(|router| router.frontend == name);
+        api::Frontend {
+            plugin_version: router.map(|router| router.active.number()),
+            answers: answers.totals(),
+            name,
+        }
+    });
+    let backends = control.backends().into_iter().map(|backend| api::Backend {
+        name: backend.name.clone(),
+        active: backend.active(),
+        queued: backend.queued(),
+        servers: backend
+            .servers
+            .iter()
+            .map(|server| {
+                let totals = server.totals();
+                api::Server {
+                    name: server.name.clone(),
+                    requests: totals.exchanges,
+                    connects: totals.dialled,
+                    connect_errors: totals.refused,
+                }
+            })
+            .collect(),
+    });
+    let reloads = control.reloads();
+    api::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        state: match control.order() {
+            Order::Serve => "serving".to_owned(),
+            Order::Drain | Order::Abort => "draining".to_owned(),
+        },
+        uptime_seconds: control.started().elapsed().map_or(0, |time| time.as_secs()),
+        workers: control.workers(),
+        connections: control.connections(),
+        config: control.config().1.path().display().to_string(),
+        reloads: reloads.applied,
+        reloads_refused: reloads.refused,
+        frontends: frontends.collect(),
+        backends: backends.collect(),
+    }
+}
+
+pub(super) fn plugins(control: &Control) -> api::Plugins {
+    let mut versions = Vec::new();
+    for router in control.routers() {
+        let state = if router.active.is_failing() {
+            "failing"
+        } else {
+            "active"
+        };
+        versions.push(describe(&router.frontend, &router.active, state));
+        if let Some(trial) = &router.trial {
+            let state = name_of(trial.mode());
+            versions.push(describe(&router.frontend, trial.version(), state));
+        }
+        versions.extend(router.past.iter().map(|past| {
+            let state = match past.end {
+                PastEnd::Replaced => "replaced",
+                PastEnd::Failed => "failed",
+            };
+            describe(&router.frontend, &past.version, state)
+        }));
+    }
+    api::Plugins { versions }
+}
+
+fn name_of(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Shadow => "shadow",
+        Mode::Canary => "canary",
+    }
+}
+
+pub(super) fn trials(control: &Control) -> api::Trials {
+    let backends = control.backends();
+    let words = |choice: trial::Choice| match choice.backend {
+        Some(index) => {
+            let backend = backends.get(index);
+            let name = backend.map_or("that is gone", |backend| backend.name.as_str());
+            format!("backend {name}{}", choice.words)
+        }
+        None => choice.words,
+    };
+    let mut trials = Vec::new();
+    for router in control.routers() {
+        let Some(trial) = router.trial else { continue };
+        let report = trial.report();
+        let examples = report.examples.into_iter().map(|example| api::Example {
+            method: example.method,
+            target: example.target,
+            fields: example.fields,
+            active: words(example.active),
+            trial: words(example.trial),
+        });
+        trials.push(api::Trial {
+            frontend: router.frontend,
+            active: router.active.number(),
+            number: trial.version().number(),
+            mode: name_of(trial.mode()).to_owned(),
+            percent: trial.share().percent(),
+            asked: report.asked,
+            differing: report.differing,
+            failed: report.failed,
+            examples: examples.collect(),
+        });
+    }
+    api::Trials { trials }
+}
+
+fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
+    let totals = version.stats().totals();
+    let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
+    let buckets = bounds.zip(totals.buckets);
+    let kinds = Fault::KINDS.iter().zip(totals.faults);
+    let since = version.since().duration_since(SystemTime::UNIX_EPOCH);
+    api::Version {
+        frontend: frontend.to_owned(),
+        number: version.number(),
+        plugin: version.plugin_name().to_owned(),
+        source: version.source().to_owned(),
+        sha256: version.sha256().to_owned(),
+        state: state.to_owned(),
+        since: since.map_or(0, |since| since.as_secs()),
+        decisions: totals.cached + totals.asked,
+        cached: totals.cached,
+        faults: kinds
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| ((*kind).to_owned(), count))
+            .collect(),
+        histogram: buckets
+            .filter(|(_, calls)| *calls > 0)
+            .map(|(up_to, calls)| api::Bucket { up_to, calls })
+            .collect(),
+        nanoseconds: totals.nanoseconds,
+    }
+}

@@ -1,0 +1,114 @@
+//! A configuration dealt out to the workers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::server::prepared::{Numbered, Routing};
+use crate::server::sockets::Bound;
+use crate::telemetry::Answers;
+use crate::upstream::SharedBackend;
+use crate::worker::{FrontendPlan, Plan, RouterPlan};
+
+/// What the plans of all workers have in common, by the frontends' names.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Released {
+    pub(in crate::server) versions: HashMap<String, Numbered>,
+    pub(in crate::server) answers: HashMap<String, Arc<Answers>>,
+}
+
+/// What a frontend had before, by name.
+type Earlier<'a> = (
+    &'a HashMap<String, Numbered>,
+    &'a HashMap<String, Arc<Answers>>,
+);
+
+/// A plan for each worker, and what they have in common.
+pub(in crate::server) fn plans(
+    config: &Config,
+    routers: Vec<Option<Routing>>,
+    bound: &mut Bound,
+    backends: &[Arc<SharedBackend>],
+    workers: usize,
+    earlier: Option<Earlier<'_>>,
+) -> (Vec<Plan>, Released) {
+    let mut plans: Vec<Plan> = (0..workers)
+        .map(|_| Plan {
+            frontends: Vec::new(),
+            backends: backends.to_vec(),
+        })
+        .collect();
+    let mut released = Released::default();
+    let frontends = config.frontends.iter().zip(routers);
+    for ((frontend, routing), sockets) in frontends.zip(&mut bound.frontends) {
+        let name = &frontend.name;
+        let mut instances = Vec::new();
+        let numbered = match routing {
+            Some(Routing::Kept) => earlier.and_then(|(versions, _)| versions.get(name).cloned()),
+            Some(Routing::New(loaded, router, configured)) => {
+                instances = loaded.instances;
+                Some(Numbered {
+                    next: loaded.version.number() + 1,
+                    active: loaded.version,
+                    router,
+                    configured,
+                    candidate: None,
+                })
+            }
+            None => None,
+        };
+        let answers = earlier.and_then(|(_, answers)| answers.get(name).cloned());
+        let answers = answers.unwrap_or_else(|| Arc::new(Answers::new(workers)));
+        let mut instances = instances.into_iter();
+        for plan in &mut plans {
+            let router = numbered.as_ref().map(|numbered| match instances.next() {
+                Some(instance) => RouterPlan::New(Arc::clone(&numbered.active), instance),
+                None => RouterPlan::Keep,
+            });
+            plan.frontends.push(FrontendPlan {
+                config: frontend.clone(),
+                sockets: sockets.names.clone(),
+                listeners: sockets.next_worker(),
+                router,
+                answers: Arc::clone(&answers),
+            });
+        }
+        released.answers.insert(name.clone(), answers);
+        if let Some(numbered) = numbered {
+            released.versions.insert(name.clone(), numbered);
+        }
+    }
+    (plans, released)
+}
+
+/// Says what of a new configuration has no effect, and takes it out.
+pub(super) fn keep_what_takes_a_restart(config: &mut Config, before: &Config) {
+    let mut changed = Vec::new();
+    let mut keep = |name: &'static str, differs: bool| {
+        if differs {
+            changed.push(name);
+        }
+    };
+    keep("workers", config.workers != before.workers);
+    keep(
+        "max_connections",
+        config.max_connections != before.max_connections,
+    );
+    keep("user", config.user != before.user);
+    keep("group", config.group != before.group);
+    keep("cache_dir", config.cache_dir != before.cache_dir);
+    keep("admin", config.admin != before.admin);
+    keep("log.format", config.log.format != before.log.format);
+    keep("log.target", config.log.target != before.log.target);
+    config.workers = before.workers;
+    config.max_connections = before.max_connections;
+    config.user.clone_from(&before.user);
+    config.group.clone_from(&before.group);
+    config.cache_dir.clone_from(&before.cache_dir);
+    config.admin.clone_from(&before.admin);
+    config.log.format = before.log.format;
+    config.log.target.clone_from(&before.log.target);
+    if !changed.is_empty() {
+        tracing::warn!(keys = changed.join(", "), "these take a restart");
+    }
+}

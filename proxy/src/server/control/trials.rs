@@ -1,0 +1,95 @@
+//! Versions on trial: put beside the active one, promoted, aborted.
+
+use std::sync::Arc;
+
+use super::{ChangeError, Control, PastEnd, blocking};
+use crate::config::PluginSource;
+use crate::router::TrialEnd;
+use crate::router::trial::{Mode, Share, Trial};
+use crate::router::version::Version;
+use crate::router::versions::Loaded;
+use crate::worker::Command;
+
+impl Control {
+    /// Puts a version on trial beside the active one, in place of one that is.
+    ///
+    /// # Errors
+    /// As [`swap`](Self::swap).
+    pub async fn try_out(
+        &self,
+        frontend: &str,
+        plugin: Option<PluginSource>,
+        mode: Mode,
+        share: Share,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let _changing = self.changing().await?;
+        let task = self.task(frontend)?;
+        let router = task.router.clone();
+        let redact = task.before.config.admin.redact.clone();
+        let loaded = blocking(move || {
+            let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
+            task.loader.load(task.load(plugin, task.next))
+        })
+        .await?;
+        let Loaded { version, instances } = loaded;
+        let workers = self.workers();
+        let trial = Trial::new(Arc::clone(&version), mode, share, redact, workers);
+        let trial = Arc::new(trial);
+        let mut state = self.state();
+        if let Some(numbered) = state.before.versions.get_mut(frontend) {
+            numbered.next = version.number() + 1;
+            numbered.candidate = Some((Arc::clone(&trial), router));
+        }
+        for (worker, instance) in self.0.workers.iter().zip(instances) {
+            let _ = worker.send(Command::Try {
+                frontend: frontend.to_owned(),
+                trial: Arc::clone(&trial),
+                instance,
+            });
+        }
+        tracing::info!(
+            frontend,
+            plugin = version.plugin_name(),
+            version = version.number(),
+            sha256 = version.sha256(),
+            source = version.source(),
+            ?mode,
+            percent = share.percent(),
+            "plugin on trial"
+        );
+        Ok(version)
+    }
+
+    /// Ends a trial: its version takes over, or goes.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoTrial`].
+    pub async fn end_trial(
+        &self,
+        frontend: &str,
+        end: TrialEnd,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let _changing = self.changing().await?;
+        let mut state = self.state();
+        let numbered = state.before.versions.get_mut(frontend);
+        let candidate = numbered.and_then(|numbered| numbered.candidate.take());
+        let (trial, router) = candidate.ok_or_else(|| ChangeError::NoTrial(frontend.to_owned()))?;
+        let version = Arc::clone(trial.version());
+        if end == TrialEnd::Promoted {
+            state.activate(frontend, &version, router, PastEnd::Replaced);
+        }
+        for worker in &self.0.workers {
+            let _ = worker.send(Command::EndTrial {
+                frontend: frontend.to_owned(),
+                end,
+            });
+        }
+        tracing::info!(
+            frontend,
+            version = version.number(),
+            ?end,
+            "the trial has ended"
+        );
+        Ok(version)
+    }
+}
