@@ -300,6 +300,8 @@ pub struct Router {
     pub max_faults: u32,
     /// Default [`DEFAULT_FAULT_WINDOW`].
     pub fault_window: Duration,
+    /// How long an instance of the plugin is used. Default [`Isolation::Instance`].
+    pub isolation: Isolation,
     /// Whether a change of the plugin's file puts it into service. Default true.
     pub watch: bool,
     /// What the plugin may use up.
@@ -313,6 +315,15 @@ pub enum PluginSource {
     Bundled(String),
     /// A file; a relative path starts at the configuration file's directory.
     File(PathBuf),
+}
+
+/// How long an instance of a plugin is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// For one request after the other.
+    Instance,
+    /// For one decision alone: nothing of a request outlives it.
+    Request,
 }
 
 /// What becomes of a request on which the plugin fails.

@@ -320,10 +320,39 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
                     .map(|_| ())
             })
             .await?;
+        if *mode == "trap-unreachable" {
+            // Names as in the source, not as in the symbol table.
+            proxy.line_with("::trap_unreachable").await?;
+        }
         // A tunnel comes about by way of the default backend just as well.
         let answer = client.exchange(handshake("www")).await?;
         assert_eq!(answer.head.status()?, 101, "{mode}");
         passes(&mut client).await?;
+    }
+    Ok(())
+}
+
+/// A guest that keeps the handle of its first request meets it again with the second, unless
+/// that is another instance's.
+#[tokio::test]
+async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Result<()> {
+    let server = origin().await?;
+    let deadline = "router.limits.deadline = \"20s\"\n";
+    let config = frontend("reused", "stale-handle", 0, deadline)
+        + &frontend(
+            "fresh",
+            "stale-handle",
+            0,
+            &format!("{deadline}router.isolation = \"request\""),
+        )
+        + &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    for (name, expected) in [("reused", [200, 503]), ("fresh", [200, 200])] {
+        let address = proxy.addresses_of(name).next().context("no address")?;
+        let mut client = Wire::connect(address).await?;
+        for status in expected {
+            assert_eq!(ask(&mut client).await?, status, "{name}");
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
@@ -288,6 +289,39 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     // A file that works ends that.
     let plugins = proxy.ctl(&["plugins"]).await?;
     assert!(plugins.contains("failing"), "{plugins}");
+    Ok(())
+}
+
+/// Whatever a swap was at when the process was killed: the next start serves.
+#[tokio::test]
+async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let shared = tempfile::tempdir()?;
+    let place = |name: &str| shared.path().join(name).display().to_string();
+    let config = config("harmless", "", &www)
+        .replace("./plugin.wasm", &place("plugin.wasm"))
+        .replace(
+            "cache_dir = \"cache\"",
+            &format!("cache_dir = \"{}\"", place("cache")),
+        );
+    put(&shared.path().join("plugin.wasm"), "first")?;
+    for round in 0..8_u32 {
+        let mut proxy = Proxy::pointsman(&config).await?;
+        assert_eq!(status(&proxy).await?, 200, "{round}");
+        put(&shared.path().join("next"), &round.to_string())?;
+        fs::rename(
+            shared.path().join("next"),
+            shared.path().join("plugin.wasm"),
+        )?;
+        // Each time the kill comes a little later: before it is read, while it is compiled,
+        // while the compiled code is kept, after all of that.
+        let swap = proxy.ctl(&["swap", "http-in"]);
+        let _ = tokio::time::timeout(Duration::from_millis(30) * round, swap).await;
+        proxy.signal(Signal::SIGKILL)?;
+        proxy.ended().await?;
+    }
+    let proxy = Proxy::pointsman(&config).await?;
+    assert_eq!(status(&proxy).await?, 200);
     Ok(())
 }
 

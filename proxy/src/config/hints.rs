@@ -68,6 +68,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME.router", "config"),
     ("frontend.NAME.router", "max_faults"),
     ("frontend.NAME.router", "fault_window"),
+    ("frontend.NAME.router", "isolation"),
     ("frontend.NAME.router", "watch"),
     ("frontend.NAME.router.limits", "deadline"),
     ("frontend.NAME.router.limits", "configure_deadline"),

@@ -17,8 +17,8 @@ use super::reader::{Entry, Report, Table};
 use super::{
     Admin, BUNDLED_PLUGINS, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG,
     DEFAULT_DRAIN, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, DEFAULT_REDACT, Forwarded, Frontend,
-    FrontendTimeouts, Limits, Log, LogFormat, LogLevel, LogTarget, OnFault, PluginSource, Router,
-    Server, ServerAddress, Source, address, json,
+    FrontendTimeouts, Isolation, Limits, Log, LogFormat, LogLevel, LogTarget, OnFault,
+    PluginSource, Router, Server, ServerAddress, Source, address, json,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -323,6 +323,11 @@ impl<'a> Reader<'a> {
         let fault_window = table.value_or("fault_window", DEFAULT_FAULT_WINDOW, |e| {
             e.duration(TIMEOUT)
         });
+        let isolations = [
+            ("instance", Isolation::Instance),
+            ("request", Isolation::Request),
+        ];
+        let isolation = table.value_or("isolation", Isolation::Instance, |e| e.choice(&isolations));
         let watch = table.value_or("watch", true, Entry::boolean);
         let limits = table.table("limits", Section::Limits);
         table.finish();
@@ -332,6 +337,7 @@ impl<'a> Reader<'a> {
             on_fault: chosen,
             max_faults: u32::try_from(max_faults).unwrap_or(DEFAULT_MAX_FAULTS),
             fault_window,
+            isolation,
             watch,
             limits: limits.map(plugin_limits).unwrap_or_default(),
         })

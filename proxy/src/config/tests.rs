@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Limits, LogFormat, LogLevel,
-    LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse, sections,
+    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Isolation, Limits, LogFormat,
+    LogLevel, LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse, sections,
 };
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
@@ -117,6 +117,7 @@ fn every_key_takes_effect() {
     assert_eq!(router.on_fault, OnFault::DefaultBackend);
     assert_eq!((router.max_faults, router.watch), (3, false));
     assert_eq!(router.fault_window, Duration::from_mins(1));
+    assert_eq!(router.isolation, Isolation::Request);
     let table = r#"{"text":"a","whole":-1,"hexadecimal":255,"fraction":0.5,"flag":true,
         "day":"2024-02-29","list":[1,{"nested":"b"}]}"#;
     assert_eq!(

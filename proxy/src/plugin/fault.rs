@@ -74,6 +74,10 @@ pub enum Fault {
     /// It had too many faults, and was not asked.
     #[error("the plugin is left alone after too many faults")]
     Suspended,
+    /// It decided, but keeps the handles of too many requests, so that its instance has to be
+    /// replaced.
+    #[error("the plugin keeps the handles of its requests: its instance is replaced")]
+    HandleLeak,
     /// Its new instance is still being made beside the worker.
     #[error("the plugin's new instance is not there yet")]
     Starting,
@@ -81,7 +85,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every [`kind`](Self::kind).
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 14] = [
         "trap",
         "deadline",
         "out-of-memory",
@@ -95,6 +99,7 @@ impl Fault {
         "instantiate",
         "suspended",
         "starting",
+        "handle-leak",
     ];
 
     /// One word for logs and counters.
@@ -113,6 +118,7 @@ impl Fault {
             Fault::Instantiate(_) => "instantiate",
             Fault::Suspended => "suspended",
             Fault::Starting => "starting",
+            Fault::HandleLeak => "handle-leak",
         }
     }
 }

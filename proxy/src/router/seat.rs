@@ -13,6 +13,7 @@ use super::cache::{Cache, Facts};
 use super::reports::Reports;
 use super::version::{Matter, Version};
 use super::{Decided, Decider, Verdict};
+use crate::config::Isolation;
 use crate::http::head::Head;
 use crate::plugin::{Cacheability, Fault, Instance, Reads};
 
@@ -29,8 +30,12 @@ pub(super) struct Seat {
     version: Arc<Version>,
     worker: usize,
     instance: Option<Instance>,
+    /// What its `configure` answered, or that of the last one there was.
+    cacheability: Option<Cacheability>,
     /// An instance is being made elsewhere.
     is_awaited: bool,
+    /// The last call left its instance with too many handles.
+    has_leaked: bool,
     cache: Cache,
     retry: Retry,
 }
@@ -40,8 +45,10 @@ impl Seat {
         Seat {
             version,
             worker,
+            cacheability: instance.as_ref().map(Instance::cacheability),
             instance,
             is_awaited: false,
+            has_leaked: false,
             cache: Cache::default(),
             retry: Retry::default(),
         }
@@ -56,7 +63,7 @@ impl Seat {
     }
 
     pub(super) fn cacheability(&self) -> Option<Cacheability> {
-        self.instance.as_ref().map(Instance::cacheability)
+        self.cacheability
     }
 
     /// See [`Router::decide`](super::Router::decide).
@@ -78,7 +85,7 @@ impl Seat {
                 by: Decider::Active,
             };
         }
-        let decided = self.ask_if_fit(head, reads);
+        let decided = self.ask_if_fit(head, reads, reports);
         if let Ok(decided) = &decided {
             self.remember(head, decided, reads, reports);
         }
@@ -90,7 +97,12 @@ impl Seat {
     }
 
     /// Asks the plugin unless it had too many faults.
-    fn ask_if_fit(&mut self, head: &mut Head, reads: &mut Reads) -> Result<Rc<Decided>, Fault> {
+    fn ask_if_fit(
+        &mut self,
+        head: &mut Head,
+        reads: &mut Reads,
+        reports: &mut Reports,
+    ) -> Result<Rc<Decided>, Fault> {
         let admission = self.version.admit();
         if admission == Admission::Refuse {
             let fault = Fault::Suspended;
@@ -102,7 +114,13 @@ impl Seat {
         let counters = self.version.counters(self.worker);
         counters.asked(start.elapsed());
         match &decided {
-            Ok(_) => self.version.worked(admission),
+            Ok(_) => {
+                self.version.worked(admission);
+                if self.has_leaked {
+                    counters.failed(&Fault::HandleLeak);
+                    reports.fault(&self.version, &Fault::HandleLeak);
+                }
+            }
             // Not the plugin's doing.
             Err(fault @ Fault::Starting) => counters.failed(fault),
             Err(fault) => {
@@ -119,7 +137,8 @@ impl Seat {
         let taken = head.take();
         let (taken, outcome) = instance.route(taken, FIRST_ATTEMPT, reads);
         *head = taken;
-        if !instance.is_spent() {
+        self.has_leaked = instance.is_spent() && outcome.is_ok();
+        if !instance.is_spent() && self.version.isolation() == Isolation::Instance {
             self.instance = Some(instance);
         }
         outcome.map(|outcome| Rc::new(Decided::from(outcome)))
@@ -129,7 +148,10 @@ impl Seat {
     pub(super) fn provide(&mut self, instance: Result<Instance, Fault>) {
         self.is_awaited = false;
         self.retry.note(instance.as_ref().err());
-        self.instance = instance.ok();
+        if let Ok(instance) = instance {
+            self.cacheability = Some(instance.cacheability());
+            self.instance = Some(instance);
+        }
     }
 
     /// The instance at hand, or a new one.
@@ -142,12 +164,16 @@ impl Seat {
         }
         self.retry.check()?;
         let matter = Matter::NeedsInstance(self.worker);
-        if self.version.is_slow_to_start() && self.version.notify(matter) {
+        // With an instance for each request, the request waits for it.
+        let is_shared = self.version.isolation() == Isolation::Instance;
+        if is_shared && self.version.is_slow_to_start() && self.version.notify(matter) {
             self.is_awaited = true;
             return Err(Fault::Starting);
         }
         let made = self.version.instantiate();
         self.retry.note(made.as_ref().err());
+        let cacheability = made.as_ref().map(Instance::cacheability);
+        self.cacheability = cacheability.ok().or(self.cacheability);
         made
     }
 

@@ -10,16 +10,18 @@ use tokio::sync::mpsc;
 
 use super::breaker::{Admission, Breaker};
 use super::stats::{Counters, Stats};
-use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, OnFault};
+use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault};
 use crate::plugin::{Backends, Fault, Instance, Plugin, Settings};
 
 /// An instance that takes longer than this to make is made beside the worker, and requests
 /// go by `on_fault` until it is there.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// What becomes of faults.
+/// How instances are used, and what becomes of faults.
 #[derive(Debug, Clone, Copy)]
-pub struct FaultPolicy {
+pub struct Policy {
+    /// How long an instance is used.
+    pub isolation: Isolation,
     /// Where a request goes on which the plugin failed.
     pub on_fault: OnFault,
     /// So many faults in `window` end the version's service.
@@ -37,8 +39,8 @@ pub struct Draft {
     pub plugin: Plugin,
     /// How it is run.
     pub settings: Settings,
-    /// What becomes of its faults.
-    pub policy: FaultPolicy,
+    /// How it is used beyond that.
+    pub policy: Policy,
     /// What it is told about backends, and the indices that it decides by.
     pub backends: Arc<dyn Backends>,
     /// How many workers count for it.
@@ -57,7 +59,8 @@ impl Draft {
             source: plugin.name().to_owned(),
             plugin,
             settings,
-            policy: FaultPolicy {
+            policy: Policy {
+                isolation: Isolation::Instance,
                 on_fault: OnFault::Reject,
                 max_faults: DEFAULT_MAX_FAULTS,
                 window: DEFAULT_FAULT_WINDOW,
@@ -177,6 +180,10 @@ impl Version {
 
     pub(super) fn frontend(&self) -> &str {
         &self.draft.settings.frontend
+    }
+
+    pub(super) fn isolation(&self) -> Isolation {
+        self.draft.policy.isolation
     }
 
     pub(super) fn on_fault(&self) -> OnFault {

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::version::{Draft, FaultPolicy, Notice, Version};
+use super::version::{Draft, Notice, Policy, Version};
 use crate::config::{self, Config, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
 use crate::plugin::{
@@ -143,7 +143,8 @@ impl Loader {
             number: load.number,
             plugin,
             settings: settings(load.frontend, router),
-            policy: FaultPolicy {
+            policy: Policy {
+                isolation: router.isolation,
                 on_fault: router.on_fault,
                 max_faults: router.max_faults,
                 window: router.fault_window,

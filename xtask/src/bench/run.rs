@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
 use super::load::constant::Pace;
+use super::load::swaps::Components;
 use super::load::wrk::Hosts;
 use super::load::{Load, constant, start, swaps, tunnels, wrk};
 use super::measure::{Memory, Snapshot, count};
@@ -16,7 +17,7 @@ use super::process::{Guard, Process};
 use super::results::{Sample, Summary};
 use super::session::Settings;
 use super::tools::Tools;
-use super::workloads::{Kind, Lane, Workload};
+use super::workloads::{Ease, Kind, Lane, Workload};
 
 /// What idle tunnels are left to settle for, before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ impl Runner<'_> {
         let duration = Duration::from_secs(seconds);
         match self.workload.kind {
             Kind::Requests(requests) => {
-                let hosts = if lane.is_easy {
+                let hosts = if lane.ease == Ease::Easier {
                     Hosts::One
                 } else {
                     Hosts::Fresh(round + 1)
@@ -93,11 +94,12 @@ impl Runner<'_> {
             Kind::Swaps(requests, every) => {
                 let node = running.listens.node;
                 let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
-                if lane.is_easy {
-                    load.await
-                } else {
-                    swaps::during(running.folder.path(), every, load).await
-                }
+                let components = match lane.ease {
+                    Ease::Easier => return load.await,
+                    Ease::Plain => Components::Known,
+                    Ease::Harder => Components::New,
+                };
+                swaps::during(running.folder.path(), every, components, load).await
             }
             Kind::Idle { .. } | Kind::Start => anyhow::bail!("it is no load"),
         }

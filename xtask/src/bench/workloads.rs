@@ -73,9 +73,19 @@ pub(crate) enum Unit {
 pub(crate) struct Lane {
     pub(crate) name: &'static str,
     pub(crate) peer: Peer,
+    pub(crate) ease: Ease,
+}
+
+/// How hard a row has it, beside others of its proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ease {
+    /// As the workload is meant.
+    Plain,
     /// Without what makes the workload hard: with the same host always, in place of fresh
     /// ones; with the same plugin, in place of others.
-    pub(crate) is_easy: bool,
+    Easier,
+    /// With plugins that were never seen, so that each has to be compiled.
+    Harder,
 }
 
 const KIB: usize = 1 << 10;
@@ -85,6 +95,8 @@ const MIB: usize = 1 << 20;
 pub(crate) const CACHED: &str = "pointsman-cached";
 /// Name of the row that [`Kind::Swaps`] is compared with.
 pub(crate) const CALM: &str = "pointsman-calm";
+/// Name of the row of [`Kind::Swaps`] with components that have to be compiled.
+const COMPILING: &str = "pointsman-compiling";
 
 /// In the order in which they are run and shown.
 pub(crate) const ALL: &[Workload] = &[
@@ -184,7 +196,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "swap",
-        about: "a plugin replaced every 200 ms under load",
+        about: "a plugin replaced every 200 ms under load, by one of a few whose code is kept",
         kind: Kind::Swaps(
             Requests {
                 path: "/",
@@ -217,7 +229,7 @@ impl Workload {
         let lane = |peer: Peer| Lane {
             name: peer.name(),
             peer,
-            is_easy: false,
+            ease: Ease::Plain,
         };
         let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
         let easy = match self.kind {
@@ -225,6 +237,12 @@ impl Workload {
             Kind::Swaps(..) => {
                 // Nobody else's plugins are replaced by this.
                 lanes.retain(|lane| lane.peer == Peer::Pointsman);
+                let compiling = |lane: &Lane| Lane {
+                    name: COMPILING,
+                    ease: Ease::Harder,
+                    ..*lane
+                };
+                lanes.extend(lanes.first().map(compiling));
                 CALM
             }
             _ => return lanes,
@@ -235,7 +253,7 @@ impl Workload {
                 Lane {
                     name: easy,
                     peer: Peer::Pointsman,
-                    is_easy: true,
+                    ease: Ease::Easier,
                 },
             );
         }
@@ -300,6 +318,6 @@ mod tests {
         };
         assert_eq!(names("get"), ["pointsman", "nginx"]);
         assert_eq!(names("miss"), ["pointsman", CACHED, "nginx"]);
-        assert_eq!(names("swap"), ["pointsman", CALM]);
+        assert_eq!(names("swap"), ["pointsman", CALM, COMPILING]);
     }
 }

@@ -1,7 +1,6 @@
 //! A plugin replaced again and again while a load goes on.
 //!
-//! Each time another file, so that each time it is compiled: `host-suffix` with a section
-//! that nobody reads.
+//! Each time another file: `host-suffix` with a section that nobody reads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,18 @@ use tokio::net::UnixStream;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Load;
+
+/// Which files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Components {
+    /// Of so few that their code is kept on disk after the warm-up.
+    Known,
+    /// Never seen on this machine, so that each has to be compiled.
+    New,
+}
+
+/// How many [`Components::Known`] there are.
+const KNOWN: u64 = 4;
 
 static COMPONENT: &[u8] = include_bytes!("../../../../plugins/host-suffix/host-suffix.wasm");
 
@@ -27,6 +38,7 @@ pub(crate) const SOCKET: &str = "admin.sock";
 pub(crate) async fn during(
     folder: &Path,
     every: Duration,
+    components: Components,
     load: impl Future<Output = anyhow::Result<Load>>,
 ) -> anyhow::Result<Load> {
     let mut load = std::pin::pin!(load);
@@ -36,7 +48,7 @@ pub(crate) async fn during(
     loop {
         let swapped = async {
             pace.tick().await;
-            swap(folder).await
+            swap(folder, components).await
         };
         tokio::select! {
             done = &mut load => {
@@ -50,9 +62,9 @@ pub(crate) async fn during(
     }
 }
 
-async fn swap(folder: &Path) -> anyhow::Result<()> {
+async fn swap(folder: &Path, components: Components) -> anyhow::Result<()> {
     let file = folder.join("next.wasm");
-    std::fs::write(&file, variant()?)?;
+    std::fs::write(&file, variant(components)?)?;
     let body = format!(r#"{{"frontend":"{FRONTEND}","file":"{}"}}"#, file.display());
     let request = format!(
         "POST /v1/swap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -71,12 +83,17 @@ async fn swap(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A component that does the same, and was never seen on this machine.
-fn variant() -> anyhow::Result<Vec<u8>> {
+/// A component that does the same.
+fn variant(components: Components) -> anyhow::Result<Vec<u8>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let mark = format!("{}-{number}", now.as_nanos());
+    let mark = match components {
+        Components::Known => format!("{}", number % KNOWN),
+        Components::New => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+            format!("{}-{number}", now.as_nanos())
+        }
+    };
     let mut bytes = COMPONENT.to_vec();
     // A custom section: its number, its length, its name.
     bytes.extend([0, u8::try_from(5 + mark.len())?, 4]);
