@@ -34,6 +34,10 @@ const MAX_MEMORY: usize = 4 << 30;
 /// kernel: cheaper for the small guests that `isolation = "request"` makes in numbers.
 const KEEP_RESIDENT: usize = 64 << 10;
 
+/// Slots that stay as the last instance in them left them, ready for the next one of the same
+/// component. More would keep the memory of versions that are gone.
+const MAX_WARM_SLOTS: u32 = 4;
+
 /// Stack of guest code, in bytes. A worker's thread must have more.
 const MAX_STACK: usize = 512 << 10;
 
@@ -136,6 +140,7 @@ fn config(limits: EngineLimits) -> Config {
         .max_component_instance_size(MAX_INSTANCE_SIZE)
         .max_memory_size(MAX_MEMORY)
         .table_elements(MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(MAX_WARM_SLOTS)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT);
     let mut config = Config::new();
