@@ -136,6 +136,11 @@ impl Listener {
         })
     }
 
+    /// The socket, bound by [`unix`](Self::unix), for who accepts in another way.
+    pub fn into_unix(self) -> std::os::unix::net::UnixListener {
+        std::os::unix::net::UnixListener::from(OwnedFd::from(self.socket))
+    }
+
     /// Where it listens, as bound: the same for every worker.
     pub fn name(&self) -> &str {
         &self.name

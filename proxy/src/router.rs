@@ -98,6 +98,13 @@ impl Router {
         self.active = Seat::new(version, Some(instance), self.active.worker());
     }
 
+    /// Gives back what it holds: its instances, and what they have decided.
+    pub fn retire(&mut self) {
+        self.candidate = None;
+        let version = Arc::clone(self.active.version());
+        self.active = Seat::new(version, None, self.active.worker());
+    }
+
     /// Puts a version on trial.
     pub fn try_out(&mut self, trial: Arc<Trial>, instance: Instance) {
         let version = Arc::clone(trial.version());
@@ -116,10 +123,10 @@ impl Router {
     }
 
     /// Takes an instance that was made elsewhere, or hears why it could not be made.
-    pub fn provide(&mut self, number: u32, instance: Result<Instance, Fault>) {
+    pub fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
         let candidate = self.candidate.as_mut().map(|candidate| &mut candidate.seat);
         let mut seats = candidate.into_iter().chain([&mut self.active]);
-        if let Some(seat) = seats.find(|seat| seat.version().number() == number) {
+        if let Some(seat) = seats.find(|seat| Arc::ptr_eq(seat.version(), version)) {
             seat.provide(instance);
         }
     }
@@ -171,7 +178,15 @@ impl Router {
     fn decide_on_trial(&mut self, head: &mut Head) -> Option<Verdict> {
         let candidate = self.candidate.as_mut()?;
         let trial = &candidate.trial;
-        if trial.mode() != Mode::Canary || !trial.share().takes_client(&head.client.address) {
+        if trial.mode() != Mode::Canary {
+            return None;
+        }
+        let is_taken = match head.client.address.as_str() {
+            // Over a Unix socket all clients are alike.
+            "" => trial.share().takes_next(&mut candidate.sum),
+            address => trial.share().takes_client(address),
+        };
+        if !is_taken {
             return None;
         }
         let verdict = candidate

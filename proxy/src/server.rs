@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod control;
 mod limits;
+mod manager;
 mod prepared;
 mod privileges;
 mod sockets;
@@ -23,6 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch as channel};
 
 use self::control::Control;
+use self::manager::Phase;
 use self::sockets::Sockets;
 use crate::listener::Team;
 use crate::places::Places;
@@ -102,7 +104,7 @@ pub fn run(
     let guard = runtime.enter();
     let signals = Signals::new().map_err(ServerError::Start)?;
     let mut sockets = Sockets::default();
-    let mut bound = sockets.bind(&config.frontends, workers)?;
+    let mut bound = sockets.known().bind(&config.frontends, workers)?;
     let admin = admin::bind(&config.admin)?;
     privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 
@@ -165,9 +167,13 @@ pub fn run(
         tokio::spawn(admin::serve(listener, control.clone()));
     }
     tracing::info!(workers, max_connections, "ready");
+    manager::tell(Phase::Ready);
     ready();
     drop(guard);
-    runtime.block_on(supervise(signals, &control, reports))
+    let stopped = runtime.block_on(supervise(signals, &control, reports));
+    // Nobody waits for what is still being loaded.
+    runtime.shutdown_background();
+    stopped
 }
 
 /// So that loading a plugin takes no time from requests. A thread that cannot lower itself
@@ -227,6 +233,7 @@ async fn supervise(
         // A worker ends of itself only where it could not start.
         Some(Err(error)) = reports.recv() => return Err(ServerError::Start(error)),
     }
+    manager::tell(Phase::Stopping);
     let timeout: Duration = control.drain_timeout();
     tracing::info!(
         ?timeout,

@@ -25,7 +25,7 @@ use health::Health;
 use pool::{Link, Links, Pool};
 
 /// Where a server listens, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     /// TCP.
     Tcp(SocketAddr),
@@ -139,11 +139,17 @@ impl SharedBackend {
         })
     }
 
-    /// Whether the names of both have the same addresses.
+    /// Whether the names of both have the same addresses, in whatever order: name servers
+    /// rotate them.
     pub fn has_endpoints_of(&self, other: &SharedBackend) -> bool {
         let endpoints = |backend: &SharedBackend| -> Vec<Vec<Endpoint>> {
             let servers = backend.servers.iter();
-            servers.map(|server| server.endpoints.clone()).collect()
+            let endpoints = servers.map(|server| {
+                let mut endpoints = server.endpoints.clone();
+                endpoints.sort_unstable();
+                endpoints
+            });
+            endpoints.collect()
         };
         endpoints(self) == endpoints(other)
     }

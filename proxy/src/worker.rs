@@ -111,8 +111,8 @@ pub enum Command {
     Provide {
         /// The frontend's name.
         frontend: String,
-        /// The version's number.
-        number: u32,
+        /// Whose instance it is: by then another may decide.
+        version: Arc<Version>,
         /// It, or why there is none.
         instance: Result<Instance, Fault>,
     },
@@ -235,6 +235,13 @@ impl Worker {
                 .as_ref()
                 .and_then(|site| site.acceptor.frontend.rules().router.clone()),
             Some(RouterPlan::New(version, instance)) => {
+                // Requests under way hold on to the old one, and ask it nothing more.
+                let old = known
+                    .as_ref()
+                    .and_then(|site| site.acceptor.frontend.rules().router.clone());
+                if let Some(old) = old {
+                    old.borrow_mut().retire();
+                }
                 let router = Router::new(version, Some(instance), self.team.own);
                 Some(Rc::new(RefCell::new(router)))
             }
@@ -288,6 +295,8 @@ impl Worker {
     ) {
         loop {
             tokio::select! {
+                // A configuration before the connections that came by it.
+                biased;
                 // A sender that is gone means that the process is ending.
                 _ = order.wait_for(|order| *order != Order::Serve) => break,
                 Some(command) = commands.recv() => self.obey(command),
@@ -296,7 +305,7 @@ impl Worker {
         }
         // From now on who sends gets it back; what has come is this worker's.
         inbox.close();
-        while let Ok(accepted) = inbox.try_recv() {
+        while let Some(accepted) = inbox.recv().await {
             self.take(accepted);
         }
     }
@@ -329,11 +338,11 @@ impl Worker {
             }
             Command::Provide {
                 frontend,
-                number,
+                version,
                 instance,
             } => {
                 if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().provide(number, instance);
+                    router.borrow_mut().provide(&version, instance);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
-use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field, pointsman};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -462,6 +462,29 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_service_manager_is_told() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let directory = directory()?;
+    let manager = tokio::net::UnixDatagram::bind(directory.path().join("notify"))?;
+    let mut command = pointsman()?;
+    command.env("NOTIFY_SOCKET", directory.path().join("notify"));
+    let configuration = config("harmless", "", &www);
+    let proxy = Proxy::pointsman_by(command, directory, &configuration).await?;
+    let told = async || {
+        let mut message = [0; 200];
+        let length = manager.recv(&mut message).await?;
+        anyhow::Ok(String::from_utf8_lossy(&message[..length]).into_owned())
+    };
+    assert_eq!(told().await?, "READY=1");
+    proxy.signal(Signal::SIGHUP)?;
+    assert!(told().await?.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told().await?, "READY=1");
+    proxy.signal(Signal::SIGTERM)?;
+    assert_eq!(told().await?, "STOPPING=1");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let www = echo().await?;
@@ -483,6 +506,8 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
         (format!("GET /v1/status HTTP/1.1\r\n{host}"), 200),
         (format!("GET /metrics HTTP/1.1\r\n{host}"), 200),
         (format!("GET /v1/nothing HTTP/1.1\r\n{host}"), 404),
+        (format!("GET /v1/config HTTP/1.1\r\n{host}"), 403),
+        (format!("GET /v1/trials HTTP/1.1\r\n{host}"), 403),
         (
             format!("POST /v1/status HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
             405,

@@ -9,8 +9,8 @@ mod view;
 
 use std::convert::Infallible;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
@@ -20,10 +20,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use nix::sys::stat::{Mode as FileMode, umask};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ServerError;
 use super::control::{ChangeError, Control};
@@ -36,6 +38,12 @@ use crate::router::version::Version;
 const MAX_BODY: usize = 64 * 1024;
 /// How long a request may take to come.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection over TCP may last, answers that are not read included.
+const MAX_STAY: Duration = Duration::from_secs(30);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 16;
+/// Connections at one time, for each listener.
+const MAX_CONNECTIONS: usize = 32;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -118,31 +126,29 @@ pub(super) fn bind(config: &config::Admin) -> Result<Vec<Listener>, ServerError>
     Ok(listeners)
 }
 
-/// Nobody but the process's user ever gets to connect: the file appears under its name with
-/// the right mode.
+/// Nobody but the process's user ever gets to connect: the file is made with the right mode.
 fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
-    // Refuses where somebody listens, and removes what a dead process left.
-    drop(crate::listener::Listener::unix(path, 1)?);
-    std::fs::remove_file(path)?;
-    let mut hidden = path.clone().into_os_string();
-    hidden.push(format!(".{}", std::process::id()));
-    let hidden = PathBuf::from(hidden);
-    let _ = std::fs::remove_file(&hidden);
-    let listener = UnixListener::bind(&hidden)?;
-    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&hidden, path)?;
-    Ok(listener)
+    // The process's, but nothing else is made at this time.
+    let before = umask(FileMode::from_bits_truncate(0o177));
+    let bound = crate::listener::Listener::unix(path, BACKLOG);
+    umask(before);
+    UnixListener::from_std(bound?.into_unix())
 }
 
 /// Serves one listener until the process ends.
 pub(super) async fn serve(listener: Listener, control: Control) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            // Nobody closes the semaphore.
+            return;
+        };
         let accepted = match &listener {
             Listener::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(connection(stream, control.clone(), Rights::Change));
+                tokio::spawn(connection(stream, control.clone(), Rights::Change, place));
             }),
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(connection(stream, control.clone(), Rights::Ask));
+                tokio::spawn(connection(stream, control.clone(), Rights::Ask, place));
             }),
         };
         if let Err(error) = accepted {
@@ -152,7 +158,12 @@ pub(super) async fn serve(listener: Listener, control: Control) {
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, control: Control, rights: Rights) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    control: Control,
+    rights: Rights,
+    _place: OwnedSemaphorePermit,
+) {
     let service = service_fn(|request| {
         let control = control.clone();
         async move { Ok::<_, Infallible>(answer(&control, rights, request).await) }
@@ -160,8 +171,12 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, control: Contro
     let mut http = http1::Builder::new();
     http.timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(MAX_WAIT);
-    // Whoever breaks off is not there to be told.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    let served = http.serve_connection(TokioIo::new(stream), service);
+    // Whoever breaks off is not there to be told; who may only ask must not stay.
+    match rights {
+        Rights::Change => drop(served.await),
+        Rights::Ask => drop(tokio::time::timeout(MAX_STAY, served).await),
+    }
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -241,15 +256,27 @@ async fn dispatch(
         let text = format!("{path} takes {wanted}");
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
     }
-    if is_change {
-        let message = tell(control, path, body).await?;
-        return Ok(json(&api::Done { message }));
+    if !is_change {
+        return ask(control, path, rights);
     }
-    ask(control, path)
+    let body = read(body).await?;
+    let (control, path) = (control.clone(), path.to_owned());
+    // A change that has begun comes to its end, also where nobody waits for it any more.
+    let told = tokio::spawn(async move { tell(&control, &path, &body).await }).await;
+    let message = told.unwrap_or_else(|error| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Err(Refusal(status, error.to_string()))
+    })?;
+    Ok(json(&api::Done { message }))
 }
 
-fn ask(control: &Control, path: &str) -> Result<Answer, Refusal> {
+fn ask(control: &Control, path: &str, rights: Rights) -> Result<Answer, Refusal> {
     match path {
+        // Requests of others, and whatever secrets a configuration may hold.
+        "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
+            let text = format!("{path} takes the Unix socket: set `admin.socket`");
+            Err(Refusal(StatusCode::FORBIDDEN, text))
+        }
         "/v1/status" => Ok(json(&view::status(control))),
         "/v1/plugins" => Ok(json(&view::plugins(control))),
         "/v1/trials" => Ok(json(&view::trials(control))),
@@ -270,16 +297,16 @@ fn ask(control: &Control, path: &str) -> Result<Answer, Refusal> {
 }
 
 /// Makes a change; what it came to, in words.
-async fn tell(control: &Control, path: &str, body: Incoming) -> Result<String, Refusal> {
+async fn tell(control: &Control, path: &str, body: &[u8]) -> Result<String, Refusal> {
     match path {
-        "/v1/swap" => swap(control, read(body).await?).await,
+        "/v1/swap" => swap(control, parse(body)?).await,
         "/v1/promote" => {
-            let api::EndTrial { frontend } = read(body).await?;
+            let api::EndTrial { frontend } = parse(body)?;
             let version = control.end_trial(&frontend, TrialEnd::Promoted).await?;
             Ok(in_service(&frontend, &version))
         }
         "/v1/abort" => {
-            let api::EndTrial { frontend } = read(body).await?;
+            let api::EndTrial { frontend } = parse(body)?;
             let version = control.end_trial(&frontend, TrialEnd::Aborted).await?;
             let number = version.number();
             Ok(format!(
@@ -287,12 +314,12 @@ async fn tell(control: &Control, path: &str, body: Incoming) -> Result<String, R
             ))
         }
         "/v1/rollback" => {
-            let api::Rollback { frontend, version } = read(body).await?;
+            let api::Rollback { frontend, version } = parse(body)?;
             let version = control.rollback(&frontend, version).await?;
             Ok(in_service(&frontend, &version))
         }
         "/v1/log-level" => {
-            let api::LogLevel { level } = read(body).await?;
+            let api::LogLevel { level } = parse(body)?;
             let known: tracing::Level = level.parse().map_err(|_| {
                 let text = format!("`{level}` is none of error, warn, info, debug, trace");
                 Refusal(StatusCode::BAD_REQUEST, text)
@@ -347,25 +374,26 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
 }
 
 /// Reads a request's body.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     let limited = Limited::new(body, MAX_BODY).collect();
     let collected = tokio::time::timeout(MAX_WAIT, limited).await;
-    let bytes = match collected {
-        Ok(Ok(body)) => body.to_bytes(),
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let text = format!("the body is longer than {MAX_BODY} bytes");
-            return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
+            Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text))
         }
         Ok(Err(_)) | Err(_) => {
             let text = "the body did not come".to_owned();
-            return Err(Refusal(StatusCode::REQUEST_TIMEOUT, text));
+            Err(Refusal(StatusCode::REQUEST_TIMEOUT, text))
         }
-    };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Refusal(
-            StatusCode::BAD_REQUEST,
-            format!("the body is wrong: {error}"),
-        )
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = format!("the body is wrong: {error}");
+        Refusal(StatusCode::BAD_REQUEST, text)
     })
 }
 

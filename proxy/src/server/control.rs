@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(super) use self::plans::{Released, plans};
 use super::ServerError;
+use super::manager::{self, Phase};
 use super::prepared::{Before, Numbered, PrepareError, Prepared};
 use super::sockets::{Bound, Sockets};
 use crate::config::{self, Config, PluginSource, Source};
@@ -116,6 +117,12 @@ pub enum ChangeError {
     /// A socket could not be bound.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// What was loaded led to a panic, of a compiler say: a fault of this program.
+    #[error("a fault of the proxy itself: {0}")]
+    Panicked(String),
+    /// The version on trial has had too many faults.
+    #[error("the version on trial of frontend `{0}` fails: its trial ends by itself")]
+    Failing(String),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -154,6 +161,7 @@ impl Control {
                     versions: released.versions,
                     loader: prepared.loader,
                     notices: prepared.notices.sender,
+                    workers: workers.len(),
                 },
                 answers: released.answers,
                 source: prepared.source,
@@ -286,7 +294,7 @@ impl Control {
             let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
             task.loader.load(task.load(plugin, task.next))
         })
-        .await?;
+        .await??;
         if is_configured {
             let sha256 = loaded.version.sha256().to_owned();
             self.state().note_file(frontend, sha256);
@@ -306,7 +314,7 @@ impl Control {
             let file = Loader::read(&task.router.plugin)?;
             Ok::<_, VersionError>((file, task))
         })
-        .await?;
+        .await??;
         let sha256 = file.sha256();
         // Also where it is refused now: once is enough.
         if !self.state().note_file(frontend, sha256) {
@@ -317,7 +325,7 @@ impl Control {
             let load = task.load(&task.router.plugin, task.next);
             task.loader.load_file(file, load)
         })
-        .await?;
+        .await??;
         Ok(Some(self.publish(
             frontend,
             loaded,
@@ -361,16 +369,22 @@ impl Control {
             };
             task.loader.start(version.plugin().clone(), load)
         })
-        .await?;
+        .await??;
         Ok(self.publish(frontend, loaded, router, end))
     }
 
     fn find_past(&self, frontend: &str, number: Option<u32>) -> Option<Past> {
         let state = self.state();
+        let active = state.before.versions.get(frontend)?;
         let mut past = state.history.get(frontend)?.iter();
-        let past = past.find(|past| match number {
-            Some(number) => past.version.number() == number,
-            None => past.end != PastEnd::Failed,
+        let can_work = |past: &Past| {
+            // The same once more would fail as it has.
+            let is_same =
+                past.version.sha256() == active.active.sha256() && past.router == active.router;
+            past.end != PastEnd::Failed && !is_same
+        };
+        let past = past.find(|past| {
+            number.map_or_else(|| can_work(past), |number| past.version.number() == number)
         });
         past.cloned()
     }
@@ -381,7 +395,9 @@ impl Control {
     /// [`ChangeError`]; then nothing has changed.
     pub async fn reload(&self) -> Result<(), ChangeError> {
         let _changing = self.changing().await?;
+        manager::tell(Phase::Reloading);
         let result = self.apply().await;
+        manager::tell(Phase::Ready);
         let reloads = &mut self.state().reloads;
         match &result {
             Ok(()) => reloads.applied += 1,
@@ -393,21 +409,21 @@ impl Control {
     async fn apply(&self) -> Result<(), ChangeError> {
         // A rotated log file is let go, whatever becomes of the configuration.
         self.0.telemetry.reopen();
-        let (before, path) = {
+        let (before, path, known) = {
             let state = self.state();
-            (state.before.clone(), state.source.path().to_owned())
+            let path = state.source.path().to_owned();
+            (state.before.clone(), path, state.sockets.known().clone())
         };
-        let prepared = blocking(move || {
+        let workers = self.workers();
+        let (prepared, bound) = blocking(move || {
             let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
             plans::keep_what_takes_a_restart(&mut config, &before.config);
-            Ok::<_, ChangeError>(Prepared::after(config, source, Some(&before))?)
+            let prepared = Prepared::after(config, source, Some(&before))?;
+            // Last of all, so that a mistake binds nothing.
+            let bound = known.bind(&prepared.config.frontends, workers)?;
+            Ok::<_, ChangeError>((prepared, bound))
         })
-        .await?;
-        let workers = self.0.workers.len();
-        let bound = {
-            let state = self.state();
-            state.sockets.bind(&prepared.config.frontends, workers)?
-        };
+        .await??;
         self.0.telemetry.apply(&prepared.config.log);
         self.publish_all(prepared, bound);
         Ok(())
@@ -484,21 +500,23 @@ impl Control {
             self.0.workers.len(),
             Some((&state.before.versions, &state.answers)),
         );
-        let names: Vec<&str> = prepared
-            .config
-            .frontends
-            .iter()
-            .map(|front| front.name.as_str())
-            .collect();
-        state
-            .history
-            .retain(|name, _| names.contains(&name.as_str()));
+        let history = &mut state.history;
+        history.retain(|name, _| released.versions.contains_key(name));
         for (name, numbered) in &released.versions {
-            let old = state.before.versions.get(name).cloned();
-            if let Some(old) = old
-                && !Arc::ptr_eq(&old.active, &numbered.active)
-            {
-                state.remember(name, old, PastEnd::Replaced);
+            let Some(old) = state.before.versions.get(name).cloned() else {
+                continue;
+            };
+            if old.candidate.is_some() && numbered.candidate.is_none() {
+                tracing::warn!(frontend = name, "the reload has ended the trial");
+            }
+            // Only restarted, among other backends say: nothing to go back to.
+            if !old.is_same_as(numbered) {
+                let end = if old.active.is_failing() {
+                    PastEnd::Failed
+                } else {
+                    PastEnd::Replaced
+                };
+                state.remember(name, old, end);
             }
         }
         for (frontend, sockets) in prepared.config.frontends.iter().zip(&bound.frontends) {
@@ -518,6 +536,7 @@ impl Control {
             versions: released.versions,
             loader: prepared.loader,
             notices: prepared.notices.sender,
+            workers: self.workers(),
         };
         state.answers = released.answers;
         tracing::info!("configuration in force");
@@ -625,10 +644,12 @@ impl Task {
 }
 
 /// Runs what takes long on a thread of its own, of low priority.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // As if it had happened here.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+///
+/// # Errors
+/// `work` panicked.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ChangeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ChangeError::Panicked(error.to_string()))
 }

@@ -56,6 +56,8 @@ pub(super) struct Before {
     pub(super) versions: HashMap<String, Numbered>,
     pub(super) loader: Option<Arc<Loader>>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
+    /// How many there are: what the machine would have now may be another number.
+    pub(super) workers: usize,
 }
 
 /// The version in service of a frontend.
@@ -71,6 +73,13 @@ pub(super) struct Numbered {
     pub(super) configured: String,
     /// A version on trial beside the active one, with its configuration.
     pub(super) candidate: Option<(Arc<Trial>, config::Router)>,
+}
+
+impl Numbered {
+    /// Whether the other is the same component with the same configuration.
+    pub(super) fn is_same_as(&self, other: &Numbered) -> bool {
+        self.active.sha256() == other.active.sha256() && self.router == other.router
+    }
 }
 
 /// Why a configuration cannot be run.
@@ -218,7 +227,7 @@ fn resolve(
     before: Option<&Before>,
     mistakes: &mut Mistakes,
 ) -> Vec<Arc<SharedBackend>> {
-    let workers = config.worker_count();
+    let workers = before.map_or_else(|| config.worker_count(), |before| before.workers);
     let mut backends = Vec::new();
     for backend in &config.backends {
         match SharedBackend::resolve(backend, workers) {

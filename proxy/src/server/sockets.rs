@@ -9,9 +9,13 @@ use super::ServerError;
 use crate::config::{Bind, Frontend};
 use crate::listener::{Listener, Sharing};
 
-/// What is bound, for whom.
+/// What is bound, for whom. Dropping it removes the files of Unix sockets.
 #[derive(Debug, Default)]
-pub(super) struct Sockets(Vec<Address>);
+pub(super) struct Sockets(Known);
+
+/// What is bound, for whom, as of one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(Vec<Address>);
 
 /// A `bind` of a frontend.
 #[derive(Debug, Clone)]
@@ -53,6 +57,29 @@ impl FrontendSockets {
 }
 
 impl Sockets {
+    /// What is bound now.
+    pub(super) fn known(&self) -> &Known {
+        &self.0
+    }
+
+    /// What `bound` has is in service; files that nobody listens at any more are removed.
+    pub(super) fn replace(&mut self, mut bound: Bound) {
+        bound.fresh_paths.clear();
+        let addresses = std::mem::take(&mut bound.addresses);
+        let old = std::mem::replace(&mut self.0, Known(addresses));
+        let kept = &self.0.0;
+        for path in old.0.into_iter().filter_map(|address| address.path) {
+            if kept
+                .iter()
+                .all(|address| address.path.as_ref() != Some(&path))
+            {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+impl Known {
     /// Binds what `frontends` ask for and is not bound yet, once for each of `workers`.
     ///
     /// # Errors
@@ -103,22 +130,6 @@ impl Sockets {
             bound.frontends.push(sockets);
         }
         Ok(bound)
-    }
-
-    /// What `bound` has is in service; files that nobody listens at any more are removed.
-    pub(super) fn replace(&mut self, mut bound: Bound) {
-        bound.fresh_paths.clear();
-        let addresses = std::mem::take(&mut bound.addresses);
-        let old = std::mem::replace(&mut self.0, addresses);
-        for path in old.into_iter().filter_map(|address| address.path) {
-            if self
-                .0
-                .iter()
-                .all(|address| address.path.as_ref() != Some(&path))
-            {
-                let _ = std::fs::remove_file(path);
-            }
-        }
     }
 
     fn find(&self, frontend: &str, bind: &Bind) -> Option<&Address> {
@@ -202,7 +213,7 @@ impl FrontendSockets {
 impl Drop for Sockets {
     fn drop(&mut self) {
         // Nobody listens there any more; who comes now is told so by its absence.
-        for path in self.0.iter().filter_map(|address| address.path.as_ref()) {
+        for path in self.0.0.iter().filter_map(|address| address.path.as_ref()) {
             let _ = std::fs::remove_file(path);
         }
     }

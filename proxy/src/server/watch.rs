@@ -5,21 +5,25 @@
 //! `ConfigMap`). Whether anything has changed is for `control` to find out.
 
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use super::control::{ChangeError, Control};
 
 /// A file is read once it has been as it is for so long.
 const SETTLED: Duration = Duration::from_millis(200);
+/// Least time between two looks.
+const REST: Duration = Duration::from_millis(50);
 /// How often the configuration is asked which files it names.
 const REVIEW: Duration = Duration::from_secs(5);
 
-/// What is seen of a file without reading it.
-type Looks = Option<(PathBuf, u64, Option<SystemTime>)>;
+/// What is seen of a file without reading it: where it is, which one, how long, how old.
+type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
 /// A plugin's file.
 struct Watched {
@@ -32,12 +36,12 @@ struct Watched {
 
 /// Watches until the process ends.
 pub(super) async fn run(control: Control) {
-    let (sender, mut events) = mpsc::unbounded_channel();
+    let changed = Arc::new(Notify::new());
+    let noting = Arc::clone(&changed);
     let on_event = move |event: notify::Result<notify::Event>| {
         let is_read = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
         if !is_read {
-            // Who listens is gone only at the end.
-            let _ = sender.send(());
+            noting.notify_one();
         }
     };
     let mut watcher = match notify::recommended_watcher(on_event) {
@@ -55,7 +59,8 @@ pub(super) async fn run(control: Control) {
         let settling = files.iter().filter_map(|file| file.changed).min();
         let pause = settling.map_or(REVIEW, |since| SETTLED.saturating_sub(since.elapsed()));
         tokio::select! {
-            Some(()) = events.recv() => while events.try_recv().is_ok() {},
+            // Others may write to these directories all the time.
+            () = changed.notified() => tokio::time::sleep(REST).await,
             () = tokio::time::sleep(pause) => {}
         }
         for file in &mut files {
@@ -136,7 +141,8 @@ fn places(path: &Path) -> Vec<PathBuf> {
 fn looks(path: &Path) -> Looks {
     let real = path.canonicalize().ok()?;
     let metadata = std::fs::metadata(&real).ok()?;
-    Some((real, metadata.len(), metadata.modified().ok()))
+    let identity = [metadata.dev(), metadata.ino(), metadata.len()];
+    Some((real, identity, metadata.modified().ok()))
 }
 
 impl Watched {

@@ -52,7 +52,11 @@ impl Links {
     /// A pool whose connections count here.
     pub(super) fn pool(self: &Rc<Links>) -> Rc<Pool> {
         let pool = Rc::new(Pool::default());
-        self.pools.borrow_mut().push(Rc::downgrade(&pool));
+        let mut pools = self.pools.borrow_mut();
+        // Those of servers that a reload took away.
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Rc::downgrade(&pool));
+        drop(pools);
         pool
     }
 

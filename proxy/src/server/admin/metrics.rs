@@ -135,7 +135,7 @@ impl Metrics {
                 .encode_family(labels)?
                 .encode_histogram::<NoLabelSet>(
                     seconds(totals.nanoseconds),
-                    totals.asked,
+                    totals.buckets.iter().sum(),
                     &buckets,
                     None,
                 )?;

@@ -1,11 +1,13 @@
 //! What workers cannot mend by themselves: a version that fails, an instance that takes long
 //! to make.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::{ChangeError, Control, PastEnd, Task, blocking};
+use crate::plugin::Fault;
 use crate::router::TrialEnd;
 use crate::router::version::{Matter, Notice};
 use crate::worker::Command;
@@ -30,13 +32,12 @@ impl Control {
     /// Goes back to the last version that worked, if there is one.
     async fn retire(&self, notice: &Notice) {
         let frontend = &notice.frontend;
-        let Ok(changing) = self.changing().await else {
+        let Ok(_changing) = self.changing().await else {
             return;
         };
         let is_active = |task: &Task| task.active.number() == notice.number;
         if !self.task(frontend).as_ref().is_ok_and(is_active) {
-            drop(changing);
-            self.abort_if_tried(notice).await;
+            self.abort_if_tried(notice);
             return;
         }
         match self.go_back(frontend, None, PastEnd::Failed).await {
@@ -62,14 +63,10 @@ impl Control {
     }
 
     /// A trial that fails ends.
-    async fn abort_if_tried(&self, notice: &Notice) {
-        let is_tried = self.version(&notice.frontend, notice.number).is_some();
-        if is_tried
-            && self
-                .end_trial(&notice.frontend, TrialEnd::Aborted)
-                .await
-                .is_ok()
-        {
+    fn abort_if_tried(&self, notice: &Notice) {
+        let only = Some(notice.number);
+        let ended = self.finish_trial(&notice.frontend, only, TrialEnd::Aborted);
+        if ended.is_ok() {
             tracing::error!(
                 frontend = notice.frontend,
                 version = notice.number,
@@ -83,7 +80,10 @@ impl Control {
         let Some(version) = self.version(&notice.frontend, notice.number) else {
             return;
         };
-        let instance = blocking(move || version.instantiate()).await;
+        let made_of = Arc::clone(&version);
+        let made = blocking(move || made_of.instantiate()).await;
+        // The worker waits for an answer, whatever it is.
+        let instance = made.unwrap_or_else(|error| Err(Fault::Instantiate(error.to_string())));
         if instance.is_err() {
             // The worker asks again with the next request.
             tokio::time::sleep(INSTANCE_PAUSE).await;
@@ -91,7 +91,7 @@ impl Control {
         if let Some(worker) = self.0.workers.get(worker) {
             let _ = worker.send(Command::Provide {
                 frontend: notice.frontend.clone(),
-                number: notice.number,
+                version,
                 instance,
             });
         }

@@ -26,16 +26,20 @@ impl Control {
         let task = self.task(frontend)?;
         let router = task.router.clone();
         let redact = task.before.config.admin.redact.clone();
+        let is_configured = plugin.is_none();
         let loaded = blocking(move || {
             let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
             task.loader.load(task.load(plugin, task.next))
         })
-        .await?;
+        .await??;
         let Loaded { version, instances } = loaded;
         let workers = self.workers();
         let trial = Trial::new(Arc::clone(&version), mode, share, redact, workers);
         let trial = Arc::new(trial);
         let mut state = self.state();
+        if is_configured {
+            state.note_file(frontend, version.sha256().to_owned());
+        }
         if let Some(numbered) = state.before.versions.get_mut(frontend) {
             numbered.next = version.number() + 1;
             numbered.candidate = Some((Arc::clone(&trial), router));
@@ -63,17 +67,42 @@ impl Control {
     /// Ends a trial: its version takes over, or goes.
     ///
     /// # Errors
-    /// [`ChangeError::NoTrial`].
+    /// [`ChangeError::NoTrial`]; [`ChangeError::Failing`] where it is to take over, but had too
+    /// many faults.
     pub async fn end_trial(
         &self,
         frontend: &str,
         end: TrialEnd,
     ) -> Result<Arc<Version>, ChangeError> {
         let _changing = self.changing().await?;
+        self.finish_trial(frontend, None, end)
+    }
+
+    /// The same for who is changing already; of this version alone, if one is named.
+    pub(super) fn finish_trial(
+        &self,
+        frontend: &str,
+        only: Option<u32>,
+        end: TrialEnd,
+    ) -> Result<Arc<Version>, ChangeError> {
         let mut state = self.state();
         let numbered = state.before.versions.get_mut(frontend);
-        let candidate = numbered.and_then(|numbered| numbered.candidate.take());
-        let (trial, router) = candidate.ok_or_else(|| ChangeError::NoTrial(frontend.to_owned()))?;
+        let candidate = numbered.and_then(|numbered| {
+            numbered.candidate.take_if(|(trial, _)| {
+                only.is_none_or(|number| trial.version().number() == number)
+                    && !(end == TrialEnd::Promoted && trial.version().is_failing())
+            })
+        });
+        let Some((trial, router)) = candidate else {
+            let numbered = state.before.versions.get(frontend);
+            let is_there = numbered.is_some_and(|numbered| numbered.candidate.is_some());
+            let error = if is_there && only.is_none() {
+                ChangeError::Failing
+            } else {
+                ChangeError::NoTrial
+            };
+            return Err(error(frontend.to_owned()));
+        };
         let version = Arc::clone(trial.version());
         if end == TrialEnd::Promoted {
             state.activate(frontend, &version, router, PastEnd::Replaced);

@@ -1,0 +1,56 @@
+//! What a service manager is told: the protocol of systemd's `sd_notify(3)`.
+//!
+//! Without `NOTIFY_SOCKET` in the environment nobody is told anything.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What the process is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It serves.
+    Ready,
+    /// It reads its configuration again; [`Phase::Ready`] follows.
+    Reloading,
+    /// It ends.
+    Stopping,
+}
+
+impl Phase {
+    fn message(self) -> String {
+        match self {
+            Phase::Ready => "READY=1".to_owned(),
+            // `Type=notify-reload` asks for the time.
+            Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_micros()),
+            Phase::Stopping => "STOPPING=1".to_owned(),
+        }
+    }
+}
+
+/// Tells the service manager, if there is one that listens.
+pub(super) fn tell(phase: Phase) {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&name),
+    };
+    let sent = address.and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        // A manager that does not read must not hold up anybody.
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(phase.message().as_bytes(), &address)
+    });
+    if let Err(error) = sent {
+        tracing::warn!(%error, ?phase, "cannot tell the service manager");
+    }
+}
+
+fn monotonic_micros() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
