@@ -82,9 +82,9 @@ impl Places {
     }
 }
 
-/// A quarter more: handing over costs a wake-up, which many connections even out without.
+/// An eighth more: handing over costs a wake-up, which many connections even out without.
 fn is_clearly_more(own: usize, least: usize) -> bool {
-    own > least + least / 4
+    own > least + least / 8
 }
 
 impl Place {
@@ -153,8 +153,8 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the kernel sends them: as long as none ends, no worker has more than a
-        /// quarter and one above any other.
+        /// Wherever the kernel sends them: as long as none ends, no worker has more than an
+        /// eighth and one above any other.
         #[test]
         fn no_worker_has_much_more_than_another(accepting in prop::collection::vec(0_usize..4, 1..200)) {
             let places = Arc::new(Places::new(200, 4));
@@ -163,7 +163,7 @@ mod tests {
                 held.push(accept(&places, worker));
                 let open: Vec<usize> = (0..4).map(|worker| places.open(worker)).collect();
                 let least = open.iter().min().copied().unwrap_or_default();
-                prop_assert!(open.iter().all(|&open| open <= least + least / 4 + 1), "{open:?}");
+                prop_assert!(open.iter().all(|&open| open <= least + least / 8 + 1), "{open:?}");
             }
         }
     }
