@@ -214,8 +214,12 @@ impl Router {
         if trial.mode() != Mode::Shadow || !trial.share().takes_next(&mut candidate.sum) {
             return;
         }
-        let mut reads = Reads::default();
-        let shadow = candidate.seat.decide(head, &mut reads, &mut self.reports);
+        let shadow = candidate
+            .seat
+            .decide(head, &mut self.reads, &mut self.reports);
+        if let Err(fault) = &shadow.decided {
+            self.reports.fault(trial.version(), fault);
+        }
         let worker = self.active.worker();
         trial.compared(worker, head, &verdict.decided, &shadow.decided);
     }
