@@ -26,24 +26,24 @@ use crate::plugin::{
 /// The component of `host-suffix`, as `cargo xtask plugins` builds it.
 static HOST_SUFFIX: &[u8] = include_bytes!("../../../plugins/host-suffix/host-suffix.wasm");
 
-/// Why a router's plugin cannot serve.
+/// Why a router's plugin cannot serve; each text is whole, for the place in the file.
 #[derive(Debug, Error)]
 pub enum VersionError {
     /// The file cannot be read.
     #[error("the plugin's file cannot be read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// The file is no plugin of this host.
-    #[error("{0}")]
-    Load(#[source] LoadError),
+    #[error(transparent)]
+    Load(LoadError),
     /// It refused its configuration: `PATH: MESSAGE`, as the SDK has it, or any text.
     #[error("{0}")]
     Configure(String),
     /// It failed while it was made or configured.
     #[error("the plugin failed while it was configured: {0}")]
-    Fault(#[source] Fault),
+    Fault(Fault),
     /// It failed on the first request that it was tried with: `GET /` for `localhost`.
     #[error("the plugin failed on a first request, `GET /` for `localhost`: {0}")]
-    Probe(#[source] Fault),
+    Probe(Fault),
 }
 
 /// What loads plugins: one for the process.
@@ -83,12 +83,12 @@ pub struct Loaded {
 }
 
 impl Loader {
-    /// Starts the engine. A cache that cannot be used is a warning: plugins are compiled
+    /// Starts the engine, with room for so many workers. A cache that cannot be used is a warning: plugins are compiled
     /// at each start then.
     ///
     /// # Errors
     /// The engine's: no address space, say.
-    pub fn try_new(config: &Config) -> Result<Loader, EngineError> {
+    pub fn try_new(config: &Config, workers: usize) -> Result<Loader, EngineError> {
         let directory = config
             .cache_dir
             .clone()
@@ -101,9 +101,9 @@ impl Loader {
                 .ok()
         });
         Ok(Loader {
-            engine: Engine::try_new(limits(config))?,
+            engine: Engine::try_new(limits(config, workers))?,
             cache,
-            workers: config.worker_count(),
+            workers,
         })
     }
 
@@ -199,12 +199,12 @@ const SPARE_ROUTERS: usize = 4;
 const VERSIONS: usize = 4;
 
 /// Room for every worker's instances of every router.
-fn limits(config: &Config) -> EngineLimits {
+fn limits(config: &Config, workers: usize) -> EngineLimits {
     let routers = config
         .frontends
         .iter()
         .filter(|front| front.router.is_some());
-    let instances = VERSIONS * (routers.count() + SPARE_ROUTERS) * (config.worker_count() + 1);
+    let instances = VERSIONS * (routers.count() + SPARE_ROUTERS) * (workers + 1);
     EngineLimits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
     }

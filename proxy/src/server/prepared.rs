@@ -112,7 +112,8 @@ impl Prepared {
         before: Option<&Before>,
     ) -> Result<Prepared, PrepareError> {
         let mut mistakes = Mistakes(None);
-        let backends = resolve(&config, &source, before, &mut mistakes);
+        let workers = before.map_or_else(|| config.worker_count(), |before| before.workers);
+        let backends = resolve(&config, &source, workers, before, &mut mistakes);
         let live: Arc<dyn Backends> = match before {
             Some(before) if is_same(&before.backends, &backends) => Arc::clone(&before.live),
             _ if backends.len() == config.backends.len() => {
@@ -124,7 +125,7 @@ impl Prepared {
         // Without a plugin there is nothing to reserve address space for.
         let has_router = config.frontends.iter().any(|front| front.router.is_some());
         let loader = match before.and_then(|before| before.loader.clone()) {
-            None if has_router => Some(Arc::new(Loader::try_new(&config)?)),
+            None if has_router => Some(Arc::new(Loader::try_new(&config, workers)?)),
             loader => loader,
         };
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -224,10 +225,10 @@ fn route(
 fn resolve(
     config: &Config,
     source: &Source,
+    workers: usize,
     before: Option<&Before>,
     mistakes: &mut Mistakes,
 ) -> Vec<Arc<SharedBackend>> {
-    let workers = before.map_or_else(|| config.worker_count(), |before| before.workers);
     let mut backends = Vec::new();
     for backend in &config.backends {
         match SharedBackend::resolve(backend, workers) {

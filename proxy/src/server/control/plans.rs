@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::router::versions::Loaded;
 use crate::server::prepared::{Numbered, Routing};
 use crate::server::sockets::Bound;
 use crate::telemetry::Answers;
@@ -42,29 +43,14 @@ pub(in crate::server) fn plans(
     let frontends = config.frontends.iter().zip(routers);
     for ((frontend, routing), sockets) in frontends.zip(&mut bound.frontends) {
         let name = &frontend.name;
-        let mut instances = Vec::new();
-        let numbered = match routing {
-            Some(Routing::Kept) => earlier.and_then(|(versions, _)| versions.get(name).cloned()),
-            Some(Routing::New(loaded, router, configured)) => {
-                instances = loaded.instances;
-                Some(Numbered {
-                    next: loaded.version.number() + 1,
-                    active: loaded.version,
-                    router,
-                    configured,
-                    candidate: None,
-                })
-            }
-            None => None,
-        };
+        let (numbered, routers) = deal(
+            routing,
+            earlier.and_then(|(versions, _)| versions.get(name)),
+            workers,
+        );
         let answers = earlier.and_then(|(_, answers)| answers.get(name).cloned());
         let answers = answers.unwrap_or_else(|| Arc::new(Answers::new(workers)));
-        let mut instances = instances.into_iter();
-        for plan in &mut plans {
-            let router = numbered.as_ref().map(|numbered| match instances.next() {
-                Some(instance) => RouterPlan::New(Arc::clone(&numbered.active), instance),
-                None => RouterPlan::Keep,
-            });
+        for (plan, router) in plans.iter_mut().zip(routers) {
             plan.frontends.push(FrontendPlan {
                 config: frontend.clone(),
                 sockets: sockets.names.clone(),
@@ -79,6 +65,36 @@ pub(in crate::server) fn plans(
         }
     }
     (plans, released)
+}
+
+/// A frontend's version, and its router for each worker.
+fn deal(
+    routing: Option<Routing>,
+    earlier: Option<&Numbered>,
+    workers: usize,
+) -> (Option<Numbered>, Vec<Option<RouterPlan>>) {
+    match routing {
+        None => (None, (0..workers).map(|_| None).collect()),
+        Some(Routing::Kept) => {
+            let kept = (0..workers).map(|_| Some(RouterPlan::Keep));
+            (earlier.cloned(), kept.collect())
+        }
+        Some(Routing::New(loaded, router, configured)) => {
+            let Loaded { version, instances } = loaded;
+            let made = instances
+                .into_iter()
+                .map(|instance| Some(RouterPlan::New(Arc::clone(&version), instance)));
+            let routers = made.collect();
+            let numbered = Numbered {
+                next: version.number() + 1,
+                active: version,
+                router,
+                configured,
+                candidate: None,
+            };
+            (Some(numbered), routers)
+        }
+    }
 }
 
 /// Says what of a new configuration has no effect, and takes it out.
