@@ -145,14 +145,8 @@ fn print_errors(errors: &Errors) {
 
 /// Prints an error with its causes.
 fn fail(error: &dyn std::error::Error) -> Exit {
-    let mut text = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let text = telemetry::chain(error);
+    let _ = writeln!(std::io::stderr().lock(), "error: {text}");
     Exit::Failure
 }
 

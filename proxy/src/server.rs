@@ -28,7 +28,7 @@ use self::manager::Phase;
 use self::sockets::Sockets;
 use crate::listener::Team;
 use crate::places::Places;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, chain};
 use crate::worker::{self, Blueprint, Ended, Order};
 
 pub use limits::LimitError;
@@ -216,7 +216,8 @@ impl Signals {
 
 async fn reload(control: &Control) {
     if let Err(error) = control.reload().await {
-        tracing::error!("the configuration is refused, the one before goes on: {error}");
+        let reason = chain(&error);
+        tracing::error!("the configuration is refused, the one before goes on: {reason}");
     }
 }
 

@@ -152,6 +152,18 @@ impl Drop for Telemetry {
     }
 }
 
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 impl From<config::LogLevel> for Level {
     fn from(level: config::LogLevel) -> Level {
         match level {

@@ -450,6 +450,19 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
         (&1.into(), &1.into())
     );
 
+    // Neither does an address that somebody has, and the reason is told.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let bind = format!("bind = \"{}\"", taken.local_addr()?);
+    let elsewhere = more.replacen(
+        "[frontend.more]\nbind = \"127.0.0.1:0\"",
+        &format!("[frontend.else]\n{bind}"),
+        1,
+    );
+    proxy.configure(&elsewhere)?;
+    let refused = proxy.ctl(&["reload"]).await.expect_err("a taken address");
+    assert!(refused.to_string().contains("in use"), "{refused}");
+    assert_eq!(new.exchange(GET).await?.body, b"other");
+
     // A frontend that goes lets its idle clients go; the others keep theirs.
     proxy.configure(&config("harmless", "", &www))?;
     proxy.ctl(&["reload"]).await?;

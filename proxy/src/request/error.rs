@@ -90,16 +90,4 @@ impl ProxyError {
             ProxyError::ClientBody => (StatusCode::BAD_REQUEST, End::ClientClosed),
         }
     }
-
-    /// The error and its causes, for the log.
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
-    }
 }

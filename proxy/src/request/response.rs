@@ -15,7 +15,7 @@ use crate::forward::ResponseBody;
 use crate::http::headers::{self, Noted};
 use crate::http::upgrade::{Upgrade, UpgradeError};
 use crate::plugin;
-use crate::telemetry::End;
+use crate::telemetry::{End, chain};
 use crate::tunnel;
 use crate::upstream::{Backend, Lease};
 
@@ -143,7 +143,7 @@ pub(super) fn refuse(
     let text = format!("{} {reason} (request {id:x})\n", status.as_u16());
     downstream.note(|transaction| {
         transaction.bytes_out = text.len() as u64;
-        transaction.fail(end, || error.chain());
+        transaction.fail(end, || chain(error));
     });
     let mut response = Response::new(ResponseBody::own(text));
     *response.status_mut() = status;

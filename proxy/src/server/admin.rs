@@ -33,6 +33,7 @@ use crate::config::{self, PluginSource};
 use crate::router::TrialEnd;
 use crate::router::trial::{Mode, Share};
 use crate::router::version::Version;
+use crate::telemetry::chain;
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 * 1024;
@@ -193,7 +194,7 @@ impl From<ChangeError> for Refusal {
             ChangeError::Stopping => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Refusal(status, error.to_string())
+        Refusal(status, chain(&error))
     }
 }
 

@@ -14,6 +14,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::control::{ChangeError, Control};
+use crate::telemetry::chain;
 
 /// A file is read once it has been as it is for so long.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -169,7 +170,8 @@ async fn put_into_service(control: &Control, file: &Watched) {
         Err(error) => tracing::error!(
             frontend = file.frontend,
             file = %file.path.display(),
-            "the new plugin is refused, the one before goes on: {error}"
+            "the new plugin is refused, the one before goes on: {}",
+            chain(&error)
         ),
     }
 }
