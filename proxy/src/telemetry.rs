@@ -26,7 +26,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry};
 
 pub use self::access::{ACCESS_TARGET, AccessRecord, End, Times};
-pub use self::counters::Answers;
+pub use self::counters::{Answers, Counter};
 use self::line::{Fields, Line};
 use self::sink::{Output, Signals, Sink};
 use self::switch::LevelSwitch;

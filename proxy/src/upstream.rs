@@ -13,13 +13,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config;
+use crate::telemetry::Counter;
 use balance::RoundRobin;
 use health::Health;
 use pool::{Link, Links, Pool};
@@ -50,9 +51,9 @@ pub struct SharedServer {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Uses {
-    exchanges: AtomicU64,
-    dialled: AtomicU64,
-    refused: AtomicU64,
+    exchanges: Counter,
+    dialled: Counter,
+    refused: Counter,
 }
 
 /// What was done with a server, over all workers.
@@ -69,22 +70,14 @@ pub struct ServerTotals {
 impl SharedServer {
     /// What was done with it.
     pub fn totals(&self) -> ServerTotals {
-        let sum = |counter: fn(&Uses) -> &AtomicU64| {
-            let uses = self.uses.iter();
-            uses.map(|uses| counter(uses).load(Ordering::Relaxed)).sum()
-        };
+        let sum =
+            |counter: fn(&Uses) -> &Counter| self.uses.iter().map(|uses| counter(uses).get()).sum();
         ServerTotals {
             exchanges: sum(|uses| &uses.exchanges),
             dialled: sum(|uses| &uses.dialled),
             refused: sum(|uses| &uses.refused),
         }
     }
-}
-
-/// There is one writer: no read-modify-write is needed.
-fn count(counter: &AtomicU64) {
-    let count = counter.load(Ordering::Relaxed);
-    counter.store(count.wrapping_add(1), Ordering::Relaxed);
 }
 
 /// A backend as all workers share it.
@@ -326,11 +319,11 @@ impl Backend {
             match dialled.await {
                 Ok(stream) => {
                     server.health.answered();
-                    count(&uses.dialled);
+                    uses.dialled.count();
                     (Link::new(stream, &self.links), Origin::Dialled)
                 }
                 Err(error) => {
-                    count(&uses.refused);
+                    uses.refused.count();
                     // That descriptors have run out is not the server's fault.
                     if !is_exhaustion(&error) {
                         server.health.failed();
@@ -339,7 +332,7 @@ impl Backend {
                 }
             }
         };
-        count(&uses.exchanges);
+        uses.exchanges.count();
         Ok(Lease {
             link,
             origin,

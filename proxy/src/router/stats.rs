@@ -3,10 +3,10 @@
 //! Each worker counts for itself, on cache lines of its own; who asks sums up. Owned by
 //! `version`, written by `router`, read by the admin interface.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::plugin::Fault;
+use crate::telemetry::Counter;
 
 /// Upper bounds of the histogram's buckets, in nanoseconds; above the last is one more.
 pub const BUCKETS: [u64; 14] = [
@@ -34,11 +34,11 @@ pub struct Stats(Box<[Counters]>);
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
-    cached: AtomicU64,
-    asked: AtomicU64,
-    nanoseconds: AtomicU64,
-    buckets: [AtomicU64; BUCKETS.len() + 1],
-    faults: [AtomicU64; Fault::KINDS.len()],
+    cached: Counter,
+    asked: Counter,
+    nanoseconds: Counter,
+    buckets: [Counter; BUCKETS.len() + 1],
+    faults: [Counter; Fault::KINDS.len()],
 }
 
 /// The sum over all workers at one moment.
@@ -67,11 +67,8 @@ impl Stats {
 
     /// Sums up.
     pub fn totals(&self) -> Totals {
-        let sum = |counter: &dyn Fn(&Counters) -> &AtomicU64| {
-            let counters = self.0.iter();
-            counters
-                .map(|counters| counter(counters).load(Ordering::Relaxed))
-                .sum()
+        let sum = |counter: &dyn Fn(&Counters) -> &Counter| {
+            self.0.iter().map(|counters| counter(counters).get()).sum()
         };
         Totals {
             cached: sum(&|counters| &counters.cached),
@@ -83,38 +80,25 @@ impl Stats {
     }
 }
 
-impl Totals {
-    /// Faults of every kind.
-    pub fn all_faults(&self) -> u64 {
-        self.faults.iter().sum()
-    }
-}
-
 impl Counters {
     pub(super) fn cached(&self) {
-        add(&self.cached, 1);
+        self.cached.count();
     }
 
     pub(super) fn asked(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        add(&self.asked, 1);
-        add(&self.nanoseconds, took);
+        self.asked.count();
+        self.nanoseconds.add(took);
         let bucket = BUCKETS.partition_point(|&bound| bound < took);
-        add(&self.buckets[bucket], 1);
+        self.buckets[bucket].count();
     }
 
     pub(super) fn failed(&self, fault: &Fault) {
         let kind = Fault::KINDS.iter().position(|&kind| kind == fault.kind());
         if let Some(kind) = kind {
-            add(&self.faults[kind], 1);
+            self.faults[kind].count();
         }
     }
-}
-
-/// There is one writer: no read-modify-write is needed.
-fn add(counter: &AtomicU64, count: u64) {
-    let sum = counter.load(Ordering::Relaxed).wrapping_add(count);
-    counter.store(sum, Ordering::Relaxed);
 }
 
 #[cfg(test)]
@@ -134,6 +118,6 @@ mod tests {
         assert_eq!(totals.nanoseconds, 200_002_002);
         assert_eq!(totals.buckets[..2], [2, 1]);
         assert_eq!(totals.buckets[BUCKETS.len()], 1);
-        assert_eq!(totals.all_faults(), 1);
+        assert_eq!(totals.faults.iter().sum::<u64>(), 1);
     }
 }

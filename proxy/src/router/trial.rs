@@ -5,7 +5,6 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::HeaderName;
@@ -14,6 +13,7 @@ use super::version::Version;
 use super::{Decided, Route};
 use crate::http::head::Head;
 use crate::plugin::{Edit, Fault};
+use crate::telemetry::Counter;
 
 /// Most differing decisions that are kept as examples.
 const MAX_EXAMPLES: usize = 10;
@@ -52,9 +52,9 @@ pub struct Share(u32);
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counts {
-    asked: AtomicU64,
-    differing: AtomicU64,
-    failed: AtomicU64,
+    asked: Counter,
+    differing: Counter,
+    failed: Counter,
 }
 
 /// What came of a trial so far, over all workers.
@@ -167,11 +167,8 @@ impl Trial {
 
     /// What came of it so far.
     pub fn report(&self) -> Report {
-        let sum = |counter: fn(&Counts) -> &AtomicU64| {
-            let counts = self.counts.iter();
-            counts
-                .map(|counts| counter(counts).load(Ordering::Relaxed))
-                .sum()
+        let sum = |counter: fn(&Counts) -> &Counter| {
+            self.counts.iter().map(|counts| counter(counts).get()).sum()
         };
         let examples = self.examples.lock();
         Report {
@@ -187,9 +184,9 @@ impl Trial {
     /// Notes a decision with effect.
     pub(super) fn decided(&self, worker: usize, decided: &Decision) {
         let counts = &self.counts[worker];
-        add(&counts.asked);
+        counts.asked.count();
         if decided.is_err() {
-            add(&counts.failed);
+            counts.failed.count();
         }
     }
 
@@ -205,7 +202,7 @@ impl Trial {
         if is_same {
             return;
         }
-        add(&self.counts[worker].differing);
+        self.counts[worker].differing.count();
         let Ok(mut examples) = self.examples.try_lock() else {
             return;
         };
@@ -265,12 +262,6 @@ fn describe(decided: &Decision) -> Choice {
         backend,
         words: std::iter::once(route).chain(edits).collect(),
     }
-}
-
-/// There is one writer: no read-modify-write is needed.
-fn add(counter: &AtomicU64) {
-    let count = counter.load(Ordering::Relaxed);
-    counter.store(count.wrapping_add(1), Ordering::Relaxed);
 }
 
 #[cfg(test)]

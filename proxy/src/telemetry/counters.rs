@@ -1,10 +1,32 @@
-//! Counts of answers, for who collects metrics.
+//! Counts, for who collects metrics.
 //!
 //! Each worker counts for itself, on a cache line of its own; who asks sums up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
+
+/// A count that one thread writes and any may read: no read-modify-write is needed.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one.
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    /// Counts so many.
+    pub fn add(&self, more: u64) {
+        self.0
+            .store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// What a frontend has answered, over all workers.
 #[derive(Debug)]
@@ -13,7 +35,7 @@ pub struct Answers(Box<[Counts]>);
 /// By the first digit of the status, from 1.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Counts([AtomicU64; 5]);
+struct Counts([Counter; 5]);
 
 impl Answers {
     /// For so many workers.
@@ -25,19 +47,13 @@ impl Answers {
     pub fn count(&self, worker: usize, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.0[worker].0.get(class) {
-            let count = counter.load(Ordering::Relaxed);
-            counter.store(count.wrapping_add(1), Ordering::Relaxed);
+            counter.count();
         }
     }
 
     /// So many of 1xx, 2xx, 3xx, 4xx and 5xx.
     pub fn totals(&self) -> [u64; 5] {
-        std::array::from_fn(|class| {
-            let counts = self.0.iter();
-            counts
-                .map(|counts| counts.0[class].load(Ordering::Relaxed))
-                .sum()
-        })
+        std::array::from_fn(|class| self.0.iter().map(|counts| counts.0[class].get()).sum())
     }
 }
 
