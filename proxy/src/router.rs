@@ -91,9 +91,17 @@ impl Router {
         }
     }
 
-    /// Puts another version into service; what the old one decided is forgotten, and a trial
-    /// has ended.
-    pub fn replace(&mut self, version: Arc<Version>, instance: Instance) {
+    /// Takes up a change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Replace(version, instance) => self.replace(version, instance),
+            Change::Try(trial, instance) => self.try_out(trial, instance),
+            Change::EndTrial(end) => self.end_trial(end),
+            Change::Provide(version, instance) => self.provide(&version, instance),
+        }
+    }
+
+    fn replace(&mut self, version: Arc<Version>, instance: Instance) {
         self.candidate = None;
         self.active = Seat::new(version, Some(instance), self.active.worker());
     }
@@ -105,8 +113,7 @@ impl Router {
         self.active = Seat::new(version, None, self.active.worker());
     }
 
-    /// Puts a version on trial.
-    pub fn try_out(&mut self, trial: Arc<Trial>, instance: Instance) {
+    fn try_out(&mut self, trial: Arc<Trial>, instance: Instance) {
         let version = Arc::clone(trial.version());
         self.candidate = Some(Candidate {
             seat: Seat::new(version, Some(instance), self.active.worker()),
@@ -115,15 +122,13 @@ impl Router {
         });
     }
 
-    /// Ends a trial: the version is put into service with all that it has decided, or goes.
-    pub fn end_trial(&mut self, end: TrialEnd) {
+    fn end_trial(&mut self, end: TrialEnd) {
         if let (Some(candidate), TrialEnd::Promoted) = (self.candidate.take(), end) {
             self.active = candidate.seat;
         }
     }
 
-    /// Takes an instance that was made elsewhere, or hears why it could not be made.
-    pub fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
+    fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
         let candidate = self.candidate.as_mut().map(|candidate| &mut candidate.seat);
         let mut seats = candidate.into_iter().chain([&mut self.active]);
         if let Some(seat) = seats.find(|seat| Arc::ptr_eq(seat.version(), version)) {
@@ -231,6 +236,21 @@ impl Router {
     pub fn ask(&mut self, head: &mut Head) -> Result<Rc<Decided>, Fault> {
         self.active.ask(head, &mut self.reads)
     }
+}
+
+/// What changes in a router while it serves.
+#[derive(Debug)]
+pub enum Change {
+    /// Another version decides, with this instance. What the old one decided is forgotten,
+    /// and a trial has ended.
+    Replace(Arc<Version>, Instance),
+    /// A version is put on trial.
+    Try(Arc<Trial>, Instance),
+    /// The trial ends: its version is put into service with all that it has decided, or goes.
+    EndTrial(TrialEnd),
+    /// An instance of a version that was made elsewhere, or why it could not be made. By then
+    /// another may decide.
+    Provide(Arc<Version>, Result<Instance, Fault>),
 }
 
 /// How a trial ends.

@@ -12,7 +12,7 @@ mod manager;
 mod prepared;
 mod privileges;
 mod sockets;
-mod watch;
+mod watcher;
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch as channel};
+use tokio::sync::{mpsc, watch};
 
 use self::control::Control;
 use self::manager::Phase;
@@ -120,7 +120,7 @@ pub fn run(
     let places = Arc::new(Places::new(max_connections, workers));
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-    let (order, _) = channel::channel(Order::Serve);
+    let (order, _) = watch::channel(Order::Serve);
     let (ended, reports) = mpsc::unbounded_channel();
     let mut commands = Vec::new();
     for (own, (plan, inbox)) in plans.into_iter().zip(receivers).enumerate() {
@@ -162,7 +162,7 @@ pub fn run(
     if let Some(notices) = notices {
         tokio::spawn(control.clone().heed(notices));
     }
-    tokio::spawn(watch::run(control.clone()));
+    tokio::spawn(watcher::run(control.clone()));
     for listener in admin {
         tokio::spawn(admin::serve(listener, control.clone()));
     }

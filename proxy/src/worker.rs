@@ -15,11 +15,10 @@ use tokio::task::AbortHandle;
 
 use crate::config;
 use crate::listener::{self, Accepted, Acceptor, Listener, Team};
-use crate::plugin::{Fault, Instance};
+use crate::plugin::Instance;
 use crate::request::{Frontend, Rules};
-use crate::router::trial::Trial;
 use crate::router::version::Version;
-use crate::router::{Router, TrialEnd};
+use crate::router::{Change, Router};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Answers;
 use crate::tunnel::Scratch;
@@ -82,40 +81,8 @@ pub enum RouterPlan {
 /// A change while it serves, taken up between two requests.
 #[derive(Debug)]
 pub enum Command {
-    /// Another version decides for this frontend.
-    Swap {
-        /// The frontend's name.
-        frontend: String,
-        /// Its new version.
-        version: Arc<Version>,
-        /// This worker's instance of it.
-        instance: Instance,
-    },
-    /// A version is put on trial.
-    Try {
-        /// The frontend's name.
-        frontend: String,
-        /// What all workers share of it.
-        trial: Arc<Trial>,
-        /// This worker's instance of it.
-        instance: Instance,
-    },
-    /// The trial of this frontend ends.
-    EndTrial {
-        /// The frontend's name.
-        frontend: String,
-        /// What becomes of the version.
-        end: TrialEnd,
-    },
-    /// An instance that the worker asked for.
-    Provide {
-        /// The frontend's name.
-        frontend: String,
-        /// Whose instance it is: by then another may decide.
-        version: Arc<Version>,
-        /// It, or why there is none.
-        instance: Result<Instance, Fault>,
-    },
+    /// Of the router of this frontend.
+    Router(String, Change),
     /// Another configuration.
     Apply(Plan),
 }
@@ -313,36 +280,9 @@ impl Worker {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Apply(plan) => self.apply(plan),
-            Command::Swap {
-                frontend,
-                version,
-                instance,
-            } => {
+            Command::Router(frontend, change) => {
                 if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().replace(version, instance);
-                }
-            }
-            Command::Try {
-                frontend,
-                trial,
-                instance,
-            } => {
-                if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().try_out(trial, instance);
-                }
-            }
-            Command::EndTrial { frontend, end } => {
-                if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().end_trial(end);
-                }
-            }
-            Command::Provide {
-                frontend,
-                version,
-                instance,
-            } => {
-                if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().provide(&version, instance);
+                    router.borrow_mut().apply(change);
                 }
             }
         }

@@ -8,9 +8,10 @@
 
 mod notices;
 mod plans;
+mod state;
 mod trials;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,21 +20,21 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 pub(super) use self::plans::{Released, plans};
+pub use self::state::{Past, PastEnd, Reloads};
+use self::state::{State, Task};
 use super::ServerError;
 use super::manager::{self, Phase};
-use super::prepared::{Before, Numbered, PrepareError, Prepared};
+use super::prepared::{PrepareError, Prepared};
 use super::sockets::{Bound, Sockets};
 use crate::config::{self, Config, PluginSource, Source};
 use crate::places::Places;
+use crate::router::Change;
 use crate::router::trial::Trial;
 use crate::router::version::Version;
 use crate::router::versions::{Load, Loaded, Loader, VersionError};
 use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::SharedBackend;
 use crate::worker::{Command, Order};
-
-/// Versions of a router that are kept besides the active one.
-const MAX_HISTORY: usize = 4;
 
 /// The process's controls. A clone is the same ones.
 #[derive(Debug, Clone)]
@@ -49,48 +50,6 @@ struct Inner {
     telemetry: Arc<Telemetry>,
     places: Arc<Places>,
     started: SystemTime,
-}
-
-/// What is in force. Never locked by a worker.
-#[derive(Debug)]
-struct State {
-    before: Before,
-    source: Source,
-    history: HashMap<String, VecDeque<Past>>,
-    sockets: Sockets,
-    answers: HashMap<String, Arc<Answers>>,
-    reloads: Reloads,
-}
-
-/// A version that was in service.
-#[derive(Debug, Clone)]
-pub struct Past {
-    /// It.
-    pub version: Arc<Version>,
-    /// What it was configured with.
-    router: config::Router,
-    /// Until when it was in service.
-    pub until: SystemTime,
-    /// Why it is not any more.
-    pub end: PastEnd,
-}
-
-/// Why a version went out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PastEnd {
-    /// Another was put in its place.
-    Replaced,
-    /// It had too many faults.
-    Failed,
-}
-
-/// Configurations taken up since the start, and refused.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reloads {
-    /// In force, at least for a while.
-    pub applied: u64,
-    /// Without effect.
-    pub refused: u64,
 }
 
 /// Why nothing was changed.
@@ -152,19 +111,12 @@ impl Control {
         places: Arc<Places>,
         released: Released,
     ) -> Control {
+        let (before, source) = prepared.released(released.versions, workers.len());
         Control(Arc::new(Inner {
             state: Mutex::new(State {
-                before: Before {
-                    config: prepared.config,
-                    backends: prepared.backends,
-                    live: prepared.live,
-                    versions: released.versions,
-                    loader: prepared.loader,
-                    notices: prepared.notices.sender,
-                    workers: workers.len(),
-                },
+                before,
                 answers: released.answers,
-                source: prepared.source,
+                source,
                 history: HashMap::new(),
                 sockets,
                 reloads: Reloads::default(),
@@ -287,18 +239,7 @@ impl Control {
         plugin: Option<PluginSource>,
     ) -> Result<Arc<Version>, ChangeError> {
         let _changing = self.changing().await?;
-        let task = self.task(frontend)?;
-        let router = task.router.clone();
-        let is_configured = plugin.is_none();
-        let loaded = blocking(move || {
-            let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
-            task.loader.load(task.load(plugin, task.next))
-        })
-        .await??;
-        if is_configured {
-            let sha256 = loaded.version.sha256().to_owned();
-            self.state().note_file(frontend, sha256);
-        }
+        let (loaded, router) = self.load(frontend, plugin).await?;
         Ok(self.publish(frontend, loaded, router, PastEnd::Replaced))
     }
 
@@ -354,7 +295,7 @@ impl Control {
         end: PastEnd,
     ) -> Result<Arc<Version>, ChangeError> {
         let task = self.task(frontend)?;
-        let past = self.find_past(frontend, number);
+        let past = self.state().find_past(frontend, number);
         let past = past.ok_or_else(|| ChangeError::NoVersion(frontend.to_owned()))?;
         let router = past.router.clone();
         let loaded = blocking(move || {
@@ -371,22 +312,6 @@ impl Control {
         })
         .await??;
         Ok(self.publish(frontend, loaded, router, end))
-    }
-
-    fn find_past(&self, frontend: &str, number: Option<u32>) -> Option<Past> {
-        let state = self.state();
-        let active = state.before.versions.get(frontend)?;
-        let mut past = state.history.get(frontend)?.iter();
-        let can_work = |past: &Past| {
-            // The same once more would fail as it has.
-            let is_same =
-                past.version.sha256() == active.active.sha256() && past.router == active.router;
-            past.end != PastEnd::Failed && !is_same
-        };
-        let past = past.find(|past| {
-            number.map_or_else(|| can_work(past), |number| past.version.number() == number)
-        });
-        past.cloned()
     }
 
     /// Reads the configuration file again and puts it into force.
@@ -439,25 +364,37 @@ impl Control {
     }
 
     fn task(&self, frontend: &str) -> Result<Task, ChangeError> {
-        let state = self.state();
-        let before = &state.before;
-        let router = before
-            .config
-            .frontend(frontend)
-            .and_then(|frontend| frontend.router.clone());
-        let (Some(router), Some(numbered), Some(loader)) =
-            (router, before.versions.get(frontend), &before.loader)
-        else {
-            return Err(ChangeError::NoRouter(frontend.to_owned()));
-        };
-        Ok(Task {
-            frontend: frontend.to_owned(),
-            router,
-            active: Arc::clone(&numbered.active),
-            next: numbered.next,
-            loader: Arc::clone(loader),
-            before: before.clone(),
+        let task = self.state().task(frontend);
+        task.ok_or_else(|| ChangeError::NoRouter(frontend.to_owned()))
+    }
+
+    /// Loads a plugin for a frontend: this, or the configured one.
+    async fn load(
+        &self,
+        frontend: &str,
+        plugin: Option<PluginSource>,
+    ) -> Result<(Loaded, config::Router), ChangeError> {
+        let task = self.task(frontend)?;
+        let router = task.router.clone();
+        let is_configured = plugin.is_none();
+        let loaded = blocking(move || {
+            let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
+            task.loader.load(task.load(plugin, task.next))
         })
+        .await??;
+        if is_configured {
+            let sha256 = loaded.version.sha256().to_owned();
+            self.state().note_file(frontend, sha256);
+        }
+        Ok((loaded, router))
+    }
+
+    /// Tells each worker of one change.
+    fn send(&self, frontend: &str, changes: impl IntoIterator<Item = Change>) {
+        for (worker, change) in self.0.workers.iter().zip(changes) {
+            // One that is gone is stopping.
+            let _ = worker.send(Command::Router(frontend.to_owned(), change));
+        }
     }
 
     /// Gives a version to every worker. They take it up between two requests.
@@ -471,14 +408,10 @@ impl Control {
         let Loaded { version, instances } = loaded;
         let mut state = self.state();
         state.activate(frontend, &version, router, end);
-        for (worker, instance) in self.0.workers.iter().zip(instances) {
-            // One that is gone is stopping.
-            let _ = worker.send(Command::Swap {
-                frontend: frontend.to_owned(),
-                version: Arc::clone(&version),
-                instance,
-            });
-        }
+        let replacements = instances
+            .into_iter()
+            .map(|instance| Change::Replace(Arc::clone(&version), instance));
+        self.send(frontend, replacements);
         tracing::info!(
             frontend,
             plugin = version.plugin_name(),
@@ -490,11 +423,11 @@ impl Control {
         version
     }
 
-    fn publish_all(&self, prepared: Prepared, mut bound: Bound) {
+    fn publish_all(&self, mut prepared: Prepared, mut bound: Bound) {
         let mut state = self.state();
         let (plans, released) = plans::plans(
             &prepared.config,
-            prepared.routers,
+            std::mem::take(&mut prepared.routers),
             &mut bound,
             &prepared.backends,
             self.0.workers.len(),
@@ -528,32 +461,9 @@ impl Control {
             let _ = worker.send(Command::Apply(plan));
         }
         state.sockets.replace(bound);
-        state.source = prepared.source;
-        state.before = Before {
-            config: prepared.config,
-            backends: prepared.backends,
-            live: prepared.live,
-            versions: released.versions,
-            loader: prepared.loader,
-            notices: prepared.notices.sender,
-            workers: self.workers(),
-        };
+        (state.before, state.source) = prepared.released(released.versions, self.workers());
         state.answers = released.answers;
         tracing::info!("configuration in force");
-    }
-
-    /// The version of this number that workers have, be it active or on trial.
-    fn version(&self, frontend: &str, number: u32) -> Option<Arc<Version>> {
-        let state = self.state();
-        let numbered = state.before.versions.get(frontend)?;
-        let tried = numbered
-            .candidate
-            .as_ref()
-            .map(|(trial, _)| trial.version());
-        let mut known = tried.into_iter().chain([&numbered.active]);
-        known
-            .find(|version| version.number() == number)
-            .map(Arc::clone)
     }
 
     /// The plugin files that are watched, each with its frontend.
@@ -568,78 +478,6 @@ impl Control {
             }
         });
         watched.collect()
-    }
-}
-
-impl State {
-    /// Remembers what the configured file is; whether it was another before.
-    fn note_file(&mut self, frontend: &str, sha256: String) -> bool {
-        let Some(numbered) = self.before.versions.get_mut(frontend) else {
-            return false;
-        };
-        let is_new = numbered.configured != sha256;
-        numbered.configured = sha256;
-        is_new
-    }
-
-    fn activate(
-        &mut self,
-        frontend: &str,
-        version: &Arc<Version>,
-        router: config::Router,
-        end: PastEnd,
-    ) {
-        let Some(numbered) = self.before.versions.get_mut(frontend) else {
-            return;
-        };
-        let old = numbered.clone();
-        *numbered = Numbered {
-            active: Arc::clone(version),
-            router,
-            next: old.next.max(version.number() + 1),
-            configured: old.configured.clone(),
-            candidate: None,
-        };
-        self.remember(frontend, old, end);
-    }
-
-    fn remember(&mut self, frontend: &str, old: Numbered, end: PastEnd) {
-        let active = self.before.versions.get(frontend);
-        let active = active.map(|numbered| numbered.active.number());
-        let history = self.history.entry(frontend.to_owned()).or_default();
-        // The one that is in service again is none of the past.
-        history.retain(|past| Some(past.version.number()) != active);
-        history.push_front(Past {
-            version: old.active,
-            router: old.router,
-            until: SystemTime::now(),
-            end,
-        });
-        history.truncate(MAX_HISTORY);
-    }
-}
-
-/// What loading a plugin for a frontend takes, away from the state's lock.
-struct Task {
-    frontend: String,
-    router: config::Router,
-    active: Arc<Version>,
-    next: u32,
-    loader: Arc<Loader>,
-    before: Before,
-}
-
-impl Task {
-    fn load<'a>(&'a self, plugin: &'a PluginSource, number: u32) -> Load<'a> {
-        Load {
-            frontend: &self.frontend,
-            router: &self.router,
-            plugin,
-            source: None,
-            number,
-            backends: Arc::clone(&self.before.live),
-            notices: Some(self.before.notices.clone()),
-        }
     }
 }
 

@@ -177,6 +177,26 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// What it is once its routers have been given to so many workers, as `versions`.
+    pub(super) fn released(
+        self,
+        versions: HashMap<String, Numbered>,
+        workers: usize,
+    ) -> (Before, Source) {
+        let before = Before {
+            config: self.config,
+            backends: self.backends,
+            live: self.live,
+            versions,
+            loader: self.loader,
+            notices: self.notices.sender,
+            workers,
+        };
+        (before, self.source)
+    }
+}
+
 /// Every mistake that was found so far.
 struct Mistakes(Option<Errors>);
 

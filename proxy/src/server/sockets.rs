@@ -24,8 +24,16 @@ struct Address {
     bind: Bind,
     /// One socket for each address that it has, by name.
     names: Vec<String>,
+}
+
+impl Address {
     /// The file of a Unix socket.
-    path: Option<PathBuf>,
+    fn path(&self) -> Option<&PathBuf> {
+        match &self.bind {
+            Bind::Unix(path) => Some(path),
+            Bind::Tcp(_) | Bind::Name { .. } => None,
+        }
+    }
 }
 
 /// The sockets of the next configuration. Dropping it closes those that are new.
@@ -68,11 +76,8 @@ impl Sockets {
         let addresses = std::mem::take(&mut bound.addresses);
         let old = std::mem::replace(&mut self.0, Known(addresses));
         let kept = &self.0.0;
-        for path in old.0.into_iter().filter_map(|address| address.path) {
-            if kept
-                .iter()
-                .all(|address| address.path.as_ref() != Some(&path))
-            {
+        for path in old.0.iter().filter_map(Address::path) {
+            if kept.iter().all(|address| address.path() != Some(path)) {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -109,18 +114,13 @@ impl Known {
                             address: bind.to_string(),
                             source,
                         })?;
-                        let path = match bind {
-                            Bind::Unix(path) => Some(path.clone()),
-                            _ => None,
-                        };
-                        bound.fresh_paths.extend(path.clone());
-                        let names = sockets.add(groups);
-                        Ok::<_, ServerError>(Address {
+                        let address = Address {
                             frontend: frontend.name.clone(),
                             bind: bind.clone(),
-                            names,
-                            path,
-                        })
+                            names: sockets.add(groups),
+                        };
+                        bound.fresh_paths.extend(address.path().cloned());
+                        Ok::<_, ServerError>(address)
                     },
                     |known| Ok(known.clone()),
                 )?;
@@ -213,7 +213,7 @@ impl FrontendSockets {
 impl Drop for Sockets {
     fn drop(&mut self) {
         // Nobody listens there any more; who comes now is told so by its absence.
-        for path in self.0.0.iter().filter_map(|address| address.path.as_ref()) {
+        for path in self.0.0.iter().filter_map(Address::path) {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{ChangeError, Control, PastEnd, Task, blocking};
+use super::{ChangeError, Control, PastEnd, blocking};
 use crate::plugin::Fault;
-use crate::router::TrialEnd;
 use crate::router::version::{Matter, Notice};
+use crate::router::{Change, TrialEnd};
 use crate::worker::Command;
 
 /// Pause after an instance could not be made beside a worker.
@@ -35,8 +35,7 @@ impl Control {
         let Ok(_changing) = self.changing().await else {
             return;
         };
-        let is_active = |task: &Task| task.active.number() == notice.number;
-        if !self.task(frontend).as_ref().is_ok_and(is_active) {
+        if !self.state().is_active(frontend, notice.number) {
             self.abort_if_tried(notice);
             return;
         }
@@ -77,7 +76,7 @@ impl Control {
 
     /// Makes an instance for a worker that must not wait for it.
     async fn provide(&self, notice: &Notice, worker: usize) {
-        let Some(version) = self.version(&notice.frontend, notice.number) else {
+        let Some(version) = self.state().version(&notice.frontend, notice.number) else {
             return;
         };
         let made_of = Arc::clone(&version);
@@ -89,11 +88,8 @@ impl Control {
             tokio::time::sleep(INSTANCE_PAUSE).await;
         }
         if let Some(worker) = self.0.workers.get(worker) {
-            let _ = worker.send(Command::Provide {
-                frontend: notice.frontend.clone(),
-                version,
-                instance,
-            });
+            let change = Change::Provide(version, instance);
+            let _ = worker.send(Command::Router(notice.frontend.clone(), change));
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{ChangeError, Control, PastEnd, blocking};
+use super::{ChangeError, Control, PastEnd};
 use crate::config::PluginSource;
-use crate::router::TrialEnd;
 use crate::router::trial::{Mode, Share, Trial};
 use crate::router::version::Version;
 use crate::router::versions::Loaded;
-use crate::worker::Command;
+use crate::router::{Change, TrialEnd};
 
 impl Control {
     /// Puts a version on trial beside the active one, in place of one that is.
@@ -23,34 +22,21 @@ impl Control {
         share: Share,
     ) -> Result<Arc<Version>, ChangeError> {
         let _changing = self.changing().await?;
-        let task = self.task(frontend)?;
-        let router = task.router.clone();
-        let redact = task.before.config.admin.redact.clone();
-        let is_configured = plugin.is_none();
-        let loaded = blocking(move || {
-            let plugin = plugin.as_ref().unwrap_or(&task.router.plugin);
-            task.loader.load(task.load(plugin, task.next))
-        })
-        .await??;
+        let (loaded, router) = self.load(frontend, plugin).await?;
         let Loaded { version, instances } = loaded;
         let workers = self.workers();
+        let mut state = self.state();
+        let redact = state.before.config.admin.redact.clone();
         let trial = Trial::new(Arc::clone(&version), mode, share, redact, workers);
         let trial = Arc::new(trial);
-        let mut state = self.state();
-        if is_configured {
-            state.note_file(frontend, version.sha256().to_owned());
-        }
         if let Some(numbered) = state.before.versions.get_mut(frontend) {
             numbered.next = version.number() + 1;
             numbered.candidate = Some((Arc::clone(&trial), router));
         }
-        for (worker, instance) in self.0.workers.iter().zip(instances) {
-            let _ = worker.send(Command::Try {
-                frontend: frontend.to_owned(),
-                trial: Arc::clone(&trial),
-                instance,
-            });
-        }
+        let tries = instances
+            .into_iter()
+            .map(|instance| Change::Try(Arc::clone(&trial), instance));
+        self.send(frontend, tries);
         tracing::info!(
             frontend,
             plugin = version.plugin_name(),
@@ -107,12 +93,7 @@ impl Control {
         if end == TrialEnd::Promoted {
             state.activate(frontend, &version, router, PastEnd::Replaced);
         }
-        for worker in &self.0.workers {
-            let _ = worker.send(Command::EndTrial {
-                frontend: frontend.to_owned(),
-                end,
-            });
-        }
+        self.send(frontend, std::iter::repeat_with(|| Change::EndTrial(end)));
         tracing::info!(
             frontend,
             version = version.number(),
