@@ -68,7 +68,8 @@ enum Command {
     /// Serve, until SIGTERM or SIGINT.
     ///
     /// The first signal stops accepting and waits for open requests and tunnels, up to
-    /// timeout.drain; a second one ends at once.
+    /// timeout.drain; a second one ends at once. SIGHUP reads the configuration again,
+    /// SIGUSR2 runs the program anew and hands the sockets over.
     Run(ConfigFlag),
     /// Check a configuration: every mistake in one run, plugins loaded and configured too.
     ///

@@ -112,10 +112,7 @@ async fn serve_http(
     .await;
     let mut is_stopping = false;
     let outcome = poll_fn(|cx| {
-        if !is_stopping && shutdown.has_begun() {
-            is_stopping = true;
-            Pin::new(&mut http).graceful_shutdown();
-        }
+        watch.farewell = shutdown.farewell();
         // `Metered` leaves the socket open when hyper is done with it.
         if let Poll::Ready(result) = Pin::new(&mut http).poll(cx) {
             return Poll::Ready(Outcome::Http(result));
@@ -125,6 +122,12 @@ async fn serve_http(
         }
         if meter.is_write_blocked() {
             downstream.drive(cx);
+        }
+        // Its response says that it is the last. To tell hyper of it between two requests
+        // would close the connection under a client that is just sending one.
+        if !is_stopping && watch.farewell.is_some() && downstream.is_busy() {
+            is_stopping = true;
+            Pin::new(&mut http).graceful_shutdown();
         }
         watch.poll(downstream, meter, cx).map(Outcome::Expired)
     })
@@ -365,6 +368,8 @@ struct Watch {
     write: Stall,
     was_blocked: bool,
     idle: Option<Idle>,
+    /// When a client that asks nothing is let go, once the worker stops.
+    farewell: Option<Instant>,
     /// Requests seen so far. Who has just connected has one to send: the wait for its first
     /// byte counts as part of the head, and every byte belongs to it.
     requests: u64,
@@ -386,6 +391,7 @@ impl Watch {
             write: Stall::new(timeouts.client, 0),
             was_blocked: false,
             idle: None,
+            farewell: None,
             requests: 0,
         }
     }
@@ -426,6 +432,9 @@ impl Watch {
             self.timeouts.request
         };
         let deadline = idle.since + patience;
+        let deadline = self
+            .farewell
+            .map_or(deadline, |farewell| deadline.min(farewell));
         self.timer
             .poll_until(deadline, cx)
             .map(|()| Wait::KeepAlive)

@@ -129,6 +129,11 @@ impl Downstream {
             .is_some_and(|transaction| transaction.status.is_some() && transaction.end.is_some())
     }
 
+    /// Whether a request has come whose response has not been handed over whole.
+    pub fn is_busy(&self) -> bool {
+        self.transaction.borrow().is_some() && !self.has_answered()
+    }
+
     /// Acts on the interim responses that have arrived.
     pub fn forward_interim(&self) {
         if !self.interim.arrived.swap(false, Ordering::Relaxed) {

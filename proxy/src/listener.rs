@@ -3,9 +3,9 @@
 //! Nothing that happens here ends the loop but the signal to stop. Spawned by `worker`.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Listener {
     socket: Socket,
     family: Family,
     name: String,
+    /// The file of a Unix socket.
+    path: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,7 @@ impl Listener {
             socket,
             family: Family::Tcp,
             name: bound.to_string(),
+            path: None,
         })
     }
 
@@ -115,7 +118,43 @@ impl Listener {
         Ok(Listener {
             socket,
             family: Family::Unix,
-            name: format!("unix:{}", path.display()),
+            name: unix_name(path),
+            path: Some(path.clone()),
+        })
+    }
+
+    /// A socket that somebody else has bound and listens on.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is none that connections are accepted from, over TCP or a Unix
+    /// socket with a file, and those of `getsockopt(2)` and `setsockopt(2)`.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Listener> {
+        let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let socket = Socket::from(descriptor);
+        socket.set_cloexec(true)?;
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return refuse("it is no stream socket that is listened on");
+        }
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        if let Some(bound) = address.as_socket() {
+            socket.set_tcp_nodelay(true)?;
+            set_keep_alive(&SockRef::from(&socket))?;
+            return Ok(Listener {
+                socket,
+                family: Family::Tcp,
+                name: bound.to_string(),
+                path: None,
+            });
+        }
+        let Some(path) = address.as_pathname().map(Path::to_owned) else {
+            return refuse("it has neither an IP address nor a file");
+        };
+        Ok(Listener {
+            socket,
+            family: Family::Unix,
+            name: unix_name(&path),
+            path: Some(path),
         })
     }
 
@@ -133,18 +172,37 @@ impl Listener {
             socket: self.socket.try_clone()?,
             family: self.family,
             name: self.name.clone(),
+            path: self.path.clone(),
         })
     }
 
-    /// The socket, bound by [`unix`](Self::unix), for who accepts in another way.
-    pub fn into_unix(self) -> std::os::unix::net::UnixListener {
-        std::os::unix::net::UnixListener::from(OwnedFd::from(self.socket))
+    /// The file of a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Where it listens, as bound: the same for every worker.
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// For who accepts in another way.
+impl From<Listener> for OwnedFd {
+    fn from(listener: Listener) -> OwnedFd {
+        OwnedFd::from(listener.socket)
+    }
+}
+
+/// What the socket of a file is called, in logs and by `Bind`.
+pub fn unix_name(path: &Path) -> String {
+    format!("unix:{}", path.display())
 }
 
 /// What the connections of a frontend share in one worker.

@@ -7,6 +7,9 @@
 
 pub mod admin;
 pub mod control;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod inheritance;
 mod limits;
 mod manager;
 mod prepared;
@@ -31,6 +34,7 @@ use crate::places::Places;
 use crate::telemetry::{Telemetry, chain};
 use crate::worker::{self, Blueprint, Ended, Order};
 
+pub use inheritance::{InheritError, Inherited};
 pub use limits::LimitError;
 pub use prepared::{PrepareError, Prepared, locate};
 pub use privileges::PrivilegeError;
@@ -83,13 +87,14 @@ pub enum Stopped {
     Aborted(usize),
 }
 
-/// Serves until SIGTERM or SIGINT; calls `ready` once every socket is bound and every
-/// worker started.
+/// Serves until SIGTERM or SIGINT, or until another process has taken over after SIGUSR2;
+/// calls `ready` once every socket is bound and every worker started.
 ///
 /// # Errors
 /// [`ServerError`], before any connection was accepted.
 pub fn run(
     mut prepared: Prepared,
+    mut inherited: Inherited,
     telemetry: Arc<Telemetry>,
     ready: impl FnOnce(),
 ) -> Result<Stopped, ServerError> {
@@ -103,9 +108,9 @@ pub fn run(
         .map_err(ServerError::Start)?;
     let guard = runtime.enter();
     let signals = Signals::new().map_err(ServerError::Start)?;
-    let mut sockets = Sockets::default();
+    let mut sockets = Sockets::new(std::mem::take(&mut inherited.sockets));
     let mut bound = sockets.known().bind(&config.frontends, workers)?;
-    let admin = admin::bind(&config.admin)?;
+    let admin = admin::bind(&config.admin, &mut sockets)?;
     privileges::drop_to(config.user.as_deref(), config.group.as_deref())?;
 
     let routers = std::mem::take(&mut prepared.routers);
@@ -167,7 +172,10 @@ pub fn run(
         tokio::spawn(admin::serve(listener, control.clone()));
     }
     tracing::info!(workers, max_connections, "ready");
-    manager::tell(Phase::Ready);
+    if !inherited.has_predecessor() {
+        manager::tell(Phase::Ready);
+    }
+    inherited.tell();
     ready();
     drop(guard);
     let stopped = runtime.block_on(supervise(signals, &control, reports));
@@ -188,6 +196,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -196,6 +205,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -209,6 +219,10 @@ impl Signals {
                     let control = control.clone();
                     tokio::spawn(async move { reload(&control).await });
                 }
+                _ = self.user2.recv() => {
+                    let control = control.clone();
+                    tokio::spawn(async move { upgrade(&control).await });
+                }
             }
         }
     }
@@ -218,6 +232,13 @@ async fn reload(control: &Control) {
     if let Err(error) = control.reload().await {
         let reason = chain(&error);
         tracing::error!("the configuration is refused, the one before goes on: {reason}");
+    }
+}
+
+async fn upgrade(control: &Control) {
+    if let Err(error) = control.upgrade().await {
+        let reason = chain(&error);
+        tracing::error!("no other process takes over, this one goes on: {reason}");
     }
 }
 
@@ -234,13 +255,16 @@ async fn supervise(
         // A worker ends of itself only where it could not start.
         Some(Err(error)) = reports.recv() => return Err(ServerError::Start(error)),
     }
-    manager::tell(Phase::Stopping);
+    if !control.has_successor() {
+        manager::tell(Phase::Stopping);
+    }
     let timeout: Duration = control.drain_timeout();
     tracing::info!(
         ?timeout,
         "draining: no new connections; a second signal ends at once"
     );
     control.drain();
+    control.close_sockets();
     let mut drained = std::pin::pin!(async {
         let mut cut = 0;
         while let Some(ended) = reports.recv().await {

@@ -5,8 +5,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::places::Place;
 
@@ -20,7 +22,8 @@ pub struct Shutdown {
 
 #[derive(Debug, Default)]
 struct Word {
-    is_given: Cell<bool>,
+    /// None until it is given; then when who asks nothing is let go.
+    farewell: Cell<Option<Instant>>,
     /// Wakes those who wait for it.
     begun: Notify,
 }
@@ -43,9 +46,11 @@ impl Shutdown {
         }
     }
 
-    /// Tells all watchers, present and future.
-    pub fn begin(&self) {
-        self.word.is_given.set(true);
+    /// Tells all watchers, present and future. Clients that ask nothing have this long to do
+    /// so, and be told that it was their last request: closing at once would be closing
+    /// under those that are between two.
+    pub fn begin(&self, farewell: Duration) {
+        self.word.farewell.set(Some(Instant::now() + farewell));
         self.word.begun.notify_waiters();
     }
 
@@ -56,14 +61,14 @@ impl Shutdown {
     pub async fn begun(&self) {
         // Registered before the flag is read, so that no word falls in between.
         let begun = self.word.begun.notified();
-        if !self.word.is_given.get() {
+        if self.farewell().is_none() {
             begun.await;
         }
     }
 
-    /// Whether the word has been given.
-    pub fn has_begun(&self) -> bool {
-        self.word.is_given.get()
+    /// When clients that ask nothing are let go; None before the word was given.
+    pub fn farewell(&self) -> Option<Instant> {
+        self.word.farewell.get()
     }
 
     /// Counts a connection.
@@ -120,7 +125,7 @@ mod tests {
         let shutdown = Shutdown::default();
         let places = Arc::new(Places::new(1, 1));
         // Another part of the worker that stops is nobody's word here.
-        shutdown.part().begin();
+        shutdown.part().begin(Duration::ZERO);
         let permit = shutdown.part().enter(places.assign(places.take().await, 0));
         let order = Cell::new(0);
         let step = |expected: u32| {
@@ -135,7 +140,7 @@ mod tests {
             },
             async {
                 step(0);
-                shutdown.begin();
+                shutdown.begin(Duration::ZERO);
                 shutdown.ended().await;
                 step(2);
             }

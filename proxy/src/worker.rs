@@ -52,6 +52,8 @@ pub struct Plan {
     pub frontends: Vec<FrontendPlan>,
     /// Every backend, in the order of the configuration.
     pub backends: Vec<Arc<SharedBackend>>,
+    /// How long clients that ask nothing are kept once it stops.
+    pub farewell: Duration,
 }
 
 /// A frontend for one worker.
@@ -144,12 +146,14 @@ struct Worker {
     ids: Rc<Cell<u64>>,
     backends: Backends,
     sites: HashMap<String, Site>,
+    farewell: Duration,
 }
 
 /// A frontend with its sockets.
 struct Site {
     acceptor: Acceptor,
-    sockets: HashMap<String, AbortHandle>,
+    /// By name, of which a socket that was passed to the process may be one of several.
+    sockets: Vec<(String, AbortHandle)>,
 }
 
 impl Worker {
@@ -163,11 +167,13 @@ impl Worker {
             shutdown: Shutdown::default(),
             backends: Rc::default(),
             sites: HashMap::new(),
+            farewell: Duration::ZERO,
         }
     }
 
     /// Puts a configuration into force. What goes on by the old one keeps what it needs.
     fn apply(&mut self, plan: Plan) {
+        self.farewell = plan.farewell;
         let backends: Rc<[Rc<Backend>]> = {
             let old = self.backends.borrow();
             let backends = plan.backends.into_iter().map(|shared| {
@@ -191,7 +197,7 @@ impl Worker {
             self.sites.insert(name, site);
         }
         for (_, gone) in old {
-            gone.close();
+            gone.close(self.farewell);
         }
     }
 
@@ -234,10 +240,10 @@ impl Worker {
                     scratch: self.scratch.clone(),
                     shutdown: self.shutdown.part(),
                 },
-                sockets: HashMap::new(),
+                sockets: Vec::new(),
             },
         };
-        site.sockets.retain(|name, task| {
+        site.sockets.retain(|(name, task)| {
             let is_kept = plan.sockets.contains(name);
             if !is_kept {
                 task.abort();
@@ -248,7 +254,7 @@ impl Worker {
             let name = listener.name().to_owned();
             let accepting = listener::run(listener, site.acceptor.clone());
             let task = tokio::task::spawn_local(accepting);
-            site.sockets.insert(name, task.abort_handle());
+            site.sockets.push((name, task.abort_handle()));
         }
         site
     }
@@ -302,18 +308,18 @@ impl Worker {
 
     fn drain(&self) {
         for site in self.sites.values() {
-            site.acceptor.shutdown.begin();
+            site.acceptor.shutdown.begin(self.farewell);
         }
     }
 }
 
 impl Site {
     /// Accepts no more, and lets go of who is idle.
-    fn close(self) {
-        for task in self.sockets.values() {
+    fn close(self, farewell: Duration) {
+        for (_, task) in &self.sockets {
             task.abort();
         }
-        self.acceptor.shutdown.begin();
+        self.acceptor.shutdown.begin(farewell);
     }
 }
 

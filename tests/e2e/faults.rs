@@ -8,7 +8,7 @@ use pointsman_tests::{Origin, Proxy, Wire, guest, pointsman};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::tunnels::{SWITCHED, handshake, passes};
+use crate::tunnels::{echo_or_www, handshake, passes};
 
 const REQUEST: &str = "GET /path HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
@@ -165,25 +165,6 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// Answers requests, and echoes in tunnels.
-async fn origin() -> anyhow::Result<Origin> {
-    Origin::scripted(|mut wire, _| async move {
-        while let Ok(request) = wire.request().await {
-            if request.head.field("upgrade").is_some() {
-                wire.send(SWITCHED).await?;
-                while let Ok(bytes) = wire.exactly(4).await {
-                    wire.send(bytes).await?;
-                }
-                return Ok(());
-            }
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
-                .await?;
-        }
-        Ok(())
-    })
-    .await
-}
-
 /// What the proxy answers, checked to hold nothing of a guest's text.
 async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
     let response = client.exchange(REQUEST).await?;
@@ -203,7 +184,7 @@ async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
 
 #[tokio::test]
 async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
-    let server = origin().await?;
+    let server = echo_or_www().await?;
     let mut config = String::from("cache_dir = \"cache\"\n");
     config += &frontend("good", "harmless", 0, "");
     for (index, (mode, value, ..)) in MODES.iter().enumerate() {
@@ -281,7 +262,7 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
-    let server = origin().await?;
+    let server = echo_or_www().await?;
     let mut config = String::from("cache_dir = \"cache\"\n");
     let kinds = [
         ("trap-unreachable", 0, "kind=trap"),
@@ -336,7 +317,7 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
 /// that is another instance's.
 #[tokio::test]
 async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Result<()> {
-    let server = origin().await?;
+    let server = echo_or_www().await?;
     let deadline = "router.limits.deadline = \"20s\"\n";
     let config = frontend("reused", "stale-handle", 0, deadline)
         + &frontend(
@@ -361,7 +342,7 @@ async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Resu
 #[tokio::test]
 async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     let deadline = Duration::from_millis(500);
-    let server = origin().await?;
+    let server = echo_or_www().await?;
     let keys = "router.limits.deadline = \"500ms\"";
     let config = frontend("a", "spin", 0, keys) + &backend(&server);
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
@@ -403,7 +384,7 @@ async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
 /// Two workers: while one is in a plugin's loop, the other serves.
 #[tokio::test]
 async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
-    let server = origin().await?;
+    let server = echo_or_www().await?;
     let config = String::from("workers = 2\n")
         + &frontend("spin", "spin", 0, "router.limits.deadline = \"3s\"")
         + &frontend("good", "harmless", 0, "router.limits.deadline = \"20s\"")

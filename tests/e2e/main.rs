@@ -2,16 +2,20 @@
 //!
 //! One module per topic. `pointsman_tests` has the harness.
 
+mod admin;
 mod autobahn;
 mod differential;
 mod faults;
 mod framing;
 mod limits;
 mod parity;
+mod reload;
 mod retries;
 mod routing;
 mod scenario;
 mod swaps;
 mod timeouts;
+mod trials;
 mod tunnels;
+mod upgrade;
 mod workers;

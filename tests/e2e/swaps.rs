@@ -1,6 +1,7 @@
 //! Other versions of a plugin, other configurations, while requests and tunnels go on.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,22 +9,22 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
-use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field, pointsman};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::tunnels::{echo, handshake, passes};
+use crate::tunnels::{echo_or_www, handshake, passes};
 
 /// Answers 404 where the first release leaves the request to the default backend.
-const OTHER: &[u8; 12] = b"release: two";
+pub(crate) const OTHER: &[u8; 12] = b"release: two";
 /// Traps there.
-const BROKEN: &[u8; 12] = b"release: bad";
+pub(crate) const BROKEN: &[u8; 12] = b"release: bad";
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
 /// A component that does as the other does, and is another file: a section that nobody reads.
-fn variant(component: &[u8], mark: &str) -> Vec<u8> {
+pub(crate) fn variant(component: &[u8], mark: &str) -> Vec<u8> {
     let mut bytes = component.to_vec();
     let name = b"mark";
     let length = 1 + name.len() + mark.len();
@@ -34,7 +35,7 @@ fn variant(component: &[u8], mark: &str) -> Vec<u8> {
 }
 
 /// The hostile guest in another release: one that is harmless in another way, or is not.
-fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
     let mut component = guest("guest-hostile")?;
     let mark = b"release: one";
     let place = component
@@ -46,7 +47,7 @@ fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The hostile guest in one of its modes, with a copy of its own in the directory.
-fn config(mode: &str, keys: &str, www: &Origin) -> String {
+pub(crate) fn config(mode: &str, keys: &str, www: &Origin) -> String {
     format!(
         r#"
 cache_dir = "cache"
@@ -68,42 +69,23 @@ server.www = "{}"
     )
 }
 
-fn directory() -> anyhow::Result<TempDir> {
+pub(crate) fn directory() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     put(&directory.path().join("plugin.wasm"), "1")?;
     Ok(directory)
 }
 
-fn put(path: &Path, mark: &str) -> anyhow::Result<()> {
+pub(crate) fn put(path: &Path, mark: &str) -> anyhow::Result<()> {
     Ok(fs::write(path, variant(&guest("guest-hostile")?, mark))?)
 }
 
-async fn start(mode: &str, keys: &str) -> anyhow::Result<(Origin, Proxy)> {
+pub(crate) async fn start(mode: &str, keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let www = echo_or_www().await?;
     let proxy = Proxy::pointsman_in(directory()?, &config(mode, keys, &www)).await?;
     Ok((www, proxy))
 }
 
-/// Answers requests, and echoes in tunnels.
-async fn echo_or_www() -> anyhow::Result<Origin> {
-    Origin::scripted(|mut wire, _| async move {
-        while let Ok(request) = wire.request().await {
-            if request.head.field("upgrade").is_some() {
-                wire.send(crate::tunnels::SWITCHED).await?;
-                while let Ok(bytes) = wire.exactly(4).await {
-                    wire.send(bytes).await?;
-                }
-                return Ok(());
-            }
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
-                .await?;
-        }
-        Ok(())
-    })
-    .await
-}
-
-async fn status(proxy: &Proxy) -> anyhow::Result<u16> {
+pub(crate) async fn status(proxy: &Proxy) -> anyhow::Result<u16> {
     let mut client = Wire::connect(proxy.address()).await?;
     client.exchange(GET).await?.head.status()
 }
@@ -120,7 +102,7 @@ async fn in_service(proxy: &Proxy, number: u32) -> anyhow::Result<()> {
 }
 
 /// The version that decided about a request that is made now.
-async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
+pub(crate) async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     // By its target its record is told from those of other requests.
     let target = format!("/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -130,6 +112,48 @@ async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     let record = proxy.line_with(&format!(" target={target} ")).await?;
     let version = log_field(&record, "version").context("no version")?;
     Ok(version.to_owned())
+}
+
+/// Clients that ask without a pause, on kept connections and on new ones. Every answer must be
+/// 200, and none may be missing.
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    clients: JoinSet<anyhow::Result<u32>>,
+}
+
+impl Load {
+    pub(crate) fn start(address: SocketAddr) -> Load {
+        let (stop, stopped) = watch::channel(false);
+        let mut clients = JoinSet::new();
+        for _ in 0..8 {
+            clients.spawn(ask(address, stopped.clone()));
+        }
+        Load { stop, clients }
+    }
+
+    /// Ends it, and says whether all went well.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send(true)?;
+        while let Some(answered) = self.clients.join_next().await {
+            ensure!(answered?? > 0, "a client has asked nothing");
+        }
+        Ok(())
+    }
+}
+
+async fn ask(address: SocketAddr, stopped: watch::Receiver<bool>) -> anyhow::Result<u32> {
+    let mut answered = 0;
+    let mut client = Wire::connect(address).await?;
+    while !*stopped.borrow() {
+        let response = client.exchange(GET).await?;
+        ensure!(response.head.status()? == 200, "after {answered}");
+        answered += 1;
+        let is_last = response.head.field("connection").as_deref() == Some("close");
+        if is_last || answered % 50 == 0 {
+            client = Wire::connect(address).await?;
+        }
+    }
+    Ok(answered)
 }
 
 #[tokio::test]
@@ -186,24 +210,7 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
     let address = proxy.address();
     let mut tunnel = Wire::connect(address).await?;
     assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
-    let (stop, stopped) = watch::channel(false);
-    let mut clients = JoinSet::new();
-    for _ in 0..8 {
-        let stopped = stopped.clone();
-        clients.spawn(async move {
-            let mut answered = 0_u32;
-            let mut client = Wire::connect(address).await?;
-            while !*stopped.borrow() {
-                let response = client.exchange(GET).await?;
-                ensure!(response.head.status()? == 200, "after {answered}");
-                answered += 1;
-                if answered.is_multiple_of(50) {
-                    client = Wire::connect(address).await?;
-                }
-            }
-            Ok(answered)
-        });
-    }
+    let load = Load::start(address);
     for number in 2..=SWAPS {
         put(&proxy.directory().join("next.wasm"), &number.to_string())?;
         proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
@@ -211,10 +218,7 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
             passes(&mut tunnel).await?;
         }
     }
-    stop.send(true)?;
-    while let Some(answered) = clients.join_next().await {
-        assert!(answered?? > 0);
-    }
+    load.stop().await?;
     passes(&mut tunnel).await?;
     assert_eq!(deciding(&proxy).await?, SWAPS.to_string());
     // The configured file is one swap away.
@@ -322,251 +326,5 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     }
     let proxy = Proxy::pointsman(&config).await?;
     assert_eq!(status(&proxy).await?, 200);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
-    let (_www, proxy) = start("harmless", "").await?;
-    fs::write(proxy.directory().join("other.wasm"), release(OTHER)?)?;
-    proxy
-        .ctl(&["swap", "http-in", "other.wasm", "--shadow", "50%"])
-        .await?;
-    let mut client = Wire::connect(proxy.address()).await?;
-    let request = "GET /secret HTTP/1.1\r\nHost: www.test.tld\r\nCookie: token\r\nX-A: b\r\n\r\n";
-    for _ in 0..20 {
-        assert_eq!(client.exchange(request).await?.body, b"www");
-    }
-    let trials = proxy.ctl(&["trials", "--json"]).await?;
-    let trials: serde_json::Value = serde_json::from_str(&trials)?;
-    let trial = &trials["trials"][0];
-    assert_eq!(
-        (&trial["asked"], &trial["differing"]),
-        (&10.into(), &10.into())
-    );
-    let example = &trial["examples"][0];
-    assert_eq!(example["active"], "the default backend");
-    assert_eq!(example["trial"], "answer 404");
-    let fields = example["fields"].to_string();
-    assert!(fields.contains(r#"["cookie",null]"#), "{fields}");
-    assert!(fields.contains(r#"["x-a","b"]"#), "{fields}");
-    let text = proxy.ctl(&["trials"]).await?;
-    assert!(
-        text.contains("(not shown)") && !text.contains("token"),
-        "{text}"
-    );
-    assert_eq!(deciding(&proxy).await?, "1");
-    // It takes over with all that it has learnt.
-    proxy.ctl(&["promote", "http-in"]).await?;
-    assert_eq!(status(&proxy).await?, 404);
-    let refused = proxy.ctl(&["abort", "http-in"]).await;
-    assert!(
-        format!("{refused:?}").contains("no version on trial"),
-        "{refused:?}"
-    );
-    // And can be taken back.
-    proxy.ctl(&["rollback", "http-in"]).await?;
-    assert_eq!(deciding(&proxy).await?, "1");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_canary_decides_for_its_share_and_harms_nobody() -> anyhow::Result<()> {
-    let (_www, proxy) = start("harmless", "router.max_faults = 3").await?;
-    fs::write(proxy.directory().join("other.wasm"), release(OTHER)?)?;
-    let swap = ["swap", "http-in", "other.wasm", "--canary"];
-    // All clients here have one address: all of them are in it, or none.
-    proxy.ctl(&[&swap[..], &["100"]].concat()).await?;
-    assert_eq!(status(&proxy).await?, 404);
-    proxy.ctl(&["abort", "http-in"]).await?;
-    assert_eq!(deciding(&proxy).await?, "1");
-    for share in ["0", "101", "-1", "some"] {
-        assert!(
-            proxy.ctl(&[&swap[..], &[share]].concat()).await.is_err(),
-            "{share}"
-        );
-    }
-    Ok(())
-}
-
-/// What a version on trial does wrong, no client sees; too much of it ends the trial.
-#[tokio::test]
-async fn a_canary_that_fails_is_taken_back() -> anyhow::Result<()> {
-    let (_www, proxy) = start("harmless", "router.max_faults = 3").await?;
-    fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
-    proxy
-        .ctl(&["swap", "http-in", "broken.wasm", "--canary", "100%"])
-        .await?;
-    let ended = async {
-        while !proxy
-            .log()
-            .iter()
-            .any(|line| line.contains("its trial has ended"))
-        {
-            ensure!(status(&proxy).await? == 200);
-        }
-        Ok(())
-    };
-    tokio::time::timeout(DEADLINE, ended).await??;
-    let trials = proxy.ctl(&["trials"]).await?;
-    assert!(trials.contains("no version is on trial"), "{trials}");
-    assert_eq!(deciding(&proxy).await?, "1");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
-    let (www, proxy) = start("harmless", "").await?;
-    let other = Origin::naming("other").await?;
-    let mut tunnel = Wire::connect(proxy.address()).await?;
-    assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
-    let mut kept = Wire::connect(proxy.address()).await?;
-    assert_eq!(kept.exchange(GET).await?.body, b"www");
-
-    // Another backend, and another frontend.
-    let more = config("harmless", "", &www)
-        .replace(&www.address().to_string(), &other.address().to_string())
-        + "\n[frontend.more]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n";
-    proxy.configure(&more)?;
-    proxy.signal(Signal::SIGHUP)?;
-    proxy.line_with("configuration in force").await?;
-    // The next request of an open connection goes by it; the tunnel stays where it is.
-    assert_eq!(kept.exchange(GET).await?.body, b"other");
-    passes(&mut tunnel).await?;
-    let line = proxy.line_with("listening frontend=more").await?;
-    let address: std::net::SocketAddr = log_field(&line, "address").context("address")?.parse()?;
-    let mut new = Wire::connect(address).await?;
-    assert_eq!(new.exchange(GET).await?.body, b"other");
-
-    // One with a mistake changes nothing, and says where it is.
-    proxy.configure(&more.replace("[backend.www]", "[backend.ww]"))?;
-    let refused = proxy.ctl(&["reload"]).await.expect_err("a mistake");
-    assert!(refused.to_string().contains("pointsman.toml:"), "{refused}");
-    assert_eq!(kept.exchange(GET).await?.body, b"other");
-    let status = proxy.ctl(&["status", "--json"]).await?;
-    let status: serde_json::Value = serde_json::from_str(&status)?;
-    assert_eq!(
-        (&status["reloads"], &status["reloads_refused"]),
-        (&1.into(), &1.into())
-    );
-
-    // Neither does an address that somebody has, and the reason is told.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let bind = format!("bind = \"{}\"", taken.local_addr()?);
-    let elsewhere = more.replacen(
-        "[frontend.more]\nbind = \"127.0.0.1:0\"",
-        &format!("[frontend.else]\n{bind}"),
-        1,
-    );
-    proxy.configure(&elsewhere)?;
-    let refused = proxy.ctl(&["reload"]).await.expect_err("a taken address");
-    assert!(refused.to_string().contains("in use"), "{refused}");
-    assert_eq!(new.exchange(GET).await?.body, b"other");
-
-    // A frontend that goes lets its idle clients go; the others keep theirs.
-    proxy.configure(&config("harmless", "", &www))?;
-    proxy.ctl(&["reload"]).await?;
-    new.end().await?;
-    while tokio::net::TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(kept.exchange(GET).await?.body, b"www");
-    passes(&mut tunnel).await
-}
-
-#[tokio::test]
-async fn a_service_manager_is_told() -> anyhow::Result<()> {
-    let www = Origin::naming("www").await?;
-    let directory = directory()?;
-    let manager = tokio::net::UnixDatagram::bind(directory.path().join("notify"))?;
-    let mut command = pointsman()?;
-    command.env("NOTIFY_SOCKET", directory.path().join("notify"));
-    let configuration = config("harmless", "", &www);
-    let proxy = Proxy::pointsman_by(command, directory, &configuration).await?;
-    let told = async || {
-        let mut message = [0; 200];
-        let length = manager.recv(&mut message).await?;
-        anyhow::Ok(String::from_utf8_lossy(&message[..length]).into_owned())
-    };
-    assert_eq!(told().await?, "READY=1");
-    proxy.signal(Signal::SIGHUP)?;
-    assert!(told().await?.starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(told().await?, "READY=1");
-    proxy.signal(Signal::SIGTERM)?;
-    assert_eq!(told().await?, "STOPPING=1");
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let www = echo().await?;
-    let config = config("harmless", "", &www) + "";
-    let config = config.replace(
-        "admin.socket = \"admin.sock\"",
-        "admin.socket = \"admin.sock\"\nadmin.address = \"127.0.0.1:0\"",
-    );
-    let mut proxy = Proxy::pointsman_in(directory()?, &config).await?;
-    let socket = proxy.directory().join("admin.sock");
-    assert_eq!(fs::metadata(&socket)?.permissions().mode() & 0o777, 0o600);
-    let line = proxy.line_with("for questions").await?;
-    let address: std::net::SocketAddr = log_field(&line, "address").context("address")?.parse()?;
-    let ask = async |request: &str| -> anyhow::Result<_> {
-        Wire::connect(address).await?.exchange(request).await
-    };
-    let host = "Host: localhost\r\n\r\n";
-    for (request, status) in [
-        (format!("GET /v1/status HTTP/1.1\r\n{host}"), 200),
-        (format!("GET /metrics HTTP/1.1\r\n{host}"), 200),
-        (format!("GET /v1/nothing HTTP/1.1\r\n{host}"), 404),
-        (format!("GET /v1/config HTTP/1.1\r\n{host}"), 403),
-        (format!("GET /v1/trials HTTP/1.1\r\n{host}"), 403),
-        (
-            format!("POST /v1/status HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
-            405,
-        ),
-        // Changes are not for everybody on the machine, nor for a page in a browser.
-        (
-            format!("POST /v1/drain HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
-            403,
-        ),
-        (
-            "GET /v1/status HTTP/1.1\r\nHost: evil.test\r\n\r\n".to_owned(),
-            403,
-        ),
-        (
-            format!("GET /v1/status HTTP/1.1\r\nOrigin: http://evil.test\r\n{host}"),
-            403,
-        ),
-    ] {
-        let found = ask(&request).await?.head.status()?;
-        assert_eq!(found, status, "{request}");
-    }
-    let metrics = ask(&format!("GET /metrics HTTP/1.1\r\n{host}")).await?;
-    let metrics = String::from_utf8(metrics.body)?;
-    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
-    let line = "pointsman_plugin_active{frontend=\"http-in\",plugin=\"plugin\",version=\"1\"";
-    assert!(metrics.contains(line), "{metrics}");
-    for (arguments, words) in [
-        (&["swap", "nowhere"][..], "no frontend `nowhere`"),
-        (
-            &["swap", "http-in", "absent.wasm"],
-            "cannot find absent.wasm",
-        ),
-        (&["swap", "http-in", "pointsman.toml"], "not WebAssembly"),
-        (&["log-level", "loud"], "none of error"),
-    ] {
-        let refused = proxy.ctl(arguments).await.expect_err("a mistake");
-        assert!(
-            refused.to_string().contains(words),
-            "{arguments:?}: {refused}"
-        );
-    }
-    proxy.ctl(&["log-level", "warn"]).await?;
-    assert!(proxy.ctl(&["status"]).await?.contains("serving"));
-    assert!(proxy.ctl(&["config"]).await?.contains("[frontend.http-in]"));
-    proxy.ctl(&["drain"]).await?;
-    assert_eq!(proxy.ended().await?.code(), Some(0));
-    assert!(!socket.exists());
     Ok(())
 }

@@ -62,6 +62,25 @@ pub(crate) async fn echo() -> anyhow::Result<Origin> {
     .await
 }
 
+/// Answers requests, and echoes in tunnels.
+pub(crate) async fn echo_or_www() -> anyhow::Result<Origin> {
+    Origin::scripted(|mut wire, _| async move {
+        while let Ok(request) = wire.request().await {
+            if request.head.field("upgrade").is_some() {
+                wire.send(SWITCHED).await?;
+                while let Ok(bytes) = wire.exactly(4).await {
+                    wire.send(bytes).await?;
+                }
+                return Ok(());
+            }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
+                .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Opens a tunnel.
 pub(crate) async fn open(proxy: SocketAddr) -> anyhow::Result<Wire> {
     let mut client = Wire::connect(proxy).await?;

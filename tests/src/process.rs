@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub struct Process {
     /// Changes with each line; closes when the process has closed both streams.
     progress: watch::Receiver<usize>,
     deadline: Duration,
+    /// Its number may be somebody else's by now.
+    is_gone: bool,
 }
 
 /// Lines of stdout and stderr, in the order in which they came.
@@ -71,6 +74,7 @@ impl Process {
             output,
             progress,
             deadline: DEADLINE,
+            is_gone: false,
         })
     }
 
@@ -142,9 +146,7 @@ impl Process {
     /// # Errors
     /// The process is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = i32::try_from(self.child.id()).context("process number")?;
-        kill(Pid::from_raw(id), signal)
-            .with_context(|| format!("sending {signal} to {}", self.name))
+        kill(self.pid()?, signal).with_context(|| format!("sending {signal} to {}", self.name))
     }
 
     /// Waits for the process to end on its own.
@@ -163,7 +165,43 @@ impl Process {
             );
         }
         // Its streams are closed, so this takes no time.
+        self.is_gone = true;
         self.child.wait().context("waiting for the process")
+    }
+
+    /// Waits for the process to end on its own, while others that it has started may go on;
+    /// its exit code.
+    ///
+    /// # Errors
+    /// It still runs after the deadline.
+    pub async fn exited(&self) -> anyhow::Result<Option<i32>> {
+        let id = self.pid()?;
+        let waiting = tokio::task::spawn_blocking(move || {
+            // Not taken notice of for good: its number stays its own.
+            waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        });
+        let status = tokio::time::timeout(self.deadline, waiting).await;
+        let Ok(status) = status else {
+            bail!("{} still runs after {:?}", self.name, self.deadline);
+        };
+        match status?? {
+            WaitStatus::Exited(_, code) => Ok(Some(code)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether it runs still.
+    ///
+    /// # Errors
+    /// It is nobody's child.
+    pub fn runs(&self) -> anyhow::Result<bool> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        Ok(waitid(Id::Pid(self.pid()?), flags)? == WaitStatus::StillAlive)
+    }
+
+    fn pid(&self) -> anyhow::Result<Pid> {
+        let id = i32::try_from(self.child.id()).context("process number")?;
+        Ok(Pid::from_raw(id))
     }
 }
 
@@ -173,9 +211,8 @@ impl Drop for Process {
         reason = "the runner captures it, and shows it when the test fails"
     )]
     fn drop(&mut self) {
-        // Once it has been waited for, its number may be somebody else's.
-        if let (Ok(None), Ok(id)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
-            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        if let (false, Ok(id)) = (self.is_gone, self.pid()) {
+            let _ = killpg(id, Signal::SIGKILL);
             let _ = self.child.wait();
         }
         let lines = self.output.lines();

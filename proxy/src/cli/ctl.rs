@@ -82,6 +82,8 @@ enum Command {
     },
     /// Read the configuration again and put it into force
     Reload,
+    /// Run the program anew, hand the sockets over to it, and drain
+    Upgrade,
     /// Accept no more, and end with the last connection
     Drain,
     /// Change what is logged, until the next reload
@@ -184,6 +186,7 @@ fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError
             tell(socket, "/v1/rollback", json, &rollback)
         }
         Command::Reload => tell(socket, "/v1/reload", json, &()),
+        Command::Upgrade => tell(socket, "/v1/upgrade", json, &()),
         Command::Drain => tell(socket, "/v1/drain", json, &()),
         Command::LogLevel { level } => {
             let level = api::LogLevel {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Exit;
 use crate::config;
 use crate::demo::{self, DEFAULT_PORT, Demo, Feed};
+use crate::server::Inherited;
 
 /// Flags of `pointsman demo`.
 #[derive(Debug, clap::Args)]
@@ -24,9 +25,12 @@ pub(super) fn run(flags: &Flags) -> Exit {
     let (page, notifier) = (backends.page(), backends.notifier());
     let text = demo::config_text(flags.port, page, notifier);
     match config::parse(Path::new("demo.toml"), text) {
-        Ok((config, source)) => super::run::serve(config, source, Some(Box::new(tap)), || {
-            super::print(&demo::banner(flags.port, page, notifier));
-        }),
+        Ok((config, source)) => {
+            let inherited = Inherited::default();
+            super::run::serve(config, source, inherited, Some(Box::new(tap)), || {
+                super::print(&demo::banner(flags.port, page, notifier));
+            })
+        }
         Err(errors) => {
             super::print_errors(&errors);
             Exit::Config

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use super::Exit;
 use crate::config::{Config, Source};
-use crate::server::{self, Stopped};
+use crate::server::{self, Inherited, Stopped};
 use crate::telemetry::ExtraLayer;
 
 pub(super) fn run(path: &Path) -> Exit {
+    // First of all: what is opened from now on gets other descriptors.
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return super::fail(&error),
+    };
     match super::load(path) {
-        Ok((config, source)) => serve(config, source, None, || {}),
+        Ok((config, source)) => serve(config, source, inherited, None, || {}),
         Err(exit) => exit,
     }
 }
@@ -19,6 +24,7 @@ pub(super) fn run(path: &Path) -> Exit {
 pub(super) fn serve(
     config: Config,
     source: Source,
+    inherited: Inherited,
     extra: Option<ExtraLayer>,
     ready: impl FnOnce(),
 ) -> Exit {
@@ -31,7 +37,7 @@ pub(super) fn serve(
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let stopped = server::run(prepared, Arc::clone(&log), ready);
+    let stopped = server::run(prepared, inherited, Arc::clone(&log), ready);
     drop(log);
     match stopped {
         Ok(Stopped::Drained) => Exit::Success,

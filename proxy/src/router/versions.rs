@@ -5,13 +5,16 @@
 //! and by `check` and `route`. Reads files; blocks while it compiles.
 
 use std::borrow::Cow;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
+use nix::fcntl::OFlag;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -25,6 +28,9 @@ use crate::plugin::{
 
 /// The component of `host-suffix`, as `cargo xtask plugins` builds it.
 static HOST_SUFFIX: &[u8] = include_bytes!("../../../plugins/host-suffix/host-suffix.wasm");
+
+/// Longest file of a plugin: ten times a Python interpreter with its library.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// Why a router's plugin cannot serve; each text is whole, for the place in the file.
 #[derive(Debug, Error)]
@@ -120,7 +126,17 @@ impl Loader {
     /// # Errors
     /// [`VersionError::Read`].
     pub fn read(plugin: &PluginSource) -> Result<Source, VersionError> {
-        read(plugin).map_err(VersionError::Read)
+        match plugin {
+            PluginSource::Bundled(name) => Ok(Source {
+                name: name.clone(),
+                // The only one there is; `config` refuses other names.
+                bytes: Cow::Borrowed(HOST_SUFFIX),
+            }),
+            PluginSource::File(path) => Ok(Source {
+                name: name_of(path),
+                bytes: Cow::Owned(read_file(path).map_err(VersionError::Read)?),
+            }),
+        }
     }
 
     /// Loads a plugin from what was read before, and tries it out.
@@ -218,18 +234,25 @@ fn describe(source: &PluginSource) -> String {
     }
 }
 
-fn read(source: &PluginSource) -> io::Result<Source> {
-    match source {
-        PluginSource::Bundled(name) => Ok(Source {
-            name: name.clone(),
-            // The only one there is; `config` refuses other names.
-            bytes: Cow::Borrowed(HOST_SUFFIX),
-        }),
-        PluginSource::File(path) => Ok(Source {
-            name: name_of(path),
-            bytes: Cow::Owned(std::fs::read(path)?),
-        }),
+/// What never ends, or does not come, must not be waited for: pipes and devices are refused.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    let options = options.read(true);
+    let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
+    if !metadata.is_file() {
+        return refuse("it is no regular file");
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return refuse("it is longer than 256 MiB");
+    }
+    Ok(bytes)
 }
 
 /// A plugin file's name in the log: without folder and ending.

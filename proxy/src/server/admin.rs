@@ -9,6 +9,7 @@ mod view;
 
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +26,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::ServerError;
 use super::control::{ChangeError, Control};
+use super::sockets::Sockets;
 use crate::config::{self, PluginSource};
+use crate::listener::unix_name;
 use crate::router::TrialEnd;
 use crate::router::trial::{Mode, Share};
 use crate::router::version::Version;
@@ -57,12 +60,13 @@ const QUESTIONS: [&str; 5] = [
     "/metrics",
 ];
 /// What POST does.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 8] = [
     "/v1/swap",
     "/v1/promote",
     "/v1/abort",
     "/v1/rollback",
     "/v1/reload",
+    "/v1/upgrade",
     "/v1/drain",
     "/v1/log-level",
 ];
@@ -70,53 +74,45 @@ const CHANGES: [&str; 7] = [
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(super) enum Listener {
-    Unix {
-        listener: UnixListener,
-        _file: SocketFile,
-    },
+    Unix(UnixListener),
     Tcp(TcpListener),
-}
-
-/// The file of a Unix socket; dropping it removes it.
-#[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// What a client may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rights {
+pub(super) enum Rights {
+    /// Ask what is no secret.
     Ask,
+    /// Ask and change everything.
     Change,
 }
 
-/// Binds what is configured.
+/// Binds what is configured, or takes what was passed to this process.
 ///
 /// # Errors
 /// [`ServerError::Admin`].
-pub(super) fn bind(config: &config::Admin) -> Result<Vec<Listener>, ServerError> {
+pub(super) fn bind(
+    config: &config::Admin,
+    sockets: &mut Sockets,
+) -> Result<Vec<Listener>, ServerError> {
     let mut listeners = Vec::new();
     if let Some(path) = &config.socket {
-        let listener = bind_unix(path).map_err(|source| ServerError::Admin {
+        let bound = sockets.admin(&unix_name(path), || bind_unix(path));
+        let listener = bound.and_then(|listener| UnixListener::from_std(into_std(listener)));
+        let listener = listener.map_err(|source| ServerError::Admin {
             address: path.display().to_string(),
             source,
         })?;
-        listeners.push(Listener::Unix {
-            listener,
-            _file: SocketFile(path.clone()),
-        });
+        listeners.push(Listener::Unix(listener));
         tracing::info!(address = %path.display(), "admin interface");
     }
     if let Some(address) = config.address {
-        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
+        let bound = sockets.admin(&address.to_string(), || {
+            let listener = std::net::TcpListener::bind(address)?;
+            crate::listener::Listener::adopt(listener.into())
         });
-        let listener = bound.map_err(|source| ServerError::Admin {
+        let listener = bound.and_then(|listener| TcpListener::from_std(into_std(listener)));
+        let listener = listener.map_err(|source| ServerError::Admin {
             address: address.to_string(),
             source,
         })?;
@@ -127,29 +123,47 @@ pub(super) fn bind(config: &config::Admin) -> Result<Vec<Listener>, ServerError>
     Ok(listeners)
 }
 
+fn into_std<T: From<OwnedFd>>(listener: crate::listener::Listener) -> T {
+    T::from(OwnedFd::from(listener))
+}
+
 /// Nobody but the process's user ever gets to connect: the file is made with the right mode.
-fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+fn bind_unix(path: &PathBuf) -> io::Result<crate::listener::Listener> {
     // The process's, but nothing else is made at this time.
     let before = umask(FileMode::from_bits_truncate(0o177));
     let bound = crate::listener::Listener::unix(path, BACKLOG);
     umask(before);
-    UnixListener::from_std(bound?.into_unix())
+    bound
 }
 
-/// Serves one listener until the process ends.
+/// Serves one listener until the process ends, or a successor does.
 pub(super) async fn serve(listener: Listener, control: Control) {
+    tokio::select! {
+        () = control.succeeded() => {}
+        () = accept(listener, &control) => {}
+    }
+}
+
+async fn accept(listener: Listener, control: &Control) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             // Nobody closes the semaphore.
             return;
         };
+        let control = control.clone();
         let accepted = match &listener {
-            Listener::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(connection(stream, control.clone(), Rights::Change, place));
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(async move {
+                    let _place = place;
+                    connection(stream, control, Rights::Change).await;
+                });
             }),
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(connection(stream, control.clone(), Rights::Ask, place));
+                tokio::spawn(async move {
+                    let _place = place;
+                    connection(stream, control, Rights::Ask).await;
+                });
             }),
         };
         if let Err(error) = accepted {
@@ -159,11 +173,11 @@ pub(super) async fn serve(listener: Listener, control: Control) {
     }
 }
 
-async fn connection(
+/// Answers the requests of one connection.
+pub(super) async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     control: Control,
     rights: Rights,
-    _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|request| {
         let control = control.clone();
@@ -331,6 +345,12 @@ async fn tell(control: &Control, path: &str, body: &[u8]) -> Result<String, Refu
         "/v1/reload" => {
             control.reload().await?;
             Ok("the configuration is in force".to_owned())
+        }
+        "/v1/upgrade" => {
+            let successor = control.upgrade().await?;
+            Ok(format!(
+                "process {successor} serves, this one drains: no new connections"
+            ))
         }
         // The last of `CHANGES`.
         _ => {

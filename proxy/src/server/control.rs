@@ -10,6 +10,7 @@ mod notices;
 mod plans;
 mod state;
 mod trials;
+mod upgrade;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(super) use self::plans::{Released, plans};
 pub use self::state::{Past, PastEnd, Reloads};
 use self::state::{State, Task};
 use super::ServerError;
+use super::inheritance::UpgradeError;
 use super::manager::{self, Phase};
 use super::prepared::{PrepareError, Prepared};
 use super::sockets::{Bound, Sockets};
@@ -50,6 +52,8 @@ struct Inner {
     telemetry: Arc<Telemetry>,
     places: Arc<Places>,
     started: SystemTime,
+    /// The process that has taken over.
+    successor: watch::Sender<Option<u32>>,
 }
 
 /// Why nothing was changed.
@@ -82,6 +86,9 @@ pub enum ChangeError {
     /// The version on trial has had too many faults.
     #[error("the version on trial of frontend `{0}` fails: its trial ends by itself")]
     Failing(String),
+    /// No other process has taken over.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -127,6 +134,7 @@ impl Control {
             telemetry,
             places,
             started: SystemTime::now(),
+            successor: watch::Sender::new(None),
         }))
     }
 
@@ -334,19 +342,23 @@ impl Control {
     async fn apply(&self) -> Result<(), ChangeError> {
         // A rotated log file is let go, whatever becomes of the configuration.
         self.0.telemetry.reopen();
-        let (before, path, known) = {
+        let (before, path) = {
             let state = self.state();
-            let path = state.source.path().to_owned();
-            (state.before.clone(), path, state.sockets.known().clone())
+            (state.before.clone(), state.source.path().to_owned())
         };
-        let workers = self.workers();
-        let (prepared, bound) = blocking(move || {
+        let prepared = blocking(move || {
             let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
             plans::keep_what_takes_a_restart(&mut config, &before.config);
-            let prepared = Prepared::after(config, source, Some(&before))?;
-            // Last of all, so that a mistake binds nothing.
+            Ok::<_, ChangeError>(Prepared::after(config, source, Some(&before))?)
+        })
+        .await??;
+        // Last of all, so that a mistake binds nothing, and so that the sockets are held here
+        // for no longer than that, should the process begin to drain.
+        let known = self.state().sockets.known().clone();
+        let workers = self.workers();
+        let (prepared, bound) = blocking(move || {
             let bound = known.bind(&prepared.config.frontends, workers)?;
-            Ok::<_, ChangeError>((prepared, bound))
+            Ok::<_, ServerError>((prepared, bound))
         })
         .await??;
         self.0.telemetry.apply(&prepared.config.log);

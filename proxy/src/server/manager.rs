@@ -17,6 +17,8 @@ pub(super) enum Phase {
     Reloading,
     /// It ends.
     Stopping,
+    /// Another process, of this number, has taken over.
+    Succeeded(u32),
 }
 
 impl Phase {
@@ -26,6 +28,8 @@ impl Phase {
             // `Type=notify-reload` asks for the time.
             Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_micros()),
             Phase::Stopping => "STOPPING=1".to_owned(),
+            // From the new process it would not be believed.
+            Phase::Succeeded(successor) => format!("READY=1\nMAINPID={successor}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::router::versions::Loaded;
@@ -10,6 +11,11 @@ use crate::server::sockets::Bound;
 use crate::telemetry::Answers;
 use crate::upstream::SharedBackend;
 use crate::worker::{FrontendPlan, Plan, RouterPlan};
+
+/// How long clients that ask nothing are kept by a worker that stops: who is between two
+/// requests of many asks again within that. Half of `timeout.drain` where that is shorter, so
+/// that they are gone by then.
+const MAX_FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the plans of all workers have in common, by the frontends' names.
 #[derive(Debug, Default)]
@@ -37,6 +43,7 @@ pub(in crate::server) fn plans(
         .map(|_| Plan {
             frontends: Vec::new(),
             backends: backends.to_vec(),
+            farewell: MAX_FAREWELL.min(config.drain / 2),
         })
         .collect();
     let mut released = Released::default();

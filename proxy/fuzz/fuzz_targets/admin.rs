@@ -1,0 +1,14 @@
+//! What comes over the admin interface's socket, byte for byte.
+
+#![no_main]
+
+use std::cell::OnceCell;
+
+use libfuzzer_sys::fuzz_target;
+use pointsman::server::fuzzing::Door;
+
+thread_local! {
+    static DOOR: OnceCell<Door> = const { OnceCell::new() };
+}
+
+fuzz_target!(|bytes: &[u8]| DOOR.with(|door| door.get_or_init(Door::new).take(bytes)));

@@ -1,0 +1,86 @@
+//! Plugins that somebody has tampered with: none may do more than fail.
+
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use pointsman::server::fuzzing;
+
+fuzz_target!(|file: &[u8]| fuzzing::component(file));
+
+// Bytes that change anywhere are mostly no component any more. Every other time a module
+// inside is replaced by one that is valid.
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mutant = (seed % 2 == 0)
+        .then(|| mutant::of(&data[..size], u64::from(seed)))
+        .flatten()
+        .filter(|mutant| mutant.len() <= max_size);
+    match mutant {
+        Some(mutant) => {
+            data[..mutant.len()].copy_from_slice(&mutant);
+            mutant.len()
+        }
+        None => fuzzer_mutate(data, size, max_size),
+    }
+});
+
+mod mutant {
+    use wasm_encoder::{Component, ComponentSectionId, RawSection};
+    use wasm_mutate::WasmMutate;
+    use wasmparser::{Parser, Payload};
+
+    /// The component with one of its modules changed; None where that cannot be done.
+    pub(super) fn of(component: &[u8], seed: u64) -> Option<Vec<u8>> {
+        let sections = sections(component)?;
+        let modules = || {
+            let sections = sections.iter().enumerate();
+            sections.filter(|(_, (id, _))| *id == u8::from(ComponentSectionId::CoreModule))
+        };
+        let chosen = usize::try_from(seed / 2).ok()?.checked_rem(modules().count())?;
+        let (chosen, (_, module)) = modules().nth(chosen)?;
+        let mut mutate = WasmMutate::default();
+        mutate.seed(seed).fuel(1_000);
+        let mutant = mutate.run(module).ok()?.next()?.ok()?;
+        let mut changed = Component::new();
+        for (index, &(id, data)) in sections.iter().enumerate() {
+            let data = if index == chosen { &mutant } else { data };
+            changed.section(&RawSection { id, data });
+        }
+        Some(changed.finish())
+    }
+
+    /// The outermost sections, each with its number.
+    fn sections(component: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+        let mut sections = Vec::new();
+        let mut parser = Parser::new(0);
+        let mut rest = component;
+        while let Ok(wasmparser::Chunk::Parsed { payload, consumed }) = parser.parse(rest, true) {
+            match &payload {
+                Payload::Version { encoding, .. } => {
+                    (*encoding == wasmparser::Encoding::Component).then_some(())?;
+                }
+                Payload::End(_) => return Some(sections),
+                // What is nested comes whole.
+                Payload::ModuleSection {
+                    unchecked_range, ..
+                }
+                | Payload::ComponentSection {
+                    unchecked_range, ..
+                } => {
+                    let id = payload.as_section()?.0;
+                    let length = unchecked_range.end.checked_sub(unchecked_range.start)?;
+                    let data = rest.get(consumed..)?.get(..usize::try_from(length).ok()?)?;
+                    sections.push((id, data));
+                    rest = rest.get(consumed + data.len()..)?;
+                    continue;
+                }
+                other => {
+                    let (id, range) = other.as_section()?;
+                    let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+                    sections.push((id, component.get(range)?));
+                }
+            }
+            rest = rest.get(consumed..)?;
+        }
+        None
+    }
+}

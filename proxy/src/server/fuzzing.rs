@@ -1,0 +1,175 @@
+//! What the fuzz targets in `proxy/fuzz` call: each takes bytes from anybody, and must come
+//! to an end without a panic. Built for them alone.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use super::admin::{self, Rights};
+use super::control::{self, Control};
+use super::prepared::Prepared;
+use super::sockets::Sockets;
+use crate::config::{self, Config};
+use crate::places::Places;
+use crate::plugin;
+use crate::router::versions::{ConfiguredBackends, Load, Loader};
+use crate::telemetry::{self, LogFormat, LogSettings, LogTarget, Telemetry};
+use crate::worker::Order;
+
+/// With limits that a plugin reaches soon.
+const CONFIGURATION: &str = r#"
+workers = 1
+[log]
+level = "error"
+[frontend.http]
+bind = "127.0.0.1:0"
+default_backend = "www"
+[frontend.http.router]
+plugin = "host-suffix"
+watch = false
+config.rules = [{ suffix = "io.test.tld", backend = "www" }]
+[frontend.http.router.limits]
+deadline = "1ms"
+configure_deadline = "5ms"
+memory = "4MiB"
+[backend.www.server.one]
+address = "127.0.0.1:9"
+"#;
+
+fn configured() -> Config {
+    let parsed = config::parse(Path::new("fuzzing.toml"), CONFIGURATION.to_owned());
+    parsed.expect("the text is right").0
+}
+
+/// Reads a configuration, and shows what is wrong with it.
+pub fn configuration(text: &str) {
+    match config::parse(Path::new("fuzzing.toml"), text.to_owned()) {
+        Ok((_, source)) => assert_eq!(source.text(), text),
+        Err(errors) => {
+            assert!(errors.len() > 0, "refused without a reason");
+            assert!(!errors.to_string().is_empty());
+        }
+    }
+}
+
+/// Loads a plugin's file, makes its instances, configures and asks them.
+pub fn component(file: &[u8]) {
+    static PLACE: LazyLock<(Config, Loader)> = LazyLock::new(|| {
+        let config = Config {
+            // Nothing that a mutant leaves behind.
+            cache_dir: Some("/dev/null".into()),
+            ..configured()
+        };
+        let loader = Loader::try_new(&config, 1).expect("there is address space");
+        (config, loader)
+    });
+    let (config, loader) = &*PLACE;
+    let frontend = &config.frontends[0];
+    let router = frontend.router.as_ref().expect("it is in the text");
+    let load = Load {
+        frontend: &frontend.name,
+        router,
+        plugin: &router.plugin,
+        source: None,
+        number: 1,
+        backends: Arc::new(ConfiguredBackends::new(config)),
+        notices: None,
+    };
+    let file = plugin::Source {
+        name: "mutant".to_owned(),
+        bytes: Cow::Owned(file.to_vec()),
+    };
+    match loader.load_file(file, load) {
+        Ok(loaded) => assert_eq!(loaded.instances.len(), 1),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// An admin interface for one connection after another, with no worker behind it.
+#[derive(Debug)]
+pub struct Door {
+    runtime: Runtime,
+    control: Control,
+}
+
+impl Door {
+    /// Loads what the interface is to show.
+    pub fn new() -> Door {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("there is a runtime");
+        let (config, source) = config::parse(Path::new("/dev/null/none"), CONFIGURATION.to_owned())
+            .expect("the text is right");
+        let mut prepared = Prepared::new(config, source).expect("the plugin serves");
+        let mut sockets = Sockets::new(Vec::new());
+        let mut bound = sockets
+            .known()
+            .bind(&prepared.config.frontends, 1)
+            .expect("there is a free port");
+        let routers = std::mem::take(&mut prepared.routers);
+        let (_, released) = control::plans(
+            &prepared.config,
+            routers,
+            &mut bound,
+            &prepared.backends,
+            1,
+            None,
+        );
+        sockets.replace(bound);
+        let (worker, _) = mpsc::unbounded_channel();
+        let (order, _) = watch::channel(Order::Serve);
+        let control = Control::new(
+            prepared,
+            sockets,
+            vec![worker],
+            order,
+            Arc::new(quiet()),
+            Arc::new(Places::new(1, 1)),
+            released,
+        );
+        Door { runtime, control }
+    }
+
+    /// Takes all that a client sends who then waits for answers, with every right.
+    pub fn take(&self, bytes: &[u8]) {
+        self.control.orders().send_replace(Order::Serve);
+        let answers = self.runtime.block_on(async {
+            let (mut client, server) = tokio::io::duplex(bytes.len().max(1) + 64 * 1024);
+            let served = admin::connection(server, self.control.clone(), Rights::Change);
+            let talk = async {
+                let _ = client.write_all(bytes).await;
+                let _ = client.shutdown().await;
+                let mut answers = Vec::new();
+                let _ = client.read_to_end(&mut answers).await;
+                answers
+            };
+            // Nothing that the interface does takes so long here.
+            let both = async { tokio::join!(served, talk).1 };
+            tokio::time::timeout(Duration::from_secs(20), both).await
+        });
+        let answers = answers.expect("the interface comes to an end");
+        assert!(answers.is_empty() || answers.starts_with(b"HTTP/1."));
+    }
+}
+
+impl Default for Door {
+    fn default() -> Door {
+        Door::new()
+    }
+}
+
+/// A log whose lines go nowhere.
+fn quiet() -> Telemetry {
+    let settings = LogSettings {
+        level: tracing::Level::ERROR,
+        format: LogFormat::Text,
+        target: LogTarget::File("/dev/null".into()),
+    };
+    telemetry::install(&settings, None).expect("it is the first")
+}

@@ -1,0 +1,293 @@
+//! Sockets that come from the process before, or from a service manager, and go to the
+//! process after: so that no connection is refused in between.
+//!
+//! A service manager says which descriptors it passes by the protocol of
+//! `sd_listen_fds(3)`: `LISTEN_PID` and `LISTEN_FDS`. A process of ours says so in
+//! [`VARIABLE`], as JSON, and waits for a byte on a pipe: by then the new one serves. Who gets
+//! which socket is for `sockets` to say; `control` decides when.
+
+use std::ffi::OsString;
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::process::{Child, Command, ExitStatus};
+
+use rustix::fd::AsRawFd as _;
+use rustix::io::{dup, fcntl_getfd};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+use super::sockets::{Keeper, Open, Purpose};
+use crate::listener::Listener;
+
+/// How a process tells its successor what it passes on.
+const VARIABLE: &str = "POINTSMAN_INHERIT";
+
+/// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+
+/// As many as any service manager would pass.
+const MAX_SOCKETS: RawFd = 4096;
+
+/// What a process begins with besides its configuration.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub(super) sockets: Vec<Open>,
+    predecessor: Option<PipeWriter>,
+}
+
+/// What is passed on, in [`VARIABLE`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Legacy {
+    /// The pipe's end to be written to.
+    ready: RawFd,
+    sockets: Vec<Passed>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Passed {
+    descriptor: RawFd,
+    purpose: Option<Purpose>,
+    /// Whether a service manager keeps it.
+    is_lent: bool,
+}
+
+/// Why what the environment promises cannot be taken.
+#[derive(Debug, Error)]
+pub enum InheritError {
+    /// No list of descriptors.
+    #[error("{variable} in the environment is wrong: {reason}")]
+    Variable {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No socket to accept from.
+    #[error("descriptor {descriptor}, passed by {variable}, cannot be used")]
+    Socket {
+        /// Its number.
+        descriptor: RawFd,
+        /// Who says so.
+        variable: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why no other process has taken over.
+#[derive(Debug, Error)]
+pub enum UpgradeError {
+    /// The program cannot be run.
+    #[error("cannot start {}", program.display())]
+    Start {
+        /// As this process was started.
+        program: OsString,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It has ended.
+    #[error("the new process ended before it was ready ({0}); what it wrote says why")]
+    Ended(ExitStatus),
+    /// It is there, but has let go of the pipe.
+    #[error("the new process does not say that it is ready; it has been ended")]
+    Silent,
+}
+
+impl Inherited {
+    /// Takes what the environment says that this process was given.
+    ///
+    /// To be called once, before anything is opened.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn take() -> Result<Inherited, InheritError> {
+        if let Some(text) = std::env::var_os(VARIABLE) {
+            return Inherited::from_predecessor(&text.to_string_lossy());
+        }
+        let number = |name| -> Result<Option<u32>, InheritError> {
+            let Some(text) = std::env::var_os(name) else {
+                return Ok(None);
+            };
+            let text = text.to_string_lossy();
+            let parsed = text.parse().map(Some);
+            parsed.map_err(|_| wrong(name, format!("`{text}` is no number")))
+        };
+        // Meant for a process that has started this one.
+        if number("LISTEN_PID")? != Some(std::process::id()) {
+            return Ok(Inherited::default());
+        }
+        let count = number("LISTEN_FDS")?.unwrap_or(0);
+        let last = RawFd::try_from(count)
+            .ok()
+            .filter(|count| *count <= MAX_SOCKETS)
+            .ok_or_else(|| wrong("LISTEN_FDS", format!("{count} are too many")))?
+            + FIRST;
+        let sockets = (FIRST..last).map(|descriptor| {
+            let listener = adopt(descriptor, "LISTEN_FDS")?;
+            Ok(Open::inherited(listener, Keeper::Manager, None))
+        });
+        Ok(Inherited {
+            sockets: sockets.collect::<Result<_, _>>()?,
+            predecessor: None,
+        })
+    }
+
+    fn from_predecessor(text: &str) -> Result<Inherited, InheritError> {
+        let legacy: Legacy =
+            serde_json::from_str(text).map_err(|error| wrong(VARIABLE, error.to_string()))?;
+        let ready = own(legacy.ready).map_err(|source| InheritError::Socket {
+            descriptor: legacy.ready,
+            variable: VARIABLE,
+            source,
+        })?;
+        let sockets = legacy.sockets.into_iter().map(|passed| {
+            let keeper = if passed.is_lent {
+                Keeper::Manager
+            } else {
+                Keeper::Predecessor
+            };
+            let listener = adopt(passed.descriptor, VARIABLE)?;
+            Ok(Open::inherited(listener, keeper, passed.purpose))
+        });
+        Ok(Inherited {
+            sockets: sockets.collect::<Result<_, _>>()?,
+            predecessor: Some(PipeWriter::from(ready)),
+        })
+    }
+
+    /// Whether another process of ours waits for this one to be ready.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
+    /// Tells the process before that this one serves.
+    pub(super) fn tell(self) {
+        if let Some(mut predecessor) = self.predecessor
+            && let Err(error) = predecessor.write_all(b"1")
+        {
+            tracing::warn!(%error, "the process before has not waited");
+        }
+    }
+}
+
+fn wrong(variable: &'static str, reason: String) -> InheritError {
+    InheritError::Variable { variable, reason }
+}
+
+fn adopt(descriptor: RawFd, variable: &'static str) -> Result<Listener, InheritError> {
+    let adopted = own(descriptor).and_then(Listener::adopt);
+    adopted.map_err(|source| InheritError::Socket {
+        descriptor,
+        variable,
+        source,
+    })
+}
+
+/// A descriptor that this process was started with.
+fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
+    if descriptor < FIRST {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    #[expect(
+        unsafe_code,
+        reason = "what is passed over exec is known by its number alone"
+    )]
+    // SAFETY: the environment passes it to this process, before which nothing else has been
+    // opened; a number that is not open is never used, but found out and forgotten.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    match fcntl_getfd(&descriptor) {
+        Ok(_) => Ok(descriptor),
+        Err(error) => {
+            std::mem::forget(descriptor);
+            Err(error.into())
+        }
+    }
+}
+
+/// A process that is to take over. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Successor {
+    child: Option<Child>,
+    ready: pipe::Receiver,
+}
+
+impl Successor {
+    /// Starts the program by which this process was started, with the same arguments.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Start`].
+    pub(super) fn start(sockets: &[Open]) -> Result<Successor, UpgradeError> {
+        let mut arguments = std::env::args_os();
+        let program = arguments.next().unwrap_or_default();
+        let mut command = Command::new(&program);
+        command
+            .args(arguments)
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_FDNAMES");
+        spawn(command, sockets).map_err(|source| UpgradeError::Start { program, source })
+    }
+
+    /// Waits until it serves; its number.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Ended`], [`UpgradeError::Silent`].
+    pub(super) async fn ready(mut self) -> Result<u32, UpgradeError> {
+        let answer = self.ready.read_u8().await;
+        let Some(mut child) = self.child.take() else {
+            return Err(UpgradeError::Silent);
+        };
+        if answer.is_ok() {
+            return Ok(child.id());
+        }
+        // Its end of the pipe is closed as it ends, a moment before it has.
+        let ended = tokio::task::spawn_blocking(move || {
+            let _ = child.kill();
+            child.wait()
+        });
+        match ended.await {
+            Ok(Ok(status)) => Err(UpgradeError::Ended(status)),
+            _ => Err(UpgradeError::Silent),
+        }
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn spawn(mut command: Command, sockets: &[Open]) -> io::Result<Successor> {
+    let (reader, writer) = io::pipe()?;
+    // Only these are open in the other process: all others close as it is run.
+    let ready = dup(&writer)?;
+    drop(writer);
+    let descriptors = sockets.iter().map(|open| dup(&*open.listener));
+    let descriptors: Vec<OwnedFd> = descriptors.collect::<Result<_, _>>()?;
+    let legacy = Legacy {
+        ready: ready.as_raw_fd(),
+        sockets: sockets
+            .iter()
+            .zip(&descriptors)
+            .map(|(open, descriptor)| Passed {
+                descriptor: descriptor.as_raw_fd(),
+                purpose: open.purpose.clone(),
+                is_lent: open.keeper == Keeper::Manager,
+            })
+            .collect(),
+    };
+    let ready = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let child = command
+        .env(VARIABLE, serde_json::to_string(&legacy)?)
+        .spawn()?;
+    Ok(Successor {
+        child: Some(child),
+        ready,
+    })
+}

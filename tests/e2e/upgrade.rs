@@ -1,0 +1,201 @@
+//! Another process takes over the sockets, or a service manager has bound them: no client is
+//! refused.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal;
+use pointsman_tests::{Origin, Proxy, Wire, pointsman};
+
+use crate::swaps::{GET, Load};
+use crate::tunnels::{echo_or_www, handshake, passes};
+
+/// Two frontends, one of them on a Unix socket as well.
+fn config(www: &Origin) -> String {
+    format!(
+        r#"
+cache_dir = "cache"
+workers = 2
+admin.socket = "admin.sock"
+
+[frontend.http-in]
+bind = ["127.0.0.1:0", "unix:http.sock"]
+default_backend = "www"
+router.plugin = "host-suffix"
+router.config.rules = [{{ suffix = "io.test.tld", backend = "www" }}]
+
+[frontend.more]
+bind = "127.0.0.1:0"
+default_backend = "www"
+
+[backend.www]
+server.www = "{}"
+"#,
+        www.address()
+    )
+}
+
+async fn start(www: &Origin) -> anyhow::Result<Proxy> {
+    Proxy::pointsman_in(tempfile::tempdir()?, &config(www)).await
+}
+
+/// The number of the process that answers on the admin socket.
+async fn pid(proxy: &Proxy) -> anyhow::Result<u64> {
+    let status = proxy.ctl(&["status", "--json"]).await?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    status["pid"].as_u64().context("no number")
+}
+
+async fn answer(proxy: &Proxy) -> anyhow::Result<Vec<u8>> {
+    let mut client = Wire::connect(proxy.address()).await?;
+    Ok(client.exchange(GET).await?.body)
+}
+
+#[tokio::test]
+async fn no_request_fails_while_processes_change() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let mut proxy = start(&www).await?;
+    let first = u64::from(proxy.id());
+    assert_eq!(pid(&proxy).await?, first);
+    let mut tunnel = Wire::connect(proxy.address()).await?;
+    assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
+    let load = Load::start(proxy.address());
+    let more: Vec<_> = proxy.addresses_of("more").collect();
+    let other = Load::start(more[0]);
+    let mut known = vec![first];
+    for _ in 0..3 {
+        let told = proxy.ctl(&["upgrade"]).await?;
+        let now = pid(&proxy).await?;
+        assert!(told.contains(&now.to_string()), "{told}");
+        assert!(!known.contains(&now), "{now} once more");
+        known.push(now);
+    }
+    load.stop().await?;
+    other.stop().await?;
+    // The first process goes on for as long as it has a tunnel.
+    passes(&mut tunnel).await?;
+    assert!(proxy.runs()?);
+    drop(tunnel);
+    assert_eq!(proxy.exited().await?, Some(0));
+    assert_eq!(answer(&proxy).await?, b"www");
+    // The files are the last one's, and go with it.
+    let files = ["http.sock", "admin.sock"].map(|name| proxy.directory().join(name));
+    assert!(files.iter().all(|file| file.exists()));
+    proxy.ctl(&["drain"]).await?;
+    proxy.ended().await?;
+    assert!(files.iter().all(|file| !file.exists()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let mut proxy = start(&www).await?;
+    let first = u64::from(proxy.id());
+    proxy.configure(&format!("nonsense = 1\n{}", config(&www)))?;
+    let refused = proxy.ctl(&["upgrade"]).await.expect_err("a mistake");
+    assert!(refused.to_string().contains("exit status: 64"), "{refused}");
+    proxy.signal(Signal::SIGUSR2)?;
+    proxy.line_with("no other process takes over").await?;
+    assert_eq!(pid(&proxy).await?, first);
+    assert_eq!(answer(&proxy).await?, b"www");
+
+    // One whose sockets are not all named any more closes the others.
+    let gone = config(&www).replace("[\"127.0.0.1:0\", \"unix:http.sock\"]", "\"127.0.0.1:0\"");
+    proxy.configure(&gone)?;
+    proxy.signal(Signal::SIGUSR2)?;
+    proxy.line_with("no frontend binds it").await?;
+    assert_eq!(proxy.exited().await?, Some(0));
+    assert!(!proxy.directory().join("http.sock").exists());
+    assert_eq!(answer(&proxy).await?, b"www");
+    proxy.ctl(&["drain"]).await?;
+    proxy.ended().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let mut proxy = start(&www).await?;
+    // It waits for a name, or has come far already: either way one of the two ends.
+    let upgrade = proxy.ctl(&["upgrade"]);
+    let stop = async { proxy.signal(Signal::SIGTERM) };
+    let (_, stopped) = tokio::join!(upgrade, stop);
+    stopped?;
+    // Whoever has the sockets now is the only one, if there is one.
+    assert_eq!(proxy.exited().await?, Some(0));
+    if proxy.ctl(&["status"]).await.is_ok() {
+        proxy.ctl(&["drain"]).await?;
+    }
+    proxy.ended().await?;
+    Ok(())
+}
+
+/// As systemd does it: bound before, passed as descriptor 3.
+#[tokio::test]
+async fn a_service_manager_may_bind() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("http.sock");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    // Clients may come before the process does.
+    let mut early = Wire::connect(address).await?;
+    let config = config(&www).replacen("127.0.0.1:0", &address.to_string(), 1);
+    let start = |listener: std::net::TcpListener, directory| {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"",
+            ])
+            .arg(pointsman()?.get_program())
+            .env("NO_COLOR", "1")
+            .stdin(OwnedFd::from(listener));
+        anyhow::Ok(Proxy::pointsman_by(command, directory, &config))
+    };
+    let mut proxy = start(listener.try_clone()?, directory)?.await?;
+    assert_eq!(early.exchange(GET).await?.body, b"www");
+    assert_eq!(answer(&proxy).await?, b"www");
+    assert!(file.exists());
+    // An upgrade passes on what is the service manager's as well.
+    proxy.ctl(&["upgrade"]).await?;
+    drop(early);
+    assert_eq!(proxy.exited().await?, Some(0));
+    assert_eq!(answer(&proxy).await?, b"www");
+    proxy.ctl(&["drain"]).await?;
+    proxy.ended().await?;
+    assert!(!file.exists());
+    // While none runs, clients wait.
+    let mut between = Wire::connect(address).await?;
+    let proxy = start(listener, tempfile::tempdir()?)?.await?;
+    assert_eq!(between.exchange(GET).await?.body, b"www");
+    drop(proxy);
+    Ok(())
+}
+
+/// What the environment promises must be there.
+#[tokio::test]
+async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let directory = tempfile::tempdir()?;
+    fs::write(directory.path().join("file"), "")?;
+    for (setting, reason) in [
+        ("LISTEN_FDS=1", "descriptor 3"),
+        ("LISTEN_FDS=none", "`none` is no number"),
+        ("LISTEN_FDS=100000", "too many"),
+        ("POINTSMAN_INHERIT=1", "POINTSMAN_INHERIT"),
+    ] {
+        let mut command = Command::new("sh");
+        let script = format!("{setting} LISTEN_PID=$$ exec \"$0\" \"$@\"");
+        command
+            .args(["-c", &script])
+            .arg(pointsman()?.get_program());
+        let refusal = Proxy::refused_by(command, &directory, &config(&www)).await?;
+        assert_eq!(refusal.code, Some(1), "{setting}: {}", refusal.log);
+        assert!(refusal.log.contains(reason), "{setting}: {}", refusal.log);
+    }
+    Ok(())
+}
