@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
 mod bench;
+mod fuzz;
 mod plugins;
 mod setup;
 mod test;
@@ -18,6 +19,8 @@ enum Command {
     Plugins(plugins::Options),
     /// Check the layout of the sources.
     Tidy,
+    /// Feed parsers and the plugin loader with what nobody has thought of.
+    Fuzz(fuzz::Options),
     /// Measure Pointsman beside the proxies that people run today.
     Bench(bench::Options),
 }
@@ -27,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Plugins(options) => plugins::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Fuzz(options) => fuzz::run(&test::Place::find()?, &options),
         Command::Bench(options) => bench::run(&options),
     }
 }

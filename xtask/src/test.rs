@@ -36,18 +36,23 @@ struct Step {
 }
 
 /// Where the steps work.
-struct Place {
+pub(crate) struct Place {
     /// The workspace.
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Cargo's target directory.
-    target: PathBuf,
+    pub(crate) target: PathBuf,
 }
 
 /// From quick to slow, so that a slip shows early; builds before what uses them.
 const STEPS: &[Step] = &[
     Step {
         heading: "format",
-        work: |place, _| done(place.cargo(["fmt", "--all", "--check"])),
+        work: |place, _| {
+            done(place.cargo(["fmt", "--all", "--check"]))?;
+            // A workspace of its own.
+            let manifest = "--manifest-path=proxy/fuzz/Cargo.toml";
+            done(place.cargo(["fmt", manifest, "--check"]))
+        },
     },
     Step {
         heading: "tidy",
@@ -113,24 +118,17 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
-        heading: "fuzz targets compile",
+        heading: "fuzzing: five minutes",
         work: |place, _| {
-            let manifest = "proxy/fuzz/Cargo.toml";
-            if !place.root.join(manifest).exists() {
-                say("there are none yet");
-                return Ok(Counts::default());
-            }
-            done(place.cargo(["check", "--manifest-path", manifest]))
+            crate::fuzz::run(place, &crate::fuzz::Options::default())?;
+            Ok(Counts::default())
         },
     },
 ];
 
 /// Sets up, then runs every step.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let place = Place {
-        root: root()?,
-        target: target()?,
-    };
+    let place = Place::find()?;
     let mut rows = Vec::new();
     let mut failures = Vec::new();
     let mut counts = Counts::default();
@@ -189,8 +187,15 @@ fn timed<T>(
 }
 
 impl Place {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        Ok(Self {
+            root: root()?,
+            target: target()?,
+        })
+    }
+
     /// A cargo command on this workspace.
-    fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
+    pub(crate) fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(arguments).current_dir(&self.root);
         if io::stderr().is_terminal() {

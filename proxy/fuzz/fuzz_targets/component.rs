@@ -35,7 +35,9 @@ mod mutant {
             let sections = sections.iter().enumerate();
             sections.filter(|(_, (id, _))| *id == u8::from(ComponentSectionId::CoreModule))
         };
-        let chosen = usize::try_from(seed / 2).ok()?.checked_rem(modules().count())?;
+        let chosen = usize::try_from(seed / 2)
+            .ok()?
+            .checked_rem(modules().count())?;
         let (chosen, (_, module)) = modules().nth(chosen)?;
         let mut mutate = WasmMutate::default();
         mutate.seed(seed).fuel(1_000);
@@ -75,7 +77,8 @@ mod mutant {
                 }
                 other => {
                     let (id, range) = other.as_section()?;
-                    let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+                    let range =
+                        usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
                     sections.push((id, component.get(range)?));
                 }
             }

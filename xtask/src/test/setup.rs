@@ -16,6 +16,7 @@ use crate::setup::{
 const PACKAGES: &[Package] = &[
     Package::new("apache2-bin", &["apache2", "httpd"], "the scenario's page"),
     Package::new("haproxy", &["haproxy"], "comparison with HAProxy"),
+    Package::new("g++", &["c++", "g++"], "libFuzzer"),
     Package::new("curl", &["curl"], "a client that waits for 100-continue"),
     Package::new(
         "chromium",
@@ -42,6 +43,10 @@ const CARGO_TOOLS: &[CargoTool] = &[
     CargoTool {
         name: "deny",
         install: &["cargo-deny", "--version=0.20.2"],
+    },
+    CargoTool {
+        name: "fuzz",
+        install: &["cargo-fuzz", "--version=0.13.2"],
     },
 ];
 
