@@ -60,6 +60,10 @@ impl Backends for TwoBackends {
             queued: 0,
         }
     }
+
+    fn servers(&self, _index: usize) -> u32 {
+        1
+    }
 }
 
 fn version(config: &serde_json::Value) -> Version {
@@ -68,7 +72,7 @@ fn version(config: &serde_json::Value) -> Version {
         name: "host-suffix".to_owned(),
         bytes: include_bytes!("../../plugins/host-suffix/host-suffix.wasm").into(),
     };
-    let plugin = Plugin::load(&engine, source, None).unwrap();
+    let plugin = Plugin::load(&engine, &source, None).unwrap();
     let settings = Settings {
         config: config.to_string(),
         ..Settings::default()

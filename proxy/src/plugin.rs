@@ -15,12 +15,14 @@ mod limits;
 mod load;
 mod log;
 mod outcome;
+mod preset;
 mod ticker;
 mod wasi;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmtime::component::Instance as RawInstance;
 use wasmtime::{Store, UpdateDeadline};
 
 use self::bindings::Router;
@@ -40,6 +42,7 @@ pub use self::load::{LoadError, Origin, Source};
 pub use self::outcome::{
     BackendState, Backends, Cacheability, Decision, Edit, MAX_READS, Outcome, Read, Reads, Response,
 };
+pub use self::preset::PresetError;
 
 /// Request handles that a guest may hold on to before its instance is replaced.
 ///
@@ -111,7 +114,17 @@ impl Default for Settings {
 pub struct Plugin {
     engine: Engine,
     name: Arc<str>,
+    /// SHA-256 of the file as it was given, in hex.
+    sha256: Arc<str>,
     loaded: Arc<Loaded>,
+    /// What its instances begin with; None: they have to be configured.
+    preset: Option<Arc<Preset>>,
+}
+
+/// A configuration that a component holds already.
+struct Preset {
+    config: String,
+    cacheability: Cacheability,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -133,15 +146,71 @@ impl Plugin {
     /// [`LoadError`], which tells the plugin's author what does not fit.
     pub fn load(
         engine: &Engine,
-        source: Source,
+        source: &Source,
         cache: Option<&CompiledCache>,
     ) -> Result<Plugin, LoadError> {
-        let loaded = load::load(engine, &source.bytes, cache)?;
+        let sha256 = source.sha256();
+        let loaded = load::load(engine, &source.bytes, &sha256, cache)?;
         Ok(Plugin {
             engine: engine.clone(),
-            name: Arc::from(source.name),
+            name: Arc::from(source.name.as_str()),
+            sha256: Arc::from(sha256),
             loaded: Arc::new(loaded),
+            preset: None,
         })
+    }
+
+    /// The same plugin, whose instances begin as they are once `configure` has run with
+    /// `settings`: for who makes many of them. `source` is what it was loaded from.
+    ///
+    /// Blocks as [`load`](Self::load) does, twice as long, unless `cache` has the code.
+    ///
+    /// # Errors
+    /// [`PresetError`]; then each instance has to be configured.
+    pub fn preset(
+        &self,
+        source: &Source,
+        settings: &Settings,
+        backends: &Arc<dyn Backends>,
+        cache: Option<&CompiledCache>,
+    ) -> Result<Plugin, PresetError> {
+        let component = encode::component(&source.bytes).map_err(PresetError::unsupported)?;
+        let load = |component: &[u8]| {
+            let sha256 = load::sha256(component);
+            let loaded = load::load(&self.engine, component, &sha256, cache);
+            let loaded = loaded.map_err(PresetError::unsupported)?;
+            Ok::<_, PresetError>(Plugin {
+                loaded: Arc::new(loaded),
+                ..self.clone()
+            })
+        };
+        let (written, cacheability) = preset::component(&component, |instrumented| {
+            let instrumented = load(instrumented)?;
+            let mut store = instrumented.store(settings, Arc::clone(backends));
+            let started = instrumented.start(&mut store, settings);
+            let (_, instance, cacheability) = started.map_err(|_| PresetError::Refused)?;
+            store.data_mut().check_pure().map_err(PresetError::Impure)?;
+            store.set_hostcall_fuel(usize::MAX);
+            Ok((store, instance, cacheability))
+        })?;
+        Ok(Plugin {
+            preset: Some(Arc::new(Preset {
+                config: settings.config.clone(),
+                cacheability,
+            })),
+            ..load(&written)?
+        })
+    }
+
+    /// Whether its instances need not be configured with this.
+    pub fn is_preset_for(&self, config: &str) -> bool {
+        let preset = self.preset.as_ref();
+        preset.is_some_and(|preset| preset.config == config)
+    }
+
+    /// Whether its instances are configured already.
+    pub fn is_preset(&self) -> bool {
+        self.preset.is_some()
     }
 
     /// As in the configuration.
@@ -151,7 +220,7 @@ impl Plugin {
 
     /// SHA-256 of the file as it was given, in hex.
     pub fn sha256(&self) -> &str {
-        &self.loaded.sha256
+        &self.sha256
     }
 
     /// Whether [`load`](Self::load) compiled it.
@@ -159,7 +228,7 @@ impl Plugin {
         self.loaded.origin
     }
 
-    /// Makes an instance and runs its `configure`.
+    /// Makes an instance and runs its `configure`, unless it is preset.
     ///
     /// # Errors
     /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
@@ -169,6 +238,20 @@ impl Plugin {
         settings: &Settings,
         backends: Arc<dyn Backends>,
     ) -> Result<Instance, Fault> {
+        let mut store = self.store(settings, backends);
+        let (router, _, cacheability) = self.start(&mut store, settings)?;
+        Ok(Instance {
+            engine: self.engine.clone(),
+            store,
+            router,
+            cacheability,
+            deadline: settings.deadline,
+            max_response: settings.max_response,
+            broken: false,
+        })
+    }
+
+    fn store(&self, settings: &Settings, backends: Arc<dyn Backends>) -> Store<State> {
         let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
         let wasi = self.loaded.wasi.then(|| Box::new(Wasi::new(&log)));
         let memory = MemoryLimit::new(settings.memory);
@@ -185,43 +268,46 @@ impl Plugin {
                 UpdateDeadline::Continue(1)
             })
         });
-        if let Some(wasi) = &mut store.data_mut().wasi {
-            wasi.begin(settings.configure_deadline);
-        }
-
-        let answer = self.start(&mut store, &settings.config);
-        if let Some(wasi) = &mut store.data_mut().wasi {
-            wasi.end();
-        }
-        let (router, cacheability) = answer?;
-        Ok(Instance {
-            engine: self.engine.clone(),
-            store,
-            router,
-            cacheability,
-            deadline: settings.deadline,
-            max_response: settings.max_response,
-            broken: false,
-        })
+        store
     }
 
     fn start(
         &self,
         store: &mut Store<State>,
+        settings: &Settings,
+    ) -> Result<(Router, RawInstance, Cacheability), Fault> {
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.begin(settings.configure_deadline);
+        }
+        let started = self.configure(store, &settings.config);
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.end();
+        }
+        started
+    }
+
+    fn configure(
+        &self,
+        store: &mut Store<State>,
         config: &str,
-    ) -> Result<(Router, Cacheability), Fault> {
+    ) -> Result<(Router, RawInstance, Cacheability), Fault> {
         let _running = self.engine.running();
-        let router = self
-            .loaded
-            .pre
-            .instantiate(&mut *store)
-            .map_err(|error| fault::from_instantiation(&error, explain(store)))?;
+        let pre = self.loaded.pre.instance_pre();
+        let made = pre.instantiate(&mut *store);
+        let made = made.and_then(|instance| Ok((Router::new(&mut *store, &instance)?, instance)));
+        let (router, instance) =
+            made.map_err(|error| fault::from_instantiation(&error, explain(store)))?;
+        if let Some(preset) = &self.preset
+            && preset.config == config
+        {
+            return Ok((router, instance, preset.cacheability));
+        }
         let answer = router
             .pointsman_router_plugin()
             .call_configure(&mut *store, config)
             .map_err(|error| fault::from_call(&error, explain(store)))?;
         let cacheability = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
-        Ok((router, convert::cacheability(cacheability)))
+        Ok((router, instance, convert::cacheability(cacheability)))
     }
 }
 

@@ -152,6 +152,11 @@ impl SharedBackend {
         self.sum(|load| &load.active)
     }
 
+    /// Servers, usable or not.
+    pub fn server_count(&self) -> u32 {
+        u32::try_from(self.servers.len()).unwrap_or(u32::MAX)
+    }
+
     /// Servers that have a free slot.
     pub fn usable_servers(&self) -> u32 {
         let usable = self.servers.iter().filter(|server| {

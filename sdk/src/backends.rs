@@ -1,6 +1,7 @@
 //! What the proxy knows about its backends.
 //!
-//! To ask while routing makes that decision uncacheable; to ask in `configure` does not.
+//! To ask while routing makes that decision uncacheable; to ask in `configure` does not, where
+//! every server counts as usable and nothing is in progress.
 //! Answers come from the proxy, in tests from the `testing` instance.
 
 /// The load of a backend.

@@ -106,6 +106,24 @@ impl State {
         (request.head, request.edits)
     }
 
+    /// Whether another store would do for the guest as it is now.
+    ///
+    /// # Errors
+    /// What the guest has done that ties it to this one.
+    pub(super) fn check_pure(&mut self) -> Result<(), &'static str> {
+        if !self.reads.cacheable {
+            return Err("asks for the time or random numbers");
+        }
+        let holds_resources = self
+            .wasi
+            .as_ref()
+            .is_some_and(|wasi| wasi.holds_resources());
+        if holds_resources || self.handles > 0 {
+            return Err("takes hold of a resource, such as standard output");
+        }
+        Ok(())
+    }
+
     pub(super) fn handles(&self) -> u32 {
         self.handles
     }
@@ -267,8 +285,18 @@ impl request::HostRequestHead for State {
 
 impl backends::Host for State {
     fn state(&mut self, name: String) -> wasmtime::Result<Option<backends::BackendState>> {
+        let found = self.backends.find(&name);
+        // A state that `configure` saw would be remembered for as long as the instance lives.
+        // Without a request it is what it is to begin with, always the same.
+        if self.request.is_none() {
+            return Ok(found.map(|index| backends::BackendState {
+                usable_servers: self.backends.servers(index),
+                active: 0,
+                queued: 0,
+            }));
+        }
         self.reads.forbid_caching();
-        let Some(index) = self.backends.find(&name) else {
+        let Some(index) = found else {
             return Ok(None);
         };
         let state = self.backends.state(index);

@@ -39,7 +39,7 @@ pub struct Source {
 impl Source {
     /// SHA-256 of the bytes, in hex.
     pub fn sha256(&self) -> String {
-        hex(&Sha256::digest(&self.bytes))
+        sha256(&self.bytes)
     }
 }
 
@@ -97,19 +97,24 @@ pub enum LoadError {
 /// A checked component.
 pub(super) struct Loaded {
     pub(super) pre: RouterPre<State>,
-    pub(super) sha256: String,
     pub(super) origin: Origin,
     /// Whether it imports any of WASI.
     pub(super) wasi: bool,
 }
 
+/// In hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// `sha256` is that of `bytes`.
 pub(super) fn load(
     engine: &Engine,
     bytes: &[u8],
+    sha256: &str,
     cache: Option<&CompiledCache>,
 ) -> Result<Loaded, LoadError> {
-    let sha256 = hex(&Sha256::digest(bytes));
-    let (component, origin) = compile(engine, bytes, &sha256, cache)?;
+    let (component, origin) = compile(engine, bytes, sha256, cache)?;
     let wasi = check_imports(&component)?;
     check_exports(&component)?;
     let pre = engine
@@ -117,12 +122,7 @@ pub(super) fn load(
         .instantiate_pre(&component)
         .map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
     let pre = RouterPre::new(pre).map_err(|error| LoadError::ExportType(format!("{error:#}")))?;
-    Ok(Loaded {
-        pre,
-        sha256,
-        origin,
-        wasi,
-    })
+    Ok(Loaded { pre, origin, wasi })
 }
 
 fn compile(

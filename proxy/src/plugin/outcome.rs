@@ -21,6 +21,8 @@ pub trait Backends: Send + Sync + fmt::Debug {
     fn find(&self, name: &str) -> Option<usize>;
     /// Its present load. `index` comes from [`find`](Self::find).
     fn state(&self, index: usize) -> BackendState;
+    /// How many servers it has, usable or not.
+    fn servers(&self, index: usize) -> u32;
 }
 
 /// Load of one backend at one moment.

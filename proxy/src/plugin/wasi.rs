@@ -112,6 +112,11 @@ impl Wasi {
         self.deadline = now.checked_add(deadline).unwrap_or(now);
     }
 
+    /// Whether the guest has a handle to anything.
+    pub(super) fn holds_resources(&self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// After each call: a line that the guest did not end, as of a traceback, is written.
     pub(super) fn end(&mut self) {
         self.stdout.end_line();

@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::version::{Draft, Notice, Policy, Version};
-use crate::config::{self, Config, PluginSource};
+use crate::config::{self, Config, Isolation, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
 use crate::plugin::{
     BackendState, Backends, CompiledCache, Engine, EngineError, EngineLimits, Fault, Instance,
@@ -144,12 +144,34 @@ impl Loader {
     /// # Errors
     /// [`VersionError`].
     pub fn load_file(&self, file: Source, load: Load<'_>) -> Result<Loaded, VersionError> {
-        let plugin =
-            Plugin::load(&self.engine, file, self.cache.as_ref()).map_err(VersionError::Load)?;
+        let cache = self.cache.as_ref();
+        let mut plugin = Plugin::load(&self.engine, &file, cache).map_err(VersionError::Load)?;
+        if load.router.isolation == Isolation::Request {
+            let settings = settings(load.frontend, load.router);
+            match plugin.preset(&file, &settings, &load.backends, cache) {
+                Ok(preset) => plugin = preset,
+                Err(reason) => tracing::info!(
+                    frontend = load.frontend,
+                    plugin = plugin.name(),
+                    %reason,
+                    "each instance is configured anew, for each request"
+                ),
+            }
+        }
+        drop(file);
         self.start(plugin, load)
     }
 
-    /// Tries out a plugin that is loaded already.
+    /// Whether a plugin that is loaded already can be started with a router's configuration.
+    pub fn fits(plugin: &Plugin, router: &config::Router) -> bool {
+        match router.isolation {
+            Isolation::Instance => !plugin.is_preset(),
+            Isolation::Request => plugin.is_preset_for(&router.config.to_string()),
+        }
+    }
+
+    /// Tries out a plugin that is loaded already and [`fits`](Self::fits), or was loaded for
+    /// the same router.
     ///
     /// # Errors
     /// [`VersionError`], but not for reading and loading.
@@ -297,9 +319,13 @@ impl Backends for ConfiguredBackends {
 
     fn state(&self, index: usize) -> BackendState {
         BackendState {
-            usable_servers: self.0[index].1,
+            usable_servers: self.servers(index),
             active: 0,
             queued: 0,
         }
+    }
+
+    fn servers(&self, index: usize) -> u32 {
+        self.0[index].1
     }
 }

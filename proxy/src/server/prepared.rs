@@ -234,7 +234,10 @@ fn route(
             let loaded = loader.start(numbered.active.plugin().clone(), load)?;
             return Ok(Routing::New(loaded, router, sha256));
         }
-        Some(numbered) if sha256 == numbered.active.sha256() => {
+        Some(numbered)
+            if sha256 == numbered.active.sha256()
+                && Loader::fits(numbered.active.plugin(), load.router) =>
+        {
             loader.start(numbered.active.plugin().clone(), load)?
         }
         _ => loader.load_file(file, load)?,
@@ -312,5 +315,9 @@ impl Backends for LiveBackends {
             active: backend.active(),
             queued: backend.queued(),
         }
+    }
+
+    fn servers(&self, index: usize) -> u32 {
+        self.0[index].server_count()
     }
 }

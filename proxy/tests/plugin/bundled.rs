@@ -1,6 +1,7 @@
 //! The bundled plugins: the committed component and the one just built from source answer
 //! the plugin's own table of cases alike.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use pointsman::plugin::Decision;
@@ -60,6 +61,10 @@ impl Backends for Named {
             queued: 0,
         }
     }
+
+    fn servers(&self, _index: usize) -> u32 {
+        1
+    }
 }
 
 impl Case {
@@ -89,19 +94,27 @@ fn check(file: &str, component: Vec<u8>) {
         name: file.to_owned(),
         bytes: component.into(),
     };
-    let plugin = Plugin::load(&ENGINE, source, None).expect("it loads");
+    let plugin = Plugin::load(&ENGINE, &source, None).expect("it loads");
     assert!(!table.cases.is_empty());
+    let mut presets = HashMap::new();
     for case in &table.cases {
         let config = case.config.as_ref().unwrap_or(&table.config).to_string();
-        let backends = Arc::new(Named(table.backends.clone()));
-        let mut instance = plugin.instantiate(&settings(config), backends).unwrap();
-        let (_, outcome) = instance.route(case.head(), 0, &mut Reads::default());
-        let found = match outcome.unwrap().decision {
-            Decision::Backend(index) => Expect::Backend(table.backends[index].clone()),
-            Decision::Default => Expect::Default(true),
-            Decision::Respond(response) => Expect::Respond(response.status.as_u16()),
-        };
-        assert_eq!(found, case.expect, "{file}: {}", case.name);
+        let settings = settings(config);
+        let backends: Arc<dyn Backends> = Arc::new(Named(table.backends.clone()));
+        let preset = presets.entry(settings.config.clone()).or_insert_with(|| {
+            let preset = plugin.preset(&source, &settings, &backends, None);
+            preset.expect("it depends on nothing but its configuration")
+        });
+        for plugin in [&plugin, preset] {
+            let made = plugin.instantiate(&settings, Arc::clone(&backends));
+            let (_, outcome) = made.unwrap().route(case.head(), 0, &mut Reads::default());
+            let found = match outcome.unwrap().decision {
+                Decision::Backend(index) => Expect::Backend(table.backends[index].clone()),
+                Decision::Default => Expect::Default(true),
+                Decision::Respond(response) => Expect::Respond(response.status.as_u16()),
+            };
+            assert_eq!(found, case.expect, "{file}: {}", case.name);
+        }
     }
 }
 

@@ -323,6 +323,9 @@ fn a_plugin_outlives_its_handles() {
         fn state(&self, _: usize) -> BackendState {
             panic!("there is none")
         }
+        fn servers(&self, _: usize) -> u32 {
+            panic!("there is none")
+        }
     }
     let settings = configured("harmless", 0);
     let mut instance = plugin("guest-hostile")

@@ -12,7 +12,7 @@ fn load(bytes: Vec<u8>, cache: Option<&CompiledCache>) -> Result<Plugin, LoadErr
         name: "test".into(),
         bytes: bytes.into(),
     };
-    Plugin::load(&ENGINE, source, cache)
+    Plugin::load(&ENGINE, &source, cache)
 }
 
 fn error(bytes: Vec<u8>) -> LoadError {

@@ -6,6 +6,7 @@ mod bundled;
 mod cache;
 mod hostile;
 mod load;
+mod preset;
 mod scripted;
 mod wasi;
 
@@ -57,7 +58,7 @@ fn plugin(name: &str) -> Plugin {
                 name: name.to_owned(),
                 bytes: guest(name).into(),
             };
-            Plugin::load(&ENGINE, source, None).expect("the guest loads")
+            Plugin::load(&ENGINE, &source, None).expect("the guest loads")
         })
         .clone()
 }
@@ -78,6 +79,11 @@ impl Backends for TwoBackends {
             active: 2,
             queued: 1,
         }
+    }
+
+    fn servers(&self, index: usize) -> u32 {
+        assert_eq!(index, 0);
+        4
     }
 }
 

@@ -144,7 +144,7 @@ fn every_patch_version_links() {
             name: version.into(),
             bytes: bytes.into(),
         };
-        Plugin::load(&ENGINE, source, None).unwrap_or_else(|error| panic!("{version}: {error}"));
+        Plugin::load(&ENGINE, &source, None).unwrap_or_else(|error| panic!("{version}: {error}"));
     }
 }
 
@@ -154,7 +154,9 @@ fn another_minor_version_does_not_link() {
         name: "new".into(),
         bytes: with_version("0.3.0").into(),
     };
-    let error = Plugin::load(&ENGINE, source, None).unwrap_err().to_string();
+    let error = Plugin::load(&ENGINE, &source, None)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("imports wasi:") && error.contains("@0.3.0"),
         "{error}"
