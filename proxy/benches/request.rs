@@ -67,16 +67,24 @@ impl Backends for TwoBackends {
 }
 
 fn version(config: &serde_json::Value) -> Version {
+    version_by(config, |_, plugin, _| plugin)
+}
+
+fn version_by(
+    config: &serde_json::Value,
+    prepare: impl FnOnce(&Source, Plugin, &Settings) -> Plugin,
+) -> Version {
     let engine = Engine::try_new(EngineLimits { instances: 8 }).unwrap();
     let source = Source {
         name: "host-suffix".to_owned(),
         bytes: include_bytes!("../../plugins/host-suffix/host-suffix.wasm").into(),
     };
-    let plugin = Plugin::load(&engine, &source, None).unwrap();
     let settings = Settings {
         config: config.to_string(),
         ..Settings::default()
     };
+    let plugin = Plugin::load(&engine, &source, None).unwrap();
+    let plugin = prepare(&source, plugin, &settings);
     let draft = Draft::new(plugin, settings, Arc::new(TwoBackends));
     Version::try_new(draft).unwrap().0
 }
@@ -165,6 +173,16 @@ fn decision_from_the_cache_by_fields_read(bencher: Bencher<'_, '_>, fields: usiz
 #[divan::bench]
 fn instance(bencher: Bencher<'_, '_>) {
     let version = version(&one_rule());
+    bencher.bench_local(|| black_box(&version).instantiate().unwrap());
+}
+
+/// The same as `isolation = "request"` has it: as it is once it is configured.
+#[divan::bench]
+fn instance_preset(bencher: Bencher<'_, '_>) {
+    let version = version_by(&one_rule(), |source, plugin, settings| {
+        let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
+        plugin.preset(source, settings, &backends, None).unwrap()
+    });
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }
 

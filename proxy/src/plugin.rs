@@ -6,6 +6,7 @@
 
 mod bindings;
 mod cache;
+mod code;
 mod convert;
 mod encode;
 mod engine;
@@ -26,6 +27,7 @@ use wasmtime::component::Instance as RawInstance;
 use wasmtime::{Store, UpdateDeadline};
 
 use self::bindings::Router;
+use self::code::Code;
 use self::fault::Explain;
 use self::host::State;
 use self::limits::{MemoryLimit, Overtime};
@@ -116,7 +118,7 @@ pub struct Plugin {
     name: Arc<str>,
     /// SHA-256 of the file as it was given, in hex.
     sha256: Arc<str>,
-    loaded: Arc<Loaded>,
+    code: Arc<Code>,
     /// What its instances begin with; None: they have to be configured.
     preset: Option<Arc<Preset>>,
 }
@@ -150,12 +152,12 @@ impl Plugin {
         cache: Option<&CompiledCache>,
     ) -> Result<Plugin, LoadError> {
         let sha256 = source.sha256();
-        let loaded = load::load(engine, &source.bytes, &sha256, cache)?;
+        let code = load::load(engine, &source.bytes, &sha256, cache)?;
         Ok(Plugin {
             engine: engine.clone(),
             name: Arc::from(source.name.as_str()),
             sha256: Arc::from(sha256),
-            loaded: Arc::new(loaded),
+            code: Arc::new(code),
             preset: None,
         })
     }
@@ -177,18 +179,18 @@ impl Plugin {
         let component = encode::component(&source.bytes).map_err(PresetError::unsupported)?;
         let load = |component: &[u8]| {
             let sha256 = load::sha256(component);
-            let loaded = load::load(&self.engine, component, &sha256, cache);
-            let loaded = loaded.map_err(PresetError::unsupported)?;
+            let code = load::load(&self.engine, component, &sha256, cache);
+            let code = code.map_err(PresetError::unsupported)?;
             Ok::<_, PresetError>(Plugin {
-                loaded: Arc::new(loaded),
+                code: Arc::new(code),
                 ..self.clone()
             })
         };
         let (written, cacheability) = preset::component(&component, |instrumented| {
             let instrumented = load(instrumented)?;
-            let mut store = instrumented.store(settings, Arc::clone(backends));
-            let started = instrumented.start(&mut store, settings);
-            let (_, instance, cacheability) = started.map_err(|_| PresetError::Refused)?;
+            let started = instrumented.start(settings, Arc::clone(backends));
+            let (mut store, _, instance, cacheability) =
+                started.map_err(|_| PresetError::Refused)?;
             store.data_mut().check_pure().map_err(PresetError::Impure)?;
             store.set_hostcall_fuel(usize::MAX);
             Ok((store, instance, cacheability))
@@ -225,7 +227,15 @@ impl Plugin {
 
     /// Whether [`load`](Self::load) compiled it.
     pub fn origin(&self) -> Origin {
-        self.loaded.origin
+        let loaded = self.code.get(&self.engine);
+        // What was put away is on disk.
+        loaded.map_or(Origin::Cached, |loaded| loaded.origin)
+    }
+
+    /// Gives its code's memory back, where a [`CompiledCache`] has it, until the next instance
+    /// is made.
+    pub fn put_away(&self) {
+        self.code.put_away();
     }
 
     /// Makes an instance and runs its `configure`, unless it is preset.
@@ -238,8 +248,7 @@ impl Plugin {
         settings: &Settings,
         backends: Arc<dyn Backends>,
     ) -> Result<Instance, Fault> {
-        let mut store = self.store(settings, backends);
-        let (router, _, cacheability) = self.start(&mut store, settings)?;
+        let (store, router, _, cacheability) = self.start(settings, backends)?;
         Ok(Instance {
             engine: self.engine.clone(),
             store,
@@ -251,9 +260,14 @@ impl Plugin {
         })
     }
 
-    fn store(&self, settings: &Settings, backends: Arc<dyn Backends>) -> Store<State> {
+    fn start(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+    ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
+        let loaded = self.code.get(&self.engine).map_err(Fault::Instantiate)?;
         let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
-        let wasi = self.loaded.wasi.then(|| Box::new(Wasi::new(&log)));
+        let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log)));
         let memory = MemoryLimit::new(settings.memory);
         let overtime = Overtime::of(settings.configure_deadline);
         let state = State::new(backends, memory, overtime, log, wasi);
@@ -268,31 +282,25 @@ impl Plugin {
                 UpdateDeadline::Continue(1)
             })
         });
-        store
-    }
-
-    fn start(
-        &self,
-        store: &mut Store<State>,
-        settings: &Settings,
-    ) -> Result<(Router, RawInstance, Cacheability), Fault> {
         if let Some(wasi) = &mut store.data_mut().wasi {
             wasi.begin(settings.configure_deadline);
         }
-        let started = self.configure(store, &settings.config);
+        let started = self.configure(&loaded, &mut store, &settings.config);
         if let Some(wasi) = &mut store.data_mut().wasi {
             wasi.end();
         }
-        started
+        let (router, instance, cacheability) = started?;
+        Ok((store, router, instance, cacheability))
     }
 
     fn configure(
         &self,
+        loaded: &Loaded,
         store: &mut Store<State>,
         config: &str,
     ) -> Result<(Router, RawInstance, Cacheability), Fault> {
         let _running = self.engine.running();
-        let pre = self.loaded.pre.instance_pre();
+        let pre = loaded.pre.instance_pre();
         let made = pre.instantiate(&mut *store);
         let made = made.and_then(|instance| Ok((Router::new(&mut *store, &instance)?, instance)));
         let (router, instance) =

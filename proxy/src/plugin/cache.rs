@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -173,17 +173,17 @@ impl CompiledCache {
     /// The code stored under `key`; none where there is none that can be trusted.
     pub(super) fn load(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
-        let bytes = match read(&path) {
-            Ok(bytes) => bytes,
+        let code = match Entry::open(&path).and_then(|entry| entry.read()) {
+            Ok(Some(code)) => code,
+            Ok(None) => {
+                tracing::warn!(path = %path.display(), "compiled plugin is damaged, compiling again");
+                return None;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled plugin cannot be read");
                 return None;
             }
-        };
-        let Some(code) = verify(bytes) else {
-            tracing::warn!(path = %path.display(), "compiled plugin is damaged, compiling again");
-            return None;
         };
         // What was used last is kept longest; without the date it only goes sooner.
         if let Err(error) = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()))
@@ -191,6 +191,13 @@ impl CompiledCache {
             tracing::debug!(path = %path.display(), %error, "cannot date a compiled plugin");
         }
         Some(code)
+    }
+
+    /// What is stored under `key`, to be read later; none where there is nothing that can be
+    /// trusted.
+    pub(super) fn entry(&self, key: &Key) -> Option<Entry> {
+        let entry = Entry::open(&self.path(key)).ok()?;
+        matches!(entry.read(), Ok(Some(_))).then_some(entry)
     }
 
     /// Stores `code` under `key`: written whole, then renamed, so that no reader sees
@@ -250,14 +257,30 @@ impl CompiledCache {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
+/// A file of the cache.
+#[derive(Debug)]
+pub(super) struct Entry(File);
+
+impl Entry {
+    fn open(path: &Path) -> io::Result<Entry> {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok(Entry(file))
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+
+    /// Its code; none where it is not what was written.
+    ///
+    /// # Errors
+    /// Those of `read(2)`.
+    pub(super) fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut file = &self.0;
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(verify(bytes))
+    }
 }
 
 /// The code of a file, if it is what was written.

@@ -12,6 +12,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::bindings::RouterPre;
 use super::cache::{CompiledCache, Key, hex};
+use super::code::Code;
 use super::encode::{self, EncodeError};
 use super::engine::Engine;
 use super::host::State;
@@ -113,30 +114,39 @@ pub(super) fn load(
     bytes: &[u8],
     sha256: &str,
     cache: Option<&CompiledCache>,
-) -> Result<Loaded, LoadError> {
-    let (component, origin) = compile(engine, bytes, sha256, cache)?;
-    let wasi = check_imports(&component)?;
-    check_exports(&component)?;
+) -> Result<Code, LoadError> {
+    let stored = cache.map(|cache| {
+        let compiler = engine.wasmtime().precompile_compatibility_hash();
+        (cache.clone(), Key::new(sha256, &compiler))
+    });
+    let (component, origin) = compile(engine.wasmtime(), bytes, stored.as_ref())?;
+    Ok(Code::new(link(engine, &component, origin)?, stored))
+}
+
+/// The same from compiled code that [`load`] has stored.
+pub(super) fn revive(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
+    let component = deserialize(engine.wasmtime(), code);
+    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    link(engine, &component, Origin::Cached)
+}
+
+fn link(engine: &Engine, component: &Component, origin: Origin) -> Result<Loaded, LoadError> {
+    let wasi = check_imports(component)?;
+    check_exports(component)?;
     let pre = engine
         .linker()
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
     let pre = RouterPre::new(pre).map_err(|error| LoadError::ExportType(format!("{error:#}")))?;
     Ok(Loaded { pre, origin, wasi })
 }
 
 fn compile(
-    engine: &Engine,
+    engine: &wasmtime::Engine,
     bytes: &[u8],
-    sha256: &str,
-    cache: Option<&CompiledCache>,
+    stored: Option<&(CompiledCache, Key)>,
 ) -> Result<(Component, Origin), LoadError> {
-    let engine = engine.wasmtime();
-    let cache = cache.map(|cache| {
-        let key = Key::new(sha256, &engine.precompile_compatibility_hash());
-        (cache, key)
-    });
-    if let Some((cache, key)) = &cache
+    if let Some((cache, key)) = stored
         && let Some(code) = cache.load(key)
     {
         match deserialize(engine, &code) {
@@ -147,7 +157,7 @@ fn compile(
     let encoded = encode::component(bytes)?;
     let failed = |error| LoadError::Compile(format!("{error:#}"));
     let component = Component::new(engine, &encoded).map_err(failed)?;
-    if let Some((cache, key)) = &cache {
+    if let Some((cache, key)) = stored {
         cache.store(key, &component.serialize().map_err(failed)?);
     }
     Ok((component, Origin::Compiled))

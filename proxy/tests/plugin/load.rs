@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pointsman::plugin::{CompiledCache, EncodeError, LoadError, Origin, Plugin, Source};
+use serde_json::json;
 
-use crate::{ENGINE, guest};
+use crate::{ENGINE, TwoBackends, guest, route, settings};
 
 fn load(bytes: Vec<u8>, cache: Option<&CompiledCache>) -> Result<Plugin, LoadError> {
     let source = Source {
@@ -183,6 +185,37 @@ fn cached_code_runs_as_compiled_code_does() {
         let fault = crate::route(&mut instance).unwrap_err();
         assert_eq!(fault.kind(), "trap");
     }
+}
+
+#[test]
+fn code_that_was_put_away_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
+    let decide = |plugin: &Plugin| {
+        let mut instance = plugin.instantiate(&settings, Arc::new(TwoBackends))?;
+        route(&mut instance)
+    };
+    let plugin = load(guest("guest-scripted"), Some(&cache)).unwrap();
+    let file = cached_files(&cache).remove(0);
+    let before = decide(&plugin).unwrap();
+    plugin.put_away();
+    // Whatever becomes of its name.
+    let moved = directory.path().join("moved");
+    std::fs::rename(&file, &moved).unwrap();
+    assert_eq!(decide(&plugin), Ok(before.clone()));
+    // With no file, it stays where it is.
+    plugin.put_away();
+    std::fs::rename(&moved, &file).unwrap();
+    assert_eq!(decide(&plugin), Ok(before));
+    // One that is damaged while it is put away is not trusted.
+    plugin.put_away();
+    std::fs::write(&file, "damaged").unwrap();
+    let fault = decide(&plugin).unwrap_err();
+    assert!(
+        fault.to_string().contains("compiled code is lost"),
+        "{fault}"
+    );
 }
 
 #[test]

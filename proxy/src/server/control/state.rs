@@ -149,6 +149,10 @@ impl State {
             end,
         });
         history.truncate(MAX_HISTORY);
+        // Workers may be about to let go of the last one: its turn comes with the next.
+        for past in history.iter().skip(1) {
+            past.version.plugin().put_away();
+        }
     }
 }
 

@@ -1,0 +1,76 @@
+//! A component's code: in memory, or only on disk while nobody runs it.
+//!
+//! Versions that were in service are kept, so that they can be gone back to. Their code, some
+//! 50 MB for Python, is given back meanwhile where a [`CompiledCache`] has it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cache::{CompiledCache, Entry, Key};
+use super::engine::Engine;
+use super::load::{self, Loaded};
+
+/// The code of one component.
+#[derive(Debug)]
+pub(super) struct Code {
+    place: Mutex<Place>,
+    stored: Option<(CompiledCache, Key)>,
+}
+
+enum Place {
+    Memory(Arc<Loaded>),
+    /// Open, so that it is there whatever becomes of its name.
+    Disk(Entry),
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Place::Memory(_) => "Memory",
+            Place::Disk(_) => "Disk",
+        })
+    }
+}
+
+impl Code {
+    /// `stored` is where it may be read again.
+    pub(super) fn new(loaded: Loaded, stored: Option<(CompiledCache, Key)>) -> Code {
+        Code {
+            place: Mutex::new(Place::Memory(Arc::new(loaded))),
+            stored,
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // Each change of place is one assignment.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The code, read again if it was put away.
+    ///
+    /// # Errors
+    /// Its file has been changed since, or cannot be read.
+    pub(super) fn get(&self, engine: &Engine) -> Result<Arc<Loaded>, String> {
+        let mut place = self.place();
+        let entry = match &*place {
+            Place::Memory(loaded) => return Ok(Arc::clone(loaded)),
+            Place::Disk(entry) => entry,
+        };
+        let lost = |why: String| format!("its compiled code is lost: {why}");
+        let code = entry.read().map_err(|error| lost(error.to_string()))?;
+        let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
+        let loaded = load::revive(engine, &code).map_err(|error| lost(error.to_string()))?;
+        let loaded = Arc::new(loaded);
+        *place = Place::Memory(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// Gives the memory back, once no instance runs, if there is a file to read it from again.
+    pub(super) fn put_away(&self) {
+        let mut place = self.place();
+        if let (Place::Memory(_), Some((cache, key))) = (&*place, &self.stored)
+            && let Some(entry) = cache.entry(key)
+        {
+            *place = Place::Disk(entry);
+        }
+    }
+}
