@@ -116,6 +116,18 @@ impl Engine {
         &self.0.engine
     }
 
+    /// Compiles a component, which takes up to seconds; the code is for [`Engine`]s of this
+    /// process and program.
+    ///
+    /// # Errors
+    /// The component's mistakes.
+    pub(super) fn compile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        // Of its own: a compiler keeps what it worked with, some 30 MB for each of its threads
+        // after Python, for as long as its engine lives.
+        let compiler = wasmtime::Engine::new(&config(EngineLimits { instances: 1 }))?;
+        compiler.precompile_component(component)
+    }
+
     pub(super) fn linker(&self) -> &Linker<State> {
         &self.0.linker
     }

@@ -156,16 +156,17 @@ fn compile(
     }
     let encoded = encode::component(bytes)?;
     let failed = |error| LoadError::Compile(format!("{error:#}"));
-    let component = Component::new(engine, &encoded).map_err(failed)?;
+    let code = Engine::compile(&encoded).map_err(failed)?;
     if let Some((cache, key)) = stored {
-        cache.store(key, &component.serialize().map_err(failed)?);
+        cache.store(key, &code);
     }
+    let component = deserialize(engine, &code).map_err(failed)?;
     Ok((component, Origin::Compiled))
 }
 
 #[expect(
     unsafe_code,
-    reason = "the code comes whole from a directory that only this user can write, and was written by `compile`"
+    reason = "the code was made by `compile`, and comes from there, or whole from a directory that only this user can write"
 )]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the
