@@ -8,6 +8,7 @@ use pointsman_tests::{Origin, Proxy, Wire, guest, pointsman};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::swaps::Load;
 use crate::tunnels::{echo_or_www, handshake, passes};
 
 const REQUEST: &str = "GET /path HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
@@ -257,6 +258,87 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
             .with_context(|| format!("after {mode} {value}"))?;
     }
     ensure!(wrong.is_empty(), "{wrong}");
+    Ok(())
+}
+
+/// Versions that fail, one after the other, each in its way and under load: the requests on
+/// which they fail go where `on_fault` says, all others are none the wiser, and the version
+/// before is back by itself.
+#[tokio::test]
+async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
+    let kinds = [
+        ("trap-unreachable", 0, "kind=trap"),
+        ("spin", 0, "kind=deadline"),
+        ("error", 1, "kind=error"),
+        ("unknown-backend", 1, "kind=unknown-backend"),
+        ("grow", 0, "kind=out-of-memory"),
+        ("read-huge", 8 << 20, "kind=host-memory"),
+    ];
+    let server = echo_or_www().await?;
+    let config = |mode: &str, value| {
+        let deadline = if mode == "spin" { "50ms" } else { "20s" };
+        let keys = format!(
+            "router.on_fault = \"default-backend\"\nrouter.max_faults = 3\n\
+             router.limits.deadline = \"{deadline}\""
+        );
+        let top = "cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nlog.access = false\n";
+        let frontends = frontend("bad", mode, value, &keys) + &frontend("good", "harmless", 0, "");
+        format!("{top}{frontends}{}", backend(&server))
+    };
+    let proxy = Proxy::pointsman_in(directory()?, &config("harmless", 0)).await?;
+    let [bad, good] = ["bad", "good"].map(|name| proxy.addresses_of(name).next());
+    let (bad, good) = (bad.context("bad")?, good.context("good")?);
+    let mut tunnels = [Wire::connect(bad).await?, Wire::connect(good).await?];
+    for tunnel in &mut tunnels {
+        assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
+    }
+    let loads = [Load::start(bad), Load::start(good)];
+    for (count, (mode, value, kind)) in kinds.into_iter().enumerate() {
+        proxy.configure(&config(mode, value))?;
+        proxy.ctl(&["reload"]).await?;
+        proxy.line_with(kind).await?;
+        let is_back = |line: &&String| line.contains("the version before decides again");
+        proxy
+            .wait_for("the version before", |lines| {
+                (lines.iter().filter(is_back).count() > count).then_some(())
+            })
+            .await
+            .with_context(|| format!("after {mode}"))?;
+        for tunnel in &mut tunnels {
+            passes(tunnel).await?;
+        }
+    }
+    for load in loads {
+        load.stop().await?;
+    }
+    Ok(())
+}
+
+/// A guest that keeps the handles of its requests is served, counted, and replaced in time.
+#[tokio::test]
+async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
+    let server = echo_or_www().await?;
+    let top = "cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nworkers = 1\n";
+    let config = frontend(
+        "leaky",
+        "keep-handles",
+        0,
+        "router.limits.deadline = \"20s\"",
+    );
+    let config = format!("{top}{config}{}", backend(&server));
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..150 {
+        assert_eq!(ask(&mut client).await?, 200);
+    }
+    let plugins: serde_json::Value =
+        serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
+    // One instance lasts for 64 handles and the request that makes it one more.
+    assert_eq!(
+        plugins["versions"][0]["faults"]["handle-leak"], 2,
+        "{plugins}"
+    );
+    proxy.line_with("kind=handle-leak").await?;
     Ok(())
 }
 
