@@ -111,3 +111,28 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     }
     load.stop().await
 }
+
+/// A backend that has not changed goes on with the connections that it has.
+#[tokio::test]
+async fn a_backend_that_stays_keeps_its_connections() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let config = |timeout: &str| {
+        format!(
+            "workers = 1\nadmin.socket = \"admin.sock\"\n\
+             [frontend.http-in]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+             [backend.www]\nserver.www = \"{}\"\n\
+             [backend.other]\nserver.other = \"127.0.0.1:9\"\ntimeout.server = \"{timeout}\"\n",
+            www.address()
+        )
+    };
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config("5s")).await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for timeout in ["6s", "7s", "8s"] {
+        assert_eq!(client.exchange(GET).await?.body, b"www");
+        proxy.configure(&config(timeout))?;
+        proxy.ctl(&["reload"]).await?;
+    }
+    assert_eq!(client.exchange(GET).await?.body, b"www");
+    assert_eq!(www.connections(), 1);
+    Ok(())
+}

@@ -272,7 +272,7 @@ async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()
 #[tokio::test]
 async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     let keys = "router.max_faults = 3\nrouter.on_fault = \"default-backend\"";
-    let (_www, proxy) = start("trap-unreachable", keys).await?;
+    let (www, proxy) = start("trap-unreachable", keys).await?;
     let left_alone = async {
         while !proxy
             .log()
@@ -290,9 +290,14 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
         format!("{refused:?}").contains("no such version"),
         "{refused:?}"
     );
-    // A file that works ends that.
     let plugins = proxy.ctl(&["plugins"]).await?;
     assert!(plugins.contains("failing"), "{plugins}");
+    // One that works ends that.
+    proxy.configure(&config("harmless", keys, &www))?;
+    proxy.ctl(&["reload"]).await?;
+    let plugins = proxy.ctl(&["plugins"]).await?;
+    assert!(!plugins.contains("failing"), "{plugins}");
+    assert_eq!(deciding(&proxy).await?, "2");
     Ok(())
 }
 
