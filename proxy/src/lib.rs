@@ -25,6 +25,7 @@ pub mod upstream;
 
 pub mod config;
 pub mod http;
+pub mod memory;
 pub mod places;
 pub mod shutdown;
 pub mod stream;

@@ -44,6 +44,7 @@ const LAYERS: &[(&str, Imports)] = &[
 const LEAVES: &[&str] = &[
     "config",
     "http",
+    "memory",
     "places",
     "shutdown",
     "stream",

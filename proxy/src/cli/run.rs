@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Exit;
 use crate::config::{Config, Source};
+use crate::memory;
 use crate::server::{self, Inherited, Stopped};
 use crate::telemetry::ExtraLayer;
 
@@ -28,6 +29,7 @@ pub(super) fn serve(
     extra: Option<ExtraLayer>,
     ready: impl FnOnce(),
 ) -> Exit {
+    memory::settle();
     // Held until the end: dropping it writes out what is queued.
     let log = match super::start_log(&config.log, extra) {
         Ok(log) => Arc::new(log),

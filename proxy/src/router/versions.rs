@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::version::{Draft, Notice, Policy, Version};
 use crate::config::{self, Config, Isolation, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
+use crate::memory;
 use crate::plugin::{
     BackendState, Backends, CompiledCache, Engine, EngineError, EngineLimits, Fault, Instance,
     LoadError, Origin, Plugin, Reads, Settings, Source,
@@ -160,7 +161,7 @@ impl Loader {
         }
         drop(file);
         if plugin.origin() == Origin::Compiled {
-            give_back();
+            memory::give_back();
         }
         self.start(plugin, load)
     }
@@ -202,21 +203,6 @@ impl Loader {
             instances: instances.collect::<Result<_, _>>().map_err(refused)?,
             version: Arc::new(version),
         })
-    }
-}
-
-/// Gives the system what the compiler has freed: of 30 MB after a small plugin, and several
-/// hundred after Python, the allocator would keep the most.
-fn give_back() {
-    #[cfg(target_env = "gnu")]
-    #[expect(
-        unsafe_code,
-        reason = "there is no other way to the C library's allocator"
-    )]
-    // SAFETY: it takes a number, and touches nothing but memory that is free, under the
-    // allocator's own locks.
-    unsafe {
-        nix::libc::malloc_trim(0);
     }
 }
 

@@ -1,0 +1,37 @@
+//! What the C library's allocator keeps of memory that was given back to it.
+//!
+//! A leaf. Compiling a plugin takes up to hundreds of megabytes, now and then; by itself glibc
+//! would keep most of them for good. With another C library both functions do nothing.
+
+/// Above this, memory is mapped by itself, and what is free at the end of a heap goes back.
+/// glibc begins with 128 KiB and raises it to 64 MiB with what it sees.
+#[cfg(target_env = "gnu")]
+const THRESHOLD: i32 = 1024 * 1024;
+
+/// Keeps the thresholds where they are. To be called before other threads start.
+pub fn settle() {
+    #[cfg(target_env = "gnu")]
+    #[expect(
+        unsafe_code,
+        reason = "there is no other way to the C library's allocator"
+    )]
+    // SAFETY: both take two numbers, and change nothing but when memory is given back.
+    unsafe {
+        nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, THRESHOLD);
+        nix::libc::mallopt(nix::libc::M_TRIM_THRESHOLD, THRESHOLD);
+    }
+}
+
+/// Gives back what is free in between.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    #[expect(
+        unsafe_code,
+        reason = "there is no other way to the C library's allocator"
+    )]
+    // SAFETY: it takes a number, and touches nothing but memory that is free, under the
+    // allocator's own locks.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
+}
