@@ -244,7 +244,9 @@ impl Worker {
             },
         };
         site.sockets.retain(|(name, task)| {
-            let is_kept = plan.sockets.contains(name);
+            // What comes again, for another spelling of its address say, takes its place.
+            let is_new = plan.listeners.iter().any(|new| new.name() == name);
+            let is_kept = plan.sockets.contains(name) && !is_new;
             if !is_kept {
                 task.abort();
             }
