@@ -67,12 +67,12 @@ impl Backends for TwoBackends {
 }
 
 fn version(config: &serde_json::Value) -> Version {
-    version_by(config, |_, plugin, _| plugin)
+    version_by(config, |_, plugin, _, _| plugin)
 }
 
 fn version_by(
     config: &serde_json::Value,
-    prepare: impl FnOnce(&Source, Plugin, &Settings) -> Plugin,
+    prepare: impl FnOnce(&Source, Plugin, &Settings, &Arc<dyn Backends>) -> Plugin,
 ) -> Version {
     let engine = Engine::try_new(EngineLimits { instances: 8 }).unwrap();
     let source = Source {
@@ -84,8 +84,9 @@ fn version_by(
         ..Settings::default()
     };
     let plugin = Plugin::load(&engine, &source, None).unwrap();
-    let plugin = prepare(&source, plugin, &settings);
-    let draft = Draft::new(plugin, settings, Arc::new(TwoBackends));
+    let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
+    let plugin = prepare(&source, plugin, &settings, &backends);
+    let draft = Draft::new(plugin, settings, backends);
     Version::try_new(draft).unwrap().0
 }
 
@@ -179,9 +180,8 @@ fn instance(bencher: Bencher<'_, '_>) {
 /// The same as `isolation = "request"` has it: as it is once it is configured.
 #[divan::bench]
 fn instance_preset(bencher: Bencher<'_, '_>) {
-    let version = version_by(&one_rule(), |source, plugin, settings| {
-        let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
-        plugin.preset(source, settings, &backends, None).unwrap()
+    let version = version_by(&one_rule(), |source, plugin, settings, backends| {
+        plugin.preset(source, settings, backends, None).unwrap()
     });
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }

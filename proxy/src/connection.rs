@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -98,7 +99,21 @@ async fn serve_http(
     shutdown: &Shutdown,
 ) -> Ended {
     let io = TokioIo::new(Metered::new(stream, Rc::clone(meter)));
-    let service = service_fn(|request| request::handle(frontend, Rc::clone(downstream), request));
+    let service = service_fn(|request| {
+        let answer = request::handle(frontend, Rc::clone(downstream), request);
+        async {
+            let mut answer = answer.await;
+            // Also where it is made and sent in one go, and nobody sees that it is under way.
+            if let Ok(response) = &mut answer
+                && shutdown.farewell().is_some()
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                let fields = response.headers_mut();
+                fields.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            answer
+        }
+    });
     let mut http = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .serve_connection(io, service);

@@ -123,10 +123,19 @@ pub struct Plugin {
     preset: Option<Arc<Preset>>,
 }
 
-/// A configuration that a component holds already.
+/// A component as it is once it is configured.
 struct Preset {
+    code: Code,
     config: String,
+    /// What it was told about backends.
+    backends: Arc<dyn Backends>,
     cacheability: Cacheability,
+}
+
+impl Preset {
+    fn fits(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
+        self.config == config && Arc::ptr_eq(&self.backends, backends)
+    }
 }
 
 impl std::fmt::Debug for Plugin {
@@ -180,14 +189,14 @@ impl Plugin {
         let load = |component: &[u8]| {
             let sha256 = load::sha256(component);
             let code = load::load(&self.engine, component, &sha256, cache);
-            let code = code.map_err(PresetError::unsupported)?;
-            Ok::<_, PresetError>(Plugin {
-                code: Arc::new(code),
-                ..self.clone()
-            })
+            code.map_err(PresetError::unsupported)
         };
         let (written, cacheability) = preset::component(&component, |instrumented| {
-            let instrumented = load(instrumented)?;
+            let instrumented = Plugin {
+                code: Arc::new(load(instrumented)?),
+                preset: None,
+                ..self.clone()
+            };
             let started = instrumented.start(settings, Arc::clone(backends));
             let (mut store, _, instance, cacheability) =
                 started.map_err(|_| PresetError::Refused)?;
@@ -195,24 +204,34 @@ impl Plugin {
             store.set_hostcall_fuel(usize::MAX);
             Ok((store, instance, cacheability))
         })?;
+        let preset = Preset {
+            code: load(&written)?,
+            config: settings.config.clone(),
+            backends: Arc::clone(backends),
+            cacheability,
+        };
+        // Of use again only with another configuration.
+        self.code.put_away();
         Ok(Plugin {
-            preset: Some(Arc::new(Preset {
-                config: settings.config.clone(),
-                cacheability,
-            })),
-            ..load(&written)?
+            preset: Some(Arc::new(preset)),
+            ..self.clone()
         })
     }
 
-    /// Whether its instances need not be configured with this.
-    pub fn is_preset_for(&self, config: &str) -> bool {
+    /// Whether its instances need not be configured with this, among these backends.
+    pub fn is_preset_for(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
         let preset = self.preset.as_ref();
-        preset.is_some_and(|preset| preset.config == config)
+        preset.is_some_and(|preset| preset.fits(config, backends))
     }
 
     /// Whether its instances are configured already.
     pub fn is_preset(&self) -> bool {
         self.preset.is_some()
+    }
+
+    /// Whether it is the other, loaded once for both.
+    pub fn shares_code(&self, other: &Plugin) -> bool {
+        Arc::ptr_eq(&self.code, &other.code)
     }
 
     /// As in the configuration.
@@ -227,7 +246,9 @@ impl Plugin {
 
     /// Whether [`load`](Self::load) compiled it.
     pub fn origin(&self) -> Origin {
-        let loaded = self.code.get(&self.engine);
+        let preset = self.preset.as_ref();
+        let code = preset.map_or(&*self.code, |preset| &preset.code);
+        let loaded = code.get(&self.engine);
         // What was put away is on disk.
         loaded.map_or(Origin::Cached, |loaded| loaded.origin)
     }
@@ -236,6 +257,9 @@ impl Plugin {
     /// is made.
     pub fn put_away(&self) {
         self.code.put_away();
+        if let Some(preset) = &self.preset {
+            preset.code.put_away();
+        }
     }
 
     /// Makes an instance and runs its `configure`, unless it is preset.
@@ -265,7 +289,10 @@ impl Plugin {
         settings: &Settings,
         backends: Arc<dyn Backends>,
     ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
-        let loaded = self.code.get(&self.engine).map_err(Fault::Instantiate)?;
+        let preset = self.preset.as_ref();
+        let preset = preset.filter(|preset| preset.fits(&settings.config, &backends));
+        let code = preset.map_or(&*self.code, |preset| &preset.code);
+        let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
         let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
         let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log)));
         let memory = MemoryLimit::new(settings.memory);
@@ -285,7 +312,11 @@ impl Plugin {
         if let Some(wasi) = &mut store.data_mut().wasi {
             wasi.begin(settings.configure_deadline);
         }
-        let started = self.configure(&loaded, &mut store, &settings.config);
+        let config = match preset {
+            Some(preset) => Err(preset.cacheability),
+            None => Ok(settings.config.as_str()),
+        };
+        let started = self.configure(&loaded, &mut store, config);
         if let Some(wasi) = &mut store.data_mut().wasi {
             wasi.end();
         }
@@ -293,11 +324,12 @@ impl Plugin {
         Ok((store, router, instance, cacheability))
     }
 
+    /// Makes an instance and configures it, unless its answer is known.
     fn configure(
         &self,
         loaded: &Loaded,
         store: &mut Store<State>,
-        config: &str,
+        config: Result<&str, Cacheability>,
     ) -> Result<(Router, RawInstance, Cacheability), Fault> {
         let _running = self.engine.running();
         let pre = loaded.pre.instance_pre();
@@ -305,11 +337,10 @@ impl Plugin {
         let made = made.and_then(|instance| Ok((Router::new(&mut *store, &instance)?, instance)));
         let (router, instance) =
             made.map_err(|error| fault::from_instantiation(&error, explain(store)))?;
-        if let Some(preset) = &self.preset
-            && preset.config == config
-        {
-            return Ok((router, instance, preset.cacheability));
-        }
+        let config = match config {
+            Ok(config) => config,
+            Err(cacheability) => return Ok((router, instance, cacheability)),
+        };
         let answer = router
             .pointsman_router_plugin()
             .call_configure(&mut *store, config)

@@ -126,7 +126,8 @@ pub fn run(
     let (inboxes, receivers): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
     let (order, _) = watch::channel(Order::Serve);
-    let (ended, reports) = mpsc::unbounded_channel();
+    let (ended, mut reports) = mpsc::unbounded_channel();
+    let (ready_worker, ready_workers) = std::sync::mpsc::channel();
     let mut commands = Vec::new();
     for (own, (plan, inbox)) in plans.into_iter().zip(receivers).enumerate() {
         let (command, receiver) = mpsc::unbounded_channel();
@@ -142,6 +143,7 @@ pub fn run(
                 inboxes: inboxes.clone(),
             },
             inbox,
+            ready: ready_worker.clone(),
         };
         let ended = ended.clone();
         thread::Builder::new()
@@ -153,7 +155,15 @@ pub fn run(
             })
             .map_err(ServerError::Start)?;
     }
-    drop(ended);
+    drop((ended, ready_worker));
+    // Before anybody is told that this process serves, a predecessor above all.
+    for _ in 0..workers {
+        if ready_workers.recv().is_err() {
+            let failed = std::iter::from_fn(|| reports.try_recv().ok()).find_map(Result::err);
+            let failed = failed.unwrap_or_else(|| io::ErrorKind::Other.into());
+            return Err(ServerError::Start(failed));
+        }
+    }
     for (frontend, sockets) in config.frontends.iter().zip(&bound.frontends) {
         for address in &sockets.fresh {
             tracing::info!(frontend = frontend.name, address, "listening");

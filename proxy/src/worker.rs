@@ -43,6 +43,8 @@ pub struct Blueprint {
     pub team: Team,
     /// What the others have accepted for it.
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
+    /// Hears of it once it serves.
+    pub ready: std::sync::mpsc::Sender<()>,
 }
 
 /// A configuration for one worker: everything that it serves from now on.
@@ -124,6 +126,9 @@ pub fn run(blueprint: Blueprint) -> io::Result<Ended> {
 async fn work(blueprint: Blueprint) -> io::Result<Ended> {
     let mut worker = Worker::new(blueprint.team, blueprint.links);
     worker.apply(blueprint.plan);
+    // Who waits for it may have given up.
+    let _ = blueprint.ready.send(());
+    drop(blueprint.ready);
     tokio::task::spawn_local(sweep(Rc::clone(&worker.backends)));
     let mut order = blueprint.order;
     worker
@@ -146,6 +151,10 @@ struct Worker {
     ids: Rc<Cell<u64>>,
     backends: Backends,
     sites: HashMap<String, Site>,
+    /// What serves who came before the last configuration, to frontends that it has not.
+    gone: HashMap<String, Acceptor>,
+    /// Who came by a configuration that this worker has not heard of yet.
+    early: Vec<Accepted>,
     farewell: Duration,
 }
 
@@ -167,6 +176,8 @@ impl Worker {
             shutdown: Shutdown::default(),
             backends: Rc::default(),
             sites: HashMap::new(),
+            gone: HashMap::new(),
+            early: Vec::new(),
             farewell: Duration::ZERO,
         }
     }
@@ -196,8 +207,17 @@ impl Worker {
             let site = self.site(frontend, known, &backends);
             self.sites.insert(name, site);
         }
-        for (_, gone) in old {
-            gone.close(self.farewell);
+        self.gone.clear();
+        for (name, gone) in old {
+            self.gone.insert(name, gone.close(self.farewell));
+        }
+        for accepted in std::mem::take(&mut self.early) {
+            if let Some(accepted) = self.serve_one(accepted) {
+                tracing::debug!(
+                    frontend = accepted.frontend(),
+                    "a connection is closed: its frontend is gone"
+                );
+            }
         }
     }
 
@@ -301,11 +321,22 @@ impl Worker {
         site.acceptor.frontend.rules().router.clone()
     }
 
-    /// A connection for a frontend that has gone meanwhile is closed.
-    fn take(&self, accepted: Accepted) {
-        if let Some(site) = self.sites.get(accepted.frontend()) {
-            site.acceptor.serve(accepted);
+    /// Serves what another worker has accepted, which may be a configuration ahead of this one,
+    /// or behind.
+    fn take(&mut self, accepted: Accepted) {
+        let early = self.serve_one(accepted);
+        self.early.extend(early);
+    }
+
+    /// Gives back what is for a frontend that it does not know.
+    fn serve_one(&self, accepted: Accepted) -> Option<Accepted> {
+        let site = self.sites.get(accepted.frontend());
+        let acceptor = site.map(|site| &site.acceptor);
+        match acceptor.or_else(|| self.gone.get(accepted.frontend())) {
+            Some(acceptor) => acceptor.serve(accepted),
+            None => return Some(accepted),
         }
+        None
     }
 
     fn drain(&self) {
@@ -316,12 +347,13 @@ impl Worker {
 }
 
 impl Site {
-    /// Accepts no more, and lets go of who is idle.
-    fn close(self, farewell: Duration) {
+    /// Accepts no more, and lets go of who is idle; for who was accepted before.
+    fn close(self, farewell: Duration) -> Acceptor {
         for (_, task) in &self.sockets {
             task.abort();
         }
         self.acceptor.shutdown.begin(farewell);
+        self.acceptor
     }
 }
 

@@ -24,6 +24,8 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 mod mutant {
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+
     use wasm_encoder::{Component, ComponentSectionId, RawSection};
     use wasm_mutate::WasmMutate;
     use wasmparser::{Parser, Payload};
@@ -39,15 +41,28 @@ mod mutant {
             .ok()?
             .checked_rem(modules().count())?;
         let (chosen, (_, module)) = modules().nth(chosen)?;
-        let mut mutate = WasmMutate::default();
-        mutate.seed(seed).fuel(1_000);
-        let mutant = mutate.run(module).ok()?.next()?.ok()?;
+        let mutant = mutate(module, seed)?;
         let mut changed = Component::new();
         for (index, &(id, data)) in sections.iter().enumerate() {
             let data = if index == chosen { &mutant } else { data };
             changed.section(&RawSection { id, data });
         }
         Some(changed.finish())
+    }
+
+    /// A panic of the mutator is no finding: it is not what is looked at.
+    fn mutate(module: &[u8], seed: u64) -> Option<Vec<u8>> {
+        wasmparser::validate(module).ok()?;
+        // The fuzzer's would end the process.
+        let hook = take_hook();
+        set_hook(Box::new(|_| {}));
+        let mutant = catch_unwind(AssertUnwindSafe(|| {
+            let mut mutate = WasmMutate::default();
+            mutate.seed(seed).fuel(1_000);
+            mutate.run(module).ok()?.next()?.ok()
+        }));
+        set_hook(hook);
+        mutant.ok().flatten()
     }
 
     /// The outermost sections, each with its number.

@@ -193,11 +193,9 @@ impl CompiledCache {
         Some(code)
     }
 
-    /// What is stored under `key`, to be read later; none where there is nothing that can be
-    /// trusted.
+    /// What is stored under `key`, to be read later.
     pub(super) fn entry(&self, key: &Key) -> Option<Entry> {
-        let entry = Entry::open(&self.path(key)).ok()?;
-        matches!(entry.read(), Ok(Some(_))).then_some(entry)
+        Entry::open(&self.path(key)).ok()
     }
 
     /// Stores `code` under `key`: written whole, then renamed, so that no reader sees

@@ -166,16 +166,19 @@ impl Loader {
         self.start(plugin, load)
     }
 
-    /// Whether a plugin that is loaded already can be started with a router's configuration.
-    pub fn fits(plugin: &Plugin, router: &config::Router) -> bool {
-        match router.isolation {
+    /// Whether a plugin that is loaded already can be started
+    /// as it is: nothing would be gained by loading it again.
+    pub fn fits(plugin: &Plugin, load: &Load<'_>) -> bool {
+        match load.router.isolation {
             Isolation::Instance => !plugin.is_preset(),
-            Isolation::Request => plugin.is_preset_for(&router.config.to_string()),
+            Isolation::Request => {
+                plugin.is_preset_for(&load.router.config.to_string(), &load.backends)
+            }
         }
     }
 
-    /// Tries out a plugin that is loaded already and [`fits`](Self::fits), or was loaded for
-    /// the same router.
+    /// Tries out a plugin that is loaded already. One that does not [`fit`](Self::fits) is
+    /// configured for each request.
     ///
     /// # Errors
     /// [`VersionError`], but not for reading and loading.

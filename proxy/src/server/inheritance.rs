@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::fd::AsRawFd as _;
 use rustix::io::{dup, fcntl_getfd};
@@ -29,6 +30,13 @@ const FIRST: RawFd = 3;
 
 /// As many as any service manager would pass.
 const MAX_SOCKETS: RawFd = 4096;
+
+/// How long a successor may take to serve: time to compile its plugins.
+const MAX_START: Duration = Duration::from_mins(10);
+/// How long one that has let go of the pipe may take to end.
+const MAX_END: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a process begins with besides its configuration.
 #[derive(Debug, Default)]
@@ -90,8 +98,8 @@ pub enum UpgradeError {
     /// It has ended.
     #[error("the new process ended before it was ready ({0}); what it wrote says why")]
     Ended(ExitStatus),
-    /// It is there, but has let go of the pipe.
-    #[error("the new process does not say that it is ready; it has been ended")]
+    /// It is there, but does not serve.
+    #[error("the new process does not say that it is ready; it has been killed")]
     Silent,
 }
 
@@ -221,6 +229,11 @@ impl Successor {
     pub(super) fn start(sockets: &[Open]) -> Result<Successor, UpgradeError> {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
+        if cfg!(fuzzing) {
+            // That would be the fuzzer once more.
+            let source = io::ErrorKind::Unsupported.into();
+            return Err(UpgradeError::Start { program, source });
+        }
         let mut command = Command::new(&program);
         command
             .args(arguments)
@@ -235,21 +248,28 @@ impl Successor {
     /// # Errors
     /// [`UpgradeError::Ended`], [`UpgradeError::Silent`].
     pub(super) async fn ready(mut self) -> Result<u32, UpgradeError> {
-        let answer = self.ready.read_u8().await;
-        let Some(mut child) = self.child.take() else {
-            return Err(UpgradeError::Silent);
-        };
-        if answer.is_ok() {
-            return Ok(child.id());
+        let answer = tokio::time::timeout(MAX_START, self.ready.read_u8()).await;
+        if let Ok(answer) = answer {
+            if answer.is_ok()
+                && let Some(child) = self.child.take()
+            {
+                return Ok(child.id());
+            }
+            // Its end of the pipe is closed as it ends, a moment before it has.
+            let ended = tokio::time::timeout(MAX_END, self.ended()).await;
+            if let Ok(status) = ended {
+                return Err(UpgradeError::Ended(status));
+            }
         }
-        // Its end of the pipe is closed as it ends, a moment before it has.
-        let ended = tokio::task::spawn_blocking(move || {
-            let _ = child.kill();
-            child.wait()
-        });
-        match ended.await {
-            Ok(Ok(status)) => Err(UpgradeError::Ended(status)),
-            _ => Err(UpgradeError::Silent),
+        Err(UpgradeError::Silent)
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return status;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

@@ -231,12 +231,17 @@ fn route(
                 source: Some(numbered.active.source().to_owned()),
                 ..load
             };
-            let loaded = loader.start(numbered.active.plugin().clone(), load)?;
+            let plugin = numbered.active.plugin();
+            let loaded = if Loader::fits(plugin, &load) || sha256 != numbered.active.sha256() {
+                loader.start(plugin.clone(), load)?
+            } else {
+                loader.load_file(file, load)?
+            };
             return Ok(Routing::New(loaded, router, sha256));
         }
         Some(numbered)
             if sha256 == numbered.active.sha256()
-                && Loader::fits(numbered.active.plugin(), load.router) =>
+                && Loader::fits(numbered.active.plugin(), &load) =>
         {
             loader.start(numbered.active.plugin().clone(), load)?
         }

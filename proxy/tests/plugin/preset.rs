@@ -1,7 +1,7 @@
 //! Instances that begin as they are after `configure` do as those that are configured.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use pointsman::plugin::{
     Backends, CompiledCache, Fault, Instance, Origin, Outcome, Plugin, PresetError, Reads,
@@ -11,18 +11,22 @@ use serde_json::json;
 
 use crate::{TwoBackends, guest, head, plugin, route, settings};
 
+/// The same for all: another would be other backends.
+fn backends() -> Arc<dyn Backends> {
+    static BACKENDS: LazyLock<Arc<dyn Backends>> = LazyLock::new(|| Arc::new(TwoBackends));
+    Arc::clone(&BACKENDS)
+}
+
 fn preset(name: &str, settings: &Settings) -> Result<Plugin, PresetError> {
     let source = Source {
         name: name.to_owned(),
         bytes: guest(name).into(),
     };
-    let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
-    plugin(name).preset(&source, settings, &backends, None)
+    plugin(name).preset(&source, settings, &backends(), None)
 }
 
 fn start(plugin: &Plugin, settings: &Settings) -> Instance {
-    let made = plugin.instantiate(settings, Arc::new(TwoBackends));
-    made.unwrap()
+    plugin.instantiate(settings, backends()).unwrap()
 }
 
 fn ask(instance: &mut Instance) -> (Result<Outcome, Fault>, Reads) {
@@ -43,7 +47,7 @@ fn a_preset_instance_decides_as_a_configured_one() {
         let settings = settings(json!({"cacheable": true, "root": root}).to_string());
         let plain = plugin("guest-scripted");
         let preset = preset("guest-scripted", &settings).unwrap();
-        assert!(preset.is_preset_for(&settings.config) && !plain.is_preset());
+        assert!(preset.is_preset_for(&settings.config, &backends()) && !plain.is_preset());
         assert_eq!(preset.sha256(), plain.sha256());
         let (mut plain, mut preset) = (start(&plain, &settings), start(&preset, &settings));
         assert_eq!(preset.cacheability(), plain.cacheability());
@@ -60,7 +64,10 @@ fn with_another_configuration_it_is_configured() {
     };
     let preset = preset("guest-scripted", &script("www")).unwrap();
     let other = script("3-2-1");
-    assert!(!preset.is_preset_for(&other.config));
+    assert!(!preset.is_preset_for(&other.config, &backends()));
+    // Nor among other backends, of which it may have asked.
+    let elsewhere: Arc<dyn Backends> = Arc::new(TwoBackends);
+    assert!(!preset.is_preset_for(&script("www").config, &elsewhere));
     let outcome = ask(&mut start(&preset, &other)).0.unwrap();
     assert_eq!(outcome.decision, pointsman::plugin::Decision::Backend(1));
 }
@@ -99,7 +106,7 @@ fn its_code_is_kept_as_any_other() {
         name: "guest-scripted".to_owned(),
         bytes: Cow::Owned(guest("guest-scripted")),
     };
-    let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
+    let backends = backends();
     let origins = [(); 2].map(|()| {
         let preset = plugin("guest-scripted").preset(&source, &settings, &backends, Some(&cache));
         preset.unwrap().origin()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{self, PluginSource, Source};
-use crate::plugin::Backends;
+use crate::plugin::{Backends, Plugin};
 use crate::router::version::{Notice, Version};
 use crate::router::versions::{Load, Loader};
 use crate::server::prepared::{Before, Numbered};
@@ -138,8 +138,8 @@ impl State {
     }
 
     pub(super) fn remember(&mut self, frontend: &str, old: Numbered, end: PastEnd) {
-        let active = self.before.versions.get(frontend);
-        let active = active.map(|numbered| numbered.active.number());
+        let now = self.before.versions.get(frontend).cloned();
+        let active = now.as_ref().map(|numbered| numbered.active.number());
         let history = self.history.entry(frontend.to_owned()).or_default();
         // The one that is in service again is none of the past.
         history.retain(|past| Some(past.version.number()) != active);
@@ -149,9 +149,17 @@ impl State {
             end,
         });
         history.truncate(MAX_HISTORY);
-        // Workers may be about to let go of the last one: its turn comes with the next.
+        // Workers may be about to let go of the last one: its turn comes with the next. What
+        // runs may be of the same code.
+        let tried = now.iter().filter_map(|now| now.candidate.as_ref());
+        let mut running: Vec<&Plugin> = tried.map(|(trial, _)| trial.version().plugin()).collect();
+        running.extend(now.iter().map(|now| now.active.plugin()));
+        running.extend(history.front().map(|past| past.version.plugin()));
         for past in history.iter().skip(1) {
-            past.version.plugin().put_away();
+            let plugin = past.version.plugin();
+            if !running.iter().any(|running| running.shares_code(plugin)) {
+                plugin.put_away();
+            }
         }
     }
 }

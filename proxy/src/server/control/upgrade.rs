@@ -19,11 +19,13 @@ impl Control {
         // Only the successor keeps them open, should this process stop.
         drop(sockets);
         let successor = tokio::select! {
-            ready = successor.ready() => ready?,
-            // The one that is asked to stop is this one, and what it has started.
+            // Who is asked to stop is this process, and what it has started: its sockets' files
+            // are going already.
+            biased;
             _ = orders.wait_for(|order| *order != Order::Serve) => {
                 return Err(ChangeError::Stopping);
             }
+            ready = successor.ready() => ready?,
         };
         self.state().sockets.hand_over();
         manager::tell(Phase::Succeeded(successor));
