@@ -71,10 +71,13 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     let (one, two) = (Origin::naming("one").await?, Origin::naming("two").await?);
-    let config = |frontends: [(&str, &str); 2]| {
+    // Whose names are others each time.
+    let config = |turn: usize, frontends: [(&str, &str); 2]| {
         let [one, two] = [&one, &two].map(|origin| origin.address().to_string());
         let frontend = |(backend, bind): (&str, &str)| {
-            format!("[frontend.{backend}]\nbind = [{bind}]\ndefault_backend = \"{backend}\"\n")
+            format!(
+                "[frontend.{backend}-{turn}]\nbind = [{bind}]\ndefault_backend = \"{backend}\"\n"
+            )
         };
         let backends = format!(
             "[backend.one]\nserver.one = \"{one}\"\n[backend.two]\nserver.two = \"{two}\"\n"
@@ -93,7 +96,7 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("moving.sock");
     let staying = "\"127.0.0.1:0\"";
-    let first = config([("one", &moving), ("two", staying)]);
+    let first = config(0, [("one", &moving), ("two", staying)]);
     let proxy = Proxy::pointsman_in(directory, &first).await?;
     let body = async || anyhow::Ok(Wire::connect(address).await?.exchange(GET).await?.body);
     assert_eq!(body().await?, b"one");
@@ -104,7 +107,7 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
         } else {
             ("one", "two")
         };
-        proxy.configure(&config([(other, staying), (backend, &moving)]))?;
+        proxy.configure(&config(turn + 1, [(other, staying), (backend, &moving)]))?;
         proxy.ctl(&["reload"]).await?;
         while body().await? != backend.as_bytes() {}
         assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());

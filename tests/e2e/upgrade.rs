@@ -7,12 +7,13 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use pointsman_tests::{Origin, Proxy, Wire, pointsman};
+use pointsman_tests::{Origin, Proxy, Wire, guest, pointsman};
+use tempfile::TempDir;
 
 use crate::swaps::{GET, Load};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Two frontends, one of them on a Unix socket as well.
+/// Three frontends, one of them on a Unix socket as well, one whose plugin answers by itself.
 fn config(www: &Origin) -> String {
     format!(
         r#"
@@ -30,6 +31,13 @@ router.config.rules = [{{ suffix = "io.test.tld", backend = "www" }}]
 bind = "127.0.0.1:0"
 default_backend = "www"
 
+[frontend.own]
+bind = "127.0.0.1:0"
+default_backend = "www"
+router.plugin = "./hostile.wasm"
+router.config = {{ mode = "respond-body", value = 200, is_patient = true }}
+router.limits.deadline = "20s"
+
 [backend.www]
 server.www = "{}"
 "#,
@@ -37,8 +45,15 @@ server.www = "{}"
     )
 }
 
+fn directory() -> anyhow::Result<TempDir> {
+    let directory = tempfile::tempdir()?;
+    let hostile = guest("guest-hostile")?;
+    fs::write(directory.path().join("hostile.wasm"), hostile)?;
+    Ok(directory)
+}
+
 async fn start(www: &Origin) -> anyhow::Result<Proxy> {
-    Proxy::pointsman_in(tempfile::tempdir()?, &config(www)).await
+    Proxy::pointsman_in(directory()?, &config(www)).await
 }
 
 /// The number of the process that answers on the admin socket.
@@ -62,8 +77,10 @@ async fn no_request_fails_while_processes_change() -> anyhow::Result<()> {
     let mut tunnel = Wire::connect(proxy.address()).await?;
     assert_eq!(tunnel.exchange(handshake("www")).await?.head.status()?, 101);
     let load = Load::start(proxy.address());
-    let more: Vec<_> = proxy.addresses_of("more").collect();
-    let other = Load::start(more[0]);
+    let mut others = Vec::new();
+    for name in ["more", "own"] {
+        others.extend(proxy.addresses_of(name).map(Load::start));
+    }
     let mut known = vec![first];
     for _ in 0..3 {
         let told = proxy.ctl(&["upgrade"]).await?;
@@ -73,7 +90,9 @@ async fn no_request_fails_while_processes_change() -> anyhow::Result<()> {
         known.push(now);
     }
     load.stop().await?;
-    other.stop().await?;
+    for other in others {
+        other.stop().await?;
+    }
     // The first process goes on for as long as it has a tunnel.
     passes(&mut tunnel).await?;
     assert!(proxy.runs()?);
@@ -137,7 +156,7 @@ async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
-    let directory = tempfile::tempdir()?;
+    let directory = directory()?;
     let file = directory.path().join("http.sock");
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -170,7 +189,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     assert!(!file.exists());
     // While none runs, clients wait.
     let mut between = Wire::connect(address).await?;
-    let proxy = start(listener, tempfile::tempdir()?)?.await?;
+    let proxy = start(listener, crate::upgrade::directory()?)?.await?;
     assert_eq!(between.exchange(GET).await?.body, b"www");
     drop(proxy);
     Ok(())
@@ -180,8 +199,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
 #[tokio::test]
 async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;
-    let directory = tempfile::tempdir()?;
-    fs::write(directory.path().join("file"), "")?;
+    let directory = directory()?;
     for (setting, reason) in [
         ("LISTEN_FDS=1", "descriptor 3"),
         ("LISTEN_FDS=none", "`none` is no number"),
