@@ -1,0 +1,55 @@
+/*
+ * The values in a field line, and the ends of one. Octets throughout: a value need not be UTF-8.
+ */
+#include "plugin.h"
+
+char to_lower(char octet)
+{
+    return octet >= 'A' && octet <= 'Z' ? (char)(octet + ('a' - 'A')) : octet;
+}
+
+/* Where the first comma is that stands outside of quotes, or the end. A comma in a quoted text
+ * separates nothing (RFC 9110, section 5.6.1). */
+static size_t find_comma(pm_str line)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == '"')
+            quoted = !quoted;
+        else if (line.ptr[i] == '\\' && quoted)
+            i++;
+        else if (line.ptr[i] == ',' && !quoted)
+            return i;
+    }
+    return line.len;
+}
+
+bool next_value(pm_str *line, pm_str *value)
+{
+    if (pm_is_none(*line))
+        return false;
+    size_t comma = find_comma(*line);
+    *value = pm_trim(pm_octets(line->ptr, comma));
+    *line = comma == line->len ? pm_none()
+                               : pm_octets(line->ptr + comma + 1, line->len - comma - 1);
+    return true;
+}
+
+bool ends_with(pm_str value, pm_str suffix)
+{
+    if (value.len < suffix.len)
+        return false;
+    const char *end = value.ptr + (value.len - suffix.len);
+    /* From the front: names of one site differ there, and end alike. */
+    for (size_t i = 0; i < suffix.len; i++) {
+        if (to_lower(end[i]) != suffix.ptr[i])
+            return false;
+    }
+    return true;
+}
+
+bool starts_label(pm_str value, pm_str suffix)
+{
+    return suffix.ptr[0] == '.' || value.len == suffix.len ||
+           value.ptr[value.len - suffix.len - 1] == '.';
+}

@@ -1,0 +1,131 @@
+/*
+ * Hostile field lines, and the errors of a configuration. What each option does is shown by the
+ * cases of ../../host-suffix/cases.toml, which run against the component.
+ */
+#include <stdlib.h>
+
+#include "plugin.h"
+#include "pointsman_test.h"
+
+static void configure(const char *rules)
+{
+    PM_EXPECT(pm_test_configure(pm_format("{\"rules\": %s}", rules)), "cacheable");
+}
+
+/* The answer to one line of the field `name`. */
+static const char *ask(const char *name, const char *value)
+{
+    pm_test_request("GET", "/");
+    pm_test_header(name, value);
+    return pm_test_route();
+}
+
+static void compares_the_end_of_host(void)
+{
+    configure("[{\"suffix\": \"IO.test.tld\", \"backend\": \"node\"}]");
+    PM_EXPECT(ask("host", "io.test.tld"), "backend node");
+    PM_EXPECT(ask("host", "foo.IO.TEST.tld"), "backend node");
+    PM_EXPECT(ask("host", " \tevilio.test.tld "), "backend node");
+    PM_EXPECT(ask("host", "\xff\xfe.io.test.tld"), "backend node");
+    PM_EXPECT(ask("host", "io.test.tl\xe4"), "default");
+    PM_EXPECT(ask("host", "io.test.tld:8080"), "default");
+    PM_EXPECT(ask("host", "io.test.tld,other"), "default");
+    PM_EXPECT(ask("host", "test.tld"), "default");
+    PM_EXPECT(ask("host", ""), "default");
+    PM_EXPECT(ask("x-host", "io.test.tld"), "default");
+    PM_EXPECT(pm_test_reads(), "header host");
+}
+
+static void keeps_the_order_of_rules(void)
+{
+    configure("[{\"suffix\": \".org\", \"backend\": \"www\"},"
+              " {\"header\": \"X-Tenant\", \"suffix\": \"-beta\", \"backend\": \"beta\"},"
+              " {\"header\": \"x-tenant\", \"suffix\": \"-gamma\", \"backend\": \"www\"},"
+              " {\"suffix\": \"io.test.tld\", \"backend\": \"node\"}]");
+    PM_EXPECT(ask("host", "io.test.tld"), "backend node");
+    PM_EXPECT(pm_test_reads(), "header host\nheader x-tenant\nheader host");
+    PM_EXPECT(ask("x-tenant", "a-gamma, a-BETA ,"), "backend beta");
+    PM_EXPECT(ask("x-tenant", "\"a-beta,\\\"b-beta,\", c"), "default");
+    PM_EXPECT(ask("x-tenant", "\"\\"), "default");
+    PM_EXPECT(ask("x-tenant", ",,,"), "default");
+}
+
+static void leaves_out_ports_and_minds_labels(void)
+{
+    configure("[{\"suffix\": [\"a.tld\", \"::1]\", \".b.tld\"], \"backend\": \"node\","
+              "  \"ignore_port\": true, \"label_boundary\": true}]");
+    PM_EXPECT(ask("host", "a.tld:443"), "backend node");
+    PM_EXPECT(ask("host", "x.a.tld:"), "backend node");
+    PM_EXPECT(ask("host", "xa.tld"), "default");
+    PM_EXPECT(ask("host", "x.b.tld"), "backend node");
+    PM_EXPECT(ask("host", ".b.tld"), "backend node");
+    PM_EXPECT(ask("host", "::1]"), "backend node");
+    PM_EXPECT(ask("host", "[a.tld"), "default");
+    PM_EXPECT(ask("host", ":::"), "default");
+}
+
+static void survives_any_octets(void)
+{
+    static const char octets[] = "aA.,\"\\:[] \t\xff";
+    configure("[{\"suffix\": [\"a\", \".a\", \"]\"], \"backend\": \"node\", \"ignore_port\": true,"
+              "  \"label_boundary\": true},"
+              " {\"header\": \"x\", \"suffix\": \"a.\", \"backend\": \"www\"}]");
+    srand(1);
+    for (int round = 0; round < 20000; round++) {
+        char value[12];
+        size_t length = (size_t)rand() % sizeof value;
+        for (size_t i = 0; i < length; i++)
+            value[i] = octets[(size_t)rand() % (sizeof octets - 1)];
+        pm_test_request("GET", "/");
+        pm_test_header_n(round % 2 == 0 ? "host" : "x", pm_octets(value, length));
+        const char *answer = pm_test_route();
+        PM_CHECK(strcmp(answer, "default") == 0 || strncmp(answer, "backend ", 8) == 0);
+    }
+}
+
+static void refuses(const char *config, const char *expected)
+{
+    PM_EXPECT(pm_test_configure(config), expected);
+}
+
+static void refuses_at_the_key(void)
+{
+    refuses("{}", "missing key \"rules\"");
+    refuses("{\"rules\": 5}", "rules: expected a list, not 5");
+    refuses("{\"rules\": [5]}", "rules[0]: expected a table, not 5");
+    refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\"},"
+            " {\"suffix\": \"a\", \"backend\": \"c\"}]}",
+            "rules[1].backend: there is no backend \"c\"");
+    refuses("{\"rules\": [{\"suffix\": 5, \"backend\": \"node\"}]}",
+            "rules[0].suffix: expected a text or a list of texts, not 5");
+    refuses("{\"rules\": [{\"suffix\": [\"a\", 5], \"backend\": \"node\"}]}",
+            "rules[0].suffix[1]: expected a text, not 5");
+    refuses("{\"rules\": [{\"suffix\": [], \"backend\": \"node\"}]}",
+            "rules[0].suffix: an empty list matches no request");
+    refuses("{\"rules\": [{\"suffix\": [\"a\", \"\"], \"backend\": \"node\"}]}",
+            "rules[0].suffix[1]: an empty suffix matches every value; for the requests that no "
+            "other rule matches there is the frontend's `default_backend`");
+    refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\", \"header\": \"x y\"}]}",
+            "rules[0].header: \"x y\" is not the name of a header field");
+    refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\", \"header\": \"\"}]}",
+            "rules[0].header: \"\" is not the name of a header field");
+    refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\", \"ignore_port\": 1}]}",
+            "rules[0].ignore_port: expected true or false, not 1");
+    refuses("{\"rules\": [{\"sufix\": \"a\", \"backend\": \"node\"}]}",
+            "rules[0].sufix: unknown key");
+    refuses("{\"rules\": [{\"suffix\": \"a\"}]}", "rules[0]: missing key \"backend\"");
+    refuses("{\"rules\": [], \"rule\": []}", "rule: unknown key");
+}
+
+int main(void)
+{
+    pm_test_backend("node");
+    pm_test_backend("www");
+    pm_test_backend("beta");
+    compares_the_end_of_host();
+    keeps_the_order_of_rules();
+    leaves_out_ports_and_minds_labels();
+    survives_any_octets();
+    refuses_at_the_key();
+    return pm_test_end();
+}

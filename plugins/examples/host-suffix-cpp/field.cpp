@@ -1,0 +1,82 @@
+#include "field.hpp"
+
+#include "pointsman.hpp"
+
+namespace field {
+
+namespace {
+
+// Where the first comma is that stands outside of quotes, or the end. A comma in a quoted text
+// separates nothing (RFC 9110, section 5.6.1).
+std::size_t find_comma(std::string_view line)
+{
+    bool quoted = false;
+    for (std::size_t i = 0; i < line.size(); i++) {
+        if (line[i] == '"')
+            quoted = !quoted;
+        else if (line[i] == '\\' && quoted)
+            i++;
+        else if (line[i] == ',' && !quoted)
+            return i;
+    }
+    return line.size();
+}
+
+} // namespace
+
+char to_lower(char octet)
+{
+    return octet >= 'A' && octet <= 'Z' ? static_cast<char>(octet + ('a' - 'A')) : octet;
+}
+
+std::string to_lower(std::string_view text)
+{
+    std::string lower(text);
+    for (char &octet : lower)
+        octet = to_lower(octet);
+    return lower;
+}
+
+bool is_name(std::string_view name)
+{
+    constexpr std::string_view octets = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
+    for (char octet : name) {
+        if (octets.find(to_lower(octet)) == octets.npos)
+            return false;
+    }
+    return !name.empty();
+}
+
+std::optional<std::string_view> Values::next()
+{
+    if (!rest_)
+        return std::nullopt;
+    std::string_view line = *rest_;
+    std::size_t comma = find_comma(line);
+    if (comma == line.size())
+        rest_.reset();
+    else
+        rest_ = line.substr(comma + 1);
+    return pointsman::trim(line.substr(0, comma));
+}
+
+bool ends_with(std::string_view value, std::string_view suffix)
+{
+    if (value.size() < suffix.size())
+        return false;
+    std::string_view end = value.substr(value.size() - suffix.size());
+    // From the front: names of one site differ there, and end alike.
+    for (std::size_t i = 0; i < suffix.size(); i++) {
+        if (to_lower(end[i]) != suffix[i])
+            return false;
+    }
+    return true;
+}
+
+bool starts_label(std::string_view value, std::string_view suffix)
+{
+    return suffix.front() == '.' || value.size() == suffix.size() ||
+           value[value.size() - suffix.size() - 1] == '.';
+}
+
+} // namespace field

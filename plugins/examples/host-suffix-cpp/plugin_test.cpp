@@ -1,0 +1,135 @@
+// Hostile field lines, and the errors of a configuration. What each option does is shown by the
+// cases of ../../host-suffix/cases.toml, which run against the component.
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "pointsman_test.h"
+
+namespace {
+
+void configure(const std::string &rules)
+{
+    PM_EXPECT(pm_test_configure((R"({"rules": )" + rules + "}").c_str()), "cacheable");
+}
+
+// The answer to one line of the field `name`.
+const char *ask(const char *name, const char *value)
+{
+    pm_test_request("GET", "/");
+    pm_test_header(name, value);
+    return pm_test_route();
+}
+
+void compares_the_end_of_host()
+{
+    configure(R"([{"suffix": "IO.test.tld", "backend": "node"}])");
+    PM_EXPECT(ask("host", "io.test.tld"), "backend node");
+    PM_EXPECT(ask("host", "foo.IO.TEST.tld"), "backend node");
+    PM_EXPECT(ask("host", " \tevilio.test.tld "), "backend node");
+    PM_EXPECT(ask("host", "\xff\xfe.io.test.tld"), "backend node");
+    PM_EXPECT(ask("host", "io.test.tl\xe4"), "default");
+    PM_EXPECT(ask("host", "io.test.tld:8080"), "default");
+    PM_EXPECT(ask("host", "io.test.tld,other"), "default");
+    PM_EXPECT(ask("host", "test.tld"), "default");
+    PM_EXPECT(ask("host", ""), "default");
+    PM_EXPECT(ask("x-host", "io.test.tld"), "default");
+    PM_EXPECT(pm_test_reads(), "header host");
+}
+
+void keeps_the_order_of_rules()
+{
+    configure(R"([{"suffix": ".org", "backend": "www"},
+                  {"header": "X-Tenant", "suffix": "-beta", "backend": "beta"},
+                  {"header": "x-tenant", "suffix": "-gamma", "backend": "www"},
+                  {"suffix": "io.test.tld", "backend": "node"}])");
+    PM_EXPECT(ask("host", "io.test.tld"), "backend node");
+    PM_EXPECT(pm_test_reads(), "header host\nheader x-tenant\nheader host");
+    PM_EXPECT(ask("x-tenant", "a-gamma, a-BETA ,"), "backend beta");
+    PM_EXPECT(ask("x-tenant", "\"a-beta,\\\"b-beta,\", c"), "default");
+    PM_EXPECT(ask("x-tenant", "\"\\"), "default");
+    PM_EXPECT(ask("x-tenant", ",,,"), "default");
+}
+
+void leaves_out_ports_and_minds_labels()
+{
+    configure(R"([{"suffix": ["a.tld", "::1]", ".b.tld"], "backend": "node",
+                   "ignore_port": true, "label_boundary": true}])");
+    PM_EXPECT(ask("host", "a.tld:443"), "backend node");
+    PM_EXPECT(ask("host", "x.a.tld:"), "backend node");
+    PM_EXPECT(ask("host", "xa.tld"), "default");
+    PM_EXPECT(ask("host", "x.b.tld"), "backend node");
+    PM_EXPECT(ask("host", ".b.tld"), "backend node");
+    PM_EXPECT(ask("host", "::1]"), "backend node");
+    PM_EXPECT(ask("host", "[a.tld"), "default");
+    PM_EXPECT(ask("host", ":::"), "default");
+}
+
+void survives_any_octets()
+{
+    static const char octets[] = "aA.,\"\\:[] \t\xff";
+    configure(R"([{"suffix": ["a", ".a", "]"], "backend": "node", "ignore_port": true,
+                   "label_boundary": true},
+                  {"header": "x", "suffix": "a.", "backend": "www"}])");
+    std::srand(1);
+    for (int round = 0; round < 20000; round++) {
+        char value[12];
+        std::size_t length = std::rand() % sizeof value;
+        for (std::size_t i = 0; i < length; i++)
+            value[i] = octets[std::rand() % (sizeof octets - 1)];
+        pm_test_request("GET", "/");
+        pm_test_header_n(round % 2 == 0 ? "host" : "x", pm_octets(value, length));
+        const char *answer = pm_test_route();
+        PM_CHECK(std::strcmp(answer, "default") == 0 || std::strncmp(answer, "backend ", 8) == 0);
+    }
+}
+
+void refuses(const char *config, const char *expected)
+{
+    PM_EXPECT(pm_test_configure(config), expected);
+}
+
+void refuses_at_the_key()
+{
+    refuses("{}", R"(missing key "rules")");
+    refuses(R"({"rules": 5})", "rules: expected a list, not 5");
+    refuses(R"({"rules": [5]})", "rules[0]: expected a table, not 5");
+    refuses(R"({"rules": [{"suffix": "a", "backend": "node"},
+                {"suffix": "a", "backend": "c"}]})",
+            R"(rules[1].backend: there is no backend "c")");
+    refuses(R"({"rules": [{"suffix": 5, "backend": "node"}]})",
+            "rules[0].suffix: expected a text or a list of texts, not 5");
+    refuses(R"({"rules": [{"suffix": ["a", 5], "backend": "node"}]})",
+            "rules[0].suffix[1]: expected a text, not 5");
+    refuses(R"({"rules": [{"suffix": [], "backend": "node"}]})",
+            "rules[0].suffix: an empty list matches no request");
+    refuses(R"({"rules": [{"suffix": ["a", ""], "backend": "node"}]})",
+            "rules[0].suffix[1]: an empty suffix matches every value; for the requests that no "
+            "other rule matches there is the frontend's `default_backend`");
+    refuses(R"({"rules": [{"suffix": "a", "backend": "node", "header": "x y"}]})",
+            R"(rules[0].header: "x y" is not the name of a header field)");
+    refuses(R"({"rules": [{"suffix": "a", "backend": "node", "header": ""}]})",
+            R"(rules[0].header: "" is not the name of a header field)");
+    refuses(R"({"rules": [{"suffix": "a", "backend": "node", "ignore_port": 1}]})",
+            "rules[0].ignore_port: expected true or false, not 1");
+    refuses(R"({"rules": [{"sufix": "a", "backend": "node"}]})",
+            "rules[0].sufix: unknown key");
+    refuses(R"({"rules": [{"suffix": "a"}]})", R"(rules[0]: missing key "backend")");
+    refuses(R"({"rules": [], "rule": []})", "rule: unknown key");
+}
+
+} // namespace
+
+int main()
+{
+    pm_test_backend("node");
+    pm_test_backend("www");
+    pm_test_backend("beta");
+    compares_the_end_of_host();
+    keeps_the_order_of_rules();
+    leaves_out_ports_and_minds_labels();
+    survives_any_octets();
+    refuses_at_the_key();
+    return pm_test_end();
+}

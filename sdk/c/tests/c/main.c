@@ -1,0 +1,10 @@
+#include "probe.h"
+
+int main(void)
+{
+    test_text();
+    test_request();
+    test_config();
+    test_answer();
+    return pm_test_end();
+}

@@ -1,0 +1,95 @@
+#!/bin/sh
+# Prints the command of a compiler that builds for WebAssembly with WASI's libraries.
+#
+#   toolchain.sh c|c++ [ORIGIN COMMAND]
+#
+# The command is the value of make's CC or CXX, and the origin says where it is from: what the
+# caller gave must do, what the environment has is tried first, for it may be meant for other
+# programs, and make's own default is not. Then come a wasi-sdk in $WASI_SDK_PATH and what is in
+# the path.
+set -u
+
+language=$1
+origin=${2:-default}
+command=${3:-}
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+
+if [ "$language" = c ]; then
+    cat >"$scratch/try.c" <<'END'
+#include <stdlib.h>
+#include <string.h>
+char *try(const char *text) { return strcpy(malloc(strlen(text) + 1), text); }
+END
+    source=$scratch/try.c
+    name=clang
+else
+    cat >"$scratch/try.cpp" <<'END'
+#include <cstddef>
+char *try_it(std::size_t size) { return new char[size]; }
+END
+    source=$scratch/try.cpp
+    name=clang++
+fi
+
+# Tries a command with each name that the target has had, and with link-time optimisation, which
+# needs a linker as new as the compiler. What is said of the older name tells more.
+works() {
+    for lto in -flto ""; do
+        for target in wasm32-wasip1 wasm32-wasi; do
+            flags="--target=$target${WASI_SYSROOT:+ --sysroot=$WASI_SYSROOT}${lto:+ $lto}"
+            # A command may be several words, as `zig cc`.
+            # shellcheck disable=SC2086
+            if $1 $flags -mexec-model=reactor -fno-exceptions -Wno-deprecated "$source" \
+                -o "$scratch/try.wasm" 2>"$scratch/errors"; then
+                echo "$1 $flags"
+                return 0
+            fi
+        done
+    done
+    if command -v "${1%% *}" >/dev/null 2>&1; then
+        reason=$(grep -m 1 error "$scratch/errors" | sed "s|$scratch/||")
+        echo "$1: ${reason:-does not work}" >>"$scratch/tried"
+    fi
+    return 1
+}
+
+touch "$scratch/tried"
+case $origin in
+default | undefined) ;;
+environment)
+    works "$command" && exit 0
+    ;;
+*)
+    works "$command" && exit 0
+    echo "$command does not build for WebAssembly:" >&2
+    sed "s|$scratch/||" "$scratch/errors" >&2
+    exit 1
+    ;;
+esac
+if [ -n "${WASI_SDK_PATH:-}" ] && works "$WASI_SDK_PATH/bin/$name"; then
+    exit 0
+fi
+# The version of which to say what it lacks: the newest that is there, or what clang is called
+# without one.
+version=
+for suffix in "" -22 -21 -20 -19 -18 -17 -16 -15 -14; do
+    if command -v "$name$suffix" >/dev/null; then
+        works "$name$suffix" && exit 0
+        version=${version:-$suffix}
+    fi
+done
+libraries="libclang-rt$version-dev-wasm32"
+if [ "$language" = c++ ]; then
+    libraries="$libraries libc++$version-dev-wasm32"
+fi
+{
+    echo "No compiler for WebAssembly is here, or its libraries are not. Get one of:"
+    echo "  Debian, Ubuntu:  apt-get install --no-install-recommends clang$version lld$version wasi-libc $libraries"
+    echo "  anywhere:        wasi-sdk (github.com/WebAssembly/wasi-sdk), and WASI_SDK_PATH=/its/folder"
+    if [ -s "$scratch/tried" ]; then
+        echo "Tried:"
+        sed 's/^/  /' "$scratch/tried"
+    fi
+} >&2
+exit 1

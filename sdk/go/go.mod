@@ -1,0 +1,3 @@
+module github.com/pointsman/pointsman/sdk/go
+
+go 1.24

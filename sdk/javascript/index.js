@@ -1,0 +1,9 @@
+// What a plugin imports. `index.d.ts` has the documentation.
+
+export { backends } from "./src/backends.js";
+export { Decision } from "./src/decision.js";
+export { ConfigError, EditError, PluginError } from "./src/errors.js";
+export { log } from "./src/log.js";
+export { toLatin1, toOctets, toText, trimBlanks } from "./src/octets.js";
+export { definePlugin } from "./src/plugin.js";
+export { Request } from "./src/request.js";

@@ -1,0 +1,13 @@
+// The plugin's lines in the proxy's log. Which of them are written is for the proxy's [log].
+
+import { write } from "#proxy";
+
+const at = (level) => (message) => write(level, String(message).toWellFormed());
+
+export const log = Object.freeze({
+  trace: at("trace"),
+  debug: at("debug"),
+  info: at("info"),
+  warn: at("warn"),
+  error: at("error"),
+});

@@ -1,0 +1,36 @@
+"""The plugin's own lines in the proxy's log, whose ``[log]`` says which of them are written."""
+
+from pointsman import _contract
+
+Level = _contract.log.Level
+
+
+def write(level: Level, message: str) -> None:
+    """Writes each line of the message."""
+    # Half of a pair is no text that could cross; it is shown for what it is.
+    _contract.log.write(level, message.encode("utf-8", "backslashreplace").decode())
+
+
+def trace(message: str) -> None:
+    """For whoever follows the code step by step."""
+    write(Level.TRACE, message)
+
+
+def debug(message: str) -> None:
+    """For whoever looks for a mistake."""
+    write(Level.DEBUG, message)
+
+
+def info(message: str) -> None:
+    """Worth a line in daily use."""
+    write(Level.INFO, message)
+
+
+def warn(message: str) -> None:
+    """Not right, and not yet harmful."""
+    write(Level.WARN, message)
+
+
+def error(message: str) -> None:
+    """Wrong."""
+    write(Level.ERROR, message)
