@@ -6,6 +6,7 @@
 mod check;
 mod ctl;
 mod demo;
+mod plugin;
 mod route;
 mod run;
 
@@ -84,6 +85,9 @@ enum Command {
     ///
     /// Over the socket that `admin.socket` in the configuration names.
     Ctl(ctl::Flags),
+    /// Write, build, test and measure plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Show it all at work: two small backends, a page, live messages over a WebSocket.
     ///
     /// Listens on loopback alone and needs nothing else installed.
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(flags) => check::run(&flags.config),
         Command::Route(flags) => route::run(&flags),
         Command::Ctl(flags) => ctl::run(&flags),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Demo(flags) => demo::run(&flags),
     };
     exit.into()

@@ -28,7 +28,14 @@ pub use diagnostic::Errors;
 pub use source::Source;
 
 /// Plugins that are part of the binary, by the name that `router.plugin` gives them.
-pub const BUNDLED_PLUGINS: &[&str] = &["host-suffix"];
+pub const BUNDLED_PLUGINS: &[&str] = &[
+    "address-list",
+    "canary",
+    "header-match",
+    "host-suffix",
+    "maintenance",
+    "path-prefix",
+];
 
 /// Everything that the configuration file says. Made by [`load`] or [`parse`] alone.
 #[derive(Debug, Clone, PartialEq)]

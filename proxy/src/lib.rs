@@ -8,6 +8,7 @@
 //! `ARCHITECTURE.md` has the map and what must stay true. This library exists for the
 //! binary and its tests; its interface promises nothing.
 
+pub mod authoring;
 pub mod cli;
 pub mod demo;
 pub mod server;

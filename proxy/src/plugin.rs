@@ -234,6 +234,11 @@ impl Plugin {
         Arc::ptr_eq(&self.code, &other.code)
     }
 
+    /// Whether an import of this name is one that the host has.
+    pub fn is_offered(import: &str) -> bool {
+        load::is_offered(import)
+    }
+
     /// As in the configuration.
     pub fn name(&self) -> &str {
         &self.name

@@ -4,6 +4,7 @@
 //! with its files, the only caller of `plugin` on the way of a request.
 
 mod breaker;
+mod bundled;
 mod cache;
 mod reports;
 mod seat;

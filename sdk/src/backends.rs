@@ -4,6 +4,10 @@
 //! every server counts as usable and nothing is in progress.
 //! Answers come from the proxy, in tests from the `testing` instance.
 
+use std::fmt::Display;
+
+use crate::Error;
+
 /// The load of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -26,4 +30,17 @@ pub fn state(name: &str) -> Option<State> {
 /// Whether the proxy's configuration has a backend `name`.
 pub fn exists(name: &str) -> bool {
     state(name).is_some()
+}
+
+/// Sees to it, in `configure`, that the proxy's configuration has the backend `name`, which the
+/// plugin's own has at `key`, as in `rules[0].backend`.
+///
+/// # Errors
+/// It has no such backend; the proxy shows the text at that key.
+pub fn require(key: impl Display, name: &str) -> Result<(), Error> {
+    if exists(name) {
+        Ok(())
+    } else {
+        Err(Error::at(key, format_args!("there is no backend {name:?}")))
+    }
 }

@@ -22,9 +22,7 @@
 //!     type Config = Config;
 //!
 //!     fn configure(config: Config) -> Result<Self, Error> {
-//!         if !pointsman_sdk::backends::exists(&config.canary) {
-//!             return Err(Error::at("canary", "no such backend"));
-//!         }
+//!         pointsman_sdk::backends::require("canary", &config.canary)?;
 //!         Ok(Self { backend: config.canary })
 //!     }
 //!
@@ -46,12 +44,30 @@
 //! Its crate is a `cdylib`, for the plugin, and an `rlib`, for its tests:
 //! `crate-type = ["cdylib", "rlib"]`. Built for `wasm32-wasip2` it is a component that the
 //! proxy loads as it is; for `wasm32-unknown-unknown`, a core module that the proxy
-//! encodes on load. Tests run natively, without the proxy or a sandbox: see `testing`.
+//! encodes on load; `pointsman plugin build` does either. Tests run natively, without the proxy
+//! or a sandbox: see `testing`.
 //!
 //! Owns the Rust face of `wit/router.wit`. Must hold no policy, and must not panic,
 //! whatever bytes a request has.
 
-#![deny(missing_docs)]
+#![deny(missing_docs, unsafe_code)]
+// The workspace's lints, for a manifest that cannot name them.
+#![warn(
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::get_unwrap,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::allow_attributes_without_reason,
+    clippy::str_to_string
+)]
+#![allow(
+    clippy::must_use_candidate,
+    clippy::module_name_repetitions,
+    clippy::similar_names,
+    reason = "as in the workspace"
+)]
 
 pub mod backends;
 mod config;
@@ -62,13 +78,20 @@ mod error;
 pub mod guest;
 mod head;
 pub mod log;
+mod network;
 mod request;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use config::NoConfig;
 pub use decision::{Decision, Response};
 pub use error::{EditError, Error};
+pub use network::{Network, Networks};
 pub use request::{Client, Request, Tls};
 
 use serde::de::DeserializeOwned;

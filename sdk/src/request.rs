@@ -4,6 +4,7 @@
 //! test. Each read of a field crosses the sandbox; method, target and host cross once.
 
 use std::cell::OnceCell;
+use std::net::IpAddr;
 
 use crate::EditError;
 use crate::head::Head;
@@ -27,6 +28,15 @@ pub struct Client {
     pub address: String,
     /// 0 for a Unix socket.
     pub port: u16,
+}
+
+impl Client {
+    /// The address, an IPv4 one where it is an IPv6 one that stands for it (`::ffff:192.0.2.1`);
+    /// none for a Unix socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        let address: IpAddr = self.address.parse().ok()?;
+        Some(address.to_canonical())
+    }
 }
 
 /// Facts of the TLS session that a request came over.
@@ -76,10 +86,25 @@ impl Request {
             .map(|(_, query)| query)
     }
 
+    /// The value of the first parameter `name` of the query, as forms write it: `+` is a blank and
+    /// `%41` an `A`, in names, too. An escape that is none is left as it is.
+    pub fn query_param(&self, name: &str) -> Option<Vec<u8>> {
+        self.query()?.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(key) == name.as_bytes()).then(|| decoded(value))
+        })
+    }
+
     /// The host that the request is for, with its port where it has one: the field
     /// `host`, or `:authority` of HTTP/2. None where the client sent neither (HTTP/1.0).
     pub fn host(&self) -> Option<&[u8]> {
         self.host.get_or_init(|| self.header("host")).as_deref()
+    }
+
+    /// [`host`](Self::host) without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such
+    /// as `::1`, which must have brackets to be followed by a port, is left as it is.
+    pub fn hostname(&self) -> Option<&[u8]> {
+        self.host().map(without_port)
     }
 
     /// The value of the first line of the field `name`, which matches in any case.
@@ -171,8 +196,54 @@ impl Request {
     }
 }
 
+/// A host without its port.
+fn without_port(value: &[u8]) -> &[u8] {
+    let host = if value.starts_with(b"[") {
+        let bracket = value.iter().position(|&octet| octet == b']');
+        bracket
+            .and_then(|bracket| value.split_at_checked(bracket + 1))
+            .filter(|(_, port)| port.starts_with(b":"))
+            .map(|(host, _)| host)
+    } else {
+        let mut parts = value.split(|&octet| octet == b':');
+        let host = parts.next();
+        // With exactly one colon there is exactly one more part.
+        host.filter(|_| parts.next().is_some() && parts.next().is_none())
+    };
+    host.unwrap_or(value)
+}
+
+/// What a form wrote (application/x-www-form-urlencoded).
+fn decoded(text: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after) {
+            (b'+', _) => octets.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    octets.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => octets.push(first),
+            },
+            _ => octets.push(first),
+        }
+    }
+    octets
+}
+
+/// The value of a hexadecimal digit.
+fn digit(octet: u8) -> Option<u8> {
+    let value = char::from(octet).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::testing::RequestBuilder;
 
     #[test]
@@ -220,5 +291,71 @@ mod tests {
         assert_eq!(request.header_str("x-A").as_deref(), Some("1"));
         assert_eq!(request.header_lines("X-a"), [b"1", b"2"]);
         assert!(request.header_lines("y").is_empty());
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_a_hostname() {
+        for (host, hostname) in [
+            ("a", "a"),
+            ("a:80", "a"),
+            ("a:", "a"),
+            (":80", ""),
+            ("", ""),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]x", "[::1]x"),
+            ("[::1", "[::1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            let request = RequestBuilder::get("/").header("host", host).build();
+            assert_eq!(request.hostname(), Some(hostname.as_bytes()), "{host}");
+        }
+        assert_eq!(RequestBuilder::get("/").build().hostname(), None);
+    }
+
+    #[test]
+    fn a_parameter_is_decoded() {
+        let request =
+            RequestBuilder::get("/?a=1&b+c=d%20e&a=2&%66=%zz%4&g&=h&i=%e4%C3%9f&j==").build();
+        for (name, value) in [
+            ("a", Some(&b"1"[..])),
+            ("b c", Some(b"d e")),
+            ("f", Some(b"%zz%4")),
+            ("g", Some(b"")),
+            ("", Some(b"h")),
+            ("i", Some(b"\xe4\xc3\x9f")),
+            ("j", Some(b"=")),
+            ("k", None),
+            ("A", None),
+        ] {
+            assert_eq!(request.query_param(name).as_deref(), value, "{name}");
+        }
+        assert_eq!(RequestBuilder::get("/a").build().query_param("a"), None);
+    }
+
+    proptest! {
+        /// Whatever a client sends: reads answer, and no one panics.
+        #[test]
+        fn any_octets_can_be_read(
+            target in "[ -~]{0,40}",
+            lines in proptest::collection::vec(
+                ("(host|cookie|x-a)", proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
+            name in "[ -~]{0,4}",
+        ) {
+            let mut request = RequestBuilder::get(&target);
+            for (field, value) in &lines {
+                request = request.header(field, value);
+            }
+            let request = request.build();
+            prop_assert!(request.path().len() <= target.len());
+            let _ = (request.query(), request.query_param(&name), request.cookie(&name));
+            let first = lines.iter().find(|(field, _)| field == "host");
+            prop_assert_eq!(request.host(), first.map(|(_, value)| value.as_slice()));
+            if let (Some(host), Some(hostname)) = (request.host(), request.hostname()) {
+                prop_assert!(host.starts_with(hostname));
+            }
+            prop_assert_eq!(request.header_str("x-a").map(String::into_bytes),
+                request.header("x-a").filter(|value| str::from_utf8(value).is_ok()));
+        }
     }
 }

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, Imports)] = &[
     ("main", Imports::Anything),
     ("cli", Imports::Anything),
     ("demo", Imports::Below("server")),
+    ("authoring", Imports::Only(&["plugin", "router"])),
     ("server", Imports::Below("server")),
     ("worker", Imports::Below("worker")),
     ("listener", Imports::Below("listener")),

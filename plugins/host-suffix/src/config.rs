@@ -119,12 +119,7 @@ impl RawRule {
                  matches there is the frontend's `default_backend`",
             ));
         }
-        if !backends::exists(&self.backend) {
-            return Err(Error::at(
-                key("backend"),
-                format_args!("there is no backend {:?}", self.backend),
-            ));
-        }
+        backends::require(key("backend"), &self.backend)?;
         let rule = Rule {
             suffixes: self
                 .suffix

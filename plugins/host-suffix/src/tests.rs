@@ -1,82 +1,9 @@
-//! The table of `cases.toml`, and the errors of a configuration.
+//! The errors of a configuration, word for word. What it decides is in `cases.toml`, which is
+//! played against the component.
 
-use pointsman_sdk::testing::{Instance, RequestBuilder};
-use pointsman_sdk::{Decision, Request};
-use serde::Deserialize;
+use pointsman_sdk::testing::Instance;
 
 use super::HostSuffix;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    backends: Vec<String>,
-    config: toml::Value,
-    case: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    config: Option<toml::Value>,
-    method: Option<String>,
-    target: Option<String>,
-    #[serde(default)]
-    headers: Vec<(String, FieldValue)>,
-    expect: Expect,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FieldValue {
-    Text(String),
-    Octets(Vec<u8>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Expect {
-    Backend(String),
-    Default(bool),
-    Respond(u16),
-}
-
-impl Case {
-    fn request(&self) -> Request {
-        let method = self.method.as_deref().unwrap_or("GET");
-        let target = self.target.as_deref().unwrap_or("/");
-        let mut request = RequestBuilder::new(method, target);
-        for (name, value) in &self.headers {
-            request = request.header(
-                name,
-                match value {
-                    FieldValue::Text(text) => text.as_bytes(),
-                    FieldValue::Octets(octets) => octets,
-                },
-            );
-        }
-        request.build()
-    }
-}
-
-#[test]
-fn every_case_goes_where_its_table_says() {
-    let table: Table = toml::from_str(include_str!("../cases.toml")).unwrap();
-    let backends: Vec<_> = table.backends.iter().map(String::as_str).collect();
-    for case in &table.case {
-        let config = case.config.as_ref().unwrap_or(&table.config);
-        let config = serde_json::to_string(config).unwrap();
-        let router = Instance::<HostSuffix>::configure(&config, &backends).unwrap();
-        let decision = router.route(&case.request()).unwrap();
-        let right = match (&case.expect, &decision) {
-            (Expect::Backend(name), Decision::Backend(chosen)) => name == chosen,
-            (Expect::Default(expected), _) => *expected == (decision == Decision::DefaultBackend),
-            (Expect::Respond(status), Decision::Respond(response)) => *status == response.status(),
-            _ => false,
-        };
-        assert!(right, "{}: {decision:?}", case.name);
-    }
-}
 
 #[test]
 fn a_bad_configuration_is_refused_at_its_key() {

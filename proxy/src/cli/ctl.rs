@@ -21,6 +21,18 @@ use crate::server::admin::api;
 /// Flags of `pointsman ctl`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
+    #[command(flatten)]
+    process: Process,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which process is meant.
+#[derive(Debug, Args)]
+pub(super) struct Process {
     /// The admin socket; otherwise the one that the configuration names
     #[arg(short, long, value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
@@ -33,11 +45,6 @@ pub(super) struct Flags {
         global = true
     )]
     config: PathBuf,
-    /// Print the answer as JSON
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,31 +123,47 @@ enum CtlError {
 }
 
 pub(super) fn run(flags: &Flags) -> Exit {
-    let socket = match socket(flags) {
-        Ok(socket) => socket,
-        Err(exit) => return exit,
-    };
-    match obey(&flags.command, &socket, flags.json) {
+    let done = flags.process.socket().and_then(|socket| {
+        let done = obey(&flags.command, &socket, flags.json);
+        done.map_err(|error| super::fail(&error))
+    });
+    match done {
         Ok(text) => {
             super::print(&text);
             Exit::Success
         }
-        Err(error) => super::fail(&error),
+        Err(exit) => exit,
     }
 }
 
-fn socket(flags: &Flags) -> Result<PathBuf, Exit> {
-    if let Some(path) = &flags.socket {
-        return Ok(path.clone());
+/// Puts a component into service, and prints what came of it.
+pub(super) fn swap(process: &Process, frontend: &str, file: &Path) -> Result<(), Exit> {
+    let socket = process.socket()?;
+    let swap = api::Swap {
+        frontend: frontend.to_owned(),
+        file: Some(file.to_owned()),
+        shadow: None,
+        canary: None,
+    };
+    let text = tell(&socket, "/v1/swap", false, &swap).map_err(|error| super::fail(&error))?;
+    super::print(&text);
+    Ok(())
+}
+
+impl Process {
+    fn socket(&self) -> Result<PathBuf, Exit> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
+        }
+        let named = config::admin_socket(&self.config).map_err(|errors| {
+            super::print_errors(&errors);
+            Exit::Config
+        })?;
+        named.ok_or_else(|| {
+            let path = self.config.display().to_string();
+            super::fail(&CtlError::NoSocket(path))
+        })
     }
-    let named = config::admin_socket(&flags.config).map_err(|errors| {
-        super::print_errors(&errors);
-        Exit::Config
-    })?;
-    named.ok_or_else(|| {
-        let path = flags.config.display().to_string();
-        super::fail(&CtlError::NoSocket(path))
-    })
 }
 
 fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError> {

@@ -13,7 +13,7 @@ use super::Exit;
 use crate::config::{BackendId, Config, Frontend};
 use crate::http::head::{Client, Head, Scheme};
 use crate::http::target;
-use crate::plugin::{Cacheability, Edit, Fault};
+use crate::plugin::{Cacheability, Fault};
 use crate::router::versions::{ConfiguredBackends, Load, Loader};
 use crate::router::{Route, Router};
 
@@ -157,7 +157,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     }
     match decided {
         Ok(decided) => {
-            report.edits = decided.edits.iter().map(describe).collect();
+            report.edits = decided.edits.iter().map(ToString::to_string).collect();
             resolve(&mut report, &config, frontend, &decided.route);
         }
         Err(fault) => failed(&mut report, &fault),
@@ -277,16 +277,6 @@ fn cached(router: &mut Router, head: &mut Head) -> Option<Duration> {
         router.decide(head);
     }
     Some(start.elapsed() / u32::try_from(REPEATS).unwrap_or(u32::MAX))
-}
-
-fn describe(edit: &Edit) -> String {
-    let value = |value: &HeaderValue| value.as_bytes().escape_ascii().to_string();
-    match edit {
-        Edit::Set(name, set) => format!("set {name}: {}", value(set)),
-        Edit::Append(name, appended) => format!("append {name}: {}", value(appended)),
-        Edit::Remove(name) => format!("remove {name}"),
-        Edit::Target(target) => format!("path-with-query {target}"),
-    }
 }
 
 fn render(report: &Report, json: bool) -> String {

@@ -33,12 +33,12 @@ pub enum EncodeError {
     Malformed(String),
     /// A core module of which nothing says what world it is for.
     #[error(
-        "the file is a core module without component-type metadata: build it with wit-bindgen, or make it a component (wasm-tools component embed, then component new)"
+        "the file is a core module without component-type metadata: build it with wit-bindgen or an SDK, or make it a component: `pointsman plugin build FILE --output PLUGIN`"
     )]
     NoMetadata,
     /// A core module that was built for WASI 0.1.
     #[error(
-        "the file is a core module that imports wasi_snapshot_preview1: build it for wasm32-wasip2 or wasm32-unknown-unknown, or make it a component with the preview 1 reactor adapter (wasm-tools component new --adapt)"
+        "the file is a core module that imports wasi_snapshot_preview1: build it for wasm32-wasip2 or wasm32-unknown-unknown, or let `pointsman plugin build FILE --output PLUGIN` make it a component with the adapter to WASI 0.2"
     )]
     Preview1,
     /// The module does not fit the world that its metadata name.

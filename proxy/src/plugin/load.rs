@@ -72,7 +72,9 @@ pub enum LoadError {
         found: String,
     },
     /// It imports what the host does not have.
-    #[error("the component imports {import}, which this host does not offer; {offer}")]
+    #[error(
+        "the component imports {import}, which this host does not offer; {offer}: leave out what needs it, or let its toolchain stub it"
+    )]
     Import {
         /// The import as the component names it.
         import: String,
@@ -84,7 +86,7 @@ pub enum LoadError {
     ImportType(String),
     /// It does not export the interface of a plugin.
     #[error(
-        "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` wants; it exports {found}"
+        "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` wants; it exports {found}. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     )]
     NoExport {
         /// What it exports, in words.
@@ -174,30 +176,37 @@ fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Compo
     unsafe { Component::deserialize(engine, code) }
 }
 
+/// Whether the host has the import `import`, as far as its name tells.
+pub(super) fn is_offered(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    match interface_of(name, PACKAGE) {
+        Some(interface) => version == VERSION && OFFERED.contains(&interface),
+        None => is_wasi(name) && version.starts_with("0.2."),
+    }
+}
+
+fn is_wasi(name: &str) -> bool {
+    let interface = name.strip_prefix("wasi:");
+    interface.is_some_and(|interface| wasi::INTERFACES.contains(&interface))
+}
+
 /// Whether the component imports WASI, all imports being on offer.
 fn check_imports(component: &Component) -> Result<bool, LoadError> {
     let mut wasi = false;
     let engine = component.engine();
     for (import, _) in component.component_type().imports(engine) {
+        if is_offered(import) {
+            wasi |= import.starts_with("wasi:");
+            continue;
+        }
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
-        if let Some(interface) = interface_of(name, PACKAGE) {
-            if version != VERSION {
-                return Err(other_version(import));
-            }
-            if OFFERED.contains(&interface) {
-                continue;
-            }
+        if interface_of(name, PACKAGE).is_some() && version != VERSION {
+            return Err(other_version(import));
         }
-        let is_wasi = name
-            .strip_prefix("wasi:")
-            .is_some_and(|interface| wasi::INTERFACES.contains(&interface));
-        if !is_wasi || !version.starts_with("0.2.") {
-            return Err(LoadError::Import {
-                import: import.to_owned(),
-                offer: offer(),
-            });
-        }
-        wasi = true;
+        return Err(LoadError::Import {
+            import: import.to_owned(),
+            offer: offer(),
+        });
     }
     Ok(wasi)
 }

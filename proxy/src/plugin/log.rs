@@ -79,8 +79,17 @@ impl Log {
         }))
     }
 
-    /// Writes one line; `message` may hold any text.
+    /// Writes each line of `message`, which may hold any text: a traceback is of use only as
+    /// it is laid out.
     pub(super) fn write(&self, level: Level, message: &str) {
+        let text = message.trim_end_matches('\n');
+        // Not `lines`: an empty message is a line, too.
+        for line in text.split('\n') {
+            self.line(level, line);
+        }
+    }
+
+    fn line(&self, level: Level, message: &str) {
         let now = Instant::now();
         let Inner {
             frontend,

@@ -90,6 +90,22 @@ pub enum Edit {
     Target(PathAndQuery),
 }
 
+impl fmt::Display for Edit {
+    /// For people; values that are no text are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edit::Set(name, value) => {
+                write!(f, "set {name}: {}", value.as_bytes().escape_ascii())
+            }
+            Edit::Append(name, value) => {
+                write!(f, "append {name}: {}", value.as_bytes().escape_ascii())
+            }
+            Edit::Remove(name) => write!(f, "remove {name}"),
+            Edit::Target(target) => write!(f, "path-with-query {target}"),
+        }
+    }
+}
+
 /// What a plugin read of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reads {

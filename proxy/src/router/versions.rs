@@ -18,6 +18,7 @@ use nix::fcntl::OFlag;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::bundled;
 use super::version::{Draft, Notice, Policy, Version};
 use crate::config::{self, Config, Isolation, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
@@ -26,9 +27,6 @@ use crate::plugin::{
     BackendState, Backends, CompiledCache, Engine, EngineError, EngineLimits, Fault, Instance,
     LoadError, Origin, Plugin, Reads, Settings, Source,
 };
-
-/// The component of `host-suffix`, as `cargo xtask plugins` builds it.
-static HOST_SUFFIX: &[u8] = include_bytes!("../../../plugins/host-suffix/host-suffix.wasm");
 
 /// Longest file of a plugin: ten times a Python interpreter with its library.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -130,8 +128,7 @@ impl Loader {
         match plugin {
             PluginSource::Bundled(name) => Ok(Source {
                 name: name.clone(),
-                // The only one there is; `config` refuses other names.
-                bytes: Cow::Borrowed(HOST_SUFFIX),
+                bytes: Cow::Borrowed(bundled::component(name)),
             }),
             PluginSource::File(path) => Ok(Source {
                 name: name_of(path),

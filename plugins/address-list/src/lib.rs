@@ -1,0 +1,157 @@
+//! Lets clients in, or keeps them out, by their address.
+//!
+//! Owns which list counts: that with the most specific network. Reads the client's address.
+
+use pointsman_sdk::{
+    Cacheability, Decision, Error, Network, Networks, Request, Response, Router, backends,
+};
+use serde::Deserialize;
+
+/// `router.config`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    default: Verdict,
+    #[serde(default)]
+    allow: Vec<Network>,
+    #[serde(default)]
+    deny: Vec<Network>,
+    backend: Option<String>,
+    #[serde(default)]
+    denied: Denied,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Allow,
+    Deny,
+}
+
+/// What becomes of those who are kept out.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Denied {
+    backend: Option<String>,
+    status: Option<u16>,
+    body: Option<String>,
+}
+
+/// The router.
+pub struct AddressList {
+    networks: Networks<Verdict>,
+    default: Verdict,
+    allowed: Decision,
+    denied: Decision,
+}
+
+impl Router for AddressList {
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, Error> {
+        let allow = config
+            .allow
+            .into_iter()
+            .map(|network| (network, Verdict::Allow));
+        let deny = config
+            .deny
+            .into_iter()
+            .map(|network| (network, Verdict::Deny));
+        let networks = Networks::new(allow.chain(deny)).map_err(|twice| {
+            Error::new(format_args!(
+                "{twice} is in the lists twice: the most specific network counts, so each stands in \
+                 one of `allow` and `deny`, once"
+            ))
+        })?;
+        let allowed = match config.backend {
+            Some(name) => {
+                backends::require("backend", &name)?;
+                Decision::Backend(name)
+            }
+            None => Decision::DefaultBackend,
+        };
+        Ok(Self {
+            networks,
+            default: config.default,
+            allowed,
+            denied: config.denied.decision()?,
+        })
+    }
+
+    fn cacheability(&self) -> Cacheability {
+        Cacheability::Cacheable
+    }
+
+    fn route(&self, request: &Request) -> Result<Decision, Error> {
+        let address = request.client().ip();
+        let found = address.and_then(|address| self.networks.find(address));
+        Ok(match found.unwrap_or(&self.default) {
+            Verdict::Allow => self.allowed.clone(),
+            Verdict::Deny => self.denied.clone(),
+        })
+    }
+}
+
+impl Denied {
+    fn decision(self) -> Result<Decision, Error> {
+        if let Some(name) = self.backend {
+            if self.status.is_some() || self.body.is_some() {
+                let message = "a backend answers by itself: leave out `status` and `body`";
+                return Err(Error::at("denied.backend", message));
+            }
+            backends::require("denied.backend", &name)?;
+            return Ok(Decision::Backend(name));
+        }
+        let status = self.status.unwrap_or(403);
+        if !(200..=599).contains(&status) || [204, 205, 304].contains(&status) {
+            let message = "must be a status within 200 and 599 that may have a body";
+            return Err(Error::at("denied.status", message));
+        }
+        let body = self
+            .body
+            .unwrap_or_else(|| "not from this address\n".to_owned());
+        Ok(Decision::respond(
+            Response::new(status)
+                .header("content-type", "text/plain; charset=utf-8")
+                .body(body),
+        ))
+    }
+}
+
+pointsman_sdk::export!(AddressList);
+
+#[cfg(test)]
+mod tests {
+    use pointsman_sdk::testing::{Instance, RequestBuilder};
+
+    use super::*;
+
+    /// Ten thousand networks, as lists of countries have them.
+    #[test]
+    fn a_long_list_is_no_slower_to_ask() {
+        let networks: Vec<String> = (0..10_000_u32)
+            .map(|number| {
+                format!(
+                    "\"{}.{}.{}.0/24\"",
+                    1 + number / 5000,
+                    number / 256 % 256,
+                    number % 256
+                )
+            })
+            .collect();
+        let config = format!(
+            r#"{{"default": "allow", "deny": [{}]}}"#,
+            networks.join(",")
+        );
+        let router = Instance::<AddressList>::configure(&config, &[]).unwrap();
+        for (address, is_denied) in [("1.0.1.9", true), ("2.39.15.0", true), ("3.0.0.1", false)] {
+            let request = RequestBuilder::get("/").client(address, 1).build();
+            let decision = router.route(&request).unwrap();
+            assert_eq!(
+                matches!(decision, Decision::Respond(_)),
+                is_denied,
+                "{address}"
+            );
+        }
+    }
+}

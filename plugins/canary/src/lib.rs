@@ -1,0 +1,198 @@
+//! Sends a share of the clients to a backend of their own, always the same ones.
+//!
+//! Owns who belongs to the share: a hash of what tells clients apart. Reads that, and the field
+//! that overrides it where there is one.
+
+use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
+use serde::Deserialize;
+
+/// `router.config`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    backend: String,
+    percent: f64,
+    #[serde(default)]
+    by: By,
+    #[serde(default)]
+    salt: String,
+    override_header: Option<String>,
+}
+
+/// What tells clients apart.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    #[default]
+    Address,
+    Cookie(String),
+    Header(String),
+}
+
+/// The router.
+pub struct Canary {
+    config: Config,
+    /// The hash of the salt, from which each key goes on.
+    seed: u64,
+}
+
+impl Router for Canary {
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, Error> {
+        backends::require("backend", &config.backend)?;
+        if !(0.0..=100.0).contains(&config.percent) {
+            return Err(Error::at("percent", "must be within 0 and 100"));
+        }
+        let names = [
+            ("by.cookie", config.by.cookie()),
+            ("by.header", config.by.header()),
+            ("override_header", config.override_header.as_deref()),
+        ];
+        for (key, name) in names {
+            if name.is_some_and(|name| !is_token(name)) {
+                let name = name.unwrap_or_default();
+                return Err(Error::at(key, format_args!("{name:?} is not a name")));
+            }
+        }
+        Ok(Self {
+            seed: fnv(FNV_BASIS, config.salt.as_bytes()),
+            config,
+        })
+    }
+
+    fn cacheability(&self) -> Cacheability {
+        Cacheability::Cacheable
+    }
+
+    fn route(&self, request: &Request) -> Result<Decision, Error> {
+        let chosen = self.overridden(request).unwrap_or_else(|| {
+            let key = self.config.by.key(request);
+            key.is_some_and(|key| place(self.seed, &key) < self.config.percent)
+        });
+        Ok(if chosen {
+            Decision::backend(&self.config.backend)
+        } else {
+            Decision::DefaultBackend
+        })
+    }
+}
+
+impl Canary {
+    fn overridden(&self, request: &Request) -> Option<bool> {
+        let value = request.header(self.config.override_header.as_deref()?)?;
+        let value = value.trim_ascii();
+        if value.eq_ignore_ascii_case(b"always") {
+            Some(true)
+        } else if value.eq_ignore_ascii_case(b"never") {
+            Some(false)
+        } else {
+            None
+        }
+    }
+}
+
+impl By {
+    fn cookie(&self) -> Option<&str> {
+        match self {
+            By::Cookie(name) => Some(name),
+            By::Address | By::Header(_) => None,
+        }
+    }
+
+    fn header(&self) -> Option<&str> {
+        match self {
+            By::Header(name) => Some(name),
+            By::Address | By::Cookie(_) => None,
+        }
+    }
+
+    /// What tells this client from others; none where it has not got it.
+    fn key(&self, request: &Request) -> Option<Vec<u8>> {
+        let key = match self {
+            By::Address => request.client().address.into_bytes(),
+            By::Cookie(name) => request.cookie(name)?,
+            By::Header(name) => request.header(name)?,
+        };
+        (!key.is_empty()).then_some(key)
+    }
+}
+
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// FNV-1a, going on from `hash`.
+fn fnv(hash: u64, octets: &[u8]) -> u64 {
+    octets.iter().fold(hash, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(FNV_PRIME)
+    })
+}
+
+/// Where a client stands, from 0 up to but not 100: always at the same place.
+fn place(seed: u64, key: &[u8]) -> f64 {
+    // Apart from the salt, so that `a` before `b` is not `ab`.
+    let hash = fnv((seed ^ 0xff).wrapping_mul(FNV_PRIME), key);
+    // FNV alone leaves the high bits of short keys close together: splitmix64's finish.
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let hash = hash ^ (hash >> 31);
+    let high = u32::try_from(hash >> 32).unwrap_or_default();
+    f64::from(high) / 4_294_967_296.0 * 100.0
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2): a field's name, or a cookie's.
+fn is_token(name: &str) -> bool {
+    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    !name.is_empty() && name.bytes().all(part)
+}
+
+pointsman_sdk::export!(Canary);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of 100,000 clients, told apart by `key`, are within `percent`.
+    fn share(salt: &str, percent: f64, key: impl Fn(u32) -> String) -> usize {
+        let seed = fnv(FNV_BASIS, salt.as_bytes());
+        let within = |number: &u32| place(seed, key(*number).as_bytes()) < percent;
+        (0..100_000).filter(within).count()
+    }
+
+    #[test]
+    fn shares_are_what_was_asked_for() {
+        let address = |number: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).to_string();
+        let session = |number: u32| format!("session-{number:08x}");
+        for percent in [0.0, 0.1, 1.0, 10.0, 50.0, 99.0, 100.0] {
+            for salt in ["", "a", "b"] {
+                for found in [share(salt, percent, address), share(salt, percent, session)] {
+                    let found = f64::from(u32::try_from(found).unwrap_or_default());
+                    // Five standard deviations.
+                    let expected = percent * 1000.0;
+                    let slack = 5.0 * (expected * (1.0 - percent / 100.0)).sqrt();
+                    assert!((found - expected).abs() <= slack, "{percent} %: {found}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_salt_chooses_others() {
+        let both = (0..10_000_u32).filter(|number| {
+            let key = number.to_string();
+            let within = |salt: &str| place(fnv(FNV_BASIS, salt.as_bytes()), key.as_bytes()) < 10.0;
+            within("a") && within("b")
+        });
+        // A tenth of a tenth, were they independent: 100.
+        let both = both.count();
+        assert!((50..150).contains(&both), "{both}");
+    }
+
+    #[test]
+    fn a_higher_share_only_adds_clients() {
+        for number in 0..1000_u32 {
+            let place = place(FNV_BASIS, number.to_string().as_bytes());
+            assert!((0.0..100.0).contains(&place));
+        }
+    }
+}

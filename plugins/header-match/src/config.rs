@@ -1,0 +1,335 @@
+//! The plugin's options, and the checks that TOML's types cannot make.
+//!
+//! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
+
+use std::collections::BTreeMap;
+
+use pointsman_sdk::{Decision, Error, Response, backends};
+use regex::bytes::{Regex, RegexBuilder};
+use serde::Deserialize;
+
+/// Most memory that one compiled expression may take.
+const MAX_REGEX: usize = 256 * 1024;
+
+/// `router.config`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    rules: Vec<RawRule>,
+}
+
+/// A rule as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    method: Option<Vec<String>>,
+    path: Option<RawCondition>,
+    #[serde(default)]
+    header: BTreeMap<String, RawCondition>,
+    #[serde(default)]
+    cookie: BTreeMap<String, RawCondition>,
+    #[serde(default)]
+    query: BTreeMap<String, RawCondition>,
+    backend: Option<String>,
+    respond: Option<RawResponse>,
+    redirect: Option<RawRedirect>,
+}
+
+/// A condition as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCondition {
+    exact: Option<String>,
+    prefix: Option<String>,
+    suffix: Option<String>,
+    contains: Option<String>,
+    regex: Option<String>,
+    present: Option<bool>,
+    #[serde(default)]
+    ignore_case: bool,
+    #[serde(default)]
+    not: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawResponse {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRedirect {
+    #[serde(default = "found")]
+    status: u16,
+    location: String,
+}
+
+fn found() -> u16 {
+    302
+}
+
+/// A rule, checked: conditions that must all hold, from the cheapest to read.
+pub(crate) struct Rule {
+    pub(crate) conditions: Vec<(What, Condition)>,
+    pub(crate) decision: Decision,
+}
+
+/// What of a request a condition is about.
+pub(crate) enum What {
+    Method,
+    Path,
+    Header(String),
+    Cookie(String),
+    Query(String),
+}
+
+/// What must be true of a value.
+pub(crate) struct Condition {
+    test: Test,
+    ignore_case: bool,
+    negated: bool,
+}
+
+enum Test {
+    Present,
+    Exact(Vec<u8>),
+    /// For methods: any of them.
+    OneOf(Vec<Vec<u8>>),
+    Prefix(Vec<u8>),
+    Suffix(Vec<u8>),
+    Contains(Vec<u8>),
+    Regex(Regex),
+}
+
+impl Condition {
+    /// Whether it holds for what has these values, none for what is not there.
+    pub(crate) fn holds(&self, values: &[Vec<u8>]) -> bool {
+        values.iter().any(|value| self.matches(value)) != self.negated
+    }
+
+    fn matches(&self, value: &[u8]) -> bool {
+        // What is compared with is in lower case then.
+        let folded;
+        let value = if self.ignore_case {
+            folded = value.to_ascii_lowercase();
+            &folded
+        } else {
+            value
+        };
+        match &self.test {
+            Test::Present => true,
+            Test::Exact(text) => value == text,
+            Test::OneOf(texts) => texts.iter().any(|text| value == text),
+            Test::Prefix(text) => value.starts_with(text),
+            Test::Suffix(text) => value.ends_with(text),
+            Test::Contains(text) => value.windows(text.len()).any(|window| window == text),
+            Test::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn checked(self) -> Result<Vec<Rule>, Error> {
+        let rules = self.rules.into_iter().enumerate();
+        rules
+            .map(|(index, rule)| rule.checked(&format!("rules[{index}]")))
+            .collect()
+    }
+}
+
+impl RawRule {
+    fn checked(mut self, at: &str) -> Result<Rule, Error> {
+        let decision = self.decision(at)?;
+        let mut conditions = Vec::new();
+        if let Some(methods) = self.method {
+            let key = format!("{at}.method");
+            if methods.is_empty() {
+                return Err(Error::at(key, "an empty list matches no request"));
+            }
+            if methods.iter().any(|method| !is_token(method)) {
+                let message = "a method is a word such as GET; its case counts";
+                return Err(Error::at(key, message));
+            }
+            let methods = methods.into_iter().map(String::into_bytes).collect();
+            let condition = Condition {
+                test: Test::OneOf(methods),
+                ignore_case: false,
+                negated: false,
+            };
+            conditions.push((What::Method, condition));
+        }
+        for (name, condition) in self.header {
+            let key = format!("{at}.header.{name}");
+            check_name(&key, &name)?;
+            let condition = condition.checked(&key)?;
+            conditions.push((What::Header(name.to_ascii_lowercase()), condition));
+        }
+        for (name, condition) in self.cookie {
+            let key = format!("{at}.cookie.{name}");
+            check_name(&key, &name)?;
+            conditions.push((What::Cookie(name), condition.checked(&key)?));
+        }
+        if let Some(condition) = self.path {
+            conditions.push((What::Path, condition.checked(&format!("{at}.path"))?));
+        }
+        for (name, condition) in self.query {
+            let key = format!("{at}.query.{name}");
+            conditions.push((What::Query(name), condition.checked(&key)?));
+        }
+        if conditions.is_empty() {
+            let message = "a rule without a condition matches every request; for those that no other \
+                           rule matches there is the frontend's `default_backend`";
+            return Err(Error::at(at, message));
+        }
+        Ok(Rule {
+            conditions,
+            decision,
+        })
+    }
+
+    fn decision(&mut self, at: &str) -> Result<Decision, Error> {
+        match (
+            self.backend.take(),
+            self.respond.take(),
+            self.redirect.take(),
+        ) {
+            (Some(name), None, None) => {
+                backends::require(format_args!("{at}.backend"), &name)?;
+                Ok(Decision::Backend(name))
+            }
+            (None, Some(response), None) => response.checked(&format!("{at}.respond")),
+            (None, None, Some(redirect)) => redirect.checked(&format!("{at}.redirect")),
+            _ => Err(Error::at(
+                at,
+                "give one of `backend`, `respond` and `redirect`",
+            )),
+        }
+    }
+}
+
+impl RawCondition {
+    fn checked(self, key: &str) -> Result<Condition, Error> {
+        let texts = [
+            ("exact", self.exact),
+            ("prefix", self.prefix),
+            ("suffix", self.suffix),
+            ("contains", self.contains),
+            ("regex", self.regex),
+        ];
+        let mut given = texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)));
+        let wrong = || {
+            let choices = "`exact`, `prefix`, `suffix`, `contains`, `regex` and `present`";
+            Error::at(key, format_args!("give one of {choices}"))
+        };
+        let mut negated = self.not;
+        let test = match (given.next(), self.present) {
+            (None, Some(present)) => {
+                negated ^= !present;
+                Test::Present
+            }
+            (Some((name, text)), None) => {
+                test(&format!("{key}.{name}"), name, text, self.ignore_case)?
+            }
+            _ => return Err(wrong()),
+        };
+        if given.next().is_some() {
+            return Err(wrong());
+        }
+        Ok(Condition {
+            // An expression folds case by itself.
+            ignore_case: self.ignore_case && !matches!(test, Test::Regex(_)),
+            test,
+            negated,
+        })
+    }
+}
+
+fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, Error> {
+    if name == "regex" {
+        let regex = RegexBuilder::new(&text)
+            .unicode(false)
+            .case_insensitive(ignore_case)
+            .size_limit(MAX_REGEX)
+            .build();
+        return regex.map(Test::Regex).map_err(|error| {
+            // The library draws what is wrong over several lines; the last of them says it.
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or(&text).trim();
+            Error::at(key, last.strip_prefix("error: ").unwrap_or(last))
+        });
+    }
+    if text.is_empty() && name != "exact" {
+        let message = "an empty text is in every value: write `present = true`";
+        return Err(Error::at(key, message));
+    }
+    let mut octets = text.into_bytes();
+    if ignore_case {
+        octets.make_ascii_lowercase();
+    }
+    Ok(match name {
+        "exact" => Test::Exact(octets),
+        "prefix" => Test::Prefix(octets),
+        "suffix" => Test::Suffix(octets),
+        _ => Test::Contains(octets),
+    })
+}
+
+impl RawResponse {
+    fn checked(self, key: &str) -> Result<Decision, Error> {
+        if !(200..=599).contains(&self.status) {
+            let message = "must be within 200 and 599";
+            return Err(Error::at(format_args!("{key}.status"), message));
+        }
+        if !self.body.is_empty() && [204, 205, 304].contains(&self.status) {
+            let message = format!("status {} allows no body", self.status);
+            return Err(Error::at(format_args!("{key}.body"), message));
+        }
+        let mut response = Response::new(self.status).body(self.body);
+        for (name, value) in self.headers {
+            let key = format!("{key}.headers.{name}");
+            check_name(&key, &name)?;
+            check_value(&key, &value)?;
+            response = response.header(name, value);
+        }
+        Ok(Decision::respond(response))
+    }
+}
+
+impl RawRedirect {
+    fn checked(self, key: &str) -> Result<Decision, Error> {
+        if ![301, 302, 303, 307, 308].contains(&self.status) {
+            let message = "must be 301, 302, 303, 307 or 308";
+            return Err(Error::at(format_args!("{key}.status"), message));
+        }
+        check_value(&format!("{key}.location"), &self.location)?;
+        Ok(Decision::redirect(self.status, self.location))
+    }
+}
+
+fn check_name(key: &str, name: &str) -> Result<(), Error> {
+    if is_token(name) {
+        Ok(())
+    } else {
+        Err(Error::at(key, format_args!("{name:?} is not a name")))
+    }
+}
+
+fn check_value(key: &str, value: &str) -> Result<(), Error> {
+    if value.is_empty() || value.bytes().any(|octet| octet.is_ascii_control()) {
+        return Err(Error::at(key, "must be one line, and not empty"));
+    }
+    Ok(())
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2).
+fn is_token(name: &str) -> bool {
+    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    !name.is_empty() && name.bytes().all(part)
+}

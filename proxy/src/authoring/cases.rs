@@ -1,0 +1,597 @@
+//! `cases.toml`: requests, and what a plugin has to answer to each.
+//!
+//! Owns the format, which `docs/plugins/testing.md` describes, and how an answer is compared. Each case
+//! gets an instance of its own, so that no case hangs on those before it. Called by
+//! `pointsman plugin test` and by the tests of the bundled plugins.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::config::Limits;
+use crate::http::head::{Client, Head, Scheme};
+use crate::plugin::{
+    BackendState, Backends, Decision, Fault, Outcome, Plugin, Reads, Response, Settings,
+};
+
+/// Longest time for one decision: many times the proxy's default, for machines that are busy.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is shown of a request where a case fails.
+const SHOWN_LINES: usize = 20;
+const SHOWN_OCTETS: usize = 200;
+
+/// Why a table cannot be used.
+#[derive(Debug, Error)]
+pub enum CasesError {
+    /// Not TOML, or not this format.
+    #[error("{0}")]
+    Format(#[from] toml::de::Error),
+    /// A case that no request could be made of.
+    #[error("case {case:?}: {message}")]
+    Case {
+        /// Its name.
+        case: String,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// Nothing would be tested.
+    #[error("there is no [[case]] in it")]
+    Empty,
+}
+
+/// A file of cases.
+#[derive(Debug)]
+pub struct Table {
+    /// In the order of the file.
+    pub cases: Vec<Case>,
+    /// Those that it names, each with one idle server.
+    pub backends: Arc<dyn Backends>,
+    names: Vec<String>,
+}
+
+/// A request, and what is expected of it.
+#[derive(Debug)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// `router.config` as JSON.
+    pub config: String,
+    request: RawCase,
+    head: HeaderMap,
+    method: Method,
+    target: PathAndQuery,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    backends: Vec<String>,
+    #[serde(default)]
+    config: serde_json::Map<String, serde_json::Value>,
+    #[serde(default, rename = "case")]
+    cases: Vec<RawCase>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCase {
+    name: String,
+    config: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default = "get")]
+    method: String,
+    #[serde(default = "root")]
+    target: String,
+    #[serde(default)]
+    scheme: RawScheme,
+    #[serde(default = "loopback")]
+    client: String,
+    #[serde(default)]
+    attempt: u32,
+    #[serde(default)]
+    headers: Vec<Line>,
+    expect: RawExpect,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn loopback() -> String {
+    "127.0.0.1".to_owned()
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawScheme {
+    #[default]
+    Http,
+    Https,
+}
+
+/// A field line, or several that are alike.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected [name, value] or [name, value, how many lines of it]; a value is a text, \
+                 a list of octets, or { repeat = TEXT, times = NUMBER }"
+)]
+enum Line {
+    Once(String, Octets),
+    Times(String, Octets, u16),
+}
+
+/// A field's value: a text, one that is long, or a list of octets where it is none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Octets {
+    Text(String),
+    List(Vec<u8>),
+    Long { repeat: String, times: u16 },
+}
+
+impl Octets {
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Octets::Text(text) => text.as_bytes().into(),
+            Octets::List(octets) => octets.into(),
+            Octets::Long { repeat, times } => {
+                repeat.repeat(usize::from(*times)).into_bytes().into()
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExpect {
+    backend: Option<String>,
+    default: Option<bool>,
+    respond: Option<u16>,
+    refused: Option<String>,
+    error: Option<String>,
+    edits: Option<Vec<String>>,
+    headers: Option<Vec<(String, Octets)>>,
+    body: Option<String>,
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What differs; nothing where the case holds.
+    pub differences: Vec<Difference>,
+    /// What the plugin read, as the contract calls it.
+    pub reads: Vec<String>,
+    /// How long it took, making the instance included.
+    pub time: Duration,
+}
+
+/// One thing that is not as expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What should have been.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+impl Table {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// [`CasesError`], which names the place or the case.
+    pub fn parse(text: &str) -> Result<Table, CasesError> {
+        let raw: RawTable = toml::from_str(text)?;
+        if raw.cases.is_empty() {
+            return Err(CasesError::Empty);
+        }
+        let mut cases: Vec<Case> = Vec::with_capacity(raw.cases.len());
+        for case in raw.cases {
+            let name = case.name.clone();
+            let failed = |message| CasesError::Case {
+                case: name.clone(),
+                message,
+            };
+            if cases.iter().any(|known| known.name == name) {
+                return Err(failed("there is another of this name".to_owned()));
+            }
+            cases.push(Case::check(case, &raw.config, &raw.backends).map_err(failed)?);
+        }
+        Ok(Table {
+            cases,
+            backends: Arc::new(Named(raw.backends.clone())),
+            names: raw.backends,
+        })
+    }
+
+    /// Asks `plugin` the case's request, on an instance of its own.
+    pub fn run(&self, case: &Case, plugin: &Plugin) -> Verdict {
+        let start = Instant::now();
+        let mut reads = Reads::default();
+        let answer = plugin
+            .instantiate(&case.settings(), Arc::clone(&self.backends))
+            .map_err(Failure::Configure)
+            .and_then(|mut instance| {
+                let attempt = case.request.attempt;
+                let (_, outcome) = instance.route(case.head(), attempt, &mut reads);
+                outcome.map_err(Failure::Route)
+            });
+        Verdict {
+            time: start.elapsed(),
+            differences: case.request.expect.compare(&answer, &self.names),
+            reads: reads.reads.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Case {
+    fn check(
+        request: RawCase,
+        config: &serde_json::Map<String, serde_json::Value>,
+        backends: &[String],
+    ) -> Result<Case, String> {
+        let mut head = HeaderMap::new();
+        for line in &request.headers {
+            let (name, value, times) = match line {
+                Line::Once(name, value) => (name, value, 1),
+                Line::Times(name, value, times) => (name, value, *times),
+            };
+            let name = field_name(name)?;
+            let value = HeaderValue::from_bytes(&value.bytes())
+                .map_err(|_| format!("no request has such a value of the field `{name}`"))?;
+            for _ in 0..times {
+                // Beyond 24,576 names there is no map of them.
+                head.try_append(name.clone(), value.clone())
+                    .map_err(|_| "no request has so many fields".to_owned())?;
+            }
+        }
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| format!("{:?} is not a method", request.method))?;
+        let target = request.target.parse().map_err(|_| {
+            let target = &request.target;
+            format!("{target:?} is not a target: a path with its query, as in /a?b=c, or *")
+        })?;
+        request.expect.check(backends)?;
+        let config = request.config.as_ref().unwrap_or(config);
+        Ok(Case {
+            name: request.name.clone(),
+            config: serde_json::to_string(config).map_err(|error| error.to_string())?,
+            head,
+            method,
+            target,
+            request,
+        })
+    }
+
+    /// How the case's instance is run: within the proxy's default limits, but for time.
+    pub fn settings(&self) -> Settings {
+        let limits = Limits::default();
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        Settings {
+            config: self.config.clone(),
+            deadline: DEADLINE,
+            configure_deadline: limits.configure_deadline,
+            memory: limits.memory,
+            host_memory: bytes(limits.host_memory),
+            max_response: bytes(limits.response),
+            frontend: self.name.clone(),
+        }
+    }
+
+    /// The request.
+    pub fn head(&self) -> Head {
+        Head {
+            method: self.method.clone(),
+            scheme: match self.request.scheme {
+                RawScheme::Http => Scheme::Http,
+                RawScheme::Https => Scheme::Https,
+            },
+            path_and_query: self.target.clone(),
+            headers: self.head.clone(),
+            client: Arc::new(Client {
+                address: self.request.client.clone(),
+                port: 49152,
+            }),
+        }
+    }
+
+    /// Whether a decision is expected, rather than that the configuration be refused.
+    pub fn is_decided(&self) -> bool {
+        self.request.expect.refused.is_none()
+    }
+}
+
+impl Display for Case {
+    /// The request, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.target)?;
+        if self.request.client != loopback() {
+            write!(f, " from {}", self.request.client)?;
+        }
+        for (name, value) in self.head.iter().take(SHOWN_LINES) {
+            let value = value.as_bytes();
+            let shown = value.get(..SHOWN_OCTETS).unwrap_or(value);
+            let rest = if shown.len() < value.len() { "…" } else { "" };
+            write!(f, "\n{name}: {}{rest}", shown.escape_ascii())?;
+        }
+        if self.head.len() > SHOWN_LINES {
+            write!(f, "\n({} field lines in all)", self.head.len())?;
+        }
+        Ok(())
+    }
+}
+
+fn field_name(name: &str) -> Result<HeaderName, String> {
+    name.parse()
+        .map_err(|_| format!("{name:?} is not the name of a field"))
+}
+
+/// Why there is no decision.
+enum Failure {
+    Configure(Fault),
+    Route(Fault),
+}
+
+impl RawExpect {
+    fn check(&self, backends: &[String]) -> Result<(), String> {
+        let answers = [
+            self.backend.is_some(),
+            self.default.is_some(),
+            self.respond.is_some(),
+            self.refused.is_some(),
+            self.error.is_some(),
+        ];
+        if answers.iter().filter(|&&given| given).count() != 1 {
+            return Err(
+                "`expect` has to have one of `backend`, `default`, `respond`, `refused` and \
+                 `error`"
+                    .to_owned(),
+            );
+        }
+        if self.default == Some(false) {
+            return Err("say what is expected instead of `default = false`".to_owned());
+        }
+        if let Some(name) = &self.backend
+            && !backends.contains(name)
+        {
+            return Err(format!("{name:?} is not among `backends`"));
+        }
+        if self.respond.is_none() && (self.headers.is_some() || self.body.is_some()) {
+            return Err("`headers` and `body` are those of a response: add `respond`".to_owned());
+        }
+        if self.edits.is_some() && self.backend.is_none() && self.default.is_none() {
+            return Err("only what goes to a backend has `edits`".to_owned());
+        }
+        for (name, _) in self.headers.iter().flatten() {
+            field_name(name)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, answer: &Result<Outcome, Failure>, backends: &[String]) -> Vec<Difference> {
+        let holds = match (answer, self) {
+            (Err(Failure::Configure(Fault::Error(message))), expect) => {
+                is_part(expect.refused.as_deref(), message)
+            }
+            (Err(Failure::Route(Fault::Error(message))), expect) => {
+                is_part(expect.error.as_deref(), message)
+            }
+            (Err(_), _) => false,
+            (Ok(outcome), expect) => match &outcome.decision {
+                Decision::Backend(index) => expect.backend.as_deref() == Some(&backends[*index]),
+                Decision::Default => expect.default.is_some(),
+                Decision::Respond(response) => expect.respond == Some(response.status.as_u16()),
+            },
+        };
+        if !holds {
+            return vec![Difference {
+                expected: self.to_string(),
+                found: found(answer, backends),
+            }];
+        }
+        let mut differences = Vec::new();
+        if let Ok(outcome) = answer {
+            self.compare_edits(outcome, &mut differences);
+            if let Decision::Respond(response) = &outcome.decision {
+                self.compare_response(response, &mut differences);
+            }
+        }
+        differences
+    }
+
+    fn compare_edits(&self, outcome: &Outcome, differences: &mut Vec<Difference>) {
+        let Some(expected) = &self.edits else { return };
+        let found: Vec<String> = outcome.edits.iter().map(ToString::to_string).collect();
+        if *expected != found {
+            let list = |edits: &[String]| match edits {
+                [] => "no edits".to_owned(),
+                edits => format!("edits: {}", edits.join("; ")),
+            };
+            differences.push(Difference {
+                expected: list(expected),
+                found: list(&found),
+            });
+        }
+    }
+
+    fn compare_response(&self, response: &Response, differences: &mut Vec<Difference>) {
+        let shown = |value: &[u8]| value.escape_ascii().to_string();
+        for (name, value) in self.headers.iter().flatten() {
+            let mut lines = response.headers.get_all(name.as_str()).iter();
+            if lines.any(|line| line.as_bytes() == &*value.bytes()) {
+                continue;
+            }
+            let lines = response.headers.get_all(name.as_str()).iter();
+            let lines: Vec<String> = lines.map(|line| shown(line.as_bytes())).collect();
+            differences.push(Difference {
+                expected: format!("{name}: {}", shown(&value.bytes())),
+                found: match lines.as_slice() {
+                    [] => format!("no {name}"),
+                    lines => format!("{name}: {}", lines.join(", ")),
+                },
+            });
+        }
+        if let Some(body) = &self.body
+            && body.as_bytes() != response.body
+        {
+            differences.push(Difference {
+                expected: format!("body: {}", shown(body.as_bytes())),
+                found: format!("body: {}", shown(&response.body)),
+            });
+        }
+    }
+}
+
+fn is_part(part: Option<&str>, of: &str) -> bool {
+    part.is_some_and(|part| of.contains(part))
+}
+
+impl Display for RawExpect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.backend {
+            write!(f, "backend {name}")
+        } else if let Some(status) = self.respond {
+            write!(f, "a response with status {status}")
+        } else if let Some(part) = &self.refused {
+            write!(f, "the configuration is refused: … {part} …")
+        } else if let Some(part) = &self.error {
+            write!(f, "an error: … {part} …")
+        } else {
+            f.write_str("the default backend")
+        }
+    }
+}
+
+fn found(answer: &Result<Outcome, Failure>, backends: &[String]) -> String {
+    match answer {
+        Ok(outcome) => match &outcome.decision {
+            Decision::Backend(index) => format!("backend {}", backends[*index]),
+            Decision::Default => "the default backend".to_owned(),
+            Decision::Respond(response) => {
+                format!("a response with status {}", response.status.as_u16())
+            }
+        },
+        Err(Failure::Configure(Fault::Error(message))) => {
+            format!("the configuration is refused: {message}")
+        }
+        Err(Failure::Configure(fault)) => format!("failed while it was configured: {fault}"),
+        Err(Failure::Route(Fault::Trap { message, backtrace })) => {
+            format!("trapped: {message}\n{backtrace}")
+        }
+        Err(Failure::Route(fault)) => fault.to_string(),
+    }
+}
+
+/// The backends of a table.
+#[derive(Debug)]
+struct Named(Vec<String>);
+
+impl Backends for Named {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|known| known == name)
+    }
+
+    fn state(&self, index: usize) -> BackendState {
+        BackendState {
+            usable_servers: self.servers(index),
+            active: 0,
+            queued: 0,
+        }
+    }
+
+    fn servers(&self, _: usize) -> u32 {
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(case: &str) -> String {
+        let text = format!("backends = [\"www\"]\n[[case]]\nname = \"a\"\n{case}");
+        Table::parse(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_case_that_cannot_be_played_is_refused() {
+        for (case, expected) in [
+            ("expect.backend = \"w\"", "\"w\" is not among `backends`"),
+            ("expect = {}", "has to have one of"),
+            (
+                "expect = { default = true, backend = \"www\" }",
+                "has to have one of",
+            ),
+            ("expect.default = false", "instead of `default = false`"),
+            ("expect = { default = true, body = \"\" }", "add `respond`"),
+            (
+                "expect = { respond = 200, edits = [] }",
+                "only what goes to a backend",
+            ),
+            (
+                "headers = [[\"a b\", \"c\"]]\nexpect.default = true",
+                "\"a b\" is not the name of a field",
+            ),
+            (
+                "headers = [[\"a\", \"b\\n\"]]\nexpect.default = true",
+                "such a value of the field `a`",
+            ),
+            (
+                "headers = [[\"a\", 5]]\nexpect.default = true",
+                "expected [name, value] or [name, value, how many lines of it]",
+            ),
+            ("method = \"G T\"\nexpect.default = true", "not a method"),
+            ("target = \"a b\"\nexpect.default = true", "not a target"),
+            ("expects.default = true", "unknown field `expects`"),
+            (
+                "expect.default = true\n[[case]]\nname = \"a\"\nexpect.default = true",
+                "there is another of this name",
+            ),
+        ] {
+            let found = error(case);
+            assert!(found.contains(expected), "{case}: {found}");
+        }
+        assert!(matches!(
+            Table::parse("backends = []"),
+            Err(CasesError::Empty)
+        ));
+    }
+
+    #[test]
+    fn a_case_has_the_tables_configuration_or_its_own() {
+        let table = Table::parse(
+            "backends = []\n[config]\na = 1\n[[case]]\nname = \"x\"\nexpect.default = true\n\
+             [[case]]\nname = \"y\"\nconfig.b = [2]\nexpect.refused = \"b\"",
+        )
+        .unwrap();
+        let configs: Vec<_> = table
+            .cases
+            .iter()
+            .map(|case| case.config.as_str())
+            .collect();
+        assert_eq!(configs, ["{\"a\":1}", "{\"b\":[2]}"]);
+        let long = Table::parse(
+            "backends = []\n[[case]]\nname = \"x\"\nexpect.default = true\n\
+             headers = [[\"a\", \"b\", 3], [\"c\", { repeat = \"de\", times = 200 }]]",
+        )
+        .unwrap();
+        let head = long.cases[0].head().headers;
+        assert_eq!(head.get_all("a").iter().count(), 3);
+        assert_eq!(head["c"].len(), 400);
+        let shown = long.cases[0].to_string();
+        assert!(shown.ends_with("dede…"), "{shown}");
+        assert!(table.cases[0].is_decided());
+        assert!(!table.cases[1].is_decided());
+    }
+}

@@ -1,0 +1,300 @@
+//! From what a compiler wrote to a component that can be shipped, and what one consists of.
+//!
+//! Owns which custom sections stay, and the descriptions of imports and exports for people.
+//! Whether a component fits the contract is for the plugin host to say. Runs no guest code.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::mem;
+
+use thiserror::Error;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding};
+use wit_parser::Resolve;
+
+/// The contract, as it is handed out with new projects.
+pub const WIT: &str = include_str!("../../../wit/router.wit");
+
+/// The world that plugins are for.
+const WORLD: &str = "router";
+
+/// Prefix of the names of the custom sections that carry a module's world.
+const METADATA: &str = "component-type";
+
+/// Custom sections that stay: names for backtraces, and who made it.
+const KEPT: [&str; 3] = ["name", "component-name", "producers"];
+
+/// Bytes of `\0asm` and a version.
+const HEADER: usize = 8;
+
+/// Identifiers of the sections that hold a whole module or component.
+const CORE_MODULE_SECTION: u8 = 1;
+const COMPONENT_SECTION: u8 = 4;
+
+/// Why no component could be made.
+#[derive(Debug, Error)]
+pub enum ComponentError {
+    /// Not WebAssembly, or damaged.
+    #[error("it is no WebAssembly: {0}")]
+    Malformed(#[from] BinaryReaderError),
+    /// A module that lacks something that the contract's world asks for, or has it otherwise.
+    #[error("the module does not fit the contract: {0}")]
+    Unfit(String),
+}
+
+/// What a file is made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Anatomy {
+    /// A component, not a core module.
+    pub is_component: bool,
+    /// A module that says which world it is for.
+    pub has_metadata: bool,
+    /// Names, in order; for a core module those of modules, each once.
+    pub imports: Vec<String>,
+    /// Names, in order.
+    pub exports: Vec<String>,
+    /// Languages and tools that it says it was made with.
+    pub made_with: BTreeSet<String>,
+    /// Core modules within a component.
+    pub modules: usize,
+    /// Bytes in custom sections that are of no use at run time.
+    pub strippable: usize,
+}
+
+impl Anatomy {
+    /// Takes a file apart.
+    ///
+    /// # Errors
+    /// It is no WebAssembly, or damaged.
+    pub fn of(bytes: &[u8]) -> Result<Anatomy, BinaryReaderError> {
+        let mut anatomy = Anatomy::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } if depth == 0 => {
+                    anatomy.is_component = encoding == Encoding::Component;
+                }
+                Payload::ModuleSection { .. } => {
+                    depth += 1;
+                    anatomy.modules += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ImportSection(imports) if depth == 0 => {
+                    for import in imports.into_imports() {
+                        let module = import?.module.to_owned();
+                        if !anatomy.imports.contains(&module) {
+                            anatomy.imports.push(module);
+                        }
+                    }
+                }
+                Payload::ExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        anatomy.exports.push(export?.name.to_owned());
+                    }
+                }
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        anatomy.imports.push(import?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        anatomy.exports.push(export?.name.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) => {
+                    let name = section.name();
+                    anatomy.has_metadata |= depth == 0 && name.starts_with(METADATA);
+                    if !is_kept(name) {
+                        anatomy.strippable += section.range().len();
+                    }
+                    if let KnownCustom::Producers(fields) = section.as_known() {
+                        for field in fields {
+                            for value in field?.values {
+                                let value = value?;
+                                let made_with = format!("{} {}", value.name, value.version);
+                                anatomy.made_with.insert(made_with.trim().to_owned());
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(anatomy)
+    }
+}
+
+/// Makes a component of what a compiler wrote, without what is of no use at run time.
+///
+/// A component stays one. A core module that does not say which world it is for is taken to be
+/// for the contract's; one built for WASI 0.1 gets the adapter to 0.2.
+///
+/// # Errors
+/// [`ComponentError`].
+pub fn finish(bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    let anatomy = Anatomy::of(bytes)?;
+    if anatomy.is_component {
+        return Ok(strip(bytes)?);
+    }
+    let unfit = |error| ComponentError::Unfit(format!("{error:#}"));
+    let mut module = bytes.to_vec();
+    if !anatomy.has_metadata {
+        let mut resolve = Resolve::default();
+        let package = resolve.push_str("router.wit", WIT).map_err(unfit)?;
+        let world = resolve
+            .select_world(&[package], Some(WORLD))
+            .map_err(unfit)?;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .map_err(unfit)?;
+    }
+    let mut encoder = ComponentEncoder::default().validate(true);
+    if anatomy
+        .imports
+        .iter()
+        .any(|module| module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+    {
+        encoder = encoder
+            .adapter(
+                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            )
+            .map_err(unfit)?;
+    }
+    let component = encoder
+        .module(&module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(unfit)?;
+    Ok(strip(&component)?)
+}
+
+fn is_kept(name: &str) -> bool {
+    KEPT.contains(&name) || name.starts_with(METADATA)
+}
+
+/// Leaves out custom sections that nobody reads at run time, in nested modules too.
+fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut output = Vec::with_capacity(bytes.len());
+    // What encloses the part that is being written, each with the section that the part is in.
+    let mut outer: Vec<(u8, Vec<u8>)> = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload?;
+        match &payload {
+            Payload::Version { range, .. } => output.extend_from_slice(&bytes[range.clone()]),
+            Payload::ModuleSection { .. } => {
+                outer.push((CORE_MODULE_SECTION, mem::take(&mut output)));
+                continue;
+            }
+            Payload::ComponentSection { .. } => {
+                outer.push((COMPONENT_SECTION, mem::take(&mut output)));
+                continue;
+            }
+            Payload::End(_) => {
+                if let Some((section, enclosing)) = outer.pop() {
+                    let part = mem::replace(&mut output, enclosing);
+                    push_section(&mut output, section, &part);
+                }
+                continue;
+            }
+            Payload::CustomSection(section) if !is_kept(section.name()) => continue,
+            _ => {}
+        }
+        if let Some((section, range)) = payload.as_section() {
+            push_section(&mut output, section, &bytes[range]);
+        }
+    }
+    debug_assert!(output.len() >= HEADER);
+    Ok(output)
+}
+
+fn push_section(output: &mut Vec<u8>, section: u8, contents: &[u8]) {
+    output.push(section);
+    // LEB128, as lengths are written.
+    let mut length = contents.len();
+    while length >= 0x80 {
+        output.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
+        length >>= 7;
+    }
+    output.push(u8::try_from(length).unwrap_or_default());
+    output.extend_from_slice(contents);
+}
+
+/// A number of bytes, for people.
+pub fn size(bytes: usize) -> String {
+    let mut text = String::new();
+    // Digits in groups of three: sizes are compared by eye.
+    for (index, digit) in bytes.to_string().chars().rev().enumerate() {
+        if index > 0 && index % 3 == 0 {
+            text.insert(0, ',');
+        }
+        text.insert(0, digit);
+    }
+    let _ = write!(text, " bytes");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static HOST_SUFFIX: &[u8] = include_bytes!("../../../plugins/host-suffix/host-suffix.wasm");
+
+    #[test]
+    fn sizes_are_grouped() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1,000 bytes"),
+            (1_234_567, "1,234,567 bytes"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_component_is_taken_apart() {
+        let anatomy = Anatomy::of(HOST_SUFFIX).unwrap();
+        assert!(anatomy.is_component);
+        assert!(anatomy.modules >= 1);
+        assert_eq!(anatomy.exports, ["pointsman:router/plugin@0.1.0"]);
+        let imports = &anatomy.imports;
+        assert!(imports.contains(&"pointsman:router/request@0.1.0".to_owned()));
+        let by_rust = |tool: &String| tool.starts_with("Rust") || tool.starts_with("rustc");
+        assert!(anatomy.made_with.iter().any(by_rust), "{anatomy:?}");
+    }
+
+    #[test]
+    fn a_stripped_component_has_the_same_anatomy_and_nothing_to_strip() {
+        let mut padded = HOST_SUFFIX.to_vec();
+        let mut section = vec![6];
+        section.extend(b".debug");
+        section.extend([7; 300]);
+        push_section(&mut padded, 0, &section);
+        assert!(Anatomy::of(&padded).unwrap().strippable >= 300);
+
+        let stripped = finish(&padded).unwrap();
+        assert_eq!(Anatomy::of(&stripped).unwrap().strippable, 0);
+        let expected = Anatomy {
+            strippable: 0,
+            ..Anatomy::of(HOST_SUFFIX).unwrap()
+        };
+        assert_eq!(Anatomy::of(&stripped).unwrap(), expected);
+        // Nothing but custom sections is touched.
+        assert_eq!(finish(&stripped).unwrap(), stripped);
+        wasmparser::validate(&stripped).unwrap();
+    }
+
+    #[test]
+    fn a_module_without_what_the_world_asks_for_is_refused() {
+        let error = finish(b"\0asm\x01\0\0\0").unwrap_err().to_string();
+        assert!(error.contains("does not fit the contract"), "{error}");
+        assert!(matches!(
+            finish(b"\x7fELF"),
+            Err(ComponentError::Malformed(_))
+        ));
+    }
+}

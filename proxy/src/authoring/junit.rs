@@ -1,0 +1,76 @@
+//! Verdicts as `JUnit`'s XML, which CI systems show.
+//!
+//! Called by `pointsman plugin test --junit`.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+/// A case that was played.
+#[derive(Debug)]
+pub struct Played<'a> {
+    /// The case's name.
+    pub name: &'a str,
+    /// How long it took.
+    pub time: Duration,
+    /// What differs, in words; None where it holds.
+    pub failure: Option<&'a str>,
+}
+
+/// The XML of one suite, named after the plugin.
+///
+/// # Errors
+/// A text that XML cannot hold.
+pub fn report(plugin: &str, cases: &[Played<'_>]) -> Result<String, quick_junit::SerializeError> {
+    let mut suite = TestSuite::new(plugin);
+    for case in cases {
+        let status = match case.failure {
+            None => TestCaseStatus::success(),
+            Some(failure) => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status.set_message("another decision than expected");
+                status.set_description(failure);
+                status
+            }
+        };
+        let mut junit = TestCase::new(case.name, status);
+        junit.set_classname(plugin).set_time(case.time);
+        suite.add_test_case(junit);
+    }
+    let mut report = Report::new("pointsman plugin test");
+    report.add_test_suite(suite);
+    report.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_and_texts_escaped() {
+        let xml = report(
+            "host-suffix",
+            &[
+                Played {
+                    name: "holds",
+                    time: Duration::from_millis(2),
+                    failure: None,
+                },
+                Played {
+                    name: "a < b",
+                    time: Duration::ZERO,
+                    failure: Some("expected \"x\"\nfound & y"),
+                },
+            ],
+        )
+        .unwrap();
+        for part in [
+            "tests=\"2\" failures=\"1\"",
+            "name=\"a &lt; b\"",
+            "found &amp; y",
+            "time=\"0.002\"",
+        ] {
+            assert!(xml.contains(part), "{part}: {xml}");
+        }
+    }
+}

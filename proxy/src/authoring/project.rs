@@ -1,0 +1,248 @@
+//! A plugin's project: a folder with a `plugin.toml`.
+//!
+//! Owns that file's format and the names of languages. Called by `build` and `template`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// The file that makes a folder a project.
+pub const MANIFEST: &str = "plugin.toml";
+
+/// Longest name: it becomes that of files, packages and modules.
+const MAX_NAME: usize = 64;
+
+/// A language that `pointsman plugin build` knows the tools of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// `rust`
+    Rust,
+    /// `javascript`
+    JavaScript,
+    /// `typescript`
+    TypeScript,
+    /// `python`
+    Python,
+    /// `go`
+    Go,
+    /// `c`
+    C,
+    /// `cpp`
+    Cpp,
+    /// `zig`
+    Zig,
+}
+
+impl Language {
+    /// Every one.
+    pub const ALL: [Language; 8] = [
+        Language::Rust,
+        Language::JavaScript,
+        Language::TypeScript,
+        Language::Python,
+        Language::Go,
+        Language::C,
+        Language::Cpp,
+        Language::Zig,
+    ];
+
+    /// As in `plugin.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::JavaScript => "javascript",
+            Language::TypeScript => "typescript",
+            Language::Python => "python",
+            Language::Go => "go",
+            Language::C => "c",
+            Language::Cpp => "cpp",
+            Language::Zig => "zig",
+        }
+    }
+
+    /// The language of that name.
+    pub fn named(name: &str) -> Option<Language> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+}
+
+/// Why a folder is no project, or none can be made.
+#[derive(Debug, Error)]
+pub enum ProjectError {
+    /// There is no manifest, or it cannot be read.
+    #[error(
+        "{}: {source}; `pointsman plugin new` makes a project, and a core module can be named instead of one", path.display()
+    )]
+    Read {
+        /// The manifest.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not TOML, or not this format.
+    #[error("{}: {source}", path.display())]
+    Format {
+        /// The manifest.
+        path: PathBuf,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// It says too little or too much.
+    #[error(
+        "{}: give either `language`, or `build` (a command as a list) with `module` (the file that it writes)", path.display()
+    )]
+    Recipe {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// A name that not every tool would take.
+    #[error(
+        "{0:?} is no name for a plugin: begin with a letter, go on with lower-case letters, digits and single `-`, {MAX_NAME} at most"
+    )]
+    Name(String),
+}
+
+/// A plugin's project.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// The plugin's name, and that of its component's file.
+    pub name: String,
+    /// How it is built.
+    pub recipe: Recipe,
+}
+
+/// How a project is built.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// With the tools of this language.
+    Language(Language),
+    /// With a command of its own.
+    Own {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// What that writes: a component or a core module, relative to the project.
+        module: PathBuf,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    name: String,
+    language: Option<Language>,
+    build: Option<Vec<String>>,
+    module: Option<PathBuf>,
+}
+
+impl Project {
+    /// The project in `folder`.
+    ///
+    /// # Errors
+    /// [`ProjectError`].
+    pub fn open(folder: &Path) -> Result<Project, ProjectError> {
+        // Tools are run in it, and some of them from within it.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let path = folder.join(MANIFEST);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Project::parse(&folder, &text),
+            Err(source) => Err(ProjectError::Read { path, source }),
+        }
+    }
+
+    fn parse(folder: &Path, text: &str) -> Result<Project, ProjectError> {
+        let path = folder.join(MANIFEST);
+        let manifest: Manifest = match toml::from_str(text) {
+            Ok(manifest) => manifest,
+            Err(source) => return Err(ProjectError::Format { path, source }),
+        };
+        check_name(&manifest.name)?;
+        let recipe = match (manifest.language, manifest.build, manifest.module) {
+            (Some(language), None, None) => Recipe::Language(language),
+            (None, Some(command), Some(module)) if !command.is_empty() => {
+                Recipe::Own { command, module }
+            }
+            _ => return Err(ProjectError::Recipe { path }),
+        };
+        Ok(Project {
+            folder: folder.to_owned(),
+            name: manifest.name,
+            recipe,
+        })
+    }
+
+    /// Where its component goes.
+    pub fn component(&self) -> PathBuf {
+        self.folder.join(format!("{}.wasm", self.name))
+    }
+}
+
+/// Whether every language's tools take `name`.
+///
+/// # Errors
+/// [`ProjectError::Name`].
+pub fn check_name(name: &str) -> Result<(), ProjectError> {
+    let parts_are_good = name.split('-').all(|part| {
+        let mut octets = part.bytes();
+        !part.is_empty() && octets.all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit())
+    });
+    let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase());
+    if parts_are_good && begins_well && name.len() <= MAX_NAME {
+        Ok(())
+    } else {
+        Err(ProjectError::Name(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_every_tool_takes() {
+        for name in ["a", "my-plugin", "a1-2b"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        let long = "a".repeat(MAX_NAME + 1);
+        for name in [
+            "", "A", "1a", "a_b", "a--b", "-a", "a-", "a/b", "..", "ä", &long,
+        ] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_names_a_language_or_a_command() {
+        let parse = |text: &str| Project::parse(Path::new("x"), text);
+        for language in Language::ALL {
+            let name = language.name();
+            assert_eq!(Language::named(name), Some(language));
+            let project = parse(&format!("name = \"a\"\nlanguage = \"{name}\"")).unwrap();
+            assert_eq!(project.recipe, Recipe::Language(language));
+            assert_eq!(project.component(), Path::new("x/a.wasm"));
+        }
+        let own = parse("name = \"a\"\nbuild = [\"make\"]\nmodule = \"a.wasm\"").unwrap();
+        let command = vec!["make".to_owned()];
+        let module = PathBuf::from("a.wasm");
+        assert_eq!(own.recipe, Recipe::Own { command, module });
+        for text in [
+            "name = \"a\"",
+            "name = \"a\"\nbuild = [\"make\"]",
+            "name = \"a\"\nbuild = []\nmodule = \"a.wasm\"",
+            "name = \"a\"\nlanguage = \"c\"\nmodule = \"a.wasm\"",
+        ] {
+            assert!(
+                matches!(parse(text), Err(ProjectError::Recipe { .. })),
+                "{text}"
+            );
+        }
+        let error = parse("name = \"a\"\nlanguage = \"perl\"").unwrap_err();
+        assert!(error.to_string().contains("typescript"), "{error}");
+        let error = parse("name = \"A\"\nlanguage = \"c\"").unwrap_err();
+        assert!(matches!(error, ProjectError::Name(_)), "{error}");
+    }
+}

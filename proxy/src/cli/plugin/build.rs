@@ -1,0 +1,95 @@
+//! `pointsman plugin build`: from sources to a component that the proxy takes.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Exit, about, check};
+use crate::authoring::build;
+use crate::authoring::component::{self, Anatomy};
+use crate::authoring::project::Project;
+use crate::plugin::{Plugin, Source};
+
+/// Flags of `pointsman plugin build`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
+    /// A project's folder, or a core module or component that another tool has built
+    #[arg(default_value = ".")]
+    project: PathBuf,
+    /// Where to write the component; NAME.wasm in the project where none is given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
+    let (component, output) = if flags.project.is_dir() {
+        let project = open(&flags.project)?;
+        let output = flags.output.clone();
+        let output = output.unwrap_or_else(|| project.component());
+        (Component::build(&project)?, output)
+    } else {
+        let bytes = std::fs::read(&flags.project).map_err(|error| about(&flags.project, &error))?;
+        let Some(output) = flags.output.clone() else {
+            let message = "say with --output where the component goes";
+            return Err(crate::cli::fail(&std::io::Error::other(message)));
+        };
+        let bytes = component::finish(&bytes).map_err(|error| about(&flags.project, &error))?;
+        (Component::check(bytes, &flags.project)?, output)
+    };
+    component.write(&output)?;
+    let described = component.describe();
+    crate::cli::print(&format!("{}\n{described}", output.display()));
+    Ok(Exit::Success)
+}
+
+pub(super) fn open(folder: &Path) -> Result<Project, Exit> {
+    Project::open(folder).map_err(|error| crate::cli::fail(&error))
+}
+
+/// A component that the proxy takes.
+pub(super) struct Component {
+    source: Source,
+    anatomy: Anatomy,
+    pub(super) plugin: Plugin,
+}
+
+impl Component {
+    /// Builds a project, and checks what comes out.
+    pub(super) fn build(project: &Project) -> Result<Component, Exit> {
+        let bytes = build::build(project).map_err(|error| crate::cli::fail(&error))?;
+        Component::check(bytes, &project.component())
+    }
+
+    fn check(bytes: Vec<u8>, path: &Path) -> Result<Component, Exit> {
+        let source = Source {
+            name: "plugin".to_owned(),
+            bytes: bytes.into(),
+        };
+        Ok(Component {
+            plugin: super::load(path, &source)?,
+            anatomy: Anatomy::of(&source.bytes).map_err(|error| about(path, &error))?,
+            source,
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        check::describe(&self.source, &self.anatomy)
+    }
+
+    /// Whole or not at all: the proxy may watch the file.
+    pub(super) fn write(&self, output: &Path) -> Result<(), Exit> {
+        let folder = match output.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+            file.write_all(&self.source.bytes)?;
+            // As other files are: a temporary one is its owner's alone.
+            let mode = std::fs::Permissions::from_mode(0o644);
+            file.as_file().set_permissions(mode)?;
+            file.persist(output)?;
+            Ok(())
+        });
+        written.map_err(|error| about(output, &error))
+    }
+}

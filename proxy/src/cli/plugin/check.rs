@@ -1,0 +1,69 @@
+//! `pointsman plugin check`: a file, explained.
+
+use std::fmt::Write as _;
+
+use super::{Exit, File};
+use crate::authoring::component::{self, Anatomy};
+use crate::plugin::{Plugin, Source};
+
+/// Flags of `pointsman plugin check`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
+    #[command(flatten)]
+    file: File,
+}
+
+pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
+    let source = flags.file.read()?;
+    // What is no WebAssembly at all has no anatomy; loading says so.
+    if let Ok(anatomy) = Anatomy::of(&source.bytes) {
+        crate::cli::print(&describe(&source, &anatomy));
+    }
+    super::load(&flags.file.plugin, &source)?;
+    crate::cli::print("the proxy takes it\n");
+    Ok(Exit::Success)
+}
+
+/// What it is, imports and exports. A line each.
+pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
+    let mut text = String::new();
+    let mut line = |words: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    let size = component::size(source.bytes.len());
+    line(&match (anatomy.is_component, anatomy.has_metadata) {
+        (true, _) => format!("a component of {size}"),
+        (false, true) => format!(
+            "a core module of {size} that names its world: the proxy makes a component of it"
+        ),
+        (false, false) => format!("a core module of {size} that names no world"),
+    });
+    line(&format!("sha256    {}", source.sha256()));
+    for tool in &anatomy.made_with {
+        line(&format!("made with {tool}"));
+    }
+    if anatomy.strippable > 0 {
+        let useless = component::size(anatomy.strippable);
+        line(&format!(
+            "holds     {useless} for debuggers, which `pointsman plugin build` leaves out"
+        ));
+    }
+    if anatomy.imports.is_empty() {
+        line("imports   nothing");
+    }
+    for import in &anatomy.imports {
+        let note = if anatomy.is_component && !Plugin::is_offered(import) {
+            "  not offered"
+        } else if import.starts_with("wasi:") {
+            "  nothing granted but clocks, random numbers and the log"
+        } else {
+            ""
+        };
+        line(&format!("imports   {import}{note}"));
+    }
+    for export in &anatomy.exports {
+        line(&format!("exports   {export}"));
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! `pointsman plugin new`: a project to begin with.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+
+use super::Exit;
+use crate::authoring::project::Language;
+use crate::authoring::template;
+
+/// Flags of `pointsman plugin new`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
+    /// The language to write it in
+    #[arg(short, long, value_name = "LANGUAGE", value_parser = languages())]
+    lang: Language,
+    /// The plugin's name: letters in lower case, digits, `-`
+    name: String,
+    /// Where the project goes; a folder of the plugin's name where none is given
+    #[arg(long, value_name = "FOLDER")]
+    path: Option<PathBuf>,
+}
+
+fn languages() -> impl clap::builder::TypedValueParser<Value = Language> {
+    let names = Language::ALL.map(Language::name);
+    PossibleValuesParser::new(names)
+        .try_map(|name| Language::named(&name).ok_or("no such language"))
+}
+
+pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
+    let folder = flags
+        .path
+        .clone()
+        .unwrap_or_else(|| flags.name.clone().into());
+    template::write(flags.lang, &flags.name, &folder).map_err(|error| crate::cli::fail(&error))?;
+    let (name, folder) = (&flags.name, folder.display());
+    crate::cli::print(&format!(
+        "{folder} is a plugin in {}. Build it, and ask it the requests of its cases.toml:\n\n  \
+         cd {folder}\n  pointsman plugin build\n  pointsman plugin test {name}.wasm\n\n\
+         {folder}/README.md goes on from there.\n",
+        flags.lang.name()
+    ));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,161 @@
+//! `pointsman plugin test`: a table of requests, played.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{Cases, Exit, File};
+use crate::authoring::cases::{Case, Table, Verdict};
+use crate::authoring::junit::{self, Played};
+use crate::plugin::Plugin;
+
+/// Flags of `pointsman plugin test`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
+    #[command(flatten)]
+    file: File,
+    #[command(flatten)]
+    cases: Cases,
+    /// Write the results for a CI system, as `JUnit`'s XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Name the cases that hold, too
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
+    let table = flags.cases.read()?;
+    let source = flags.file.read()?;
+    let plugin = super::load(&flags.file.plugin, &source)?;
+    let played = play(&table, &plugin, flags.verbose);
+    if let Some(path) = &flags.junit {
+        let cases: Vec<_> = table
+            .cases
+            .iter()
+            .zip(&played)
+            .map(|(case, (verdict, failure))| Played {
+                name: &case.name,
+                time: verdict.time,
+                failure: failure.as_deref(),
+            })
+            .collect();
+        let xml =
+            junit::report(plugin.name(), &cases).map_err(|error| super::about(path, &error))?;
+        std::fs::write(path, xml).map_err(|error| super::about(path, &error))?;
+    }
+    Ok(if failures(&played) == 0 {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}
+
+/// Plays a table and prints what came of it; yields how many cases failed.
+pub(super) fn play_all(table: &Table, plugin: &Plugin) -> usize {
+    failures(&play(table, plugin, false))
+}
+
+/// What came of each case, and in words where it does not hold.
+type Outcome = (Verdict, Option<String>);
+
+fn failures(played: &[Outcome]) -> usize {
+    played
+        .iter()
+        .filter(|(_, failure)| failure.is_some())
+        .count()
+}
+
+/// Plays a table, and prints what came of it.
+fn play(table: &Table, plugin: &Plugin, verbose: bool) -> Vec<Outcome> {
+    let cases = table.cases.iter();
+    let played: Vec<_> = cases.map(|case| play_one(table, case, plugin)).collect();
+    let mut text = String::new();
+    for (case, (verdict, failure)) in table.cases.iter().zip(&played) {
+        // Writing to a string cannot fail.
+        let _ = match failure {
+            Some(failure) => writeln!(text, "FAILED  {}\n{failure}", case.name),
+            None if verbose => {
+                let time = verdict.time.as_millis();
+                writeln!(text, "ok      {} ({time} ms)", case.name)
+            }
+            None => Ok(()),
+        };
+    }
+    let _ = match failures(&played) {
+        0 => writeln!(text, "{} cases hold", played.len()),
+        failed => writeln!(text, "{failed} of {} cases failed", played.len()),
+    };
+    crate::cli::print(&text);
+    played
+}
+
+fn play_one(table: &Table, case: &Case, plugin: &Plugin) -> Outcome {
+    let log = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .without_time()
+        .finish();
+    let verdict = tracing::subscriber::with_default(subscriber, || table.run(case, plugin));
+    if verdict.differences.is_empty() {
+        return (verdict, None);
+    }
+    let mut text = String::new();
+    for difference in &verdict.differences {
+        entry(&mut text, "expected", &difference.expected);
+        entry(&mut text, "found", &difference.found);
+    }
+    entry(&mut text, "request", &case.to_string());
+    entry(&mut text, "config", &case.config);
+    if !verdict.reads.is_empty() {
+        entry(&mut text, "read", &verdict.reads.join(", "));
+    }
+    let log = log.take();
+    if !log.is_empty() {
+        entry(&mut text, "log", &log);
+    }
+    (verdict, Some(text))
+}
+
+/// Adds `value` under `label`, its further lines below its first.
+fn entry(text: &mut String, label: &str, value: &str) {
+    for (index, line) in value.trim_end().lines().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        let _ = writeln!(text, "        {label:<10}{line}");
+    }
+}
+
+/// What a plugin logs while a case is played.
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn take(&self) -> String {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&std::mem::take(&mut *bytes)).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
+}

@@ -1,0 +1,132 @@
+//! `pointsman plugin watch`: builds on each save, tests, and puts into service what passes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use notify::{EventKind, RecursiveMode, Watcher as _};
+
+use super::build::{self, Component};
+use super::{Cases, Exit, about, test};
+use crate::authoring::project::Project;
+use crate::cli::ctl;
+
+/// Editors write a file in several steps; a build begins after the last.
+const SETTLED: Duration = Duration::from_millis(150);
+
+/// What tools write while they build: no change of the author's.
+const BUILT: [&str; 10] = [
+    "target",
+    "build",
+    "node_modules",
+    "dist",
+    "zig-out",
+    ".zig-cache",
+    ".venv",
+    "__pycache__",
+    ".git",
+    ".cache",
+];
+
+/// Flags of `pointsman plugin watch`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Flags {
+    /// The project's folder
+    #[arg(default_value = ".")]
+    project: PathBuf,
+    /// Requests and what is expected; cases.toml in the project where none is given
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
+    /// The frontend of a running proxy that gets each version which passes
+    #[arg(long, value_name = "NAME")]
+    frontend: Option<String>,
+    #[command(flatten)]
+    process: ctl::Process,
+}
+
+/// What the author's files look like: which there are, how long and how old.
+type Looks = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+
+pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
+    let project = build::open(&flags.project)?;
+    let cases = flags.cases.clone();
+    let cases = Cases {
+        cases: cases.unwrap_or_else(|| project.folder.join("cases.toml")),
+    };
+    let (changed, changes) = mpsc::channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            // Whoever has stopped to listen is about to end.
+            let _ = changed.send(());
+        }
+    });
+    let mut watcher = watcher.map_err(|error| about(&project.folder, &error))?;
+    watcher
+        .watch(&project.folder, RecursiveMode::Recursive)
+        .map_err(|error| about(&project.folder, &error))?;
+    let mut seen = Looks::new();
+    loop {
+        let now = looks(&project);
+        if now != seen {
+            seen = now;
+            // What is wrong has been told; the next save may mend it.
+            let _ = turn(flags, &project, &cases);
+            // What the build itself has changed, as a lock file, is no reason for another one.
+            let after = looks(&project);
+            seen.retain(|path, _| after.contains_key(path));
+            for (path, look) in after {
+                let is_lock = path.extension() == Some(OsStr::new("lock"))
+                    || path.ends_with("package-lock.json");
+                if is_lock {
+                    seen.insert(path, look);
+                }
+            }
+            continue;
+        }
+        if changes.recv().is_err() {
+            return Ok(Exit::Success);
+        }
+        while changes.recv_timeout(SETTLED).is_ok() {}
+    }
+}
+
+/// One build, with all that follows.
+fn turn(flags: &Flags, project: &Project, cases: &Cases) -> Result<(), Exit> {
+    let component = Component::build(project)?;
+    if cases.cases.exists() && test::play_all(&cases.read()?, &component.plugin) > 0 {
+        return Err(Exit::Failure);
+    }
+    let output = project.component();
+    component.write(&output)?;
+    crate::cli::print(&format!("{}\n", output.display()));
+    if let Some(frontend) = &flags.frontend {
+        ctl::swap(&flags.process, frontend, &output)?;
+    }
+    Ok(())
+}
+
+fn looks(project: &Project) -> Looks {
+    let mut looks = Looks::new();
+    survey(&project.folder, &mut looks);
+    looks.remove(&project.component());
+    looks
+}
+
+fn survey(folder: &Path, looks: &mut Looks) {
+    // What is gone by now will be seen at the next event.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        if metadata.is_dir() {
+            if !BUILT.iter().any(|built| name == *built) {
+                survey(&entry.path(), looks);
+            }
+        } else if metadata.is_file() && !name.as_encoded_bytes().starts_with(b".tmp") {
+            looks.insert(entry.path(), (metadata.len(), metadata.modified().ok()));
+        }
+    }
+}
