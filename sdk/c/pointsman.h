@@ -79,6 +79,7 @@ bool pm_is(pm_str octets, const char *text);
 bool pm_is_nocase(pm_str octets, const char *text);
 /* Whether both are none, or have the same octets. */
 bool pm_equal(pm_str a, pm_str b);
+bool pm_equal_nocase(pm_str a, pm_str b);
 bool pm_starts_with(pm_str octets, const char *text);
 bool pm_ends_with(pm_str octets, const char *text);
 bool pm_is_utf8(pm_str octets);

@@ -126,6 +126,12 @@ inline std::string_view trim(std::string_view octets)
     return detail::from_c(pm_trim(detail::to_c(octets)));
 }
 
+/* Whether the octets are the same, whatever the case of ASCII letters. */
+inline bool equal_nocase(std::string_view a, std::string_view b)
+{
+    return pm_equal_nocase(detail::to_c(a), detail::to_c(b));
+}
+
 /* The log. Each function takes the parts of one message. */
 
 template <class... Parts> void log(pm_level level, const Parts &...parts)
@@ -203,7 +209,10 @@ public:
     }
 
     std::string_view text() const { return detail::from_c(pm_as_text_n(value_)); }
-    std::string_view text_or(std::string_view otherwise) const { return *this ? text() : otherwise; }
+    std::string_view text_or(std::string_view otherwise) const
+    {
+        return *this ? text() : otherwise;
+    }
 
     /* The name of a backend that the proxy's configuration has. */
     std::string_view backend() const { return detail::from_c(pm_as_backend_n(value_)); }

@@ -59,17 +59,22 @@ clean:
 
 # The compiler is looked for where one is needed: not for `make test`.
 ifneq ($(filter-out test clean,$(or $(MAKECMDGOALS),build/plugin.wasm)),)
+FIND = WASI_SDK_PATH='$(WASI_SDK_PATH)' WASI_SYSROOT='$(WASI_SYSROOT)' sh $(SDK)/toolchain.sh
 ifneq ($(IS_CPP),)
-LINK := $(shell sh $(SDK)/toolchain.sh c++ '$(origin CXX)' '$(CXX)')
+LINK := $(shell $(FIND) c++ '$(origin CXX)' '$(CXX)')
 # One compiler for both languages: there may be no other.
 COMPILE_C = $(LINK) -x c
 else
-LINK := $(shell sh $(SDK)/toolchain.sh c '$(origin CC)' '$(CC)')
+LINK := $(shell $(FIND) c '$(origin CC)' '$(CC)')
 COMPILE_C = $(LINK)
 endif
 ifeq ($(LINK),)
 $(error no compiler for WebAssembly)
 endif
+# What another compiler has built is built again.
+$(shell mkdir -p build/wasm; echo "$(LINK)" | cmp -s - build/wasm/compiler || \
+	echo "$(LINK)" >build/wasm/compiler)
+$(WASM_OBJECTS): build/wasm/compiler
 endif
 
 build/wasm/%.c.o: %.c $(MAKEFILE_LIST) | build/wasm

@@ -86,7 +86,8 @@ static piece *base;
 
 static void *take(size_t size, size_t align)
 {
-    piece *next = align > _Alignof(piece) || size > SIZE_MAX / 2 ? NULL : malloc(sizeof *next + size);
+    bool sound = align <= _Alignof(piece) && size <= SIZE_MAX / 2;
+    piece *next = sound ? malloc(sizeof *next + size) : NULL;
     if (next == NULL)
         pm_panic("out of memory");
     next->before = last;

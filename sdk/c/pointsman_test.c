@@ -93,17 +93,6 @@ static void clear(text *of)
     of->len = 0;
 }
 
-static bool equal_nocase(pm_str a, pm_str b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (pm_lower(a.ptr[i]) != pm_lower(b.ptr[i]))
-            return false;
-    }
-    return true;
-}
-
 static pm_str octets(const text *of)
 {
     return pm_octets(of->ptr == NULL ? "" : of->ptr, of->len);
@@ -344,7 +333,7 @@ void pointsman_router_request_method_request_head_header(
     pm_str *values = cabi_realloc(NULL, 0, _Alignof(pm_str), field_count * sizeof *values);
     size_t count = 0;
     for (size_t i = 0; i < field_count; i++) {
-        if (equal_nocase(octets(&fields[i].name), asked))
+        if (pm_equal_nocase(octets(&fields[i].name), asked))
             values[count++] = lift_octets(&fields[i].value);
     }
     ret->ptr = (void *)values;
@@ -426,10 +415,10 @@ static bool is_reserved(pm_str name)
         "proxy-connection", "te",             "trailer", "transfer-encoding", "upgrade"};
     pm_str prefix = pm_text("sec-websocket-");
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
-        if (equal_nocase(name, pm_text(reserved[i])))
+        if (pm_equal_nocase(name, pm_text(reserved[i])))
             return true;
     }
-    return name.len >= prefix.len && equal_nocase(pm_octets(name.ptr, prefix.len), prefix);
+    return name.len >= prefix.len && pm_equal_nocase(pm_octets(name.ptr, prefix.len), prefix);
 }
 
 static bool is_value(pm_str value)
@@ -450,7 +439,7 @@ static bool edit(const char *verb, const router_string_t *name,
     if (!is_token(field) || !is_value(value))
         return refuse(POINTSMAN_ROUTER_REQUEST_EDIT_ERROR_INVALID_SYNTAX, error);
     /* There is one host, which can only be replaced. */
-    bool second_host = equal_nocase(field, pm_text("host")) && strcmp(verb, "set ") != 0;
+    bool second_host = pm_equal_nocase(field, pm_text("host")) && strcmp(verb, "set ") != 0;
     if (is_reserved(field) || second_host)
         return refuse(POINTSMAN_ROUTER_REQUEST_EDIT_ERROR_FORBIDDEN, error);
     begin_line(&edits);

@@ -22,16 +22,20 @@ bool pm_is(pm_str octets, const char *text)
     return text != NULL && pm_equal(octets, pm_text(text));
 }
 
-bool pm_is_nocase(pm_str octets, const char *text)
+bool pm_equal_nocase(pm_str a, pm_str b)
 {
-    pm_str other = pm_text(text);
-    if (pm_is_none(octets) || pm_is_none(other) || octets.len != other.len)
+    if (pm_is_none(a) != pm_is_none(b) || a.len != b.len)
         return false;
-    for (size_t i = 0; i < octets.len; i++) {
-        if (pm_lower(octets.ptr[i]) != pm_lower(other.ptr[i]))
+    for (size_t i = 0; i < a.len; i++) {
+        if (pm_lower(a.ptr[i]) != pm_lower(b.ptr[i]))
             return false;
     }
     return true;
+}
+
+bool pm_is_nocase(pm_str octets, const char *text)
+{
+    return text != NULL && pm_equal_nocase(octets, pm_text(text));
 }
 
 bool pm_starts_with(pm_str octets, const char *text)

@@ -79,14 +79,17 @@ for suffix in "" -22 -21 -20 -19 -18 -17 -16 -15 -14; do
         version=${version:-$suffix}
     fi
 done
-libraries="libclang-rt$version-dev-wasm32"
+packages="clang$version lld$version wasi-libc libclang-rt$version-dev-wasm32"
 if [ "$language" = c++ ]; then
-    libraries="$libraries libc++$version-dev-wasm32"
+    packages="$packages libc++$version-dev-wasm32"
 fi
 {
     echo "No compiler for WebAssembly is here, or its libraries are not. Get one of:"
-    echo "  Debian, Ubuntu:  apt-get install --no-install-recommends clang$version lld$version wasi-libc $libraries"
-    echo "  anywhere:        wasi-sdk (github.com/WebAssembly/wasi-sdk), and WASI_SDK_PATH=/its/folder"
+    echo "  Debian, Ubuntu:"
+    echo "    apt-get install --no-install-recommends $packages"
+    echo "  anywhere:"
+    echo "    a wasi-sdk (github.com/WebAssembly/wasi-sdk): make WASI_SDK_PATH=/its/folder"
+    echo "    Zig: make CC='zig cc' CXX='zig c++' LDFLAGS=-s"
     if [ -s "$scratch/tried" ]; then
         echo "Tried:"
         sed 's/^/  /' "$scratch/tried"

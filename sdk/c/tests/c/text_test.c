@@ -14,6 +14,7 @@ static void compares(void)
     PM_CHECK(pm_is(pm_octets("", 0), ""));
     PM_CHECK(pm_is_nocase(pm_text("aZ[\xc4"), "Az[\xc4"));
     PM_CHECK(!pm_is_nocase(pm_text("@`"), "`@"));
+    PM_CHECK(!pm_is_nocase(pm_none(), "") && pm_is_nocase(pm_octets("", 0), ""));
     PM_CHECK(pm_starts_with(pm_text("abc"), "ab") && !pm_starts_with(pm_text("a"), "ab"));
     PM_CHECK(pm_ends_with(pm_text("abc"), "bc") && !pm_ends_with(pm_text("c"), "bc"));
     PM_CHECK(pm_starts_with(pm_octets("", 0), "") && !pm_starts_with(pm_none(), ""));

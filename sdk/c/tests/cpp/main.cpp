@@ -144,6 +144,7 @@ void makes_texts()
     PM_CHECK(pointsman::text(std::string_view()).empty() && pointsman::text().empty());
     PM_CHECK(pointsman::trim(" a ") == "a" && pointsman::without_port("a:1") == "a");
     PM_CHECK(pointsman::trim(std::string_view()).empty());
+    PM_CHECK(pointsman::equal_nocase("aZ", "Az") && !pointsman::equal_nocase("a", "ab"));
 }
 
 void logs_and_knows_backends()

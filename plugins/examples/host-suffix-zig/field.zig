@@ -1,0 +1,65 @@
+//! The values in a field line, and the parts of one. Octets throughout, and nothing is copied.
+
+const std = @import("std");
+
+/// Without the blanks around it.
+pub fn trim(value: []const u8) []const u8 {
+    return std.mem.trim(u8, value, " \t\r\n\x0c");
+}
+
+/// The values of a line that is a list: what stands between commas. A comma in a quoted text
+/// separates nothing (RFC 9110, section 5.6.1).
+pub const Values = struct {
+    rest: ?[]const u8,
+
+    pub fn next(self: *Values) ?[]const u8 {
+        const line = self.rest orelse return null;
+        const end = comma(line);
+        self.rest = if (end) |at| line[at + 1 ..] else null;
+        return trim(line[0 .. end orelse line.len]);
+    }
+};
+
+/// Where the first comma is that stands outside of quotes.
+fn comma(line: []const u8) ?usize {
+    var quoted = false;
+    var at: usize = 0;
+    while (at < line.len) : (at += 1) switch (line[at]) {
+        '"' => quoted = !quoted,
+        '\\' => at += if (quoted) 1 else 0,
+        ',' => if (!quoted) return at,
+        else => {},
+    };
+    return null;
+}
+
+/// Whether `suffix`, with which `value` ends, starts where a label of `value` does.
+pub fn startsLabel(value: []const u8, suffix: []const u8) bool {
+    return suffix[0] == '.' or value.len == suffix.len or value[value.len - suffix.len - 1] == '.';
+}
+
+/// Whether `name` is a token (RFC 9110, section 5.6.2).
+pub fn isToken(name: []const u8) bool {
+    for (name) |octet| {
+        const mark = std.mem.indexOfScalar(u8, "!#$%&'*+-.^_`|~", octet) != null;
+        if (!mark and !std.ascii.isAlphanumeric(octet)) return false;
+    }
+    return name.len > 0;
+}
+
+test "a list is split at commas outside of quotes" {
+    const cases = [_]struct { []const u8, []const []const u8 }{
+        .{ "", &.{""} },
+        .{ " a ,b\t,", &.{ "a", "b", "" } },
+        .{ "\"a,b\",c", &.{ "\"a,b\"", "c" } },
+        .{ "\"a\\\",b\",c", &.{ "\"a\\\",b\"", "c" } },
+        .{ "\"a,b", &.{"\"a,b"} },
+        .{ "\"a,b\\", &.{"\"a,b\\"} },
+        .{ "\xff,\xfe", &.{ "\xff", "\xfe" } },
+    };
+    for (cases) |case| {
+        var values: Values = .{ .rest = case[0] };
+        for (case[1]) |expected| try std.testing.expectEqualStrings(expected, values.next().?);
+        try std.testing.expectEqual(null, values.next());
+    }
+}

@@ -1,0 +1,175 @@
+//! Tests of a plugin without the proxy: native, in memory.
+//!
+//!     var plugin = try testing.configure(Canary, "{\"backend\": \"a\"}", &.{"a"});
+//!     var head: testing.Head = .{ .headers = &.{.{ .name = "cookie", .value = "canary=1" }} };
+//!     var request = head.request();
+//!     const decision = try plugin.route(&request);
+
+const std = @import("std");
+const pointsman = @import("pointsman.zig");
+const Request = @import("request.zig").Request;
+
+/// A request head in memory, and the edits made to it. Names are in lower case.
+pub const Head = struct {
+    method: []const u8 = "GET",
+    scheme: []const u8 = "http",
+    target: []const u8 = "/",
+    headers: []const pointsman.Field = &.{},
+    client: pointsman.Client = .{ .address = "127.0.0.1", .port = 49152 },
+    tls: ?pointsman.Tls = null,
+    attempt: u32 = 0,
+    /// As `set x-a: 1`, in order.
+    edits: std.ArrayList([]const u8) = .empty,
+
+    pub fn request(self: *Head) Request {
+        return .{ .handle = self };
+    }
+};
+
+/// Makes a plugin before a proxy that has these backends, each with one idle server.
+pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const u8) !Plugin {
+    known = names;
+    lines = .empty;
+    const Config = @typeInfo(@TypeOf(Plugin.configure)).@"fn".param_types[0].?;
+    return Plugin.configure(try pointsman.config.parse(Config, json));
+}
+
+/// What the plugin has logged since it was configured.
+pub var lines: std.ArrayList([]const u8) = .empty;
+
+/// Frees what requests and plugins have taken.
+pub fn reset() void {
+    lines = .empty;
+    _ = arena.reset(.retain_capacity);
+}
+
+pub fn expectOptional(expected: ?[]const u8, found: ?[]const u8) !void {
+    if (expected) |text| {
+        try std.testing.expect(found != null);
+        try std.testing.expectEqualStrings(text, found.?);
+    } else try std.testing.expectEqual(null, found);
+}
+
+var known: []const []const u8 = &.{};
+var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
+
+/// What stands in for the proxy.
+pub const proxy = struct {
+    pub const Handle = *Head;
+
+    pub fn allocator() std.mem.Allocator {
+        return arena.allocator();
+    }
+
+    pub fn method(head: Handle) []const u8 {
+        return head.method;
+    }
+
+    pub fn scheme(head: Handle) []const u8 {
+        return head.scheme;
+    }
+
+    pub fn target(head: Handle) []const u8 {
+        return head.target;
+    }
+
+    pub fn header(head: Handle, name: []const u8) []const []const u8 {
+        const values = allocator().alloc([]const u8, head.headers.len) catch @panic("out of memory");
+        var length: usize = 0;
+        for (head.headers) |field| {
+            if (std.ascii.eqlIgnoreCase(field.name, name)) {
+                values[length] = field.value;
+                length += 1;
+            }
+        }
+        return values[0..length];
+    }
+
+    pub fn headers(head: Handle) []const pointsman.Field {
+        return head.headers;
+    }
+
+    pub fn client(head: Handle) pointsman.Client {
+        return head.client;
+    }
+
+    pub fn tls(head: Handle) ?pointsman.Tls {
+        return head.tls;
+    }
+
+    pub fn attempt(head: Handle) u32 {
+        return head.attempt;
+    }
+
+    pub fn setHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
+        try check(name, value);
+        edit(head, "set {s}: {s}", .{ name, value });
+    }
+
+    pub fn appendHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
+        try check(name, value);
+        if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
+        edit(head, "append {s}: {s}", .{ name, value });
+    }
+
+    pub fn removeHeader(head: Handle, name: []const u8) pointsman.EditError!void {
+        try check(name, "");
+        if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
+        edit(head, "remove {s}", .{name});
+    }
+
+    pub fn setPathWithQuery(head: Handle, value: []const u8) pointsman.EditError!void {
+        if (value.len == 0 or value[0] != '/') return error.InvalidSyntax;
+        for (value) |octet| {
+            if (octet <= ' ' or octet >= 127 or octet == '#') return error.InvalidSyntax;
+        }
+        edit(head, "path-with-query {s}", .{value});
+    }
+
+    pub fn backendState(name: []const u8) ?pointsman.backends.State {
+        for (known) |backend| {
+            if (std.mem.eql(u8, backend, name)) return .{};
+        }
+        return null;
+    }
+
+    pub fn log(_: pointsman.log.Level, text: []const u8) void {
+        lines.append(allocator(), text) catch @panic("out of memory");
+    }
+
+    fn edit(head: Handle, comptime format: []const u8, arguments: anytype) void {
+        const text = std.fmt.allocPrint(allocator(), format, arguments) catch @panic("out of memory");
+        head.edits.append(allocator(), text) catch @panic("out of memory");
+    }
+
+    fn check(name: []const u8, value: []const u8) pointsman.EditError!void {
+        if (name.len == 0) return error.InvalidSyntax;
+        for (name) |octet| {
+            const mark = std.mem.indexOfScalar(u8, "!#$%&'*+-.^_`|~", octet) != null;
+            if (!mark and !std.ascii.isAlphanumeric(octet)) return error.InvalidSyntax;
+        }
+        for (value) |octet| {
+            if (std.ascii.isControl(octet) and octet != '\t') return error.InvalidSyntax;
+        }
+        const reserved = [_][]const u8{
+            "connection",       "content-length", "expect", "http2-settings", "keep-alive",
+            "proxy-connection", "te",             "trailer", "transfer-encoding", "upgrade",
+        };
+        for (reserved) |other| if (std.ascii.eqlIgnoreCase(name, other)) return error.Forbidden;
+        if (std.ascii.startsWithIgnoreCase(name, "sec-websocket-")) return error.Forbidden;
+    }
+};
+
+test "edits are checked" {
+    var head: Head = .{};
+    var request = head.request();
+    try std.testing.expectError(error.InvalidSyntax, request.setHeader("a b", "c"));
+    try std.testing.expectError(error.InvalidSyntax, request.appendHeader("a", "c\r\nd: e"));
+    try std.testing.expectError(error.InvalidSyntax, request.setPathWithQuery("a"));
+    try std.testing.expectError(error.Forbidden, request.setHeader("Content-Length", "1"));
+    try std.testing.expectError(error.Forbidden, request.removeHeader("host"));
+    try request.setHeader("x-a", "1");
+    try request.setPathWithQuery("/b");
+    try std.testing.expectEqual(2, head.edits.items.len);
+    try std.testing.expectEqualStrings("set x-a: 1", head.edits.items[0]);
+}
