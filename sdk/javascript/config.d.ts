@@ -33,11 +33,7 @@ export const integer: Reader<number>;
 export const backendName: Reader<string>;
 
 /** A number from `smallest` to `largest`, whole unless `reader` is `number`. */
-export function within(
-  smallest: number,
-  largest: number,
-  reader?: Reader<number>,
-): Reader<number>;
+export function within(smallest: number, largest: number, reader?: Reader<number>): Reader<number>;
 /** One of these texts. */
 export function choice<const T extends readonly string[]>(...texts: T): Reader<T[number]>;
 /** A list of what `reader` reads. */

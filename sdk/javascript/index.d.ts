@@ -62,8 +62,8 @@ export interface Tls {
  * of what a cached decision is kept under.
  *
  * Values of fields are octets, which need not be UTF-8 (RFC 9110, section 5.5); what ends in
- * `Text` has a text, or undefined where there is no value or it is no UTF-8. Edits apply to what the
- * chosen backend receives, in the order made, and are dropped where the decision is a response;
+ * `Text` has a text, or undefined where there is no value or it is no UTF-8. Edits apply to what
+ * the chosen backend receives, in the order made, and are dropped where the decision is a response;
  * reads keep telling what the client sent. A request is of use until `route` returns.
  */
 export class Request {
@@ -90,8 +90,8 @@ export class Request {
 
   /**
    * The host that the request is for, with its port where it has one: the field `host`, or
-   * `:authority` of HTTP/2. Undefined where the client sent neither (HTTP/1.0). In any case: fold it
-   * before you compare.
+   * `:authority` of HTTP/2. Undefined where the client sent neither (HTTP/1.0). Upper and lower
+   * case are as sent.
    */
   get host(): Uint8Array | undefined;
   /** `host` as a text. */
@@ -129,8 +129,8 @@ export class Request {
   get attempt(): number;
 
   /**
-   * Replaces every line of the field `name` by one with this value. Throws an `EditError` where HTTP
-   * forbids the name or the value, or only the proxy may set the field.
+   * Replaces every line of the field `name` by one with this value. Throws an `EditError` where
+   * HTTP forbids the name or the value, or only the proxy may set the field.
    */
   setHeader(name: string, value: string | Uint8Array): void;
   /** Adds a line, after those that are there. Throws as `setHeader` does; `host` is forbidden. */
@@ -185,8 +185,8 @@ export interface BackendState {
 }
 
 /**
- * What the proxy knows about its backends. To ask in `route` makes that decision uncacheable; to ask
- * in `configure` does not, where every server counts as usable and nothing is in progress.
+ * What the proxy knows about its backends. To ask in `route` makes that decision uncacheable; to
+ * ask in `configure` does not, where every server counts as usable and nothing is in progress.
  */
 export const backends: {
   /** The load of the backend `name`; undefined where the proxy's configuration has no such. */

@@ -45,4 +45,7 @@ export function request(
 export function setBackend(name: string, state: Partial<BackendState>): void;
 
 /** Takes the lines that were logged. */
-export function takeLog(): { level: "trace" | "debug" | "info" | "warn" | "error"; message: string }[];
+export function takeLog(): {
+  level: "trace" | "debug" | "info" | "warn" | "error";
+  message: string;
+}[];

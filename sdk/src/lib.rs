@@ -58,7 +58,12 @@
     clippy::unwrap_used,
     clippy::get_unwrap,
     clippy::indexing_slicing,
+    clippy::dbg_macro,
+    clippy::todo,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    clippy::mod_module_files,
     clippy::allow_attributes_without_reason,
     clippy::str_to_string
 )]

@@ -1,7 +1,7 @@
 //! The request whose route is being decided, as plugins see it.
 //!
 //! Owns the typed reads and edits over a head that lies in the proxy, or in memory under
-//! test. Each read of a field crosses the sandbox; method, target and host cross once.
+//! test. Each read of a field crosses the sandbox; method, target, host and cookies cross once.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -19,6 +19,7 @@ pub struct Request {
     method: OnceCell<String>,
     target: OnceCell<String>,
     host: OnceCell<Option<Vec<u8>>>,
+    cookies: OnceCell<Vec<Vec<u8>>>,
 }
 
 /// The peer that sent a request, after PROXY protocol where that is on.
@@ -55,6 +56,7 @@ impl Request {
             method: OnceCell::new(),
             target: OnceCell::new(),
             host: OnceCell::new(),
+            cookies: OnceCell::new(),
         }
     }
 
@@ -132,7 +134,8 @@ impl Request {
 
     /// The value of the first cookie `name`, whose case counts (RFC 6265, section 4.2).
     pub fn cookie(&self, name: &str) -> Option<Vec<u8>> {
-        self.header_lines("cookie")
+        let lines = self.cookies.get_or_init(|| self.header_lines("cookie"));
+        lines
             .iter()
             .flat_map(|line| line.split(|&octet| octet == b';'))
             .find_map(|pair| {
@@ -185,7 +188,8 @@ impl Request {
     /// Sets the target, in origin form.
     ///
     /// # Errors
-    /// HTTP forbids the target.
+    /// HTTP forbids the target, or it is longer than 8 KiB. A client can send such targets: where
+    /// the new one is made of the old one, answer with a response rather than by `?`.
     pub fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
         self.head.set_path_with_query(value)
     }
@@ -257,6 +261,21 @@ mod tests {
         ] {
             let request = RequestBuilder::get(target).build();
             assert_eq!((request.path(), request.query()), (path, query));
+        }
+    }
+
+    #[test]
+    fn a_client_has_an_address_unless_it_is_a_socket() {
+        for (text, address) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("::ffff:192.0.2.1", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("/run/client.sock", None),
+            ("", None),
+        ] {
+            let request = RequestBuilder::get("/").client(text, 0).build();
+            let expected = address.map(|address| address.parse().unwrap());
+            assert_eq!(request.client().ip(), expected, "{text}");
         }
     }
 

@@ -240,6 +240,8 @@ mod tests {
         assert_eq!(request.set_path_with_query("a"), invalid);
         assert_eq!(request.set_path_with_query("/a b"), invalid);
         assert_eq!(request.set_path_with_query("/a#b"), invalid);
+        let long = format!("/{}", "a".repeat(8 * 1024));
+        assert_eq!(request.set_path_with_query(&long), invalid);
         let forbidden = Err(EditError::Forbidden);
         assert_eq!(request.remove_header("Content-Length"), forbidden);
         assert_eq!(request.set_header("sec-websocket-key", "a"), forbidden);

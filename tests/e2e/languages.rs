@@ -4,4 +4,5 @@
 mod book;
 mod examples;
 mod mistakes;
+mod natives;
 mod place;

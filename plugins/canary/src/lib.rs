@@ -3,8 +3,14 @@
 //! Owns who belongs to the share: a hash of what tells clients apart. Reads that, and the field
 //! that overrides it where there is one.
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
 /// `router.config`.
 #[derive(Deserialize)]
@@ -20,8 +26,7 @@ pub struct Config {
 }
 
 /// What tells clients apart.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Default)]
 enum By {
     #[default]
     Address,
@@ -118,6 +123,46 @@ impl By {
     }
 }
 
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, for a derived enum's errors do not say what to write.
+        deserializer.deserialize_any(ByVisitor)
+    }
+}
+
+struct ByVisitor;
+
+impl<'de> Visitor<'de> for ByVisitor {
+    type Value = By;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""address", { cookie = "NAME" } or { header = "NAME" }"#)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<By, E> {
+        match word {
+            "address" => Ok(By::Address),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<By, A::Error> {
+        let mut by = None;
+        while let Some(key) = map.next_key::<String>()? {
+            let name = match key.as_str() {
+                "cookie" => By::Cookie(map.next_value()?),
+                "header" => By::Header(map.next_value()?),
+                _ => return Err(de::Error::unknown_field(&key, &["cookie", "header"])),
+            };
+            if by.replace(name).is_some() {
+                let message = "give one of `cookie` and `header`";
+                return Err(de::Error::custom(message));
+            }
+        }
+        by.ok_or_else(|| de::Error::invalid_value(Unexpected::Other("an empty table"), &self))
+    }
+}
+
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
@@ -147,52 +192,3 @@ fn is_token(name: &str) -> bool {
 }
 
 pointsman_sdk::export!(Canary);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How many of 100,000 clients, told apart by `key`, are within `percent`.
-    fn share(salt: &str, percent: f64, key: impl Fn(u32) -> String) -> usize {
-        let seed = fnv(FNV_BASIS, salt.as_bytes());
-        let within = |number: &u32| place(seed, key(*number).as_bytes()) < percent;
-        (0..100_000).filter(within).count()
-    }
-
-    #[test]
-    fn shares_are_what_was_asked_for() {
-        let address = |number: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).to_string();
-        let session = |number: u32| format!("session-{number:08x}");
-        for percent in [0.0, 0.1, 1.0, 10.0, 50.0, 99.0, 100.0] {
-            for salt in ["", "a", "b"] {
-                for found in [share(salt, percent, address), share(salt, percent, session)] {
-                    let found = f64::from(u32::try_from(found).unwrap_or_default());
-                    // Five standard deviations.
-                    let expected = percent * 1000.0;
-                    let slack = 5.0 * (expected * (1.0 - percent / 100.0)).sqrt();
-                    assert!((found - expected).abs() <= slack, "{percent} %: {found}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn another_salt_chooses_others() {
-        let both = (0..10_000_u32).filter(|number| {
-            let key = number.to_string();
-            let within = |salt: &str| place(fnv(FNV_BASIS, salt.as_bytes()), key.as_bytes()) < 10.0;
-            within("a") && within("b")
-        });
-        // A tenth of a tenth, were they independent: 100.
-        let both = both.count();
-        assert!((50..150).contains(&both), "{both}");
-    }
-
-    #[test]
-    fn a_higher_share_only_adds_clients() {
-        for number in 0..1000_u32 {
-            let place = place(FNV_BASIS, number.to_string().as_bytes());
-            assert!((0.0..100.0).contains(&place));
-        }
-    }
-}

@@ -3,13 +3,30 @@
 //! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use pointsman_sdk::{Decision, Error, Response, backends};
-use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// Most memory that one compiled expression may take.
-const MAX_REGEX: usize = 256 * 1024;
+use crate::regex::Regex;
+
+/// Fields that frame or upgrade a message, which only the proxy may set.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Most field lines that the proxy takes of a plugin's answer.
+const MAX_FIELDS: usize = 128;
 
 /// `router.config`.
 #[derive(Deserialize)]
@@ -22,7 +39,7 @@ pub struct Config {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
-    method: Option<Vec<String>>,
+    method: Option<Methods>,
     path: Option<RawCondition>,
     #[serde(default)]
     header: BTreeMap<String, RawCondition>,
@@ -34,6 +51,9 @@ struct RawRule {
     respond: Option<RawResponse>,
     redirect: Option<RawRedirect>,
 }
+
+/// One method, or several of which any may be the request's.
+struct Methods(Vec<String>);
 
 /// A condition as it is written.
 #[derive(Deserialize)]
@@ -73,13 +93,15 @@ fn found() -> u16 {
     302
 }
 
-/// A rule, checked: conditions that must all hold, from the cheapest to read.
+/// A rule, checked: conditions that must all hold, from what few requests differ in to what each
+/// has its own of.
 pub(crate) struct Rule {
     pub(crate) conditions: Vec<(What, Condition)>,
     pub(crate) decision: Decision,
 }
 
 /// What of a request a condition is about.
+#[derive(PartialEq, Eq)]
 pub(crate) enum What {
     Method,
     Path,
@@ -103,7 +125,7 @@ enum Test {
     Prefix(Vec<u8>),
     Suffix(Vec<u8>),
     Contains(Vec<u8>),
-    Regex(Regex),
+    Regex(Box<Regex>),
 }
 
 impl Condition {
@@ -146,7 +168,7 @@ impl RawRule {
     fn checked(mut self, at: &str) -> Result<Rule, Error> {
         let decision = self.decision(at)?;
         let mut conditions = Vec::new();
-        if let Some(methods) = self.method {
+        if let Some(Methods(methods)) = self.method {
             let key = format!("{at}.method");
             if methods.is_empty() {
                 return Err(Error::at(key, "an empty list matches no request"));
@@ -253,17 +275,8 @@ impl RawCondition {
 
 fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, Error> {
     if name == "regex" {
-        let regex = RegexBuilder::new(&text)
-            .unicode(false)
-            .case_insensitive(ignore_case)
-            .size_limit(MAX_REGEX)
-            .build();
-        return regex.map(Test::Regex).map_err(|error| {
-            // The library draws what is wrong over several lines; the last of them says it.
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or(&text).trim();
-            Error::at(key, last.strip_prefix("error: ").unwrap_or(last))
-        });
+        let regex = Regex::new(&text, ignore_case).map_err(|message| Error::at(key, message))?;
+        return Ok(Test::Regex(Box::new(regex)));
     }
     if text.is_empty() && name != "exact" {
         let message = "an empty text is in every value: write `present = true`";
@@ -291,10 +304,17 @@ impl RawResponse {
             let message = format!("status {} allows no body", self.status);
             return Err(Error::at(format_args!("{key}.body"), message));
         }
+        if self.headers.len() > MAX_FIELDS {
+            let message = format!("an answer has {MAX_FIELDS} fields at most");
+            return Err(Error::at(format_args!("{key}.headers"), message));
+        }
         let mut response = Response::new(self.status).body(self.body);
         for (name, value) in self.headers {
             let key = format!("{key}.headers.{name}");
             check_name(&key, &name)?;
+            if is_reserved(&name) {
+                return Err(Error::at(key, "only the proxy may set this field"));
+            }
             check_value(&key, &value)?;
             response = response.header(name, value);
         }
@@ -328,8 +348,43 @@ fn check_value(key: &str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the proxy refuses an answer that has the field `name`.
+fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    RESERVED.contains(&name.as_str()) || name.starts_with("sec-websocket-")
+}
+
 /// Whether `name` is a token (RFC 9110, section 5.6.2).
 fn is_token(name: &str) -> bool {
     let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
     !name.is_empty() && name.bytes().all(part)
+}
+
+impl<'de> Deserialize<'de> for Methods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, for an untagged enum's errors name neither the place nor what is right.
+        deserializer.deserialize_any(MethodsVisitor)
+    }
+}
+
+struct MethodsVisitor;
+
+impl<'de> Visitor<'de> for MethodsVisitor {
+    type Value = Methods;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a method or a list of methods")
+    }
+
+    fn visit_str<E: de::Error>(self, method: &str) -> Result<Methods, E> {
+        Ok(Methods(vec![method.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut methods: A) -> Result<Methods, A::Error> {
+        let mut list = Vec::new();
+        while let Some(method) = methods.next_element()? {
+            list.push(method);
+        }
+        Ok(Methods(list))
+    }
 }

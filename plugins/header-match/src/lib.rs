@@ -4,21 +4,43 @@
 //! asks about only if those before it hold: each read is part of a cached decision.
 
 mod config;
+mod regex;
+#[cfg(test)]
+mod tests;
 
-use config::{Config, Rule, What};
+use config::{Condition, Config, What};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router};
 
 /// The router: rules in their order, the first all of whose conditions hold wins.
 pub struct HeaderMatch {
+    /// What the rules are about, each once: it is read for the first condition that asks.
+    subjects: Vec<What>,
     rules: Vec<Rule>,
+}
+
+struct Rule {
+    /// Each with an index into `subjects`.
+    conditions: Vec<(usize, Condition)>,
+    decision: Decision,
 }
 
 impl Router for HeaderMatch {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Error> {
+        let mut subjects = Vec::new();
+        let rules = config.checked()?.into_iter().map(|rule| {
+            let conditions = rule.conditions.into_iter();
+            Rule {
+                conditions: conditions
+                    .map(|(what, condition)| (place(&mut subjects, what), condition))
+                    .collect(),
+                decision: rule.decision,
+            }
+        });
         Ok(Self {
-            rules: config.checked()?,
+            rules: rules.collect(),
+            subjects,
         })
     }
 
@@ -27,13 +49,27 @@ impl Router for HeaderMatch {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        let holds = |rule: &&Rule| {
-            let mut conditions = rule.conditions.iter();
-            conditions.all(|(what, condition)| condition.holds(&what.values(request)))
+        let mut values: Vec<_> = self.subjects.iter().map(|what| (what, None)).collect();
+        let mut holds = |(subject, condition): &(usize, Condition)| {
+            values.get_mut(*subject).is_some_and(|(what, values)| {
+                condition.holds(values.get_or_insert_with(|| what.values(request)))
+            })
         };
-        let found = self.rules.iter().find(holds);
+        let found = self
+            .rules
+            .iter()
+            .find(|rule| rule.conditions.iter().all(&mut holds));
         Ok(found.map_or(Decision::DefaultBackend, |rule| rule.decision.clone()))
     }
+}
+
+/// The index of `what` in `subjects`, to which it is added.
+fn place(subjects: &mut Vec<What>, what: What) -> usize {
+    let known = subjects.iter().position(|known| *known == what);
+    known.unwrap_or_else(|| {
+        subjects.push(what);
+        subjects.len() - 1
+    })
 }
 
 impl What {

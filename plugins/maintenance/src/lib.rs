@@ -2,7 +2,8 @@
 //!
 //! Owns who gets through, and the page. Reads no more than its configuration asks about.
 
-use std::net::IpAddr;
+#[cfg(test)]
+mod tests;
 
 use pointsman_sdk::{Cacheability, Decision, Error, Network, Networks, Request, Response, Router};
 use serde::Deserialize;
@@ -81,9 +82,12 @@ impl Router for Maintenance {
                 return Err(Error::at(format_args!("paths[{index}]"), message));
             }
         }
-        let networks = config.allow.into_iter().map(|network| (network, ()));
-        let allow = Networks::new(networks)
-            .map_err(|twice| Error::at("allow", format_args!("{twice} is in it twice")))?;
+        let networks = config.allow.iter().map(|network| (*network, ()));
+        let allow = Networks::new(networks).map_err(|twice| {
+            let last = config.allow.iter().rposition(|known| *known == twice);
+            let key = format!("allow[{}]", last.unwrap_or_default());
+            Error::at(key, format_args!("{twice} is in the list already"))
+        })?;
         Ok(Self {
             enabled: config.enabled,
             response,
@@ -107,7 +111,7 @@ impl Router for Maintenance {
             && request
                 .client()
                 .ip()
-                .is_some_and(|address: IpAddr| self.allow.find(address).is_some());
+                .is_some_and(|address| self.allow.find(address).is_some());
         Ok(if listed {
             Decision::DefaultBackend
         } else {
@@ -175,6 +179,11 @@ impl Bypass {
                 "bypass.value",
                 "an empty value would let everybody through",
             ));
+        }
+        let allowed = |octet: u8| octet.is_ascii_graphic() && octet != b';';
+        if !self.value.bytes().all(allowed) {
+            let message = "no request would match: only visible ASCII characters, and no `;`";
+            return Err(Error::at("bypass.value", message));
         }
         Ok((place, self.value.into_bytes()))
     }

@@ -2,8 +2,16 @@
 //!
 //! Owns the order of rules and what becomes of the path. Reads the target, and nothing else.
 
-use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+
+use pointsman_sdk::{Cacheability, Decision, Error, Request, Response, Router, backends};
 use serde::Deserialize;
+
+/// Longest target that the proxy lets a plugin set.
+const MAX_TARGET: usize = 8 * 1024;
 
 /// `router.config`.
 #[derive(Deserialize)]
@@ -39,11 +47,11 @@ struct Rule {
     prefix: String,
     matching: Matching,
     backend: String,
-    /// What stands in the prefix's place, without a slash at its end.
+    /// What stands in the prefix's place; for whole segments without a slash at its end.
     replacement: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Matching {
     Segments,
     Text,
@@ -67,9 +75,9 @@ impl Router for PathPrefix {
             }
             rules.push(rule);
         }
-        // Stable: of two prefixes of one length at most one matches, but for whole segments and
-        // text, of which the one that was written first wins.
-        rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+        // Of two prefixes of one length at most one matches, but for whole segments and text, of
+        // which segments are the narrower.
+        rules.sort_by_key(|rule| (Reverse(rule.prefix.len()), rule.matching));
         Ok(Self { rules })
     }
 
@@ -84,13 +92,14 @@ impl Router for PathPrefix {
             return Ok(Decision::DefaultBackend);
         };
         if let Some(replacement) = &rule.replacement {
-            let slash = if rest.starts_with('/') || (rest.is_empty() && !replacement.is_empty()) {
-                ""
-            } else {
-                "/"
-            };
+            let path = [replacement, rest].concat();
+            // Of nothing, or of a part of a segment, a path is left all the same.
+            let slash = if path.starts_with('/') { "" } else { "/" };
             let (mark, query) = request.query().map_or(("", ""), |query| ("?", query));
-            request.set_path_with_query(&[replacement, slash, rest, mark, query].concat())?;
+            let target = [slash, &path, mark, query].concat();
+            if request.set_path_with_query(&target).is_err() {
+                return Ok(refused(&target));
+            }
         }
         Ok(Decision::backend(&rule.backend))
     }
@@ -120,15 +129,12 @@ impl RawRule {
             check_path(rewrite).map_err(|message| Error::at(key("rewrite"), message))?;
         }
         backends::require(key("backend"), &self.backend)?;
-        let replacement = match self.rewrite {
-            Some(rewrite) => Some(rewrite.trim_end_matches('/').to_owned()),
-            None => self.strip.then(String::new),
-        };
-        let (prefix, matching) = if self.whole_segments {
-            let prefix = self.prefix.trim_end_matches('/').to_owned();
-            (prefix, Matching::Segments)
+        let replacement = self.rewrite.or(self.strip.then(String::new));
+        let (prefix, replacement, matching) = if self.whole_segments {
+            let replacement = replacement.map(without_slash);
+            (without_slash(self.prefix), replacement, Matching::Segments)
         } else {
-            (self.prefix, Matching::Text)
+            (self.prefix, replacement, Matching::Text)
         };
         Ok(Rule {
             prefix,
@@ -137,6 +143,28 @@ impl RawRule {
             replacement,
         })
     }
+}
+
+/// The answer to a target that the proxy does not take: the client's fault, not the plugin's, which
+/// too many of would put out of service (RFC 9110, sections 15.5.1 and 15.5.15).
+fn refused(target: &str) -> Decision {
+    let (status, text) = if target.len() > MAX_TARGET {
+        (414, "the target is too long\n")
+    } else {
+        (400, "the target has octets that HTTP does not allow\n")
+    };
+    let response = Response::new(status)
+        .header("content-type", "text/plain; charset=utf-8")
+        .body(text);
+    Decision::respond(response)
+}
+
+/// A path whose last segment ends with it.
+fn without_slash(mut path: String) -> String {
+    if path.ends_with('/') {
+        path.pop();
+    }
+    path
 }
 
 /// What is wrong with a path that is to begin others.

@@ -87,8 +87,8 @@ struct RawCase {
     config: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default = "get")]
     method: String,
-    #[serde(default = "root")]
-    target: String,
+    #[serde(default)]
+    target: Target,
     #[serde(default)]
     scheme: RawScheme,
     #[serde(default = "loopback")]
@@ -104,10 +104,6 @@ fn get() -> String {
     "GET".to_owned()
 }
 
-fn root() -> String {
-    "/".to_owned()
-}
-
 fn loopback() -> String {
     "127.0.0.1".to_owned()
 }
@@ -118,6 +114,40 @@ enum RawScheme {
     #[default]
     Http,
     Https,
+}
+
+/// A target, written out or long.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text or { prefix = TEXT, repeat = TEXT, times = NUMBER }"
+)]
+enum Target {
+    Text(String),
+    Long {
+        prefix: String,
+        repeat: String,
+        times: u16,
+    },
+}
+
+impl Default for Target {
+    fn default() -> Target {
+        Target::Text("/".to_owned())
+    }
+}
+
+impl Target {
+    fn text(&self) -> String {
+        match self {
+            Target::Text(text) => text.clone(),
+            Target::Long {
+                prefix,
+                repeat,
+                times,
+            } => format!("{prefix}{}", repeat.repeat(usize::from(*times))),
+        }
+    }
 }
 
 /// A field line, or several that are alike.
@@ -258,8 +288,8 @@ impl Case {
         }
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| format!("{:?} is not a method", request.method))?;
-        let target = request.target.parse().map_err(|_| {
-            let target = &request.target;
+        let target = request.target.text();
+        let target = target.parse().map_err(|_| {
             format!("{target:?} is not a target: a path with its query, as in /a?b=c, or *")
         })?;
         request.expect.check(backends)?;
@@ -315,7 +345,14 @@ impl Case {
 impl Display for Case {
     /// The request, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.target)?;
+        let target = self.target.as_str();
+        let shown = target.get(..SHOWN_OCTETS).unwrap_or(target);
+        let rest = if shown.len() < target.len() {
+            "…"
+        } else {
+            ""
+        };
+        write!(f, "{} {shown}{rest}", self.method)?;
         if self.request.client != loopback() {
             write!(f, " from {}", self.request.client)?;
         }

@@ -60,12 +60,11 @@ function parameterPattern(name) {
   return new RegExp(`(?:^|&)${octets.join("")}(?:=([^&]*)|(?=&|$))`);
 }
 
-// What a form wrote (application/x-www-form-urlencoded). An escape that is none stays.
+// What a form wrote (application/x-www-form-urlencoded). An escape that is none stays, as it does
+// with unescape; %u, which is one to that alone, is kept from it.
 function decoded(text) {
   if (!/[+%]/.test(text)) return text;
-  return text
-    .replaceAll("+", " ")
-    .replace(/%([0-9A-Fa-f]{2})/g, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
+  return unescape(text.split("+").join(" ").replaceAll("%u", "%25u"));
 }
 
 function literal(octet) {

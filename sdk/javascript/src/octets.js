@@ -52,6 +52,7 @@ export function toOctets(value) {
 
 // Without the blanks around it. Not trim alone: two more of the octets are blanks to it.
 export function trimBlanks(latin1) {
+  if (latin1.trim().length === latin1.length) return latin1;
   const rest = latin1.trimStart();
   const taken = latin1.slice(0, latin1.length - rest.length);
   const kept = taken.search(/[\v\xa0]/);
@@ -60,6 +61,7 @@ export function trimBlanks(latin1) {
 
 export function trimBlanksEnd(latin1) {
   const { length } = latin1.trimEnd();
+  if (length === latin1.length) return latin1;
   const taken = latin1.slice(length);
   return latin1.slice(0, length + 1 + Math.max(taken.lastIndexOf("\v"), taken.lastIndexOf("\xa0")));
 }

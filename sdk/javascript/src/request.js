@@ -3,7 +3,15 @@
 
 import { EditError } from "./errors.js";
 import { cookieIn, parameterIn } from "./find.js";
-import { fromLatin1, fromUtf8, toLatin1, toOctets, toText, toUtf8, toWellFormed } from "./octets.js";
+import {
+  fromLatin1,
+  fromUtf8,
+  toLatin1,
+  toOctets,
+  toText,
+  toUtf8,
+  toWellFormed,
+} from "./octets.js";
 
 const FIELD = "a field's name";
 

@@ -1,7 +1,7 @@
 //! A head in memory, for tests of plugins: no proxy, no sandbox.
 //!
 //! Made by `testing::RequestBuilder`. Answers as the proxy does; of the proxy's checks on
-//! edits it has those on names and characters, not those on lengths and on a new `host`.
+//! edits it lacks those of a new `host`.
 
 use std::cell::RefCell;
 
@@ -21,6 +21,9 @@ const RESERVED: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Longest target that a plugin may set, as in the proxy.
+const MAX_TARGET: usize = 8 * 1024;
 
 /// A request head, and the edits made to it.
 pub(crate) struct Head {
@@ -89,7 +92,8 @@ impl Head {
 
     pub(crate) fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
         let allowed = |octet: u8| octet.is_ascii_graphic() && octet != b'#';
-        if !value.starts_with('/') || !value.bytes().all(allowed) {
+        let is_target = value.starts_with('/') && value.len() <= MAX_TARGET;
+        if !is_target || !value.bytes().all(allowed) {
             return Err(EditError::InvalidSyntax);
         }
         self.edit(Edit::SetPathWithQuery(value.to_owned()))

@@ -29,7 +29,9 @@ impl Place {
         let tools = target.join("tools");
         let mut path = vec![folder.path().join("bin")];
         path.extend(["go", "zig"].map(|tool| tools.join(tool).join("bin")));
-        path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+        // rustup is a part of somebody's home: without that, there is Debian's Rust.
+        let all = env::var_os("PATH").unwrap_or_default();
+        path.extend(env::split_paths(&all).filter(|folder| !folder.ends_with(".cargo/bin")));
         Ok(Self {
             path: env::join_paths(path)?,
             folder,

@@ -7,8 +7,8 @@ export { trimBlanks as trimmed };
 
 const NOT_ASCII = /[^\0-\x7f]/;
 
-// What stands between commas; none of it empty. A comma in a quoted text separates nothing (RFC 9110,
-// section 5.6.1), and quotes that never end reach to the end of the line.
+// What stands between commas; none of it empty. A comma in a quoted text separates nothing (RFC
+// 9110, section 5.6.1), and quotes that never end reach to the end of the line.
 const VALUE = /(?:[^",]+|"(?:[^"\\]+|\\[^]?)*(?:"|$))+/g;
 
 export function values(line) {

@@ -2,26 +2,38 @@
 
 import { octetsOf, withoutPort } from "./field.js";
 
-// A function that tells whether a value ends as the rule asks.
-export function matcher({ suffix, ignore_port, label_boundary }) {
-  const suffixes = suffix.map(octetsOf);
-  const ends = label_boundary ? endsWithLabels : endsWith;
-  return ignore_port
-    ? (value) => ends(withoutPort(value), suffixes)
-    : (value) => ends(value, suffixes);
+export class Rule {
+  #suffixes;
+  #ignorePort;
+  #labelBoundary;
+
+  constructor({ suffix, ignore_port, label_boundary }) {
+    this.#suffixes = suffix.map(octetsOf);
+    this.#ignorePort = ignore_port;
+    this.#labelBoundary = label_boundary;
+  }
+
+  // Whether one of these values, in lower case and without blanks around it, ends as the rule asks.
+  matches(values) {
+    for (const value of values) {
+      const compared = this.#ignorePort ? withoutPort(value) : value;
+      for (const suffix of this.#suffixes) {
+        if (compared.endsWith(suffix) && (!this.#labelBoundary || startsLabel(compared, suffix))) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  // Whether a line may have such a value: most have none, and are not worth taking apart.
+  mayMatch(line) {
+    return this.#suffixes.some((suffix) => line.includes(suffix));
+  }
 }
 
-function endsWith(value, suffixes) {
-  return suffixes.some((suffix) => value.endsWith(suffix));
-}
-
-// Whether a suffix starts where a label of the value does.
-function endsWithLabels(value, suffixes) {
-  return suffixes.some(
-    (suffix) =>
-      value.endsWith(suffix) &&
-      (suffix.startsWith(".") ||
-        value.length === suffix.length ||
-        value[value.length - suffix.length - 1] === "."),
-  );
+// Whether the suffix, with which `value` ends, starts where a label of it does.
+function startsLabel(value, suffix) {
+  const start = value.length - suffix.length;
+  return start === 0 || value[start - 1] === "." || suffix.startsWith(".");
 }

@@ -13,7 +13,11 @@ import { plugin } from "../src/plugin.js";
 const BACKENDS = ["node", "www"];
 
 test("the end of a value decides", () => {
-  const router = configure(plugin, { rules: [{ suffix: "IO.test.tld", backend: "node" }] }, BACKENDS);
+  const router = configure(
+    plugin,
+    { rules: [{ suffix: "IO.test.tld", backend: "node" }] },
+    BACKENDS,
+  );
   for (const [host, decision] of [
     ["io.test.tld", Decision.backend("node")],
     [" \tevilIO.TEST.tld ", Decision.backend("node")],
@@ -100,7 +104,13 @@ test("a port is left out", () => {
 
 test("no octets are too strange", () => {
   const rules = [
-    { header: "x", suffix: ["a", "\xe4"], backend: "node", ignore_port: true, label_boundary: true },
+    {
+      header: "x",
+      suffix: ["a", "\xe4"],
+      backend: "node",
+      ignore_port: true,
+      label_boundary: true,
+    },
     { suffix: ["a", "\ud83d\ude00"], backend: "node", ignore_port: true, label_boundary: true },
   ];
   const router = configure(plugin, { rules }, BACKENDS);
@@ -115,7 +125,15 @@ test("no octets are too strange", () => {
     );
   for (let count = 0; count < 5000; count++) {
     const [host, x] = [octets(), octets()];
-    const { tag } = router.route(request("/", { headers: [["host", host], ["x", x], ["X", host]] }));
+    const { tag } = router.route(
+      request("/", {
+        headers: [
+          ["host", host],
+          ["x", x],
+          ["X", host],
+        ],
+      }),
+    );
     assert(["backend", "default-backend"].includes(tag));
     assert(values(toLatin1(x)).every((value) => toLatin1(x).includes(value)));
   }
@@ -135,7 +153,10 @@ test("a bad configuration is refused at its key", () => {
     [[{ ...rule, suffix: ["a", ""] }], `rules[0].suffix[1]: ${empty}`],
     [[{ ...rule, header: "x y" }], 'rules[0].header: "x y" is not the name of a header field'],
     [[{ ...rule, header: "" }], 'rules[0].header: "" is not the name of a header field'],
-    [[{ ...rule, ignore_port: "yes" }], 'rules[0].ignore_port: expected true or false, found "yes"'],
+    [
+      [{ ...rule, ignore_port: "yes" }],
+      'rules[0].ignore_port: expected true or false, found "yes"',
+    ],
     [[{ ...rule, label_boundary: 1 }], "rules[0].label_boundary: expected true or false, found 1"],
     [[{ ...rule, sufix: "a" }], "rules[0].sufix: unknown key"],
     [[{ backend: "node" }], 'rules[0]: missing key "suffix"'],

@@ -32,6 +32,7 @@ pub(super) fn of(language: Language) -> Files {
             template: folder! { "sdk/javascript/template":
                 ".gitignore"
                 "README.md"
+                "package-lock.json"
                 "package.json"
                 "plugin.toml"
                 "src/plugin.js"
@@ -43,6 +44,7 @@ pub(super) fn of(language: Language) -> Files {
             template: folder! { "sdk/javascript/template-ts":
                 ".gitignore"
                 "README.md"
+                "package-lock.json"
                 "package.json"
                 "plugin.toml"
                 "src/plugin.ts"
@@ -98,6 +100,11 @@ pub(super) fn of(language: Language) -> Files {
         },
         Language::Zig => Files {
             template: folder! { "sdk/zig/template":
+                ".gitignore"
+                "README.md"
+                "build.zig"
+                "plugin.toml"
+                "plugin.zig"
             },
             sdk: ZIG_SDK,
         },
@@ -123,6 +130,7 @@ const RUST_SDK: Folder = folder! { "sdk":
 };
 
 const JAVASCRIPT_SDK: Folder = folder! { "sdk/javascript":
+    "README.md"
     "config.d.ts"
     "config.js"
     "index.d.ts"
@@ -200,6 +208,7 @@ const GO_SDK: Folder = folder! { "sdk/go":
 };
 
 const C_SDK: Folder = folder! { "sdk/c":
+    "README.md"
     "bindings/router.c"
     "bindings/router.h"
     "bindings/router_component_type.o"
@@ -222,4 +231,12 @@ const C_SDK: Folder = folder! { "sdk/c":
 };
 
 const ZIG_SDK: Folder = folder! { "sdk/zig":
+    "README.md"
+    "build_plugin.zig"
+    "config.zig"
+    "pointsman.zig"
+    "request.zig"
+    "root.zig"
+    "testing.zig"
+    "wasm.zig"
 };

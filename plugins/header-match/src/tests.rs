@@ -1,0 +1,132 @@
+//! What is read, and the errors of a configuration word for word. What it decides is in
+//! `cases.toml`, which is played against the component.
+
+use pointsman_sdk::testing::{Instance, RequestBuilder};
+use proptest::prelude::*;
+
+use super::*;
+
+fn router(rules: &str) -> Result<Instance<HeaderMatch>, String> {
+    Instance::configure(&format!(r#"{{"rules":[{rules}]}}"#), &["a", "b"])
+}
+
+#[test]
+fn a_subject_is_read_once_for_all_rules() {
+    let rules: Vec<_> = ["1", "2", "3"]
+        .iter()
+        .map(|value| {
+            format!(r#"{{"header":{{"X-A":{{"exact":"{value}"}}}},"path":{{"prefix":"/"}},"backend":"a"}}"#)
+        })
+        .collect();
+    let router = router(&rules.join(",")).unwrap();
+    assert_eq!(router.router().subjects.len(), 2);
+}
+
+#[test]
+fn conditions_must_all_hold() {
+    let router = router(
+        r#"{"method":"GET","path":{"suffix":".png"},"header":{"accept":{"contains":"image"}},
+            "cookie":{"s":{"present":true}},"query":{"q":{"regex":"^[0-9]+$"}},"backend":"a"},
+           {"method":["PUT"],"backend":"b"}"#,
+    )
+    .unwrap();
+    let parts = [
+        ("GET", "/a.png?q=12", "image/png", "s=1", Some("a")),
+        ("HEAD", "/a.png?q=12", "image/png", "s=1", None),
+        ("PUT", "/a.png?q=12", "image/png", "s=1", Some("b")),
+        ("GET", "/a.gif?q=12", "image/png", "s=1", None),
+        ("GET", "/a.png?q=x", "image/png", "s=1", None),
+        ("GET", "/a.png", "image/png", "s=1", None),
+        ("GET", "/a.png?q=12", "text/html", "s=1", None),
+        ("GET", "/a.png?q=12", "image/png", "t=1", None),
+    ];
+    for (method, target, accept, cookie, backend) in parts {
+        let request = RequestBuilder::new(method, target)
+            .header("accept", accept)
+            .header("cookie", cookie)
+            .build();
+        let expected = backend.map_or(Decision::DefaultBackend, Decision::backend);
+        assert_eq!(router.route(&request), Ok(expected), "{method} {target}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_refused_at_its_key() {
+    for (rules, expected) in [
+        (
+            r#"{"backend":"a"}"#,
+            "rules[0]: a rule without a condition matches every request; for those that no other \
+             rule matches there is the frontend's `default_backend`",
+        ),
+        (
+            r#"{"method":"GET"}"#,
+            "rules[0]: give one of `backend`, `respond` and `redirect`",
+        ),
+        (
+            r#"{"method":5,"backend":"a"}"#,
+            "rules[0].method: invalid type: integer `5`, expected a method or a list of methods",
+        ),
+        (
+            r#"{"method":["GET",5],"backend":"a"}"#,
+            "rules[0].method[1]: invalid type: integer `5`, expected a string",
+        ),
+        (
+            r#"{"path":{"exact":"/"},"backend":"a"},{"path":{"exact":"/"},"backend":"c"}"#,
+            r#"rules[1].backend: there is no backend "c""#,
+        ),
+        (
+            r#"{"header":{"x-a":{"exact":"a","prefix":"b"}},"backend":"a"}"#,
+            "rules[0].header.x-a: give one of `exact`, `prefix`, `suffix`, `contains`, `regex` and \
+             `present`",
+        ),
+        (
+            r#"{"cookie":{"a":{"present":true,"exact":"b"}},"backend":"a"}"#,
+            "rules[0].cookie.a: give one of `exact`, `prefix`, `suffix`, `contains`, `regex` and \
+             `present`",
+        ),
+        (
+            r#"{"query":{"q":{"regex":"[ab]*a[ab]{20}"}},"backend":"a"}"#,
+            "rules[0].query.q.regex: too large: begin it with `^`, have less in it, or repeat less \
+             often",
+        ),
+        (
+            r#"{"method":"GET","respond":{"status":200,"headers":{"Content-Length":"1"}}}"#,
+            "rules[0].respond.headers.Content-Length: only the proxy may set this field",
+        ),
+        (
+            r#"{"method":"GET","respond":{"status":200,"headers":{"a":"b\r\nc: d"}}}"#,
+            "rules[0].respond.headers.a: must be one line, and not empty",
+        ),
+        (
+            r#"{"method":"GET","redirect":{"status":304,"location":"/"}}"#,
+            "rules[0].redirect.status: must be 301, 302, 303, 307 or 308",
+        ),
+        (
+            r#"{"method":"GET","redirect":{"status":301}}"#,
+            "rules[0].redirect: missing field `location`",
+        ),
+    ] {
+        assert_eq!(router(rules).err().as_deref(), Some(expected));
+    }
+}
+
+proptest! {
+    /// Whatever a client sends, there is a decision.
+    #[test]
+    fn any_octets_are_decided_about(
+        target in "/[ -~]{0,20}",
+        value in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let router = router(
+            r#"{"header":{"x-a":{"suffix":"b","ignore_case":true}},"backend":"a"},
+               {"header":{"x-a":{"contains":"cd"}},"cookie":{"x":{"present":false}},"backend":"b"},
+               {"header":{"x-a":{"regex":"[^a]$"}},"query":{"q":{"prefix":"a"}},"backend":"b"}"#,
+        )
+        .unwrap();
+        let request = RequestBuilder::get(&target)
+            .header("x-a", &value)
+            .header("cookie", &value)
+            .build();
+        prop_assert!(router.route(&request).is_ok());
+    }
+}

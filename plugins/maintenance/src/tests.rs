@@ -1,0 +1,113 @@
+//! The page, and the errors of a configuration word for word. Who gets through is in `cases.toml`,
+//! which is played against the component.
+
+use pointsman_sdk::testing::{Instance, RequestBuilder};
+use proptest::prelude::*;
+
+use super::*;
+
+fn router(options: &str) -> Result<Instance<Maintenance>, String> {
+    Instance::configure(&format!("{{{options}}}"), &[])
+}
+
+#[test]
+fn the_page_is_small_and_can_be_read_by_all() {
+    assert!(PAGE.len() < 1024);
+    for part in [
+        "<!doctype html>",
+        "<html lang=\"en\">",
+        "<meta charset=\"utf-8\">",
+        "name=\"viewport\"",
+        "<title>",
+        "<main>",
+        "<h1>",
+    ] {
+        assert!(PAGE.contains(part), "{part}");
+    }
+    // Nothing that would have to be fetched from the site.
+    for part in ["<img", "<script", "<link", "url("] {
+        assert!(!PAGE.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_secret_is_compared_whole() {
+    for (a, b, expected) in [
+        ("s3cret", "s3cret", true),
+        ("s3cret", "s3creT", false),
+        ("s3cret", "s3cre", false),
+        ("", "", true),
+    ] {
+        assert_eq!(is_same(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_refused_at_its_key() {
+    for (options, expected) in [
+        (
+            r#""status":199"#,
+            "status: must be a status within 200 and 599 that may have a body",
+        ),
+        (
+            r#""status":304"#,
+            "status: must be a status within 200 and 599 that may have a body",
+        ),
+        (
+            r#""retry_after":"10m""#,
+            r#"retry_after: invalid type: string "10m", expected u32"#,
+        ),
+        (r#""content_type":"""#, "content_type: must be a media type"),
+        (
+            r#""allow":["192.0.2.0/24","::1","192.0.2.0/24"]"#,
+            "allow[2]: 192.0.2.0/24 is in the list already",
+        ),
+        (
+            r#""allow":["192.0.2.1/24"]"#,
+            r#"allow[0]: "192.0.2.1/24" has bits beyond its prefix: the network is 192.0.2.0/24"#,
+        ),
+        (
+            r#""paths":["/a","/b?c"]"#,
+            "paths[1]: must be a path as it is sent: begin with `/`, no query",
+        ),
+        (
+            r#""bypass":{"header":"a","cookie":"b","value":"c"}"#,
+            "bypass: give one of `header` and `cookie`, and `value`",
+        ),
+        (
+            r#""bypass":{"header":"a"}"#,
+            "bypass: missing field `value`",
+        ),
+        (
+            r#""bypass":{"cookie":"a=b","value":"c"}"#,
+            r#"bypass.cookie: "a=b" is not a name"#,
+        ),
+        (
+            r#""bypass":{"cookie":"a","value":"b;c"}"#,
+            "bypass.value: no request would match: only visible ASCII characters, and no `;`",
+        ),
+        (
+            r#""bypass":{"header":"a","value":" b"}"#,
+            "bypass.value: no request would match: only visible ASCII characters, and no `;`",
+        ),
+        (
+            r#""enable":false"#,
+            "enable: unknown field `enable`, expected one of `enabled`, `status`, `body`, \
+             `content_type`, `retry_after`, `allow`, `paths`, `bypass`",
+        ),
+    ] {
+        assert_eq!(router(options).err().as_deref(), Some(expected));
+    }
+}
+
+proptest! {
+    /// Whatever a client sends but the secret, it gets the page.
+    #[test]
+    fn any_octets_get_the_page(value in proptest::collection::vec(any::<u8>(), 0..20)) {
+        let router = router(r#""bypass":{"cookie":"a","value":"a-longer-secret-than-that"}"#).unwrap();
+        let request = RequestBuilder::get("/")
+            .header("cookie", [b"a=", value.as_slice()].concat())
+            .build();
+        prop_assert!(matches!(router.route(&request), Ok(Decision::Respond(_))));
+    }
+}

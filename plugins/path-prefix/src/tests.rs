@@ -1,0 +1,136 @@
+//! Where requests go and as what, natively, and the errors of a configuration word for word.
+//! `cases.toml` is played against the component.
+
+use pointsman_sdk::testing::{Edit, Instance, RequestBuilder, edits};
+
+use super::*;
+
+/// The backend, or the status, and the target that a request leaves with.
+fn route(rules: &str, target: &str) -> (String, String) {
+    let config = format!(r#"{{"rules":[{rules}]}}"#);
+    let router = Instance::<PathPrefix>::configure(&config, &["a", "b"]).unwrap();
+    let request = RequestBuilder::get(target).build();
+    let decision = match router.route(&request).unwrap() {
+        Decision::Backend(name) => name,
+        Decision::DefaultBackend => "default".to_owned(),
+        Decision::Respond(response) => return (response.status().to_string(), String::new()),
+    };
+    let target = match edits(&request).as_slice() {
+        [] => target.to_owned(),
+        [Edit::SetPathWithQuery(target)] => target.clone(),
+        edits => panic!("{edits:?}"),
+    };
+    (decision, target)
+}
+
+fn check(rules: &str, cases: &[(&str, &str, &str)]) {
+    for (target, backend, left) in cases {
+        let expected = ((*backend).to_owned(), (*left).to_owned());
+        assert_eq!(route(rules, target), expected, "{rules}: {target}");
+    }
+}
+
+#[test]
+fn whole_segments_are_replaced_as_in_the_gateway_api() {
+    // The table at ReplacePrefixMatch.
+    for prefix in ["/foo", "/foo/"] {
+        for (rewrite, bar, foo, slash) in [
+            ("/xyz", "/xyz/bar", "/xyz", "/xyz/"),
+            ("/xyz/", "/xyz/bar", "/xyz", "/xyz/"),
+            ("/", "/bar", "/", "/"),
+        ] {
+            let rule = format!(r#"{{"prefix":"{prefix}","backend":"a","rewrite":"{rewrite}"}}"#);
+            let cases = [
+                ("/foo/bar", "a", bar),
+                ("/foo", "a", foo),
+                ("/foo/", "a", slash),
+                ("/foobar", "default", "/foobar"),
+            ];
+            check(&rule, &cases);
+        }
+    }
+}
+
+#[test]
+fn a_prefix_of_text_is_replaced_as_text() {
+    let rule = r#"{"prefix":"/v1-","backend":"a","whole_segments":false,"rewrite":"/v2-"}"#;
+    check(
+        rule,
+        &[
+            ("/v1-a?b=/v1-", "a", "/v2-a?b=/v1-"),
+            ("/v1", "default", "/v1"),
+        ],
+    );
+    let rule = r#"{"prefix":"/a/","backend":"a","whole_segments":false,"strip":true}"#;
+    check(
+        rule,
+        &[
+            ("/a/b", "a", "/b"),
+            ("/a/", "a", "/"),
+            ("/a", "default", "/a"),
+        ],
+    );
+}
+
+#[test]
+fn of_one_text_whole_segments_win_in_either_order() {
+    let segments = r#"{"prefix":"/a","backend":"a"}"#;
+    let text = r#"{"prefix":"/a","backend":"b","whole_segments":false}"#;
+    for rules in [format!("{segments},{text}"), format!("{text},{segments}")] {
+        check(&rules, &[("/a/b", "a", "/a/b"), ("/ab", "b", "/ab")]);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_set_is_the_clients_fault() {
+    let strip = r#"{"prefix":"/a","backend":"a","strip":true}"#;
+    let longest = format!("/{}", "b".repeat(MAX_TARGET - 1));
+    let too_long = format!("{longest}b");
+    check(
+        strip,
+        &[
+            ("/a/\u{e9}", "400", ""),
+            (&format!("/a{longest}"), "a", &longest),
+            (&format!("/a{too_long}"), "414", ""),
+        ],
+    );
+    // Nothing is set: nothing is wrong.
+    let keep = r#"{"prefix":"/a","backend":"a"}"#;
+    check(keep, &[("/a/\u{e9}", "a", "/a/\u{e9}")]);
+}
+
+#[test]
+fn a_bad_configuration_is_refused_at_its_key() {
+    for (rules, expected) in [
+        (
+            r#"{"prefix":"","backend":"a"}"#,
+            "rules[0].prefix: must begin with `/`",
+        ),
+        (
+            r#"{"prefix":"/a b","backend":"a"}"#,
+            "rules[0].prefix: must be a path as it is sent: no query, no blank; other characters as \
+             %XX",
+        ),
+        (
+            r#"{"prefix":"/a","backend":"a"},{"prefix":"/b","backend":"c"}"#,
+            r#"rules[1].backend: there is no backend "c""#,
+        ),
+        (
+            r#"{"prefix":"/","backend":"a"},{"prefix":"/b","backend":"a"},{"prefix":"/","backend":"b"}"#,
+            r#"rules[2].prefix: "/" is the prefix of rules[0] already"#,
+        ),
+        (
+            r#"{"prefix":"/a","backend":"a","strip":true,"rewrite":"/b"}"#,
+            "rules[0].strip: to strip the prefix is to rewrite it to \"/\": leave one of them out",
+        ),
+        (
+            r#"{"prefix":"/a","backend":"a","strip":"yes"}"#,
+            "rules[0].strip: invalid type: string \"yes\", expected a boolean",
+        ),
+        (r#"{"prefix":"/a"}"#, "rules[0]: missing field `backend`"),
+    ] {
+        let config = format!(r#"{{"rules":[{rules}]}}"#);
+        let error = Instance::<PathPrefix>::configure(&config, &["a", "b"]).err();
+        assert_eq!(error.as_deref(), Some(expected));
+    }
+}
