@@ -1,7 +1,8 @@
 //! From the JSON that the proxy hands over to a plugin's own struct.
 //!
 //! Owns the form of errors, `rules[0].suffix: message`: the proxy points at that key in its file.
-//! There are texts, booleans, numbers, optionals, slices and structs, whose fields may have defaults.
+//! There are texts, booleans, numbers, enums, optionals, slices and structs, whose fields may have
+//! defaults.
 //! A type that declares `fromJson(value, path)` reads itself.
 
 const std = @import("std");
@@ -61,6 +62,14 @@ pub fn read(comptime T: type, value: Value, path: *const Path) Error!T {
             return table(T, value, path);
         },
         .optional => |info| return if (value == .null) null else try read(info.child, value, path),
+        .@"enum" => {
+            if (value != .string) return wrong(value, "a text", path);
+            return std.meta.stringToEnum(T, value.string) orelse {
+                const names = comptime std.meta.fieldNames(T);
+                const all = try std.mem.join(pointsman.allocator(), ", ", names);
+                return path.refuse("must be one of {s}", .{all});
+            };
+        },
         .bool => return if (value == .bool) value.bool else wrong(value, "true or false", path),
         .int => {
             if (value != .integer) return wrong(value, "a whole number", path);
@@ -124,7 +133,7 @@ pub fn wrong(value: Value, expected: []const u8, path: *const Path) Error {
 }
 
 test "a configuration becomes a struct" {
-    const Rule = struct { suffix: []const u8, weight: f32 = 1, port: ?u16 = null };
+    const Rule = struct { suffix: []const u8, weight: f32 = 1, port: ?u16 = null, kind: enum { any, all } = .any };
     const Config = struct { rules: []const Rule, on: bool = true };
     const found = try parse(Config,
         \\{"rules":[{"suffix":"a"},{"suffix":"b","weight":2,"port":80}],"on":false}
@@ -143,6 +152,8 @@ test "a configuration becomes a struct" {
         .{ "{\"rules\":[{\"suffix\":5}]}", "rules[0].suffix: must be a text, is a number" },
         .{ "{\"rules\":[{\"suffix\":\"a\",\"port\":65536}]}", "rules[0].port: 65536 is out of bounds" },
         .{ "{\"rules\":[{\"sufix\":\"a\"}]}", "rules[0].sufix: unknown key" },
+        .{ "{\"rules\":[{\"suffix\":\"a\",\"kind\":\"al\"}]}", "rules[0].kind: must be one of any, all" },
+        .{ "{\"rules\":[{\"suffix\":\"a\",\"kind\":5}]}", "rules[0].kind: must be a text, is a number" },
         .{ "{\"rules\":[],\"rule\":[]}", "rule: unknown key" },
         .{ "{\"rules\":[],\"on\":1}", "on: must be true or false, is a number" },
         .{ "[", "the configuration is no JSON: UnexpectedEndOfInput" },
@@ -150,5 +161,25 @@ test "a configuration becomes a struct" {
     for (cases) |case| {
         try std.testing.expectError(error.Refused, parse(Config, case[0]));
         try std.testing.expectEqualStrings(case[1], pointsman.message(error.Refused));
+    }
+}
+
+test "a plugin without options has none" {
+    _ = try parse(struct {}, "{}");
+    try std.testing.expectError(error.Refused, parse(struct {}, "{\"a\":{}}"));
+    try std.testing.expectEqualStrings("a: unknown key", pointsman.message(error.Refused));
+}
+
+test "any octets can be parsed" {
+    const Config = struct { a: []const u8 = "", b: []const u32 = &.{}, c: ?f64 = null };
+    const letters = "{}[]\":,abc019.-+eE\\u \xff\x00tn";
+    var random = std.Random.DefaultPrng.init(1);
+    var json: [60]u8 = undefined;
+    for (0..5000) |_| {
+        for (&json) |*octet| octet.* = letters[random.next() % letters.len];
+        if (parse(Config, json[0 .. random.next() % json.len])) |_| {} else |reason| {
+            try std.testing.expectEqual(error.Refused, reason);
+        }
+        pointsman.testing.reset();
     }
 }

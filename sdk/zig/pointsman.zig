@@ -121,6 +121,14 @@ pub const log = struct {
         proxy.log(level, text);
     }
 
+    pub fn trace(comptime format: []const u8, arguments: anytype) void {
+        write(.trace, format, arguments);
+    }
+
+    pub fn debug(comptime format: []const u8, arguments: anytype) void {
+        write(.debug, format, arguments);
+    }
+
     pub fn info(comptime format: []const u8, arguments: anytype) void {
         write(.info, format, arguments);
     }
@@ -141,6 +149,11 @@ var refusal: ?[]const u8 = null;
 pub fn refuse(comptime format: []const u8, arguments: anytype) error{Refused} {
     refusal = std.fmt.allocPrint(allocator(), format, arguments) catch "out of memory";
     return error.Refused;
+}
+
+/// A refusal's text goes when the memory that it lies in does.
+pub fn forget() void {
+    refusal = null;
 }
 
 /// The text of an error: that of `refuse`, or the error's own name.

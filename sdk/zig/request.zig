@@ -1,7 +1,7 @@
 //! The request whose route is being decided.
 //!
 //! Each read crosses the sandbox, and becomes a part of what a cached decision is kept under;
-//! method, target and host cross once. Values of fields are octets, which need not be UTF-8.
+//! method, target, host and cookies cross once. Values of fields are octets, which need not be UTF-8.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -15,6 +15,7 @@ pub const Request = struct {
     known_method: ?[]const u8 = null,
     known_target: ?[]const u8 = null,
     known_host: ??[]const u8 = null,
+    known_cookies: ?[]const []const u8 = null,
 
     /// As sent, as in `GET`.
     pub fn method(self: *Request) []const u8 {
@@ -52,7 +53,7 @@ pub const Request = struct {
         var pairs = std.mem.splitScalar(u8, self.query() orelse return null, '&');
         while (pairs.next()) |pair| {
             const equals = std.mem.indexOfScalar(u8, pair, '=') orelse pair.len;
-            if (!std.mem.eql(u8, try decoded(pair[0..equals]), name)) continue;
+            if (!isDecoded(pair[0..equals], name)) continue;
             return try decoded(pair[@min(equals + 1, pair.len)..]);
         }
         return null;
@@ -93,7 +94,8 @@ pub const Request = struct {
 
     /// The first cookie `name`, whose case counts (RFC 6265, section 4.2).
     pub fn cookie(self: *Request, name: []const u8) ?[]const u8 {
-        for (self.headerLines("cookie")) |line| {
+        if (self.known_cookies == null) self.known_cookies = self.headerLines("cookie");
+        for (self.known_cookies.?) |line| {
             var pairs = std.mem.splitScalar(u8, line, ';');
             while (pairs.next()) |raw| {
                 const pair = std.mem.trim(u8, raw, " \t\r\n\x0c");
@@ -152,24 +154,35 @@ pub fn withoutPort(value: []const u8) []const u8 {
     return if (again == null) value[0..colon] else value;
 }
 
+/// What a form wrote (application/x-www-form-urlencoded), octet for octet.
+const Form = struct {
+    rest: []const u8,
+
+    fn next(self: *Form) ?u8 {
+        const text = self.rest;
+        if (text.len == 0) return null;
+        self.rest = text[1..];
+        if (text[0] == '+') return ' ';
+        if (text[0] != '%' or text.len < 3) return text[0];
+        const high = std.fmt.charToDigit(text[1], 16) catch return '%';
+        const low = std.fmt.charToDigit(text[2], 16) catch return '%';
+        self.rest = text[3..];
+        return high << 4 | low;
+    }
+};
+
+/// Whether `name` is what a form wrote. Nothing is copied: a client may send many.
+fn isDecoded(text: []const u8, name: []const u8) bool {
+    var form: Form = .{ .rest = text };
+    for (name) |octet| if (form.next() != octet) return false;
+    return form.rest.len == 0;
+}
+
 fn decoded(text: []const u8) ![]const u8 {
     const octets = try pointsman.allocator().alloc(u8, text.len);
+    var form: Form = .{ .rest = text };
     var length: usize = 0;
-    var at: usize = 0;
-    while (at < text.len) : (at += 1) {
-        octets[length] = switch (text[at]) {
-            '+' => ' ',
-            '%' => escaped: {
-                if (text.len - at < 3) break :escaped '%';
-                const high = std.fmt.charToDigit(text[at + 1], 16) catch break :escaped '%';
-                const low = std.fmt.charToDigit(text[at + 2], 16) catch break :escaped '%';
-                at += 2;
-                break :escaped high << 4 | low;
-            },
-            else => |octet| octet,
-        };
-        length += 1;
-    }
+    while (form.next()) |octet| : (length += 1) octets[length] = octet;
     return octets[0..length];
 }
 
@@ -193,8 +206,8 @@ test "a parameter is decoded" {
     var head: testing.Head = .{ .target = "/?a=1&b+c=d%20e&a=2&%66=%zz%4&g&=h&i=%e4%C3%9f&j==" };
     var request = head.request();
     const cases = [_]struct { []const u8, ?[]const u8 }{
-        .{ "a", "1" },  .{ "b c", "d e" },          .{ "f", "%zz%4" }, .{ "g", "" },
-        .{ "", "h" },   .{ "i", "\xe4\xc3\x9f" },   .{ "j", "=" },     .{ "k", null },
+        .{ "a", "1" },  .{ "b c", "d e" },        .{ "f", "%zz%4" }, .{ "g", "" },
+        .{ "", "h" },   .{ "i", "\xe4\xc3\x9f" }, .{ "j", "=" },     .{ "k", null },
         .{ "A", null },
     };
     for (cases) |case| try testing.expectOptional(case[1], try request.queryParam(case[0]));
@@ -215,9 +228,9 @@ test "a cookie is found among others" {
 
 test "a port is no part of a hostname" {
     const cases = [_][2][]const u8{
-        .{ "a", "a" },             .{ "a:80", "a" },         .{ "a:", "a" },
-        .{ ":80", "" },            .{ "", "" },              .{ "[::1]", "[::1]" },
-        .{ "[::1]:80", "[::1]" },  .{ "[::1]x", "[::1]x" },  .{ "[::1", "[::1" },
+        .{ "a", "a" },                     .{ "a:80", "a" },        .{ "a:", "a" },
+        .{ ":80", "" },                    .{ "", "" },             .{ "[::1]", "[::1]" },
+        .{ "[::1]:80", "[::1]" },          .{ "[::1]x", "[::1]x" }, .{ "[::1", "[::1" },
         .{ "2001:db8::1", "2001:db8::1" },
     };
     for (cases) |case| try std.testing.expectEqualStrings(case[1], withoutPort(case[0]));

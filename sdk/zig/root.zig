@@ -5,6 +5,24 @@ const pointsman = @import("pointsman");
 const wasm = pointsman.wasm;
 const Plugin = @import("plugin").Plugin;
 
+/// `std.log` writes to the proxy's log, too.
+pub const std_options: std.Options = .{ .log_level = .debug, .logFn = write };
+
+fn write(
+    comptime level: std.log.Level,
+    comptime scope: @EnumLiteral(),
+    comptime format: []const u8,
+    arguments: anytype,
+) void {
+    const prefix = if (scope == .default) "" else "(" ++ @tagName(scope) ++ ") ";
+    pointsman.log.write(switch (level) {
+        .debug => .debug,
+        .info => .info,
+        .warn => .warn,
+        .err => .@"error",
+    }, prefix ++ format, arguments);
+}
+
 /// A panic is written to the proxy's log before it traps.
 pub const panic = std.debug.FullPanic(tell);
 
@@ -20,56 +38,25 @@ comptime {
     @export(&wasm.realloc, .{ .name = "cabi_realloc" });
 }
 
-var plugin: Plugin = undefined;
+var plugin: ?Plugin = null;
 
-/// An answer, as it lies in memory: seven words at most.
-var answer: [7]usize = undefined;
-
-fn configure(json: [*]const u8, len: usize) callconv(.c) *const [7]usize {
+fn configure(json: [*]const u8, len: usize) callconv(.c) *const wasm.Answer {
     const Config = @typeInfo(@TypeOf(Plugin.configure)).@"fn".param_types[0].?;
-    const config = pointsman.config.parse(Config, json[0..len]) catch |reason| return failed(reason);
-    plugin = Plugin.configure(config) catch |reason| return failed(reason);
+    if (plugin != null) return wasm.failed(pointsman.refuse("configured twice", .{}));
+    const config = pointsman.config.parse(Config, json[0..len]) catch |reason| return wasm.failed(reason);
+    plugin = Plugin.configure(config) catch |reason| return wasm.failed(reason);
     wasm.configured();
-    const cacheable = @hasDecl(Plugin, "cacheable") and Plugin.cacheable;
-    answer = .{ 0, if (cacheable) 0 else 1, 0, 0, 0, 0, 0 };
-    return &answer;
+    return wasm.configuredAs(@hasDecl(Plugin, "cacheable") and Plugin.cacheable);
 }
 
-fn route(handle: wasm.Handle) callconv(.c) *const [7]usize {
+fn route(handle: wasm.Handle) callconv(.c) *const wasm.Answer {
     defer wasm.drop(handle);
+    const router = if (plugin) |*made| made else return wasm.failed(pointsman.refuse("not configured", .{}));
     var request: pointsman.Request = .{ .handle = handle };
-    const decision = plugin.route(&request) catch |reason| return failed(reason);
-    switch (decision) {
-        .backend => |name| answer = .{ 0, 0, @intFromPtr(name.ptr), name.len, 0, 0, 0 },
-        .default_backend => answer = .{ 0, 1, 0, 0, 0, 0, 0 },
-        .respond => |response| {
-            const headers = response.headers;
-            const lines = wasm.allocator().alloc([4]usize, headers.len) catch |reason|
-                return failed(reason);
-            for (lines, headers) |*line, field| line.* = .{
-                @intFromPtr(field.name.ptr),  field.name.len,
-                @intFromPtr(field.value.ptr), field.value.len,
-            };
-            answer = .{
-                0,
-                2,
-                response.status,
-                @intFromPtr(lines.ptr),
-                lines.len,
-                @intFromPtr(response.body.ptr),
-                response.body.len,
-            };
-        },
-    }
-    return &answer;
+    const decision = router.route(&request) catch |reason| return wasm.failed(reason);
+    return wasm.decided(decision) catch |reason| wasm.failed(reason);
 }
 
-fn failed(reason: anyerror) *const [7]usize {
-    const text = pointsman.message(reason);
-    answer = .{ 1, @intFromPtr(text.ptr), text.len, 0, 0, 0, 0 };
-    return &answer;
-}
-
-fn answered(_: *const [7]usize) callconv(.c) void {
+fn answered(_: *const wasm.Answer) callconv(.c) void {
     wasm.answered();
 }

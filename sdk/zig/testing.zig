@@ -28,8 +28,9 @@ pub const Head = struct {
 
 /// Makes a plugin before a proxy that has these backends, each with one idle server.
 pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const u8) !Plugin {
-    known = names;
     lines = .empty;
+    known = .empty;
+    for (names) |name| try setBackend(name, .{});
     const Config = @typeInfo(@TypeOf(Plugin.configure)).@"fn".param_types[0].?;
     return Plugin.configure(try pointsman.config.parse(Config, json));
 }
@@ -37,9 +38,20 @@ pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const
 /// What the plugin has logged since it was configured.
 pub var lines: std.ArrayList([]const u8) = .empty;
 
+/// Sets what `backends.state` tells of `name`, from the next question on.
+pub fn setBackend(name: []const u8, state: pointsman.backends.State) !void {
+    for (known.items) |*backend| if (std.mem.eql(u8, backend.name, name)) {
+        backend.state = state;
+        return;
+    };
+    try known.append(arena.allocator(), .{ .name = name, .state = state });
+}
+
 /// Frees what requests and plugins have taken.
 pub fn reset() void {
     lines = .empty;
+    known = .empty;
+    pointsman.forget();
     _ = arena.reset(.retain_capacity);
 }
 
@@ -50,7 +62,7 @@ pub fn expectOptional(expected: ?[]const u8, found: ?[]const u8) !void {
     } else try std.testing.expectEqual(null, found);
 }
 
-var known: []const []const u8 = &.{};
+var known: std.ArrayList(struct { name: []const u8, state: pointsman.backends.State }) = .empty;
 var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
 
 /// What stands in for the proxy.
@@ -103,23 +115,24 @@ pub const proxy = struct {
 
     pub fn setHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
         try check(name, value);
-        edit(head, "set {s}: {s}", .{ name, value });
+        edit(head, "set {s}: {s}", .{ lower(name), value });
     }
 
     pub fn appendHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
         try check(name, value);
         if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
-        edit(head, "append {s}: {s}", .{ name, value });
+        edit(head, "append {s}: {s}", .{ lower(name), value });
     }
 
     pub fn removeHeader(head: Handle, name: []const u8) pointsman.EditError!void {
         try check(name, "");
         if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
-        edit(head, "remove {s}", .{name});
+        edit(head, "remove {s}", .{lower(name)});
     }
 
     pub fn setPathWithQuery(head: Handle, value: []const u8) pointsman.EditError!void {
-        if (value.len == 0 or value[0] != '/') return error.InvalidSyntax;
+        // As long as the proxy allows.
+        if (value.len == 0 or value.len > 8 * 1024 or value[0] != '/') return error.InvalidSyntax;
         for (value) |octet| {
             if (octet <= ' ' or octet >= 127 or octet == '#') return error.InvalidSyntax;
         }
@@ -127,9 +140,7 @@ pub const proxy = struct {
     }
 
     pub fn backendState(name: []const u8) ?pointsman.backends.State {
-        for (known) |backend| {
-            if (std.mem.eql(u8, backend, name)) return .{};
-        }
+        for (known.items) |backend| if (std.mem.eql(u8, backend.name, name)) return backend.state;
         return null;
     }
 
@@ -142,21 +153,25 @@ pub const proxy = struct {
         head.edits.append(allocator(), text) catch @panic("out of memory");
     }
 
+    fn lower(name: []const u8) []const u8 {
+        return std.ascii.allocLowerString(allocator(), name) catch @panic("out of memory");
+    }
+
     fn check(name: []const u8, value: []const u8) pointsman.EditError!void {
         if (name.len == 0) return error.InvalidSyntax;
         for (name) |octet| {
             const mark = std.mem.indexOfScalar(u8, "!#$%&'*+-.^_`|~", octet) != null;
             if (!mark and !std.ascii.isAlphanumeric(octet)) return error.InvalidSyntax;
         }
-        for (value) |octet| {
-            if (std.ascii.isControl(octet) and octet != '\t') return error.InvalidSyntax;
-        }
         const reserved = [_][]const u8{
-            "connection",       "content-length", "expect", "http2-settings", "keep-alive",
+            "connection",       "content-length", "expect",  "http2-settings",    "keep-alive",
             "proxy-connection", "te",             "trailer", "transfer-encoding", "upgrade",
         };
         for (reserved) |other| if (std.ascii.eqlIgnoreCase(name, other)) return error.Forbidden;
         if (std.ascii.startsWithIgnoreCase(name, "sec-websocket-")) return error.Forbidden;
+        for (value) |octet| {
+            if (std.ascii.isControl(octet) and octet != '\t') return error.InvalidSyntax;
+        }
     }
 };
 
@@ -166,10 +181,27 @@ test "edits are checked" {
     try std.testing.expectError(error.InvalidSyntax, request.setHeader("a b", "c"));
     try std.testing.expectError(error.InvalidSyntax, request.appendHeader("a", "c\r\nd: e"));
     try std.testing.expectError(error.InvalidSyntax, request.setPathWithQuery("a"));
+    const long: [8 * 1024 + 1]u8 = @splat('/');
     try std.testing.expectError(error.Forbidden, request.setHeader("Content-Length", "1"));
     try std.testing.expectError(error.Forbidden, request.removeHeader("host"));
-    try request.setHeader("x-a", "1");
+    try std.testing.expectError(error.InvalidSyntax, request.setPathWithQuery(&long));
+    try request.setHeader("X-A", "1");
     try request.setPathWithQuery("/b");
     try std.testing.expectEqual(2, head.edits.items.len);
     try std.testing.expectEqualStrings("set x-a: 1", head.edits.items[0]);
+}
+
+test "a backend has the load that is set" {
+    try setBackend("a", .{ .active = 3 });
+    try setBackend("a", .{ .active = 4 });
+    try std.testing.expectEqual(4, pointsman.backends.state("a").?.active);
+    try std.testing.expect(!pointsman.backends.exists("b"));
+    reset();
+    try std.testing.expect(!pointsman.backends.exists("a"));
+}
+
+test "a refusal's text is not kept longer than its memory" {
+    try std.testing.expectEqualStrings("a", pointsman.message(pointsman.refuse("{s}", .{"a"})));
+    reset();
+    try std.testing.expectEqualStrings("Refused", pointsman.message(error.Refused));
 }

@@ -17,12 +17,19 @@ const List = extern struct {
         return self.ptr[0..self.len];
     }
 
+    fn put(value: []const u8) List {
+        // The proxy checks the address of what is empty too, and an allocator's lies out of bounds.
+        return .{ .ptr = if (value.len == 0) &nowhere else @constCast(value.ptr), .len = value.len };
+    }
+
     fn of(self: List, comptime T: type) []const T {
         // An empty list may be anywhere.
         if (self.len == 0) return &.{};
         return @as([*]const T, @ptrCast(@alignCast(self.ptr)))[0..self.len];
     }
 };
+
+var nowhere: [0]u8 align(8) = .{};
 
 const OptionalText = extern struct {
     is_some: u8,
@@ -34,7 +41,6 @@ const OptionalText = extern struct {
 };
 
 const imports = struct {
-    const request = "pointsman:router/request@0.1.0";
     extern "pointsman:router/request@0.1.0" fn @"[method]request-head.method"(i32, *List) void;
     extern "pointsman:router/request@0.1.0" fn @"[method]request-head.scheme"(i32, *List) void;
     extern "pointsman:router/request@0.1.0" fn @"[method]request-head.path-with-query"(i32, *List) void;
@@ -72,6 +78,7 @@ pub fn configured() void {
 
 /// The proxy has the answer.
 pub fn answered() void {
+    pointsman.forget();
     if (is_configured) _ = passing.reset(.{ .retain_with_limit = kept_bytes });
 }
 
@@ -107,8 +114,11 @@ pub fn target(handle: Handle) []const u8 {
 }
 
 pub fn header(handle: Handle, name: []const u8) []const []const u8 {
+    // What is no text names no field.
+    if (!isText(name)) return &.{};
+    const text: List = .put(name);
     var found: List = undefined;
-    imports.@"[method]request-head.header"(handle, name.ptr, name.len, &found);
+    imports.@"[method]request-head.header"(handle, text.ptr, text.len, &found);
     const values = allocator().alloc([]const u8, found.len) catch @panic("out of memory");
     for (values, found.of(List)) |*value, line| value.* = line.octets();
     return values;
@@ -142,26 +152,34 @@ pub fn attempt(handle: Handle) u32 {
 }
 
 pub fn setHeader(handle: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
+    if (!isText(name)) return error.InvalidSyntax;
+    const text: List, const octets: List = .{ .put(name), .put(value) };
     var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.set-header"(handle, name.ptr, name.len, value.ptr, value.len, &answer);
+    imports.@"[method]request-head.set-header"(handle, text.ptr, text.len, octets.ptr, octets.len, &answer);
     return edited(answer);
 }
 
 pub fn appendHeader(handle: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
+    if (!isText(name)) return error.InvalidSyntax;
+    const text: List, const octets: List = .{ .put(name), .put(value) };
     var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.append-header"(handle, name.ptr, name.len, value.ptr, value.len, &answer);
+    imports.@"[method]request-head.append-header"(handle, text.ptr, text.len, octets.ptr, octets.len, &answer);
     return edited(answer);
 }
 
 pub fn removeHeader(handle: Handle, name: []const u8) pointsman.EditError!void {
+    if (!isText(name)) return error.InvalidSyntax;
+    const text: List = .put(name);
     var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.remove-header"(handle, name.ptr, name.len, &answer);
+    imports.@"[method]request-head.remove-header"(handle, text.ptr, text.len, &answer);
     return edited(answer);
 }
 
 pub fn setPathWithQuery(handle: Handle, value: []const u8) pointsman.EditError!void {
+    if (!isText(value)) return error.InvalidSyntax;
+    const text: List = .put(value);
     var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.set-path-with-query"(handle, value.ptr, value.len, &answer);
+    imports.@"[method]request-head.set-path-with-query"(handle, text.ptr, text.len, &answer);
     return edited(answer);
 }
 
@@ -171,22 +189,81 @@ fn edited(answer: [2]u8) pointsman.EditError!void {
 }
 
 pub fn backendState(name: []const u8) ?pointsman.backends.State {
+    if (!isText(name)) return null;
+    const text: List = .put(name);
     var found: [4]u32 = undefined;
-    imports.state(name.ptr, name.len, &found);
+    imports.state(text.ptr, text.len, &found);
     // Of the first word, one octet is set.
     if (found[0] & 0xff == 0) return null;
     return .{ .usable_servers = found[1], .active = found[2], .queued = found[3] };
 }
 
 pub fn log(level: pointsman.log.Level, text: []const u8) void {
-    // What is no UTF-8 must not cross.
-    var shown = text;
-    if (!std.unicode.utf8ValidateSlice(text)) {
-        const copy = allocator().dupe(u8, text) catch return;
-        for (copy) |*octet| if (octet.* >= 128) {
-            octet.* = '?';
-        };
-        shown = copy;
+    const line: List = .put(shown(text));
+    imports.write(@backingInt(level), line.ptr, line.len);
+}
+
+/// An answer of `configure`, as it lies in memory.
+pub fn configuredAs(cacheable: bool) *const Answer {
+    returned = .{ 0, if (cacheable) 0 else 1, 0, 0, 0, 0, 0 };
+    return &returned;
+}
+
+/// An answer of `route`.
+pub fn decided(decision: pointsman.Decision) error{ Refused, OutOfMemory }!*const Answer {
+    switch (decision) {
+        .default_backend => returned = .{ 0, 1, 0, 0, 0, 0, 0 },
+        .backend => |name| {
+            if (!isText(name)) return pointsman.refuse("there is no backend \"{s}\"", .{name});
+            const text: List = .put(name);
+            returned = .{ 0, 0, @intFromPtr(text.ptr), text.len, 0, 0, 0 };
+        },
+        .respond => |response| {
+            const lines = try allocator().alloc([2]List, response.headers.len);
+            for (lines, response.headers) |*line, field| {
+                if (!isText(field.name)) {
+                    return pointsman.refuse("\"{s}\" is not the name of a header field", .{field.name});
+                }
+                line.* = .{ .put(field.name), .put(field.value) };
+            }
+            const list: List = .put(@ptrCast(lines));
+            const body: List = .put(response.body);
+            returned = .{
+                0,
+                2,
+                response.status,
+                @intFromPtr(list.ptr),
+                lines.len,
+                @intFromPtr(body.ptr),
+                body.len,
+            };
+        },
     }
-    imports.write(@intFromEnum(level), shown.ptr, shown.len);
+    return &returned;
+}
+
+/// The error of either.
+pub fn failed(reason: anyerror) *const Answer {
+    const text: List = .put(shown(pointsman.message(reason)));
+    returned = .{ 1, @intFromPtr(text.ptr), text.len, 0, 0, 0, 0 };
+    return &returned;
+}
+
+/// Seven words at most.
+pub const Answer = [7]usize;
+var returned: Answer = undefined;
+
+/// Text that is not UTF-8 must not cross: the proxy would take it for a trap.
+fn isText(octets: []const u8) bool {
+    return std.unicode.utf8ValidateSlice(octets);
+}
+
+/// What a person is to read, whatever octets of a request it was made of.
+fn shown(text: []const u8) []const u8 {
+    if (isText(text)) return text;
+    const copy = allocator().dupe(u8, text) catch return "out of memory";
+    for (copy) |*octet| if (octet.* >= 128) {
+        octet.* = '?';
+    };
+    return copy;
 }

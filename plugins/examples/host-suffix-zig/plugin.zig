@@ -140,6 +140,8 @@ test {
 }
 
 test "a bad configuration is refused at its key" {
+    const empty = "an empty suffix matches every value; for the requests that no other rule matches " ++
+        "there is the frontend's `default_backend`";
     const cases = [_][2][]const u8{
         .{ "{}", "missing key \"rules\"" },
         .{
@@ -154,10 +156,49 @@ test "a bad configuration is refused at its key" {
             "{\"rules\":[{\"suffix\":[],\"backend\":\"b\"}]}",
             "rules[0].suffix: an empty list matches no request",
         },
+        .{ "{\"rules\":[{\"suffix\":\"\",\"backend\":\"b\"}]}", "rules[0].suffix: " ++ empty },
+        .{ "{\"rules\":[{\"suffix\":[\"a\",\"\"],\"backend\":\"b\"}]}", "rules[0].suffix[1]: " ++ empty },
+        .{
+            "{\"rules\":[{\"suffix\":5,\"backend\":\"b\"}]}",
+            "rules[0].suffix: must be a text or a list of texts, is a number",
+        },
+        .{
+            "{\"rules\":[{\"suffix\":\"a\",\"backend\":\"b\",\"header\":\"x tenant\"}]}",
+            "rules[0].header: \"x tenant\" is not the name of a header field",
+        },
+        .{
+            "{\"rules\":[{\"suffix\":\"a\",\"backend\":\"b\",\"ignore_port\":1}]}",
+            "rules[0].ignore_port: must be true or false, is a number",
+        },
+        .{ "{\"rules\":[{\"sufix\":\"a\",\"backend\":\"b\"}]}", "rules[0].sufix: unknown key" },
+        .{ "{\"rules\":[{\"suffix\":\"a\"}]}", "rules[0]: missing key \"backend\"" },
+        .{ "{\"rules\":[],\"rule\":[]}", "rule: unknown key" },
     };
     for (cases) |case| {
         const made = pointsman.testing.configure(Plugin, case[0], &.{"b"});
         try std.testing.expectError(error.Refused, made);
         try std.testing.expectEqualStrings(case[1], pointsman.message(error.Refused));
+    }
+}
+
+test "the end of a value decides, whatever octets it has" {
+    const cases = [_]struct { []const u8, []const u8, bool }{
+        .{ "\"suffix\":\"io.test.tld\"", "FOO.io.tEST.tld", true },
+        .{ "\"suffix\":\"io.test.tld\"", "\xff\xfe.io.test.tld", true },
+        .{ "\"suffix\":\"io.test.tld\"", "io.test.tl\xe4", false },
+        .{ "\"suffix\":\"io.test.tld\"", "", false },
+        .{ "\"suffix\":\"a\",\"ignore_port\":true", "[", false },
+        .{ "\"suffix\":\"::1]\",\"ignore_port\":true", "[::1]:80", true },
+        .{ "\"suffix\":\"test.tld\",\"label_boundary\":true", "eviltest.tld", false },
+    };
+    const testing = pointsman.testing;
+    for (cases) |case| {
+        const json = try std.fmt.allocPrint(pointsman.allocator(), "{{\"rules\":[{{\"backend\":\"b\",{s}}}]}}", .{case[0]});
+        var plugin = try testing.configure(Plugin, json, &.{"b"});
+        var head: testing.Head = .{ .headers = &.{.{ .name = "host", .value = case[1] }} };
+        var request = head.request();
+        const decision = try plugin.route(&request);
+        try std.testing.expectEqual(case[2], decision == .backend);
+        testing.reset();
     }
 }

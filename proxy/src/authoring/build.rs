@@ -272,6 +272,7 @@ fn go(project: &Project) -> Result<PathBuf, BuildError> {
             "build",
             "-buildmode=c-shared",
             "-trimpath",
+            "-buildvcs=false",
             "-ldflags=-checklinkname=0 -s -w",
         ])
         .args(["-o", RAW, "."])
@@ -279,6 +280,9 @@ fn go(project: &Project) -> Result<PathBuf, BuildError> {
             ("GOOS", "wasip1"),
             ("GOARCH", "wasm"),
             ("GOTOOLCHAIN", "local"),
+            // Of the project alone, wherever it lies.
+            ("GOWORK", "off"),
+            ("CGO_ENABLED", "0"),
         ]))?;
     Ok(project.folder.join(RAW))
 }

@@ -28,7 +28,8 @@ impl Place {
         let target = binary.ancestors().nth(2).context("the target directory")?;
         let tools = target.join("tools");
         let mut path = vec![folder.path().join("bin")];
-        path.extend(["go", "zig"].map(|tool| tools.join(tool).join("bin")));
+        // Zig is a module of that Python.
+        path.extend(["zig", "go"].map(|tool| tools.join(tool).join("bin")));
         // rustup is a part of somebody's home: without that, there is Debian's Rust.
         let all = env::var_os("PATH").unwrap_or_default();
         path.extend(env::split_paths(&all).filter(|folder| !folder.ends_with(".cargo/bin")));

@@ -5,14 +5,13 @@ import { toOctets, toLatin1, trimBlanks } from "pointsman-sdk";
 
 export { trimBlanks as trimmed };
 
-const NOT_ASCII = /[^\0-\x7f]/;
-
-// What stands between commas; none of it empty. A comma in a quoted text separates nothing (RFC
-// 9110, section 5.6.1), and quotes that never end reach to the end of the line.
+// What stands between commas. A comma in a quoted text separates nothing (RFC 9110, section 5.6.1),
+// and quotes that never end reach to the end of the line.
 const VALUE = /(?:[^",]+|"(?:[^"\\]+|\\[^]?)*(?:"|$))+/g;
 
 export function values(line) {
-  return (line.match(VALUE) ?? []).map(trimBlanks);
+  const found = line.includes('"') ? (line.match(VALUE) ?? []) : line.split(",");
+  return found.map(trimBlanks);
 }
 
 // A text of the configuration, as a line is compared with it.
@@ -23,7 +22,12 @@ export function octetsOf(text) {
 // In lower case, as far as it is ASCII: the other characters are octets, not letters, and spelling
 // them out keeps them as they are.
 export function lower(line) {
-  return NOT_ASCII.test(line) ? unescape(escape(line).toLowerCase()) : line.toLowerCase();
+  return unescape(escape(line).toLowerCase());
+}
+
+// The same where it is compared with ASCII alone: other characters become others, but not ASCII.
+export function lowerAscii(line) {
+  return line.toLowerCase();
 }
 
 // A host without its port: `a:80`, `[::1]:80`. An address such as `::1`, which must have brackets

@@ -26,6 +26,11 @@ export class Rule {
     return false;
   }
 
+  // Whether it compares with nothing but ASCII.
+  get isAscii() {
+    return this.#suffixes.every((suffix) => /^[\0-\x7f]*$/.test(suffix));
+  }
+
   // Whether a line may have such a value: most have none, and are not worth taking apart.
   mayMatch(line) {
     return this.#suffixes.some((suffix) => line.includes(suffix));

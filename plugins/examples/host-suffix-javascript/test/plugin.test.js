@@ -61,9 +61,10 @@ test("letters are folded, other octets are not", () => {
 
 test("a line is taken apart at its commas", () => {
   for (const [line, expected] of [
-    ["", []],
-    [",, ,", [""]],
-    ["a, b\t,,c", ["a", "b", "c"]],
+    ["", [""]],
+    ['"",,', ['""']],
+    [",, ,", ["", "", "", ""]],
+    ["a, b\t,,c", ["a", "b", "", "c"]],
     ['"a,b" , c', ['"a,b"', "c"]],
     ['"a\\",b", c"d,"', ['"a\\",b"', 'c"d,"']],
     ['a,"b,c', ["a", '"b,c']],

@@ -3,13 +3,14 @@
 import { Decision, type Request, definePlugin, toLatin1 } from "pointsman-sdk";
 
 import { config } from "./config.js";
-import { lower, trimmed, values } from "./field.js";
+import { lower, lowerAscii, trimmed, values } from "./field.js";
 import { Rule } from "./rule.js";
 
 // Rules that follow each other and look at the same field, which is read once for all.
 interface Group {
   header: string;
   rules: { rule: Rule; decision: Decision }[];
+  fold: (line: string) => string;
 }
 
 export const plugin = definePlugin({
@@ -22,10 +23,12 @@ export const plugin = definePlugin({
       const header = options.header.toLowerCase();
       let group = groups.at(-1);
       if (group?.header !== header) {
-        group = { header, rules: [] };
+        group = { header, rules: [], fold: lowerAscii };
         groups.push(group);
       }
-      group.rules.push({ rule: new Rule(options), decision: Decision.backend(options.backend) });
+      const rule = new Rule(options);
+      if (!rule.isAscii) group.fold = lower;
+      group.rules.push({ rule, decision: Decision.backend(options.backend) });
     }
     return groups;
   },
@@ -44,8 +47,8 @@ export const plugin = definePlugin({
 });
 
 // The values that may match, in lower case and without the blanks around them.
-function valuesOf(request: Request, { header, rules }: Group): string[] {
-  const lines = request.headerLines(header).map((line) => lower(toLatin1(line)));
+function valuesOf(request: Request, { header, rules, fold }: Group): string[] {
+  const lines = request.headerLines(header).map((line) => fold(toLatin1(line)));
   // Host is no list: a comma in it is refused before routing, as is a second line.
   if (header === "host" && lines.length === 1) return lines.map(trimmed);
   const near = lines.filter((line) => rules.some(({ rule }) => rule.mayMatch(line)));

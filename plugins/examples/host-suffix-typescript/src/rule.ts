@@ -27,6 +27,11 @@ export class Rule {
     return false;
   }
 
+  // Whether it compares with nothing but ASCII.
+  get isAscii(): boolean {
+    return this.#suffixes.every((suffix) => /^[\0-\x7f]*$/.test(suffix));
+  }
+
   // Whether a line may have such a value: most have none, and are not worth taking apart.
   mayMatch(line: string): boolean {
     return this.#suffixes.some((suffix) => line.includes(suffix));

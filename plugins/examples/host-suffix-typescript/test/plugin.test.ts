@@ -63,9 +63,10 @@ test("letters are folded, other octets are not", () => {
 
 test("a line is taken apart at its commas", () => {
   const cases: [string, string[]][] = [
-    ["", []],
-    [",, ,", [""]],
-    ["a, b\t,,c", ["a", "b", "c"]],
+    ["", [""]],
+    ['"",,', ['""']],
+    [",, ,", ["", "", "", ""]],
+    ["a, b\t,,c", ["a", "b", "", "c"]],
     ['"a,b" , c', ['"a,b"', "c"]],
     ['"a\\",b", c"d,"', ['"a\\",b"', 'c"d,"']],
     ['a,"b,c', ["a", '"b,c']],
