@@ -6,3 +6,5 @@ mod examples;
 mod mistakes;
 mod natives;
 mod place;
+mod tracebacks;
+mod watch;

@@ -65,7 +65,8 @@ mod tests {
         )
         .unwrap();
         for part in [
-            "tests=\"2\" failures=\"1\"",
+            "tests=\"2\"",
+            "failures=\"1\"",
             "name=\"a &lt; b\"",
             "found &amp; y",
             "time=\"0.002\"",

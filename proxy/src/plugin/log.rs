@@ -84,8 +84,15 @@ impl Log {
     pub(super) fn write(&self, level: Level, message: &str) {
         let text = message.trim_end_matches('\n');
         // Not `lines`: an empty message is a line, too.
-        for line in text.split('\n') {
+        let mut lines = text.split('\n');
+        for line in lines.by_ref().take(MAX_LINES_PER_SECOND as usize) {
             self.line(level, line);
+        }
+        // No more than that can be written; to go through a million would hold up the worker.
+        let rest = lines.count();
+        if rest > 0 {
+            let mut rate = self.0.rate.lock().unwrap_or_else(PoisonError::into_inner);
+            rate.dropped += rest as u64;
         }
     }
 

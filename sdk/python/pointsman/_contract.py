@@ -4,6 +4,12 @@ In a component they are those that the build makes. Natively they are the commit
 functions do nothing until a test puts a double in their place.
 """
 
+import typing
+
+# The bindings name it; Python has it from 3.11 on.
+if not hasattr(typing, "Self"):
+    typing.Self = typing.Any  # type: ignore[misc,assignment]
+
 try:
     import wit_world  # noqa: F401
 except ImportError:
@@ -20,4 +26,23 @@ import wit_world.imports.request as request
 from componentize_py_types import Err
 from wit_world.exports.plugin import Decision
 
-__all__ = ["Decision", "Err", "backends", "exports", "log", "plugin", "request"]
+
+
+def text(value: str) -> str:
+    """The value, once it is known to cross: what is no text, or half of a surrogate pair, would
+    trap there without a word."""
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def octets(value: typing.Union[str, bytes]) -> bytes:
+    """A value of a field, of which a text is written in UTF-8."""
+    if isinstance(value, bytes):
+        return value
+    return text(value).encode()
+
+
+__all__ = ["Decision", "Err", "backends", "exports", "log", "octets", "plugin", "request", "text"]

@@ -4,12 +4,16 @@ Exceptions end here: each is written to the proxy's log with its traceback, and 
 contract's error. The instance stays of use, for Python's state is whole after one.
 """
 
-import traceback
-from typing import Any, Optional, Type
+from traceback import walk_tb
+from typing import Any, List, Optional, Type, get_args
 
 from pointsman import _contract, log
 from pointsman._config import ConfigError, parse
 from pointsman._request import Request
+
+_DECISIONS = frozenset(get_args(_contract.Decision))
+# An endless recursion has a thousand frames, all alike.
+_MAX_FRAMES = 30
 
 
 def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
@@ -30,8 +34,8 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
                 made = router() if config is None else router(parsed)
                 route = made.route
             except ConfigError as error:
-                raise _contract.Err(str(error)) from None
-            except Exception as error:
+                raise _contract.Err(log.text(str(error))) from None
+            except BaseException as error:
                 raise _told(error) from None
             if getattr(made, "cacheable", False):
                 return _contract.plugin.Cacheability.CACHEABLE
@@ -39,8 +43,13 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
 
         def route(self, head: "_contract.request.RequestHead") -> _contract.Decision:
             try:
-                return route(Request(head))
-            except Exception as error:
+                decision = route(Request(head))
+                # Anything else would trap where it leaves the sandbox, without a word.
+                if decision.__class__ not in _DECISIONS:
+                    raise TypeError(f"route returned {decision!r}, which is no decision")
+                return decision
+            # `sys.exit` and the like would trap, too.
+            except BaseException as error:
                 raise _told(error) from None
             finally:
                 # An exception's traceback would keep the handle alive.
@@ -49,8 +58,35 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     return Plugin
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: BaseException) -> Exception:
     """The contract's error for an exception, whose traceback is in the log by then."""
-    log.error("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    last = traceback.format_exception_only(type(error), error)[-1]
-    return _contract.Err(last.strip())
+    log.error("\n".join(_traceback(error)))
+    return _contract.Err(log.text(" ".join(_summary(error).split())))
+
+
+def _traceback(error: BaseException) -> List[str]:
+    """As Python writes it, without lines of source: to look for those in a sandbox without files
+    traps, as the functions of ``traceback`` do."""
+    lines: List[str] = []
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    if cause is not None:
+        lines += [f"Caused by {_summary(cause)}", ""]
+    lines.append("Traceback (most recent call last):")
+    frames = [
+        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+        for frame, line in walk_tb(error.__traceback__)
+    ]
+    if len(frames) > _MAX_FRAMES:
+        lines.append(f"  ({len(frames) - _MAX_FRAMES} more)")
+    return lines + frames[-_MAX_FRAMES:] + [_summary(error)]
+
+
+def _summary(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be had)"
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

@@ -96,7 +96,7 @@ class Request:
 
     def header(self, name: str) -> Optional[bytes]:
         """The first line of the field, whose name matches in any case."""
-        lines = self._head.header(name)
+        lines = self._head.header(_contract.text(name))
         return lines[0] if lines else None
 
     def header_str(self, name: str) -> Optional[str]:
@@ -111,7 +111,7 @@ class Request:
 
     def header_lines(self, name: str) -> List[bytes]:
         """Every line of the field, in the order received."""
-        return self._head.header(name)
+        return self._head.header(_contract.text(name))
 
     def headers(self) -> List[Tuple[str, bytes]]:
         """Every field line, names in lower case, lines of one name together."""
@@ -144,19 +144,19 @@ class Request:
 
     def set_header(self, name: str, value: Union[str, bytes]) -> None:
         """Replaces every line of the field by one, in what the backend receives."""
-        self._edit(self._head.set_header, name, _octets(value))
+        self._edit(self._head.set_header, _contract.text(name), _contract.octets(value))
 
     def append_header(self, name: str, value: Union[str, bytes]) -> None:
         """Adds a line after those that are there. ``host``, of which there is one, is forbidden."""
-        self._edit(self._head.append_header, name, _octets(value))
+        self._edit(self._head.append_header, _contract.text(name), _contract.octets(value))
 
     def remove_header(self, name: str) -> None:
         """Removes every line of the field. ``host`` is forbidden."""
-        self._edit(self._head.remove_header, name)
+        self._edit(self._head.remove_header, _contract.text(name))
 
     def set_path_with_query(self, value: str) -> None:
         """Sets the target, in origin form."""
-        self._edit(self._head.set_path_with_query, value)
+        self._edit(self._head.set_path_with_query, _contract.text(value))
 
     @staticmethod
     def _edit(edit, *arguments) -> None:
@@ -175,7 +175,3 @@ def without_port(value: bytes) -> bytes:
         return value[:end] if end and value[end : end + 1] == b":" else value
     host, colon, rest = value.partition(b":")
     return host if colon and b":" not in rest else value
-
-
-def _octets(value: Union[str, bytes]) -> bytes:
-    return value.encode() if isinstance(value, str) else value

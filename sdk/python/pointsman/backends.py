@@ -14,7 +14,7 @@ State = _contract.backends.BackendState
 
 def state(name: str) -> Optional[State]:
     """The load of a backend; None where the proxy's configuration has no such."""
-    return _contract.backends.state(name)
+    return _contract.backends.state(_contract.text(name))
 
 
 def exists(name: str) -> bool:

@@ -7,8 +7,12 @@ Level = _contract.log.Level
 
 def write(level: Level, message: str) -> None:
     """Writes each line of the message."""
-    # Half of a pair is no text that could cross; it is shown for what it is.
-    _contract.log.write(level, message.encode("utf-8", "backslashreplace").decode())
+    _contract.log.write(level, text(message))
+
+
+def text(message: str) -> str:
+    """The message as it can cross: half of a surrogate pair cannot, and is shown as an escape."""
+    return message.encode("utf-8", "backslashreplace").decode()
 
 
 def trace(message: str) -> None:

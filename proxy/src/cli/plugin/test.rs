@@ -86,6 +86,7 @@ fn play(table: &Table, plugin: &Plugin, verbose: bool) -> Vec<Outcome> {
         };
     }
     let _ = match failures(&played) {
+        0 if played.len() == 1 => writeln!(text, "1 case holds"),
         0 => writeln!(text, "{} cases hold", played.len()),
         failed => writeln!(text, "{failed} of {} cases failed", played.len()),
     };

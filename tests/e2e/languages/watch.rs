@@ -1,0 +1,106 @@
+//! `pointsman plugin watch`: each save is built and tested, and what passes goes into service.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{Process, Proxy, guest};
+use serde_json::Value;
+
+use super::place::{Place, output};
+
+/// A component, with a section that makes it another file.
+fn component(mark: u8) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = guest("host-suffix")?;
+    // A custom section of the name `producers`, which stays where others are left out.
+    bytes.extend([0, 11, 9]);
+    bytes.extend(b"producers");
+    bytes.push(0);
+    // One that tells the two apart.
+    bytes.extend([0, 6, 4, b'n', b'a', b'm', b'e', mark]);
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let project = directory.path().join("mine");
+    fs::create_dir(&project)?;
+    // As good a toolchain as any.
+    fs::write(
+        project.join("plugin.toml"),
+        "name = \"mine\"\nbuild = [\"cp\", \"source.wasm\", \"raw.wasm.tmp\"]\nmodule = \"raw.wasm.tmp\"\n",
+    )?;
+    fs::write(
+        project.join("cases.toml"),
+        "backends = [\"www\"]\nconfig.rules = []\n[[case]]\nname = \"all\"\nexpect.default = true\n",
+    )?;
+    let save = |bytes: Vec<u8>| -> anyhow::Result<()> {
+        fs::write(directory.path().join("saved"), bytes)?;
+        // At once, as editors save.
+        fs::rename(directory.path().join("saved"), project.join("source.wasm"))?;
+        Ok(())
+    };
+    save(component(1)?)?;
+    let place = Place::new()?;
+    let plugin = |command: &str| {
+        let mut program = place.command("pointsman");
+        program.args(["plugin", command]).arg(&project);
+        program
+    };
+    output(&mut plugin("build"))?;
+    let config = "[admin]\nsocket = \"admin.sock\"\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
+                  default_backend = \"www\"\nrouter.plugin = \"./mine/mine.wasm\"\n\
+                  router.watch = false\nrouter.config.rules = []\n\
+                  [backend.www]\nserver.www = \"127.0.0.1:1\"\n";
+    let proxy = Proxy::pointsman_in(directory, config).await?;
+
+    let mut command = plugin("watch");
+    command.args(["--frontend", "http-in", "--socket"]);
+    command.arg(proxy.directory().join("admin.sock"));
+    let watch = Process::start(command)?;
+    let turns = |count: usize| {
+        watch.wait_for("a turn", move |lines| {
+            let told = lines.iter().filter(|line| line.ends_with("mine.wasm"));
+            (told.count() >= count).then_some(())
+        })
+    };
+    watch.line_with("1 case holds").await?;
+    turns(1).await?;
+
+    // Another plugin, which takes no such configuration: told, and not put into service.
+    let project = proxy.directory().join("mine");
+    let saved = proxy.directory().join("saved");
+    fs::write(&saved, guest("guest-scripted")?)?;
+    fs::rename(&saved, project.join("source.wasm"))?;
+    watch.line_with("1 of 1 cases failed").await?;
+
+    fs::write(&saved, component(2)?)?;
+    fs::rename(&saved, project.join("source.wasm"))?;
+    turns(2).await?;
+    watch
+        .wait_for("the second swap", |lines| {
+            let told = lines.iter().filter(|line| line.contains("http-in"));
+            (told.count() >= 2).then_some(())
+        })
+        .await?;
+
+    let mut check = place.command("pointsman");
+    check
+        .args(["plugin", "check"])
+        .arg(project.join("mine.wasm"));
+    let file = output(&mut check)?;
+    let sha256 = file
+        .lines()
+        .find_map(|line| line.strip_prefix("sha256"))
+        .context("its digest")?
+        .trim();
+    let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
+    let versions = plugins["versions"].as_array().context("versions")?;
+    let active: Vec<_> = versions
+        .iter()
+        .filter(|version| version["state"] == "active")
+        .collect();
+    ensure!(active.len() == 1, "{plugins:#}");
+    assert_eq!(active[0]["sha256"], sha256, "{plugins:#}");
+    Ok(())
+}
