@@ -1,4 +1,4 @@
-//! The book's pages on plugins: every command in them, in order, in an empty folder with an empty
+//! The book: every command in it, in order, in an empty folder with an empty
 //! home directory; and what the page says that it prints.
 //!
 //! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines of what the block before
@@ -120,6 +120,11 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+#[test]
+fn admin() -> anyhow::Result<()> {
+    play("../admin.md")
+}
+
 macro_rules! pages {
     ($($name:ident)*) => {
         $(
@@ -134,7 +139,14 @@ macro_rules! pages {
         fn every_page_with_commands_is_played() -> anyhow::Result<()> {
             let played = [$(stringify!($name)),*];
             for entry in fs::read_dir(place::root().join("docs/bundled"))? {
-                text(&entry?.path())?;
+                ensure!(blocks(&text(&entry?.path())?).is_empty(), "its commands are not played");
+            }
+            for entry in fs::read_dir(place::root().join("docs"))? {
+                let path = entry?.path();
+                let is_page = path.extension().is_some_and(|extension| extension == "md");
+                if is_page && !path.ends_with("admin.md") {
+                    ensure!(blocks(&text(&path)?).is_empty(), "{} is not played", path.display());
+                }
             }
             for entry in fs::read_dir(place::root().join("docs/plugins"))? {
                 let path = entry?.path();
