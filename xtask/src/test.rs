@@ -103,12 +103,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         heading: "tests",
-        work: |place, options| nextest(place, options, "not test(/^languages::/)"),
-    },
-    Step {
-        // Toolchains keep both cores busy, which tests of timeouts need not have beside them.
-        heading: "plugins in every language: the book's commands",
-        work: |place, options| nextest(place, options, "test(/^languages::/)"),
+        // Those of plugins in every language, some ten minutes, come last.
+        work: nextest,
     },
     Step {
         heading: "examples in the documentation",
@@ -208,9 +204,9 @@ impl Place {
     }
 }
 
-/// Runs those of the workspace's tests that `filter` names.
-fn nextest(place: &Place, options: &Options, filter: &str) -> anyhow::Result<Counts> {
-    let mut command = place.cargo(["nextest", "run", "--workspace", "-E", filter]);
+/// Runs the workspace's tests.
+fn nextest(place: &Place, options: &Options) -> anyhow::Result<Counts> {
+    let mut command = place.cargo(["nextest", "run", "--workspace"]);
     if options.keep_going {
         command.arg("--no-fail-fast");
     }
