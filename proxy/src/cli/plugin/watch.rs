@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
 
@@ -46,8 +47,9 @@ pub(in crate::cli) struct Flags {
     process: ctl::Process,
 }
 
-/// What the author's files look like: which there are, how long and how old.
-type Looks = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+/// What the author's files look like: which there are, and a hash of what is in each. Not how old they
+/// are: what a build generates anew, and alike, would lead to builds without end.
+type Looks = BTreeMap<PathBuf, u64>;
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let project = build::open(&flags.project)?;
@@ -73,16 +75,13 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
             seen = now;
             // What is wrong has been told; the next save may mend it.
             let _ = turn(flags, &project, &cases);
-            // What the build itself has changed, as a lock file, is no reason for another one.
-            let after = looks(&project);
-            seen.retain(|path, _| after.contains_key(path));
-            for (path, look) in after {
-                let is_lock = path.extension() == Some(OsStr::new("lock"))
-                    || path.ends_with("package-lock.json");
-                if is_lock {
-                    seen.insert(path, look);
-                }
-            }
+            // What the build has done to lock files is no reason for another one.
+            seen.retain(|path, _| !is_lock(path));
+            seen.extend(
+                looks(&project)
+                    .into_iter()
+                    .filter(|(path, _)| is_lock(path)),
+            );
             continue;
         }
         if changes.recv().is_err() {
@@ -114,6 +113,11 @@ fn looks(project: &Project) -> Looks {
     looks
 }
 
+/// Whether package managers write it, and authors hardly ever.
+fn is_lock(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("lock")) || path.ends_with("package-lock.json")
+}
+
 fn survey(folder: &Path, looks: &mut Looks) {
     // What is gone by now will be seen at the next event.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -125,8 +129,13 @@ fn survey(folder: &Path, looks: &mut Looks) {
             if !BUILT.iter().any(|built| name == *built) {
                 survey(&entry.path(), looks);
             }
-        } else if metadata.is_file() && !name.as_encoded_bytes().starts_with(b".tmp") {
-            looks.insert(entry.path(), (metadata.len(), metadata.modified().ok()));
+        } else if metadata.is_file()
+            && !name.as_encoded_bytes().starts_with(b".tmp")
+            && let Ok(contents) = std::fs::read(entry.path())
+        {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&contents);
+            looks.insert(entry.path(), hasher.finish());
         }
     }
 }
