@@ -27,9 +27,6 @@ const METADATA: &str = "component-type";
 /// Custom sections that stay: names for backtraces, and who made it.
 const KEPT: [&str; 3] = ["name", "component-name", "producers"];
 
-/// Bytes of `\0asm` and a version.
-const HEADER: usize = 8;
-
 /// Identifiers of the sections that hold a whole module or component.
 const CORE_MODULE_SECTION: u8 = 1;
 const COMPONENT_SECTION: u8 = 4;
@@ -207,7 +204,6 @@ fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
             push_section(&mut output, section, &bytes[range]);
         }
     }
-    debug_assert!(output.len() >= HEADER);
     Ok(output)
 }
 
