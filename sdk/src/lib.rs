@@ -85,6 +85,7 @@ mod head;
 pub mod log;
 mod network;
 mod request;
+pub mod syntax;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 

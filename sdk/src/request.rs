@@ -6,8 +6,8 @@
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
-use crate::EditError;
 use crate::head::Head;
+use crate::{EditError, syntax};
 
 /// A request head, read lazily: only what is asked for crosses into the sandbox.
 ///
@@ -106,7 +106,7 @@ impl Request {
     /// [`host`](Self::host) without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such
     /// as `::1`, which must have brackets to be followed by a port, is left as it is.
     pub fn hostname(&self) -> Option<&[u8]> {
-        self.host().map(without_port)
+        self.host().map(syntax::without_port)
     }
 
     /// The value of the first line of the field `name`, which matches in any case.
@@ -198,23 +198,6 @@ impl Request {
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
-}
-
-/// A host without its port.
-fn without_port(value: &[u8]) -> &[u8] {
-    let host = if value.starts_with(b"[") {
-        let bracket = value.iter().position(|&octet| octet == b']');
-        bracket
-            .and_then(|bracket| value.split_at_checked(bracket + 1))
-            .filter(|(_, port)| port.starts_with(b":"))
-            .map(|(host, _)| host)
-    } else {
-        let mut parts = value.split(|&octet| octet == b':');
-        let host = parts.next();
-        // With exactly one colon there is exactly one more part.
-        host.filter(|_| parts.next().is_some() && parts.next().is_none())
-    };
-    host.unwrap_or(value)
 }
 
 /// What a form wrote (application/x-www-form-urlencoded).

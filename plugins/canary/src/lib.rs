@@ -8,7 +8,7 @@ mod tests;
 
 use std::fmt;
 
-use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
+use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
@@ -55,7 +55,7 @@ impl Router for Canary {
             ("override_header", config.override_header.as_deref()),
         ];
         for (key, name) in names {
-            if name.is_some_and(|name| !is_token(name)) {
+            if name.is_some_and(|name| !syntax::is_token(name)) {
                 let name = name.unwrap_or_default();
                 return Err(Error::at(key, format_args!("{name:?} is not a name")));
             }
@@ -183,12 +183,6 @@ fn place(seed: u64, key: &[u8]) -> f64 {
     let hash = hash ^ (hash >> 31);
     let high = u32::try_from(hash >> 32).unwrap_or_default();
     f64::from(high) / 4_294_967_296.0 * 100.0
-}
-
-/// Whether `name` is a token (RFC 9110, section 5.6.2): a field's name, or a cookie's.
-fn is_token(name: &str) -> bool {
-    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    !name.is_empty() && name.bytes().all(part)
 }
 
 pointsman_sdk::export!(Canary);

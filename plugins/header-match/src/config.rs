@@ -5,25 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pointsman_sdk::{Decision, Error, Response, backends};
+use pointsman_sdk::{Decision, Error, Response, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::regex::Regex;
-
-/// Fields that frame or upgrade a message, which only the proxy may set.
-const RESERVED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Most field lines that the proxy takes of a plugin's answer.
 const MAX_FIELDS: usize = 128;
@@ -173,7 +159,7 @@ impl RawRule {
             if methods.is_empty() {
                 return Err(Error::at(key, "an empty list matches no request"));
             }
-            if methods.iter().any(|method| !is_token(method)) {
+            if methods.iter().any(|method| !syntax::is_token(method)) {
                 let message = "a method is a word such as GET; its case counts";
                 return Err(Error::at(key, message));
             }
@@ -312,7 +298,7 @@ impl RawResponse {
         for (name, value) in self.headers {
             let key = format!("{key}.headers.{name}");
             check_name(&key, &name)?;
-            if is_reserved(&name) {
+            if syntax::is_reserved(&name) {
                 return Err(Error::at(key, "only the proxy may set this field"));
             }
             check_value(&key, &value)?;
@@ -334,7 +320,7 @@ impl RawRedirect {
 }
 
 fn check_name(key: &str, name: &str) -> Result<(), Error> {
-    if is_token(name) {
+    if syntax::is_token(name) {
         Ok(())
     } else {
         Err(Error::at(key, format_args!("{name:?} is not a name")))
@@ -346,18 +332,6 @@ fn check_value(key: &str, value: &str) -> Result<(), Error> {
         return Err(Error::at(key, "must be one line, and not empty"));
     }
     Ok(())
-}
-
-/// Whether the proxy refuses an answer that has the field `name`.
-fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    RESERVED.contains(&name.as_str()) || name.starts_with("sec-websocket-")
-}
-
-/// Whether `name` is a token (RFC 9110, section 5.6.2).
-fn is_token(name: &str) -> bool {
-    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    !name.is_empty() && name.bytes().all(part)
 }
 
 impl<'de> Deserialize<'de> for Methods {

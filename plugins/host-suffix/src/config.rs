@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use pointsman_sdk::{Error, backends};
+use pointsman_sdk::{Error, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
@@ -76,7 +76,7 @@ impl Rule {
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
         let value = match self.port {
             Port::Kept => value,
-            Port::Ignored => field::without_port(value),
+            Port::Ignored => syntax::without_port(value),
         };
         self.suffixes.iter().any(|suffix| {
             field::ends_with(value, suffix)
@@ -99,7 +99,7 @@ impl Config {
 impl RawRule {
     fn checked(self, index: usize) -> Result<(String, Rule), Error> {
         let key = |name: &str| format!("rules[{index}].{name}");
-        if !is_token(&self.header) {
+        if !syntax::is_token(&self.header) {
             return Err(Error::at(
                 key("header"),
                 format_args!("{:?} is not the name of a header field", self.header),
@@ -141,12 +141,6 @@ impl RawRule {
         };
         Ok((self.header.to_ascii_lowercase(), rule))
     }
-}
-
-/// Whether `name` is a token (RFC 9110, section 5.6.2).
-fn is_token(name: &str) -> bool {
-    let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    !name.is_empty() && name.bytes().all(part)
 }
 
 impl<'de> Deserialize<'de> for Suffixes {

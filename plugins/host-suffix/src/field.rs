@@ -31,24 +31,6 @@ fn comma(line: &[u8]) -> Option<usize> {
     None
 }
 
-/// A host without its port: `a:80`, `[::1]:80`. An address such as `::1`, which must have
-/// brackets to be followed by a port, is left as it is.
-pub(crate) fn without_port(value: &[u8]) -> &[u8] {
-    let host = if value.starts_with(b"[") {
-        let bracket = value.iter().position(|&octet| octet == b']');
-        bracket
-            .and_then(|bracket| value.split_at_checked(bracket + 1))
-            .filter(|(_, port)| port.starts_with(b":"))
-            .map(|(host, _)| host)
-    } else {
-        let mut parts = value.split(|&octet| octet == b':');
-        let host = parts.next();
-        // With exactly one colon there is exactly one more part.
-        host.filter(|_| parts.next().is_some() && parts.next().is_none())
-    };
-    host.unwrap_or(value)
-}
-
 /// Whether `value` ends with `suffix`, which is in lower case, whatever its own case.
 pub(crate) fn ends_with(value: &[u8], suffix: &[u8]) -> bool {
     let Some(start) = value.len().checked_sub(suffix.len()) else {

@@ -5,7 +5,9 @@
 #[cfg(test)]
 mod tests;
 
-use pointsman_sdk::{Cacheability, Decision, Error, Network, Networks, Request, Response, Router};
+use pointsman_sdk::{
+    Cacheability, Decision, Error, Network, Networks, Request, Response, Router, syntax,
+};
 use serde::Deserialize;
 
 /// The page where none is configured.
@@ -170,8 +172,7 @@ impl Bypass {
             }
         };
         let (Place::Header(name) | Place::Cookie(name)) = &place;
-        let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-        if name.is_empty() || !name.bytes().all(part) {
+        if !syntax::is_token(name) {
             return Err(Error::at(key, format_args!("{name:?} is not a name")));
         }
         if self.value.is_empty() {

@@ -6,21 +6,7 @@
 use std::cell::RefCell;
 
 use crate::testing::Edit;
-use crate::{Client, EditError, Tls};
-
-/// Fields that frame, upgrade or negotiate the connection, which only the proxy may set.
-const RESERVED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use crate::{Client, EditError, Tls, syntax};
 
 /// Longest target that a plugin may set, as in the proxy.
 const MAX_TARGET: usize = 8 * 1024;
@@ -111,15 +97,13 @@ impl Head {
 
 /// A field name, in lower case, that is a token (RFC 9110, section 5.6.2) and not the proxy's.
 fn checked_name(name: &str) -> Result<String, EditError> {
-    let token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !syntax::is_token(name) {
         return Err(EditError::InvalidSyntax);
     }
-    let name = name.to_ascii_lowercase();
-    if RESERVED.contains(&name.as_str()) || name.starts_with("sec-websocket-") {
+    if syntax::is_reserved(name) {
         return Err(EditError::Forbidden);
     }
-    Ok(name)
+    Ok(name.to_ascii_lowercase())
 }
 
 /// Refuses to add or remove a `host`: a request has exactly one (RFC 9112, section 3.2).

@@ -126,6 +126,7 @@ const RUST_SDK: Folder = folder! { "sdk":
     "src/log.rs"
     "src/network.rs"
     "src/request.rs"
+    "src/syntax.rs"
     "src/testing.rs"
 };
 
@@ -153,12 +154,8 @@ const JAVASCRIPT_SDK: Folder = folder! { "sdk/javascript":
 
 const PYTHON_SDK: Folder = folder! { "sdk/python":
     "README.md"
-    "bindings/componentize_py_async_support/__init__.py"
-    "bindings/componentize_py_async_support/futures.py"
-    "bindings/componentize_py_async_support/streams.py"
     "bindings/componentize_py_runtime.pyi"
     "bindings/componentize_py_types.py"
-    "bindings/poll_loop.py"
     "bindings/wit_world/__init__.py"
     "bindings/wit_world/exports/__init__.py"
     "bindings/wit_world/exports/plugin.py"
