@@ -353,7 +353,7 @@ pub struct Limits {
     pub memory: u64,
     /// Bytes that one call can make the host allocate. Default 1 MiB.
     pub host_memory: u64,
-    /// Bytes of the body of a response that the plugin makes. Default 64 KiB.
+    /// Bytes of a response that the plugin makes, fields and body. Default 64 KiB.
     pub response: u64,
 }
 

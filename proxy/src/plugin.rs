@@ -51,22 +51,7 @@ pub use self::preset::PresetError;
 /// Guests drop the handle before they return; one with a collector may drop it later.
 const MAX_HANDLES: u32 = 64;
 
-/// Default of [`Settings::deadline`].
-pub const DEFAULT_DEADLINE: Duration = Duration::from_millis(10);
-
-/// Default of [`Settings::configure_deadline`]: Python takes some milliseconds to start.
-pub const DEFAULT_CONFIGURE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Default of [`Settings::memory`]: five times what Python needs.
-pub const DEFAULT_MEMORY: u64 = 64 << 20;
-
-/// Default of [`Settings::host_memory`].
-pub const DEFAULT_HOST_MEMORY: usize = 4 << 20;
-
-/// Default of [`Settings::max_response`].
-pub const DEFAULT_MAX_RESPONSE: usize = 1 << 20;
-
-/// How one router runs its plugin.
+/// How one router runs its plugin. The defaults are those of the proxy's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What the plugin's `configure` is given: JSON.
@@ -79,19 +64,19 @@ pub struct Settings {
     pub deadline: Duration,
     /// Longest time that instantiation and `configure` may take together.
     ///
-    /// Default 5 s.
+    /// Default 5 s: Python takes some milliseconds to start.
     pub configure_deadline: Duration,
     /// Most bytes of linear memory, over all memories of one instance.
     ///
-    /// Default 64 MiB.
+    /// Default 64 MiB: five times what Python needs.
     pub memory: u64,
     /// Most bytes that the guest may pass to the host in one call.
     ///
-    /// Default 4 MiB. Bounds what a guest can make the host allocate.
+    /// Default 1 MiB. Bounds what a guest can make the host allocate.
     pub host_memory: usize,
     /// Most bytes of an answer that the plugin makes itself: fields and body.
     ///
-    /// Default 1 MiB.
+    /// Default 64 KiB.
     pub max_response: usize,
     /// Name of the frontend, for log lines of the plugin.
     pub frontend: String,
@@ -101,11 +86,11 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             config: "{}".into(),
-            deadline: DEFAULT_DEADLINE,
-            configure_deadline: DEFAULT_CONFIGURE_DEADLINE,
-            memory: DEFAULT_MEMORY,
-            host_memory: DEFAULT_HOST_MEMORY,
-            max_response: DEFAULT_MAX_RESPONSE,
+            deadline: Duration::from_millis(10),
+            configure_deadline: Duration::from_secs(5),
+            memory: 64 << 20,
+            host_memory: 1 << 20,
+            max_response: 64 << 10,
             frontend: String::new(),
         }
     }

@@ -15,7 +15,6 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::config::Limits;
 use crate::http::head::{Client, Head, Scheme};
 use crate::plugin::{BackendState, Backends, Plugin, Reads, Settings};
 use expect::{Expect, Failure};
@@ -287,16 +286,11 @@ impl Case {
 
     /// How the case's instance is run: within the proxy's default limits, but for time.
     pub fn settings(&self) -> Settings {
-        let limits = Limits::default();
-        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         Settings {
             config: self.config.clone(),
             deadline: DEADLINE,
-            configure_deadline: limits.configure_deadline,
-            memory: limits.memory,
-            host_memory: bytes(limits.host_memory),
-            max_response: bytes(limits.response),
             frontend: self.name.clone(),
+            ..Settings::default()
         }
     }
 

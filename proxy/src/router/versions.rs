@@ -333,3 +333,24 @@ impl Backends for ConfiguredBackends {
         self.0[index].1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_are_tested_within_the_limits_of_a_proxy_that_sets_none() {
+        let router = config::Router {
+            plugin: config::PluginSource::Bundled("host-suffix".to_owned()),
+            config: serde_json::json!({}),
+            on_fault: config::OnFault::Reject,
+            max_faults: config::DEFAULT_MAX_FAULTS,
+            fault_window: config::DEFAULT_FAULT_WINDOW,
+            isolation: config::Isolation::Instance,
+            watch: true,
+            limits: config::Limits::default(),
+        };
+        let in_the_proxy = format!("{:?}", settings("", &router));
+        assert_eq!(in_the_proxy, format!("{:?}", Settings::default()));
+    }
+}

@@ -1,5 +1,8 @@
-//! `host-suffix` in every language: the same cases, the same errors, the same scenario in a
-//! browser, and 600,000 decisions on one instance in the same memory.
+//! `host-suffix` in every language: its own tests, the same cases, the same errors, the same scenario
+//! in a browser, and 600,000 decisions on one instance in the same memory.
+
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use pointsman_tests::Proxy;
@@ -11,42 +14,23 @@ use crate::scenario::Site;
 /// Enough for a collector to run many times, and for a leak of a byte to show as pages.
 const DECISIONS: &str = "600000";
 
-async fn check(language: &str) -> anyhow::Result<()> {
+/// `native` is how its README says to test it without a sandbox.
+async fn check(language: &str, native: &str) -> anyhow::Result<()> {
     let place = Place::new()?;
     let project = root()
         .join("plugins/examples")
         .join(format!("host-suffix-{language}"));
     let component = place.work().join("host-suffix.wasm");
-    let cases = root().join("plugins/host-suffix/cases.toml");
-    let plugin = |command: &str| {
-        let mut program = place.command("pointsman");
-        program.args(["plugin", command]);
-        program
-    };
     output(
-        plugin("build")
+        plugin(&place, "build")
             .arg(&project)
             .arg("--output")
             .arg(&component),
     )?;
-    output(plugin("test").arg(&component).arg("--cases").arg(&cases))?;
-
-    let measured = output(
-        plugin("bench")
-            .arg(&component)
-            .arg("--cases")
-            .arg(&cases)
-            .args(["--count", DECISIONS, "--json"]),
-    )?;
-    tell(&format!("{language}: {measured}"));
-    let figures: Value = serde_json::from_str(&measured)?;
-    let figure = |name: &str| figures[name].as_u64().context("a figure");
-    assert_eq!(
-        figure("memory_after")?,
-        figure("memory_midway")?,
-        "{figures:#}"
-    );
-    ensure!(figures["cached_ns"].is_number(), "its decisions are cached");
+    let mut tests = place.command("bash");
+    tests.args(["-euc", native]).current_dir(&project);
+    tell(&output(&mut tests)?);
+    measure(&place, language, &component)?;
 
     let site = Site::start().await?;
     let config = site.config("");
@@ -61,15 +45,64 @@ async fn check(language: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn plugin(place: &Place, command: &str) -> Command {
+    let mut program = place.command("pointsman");
+    program.args(["plugin", command]);
+    program
+}
+
+/// The cases, and many decisions on one instance.
+fn measure(place: &Place, language: &str, component: &Path) -> anyhow::Result<()> {
+    let cases = root().join("plugins/host-suffix/cases.toml");
+    output(
+        plugin(place, "test")
+            .arg(component)
+            .arg("--cases")
+            .arg(&cases),
+    )?;
+    let measured = output(
+        plugin(place, "bench")
+            .arg(component)
+            .arg("--cases")
+            .arg(&cases)
+            .args(["--count", DECISIONS, "--json"]),
+    )?;
+    tell(&format!("{language}: {measured}"));
+    let figures: Value = serde_json::from_str(&measured)?;
+    let figure = |name: &str| figures[name].as_u64().context("a figure");
+    assert_eq!(
+        figure("memory_after")?,
+        figure("memory_midway")?,
+        "{figures:#}"
+    );
+    ensure!(figures["cached_ns"].is_number(), "its decisions are cached");
+    Ok(())
+}
+
 macro_rules! languages {
-    ($($language:ident)*) => {
+    ($($language:ident $native:literal)*) => {
         $(
             #[tokio::test]
             async fn $language() -> anyhow::Result<()> {
-                check(stringify!($language)).await
+                check(stringify!($language), $native).await
             }
         )*
     };
 }
 
-languages! { javascript typescript python go c cpp zig }
+languages! {
+    javascript "npm test"
+    typescript "npm run check && npm test"
+    python "python3 -B -m unittest"
+    go "go vet . && go test ."
+    c "make test"
+    cpp "make test"
+    zig "python3 -m ziglang build test"
+}
+
+/// The bundled one, which is as it is in the repository, and has the scenario for itself.
+#[test]
+fn rust() -> anyhow::Result<()> {
+    let component = root().join("plugins/host-suffix/host-suffix.wasm");
+    measure(&Place::new()?, "rust", &component)
+}
