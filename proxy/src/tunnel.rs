@@ -5,28 +5,26 @@
 //! between TCP sockets goes by `splice(2)`. Each direction ends on its own; the end of one
 //! is carried across as a half-close.
 
+mod flow;
 mod splice;
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use crate::stream::Stream;
 use crate::telemetry::End;
 use crate::timer::{Stall, Timer};
 use crate::upstream::Hold;
-use splice::{Pipe, Pipes};
+use flow::Flow;
+use splice::Pipes;
 
 /// Bytes moved in one go: as much as a socket buffer commonly holds.
 const SCRATCH_LEN: usize = 64 * 1024;
-/// Reads that one direction may make before the worker's other tasks have their turn.
-const MAX_READS_A_TURN: u32 = 16;
-/// How many of them one filling of a pipe counts for: it holds so many buffers.
-const READS_A_PIPE: u32 = 4;
 /// Descriptors that the pipes of one worker may take.
 pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 
@@ -89,162 +87,6 @@ pub struct Downstream {
     pub client_fin: Duration,
 }
 
-/// One direction.
-#[derive(Debug)]
-struct Flow {
-    /// Read, but not yet taken by the other side.
-    rest: Bytes,
-    /// Borrowed while there is bulk data.
-    pipe: Option<Pipe>,
-    state: FlowState,
-    /// Bytes so far.
-    moved: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FlowState {
-    Open,
-    /// The source has ended; what is left is being written.
-    Draining,
-    /// The end has been passed on.
-    Closed,
-}
-
-impl Flow {
-    fn new(early: &[u8]) -> Flow {
-        Flow {
-            // Without a copy it would keep the buffer alive that it was read into.
-            rest: Bytes::copy_from_slice(early),
-            pipe: None,
-            state: FlowState::Open,
-            moved: 0,
-        }
-    }
-
-    /// Moves what can be moved; ready when the end has been passed on, or nobody wants the
-    /// rest. Fails where the source is broken: then both directions are.
-    fn poll(
-        &mut self,
-        from: &Stream,
-        to: &Stream,
-        scratch: &Scratch,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut reads = 0;
-        loop {
-            if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, to)
-                && pipe.filled() > 0
-            {
-                match pipe.drain(socket) {
-                    Ok(count) => self.note(count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        ready!(to.poll_write_ready(cx))?;
-                    }
-                    Err(_) => self.give_up(),
-                }
-                continue;
-            }
-            if !self.rest.is_empty() {
-                match to.try_write(&self.rest) {
-                    Ok(count) => self.taken(count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        ready!(to.poll_write_ready(cx))?;
-                    }
-                    Err(_) => self.give_up(),
-                }
-                continue;
-            }
-            match self.state {
-                FlowState::Closed => return Poll::Ready(Ok(())),
-                FlowState::Draining => {
-                    self.state = FlowState::Closed;
-                    // The peer may be gone already, which ends this direction as well.
-                    let _ = to.shutdown_write();
-                    return Poll::Ready(Ok(()));
-                }
-                FlowState::Open => {}
-            }
-            if reads >= MAX_READS_A_TURN {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            reads += if self.pipe.is_some() { READS_A_PIPE } else { 1 };
-            match self.step(from, to, scratch) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.give_back(scratch);
-                    ready!(from.poll_read_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// One read, and one write of what it found.
-    fn step(&mut self, from: &Stream, to: &Stream, scratch: &Scratch) -> io::Result<()> {
-        if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, from) {
-            if pipe.fill(socket)? == 0 {
-                self.state = FlowState::Draining;
-                self.give_back(scratch);
-            }
-            return Ok(());
-        }
-        let mut buffer = scratch.0.buffer.borrow_mut();
-        let count = from.try_read(&mut buffer)?;
-        if count == 0 {
-            self.state = FlowState::Draining;
-            return Ok(());
-        }
-        if count == buffer.len() && matches!((from, to), (Stream::Tcp(_), Stream::Tcp(_))) {
-            // There is more where this came from.
-            self.pipe = scratch.0.pipes.take();
-        }
-        let written = match to.try_write(&buffer[..count]) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => {
-                self.give_up();
-                return Ok(());
-            }
-        };
-        self.note(written);
-        if written < count {
-            self.rest = Bytes::copy_from_slice(&buffer[written..count]);
-        }
-        Ok(())
-    }
-
-    /// The source has nothing more at present: another tunnel may have the pipe.
-    fn give_back(&mut self, scratch: &Scratch) {
-        if let Some(pipe) = self.pipe.take() {
-            scratch.0.pipes.put(pipe);
-        }
-    }
-
-    fn taken(&mut self, count: usize) {
-        self.note(count);
-        self.rest.advance(count);
-        if self.rest.is_empty() {
-            self.rest = Bytes::new();
-        }
-    }
-
-    /// The other side takes no more. What it has sent before may still be on its way.
-    fn give_up(&mut self) {
-        self.rest = Bytes::new();
-        self.pipe = None;
-        self.state = FlowState::Closed;
-    }
-
-    fn note(&mut self, count: usize) {
-        self.moved += count as u64;
-    }
-
-    fn has_ended(&self) -> bool {
-        self.state == FlowState::Closed
-    }
-}
-
 /// Two sockets, and what is on its way between them. Written out rather than as an async
 /// function, which would keep its arguments twice: there may be many, idle for days.
 #[derive(Debug)]
@@ -287,12 +129,12 @@ impl Tunnel {
 
     /// Bytes from the client so far.
     pub fn inward(&self) -> u64 {
-        self.inward.moved
+        self.inward.moved()
     }
 
     /// Bytes to the client so far.
     pub fn outward(&self) -> u64 {
-        self.outward.moved
+        self.outward.moved()
     }
 
     /// Moves bytes; ready when both sides have ended, one of them failed, or nothing has
@@ -321,7 +163,7 @@ impl Tunnel {
             self.stall.set_limit(next);
             self.stall.restart();
         }
-        let moved = self.inward.moved + self.outward.moved;
+        let moved = self.inward.moved() + self.outward.moved();
         self.stall
             .poll(&mut self.timer, moved, cx)
             .map(|()| End::TunnelTimeout)

@@ -1,0 +1,176 @@
+//! One direction of a tunnel.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+
+use super::Scratch;
+use super::splice::Pipe;
+use crate::stream::Stream;
+
+/// Reads that one direction may make before the worker's other tasks have their turn.
+const MAX_READS_A_TURN: u32 = 16;
+/// How many of them one filling of a pipe counts for: it holds so many buffers.
+const READS_A_PIPE: u32 = 4;
+/// One direction.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// Read, but not yet taken by the other side.
+    rest: Bytes,
+    /// Borrowed while there is bulk data.
+    pipe: Option<Pipe>,
+    state: FlowState,
+    moved: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FlowState {
+    Open,
+    /// The source has ended; what is left is being written.
+    Draining,
+    /// The end has been passed on.
+    Closed,
+}
+
+impl Flow {
+    /// `early` goes first.
+    pub(super) fn new(early: &[u8]) -> Flow {
+        Flow {
+            // Without a copy it would keep the buffer alive that it was read into.
+            rest: Bytes::copy_from_slice(early),
+            pipe: None,
+            state: FlowState::Open,
+            moved: 0,
+        }
+    }
+
+    /// Moves what can be moved; ready when the end has been passed on, or nobody wants the
+    /// rest. Fails where the source is broken: then both directions are.
+    pub(super) fn poll(
+        &mut self,
+        from: &Stream,
+        to: &Stream,
+        scratch: &Scratch,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut reads = 0;
+        loop {
+            if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, to)
+                && pipe.filled() > 0
+            {
+                match pipe.drain(socket) {
+                    Ok(count) => self.note(count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready!(to.poll_write_ready(cx))?;
+                    }
+                    Err(_) => self.give_up(),
+                }
+                continue;
+            }
+            if !self.rest.is_empty() {
+                match to.try_write(&self.rest) {
+                    Ok(count) => self.taken(count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready!(to.poll_write_ready(cx))?;
+                    }
+                    Err(_) => self.give_up(),
+                }
+                continue;
+            }
+            match self.state {
+                FlowState::Closed => return Poll::Ready(Ok(())),
+                FlowState::Draining => {
+                    self.state = FlowState::Closed;
+                    // The peer may be gone already, which ends this direction as well.
+                    let _ = to.shutdown_write();
+                    return Poll::Ready(Ok(()));
+                }
+                FlowState::Open => {}
+            }
+            if reads >= MAX_READS_A_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += if self.pipe.is_some() { READS_A_PIPE } else { 1 };
+            match self.step(from, to, scratch) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.give_back(scratch);
+                    ready!(from.poll_read_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// One read, and one write of what it found.
+    fn step(&mut self, from: &Stream, to: &Stream, scratch: &Scratch) -> io::Result<()> {
+        if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, from) {
+            if pipe.fill(socket)? == 0 {
+                self.state = FlowState::Draining;
+                self.give_back(scratch);
+            }
+            return Ok(());
+        }
+        let mut buffer = scratch.0.buffer.borrow_mut();
+        let count = from.try_read(&mut buffer)?;
+        if count == 0 {
+            self.state = FlowState::Draining;
+            return Ok(());
+        }
+        if count == buffer.len() && matches!((from, to), (Stream::Tcp(_), Stream::Tcp(_))) {
+            // There is more where this came from.
+            self.pipe = scratch.0.pipes.take();
+        }
+        let written = match to.try_write(&buffer[..count]) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.give_up();
+                return Ok(());
+            }
+        };
+        self.note(written);
+        if written < count {
+            self.rest = Bytes::copy_from_slice(&buffer[written..count]);
+        }
+        Ok(())
+    }
+
+    /// The source has nothing more at present: another tunnel may have the pipe.
+    fn give_back(&mut self, scratch: &Scratch) {
+        if let Some(pipe) = self.pipe.take() {
+            scratch.0.pipes.put(pipe);
+        }
+    }
+
+    fn taken(&mut self, count: usize) {
+        self.note(count);
+        self.rest.advance(count);
+        if self.rest.is_empty() {
+            self.rest = Bytes::new();
+        }
+    }
+
+    /// The other side takes no more. What it has sent before may still be on its way.
+    fn give_up(&mut self) {
+        self.rest = Bytes::new();
+        self.pipe = None;
+        self.state = FlowState::Closed;
+    }
+
+    /// Bytes so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    fn note(&mut self, count: usize) {
+        self.moved += count as u64;
+    }
+
+    /// Whether the end has been passed on, or nobody wants the rest.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == FlowState::Closed
+    }
+}
