@@ -13,7 +13,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pointsman::http::head::{Client, Head, Scheme};
-use pointsman::plugin::{BackendState, Backends, Engine, EngineLimits, Plugin, Settings, Source};
+use pointsman::plugin::{
+    BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings, Source,
+};
 use pointsman::request::admit;
 use pointsman::router::Router;
 use pointsman::router::version::{Draft, Version};
@@ -74,7 +76,7 @@ fn version_by(
     config: &serde_json::Value,
     prepare: impl FnOnce(&Source, Plugin, &Settings, &Arc<dyn Backends>) -> Plugin,
 ) -> Version {
-    let engine = Engine::try_new(EngineLimits { instances: 8 }).unwrap();
+    let engine = Engine::try_new(EngineLimits { instances: 8 }, Compiler::Here).unwrap();
     let source = Source {
         name: "host-suffix".to_owned(),
         bytes: include_bytes!("../../plugins/host-suffix/host-suffix.wasm").into(),

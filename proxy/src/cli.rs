@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Errors, Source};
+use crate::plugin::Compiler;
 use crate::server::{PrepareError, Prepared};
 use crate::telemetry::{self, LogSettings, Telemetry};
 
@@ -45,6 +46,12 @@ impl From<Exit> for ExitCode {
         })
     }
 }
+
+/// The command that [`COMPILER`] starts.
+const COMPILE: &str = "compile";
+
+/// Plugins are compiled in processes of their own.
+const COMPILER: Compiler = Compiler::Apart(COMPILE);
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -92,6 +99,9 @@ enum Command {
     ///
     /// Listens on loopback alone and needs nothing else installed.
     Demo(demo::Flags),
+    /// Compile the component on standard input; what other commands start for themselves.
+    #[command(name = COMPILE, hide = true)]
+    Compile,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Ctl(flags) => ctl::run(&flags),
         Command::Plugin(command) => plugin::run(&command),
         Command::Demo(flags) => demo::run(&flags),
+        Command::Compile => return Compiler::work().into(),
     };
     exit.into()
 }
@@ -129,7 +140,7 @@ fn load(path: &Path) -> Result<(Config, Source), Exit> {
 
 /// Loads what a configuration names, or prints everything that is wrong with it.
 fn prepare(config: Config, source: Source) -> Result<Prepared, Exit> {
-    Prepared::new(config, source).map_err(|error| match error {
+    Prepared::new(config, source, COMPILER).map_err(|error| match error {
         PrepareError::Config(errors) => {
             print_errors(&errors);
             Exit::Config

@@ -7,6 +7,7 @@
 mod bindings;
 mod cache;
 mod code;
+mod compiler;
 mod convert;
 mod encode;
 mod engine;
@@ -37,6 +38,7 @@ use self::wasi::Wasi;
 use crate::http::head::Head;
 
 pub use self::cache::{CacheError, CompiledCache};
+pub use self::compiler::Compiler;
 pub use self::encode::EncodeError;
 pub use self::engine::{Engine, EngineError, EngineLimits};
 pub use self::fault::Fault;
@@ -58,9 +60,9 @@ pub struct Settings {
     pub config: String,
     /// Longest time that one `route` may take.
     ///
-    /// Default 10 ms; counted in milliseconds, rounded up, never cut short. A quarter of it
-    /// is added in processor time, so that a thread that the system takes off its core is
-    /// not at fault.
+    /// Default 10 ms; counted in milliseconds, rounded up, never cut short. A tenth of it, at
+    /// least 1 ms, is added in processor time, so that a thread that the system takes off its
+    /// core is not at fault.
     pub deadline: Duration,
     /// Longest time that instantiation and `configure` may take together.
     ///

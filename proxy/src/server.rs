@@ -42,9 +42,10 @@ pub use privileges::PrivilegeError;
 /// Stack of a worker's thread: guest code may use 512 KiB of it.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
-/// Niceness of the threads that load plugins: a tenth of a worker's weight, so that requests
-/// do not wait for a compiler. With 19, a hundredth, a swap under full load took a minute.
-const LOADER_NICENESS: i32 = 10;
+/// Niceness of the threads that load plugins, and of the compilers that they start: a third of a
+/// worker's weight, so that requests do not wait for them. With 10, a tenth, Python took four minutes
+/// to compile beside workers that took all there was.
+const LOADER_NICENESS: i32 = 5;
 
 /// Why the server could not start.
 #[derive(Debug, Error)]

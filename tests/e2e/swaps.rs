@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -205,7 +206,7 @@ async fn a_file_that_cannot_serve_changes_nothing() -> anyhow::Result<()> {
 /// Requests on kept connections and on new ones, and a tunnel, while versions come and go.
 #[tokio::test]
 async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
-    const SWAPS: u32 = 30;
+    const SWAPS: u32 = 20;
     let (_www, proxy) = start("harmless", "").await?;
     let address = proxy.address();
     let mut tunnel = Wire::connect(address).await?;
@@ -331,5 +332,66 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     }
     let proxy = Proxy::pointsman(&config).await?;
     assert_eq!(status(&proxy).await?, 200);
+    Ok(())
+}
+
+/// The component with a module that nobody instantiates, but which takes seconds to compile.
+fn slow_to_compile(component: &[u8]) -> Vec<u8> {
+    const FUNCTIONS: u32 = 3000;
+    // local.get 0, i32.const 3, i32.mul, local.set 0
+    let work = [0x20, 0, 0x41, 3, 0x6c, 0x21, 0].repeat(500);
+    // One local, an i32; work; end.
+    let body = [&[1, 1, 0x7f], &work[..], &[0x0b]].concat();
+    let body = [leb(body.len()), body].concat();
+    let count = FUNCTIONS as usize;
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[leb(count), vec![0; count]].concat()),
+        section(10, &[leb(count), body.repeat(count)].concat()),
+    ];
+    [component.to_vec(), section(1, &module.concat())].concat()
+}
+
+fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    [vec![id], leb(contents.len()), contents.to_vec()].concat()
+}
+
+/// A number as WebAssembly has them.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).expect("seven bits");
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// As the kernel does where memory runs out: the swap fails, and nothing else.
+#[tokio::test]
+async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()> {
+    let (_www, proxy) = start("harmless", "").await?;
+    proxy.ctl(&["log-level", "debug"]).await?;
+    let heavy = slow_to_compile(&guest("guest-hostile")?);
+    fs::write(proxy.directory().join("heavy.wasm"), heavy)?;
+    let kill = async {
+        let line = proxy.line_with("compiling process=").await?;
+        let process = log_field(&line, "process").context("no process")?;
+        nix::sys::signal::kill(Pid::from_raw(process.parse()?), Signal::SIGKILL)?;
+        anyhow::Ok(())
+    };
+    let (swapped, killed) = tokio::join!(proxy.ctl(&["swap", "http-in", "heavy.wasm"]), kill);
+    killed?;
+    let refused = format!("{:?}", swapped.err());
+    assert!(refused.contains("SIGKILL"), "{refused}");
+    assert_eq!(deciding(&proxy).await?, "1");
+    // The next one has a compiler of its own.
+    put(&proxy.directory().join("next.wasm"), "2")?;
+    proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
+    assert_eq!(deciding(&proxy).await?, "2");
     Ok(())
 }

@@ -93,7 +93,7 @@ fn engine() -> Result<Engine, Exit> {
     let limits = EngineLimits {
         instances: INSTANCES,
     };
-    Engine::try_new(limits).map_err(|error| super::fail(&error))
+    Engine::try_new(limits, super::COMPILER).map_err(|error| super::fail(&error))
 }
 
 /// Loads a plugin, as quickly as the code that was compiled before allows.

@@ -122,7 +122,8 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         resolve(&mut report, &config, frontend, &Route::Default);
         return Ok(report);
     };
-    let loader = Loader::try_new(&config, 1).map_err(|error| super::fail(&error))?;
+    let loader =
+        Loader::try_new(&config, 1, super::COMPILER).map_err(|error| super::fail(&error))?;
     let load = Load {
         frontend: &frontend.name,
         router,

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::bindings::pointsman::router::{backends, log, request};
+use super::compiler::Compiler;
 use super::host::State;
 use super::limits::MAX_TABLE_ELEMENTS;
 use super::ticker::{Running, Ticker};
@@ -83,6 +84,7 @@ struct Shared {
     engine: wasmtime::Engine,
     linker: Linker<State>,
     ticker: Ticker,
+    compiler: Compiler,
 }
 
 impl std::fmt::Debug for Engine {
@@ -97,7 +99,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`], which says what the system refused.
-    pub fn try_new(limits: EngineLimits) -> Result<Engine, EngineError> {
+    pub fn try_new(limits: EngineLimits, compiler: Compiler) -> Result<Engine, EngineError> {
         let engine = wasmtime::Engine::new(&config(limits))?;
         let mut linker = Linker::new(&engine);
         request::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
@@ -109,6 +111,7 @@ impl Engine {
             engine,
             linker,
             ticker,
+            compiler,
         })))
     }
 
@@ -126,6 +129,10 @@ impl Engine {
         // after Python, for as long as its engine lives.
         let compiler = wasmtime::Engine::new(&config(EngineLimits { instances: 1 }))?;
         compiler.precompile_component(component)
+    }
+
+    pub(super) fn compiler(&self) -> Compiler {
+        self.0.compiler
     }
 
     pub(super) fn linker(&self) -> &Linker<State> {

@@ -121,7 +121,7 @@ pub(super) fn load(
         let compiler = engine.wasmtime().precompile_compatibility_hash();
         (cache.clone(), Key::new(sha256, &compiler))
     });
-    let (component, origin) = compile(engine.wasmtime(), bytes, stored.as_ref())?;
+    let (component, origin) = compile(engine, bytes, stored.as_ref())?;
     Ok(Code::new(link(engine, &component, origin)?, stored))
 }
 
@@ -144,31 +144,32 @@ fn link(engine: &Engine, component: &Component, origin: Origin) -> Result<Loaded
 }
 
 fn compile(
-    engine: &wasmtime::Engine,
+    engine: &Engine,
     bytes: &[u8],
     stored: Option<&(CompiledCache, Key)>,
 ) -> Result<(Component, Origin), LoadError> {
     if let Some((cache, key)) = stored
         && let Some(code) = cache.load(key)
     {
-        match deserialize(engine, &code) {
+        match deserialize(engine.wasmtime(), &code) {
             Ok(component) => return Ok((component, Origin::Cached)),
             Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
         }
     }
     let encoded = encode::component(bytes)?;
-    let failed = |error| LoadError::Compile(format!("{error:#}"));
-    let code = Engine::compile(&encoded).map_err(failed)?;
+    let code = engine.compiler().compile(&encoded);
+    let code = code.map_err(|error| LoadError::Compile(error.to_string()))?;
     if let Some((cache, key)) = stored {
         cache.store(key, &code);
     }
-    let component = deserialize(engine, &code).map_err(failed)?;
+    let component = deserialize(engine.wasmtime(), &code);
+    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     Ok((component, Origin::Compiled))
 }
 
 #[expect(
     unsafe_code,
-    reason = "the code was made by `compile`, and comes from there, or whole from a directory that only this user can write"
+    reason = "the code was made by `compiler`, and comes from there, or whole from a directory that only this user can write"
 )]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the

@@ -24,8 +24,8 @@ use crate::config::{self, Config, Isolation, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
 use crate::memory;
 use crate::plugin::{
-    BackendState, Backends, CompiledCache, Engine, EngineError, EngineLimits, Fault, Instance,
-    LoadError, Origin, Plugin, Reads, Settings, Source,
+    BackendState, Backends, CompiledCache, Compiler, Engine, EngineError, EngineLimits, Fault,
+    Instance, LoadError, Origin, Plugin, Reads, Settings, Source,
 };
 
 /// Longest file of a plugin: ten times a Python interpreter with its library.
@@ -93,7 +93,11 @@ impl Loader {
     ///
     /// # Errors
     /// The engine's: no address space, say.
-    pub fn try_new(config: &Config, workers: usize) -> Result<Loader, EngineError> {
+    pub fn try_new(
+        config: &Config,
+        workers: usize,
+        compiler: Compiler,
+    ) -> Result<Loader, EngineError> {
         let directory = config
             .cache_dir
             .clone()
@@ -106,7 +110,7 @@ impl Loader {
                 .ok()
         });
         Ok(Loader {
-            engine: Engine::try_new(limits(config, workers))?,
+            engine: Engine::try_new(limits(config, workers), compiler)?,
             cache,
             workers,
         })

@@ -349,7 +349,7 @@ impl Control {
         let prepared = blocking(move || {
             let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
             plans::keep_what_takes_a_restart(&mut config, &before.config);
-            Ok::<_, ChangeError>(Prepared::after(config, source, Some(&before))?)
+            Ok::<_, ChangeError>(Prepared::after(config, source, &before)?)
         })
         .await??;
         // Last of all, so that a mistake binds nothing, and so that the sockets are held here

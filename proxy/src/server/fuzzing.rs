@@ -16,7 +16,7 @@ use super::prepared::Prepared;
 use super::sockets::Sockets;
 use crate::config::{self, Config};
 use crate::places::Places;
-use crate::plugin;
+use crate::plugin::{self, Compiler};
 use crate::router::versions::{ConfiguredBackends, Load, Loader};
 use crate::telemetry::{self, LogFormat, LogSettings, LogTarget, Telemetry};
 use crate::worker::Order;
@@ -65,7 +65,7 @@ pub fn component(file: &[u8]) {
             cache_dir: Some("/dev/null".into()),
             ..configured()
         };
-        let loader = Loader::try_new(&config, 1).expect("there is address space");
+        let loader = Loader::try_new(&config, 1, Compiler::Here).expect("there is address space");
         (config, loader)
     });
     let (config, loader) = &*PLACE;
@@ -106,7 +106,8 @@ impl Door {
             .expect("there is a runtime");
         let (config, source) = config::parse(Path::new("/dev/null/none"), CONFIGURATION.to_owned())
             .expect("the text is right");
-        let mut prepared = Prepared::new(config, source).expect("the plugin serves");
+        let mut prepared =
+            Prepared::new(config, source, Compiler::Here).expect("the plugin serves");
         let mut sockets = Sockets::new(Vec::new());
         let mut bound = sockets
             .known()

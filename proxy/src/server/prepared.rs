@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Errors, Source};
-use crate::plugin::{BackendState, Backends, EngineError};
+use crate::plugin::{BackendState, Backends, Compiler, EngineError};
 use crate::router::trial::Trial;
 use crate::router::version::{Notice, Version};
 use crate::router::versions::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
@@ -27,6 +27,7 @@ pub struct Prepared {
     /// In the order of the frontends.
     pub(super) routers: Vec<Option<Routing>>,
     pub(super) loader: Option<Arc<Loader>>,
+    pub(super) compiler: Compiler,
     pub(super) notices: Notices,
 }
 
@@ -55,6 +56,7 @@ pub(super) struct Before {
     pub(super) live: Arc<dyn Backends>,
     pub(super) versions: HashMap<String, Numbered>,
     pub(super) loader: Option<Arc<Loader>>,
+    pub(super) compiler: Compiler,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     /// How many there are: what the machine would have now may be another number.
     pub(super) workers: usize,
@@ -98,8 +100,12 @@ impl Prepared {
     ///
     /// # Errors
     /// [`PrepareError`], with every mistake that was found.
-    pub fn new(config: Config, source: Source) -> Result<Prepared, PrepareError> {
-        Prepared::after(config, source, None)
+    pub fn new(
+        config: Config,
+        source: Source,
+        compiler: Compiler,
+    ) -> Result<Prepared, PrepareError> {
+        Prepared::following(config, source, compiler, None)
     }
 
     /// The same for what comes after `before`.
@@ -109,6 +115,15 @@ impl Prepared {
     pub(super) fn after(
         config: Config,
         source: Source,
+        before: &Before,
+    ) -> Result<Prepared, PrepareError> {
+        Prepared::following(config, source, before.compiler, Some(before))
+    }
+
+    fn following(
+        config: Config,
+        source: Source,
+        compiler: Compiler,
         before: Option<&Before>,
     ) -> Result<Prepared, PrepareError> {
         let mut mistakes = Mistakes(None);
@@ -125,7 +140,7 @@ impl Prepared {
         // Without a plugin there is nothing to reserve address space for.
         let has_router = config.frontends.iter().any(|front| front.router.is_some());
         let loader = match before.and_then(|before| before.loader.clone()) {
-            None if has_router => Some(Arc::new(Loader::try_new(&config, workers)?)),
+            None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
             loader => loader,
         };
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -171,6 +186,7 @@ impl Prepared {
                 live,
                 routers,
                 loader,
+                compiler,
                 notices,
             }),
         }
@@ -190,6 +206,7 @@ impl Prepared {
             live: self.live,
             versions,
             loader: self.loader,
+            compiler: self.compiler,
             notices: self.notices.sender,
             workers,
         };

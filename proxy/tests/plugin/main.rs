@@ -18,14 +18,15 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pointsman::http::head::{Client, Head, Scheme};
 use pointsman::plugin::{
-    BackendState, Backends, Engine, EngineLimits, Fault, Instance, Outcome, Plugin, Reads,
-    Settings, Source,
+    BackendState, Backends, Compiler, Engine, EngineLimits, Fault, Instance, Outcome, Plugin,
+    Reads, Settings, Source,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
 /// One for all tests, as in the proxy.
-static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::try_new(EngineLimits::default()).expect("the engine starts"));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    Engine::try_new(EngineLimits::default(), Compiler::Here).expect("the engine starts")
+});
 
 /// The file of a guest.
 fn guest(name: &str) -> Vec<u8> {
@@ -93,6 +94,8 @@ fn settings(config: impl Into<String>) -> Settings {
         config: config.into(),
         deadline: Duration::from_secs(20),
         configure_deadline: Duration::from_secs(20),
+        host_memory: 4 << 20,
+        max_response: 1 << 20,
         frontend: "front".into(),
         ..Settings::default()
     }
