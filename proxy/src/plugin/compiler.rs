@@ -63,6 +63,8 @@ impl Compiler {
     /// Compiles the component on standard input; its code goes to standard output, what is wrong with it
     /// to standard error. Yields the exit code: 0, or 1 where there is no code.
     pub fn work() -> u8 {
+        // Otherwise it has the name of the link that it was started by.
+        let _ = rustix::thread::set_name(c"pointsman");
         // Nobody would want the code. Where the parent is gone already, there is no component to read.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
         // Where that is not allowed the kernel chooses by size, which comes to the same.
