@@ -29,6 +29,7 @@ pub mod http;
 pub mod memory;
 pub mod places;
 pub mod shutdown;
+pub mod spawn;
 pub mod stream;
 pub mod telemetry;
 pub mod timer;

@@ -48,6 +48,7 @@ const LEAVES: &[&str] = &[
     "memory",
     "places",
     "shutdown",
+    "spawn",
     "stream",
     "telemetry",
     "timer",

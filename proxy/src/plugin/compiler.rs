@@ -12,6 +12,7 @@ use std::thread;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::engine::Engine;
+use crate::spawn::alone;
 
 /// This very program, even where another has taken its place in the file system.
 const SELF: &str = "/proc/self/exe";
@@ -91,15 +92,16 @@ fn here(component: &[u8]) -> Result<Vec<u8>, CompileError> {
 
 /// Has another process compile. Fails where there can be none.
 fn apart(argument: &str, component: &[u8]) -> io::Result<Output> {
-    let mut child = Command::new(SELF)
+    let mut command = Command::new(SELF);
+    command
         .arg0("pointsman")
         .arg(argument)
         // What a terminal sends to all that run in front is the proxy's to answer.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+        .stderr(Stdio::piped());
+    let mut child = alone(|| command.spawn())?;
     tracing::debug!(process = child.id(), bytes = component.len(), "compiling");
     let stdin = child.stdin.take();
     thread::scope(|scope| {

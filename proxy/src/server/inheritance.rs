@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::fd::AsRawFd as _;
-use rustix::io::{dup, fcntl_getfd};
+use rustix::io::{FdFlags, dup, fcntl_getfd, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
@@ -21,6 +21,7 @@ use tokio::net::unix::pipe;
 
 use super::sockets::{Keeper, Open, Purpose};
 use crate::listener::Listener;
+use crate::spawn::alone;
 
 /// How a process tells its successor what it passes on.
 const VARIABLE: &str = "POINTSMAN_INHERIT";
@@ -206,7 +207,11 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     // opened; a number that is not open is never used, but found out and forgotten.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     match fcntl_getfd(&descriptor) {
-        Ok(_) => Ok(descriptor),
+        Ok(flags) => {
+            // For this process alone, not for those that it starts.
+            fcntl_setfd(&descriptor, flags | FdFlags::CLOEXEC)?;
+            Ok(descriptor)
+        }
         Err(error) => {
             std::mem::forget(descriptor);
             Err(error.into())
@@ -240,7 +245,7 @@ impl Successor {
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES");
-        spawn(command, sockets).map_err(|source| UpgradeError::Start { program, source })
+        alone(|| spawn(command, sockets)).map_err(|source| UpgradeError::Start { program, source })
     }
 
     /// Waits until it serves; its number.
@@ -283,6 +288,7 @@ impl Drop for Successor {
     }
 }
 
+/// To be called [`alone`]: for a moment all is open to every process that is started.
 fn spawn(mut command: Command, sockets: &[Open]) -> io::Result<Successor> {
     let (reader, writer) = io::pipe()?;
     // Only these are open in the other process: all others close as it is run.
