@@ -8,17 +8,29 @@
 #[cfg(target_env = "gnu")]
 const THRESHOLD: i32 = 1024 * 1024;
 
-/// Keeps the thresholds where they are. To be called before other threads start.
-pub fn settle() {
+/// Heaps besides the workers': the main thread's, and one that all that load plugins share. By itself
+/// glibc makes up to eight for each core, and what is free in one is of no use to the others.
+#[cfg(target_env = "gnu")]
+const OTHER_HEAPS: usize = 2;
+
+/// Keeps the thresholds where they are, and the number of heaps down to what so many workers need. To
+/// be called before other threads start.
+pub fn settle(workers: usize) {
+    #[cfg(not(target_env = "gnu"))]
+    let _ = workers;
+    #[cfg(target_env = "gnu")]
+    let heaps = i32::try_from(workers + OTHER_HEAPS).unwrap_or(i32::MAX);
     #[cfg(target_env = "gnu")]
     #[expect(
         unsafe_code,
         reason = "there is no other way to the C library's allocator"
     )]
-    // SAFETY: both take two numbers, and change nothing but when memory is given back.
+    // SAFETY: they take two numbers, and change nothing but where memory comes from, and when it is
+    // given back.
     unsafe {
         nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, THRESHOLD);
         nix::libc::mallopt(nix::libc::M_TRIM_THRESHOLD, THRESHOLD);
+        nix::libc::mallopt(nix::libc::M_ARENA_MAX, heaps);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn serve(
     extra: Option<ExtraLayer>,
     ready: impl FnOnce(),
 ) -> Exit {
-    memory::settle();
+    memory::settle(config.worker_count());
     // Held until the end: dropping it writes out what is queued.
     let log = match super::start_log(&config.log, extra) {
         Ok(log) => Arc::new(log),
