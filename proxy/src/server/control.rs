@@ -11,11 +11,12 @@ mod plans;
 mod state;
 mod trials;
 mod upgrade;
+mod view;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -23,19 +24,18 @@ use tokio::sync::{mpsc, watch};
 pub(super) use self::plans::{Released, plans};
 pub use self::state::{Past, PastEnd, Reloads};
 use self::state::{State, Task};
+pub use self::view::RouterState;
 use super::ServerError;
 use super::inheritance::UpgradeError;
 use super::manager::{self, Phase};
 use super::prepared::{PrepareError, Prepared};
 use super::sockets::{Bound, Sockets};
-use crate::config::{self, Config, PluginSource, Source};
+use crate::config::{self, PluginSource};
 use crate::places::Places;
 use crate::router::Change;
-use crate::router::trial::Trial;
 use crate::router::version::Version;
 use crate::router::versions::{Load, Loaded, Loader, VersionError};
-use crate::telemetry::{Answers, Telemetry};
-use crate::upstream::SharedBackend;
+use crate::telemetry::Telemetry;
 use crate::worker::{Command, Order};
 
 /// The process's controls. A clone is the same ones.
@@ -94,19 +94,6 @@ pub enum ChangeError {
     Stopping,
 }
 
-/// A frontend's router at one moment.
-#[derive(Debug, Clone)]
-pub struct RouterState {
-    /// The frontend's name.
-    pub frontend: String,
-    /// In service.
-    pub active: Arc<Version>,
-    /// On trial beside it.
-    pub trial: Option<Arc<Trial>>,
-    /// Before it, the latest first.
-    pub past: Vec<Past>,
-}
-
 impl Control {
     /// The controls of a process whose workers run with `prepared`.
     pub(super) fn new(
@@ -154,87 +141,8 @@ impl Control {
         });
     }
 
-    /// What the workers are told to do.
-    pub fn order(&self) -> Order {
-        *self.0.order.borrow()
-    }
-
     pub(super) fn orders(&self) -> &watch::Sender<Order> {
         &self.0.order
-    }
-
-    /// The log's switches.
-    pub fn telemetry(&self) -> &Telemetry {
-        &self.0.telemetry
-    }
-
-    /// When the process began to serve.
-    pub fn started(&self) -> SystemTime {
-        self.0.started
-    }
-
-    /// Configurations taken up since, and refused.
-    pub fn reloads(&self) -> Reloads {
-        self.state().reloads
-    }
-
-    /// How long open requests have after [`drain`](Self::drain).
-    pub fn drain_timeout(&self) -> Duration {
-        self.state().before.config.drain
-    }
-
-    /// The configuration in force, with its text.
-    pub fn config(&self) -> (Config, Source) {
-        let state = self.state();
-        (state.before.config.clone(), state.source.clone())
-    }
-
-    /// Clients' connections, of all workers.
-    pub fn connections(&self) -> usize {
-        self.0.places.taken()
-    }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.0.workers.len()
-    }
-
-    /// What each frontend has answered, in the order of the configuration.
-    pub fn answers(&self) -> Vec<(String, Arc<Answers>)> {
-        let state = self.state();
-        let frontends = state.before.config.frontends.iter();
-        let answers = frontends.filter_map(|frontend| {
-            let answers = state.answers.get(&frontend.name)?;
-            Some((frontend.name.clone(), Arc::clone(answers)))
-        });
-        answers.collect()
-    }
-
-    /// The backends in service.
-    pub fn backends(&self) -> Vec<Arc<SharedBackend>> {
-        self.state().before.backends.clone()
-    }
-
-    /// Every frontend that has a router, in the order of the configuration.
-    pub fn routers(&self) -> Vec<RouterState> {
-        let state = self.state();
-        let frontends = state.before.config.frontends.iter();
-        let routers = frontends.filter_map(|frontend| {
-            let numbered = state.before.versions.get(&frontend.name)?;
-            let past = state.history.get(&frontend.name);
-            Some(RouterState {
-                frontend: frontend.name.clone(),
-                active: Arc::clone(&numbered.active),
-                trial: numbered
-                    .candidate
-                    .as_ref()
-                    .map(|(trial, _)| Arc::clone(trial)),
-                past: past
-                    .map(|past| past.iter().cloned().collect())
-                    .unwrap_or_default(),
-            })
-        });
-        routers.collect()
     }
 
     /// Puts the component of `plugin` into service for `frontend`, or the configured one.
