@@ -381,6 +381,10 @@ async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()>
     let kill = async {
         let line = proxy.line_with("compiling process=").await?;
         let process = log_field(&line, "process").context("no process")?;
+        // As low as the thread that waits for it: see proc(5), after the name's bracket.
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        assert_eq!(fields.split_whitespace().nth(16), Some("5"), "{stat}");
         nix::sys::signal::kill(Pid::from_raw(process.parse()?), Signal::SIGKILL)?;
         anyhow::Ok(())
     };

@@ -20,8 +20,9 @@ const SELF: &str = "/proc/self/exe";
 /// Where memory runs out, the compiler is to be killed, not the proxy: see proc(5).
 const OOM_SCORE: (&str, &str) = ("/proc/self/oom_score_adj", "1000");
 
-/// How [`Compiler::work`] ends where the component is at fault.
+/// How [`Compiler::work`] ends where the component is at fault, and where something else is.
 const REFUSED: u8 = 1;
+const FAILED: u8 = 2;
 
 /// Where components are compiled.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +44,7 @@ pub(super) enum CompileError {
     #[error("the compiler ended with {0}")]
     Ended(String),
     /// Standard input or output of [`Compiler::work`].
-    #[error("cannot read a component, or write its code")]
+    #[error("cannot read a component, or write its code: {0}")]
     Io(#[from] io::Error),
 }
 
@@ -62,7 +63,8 @@ impl Compiler {
     }
 
     /// Compiles the component on standard input; its code goes to standard output, what is wrong with it
-    /// to standard error. Yields the exit code: 0, or 1 where there is no code.
+    /// to standard error. Yields the exit code: 0; 1 where the component is at fault, 2 where
+    /// something else is.
     pub fn work() -> u8 {
         // Otherwise it has the name of the link that it was started by.
         let _ = rustix::thread::set_name(c"pointsman");
@@ -80,7 +82,11 @@ impl Compiler {
             Ok(()) => 0,
             Err(error) => {
                 let _ = writeln!(io::stderr(), "{error}");
-                REFUSED
+                if matches!(error, CompileError::Refused(_)) {
+                    REFUSED
+                } else {
+                    FAILED
+                }
             }
         }
     }
