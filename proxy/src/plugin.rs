@@ -4,6 +4,7 @@
 //! worker. No type of wasmtime leaves this module, no body and no socket enters it, and
 //! nothing that a guest does ends the process. Used by `router`.
 
+mod backtrace;
 mod bindings;
 mod cache;
 mod code;

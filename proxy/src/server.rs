@@ -7,7 +7,7 @@
 
 pub mod admin;
 pub mod control;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod inheritance;
 mod limits;

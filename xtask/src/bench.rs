@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::setup::Consent;
 use crate::test::{heading, say, target};
 use report::Report;
 use session::{Measured, Settings};
@@ -56,6 +57,9 @@ pub(crate) struct Options {
     /// List workloads and proxies, and stop there
     #[arg(long)]
     list: bool,
+    /// Install missing system packages without asking
+    #[arg(long)]
+    yes: bool,
     /// See whether the harness works: short runs, fewer idle tunnels
     #[arg(long)]
     quick: bool,
@@ -75,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Some(out) => out.clone(),
         None => target()?.join("bench"),
     };
-    let tools = tools::make_ready(options.bin.as_deref())?;
+    let tools = tools::make_ready(options.bin.as_deref(), Consent::new(options.yes))?;
     for (name, version) in tools.versions() {
         say(&format!("{name:<10} {version}"));
     }

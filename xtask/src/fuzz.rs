@@ -1,67 +1,124 @@
-//! `cargo xtask fuzz`: runs the targets of `proxy/fuzz` for a while each.
+//! `cargo xtask fuzz`: runs the targets of `proxy/fuzz` with libFuzzer.
 //!
-//! Without a sanitizer, which would take a nightly compiler: what is looked for is a panic, a
-//! failed check, an endless run, or memory without bounds.
+//! Without a sanitizer, which would need a nightly compiler: a target fails by a panic, a
+//! failed check, an endless run or unbounded memory. Only the workspace's own crates are
+//! instrumented, so the dependencies are those that the tests have built already.
 
 use std::fs;
+use std::path::Path;
+use std::process::{Child, Command};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use crate::setup::succeed;
+use crate::setup::{shown, succeed};
 use crate::test::{Place, say};
 
-/// Those in `proxy/fuzz/fuzz_targets`.
-const TARGETS: [&str; 3] = ["configuration", "admin", "component"];
+/// Files in `proxy/fuzz/targets`.
+const TARGETS: [&str; 3] = ["admin", "component", "configuration"];
 
-/// Of which a target may use so much, in MiB: several times what it does.
+/// Most memory for one target, in MiB: several times its usual size.
 const MEMORY: u32 = 2048;
+
+/// Duration of each target within `cargo xtask test`: enough to replay the seeds and to find
+/// a fresh slip. Real fuzzing takes hours, by `--seconds`.
+const DEFAULT_SECONDS: u32 = 40;
 
 /// Flags of this command.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only this one of configuration, admin and component.
+    /// Run only this target
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
-    /// How long each runs.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) seconds: u32,
+    /// Duration of each target
+    #[arg(long, default_value_t = DEFAULT_SECONDS)]
+    seconds: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             target: None,
-            seconds: 100,
+            seconds: DEFAULT_SECONDS,
         }
     }
 }
 
-/// Builds the targets, and runs them one after another.
+/// Builds the targets, and runs them side by side.
+///
+/// # Errors
+/// A target does not build, or has found something: libFuzzer names the file with the input.
 pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
-    let target_dir = place.target.join("fuzz");
-    for target in TARGETS {
-        if options.target.as_ref().is_some_and(|only| only != target) {
-            continue;
-        }
-        let fuzz = place.root.join("proxy/fuzz");
-        let corpus = fuzz.join("corpus").join(target);
-        fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
+    let folder = place.root.join("proxy/fuzz");
+    build(place, &folder)?;
+    let targets = TARGETS.iter().filter(|target| {
+        let only = options.target.as_deref();
+        only.is_none_or(|only| only == **target)
+    });
+    let mut running = Vec::new();
+    for target in targets {
         say(&format!("{target}: {} s", options.seconds));
-        let mut command = place.cargo(["fuzz", "run", "--sanitizer=none", "--codegen-units=16"]);
-        command
-            .arg("--fuzz-dir")
-            .arg(&fuzz)
-            .arg("--target-dir")
-            .arg(&target_dir)
-            .arg(target)
-            // What is found is added to the first, and is where the next run goes on.
-            .arg(&corpus)
-            .arg(fuzz.join("seeds").join(target))
-            .arg("--")
-            .args(["-verbosity=0", "-print_final_stats=1", "-timeout=30"])
-            .arg(format!("-rss_limit_mb={MEMORY}"))
-            .arg(format!("-max_total_time={}", options.seconds));
-        succeed(command)?;
+        let mut command = target_command(place, &folder, target, options.seconds)?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", shown(&command)))?;
+        running.push((*target, child));
+    }
+    let failed = failures(running)?;
+    if !failed.is_empty() {
+        bail!("findings in {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Waits for all, and names those that failed.
+fn failures(running: Vec<(&'static str, Child)>) -> anyhow::Result<Vec<&'static str>> {
+    let mut failed = Vec::new();
+    for (target, mut child) in running {
+        if !child.wait()?.success() {
+            failed.push(target);
+        }
+    }
+    Ok(failed)
+}
+
+fn build(place: &Place, folder: &Path) -> anyhow::Result<()> {
+    // The whole workspace is selected so that dependencies get the features that they have
+    // in the tests; another set would build them again.
+    let mut command = place.cargo(["build", "--workspace"]);
+    for target in TARGETS {
+        command.arg(format!("--bin=fuzz-{target}"));
+    }
+    command
+        // Fuzzing pays for some optimization of the code under test.
+        .arg("--config=profile.dev.package.pointsman.opt-level=1")
+        .env(
+            "RUSTC_WORKSPACE_WRAPPER",
+            folder.join("rustc-with-coverage.sh"),
+        );
+    succeed(command)
+}
+
+fn target_command(
+    place: &Place,
+    folder: &Path,
+    target: &str,
+    seconds: u32,
+) -> anyhow::Result<Command> {
+    let corpus = folder.join("corpus").join(target);
+    let artifacts = folder.join("artifacts").join(target);
+    for folder in [&corpus, &artifacts] {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let program = place.target.join("debug").join(format!("fuzz-{target}"));
+    let mut command = Command::new(program);
+    command
+        // New inputs are added to the first folder, where the next run continues.
+        .arg(&corpus)
+        .arg(folder.join("seeds").join(target))
+        .args(["-verbosity=0", "-print_funcs=0", "-print_final_stats=1"])
+        .arg("-timeout=30")
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-rss_limit_mb={MEMORY}"))
+        .arg(format!("-max_total_time={seconds}"));
+    Ok(command)
 }

@@ -6,7 +6,7 @@
 
 mod component;
 mod sources;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use std::env;
 use std::ffi::OsString;
@@ -74,6 +74,17 @@ struct Package {
 struct Target {
     name: String,
     crate_types: Vec<String>,
+}
+
+/// Builds every guest, and checks the committed components against their sources.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn check() -> anyhow::Result<()> {
+    run(&Options {
+        names: Vec::new(),
+        check: true,
+    })
 }
 
 /// Runs the command.

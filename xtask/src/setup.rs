@@ -1,9 +1,12 @@
-//! What the commands that need foreign programs share: finding and installing them.
+//! Finding and installing the foreign programs that a command needs.
 //!
-//! System packages are installed only as root on Debian; elsewhere the list of what is
-//! missing is the error. Must not know what any command needs. Called by `test` and `bench`.
+//! Whatever changes the machine outside `target/` is listed first, and installed only with
+//! consent. Must not know what any command needs. Called by `test` and `bench`.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,8 +14,8 @@ use anyhow::{Context, bail};
 
 use crate::test::say;
 
-/// A Debian package, with commands to recognise it by where Debian's packages cannot be
-/// asked, and what needs it.
+/// A Debian package, with the commands that show its presence on other systems, and its
+/// purpose.
 pub(crate) struct Package {
     name: &'static str,
     commands: &'static [&'static str],
@@ -33,83 +36,197 @@ impl Package {
     }
 }
 
-/// Those of `packages` that are missing: by Debian's names there, else in words.
-pub(crate) fn missing(packages: &[Package]) -> Vec<String> {
-    let debian = is_debian();
-    packages
-        .iter()
-        .filter(|package| {
-            if debian {
-                !is_installed(package.name)
-            } else {
-                !package.commands.iter().any(|command| runs(command))
-            }
-        })
-        .map(|package| {
-            if debian {
-                package.name.to_owned()
-            } else {
-                format!("{}: {}", package.commands.join(" or "), package.purpose)
-            }
-        })
-        .collect()
+/// Whether the machine may be changed without asking.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// `--yes`, or a CI machine.
+    Given,
+    /// Somebody at a terminal decides.
+    Ask,
 }
 
-/// Installs what [`missing`] found, or fails with the list of it.
-pub(crate) fn install(missing: &[String]) -> anyhow::Result<()> {
-    if missing.is_empty() {
-        return Ok(());
+impl Consent {
+    /// Consent is given by `--yes` and by the variable `CI`, which CI services set.
+    pub(crate) fn new(yes: bool) -> Self {
+        if yes || env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+            Self::Given
+        } else {
+            Self::Ask
+        }
     }
-    if !is_debian() {
-        bail!("please install first:\n  {}", missing.join("\n  "));
-    }
-    if answer(program("id", &["-u"])).as_deref() != Some("0") {
-        bail!(
-            "please install first:\n  sudo apt-get update\n  sudo apt-get install --no-install-recommends {}",
-            missing.join(" ")
-        );
-    }
-    say(&format!("installing {}", missing.join(" ")));
-    succeed(apt(&["update"]))?;
-    let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
-    install.args(missing);
-    succeed(install)
 }
 
-/// One of PyPI's packages at one version, in a virtual environment of its own under `target`.
-///
-/// Yields the environment's folder.
-///
-/// # Errors
-/// No Python with `venv`, or the registry does not answer.
-pub(crate) fn python_package(
-    target: &Path,
-    folder: &str,
-    package: &str,
-    version: &str,
-) -> anyhow::Result<PathBuf> {
-    let venv = target.join("tools").join(folder);
-    let python = venv.join("bin/python");
-    let ask = format!("import importlib.metadata; print(importlib.metadata.version('{package}'))");
-    if answer(at(&python, &["-c", &ask])).as_deref() == Some(version) {
-        return Ok(venv);
+/// Changes to the machine that a command needs before it can run.
+#[derive(Default)]
+pub(crate) struct Missing {
+    /// Debian's package names.
+    debian: Vec<String>,
+    /// Targets of the Rust toolchain in use.
+    rust_targets: Vec<&'static str>,
+    /// Things that only the user can install, in words.
+    manual: Vec<String>,
+}
+
+impl Missing {
+    /// Adds those of `packages` that are not there.
+    pub(crate) fn packages(&mut self, packages: &[Package]) {
+        for package in packages {
+            if is_debian() {
+                self.debian([package.name]);
+            } else if !package.commands.iter().any(|command| runs(command)) {
+                let commands = package.commands.join(" or ");
+                self.manual(format!("{commands}: {}", package.purpose));
+            }
+        }
     }
-    let mut create = program("python3", &["-m", "venv", "--clear"]);
-    create.arg(&venv);
-    succeed(create)?;
-    let mut install = at(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ],
-    );
-    install.arg(format!("{package}=={version}"));
-    succeed(install)?;
-    Ok(venv)
+
+    /// Adds those of Debian's packages that are not installed.
+    pub(crate) fn debian<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let missing = names.into_iter().filter(|name| !is_installed(name));
+        self.debian.extend(missing.map(str::to_owned));
+    }
+
+    /// Adds targets for `rustup target add`.
+    pub(crate) fn rust_targets(&mut self, targets: &[&'static str]) {
+        self.rust_targets.extend(targets);
+    }
+
+    /// Adds something that cannot be installed from here.
+    pub(crate) fn manual(&mut self, text: String) {
+        self.manual.push(text);
+    }
+
+    /// Lists everything, and installs it with consent.
+    ///
+    /// # Errors
+    /// Something cannot be installed from here, or there is no consent: the error has the
+    /// commands.
+    pub(crate) fn install(self, consent: Consent) -> anyhow::Result<()> {
+        let commands = self.commands();
+        if commands.is_empty() && self.manual.is_empty() {
+            return Ok(());
+        }
+        let is_root = answer(program("id", &["-u"])).as_deref() == Some("0");
+        if !self.manual.is_empty() || (!self.debian.is_empty() && !is_root) {
+            let sudo = if is_root { "" } else { "sudo " };
+            let commands = commands.iter().map(|command| {
+                let is_apt = command.starts_with("apt-get");
+                format!("{}{command}", if is_apt { sudo } else { "" })
+            });
+            let all: Vec<_> = self.manual.iter().cloned().chain(commands).collect();
+            bail!("please install first:\n  {}", all.join("\n  "));
+        }
+        say(&format!(
+            "to be installed on this machine:\n  {}",
+            commands.join("\n  ")
+        ));
+        if consent == Consent::Ask && !confirmed()? {
+            bail!("run these commands yourself, or pass --yes");
+        }
+        if !self.debian.is_empty() {
+            succeed(apt(&["update"]))?;
+            let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+            install.args(&self.debian);
+            succeed(install)?;
+        }
+        if !self.rust_targets.is_empty() {
+            let mut add = program("rustup", &["target", "add"]);
+            add.args(&self.rust_targets);
+            succeed(add)?;
+        }
+        Ok(())
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let mut commands = Vec::new();
+        if !self.debian.is_empty() {
+            commands.push("apt-get update".to_owned());
+            commands.push(format!(
+                "apt-get install --no-install-recommends {}",
+                self.debian.join(" ")
+            ));
+        }
+        if !self.rust_targets.is_empty() {
+            commands.push(format!("rustup target add {}", self.rust_targets.join(" ")));
+        }
+        commands
+    }
+}
+
+/// Asks the person at the terminal; without one the answer is no.
+fn confirmed() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    say("Install? [y/N]");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Where this project keeps the tools that it installs for itself.
+pub(crate) struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// `tools` in cargo's target directory.
+    pub(crate) fn new(target: &Path) -> Self {
+        Self {
+            folder: target.join("tools"),
+        }
+    }
+
+    /// Packages from PyPI at fixed versions, in a virtual environment of their own.
+    ///
+    /// Yields the environment's folder.
+    ///
+    /// # Errors
+    /// No Python with `venv`, or the registry does not answer.
+    pub(crate) fn python(
+        &self,
+        folder: &str,
+        packages: &[(&str, &str)],
+    ) -> anyhow::Result<PathBuf> {
+        let venv = self.folder.join(folder);
+        let python = venv.join("bin/python");
+        let versions = "import sys; from importlib.metadata import version; \
+                        print(*(f'{name}=={version(name)}' for name in sys.argv[1:]))";
+        let names = packages.iter().map(|(name, _)| *name);
+        let wanted: Vec<_> = packages
+            .iter()
+            .map(|(name, version)| format!("{name}=={version}"))
+            .collect();
+        let mut installed = at(&python, &["-c", versions]);
+        installed.args(names);
+        if answer(installed) == Some(wanted.join(" ")) {
+            return Ok(venv);
+        }
+        let mut create = program("python3", &["-m", "venv", "--clear"]);
+        create.arg(&venv);
+        succeed(create)?;
+        let mut install = at(&python, &["-m", "pip", "install", "--quiet"]);
+        install
+            .arg("--disable-pip-version-check")
+            .args(wanted)
+            .envs(self.caches());
+        succeed(install)?;
+        Ok(venv)
+    }
+
+    /// A program that [`python`](Self::python) has installed.
+    pub(crate) fn program(&self, folder: &str, name: &str) -> Command {
+        Command::new(self.folder.join(folder).join("bin").join(name))
+    }
+
+    /// Settings that keep the caches of package managers out of the home directory.
+    pub(crate) fn caches(&self) -> [(&'static str, PathBuf); 2] {
+        let cache = self.folder.join("cache");
+        [
+            ("PIP_CACHE_DIR", cache.join("pip")),
+            ("npm_config_cache", cache.join("npm")),
+        ]
+    }
 }
 
 pub(crate) fn is_debian() -> bool {
@@ -117,14 +234,22 @@ pub(crate) fn is_debian() -> bool {
         .is_ok_and(|release| release.lines().any(|line| line == "ID=debian"))
 }
 
-pub(crate) fn is_installed(package: &str) -> bool {
+fn is_installed(package: &str) -> bool {
     let query = program("dpkg-query", &["-W", "-f=${db:Status-Status}", package]);
     answer(query).as_deref() == Some("installed")
 }
 
-pub(crate) fn python_has_venv() -> bool {
+/// Adds Python if there is none that can make virtual environments.
+pub(crate) fn require_python(missing: &mut Missing) {
     let ask = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    answer(program("python3", &["-c", ask])).is_some()
+    if answer(program("python3", &["-c", ask])).is_some() {
+        return;
+    }
+    if is_debian() {
+        missing.debian(["python3", "python3-venv"]);
+    } else {
+        missing.manual("python3 with venv, 3.10 or later: tools from PyPI".to_owned());
+    }
 }
 
 /// Whether a command is there, on the path or where servers are.
@@ -134,14 +259,14 @@ pub(crate) fn runs(command: &str) -> bool {
 
 /// Where a command is, on the path or where servers are.
 pub(crate) fn find(command: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
         .chain(["/usr/local/sbin".into(), "/usr/sbin".into(), "/sbin".into()])
         .map(|directory| directory.join(command))
         .find(|file| file.is_file())
 }
 
-/// What a command prints, trimmed; `None` where it is not there or fails.
+/// What a command prints, trimmed; `None` if it is not there or fails.
 pub(crate) fn answer(mut command: Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -165,7 +290,7 @@ pub(crate) fn shown(command: &Command) -> String {
     let name = program.file_name().unwrap_or(program.as_os_str());
     std::iter::once(name)
         .chain(command.get_args())
-        .map(|part| part.to_string_lossy())
+        .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
 }
@@ -175,7 +300,6 @@ fn apt(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive");
-    say(&shown(&command));
     command
 }
 

@@ -1,10 +1,12 @@
 //! `cargo xtask test`: sets up what the tests need, and runs everything.
 //!
-//! The one command that a contributor and the continuous integration share. Nothing is
-//! skipped: what is missing is installed or listed, and an ignored test is a failure.
+//! The one command that a contributor and the continuous integration share. Every step and
+//! every test runs even if an earlier one has failed; missing tools are installed or listed,
+//! and an ignored test is a failure.
 
 mod counts;
 mod setup;
+mod steps;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -12,27 +14,35 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use clap::Parser;
+use anyhow::{Context, ensure};
 
-use crate::setup::succeed;
-use counts::{Counts, Runner};
+use crate::setup::{Consent, Tools};
+use counts::Counts;
+use steps::STEPS;
+
+/// The folder of Rust's tools in `target/tools`.
+const RUST_TOOLS: &str = "rust";
 
 /// Flags of this command.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run every step, even after one has failed.
+    /// Leave out plugins in other languages, the browser and fuzzing
     #[arg(long)]
-    keep_going: bool,
-    /// Install what the tests need, and stop there.
+    quick: bool,
+    /// Install what the tests need, and stop there
     #[arg(long)]
     setup_only: bool,
+    /// Install missing system packages and Rust targets without asking
+    #[arg(long)]
+    yes: bool,
 }
 
-/// One step, with the heading under which it runs.
-struct Step {
-    heading: &'static str,
-    work: fn(&Place, &Options) -> anyhow::Result<Counts>,
+/// How much to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Full,
+    /// For the loop while working: no languages, no browser, no fuzzing.
+    Quick,
 }
 
 /// Where the steps work.
@@ -41,160 +51,121 @@ pub(crate) struct Place {
     pub(crate) root: PathBuf,
     /// Cargo's target directory.
     pub(crate) target: PathBuf,
+    /// Programs that this project installs for itself.
+    tools: Tools,
 }
 
-/// From quick to slow, so that a slip shows early; builds before what uses them.
-const STEPS: &[Step] = &[
-    Step {
-        heading: "format",
-        work: |place, _| {
-            done(place.cargo(["fmt", "--all", "--check"]))?;
-            // A workspace of its own.
-            let manifest = "--manifest-path=proxy/fuzz/Cargo.toml";
-            done(place.cargo(["fmt", manifest, "--check"]))
-        },
-    },
-    Step {
-        heading: "tidy",
-        work: |_, _| crate::tidy::run().map(|()| Counts::default()),
-    },
-    Step {
-        heading: "dependencies: licences, sources, duplicates",
-        // Not `advisories`: see deny.toml.
-        work: |place, _| done(place.cargo(["deny", "check", "bans", "licenses", "sources"])),
-    },
-    Step {
-        heading: "clippy",
-        work: |place, _| {
-            done(place.cargo([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "--deny=warnings",
-            ]))
-        },
-    },
-    Step {
-        heading: "documentation",
-        work: |place, _| {
-            let mut command = place.cargo(["doc", "--workspace", "--no-deps"]);
-            command.env("RUSTDOCFLAGS", "--deny=warnings");
-            done(command)?;
-            let mut book = Command::new("mdbook");
-            book.args(["build", "docs"]).current_dir(&place.root);
-            done(book)
-        },
-    },
-    Step {
-        heading: "plugins and guests",
-        work: |_, _| {
-            match crate::Command::try_parse_from(["cargo xtask", "plugins", "--check"])? {
-                crate::Command::Plugins(options) => crate::plugins::run(&options)?,
-                _ => bail!("`plugins` is another command"),
-            }
-            Ok(Counts::default())
-        },
-    },
-    Step {
-        heading: "build",
-        // The end-to-end tests start the binary, which cargo builds for its own package only.
-        work: |place, _| done(place.cargo(["build", "--workspace", "--bins"])),
-    },
-    Step {
-        heading: "tests",
-        // Those of plugins in every language, some ten minutes, come last.
-        work: nextest,
-    },
-    Step {
-        heading: "examples in the documentation",
-        work: |place, _| {
-            counts::run(
-                place.cargo(["test", "--workspace", "--doc"]),
-                Runner::Libtest,
-            )
-        },
-    },
-    Step {
-        heading: "fuzzing: five minutes",
-        work: |place, _| {
-            crate::fuzz::run(place, &crate::fuzz::Options::default())?;
-            Ok(Counts::default())
-        },
-    },
-];
+/// What a step came to.
+struct Outcome {
+    heading: &'static str,
+    time: Duration,
+    failure: Option<String>,
+}
 
 /// Sets up, then runs every step.
+///
+/// # Errors
+/// Set-up failed, or any step did: its heading is named.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let mut rows = Vec::new();
-    let mut failures = Vec::new();
+    let scope = if options.quick {
+        Scope::Quick
+    } else {
+        Scope::Full
+    };
+    let consent = Consent::new(options.yes);
+    let mut outcomes = Vec::new();
     let mut counts = Counts::default();
-    timed("set-up", &mut rows, || setup::run(&place))?;
-    if options.setup_only {
-        return Ok(());
-    }
-    for step in STEPS {
-        match timed(step.heading, &mut rows, || (step.work)(&place, options)) {
-            Ok(more) => counts.add(&more),
-            Err(error) => {
-                say(&format!("FAILED: {error:#}"));
-                failures.push(step.heading);
-                if !options.keep_going {
-                    break;
-                }
-            }
+    let (_, ready) = timed("set-up", || {
+        (Counts::default(), setup::run(&place, scope, consent))
+    });
+    let is_ready = ready.failure.is_none();
+    outcomes.push(ready);
+    if is_ready && !options.setup_only {
+        for step in STEPS.iter().filter(|step| step.is_in(scope)) {
+            let (more, outcome) = timed(step.heading, || (step.work)(&place, scope));
+            counts.add(more);
+            outcomes.push(outcome);
         }
     }
+    summarize(&outcomes, counts)
+}
+
+/// The table of steps and the counts of tests.
+fn summarize(outcomes: &[Outcome], counts: Counts) -> anyhow::Result<()> {
     heading("summary");
-    for (step, time) in &rows {
-        let outcome = if failures.contains(step) {
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        let verdict = if outcome.failure.is_some() {
+            failures.push(outcome.heading);
             "FAILED"
         } else {
             "ok"
         };
         say(&format!(
-            "{:>7.1} s  {outcome:<6} {step}",
-            time.as_secs_f64()
+            "{:>7.1} s  {verdict:<6} {}",
+            outcome.time.as_secs_f64(),
+            outcome.heading
         ));
     }
-    let left = STEPS.len() + 1 - rows.len();
-    if left > 0 {
-        say(&format!("           not run: the {left} steps that follow"));
+    let total: Duration = outcomes.iter().map(|outcome| outcome.time).sum();
+    say(&format!("{:>7.1} s  in all", total.as_secs_f64()));
+    for outcome in outcomes {
+        if let Some(failure) = &outcome.failure {
+            say(&format!("{}: {failure}", outcome.heading));
+        }
     }
     say(&counts.to_string());
     ensure!(failures.is_empty(), "failed: {}", failures.join(", "));
     Ok(())
 }
 
-/// Runs one step under its heading, and notes how long it took.
-fn timed<T>(
+/// Runs one step under its heading.
+fn timed(
     name: &'static str,
-    rows: &mut Vec<(&'static str, Duration)>,
-    work: impl FnOnce() -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+    work: impl FnOnce() -> (Counts, anyhow::Result<()>),
+) -> (Counts, Outcome) {
     heading(name);
     #[expect(
         clippy::disallowed_methods,
         reason = "wall-clock time of a command, which no test pauses"
     )]
     let start = Instant::now();
-    let outcome = work();
-    rows.push((name, start.elapsed()));
-    outcome
+    let (counts, result) = work();
+    let failure = result.err().map(|error| format!("{error:#}"));
+    if let Some(failure) = &failure {
+        say(&format!("FAILED: {failure}"));
+    }
+    let outcome = Outcome {
+        heading: name,
+        time: start.elapsed(),
+        failure,
+    };
+    (counts, outcome)
 }
 
 impl Place {
     pub(crate) fn find() -> anyhow::Result<Self> {
+        let target = target()?;
         Ok(Self {
             root: root()?,
-            target: target()?,
+            tools: Tools::new(&target),
+            target,
         })
     }
 
     /// A cargo command on this workspace.
     pub(crate) fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        self.here(Command::new(cargo), arguments)
+    }
+
+    /// One of Rust's tools that set-up has installed.
+    fn rust_tool<const N: usize>(&self, name: &str, arguments: [&str; N]) -> Command {
+        self.here(self.tools.program(RUST_TOOLS, name), arguments)
+    }
+
+    fn here<const N: usize>(&self, mut command: Command, arguments: [&str; N]) -> Command {
         command.args(arguments).current_dir(&self.root);
         if io::stderr().is_terminal() {
             // Where its output passes through here, it sees no terminal.
@@ -202,20 +173,6 @@ impl Place {
         }
         command
     }
-}
-
-/// Runs the workspace's tests.
-fn nextest(place: &Place, options: &Options) -> anyhow::Result<Counts> {
-    let mut command = place.cargo(["nextest", "run", "--workspace"]);
-    if options.keep_going {
-        command.arg("--no-fail-fast");
-    }
-    counts::run(command, Runner::Nextest)
-}
-
-/// Runs a command that counts no tests.
-fn done(command: Command) -> anyhow::Result<Counts> {
-    succeed(command).map(|()| Counts::default())
 }
 
 /// The workspace's directory.

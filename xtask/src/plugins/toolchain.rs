@@ -1,8 +1,8 @@
 //! The Rust toolchain that builds guests.
 //!
-//! Owns how one is found, and installed where this can be done unasked: rustup's, if it
-//! has the target; else Debian's, which brings the standard library's sources and builds
-//! it for the target. Must not touch rustup's toolchains. Called by `plugins`.
+//! Owns how one is found: the toolchain in use if it has the target; else Debian's, which
+//! brings the standard library's sources and builds it for the target. Called by `plugins`,
+//! and by the tests' set-up for what is missing.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,10 +12,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{TARGET, cargo, say};
+use super::{TARGET, cargo};
+use crate::setup::{Missing, is_debian};
 
 /// Debian's packages of a toolchain that can build its own standard library.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
+
+/// The guests' target, and the one that the book's page on Rust also shows.
+const RUSTUP_TARGETS: [&str; 2] = [TARGET, "wasm32-wasip2"];
 
 /// Where Debian keeps programs, whatever else is first in the path.
 const DEBIAN_BIN: &str = "/usr/bin";
@@ -38,10 +42,10 @@ enum Kind {
     Debian,
 }
 
-/// Finds a toolchain, installing Debian's where this is root on Debian.
+/// Finds a toolchain.
 ///
 /// # Errors
-/// None is there and none can be installed: the text names both ways to get one.
+/// There is none: the text names both ways to get one.
 pub(super) fn find() -> anyhow::Result<Toolchain> {
     if let Some(toolchain) = current()? {
         return Ok(toolchain);
@@ -49,18 +53,29 @@ pub(super) fn find() -> anyhow::Result<Toolchain> {
     if let Some(toolchain) = debian()? {
         return Ok(toolchain);
     }
-    if Path::new("/etc/debian_version").exists() && nix::unistd::geteuid().is_root() {
-        install()?;
-        if let Some(toolchain) = debian()? {
-            return Ok(toolchain);
-        }
-    }
     bail!(
         "no Rust toolchain here builds for {TARGET}. Get one of\n  \
          rustup:  rustup target add {TARGET}\n  \
          Debian:  apt-get install --no-install-recommends {}",
         DEBIAN_PACKAGES.join(" ")
     )
+}
+
+/// Adds whatever a toolchain for guests still needs: targets where rustup manages the one in
+/// use, else Debian's packages.
+pub(crate) fn require(missing: &mut Missing) -> anyhow::Result<()> {
+    if current()?.is_some() || debian()?.is_some() {
+        return Ok(());
+    }
+    // Set by rustup for every program that it starts.
+    if env::var_os("RUSTUP_TOOLCHAIN").is_some() {
+        missing.rust_targets(&RUSTUP_TARGETS);
+    } else if is_debian() {
+        missing.debian(DEBIAN_PACKAGES);
+    } else {
+        missing.manual(format!("a Rust toolchain with the target {TARGET}"));
+    }
+    Ok(())
 }
 
 /// The toolchain that runs this program, if the target is installed in it.
@@ -91,26 +106,6 @@ fn debian() -> anyhow::Result<Option<Toolchain>> {
     let toolchain = Toolchain::new(Kind::Debian, &mut || debian_command("rustc"))?;
     let sources = toolchain.sysroot.join("lib/rustlib/src/rust/library/std");
     Ok(sources.exists().then_some(toolchain))
-}
-
-/// Installs Debian's toolchain.
-fn install() -> anyhow::Result<()> {
-    say(&format!("installing {}", DEBIAN_PACKAGES.join(" ")))?;
-    for arguments in [
-        &["update", "-q"][..],
-        &["install", "-y", "-q", "--no-install-recommends"][..],
-    ] {
-        let mut command = Command::new("apt-get");
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(arguments);
-        if arguments[0] == "install" {
-            command.args(DEBIAN_PACKAGES);
-        }
-        let status = command.status().context("cannot run apt-get")?;
-        ensure!(status.success(), "apt-get {} failed", arguments[0]);
-    }
-    Ok(())
 }
 
 /// One of Debian's programs, in an environment that leads it to no other toolchain.
@@ -197,7 +192,7 @@ impl Toolchain {
             && let Ok(registries) = fs::read_dir(home.join("registry/src"))
         {
             let mut registries: Vec<_> = registries.flatten().map(|entry| entry.path()).collect();
-            // The order of flags must not hang on the file system, or cargo builds anew.
+            // The order of flags must not depend on the file system, or cargo rebuilds.
             registries.sort();
             flags.extend(registries.iter().map(|folder| remap(folder, "deps")));
         }

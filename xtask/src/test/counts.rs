@@ -1,6 +1,4 @@
-//! How many tests ran: read from what the runners print, which passes through unchanged.
-//!
-//! A skipped test is an error here, so that "everything passed" means everything.
+//! How many tests ran, read from the runners' own summaries, which pass through unchanged.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,12 +9,15 @@ use anyhow::{Context, bail, ensure};
 
 use crate::setup::shown;
 
-/// Tests that ran, by outcome.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Tests by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     passed: usize,
     failed: usize,
+    /// Ignored, or left out by a filter.
     skipped: usize,
+    /// Selected, but the runner ended before them.
+    not_run: usize,
 }
 
 /// Whose summary to look for.
@@ -26,16 +27,26 @@ pub(super) enum Runner {
     Libtest,
 }
 
+/// Whether a run may leave tests out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// A skipped test is a failure, so that "everything passed" means everything.
+    All,
+    /// A filter leaves tests out; the summary counts them as skipped.
+    Some,
+}
+
 impl Counts {
-    pub(super) fn add(&mut self, more: &Self) {
+    pub(super) fn add(&mut self, more: Self) {
         self.passed += more.passed;
         self.failed += more.failed;
         self.skipped += more.skipped;
+        self.not_run += more.not_run;
     }
 
     /// Reads a runner's summary line; `None` for any other line.
     fn read(line: &str, runner: Runner) -> Option<Self> {
-        let (_, counts) = match runner {
+        let (selected, counts) = match runner {
             Runner::Nextest => line
                 .split_once(" run: ")
                 .filter(|_| line.contains("Summary"))?,
@@ -57,29 +68,62 @@ impl Counts {
                 _ => {}
             }
         }
+        // A run that ended early says `5/9 tests run`.
+        let ended_early = selected
+            .split_whitespace()
+            .find_map(|word| word.split_once('/'));
+        if let Some((run, all)) = ended_early
+            && let (Ok(run), Ok(all)) = (run.parse::<usize>(), all.parse::<usize>())
+        {
+            read.not_run = all.saturating_sub(run);
+        }
         Some(read)
     }
 }
 
 impl fmt::Display for Counts {
+    /// The plain form, `N passed, N failed, N skipped`, alone on its line, is understood by
+    /// programs that read a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.not_run > 0 {
+            writeln!(f, "{} tests were not run", self.not_run)?;
+        }
         write!(
             f,
-            "{} tests passed, {} failed, {} skipped",
+            "{} passed, {} failed, {} skipped",
             self.passed, self.failed, self.skipped
         )
     }
 }
 
-/// Runs a test runner, and counts.
-///
-/// Its counts are lost where it fails: its own output has said which test did.
-pub(super) fn run(mut command: Command, runner: Runner) -> anyhow::Result<Counts> {
+/// Runs a test runner. The counts are those of its summary, however it ended.
+pub(super) fn run(
+    command: &mut Command,
+    runner: Runner,
+    selection: Selection,
+) -> (Counts, anyhow::Result<()>) {
+    let (counts, ended) = match watch(command, runner) {
+        Ok((counts, ended)) => (counts, ended),
+        Err(error) => (Counts::default(), Err(error)),
+    };
+    let outcome = ended.and_then(|()| {
+        ensure!(counts.passed > 0, "{}: no test ran", shown(command));
+        ensure!(
+            counts.skipped == 0 || selection == Selection::Some,
+            "{} tests were skipped: run them or remove them",
+            counts.skipped
+        );
+        Ok(())
+    });
+    (counts, outcome)
+}
+
+fn watch(command: &mut Command, runner: Runner) -> anyhow::Result<(Counts, anyhow::Result<()>)> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("starting {}", shown(&command)))?;
+        .with_context(|| format!("starting {}", shown(command)))?;
     let stdout = child.stdout.take().context("no stdout")?;
     let stderr = child.stderr.take().context("no stderr")?;
     let errors = thread::spawn(move || pass_through(stderr, io::stderr(), runner));
@@ -87,15 +131,14 @@ pub(super) fn run(mut command: Command, runner: Runner) -> anyhow::Result<Counts
     let Ok(more) = errors.join() else {
         bail!("reading the runner's output");
     };
-    counts.add(&more);
+    counts.add(more);
     let status = child.wait()?;
-    ensure!(status.success(), "{}: {status}", shown(&command));
-    ensure!(
-        counts.skipped == 0,
-        "{} tests were skipped: run them or remove them",
-        counts.skipped
-    );
-    Ok(counts)
+    let ended = if status.success() {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("{}: {status}", shown(command)))
+    };
+    Ok((counts, ended))
 }
 
 /// Copies a stream line by line, adding up what its summaries say.
@@ -107,7 +150,7 @@ fn pass_through(from: impl Read, mut to: impl Write, runner: Runner) -> Counts {
         let _ = to.write_all(&line).and_then(|()| to.write_all(b"\n"));
         let plain = without_colours(&String::from_utf8_lossy(&line));
         if let Some(more) = Counts::read(plain.trim(), runner) {
-            counts.add(&more);
+            counts.add(more);
         }
     }
     counts
@@ -132,11 +175,12 @@ mod tests {
 
     #[test]
     fn summaries() {
-        let check = |runner, line: &str, expected: Option<[usize; 3]>| {
-            let expected = expected.map(|[passed, failed, skipped]| Counts {
+        let check = |runner, line: &str, expected: Option<[usize; 4]>| {
+            let expected = expected.map(|[passed, failed, skipped, not_run]| Counts {
                 passed,
                 failed,
                 skipped,
+                not_run,
             });
             assert_eq!(
                 Counts::read(&without_colours(line), runner),
@@ -148,18 +192,18 @@ mod tests {
         check(
             nextest,
             "\u{1b}[32;1m     Summary\u{1b}[0m [   1.2s] \u{1b}[1m4\u{1b}[0m tests run: \u{1b}[1m4\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, 0 skipped",
-            Some([4, 0, 0]),
+            Some([4, 0, 0, 0]),
         );
         check(
             nextest,
             "     Summary [ 60.0s] 5/9 tests run: 2 passed (1 slow), 2 failed, 1 timed out, 3 skipped",
-            Some([2, 3, 3]),
+            Some([2, 3, 3, 4]),
         );
         check(nextest, "        PASS [   0.1s] a b", None);
         check(
             libtest,
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s",
-            Some([3, 0, 1]),
+            Some([3, 0, 1, 0]),
         );
         check(libtest, "test a ... ok", None);
     }

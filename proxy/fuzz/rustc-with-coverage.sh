@@ -1,0 +1,11 @@
+#!/bin/sh
+# rustc with libFuzzer's coverage instrumentation; the flags are those of cargo-fuzz.
+# As RUSTC_WORKSPACE_WRAPPER it sees only the workspace's own crates, so that fuzzing shares
+# the dependencies that the tests have built.
+exec "$@" \
+    --cfg=fuzzing \
+    -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares
