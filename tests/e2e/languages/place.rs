@@ -14,7 +14,17 @@ use tempfile::TempDir;
 pub(super) struct Place {
     folder: TempDir,
     path: OsString,
+    /// Caches of the toolchains: empty on a fresh clone, shared by all tests after that.
+    cache: PathBuf,
 }
+
+/// Variables by which toolchains find their caches, with a folder for each.
+const CACHES: [(&str, &str); 4] = [
+    ("GOCACHE", "go"),
+    ("PIP_CACHE_DIR", "pip"),
+    ("ZIG_GLOBAL_CACHE_DIR", "zig"),
+    ("npm_config_cache", "npm"),
+];
 
 impl Place {
     pub(super) fn new() -> anyhow::Result<Self> {
@@ -24,17 +34,17 @@ impl Place {
         }
         let binary = PathBuf::from(pointsman()?.get_program()).canonicalize()?;
         std::os::unix::fs::symlink(&binary, folder.path().join("bin/pointsman"))?;
-        // target/PROFILE/pointsman; what set-up has installed lies in target/tools.
+        // The binary is target/PROFILE/pointsman; set-up installs tools into target/tools.
         let target = binary.ancestors().nth(2).context("the target directory")?;
         let tools = target.join("tools");
         let mut path = vec![folder.path().join("bin")];
         // Zig is a module of that Python.
         path.extend(["zig", "go"].map(|tool| tools.join(tool).join("bin")));
-        // rustup is a part of somebody's home: without that, there is Debian's Rust.
         let all = env::var_os("PATH").unwrap_or_default();
-        path.extend(env::split_paths(&all).filter(|folder| !folder.ends_with(".cargo/bin")));
+        path.extend(env::split_paths(&all));
         Ok(Self {
             path: env::join_paths(path)?,
+            cache: tools.join("cache"),
             folder,
         })
     }
@@ -58,16 +68,38 @@ impl Place {
                 command.env("NPM_CONFIG_USERCONFIG", settings);
             }
         }
-        // What cargo, which runs the tests, tells its children is not a person's environment.
+        // Cargo runs the tests; its variables are not those of a person's shell.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
-            let is_cargos = name.starts_with("CARGO") || name.starts_with("RUST");
-            if is_cargos || name.starts_with("XDG_") || name == "LD_LIBRARY_PATH" {
+            let is_rustc = name.starts_with("RUST") && !name.starts_with("RUSTUP");
+            if is_rustc
+                || name.starts_with("CARGO")
+                || name.starts_with("XDG_")
+                || name == "LD_LIBRARY_PATH"
+            {
                 command.env_remove(&*name);
             }
         }
+        command.envs(CACHES.map(|(variable, folder)| (variable, self.cache.join(folder))));
+        // npm would rewrite the examples' lock files when a package adds a platform.
+        command.env("npm_config_save", "false");
+        // Rust's homes hold the toolchain itself, not a person's files.
+        command.envs(rust_homes());
         command
     }
+}
+
+/// `RUSTUP_HOME` and `CARGO_HOME` of the user who runs the tests.
+fn rust_homes() -> Vec<(&'static str, PathBuf)> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")]
+        .into_iter()
+        .filter_map(|(variable, folder)| {
+            let default = home.as_ref().map(|home| home.join(folder));
+            let path = env::var_os(variable).map(PathBuf::from).or(default)?;
+            Some((variable, path))
+        })
+        .collect()
 }
 
 /// The workspace.
