@@ -1,7 +1,14 @@
 //! HTTP's rules as pure functions and values: no I/O, no async, nothing of the proxy's own.
 
+pub mod authority;
+pub mod edit;
+pub mod field;
+pub mod fields;
+pub mod forwarded;
 pub mod head;
 pub mod headers;
+pub mod message;
+pub mod number;
 pub mod replay;
 pub mod target;
 pub mod upgrade;

@@ -1,0 +1,169 @@
+//! Edits of a head's fields, as a plugin's decision asks for them.
+//!
+//! Checked once, when a decision is made; applied by the writers, per request.
+
+use thiserror::Error;
+
+use super::field::{self, FieldKind};
+
+/// Why an edit is not possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EditError {
+    /// Not a token (RFC 9110, section 5.1).
+    #[error("not a field name")]
+    Name,
+    /// Control characters, or blanks at an end (RFC 9110, section 5.5).
+    #[error("not a field value")]
+    Value,
+    /// The field frames the message or the connection, or is Host: the proxy alone sets it.
+    #[error("a field that only the proxy sets")]
+    Reserved,
+}
+
+/// One edit of a head's fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    name: Box<[u8]>,
+    kind: FieldKind,
+    action: Action,
+}
+
+/// What an [`Edit`] does to its field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Action {
+    Set(Box<[u8]>),
+    Append(Box<[u8]>),
+    Remove,
+}
+
+impl Edit {
+    /// Replaces every line of the field by one, which comes last.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub fn set(name: &[u8], value: &[u8]) -> Result<Edit, EditError> {
+        Edit::try_new(name, Action::Set(checked(value)?))
+    }
+
+    /// Adds one line behind all others.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub fn append(name: &[u8], value: &[u8]) -> Result<Edit, EditError> {
+        Edit::try_new(name, Action::Append(checked(value)?))
+    }
+
+    /// Removes every line of the field.
+    ///
+    /// # Errors
+    /// [`EditError::Name`], [`EditError::Reserved`].
+    pub fn remove(name: &[u8]) -> Result<Edit, EditError> {
+        Edit::try_new(name, Action::Remove)
+    }
+
+    fn try_new(name: &[u8], action: Action) -> Result<Edit, EditError> {
+        if !field::is_name(name) {
+            return Err(EditError::Name);
+        }
+        let kind = FieldKind::of(name);
+        let is_reserved = matches!(
+            kind,
+            FieldKind::ContentLength | FieldKind::Host | FieldKind::Trailer | FieldKind::Expect
+        );
+        if is_reserved || kind.is_hop_by_hop() {
+            return Err(EditError::Reserved);
+        }
+        Ok(Edit {
+            name: name.into(),
+            kind,
+            action,
+        })
+    }
+
+    /// The field's name, as the edit spells it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Whether lines of this name that came before the edit are gone after it.
+    #[inline]
+    pub fn replaces(&self, kind: FieldKind, name: &[u8]) -> bool {
+        self.kind == kind
+            && (kind != FieldKind::Other || self.name.eq_ignore_ascii_case(name))
+            && !matches!(self.action, Action::Append(_))
+    }
+
+    /// The value of the line that the edit adds; None if it adds none.
+    pub fn value(&self) -> Option<&[u8]> {
+        match &self.action {
+            Action::Set(value) | Action::Append(value) => Some(value),
+            Action::Remove => None,
+        }
+    }
+
+    /// What the name is to the proxy.
+    pub fn kind(&self) -> FieldKind {
+        self.kind
+    }
+}
+
+fn checked(value: &[u8]) -> Result<Box<[u8]>, EditError> {
+    if field::is_value(value) {
+        Ok(value.into())
+    } else {
+        Err(EditError::Value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_edited() {
+        let check = |name: &str, value: &str, expected: Result<(), EditError>| {
+            let found = Edit::set(name.as_bytes(), value.as_bytes()).map(|_| ());
+            assert_eq!(found, expected, "{name:?} {value:?}");
+        };
+        check("X-A", "b c", Ok(()));
+        check("Via", "", Ok(()));
+        check("X-Forwarded-For", "a", Ok(()));
+        check("", "a", Err(EditError::Name));
+        check("X A", "a", Err(EditError::Name));
+        check("X-A\r\nB", "a", Err(EditError::Name));
+        check("X-A", "a\r\nB: c", Err(EditError::Value));
+        check("X-A", "a\0", Err(EditError::Value));
+        check("X-A", " a", Err(EditError::Value));
+        for name in [
+            "content-length",
+            "Transfer-Encoding",
+            "host",
+            "UPGRADE",
+            "Connection",
+            "TE",
+        ] {
+            check(name, "a", Err(EditError::Reserved));
+            assert_eq!(
+                Edit::remove(name.as_bytes()),
+                Err(EditError::Reserved),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_an_edit_replaces() {
+        let check = |edit: Result<Edit, EditError>, name: &[u8], expected| {
+            let edit = edit.unwrap();
+            assert_eq!(
+                edit.replaces(FieldKind::of(name), name),
+                expected,
+                "{edit:?}"
+            );
+        };
+        check(Edit::set(b"x-a", b""), b"X-A", true);
+        check(Edit::remove(b"via"), b"VIA", true);
+        check(Edit::append(b"x-a", b""), b"X-A", false);
+        check(Edit::set(b"x-a", b""), b"X-B", false);
+    }
+}

@@ -1,0 +1,361 @@
+//! Field names that the proxy has rules for, and the helpers that read list fields.
+//!
+//! A name is classified once, when its line is parsed; every later rule compares kinds and
+//! tests bits. Pure; called by `message` and by both protocol versions.
+
+/// Declares [`FieldKind`] with the canonical spelling of each name.
+macro_rules! field_kinds {
+    ($($kind:ident = $name:literal),+ $(,)?) => {
+        /// A field name that some rule of the proxy is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum FieldKind {
+            $(#[doc = concat!("`", $name, "`.")] $kind,)+
+            /// Any other name.
+            Other,
+        }
+
+        impl FieldKind {
+            /// Every kind but [`FieldKind::Other`].
+            pub const NAMED: &'static [FieldKind] = &[$(FieldKind::$kind),+];
+
+            /// The name as this proxy writes it; empty for [`FieldKind::Other`].
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(FieldKind::$kind => $name,)+
+                    FieldKind::Other => "",
+                }
+            }
+        }
+    };
+}
+
+field_kinds! {
+    Authorization = "Authorization",
+    CacheControl = "Cache-Control",
+    Connection = "Connection",
+    ContentEncoding = "Content-Encoding",
+    ContentLength = "Content-Length",
+    ContentRange = "Content-Range",
+    ContentType = "Content-Type",
+    Cookie = "Cookie",
+    Date = "Date",
+    Expect = "Expect",
+    Forwarded = "Forwarded",
+    Host = "Host",
+    Http2Settings = "HTTP2-Settings",
+    KeepAlive = "Keep-Alive",
+    MaxForwards = "Max-Forwards",
+    ProxyAuthenticate = "Proxy-Authenticate",
+    ProxyAuthorization = "Proxy-Authorization",
+    ProxyConnection = "Proxy-Connection",
+    SecWebSocketAccept = "Sec-WebSocket-Accept",
+    SecWebSocketKey = "Sec-WebSocket-Key",
+    SecWebSocketVersion = "Sec-WebSocket-Version",
+    SetCookie = "Set-Cookie",
+    Te = "TE",
+    Trailer = "Trailer",
+    TransferEncoding = "Transfer-Encoding",
+    Upgrade = "Upgrade",
+    Via = "Via",
+    WwwAuthenticate = "WWW-Authenticate",
+    XForwardedFor = "X-Forwarded-For",
+    XForwardedHost = "X-Forwarded-Host",
+    XForwardedProto = "X-Forwarded-Proto",
+    XRealIp = "X-Real-IP",
+}
+
+impl FieldKind {
+    /// Classifies a name, in any case.
+    ///
+    /// `name` is a token, as parsers leave it. Length and first letter leave one candidate
+    /// for nearly every name, so that most are told apart without a comparison.
+    #[inline]
+    pub fn of(name: &[u8]) -> FieldKind {
+        let Some(first) = name.first() else {
+            return FieldKind::Other;
+        };
+        match (name.len(), first | 0x20) {
+            (2, b't') if is(name, b"te") => FieldKind::Te,
+            (3, b'v') if is(name, b"via") => FieldKind::Via,
+            (4, b'd') if is(name, b"date") => FieldKind::Date,
+            (4, b'h') if is(name, b"host") => FieldKind::Host,
+            (6, b'c') if is(name, b"cookie") => FieldKind::Cookie,
+            (6, b'e') if is(name, b"expect") => FieldKind::Expect,
+            (7, b't') if is(name, b"trailer") => FieldKind::Trailer,
+            (7, b'u') if is(name, b"upgrade") => FieldKind::Upgrade,
+            (9, b'f') if is(name, b"forwarded") => FieldKind::Forwarded,
+            (9, b'x') if is(name, b"x-real-ip") => FieldKind::XRealIp,
+            (10, b'c') if is(name, b"connection") => FieldKind::Connection,
+            (10, b'k') if is(name, b"keep-alive") => FieldKind::KeepAlive,
+            (10, b's') if is(name, b"set-cookie") => FieldKind::SetCookie,
+            (12, b'c') if is(name, b"content-type") => FieldKind::ContentType,
+            (12, b'm') if is(name, b"max-forwards") => FieldKind::MaxForwards,
+            (13, b'a') if is(name, b"authorization") => FieldKind::Authorization,
+            (13, b'c') if is(name, b"cache-control") => FieldKind::CacheControl,
+            (13, b'c') if is(name, b"content-range") => FieldKind::ContentRange,
+            (14, b'c') if is(name, b"content-length") => FieldKind::ContentLength,
+            (14, b'h') if is(name, b"http2-settings") => FieldKind::Http2Settings,
+            (15, b'x') if is(name, b"x-forwarded-for") => FieldKind::XForwardedFor,
+            (16, b'c') if is(name, b"content-encoding") => FieldKind::ContentEncoding,
+            (16, b'p') if is(name, b"proxy-connection") => FieldKind::ProxyConnection,
+            (16, b'w') if is(name, b"www-authenticate") => FieldKind::WwwAuthenticate,
+            (16, b'x') if is(name, b"x-forwarded-host") => FieldKind::XForwardedHost,
+            (17, b's') if is(name, b"sec-websocket-key") => FieldKind::SecWebSocketKey,
+            (17, b't') if is(name, b"transfer-encoding") => FieldKind::TransferEncoding,
+            (17, b'x') if is(name, b"x-forwarded-proto") => FieldKind::XForwardedProto,
+            (18, b'p') if is(name, b"proxy-authenticate") => FieldKind::ProxyAuthenticate,
+            (19, b'p') if is(name, b"proxy-authorization") => FieldKind::ProxyAuthorization,
+            (20, b's') if is(name, b"sec-websocket-accept") => FieldKind::SecWebSocketAccept,
+            (21, b's') if is(name, b"sec-websocket-version") => FieldKind::SecWebSocketVersion,
+            _ => FieldKind::Other,
+        }
+    }
+
+    /// Whether the field is meant for one connection by definition (RFC 9110, section 7.6.1).
+    pub const fn is_hop_by_hop(self) -> bool {
+        HeaderFlags::HOP_BY_HOP.has(self)
+    }
+
+    /// Whether a `Connection` option of this name leaves the field in place.
+    ///
+    /// RFC 9110, section 7.6.1, has a proxy remove each field that is named; those that
+    /// frame or route the message are not for a peer to take away.
+    pub const fn is_protected(self) -> bool {
+        HeaderFlags::PROTECTED.has(self)
+    }
+
+    /// Whether the field may stand in a trailer section.
+    ///
+    /// Fields that frame, route, modify or authenticate a message, or that tell how to
+    /// process its content, may not (RFC 9110, section 6.5.1).
+    pub const fn is_allowed_in_trailers(self) -> bool {
+        !HeaderFlags::NOT_IN_TRAILERS.has(self)
+    }
+}
+
+/// A set of field kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeaderFlags(u64);
+
+impl HeaderFlags {
+    /// No kind.
+    pub const EMPTY: HeaderFlags = HeaderFlags(0);
+
+    const HOP_BY_HOP: HeaderFlags = HeaderFlags::of(&[
+        FieldKind::Connection,
+        FieldKind::Http2Settings,
+        FieldKind::KeepAlive,
+        FieldKind::ProxyConnection,
+        FieldKind::Te,
+        FieldKind::TransferEncoding,
+        FieldKind::Upgrade,
+    ]);
+
+    const PROTECTED: HeaderFlags = HeaderFlags::of(&[
+        FieldKind::ContentLength,
+        FieldKind::Host,
+        FieldKind::Trailer,
+        FieldKind::Via,
+    ]);
+
+    const NOT_IN_TRAILERS: HeaderFlags = HeaderFlags::HOP_BY_HOP.with(HeaderFlags::of(&[
+        FieldKind::Authorization,
+        FieldKind::CacheControl,
+        FieldKind::ContentEncoding,
+        FieldKind::ContentLength,
+        FieldKind::ContentRange,
+        FieldKind::ContentType,
+        FieldKind::Cookie,
+        FieldKind::Date,
+        FieldKind::Expect,
+        FieldKind::Forwarded,
+        FieldKind::Host,
+        FieldKind::MaxForwards,
+        FieldKind::ProxyAuthenticate,
+        FieldKind::ProxyAuthorization,
+        FieldKind::SecWebSocketAccept,
+        FieldKind::SecWebSocketKey,
+        FieldKind::SecWebSocketVersion,
+        FieldKind::SetCookie,
+        FieldKind::Trailer,
+        FieldKind::Via,
+        FieldKind::WwwAuthenticate,
+        FieldKind::XForwardedFor,
+        FieldKind::XForwardedHost,
+        FieldKind::XForwardedProto,
+        FieldKind::XRealIp,
+    ]));
+
+    /// `X-Forwarded-For`, `-Host` and `-Proto`.
+    pub const X_FORWARDED: HeaderFlags = HeaderFlags::of(&[
+        FieldKind::XForwardedFor,
+        FieldKind::XForwardedHost,
+        FieldKind::XForwardedProto,
+    ]);
+
+    /// The set of `kinds`.
+    pub const fn of(kinds: &[FieldKind]) -> HeaderFlags {
+        let mut flags = HeaderFlags::EMPTY;
+        let mut index = 0;
+        while index < kinds.len() {
+            flags = flags.with(HeaderFlags::bit(kinds[index]));
+            index += 1;
+        }
+        flags
+    }
+
+    const fn bit(kind: FieldKind) -> HeaderFlags {
+        HeaderFlags(1 << kind as u8)
+    }
+
+    /// Adds `kind`.
+    #[inline]
+    pub const fn insert(&mut self, kind: FieldKind) {
+        self.0 |= HeaderFlags::bit(kind).0;
+    }
+
+    /// Whether `kind` is in the set.
+    #[inline]
+    pub const fn has(self, kind: FieldKind) -> bool {
+        self.0 & HeaderFlags::bit(kind).0 != 0
+    }
+
+    /// Whether the two sets have a kind in common.
+    #[inline]
+    pub const fn intersects(self, other: HeaderFlags) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The union of both sets.
+    #[must_use]
+    pub const fn with(self, other: HeaderFlags) -> HeaderFlags {
+        HeaderFlags(self.0 | other.0)
+    }
+}
+
+/// The elements of one line of a comma-separated list, without blanks around them.
+///
+/// Empty elements are left out, as RFC 9110, section 5.6.1.2, asks of recipients.
+pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+/// Whether `name` is a field name: a token (RFC 9110, section 5.6.2).
+pub fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Whether `value` is a field value as this proxy writes one: no control characters but the
+/// tab, and no blanks at its ends (RFC 9110, section 5.5).
+pub fn is_value(value: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_blank(value.first())
+        && !is_blank(value.last())
+        && value
+            .iter()
+            .all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
+}
+
+/// Whether `name`, a token, is `lower` but for its case. Of all bytes that a token may have,
+/// setting one bit turns into a letter, digit or hyphen only that one itself or its capital.
+#[inline]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    let Some(name) = name.first_chunk::<N>() else {
+        return false;
+    };
+    let difference = |(byte, lower): (&u8, &u8)| (byte | 0x20) ^ lower;
+    name.iter()
+        .zip(lower)
+        .map(difference)
+        .fold(0, |all, one| all | one)
+        == 0
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_kind_in_any_case() {
+        for &kind in FieldKind::NAMED {
+            let name = kind.name();
+            for spelling in [
+                name.to_owned(),
+                name.to_ascii_lowercase(),
+                name.to_ascii_uppercase(),
+            ] {
+                assert_eq!(FieldKind::of(spelling.as_bytes()), kind, "{spelling}");
+            }
+            let mut other = name.as_bytes().to_vec();
+            *other.last_mut().unwrap() ^= 1;
+            assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name}");
+        }
+        for name in [
+            "",
+            "x",
+            "Accept",
+            "Content-Lengths",
+            "Content_Length",
+            "H\u{f6}st",
+        ] {
+            assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Other, "{name}");
+        }
+        assert!(FieldKind::NAMED.len() < 64, "HeaderFlags has 64 bits");
+    }
+
+    #[test]
+    fn sets() {
+        let mut flags = HeaderFlags::EMPTY;
+        assert!(!flags.has(FieldKind::Host));
+        flags.insert(FieldKind::Host);
+        flags.insert(FieldKind::Other);
+        assert!(flags.has(FieldKind::Host) && flags.has(FieldKind::Other));
+        assert!(!flags.intersects(HeaderFlags::X_FORWARDED));
+        assert!(FieldKind::Te.is_hop_by_hop() && !FieldKind::Te.is_allowed_in_trailers());
+        assert!(FieldKind::Other.is_allowed_in_trailers());
+    }
+
+    #[test]
+    fn lists() {
+        let check = |value: &str, expected: &[&str]| {
+            let found: Vec<&[u8]> = tokens(value.as_bytes()).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|token| token.as_bytes()).collect();
+            assert_eq!(found, expected, "{value}");
+        };
+        check("", &[]);
+        check(" , ,", &[]);
+        check("close", &["close"]);
+        check("a, b\t,,c d ", &["a", "b", "c d"]);
+    }
+
+    #[test]
+    fn names_and_values() {
+        for (name, expected) in [
+            ("X-A_b.c~1", true),
+            ("", false),
+            ("a b", false),
+            ("a:", false),
+        ] {
+            assert_eq!(is_name(name.as_bytes()), expected, "{name:?}");
+        }
+        for (value, expected) in [
+            (&b""[..], true),
+            (b"a\tb \xff", true),
+            (b" a", false),
+            (b"a\t", false),
+            (b"a\r\nb", false),
+            (b"a\0", false),
+            (b"\x7f", false),
+        ] {
+            assert_eq!(is_value(value), expected, "{}", value.escape_ascii());
+        }
+    }
+}

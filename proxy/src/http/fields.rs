@@ -1,0 +1,336 @@
+//! The fields of a message: one buffer and a list of spans over it.
+//!
+//! Both heads and trailer sections are made of this. Names and values keep the case and the
+//! order that they came in; nothing is put into a map. A line that must not go on, such as
+//! one that `Connection` names, stays in the list and is marked: whatever reads or writes
+//! the forwarded lines sees the same set.
+
+use super::field::{FieldKind, HeaderFlags};
+
+/// A range of bytes in the buffer of a [`Fields`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// From byte offsets. Offsets beyond 4 GiB, which no limit admits, give a span that
+    /// reads as empty.
+    #[inline]
+    pub fn new(start: usize, end: usize) -> Span {
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) => Span { start, end },
+            _ => Span::default(),
+        }
+    }
+
+    /// First byte.
+    #[inline]
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// One past the last byte.
+    #[inline]
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// The bytes that it covers in `buffer`.
+    #[inline]
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        buffer.get(self.start()..self.end()).unwrap_or_default()
+    }
+}
+
+/// One field line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    name: Span,
+    value: Span,
+    kind: FieldKind,
+    is_forwarded: bool,
+}
+
+impl Field {
+    /// What the name is to the proxy.
+    #[inline]
+    pub fn kind(&self) -> FieldKind {
+        self.kind
+    }
+
+    /// Whether the line goes to the next hop as it is.
+    #[inline]
+    pub fn is_forwarded(&self) -> bool {
+        self.is_forwarded
+    }
+
+    /// Where the name is.
+    #[inline]
+    pub fn name(&self) -> Span {
+        self.name
+    }
+
+    /// Where the value is.
+    #[inline]
+    pub fn value(&self) -> Span {
+        self.value
+    }
+}
+
+/// Field lines and the buffer that holds their bytes. Reusable: [`Fields::clear`] keeps both
+/// allocations.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    bytes: Vec<u8>,
+    lines: Vec<Field>,
+    flags: HeaderFlags,
+}
+
+impl Fields {
+    /// Removes everything; capacity stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lines.clear();
+        self.flags = HeaderFlags::EMPTY;
+    }
+
+    /// Gives back capacity above these bounds, in bytes and lines. For an owner that keeps
+    /// heads for reuse and must not keep the largest ever seen.
+    pub fn shrink_to(&mut self, bytes: usize, lines: usize) {
+        self.bytes.shrink_to(bytes);
+        self.lines.shrink_to(lines);
+    }
+
+    /// The whole buffer, which the spans refer to.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes of `span`.
+    #[inline]
+    pub fn text(&self, span: Span) -> &[u8] {
+        span.of(&self.bytes)
+    }
+
+    /// Number of lines, those that are not forwarded included.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Adds a line whose bytes are copied, and returns where its value is.
+    ///
+    /// A line of a hop-by-hop field is not forwarded. `name` and `value` must have been
+    /// checked (`field::is_name`, `field::is_value`) if they do not come from a parser.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Span {
+        let name = self.append(name);
+        // Laid out as on the wire: the writer copies runs of such lines in one piece.
+        self.bytes.extend_from_slice(b": ");
+        let value = self.append(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        self.push_spans(name, value);
+        value
+    }
+
+    /// Adds a line with the value of the first line of kind `source`; none if there is no
+    /// such line.
+    pub fn push_copy(&mut self, name: &[u8], source: FieldKind) {
+        let mut lines = self.lines.iter();
+        if let Some(value) = lines
+            .find(|line| line.kind == source)
+            .map(|line| line.value)
+        {
+            let name = self.append(name);
+            self.bytes.extend_from_slice(b": ");
+            let start = self.bytes.len();
+            self.bytes.extend_from_within(value.start()..value.end());
+            let value = Span::new(start, self.bytes.len());
+            self.bytes.extend_from_slice(b"\r\n");
+            self.push_spans(name, value);
+        }
+    }
+
+    /// Copies bytes into the buffer, not as a line: a method, a target.
+    pub fn append(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, self.bytes.len())
+    }
+
+    /// Adds a line that is in the buffer already.
+    #[inline]
+    pub fn push_spans(&mut self, name: Span, value: Span) {
+        let kind = FieldKind::of(self.text(name));
+        self.flags.insert(kind);
+        self.lines.push(Field {
+            name,
+            value,
+            kind,
+            is_forwarded: !kind.is_hop_by_hop(),
+        });
+    }
+
+    /// Every line, in order, those that are not forwarded included.
+    #[inline]
+    pub fn received(&self) -> &[Field] {
+        &self.lines
+    }
+
+    /// Name and value of every line that the next hop gets, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.lines.iter().filter(|line| line.is_forwarded);
+        lines.map(|line| (self.text(line.name), self.text(line.value)))
+    }
+
+    /// The value of each forwarded line with this name, in any case, in order.
+    pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let kind = FieldKind::of(name);
+        let lines = if self.flags.has(kind) {
+            &self.lines[..]
+        } else {
+            &[]
+        };
+        let lines = lines.iter().filter(move |line| {
+            line.is_forwarded
+                && line.kind == kind
+                && (kind != FieldKind::Other || self.text(line.name).eq_ignore_ascii_case(name))
+        });
+        lines.map(|line| self.text(line.value))
+    }
+
+    /// Whether a line of this kind was received or pushed, forwarded or not.
+    #[inline]
+    pub fn has(&self, kind: FieldKind) -> bool {
+        self.flags.has(kind)
+    }
+
+    /// Whether a line of this kind goes on.
+    #[inline]
+    pub fn forwards(&self, kind: FieldKind) -> bool {
+        let is_one = |line: &Field| line.kind == kind && line.is_forwarded;
+        self.flags.has(kind) && self.lines.iter().any(is_one)
+    }
+
+    /// The kinds of all lines.
+    #[inline]
+    pub fn flags(&self) -> HeaderFlags {
+        self.flags
+    }
+
+    /// The value of every line of this kind, forwarded or not.
+    #[inline]
+    pub fn values_of(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
+        let lines = if self.flags.has(kind) {
+            &self.lines[..]
+        } else {
+            &[]
+        };
+        let lines = lines.iter().filter(move |line| line.kind == kind);
+        lines.map(|line| self.text(line.value))
+    }
+
+    /// The value of the only line of this kind; None if there are none or several.
+    pub fn only_value_of(&self, kind: FieldKind) -> Option<&[u8]> {
+        let mut values = self.values_of(kind);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// Decides whether lines of this kind go on.
+    pub fn set_forwarding(&mut self, kind: FieldKind, forwarding: Forwarding) {
+        if self.flags.has(kind) {
+            for line in self.lines.iter_mut().filter(|line| line.kind == kind) {
+                line.is_forwarded = forwarding == Forwarding::Forward;
+            }
+        }
+    }
+
+    /// Gives the first line of this kind another value, which is in the buffer, and lets it
+    /// alone of its kind go on.
+    pub fn forward_only(&mut self, kind: FieldKind, value: Span) {
+        let mut lines = self.lines.iter_mut().filter(|line| line.kind == kind);
+        if let Some(first) = lines.next() {
+            first.value = value;
+            first.is_forwarded = true;
+        }
+        lines.for_each(|line| line.is_forwarded = false);
+    }
+
+    /// Keeps back the lines named `name` unless their kind is protected
+    /// ([`FieldKind::is_protected`]).
+    pub fn drop_named(&mut self, name: &[u8]) {
+        for line in &mut self.lines {
+            if line.name.end() - line.name.start() == name.len()
+                && !line.kind.is_protected()
+                && line.name.of(&self.bytes).eq_ignore_ascii_case(name)
+            {
+                line.is_forwarded = false;
+            }
+        }
+    }
+}
+
+/// Whether lines go to the next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// As they are.
+    Forward,
+    /// They stay here.
+    Drop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    #[test]
+    fn lines_keep_case_and_order() {
+        let fields = fields(&[
+            ("x-B", "1"),
+            ("Host", "a"),
+            ("X-b", "2"),
+            ("TE", "trailers"),
+        ]);
+        let lines: Vec<_> = fields.iter().collect();
+        let expected: [(&[u8], &[u8]); 3] = [(b"x-B", b"1"), (b"Host", b"a"), (b"X-b", b"2")];
+        assert_eq!(lines, expected);
+        assert_eq!(fields.values(b"X-B").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(fields.values(b"te").count(), 0);
+        assert_eq!(fields.only_value_of(FieldKind::Te), Some(&b"trailers"[..]));
+        assert_eq!(fields.only_value_of(FieldKind::Via), None);
+    }
+
+    #[test]
+    fn dropped_lines_are_not_seen() {
+        let mut fields = fields(&[("X-Hop", "1"), ("Host", "a"), ("Cookie", "c")]);
+        fields.drop_named(b"x-hop");
+        fields.drop_named(b"host");
+        fields.set_forwarding(FieldKind::Cookie, Forwarding::Drop);
+        let expected: [(&[u8], &[u8]); 1] = [(b"Host", b"a")];
+        assert_eq!(fields.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(fields.len(), 3);
+        fields.clear();
+        assert!(fields.is_empty() && !fields.has(FieldKind::Host));
+    }
+
+    #[test]
+    fn a_span_out_of_range_is_empty() {
+        assert_eq!(Span::new(2, 9).of(b"abc"), b"");
+        assert_eq!(Span::new(2, 1).of(b"abc"), b"");
+        assert_eq!(Span::new(usize::MAX, usize::MAX), Span::default());
+    }
+}

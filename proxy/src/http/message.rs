@@ -1,0 +1,309 @@
+//! The heads of requests and responses, one type for every protocol version.
+//!
+//! A head owns one buffer and spans over it (`fields`). HTTP/1's parser copies a complete
+//! head into it once; HTTP/2 starts one with [`RequestHead::start`] and pushes its fields.
+//! Plugins, the decision cache, logs and the upstream writers read this type. It holds what
+//! the message says, not how its body is framed on one connection.
+
+use super::field::FieldKind;
+use super::fields::{Fields, Span};
+
+/// Protocol version in which a message came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// The scheme of the request's target URI: that of the connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Over plain TCP or a Unix socket.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// A method that some rule is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MethodKind {
+    /// `GET`.
+    #[default]
+    Get,
+    /// `HEAD`: its responses have no body.
+    Head,
+    /// `OPTIONS`: may have the target `*`.
+    Options,
+    /// `TRACE`.
+    Trace,
+    /// `PUT`.
+    Put,
+    /// `DELETE`.
+    Delete,
+    /// `CONNECT`: a tunnel.
+    Connect,
+    /// Any other.
+    Other,
+}
+
+impl MethodKind {
+    /// Classifies a method, whose case counts (RFC 9110, section 9.1).
+    pub fn of(method: &[u8]) -> MethodKind {
+        match method {
+            b"GET" => MethodKind::Get,
+            b"HEAD" => MethodKind::Head,
+            b"OPTIONS" => MethodKind::Options,
+            b"TRACE" => MethodKind::Trace,
+            b"PUT" => MethodKind::Put,
+            b"DELETE" => MethodKind::Delete,
+            b"CONNECT" => MethodKind::Connect,
+            _ => MethodKind::Other,
+        }
+    }
+
+    /// Whether a request can be sent again if its fate is unknown (RFC 9110, section 9.2.2).
+    pub const fn is_idempotent(self) -> bool {
+        !matches!(self, MethodKind::Connect | MethodKind::Other)
+    }
+}
+
+/// The head of a request.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    fields: Fields,
+    method: Span,
+    method_kind: MethodKind,
+    target: Span,
+    scheme: Scheme,
+    version: Version,
+}
+
+impl RequestHead {
+    /// Removes everything but the scheme, which belongs to the connection; capacity stays.
+    pub fn clear(&mut self) {
+        let fields = std::mem::take(&mut self.fields);
+        let scheme = self.scheme;
+        *self = RequestHead {
+            fields,
+            scheme,
+            ..RequestHead::default()
+        };
+        self.fields.clear();
+    }
+
+    /// Begins a head that does not come from HTTP/1's parser. Fields, Host among them, are
+    /// pushed next. `target` is in origin form or `*`.
+    pub fn start(&mut self, method: &[u8], target: &[u8], version: Version) {
+        self.clear();
+        let method = self.fields.append(method);
+        let target = self.fields.append(target);
+        self.set_line(method, target, version);
+    }
+
+    /// Begins a head whose bytes, request line included, are `bytes`; method and target are
+    /// spans of them.
+    pub fn load(&mut self, bytes: &[u8], method: Span, target: Span, version: Version) {
+        self.fields.clear();
+        self.fields.append(bytes);
+        self.set_line(method, target, version);
+    }
+
+    fn set_line(&mut self, method: Span, target: Span, version: Version) {
+        self.method = method;
+        self.method_kind = MethodKind::of(self.fields.text(method));
+        self.target = target;
+        self.version = version;
+    }
+
+    /// As sent.
+    #[inline]
+    pub fn method(&self) -> &[u8] {
+        self.fields.text(self.method)
+    }
+
+    /// The method, classified.
+    #[inline]
+    pub fn method_kind(&self) -> MethodKind {
+        self.method_kind
+    }
+
+    /// Origin form, or `*` for `OPTIONS *` (RFC 9112, section 3.2). Valid UTF-8 without
+    /// blanks, control characters and `#`.
+    #[inline]
+    pub fn target(&self) -> &[u8] {
+        self.fields.text(self.target)
+    }
+
+    /// Where the target is in the buffer.
+    pub fn target_span(&self) -> Span {
+        self.target
+    }
+
+    /// Replaces the target by another that is in the buffer.
+    pub fn set_target(&mut self, target: Span) {
+        self.target = target;
+    }
+
+    /// The target up to its query.
+    pub fn path(&self) -> &[u8] {
+        let target = self.target();
+        let end = target.iter().position(|&byte| byte == b'?');
+        &target[..end.unwrap_or(target.len())]
+    }
+
+    /// The target behind its first `?`; None without one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let target = self.target();
+        let start = target.iter().position(|&byte| byte == b'?')?;
+        target.get(start + 1..)
+    }
+
+    /// The authority that the request is for: the target's, where it had one, otherwise
+    /// Host. None if an HTTP/1.0 request named none.
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.fields.values_of(FieldKind::Host).next()
+    }
+
+    /// That of the connection that the request came over.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Sets the scheme; stays over [`RequestHead::clear`].
+    pub fn set_scheme(&mut self, scheme: Scheme) {
+        self.scheme = scheme;
+    }
+
+    /// The version in which the request came.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The field lines.
+    #[inline]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The field lines, to push to and to mark.
+    #[inline]
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    fields: Fields,
+    status: u16,
+    reason: Span,
+    version: Version,
+}
+
+impl ResponseHead {
+    /// Begins a head that does not come from HTTP/1's parser: a plugin's answer, or the
+    /// proxy's own. Fields are pushed next.
+    pub fn start(&mut self, status: u16, reason: &[u8], version: Version) {
+        self.fields.clear();
+        self.reason = self.fields.append(reason);
+        self.status = status;
+        self.version = version;
+    }
+
+    /// Begins a head whose bytes, status line included, are `bytes`; the reason is a span
+    /// of them.
+    pub fn load(&mut self, bytes: &[u8], status: u16, reason: Span, version: Version) {
+        self.fields.clear();
+        self.fields.append(bytes);
+        self.reason = reason;
+        self.status = status;
+        self.version = version;
+    }
+
+    /// 100 to 999.
+    #[inline]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether this is 1xx but not 101, so that a further head follows (RFC 9110,
+    /// section 15.2).
+    #[inline]
+    pub fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+
+    /// The reason phrase as sent; may be empty.
+    #[inline]
+    pub fn reason(&self) -> &[u8] {
+        self.fields.text(self.reason)
+    }
+
+    /// The version in which the response came.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The field lines.
+    #[inline]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The field lines, to push to and to mark.
+    #[inline]
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_without_a_parser() {
+        let mut head = RequestHead::default();
+        head.set_scheme(Scheme::Https);
+        head.start(b"OPTIONS", b"/a/b?c?d", Version::Http2);
+        head.fields_mut().push(b"host", b"io.test.tld");
+        assert_eq!(head.method(), b"OPTIONS");
+        assert_eq!(head.method_kind(), MethodKind::Options);
+        assert_eq!(head.path(), b"/a/b");
+        assert_eq!(head.query(), Some(&b"c?d"[..]));
+        assert_eq!(head.authority(), Some(&b"io.test.tld"[..]));
+        head.start(b"PATCH", b"*", Version::Http2);
+        assert_eq!((head.path(), head.query()), (&b"*"[..], None));
+        assert_eq!(head.authority(), None);
+        assert_eq!(head.scheme(), Scheme::Https);
+        assert!(!head.method_kind().is_idempotent());
+    }
+
+    #[test]
+    fn interim_responses() {
+        let mut head = ResponseHead::default();
+        for (status, expected) in [(100, true), (101, false), (103, true), (200, false)] {
+            head.start(status, b"", Version::Http11);
+            assert_eq!(head.is_interim(), expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A body's framing, and the decoder for each kind.
+//!
+//! Called by the connections of both sides with the bytes behind a head. Payload comes back
+//! as a range of the caller's input, so that it is copied once at most.
+
+use std::ops::Range;
+
+use super::chunked::{ChunkError, ChunkedDecoder};
+use crate::http::fields::Fields;
+
+/// How a body is delimited (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body, and no field that speaks of one.
+    #[default]
+    None,
+    /// So many bytes, by `Content-Length`.
+    Known(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// All bytes until the connection ends: responses only.
+    UntilClose,
+}
+
+impl BodyLength {
+    /// Whether there is no content to come.
+    pub const fn is_empty(self) -> bool {
+        matches!(self, BodyLength::None | BodyLength::Known(0))
+    }
+}
+
+/// A step of a decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// The range of the input that is payload; never empty. All bytes up to its end are
+    /// consumed.
+    Data(Range<usize>),
+    /// All that can be used is used: drop the first `consumed` bytes and read more. Bytes
+    /// behind them stay in the buffer for the next call.
+    NeedMore {
+        /// Bytes of the input that are done with.
+        consumed: usize,
+    },
+    /// The body is complete. Bytes behind `consumed` belong to the next message.
+    End {
+        /// Bytes of the input that are done with.
+        consumed: usize,
+    },
+}
+
+/// Decodes one body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BodyDecoder {
+    /// No body.
+    #[default]
+    Empty,
+    /// So many bytes are still to come.
+    Length(u64),
+    /// Chunks.
+    Chunked(ChunkedDecoder),
+    /// Until the connection ends.
+    UntilClose,
+}
+
+impl BodyDecoder {
+    /// For a body with this framing.
+    pub fn new(length: BodyLength) -> BodyDecoder {
+        match length {
+            BodyLength::None | BodyLength::Known(0) => BodyDecoder::Empty,
+            BodyLength::Known(length) => BodyDecoder::Length(length),
+            BodyLength::Chunked => BodyDecoder::Chunked(ChunkedDecoder::default()),
+            BodyLength::UntilClose => BodyDecoder::UntilClose,
+        }
+    }
+
+    /// Takes the next step over `input`, which begins where the last step left off. A
+    /// chunked body's trailers are put into `trailers`.
+    ///
+    /// # Errors
+    /// [`ChunkError`]; the connection cannot be used any more.
+    #[inline]
+    pub fn decode(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Decoded, ChunkError> {
+        let available = input.len();
+        match self {
+            BodyDecoder::Empty => Ok(Decoded::End { consumed: 0 }),
+            BodyDecoder::Chunked(decoder) => decoder.decode(input, trailers),
+            _ if available == 0 => Ok(Decoded::NeedMore { consumed: 0 }),
+            BodyDecoder::UntilClose => Ok(Decoded::Data(0..available)),
+            BodyDecoder::Length(remaining) => {
+                let count = usize::try_from(*remaining).map_or(available, |n| n.min(available));
+                *remaining -= count as u64;
+                if *remaining == 0 {
+                    *self = BodyDecoder::Empty;
+                }
+                Ok(Decoded::Data(0..count))
+            }
+        }
+    }
+
+    /// Whether nothing more of the body is to come.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            BodyDecoder::Empty => true,
+            BodyDecoder::Chunked(decoder) => decoder.is_complete(),
+            BodyDecoder::Length(_) | BodyDecoder::UntilClose => false,
+        }
+    }
+
+    /// Bytes that are known to be still to come: the rest of a length or of a chunk.
+    pub fn remaining(&self) -> u64 {
+        match self {
+            BodyDecoder::Length(remaining) => *remaining,
+            BodyDecoder::Chunked(decoder) => decoder.remaining(),
+            BodyDecoder::Empty | BodyDecoder::UntilClose => 0,
+        }
+    }
+
+    /// Whether the body is whole now that the connection has ended in order. A reset is no
+    /// such end.
+    pub fn is_complete_at_end(&self) -> bool {
+        *self == BodyDecoder::UntilClose || self.is_complete()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps() {
+        let check = |length, input: &[u8], expected: &[Decoded]| {
+            let mut decoder = BodyDecoder::new(length);
+            let mut at = 0;
+            for expected in expected {
+                let found = decoder.decode(&input[at..], &mut Fields::default());
+                assert_eq!(found.as_ref(), Ok(expected), "{length:?}");
+                at += match expected {
+                    Decoded::Data(range) => range.end,
+                    Decoded::NeedMore { consumed } | Decoded::End { consumed } => *consumed,
+                };
+            }
+        };
+        let end = Decoded::End { consumed: 0 };
+        let more = Decoded::NeedMore { consumed: 0 };
+        check(BodyLength::None, b"next", std::slice::from_ref(&end));
+        check(BodyLength::Known(0), b"next", std::slice::from_ref(&end));
+        check(
+            BodyLength::Known(3),
+            b"abcnext",
+            &[Decoded::Data(0..3), end.clone()],
+        );
+        check(
+            BodyLength::Known(u64::MAX),
+            b"abc",
+            &[Decoded::Data(0..3), more.clone()],
+        );
+        check(BodyLength::UntilClose, b"abc", &[Decoded::Data(0..3), more]);
+        check(
+            BodyLength::Chunked,
+            b"3\r\nabc\r\n0\r\n\r\nnext",
+            &[Decoded::Data(3..6), Decoded::End { consumed: 7 }],
+        );
+    }
+
+    #[test]
+    fn ends() {
+        let check = |length, is_complete, is_complete_at_end| {
+            let decoder = BodyDecoder::new(length);
+            assert_eq!(decoder.is_complete(), is_complete, "{length:?}");
+            assert_eq!(
+                decoder.is_complete_at_end(),
+                is_complete_at_end,
+                "{length:?}"
+            );
+        };
+        check(BodyLength::None, true, true);
+        check(BodyLength::Known(1), false, false);
+        check(BodyLength::Chunked, false, false);
+        check(BodyLength::UntilClose, false, true);
+    }
+}

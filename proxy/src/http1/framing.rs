@@ -1,0 +1,323 @@
+//! Where a body ends, by RFC 9112, section 6: one answer or an error.
+//!
+//! Values are parsed here and written anew by the writers, never copied.
+
+use thiserror::Error;
+
+use super::body::BodyLength;
+use crate::http::field::FieldKind;
+use crate::http::fields::{Fields, Forwarding};
+use crate::http::message::{MethodKind, Version};
+
+/// Largest length that is believed, 2^63 - 1: some readers count in signed numbers, and a
+/// length that one takes and another wraps has two meanings.
+pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
+
+/// Why a message's framing is refused: answered 400 in a request, unless said otherwise,
+/// and 502 in a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FramingError {
+    /// Not digits alone, or more than fit (RFC 9112, section 6.3, item 5).
+    #[error("Content-Length is not a number of bytes")]
+    InvalidLength,
+    /// Several lengths that differ (the same).
+    #[error("Content-Length lines contradict each other")]
+    ConflictingLengths,
+    /// `chunked` is not the final coding, so the length is unknown (RFC 9112, section 6.3,
+    /// item 4); or an element is empty, which readers take in two ways.
+    #[error("Transfer-Encoding does not end in chunked")]
+    NotChunked,
+    /// Codings before `chunked`, which this proxy does not undo: answered 501 (RFC 9112,
+    /// section 6.1).
+    #[error("Transfer-Encoding has a coding other than chunked")]
+    UnknownCoding,
+    /// HTTP/1.0 has no transfer codings: its framing is faulty (RFC 9112, section 6.1).
+    #[error("Transfer-Encoding in HTTP/1.0")]
+    CodingInHttp10,
+}
+
+/// What a message's fields say about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Declared {
+    /// By the fields alone; [`BodyLength::None`] without any.
+    pub(super) length: BodyLength,
+    /// Both a coding and a length: the coding counts, and the connection must be closed
+    /// after the exchange (RFC 9112, section 6.1).
+    pub(super) is_contradictory: bool,
+}
+
+/// Whether a length may be a list of equal members, as of recipients that have joined
+/// equal lines (RFC 9110, section 8.6, leaves the choice).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LengthLists {
+    /// Requests: nothing honest sends one.
+    Refused,
+    /// Responses: some servers do, and the value is written anew.
+    Accepted,
+}
+
+/// Reads the framing fields, and keeps back a length beside a coding.
+pub(super) fn declared(
+    fields: &mut Fields,
+    version: Version,
+    lists: LengthLists,
+) -> Result<Declared, FramingError> {
+    let has_length = fields.has(FieldKind::ContentLength);
+    let has_coding = fields.has(FieldKind::TransferEncoding);
+    let length = if has_length {
+        BodyLength::Known(content_length(fields, lists)?)
+    } else {
+        BodyLength::None
+    };
+    if !has_coding {
+        return Ok(Declared {
+            length,
+            is_contradictory: false,
+        });
+    }
+    check_codings(fields)?;
+    if version == Version::Http10 {
+        return Err(FramingError::CodingInHttp10);
+    }
+    fields.set_forwarding(FieldKind::ContentLength, Forwarding::Drop);
+    Ok(Declared {
+        length: BodyLength::Chunked,
+        is_contradictory: has_length,
+    })
+}
+
+/// The body of a response on the wire, given its request's method and its status (RFC 9112,
+/// section 6.3, items 1, 2 and 8).
+pub(super) fn response_body(declared: BodyLength, method: MethodKind, status: u16) -> BodyLength {
+    let is_tunnel = method == MethodKind::Connect && (200..300).contains(&status);
+    let has_none = method == MethodKind::Head || is_bodiless(status) || is_tunnel;
+    match declared {
+        _ if has_none => BodyLength::None,
+        BodyLength::None => BodyLength::UntilClose,
+        declared => declared,
+    }
+}
+
+/// Whether no response with this status has a body.
+pub(super) const fn is_bodiless(status: u16) -> bool {
+    matches!(status, 100..=199 | 204 | 304)
+}
+
+fn content_length(fields: &Fields, lists: LengthLists) -> Result<u64, FramingError> {
+    let mut found = None;
+    for value in fields.values_of(FieldKind::ContentLength) {
+        // A single member even where there is no comma: an empty value is no number.
+        let members = value.split(|&byte| byte == b',' && lists == LengthLists::Accepted);
+        for member in members {
+            let length = parse_length(member.trim_ascii()).ok_or(FramingError::InvalidLength)?;
+            if found.is_some_and(|found| found != length) {
+                return Err(FramingError::ConflictingLengths);
+            }
+            found = Some(length);
+        }
+    }
+    found.ok_or(FramingError::InvalidLength)
+}
+
+/// `1*DIGIT` up to [`MAX_LENGTH`] (RFC 9110, section 8.6).
+pub(super) fn parse_length(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut length: u64 = 0;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        length = length
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))?;
+    }
+    (length <= MAX_LENGTH).then_some(length)
+}
+
+/// Accepts `chunked` alone, in one line and any case.
+fn check_codings(fields: &Fields) -> Result<(), FramingError> {
+    let mut count = 0;
+    let mut has_empty = false;
+    let mut is_last_chunked = false;
+    for value in fields.values_of(FieldKind::TransferEncoding) {
+        for coding in value.split(|&byte| byte == b',') {
+            let coding = trim_blanks(coding);
+            count += 1;
+            has_empty |= coding.is_empty();
+            is_last_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        }
+    }
+    if has_empty || !is_last_chunked {
+        Err(FramingError::NotChunked)
+    } else if count > 1 {
+        Err(FramingError::UnknownCoding)
+    } else {
+        Ok(())
+    }
+}
+
+/// Blanks are space and tab; `trim_ascii` would take form feeds, too.
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    fn by_lengths(values: &[&str], lists: LengthLists) -> Result<BodyLength, FramingError> {
+        let lines: Vec<_> = values
+            .iter()
+            .map(|value| ("Content-Length", *value))
+            .collect();
+        declared(&mut fields(&lines), Version::Http11, lists).map(|declared| declared.length)
+    }
+
+    #[test]
+    fn lengths() {
+        use FramingError::{ConflictingLengths, InvalidLength};
+        let check = |values: &[&str], request, response| {
+            assert_eq!(
+                by_lengths(values, LengthLists::Refused),
+                request,
+                "{values:?}"
+            );
+            assert_eq!(
+                by_lengths(values, LengthLists::Accepted),
+                response,
+                "{values:?}"
+            );
+        };
+        let known = |length| Ok(BodyLength::Known(length));
+        let invalid = Err(InvalidLength);
+        let conflict = Err(ConflictingLengths);
+        check(&["0"], known(0), known(0));
+        check(&["005"], known(5), known(5));
+        check(&["5", "5"], known(5), known(5));
+        check(
+            &["9223372036854775807"],
+            known(MAX_LENGTH),
+            known(MAX_LENGTH),
+        );
+        check(&["5", "6"], conflict, conflict);
+        check(&["5, 5"], invalid, known(5));
+        check(&["5, 6"], invalid, conflict);
+        check(&["5,", "5"], invalid, invalid);
+        for value in [
+            "",
+            ",",
+            "+5",
+            "-5",
+            "0x5",
+            "5.0",
+            "5 5",
+            "5_",
+            "\"5\"",
+            "\u{665}",
+            "5\u{b}",
+            "9223372036854775808",
+            "18446744073709551616",
+            "18446744073709551621",
+        ] {
+            check(&[value], invalid, invalid);
+        }
+    }
+
+    #[test]
+    fn codings() {
+        use FramingError::{NotChunked, UnknownCoding};
+        let check = |values: &[&str], expected: Result<(), FramingError>| {
+            let lines: Vec<_> = values
+                .iter()
+                .map(|value| ("Transfer-Encoding", *value))
+                .collect();
+            let found = declared(&mut fields(&lines), Version::Http11, LengthLists::Refused);
+            let expected = expected.map(|()| Declared {
+                length: BodyLength::Chunked,
+                is_contradictory: false,
+            });
+            assert_eq!(found, expected, "{values:?}");
+        };
+        check(&["chunked"], Ok(()));
+        check(&["Chunked"], Ok(()));
+        for value in [
+            "",
+            ",",
+            "gzip",
+            "chunked, gzip",
+            "identity",
+            "xchunked",
+            "\"chunked\"",
+            "chunked;q=1",
+            ",chunked",
+            "chunked,",
+            " ,\tchunked",
+            "\u{b}chunked",
+            "chunked\u{b}",
+            "chunked\u{c}",
+            "chunked chunked",
+            "chu\u{212a}ed",
+        ] {
+            check(&[value], Err(NotChunked));
+        }
+        check(&["gzip, chunked"], Err(UnknownCoding));
+        check(&["chunked, chunked"], Err(UnknownCoding));
+        check(&["chunked", "chunked"], Err(UnknownCoding));
+        check(&["identity", "chunked"], Err(UnknownCoding));
+        check(&["chunked", "identity"], Err(NotChunked));
+        check(&["chunked", ""], Err(NotChunked));
+    }
+
+    #[test]
+    fn both() {
+        let lines = [("Content-Length", "3"), ("Transfer-Encoding", "chunked")];
+        let mut both = fields(&lines);
+        let found = declared(&mut both, Version::Http11, LengthLists::Refused).unwrap();
+        assert_eq!(
+            (found.length, found.is_contradictory),
+            (BodyLength::Chunked, true)
+        );
+        assert_eq!(both.values(b"content-length").count(), 0);
+        let found = declared(&mut fields(&lines), Version::Http10, LengthLists::Refused);
+        assert_eq!(found, Err(FramingError::CodingInHttp10));
+        let invalid = [("Content-Length", "x"), ("Transfer-Encoding", "chunked")];
+        let found = declared(
+            &mut fields(&invalid),
+            Version::Http11,
+            LengthLists::Accepted,
+        );
+        assert_eq!(found, Err(FramingError::InvalidLength));
+    }
+
+    #[test]
+    fn response_bodies() {
+        let check = |declared, method: &[u8], status, expected| {
+            let found = response_body(declared, MethodKind::of(method), status);
+            assert_eq!(found, expected, "{declared:?} {method:?} {status}");
+        };
+        let five = BodyLength::Known(5);
+        check(five, b"GET", 200, five);
+        check(BodyLength::Chunked, b"GET", 200, BodyLength::Chunked);
+        check(BodyLength::None, b"GET", 200, BodyLength::UntilClose);
+        for status in [100, 101, 103, 204, 304] {
+            check(five, b"GET", status, BodyLength::None);
+            check(BodyLength::Chunked, b"GET", status, BodyLength::None);
+        }
+        check(BodyLength::None, b"HEAD", 404, BodyLength::None);
+        check(five, b"CONNECT", 200, BodyLength::None);
+        check(five, b"CONNECT", 403, five);
+    }
+}

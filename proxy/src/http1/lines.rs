@@ -1,0 +1,165 @@
+//! The only user of httparse: finds a head's lines and turns them into spans.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig, Status};
+
+use super::Limits;
+use crate::http::fields::{Fields, Span};
+use crate::http::message::{RequestHead, ResponseHead, Version};
+
+/// Field lines that are parsed on the stack, 32 bytes each: more than nearly any head has.
+/// A larger one is parsed a second time with room for `max_headers` on the heap.
+const INLINE_LINES: usize = 64;
+
+type Line<'b> = MaybeUninit<Header<'b>>;
+
+/// Parses the request head at the start of `buffer` into `head`; the number of bytes that
+/// it takes, or None if it is not complete.
+#[inline]
+pub(super) fn request(
+    buffer: &[u8],
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<Option<usize>, Error> {
+    let mut lines = [const { Line::uninit() }; INLINE_LINES];
+    let room = limits.max_headers.min(INLINE_LINES);
+    match request_into(buffer, &mut lines[..room], head) {
+        Err(Error::TooManyHeaders) if limits.max_headers > room => {
+            let mut lines = vec![Line::uninit(); limits.max_headers];
+            request_into(buffer, &mut lines, head)
+        }
+        result => result,
+    }
+}
+
+#[inline]
+fn request_into<'b>(
+    buffer: &'b [u8],
+    lines: &mut [Line<'b>],
+    head: &mut RequestHead,
+) -> Result<Option<usize>, Error> {
+    let mut request = httparse::Request::new(&mut []);
+    let Status::Complete(end) = request.parse_with_uninit_headers(buffer, lines)? else {
+        return Ok(None);
+    };
+    let (Some(method), Some(target)) = (request.method, request.path) else {
+        return Err(Error::Token);
+    };
+    let version = version(request.version)?;
+    // Empty lines may come first.
+    let start = offset(buffer, method.as_bytes());
+    let whole = buffer.get(start..end).unwrap_or_default();
+    let method = span(whole, method.as_bytes());
+    head.load(whole, method, span(whole, target.as_bytes()), version);
+    adopt(head.fields_mut(), whole, request.headers);
+    Ok(Some(end))
+}
+
+/// Parses the response head at the start of `buffer`; as [`request`].
+#[inline]
+pub(super) fn response(
+    buffer: &[u8],
+    limits: &Limits,
+    head: &mut ResponseHead,
+) -> Result<Option<usize>, Error> {
+    let mut lines = [const { Line::uninit() }; INLINE_LINES];
+    let room = limits.max_headers.min(INLINE_LINES);
+    match response_into(buffer, &mut lines[..room], head) {
+        Err(Error::TooManyHeaders) if limits.max_headers > room => {
+            let mut lines = vec![Line::uninit(); limits.max_headers];
+            response_into(buffer, &mut lines, head)
+        }
+        result => result,
+    }
+}
+
+#[inline]
+fn response_into<'b>(
+    buffer: &'b [u8],
+    lines: &mut [Line<'b>],
+    head: &mut ResponseHead,
+) -> Result<Option<usize>, Error> {
+    /// `HTTP/1.1 200` and a blank.
+    const REASON_AT: usize = 13;
+
+    let mut response = httparse::Response::new(&mut []);
+    let parsed =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut response, buffer, lines)?;
+    let Status::Complete(end) = parsed else {
+        return Ok(None);
+    };
+    let version = version(response.version)?;
+    let status = response.code.filter(|code| *code >= 100);
+    let status = status.ok_or(Error::Status)?;
+    let start = empty_lines(buffer);
+    let whole = buffer.get(start..end).unwrap_or_default();
+    // httparse gives no reason that has bytes beyond ASCII. It stands between the status
+    // and the first field, or the empty line.
+    let line_end = match response.headers.first() {
+        Some(field) => offset(whole, field.name.as_bytes()),
+        None => without_line_end(whole).len(),
+    };
+    let line = without_line_end(whole.get(..line_end).unwrap_or_default());
+    let reason = Span::new(REASON_AT.min(line.len()), line.len());
+    head.load(whole, status, reason, version);
+    adopt(head.fields_mut(), whole, response.headers);
+    Ok(Some(end))
+}
+
+/// Parses the trailer section at the start of `buffer`, its empty line included, into
+/// `fields`; as [`request`].
+pub(super) fn trailers<const MAX: usize>(
+    buffer: &[u8],
+    fields: &mut Fields,
+) -> Result<Option<usize>, Error> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX];
+    let Status::Complete((end, lines)) = httparse::parse_headers(buffer, &mut lines)? else {
+        return Ok(None);
+    };
+    let whole = buffer.get(..end).unwrap_or_default();
+    fields.clear();
+    fields.append(whole);
+    adopt(fields, whole, lines);
+    Ok(Some(end))
+}
+
+/// Bytes of complete empty lines at the start of `buffer`.
+pub(super) fn empty_lines(buffer: &[u8]) -> usize {
+    let mut rest = buffer;
+    while let [b'\n', tail @ ..] | [b'\r', b'\n', tail @ ..] = rest {
+        rest = tail;
+    }
+    buffer.len() - rest.len()
+}
+
+fn adopt(fields: &mut Fields, whole: &[u8], lines: &[Header<'_>]) {
+    for line in lines {
+        fields.push_spans(span(whole, line.name.as_bytes()), span(whole, line.value));
+    }
+}
+
+fn version(minor: Option<u8>) -> Result<Version, Error> {
+    match minor {
+        Some(0) => Ok(Version::Http10),
+        Some(1) => Ok(Version::Http11),
+        _ => Err(Error::Version),
+    }
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Where `part`, a slice of `whole`, begins in it.
+#[inline]
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
+}
+
+#[inline]
+fn span(whole: &[u8], part: &[u8]) -> Span {
+    let start = offset(whole, part);
+    Span::new(start, start.wrapping_add(part.len()))
+}

@@ -1,0 +1,251 @@
+//! Parses request heads, and admits those that no two servers read in two ways.
+
+use httparse::Error;
+use thiserror::Error;
+
+use super::body::BodyLength;
+use super::framing::{self, FramingError, LengthLists};
+use super::options::{self, ConnectionOptions, TooManyOptions};
+use super::upgrade::{self, Upgrade, UpgradeError};
+use super::{Limits, Persistence, Progress, Scan, lines, target};
+use crate::http::field::FieldKind;
+use crate::http::fields::Forwarding;
+use crate::http::message::{RequestHead, Version};
+
+/// Why a request is refused. Answered 400 (RFC 9112) unless said otherwise, and the
+/// connection is closed: where its next request would begin is anybody's guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// Not a request line, or not one of HTTP/1.
+    #[error("invalid request line")]
+    RequestLine,
+    /// A version of HTTP other than 1.0 and 1.1: answered 505 (RFC 9110, section 15.6.6).
+    #[error("unsupported version of HTTP")]
+    UnsupportedVersion,
+    /// The connection preface of HTTP/2 (RFC 9113, section 3.4), on a connection that did
+    /// not agree on it. No answer in HTTP/1 would be understood.
+    #[error("HTTP/2 without agreement")]
+    Http2Preface,
+    /// The request line alone is larger than a head may be: answered 414 (RFC 9110, section
+    /// 15.5.15).
+    #[error("request line too long")]
+    TargetTooLong,
+    /// Larger than [`Limits::max_header_size`]: answered 431 (RFC 6585, section 5).
+    #[error("head too large")]
+    HeadTooLarge,
+    /// More lines than [`Limits::max_headers`]: answered 431.
+    #[error("too many fields")]
+    TooManyFields,
+    /// Not a field name, or something other than a colon behind it.
+    #[error("invalid field name")]
+    FieldName,
+    /// A control character in a value.
+    #[error("invalid field value")]
+    FieldValue,
+    /// A bare CR, or something else that ends no line.
+    #[error("invalid line end")]
+    LineEnd,
+    /// See [`TooManyOptions`].
+    #[error(transparent)]
+    Options(#[from] TooManyOptions),
+    /// A tunnel to anywhere, which a reverse proxy does not offer: answered 405.
+    #[error("CONNECT is not supported")]
+    Connect,
+    /// More than one Host line (RFC 9112, section 3.2).
+    #[error("several Host lines")]
+    SeveralHosts,
+    /// None in HTTP/1.1 (RFC 9112, section 3.2).
+    #[error("no Host line in an HTTP/1.1 request")]
+    NoHost,
+    /// Not `uri-host [ ":" port ]` (RFC 9110, section 7.2).
+    #[error("Host is not a host with an optional port")]
+    InvalidHost,
+    /// User information, no host, or a bad port.
+    #[error("the target's authority is not a host with an optional port")]
+    InvalidAuthority,
+    /// A target in a form that its method does not have (RFC 9112, section 3.2).
+    #[error("the target has no form that its method allows")]
+    InvalidTarget,
+    /// A fragment is no part of a target (RFC 9112, section 3.2).
+    #[error("the target has a fragment")]
+    Fragment,
+    /// Neither `http` nor `https`.
+    #[error("the target's scheme is not http")]
+    UnknownScheme,
+    /// See [`FramingError`]; [`FramingError::UnknownCoding`] is answered 501.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// See [`UpgradeError::Request`].
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+}
+
+/// Whether the client waits for `100 Continue` before it sends its body (RFC 9110, section
+/// 10.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// It waits.
+    Continue,
+    /// It does not. An expectation that is not known here is the server's to meet or refuse.
+    None,
+}
+
+/// What a request says about its connection and body; the rest is in its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Bytes of the buffer that the head takes, empty lines before it included.
+    pub consumed: usize,
+    /// How the body is framed; never [`BodyLength::UntilClose`].
+    pub body: BodyLength,
+    /// Whether the client can send a further request.
+    pub persistence: Persistence,
+    /// Whether the body has to be asked for.
+    pub expectation: Expectation,
+    /// The upgrade to pass on.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// Parses and admits the head at the start of `buffer`. The head's forwarded lines are then
+/// those for the next hop: without what `Connection` names and what is hop-by-hop, with
+/// `TE: trailers` and a passed-on `Upgrade`.
+///
+/// `head` is valid after [`Progress::Complete`] only. Allocates nothing if `head` has served
+/// before and the message has no more than 64 lines.
+///
+/// # Errors
+/// [`RequestError`].
+#[inline]
+pub fn parse(
+    buffer: &[u8],
+    limits: &Limits,
+    scan: &mut Scan,
+    head: &mut RequestHead,
+) -> Result<Progress<Request>, RequestError> {
+    if !scan.is_due(buffer, limits.max_header_size) {
+        return Ok(Progress::Partial { skip: 0 });
+    }
+    // What lies behind the limit is of no interest: a head that needs it is too large.
+    let window = &buffer[..buffer.len().min(limits.max_header_size)];
+    match lines::request(window, limits, head) {
+        Ok(Some(consumed)) => {
+            *scan = Scan::default();
+            admit(consumed, head).map(Progress::Complete)
+        }
+        Ok(None) => {
+            let skip = lines::empty_lines(window);
+            if window.len() - skip < limits.max_header_size {
+                return Ok(scan.partial(buffer, skip));
+            }
+            *scan = Scan::default();
+            Err(too_large(window))
+        }
+        Err(error) => {
+            *scan = Scan::default();
+            Err(refusal(error, window))
+        }
+    }
+}
+
+#[inline]
+fn admit(consumed: usize, head: &mut RequestHead) -> Result<Request, RequestError> {
+    target::resolve(head)?;
+    let version = head.version();
+    let fields = head.fields_mut();
+    let options = options::apply(fields)?;
+    options::pass_te(fields);
+    let declared = framing::declared(fields, version, LengthLists::Refused)?;
+    let body = declared.length;
+    let expectation = if fields.has(FieldKind::Expect) {
+        expectation(head, body)
+    } else {
+        Expectation::None
+    };
+    let upgrade = if options.upgrade && version == Version::Http11 {
+        let body = if body.is_empty() {
+            upgrade::RequestBody::Empty
+        } else {
+            upgrade::RequestBody::Present
+        };
+        upgrade::request(head, body)?
+    } else {
+        None
+    };
+    let persistence = if declared.is_contradictory {
+        Persistence::Close
+    } else {
+        persistence(options, version)
+    };
+    Ok(Request {
+        consumed,
+        body,
+        persistence,
+        expectation,
+        upgrade,
+    })
+}
+
+/// RFC 9112, section 9.3.
+fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
+    let by_version = version != Version::Http10 || options.keep_alive;
+    if by_version && !options.close {
+        Persistence::KeepAlive
+    } else {
+        Persistence::Close
+    }
+}
+
+#[cold]
+fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
+    if head.version() == Version::Http10 {
+        // Not a field of HTTP/1.0: ignored, and not passed on (RFC 9110, section 10.1.1).
+        head.fields_mut()
+            .set_forwarding(FieldKind::Expect, Forwarding::Drop);
+        return Expectation::None;
+    }
+    let mut values = head.fields().values_of(FieldKind::Expect);
+    let is_continue = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    if !body.is_empty() && values.next().is_some_and(is_continue) {
+        Expectation::Continue
+    } else {
+        Expectation::None
+    }
+}
+
+#[cold]
+fn too_large(window: &[u8]) -> RequestError {
+    let line = &window[lines::empty_lines(window)..];
+    if line.contains(&b'\n') {
+        RequestError::HeadTooLarge
+    } else {
+        RequestError::TargetTooLong
+    }
+}
+
+#[cold]
+fn refusal(error: Error, window: &[u8]) -> RequestError {
+    match error {
+        Error::Version => unsupported(window),
+        Error::Token | Error::Status => RequestError::RequestLine,
+        Error::HeaderName => RequestError::FieldName,
+        Error::HeaderValue => RequestError::FieldValue,
+        Error::NewLine => RequestError::LineEnd,
+        Error::TooManyHeaders => RequestError::TooManyFields,
+    }
+}
+
+/// Tells other versions of HTTP from what is none.
+fn unsupported(window: &[u8]) -> RequestError {
+    let line = &window[lines::empty_lines(window)..];
+    if line.starts_with(b"PRI * HTTP/2") {
+        return RequestError::Http2Preface;
+    }
+    // httparse has accepted a method and a target, each with its blank.
+    let version = line.splitn(3, |&byte| byte == b' ').nth(2);
+    match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
+        Some([major, ..]) if major.is_ascii_digit() => RequestError::UnsupportedVersion,
+        _ => RequestError::RequestLine,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Parses the heads of a server's responses.
+
+use httparse::Error;
+use thiserror::Error;
+
+use super::body::BodyLength;
+use super::framing::{self, FramingError, LengthLists};
+use super::options::{self, TooManyOptions};
+use super::{Limits, Persistence, Progress, Scan, lines};
+use crate::http::field::FieldKind;
+use crate::http::fields::Forwarding;
+use crate::http::message::{MethodKind, ResponseHead, Version};
+
+/// Why a server's answer is not passed on: answered 502, and the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ResponseError {
+    /// Not a status line of HTTP/1.0 or 1.1 with a status from 100 to 999.
+    #[error("invalid status line")]
+    StatusLine,
+    /// Larger than [`Limits::max_header_size`].
+    #[error("head too large")]
+    HeadTooLarge,
+    /// More lines than [`Limits::max_headers`].
+    #[error("too many fields")]
+    TooManyFields,
+    /// Not a field name, or something other than a colon behind it.
+    #[error("invalid field name")]
+    FieldName,
+    /// A control character in a value.
+    #[error("invalid field value")]
+    FieldValue,
+    /// A bare CR, or something else that ends no line.
+    #[error("invalid line end")]
+    LineEnd,
+    /// See [`TooManyOptions`].
+    #[error(transparent)]
+    Options(#[from] TooManyOptions),
+    /// See [`FramingError`]; refused also where no body follows (RFC 9110, section 8.6).
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+}
+
+/// What a response says about its connection and body; the rest is in its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response {
+    /// Bytes of the buffer that the head takes.
+    pub consumed: usize,
+    /// The body on the wire.
+    pub body: BodyLength,
+    /// What the head says of a body, for the client's head: as `body`, but for HEAD and 304,
+    /// whose fields speak of a body that does not come (RFC 9110, section 8.6).
+    pub declared: BodyLength,
+    /// Whether the connection can carry a further exchange.
+    pub persistence: Persistence,
+}
+
+/// Parses the head at the start of `buffer`, of a response to a request with `method`. The
+/// head's forwarded lines are then those for the client; a 101 keeps its `Upgrade`.
+///
+/// Interim responses are heads of their own: ask [`ResponseHead::is_interim`], and parse
+/// again. Which status may come when is for the caller to judge: a 408 on an idle
+/// connection answers nothing.
+///
+/// # Errors
+/// [`ResponseError`].
+#[inline]
+pub fn parse(
+    buffer: &[u8],
+    limits: &Limits,
+    scan: &mut Scan,
+    method: MethodKind,
+    head: &mut ResponseHead,
+) -> Result<Progress<Response>, ResponseError> {
+    if !scan.is_due(buffer, limits.max_header_size) {
+        return Ok(Progress::Partial { skip: 0 });
+    }
+    let window = &buffer[..buffer.len().min(limits.max_header_size)];
+    match lines::response(window, limits, head) {
+        Ok(Some(consumed)) => {
+            *scan = Scan::default();
+            accept(consumed, method, head).map(Progress::Complete)
+        }
+        Ok(None) => {
+            let skip = lines::empty_lines(window);
+            if window.len() - skip < limits.max_header_size {
+                return Ok(scan.partial(buffer, skip));
+            }
+            *scan = Scan::default();
+            Err(ResponseError::HeadTooLarge)
+        }
+        Err(error) => {
+            *scan = Scan::default();
+            Err(refusal(error))
+        }
+    }
+}
+
+#[inline]
+fn accept(
+    consumed: usize,
+    method: MethodKind,
+    head: &mut ResponseHead,
+) -> Result<Response, ResponseError> {
+    let version = head.version();
+    let status = head.status();
+    let fields = head.fields_mut();
+    let options = options::apply(fields)?;
+    // Checked for every status: a length that no reader agrees on ends the exchange even
+    // where no body follows.
+    let declared = framing::declared(fields, version, LengthLists::Accepted)?;
+    if status == 101 {
+        fields.set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
+    }
+    let body = framing::response_body(declared.length, method, status);
+    // Neither a length nor a coding may be in a 1xx or 204 (RFC 9110, section 8.6; RFC
+    // 9112, section 6.1).
+    let is_unsaid = status < 200 || status == 204;
+    let spoken_of = match declared.length {
+        _ if is_unsaid => BodyLength::None,
+        BodyLength::None => body,
+        length => length,
+    };
+    if is_unsaid {
+        fields.set_forwarding(FieldKind::ContentLength, Forwarding::Drop);
+    }
+    // HTTP/1.0 servers cannot be sent chunks, so a later request might not fit such a
+    // connection: none is kept.
+    let is_last = options.close
+        || version == Version::Http10
+        || declared.is_contradictory
+        || body == BodyLength::UntilClose;
+    Ok(Response {
+        consumed,
+        body,
+        declared: spoken_of,
+        persistence: if is_last {
+            Persistence::Close
+        } else {
+            Persistence::KeepAlive
+        },
+    })
+}
+
+#[cold]
+fn refusal(error: Error) -> ResponseError {
+    match error {
+        Error::Version | Error::Token | Error::Status => ResponseError::StatusLine,
+        Error::HeaderName => ResponseError::FieldName,
+        Error::HeaderValue => ResponseError::FieldValue,
+        Error::NewLine => ResponseError::LineEnd,
+        Error::TooManyHeaders => ResponseError::TooManyFields,
+    }
+}
+
+#[cfg(test)]
+mod tests;

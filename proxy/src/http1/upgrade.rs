@@ -1,0 +1,254 @@
+//! `Upgrade`: which requests may switch protocols, and which answers switch rightly. Of
+//! WebSocket (RFC 6455, section 4) a proxy checks the handshake.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use thiserror::Error;
+
+use crate::http::field::{FieldKind, tokens};
+use crate::http::fields::{Fields, Forwarding};
+use crate::http::message::{MethodKind, RequestHead, ResponseHead};
+
+/// Appended to the key before it is hashed (RFC 6455, section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Length of a key of 16 bytes in base64.
+const KEY_LENGTH: usize = 24;
+
+/// A `Sec-WebSocket-Accept`: a SHA-1 in base64.
+type Accept = [u8; 28];
+
+/// An upgrade that a request asks for and that is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upgrade {
+    /// What a WebSocket server must answer to the key; None for other protocols.
+    accept: Option<Accept>,
+}
+
+/// Why a handshake is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UpgradeError {
+    /// Answered 400 (RFC 6455, section 4.2.1).
+    #[error(
+        "a WebSocket handshake needs GET, one Sec-WebSocket-Key of 16 bytes and a Sec-WebSocket-Version"
+    )]
+    Request,
+    /// Answered 502 (RFC 6455, section 4.1).
+    #[error("Sec-WebSocket-Accept does not fit the key")]
+    Accept,
+    /// Answered 502 (RFC 9110, section 15.2.2).
+    #[error("the server switched to a protocol that the client did not offer")]
+    Protocol,
+}
+
+/// The body of the request, as far as an upgrade depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestBody {
+    /// None.
+    Empty,
+    /// Comes before the new protocol's bytes.
+    Present,
+}
+
+/// The upgrade that a request asks for, if it is passed on: its `Upgrade` line is then
+/// forwarded. `Connection` has the option `upgrade`.
+///
+/// A request with a body may upgrade, as docker's `exec` and `attach` do (RFC 9110, section
+/// 7.8: after the request is complete); a WebSocket handshake has none, so with a body the
+/// upgrade is ignored, as any server may.
+///
+/// # Errors
+/// [`UpgradeError::Request`].
+#[cold]
+pub(super) fn request(
+    head: &mut RequestHead,
+    body: RequestBody,
+) -> Result<Option<Upgrade>, UpgradeError> {
+    let fields = head.fields();
+    // Over several lines, only a part would be passed on.
+    let Some(offered) = fields.only_value_of(FieldKind::Upgrade) else {
+        return Ok(None);
+    };
+    let offers =
+        |protocol: &[u8]| tokens(offered).any(|token| token.eq_ignore_ascii_case(protocol));
+    // A tunnel of HTTP/2 would carry requests past the router; RFC 9113, section 3.1,
+    // deprecates this way to it.
+    if offers(b"h2c") || tokens(offered).next().is_none() {
+        return Ok(None);
+    }
+    let accept = match (offers(b"websocket"), body) {
+        (false, _) => None,
+        (true, RequestBody::Present) => return Ok(None),
+        (true, RequestBody::Empty) => {
+            Some(handshake(head.method_kind(), fields).ok_or(UpgradeError::Request)?)
+        }
+    };
+    head.fields_mut()
+        .set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
+    Ok(Some(Upgrade { accept }))
+}
+
+/// What the server must answer to a complete handshake.
+fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
+    let key = fields.only_value_of(FieldKind::SecWebSocketKey)?;
+    fields.only_value_of(FieldKind::SecWebSocketVersion)?;
+    let mut decoded = [0; KEY_LENGTH];
+    let length = STANDARD.decode_slice(key, &mut decoded).ok()?;
+    let is_key = key.len() == KEY_LENGTH && length == 16;
+    (is_key && method == MethodKind::Get).then(|| accept_of(key))
+}
+
+impl Upgrade {
+    /// Whether the client asks for a WebSocket.
+    pub fn is_websocket(&self) -> bool {
+        self.accept.is_some()
+    }
+
+    /// Checks the `101 Switching Protocols` that answers `request`.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Protocol`], [`UpgradeError::Accept`].
+    pub fn check(
+        &self,
+        request: &RequestHead,
+        response: &ResponseHead,
+    ) -> Result<(), UpgradeError> {
+        let response = response.fields();
+        let chosen = response.only_value_of(FieldKind::Upgrade);
+        let chosen = chosen.ok_or(UpgradeError::Protocol)?.trim_ascii();
+        let offered = request.fields().only_value_of(FieldKind::Upgrade);
+        let mut offers = offered.into_iter().flat_map(tokens);
+        if !offers.any(|offer| offer.eq_ignore_ascii_case(chosen)) {
+            return Err(UpgradeError::Protocol);
+        }
+        match &self.accept {
+            Some(expected) if chosen.eq_ignore_ascii_case(b"websocket") => {
+                let found = response.only_value_of(FieldKind::SecWebSocketAccept);
+                if found == Some(&expected[..]) {
+                    Ok(())
+                } else {
+                    Err(UpgradeError::Accept)
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn accept_of(key: &[u8]) -> Accept {
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let mut accept = [0; 28];
+    // 20 bytes are 28 characters: it always fits.
+    let _ = STANDARD.encode_slice(digest, &mut accept);
+    accept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::message::Version;
+
+    const KEY: (&str, &str) = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    const VERSION: (&str, &str) = ("Sec-WebSocket-Version", "13");
+    const WEBSOCKET: (&str, &str) = ("Upgrade", "websocket");
+    const ECHO: (&str, &str) = ("Upgrade", "echo");
+
+    fn asking(method: &str, lines: &[(&str, &str)]) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.start(method.as_bytes(), b"/", Version::Http11);
+        for (name, value) in lines {
+            head.fields_mut().push(name.as_bytes(), value.as_bytes());
+        }
+        head
+    }
+
+    #[test]
+    fn the_example_of_rfc_6455() {
+        assert_eq!(
+            &accept_of(KEY.1.as_bytes()),
+            b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
+    }
+
+    #[test]
+    fn requests() {
+        let check = |method, body, lines: &[(&str, &str)], expected: Result<bool, UpgradeError>| {
+            let mut head = asking(method, lines);
+            let found = request(&mut head, body).map(|upgrade| upgrade.is_some());
+            assert_eq!(found, expected, "{method} {lines:?}");
+            let is_forwarded = head.fields().values(b"upgrade").next().is_some();
+            assert_eq!(is_forwarded, expected == Ok(true), "{method} {lines:?}");
+        };
+        let empty = RequestBody::Empty;
+        let refused = Err(UpgradeError::Request);
+        check("GET", empty, &[], Ok(false));
+        check("GET", empty, &[WEBSOCKET, KEY, VERSION], Ok(true));
+        check("GET", empty, &[WEBSOCKET, VERSION], refused);
+        check("GET", empty, &[WEBSOCKET, KEY], refused);
+        check("GET", empty, &[WEBSOCKET, KEY, KEY, VERSION], refused);
+        check(
+            "GET",
+            empty,
+            &[WEBSOCKET, ("Sec-WebSocket-Key", "c2hvcnQ="), VERSION],
+            refused,
+        );
+        let long = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZSE=");
+        check("GET", empty, &[WEBSOCKET, long, VERSION], refused);
+        check("POST", empty, &[WEBSOCKET, KEY, VERSION], refused);
+        check(
+            "GET",
+            RequestBody::Present,
+            &[WEBSOCKET, KEY, VERSION],
+            Ok(false),
+        );
+        check("GET", empty, &[ECHO], Ok(true));
+        check(
+            "POST",
+            RequestBody::Present,
+            &[("Upgrade", "tcp")],
+            Ok(true),
+        );
+        check("GET", empty, &[ECHO, ECHO], Ok(false));
+        check("GET", empty, &[("Upgrade", "H2C, echo")], Ok(false));
+        check("GET", empty, &[("Upgrade", ",")], Ok(false));
+    }
+
+    #[test]
+    fn responses() {
+        let check = |protocol, lines: &[(&str, &str)], expected: Result<(), UpgradeError>| {
+            let mut head = asking("GET", &[("Upgrade", protocol), KEY, VERSION]);
+            let upgrade = request(&mut head, RequestBody::Empty).unwrap().unwrap();
+            let mut response = ResponseHead::default();
+            response.start(101, b"", Version::Http11);
+            for (name, value) in lines {
+                response
+                    .fields_mut()
+                    .push(name.as_bytes(), value.as_bytes());
+            }
+            assert_eq!(
+                upgrade.check(&head, &response),
+                expected,
+                "{protocol} {lines:?}"
+            );
+        };
+        let accept = ("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let other = ("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOp=");
+        check("websocket", &[("Upgrade", "WebSocket"), accept], Ok(()));
+        check("websocket", &[WEBSOCKET], Err(UpgradeError::Accept));
+        check("websocket", &[WEBSOCKET, other], Err(UpgradeError::Accept));
+        check(
+            "websocket",
+            &[WEBSOCKET, accept, accept],
+            Err(UpgradeError::Accept),
+        );
+        check("websocket", &[accept], Err(UpgradeError::Protocol));
+        check(
+            "websocket",
+            &[("Upgrade", "h2c"), accept],
+            Err(UpgradeError::Protocol),
+        );
+        check("echo, other", &[("Upgrade", "other")], Ok(()));
+        check("echo", &[("Upgrade", "")], Err(UpgradeError::Protocol));
+    }
+}

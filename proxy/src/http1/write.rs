@@ -1,0 +1,237 @@
+//! Writes heads: forwarded lines straight from the spans, framing and connection anew.
+//!
+//! Bytes are appended to the caller's buffer; nothing else is allocated or formatted. Called
+//! by the connections of both sides, and for the proxy's own answers, whose heads are
+//! started with `ResponseHead::start`.
+
+mod fields;
+
+use super::Persistence;
+use super::body::BodyLength;
+use crate::http::edit::Edit;
+use crate::http::field::{FieldKind, HeaderFlags};
+use crate::http::fields::Fields;
+use crate::http::message::{RequestHead, ResponseHead, Version};
+use crate::http::number::push_decimal;
+
+/// Room that the lines written anew need, so that the buffer grows once at most.
+const ADDED_BYTES: usize = 256;
+
+/// What the next server gets that the head does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct OutgoingRequest<'a> {
+    /// The body's framing; never [`BodyLength::UntilClose`].
+    pub body: BodyLength,
+    /// Replaces the target: origin form, checked by whoever made it.
+    pub target: Option<&'a [u8]>,
+    /// Replaces Host: checked by `authority::is_host`.
+    pub authority: Option<&'a [u8]>,
+    /// Host of a request that came without one, in HTTP/1.0: the server's configured
+    /// address.
+    pub default_host: &'a [u8],
+    /// A plugin's edits, in order.
+    pub edits: &'a [Edit],
+    /// Whether this proxy adds itself to `Via`.
+    pub via: Via,
+    /// Whether the server is asked to say `100 Continue`.
+    pub expect: Expect,
+    /// Whether the server is to keep the connection.
+    pub persistence: Persistence,
+}
+
+/// Whether this proxy adds itself to `Via` (RFC 9110, section 7.6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// In a line of its own, with the version that the request came in.
+    Add,
+    /// Not.
+    Omit,
+}
+
+/// What becomes of `Expect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// It goes on as it came.
+    Forward,
+    /// The body is there already, or nobody waits for an answer to it.
+    Drop,
+}
+
+/// Appends a request's head, for HTTP/1.1.
+pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Vec<u8>) {
+    let fields = head.fields();
+    out.reserve(fields.bytes().len() + ADDED_BYTES);
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    out.extend_from_slice(with.target.unwrap_or_else(|| head.target()));
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut written_anew = HeaderFlags::of(&[FieldKind::ContentLength]);
+    match with.authority {
+        Some(authority) => {
+            written_anew.insert(FieldKind::Host);
+            push_line(b"Host", authority, out);
+        }
+        // RFC 9112, section 3.2: MUST be there.
+        None if !fields.has(FieldKind::Host) => push_line(b"Host", with.default_host, out),
+        None => {}
+    }
+    if with.expect == Expect::Drop {
+        written_anew.insert(FieldKind::Expect);
+    }
+    fields::push(fields, written_anew, with.edits, out);
+    if with.via == Via::Add
+        && !with
+            .edits
+            .iter()
+            .any(|edit| edit.replaces(FieldKind::Via, b"Via"))
+    {
+        out.extend_from_slice(match head.version() {
+            Version::Http10 => b"Via: 1.0 pointsman\r\n",
+            Version::Http11 => b"Via: 1.1 pointsman\r\n",
+            Version::Http2 => b"Via: 2.0 pointsman\r\n",
+        });
+    }
+    push_framing(with.body, out);
+    let option = match with.persistence {
+        Persistence::KeepAlive => ConnectionOption::Implied,
+        Persistence::Close => ConnectionOption::Close,
+    };
+    push_connection(fields, option, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a client gets that the head does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct OutgoingResponse<'a> {
+    /// What the head says of the body: `response::Response::declared`, made fit for the
+    /// client by [`for_client`].
+    pub body: BodyLength,
+    /// What the head says of the connection.
+    pub connection: ConnectionOption,
+    /// The present time as HTTP writes it, for a head without `Date` (RFC 9110, section
+    /// 6.6.1); None adds none.
+    pub date: Option<&'a [u8]>,
+    /// A plugin's edits, in order.
+    pub edits: &'a [Edit],
+}
+
+/// What a head says of its connection's future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionOption {
+    /// Nothing: the version says it.
+    Implied,
+    /// `close`.
+    Close,
+    /// `keep-alive`: an HTTP/1.0 client does not expect it otherwise (RFC 9112, section
+    /// 9.3).
+    KeepAlive,
+}
+
+impl ConnectionOption {
+    /// What tells a client of this version.
+    pub fn for_client(version: Version, persistence: Persistence) -> ConnectionOption {
+        match (persistence, version) {
+            (Persistence::Close, _) => ConnectionOption::Close,
+            (Persistence::KeepAlive, Version::Http10) => ConnectionOption::KeepAlive,
+            (Persistence::KeepAlive, _) => ConnectionOption::Implied,
+        }
+    }
+}
+
+/// The framing in which a client of this version gets a body. [`BodyLength::UntilClose`]
+/// obliges the caller to close the connection.
+pub fn for_client(body: BodyLength, version: Version) -> BodyLength {
+    match (body, version) {
+        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => BodyLength::UntilClose,
+        (BodyLength::UntilClose, _) => BodyLength::Chunked,
+        (body, _) => body,
+    }
+}
+
+/// Appends the head of a final response, or of a 101.
+///
+/// It says HTTP/1.1 to HTTP/1.0 clients, too (RFC 9110, section 2.5); only what the fields
+/// say is fit for them.
+pub fn push_response(head: &ResponseHead, with: &OutgoingResponse<'_>, out: &mut Vec<u8>) {
+    let fields = head.fields();
+    out.reserve(fields.bytes().len() + ADDED_BYTES);
+    push_status_line(head, out);
+    let written_anew = HeaderFlags::of(&[FieldKind::ContentLength]);
+    fields::push(fields, written_anew, with.edits, out);
+    if let Some(date) = with.date.filter(|_| !fields.has(FieldKind::Date)) {
+        push_line(b"Date", date, out);
+    }
+    push_framing(with.body, out);
+    push_connection(fields, with.connection, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends an interim response: its own fields and nothing more. Not for HTTP/1.0 clients
+/// (RFC 9110, section 15.2).
+pub fn push_interim(head: &ResponseHead, out: &mut Vec<u8>) {
+    out.reserve(head.fields().bytes().len() + ADDED_BYTES);
+    push_status_line(head, out);
+    let left_out = HeaderFlags::of(&[FieldKind::ContentLength]);
+    fields::push(head.fields(), left_out, &[], out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_status_line(head: &ResponseHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(u64::from(head.status()), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_framing(body: BodyLength, out: &mut Vec<u8>) {
+    match body {
+        BodyLength::Known(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            push_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::None | BodyLength::UntilClose => {}
+    }
+}
+
+/// One `Connection` line: for the hop-by-hop fields that go on, and what `option` says.
+fn push_connection(fields: &Fields, option: ConnectionOption, out: &mut Vec<u8>) {
+    let own: &[u8] = match option {
+        ConnectionOption::Implied => b"",
+        ConnectionOption::Close => b"close",
+        ConnectionOption::KeepAlive => b"keep-alive",
+    };
+    let te: &[u8] = if fields.forwards(FieldKind::Te) {
+        b"te"
+    } else {
+        b""
+    };
+    let upgrade: &[u8] = if fields.forwards(FieldKind::Upgrade) {
+        b"upgrade"
+    } else {
+        b""
+    };
+    let mut before: &[u8] = b"Connection: ";
+    for option in [te, upgrade, own] {
+        if !option.is_empty() {
+            out.extend_from_slice(before);
+            out.extend_from_slice(option);
+            before = b", ";
+        }
+    }
+    if before == b", " {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;
