@@ -26,6 +26,14 @@ macro_rules! field_kinds {
                     FieldKind::Other => "",
                 }
             }
+
+            /// The name, colon and blank.
+            pub const fn line_start(self) -> &'static str {
+                match self {
+                    $(FieldKind::$kind => concat!($name, ": "),)+
+                    FieldKind::Other => "",
+                }
+            }
         }
     };
 }

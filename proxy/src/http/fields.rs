@@ -18,11 +18,26 @@ impl Span {
     /// From byte offsets. Offsets beyond 4 GiB, which no limit admits, give a span that
     /// reads as empty.
     #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked for the larger one"
+    )]
     pub fn new(start: usize, end: usize) -> Span {
-        match (u32::try_from(start), u32::try_from(end)) {
-            (Ok(start), Ok(end)) => Span { start, end },
-            _ => Span::default(),
+        if start <= end && u32::try_from(end).is_ok() {
+            Span {
+                start: start as u32,
+                end: end as u32,
+            }
+        } else {
+            Span::default()
         }
+    }
+
+    /// The span of `part`, a slice of `whole`.
+    #[inline]
+    pub fn within(whole: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        Span::new(start, start.wrapping_add(part.len()))
     }
 
     /// First byte.
@@ -54,6 +69,17 @@ pub struct Field {
 }
 
 impl Field {
+    /// A line that is forwarded unless its kind is hop-by-hop.
+    #[inline]
+    fn new(name: Span, value: Span, kind: FieldKind) -> Field {
+        Field {
+            name,
+            value,
+            kind,
+            is_forwarded: !kind.is_hop_by_hop(),
+        }
+    }
+
     /// What the name is to the proxy.
     #[inline]
     pub fn kind(&self) -> FieldKind {
@@ -125,36 +151,47 @@ impl Fields {
         self.lines.is_empty()
     }
 
-    /// Adds a line whose bytes are copied, and returns where its value is.
+    /// Adds a line whose bytes are copied.
     ///
     /// A line of a hop-by-hop field is not forwarded. `name` and `value` must have been
     /// checked (`field::is_name`, `field::is_value`) if they do not come from a parser.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Span {
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.append(name);
         // Laid out as on the wire: the writer copies runs of such lines in one piece.
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.push_spans(name, value);
-        value
+        let kind = FieldKind::of(self.text(name));
+        self.push_spans(name, value, kind);
     }
 
-    /// Adds a line with the value of the first line of kind `source`; none if there is no
-    /// such line.
-    pub fn push_copy(&mut self, name: &[u8], source: FieldKind) {
+    /// Adds a line of a known kind, not [`FieldKind::Other`]; as [`Fields::push`].
+    pub fn push_kind(&mut self, kind: FieldKind, value: &[u8]) {
+        let name = self.append_name(kind);
+        let value = self.append(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        self.push_spans(name, value, kind);
+    }
+
+    /// Adds a line of a known kind with the value of the first line of kind `source`; none
+    /// if there is no such line.
+    pub fn push_copy(&mut self, kind: FieldKind, source: FieldKind) {
         let mut lines = self.lines.iter();
-        if let Some(value) = lines
-            .find(|line| line.kind == source)
-            .map(|line| line.value)
-        {
-            let name = self.append(name);
-            self.bytes.extend_from_slice(b": ");
+        let source = lines.find(|line| line.kind == source);
+        if let Some(value) = source.map(|line| line.value.start()..line.value.end()) {
+            let name = self.append_name(kind);
             let start = self.bytes.len();
-            self.bytes.extend_from_within(value.start()..value.end());
+            self.bytes.extend_from_within(value);
             let value = Span::new(start, self.bytes.len());
             self.bytes.extend_from_slice(b"\r\n");
-            self.push_spans(name, value);
+            self.push_spans(name, value, kind);
         }
+    }
+
+    fn append_name(&mut self, kind: FieldKind) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(kind.line_start().as_bytes());
+        Span::new(start, start + kind.name().len())
     }
 
     /// Copies bytes into the buffer, not as a line: a method, a target.
@@ -164,17 +201,24 @@ impl Fields {
         Span::new(start, self.bytes.len())
     }
 
-    /// Adds a line that is in the buffer already.
+    /// Takes in a parsed message: `whole` is copied, and `lines` are the names and values
+    /// within it. What was there before is gone.
     #[inline]
-    pub fn push_spans(&mut self, name: Span, value: Span) {
-        let kind = FieldKind::of(self.text(name));
+    pub fn load<'b>(&mut self, whole: &'b [u8], lines: impl Iterator<Item = (&'b [u8], &'b [u8])>) {
+        self.clear();
+        self.bytes.extend_from_slice(whole);
+        let mut flags = HeaderFlags::EMPTY;
+        self.lines.extend(lines.map(|(name, value)| {
+            let kind = FieldKind::of(name);
+            flags.insert(kind);
+            Field::new(Span::within(whole, name), Span::within(whole, value), kind)
+        }));
+        self.flags = flags;
+    }
+
+    fn push_spans(&mut self, name: Span, value: Span, kind: FieldKind) {
         self.flags.insert(kind);
-        self.lines.push(Field {
-            name,
-            value,
-            kind,
-            is_forwarded: !kind.is_hop_by_hop(),
-        });
+        self.lines.push(Field::new(name, value, kind));
     }
 
     /// Every line, in order, those that are not forwarded included.

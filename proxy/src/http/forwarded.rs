@@ -34,13 +34,13 @@ pub fn set_x_forwarded(head: &mut RequestHead, client: Option<&[u8]>, trust: Tru
         }
     }
     if let Some(client) = client {
-        fields.push(b"X-Forwarded-For", client);
+        fields.push_kind(FieldKind::XForwardedFor, client);
     }
     if !had_some || !fields.forwards(FieldKind::XForwardedProto) {
-        fields.push(b"X-Forwarded-Proto", scheme.as_bytes());
+        fields.push_kind(FieldKind::XForwardedProto, scheme.as_bytes());
     }
     if !had_some || !fields.forwards(FieldKind::XForwardedHost) {
-        fields.push_copy(b"X-Forwarded-Host", FieldKind::Host);
+        fields.push_copy(FieldKind::XForwardedHost, FieldKind::Host);
     }
 }
 

@@ -116,11 +116,20 @@ impl RequestHead {
         self.set_line(method, target, version);
     }
 
-    /// Begins a head whose bytes, request line included, are `bytes`; method and target are
-    /// spans of them.
-    pub fn load(&mut self, bytes: &[u8], method: Span, target: Span, version: Version) {
-        self.fields.clear();
-        self.fields.append(bytes);
+    /// Takes in a parsed head: `whole` with its request line is copied; method, target and
+    /// `lines` (names and values) are slices of it.
+    #[inline]
+    pub fn load<'b>(
+        &mut self,
+        whole: &'b [u8],
+        method: &'b [u8],
+        target: &'b [u8],
+        version: Version,
+        lines: impl Iterator<Item = (&'b [u8], &'b [u8])>,
+    ) {
+        self.fields.load(whole, lines);
+        let method = Span::within(whole, method);
+        let target = Span::within(whole, target);
         self.set_line(method, target, version);
     }
 
@@ -228,12 +237,19 @@ impl ResponseHead {
         self.version = version;
     }
 
-    /// Begins a head whose bytes, status line included, are `bytes`; the reason is a span
-    /// of them.
-    pub fn load(&mut self, bytes: &[u8], status: u16, reason: Span, version: Version) {
-        self.fields.clear();
-        self.fields.append(bytes);
-        self.reason = reason;
+    /// Takes in a parsed head: `whole` with its status line is copied; the reason and
+    /// `lines` (names and values) are slices of it.
+    #[inline]
+    pub fn load<'b>(
+        &mut self,
+        whole: &'b [u8],
+        status: u16,
+        reason: &'b [u8],
+        version: Version,
+        lines: impl Iterator<Item = (&'b [u8], &'b [u8])>,
+    ) {
+        self.fields.load(whole, lines);
+        self.reason = Span::within(whole, reason);
         self.status = status;
         self.version = version;
     }

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Error, Header, ParserConfig, Status};
 
 use super::Limits;
-use crate::http::fields::{Fields, Span};
+use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 
 /// Field lines that are parsed on the stack, 32 bytes each: more than nearly any head has.
@@ -50,9 +50,8 @@ fn request_into<'b>(
     // Empty lines may come first.
     let start = offset(buffer, method.as_bytes());
     let whole = buffer.get(start..end).unwrap_or_default();
-    let method = span(whole, method.as_bytes());
-    head.load(whole, method, span(whole, target.as_bytes()), version);
-    adopt(head.fields_mut(), whole, request.headers);
+    let (method, target) = (method.as_bytes(), target.as_bytes());
+    head.load(whole, method, target, version, parts(request.headers));
     Ok(Some(end))
 }
 
@@ -101,9 +100,8 @@ fn response_into<'b>(
         None => without_line_end(whole).len(),
     };
     let line = without_line_end(whole.get(..line_end).unwrap_or_default());
-    let reason = Span::new(REASON_AT.min(line.len()), line.len());
-    head.load(whole, status, reason, version);
-    adopt(head.fields_mut(), whole, response.headers);
+    let reason = &line[REASON_AT.min(line.len())..];
+    head.load(whole, status, reason, version, parts(response.headers));
     Ok(Some(end))
 }
 
@@ -118,9 +116,7 @@ pub(super) fn trailers<const MAX: usize>(
         return Ok(None);
     };
     let whole = buffer.get(..end).unwrap_or_default();
-    fields.clear();
-    fields.append(whole);
-    adopt(fields, whole, lines);
+    fields.load(whole, parts(lines));
     Ok(Some(end))
 }
 
@@ -133,10 +129,8 @@ pub(super) fn empty_lines(buffer: &[u8]) -> usize {
     buffer.len() - rest.len()
 }
 
-fn adopt(fields: &mut Fields, whole: &[u8], lines: &[Header<'_>]) {
-    for line in lines {
-        fields.push_spans(span(whole, line.name.as_bytes()), span(whole, line.value));
-    }
+fn parts<'b>(lines: &[Header<'b>]) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+    lines.iter().map(|line| (line.name.as_bytes(), line.value))
 }
 
 fn version(minor: Option<u8>) -> Result<Version, Error> {
@@ -156,10 +150,4 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 #[inline]
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
-}
-
-#[inline]
-fn span(whole: &[u8], part: &[u8]) -> Span {
-    let start = offset(whole, part);
-    Span::new(start, start.wrapping_add(part.len()))
 }

@@ -28,15 +28,27 @@ pub(super) struct ConnectionOptions {
 /// Reads `Connection`, and keeps back the fields that it names (RFC 9110, section 7.6.1).
 #[inline]
 pub(super) fn apply(fields: &mut Fields) -> Result<ConnectionOptions, TooManyOptions> {
-    if fields.has(FieldKind::Connection) {
-        apply_lines(fields)
-    } else {
-        Ok(ConnectionOptions::default())
+    let mut options = ConnectionOptions::default();
+    // What nearly every message says, if anything.
+    let is_plain = match fields.only_value_of(FieldKind::Connection) {
+        Some(value) if value.eq_ignore_ascii_case(b"keep-alive") => {
+            options.keep_alive = true;
+            true
+        }
+        Some(value) if value.eq_ignore_ascii_case(b"close") => {
+            options.close = true;
+            true
+        }
+        _ => !fields.has(FieldKind::Connection),
+    };
+    if !is_plain {
+        apply_lines(fields, &mut options)?;
     }
+    Ok(options)
 }
 
-fn apply_lines(fields: &mut Fields) -> Result<ConnectionOptions, TooManyOptions> {
-    let mut options = ConnectionOptions::default();
+#[cold]
+fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(), TooManyOptions> {
     let mut count = 0;
     for index in 0..fields.len() {
         let line = fields.received()[index];
@@ -60,7 +72,7 @@ fn apply_lines(fields: &mut Fields) -> Result<ConnectionOptions, TooManyOptions>
             at += length + 1;
         }
     }
-    Ok(options)
+    Ok(())
 }
 
 impl ConnectionOptions {
