@@ -100,3 +100,6 @@ pub enum Persistence {
     /// The present exchange is its last (RFC 9112, section 9.3).
     Close,
 }
+
+#[cfg(test)]
+mod tests;

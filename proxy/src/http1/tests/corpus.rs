@@ -1,0 +1,117 @@
+//! Replays inputs that other parsers are tested with, and tricks of request smuggling.
+//!
+//! Each file is a table: name, their verdict, ours, the input, and why the two differ. Of
+//! llhttp the verdict is that of its strict mode, of the smuggling table what RFC 9112 asks
+//! for. Requests without Host get one, so that each row is about what it is about.
+//!
+//! Inputs and verdicts are facts of <https://github.com/nodejs/llhttp> (`test/`) and
+//! <https://github.com/seanmonstar/httparse> (`tests/uri.rs`, `src/lib.rs`).
+
+use super::{Outcome, read_request, read_response};
+use crate::http::message::MethodKind;
+
+#[test]
+fn httparse_requests() {
+    replay(include_str!("corpus/httparse-requests.tsv"), request);
+}
+
+#[test]
+fn httparse_responses() {
+    replay(include_str!("corpus/httparse-responses.tsv"), response);
+}
+
+#[test]
+fn llhttp_requests() {
+    replay(include_str!("corpus/llhttp-requests.tsv"), request);
+}
+
+#[test]
+fn llhttp_responses() {
+    replay(include_str!("corpus/llhttp-responses.tsv"), response);
+}
+
+#[test]
+fn smuggling() {
+    replay(include_str!("corpus/smuggling.tsv"), request);
+}
+
+/// Reports every row that went wrong.
+fn replay(table: &str, read: fn(&[u8], &[usize]) -> Outcome) {
+    let mut wrong = Vec::new();
+    for row in table.lines() {
+        let columns: Vec<&str> = row.split('\t').collect();
+        let [name, theirs, ours, input, reason] = columns[..] else {
+            panic!("not a row of five columns: {row}");
+        };
+        let input = unescape(input);
+        let every: Vec<usize> = (0..input.len()).collect();
+        let whole = read(&input, &[]);
+        let found = verdict(&whole);
+        if found != ours {
+            wrong.push(format!("{name}: {ours} due, found {found}: {whole:?}"));
+        }
+        // Garbage without a line's end is waited for, if it does not come at once.
+        let in_bytes = verdict(&read(&input, &every)).to_owned();
+        if in_bytes != ours && !(in_bytes == "partial" && !input.ends_with(b"\n")) {
+            wrong.push(format!("{name}: byte by byte {in_bytes}, not {ours}"));
+        }
+        if (theirs == ours) != reason.is_empty() {
+            wrong.push(format!("{name}: a reason is due where verdicts differ"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn verdict(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Whole(_) => "whole",
+        Outcome::Partial => "partial",
+        Outcome::Refused(_) => "refused",
+    }
+}
+
+fn request(input: &[u8], cuts: &[usize]) -> Outcome {
+    read_request(&with_host(input), cuts)
+}
+
+fn response(input: &[u8], cuts: &[usize]) -> Outcome {
+    read_response(input, MethodKind::Get, cuts)
+}
+
+/// Adds a Host behind the request line, if there is none.
+fn with_host(input: &[u8]) -> Vec<u8> {
+    let lower = input.to_ascii_lowercase();
+    let first = input.iter().position(|byte| !b"\r\n".contains(byte));
+    let line = first.and_then(|first| {
+        let end = input[first..].iter().position(|&byte| byte == b'\n')?;
+        Some(first + end + 1)
+    });
+    let has_host = lower.windows(5).any(|part| part == b"host:" || part == b"host ");
+    match line {
+        Some(line) if !has_host => [&input[..line], b"Host: a\r\n", &input[line..]].concat(),
+        _ => input.to_vec(),
+    }
+}
+
+/// Undoes `\r`, `\n`, `\t`, `\\` and `\xNN`.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.chars();
+    while let Some(char) = rest.next() {
+        let byte = match char {
+            '\\' => match rest.next() {
+                Some('r') => b'\r',
+                Some('n') => b'\n',
+                Some('t') => b'\t',
+                Some('x') => {
+                    let digits: String = rest.by_ref().take(2).collect();
+                    u8::from_str_radix(&digits, 16).unwrap()
+                }
+                _ => b'\\',
+            },
+            char => u8::try_from(char).unwrap(),
+        };
+        bytes.push(byte);
+    }
+    bytes
+}
