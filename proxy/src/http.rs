@@ -10,5 +10,7 @@ pub mod headers;
 pub mod message;
 pub mod number;
 pub mod replay;
+pub mod span;
+pub mod syntax;
 pub mod target;
 pub mod upgrade;

@@ -27,6 +27,8 @@ mod lines;
 mod options;
 mod target;
 
+pub use options::TooManyOptions;
+
 /// Bounds of one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -4,7 +4,8 @@
 
 use thiserror::Error;
 
-use super::field::{self, FieldKind};
+use super::field::FieldKind;
+use super::syntax;
 
 /// Why an edit is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -62,7 +63,7 @@ impl Edit {
     }
 
     fn try_new(name: &[u8], action: Action) -> Result<Edit, EditError> {
-        if !field::is_name(name) {
+        if !syntax::is_name(name) {
             return Err(EditError::Name);
         }
         let kind = FieldKind::of(name);
@@ -108,7 +109,7 @@ impl Edit {
 }
 
 fn checked(value: &[u8]) -> Result<Box<[u8]>, EditError> {
-    if field::is_value(value) {
+    if syntax::is_value(value) {
         Ok(value.into())
     } else {
         Err(EditError::Value)

@@ -6,58 +6,7 @@
 //! the forwarded lines sees the same set.
 
 use super::field::{FieldKind, HeaderFlags};
-
-/// A range of bytes in the buffer of a [`Fields`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// From byte offsets. Offsets beyond 4 GiB, which no limit admits, give a span that
-    /// reads as empty.
-    #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "checked for the larger one"
-    )]
-    pub fn new(start: usize, end: usize) -> Span {
-        if start <= end && u32::try_from(end).is_ok() {
-            Span {
-                start: start as u32,
-                end: end as u32,
-            }
-        } else {
-            Span::default()
-        }
-    }
-
-    /// The span of `part`, a slice of `whole`.
-    #[inline]
-    pub fn within(whole: &[u8], part: &[u8]) -> Span {
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Span::new(start, start.wrapping_add(part.len()))
-    }
-
-    /// First byte.
-    #[inline]
-    pub fn start(self) -> usize {
-        self.start as usize
-    }
-
-    /// One past the last byte.
-    #[inline]
-    pub fn end(self) -> usize {
-        self.end as usize
-    }
-
-    /// The bytes that it covers in `buffer`.
-    #[inline]
-    pub fn of(self, buffer: &[u8]) -> &[u8] {
-        buffer.get(self.start()..self.end()).unwrap_or_default()
-    }
-}
+use super::span::Span;
 
 /// One field line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +103,7 @@ impl Fields {
     /// Adds a line whose bytes are copied.
     ///
     /// A line of a hop-by-hop field is not forwarded. `name` and `value` must have been
-    /// checked (`field::is_name`, `field::is_value`) if they do not come from a parser.
+    /// checked (`syntax::is_name`, `syntax::is_value`) if they do not come from a parser.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.append(name);
         // Laid out as on the wire: the writer copies runs of such lines in one piece.
@@ -244,7 +193,7 @@ impl Fields {
         let lines = lines.iter().filter(move |line| {
             line.is_forwarded
                 && line.kind == kind
-                && (kind != FieldKind::Other || self.text(line.name).eq_ignore_ascii_case(name))
+                && self.text(line.name).eq_ignore_ascii_case(name)
         });
         lines.map(|line| self.text(line.value))
     }
@@ -369,12 +318,5 @@ mod tests {
         assert_eq!(fields.len(), 3);
         fields.clear();
         assert!(fields.is_empty() && !fields.has(FieldKind::Host));
-    }
-
-    #[test]
-    fn a_span_out_of_range_is_empty() {
-        assert_eq!(Span::new(2, 9).of(b"abc"), b"");
-        assert_eq!(Span::new(2, 1).of(b"abc"), b"");
-        assert_eq!(Span::new(usize::MAX, usize::MAX), Span::default());
     }
 }

@@ -6,7 +6,8 @@
 //! the message says, not how its body is framed on one connection.
 
 use super::field::FieldKind;
-use super::fields::{Fields, Span};
+use super::fields::Fields;
+use super::span::Span;
 
 /// Protocol version in which a message came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

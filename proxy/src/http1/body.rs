@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::chunked::{ChunkError, ChunkedDecoder};
 use crate::http::fields::Fields;
+use crate::http::message::Version;
 
 /// How a body is delimited (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +27,19 @@ impl BodyLength {
     /// Whether there is no content to come.
     pub const fn is_empty(self) -> bool {
         matches!(self, BodyLength::None | BodyLength::Known(0))
+    }
+
+    /// The framing in which a client of this version gets a response's body.
+    /// [`BodyLength::UntilClose`] obliges the caller to close the connection.
+    #[must_use]
+    pub const fn for_client(self, version: Version) -> BodyLength {
+        match (self, version) {
+            (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => {
+                BodyLength::UntilClose
+            }
+            (BodyLength::UntilClose, _) => BodyLength::Chunked,
+            (length, _) => length,
+        }
     }
 }
 

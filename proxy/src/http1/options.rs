@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-use crate::http::field::{FieldKind, tokens};
+use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
+use crate::http::syntax::tokens;
 
 /// Most options that one message may list. Each names a field to look for, so without bound
 /// a head of 64 KiB could cost millions of comparisons. Messages have one to three.

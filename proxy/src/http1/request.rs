@@ -5,9 +5,9 @@ use thiserror::Error;
 
 use super::body::BodyLength;
 use super::framing::{self, FramingError, LengthLists};
-use super::options::{self, ConnectionOptions, TooManyOptions};
+use super::options::{self, ConnectionOptions};
 use super::upgrade::{self, Upgrade, UpgradeError};
-use super::{Limits, Persistence, Progress, Scan, lines, target};
+use super::{Limits, Persistence, Progress, Scan, TooManyOptions, lines, target};
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::message::{RequestHead, Version};
@@ -92,7 +92,7 @@ pub enum Expectation {
 
 /// What a request says about its connection and body; the rest is in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
+pub struct Parsed {
     /// Bytes of the buffer that the head takes, empty lines before it included.
     pub consumed: usize,
     /// How the body is framed; never [`BodyLength::UntilClose`].
@@ -120,7 +120,7 @@ pub fn parse(
     limits: &Limits,
     scan: &mut Scan,
     head: &mut RequestHead,
-) -> Result<Progress<Request>, RequestError> {
+) -> Result<Progress<Parsed>, RequestError> {
     if !scan.is_due(buffer, limits.max_header_size) {
         return Ok(Progress::Partial { skip: 0 });
     }
@@ -147,7 +147,7 @@ pub fn parse(
 }
 
 #[inline]
-fn admit(consumed: usize, head: &mut RequestHead) -> Result<Request, RequestError> {
+fn admit(consumed: usize, head: &mut RequestHead) -> Result<Parsed, RequestError> {
     target::resolve(head)?;
     let version = head.version();
     let fields = head.fields_mut();
@@ -175,7 +175,7 @@ fn admit(consumed: usize, head: &mut RequestHead) -> Result<Request, RequestErro
     } else {
         persistence(options, version)
     };
-    Ok(Request {
+    Ok(Parsed {
         consumed,
         body,
         persistence,

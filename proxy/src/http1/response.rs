@@ -5,8 +5,7 @@ use thiserror::Error;
 
 use super::body::BodyLength;
 use super::framing::{self, FramingError, LengthLists};
-use super::options::{self, TooManyOptions};
-use super::{Limits, Persistence, Progress, Scan, lines};
+use super::{Limits, Persistence, Progress, Scan, TooManyOptions, lines, options};
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::message::{MethodKind, ResponseHead, Version};
@@ -42,7 +41,7 @@ pub enum ResponseError {
 
 /// What a response says about its connection and body; the rest is in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Response {
+pub struct Parsed {
     /// Bytes of the buffer that the head takes.
     pub consumed: usize,
     /// The body on the wire.
@@ -70,7 +69,7 @@ pub fn parse(
     scan: &mut Scan,
     method: MethodKind,
     head: &mut ResponseHead,
-) -> Result<Progress<Response>, ResponseError> {
+) -> Result<Progress<Parsed>, ResponseError> {
     if !scan.is_due(buffer, limits.max_header_size) {
         return Ok(Progress::Partial { skip: 0 });
     }
@@ -100,7 +99,7 @@ fn accept(
     consumed: usize,
     method: MethodKind,
     head: &mut ResponseHead,
-) -> Result<Response, ResponseError> {
+) -> Result<Parsed, ResponseError> {
     let version = head.version();
     let status = head.status();
     let fields = head.fields_mut();
@@ -129,7 +128,7 @@ fn accept(
         || version == Version::Http10
         || declared.is_contradictory
         || body == BodyLength::UntilClose;
-    Ok(Response {
+    Ok(Parsed {
         consumed,
         body,
         declared: spoken_of,

@@ -2,8 +2,8 @@
 
 use crate::http::authority::{host_of, is_host};
 use crate::http::field::FieldKind;
-use crate::http::fields::Span;
 use crate::http::message::{MethodKind, RequestHead, Version};
+use crate::http::span::Span;
 
 use super::request::RequestError;
 
@@ -34,9 +34,8 @@ pub(super) fn resolve(head: &mut RequestHead) -> Result<(), RequestError> {
 
 /// Without a branch for each byte, so that 16 are compared at once.
 fn has_byte(bytes: &[u8], wanted: u8) -> bool {
-    bytes
-        .iter()
-        .fold(false, |has, &byte| has | (byte == wanted))
+    let matches = bytes.iter().map(|&byte| u8::from(byte == wanted));
+    matches.fold(0, |all, one| all | one) != 0
 }
 
 fn check_host(head: &RequestHead) -> Result<(), RequestError> {

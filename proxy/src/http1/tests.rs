@@ -6,7 +6,7 @@ mod properties;
 
 use super::body::{BodyDecoder, BodyLength, Decoded};
 use super::{Limits, Progress, Scan, request, response};
-use crate::http::fields::Fields;
+use crate::http::fields::{Field, Fields};
 use crate::http::message::{MethodKind, RequestHead, ResponseHead};
 
 /// Name and value of each line.
@@ -18,12 +18,21 @@ fn lines(fields: &Fields) -> Lines {
     fields.iter().map(own).collect()
 }
 
+/// Owns all lines of `fields`.
+fn received(fields: &Fields) -> Lines {
+    let text = |span| fields.text(span).to_vec();
+    let own = |line: &Field| (text(line.name()), text(line.value()));
+    fields.received().iter().map(own).collect()
+}
+
 /// A message as this parser reads it, with its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     /// Method and target, or status and reason.
     start: (Vec<u8>, Vec<u8>),
     lines: Lines,
+    /// Lines that are kept back, too.
+    received: Lines,
     framing: BodyLength,
     body: Vec<u8>,
     trailers: Lines,
@@ -39,12 +48,6 @@ enum Outcome {
     Partial,
     /// Refused: why.
     Refused(String),
-}
-
-impl Outcome {
-    fn is_refused(&self) -> bool {
-        matches!(self, Outcome::Refused(_))
-    }
 }
 
 /// A buffer that is filled piece by piece, as a connection's is.
@@ -156,6 +159,7 @@ fn read_body(
     Outcome::Whole(Message {
         start,
         lines: lines(fields),
+        received: received(fields),
         framing,
         body,
         trailers: lines(&trailers),

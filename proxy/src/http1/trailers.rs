@@ -4,8 +4,9 @@
 use thiserror::Error;
 
 use super::{Progress, Scan, lines};
-use crate::http::field::{FieldKind, tokens};
+use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
+use crate::http::syntax::tokens;
 
 /// Bytes of a trailer section. It has to fit into the caller's read buffer; checksums and
 /// gRPC's status need a few hundred.

@@ -6,9 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
-use crate::http::field::{FieldKind, tokens};
+use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
 use crate::http::message::{MethodKind, RequestHead, ResponseHead};
+use crate::http::syntax::tokens;
 
 /// Appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -103,8 +103,8 @@ pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Ve
 /// What a client gets that the head does not say.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingResponse<'a> {
-    /// What the head says of the body: `response::Response::declared`, made fit for the
-    /// client by [`for_client`].
+    /// What the head says of the body: `response::Parsed::declared`, made fit for the
+    /// client by [`BodyLength::for_client`].
     pub body: BodyLength,
     /// What the head says of the connection.
     pub connection: ConnectionOption,
@@ -135,16 +135,6 @@ impl ConnectionOption {
             (Persistence::KeepAlive, Version::Http10) => ConnectionOption::KeepAlive,
             (Persistence::KeepAlive, _) => ConnectionOption::Implied,
         }
-    }
-}
-
-/// The framing in which a client of this version gets a body. [`BodyLength::UntilClose`]
-/// obliges the caller to close the connection.
-pub fn for_client(body: BodyLength, version: Version) -> BodyLength {
-    match (body, version) {
-        (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => BodyLength::UntilClose,
-        (BodyLength::UntilClose, _) => BodyLength::Chunked,
-        (body, _) => body,
     }
 }
 

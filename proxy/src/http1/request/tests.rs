@@ -2,7 +2,7 @@ use super::*;
 use crate::http1::DEFAULT_MAX_HEADER_SIZE;
 
 /// What a whole buffer gives: the facts of the request, its head, and what is left over.
-fn parsed(input: &[u8]) -> Result<(Request, RequestHead), RequestError> {
+fn parsed(input: &[u8]) -> Result<(Parsed, RequestHead), RequestError> {
     let mut head = RequestHead::default();
     match parse(input, &Limits::default(), &mut Scan::default(), &mut head)? {
         Progress::Complete(request) => Ok((request, head)),
@@ -11,7 +11,7 @@ fn parsed(input: &[u8]) -> Result<(Request, RequestHead), RequestError> {
 }
 
 /// A POST with these field lines.
-fn post(fields: &str) -> Result<Request, RequestError> {
+fn post(fields: &str) -> Result<Parsed, RequestError> {
     let input = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
     parsed(input.as_bytes()).map(|(request, _)| request)
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn parsed(method: &[u8], input: &[u8]) -> Result<(Response, ResponseHead), ResponseError> {
+fn parsed(method: &[u8], input: &[u8]) -> Result<(Parsed, ResponseHead), ResponseError> {
     let mut head = ResponseHead::default();
     let method = MethodKind::of(method);
     match parse(
@@ -61,113 +61,53 @@ fn status_lines() {
     }
 }
 
+/// Checks body, declared body and whether the connection is kept.
+#[track_caller]
+fn check_body(method: &str, input: &str, expected: (BodyLength, BodyLength, Persistence)) {
+    let input = format!("HTTP/1.1 {input}\r\n\r\n");
+    let (response, _) = parsed(method.as_bytes(), input.as_bytes()).unwrap();
+    let found = (response.body, response.declared, response.persistence);
+    assert_eq!(found, expected, "{method} {input:?}");
+    assert_eq!(response.consumed, input.len(), "{method} {input:?}");
+}
+
 #[test]
 fn bodies() {
-    use BodyLength::{Chunked, Known, None, UntilClose};
-    let check = |method: &str, input: &str, body, declared, is_kept| {
-        let input = format!("HTTP/1.1 {input}\r\n\r\n");
-        let (response, _) = parsed(method.as_bytes(), input.as_bytes()).unwrap();
-        let persistence = if is_kept {
-            Persistence::KeepAlive
-        } else {
-            Persistence::Close
-        };
-        let expected = Response {
-            consumed: input.len(),
-            body,
-            declared,
-            persistence,
-        };
-        assert_eq!(response, expected, "{method} {input:?}");
-    };
+    use BodyLength::{Chunked, Known, UntilClose};
+    use Persistence::{Close, KeepAlive};
+    let check = |input, body, persistence| check_body("GET", input, (body, body, persistence));
+    check("200 OK\r\nContent-Length: 5", Known(5), KeepAlive);
+    check("200 OK\r\nContent-Length: 010", Known(10), KeepAlive);
+    check("200 OK\r\nContent-Length: 5, 5", Known(5), KeepAlive);
     check(
-        "GET",
-        "200 OK\r\nContent-Length: 5",
-        Known(5),
-        Known(5),
-        true,
-    );
-    check(
-        "GET",
-        "200 OK\r\nContent-Length: 010",
-        Known(10),
-        Known(10),
-        true,
-    );
-    check(
-        "GET",
-        "200 OK\r\nContent-Length: 5, 5",
-        Known(5),
-        Known(5),
-        true,
-    );
-    check(
-        "GET",
         "200 OK\r\nContent-Length: 5\r\nConnection: close",
         Known(5),
-        Known(5),
-        false,
+        Close,
     );
+    check("200 OK\r\nTransfer-Encoding: chunked", Chunked, KeepAlive);
     check(
-        "GET",
-        "200 OK\r\nTransfer-Encoding: chunked",
-        Chunked,
-        Chunked,
-        true,
-    );
-    check(
-        "GET",
         "200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked",
         Chunked,
-        Chunked,
-        false,
+        Close,
     );
-    check("GET", "200 OK", UntilClose, UntilClose, false);
-    check("HEAD", "200 OK", None, None, true);
-    check("HEAD", "200 OK\r\nContent-Length: 5", None, Known(5), true);
-    check(
-        "HEAD",
-        "200 OK\r\nTransfer-Encoding: chunked",
-        None,
-        Chunked,
-        true,
-    );
-    check(
-        "GET",
-        "204 No Content\r\nContent-Length: 5",
-        None,
-        None,
-        true,
-    );
-    check(
-        "GET",
-        "204 No Content\r\nTransfer-Encoding: chunked",
-        None,
-        None,
-        true,
-    );
-    check(
-        "GET",
-        "304 Not Modified\r\nContent-Length: 5",
-        None,
-        Known(5),
-        true,
-    );
-    check("GET", "304 Not Modified", None, None, true);
-    check(
-        "GET",
-        "103 Early Hints\r\nContent-Length: 5",
-        None,
-        None,
-        true,
-    );
-    check(
-        "GET",
-        "101 Switching Protocols\r\nContent-Length: 5",
-        None,
-        None,
-        true,
-    );
+    check("200 OK", UntilClose, Close);
+}
+
+#[test]
+fn bodies_that_do_not_come() {
+    use BodyLength::{Chunked, Known, None};
+    let check = |method, input, declared| {
+        check_body(method, input, (None, declared, Persistence::KeepAlive));
+    };
+    check("HEAD", "200 OK", None);
+    check("HEAD", "200 OK\r\nContent-Length: 5", Known(5));
+    check("HEAD", "200 OK\r\nTransfer-Encoding: chunked", Chunked);
+    check("GET", "204 No Content\r\nContent-Length: 5", None);
+    check("GET", "204 No Content\r\nTransfer-Encoding: chunked", None);
+    check("GET", "304 Not Modified\r\nContent-Length: 5", Known(5));
+    check("GET", "304 Not Modified", None);
+    check("GET", "103 Early Hints\r\nContent-Length: 5", None);
+    check("GET", "101 Switching Protocols\r\nContent-Length: 5", None);
 }
 
 /// A length that no reader agrees on ends the exchange even where no body follows.

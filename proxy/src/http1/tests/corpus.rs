@@ -52,7 +52,8 @@ fn replay(table: &str, read: fn(&[u8], &[usize]) -> Outcome) {
         }
         // Garbage without a line's end is waited for, if it does not come at once.
         let in_bytes = verdict(&read(&input, &every)).to_owned();
-        if in_bytes != ours && !(in_bytes == "partial" && !input.ends_with(b"\n")) {
+        let may_wait = in_bytes == "partial" && !input.ends_with(b"\n");
+        if in_bytes != ours && !may_wait {
             wrong.push(format!("{name}: byte by byte {in_bytes}, not {ours}"));
         }
         if (theirs == ours) != reason.is_empty() {
@@ -86,7 +87,9 @@ fn with_host(input: &[u8]) -> Vec<u8> {
         let end = input[first..].iter().position(|&byte| byte == b'\n')?;
         Some(first + end + 1)
     });
-    let has_host = lower.windows(5).any(|part| part == b"host:" || part == b"host ");
+    let has_host = lower
+        .windows(5)
+        .any(|part| part == b"host:" || part == b"host ");
     match line {
         Some(line) if !has_host => [&input[..line], b"Host: a\r\n", &input[line..]].concat(),
         _ => input.to_vec(),

@@ -87,7 +87,9 @@ impl Body {
             Body::None => {}
             Body::Sized(bytes) => out.extend_from_slice(bytes),
             Body::Chunked(chunks, trailers) => {
-                chunks.iter().for_each(|chunk| push_chunk(chunk, out));
+                for chunk in chunks {
+                    push_chunk(chunk, out);
+                }
                 push_last_chunk(&pushed(trailers), head, out);
             }
         }

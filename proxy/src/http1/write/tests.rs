@@ -21,7 +21,7 @@ const ANSWER: OutgoingResponse<'_> = OutgoingResponse {
     edits: &[],
 };
 
-fn request_head(input: &str) -> (request::Request, RequestHead) {
+fn request_head(input: &str) -> (request::Parsed, RequestHead) {
     let mut head = RequestHead::default();
     let limits = Limits::default();
     let found = request::parse(input.as_bytes(), &limits, &mut Scan::default(), &mut head);
@@ -31,7 +31,7 @@ fn request_head(input: &str) -> (request::Request, RequestHead) {
     }
 }
 
-fn response_head(input: &str) -> (response::Response, ResponseHead) {
+fn response_head(input: &str) -> (response::Parsed, ResponseHead) {
     let mut head = ResponseHead::default();
     let (limits, mut scan) = (Limits::default(), Scan::default());
     let method = MethodKind::Get;
@@ -169,7 +169,7 @@ fn responses() {
         let (response, head) = response_head(input);
         let mut out = Vec::new();
         let with = OutgoingResponse {
-            body: for_client(response.declared, version),
+            body: response.declared.for_client(version),
             connection: ConnectionOption::for_client(version, persistence),
             date: Some(b"Sun, 06 Nov 1994 08:49:37 GMT"),
             edits: &[],
