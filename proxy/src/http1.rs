@@ -19,13 +19,15 @@ pub mod chunked;
 pub mod framing;
 pub mod request;
 pub mod response;
+pub mod target;
 pub mod trailers;
 pub mod upgrade;
 pub mod write;
 
 mod lines;
 mod options;
-mod target;
+
+use std::ops::Range;
 
 pub use options::TooManyOptions;
 
@@ -92,6 +94,29 @@ impl Scan {
         self.tried = buffer.len() - skip;
         Progress::Partial { skip }
     }
+}
+
+/// Largest length of a body or chunk that is believed, 2^63 - 1: some readers count in signed
+/// numbers, and a length that one takes and another wraps has two meanings.
+const MAX_LENGTH: u64 = i64::MAX as u64;
+
+/// A step of a decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// The range of the input that is payload; never empty. All bytes up to its end are
+    /// consumed.
+    Data(Range<usize>),
+    /// All that can be used is used: drop the first `consumed` bytes and read more. Bytes
+    /// behind them stay in the buffer for the next call.
+    NeedMore {
+        /// Bytes of the input that are done with.
+        consumed: usize,
+    },
+    /// The body is complete. Bytes behind `consumed` belong to the next message.
+    End {
+        /// Bytes of the input that are done with.
+        consumed: usize,
+    },
 }
 
 /// Whether a connection can carry a further message after the present one.

@@ -3,8 +3,7 @@
 //! Called by the connections of both sides with the bytes behind a head. Payload comes back
 //! as a range of the caller's input, so that it is copied once at most.
 
-use std::ops::Range;
-
+use super::Decoded;
 use super::chunked::{ChunkError, ChunkedDecoder};
 use crate::http::fields::Fields;
 use crate::http::message::Version;
@@ -41,25 +40,6 @@ impl BodyLength {
             (length, _) => length,
         }
     }
-}
-
-/// A step of a decoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decoded {
-    /// The range of the input that is payload; never empty. All bytes up to its end are
-    /// consumed.
-    Data(Range<usize>),
-    /// All that can be used is used: drop the first `consumed` bytes and read more. Bytes
-    /// behind them stay in the buffer for the next call.
-    NeedMore {
-        /// Bytes of the input that are done with.
-        consumed: usize,
-    },
-    /// The body is complete. Bytes behind `consumed` belong to the next message.
-    End {
-        /// Bytes of the input that are done with.
-        consumed: usize,
-    },
 }
 
 /// Decodes one body.

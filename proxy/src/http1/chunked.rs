@@ -6,10 +6,8 @@
 
 use thiserror::Error;
 
-use super::body::Decoded;
-use super::framing::MAX_LENGTH;
 use super::trailers::{self, TrailerError};
-use super::{Progress, Scan};
+use super::{Decoded, MAX_LENGTH, Progress, Scan};
 use crate::http::fields::Fields;
 use crate::http::number::push_hex;
 

@@ -4,14 +4,11 @@
 
 use thiserror::Error;
 
+use super::MAX_LENGTH;
 use super::body::BodyLength;
 use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
 use crate::http::message::{MethodKind, Version};
-
-/// Largest length that is believed, 2^63 - 1: some readers count in signed numbers, and a
-/// length that one takes and another wraps has two meanings.
-pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// Why a message's framing is refused: answered 400 in a request, unless said otherwise,
 /// and 502 in a response.

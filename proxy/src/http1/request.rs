@@ -6,8 +6,9 @@ use thiserror::Error;
 use super::body::BodyLength;
 use super::framing::{self, FramingError, LengthLists};
 use super::options::{self, ConnectionOptions};
+use super::target::{self, TargetError};
 use super::upgrade::{self, Upgrade, UpgradeError};
-use super::{Limits, Persistence, Progress, Scan, TooManyOptions, lines, target};
+use super::{Limits, Persistence, Progress, Scan, TooManyOptions, lines};
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::message::{RequestHead, Version};
@@ -48,30 +49,9 @@ pub enum RequestError {
     /// See [`TooManyOptions`].
     #[error(transparent)]
     Options(#[from] TooManyOptions),
-    /// A tunnel to anywhere, which a reverse proxy does not offer: answered 405.
-    #[error("CONNECT is not supported")]
-    Connect,
-    /// More than one Host line (RFC 9112, section 3.2).
-    #[error("several Host lines")]
-    SeveralHosts,
-    /// None in HTTP/1.1 (RFC 9112, section 3.2).
-    #[error("no Host line in an HTTP/1.1 request")]
-    NoHost,
-    /// Not `uri-host [ ":" port ]` (RFC 9110, section 7.2).
-    #[error("Host is not a host with an optional port")]
-    InvalidHost,
-    /// User information, no host, or a bad port.
-    #[error("the target's authority is not a host with an optional port")]
-    InvalidAuthority,
-    /// A target in a form that its method does not have (RFC 9112, section 3.2).
-    #[error("the target has no form that its method allows")]
-    InvalidTarget,
-    /// A fragment is no part of a target (RFC 9112, section 3.2).
-    #[error("the target has a fragment")]
-    Fragment,
-    /// Neither `http` nor `https`.
-    #[error("the target's scheme is not http")]
-    UnknownScheme,
+    /// See [`TargetError`]; [`TargetError::Connect`] is answered 405.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// See [`FramingError`]; [`FramingError::UnknownCoding`] is answered 501.
     #[error(transparent)]
     Framing(#[from] FramingError),

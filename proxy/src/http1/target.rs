@@ -1,11 +1,40 @@
 //! Request targets: their four forms (RFC 9112, section 3.2), and Host.
 
+use thiserror::Error;
+
 use crate::http::authority::{host_of, is_host};
 use crate::http::field::FieldKind;
 use crate::http::message::{MethodKind, RequestHead, Version};
 use crate::http::span::Span;
 
-use super::request::RequestError;
+/// Why a request's target or Host is refused: answered 400, but [`TargetError::Connect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TargetError {
+    /// A tunnel to anywhere, which a reverse proxy does not offer: answered 405.
+    #[error("CONNECT is not supported")]
+    Connect,
+    /// More than one Host line (RFC 9112, section 3.2).
+    #[error("several Host lines")]
+    SeveralHosts,
+    /// None in HTTP/1.1 (RFC 9112, section 3.2).
+    #[error("no Host line in an HTTP/1.1 request")]
+    NoHost,
+    /// Not `uri-host [ ":" port ]` (RFC 9110, section 7.2).
+    #[error("Host is not a host with an optional port")]
+    InvalidHost,
+    /// User information, no host, or a bad port.
+    #[error("the target's authority is not a host with an optional port")]
+    InvalidAuthority,
+    /// A target in a form that its method does not have (RFC 9112, section 3.2).
+    #[error("the target has no form that its method allows")]
+    InvalidTarget,
+    /// A fragment is no part of a target (RFC 9112, section 3.2).
+    #[error("the target has a fragment")]
+    Fragment,
+    /// Neither `http` nor `https`.
+    #[error("the target's scheme is not http")]
+    UnknownScheme,
+}
 
 /// Leaves the head with a target in origin form or `*`, and with an authority in Host.
 ///
@@ -14,16 +43,16 @@ use super::request::RequestError;
 /// UTF-8, nginx and Envoy do not). httparse has refused blanks, control characters and bytes
 /// that are not UTF-8.
 #[inline]
-pub(super) fn resolve(head: &mut RequestHead) -> Result<(), RequestError> {
+pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {
     if head.method_kind() == MethodKind::Connect {
-        return Err(RequestError::Connect);
+        return Err(TargetError::Connect);
     }
     check_host(head)?;
     let target = head.target();
     // No client may send a fragment (RFC 9112, section 3.2). Some servers cut it off and
     // some take it for a part of the path; HAProxy refuses it, as we do.
     if has_byte(target, b'#') {
-        return Err(RequestError::Fragment);
+        return Err(TargetError::Fragment);
     }
     match target {
         [b'/', ..] => Ok(()),
@@ -38,40 +67,40 @@ fn has_byte(bytes: &[u8], wanted: u8) -> bool {
     matches.fold(0, |all, one| all | one) != 0
 }
 
-fn check_host(head: &RequestHead) -> Result<(), RequestError> {
+fn check_host(head: &RequestHead) -> Result<(), TargetError> {
     let mut hosts = head.fields().values_of(FieldKind::Host);
     match (hosts.next(), hosts.next()) {
         // RFC 9112, section 3.2: MUST be answered 400, all three.
-        (Some(_), Some(_)) => Err(RequestError::SeveralHosts),
+        (Some(_), Some(_)) => Err(TargetError::SeveralHosts),
         (Some(host), None) if is_host(host) => Ok(()),
-        (Some(_), None) => Err(RequestError::InvalidHost),
+        (Some(_), None) => Err(TargetError::InvalidHost),
         (None, _) if head.version() == Version::Http10 => Ok(()),
-        (None, _) => Err(RequestError::NoHost),
+        (None, _) => Err(TargetError::NoHost),
     }
 }
 
 /// `http://authority[path][?query]`: the authority replaces Host (RFC 9112, section 3.2.2).
 #[cold]
-fn resolve_absolute(head: &mut RequestHead) -> Result<(), RequestError> {
+fn resolve_absolute(head: &mut RequestHead) -> Result<(), TargetError> {
     let target = head.target();
     let start = head.target_span().start();
     let scheme_end = target.windows(3).position(|part| part == b"://");
     // Authority form is CONNECT's alone, the asterisk that of OPTIONS.
-    let scheme_end = scheme_end.ok_or(RequestError::InvalidTarget)?;
+    let scheme_end = scheme_end.ok_or(TargetError::InvalidTarget)?;
     let default_port = match &target[..scheme_end] {
         scheme if scheme.eq_ignore_ascii_case(b"http") => 80,
         scheme if scheme.eq_ignore_ascii_case(b"https") => 443,
         scheme if scheme.iter().all(u8::is_ascii_alphanumeric) => {
-            return Err(RequestError::UnknownScheme);
+            return Err(TargetError::UnknownScheme);
         }
-        _ => return Err(RequestError::InvalidTarget),
+        _ => return Err(TargetError::InvalidTarget),
     };
     let authority_start = scheme_end + 3;
     let rest = &target[authority_start..];
     let path_start = rest.iter().position(|&byte| matches!(byte, b'/' | b'?'));
     let path_start = path_start.unwrap_or(rest.len());
     let host = host_of(&rest[..path_start], default_port);
-    let host_length = host.ok_or(RequestError::InvalidAuthority)?.len();
+    let host_length = host.ok_or(TargetError::InvalidAuthority)?.len();
     let host_start = start + authority_start;
     let host = Span::new(host_start, host_start + host_length);
     let path = Span::new(host_start + path_start, start + target.len());
@@ -107,7 +136,7 @@ mod tests {
         target: &str,
         version: Version,
         hosts: &[&str],
-    ) -> Result<(String, Option<String>), RequestError> {
+    ) -> Result<(String, Option<String>), TargetError> {
         let mut head = RequestHead::default();
         head.start(method.as_bytes(), target.as_bytes(), version);
         for host in hosts {
@@ -120,10 +149,10 @@ mod tests {
 
     #[test]
     fn targets() {
-        use RequestError::*;
+        use TargetError::*;
         let check = |method: &str, target: &str, hosts: &[&str], expected| {
             let found = resolved(method, target, Version::Http11, hosts);
-            let expected: Result<(&str, &str), RequestError> = expected;
+            let expected: Result<(&str, &str), TargetError> = expected;
             let expected = expected.map(|(target, host)| (target.into(), Some(host.into())));
             assert_eq!(found, expected, "{method} {target} {hosts:?}");
         };

@@ -4,8 +4,8 @@ mod corpus;
 mod differential;
 mod properties;
 
-use super::body::{BodyDecoder, BodyLength, Decoded};
-use super::{Limits, Progress, Scan, request, response};
+use super::body::{BodyDecoder, BodyLength};
+use super::{Decoded, Limits, Progress, Scan, request, response};
 use crate::http::fields::{Field, Fields};
 use crate::http::message::{MethodKind, RequestHead, ResponseHead};
 

@@ -69,10 +69,10 @@ pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Ve
     match with.authority {
         Some(authority) => {
             written_anew.insert(FieldKind::Host);
-            push_line(b"Host", authority, out);
+            fields::push_line(b"Host", authority, out);
         }
         // RFC 9112, section 3.2: MUST be there.
-        None if !fields.has(FieldKind::Host) => push_line(b"Host", with.default_host, out),
+        None if !fields.has(FieldKind::Host) => fields::push_line(b"Host", with.default_host, out),
         None => {}
     }
     if with.expect == Expect::Drop {
@@ -149,7 +149,7 @@ pub fn push_response(head: &ResponseHead, with: &OutgoingResponse<'_>, out: &mut
     let written_anew = HeaderFlags::of(&[FieldKind::ContentLength]);
     fields::push(fields, written_anew, with.edits, out);
     if let Some(date) = with.date.filter(|_| !fields.has(FieldKind::Date)) {
-        push_line(b"Date", date, out);
+        fields::push_line(b"Date", date, out);
     }
     push_framing(with.body, out);
     push_connection(fields, with.connection, out);
@@ -214,13 +214,6 @@ fn push_connection(fields: &Fields, option: ConnectionOption, out: &mut Vec<u8>)
     if before == b", " {
         out.extend_from_slice(b"\r\n");
     }
-}
-
-fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

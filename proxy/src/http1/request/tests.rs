@@ -19,6 +19,7 @@ fn post(fields: &str) -> Result<Parsed, RequestError> {
 #[test]
 fn heads() {
     use RequestError::*;
+    use TargetError::{Connect, Fragment, InvalidHost, NoHost, SeveralHosts};
     let check = |input: &str, expected: Result<(), RequestError>| {
         let found = parsed(input.as_bytes());
         assert_eq!(
@@ -75,13 +76,16 @@ fn heads() {
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", FieldValue),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\x7fb\r\n\r\n", FieldValue),
         ("GET / HTTP/1.1\r\nHost: a\r\n\rX\r\n\r\n", LineEnd),
-        ("GET / HTTP/1.1\r\n\r\n", NoHost),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", SeveralHosts),
-        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", InvalidHost),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", Connect),
+        ("GET / HTTP/1.1\r\n\r\n", Target(NoHost)),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            Target(SeveralHosts),
+        ),
+        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", Target(InvalidHost)),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", Target(Connect)),
         (
             "GET http://io.test.tld#x HTTP/1.1\r\nHost: a\r\n\r\n",
-            Fragment,
+            Target(Fragment),
         ),
     ] {
         check(input, Err(error));

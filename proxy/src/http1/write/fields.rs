@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::push_line;
 use crate::http::edit::Edit;
 use crate::http::field::HeaderFlags;
 use crate::http::fields::{Field, Fields};
@@ -68,4 +67,12 @@ fn push_edits(edits: &[Edit], out: &mut Vec<u8>) {
             push_line(edit.name(), value, out);
         }
     }
+}
+
+/// Appends one line.
+pub(super) fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
