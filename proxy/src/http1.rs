@@ -10,7 +10,7 @@
 //!
 //! Lines end in CRLF or in a bare LF (RFC 9112, section 2.2: MAY), as HAProxy and hyper have
 //! it; chunk framing is CRLF alone. A bare CR, NUL or other control character in a head, a
-//! folded line, and a blank before a colon are errors.
+//! folded line, and whitespace before a colon are errors.
 //!
 //! Called by the HTTP/1 connections of both sides.
 
@@ -43,7 +43,7 @@ pub struct Limits {
 
 /// Field lines of a head. Browsers send 20; HAProxy's limit is 101 and Node's 2,000.
 pub const DEFAULT_MAX_HEADERS: usize = 256;
-/// Bytes of a head: what clients with many single sign-on cookies need. HAProxy's is 16 KiB,
+/// Bytes of a head. Clients with many single sign-on cookies need them. HAProxy's is 16 KiB,
 /// nginx's 32 KiB, Envoy's 60 KiB.
 pub const DEFAULT_MAX_HEADER_SIZE: usize = 64 * 1024;
 
@@ -89,7 +89,7 @@ impl Scan {
         !buffer.is_empty() && (is_first || new.contains(&b'\n') || buffer.len() >= limit)
     }
 
-    /// Notes that all of `buffer` was tried, and says what the caller may drop.
+    /// Records that all of `buffer` was tried; the caller may drop `skip` bytes.
     fn partial<T>(&mut self, buffer: &[u8], skip: usize) -> Progress<T> {
         self.tried = buffer.len() - skip;
         Progress::Partial { skip }

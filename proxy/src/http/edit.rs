@@ -13,7 +13,7 @@ pub enum EditError {
     /// Not a token (RFC 9110, section 5.1).
     #[error("not a field name")]
     Name,
-    /// Control characters, or blanks at an end (RFC 9110, section 5.5).
+    /// Control characters, or whitespace at an end (RFC 9110, section 5.5).
     #[error("not a field value")]
     Value,
     /// The field frames the message or the connection, or is Host: the proxy alone sets it.
@@ -29,7 +29,7 @@ pub struct Edit {
     action: Action,
 }
 
-/// What an [`Edit`] does to its field.
+/// The effect of an [`Edit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
     Set(Box<[u8]>),
@@ -102,7 +102,7 @@ impl Edit {
         }
     }
 
-    /// What the name is to the proxy.
+    /// The name, classified.
     pub fn kind(&self) -> FieldKind {
         self.kind
     }

@@ -27,7 +27,7 @@ macro_rules! field_kinds {
                 }
             }
 
-            /// The name, colon and blank.
+            /// The name, a colon and a space.
             pub const fn line_start(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => concat!($name, ": "),)+

@@ -29,7 +29,7 @@ impl Field {
         }
     }
 
-    /// What the name is to the proxy.
+    /// The name, classified.
     #[inline]
     pub fn kind(&self) -> FieldKind {
         self.kind
@@ -151,7 +151,7 @@ impl Fields {
     }
 
     /// Takes in a parsed message: `whole` is copied, and `lines` are the names and values
-    /// within it. What was there before is gone.
+    /// within it. Replaces all earlier contents.
     #[inline]
     pub fn load<'b>(&mut self, whole: &'b [u8], lines: impl Iterator<Item = (&'b [u8], &'b [u8])>) {
         self.clear();

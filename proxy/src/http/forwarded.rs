@@ -1,4 +1,4 @@
-//! What a proxy says of a request's origin, and the count of its hops.
+//! `X-Forwarded-*`, by which a proxy describes a request's origin, and `Max-Forwards`.
 //!
 //! Applied to the head when it is admitted: plugins and the server then read the same
 //! lines.
@@ -11,9 +11,9 @@ use super::number::push_decimal;
 /// Whether the peer's own word about the request's origin is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// A proxy of ours: its lines stay and are added to.
+    /// A known proxy: its lines stay, and ours are added.
     Trusted,
-    /// Anybody: their lines are replaced.
+    /// Any other peer: its lines are replaced.
     Untrusted,
 }
 
@@ -44,12 +44,12 @@ pub fn set_x_forwarded(head: &mut RequestHead, client: Option<&[u8]>, trust: Tru
     }
 }
 
-/// What `Max-Forwards` asks of this proxy (RFC 9110, section 7.6.2).
+/// What to do with a request, by its `Max-Forwards` (RFC 9110, section 7.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxForwards {
-    /// To forward the request.
+    /// Forward it.
     Forward,
-    /// To answer the request itself: the count was 0.
+    /// Answer it here: the count was 0.
     Answer,
 }
 

@@ -154,7 +154,7 @@ impl RequestHead {
     }
 
     /// Origin form, or `*` for `OPTIONS *` (RFC 9112, section 3.2). Valid UTF-8 without
-    /// blanks, control characters and `#`.
+    /// whitespace, control characters and `#`.
     #[inline]
     pub fn target(&self) -> &[u8] {
         self.fields.text(self.target)

@@ -1,6 +1,6 @@
 //! The syntax of field names, values and lists (RFC 9110, section 5).
 
-/// The elements of one line of a comma-separated list, without blanks around them.
+/// The elements of one line of a comma-separated list, without whitespace around them.
 ///
 /// Empty elements are left out, as RFC 9110, section 5.6.1.2, asks of recipients.
 pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -16,7 +16,7 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 /// Whether `value` is a field value as this proxy writes one: no control characters but the
-/// tab, and no blanks at its ends (RFC 9110, section 5.5).
+/// tab, and no whitespace at its ends (RFC 9110, section 5.5).
 pub fn is_value(value: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !is_blank(value.first())

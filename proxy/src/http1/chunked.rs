@@ -46,7 +46,7 @@ pub enum ChunkError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkedDecoder {
     state: State,
-    /// In `State::Size` the size so far, in `State::Data` what is to come.
+    /// In `State::Size` the size so far, in `State::Data` the bytes still to come.
     size: u64,
     extension_bytes: u32,
     trailers: Scan,
@@ -59,8 +59,8 @@ enum State {
     SizeStart,
     /// In a size, behind so many digits.
     Size(u8),
-    /// In blanks behind a size, which only an extension may follow.
-    Blank,
+    /// In whitespace behind a size, which only an extension may follow.
+    Whitespace,
     /// In an extension.
     Extension,
     /// Before the LF of a size line.
@@ -134,11 +134,11 @@ impl ChunkedDecoder {
                 self.digit(byte)
             }
             (State::Size(_) | State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Size(_) | State::Blank, b';')
+            (State::Size(_) | State::Whitespace, b';')
             | (State::Extension, b'\t' | b' '..=0x7e | 0x80..) => self.extend(State::Extension),
-            // "Bad" blanks, which a recipient has to take (RFC 9112, section 7.1.1), though
+            // "Bad" whitespace, which a recipient has to take (RFC 9112, section 7.1.1), though
             // not in front of the line's end.
-            (State::Size(_) | State::Blank, b' ' | b'\t') => self.extend(State::Blank),
+            (State::Size(_) | State::Whitespace, b' ' | b'\t') => self.extend(State::Whitespace),
             (State::Extension, _) => Err(ChunkError::Extension),
             (State::SizeLf, b'\n') => self.size_end(),
             (State::DataCr, b'\r') => Ok(State::DataLf),
@@ -200,11 +200,11 @@ impl ChunkedDecoder {
     }
 }
 
-/// Appends what comes before a chunk of `size` bytes. A chunk of 0 bytes would be the last
+/// Appends the size line of a chunk of `size` bytes. A chunk of 0 bytes would be the last
 /// one: nothing is appended for it.
 ///
-/// Behind the chunk comes [`CHUNK_END`]. The caller decides what is a chunk, and may join
-/// many small ones of its peer.
+/// [`CHUNK_END`] follows the chunk. The caller chooses the chunks, and may join many small
+/// ones of its peer.
 #[inline]
 pub fn push_chunk_start(size: usize, out: &mut Vec<u8>) {
     if size > 0 {
@@ -213,7 +213,7 @@ pub fn push_chunk_start(size: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Comes behind a chunk's bytes.
+/// Follows the bytes of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// Appends one whole chunk; nothing for an empty one.
@@ -226,7 +226,7 @@ pub fn push_chunk(payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends the last chunk and the trailers that may go on. `head` is the head that the
-/// trailers came with: what its `Connection` names is no trailer either.
+/// trailers came with; fields that its `Connection` names are left out.
 pub fn push_last_chunk(trailers: &Fields, head: &Fields, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     trailers::push(trailers, head, out);

@@ -33,7 +33,7 @@ pub enum FramingError {
     CodingInHttp10,
 }
 
-/// What a message's fields say about its body.
+/// The framing that a message's fields declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Declared {
     /// By the fields alone; [`BodyLength::None`] without any.
@@ -140,7 +140,7 @@ fn check_codings(fields: &Fields) -> Result<(), FramingError> {
     let mut is_last_chunked = false;
     for value in fields.values_of(FieldKind::TransferEncoding) {
         for coding in value.split(|&byte| byte == b',') {
-            let coding = trim_blanks(coding);
+            let coding = trim_whitespace(coding);
             count += 1;
             has_empty |= coding.is_empty();
             is_last_chunked = coding.eq_ignore_ascii_case(b"chunked");
@@ -155,8 +155,8 @@ fn check_codings(fields: &Fields) -> Result<(), FramingError> {
     }
 }
 
-/// Blanks are space and tab; `trim_ascii` would take form feeds, too.
-fn trim_blanks(mut value: &[u8]) -> &[u8] {
+/// Optional whitespace is space and tab; `trim_ascii` would take form feeds, too.
+fn trim_whitespace(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

@@ -79,7 +79,7 @@ fn response_into<'b>(
     lines: &mut [Line<'b>],
     head: &mut ResponseHead,
 ) -> Result<Option<usize>, Error> {
-    /// `HTTP/1.1 200` and a blank.
+    /// Length of `HTTP/1.1 200` and a space.
     const REASON_AT: usize = 13;
 
     let mut response = httparse::Response::new(&mut []);

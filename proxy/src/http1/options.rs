@@ -30,7 +30,7 @@ pub(super) struct ConnectionOptions {
 #[inline]
 pub(super) fn apply(fields: &mut Fields) -> Result<ConnectionOptions, TooManyOptions> {
     let mut options = ConnectionOptions::default();
-    // What nearly every message says, if anything.
+    // Nearly every message has one of these two, or no line.
     let is_plain = match fields.only_value_of(FieldKind::Connection) {
         Some(value) if value.eq_ignore_ascii_case(b"keep-alive") => {
             options.keep_alive = true;

@@ -14,7 +14,7 @@ use crate::http::fields::Forwarding;
 use crate::http::message::{RequestHead, Version};
 
 /// Why a request is refused. Answered 400 (RFC 9112) unless said otherwise, and the
-/// connection is closed: where its next request would begin is anybody's guess.
+/// connection is closed: the start of its next request is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RequestError {
     /// Not a request line, or not one of HTTP/1.
@@ -23,9 +23,9 @@ pub enum RequestError {
     /// A version of HTTP other than 1.0 and 1.1: answered 505 (RFC 9110, section 15.6.6).
     #[error("unsupported version of HTTP")]
     UnsupportedVersion,
-    /// The connection preface of HTTP/2 (RFC 9113, section 3.4), on a connection that did
-    /// not agree on it. No answer in HTTP/1 would be understood.
-    #[error("HTTP/2 without agreement")]
+    /// The connection preface of HTTP/2 (RFC 9113, section 3.4) on an HTTP/1 connection.
+    /// Such a client understands no answer in HTTP/1.
+    #[error("HTTP/2 preface on an HTTP/1 connection")]
     Http2Preface,
     /// The request line alone is larger than a head may be: answered 414 (RFC 9110, section
     /// 15.5.15).
@@ -70,7 +70,7 @@ pub enum Expectation {
     None,
 }
 
-/// What a request says about its connection and body; the rest is in its head.
+/// Framing and connection properties of a request; the rest is in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
     /// Bytes of the buffer that the head takes, empty lines before it included.
@@ -86,11 +86,12 @@ pub struct Parsed {
 }
 
 /// Parses and admits the head at the start of `buffer`. The head's forwarded lines are then
-/// those for the next hop: without what `Connection` names and what is hop-by-hop, with
-/// `TE: trailers` and a passed-on `Upgrade`.
+/// those for the next hop: hop-by-hop fields and those that `Connection` names are kept
+/// back, but for `TE: trailers` and an upgrade that is passed on.
 ///
-/// `head` is valid after [`Progress::Complete`] only. Allocates nothing if `head` has served
-/// before and the message has no more than 64 lines.
+/// After [`Progress::Complete`] `head` holds the request. After an error it holds as much as
+/// was understood, for the log: all of a complete head, or nothing. Allocates nothing if
+/// `head` has been used before and the message has no more than 64 lines.
 ///
 /// # Errors
 /// [`RequestError`].
@@ -104,7 +105,7 @@ pub fn parse(
     if !scan.is_due(buffer, limits.max_header_size) {
         return Ok(Progress::Partial { skip: 0 });
     }
-    // What lies behind the limit is of no interest: a head that needs it is too large.
+    // Bytes behind the limit do not matter: a head that needs them is too large.
     let window = &buffer[..buffer.len().min(limits.max_header_size)];
     match lines::request(window, limits, head) {
         Ok(Some(consumed)) => {
@@ -117,10 +118,12 @@ pub fn parse(
                 return Ok(scan.partial(buffer, skip));
             }
             *scan = Scan::default();
+            head.clear();
             Err(too_large(window))
         }
         Err(error) => {
             *scan = Scan::default();
+            head.clear();
             Err(refusal(error, window))
         }
     }
@@ -213,13 +216,13 @@ fn refusal(error: Error, window: &[u8]) -> RequestError {
     }
 }
 
-/// Tells other versions of HTTP from what is none.
+/// Tells other versions of HTTP from other protocols and garbage.
 fn unsupported(window: &[u8]) -> RequestError {
     let line = &window[lines::empty_lines(window)..];
     if line.starts_with(b"PRI * HTTP/2") {
         return RequestError::Http2Preface;
     }
-    // httparse has accepted a method and a target, each with its blank.
+    // httparse has accepted a method and a target, each with its space.
     let version = line.splitn(3, |&byte| byte == b' ').nth(2);
     match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
         Some([major, ..]) if major.is_ascii_digit() => RequestError::UnsupportedVersion,

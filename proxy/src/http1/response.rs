@@ -39,15 +39,15 @@ pub enum ResponseError {
     Framing(#[from] FramingError),
 }
 
-/// What a response says about its connection and body; the rest is in its head.
+/// Framing and connection properties of a response; the rest is in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
     /// Bytes of the buffer that the head takes.
     pub consumed: usize,
     /// The body on the wire.
     pub body: BodyLength,
-    /// What the head says of a body, for the client's head: as `body`, but for HEAD and 304,
-    /// whose fields speak of a body that does not come (RFC 9110, section 8.6).
+    /// The framing to announce to the client. Differs from `body` for HEAD and 304, whose
+    /// fields describe a body that is not sent (RFC 9110, section 8.6).
     pub declared: BodyLength,
     /// Whether the connection can carry a further exchange.
     pub persistence: Persistence,

@@ -40,7 +40,7 @@ pub enum TargetError {
 ///
 /// Raw characters that a URI does not have, such as `"<>|{}^`, a backslash or UTF-8, pass
 /// as they are: clients send them, and HAProxy and nginx take the former (HAProxy refuses
-/// UTF-8, nginx and Envoy do not). httparse has refused blanks, control characters and bytes
+/// UTF-8, nginx and Envoy do not). httparse has refused whitespace, control characters and bytes
 /// that are not UTF-8.
 #[inline]
 pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {

@@ -23,7 +23,8 @@ type Accept = [u8; 28];
 /// An upgrade that a request asks for and that is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upgrade {
-    /// What a WebSocket server must answer to the key; None for other protocols.
+    /// The `Sec-WebSocket-Accept` that a WebSocket server must send; None for other
+    /// protocols.
     accept: Option<Accept>,
 }
 
@@ -90,7 +91,7 @@ pub(super) fn request(
     Ok(Some(Upgrade { accept }))
 }
 
-/// What the server must answer to a complete handshake.
+/// The `Sec-WebSocket-Accept` that is due if the handshake is complete.
 fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
     let key = fields.only_value_of(FieldKind::SecWebSocketKey)?;
     fields.only_value_of(FieldKind::SecWebSocketVersion)?;

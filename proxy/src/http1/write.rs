@@ -14,10 +14,10 @@ use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 use crate::http::number::push_decimal;
 
-/// Room that the lines written anew need, so that the buffer grows once at most.
+/// Room for the lines that are written anew, so that the buffer grows at most once.
 const ADDED_BYTES: usize = 256;
 
-/// What the next server gets that the head does not say.
+/// Everything about an outgoing request that its head does not hold.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingRequest<'a> {
     /// The body's framing; never [`BodyLength::UntilClose`].
@@ -42,18 +42,18 @@ pub struct OutgoingRequest<'a> {
 /// Whether this proxy adds itself to `Via` (RFC 9110, section 7.6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// In a line of its own, with the version that the request came in.
+    /// Adds a line with the version in which the request was received.
     Add,
-    /// Not.
+    /// Leaves `Via` as received.
     Omit,
 }
 
-/// What becomes of `Expect`.
+/// Handling of `Expect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// It goes on as it came.
+    /// It goes on as received.
     Forward,
-    /// The body is there already, or nobody waits for an answer to it.
+    /// It stays here: the body has arrived, so no `100 Continue` is needed.
     Drop,
 }
 
@@ -100,13 +100,13 @@ pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Ve
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a client gets that the head does not say.
+/// Everything about an outgoing response that its head does not hold.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingResponse<'a> {
-    /// What the head says of the body: `response::Parsed::declared`, made fit for the
+    /// Framing to announce: `response::Parsed::declared`, made fit for the
     /// client by [`BodyLength::for_client`].
     pub body: BodyLength,
-    /// What the head says of the connection.
+    /// Option to announce.
     pub connection: ConnectionOption,
     /// The present time as HTTP writes it, for a head without `Date` (RFC 9110, section
     /// 6.6.1); None adds none.
@@ -115,10 +115,10 @@ pub struct OutgoingResponse<'a> {
     pub edits: &'a [Edit],
 }
 
-/// What a head says of its connection's future.
+/// Option of `Connection` about the connection's future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionOption {
-    /// Nothing: the version says it.
+    /// None: the version implies it.
     Implied,
     /// `close`.
     Close,
@@ -128,7 +128,7 @@ pub enum ConnectionOption {
 }
 
 impl ConnectionOption {
-    /// What tells a client of this version.
+    /// The option from which a client of this version learns `persistence`.
     pub fn for_client(version: Version, persistence: Persistence) -> ConnectionOption {
         match (persistence, version) {
             (Persistence::Close, _) => ConnectionOption::Close,
@@ -140,8 +140,8 @@ impl ConnectionOption {
 
 /// Appends the head of a final response, or of a 101.
 ///
-/// It says HTTP/1.1 to HTTP/1.0 clients, too (RFC 9110, section 2.5); only what the fields
-/// say is fit for them.
+/// The version is HTTP/1.1 for HTTP/1.0 clients, too (RFC 9110, section 2.5); framing and
+/// options are those that such a client understands.
 pub fn push_response(head: &ResponseHead, with: &OutgoingResponse<'_>, out: &mut Vec<u8>) {
     let fields = head.fields();
     out.reserve(fields.bytes().len() + ADDED_BYTES);
@@ -186,7 +186,7 @@ fn push_framing(body: BodyLength, out: &mut Vec<u8>) {
     }
 }
 
-/// One `Connection` line: for the hop-by-hop fields that go on, and what `option` says.
+/// One `Connection` line: it names the hop-by-hop fields that go on, and holds `option`.
 fn push_connection(fields: &Fields, option: ConnectionOption, out: &mut Vec<u8>) {
     let own: &[u8] = match option {
         ConnectionOption::Implied => b"",

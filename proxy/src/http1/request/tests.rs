@@ -335,3 +335,19 @@ fn a_head_is_not_parsed_for_every_byte() {
     });
     assert_eq!(due.count(), 1 + 4);
 }
+
+/// The log of a refused request must not show the one before it.
+#[test]
+fn a_head_after_an_error() {
+    let mut head = RequestHead::default();
+    let mut step = |input: &[u8]| {
+        let _ = parse(input, &Limits::default(), &mut Scan::default(), &mut head);
+        (head.target().to_vec(), head.fields().len())
+    };
+    let whole = step(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(whole, (b"/a".to_vec(), 1));
+    let garbage = step(b"GET /b HTTP/1.1\r\nHost : a\r\n\r\n");
+    assert_eq!(garbage, (Vec::new(), 0));
+    let refused = step(b"GET /c HTTP/1.1\r\nHost: a b\r\n\r\n");
+    assert_eq!(refused, (b"/c".to_vec(), 1));
+}

@@ -2,7 +2,7 @@
 //!
 //! Each file is a table: name, their verdict, ours, the input, and why the two differ. Of
 //! llhttp the verdict is that of its strict mode, of the smuggling table what RFC 9112 asks
-//! for. Requests without Host get one, so that each row is about what it is about.
+//! for. Requests without Host get one, so that a row fails for the reason it tests.
 //!
 //! Inputs and verdicts are facts of <https://github.com/nodejs/llhttp> (`test/`) and
 //! <https://github.com/seanmonstar/httparse> (`tests/uri.rs`, `src/lib.rs`).
