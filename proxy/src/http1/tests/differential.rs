@@ -1,6 +1,7 @@
 //! Compares with hyper, server and client, over generated messages: what is taken, how it
 //! is framed, which fields it has. A difference that no row of the tables names is a fault.
 
+mod forwarding;
 mod peer;
 
 use proptest::collection::vec;
