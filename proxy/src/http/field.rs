@@ -20,6 +20,7 @@ macro_rules! field_kinds {
             pub const NAMED: &'static [FieldKind] = &[$(FieldKind::$kind),+];
 
             /// The name as this proxy writes it; empty for [`FieldKind::Other`].
+            #[inline]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => $name,)+
@@ -28,6 +29,7 @@ macro_rules! field_kinds {
             }
 
             /// The name, a colon and a space.
+            #[inline]
             pub const fn line_start(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => concat!($name, ": "),)+
@@ -121,6 +123,7 @@ impl FieldKind {
     }
 
     /// Whether the field is meant for one connection by definition (RFC 9110, section 7.6.1).
+    #[inline]
     pub const fn is_hop_by_hop(self) -> bool {
         HeaderFlags::HOP_BY_HOP.has(self)
     }

@@ -115,6 +115,7 @@ impl Fields {
     }
 
     /// Adds a line of a known kind, not [`FieldKind::Other`]; as [`Fields::push`].
+    #[inline]
     pub fn push_kind(&mut self, kind: FieldKind, value: &[u8]) {
         let name = self.append_name(kind);
         let value = self.append(value);
@@ -124,6 +125,7 @@ impl Fields {
 
     /// Adds a line of a known kind with the value of the first line of kind `source`; none
     /// if there is no such line.
+    #[inline]
     pub fn push_copy(&mut self, kind: FieldKind, source: FieldKind) {
         let mut lines = self.lines.iter();
         let source = lines.find(|line| line.kind == source);
@@ -137,6 +139,7 @@ impl Fields {
         }
     }
 
+    #[inline]
     fn append_name(&mut self, kind: FieldKind) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(kind.line_start().as_bytes());
@@ -144,6 +147,7 @@ impl Fields {
     }
 
     /// Copies bytes into the buffer, not as a line: a method, a target.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
@@ -165,6 +169,7 @@ impl Fields {
         self.flags = flags;
     }
 
+    #[inline]
     fn push_spans(&mut self, name: Span, value: Span, kind: FieldKind) {
         self.flags.insert(kind);
         self.lines.push(Field::new(name, value, kind));
