@@ -1,11 +1,17 @@
 //! Replays inputs that other parsers are tested with, and tricks of request smuggling.
 //!
-//! Each file is a table: name, their verdict, ours, the input, and why the two differ. Of
-//! llhttp the verdict is that of its strict mode, of the smuggling table what RFC 9112 asks
-//! for. Requests without Host get one, so that a row fails for the reason it tests.
+//! Each file is a table: name, their verdict, ours, the input, and why the two differ.
+//! Requests without Host get one, so that a row fails for the reason it tests.
 //!
-//! Inputs and verdicts are facts of <https://github.com/nodejs/llhttp> (`test/`) and
-//! <https://github.com/seanmonstar/httparse> (`tests/uri.rs`, `src/lib.rs`).
+//! httparse's rows are all inputs of its `tests/uri.rs` and `src/lib.rs` that are tested with
+//! the default configuration, each once. llhttp's are a choice of `test/request` and
+//! `test/response` in strict mode: some inputs are shortened or completed by their last empty
+//! line, and fragments are removed where they are not the point. Its verdicts are those of the
+//! revision that was read; on folded lines later ones are as strict as this parser. In the
+//! smuggling table "theirs" is a strict reading of RFC 9112, not another parser.
+//!
+//! Sources of inputs and verdicts: <https://github.com/nodejs/llhttp>,
+//! <https://github.com/seanmonstar/httparse>.
 
 use super::{Outcome, read_request, read_response};
 use crate::http::message::MethodKind;

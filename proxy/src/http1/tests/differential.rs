@@ -1,5 +1,8 @@
 //! Compares with hyper, server and client, over generated messages: what is taken, how it
 //! is framed, which fields it has. A difference that no row of the tables names is a fault.
+//!
+//! A row for a refusal excuses it whatever hyper does; that nothing is refused needlessly is
+//! for the table tests to show. Interim responses are not generated: hyper's client hides them.
 
 mod forwarding;
 mod peer;
