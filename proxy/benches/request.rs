@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pointsman::http::head::{Client, Head, Scheme};
 use pointsman::plugin::{
-    BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings, Source,
+    BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings, Source,
 };
 use pointsman::request::admit;
 use pointsman::router::Router;
@@ -49,22 +49,22 @@ const REQUEST: &[u8] = b"GET /index.html?a=b HTTP/1.1\r\n\
 struct TwoBackends;
 
 impl Backends for TwoBackends {
-    fn find(&self, name: &str) -> Option<usize> {
+    fn find(&self, name: &str) -> Option<BackendName> {
         ["www_backend", "node_backend"]
-            .iter()
-            .position(|known| *known == name)
+            .contains(&name)
+            .then(|| BackendName::from(name))
     }
 
-    fn state(&self, _index: usize) -> BackendState {
-        BackendState {
-            usable_servers: 1,
+    fn state(&self, name: &str) -> Option<BackendState> {
+        Some(BackendState {
+            usable_servers: self.servers(name)?,
             active: 0,
             queued: 0,
-        }
+        })
     }
 
-    fn servers(&self, _index: usize) -> u32 {
-        1
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.find(name).map(|_| 1)
     }
 }
 

@@ -45,7 +45,8 @@ pub use self::engine::{Engine, EngineError, EngineLimits};
 pub use self::fault::Fault;
 pub use self::load::{LoadError, Origin, Source};
 pub use self::outcome::{
-    BackendState, Backends, Cacheability, Decision, Edit, MAX_READS, Outcome, Read, Reads, Response,
+    BackendName, BackendState, Backends, Cacheability, Decision, Edit, MAX_READS, Outcome, Read,
+    Reads, Response,
 };
 pub use self::preset::PresetError;
 

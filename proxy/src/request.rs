@@ -8,6 +8,7 @@ pub mod error;
 mod response;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ use crate::http::head::Head;
 use crate::http::headers::{self, Noted};
 use crate::http::replay;
 use crate::http::upgrade::Upgrade;
-use crate::plugin::Edit;
+use crate::plugin::{BackendName, Edit};
 use crate::router::{Decided, Route, Router};
 use crate::telemetry::{AccessRecord, Answers, End};
 use crate::upstream::body::{Expectation, RequestBody};
@@ -55,8 +56,10 @@ pub struct Rules {
     pub worker: usize,
     /// None: everything goes to the default backend.
     pub router: Option<Rc<RefCell<Router>>>,
-    /// Every backend of the configuration, in its order.
-    pub backends: Rc<[Rc<Backend>]>,
+    /// Where requests go for which the router names no backend.
+    pub default_backend: Option<Rc<Backend>>,
+    /// Every backend of the configuration, by name.
+    pub backends: Rc<HashMap<BackendName, Rc<Backend>>>,
 }
 
 impl Frontend {
@@ -145,16 +148,12 @@ async fn respond(
         Some(decided) => (&decided.route, &decided.edits[..]),
         None => (&Route::Default, &[][..]),
     };
-    let index = match target {
+    let backend = match target {
         Route::Respond(answer) => return Ok(response::answer_of_plugin(downstream, answer)),
-        Route::Backend(index) => *index,
-        Route::Default => rules
-            .config
-            .default_backend
-            .ok_or(ProxyError::NoBackend)?
-            .index(),
+        Route::Backend(name) => rules.backends.get(name),
+        Route::Default => rules.default_backend.as_ref(),
     };
-    let backend = &rules.backends[index];
+    let backend = backend.ok_or(ProxyError::NoBackend)?;
     downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend.place())));
     let upgrade = admitted.upgrade.take();
     let (lease, response) = exchange(

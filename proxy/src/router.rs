@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use crate::config::OnFault;
 use crate::http::head::Head;
-use crate::plugin::{Cacheability, Decision, Edit, Fault, Instance, Outcome, Reads, Response};
+use crate::plugin::{
+    BackendName, Cacheability, Decision, Edit, Fault, Instance, Outcome, Reads, Response,
+};
 
 use self::reports::Reports;
 use self::seat::Seat;
@@ -54,8 +56,8 @@ enum Decider {
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To the backend of this index.
-    Backend(usize),
+    /// To the backend with this name.
+    Backend(BackendName),
     /// To the frontend's default backend.
     Default,
     /// Nowhere: this is the answer.
@@ -267,7 +269,7 @@ impl From<Outcome> for Decided {
     fn from(outcome: Outcome) -> Decided {
         Decided {
             route: match outcome.decision {
-                Decision::Backend(index) => Route::Backend(index),
+                Decision::Backend(name) => Route::Backend(name),
                 Decision::Default => Route::Default,
                 Decision::Respond(response) => Route::Respond(response),
             },

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::config;
 use crate::listener::{self, Accepted, Acceptor, Listener, Team};
-use crate::plugin::Instance;
+use crate::plugin::{BackendName, Instance};
 use crate::request::{Frontend, Rules};
 use crate::router::version::Version;
 use crate::router::{Change, Router};
@@ -141,7 +141,9 @@ async fn work(blueprint: Blueprint) -> io::Result<Ended> {
 }
 
 /// The backends in force, shared with who looks them over.
-type Backends = Rc<RefCell<Rc<[Rc<Backend>]>>>;
+type Backends = Rc<RefCell<Rc<Named>>>;
+
+type Named = HashMap<BackendName, Rc<Backend>>;
 
 struct Worker {
     team: Rc<Team>,
@@ -185,12 +187,11 @@ impl Worker {
     /// Puts a configuration into force. What goes on by the old one keeps what it needs.
     fn apply(&mut self, plan: Plan) {
         self.farewell = plan.farewell;
-        let backends: Rc<[Rc<Backend>]> = {
+        let backends: Vec<Rc<Backend>> = {
             let old = self.backends.borrow();
             let backends = plan.backends.into_iter().map(|shared| {
-                let known = old
-                    .iter()
-                    .find(|known| Arc::ptr_eq(known.shared(), &shared));
+                let known = old.get(shared.name.as_str());
+                let known = known.filter(|known| Arc::ptr_eq(known.shared(), &shared));
                 // With its idle connections.
                 known.map_or_else(
                     || Rc::new(Backend::new(shared, self.team.own, &self.links)),
@@ -199,12 +200,19 @@ impl Worker {
             });
             backends.collect()
         };
-        *self.backends.borrow_mut() = Rc::clone(&backends);
+        let named = backends.iter().map(|backend| {
+            let name = BackendName::from(backend.shared().name.as_str());
+            (name, Rc::clone(backend))
+        });
+        let named: Rc<Named> = Rc::new(named.collect());
+        *self.backends.borrow_mut() = Rc::clone(&named);
         let mut old = std::mem::take(&mut self.sites);
         for frontend in plan.frontends {
             let known = old.remove(&frontend.config.name);
             let name = frontend.config.name.clone();
-            let site = self.site(frontend, known, &backends);
+            let default = frontend.config.default_backend;
+            let default = default.and_then(|id| backends.get(id.index()).map(Rc::clone));
+            let site = self.site(frontend, known, default, &named);
             self.sites.insert(name, site);
         }
         self.gone.clear();
@@ -221,7 +229,13 @@ impl Worker {
         }
     }
 
-    fn site(&self, plan: FrontendPlan, known: Option<Site>, backends: &Rc<[Rc<Backend>]>) -> Site {
+    fn site(
+        &self,
+        plan: FrontendPlan,
+        known: Option<Site>,
+        default_backend: Option<Rc<Backend>>,
+        backends: &Rc<Named>,
+    ) -> Site {
         let router = match plan.router {
             None => None,
             Some(RouterPlan::Keep) => known
@@ -245,6 +259,7 @@ impl Worker {
             answers: plan.answers,
             worker: self.team.own,
             router,
+            default_backend,
             backends: Rc::clone(backends),
         };
         let mut site = match known {
@@ -374,7 +389,7 @@ async fn sweep(backends: Backends) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        for backend in backends.borrow().iter() {
+        for backend in backends.borrow().values() {
             backend.sweep();
         }
     }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::http::head::{Client, Head, Scheme};
-use crate::plugin::{BackendState, Backends, Plugin, Reads, Settings};
+use crate::plugin::{BackendName, BackendState, Backends, Plugin, Reads, Settings};
 use expect::{Expect, Failure};
 
 pub use expect::Difference;
@@ -56,7 +56,6 @@ pub struct Table {
     pub cases: Vec<Case>,
     /// Those that it names, each with one idle server.
     pub backends: Arc<dyn Backends>,
-    names: Vec<String>,
 }
 
 /// A request, and what is expected of it.
@@ -220,8 +219,9 @@ impl Table {
         }
         Ok(Table {
             cases,
-            backends: Arc::new(Named(raw.backends.clone())),
-            names: raw.backends,
+            backends: Arc::new(Named(
+                raw.backends.into_iter().map(BackendName::from).collect(),
+            )),
         })
     }
 
@@ -239,7 +239,7 @@ impl Table {
             });
         Verdict {
             time: start.elapsed(),
-            differences: case.request.expect.compare(&answer, &self.names),
+            differences: case.request.expect.compare(&answer),
             reads: reads.reads.iter().map(ToString::to_string).collect(),
         }
     }
@@ -351,23 +351,23 @@ fn field_name(name: &str) -> Result<HeaderName, String> {
 
 /// The backends of a table.
 #[derive(Debug)]
-struct Named(Vec<String>);
+struct Named(Vec<BackendName>);
 
 impl Backends for Named {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|known| known == name)
+    fn find(&self, name: &str) -> Option<BackendName> {
+        self.0.iter().find(|known| ***known == *name).cloned()
     }
 
-    fn state(&self, index: usize) -> BackendState {
-        BackendState {
-            usable_servers: self.servers(index),
+    fn state(&self, name: &str) -> Option<BackendState> {
+        Some(BackendState {
+            usable_servers: self.servers(name)?,
             active: 0,
             queued: 0,
-        }
+        })
     }
 
-    fn servers(&self, _: usize) -> u32 {
-        1
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.find(name).map(|_| 1)
     }
 }
 

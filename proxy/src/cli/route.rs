@@ -222,9 +222,9 @@ fn head(flags: &Flags) -> Result<Head, target::TargetError> {
 
 fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Route) {
     let backend = match route {
-        Route::Backend(index) => {
+        Route::Backend(name) => {
             report.decision = "backend";
-            Some(config.backends[*index].name.clone())
+            Some(name.to_string())
         }
         Route::Default => {
             report.decision = "default-backend";

@@ -285,22 +285,19 @@ impl request::HostRequestHead for State {
 
 impl backends::Host for State {
     fn state(&mut self, name: String) -> wasmtime::Result<Option<backends::BackendState>> {
-        let found = self.backends.find(&name);
         // A state that `configure` saw would be remembered for as long as the instance lives.
         // Without a request it is what it is to begin with, always the same.
         if self.request.is_none() {
-            return Ok(found.map(|index| backends::BackendState {
-                usable_servers: self.backends.servers(index),
+            let servers = self.backends.servers(&name);
+            return Ok(servers.map(|servers| backends::BackendState {
+                usable_servers: servers,
                 active: 0,
                 queued: 0,
             }));
         }
         self.reads.forbid_caching();
-        let Some(index) = found else {
-            return Ok(None);
-        };
-        let state = self.backends.state(index);
-        Ok(Some(backends::BackendState {
+        let state = self.backends.state(&name);
+        Ok(state.map(|state| backends::BackendState {
             usable_servers: state.usable_servers,
             active: state.active,
             queued: state.queued,

@@ -4,6 +4,7 @@
 //! router, its decision cache and `pointsman route`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -15,14 +16,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// filling memory, and the decision cache's paths short.
 pub const MAX_READS: usize = 256;
 
+/// A backend's identity: its name. It stays the same when a reload changes the backend's
+/// servers or settings, or its position in the file.
+pub type BackendName = Arc<str>;
+
 /// The proxy's backends, as far as a plugin may know of them.
 pub trait Backends: Send + Sync + fmt::Debug {
-    /// Index of the backend of this name; none where the configuration has no such one.
-    fn find(&self, name: &str) -> Option<usize>;
-    /// Its present load. `index` comes from [`find`](Self::find).
-    fn state(&self, index: usize) -> BackendState;
-    /// How many servers it has, usable or not.
-    fn servers(&self, index: usize) -> u32;
+    /// The identity of the backend with this name; None if the configuration has none.
+    fn find(&self, name: &str) -> Option<BackendName>;
+    /// Its present load; None as for [`find`](Self::find).
+    fn state(&self, name: &str) -> Option<BackendState>;
+    /// How many servers it has, usable or not; None as for [`find`](Self::find).
+    fn servers(&self, name: &str) -> Option<u32>;
 }
 
 /// Load of one backend at one moment.
@@ -58,8 +63,8 @@ pub struct Outcome {
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Index of a backend, as [`Backends::find`] gave it.
-    Backend(usize),
+    /// A backend, as [`Backends::find`] named it.
+    Backend(BackendName),
     /// The frontend's `default_backend`.
     Default,
     /// No backend: the plugin's own answer.

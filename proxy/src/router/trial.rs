@@ -79,19 +79,10 @@ pub struct Example {
     pub target: String,
     /// Its fields; those that are not to be shown without their values.
     pub fields: Vec<(String, Option<String>)>,
-    /// What the active version decided.
-    pub active: Choice,
-    /// What the version on trial decided.
-    pub trial: Choice,
-}
-
-/// A decision in an [`Example`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// The backend's index, where it is one.
-    pub backend: Option<usize>,
-    /// All else in words.
-    pub words: String,
+    /// What the active version decided, in words.
+    pub active: String,
+    /// What the version on trial decided, in words.
+    pub trial: String,
 }
 
 impl Share {
@@ -237,20 +228,15 @@ fn shorten(text: &str) -> String {
     }
 }
 
-fn describe(decided: &Decision) -> Choice {
+fn describe(decided: &Decision) -> String {
     let decided = match decided {
         Ok(decided) => decided,
-        Err(fault) => {
-            return Choice {
-                backend: None,
-                words: format!("fault: {}", fault.kind()),
-            };
-        }
+        Err(fault) => return format!("fault: {}", fault.kind()),
     };
-    let (backend, route) = match &decided.route {
-        Route::Backend(index) => (Some(*index), String::new()),
-        Route::Default => (None, "the default backend".to_owned()),
-        Route::Respond(response) => (None, format!("answer {}", response.status.as_u16())),
+    let route = match &decided.route {
+        Route::Backend(name) => format!("backend {name}"),
+        Route::Default => "the default backend".to_owned(),
+        Route::Respond(response) => format!("answer {}", response.status.as_u16()),
     };
     let edits = decided.edits.iter().map(|edit| match edit {
         Edit::Set(name, _) => format!(", sets {name}"),
@@ -258,10 +244,7 @@ fn describe(decided: &Decision) -> Choice {
         Edit::Remove(name) => format!(", removes {name}"),
         Edit::Target(target) => format!(", target {}", shorten(target.as_str())),
     });
-    Choice {
-        backend,
-        words: std::iter::once(route).chain(edits).collect(),
-    }
+    std::iter::once(route).chain(edits).collect()
 }
 
 #[cfg(test)]

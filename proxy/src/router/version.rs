@@ -41,7 +41,7 @@ pub struct Draft {
     pub settings: Settings,
     /// How it is used beyond that.
     pub policy: Policy,
-    /// What it is told about backends, and the indices that it decides by.
+    /// What it is told about backends.
     pub backends: Arc<dyn Backends>,
     /// How many workers count for it.
     pub workers: usize,

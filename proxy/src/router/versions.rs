@@ -5,6 +5,7 @@
 //! and by `check` and `route`. Reads files; blocks while it compiles.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -24,8 +25,8 @@ use crate::config::{self, Config, Isolation, PluginSource};
 use crate::http::head::{Client, Head, Scheme};
 use crate::memory;
 use crate::plugin::{
-    BackendState, Backends, CompiledCache, Compiler, Engine, EngineError, EngineLimits, Fault,
-    Instance, LoadError, Origin, Plugin, Reads, Settings, Source,
+    BackendName, BackendState, Backends, CompiledCache, Compiler, Engine, EngineError,
+    EngineLimits, Fault, Instance, LoadError, Origin, Plugin, Reads, Settings, Source,
 };
 
 /// Longest file of a plugin: ten times a Python interpreter with its library.
@@ -307,34 +308,35 @@ fn settings(frontend: &str, router: &config::Router) -> Settings {
 /// Backends as the configuration names them, none of them in use: what a plugin sees while
 /// it is tried out.
 #[derive(Debug)]
-pub struct ConfiguredBackends(Vec<(String, u32)>);
+pub struct ConfiguredBackends(HashMap<BackendName, u32>);
 
 impl ConfiguredBackends {
     /// The backends of `config`.
     pub fn new(config: &crate::config::Config) -> ConfiguredBackends {
         let backends = config.backends.iter().map(|backend| {
             let servers = u32::try_from(backend.servers.len()).unwrap_or(u32::MAX);
-            (backend.name.clone(), servers)
+            (BackendName::from(backend.name.as_str()), servers)
         });
         ConfiguredBackends(backends.collect())
     }
 }
 
 impl Backends for ConfiguredBackends {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|(known, _)| known == name)
+    fn find(&self, name: &str) -> Option<BackendName> {
+        let (name, _) = self.0.get_key_value(name)?;
+        Some(BackendName::clone(name))
     }
 
-    fn state(&self, index: usize) -> BackendState {
-        BackendState {
-            usable_servers: self.servers(index),
+    fn state(&self, name: &str) -> Option<BackendState> {
+        Some(BackendState {
+            usable_servers: self.servers(name)?,
             active: 0,
             queued: 0,
-        }
+        })
     }
 
-    fn servers(&self, index: usize) -> u32 {
-        self.0[index].1
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.0.get(name).copied()
     }
 }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config, Errors, Source};
-use crate::plugin::{BackendState, Backends, Compiler, EngineError};
+use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
 use crate::router::trial::Trial;
 use crate::router::version::{Notice, Version};
 use crate::router::versions::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
@@ -131,9 +131,7 @@ impl Prepared {
         let backends = resolve(&config, &source, workers, before, &mut mistakes);
         let live: Arc<dyn Backends> = match before {
             Some(before) if is_same(&before.backends, &backends) => Arc::clone(&before.live),
-            _ if backends.len() == config.backends.len() => {
-                Arc::new(LiveBackends(backends.clone()))
-            }
+            _ if backends.len() == config.backends.len() => Arc::new(LiveBackends::new(&backends)),
             // One of them has no address: plugins are only tried out.
             _ => Arc::new(ConfiguredBackends::new(&config)),
         };
@@ -323,23 +321,34 @@ pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
 
 /// The backends in service, as plugins see them.
 #[derive(Debug)]
-struct LiveBackends(Vec<Arc<SharedBackend>>);
+struct LiveBackends(HashMap<BackendName, Arc<SharedBackend>>);
+
+impl LiveBackends {
+    fn new(backends: &[Arc<SharedBackend>]) -> LiveBackends {
+        let named = backends.iter().map(|backend| {
+            let name = BackendName::from(backend.name.as_str());
+            (name, Arc::clone(backend))
+        });
+        LiveBackends(named.collect())
+    }
+}
 
 impl Backends for LiveBackends {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|backend| backend.name == name)
+    fn find(&self, name: &str) -> Option<BackendName> {
+        let (name, _) = self.0.get_key_value(name)?;
+        Some(BackendName::clone(name))
     }
 
-    fn state(&self, index: usize) -> BackendState {
-        let backend = &self.0[index];
-        BackendState {
+    fn state(&self, name: &str) -> Option<BackendState> {
+        let backend = self.0.get(name)?;
+        Some(BackendState {
             usable_servers: backend.usable_servers(),
             active: backend.active(),
             queued: backend.queued(),
-        }
+        })
     }
 
-    fn servers(&self, index: usize) -> u32 {
-        self.0[index].server_count()
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.0.get(name).map(|backend| backend.server_count())
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::plugin::{
-    BackendState, Backends, Cacheability, Decision, Edit, Fault, Instance, MAX_READS, Outcome,
-    Reads, Settings,
+    BackendName, BackendState, Backends, Cacheability, Decision, Edit, Fault, Instance, MAX_READS,
+    Outcome, Reads, Settings,
 };
 use tokio::time::Instant;
 
@@ -92,7 +92,7 @@ modes! {
         let mut instance = start(mode, 0);
         let mut reads = Reads::default();
         let (_, result) = instance.route(head(&[]), 0, &mut reads);
-        assert_eq!(result.unwrap().decision, Decision::Backend(1));
+        assert_eq!(result.unwrap().decision, Decision::Backend("3-2-1".into()));
         assert!(!reads.cacheable);
     };
     configure_error: "configure-error" => |mode| {
@@ -317,14 +317,14 @@ fn a_plugin_outlives_its_handles() {
     #[derive(Debug)]
     struct NoBackends;
     impl Backends for NoBackends {
-        fn find(&self, _: &str) -> Option<usize> {
+        fn find(&self, _: &str) -> Option<BackendName> {
             None
         }
-        fn state(&self, _: usize) -> BackendState {
-            panic!("there is none")
+        fn state(&self, _: &str) -> Option<BackendState> {
+            None
         }
-        fn servers(&self, _: usize) -> u32 {
-            panic!("there is none")
+        fn servers(&self, _: &str) -> Option<u32> {
+            None
         }
     }
     let settings = configured("harmless", 0);

@@ -18,8 +18,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pointsman::http::head::{Client, Head, Scheme};
 use pointsman::plugin::{
-    BackendState, Backends, Compiler, Engine, EngineLimits, Fault, Instance, Outcome, Plugin,
-    Reads, Settings, Source,
+    BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Fault, Instance, Outcome,
+    Plugin, Reads, Settings, Source,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -69,22 +69,22 @@ fn plugin(name: &str) -> Plugin {
 struct TwoBackends;
 
 impl Backends for TwoBackends {
-    fn find(&self, name: &str) -> Option<usize> {
-        ["www", "3-2-1"].iter().position(|known| *known == name)
+    fn find(&self, name: &str) -> Option<BackendName> {
+        ["www", "3-2-1"]
+            .contains(&name)
+            .then(|| BackendName::from(name))
     }
 
-    fn state(&self, index: usize) -> BackendState {
-        assert_eq!(index, 0);
-        BackendState {
+    fn state(&self, name: &str) -> Option<BackendState> {
+        (name == "www").then_some(BackendState {
             usable_servers: 3,
             active: 2,
             queued: 1,
-        }
+        })
     }
 
-    fn servers(&self, index: usize) -> u32 {
-        assert_eq!(index, 0);
-        4
+    fn servers(&self, name: &str) -> Option<u32> {
+        (name == "www").then_some(4)
     }
 }
 

@@ -69,7 +69,10 @@ fn with_another_configuration_it_is_configured() {
     let elsewhere: Arc<dyn Backends> = Arc::new(TwoBackends);
     assert!(!preset.is_preset_for(&script("www").config, &elsewhere));
     let outcome = ask(&mut start(&preset, &other)).0.unwrap();
-    assert_eq!(outcome.decision, pointsman::plugin::Decision::Backend(1));
+    assert_eq!(
+        outcome.decision,
+        pointsman::plugin::Decision::Backend("3-2-1".into())
+    );
 }
 
 /// `guest-wasi` takes the time, random numbers and standard output on its way up.

@@ -37,7 +37,7 @@ fn expect(what: &str, name: &str, value: &str, read: &[Read]) {
     let (result, reads) = run(&script);
     assert_eq!(
         result.unwrap().decision,
-        Decision::Backend(0),
+        Decision::Backend("www".into()),
         "{what} {name}"
     );
     assert_eq!(reads.reads, read);
@@ -76,7 +76,7 @@ fn reads_are_in_order_and_hang_on_values() {
             "otherwise": {"read": {"what": "client", "otherwise": "default"}}}}},
         "otherwise": {"read": {"what": "tls", "otherwise": "default"}}}});
     let (result, reads) = run(&script);
-    assert_eq!(result.unwrap().decision, Decision::Backend(0));
+    assert_eq!(result.unwrap().decision, Decision::Backend("www".into()));
     assert_eq!(reads.reads, [Read::Method, field("host")]);
 }
 
@@ -105,7 +105,7 @@ fn edits_are_in_order_and_change_no_later_read() {
 #[test]
 fn a_look_at_a_backend_is_not_cacheable() {
     let (result, reads) = run(&json!({"state": {"name": "www", "then": {"backend": "www"}}}));
-    assert_eq!(result.unwrap().decision, Decision::Backend(0));
+    assert_eq!(result.unwrap().decision, Decision::Backend("www".into()));
     assert!(!reads.cacheable);
 }
 

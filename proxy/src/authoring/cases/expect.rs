@@ -76,11 +76,7 @@ impl Expect {
     }
 
     /// What of `answer` differs.
-    pub(super) fn compare(
-        &self,
-        answer: &Result<Outcome, Failure>,
-        backends: &[String],
-    ) -> Vec<Difference> {
+    pub(super) fn compare(&self, answer: &Result<Outcome, Failure>) -> Vec<Difference> {
         let holds = match (answer, self) {
             (Err(Failure::Configure(Fault::Error(message))), expect) => {
                 is_part(expect.refused.as_deref(), message)
@@ -90,7 +86,7 @@ impl Expect {
             }
             (Err(_), _) => false,
             (Ok(outcome), expect) => match &outcome.decision {
-                Decision::Backend(index) => expect.backend.as_deref() == Some(&backends[*index]),
+                Decision::Backend(name) => expect.backend.as_deref() == Some(&**name),
                 Decision::Default => expect.default.is_some(),
                 Decision::Respond(response) => expect.respond == Some(response.status.as_u16()),
             },
@@ -98,7 +94,7 @@ impl Expect {
         if !holds {
             return vec![Difference {
                 expected: self.to_string(),
-                found: found(answer, backends),
+                found: found(answer),
             }];
         }
         let mut differences = Vec::new();
@@ -174,10 +170,10 @@ impl Display for Expect {
     }
 }
 
-fn found(answer: &Result<Outcome, Failure>, backends: &[String]) -> String {
+fn found(answer: &Result<Outcome, Failure>) -> String {
     match answer {
         Ok(outcome) => match &outcome.decision {
-            Decision::Backend(index) => format!("backend {}", backends[*index]),
+            Decision::Backend(name) => format!("backend {name}"),
             Decision::Default => "the default backend".to_owned(),
             Decision::Respond(response) => {
                 format!("a response with status {}", response.status.as_u16())

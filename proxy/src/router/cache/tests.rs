@@ -73,7 +73,7 @@ impl Policy {
 
 fn decision(index: usize) -> Rc<Decided> {
     Rc::new(Decided {
-        route: Route::Backend(index),
+        route: Route::Backend(index.to_string().into()),
         edits: vec![Edit::Remove(HeaderName::from_static("x-a")); index % 3],
     })
 }

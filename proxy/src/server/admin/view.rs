@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::api;
 use crate::plugin::Fault;
 use crate::router::stats::BUCKETS;
-use crate::router::trial::{self, Mode};
+use crate::router::trial::Mode;
 use crate::router::version::Version;
 use crate::server::control::{Control, PastEnd};
 use crate::worker::Order;
@@ -97,15 +97,6 @@ fn name_of(mode: Mode) -> &'static str {
 }
 
 pub(super) fn trials(control: &Control) -> api::Trials {
-    let backends = control.backends();
-    let words = |choice: trial::Choice| match choice.backend {
-        Some(index) => {
-            let backend = backends.get(index);
-            let name = backend.map_or("that is gone", |backend| backend.name.as_str());
-            format!("backend {name}{}", choice.words)
-        }
-        None => choice.words,
-    };
     let mut trials = Vec::new();
     for router in control.routers() {
         let Some(trial) = router.trial else { continue };
@@ -114,8 +105,8 @@ pub(super) fn trials(control: &Control) -> api::Trials {
             method: example.method,
             target: example.target,
             fields: example.fields,
-            active: words(example.active),
-            trial: words(example.trial),
+            active: example.active,
+            trial: example.trial,
         });
         trials.push(api::Trial {
             frontend: router.frontend,
