@@ -23,8 +23,7 @@ use crate::request::Frontend;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
 use crate::tunnel::Scratch;
-use crate::upstream::connect::set_keep_alive;
-use crate::upstream::is_exhaustion;
+use crate::upstream::connect::{is_exhaustion, set_keep_alive};
 
 /// How long to leave connections in the backlog when descriptors or memory have run out.
 const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);

@@ -31,7 +31,7 @@ use crate::plugin::{BackendName, Edit};
 use crate::router::{Decided, Route, Router};
 use crate::telemetry::{AccessRecord, Answers, End};
 use crate::upstream::body::{Expectation, RequestBody};
-use crate::upstream::{Backend, Lease, Origin, Reuse};
+use crate::upstream::{Lease, LocalCluster, Origin, Reuse};
 use admit::{Admitted, Framing};
 use error::ProxyError;
 
@@ -57,9 +57,9 @@ pub struct Rules {
     /// None: everything goes to the default backend.
     pub router: Option<Rc<RefCell<Router>>>,
     /// Where requests go for which the router names no backend.
-    pub default_backend: Option<Rc<Backend>>,
+    pub default_backend: Option<Rc<LocalCluster>>,
     /// Every backend of the configuration, by name.
-    pub backends: Rc<HashMap<BackendName, Rc<Backend>>>,
+    pub backends: Rc<HashMap<BackendName, Rc<LocalCluster>>>,
 }
 
 impl Frontend {
@@ -154,7 +154,7 @@ async fn respond(
         Route::Default => rules.default_backend.as_ref(),
     };
     let backend = backend.ok_or(ProxyError::NoBackend)?;
-    downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend.place())));
+    downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend)));
     let upgrade = admitted.upgrade.take();
     let (lease, response) = exchange(
         rules,
@@ -168,9 +168,9 @@ async fn respond(
     .await?;
     downstream.note(|transaction| transaction.passed(Stage::Response));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return response::switch(downstream, backend, lease, response, upgrade);
+        return response::switch(downstream, lease, response, upgrade);
     }
-    response::relay(downstream, backend, lease, response).await
+    response::relay(downstream, lease, response).await
 }
 
 /// Asks the router; a fault goes by the frontend's policy. None: to the default backend.
@@ -201,7 +201,7 @@ fn route(
 async fn exchange(
     rules: &Rules,
     downstream: &Downstream,
-    backend: &Backend,
+    backend: &Rc<LocalCluster>,
     admitted: Admitted,
     edits: &[Edit],
     incoming: Incoming,
@@ -216,7 +216,7 @@ async fn exchange(
             .await
             .map_err(ProxyError::Checkout)?;
         downstream.note(|transaction| {
-            transaction.server = Some(lease.server);
+            transaction.endpoint = Some(Rc::clone(lease.endpoint()));
             transaction.passed(Stage::Connect);
         });
         // Only what cannot have been acted on is sent twice (RFC 9110, section 9.2.2).
@@ -226,7 +226,7 @@ async fn exchange(
         if is_repeatable {
             lease.link.meter().record();
         }
-        let limit = backend.shared().timeouts.server;
+        let limit = lease.timeouts().server;
         let error = match forward::exchange(&mut lease, request, downstream, limit).await {
             Ok(response) => {
                 lease.link.meter().stop_recording();

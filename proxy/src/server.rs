@@ -119,7 +119,7 @@ pub fn run(
         config,
         routers,
         &mut bound,
-        &prepared.backends,
+        &prepared.clusters,
         workers,
         None,
     );
@@ -137,7 +137,7 @@ pub fn run(
             plan,
             order: order.subscribe(),
             commands: receiver,
-            links: (max_connections as usize).div_ceil(workers),
+            max_upstream: (max_connections as usize).div_ceil(workers),
             team: Team {
                 own,
                 places: Arc::clone(&places),

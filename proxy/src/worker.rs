@@ -22,8 +22,8 @@ use crate::router::{Change, Router};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Answers;
 use crate::tunnel::Scratch;
-use crate::upstream::pool::Links;
-use crate::upstream::{Backend, SharedBackend};
+use crate::upstream::pool::ConnectionBudget;
+use crate::upstream::{ClusterConfig, LocalCluster};
 
 /// How often idle connections to servers are looked over.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub struct Blueprint {
     /// What it is told to change.
     pub commands: mpsc::UnboundedReceiver<Command>,
     /// Connections to servers from which on idle ones are closed for new ones.
-    pub links: usize,
+    pub max_upstream: usize,
     /// The workers, itself included.
     pub team: Team,
     /// What the others have accepted for it.
@@ -53,7 +53,7 @@ pub struct Plan {
     /// As configured.
     pub frontends: Vec<FrontendPlan>,
     /// Every backend, in the order of the configuration.
-    pub backends: Vec<Arc<SharedBackend>>,
+    pub clusters: Vec<ClusterConfig>,
     /// How long clients that ask nothing are kept once it stops.
     pub farewell: Duration,
 }
@@ -124,12 +124,12 @@ pub fn run(blueprint: Blueprint) -> io::Result<Ended> {
 }
 
 async fn work(blueprint: Blueprint) -> io::Result<Ended> {
-    let mut worker = Worker::new(blueprint.team, blueprint.links);
+    let mut worker = Worker::new(blueprint.team, blueprint.max_upstream);
     worker.apply(blueprint.plan);
     // Who waits for it may have given up.
     let _ = blueprint.ready.send(());
     drop(blueprint.ready);
-    tokio::task::spawn_local(sweep(Rc::clone(&worker.backends)));
+    tokio::task::spawn_local(sweep(Rc::clone(&worker.clusters)));
     let mut order = blueprint.order;
     worker
         .serve(&mut order, blueprint.commands, blueprint.inbox)
@@ -140,18 +140,17 @@ async fn work(blueprint: Blueprint) -> io::Result<Ended> {
     Ok(obey(order, &worker.shutdown).await)
 }
 
-/// The backends in force, shared with who looks them over.
-type Backends = Rc<RefCell<Rc<Named>>>;
-
-type Named = HashMap<BackendName, Rc<Backend>>;
+/// The clusters in force, by the backends' names.
+type Clusters = HashMap<BackendName, Rc<LocalCluster>>;
 
 struct Worker {
     team: Rc<Team>,
-    links: Rc<Links>,
+    budget: Rc<ConnectionBudget>,
     scratch: Scratch,
     shutdown: Shutdown,
     ids: Rc<Cell<u64>>,
-    backends: Backends,
+    /// Shared with the task that looks them over.
+    clusters: Rc<RefCell<Rc<Clusters>>>,
     sites: HashMap<String, Site>,
     /// What serves who came before the last configuration, to frontends that it has not.
     gone: HashMap<String, Acceptor>,
@@ -168,15 +167,15 @@ struct Site {
 }
 
 impl Worker {
-    fn new(team: Team, links: usize) -> Worker {
+    fn new(team: Team, max_upstream: usize) -> Worker {
         Worker {
             // Numbers that no other worker gives: its own share of the range.
             ids: Rc::new(Cell::new((team.own as u64) << 48)),
             team: Rc::new(team),
-            links: Links::new(links),
+            budget: ConnectionBudget::new(max_upstream),
             scratch: Scratch::default(),
             shutdown: Shutdown::default(),
-            backends: Rc::default(),
+            clusters: Rc::default(),
             sites: HashMap::new(),
             gone: HashMap::new(),
             early: Vec::new(),
@@ -187,32 +186,16 @@ impl Worker {
     /// Puts a configuration into force. What goes on by the old one keeps what it needs.
     fn apply(&mut self, plan: Plan) {
         self.farewell = plan.farewell;
-        let backends: Vec<Rc<Backend>> = {
-            let old = self.backends.borrow();
-            let backends = plan.backends.into_iter().map(|shared| {
-                let known = old.get(shared.name.as_str());
-                let known = known.filter(|known| Arc::ptr_eq(known.shared(), &shared));
-                // With its idle connections.
-                known.map_or_else(
-                    || Rc::new(Backend::new(shared, self.team.own, &self.links)),
-                    Rc::clone,
-                )
-            });
-            backends.collect()
-        };
-        let named = backends.iter().map(|backend| {
-            let name = BackendName::from(backend.shared().name.as_str());
-            (name, Rc::clone(backend))
-        });
-        let named: Rc<Named> = Rc::new(named.collect());
-        *self.backends.borrow_mut() = Rc::clone(&named);
+        let clusters = self.apply_clusters(&plan.clusters);
         let mut old = std::mem::take(&mut self.sites);
         for frontend in plan.frontends {
             let known = old.remove(&frontend.config.name);
             let name = frontend.config.name.clone();
-            let default = frontend.config.default_backend;
-            let default = default.and_then(|id| backends.get(id.index()).map(Rc::clone));
-            let site = self.site(frontend, known, default, &named);
+            let default_backend = frontend.config.default_backend;
+            let default_backend = default_backend
+                .and_then(|id| plan.clusters.get(id.index()))
+                .and_then(|config| clusters.get(config.cluster.name()).cloned());
+            let site = self.site(frontend, known, default_backend, &clusters);
             self.sites.insert(name, site);
         }
         self.gone.clear();
@@ -229,12 +212,38 @@ impl Worker {
         }
     }
 
+    /// Gives each cluster its new endpoints; those that are gone close their connections.
+    fn apply_clusters(&mut self, configs: &[ClusterConfig]) -> Rc<Clusters> {
+        let old = self.clusters.take();
+        let clusters = configs.iter().map(|config| {
+            let name = config.cluster.name();
+            let known = old.get(name);
+            let known = known.filter(|known| Arc::ptr_eq(known.cluster(), &config.cluster));
+            let local = if let Some(known) = known {
+                known.apply(config);
+                Rc::clone(known)
+            } else {
+                Rc::new(LocalCluster::new(config, self.team.own, &self.budget))
+            };
+            (Arc::clone(name), local)
+        });
+        let clusters: Rc<Clusters> = Rc::new(clusters.collect());
+        for (name, gone) in old.iter() {
+            let is_kept = clusters.get(name).is_some_and(|one| Rc::ptr_eq(one, gone));
+            if !is_kept {
+                gone.retire();
+            }
+        }
+        self.clusters.replace(Rc::clone(&clusters));
+        clusters
+    }
+
     fn site(
         &self,
         plan: FrontendPlan,
         known: Option<Site>,
-        default_backend: Option<Rc<Backend>>,
-        backends: &Rc<Named>,
+        default_backend: Option<Rc<LocalCluster>>,
+        backends: &Rc<Clusters>,
     ) -> Site {
         let router = match plan.router {
             None => None,
@@ -385,12 +394,13 @@ async fn obey(mut order: watch::Receiver<Order>, shutdown: &Shutdown) -> Ended {
     }
 }
 
-async fn sweep(backends: Backends) {
+async fn sweep(clusters: Rc<RefCell<Rc<Clusters>>>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
-        for backend in backends.borrow().values() {
-            backend.sweep();
+        let clusters = Rc::clone(&clusters.borrow());
+        for cluster in clusters.values() {
+            cluster.sweep();
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::http::head::Client;
 use crate::router::version::Version;
 use crate::telemetry::{AccessRecord, End, Times};
-use crate::upstream::Place;
+use crate::upstream::{LocalCluster, LocalEndpoint};
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub struct Transaction {
     /// Bytes of the response's body, or of the tunnel, to the client.
     pub bytes_out: u64,
     /// Chosen by the decision.
-    pub backend: Option<Rc<Place>>,
-    /// Index of the server that was reached.
-    pub server: Option<usize>,
+    pub backend: Option<Rc<LocalCluster>>,
+    /// What was connected to.
+    pub endpoint: Option<Rc<LocalEndpoint>>,
     version: Option<Arc<Version>>,
     cached: Option<bool>,
     /// How it ended; None while it goes on.
@@ -71,7 +71,7 @@ impl Transaction {
             bytes_in: 0,
             bytes_out: 0,
             backend: None,
-            server: None,
+            endpoint: None,
             version: None,
             cached: None,
             end: None,
@@ -170,12 +170,11 @@ impl Transaction {
             backend: self
                 .backend
                 .as_ref()
-                .map(|place| place.backend.name.as_str()),
+                .map(|backend| &**backend.cluster().name()),
             server: self
-                .backend
+                .endpoint
                 .as_ref()
-                .zip(self.server)
-                .map(|(place, server)| place.backend.servers[server].name.as_str()),
+                .map(|endpoint| endpoint.server_name()),
             plugin: self.version.as_ref().map(|version| version.plugin_name()),
             version: self.version.as_ref().map(|version| version.number()),
             cached: self.cached,

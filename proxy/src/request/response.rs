@@ -17,12 +17,11 @@ use crate::http::upgrade::{Upgrade, UpgradeError};
 use crate::plugin;
 use crate::telemetry::{End, chain};
 use crate::tunnel;
-use crate::upstream::{Backend, Lease};
+use crate::upstream::Lease;
 
 /// Passes a server's response on.
 pub(super) async fn relay(
     downstream: &Rc<Downstream>,
-    backend: &Backend,
     mut lease: Lease,
     response: Response<Incoming>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
@@ -37,7 +36,7 @@ pub(super) async fn relay(
         parts.headers.remove(CONNECTION);
     }
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
-    let limit = backend.shared().timeouts.server;
+    let limit = lease.timeouts().server;
     let body = ResponseBody::forwarded(incoming, version, lease, downstream, limit).await;
     Ok(Response::from_parts(parts, body))
 }
@@ -83,7 +82,6 @@ fn check_framing(parts: &mut response::Parts, noted: Noted) -> Result<Reusable, 
 /// Prepares the tunnel that begins once the client has the 101.
 pub(super) fn switch(
     downstream: &Downstream,
-    backend: &Backend,
     lease: Lease,
     response: Response<Incoming>,
     upgrade: Option<Upgrade>,
@@ -103,9 +101,9 @@ pub(super) fn switch(
     if let Some(protocol) = protocol {
         parts.headers.insert(UPGRADE, protocol);
     }
+    let timeouts = *lease.timeouts();
     let (link, hold) = lease.into_tunnel();
     let (stream, early) = link.into_stream();
-    let timeouts = &backend.shared().timeouts;
     *downstream.upgrade.borrow_mut() = Some(tunnel::Upstream {
         stream,
         early,

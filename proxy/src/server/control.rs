@@ -349,7 +349,7 @@ impl Control {
             &prepared.config,
             std::mem::take(&mut prepared.routers),
             &mut bound,
-            &prepared.backends,
+            &prepared.clusters,
             self.0.workers.len(),
             Some((&state.before.versions, &state.answers)),
         );
@@ -376,6 +376,9 @@ impl Control {
             for address in &sockets.fresh {
                 tracing::info!(frontend = frontend.name, address, "listening");
             }
+        }
+        for cluster in &prepared.clusters {
+            cluster.publish();
         }
         for (worker, plan) in self.0.workers.iter().zip(plans) {
             let _ = worker.send(Command::Apply(plan));

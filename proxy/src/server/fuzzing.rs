@@ -127,7 +127,7 @@ impl Door {
             &prepared.config,
             routers,
             &mut bound,
-            &prepared.backends,
+            &prepared.clusters,
             1,
             None,
         );

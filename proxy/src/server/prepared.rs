@@ -4,7 +4,7 @@
 //! Made before the workers start, and again for each reload, off the workers' threads. What
 //! has not changed is taken over as it is. Opens no socket and publishes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -15,14 +15,14 @@ use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
 use crate::router::trial::Trial;
 use crate::router::version::{Notice, Version};
 use crate::router::versions::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
-use crate::upstream::SharedBackend;
+use crate::upstream::{Cluster, ClusterConfig};
 
 /// A configuration that can be put into service.
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) config: Config,
     pub(super) source: Source,
-    pub(super) backends: Vec<Arc<SharedBackend>>,
+    pub(super) clusters: Vec<ClusterConfig>,
     pub(super) live: Arc<dyn Backends>,
     /// In the order of the frontends.
     pub(super) routers: Vec<Option<Routing>>,
@@ -52,7 +52,7 @@ pub(super) enum Routing {
 #[derive(Debug, Clone)]
 pub(super) struct Before {
     pub(super) config: Config,
-    pub(super) backends: Vec<Arc<SharedBackend>>,
+    pub(super) clusters: Vec<ClusterConfig>,
     pub(super) live: Arc<dyn Backends>,
     pub(super) versions: HashMap<String, Numbered>,
     pub(super) loader: Option<Arc<Loader>>,
@@ -128,10 +128,11 @@ impl Prepared {
     ) -> Result<Prepared, PrepareError> {
         let mut mistakes = Mistakes(None);
         let workers = before.map_or_else(|| config.worker_count(), |before| before.workers);
-        let backends = resolve(&config, &source, workers, before, &mut mistakes);
+        let clusters = resolve(&config, &source, workers, before, &mut mistakes);
         let live: Arc<dyn Backends> = match before {
-            Some(before) if is_same(&before.backends, &backends) => Arc::clone(&before.live),
-            _ if backends.len() == config.backends.len() => Arc::new(LiveBackends::new(&backends)),
+            // Nothing that `configure` may have learnt of backends has changed.
+            Some(before) if has_same_names(&before.config, &config) => Arc::clone(&before.live),
+            _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(&clusters)),
             // One of them has no address: plugins are only tried out.
             _ => Arc::new(ConfiguredBackends::new(&config)),
         };
@@ -180,7 +181,7 @@ impl Prepared {
             None => Ok(Prepared {
                 config,
                 source,
-                backends,
+                clusters,
                 live,
                 routers,
                 loader,
@@ -200,7 +201,7 @@ impl Prepared {
     ) -> (Before, Source) {
         let before = Before {
             config: self.config,
-            backends: self.backends,
+            clusters: self.clusters,
             live: self.live,
             versions,
             loader: self.loader,
@@ -271,14 +272,17 @@ fn resolve(
     workers: usize,
     before: Option<&Before>,
     mistakes: &mut Mistakes,
-) -> Vec<Arc<SharedBackend>> {
-    let mut backends = Vec::new();
+) -> Vec<ClusterConfig> {
+    let before = before.map_or(&[][..], |before| &before.clusters);
+    let before: HashMap<&str, &Arc<Cluster>> = before
+        .iter()
+        .map(|known| (&**known.cluster.name(), &known.cluster))
+        .collect();
+    let mut clusters = Vec::new();
     for backend in &config.backends {
-        match SharedBackend::resolve(backend, workers) {
-            Ok(found) => {
-                let known = before.and_then(|before| same_backend(before, backend, &found));
-                backends.push(known.unwrap_or_else(|| Arc::new(found)));
-            }
+        let known = before.get(backend.name.as_str()).copied();
+        match ClusterConfig::resolve(backend, known, workers) {
+            Ok(found) => clusters.push(found),
             Err(error) => {
                 let key = ["backend", &backend.name, "server", &error.server];
                 let message = format!("{error}: {}", error.source);
@@ -286,26 +290,16 @@ fn resolve(
             }
         }
     }
-    backends
+    clusters
 }
 
-/// The backend in force, if it is the same in all that is configured and resolved.
-fn same_backend(
-    before: &Before,
-    backend: &config::Backend,
-    found: &SharedBackend,
-) -> Option<Arc<SharedBackend>> {
-    let mut known = before.config.backends.iter().zip(&before.backends);
-    let (_, shared) = known.find(|(config, _)| *config == backend)?;
-    shared.has_endpoints_of(found).then(|| Arc::clone(shared))
-}
-
-fn is_same(before: &[Arc<SharedBackend>], now: &[Arc<SharedBackend>]) -> bool {
-    before.len() == now.len()
-        && before
-            .iter()
-            .zip(now)
-            .all(|(old, new)| Arc::ptr_eq(old, new))
+/// Whether the backends of both have the same names, in whatever order.
+fn has_same_names(before: &Config, now: &Config) -> bool {
+    let [before, now] = [before, now].map(|config| -> BTreeSet<&str> {
+        let backends = config.backends.iter();
+        backends.map(|backend| backend.name.as_str()).collect()
+    });
+    before == now
 }
 
 /// Where in the file a plugin's error belongs.
@@ -321,14 +315,12 @@ pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
 
 /// The backends in service, as plugins see them.
 #[derive(Debug)]
-struct LiveBackends(HashMap<BackendName, Arc<SharedBackend>>);
+struct LiveBackends(HashMap<BackendName, Arc<Cluster>>);
 
 impl LiveBackends {
-    fn new(backends: &[Arc<SharedBackend>]) -> LiveBackends {
-        let named = backends.iter().map(|backend| {
-            let name = BackendName::from(backend.name.as_str());
-            (name, Arc::clone(backend))
-        });
+    fn new(clusters: &[ClusterConfig]) -> LiveBackends {
+        let clusters = clusters.iter().map(|config| &config.cluster);
+        let named = clusters.map(|cluster| (Arc::clone(cluster.name()), Arc::clone(cluster)));
         LiveBackends(named.collect())
     }
 }

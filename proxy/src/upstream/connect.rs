@@ -8,7 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::Endpoint;
+use super::endpoint::Address;
 use crate::config::ServerAddress;
 use crate::stream::Stream;
 
@@ -23,57 +23,64 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The resolver's; `NotFound` where a name has no address.
-pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Endpoint>> {
+pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
     match address {
-        ServerAddress::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
+        ServerAddress::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
         ServerAddress::Tcp { host, port } => {
-            let mut endpoints: Vec<_> = Vec::new();
+            let mut addresses: Vec<_> = Vec::new();
             for address in (host.as_str(), *port).to_socket_addrs()? {
-                let endpoint = Endpoint::Tcp(address);
-                if !endpoints.contains(&endpoint) {
-                    endpoints.push(endpoint);
+                let address = Address::Tcp(address);
+                if !addresses.contains(&address) {
+                    addresses.push(address);
                 }
             }
-            if endpoints.is_empty() {
+            if addresses.is_empty() {
                 return Err(io::Error::new(
                     io::ErrorKind::NotFound,
                     format!("`{host}` has no address"),
                 ));
             }
-            Ok(endpoints)
+            Ok(addresses)
         }
     }
 }
 
-/// Connects to the first of `endpoints` that answers, each within `limit`.
+/// Connects to `address` within `limit`.
 ///
 /// # Errors
-/// The last endpoint's; `TimedOut` where `limit` passed.
+/// The system's; `TimedOut` if `limit` passed.
 ///
 /// # Cancel safety
 /// Safe: the attempt is given up.
-pub(super) async fn dial(endpoints: &[Endpoint], limit: Duration) -> io::Result<Stream> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for endpoint in endpoints {
-        match timeout(limit, dial_one(endpoint)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(elapsed) => last = io::Error::new(io::ErrorKind::TimedOut, elapsed),
-        }
-    }
-    Err(last)
+pub(super) async fn dial(address: &Address, limit: Duration) -> io::Result<Stream> {
+    timeout(limit, connect(address))
+        .await
+        .unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
 }
 
-async fn dial_one(endpoint: &Endpoint) -> io::Result<Stream> {
-    match endpoint {
-        Endpoint::Tcp(address) => {
+async fn connect(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Tcp(address) => {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;
             set_keep_alive(&SockRef::from(&socket))?;
             Ok(Stream::Tcp(socket))
         }
-        Endpoint::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
     }
+}
+
+/// Whether this process, or the machine, has no descriptors or memory left for a socket.
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOBUFS,
+        rustix::io::Errno::NOMEM,
+    ];
+    exhausted
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Lets TCP find out about peers that are gone.

@@ -21,40 +21,44 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use crate::stream::{Meter, Metered, Stream};
 
-/// How long a connection is kept without use.
-///
-/// Below the keep-alive of common servers (nginx 75 s, Go 120 s; Apache's 5 s and Node's
-/// 5 s are met by noticing the close), so that reuse seldom races with a close.
-const MAX_IDLE: Duration = Duration::from_secs(30);
 /// Longest response head accepted. Twice what servers commonly allow themselves.
 const MAX_HEAD: usize = 128 * 1024;
 
 /// How many connections a worker has to servers, in use or idle, and where the idle ones
 /// are: so that they never take the descriptors that clients need.
 #[derive(Debug)]
-pub struct Links {
+pub struct ConnectionBudget {
     open: Cell<usize>,
     /// From here on an idle connection makes room for each new one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
+    /// Pools that there may be before those of endpoints that are gone are looked for.
+    next_purge: Cell<usize>,
 }
 
-impl Links {
+/// Fewer pools than this are not worth looking through.
+const MIN_PURGE: usize = 64;
+
+impl ConnectionBudget {
     /// `limit` is the worker's share of `max_connections`.
-    pub fn new(limit: usize) -> Rc<Links> {
-        Rc::new(Links {
+    pub fn new(limit: usize) -> Rc<ConnectionBudget> {
+        Rc::new(ConnectionBudget {
             open: Cell::new(0),
             limit,
             pools: RefCell::default(),
+            next_purge: Cell::new(MIN_PURGE),
         })
     }
 
     /// A pool whose connections count here.
-    pub(super) fn pool(self: &Rc<Links>) -> Rc<Pool> {
+    pub(super) fn pool(&self) -> Rc<Pool> {
         let pool = Rc::new(Pool::default());
         let mut pools = self.pools.borrow_mut();
-        // Those of servers that a reload took away.
-        pools.retain(|pool| pool.strong_count() > 0);
+        if pools.len() >= self.next_purge.get() {
+            pools.retain(|pool| pool.strong_count() > 0);
+            // Once for as many new ones as are left: the cost of each stays the same.
+            self.next_purge.set(MIN_PURGE.max(2 * pools.len()));
+        }
         pools.push(Rc::downgrade(&pool));
         drop(pools);
         pool
@@ -79,12 +83,12 @@ impl Links {
 
 /// Counts a connection while it lives.
 #[derive(Debug)]
-struct Open(Rc<Links>);
+struct Open(Rc<ConnectionBudget>);
 
 impl Open {
-    fn new(links: &Rc<Links>) -> Open {
-        links.open.set(links.open.get() + 1);
-        Open(Rc::clone(links))
+    fn new(budget: &Rc<ConnectionBudget>) -> Open {
+        budget.open.set(budget.open.get() + 1);
+        Open(Rc::clone(budget))
     }
 }
 
@@ -118,7 +122,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Speaks HTTP on a connected socket.
-    pub(super) fn new(stream: Stream, links: &Rc<Links>) -> Box<Link> {
+    pub(super) fn new(stream: Stream, budget: &Rc<ConnectionBudget>) -> Box<Link> {
         let meter = Rc::new(Meter::default());
         let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
         let mut builder = http1::Builder::new();
@@ -136,7 +140,7 @@ impl Link {
             ended: false,
             spoilt: false,
             meter,
-            _open: Open::new(links),
+            _open: Open::new(budget),
         })
     }
 
@@ -186,10 +190,12 @@ impl Link {
     }
 }
 
-/// The idle connections of one worker to one server, the last used on top.
+/// The idle connections of one worker to one endpoint, the last used on top.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// How long a connection is kept without use; None: not at all.
+    max_idle: Cell<Option<Duration>>,
 }
 
 #[derive(Debug)]
@@ -199,22 +205,34 @@ struct Idle {
 }
 
 impl Pool {
+    /// Changes how long connections are kept. With None those that are idle are closed at
+    /// once, and those that are put later too.
+    pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
+        self.max_idle.set(max_idle);
+        if max_idle.is_none() {
+            self.idle.take();
+        }
+    }
+
     /// The last used connection that is still alive.
     pub(super) fn take(&self) -> Option<Box<Link>> {
+        let max_idle = self.max_idle.get()?;
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
-            if idle.link.is_alive() {
+            if idle.is_usable(Instant::now(), max_idle) {
                 return Some(idle.link);
             }
         }
     }
 
-    /// Keeps `link`.
+    /// Keeps `link`, or closes it.
     pub(super) fn put(&self, link: Box<Link>) {
-        self.idle.borrow_mut().push(Idle {
-            link,
-            since: Instant::now(),
-        });
+        if self.max_idle.get().is_some() {
+            self.idle.borrow_mut().push(Idle {
+                link,
+                since: Instant::now(),
+            });
+        }
     }
 
     /// Since when the one that was put first has been here.
@@ -231,10 +249,18 @@ impl Pool {
 
     /// Closes what is dead or has been idle too long.
     pub(super) fn sweep(&self) {
-        let now = Instant::now();
-        self.idle
-            .borrow_mut()
-            .retain_mut(|idle| now.duration_since(idle.since) < MAX_IDLE && idle.link.is_alive());
+        let max_idle = self.max_idle.get().unwrap_or_default();
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            let now = Instant::now();
+            idle.retain_mut(|idle| idle.is_usable(now, max_idle));
+        }
+    }
+}
+
+impl Idle {
+    fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
+        now.duration_since(self.since) < max_idle && self.link.is_alive()
     }
 }
 
@@ -253,31 +279,84 @@ mod tests {
 
     use super::*;
 
+    fn pool(budget: &ConnectionBudget) -> Rc<Pool> {
+        let pool = budget.pool();
+        pool.set_max_idle(Some(Duration::from_secs(30)));
+        pool
+    }
+
+    /// A connection with its far end.
+    fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Link>, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
+        (Link::new(Stream::Unix(near), budget), far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_kept_as_long_as_is_configured() {
+        let budget = ConnectionBudget::new(9);
+        let pool = pool(&budget);
+        let (link, _far) = connection(&budget);
+        pool.put(link);
+        tokio::time::advance(Duration::from_secs(29)).await;
+        pool.sweep();
+        let link = pool.take().unwrap();
+        pool.put(link);
+        // A shorter time counts for those that are there already.
+        pool.set_max_idle(Some(Duration::from_secs(5)));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(pool.take().is_none());
+        assert_eq!(budget.open.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_keeps_nothing_closes_what_it_has_and_gets() {
+        let budget = ConnectionBudget::new(9);
+        let pool = pool(&budget);
+        let (idle, _far) = connection(&budget);
+        let (in_use, _other) = connection(&budget);
+        pool.put(idle);
+        pool.set_max_idle(None);
+        assert_eq!(budget.open.get(), 1);
+        pool.put(in_use);
+        assert_eq!(budget.open.get(), 0);
+    }
+
+    #[test]
+    fn pools_that_are_gone_are_forgotten() {
+        let budget = ConnectionBudget::new(9);
+        let kept = budget.pool();
+        for _ in 0..10 * MIN_PURGE {
+            budget.pool();
+        }
+        assert!(budget.pools.borrow().len() <= MIN_PURGE);
+        drop(kept);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_connection_idle_longest_makes_room() {
-        let links = Links::new(2);
-        let (first, second) = (links.pool(), links.pool());
+        let budget = ConnectionBudget::new(2);
+        let (first, second) = (pool(&budget), pool(&budget));
         let mut peers = Vec::new();
         let mut link = || {
-            links.make_room();
+            budget.make_room();
             let (near, far) = UnixStream::pair().unwrap();
             peers.push(far);
-            Link::new(Stream::Unix(near), &links)
+            Link::new(Stream::Unix(near), &budget)
         };
         second.put(link());
         tokio::time::advance(Duration::from_secs(1)).await;
         first.put(link());
-        assert_eq!(links.open.get(), 2);
+        assert_eq!(budget.open.get(), 2);
         let in_use = link();
-        assert_eq!(links.open.get(), 2);
+        assert_eq!(budget.open.get(), 2);
         assert!(second.idle.borrow().is_empty(), "the older one was here");
         let another = link();
-        assert_eq!(links.open.get(), 2);
+        assert_eq!(budget.open.get(), 2);
         assert!(first.idle.borrow().is_empty());
         // What is in use is never closed.
         let third = link();
-        assert_eq!(links.open.get(), 3);
+        assert_eq!(budget.open.get(), 3);
         drop((in_use, another, third));
-        assert_eq!(links.open.get(), 0);
+        assert_eq!(budget.open.get(), 0);
     }
 }

@@ -148,12 +148,13 @@ impl Metrics {
         let mut queued = Vec::new();
         let mut requests = Vec::new();
         let mut connects = Vec::new();
-        for backend in self.0.backends() {
-            let name = vec![("backend", backend.name.clone())];
-            active.push((name.clone(), i64::from(backend.active())));
-            queued.push((name.clone(), i64::from(backend.queued())));
-            for server in &backend.servers {
-                let labels = [name.clone(), vec![("server", server.name.clone())]].concat();
+        for cluster in self.0.clusters() {
+            let name = vec![("backend", cluster.name().to_string())];
+            active.push((name.clone(), i64::from(cluster.active())));
+            queued.push((name.clone(), i64::from(cluster.queued())));
+            for member in cluster.endpoints().members() {
+                let server = member.server();
+                let labels = [name.clone(), vec![("server", server.name().to_owned())]].concat();
                 let totals = server.totals();
                 let with =
                     |result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();

@@ -8,6 +8,7 @@ use crate::router::stats::BUCKETS;
 use crate::router::trial::Mode;
 use crate::router::version::Version;
 use crate::server::control::{Control, PastEnd};
+use crate::upstream::cluster::Member;
 use crate::worker::Order;
 
 pub(super) fn config(control: &Control) -> api::Config {
@@ -28,23 +29,12 @@ pub(super) fn status(control: &Control) -> api::Status {
             name,
         }
     });
-    let backends = control.backends().into_iter().map(|backend| api::Backend {
-        name: backend.name.clone(),
-        active: backend.active(),
-        queued: backend.queued(),
-        servers: backend
-            .servers
-            .iter()
-            .map(|server| {
-                let totals = server.totals();
-                api::Server {
-                    name: server.name.clone(),
-                    requests: totals.exchanges,
-                    connects: totals.dialled,
-                    connect_errors: totals.refused,
-                }
-            })
-            .collect(),
+    let backends = control.clusters();
+    let backends = backends.iter().map(|cluster| api::Backend {
+        name: cluster.name().to_string(),
+        active: cluster.active(),
+        queued: cluster.queued(),
+        servers: cluster.endpoints().members().iter().map(server).collect(),
     });
     let reloads = control.reloads();
     api::Status {
@@ -62,6 +52,16 @@ pub(super) fn status(control: &Control) -> api::Status {
         reloads_refused: reloads.refused,
         frontends: frontends.collect(),
         backends: backends.collect(),
+    }
+}
+
+fn server(member: &Member) -> api::Server {
+    let totals = member.server().totals();
+    api::Server {
+        name: member.server().name().to_owned(),
+        requests: totals.exchanges,
+        connects: totals.dialled,
+        connect_errors: totals.refused,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::router::versions::Loaded;
 use crate::server::prepared::{Numbered, Routing};
 use crate::server::sockets::Bound;
 use crate::telemetry::Answers;
-use crate::upstream::SharedBackend;
+use crate::upstream::ClusterConfig;
 use crate::worker::{FrontendPlan, Plan, RouterPlan};
 
 /// How long clients that ask nothing are kept by a worker that stops: who is between two
@@ -35,14 +35,14 @@ pub(in crate::server) fn plans(
     config: &Config,
     routers: Vec<Option<Routing>>,
     bound: &mut Bound,
-    backends: &[Arc<SharedBackend>],
+    clusters: &[ClusterConfig],
     workers: usize,
     earlier: Option<Earlier<'_>>,
 ) -> (Vec<Plan>, Released) {
     let mut plans: Vec<Plan> = (0..workers)
         .map(|_| Plan {
             frontends: Vec::new(),
-            backends: backends.to_vec(),
+            clusters: clusters.to_vec(),
             farewell: MAX_FAREWELL.min(config.drain / 2),
         })
         .collect();

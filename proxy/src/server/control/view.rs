@@ -8,7 +8,7 @@ use crate::config::{Config, Source};
 use crate::router::trial::Trial;
 use crate::router::version::Version;
 use crate::telemetry::{Answers, Telemetry};
-use crate::upstream::SharedBackend;
+use crate::upstream::Cluster;
 use crate::worker::Order;
 
 /// A frontend's router at one moment.
@@ -77,9 +77,11 @@ impl Control {
         answers.collect()
     }
 
-    /// The backends in service.
-    pub fn backends(&self) -> Vec<Arc<SharedBackend>> {
-        self.state().before.backends.clone()
+    /// The clusters in service, in the order of the configuration.
+    pub fn clusters(&self) -> Vec<Arc<Cluster>> {
+        let state = self.state();
+        let clusters = state.before.clusters.iter();
+        clusters.map(|config| Arc::clone(&config.cluster)).collect()
     }
 
     /// Every frontend that has a router, in the order of the configuration.

@@ -1,0 +1,276 @@
+//! From a cluster to a lease: which endpoint serves a request, and over which connection.
+//!
+//! Servers take turns; the addresses of one are tried in the resolver's order. An endpoint
+//! that could not be connected to gets no request for a while, then one that finds out
+//! whether it is back: the others go elsewhere meanwhile.
+//!
+//! Where nothing else is left, requests go to such endpoints all the same, each in the order
+//! of its turn. A lone server that restarts is then used the moment it listens again, as with
+//! HAProxy without checks and with nginx, which never gives up its last server. Answering 503
+//! until a probe has succeeded would add an outage of up to ten seconds to each restart.
+//! A server that refuses costs nothing to ask; one that swallows packets costs each request
+//! its `timeout.connect`, which would otherwise be an early 503.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::connect;
+use super::endpoint::{Endpoint, EndpointId, Permit};
+use super::health::Condition;
+use super::lease::{Active, Lease, Origin, Queued};
+use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
+use super::pool::Link;
+use crate::stream::Stream;
+
+/// How long a connection attempt may take before other requests avoid its endpoint.
+///
+/// By then the first SYN, sent anew after a second (RFC 6298, section 2), is lost or the host
+/// is gone. Without it, all requests of a whole `timeout.connect` would wait for a host that
+/// has just gone silent.
+const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether an idle connection may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// An idle connection or a new one.
+    Allowed,
+    /// A new one: an idle one has just turned out to be dead.
+    Fresh,
+}
+
+/// Why there is no connection for a request.
+#[derive(Debug, Error)]
+pub enum CheckoutError {
+    /// Every server was tried; the last attempt's reason.
+    #[error("no server could be reached; the last one tried was `{server}`")]
+    Unreachable {
+        /// The server's name.
+        server: String,
+        /// What connecting to it ended with.
+        source: io::Error,
+    },
+    /// No slot came free within `timeout.queue`.
+    #[error("no server had a free slot for {}", format_seconds(*.0))]
+    QueueFull(Duration),
+}
+
+fn format_seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+impl LocalCluster {
+    /// A connection for one exchange: an idle one of the server whose turn it is, or a new
+    /// one.
+    ///
+    /// # Errors
+    /// [`CheckoutError`], answered 503.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping it gives slot and connection back.
+    pub async fn checkout(self: &Rc<Self>, reuse: Reuse) -> Result<Lease, CheckoutError> {
+        let set = self.set();
+        let mut search = Search {
+            cluster: self,
+            set: &set,
+            reuse,
+            failures: Vec::new(),
+        };
+        let order = self.turn.order(&set.servers);
+        for effort in [Effort::Promising, Effort::Any] {
+            let mut full = Vec::new();
+            for server in order.clone() {
+                if !search.is_candidate(server, effort) {
+                    continue;
+                }
+                let Some(permit) = server.server.try_permit() else {
+                    full.push(server);
+                    continue;
+                };
+                if let Ok(lease) = search.connect(server, permit, effort).await {
+                    return Ok(lease);
+                }
+            }
+            // Rather a slot at a server that works than a try at one that does not.
+            if !full.is_empty() {
+                return search.queue(&full).await;
+            }
+        }
+        Err(search.unreachable())
+    }
+}
+
+/// Which endpoints a request may try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Those that nothing speaks against, or that it is to probe.
+    Promising,
+    /// Every one.
+    Any,
+}
+
+/// A request in search of a connection.
+struct Search<'a> {
+    cluster: &'a Rc<LocalCluster>,
+    set: &'a Rc<LocalSet>,
+    reuse: Reuse,
+    /// Endpoints that could not be connected to, and why: none is tried twice.
+    failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
+}
+
+impl Search<'_> {
+    /// Whether it is worth a slot.
+    fn is_candidate(&self, server: &LocalServer, effort: Effort) -> bool {
+        match effort {
+            Effort::Promising => server.is_promising(),
+            Effort::Any => server
+                .endpoints
+                .iter()
+                .any(|local| !self.has_failed(local.endpoint().id())),
+        }
+    }
+
+    fn has_failed(&self, id: EndpointId) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|(failed, _)| failed.endpoint().id() == id)
+    }
+
+    /// A connection to one of the server's endpoints; without one the permit comes back.
+    async fn connect(
+        &mut self,
+        server: &LocalServer,
+        permit: Permit,
+        effort: Effort,
+    ) -> Result<Lease, Permit> {
+        for local in &server.endpoints {
+            let is_up = local.endpoint().condition() == Condition::Up;
+            if self.reuse == Reuse::Allowed
+                && (is_up || effort == Effort::Any)
+                && let Some(link) = local.pool.take()
+            {
+                return Ok(self.lease(link, Origin::Pooled, local, permit));
+            }
+        }
+        for local in &server.endpoints {
+            let endpoint = local.endpoint();
+            if self.has_failed(endpoint.id()) {
+                continue;
+            }
+            let Some(attempt) = Attempt::begin(endpoint, effort) else {
+                continue;
+            };
+            self.cluster.budget.make_room();
+            match attempt.dial(self.set.settings.timeouts.connect).await {
+                Ok(stream) => {
+                    self.counts(local).dialled.count();
+                    let link = Link::new(stream, &self.cluster.budget);
+                    return Ok(self.lease(link, Origin::Dialled, local, permit));
+                }
+                Err(error) => {
+                    self.counts(local).refused.count();
+                    self.failures.push((Rc::clone(local), error));
+                }
+            }
+        }
+        Err(permit)
+    }
+
+    /// Waits in line for whichever of the `full` servers has a free slot first.
+    async fn queue(mut self, full: &[&LocalServer]) -> Result<Lease, CheckoutError> {
+        let limit = self.set.settings.timeouts.queue;
+        let waiting = Queued::new(self.cluster);
+        let permits = full
+            .iter()
+            .map(|server| Box::pin(async move { (*server, server.server.permit().await) }));
+        let first = futures_util::future::select_all(permits);
+        let Ok(((server, permit), _, _)) = tokio::time::timeout(limit, first).await else {
+            return Err(CheckoutError::QueueFull(limit));
+        };
+        drop(waiting);
+        let permit = match self.connect(server, permit, Effort::Promising).await {
+            Ok(lease) => return Ok(lease),
+            Err(permit) => permit,
+        };
+        let lease = self.connect(server, permit, Effort::Any).await;
+        lease.map_err(|_| self.unreachable())
+    }
+
+    fn lease(
+        &self,
+        link: Box<Link>,
+        origin: Origin,
+        local: &Rc<LocalEndpoint>,
+        permit: Permit,
+    ) -> Lease {
+        self.counts(local).exchanges.count();
+        let active = Active::new(self.cluster, local);
+        Lease::new(link, origin, active, Rc::clone(self.set), permit)
+    }
+
+    fn counts<'a>(&self, local: &'a LocalEndpoint) -> &'a super::endpoint::Counts {
+        local.endpoint().server().counts(self.cluster.worker)
+    }
+
+    fn unreachable(mut self) -> CheckoutError {
+        match self.failures.pop() {
+            Some((local, source)) => CheckoutError::Unreachable {
+                server: local.server_name().to_owned(),
+                source,
+            },
+            // Not met: a set is never empty, and with `Effort::Any` each endpoint is tried.
+            None => CheckoutError::Unreachable {
+                server: "none".to_owned(),
+                source: io::ErrorKind::NotFound.into(),
+            },
+        }
+    }
+}
+
+/// A connection attempt. Dropped before its end, it has found out nothing.
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    /// The one attempt at an endpoint that was dead.
+    is_probe: bool,
+}
+
+impl Attempt<'_> {
+    /// None if another request probes the endpoint, or it is too early to.
+    fn begin(endpoint: &Endpoint, effort: Effort) -> Option<Attempt<'_>> {
+        let health = endpoint.health();
+        let is_probe = match health.condition() {
+            Condition::Up => false,
+            Condition::Due | Condition::Down => health.try_probe(),
+        };
+        let may_begin = is_probe || effort == Effort::Any || endpoint.condition() == Condition::Up;
+        may_begin.then_some(Attempt { endpoint, is_probe })
+    }
+
+    async fn dial(self, limit: Duration) -> io::Result<Stream> {
+        let health = self.endpoint.health();
+        let mut dial = std::pin::pin!(connect::dial(self.endpoint.address(), limit));
+        let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;
+        let dialled = if let Ok(dialled) = early {
+            dialled
+        } else {
+            health.failed();
+            dial.await
+        };
+        match &dialled {
+            Ok(_) => health.connected(),
+            // That descriptors have run out is not the server's fault.
+            Err(error) if connect::is_exhaustion(error) => {}
+            Err(_) => health.failed(),
+        }
+        dialled
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.endpoint.health().end_probe();
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Clusters: what a backend is at run time, as all workers share it.
+//!
+//! A [`Cluster`] is the same one for as long as its backend's name is configured; what a
+//! reload changes is its [`EndpointSet`], an immutable snapshot. Made by `server` off the
+//! workers' threads; each worker has a `LocalCluster` of it.
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+
+use super::connect;
+use super::endpoint::{Address, Endpoint, Gauge, Load, Server};
+use crate::config;
+
+/// A backend's state at run time.
+#[derive(Debug)]
+pub struct Cluster {
+    name: Arc<str>,
+    /// What is in force, for those who only look; workers have it by a command.
+    endpoints: ArcSwap<EndpointSet>,
+    /// One for each worker.
+    loads: Box<[Load]>,
+}
+
+/// The servers of a cluster and their endpoints at one moment.
+#[derive(Debug)]
+pub struct EndpointSet {
+    /// In the order of the configuration; never empty.
+    members: Vec<Member>,
+}
+
+/// A server in an [`EndpointSet`].
+#[derive(Debug)]
+pub struct Member {
+    server: Arc<Server>,
+    limit: Option<NonZeroU32>,
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl Member {
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Its addresses in the resolver's order, which they are tried in; never empty.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+}
+
+/// How a cluster is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How long each of its waits may take.
+    pub timeouts: config::BackendTimeouts,
+}
+
+/// A cluster with what a configuration makes of it.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// Which one.
+    pub cluster: Arc<Cluster>,
+    /// How it is used.
+    pub settings: Settings,
+    /// Its servers.
+    pub endpoints: Arc<EndpointSet>,
+}
+
+/// A server whose name cannot be resolved.
+#[derive(Debug, Error)]
+#[error("the address of server `{server}` cannot be resolved")]
+pub struct ResolveError {
+    /// The server's name in the configuration.
+    pub server: String,
+    /// What the resolver said.
+    pub source: io::Error,
+}
+
+impl ClusterConfig {
+    /// Resolves the servers' names, for so many workers; blocks meanwhile. `before` is the
+    /// cluster with the same name that is in force, of which unchanged servers and endpoints
+    /// are taken over. Changes nothing that is in use.
+    ///
+    /// # Errors
+    /// The first server whose name has no address, with the reason.
+    pub fn resolve(
+        backend: &config::Backend,
+        before: Option<&Arc<Cluster>>,
+        workers: usize,
+    ) -> Result<ClusterConfig, ResolveError> {
+        let old = before.map(|before| before.endpoints());
+        let old = old.as_deref().map_or(&[][..], EndpointSet::members);
+        let old: HashMap<&str, &Member> = old
+            .iter()
+            .map(|member| (member.server.name(), member))
+            .collect();
+        let members = backend.servers.iter().map(|server| {
+            let addresses = connect::resolve(&server.address).map_err(|source| ResolveError {
+                server: server.name.clone(),
+                source,
+            })?;
+            let old = old.get(server.name.as_str()).copied();
+            Ok(member(server, addresses, old, workers))
+        });
+        let endpoints = Arc::new(EndpointSet {
+            members: members.collect::<Result<_, _>>()?,
+        });
+        let cluster = before.map_or_else(
+            || {
+                Arc::new(Cluster {
+                    name: Arc::from(backend.name.as_str()),
+                    endpoints: ArcSwap::new(Arc::clone(&endpoints)),
+                    loads: (0..workers).map(|_| Load::default()).collect(),
+                })
+            },
+            Arc::clone,
+        );
+        Ok(ClusterConfig {
+            cluster,
+            settings: Settings {
+                timeouts: backend.timeouts,
+            },
+            endpoints,
+        })
+    }
+
+    /// Puts it into force, but for the workers. One thread at a time may call it.
+    pub fn publish(&self) {
+        for member in &self.endpoints.members {
+            member.server.slots().set_limit(member.limit);
+        }
+        self.cluster.endpoints.store(Arc::clone(&self.endpoints));
+    }
+}
+
+/// A server as configured. It is the `old` one with the same name, if it is the same machine:
+/// configured with the same address, or with one that leads there.
+fn member(
+    server: &config::Server,
+    addresses: Vec<Address>,
+    old: Option<&Member>,
+    workers: usize,
+) -> Member {
+    let old = old.filter(|old| {
+        let known = |address| old.endpoint(address).is_some();
+        *old.server.address() == server.address || addresses.iter().any(known)
+    });
+    let limit = server.max_connections;
+    let shared = old.map_or_else(
+        || Arc::new(Server::new(&server.name, &server.address, limit, workers)),
+        |old| Arc::clone(&old.server),
+    );
+    let endpoints = addresses.into_iter().map(|address| {
+        let known = old.and_then(|old| old.endpoint(&address));
+        known.map_or_else(
+            || Arc::new(Endpoint::new(&shared, address, workers)),
+            Arc::clone,
+        )
+    });
+    Member {
+        endpoints: endpoints.collect(),
+        server: shared,
+        limit,
+    }
+}
+
+impl Member {
+    fn endpoint(&self, address: &Address) -> Option<&Arc<Endpoint>> {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.find(|endpoint| endpoint.address() == address)
+    }
+}
+
+impl EndpointSet {
+    /// Its servers, in the order of the configuration.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}
+
+impl Cluster {
+    /// The backend's name: its identity.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What is in force.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.endpoints.load_full()
+    }
+
+    /// Requests and tunnels in progress, over all workers.
+    pub fn active(&self) -> u32 {
+        self.sum(|load| &load.active)
+    }
+
+    /// Requests that wait for a slot, over all workers.
+    pub fn queued(&self) -> u32 {
+        self.sum(|load| &load.queued)
+    }
+
+    /// Servers, usable or not.
+    pub fn server_count(&self) -> u32 {
+        self.count_servers(|_| true)
+    }
+
+    /// Servers that have a free slot.
+    pub fn usable_servers(&self) -> u32 {
+        self.count_servers(|server| server.slots().is_free())
+    }
+
+    fn count_servers(&self, counts: impl Fn(&Server) -> bool) -> u32 {
+        // Wait-free: plugins ask on the way of a request.
+        let endpoints = self.endpoints.load();
+        let members = endpoints.members.iter();
+        let count = members.filter(|member| counts(&member.server)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    fn sum(&self, gauge: fn(&Load) -> &Gauge) -> u32 {
+        self.loads.iter().map(|load| gauge(load).get()).sum()
+    }
+
+    pub(super) fn load(&self, worker: usize) -> &Load {
+        &self.loads[worker]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BackendTimeouts, ServerAddress};
+
+    const WORKERS: usize = 2;
+
+    /// `name=address` or `name=address*max_connections`, several separated by blanks.
+    fn backend(servers: &str) -> config::Backend {
+        let server = |server: &str| {
+            let (name, address) = server.split_once('=').unwrap();
+            let (address, limit) = address.split_once('*').unwrap_or((address, "0"));
+            let (host, port) = address.rsplit_once(':').unwrap();
+            config::Server {
+                name: name.to_owned(),
+                address: ServerAddress::Tcp {
+                    host: host.to_owned(),
+                    port: port.parse().unwrap(),
+                },
+                max_connections: NonZeroU32::new(limit.parse().unwrap()),
+            }
+        };
+        config::Backend {
+            name: "b".to_owned(),
+            servers: servers.split(' ').map(server).collect(),
+            timeouts: BackendTimeouts::default(),
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_what_has_not_changed() {
+        // Before and after; of the last server after: whether server and endpoint are kept.
+        let check = |before, after, server, endpoint| {
+            let first = ClusterConfig::resolve(&backend(before), None, WORKERS).unwrap();
+            let second = ClusterConfig::resolve(&backend(after), Some(&first.cluster), WORKERS);
+            let second = second.unwrap();
+            assert!(Arc::ptr_eq(&first.cluster, &second.cluster));
+            let last = second.endpoints.members().last().unwrap();
+            let mut old = first.endpoints.members().iter();
+            let is_kept = old.any(|old| Arc::ptr_eq(&old.server, &last.server));
+            assert_eq!(is_kept, server, "server: {before} -> {after}");
+            let mut old = first.endpoints.members().iter().flat_map(Member::endpoints);
+            let is_kept = old.any(|old| Arc::ptr_eq(old, &last.endpoints[0]));
+            assert_eq!(is_kept, endpoint, "endpoint: {before} -> {after}");
+        };
+        check("a=127.0.0.1:1", "a=127.0.0.1:1", true, true);
+        check("a=127.0.0.1:1", "a=127.0.0.1:1*5", true, true);
+        check("a=127.0.0.1:1", "b=127.0.0.1:2 a=127.0.0.1:1", true, true);
+        check("a=127.0.0.1:1", "a=127.0.0.1:2", false, false);
+        check("a=127.0.0.1:1", "b=127.0.0.1:1", false, false);
+        // Another name for the same machine.
+        check("a=localhost:1", "a=127.0.0.1:1", true, true);
+    }
+
+    #[test]
+    fn a_limit_changes_when_it_is_published() {
+        let first = ClusterConfig::resolve(&backend("a=127.0.0.1:1*1"), None, WORKERS).unwrap();
+        let cluster = &first.cluster;
+        let server = Arc::clone(first.endpoints.members()[0].server());
+        let held = server.try_permit().unwrap();
+        assert_eq!(cluster.usable_servers(), 0);
+        let servers = backend("a=127.0.0.1:1*2 b=127.0.0.1:2");
+        let second = ClusterConfig::resolve(&servers, Some(cluster), WORKERS).unwrap();
+        assert_eq!((cluster.server_count(), cluster.usable_servers()), (1, 0));
+        second.publish();
+        assert_eq!((cluster.server_count(), cluster.usable_servers()), (2, 2));
+        let another = server.try_permit().unwrap();
+        assert!(server.try_permit().is_none());
+        drop((held, another));
+    }
+}

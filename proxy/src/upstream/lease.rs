@@ -1,0 +1,130 @@
+//! The right to use one endpoint's slot, with a connection to it.
+//!
+//! Made by `checkout`; a response's body or a tunnel owns it to its end.
+
+use std::rc::Rc;
+
+use super::endpoint::Permit;
+use super::local::{LocalCluster, LocalEndpoint, LocalSet};
+use super::pool::Link;
+use crate::config::BackendTimeouts;
+
+/// Where a lease's connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It has served before: its server may have closed it at any time.
+    Pooled,
+    /// It is new.
+    Dialled,
+}
+
+/// A connection for one exchange, and the slot that it takes.
+///
+/// Dropping it closes the connection; [`Lease::release`] keeps it for the next request.
+#[derive(Debug)]
+pub struct Lease {
+    /// The connection.
+    pub link: Box<Link>,
+    /// Whether it has served before.
+    pub origin: Origin,
+    /// With the endpoint that it leads to.
+    active: Active,
+    /// What was in force when it was taken.
+    set: Rc<LocalSet>,
+    permit: Permit,
+}
+
+impl Lease {
+    pub(super) fn new(
+        link: Box<Link>,
+        origin: Origin,
+        active: Active,
+        set: Rc<LocalSet>,
+        permit: Permit,
+    ) -> Lease {
+        Lease {
+            link,
+            origin,
+            active,
+            set,
+            permit,
+        }
+    }
+
+    /// The endpoint that the connection leads to.
+    pub fn endpoint(&self) -> &Rc<LocalEndpoint> {
+        &self.active.endpoint
+    }
+
+    /// The backend's timeouts, as they were when the lease was taken.
+    pub fn timeouts(&self) -> &BackendTimeouts {
+        &self.set.settings.timeouts
+    }
+
+    /// Gives the connection back, if it can serve again; closes it otherwise.
+    pub fn release(self) {
+        if self.link.is_reusable() {
+            self.active.endpoint.pool.put(self.link);
+        }
+    }
+
+    /// Takes the connection out for a tunnel; the slot stays taken while `Hold` lives.
+    pub fn into_tunnel(self) -> (Box<Link>, Hold) {
+        let hold = Hold {
+            _permit: self.permit,
+            _active: Some(self.active),
+        };
+        (self.link, hold)
+    }
+}
+
+/// Keeps a tunnel counted among its server's connections; by default it holds nothing.
+#[derive(Debug, Default)]
+pub struct Hold {
+    _permit: Permit,
+    _active: Option<Active>,
+}
+
+/// Counts one request or tunnel at its cluster and its endpoint while it lives.
+#[derive(Debug)]
+pub(super) struct Active {
+    cluster: Rc<LocalCluster>,
+    endpoint: Rc<LocalEndpoint>,
+}
+
+impl Active {
+    pub(super) fn new(cluster: &Rc<LocalCluster>, endpoint: &Rc<LocalEndpoint>) -> Active {
+        let worker = cluster.worker;
+        cluster.cluster.load(worker).active.raise();
+        endpoint.endpoint().load(worker).active.raise();
+        Active {
+            cluster: Rc::clone(cluster),
+            endpoint: Rc::clone(endpoint),
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let worker = self.cluster.worker;
+        self.cluster.cluster.load(worker).active.lower();
+        self.endpoint.endpoint().load(worker).active.lower();
+    }
+}
+
+/// Counts a request that waits for a slot while it lives.
+#[derive(Debug)]
+pub(super) struct Queued<'a>(&'a LocalCluster);
+
+impl Queued<'_> {
+    pub(super) fn new(cluster: &LocalCluster) -> Queued<'_> {
+        cluster.cluster.load(cluster.worker).queued.raise();
+        Queued(cluster)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.cluster.load(self.0.worker).queued.lower();
+    }
+}
