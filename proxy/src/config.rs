@@ -378,6 +378,23 @@ pub struct Backend {
     pub servers: Vec<Server>,
     /// How long a server may take.
     pub timeouts: BackendTimeouts,
+    /// Which requests are served over connections that others have used. Default
+    /// [`HttpReuse::Safe`].
+    pub http_reuse: HttpReuse,
+}
+
+/// Which requests are served over connections that others have used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpReuse {
+    /// None: each gets a connection of its own.
+    Never,
+    /// All but the first of a client's connection where it cannot be sent again: if the
+    /// server closes the idle connection at that moment, that client gets an error for a
+    /// request that it would not expect to fail.
+    #[default]
+    Safe,
+    /// All.
+    Always,
 }
 
 /// `server.NAME` of a backend.
@@ -430,6 +447,11 @@ pub struct BackendTimeouts {
     pub tunnel: Option<Duration>,
     /// From half-closed to closed, on the server's side. Default 30 s.
     pub server_fin: Duration,
+    /// How long a connection is kept without use. Default 30 s.
+    ///
+    /// Below the keep-alive of common servers (nginx 75 s, Go 120 s; Apache's 5 s and Node's
+    /// 5 s are met by noticing the close), so that reuse seldom races with a close.
+    pub server_keep_alive: Duration,
 }
 
 impl Default for BackendTimeouts {
@@ -440,6 +462,7 @@ impl Default for BackendTimeouts {
             server: Duration::from_mins(1),
             tunnel: None,
             server_fin: Duration::from_secs(30),
+            server_keep_alive: Duration::from_secs(30),
         }
     }
 }

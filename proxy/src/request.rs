@@ -209,7 +209,14 @@ async fn exchange(
 ) -> Result<(Lease, Response<Incoming>), ProxyError> {
     let framing = admitted.framing;
     let mut request = outgoing(rules, downstream, admitted, edits, incoming, upgrade);
-    let mut reuse = Reuse::Allowed;
+    // RFC 9110, section 9.2.2.
+    let is_replayable = framing == Framing::Empty && request.method().is_idempotent();
+    let is_first = downstream.requests.get() == 1;
+    let mut reuse = if is_replayable || !is_first {
+        Reuse::Safe
+    } else {
+        Reuse::Risky
+    };
     loop {
         let mut lease = backend
             .checkout(reuse)
@@ -219,10 +226,8 @@ async fn exchange(
             transaction.endpoint = Some(Rc::clone(lease.endpoint()));
             transaction.passed(Stage::Connect);
         });
-        // Only what cannot have been acted on is sent twice (RFC 9110, section 9.2.2).
-        let is_repeatable = lease.origin == Origin::Pooled
-            && framing == Framing::Empty
-            && request.method().is_idempotent();
+        // Only what cannot have been acted on is sent twice.
+        let is_repeatable = lease.origin == Origin::Pooled && is_replayable;
         if is_repeatable {
             lease.link.meter().record();
         }

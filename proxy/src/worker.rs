@@ -25,8 +25,9 @@ use crate::tunnel::Scratch;
 use crate::upstream::pool::ConnectionBudget;
 use crate::upstream::{ClusterConfig, LocalCluster};
 
-/// How often idle connections to servers are looked over.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often idle connections to servers are looked through: what `timeout.server_keep_alive`
+/// may be late by.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All that a worker is made from; sent to its thread.
 #[derive(Debug)]

@@ -80,6 +80,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("backend.NAME.timeout", "server"),
     ("backend.NAME.timeout", "tunnel"),
     ("backend.NAME.timeout", "server_fin"),
+    ("backend.NAME.timeout", "server_keep_alive"),
+    ("backend.NAME", "http_reuse"),
     ("backend.NAME.server.NAME", "address"),
 ];
 
@@ -165,6 +167,9 @@ pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> Strin
             return "write `max_connections`".to_owned();
         }
         "maxconn" => "max_connections".to_owned(),
+        "http_keep_alive" | "keep_alive" if known.contains(&"server_keep_alive") => {
+            return "write `server_keep_alive`".to_owned();
+        }
         _ => normal,
     };
     if let Some(help) = timeout_word(here, &normal) {

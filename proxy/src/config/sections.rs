@@ -18,8 +18,8 @@ use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
     Admin, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG, DEFAULT_DRAIN,
-    DEFAULT_REDACT, Forwarded, Frontend, FrontendTimeouts, Log, LogFormat, LogLevel, LogTarget,
-    Server, ServerAddress, Source, address,
+    DEFAULT_REDACT, Forwarded, Frontend, FrontendTimeouts, HttpReuse, Log, LogFormat, LogLevel,
+    LogTarget, Server, ServerAddress, Source, address,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -38,6 +38,12 @@ const WORKERS: RangeInclusive<u64> = 1..=4096;
 const BACKLOG: RangeInclusive<u64> = 1..=65_535;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
+
+const HTTP_REUSE: [(&str, HttpReuse); 3] = [
+    ("never", HttpReuse::Never),
+    ("safe", HttpReuse::Safe),
+    ("always", HttpReuse::Always),
+];
 
 /// Longest name of a frontend, backend or server: names are in every line of the log.
 const MAX_NAME: usize = 128;
@@ -281,11 +287,15 @@ impl<'a> Reader<'a> {
             entries.iter().filter_map(|e| self.server(e)).collect()
         });
         let timeouts = table.table("timeout", Section::BackendTimeout);
+        let http_reuse = table.value_or("http_reuse", HttpReuse::default(), |e| {
+            e.choice(&HTTP_REUSE)
+        });
         table.finish();
         Some(Backend {
             name: entry.name.to_owned(),
             servers,
             timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
+            http_reuse,
         })
     }
 
@@ -428,6 +438,9 @@ fn backend_timeouts(mut table: Table<'_>) -> BackendTimeouts {
         server: table.value_or("server", default.server, |e| e.duration(TIMEOUT)),
         tunnel: table.take("tunnel").and_then(|e| e.duration(TIMEOUT)),
         server_fin: table.value_or("server_fin", default.server_fin, |e| e.duration(TIMEOUT)),
+        server_keep_alive: table.value_or("server_keep_alive", default.server_keep_alive, |e| {
+            e.duration(TIMEOUT)
+        }),
     };
     table.finish();
     timeouts

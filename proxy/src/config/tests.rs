@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, Isolation, Limits, LogFormat,
-    LogLevel, LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse, sections,
+    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, HttpReuse, Isolation, Limits,
+    LogFormat, LogLevel, LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse,
+    sections,
 };
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
@@ -141,8 +142,10 @@ fn every_key_takes_effect() {
         server: Duration::from_hours(24),
         tunnel: Some(Duration::from_hours(12)),
         server_fin: Duration::from_millis(1),
+        server_keep_alive: Duration::from_secs(3),
     };
     assert_eq!(backend.timeouts, timeouts);
+    assert_eq!(backend.http_reuse, HttpReuse::Always);
     let servers: Vec<_> = backend
         .servers
         .iter()

@@ -18,11 +18,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::connect;
-use super::endpoint::{Endpoint, EndpointId, Permit};
+use super::endpoint::{Connected, Counts, Endpoint, EndpointId, Permit};
 use super::health::Condition;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
 use super::pool::Link;
+use crate::config::HttpReuse;
 use crate::stream::Stream;
 
 /// How long a connection attempt may take before other requests avoid its endpoint.
@@ -32,13 +33,28 @@ use crate::stream::Stream;
 /// has just gone silent.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Whether an idle connection may serve.
+/// What a request risks on a connection that its server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// An idle connection or a new one.
-    Allowed,
-    /// A new one: an idle one has just turned out to be dead.
+    /// Little: it can be sent again, or its client, which has had an answer over its own
+    /// connection before, is prepared for a close.
+    Safe,
+    /// An error that its client does not expect: it is the first on its client's connection,
+    /// and cannot be sent again.
+    Risky,
+    /// A second failure: an idle connection has just turned out to be dead. Gets a new one.
     Fresh,
+}
+
+impl Reuse {
+    fn is_allowed(self, by: HttpReuse) -> bool {
+        match (self, by) {
+            (Reuse::Fresh, _) | (_, HttpReuse::Never) | (Reuse::Risky, HttpReuse::Safe) => false,
+            (Reuse::Safe | Reuse::Risky, HttpReuse::Always) | (Reuse::Safe, HttpReuse::Safe) => {
+                true
+            }
+        }
+    }
 }
 
 /// Why there is no connection for a request.
@@ -75,7 +91,7 @@ impl LocalCluster {
         let mut search = Search {
             cluster: self,
             set: &set,
-            reuse,
+            takes_idle: reuse.is_allowed(set.settings.http_reuse),
             failures: Vec::new(),
         };
         let order = self.turn.order(&set.servers);
@@ -115,7 +131,8 @@ enum Effort {
 struct Search<'a> {
     cluster: &'a Rc<LocalCluster>,
     set: &'a Rc<LocalSet>,
-    reuse: Reuse,
+    /// Whether an idle connection may serve.
+    takes_idle: bool,
     /// Endpoints that could not be connected to, and why: none is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
@@ -146,11 +163,11 @@ impl Search<'_> {
     ) -> Result<Lease, Permit> {
         for local in &server.endpoints {
             let is_up = local.endpoint().condition() == Condition::Up;
-            if self.reuse == Reuse::Allowed
+            if self.takes_idle
                 && (is_up || effort == Effort::Any)
-                && let Some(link) = local.pool.take()
+                && let Some(idle) = local.pool.take()
             {
-                return Ok(self.lease(link, Origin::Pooled, local, permit));
+                return Ok(self.lease(idle, Origin::Pooled, local, permit));
             }
         }
         for local in &server.endpoints {
@@ -166,7 +183,8 @@ impl Search<'_> {
                 Ok(stream) => {
                     self.counts(local).dialled.count();
                     let link = Link::new(stream, &self.cluster.budget);
-                    return Ok(self.lease(link, Origin::Dialled, local, permit));
+                    let connection = (link, endpoint.server().connected());
+                    return Ok(self.lease(connection, Origin::Dialled, local, permit));
                 }
                 Err(error) => {
                     self.counts(local).refused.count();
@@ -199,17 +217,17 @@ impl Search<'_> {
 
     fn lease(
         &self,
-        link: Box<Link>,
+        connection: (Box<Link>, Connected),
         origin: Origin,
         local: &Rc<LocalEndpoint>,
         permit: Permit,
     ) -> Lease {
         self.counts(local).exchanges.count();
         let active = Active::new(self.cluster, local);
-        Lease::new(link, origin, active, Rc::clone(self.set), permit)
+        Lease::new(connection, origin, active, Rc::clone(self.set), permit)
     }
 
-    fn counts<'a>(&self, local: &'a LocalEndpoint) -> &'a super::endpoint::Counts {
+    fn counts<'a>(&self, local: &'a LocalEndpoint) -> &'a Counts {
         local.endpoint().server().counts(self.cluster.worker)
     }
 

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
 use super::connect;
 use super::endpoint::{Address, Endpoint, Gauge, Load, Server};
-use crate::config;
+use crate::config::{self, HttpReuse};
 
 /// A backend's state at run time.
 #[derive(Debug)]
@@ -33,6 +34,21 @@ pub struct EndpointSet {
     members: Vec<Member>,
 }
 
+impl PartialEq for EndpointSet {
+    /// Whether both have the very same endpoints, in the same order and with the same limits.
+    fn eq(&self, other: &EndpointSet) -> bool {
+        let is_same = |(one, other): (&Member, &Member)| {
+            let mut endpoints = one.endpoints.iter().zip(&other.endpoints);
+            one.limit == other.limit
+                && Arc::ptr_eq(&one.server, &other.server)
+                && one.endpoints.len() == other.endpoints.len()
+                && endpoints.all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(is_same)
+    }
+}
+
 /// A server in an [`EndpointSet`].
 #[derive(Debug)]
 pub struct Member {
@@ -47,6 +63,13 @@ impl Member {
         &self.server
     }
 
+    /// Whether workers may keep idle connections to it. They may not if it has fewer slots
+    /// than there are workers: one's idle connection would be in the way of another's request.
+    pub(super) fn allows_idle(&self, workers: usize) -> bool {
+        self.limit
+            .is_none_or(|limit| limit.get() as usize >= workers)
+    }
+
     /// Its addresses in the resolver's order, which they are tried in; never empty.
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
@@ -58,6 +81,16 @@ impl Member {
 pub struct Settings {
     /// How long each of its waits may take.
     pub timeouts: config::BackendTimeouts,
+    /// Which requests may use an idle connection.
+    pub http_reuse: HttpReuse,
+}
+
+impl Settings {
+    /// How long a connection is kept without use; None: not at all.
+    pub(super) fn max_idle(&self) -> Option<Duration> {
+        let is_reused = self.http_reuse != HttpReuse::Never;
+        is_reused.then_some(self.timeouts.server_keep_alive)
+    }
 }
 
 /// A cluster with what a configuration makes of it.
@@ -93,8 +126,8 @@ impl ClusterConfig {
         before: Option<&Arc<Cluster>>,
         workers: usize,
     ) -> Result<ClusterConfig, ResolveError> {
-        let old = before.map(|before| before.endpoints());
-        let old = old.as_deref().map_or(&[][..], EndpointSet::members);
+        let old_set = before.map(|before| before.endpoints());
+        let old = old_set.as_deref().map_or(&[][..], EndpointSet::members);
         let old: HashMap<&str, &Member> = old
             .iter()
             .map(|member| (member.server.name(), member))
@@ -107,9 +140,13 @@ impl ClusterConfig {
             let old = old.get(server.name.as_str()).copied();
             Ok(member(server, addresses, old, workers))
         });
-        let endpoints = Arc::new(EndpointSet {
+        let endpoints = EndpointSet {
             members: members.collect::<Result<_, _>>()?,
-        });
+        };
+        // Workers need not look at one that they have.
+        let endpoints = old_set
+            .filter(|old| **old == endpoints)
+            .unwrap_or_else(|| Arc::new(endpoints));
         let cluster = before.map_or_else(
             || {
                 Arc::new(Cluster {
@@ -124,6 +161,7 @@ impl ClusterConfig {
             cluster,
             settings: Settings {
                 timeouts: backend.timeouts,
+                http_reuse: backend.http_reuse,
             },
             endpoints,
         })
@@ -229,6 +267,10 @@ impl Cluster {
     pub(super) fn load(&self, worker: usize) -> &Load {
         &self.loads[worker]
     }
+
+    pub(super) fn workers(&self) -> usize {
+        self.loads.len()
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +299,7 @@ mod tests {
             name: "b".to_owned(),
             servers: servers.split(' ').map(server).collect(),
             timeouts: BackendTimeouts::default(),
+            http_reuse: HttpReuse::default(),
         }
     }
 

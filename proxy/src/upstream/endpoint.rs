@@ -41,6 +41,8 @@ pub struct Server {
     /// As configured.
     address: ServerAddress,
     slots: Slots,
+    /// Connections to it, idle ones included.
+    open: AtomicU32,
     /// One for each worker.
     counts: Box<[Counts]>,
 }
@@ -78,6 +80,7 @@ impl Server {
             name: name.to_owned(),
             address: address.clone(),
             slots: Slots::new(limit),
+            open: AtomicU32::new(0),
             counts: (0..workers).map(|_| Counts::default()).collect(),
         }
     }
@@ -112,6 +115,19 @@ impl Server {
         &self.slots
     }
 
+    /// Whether it has more connections than it may get requests at once: some of the idle
+    /// ones may keep it from serving those that are in use.
+    pub(super) fn is_crowded(&self) -> bool {
+        let open = self.open.load(Ordering::Relaxed);
+        self.slots.limit().is_some_and(|limit| open > limit.get())
+    }
+
+    /// Counts a new connection to it.
+    pub(super) fn connected(self: &Arc<Server>) -> Connected {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Connected(Arc::clone(self))
+    }
+
     /// A permit for one request, if a slot is free.
     pub(super) fn try_permit(self: &Arc<Server>) -> Option<Permit> {
         Some(self.permit_for(self.slots.try_take()?))
@@ -140,6 +156,16 @@ impl Drop for Permit {
         if let Some(server) = &self.0 {
             server.slots.release();
         }
+    }
+}
+
+/// Counts a connection to this server while it lives, in use or idle.
+#[derive(Debug)]
+pub(super) struct Connected(Arc<Server>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

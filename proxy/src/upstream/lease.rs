@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use super::endpoint::Permit;
+use super::endpoint::{Connected, Permit};
 use super::local::{LocalCluster, LocalEndpoint, LocalSet};
 use super::pool::Link;
 use crate::config::BackendTimeouts;
@@ -32,11 +32,12 @@ pub struct Lease {
     /// What was in force when it was taken.
     set: Rc<LocalSet>,
     permit: Permit,
+    connected: Connected,
 }
 
 impl Lease {
     pub(super) fn new(
-        link: Box<Link>,
+        (link, connected): (Box<Link>, Connected),
         origin: Origin,
         active: Active,
         set: Rc<LocalSet>,
@@ -48,6 +49,7 @@ impl Lease {
             active,
             set,
             permit,
+            connected,
         }
     }
 
@@ -64,7 +66,7 @@ impl Lease {
     /// Gives the connection back, if it can serve again; closes it otherwise.
     pub fn release(self) {
         if self.link.is_reusable() {
-            self.active.endpoint.pool.put(self.link);
+            self.active.endpoint.pool.put(self.link, self.connected);
         }
     }
 
@@ -72,6 +74,7 @@ impl Lease {
     pub fn into_tunnel(self) -> (Box<Link>, Hold) {
         let hold = Hold {
             _permit: self.permit,
+            _connected: Some(self.connected),
             _active: Some(self.active),
         };
         (self.link, hold)
@@ -82,6 +85,7 @@ impl Lease {
 #[derive(Debug, Default)]
 pub struct Hold {
     _permit: Permit,
+    _connected: Option<Connected>,
     _active: Option<Active>,
 }
 

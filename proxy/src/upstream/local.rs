@@ -8,13 +8,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::balance::RoundRobin;
-use super::cluster::{Cluster, ClusterConfig, Settings};
+use super::cluster::{Cluster, ClusterConfig, EndpointSet, Member, Settings};
 use super::endpoint::{Endpoint, EndpointId, Server};
 use super::health::Condition;
-use super::pool::{ConnectionBudget, Pool};
+use super::pool::{ConnectionBudget, Pool, Reclaimed};
 
 /// A worker's view of a cluster.
 #[derive(Debug)]
@@ -33,6 +32,8 @@ pub struct LocalCluster {
 pub(super) struct LocalSet {
     pub(super) settings: Settings,
     pub(super) servers: Box<[LocalServer]>,
+    /// What it was made from; None before the first.
+    source: Option<Arc<EndpointSet>>,
 }
 
 /// A worker's view of a server.
@@ -86,6 +87,7 @@ impl LocalCluster {
             set: RefCell::new(Rc::new(LocalSet {
                 settings: config.settings,
                 servers: Box::default(),
+                source: None,
             })),
         };
         local.apply(config);
@@ -106,14 +108,18 @@ impl LocalCluster {
     /// closed; those in use are closed when they come back.
     pub fn apply(&self, config: &ClusterConfig) {
         let before = self.set();
+        let is_same = |source| Arc::ptr_eq(source, &config.endpoints);
+        if before.settings == config.settings && before.source.as_ref().is_some_and(is_same) {
+            return;
+        }
         let mut known: HashMap<EndpointId, &Rc<LocalEndpoint>> = before
             .servers
             .iter()
             .flat_map(|server| &server.endpoints)
             .map(|local| (local.endpoint.id(), local))
             .collect();
-        let max_idle = MAX_IDLE;
-        let mut take_over = |endpoint: &Arc<Endpoint>| {
+        let workers = self.cluster.workers();
+        let mut take_over = |member: &Member, endpoint: &Arc<Endpoint>| {
             let local = known.remove(&endpoint.id()).map_or_else(
                 || {
                     Rc::new(LocalEndpoint {
@@ -123,16 +129,23 @@ impl LocalCluster {
                 },
                 Rc::clone,
             );
-            local.pool.set_max_idle(Some(max_idle));
+            let max_idle = config.settings.max_idle();
+            let max_idle = max_idle.filter(|_| member.allows_idle(workers));
+            local.pool.set_max_idle(max_idle);
             local
         };
         let servers = config.endpoints.members().iter().map(|member| LocalServer {
             server: Arc::clone(member.server()),
-            endpoints: member.endpoints().iter().map(&mut take_over).collect(),
+            endpoints: member
+                .endpoints()
+                .iter()
+                .map(|endpoint| take_over(member, endpoint))
+                .collect(),
         });
         let set = LocalSet {
             settings: config.settings,
             servers: servers.collect(),
+            source: Some(Arc::clone(&config.endpoints)),
         };
         for gone in known.into_values() {
             gone.pool.set_max_idle(None);
@@ -148,12 +161,14 @@ impl LocalCluster {
         }
     }
 
-    /// Closes what has been idle too long, or was closed by its server.
+    /// Closes what has been idle too long, was closed by its server, or is in the way of
+    /// other workers' requests.
     pub fn sweep(&self) {
-        for endpoint in self.set().servers.iter().flat_map(|one| &one.endpoints) {
-            endpoint.pool.sweep();
+        for server in &self.set().servers {
+            for local in &server.endpoints {
+                local.pool.sweep();
+                while server.server.is_crowded() && local.pool.reclaim() == Reclaimed::One {}
+            }
         }
     }
 }
-
-const MAX_IDLE: Duration = Duration::from_secs(30);

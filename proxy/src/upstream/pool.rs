@@ -19,8 +19,12 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
+use super::endpoint::Connected;
 use crate::stream::{Meter, Metered, Stream};
 
+/// A connection idle for less than this may be about to be used again. At a server that is
+/// at its limit, closing it would cost a new connection for each request.
+const MIN_RECLAIM_AGE: Duration = Duration::from_millis(100);
 /// Longest response head accepted. Twice what servers commonly allow themselves.
 const MAX_HEAD: usize = 128 * 1024;
 
@@ -201,6 +205,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Idle {
     link: Box<Link>,
+    connected: Connected,
     since: Instant,
 }
 
@@ -215,21 +220,22 @@ impl Pool {
     }
 
     /// The last used connection that is still alive.
-    pub(super) fn take(&self) -> Option<Box<Link>> {
+    pub(super) fn take(&self) -> Option<(Box<Link>, Connected)> {
         let max_idle = self.max_idle.get()?;
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
             if idle.is_usable(Instant::now(), max_idle) {
-                return Some(idle.link);
+                return Some((idle.link, idle.connected));
             }
         }
     }
 
     /// Keeps `link`, or closes it.
-    pub(super) fn put(&self, link: Box<Link>) {
+    pub(super) fn put(&self, link: Box<Link>, connected: Connected) {
         if self.max_idle.get().is_some() {
             self.idle.borrow_mut().push(Idle {
                 link,
+                connected,
                 since: Instant::now(),
             });
         }
@@ -258,6 +264,26 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Closes the one that has been idle longest, unless it was in use a moment ago.
+    pub(super) fn reclaim(&self) -> Reclaimed {
+        let is_old = |since: Instant| since.elapsed() >= MIN_RECLAIM_AGE;
+        if self.idle_since().is_some_and(is_old) {
+            self.drop_oldest();
+            Reclaimed::One
+        } else {
+            Reclaimed::None
+        }
+    }
+}
+
+/// What [`Pool::reclaim`] has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reclaimed {
+    One,
+    None,
+}
+
 impl Idle {
     fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
         now.duration_since(self.since) < max_idle && self.link.is_alive()
@@ -275,9 +301,13 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::config::ServerAddress;
+    use crate::upstream::endpoint::Server;
 
     fn pool(budget: &ConnectionBudget) -> Rc<Pool> {
         let pool = budget.pool();
@@ -286,21 +316,24 @@ mod tests {
     }
 
     /// A connection with its far end.
-    fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Link>, UnixStream) {
+    fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Link>, Connected, UnixStream) {
+        let address = ServerAddress::Unix("/".into());
+        let server = Arc::new(Server::new("a", &address, None, 1));
         let (near, far) = UnixStream::pair().unwrap();
-        (Link::new(Stream::Unix(near), budget), far)
+        let link = Link::new(Stream::Unix(near), budget);
+        (link, server.connected(), far)
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_are_kept_as_long_as_is_configured() {
         let budget = ConnectionBudget::new(9);
         let pool = pool(&budget);
-        let (link, _far) = connection(&budget);
-        pool.put(link);
+        let (link, connected, _far) = connection(&budget);
+        pool.put(link, connected);
         tokio::time::advance(Duration::from_secs(29)).await;
         pool.sweep();
-        let link = pool.take().unwrap();
-        pool.put(link);
+        let (link, connected) = pool.take().unwrap();
+        pool.put(link, connected);
         // A shorter time counts for those that are there already.
         pool.set_max_idle(Some(Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(5)).await;
@@ -312,12 +345,12 @@ mod tests {
     async fn a_pool_that_keeps_nothing_closes_what_it_has_and_gets() {
         let budget = ConnectionBudget::new(9);
         let pool = pool(&budget);
-        let (idle, _far) = connection(&budget);
-        let (in_use, _other) = connection(&budget);
-        pool.put(idle);
+        let (idle, connected, _far) = connection(&budget);
+        pool.put(idle, connected);
+        let (in_use, connected, _other) = connection(&budget);
         pool.set_max_idle(None);
         assert_eq!(budget.open.get(), 1);
-        pool.put(in_use);
+        pool.put(in_use, connected);
         assert_eq!(budget.open.get(), 0);
     }
 
@@ -339,13 +372,14 @@ mod tests {
         let mut peers = Vec::new();
         let mut link = || {
             budget.make_room();
-            let (near, far) = UnixStream::pair().unwrap();
+            let (link, connected, far) = connection(&budget);
             peers.push(far);
-            Link::new(Stream::Unix(near), &budget)
+            (link, connected)
         };
-        second.put(link());
+        let put = |pool: &Pool, (link, connected)| pool.put(link, connected);
+        put(&second, link());
         tokio::time::advance(Duration::from_secs(1)).await;
-        first.put(link());
+        put(&first, link());
         assert_eq!(budget.open.get(), 2);
         let in_use = link();
         assert_eq!(budget.open.get(), 2);
