@@ -15,6 +15,8 @@ mod lease;
 mod local;
 pub mod pool;
 mod slots;
+#[cfg(test)]
+mod testing;
 
 pub use self::checkout::{CheckoutError, Reuse};
 pub use self::cluster::{Cluster, ClusterConfig};

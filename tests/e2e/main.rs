@@ -5,6 +5,7 @@
 mod admin;
 mod autobahn;
 mod differential;
+mod endpoints;
 mod faults;
 mod framing;
 mod languages;

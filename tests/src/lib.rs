@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! ```
 
+mod black_hole;
 mod message;
 mod origin;
 mod process;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpSocket;
 
+pub use black_hole::BlackHole;
 pub use message::{Head, Message};
 pub use origin::Origin;
 pub use process::Process;

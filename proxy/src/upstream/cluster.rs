@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::connect;
 use super::endpoint::{Address, Endpoint, Gauge, Load, Server};
-use crate::config::{self, HttpReuse};
+use crate::config::{self, HttpReuse, ServerAddress};
 
 /// A backend's state at run time.
 #[derive(Debug)]
@@ -126,6 +126,16 @@ impl ClusterConfig {
         before: Option<&Arc<Cluster>>,
         workers: usize,
     ) -> Result<ClusterConfig, ResolveError> {
+        ClusterConfig::resolve_by(connect::resolve, backend, before, workers)
+    }
+
+    /// The same with another resolver.
+    pub(super) fn resolve_by(
+        resolve: impl Fn(&ServerAddress) -> io::Result<Vec<Address>>,
+        backend: &config::Backend,
+        before: Option<&Arc<Cluster>>,
+        workers: usize,
+    ) -> Result<ClusterConfig, ResolveError> {
         let old_set = before.map(|before| before.endpoints());
         let old = old_set.as_deref().map_or(&[][..], EndpointSet::members);
         let old: HashMap<&str, &Member> = old
@@ -133,7 +143,7 @@ impl ClusterConfig {
             .map(|member| (member.server.name(), member))
             .collect();
         let members = backend.servers.iter().map(|server| {
-            let addresses = connect::resolve(&server.address).map_err(|source| ResolveError {
+            let addresses = resolve(&server.address).map_err(|source| ResolveError {
                 server: server.name.clone(),
                 source,
             })?;
@@ -276,7 +286,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BackendTimeouts, ServerAddress};
+    use crate::config::BackendTimeouts;
 
     const WORKERS: usize = 2;
 

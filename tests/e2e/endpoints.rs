@@ -1,0 +1,375 @@
+//! Servers and their addresses: what a reload changes of them, which requests share their
+//! connections, and what becomes of those that cannot be reached.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{BlackHole, End, Origin, Proxy, Setup, Wire, log_field};
+use tokio::sync::{Mutex, Notify};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Something that `status --json` says of the backend's first server.
+async fn of_server(proxy: &Proxy, what: &str) -> anyhow::Result<u64> {
+    let status = proxy.ctl(&["status", "--json"]).await?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    let value = status["backends"][0]["servers"][0][what].as_u64();
+    value.with_context(|| format!("no {what} in {status}"))
+}
+
+/// Answers when it is told to, and tells when a request has come.
+async fn slow_origin() -> anyhow::Result<(Origin, Arc<Notify>, Arc<Notify>)> {
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reaching, going) = (Arc::clone(&reached), Arc::clone(&go));
+    let origin = Origin::scripted(move |mut wire, _| {
+        let (reached, go) = (Arc::clone(&reaching), Arc::clone(&going));
+        async move {
+            while wire.request().await.is_ok() {
+                reached.notify_one();
+                go.notified().await;
+                wire.send(OK).await?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    Ok((origin, reached, go))
+}
+
+// Reloads
+
+/// A router by host names, before these backends with their keys.
+fn routed(backends: &[(&str, String)]) -> String {
+    let mut config = "workers = 2\ncache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
+         [frontend.http-in]\nbind = \"127.0.0.1:0\"\nrouter.plugin = \"host-suffix\"\n\
+         router.config.rules = [{ suffix = \"a\", backend = \"www\" }]\n"
+        .to_owned();
+    for (name, keys) in backends {
+        let _ = writeln!(config, "[backend.{name}]\n{keys}");
+    }
+    config
+}
+
+/// The body of an answer, and the version that decided, `cached` if it did so before.
+async fn decided(proxy: &Proxy, target: &str) -> anyhow::Result<(String, String)> {
+    let mut client = Wire::connect(proxy.address()).await?;
+    let request = format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let body = String::from_utf8(client.exchange(request).await?.body)?;
+    let record = proxy.line_with(&format!(" target=/{target} ")).await?;
+    let field = |name| log_field(&record, name).context("not in the record");
+    Ok((body, format!("{} {}", field("version")?, field("cached")?)))
+}
+
+#[tokio::test]
+async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
+    let (one, two) = (Origin::naming("one").await?, Origin::naming("two").await?);
+    let server = |origin: &Origin, keys: &str| {
+        let address = origin.address();
+        format!("server.s = {{ address = \"{address}\"{keys} }}")
+    };
+    let other = ("other", server(&one, ""));
+    let config = routed(&[("www", server(&one, "")), other.clone()]);
+    // One worker: the second request is the same worker's.
+    let proxy = Proxy::pointsman_in(
+        tempfile::tempdir()?,
+        &config.replace("workers = 2", "workers = 1"),
+    )
+    .await?;
+    assert_eq!(decided(&proxy, "0").await?.1, "1 false");
+    let changes = [
+        // The address, the limit, a timeout, the number of servers, and the order.
+        vec![("www", server(&two, "")), other.clone()],
+        vec![
+            ("www", server(&two, ", max_connections = 9")),
+            other.clone(),
+        ],
+        vec![
+            ("www", server(&two, "") + "\ntimeout.server = \"5s\""),
+            other.clone(),
+        ],
+        vec![
+            (
+                "www",
+                server(&two, "") + "\n" + &server(&two, "").replace(".s", ".t"),
+            ),
+            other.clone(),
+        ],
+        vec![other, ("www", server(&two, ""))],
+    ];
+    for (number, backends) in changes.iter().enumerate() {
+        let config = routed(backends).replace("workers = 2", "workers = 1");
+        proxy.configure(&config)?;
+        proxy.ctl(&["reload"]).await?;
+        let (body, version) = decided(&proxy, &format!("{}", number + 1)).await?;
+        assert_eq!((&*body, &*version), ("two", "1 true"), "{config}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_that_comes_or_goes_is_told_to_plugins() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let server = format!("server.s = \"{}\"", www.address());
+    let both = [("www", server.clone()), ("more", server.clone())];
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &routed(&both[..1])).await?;
+    assert!(decided(&proxy, "0").await?.1.starts_with("1 "));
+    // Another one: the plugin may have asked for it.
+    proxy.configure(&routed(&both))?;
+    proxy.ctl(&["reload"]).await?;
+    assert!(decided(&proxy, "1").await?.1.starts_with("2 "));
+    // One that it names: refused, with its reason, and nothing changes.
+    proxy.configure(&routed(&both[1..]))?;
+    let refused = proxy.ctl(&["reload"]).await.expect_err("a missing backend");
+    let refused = refused.to_string();
+    ensure!(refused.contains("rules[0].backend"), "{refused}");
+    let (body, version) = decided(&proxy, "2").await?;
+    ensure!(body == "www" && version.starts_with("2 "), "{version}");
+    Ok(())
+}
+
+fn plain(backends: &str) -> String {
+    format!(
+        "workers = 1\nadmin.socket = \"admin.sock\"\n[frontend.http-in]\n\
+         bind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n{backends}"
+    )
+}
+
+#[tokio::test]
+async fn slots_and_counters_live_on() -> anyhow::Result<()> {
+    let (origin, reached, go) = slow_origin().await?;
+    let config = |timeout: &str, limit: u32| {
+        plain(&format!(
+            "[backend.www]\ntimeout.server = \"{timeout}\"\ntimeout.queue = \"0s\"\n\
+             server.s = {{ address = \"{}\", max_connections = {limit} }}\n",
+            origin.address()
+        ))
+    };
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config("60s", 1)).await?;
+    let mut first = Wire::connect(proxy.address()).await?;
+    first.send(GET).await?;
+    reached.notified().await;
+    let mut second = Wire::connect(proxy.address()).await?;
+    assert_eq!(second.exchange(GET).await?.head.status()?, 503);
+    // Another timeout gives the server no second slot.
+    proxy.configure(&config("61s", 1))?;
+    proxy.ctl(&["reload"]).await?;
+    assert_eq!(second.exchange(GET).await?.head.status()?, 503);
+    assert_eq!(of_server(&proxy, "requests").await?, 1);
+    // A higher limit gives it one.
+    proxy.configure(&config("61s", 2))?;
+    proxy.ctl(&["reload"]).await?;
+    second.send(GET).await?;
+    reached.notified().await;
+    // A lower one counts both.
+    proxy.configure(&config("61s", 1))?;
+    proxy.ctl(&["reload"]).await?;
+    go.notify_one();
+    assert_eq!(first.response("GET").await?.body, b"ok");
+    assert_eq!(first.exchange(GET).await?.head.status()?, 503);
+    go.notify_one();
+    assert_eq!(second.response("GET").await?.body, b"ok");
+    go.notify_one();
+    assert_eq!(first.exchange(GET).await?.body, b"ok");
+    assert_eq!(of_server(&proxy, "requests").await?, 3);
+    Ok(())
+}
+
+/// Idle ones at once; those in use when they have served.
+#[tokio::test]
+async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()> {
+    let (reached, go, ended) = (
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+    );
+    let shared = [&reached, &go, &ended].map(Arc::clone);
+    let old = Origin::scripted(move |mut wire, _| {
+        let [reached, go, ended] = shared.clone();
+        async move {
+            wire.request().await?;
+            reached.notify_one();
+            go.notified().await;
+            wire.send(OK).await?;
+            ensure!(wire.end().await? == End::Closed);
+            ended.notify_one();
+            Ok(())
+        }
+    })
+    .await?;
+    let new = Origin::naming("new").await?;
+    let config = |origin: &Origin| {
+        plain(&format!(
+            "[backend.www]\nserver.s = \"{}\"\n",
+            origin.address()
+        ))
+    };
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config(&old)).await?;
+    let mut idle = Wire::connect(proxy.address()).await?;
+    let mut busy = Wire::connect(proxy.address()).await?;
+    idle.send(GET).await?;
+    reached.notified().await;
+    busy.send(GET).await?;
+    reached.notified().await;
+    go.notify_one();
+    assert_eq!(idle.response("GET").await?.body, b"ok");
+    proxy.configure(&config(&new))?;
+    proxy.ctl(&["reload"]).await?;
+    ended.notified().await;
+    assert_eq!(idle.exchange(GET).await?.body, b"new");
+    // What is under way stays where it is.
+    go.notify_one();
+    assert_eq!(busy.response("GET").await?.body, b"ok");
+    old.join().await?;
+    assert_eq!(busy.exchange(GET).await?.body, b"new");
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_to_a_backend_that_is_gone_are_closed() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let gone = Origin::scripted(|mut wire, _| async move {
+        wire.request().await?;
+        wire.send(OK).await?;
+        ensure!(wire.end().await? == End::Closed);
+        Ok(())
+    })
+    .await?;
+    let config = plain(&format!(
+        "[backend.www]\nserver.s = \"{}\"\n",
+        www.address()
+    ));
+    let more = format!(
+        "{config}[frontend.more]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"gone\"\n\
+         [backend.gone]\nserver.s = \"{}\"\n",
+        gone.address()
+    );
+    let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &more).await?;
+    let address = proxy.addresses_of("more").next().context("more")?;
+    let mut client = Wire::connect(address).await?;
+    assert_eq!(client.exchange(GET).await?.body, b"ok");
+    proxy.configure(&config)?;
+    proxy.ctl(&["reload"]).await?;
+    gone.join().await
+}
+
+// What cannot be reached
+
+#[tokio::test]
+async fn a_dead_address_of_a_name_is_remembered() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    // Where localhost has an address of IPv6, nobody listens there.
+    let server = format!("server.s = \"localhost:{}\"", origin.address().port());
+    let proxy = Setup::before([])
+        .top("admin.socket = \"admin.sock\"")
+        .backend(&server)
+        .backend("http_reuse = \"never\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..5 {
+        assert_eq!(client.exchange(GET).await?.body, b"www");
+    }
+    assert_eq!(of_server(&proxy, "connects").await?, 5);
+    assert!(of_server(&proxy, "connect_errors").await? <= 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
+    let (hole, origin) = (BlackHole::new().await?, Origin::naming("www").await?);
+    let proxy = Setup::before([hole.address(), origin.address()])
+        .top("admin.socket = \"admin.sock\"")
+        .backend("timeout.connect = \"200ms\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..9 {
+        assert_eq!(client.exchange(GET).await?.body, b"www");
+    }
+    assert_eq!(of_server(&proxy, "connect_errors").await?, 1);
+    Ok(())
+}
+
+// Connections for several requests
+
+#[tokio::test]
+async fn who_may_use_an_idle_connection() -> anyhow::Result<()> {
+    // The policy; the requests of each client in turn; connections to the server.
+    let cases: &[(&str, &[&[&str]], usize)] = &[
+        ("never", &[&[GET, GET], &[POST]], 3),
+        ("safe", &[&[GET], &[GET]], 1),
+        ("safe", &[&[GET], &[POST]], 2),
+        ("safe", &[&[GET], &[GET, POST]], 1),
+        ("always", &[&[GET], &[POST]], 1),
+    ];
+    for (policy, clients, expected) in cases {
+        let origin = Origin::naming("www").await?;
+        let proxy = Setup::before([origin.address()])
+            .backend(&format!("http_reuse = \"{policy}\""))
+            .start()
+            .await?;
+        for requests in *clients {
+            let mut client = Wire::connect(proxy.address()).await?;
+            for request in *requests {
+                assert_eq!(client.exchange(request).await?.body, b"www");
+            }
+        }
+        assert_eq!(origin.connections(), *expected, "{policy}: {clients:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_time() -> anyhow::Result<()> {
+    for key in [
+        "timeout.server_keep_alive = \"1ms\"",
+        "http_reuse = \"never\"",
+    ] {
+        let origin = Origin::scripted(|mut wire, _| async move {
+            wire.request().await?;
+            wire.send(OK).await?;
+            ensure!(wire.end().await? == End::Closed);
+            Ok(())
+        })
+        .await?;
+        let proxy = Setup::before([origin.address()])
+            .backend(key)
+            .start()
+            .await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+        origin.join().await?;
+    }
+    Ok(())
+}
+
+/// One that serves a connection to its end before it looks at the next.
+#[tokio::test]
+async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Result<()> {
+    let thread = Arc::new(Mutex::new(()));
+    let origin = Origin::scripted(move |mut wire, _| {
+        let thread = Arc::clone(&thread);
+        async move {
+            let _busy = thread.lock().await;
+            while wire.request().await.is_ok() {
+                wire.send(OK).await?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    let config = plain(&format!(
+        "[backend.www]\nserver.s = {{ address = \"{}\", max_connections = 1 }}\n",
+        origin.address()
+    ));
+    let proxy = Proxy::pointsman(&config.replace("workers = 1", "workers = 2")).await?;
+    // Enough of them that both workers have some.
+    for _ in 0..16 {
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"ok");
+    }
+    Ok(())
+}

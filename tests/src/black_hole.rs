@@ -1,0 +1,41 @@
+//! A server that swallows packets: a host that is down, or behind a firewall.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// An address of 127.0.0.1 that answers no SYN.
+///
+/// It listens, with a queue of one place that is taken: the kernel drops what comes after.
+#[derive(Debug)]
+pub struct BlackHole {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _filler: TcpStream,
+}
+
+impl BlackHole {
+    /// Takes any free port.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn new() -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4().context("making a socket")?;
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .context("binding a port")?;
+        let listener = socket.listen(0)?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            address,
+            _listener: listener,
+            _filler: TcpStream::connect(address).await?,
+        })
+    }
+
+    /// Where it does not answer.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
