@@ -329,6 +329,10 @@ fn status(status: &api::Status) -> String {
                 "  {:<44}{:>11}{:>11}{:>11}",
                 server.name, server.requests, server.connects, server.connect_errors
             ));
+            let endpoints = server.endpoints.iter();
+            for endpoint in endpoints.filter(|endpoint| endpoint.state != "up") {
+                line(format!("    {} is {}", endpoint.address, endpoint.state));
+            }
         }
     }
     text

@@ -65,6 +65,20 @@ pub struct Server {
     pub connects: u64,
     /// Connections that could not be made.
     pub connect_errors: u64,
+    /// Its addresses, in the order in which they are tried.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An address of a [`Server`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Resolved.
+    pub address: String,
+    /// `up`, or `down` if the last attempt to connect failed.
+    pub state: String,
+    /// Requests and tunnels in progress.
+    pub active: u32,
 }
 
 /// Of `GET /v1/plugins`.

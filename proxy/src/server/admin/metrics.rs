@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::plugin::Fault;
 use crate::router::stats::{BUCKETS, Totals};
 use crate::server::control::Control;
+use crate::upstream::Condition;
 
 /// The content type of [`render`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -148,6 +149,7 @@ impl Metrics {
         let mut queued = Vec::new();
         let mut requests = Vec::new();
         let mut connects = Vec::new();
+        let mut up = Vec::new();
         for cluster in self.0.clusters() {
             let name = vec![("backend", cluster.name().to_string())];
             active.push((name.clone(), i64::from(cluster.active())));
@@ -160,7 +162,12 @@ impl Metrics {
                     |result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();
                 connects.push((with("connected"), totals.dialled));
                 connects.push((with("failed"), totals.refused));
-                requests.push((labels.clone(), totals.exchanges));
+                for endpoint in member.endpoints() {
+                    let address = vec![("address", endpoint.address().to_string())];
+                    let is_up = endpoint.condition() == Condition::Up;
+                    up.push(([labels.clone(), address].concat(), i64::from(is_up)));
+                }
+                requests.push((labels, totals.exchanges));
             }
         }
         gauges(
@@ -174,6 +181,12 @@ impl Metrics {
             "backend_queued",
             "Requests that wait for a server",
             queued,
+        )?;
+        gauges(
+            encoder,
+            "endpoint_up",
+            "0 for an address to which the last attempt to connect failed, or else 1",
+            up,
         )?;
         counters(
             encoder,

@@ -8,7 +8,9 @@ use crate::router::stats::BUCKETS;
 use crate::router::trial::Mode;
 use crate::router::version::Version;
 use crate::server::control::{Control, PastEnd};
+use crate::upstream::Condition;
 use crate::upstream::cluster::Member;
+use crate::upstream::endpoint::Endpoint;
 use crate::worker::Order;
 
 pub(super) fn config(control: &Control) -> api::Config {
@@ -62,6 +64,18 @@ fn server(member: &Member) -> api::Server {
         requests: totals.exchanges,
         connects: totals.dialled,
         connect_errors: totals.refused,
+        endpoints: member.endpoints().iter().map(|one| endpoint(one)).collect(),
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
+    api::Endpoint {
+        address: endpoint.address().to_string(),
+        state: match endpoint.condition() {
+            Condition::Up => "up".to_owned(),
+            Condition::Due | Condition::Down => "down".to_owned(),
+        },
+        active: endpoint.active(),
     }
 }
 
