@@ -12,13 +12,14 @@
 //! its `timeout.connect`, which would otherwise be an early 503.
 
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::connect;
-use super::endpoint::{Connected, Counts, Endpoint, EndpointId, Permit};
+use super::endpoint::{Address, Connected, Counts, Endpoint, EndpointId, Permit};
 use super::health::Condition;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
@@ -61,10 +62,12 @@ impl Reuse {
 #[derive(Debug, Error)]
 pub enum CheckoutError {
     /// Every server was tried; the last attempt's reason.
-    #[error("no server could be reached; the last one tried was `{server}`")]
+    #[error("no server could be reached; the last one tried was `{server}` at {address}")]
     Unreachable {
         /// The server's name.
         server: String,
+        /// The address that was tried.
+        address: Address,
         /// What connecting to it ended with.
         source: io::Error,
     },
@@ -172,7 +175,10 @@ impl Search<'_> {
         }
         for local in &server.endpoints {
             let endpoint = local.endpoint();
-            if self.has_failed(endpoint.id()) {
+            // Whoever has waited for one probe already does not wait for another.
+            let is_up = endpoint.condition() == Condition::Up;
+            let has_waited = effort == Effort::Promising && !self.failures.is_empty();
+            if self.has_failed(endpoint.id()) || (has_waited && !is_up) {
                 continue;
             }
             let Some(attempt) = Attempt::begin(endpoint, effort) else {
@@ -235,11 +241,13 @@ impl Search<'_> {
         match self.failures.pop() {
             Some((local, source)) => CheckoutError::Unreachable {
                 server: local.server_name().to_owned(),
+                address: local.endpoint().address().clone(),
                 source,
             },
             // Not met: a set is never empty, and with `Effort::Any` each endpoint is tried.
             None => CheckoutError::Unreachable {
-                server: "none".to_owned(),
+                server: String::new(),
+                address: Address::Unix(PathBuf::new()),
                 source: io::ErrorKind::NotFound.into(),
             },
         }

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 
 use super::connect;
-use super::endpoint::{Address, Endpoint, Gauge, Load, Server};
+use super::endpoint::{Address, Endpoint, Gauge, Server};
 use crate::config::{self, HttpReuse, ServerAddress};
 
 /// A backend's state at run time.
@@ -25,6 +25,14 @@ pub struct Cluster {
     endpoints: ArcSwap<EndpointSet>,
     /// One for each worker.
     loads: Box<[Load]>,
+}
+
+/// What one worker has under way. Written by that worker alone, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Load {
+    pub(super) active: Gauge,
+    pub(super) queued: Gauge,
 }
 
 /// The servers of a cluster and their endpoints at one moment.

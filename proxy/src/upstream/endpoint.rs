@@ -187,9 +187,8 @@ pub struct Endpoint {
 /// What one worker has under way. Written by that worker alone, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Load {
-    pub(super) active: Gauge,
-    pub(super) queued: Gauge,
+struct Load {
+    active: Gauge,
 }
 
 /// A number that goes up and down, written by one thread.
@@ -249,8 +248,9 @@ impl Endpoint {
         self.loads.iter().map(|load| load.active.get()).sum()
     }
 
-    pub(super) fn load(&self, worker: usize) -> &Load {
-        &self.loads[worker]
+    /// Requests and tunnels in progress, of one worker.
+    pub(super) fn active_of(&self, worker: usize) -> &Gauge {
+        &self.loads[worker].active
     }
 
     pub(super) fn health(&self) -> &Health {

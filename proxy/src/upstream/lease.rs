@@ -100,7 +100,7 @@ impl Active {
     pub(super) fn new(cluster: &Rc<LocalCluster>, endpoint: &Rc<LocalEndpoint>) -> Active {
         let worker = cluster.worker;
         cluster.cluster.load(worker).active.raise();
-        endpoint.endpoint().load(worker).active.raise();
+        endpoint.endpoint().active_of(worker).raise();
         Active {
             cluster: Rc::clone(cluster),
             endpoint: Rc::clone(endpoint),
@@ -112,7 +112,7 @@ impl Drop for Active {
     fn drop(&mut self) {
         let worker = self.cluster.worker;
         self.cluster.cluster.load(worker).active.lower();
-        self.endpoint.endpoint().load(worker).active.lower();
+        self.endpoint.endpoint().active_of(worker).lower();
     }
 }
 

@@ -87,6 +87,21 @@ async fn a_dead_endpoint_is_tried_again_after_a_while() {
 }
 
 #[tokio::test]
+async fn a_request_probes_one_endpoint_at_most() {
+    let mut bed = Bed::new("a=1,2 b=3,4");
+    bed.listen("4");
+    let cluster = bed.start();
+    assert_eq!(bed.dial(&cluster).await, "4");
+    assert_eq!(bed.refused(), 3);
+    advance(RETRY_AFTER).await;
+    // In turn from `b` and from `a`, each of which is tried from its first address on.
+    for attempts in [4, 5, 5, 6, 6] {
+        assert_eq!(bed.dial(&cluster).await, "4");
+        assert_eq!(bed.refused(), attempts);
+    }
+}
+
+#[tokio::test]
 async fn nobody_waits_for_an_endpoint_that_is_silent() {
     let (hole, _filler) = black_hole().await;
     let mut bed = Bed::new(&format!("a={} b=2", hole.local_addr().unwrap()));
