@@ -8,8 +8,8 @@
 //! of its turn. A lone server that restarts is then used the moment it listens again, as with
 //! HAProxy without checks and with nginx, which never gives up its last server. Answering 503
 //! until a probe has succeeded would add an outage of up to ten seconds to each restart.
-//! A server that refuses costs nothing to ask; one that swallows packets costs each request
-//! its `timeout.connect`, which would otherwise be an early 503.
+//! A server that refuses costs nothing to ask. With one that swallows packets each request
+//! waits `timeout.connect` before its 503, which is the price.
 
 use std::io;
 use std::path::PathBuf;
@@ -37,13 +37,13 @@ const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 /// What a request risks on a connection that its server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// Little: it can be sent again, or its client, which has had an answer over its own
-    /// connection before, is prepared for a close.
+    /// Little: it can be sent again, or it is not the first on its client's connection, and
+    /// clients expect that a connection they keep may be closed.
     Safe,
-    /// An error that its client does not expect: it is the first on its client's connection,
+    /// An error that its client does not expect: it is the first on its client's connection
     /// and cannot be sent again.
     Risky,
-    /// A second failure: an idle connection has just turned out to be dead. Gets a new one.
+    /// A second failure: an idle connection has just turned out to be dead. It gets a new one.
     Fresh,
 }
 
@@ -244,7 +244,7 @@ impl Search<'_> {
                 address: local.endpoint().address().clone(),
                 source,
             },
-            // Not met: a set is never empty, and with `Effort::Any` each endpoint is tried.
+            // Cannot happen: a set is never empty, and `Effort::Any` tries each endpoint.
             None => CheckoutError::Unreachable {
                 server: String::new(),
                 address: Address::Unix(PathBuf::new()),
@@ -265,11 +265,8 @@ impl Attempt<'_> {
     /// None if another request probes the endpoint, or it is too early to.
     fn begin(endpoint: &Endpoint, effort: Effort) -> Option<Attempt<'_>> {
         let health = endpoint.health();
-        let is_probe = match health.condition() {
-            Condition::Up => false,
-            Condition::Due | Condition::Down => health.try_probe(),
-        };
-        let may_begin = is_probe || effort == Effort::Any || endpoint.condition() == Condition::Up;
+        let is_probe = health.condition() == Condition::Due && health.try_probe();
+        let may_begin = is_probe || effort == Effort::Any || health.condition() == Condition::Up;
         may_begin.then_some(Attempt { endpoint, is_probe })
     }
 

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 /// nginx's `fail_timeout` has the same default.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// An endpoint whose last connection attempt failed, or none.
+/// When the last attempt to connect failed, and whether a probe is under way.
 #[derive(Debug)]
 pub(super) struct Health {
     created: Instant,
-    /// Milliseconds from `created` to the last failure, and one more; 0 if it was mended.
+    /// Milliseconds from `created` to the last failure, plus one; 0 if none has followed the
+    /// last connection.
     failed: AtomicU64,
     /// A request is finding out whether it can be connected to again.
     probing: AtomicBool,
