@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{self, Config, Errors, Source};
 use crate::plugin::Compiler;
 use crate::server::{PrepareError, Prepared};
-use crate::telemetry::{self, LogSettings, Telemetry};
+use crate::telemetry::{self, AccessTap, LogSettings, Telemetry};
 
 /// How the process ends; listed in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +173,7 @@ fn print(text: &str) {
 }
 
 /// Starts the log that a configuration asks for.
-fn start_log(log: &config::Log, extra: Option<telemetry::ExtraLayer>) -> Result<Telemetry, Exit> {
+fn start_log(log: &config::Log, tap: Option<AccessTap>) -> Result<Telemetry, Exit> {
     let settings = LogSettings {
         level: log.level.into(),
         format: match log.format {
@@ -186,7 +186,7 @@ fn start_log(log: &config::Log, extra: Option<telemetry::ExtraLayer>) -> Result<
             config::LogTarget::File(path) => telemetry::LogTarget::File(path.clone()),
         },
     };
-    let telemetry = telemetry::install(&settings, extra).map_err(|error| fail(&error))?;
+    let telemetry = telemetry::install(&settings, tap).map_err(|error| fail(&error))?;
     telemetry.apply(log);
     Ok(telemetry)
 }

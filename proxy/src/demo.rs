@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-pub use self::feed::{Feed, Tap};
+pub use self::feed::Feed;
 
 /// The port that browsers are sent to, unless `--port` says otherwise.
 pub const DEFAULT_PORT: u16 = 8080;

@@ -27,7 +27,7 @@ pub(super) fn run(flags: &Flags) -> Exit {
     match config::parse(Path::new("demo.toml"), text) {
         Ok((config, source)) => {
             let inherited = Inherited::default();
-            super::run::serve(config, source, inherited, Some(Box::new(tap)), || {
+            super::run::serve(config, source, inherited, Some(tap), || {
                 super::print(&demo::banner(flags.port, page, notifier));
             })
         }

@@ -7,7 +7,7 @@ use super::Exit;
 use crate::config::{Config, Source};
 use crate::memory;
 use crate::server::{self, Inherited, Stopped};
-use crate::telemetry::ExtraLayer;
+use crate::telemetry::AccessTap;
 
 pub(super) fn run(path: &Path) -> Exit {
     // First of all: what is opened from now on gets other descriptors.
@@ -21,17 +21,17 @@ pub(super) fn run(path: &Path) -> Exit {
     }
 }
 
-/// Serves a configuration; `ready` is called once it listens.
+/// Serves a configuration; `ready` is called once it listens, `tap` sees the access records.
 pub(super) fn serve(
     config: Config,
     source: Source,
     inherited: Inherited,
-    extra: Option<ExtraLayer>,
+    tap: Option<AccessTap>,
     ready: impl FnOnce(),
 ) -> Exit {
     memory::settle(config.worker_count());
     // Held until the end: dropping it writes out what is queued.
-    let log = match super::start_log(&config.log, extra) {
+    let log = match super::start_log(&config.log, tap) {
         Ok(log) => Arc::new(log),
         Err(exit) => return exit,
     };

@@ -4,18 +4,14 @@
 //! are kept for pages that open later. Sending never waits.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
 
-use crate::telemetry::ACCESS_TARGET;
+use crate::telemetry::{AccessRecord, AccessTap};
 
 /// Messages that a slow page may be behind before it misses some.
 const MAX_BEHIND: usize = 256;
@@ -44,9 +40,11 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// A layer that puts the proxy's access records into this feed.
-    pub fn tap(&self) -> Tap {
-        Tap(self.clone())
+    /// Puts the proxy's access records into this feed. What the notifier sends makes no
+    /// records, so that nothing goes in a circle.
+    pub fn tap(&self) -> AccessTap {
+        let feed = self.clone();
+        Box::new(move |record| feed.send_record(&message(record)))
     }
 
     /// Sends to every open page.
@@ -82,53 +80,36 @@ impl Feed {
     }
 }
 
-/// The layer made by [`Feed::tap`]. What the notifier sends makes no records, so that nothing
-/// goes in a circle.
-#[derive(Debug)]
-pub struct Tap(Feed);
-
-impl<S: Subscriber> Layer<S> for Tap {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == ACCESS_TARGET {
-            let mut record = Record(Map::new());
-            event.record(&mut record);
-            record.0.insert("type".to_owned(), "access".into());
-            self.0.send_record(&Value::Object(record.0));
-        }
+/// A record's fields under the names that the log has for them, absent ones left out.
+fn message(record: &AccessRecord<'_>) -> Value {
+    let bytes = |value: Option<&[u8]>| value.map(|value| value.escape_ascii().to_string());
+    let milliseconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
+    let mut message = json!({
+        "type": "access",
+        "id": record.id.map(|id| format!("{id:x}")),
+        "frontend": record.frontend,
+        "client": record.client.to_string(),
+        "method": record.method,
+        "host": bytes(record.host),
+        "target": bytes(record.target),
+        "status": record.status,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "backend": record.backend,
+        "server": record.server,
+        "plugin": record.plugin,
+        "version": record.version,
+        "cached": record.cached,
+        "end": record.end.as_str(),
+        "reason": record.reason,
+        "head": milliseconds(record.times.head),
+        "decision": milliseconds(record.times.decision),
+        "connect": milliseconds(record.times.connect),
+        "response": milliseconds(record.times.response),
+        "total": milliseconds(record.times.total),
+    });
+    if let Value::Object(fields) = &mut message {
+        fields.retain(|_, value| !value.is_null());
     }
-}
-
-/// An access record's fields, under the names that the log has for them.
-struct Record(Map<String, Value>);
-
-impl Record {
-    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-}
-
-impl Visit for Record {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value);
-    }
-
-    fn record_bytes(&mut self, field: &Field, value: &[u8]) {
-        self.insert(field, value.escape_ascii().to_string());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.insert(field, format!("{value:?}"));
-    }
+    message
 }

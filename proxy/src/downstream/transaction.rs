@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::http::head::Client;
 use crate::router::version::Version;
-use crate::telemetry::{AccessRecord, End, Times};
+use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 use crate::upstream::{LocalCluster, LocalEndpoint};
 
 /// What is known of a request so far.
@@ -131,7 +131,7 @@ impl Transaction {
     /// Ends the record of a response that did not reach the client whole, although all of
     /// it had been handed over.
     pub fn cut(&mut self, end: End, reason: String) {
-        if matches!(self.end, None | Some(End::Ok | End::Answered)) {
+        if matches!(self.end, None | Some(End::Ok | End::LocalReply)) {
             self.end = Some(end);
             self.reason = Some(reason);
         }
@@ -152,12 +152,13 @@ impl Transaction {
         }
         let mut times = self.times;
         times.total = Some(self.started.elapsed());
-        let id = format!("{:x}", self.id);
-        let client = address(client);
         AccessRecord {
-            id: Some(&id),
+            id: Some(self.id),
             frontend,
-            client: &client,
+            client: ClientAddress {
+                address: &client.address,
+                port: client.port,
+            },
             method: self.method.as_ref().map(Method::as_str),
             host: self.host.as_ref().map(HeaderValue::as_bytes),
             target: self
@@ -183,15 +184,5 @@ impl Transaction {
             times,
         }
         .emit();
-    }
-}
-
-/// `address:port`, or a Unix socket's path.
-pub fn address(client: &Client) -> String {
-    match (client.port, client.address.contains(':')) {
-        (0, _) if client.address.is_empty() => "unix".to_owned(),
-        (0, _) => client.address.clone(),
-        (port, true) => format!("[{}]:{port}", client.address),
-        (port, false) => format!("{}:{port}", client.address),
     }
 }

@@ -72,7 +72,8 @@ impl ProxyError {
             // RFC 9112, section 6.1.
             ProxyError::TransferCoding => (StatusCode::NOT_IMPLEMENTED, End::Refused),
             ProxyError::Plugin(_) => (StatusCode::SERVICE_UNAVAILABLE, End::PluginFault),
-            ProxyError::NoBackend | ProxyError::Checkout(CheckoutError::Unreachable { .. }) => {
+            ProxyError::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, End::NoRoute),
+            ProxyError::Checkout(CheckoutError::Unreachable { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, End::ConnectFailed)
             }
             ProxyError::Checkout(CheckoutError::QueueFull(_)) => {

@@ -122,7 +122,7 @@ pub(super) fn answer_of_plugin(
 ) -> Response<ResponseBody> {
     downstream.note(|transaction| {
         transaction.bytes_out = answer.body.len() as u64;
-        transaction.finish(End::Answered);
+        transaction.finish(End::LocalReply);
     });
     let mut response = Response::new(ResponseBody::own(answer.body.clone()));
     *response.status_mut() = answer.status;

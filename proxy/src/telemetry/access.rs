@@ -1,11 +1,9 @@
-//! The access record: one event for each request and for each tunnel's end.
+//! The access record: one line for each request and for each tunnel's end.
+//!
+//! Owns the fields and their meaning. How they are written is in `record`.
 
+use std::fmt;
 use std::time::Duration;
-
-use tracing::Level;
-
-/// The `tracing` target of access records, by which layers know them.
-pub const ACCESS_TARGET: &str = "access";
 
 /// What became of one request, or of one tunnel.
 ///
@@ -13,12 +11,12 @@ pub const ACCESS_TARGET: &str = "access";
 /// written, so that no line can be forged.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessRecord<'a> {
-    /// Identifies the request across log lines.
-    pub id: Option<&'a str>,
+    /// Identifies the request across log lines, where it is written in hexadecimal digits.
+    pub id: Option<u64>,
     /// The frontend that took the request.
     pub frontend: &'a str,
-    /// Who sent it, as `address:port` or a Unix socket's path.
-    pub client: &'a str,
+    /// Who sent it.
+    pub client: ClientAddress<'a>,
     /// As sent; absent where the head could not be read.
     pub method: Option<&'a str>,
     /// The Host field, or the target's authority.
@@ -49,6 +47,42 @@ pub struct AccessRecord<'a> {
     pub times: Times,
 }
 
+/// The far end of a client's connection. Shown as `address:port`, `[address]:port`, or a Unix
+/// socket's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress<'a> {
+    /// An IP address in text form, or the path of a Unix socket (empty where it has none).
+    pub address: &'a str,
+    /// 0 for a Unix socket.
+    pub port: u16,
+}
+
+impl<'a> ClientAddress<'a> {
+    /// What is shown of a Unix socket; absent for others.
+    pub(super) fn unix_path(&self) -> Option<&'a str> {
+        match (self.port, self.address) {
+            (0, "") => Some("unix"),
+            (0, path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the address would run into the port without brackets.
+    pub(super) fn is_bracketed(&self) -> bool {
+        self.address.bytes().any(|byte| byte == b':')
+    }
+}
+
+impl fmt::Display for ClientAddress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unix_path() {
+            Some(path) => f.write_str(path),
+            None if self.is_bracketed() => write!(f, "[{}]:{}", self.address, self.port),
+            None => write!(f, "{}:{}", self.address, self.port),
+        }
+    }
+}
+
 /// The parts of a request's time, in `HAProxy`'s sense. Each is absent where the request did
 /// not get so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,9 +106,11 @@ pub enum End {
     /// The whole response was sent.
     Ok,
     /// The plugin answered by itself.
-    Answered,
+    LocalReply,
     /// The proxy refused the request: not HTTP, too large, or not allowed.
     Refused,
+    /// The router named no backend, and there is no default.
+    NoRoute,
     /// The client left first.
     ClientClosed,
     /// The client was too slow.
@@ -103,10 +139,11 @@ pub enum End {
 
 impl End {
     /// Every way to end, in the order of `docs/logs.md`.
-    pub const ALL: [End; 15] = [
+    pub const ALL: [End; 16] = [
         End::Ok,
-        End::Answered,
+        End::LocalReply,
         End::Refused,
+        End::NoRoute,
         End::ClientClosed,
         End::ClientTimeout,
         End::ConnectFailed,
@@ -125,8 +162,9 @@ impl End {
     pub const fn as_str(self) -> &'static str {
         match self {
             End::Ok => "ok",
-            End::Answered => "answered",
+            End::LocalReply => "local-reply",
             End::Refused => "refused",
+            End::NoRoute => "no-route",
             End::ClientClosed => "client-closed",
             End::ClientTimeout => "client-timeout",
             End::ConnectFailed => "connect-failed",
@@ -141,52 +179,4 @@ impl End {
             End::Internal => "internal",
         }
     }
-}
-
-impl AccessRecord<'_> {
-    /// Whether [`emit`](Self::emit) would write anything: some loads of atomics, so that
-    /// callers can leave out what only the record needs.
-    #[inline]
-    pub fn enabled() -> bool {
-        tracing::event_enabled!(target: ACCESS_TARGET, Level::INFO)
-    }
-
-    /// Writes the record as one event.
-    pub fn emit(&self) {
-        // The event stands outside any span: the record is whole in itself.
-        tracing::event!(
-            target: ACCESS_TARGET,
-            parent: None,
-            Level::INFO,
-            id = self.id,
-            frontend = self.frontend,
-            client = self.client,
-            method = self.method,
-            host = self.host,
-            target = self.target,
-            status = self.status,
-            bytes_in = self.bytes_in,
-            bytes_out = self.bytes_out,
-            backend = self.backend,
-            server = self.server,
-            plugin = self.plugin,
-            version = self.version,
-            cached = self.cached,
-            end = self.end.as_str(),
-            reason = self.reason,
-            head = milliseconds(self.times.head, MICROSECONDS),
-            decision = milliseconds(self.times.decision, NANOSECONDS),
-            connect = milliseconds(self.times.connect, MICROSECONDS),
-            response = milliseconds(self.times.response, MICROSECONDS),
-            total = milliseconds(self.times.total, MICROSECONDS),
-        );
-    }
-}
-
-/// Parts of a millisecond to round to.
-const MICROSECONDS: f64 = 1e3;
-const NANOSECONDS: f64 = 1e6;
-
-fn milliseconds(time: Option<Duration>, parts: f64) -> Option<f64> {
-    time.map(|time| (time.as_secs_f64() * 1e3 * parts).round() / parts)
 }

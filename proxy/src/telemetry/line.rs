@@ -1,8 +1,7 @@
-//! The form of a log line, text or JSON.
+//! The form of a log line, text or JSON, for `tracing`'s events.
 //!
-//! Everything that may hold a stranger's bytes is escaped here, for every event: one event
-//! is one line, and a value cannot pose as another field. Byte fields, which need not be
-//! UTF-8, keep all their bytes in the escaped form.
+//! Every value is escaped, whoever made it. Access records have a writer of their own,
+//! `record`.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -15,7 +14,8 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{ACCESS_TARGET, LogFormat};
+use super::escape;
+use super::settings::LogFormat;
 
 /// Formats events.
 pub(super) struct Line(pub(super) LogFormat);
@@ -65,15 +65,13 @@ where
                 writer.write_str("{\"time\":\"")?;
                 SystemTime.format_time(&mut writer)?;
                 write!(writer, "\",\"level\":\"{}\",\"source\":", metadata.level())?;
-                json_string(&mut writer, source)?;
+                escaped(&mut writer, |out| escape::json(out, source))?;
             }
         }
         let mut pairs = Pairs::new(&mut writer, self.0);
         event.record(&mut pairs);
         pairs.result?;
-        if metadata.target() != ACCESS_TARGET {
-            self.spans(cx, &mut writer)?;
-        }
+        self.spans(cx, &mut writer)?;
         writer.write_str(match self.0 {
             LogFormat::Text => "\n",
             LogFormat::Json => "}\n",
@@ -103,7 +101,7 @@ impl Line {
                 LogFormat::Json => {
                     writer.write_str(if first { ",\"spans\":[" } else { "," })?;
                     writer.write_str("{\"name\":")?;
-                    json_string(writer, span.name())?;
+                    escaped(writer, |out| escape::json(out, span.name()))?;
                     writer.write_str(fields)?;
                     writer.write_char('}')?;
                 }
@@ -121,7 +119,7 @@ fn text_prefix(writer: &mut Writer<'_>, level: Level, source: &str) -> fmt::Resu
     if !writer.has_ansi_escapes() {
         SystemTime.format_time(writer)?;
         write!(writer, " {level:<5} ")?;
-        text_plain(writer, source)?;
+        escaped(writer, |out| escape::text_plain(out, source))?;
         return writer.write_char(':');
     }
     let color = match level {
@@ -134,7 +132,7 @@ fn text_prefix(writer: &mut Writer<'_>, level: Level, source: &str) -> fmt::Resu
     writer.write_str("\x1b[2m")?;
     SystemTime.format_time(writer)?;
     write!(writer, "\x1b[0m \x1b[{color}m{level:<5}\x1b[0m \x1b[2m")?;
-    text_plain(writer, source)?;
+    escaped(writer, |out| escape::text_plain(out, source))?;
     writer.write_str(":\x1b[0m")
 }
 
@@ -195,10 +193,12 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
             return match value {
                 // It stands bare unless it could pose as a field.
                 Value::Text(text) if !text.contains(['=', '"', '\\']) => {
-                    text_plain(self.writer, text)
+                    escaped(self.writer, |out| escape::text_plain(out, text))
                 }
-                Value::Text(text) => text_quoted(self.writer, text),
-                Value::Bytes(bytes) => bytes_quoted(self.writer, bytes),
+                Value::Text(text) => escaped(self.writer, |out| escape::text_quoted(out, text)),
+                Value::Bytes(bytes) => {
+                    escaped(self.writer, |out| escape::text_bytes_quoted(out, bytes))
+                }
                 Value::Plain(plain) => write!(self.writer, "{plain}"),
             };
         }
@@ -208,23 +208,19 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
             write!(self.writer, "{name}=")?;
         }
         match value {
-            Value::Text(text) if is_bare(text.as_bytes()) => self.writer.write_str(text),
-            Value::Text(text) => text_quoted(self.writer, text),
-            Value::Bytes(bytes) => match str::from_utf8(bytes) {
-                Ok(text) if is_bare(bytes) => self.writer.write_str(text),
-                _ => bytes_quoted(self.writer, bytes),
-            },
+            Value::Text(text) => escaped(self.writer, |out| escape::text(out, text)),
+            Value::Bytes(bytes) => escaped(self.writer, |out| escape::text_bytes(out, bytes)),
             Value::Plain(plain) => write!(self.writer, "{plain}"),
         }
     }
 
     fn json_pair(&mut self, name: &str, value: &Value<'_>) -> fmt::Result {
         self.writer.write_char(',')?;
-        json_string(self.writer, name)?;
+        escaped(self.writer, |out| escape::json(out, name))?;
         self.writer.write_char(':')?;
         match value {
-            Value::Text(text) => json_string(self.writer, text),
-            Value::Bytes(bytes) => json_bytes(self.writer, bytes),
+            Value::Text(text) => escaped(self.writer, |out| escape::json(out, text)),
+            Value::Bytes(bytes) => escaped(self.writer, |out| escape::json_bytes(out, bytes)),
             Value::Plain(plain) => write!(self.writer, "{plain}"),
         }
     }
@@ -293,82 +289,9 @@ impl Visit for Pairs<'_, '_> {
     }
 }
 
-/// Whether a text value may stand without quotes.
-fn is_bare(value: &[u8]) -> bool {
-    !value.is_empty()
-        && value
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))
-}
-
-/// Whether a character shows as itself: no control, no change of writing direction, no mark
-/// that joins what stands before it.
-fn is_shown(char: char) -> bool {
-    matches!(char, ' '..='~') || (!char.is_ascii() && char.escape_debug().len() == 1)
-}
-
-fn text_plain(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
-    for char in text.chars() {
-        if is_shown(char) {
-            writer.write_char(char)?;
-        } else {
-            write!(writer, "{}", char.escape_default())?;
-        }
-    }
-    Ok(())
-}
-
-fn text_quoted(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
-    writer.write_char('"')?;
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => write!(writer, "\\{char}")?,
-            _ if is_shown(char) => writer.write_char(char)?,
-            _ => write!(writer, "{}", char.escape_default())?,
-        }
-    }
-    writer.write_char('"')
-}
-
-fn bytes_quoted(writer: &mut Writer<'_>, bytes: &[u8]) -> fmt::Result {
-    writer.write_char('"')?;
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => write!(writer, "\\{}", char::from(byte))?,
-            b' '..=b'~' => writer.write_char(char::from(byte))?,
-            _ => write!(writer, "\\x{byte:02x}")?,
-        }
-    }
-    writer.write_char('"')
-}
-
-fn json_string(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
-    writer.write_char('"')?;
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => write!(writer, "\\{char}")?,
-            _ if is_shown(char) => writer.write_char(char)?,
-            _ => {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-    }
-    writer.write_char('"')
-}
-
-/// Bytes in the escapes of the text format, which JSON's own then escape again: a byte that
-/// is no printable ASCII is the text `\xNN`, a backslash is two.
-fn json_bytes(writer: &mut Writer<'_>, bytes: &[u8]) -> fmt::Result {
-    writer.write_char('"')?;
-    for &byte in bytes {
-        match byte {
-            b'"' => writer.write_str("\\\"")?,
-            b'\\' => writer.write_str("\\\\\\\\")?,
-            b' '..=b'~' => writer.write_char(char::from(byte))?,
-            _ => write!(writer, "\\\\x{byte:02x}")?,
-        }
-    }
-    writer.write_char('"')
+/// What `escape` writes of a value.
+fn escaped(writer: &mut Writer<'_>, escape: impl FnOnce(&mut Vec<u8>)) -> fmt::Result {
+    let mut bytes = Vec::new();
+    escape(&mut bytes);
+    writer.write_str(&String::from_utf8_lossy(&bytes))
 }

@@ -1,24 +1,24 @@
-//! The far end of the log's queue: runs on the writing thread alone.
+//! Where lines are written, by the queue's writing thread alone.
 //!
-//! Never fails towards the queue: a line that cannot be written is counted, and the count is
-//! written as a line of its own once writing works again.
+//! Never fails towards the queue: what the output refuses is tried again, and lines that are
+//! lost meanwhile are counted in a line of their own once writing works again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing_appender::non_blocking::ErrorCounter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::LogFormat;
+use super::clock::Clock;
+use super::settings::LogFormat;
 
 /// Between two reports of lost lines, so that an overload does not write about itself.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Room that an empty buffer keeps: what a worker that answers 85,000 requests a second logs
+/// until the next batch. More is given back after a burst.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// Where the bytes go.
 pub(super) enum Output {
@@ -44,82 +44,129 @@ impl Write for Output {
     }
 }
 
-/// What the rest of the process tells the writing thread.
-#[derive(Debug, Default)]
-pub(super) struct Signals {
-    /// Raised by `Telemetry::reopen`, taken before the next line.
-    pub(super) reopen: AtomicBool,
-    /// Raised as `Telemetry` drops: the batch in hand is the last one.
-    pub(super) closing: AtomicBool,
-}
-
-/// Set once the queue exists, which needs the sink first.
-#[derive(Clone)]
-pub(super) struct Dropped(Arc<OnceLock<ErrorCounter>>);
-
-impl Dropped {
-    pub(super) fn set(&self, counter: ErrorCounter) {
-        // Set once, by the function that made both.
-        let _ = self.0.set(counter);
-    }
-
-    fn count(&self) -> usize {
-        self.0.get().map_or(0, ErrorCounter::dropped_lines)
-    }
-}
-
-/// Buffers a batch of lines, and reports those that were lost.
+/// Writes batches of whole lines, and reports those that were lost.
 pub(super) struct Sink {
-    output: BufWriter<Output>,
+    output: Output,
     format: LogFormat,
-    signals: Arc<Signals>,
-    /// Lines that found the queue full.
-    dropped: Dropped,
-    /// Lines that the output refused.
-    unwritten: usize,
-    reported: usize,
+    clock: Clock,
+    /// The batch in hand.
+    batch: Vec<u8>,
+    /// Bytes of it that the output has taken.
+    written: usize,
+    /// Lines that were cut where a file was opened anew.
+    cut: u64,
+    /// Lost lines that a line told of.
+    reported: u64,
     last_report: Option<Instant>,
+    /// Whether lines were lost that no line tells of yet.
+    owes_report: bool,
 }
 
 impl Sink {
-    pub(super) fn new(output: Output, format: LogFormat, signals: Arc<Signals>) -> (Self, Dropped) {
-        let dropped = Dropped(Arc::new(OnceLock::new()));
-        let sink = Self {
-            output: BufWriter::with_capacity(64 * 1024, output),
+    pub(super) fn new(output: Output, format: LogFormat) -> Self {
+        Self {
+            output,
             format,
-            signals,
-            dropped: dropped.clone(),
-            unwritten: 0,
+            clock: Clock::new(),
+            batch: Vec::new(),
+            written: 0,
+            cut: 0,
             reported: 0,
             last_report: None,
-        };
-        (sink, dropped)
+            owes_report: false,
+        }
     }
 
-    fn reopen_if_asked(&mut self) {
-        if !self.signals.reopen.swap(false, Ordering::AcqRel) {
-            return;
+    /// Writes a batch of whole lines, and leaves an empty buffer in its place.
+    ///
+    /// What the output refuses is kept for the next [`flush`](Self::flush); there must be
+    /// nothing of an earlier batch.
+    pub(super) fn write(&mut self, batch: &mut Vec<u8>) {
+        debug_assert!(self.batch.is_empty(), "an earlier batch is not written");
+        std::mem::swap(&mut self.batch, batch);
+        self.flush();
+    }
+
+    /// Writes the rest of the batch in hand. Returns whether nothing is left of it.
+    pub(super) fn flush(&mut self) -> bool {
+        while let Some(rest) = self
+            .batch
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match self.output.write(rest) {
+                Ok(0) => return false,
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
         }
-        // A failed flush or open leaves the old file in use: lines in an unexpected file
-        // are better than none.
-        let _ = self.output.flush();
-        if let Output::File(path, file) = self.output.get_mut()
+        if self.written > 0 {
+            // A stream of the standard library buffers no whole line.
+            let _ = self.output.flush();
+            self.reset();
+        }
+        true
+    }
+
+    /// Whether the output has refused something that is to be tried again.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.batch.is_empty() || self.owes_report
+    }
+
+    /// Opens the log file anew. Without effect where the output is no file.
+    pub(super) fn reopen(&mut self) {
+        let flushed = self.flush();
+        // If it cannot be opened, the old file stays in use: lines in an unexpected file are
+        // better than none.
+        if let Output::File(path, file) = &mut self.output
             && let Ok(new) = OpenOptions::new().append(true).create(true).open(&*path)
         {
             *file = new;
+            if !flushed {
+                self.skip_cut_line();
+            }
         }
     }
 
-    fn report_lost(&mut self, wait: Duration) {
-        let lost = self.dropped.count().saturating_add(self.unwritten);
-        let early = self.last_report.is_some_and(|last| last.elapsed() < wait);
-        if lost == self.reported || early {
+    /// A new file begins with a whole line: the rest of one that the old file has is dropped.
+    fn skip_cut_line(&mut self) {
+        let is_cut = self.written > 0 && self.batch[self.written - 1] != b'\n';
+        if !is_cut {
+            return;
+        }
+        self.cut += 1;
+        match self.batch[self.written..]
+            .iter()
+            .position(|&byte| byte == b'\n')
+        {
+            Some(end) => self.written += end + 1,
+            None => self.reset(),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.written = 0;
+        self.batch.clear();
+        self.batch.shrink_to(KEPT_BYTES);
+    }
+
+    /// Writes how many lines were lost since it was last written, of which `dropped` in all
+    /// found the queue full. Waits [`REPORT_INTERVAL`] after the last time, unless `closing`.
+    pub(super) fn report_lost(&mut self, dropped: u64, closing: bool) {
+        let lost = dropped + self.cut;
+        self.owes_report = lost != self.reported;
+        if !self.owes_report || !self.batch.is_empty() {
+            return;
+        }
+        let early = self
+            .last_report
+            .is_some_and(|last| last.elapsed() < REPORT_INTERVAL);
+        if early && !closing {
             return;
         }
         let count = lost - self.reported;
-        let mut time = String::new();
-        // Writing to a String does not fail.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let time = String::from_utf8_lossy(self.clock.format(SystemTime::now()));
         let line = match self.format {
             LogFormat::Text => {
                 format!("{time} WARN  pointsman::telemetry: log lines were lost count={count}\n")
@@ -129,33 +176,9 @@ impl Sink {
                  \"message\":\"log lines were lost\",\"count\":{count}}}\n"
             ),
         };
-        if self.output.write_all(line.as_bytes()).is_ok() {
-            self.reported = lost;
-            self.last_report = Some(Instant::now());
-        }
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.reopen_if_asked();
-        if self.output.write_all(line).is_err() {
-            self.unwritten = self.unwritten.saturating_add(1);
-        }
-        Ok(line.len())
-    }
-
-    /// Called by the writing thread at the end of each batch.
-    fn flush(&mut self) -> io::Result<()> {
-        let closing = self.signals.closing.load(Ordering::Acquire);
-        self.report_lost(if closing {
-            Duration::ZERO
-        } else {
-            REPORT_INTERVAL
-        });
-        // What could not be flushed stays in the buffer for the next batch; lines are lost
-        // only once that is full.
-        let _ = self.output.flush();
-        Ok(())
+        self.write(&mut line.into_bytes());
+        self.reported = lost;
+        self.last_report = Some(Instant::now());
+        self.owes_report = false;
     }
 }

@@ -4,15 +4,13 @@
 //! only when a callsite is registered, because the answer is cached with the callsite.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-
-use super::{ACCESS_TARGET, AccessLog};
 
 const LEVELS: [Level; 5] = [
     Level::ERROR,
@@ -25,50 +23,28 @@ const LEVELS: [Level; 5] = [
 /// Sources that are the proxy's own; all others are dependencies.
 const OWN_SOURCES: [&str; 2] = ["pointsman", "plugin"];
 
-/// A filter for all layers. Clones share one state.
+/// A filter for all layers. Clones share one level.
 #[derive(Debug, Clone)]
-pub(super) struct LevelSwitch(Arc<State>);
-
-#[derive(Debug)]
-struct State {
+pub(super) struct LevelSwitch(
     /// Index into `LEVELS`.
-    level: AtomicUsize,
-    access: AtomicBool,
-}
+    Arc<AtomicUsize>,
+);
 
 impl LevelSwitch {
-    /// Access records are on.
     pub(super) fn new(level: Level) -> Self {
-        Self(Arc::new(State {
-            level: AtomicUsize::new(index(level)),
-            access: AtomicBool::new(true),
-        }))
+        Self(Arc::new(AtomicUsize::new(index(level))))
     }
 
     pub(super) fn set_level(&self, level: Level) {
-        self.0.level.store(index(level), Ordering::Release);
-        tracing_core::callsite::rebuild_interest_cache();
-    }
-
-    pub(super) fn set_access(&self, access: AccessLog) {
-        self.0
-            .access
-            .store(access == AccessLog::On, Ordering::Release);
+        self.0.store(index(level), Ordering::Release);
         tracing_core::callsite::rebuild_interest_cache();
     }
 
     fn level(&self) -> Level {
-        LEVELS[self.0.level.load(Ordering::Acquire).min(LEVELS.len() - 1)]
-    }
-
-    fn access(&self) -> bool {
-        self.0.access.load(Ordering::Acquire)
+        LEVELS[self.0.load(Ordering::Acquire).min(LEVELS.len() - 1)]
     }
 
     fn passes(&self, metadata: &Metadata<'_>) -> bool {
-        if metadata.target() == ACCESS_TARGET {
-            return self.access();
-        }
         let own = OWN_SOURCES
             .iter()
             .any(|source| metadata.target().starts_with(source));
@@ -103,12 +79,6 @@ impl<S: Subscriber> Layer<S> for LevelSwitch {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let least = if self.access() {
-            // Access records have this level, and are written whatever is set for the rest.
-            self.level().max(Level::INFO)
-        } else {
-            self.level()
-        };
-        Some(LevelFilter::from_level(least))
+        Some(LevelFilter::from_level(self.level()))
     }
 }

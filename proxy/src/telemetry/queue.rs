@@ -1,0 +1,277 @@
+//! The log's queue: from the threads that log to the one that writes.
+//!
+//! Each thread that logs has a lane of its own, a buffer of whole lines that only the writing
+//! thread takes from: two workers never wait for each other. The lane's lock is held while a
+//! line is appended, and by the writing thread while it exchanges the buffer for an empty one.
+//!
+//! The writing thread sleeps where nothing is logged, and is woken by the first line. From
+//! then on it comes back every [`BATCH_INTERVAL`] as long as there are lines, so that a busy
+//! worker makes no system call for its log.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::sink::Sink;
+
+/// Bytes of lines that wait in one thread's lane before further lines are dropped.
+///
+/// 13,000 lines of 300 bytes: a fifth of a second of a worker that answers 60,000 requests a
+/// second, which bridges a slow disk but not a stopped one.
+pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time that a line waits while the writing thread keeps up.
+///
+/// Long enough that it wakes for a hundred lines and not for each, short enough for people
+/// who watch.
+pub const BATCH_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two tries to write to an output that failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest wait for the writing thread at the end of the process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
+}
+
+/// This thread's lane, and the queue that it belongs to.
+struct Own {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+}
+
+/// The end for threads that log. Clones share one queue.
+#[derive(Debug, Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+/// What the writing thread and the others share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    lanes: Mutex<Vec<Arc<Lane>>>,
+    /// Lines that found their lane full.
+    dropped: AtomicU64,
+    /// Raised by the writing thread before it looks for lines a last time and sleeps; taken
+    /// by the thread that wakes it.
+    asleep: AtomicBool,
+    /// Asks for the file to be opened anew before the next line.
+    reopen: AtomicBool,
+    /// The lines in the lanes are the last ones.
+    closing: AtomicBool,
+    /// Set before the first line.
+    writer: OnceLock<Thread>,
+}
+
+#[derive(Debug)]
+struct Lane(Mutex<Lines>);
+
+#[derive(Debug)]
+struct Lines {
+    bytes: Vec<u8>,
+    clock: Clock,
+}
+
+/// Keeps the writing thread. Dropping it writes out what is queued, waiting a second at most.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Disconnected when the thread ends. In a lock because a receiver alone is not `Sync`.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Queue {
+    /// Starts the writing thread.
+    ///
+    /// # Errors
+    /// The system's, where it has no thread to give.
+    pub(super) fn start(sink: Sink) -> io::Result<(Queue, Writer)> {
+        let shared = Arc::new(Shared::default());
+        let (alive, ended) = mpsc::channel::<()>();
+        let thread = thread::Builder::new().name("log".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                write_until_closed(&shared, sink);
+                drop(alive);
+            }
+        })?;
+        // Set once, by the function that made it.
+        let _ = shared.writer.set(thread.thread().clone());
+        let queue = Queue(Arc::clone(&shared));
+        let ended = Mutex::new(ended);
+        Ok((queue, Writer { shared, ended }))
+    }
+
+    /// Appends one line, which `write` writes; drops it where the lane is full.
+    ///
+    /// The line may exceed [`MAX_QUEUED_BYTES`] by itself: what is there is known, what comes
+    /// is not.
+    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
+        // The thread is ending if its lane is gone: the line gets one of its own.
+        let mut write = Some(write);
+        let pushed = OWN.try_with(|own| {
+            // `write` logs nothing itself, so the cell is free.
+            let mut own = own.try_borrow_mut().ok()?;
+            let lane = match &mut *own {
+                Some(own) if Arc::ptr_eq(&own.shared, &self.0) => &own.lane,
+                own => &own.insert(self.open()).lane,
+            };
+            lane.push(&self.0, write.take()?);
+            Some(())
+        });
+        if let (Err(_) | Ok(None), Some(write)) = (pushed, write) {
+            self.open().lane.push(&self.0, write);
+        }
+        if self.0.asleep.load(Ordering::Relaxed) {
+            self.0.wake();
+        }
+    }
+
+    #[cold]
+    fn open(&self) -> Own {
+        let lane = Arc::new(Lane(Mutex::new(Lines {
+            bytes: Vec::new(),
+            clock: Clock::new(),
+        })));
+        self.0.lanes().push(Arc::clone(&lane));
+        Own {
+            shared: Arc::clone(&self.0),
+            lane,
+        }
+    }
+}
+
+/// For `tracing-subscriber`, which writes each line in one call.
+impl io::Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(|out, _| out.extend_from_slice(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn push(&self, shared: &Shared, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
+        let mut lines = self.lines();
+        if lines.bytes.len() >= MAX_QUEUED_BYTES {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let Lines { bytes, clock } = &mut *lines;
+        write(bytes, clock);
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        // Bytes are sound whoever panicked beside them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Lines that found their lane full, so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Vec<Arc<Lane>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    fn unpark(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let lanes = self.lanes();
+        lanes.iter().all(|lane| lane.lines().bytes.is_empty())
+    }
+}
+
+impl Writer {
+    /// Opens the log file anew before the next line is written.
+    pub(super) fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Release);
+        self.shared.unpark();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.unpark();
+        // Nothing is ever sent: it ends by the thread's end, or by the time.
+        let ended = self.ended.get_mut();
+        let ended = ended.unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(CLOSE_TIMEOUT);
+    }
+}
+
+/// The writing thread.
+fn write_until_closed(shared: &Shared, mut sink: Sink) {
+    let mut batch = Vec::new();
+    loop {
+        // Before the lanes are looked at: what was logged before it was raised is written.
+        let closing = shared.closing.load(Ordering::Acquire);
+        if shared.reopen.swap(false, Ordering::AcqRel) {
+            sink.reopen();
+        }
+        let found = write_lanes(shared, &mut sink, &mut batch);
+        sink.report_lost(shared.dropped(), closing);
+        if closing {
+            return;
+        }
+        if sink.is_behind() {
+            thread::park_timeout(RETRY_INTERVAL);
+        } else if found {
+            thread::park_timeout(BATCH_INTERVAL);
+        } else {
+            // Locking a lane orders this store before what its thread does next: either the
+            // line is seen here, or its thread sees this.
+            shared.asleep.store(true, Ordering::Relaxed);
+            if shared.is_empty() {
+                thread::park();
+            }
+            shared.asleep.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes what the lanes hold. Returns whether they held anything.
+fn write_lanes(shared: &Shared, sink: &mut Sink, batch: &mut Vec<u8>) -> bool {
+    let mut found = false;
+    // An output that fails keeps one batch; the rest waits in its lanes, where it is bounded.
+    for index in 0.. {
+        if !sink.flush() {
+            break;
+        }
+        let Some(lane) = shared.lanes().get(index).cloned() else {
+            break;
+        };
+        std::mem::swap(&mut lane.lines().bytes, batch);
+        if !batch.is_empty() {
+            found = true;
+            sink.write(batch);
+        }
+    }
+    // The lanes of threads that have ended.
+    shared
+        .lanes()
+        .retain(|lane| Arc::strong_count(lane) > 1 || !lane.lines().bytes.is_empty());
+    found
+}

@@ -1,0 +1,235 @@
+//! The access record as a line, in both formats.
+//!
+//! Written for every request, hence as bytes into a buffer that is there already: no
+//! allocation, no `core::fmt`, each field once. `docs/logs.md` is its specification.
+
+use std::time::{Duration, SystemTime};
+
+use super::access::AccessRecord;
+use super::clock::Clock;
+use super::escape;
+use super::number::{self, Precision};
+use super::settings::{Color, LogFormat};
+
+/// Bytes that a record needs besides what clients, plugins and operators name.
+const FIXED_PART: usize = 512;
+
+/// A field's name with what stands around it in each format.
+struct Key {
+    text: &'static str,
+    json: &'static str,
+    name: &'static str,
+}
+
+macro_rules! key {
+    ($name:literal) => {
+        &Key {
+            text: concat!(" ", $name, "="),
+            json: concat!(",\"", $name, "\":"),
+            name: $name,
+        }
+    };
+}
+
+/// What the two formats write differently.
+trait Form: Copy {
+    fn key(self, out: &mut Vec<u8>, key: &Key);
+    fn text(self, out: &mut Vec<u8>, text: &str);
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]);
+    /// Text that needs no escape in either format.
+    fn word(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>));
+}
+
+#[derive(Clone, Copy)]
+struct Text<const COLOR: bool>;
+
+impl<const COLOR: bool> Form for Text<COLOR> {
+    #[inline]
+    fn key(self, out: &mut Vec<u8>, key: &Key) {
+        if COLOR {
+            out.extend_from_slice(b" \x1b[2m");
+            out.extend_from_slice(key.name.as_bytes());
+            out.extend_from_slice(b"=\x1b[0m");
+        } else {
+            out.extend_from_slice(key.text.as_bytes());
+        }
+    }
+
+    #[inline]
+    fn text(self, out: &mut Vec<u8>, text: &str) {
+        escape::text(out, text);
+    }
+
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
+        escape::text_bytes(out, bytes);
+    }
+
+    fn word(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        write(out);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Json;
+
+impl Form for Json {
+    #[inline]
+    fn key(self, out: &mut Vec<u8>, key: &Key) {
+        out.extend_from_slice(key.json.as_bytes());
+    }
+
+    fn text(self, out: &mut Vec<u8>, text: &str) {
+        escape::json(out, text);
+    }
+
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
+        escape::json_bytes(out, bytes);
+    }
+
+    fn word(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        out.push(b'"');
+        write(out);
+        out.push(b'"');
+    }
+}
+
+/// Appends `record` to `out` as one line.
+pub(super) fn write(
+    record: &AccessRecord<'_>,
+    out: &mut Vec<u8>,
+    clock: &mut Clock,
+    now: SystemTime,
+    format: LogFormat,
+    color: Color,
+) {
+    out.reserve(FIXED_PART);
+    let time = clock.format(now);
+    match (format, color) {
+        (LogFormat::Text, Color::Never) => {
+            out.extend_from_slice(time);
+            out.extend_from_slice(b" INFO  access:");
+            fields(record, out, Text::<false>);
+            out.push(b'\n');
+        }
+        (LogFormat::Text, Color::Ansi) => {
+            out.extend_from_slice(b"\x1b[2m");
+            out.extend_from_slice(time);
+            out.extend_from_slice(b"\x1b[0m \x1b[32mINFO \x1b[0m \x1b[2maccess:\x1b[0m");
+            fields(record, out, Text::<true>);
+            out.push(b'\n');
+        }
+        (LogFormat::Json, _) => {
+            out.extend_from_slice(b"{\"time\":\"");
+            out.extend_from_slice(time);
+            out.extend_from_slice(b"\",\"level\":\"INFO\",\"source\":\"access\"");
+            fields(record, out, Json);
+            out.extend_from_slice(b"}\n");
+        }
+    }
+}
+
+fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
+    if let Some(id) = record.id {
+        form.key(out, key!("id"));
+        form.word(out, |out| number::hexadecimal(out, id));
+    }
+    text(out, form, key!("frontend"), Some(record.frontend));
+    client(record, out, form);
+    text(out, form, key!("method"), record.method);
+    bytes(out, form, key!("host"), record.host);
+    bytes(out, form, key!("target"), record.target);
+    count(out, form, key!("status"), record.status.map(u64::from));
+    count(out, form, key!("bytes_in"), Some(record.bytes_in));
+    count(out, form, key!("bytes_out"), Some(record.bytes_out));
+    text(out, form, key!("backend"), record.backend);
+    text(out, form, key!("server"), record.server);
+    text(out, form, key!("plugin"), record.plugin);
+    count(out, form, key!("version"), record.version.map(u64::from));
+    if let Some(cached) = record.cached {
+        form.key(out, key!("cached"));
+        out.extend_from_slice(if cached { b"true" } else { b"false" });
+    }
+    form.key(out, key!("end"));
+    form.word(out, |out| {
+        out.extend_from_slice(record.end.as_str().as_bytes());
+    });
+    text(out, form, key!("reason"), record.reason);
+    let times = &record.times;
+    time(out, form, key!("head"), times.head, Precision::Micros);
+    time(
+        out,
+        form,
+        key!("decision"),
+        times.decision,
+        Precision::Nanos,
+    );
+    time(out, form, key!("connect"), times.connect, Precision::Micros);
+    time(
+        out,
+        form,
+        key!("response"),
+        times.response,
+        Precision::Micros,
+    );
+    time(out, form, key!("total"), times.total, Precision::Micros);
+}
+
+fn client(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
+    form.key(out, key!("client"));
+    let client = record.client;
+    if let Some(path) = client.unix_path() {
+        return form.text(out, path);
+    }
+    if !escape::is_bare(client.address.as_bytes()) {
+        return form.text(out, &client.to_string());
+    }
+    form.word(out, |out| {
+        if client.is_bracketed() {
+            out.push(b'[');
+            out.extend_from_slice(client.address.as_bytes());
+            out.push(b']');
+        } else {
+            out.extend_from_slice(client.address.as_bytes());
+        }
+        out.push(b':');
+        number::decimal(out, u64::from(client.port));
+    });
+}
+
+#[inline]
+fn text(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&str>) {
+    if let Some(value) = value {
+        form.key(out, key);
+        form.text(out, value);
+    }
+}
+
+#[inline]
+fn bytes(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        form.key(out, key);
+        form.bytes(out, value);
+    }
+}
+
+#[inline]
+fn count(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<u64>) {
+    if let Some(value) = value {
+        form.key(out, key);
+        number::decimal(out, value);
+    }
+}
+
+#[inline]
+fn time(
+    out: &mut Vec<u8>,
+    form: impl Form,
+    key: &Key,
+    value: Option<Duration>,
+    precision: Precision,
+) {
+    if let Some(value) = value {
+        form.key(out, key);
+        number::milliseconds(out, value, precision);
+    }
+}

@@ -1,0 +1,112 @@
+//! The access record by the letter of `docs/logs.md`: character by character, through
+//! `core::fmt` and floats. What the fast writer is compared with.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use crate::telemetry::{AccessRecord, LogFormat};
+
+/// The fields of a record as either format has them, separators included.
+pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
+    let mut line = Line(String::new(), format);
+    line.text("id", record.id.map(|id| format!("{id:x}")).as_deref());
+    line.text("frontend", Some(record.frontend));
+    line.text("client", Some(&record.client.to_string()));
+    line.text("method", record.method);
+    line.bytes("host", record.host);
+    line.bytes("target", record.target);
+    line.plain("status", record.status);
+    line.plain("bytes_in", Some(record.bytes_in));
+    line.plain("bytes_out", Some(record.bytes_out));
+    line.text("backend", record.backend);
+    line.text("server", record.server);
+    line.text("plugin", record.plugin);
+    line.plain("version", record.version);
+    line.plain("cached", record.cached);
+    line.text("end", Some(record.end.as_str()));
+    line.text("reason", record.reason);
+    line.plain("head", milliseconds(record.times.head, 1e3));
+    line.plain("decision", milliseconds(record.times.decision, 1e6));
+    line.plain("connect", milliseconds(record.times.connect, 1e3));
+    line.plain("response", milliseconds(record.times.response, 1e3));
+    line.plain("total", milliseconds(record.times.total, 1e3));
+    line.0
+}
+
+/// Rounded to so many parts of a millisecond.
+fn milliseconds(time: Option<Duration>, parts: f64) -> Option<f64> {
+    time.map(|time| (time.as_secs_f64() * 1e3 * parts).round() / parts)
+}
+
+struct Line(String, LogFormat);
+
+impl Line {
+    fn key(&mut self, name: &str) {
+        match self.1 {
+            LogFormat::Text => write!(self.0, " {name}=").unwrap(),
+            LogFormat::Json => write!(self.0, ",\"{name}\":").unwrap(),
+        }
+    }
+
+    fn plain(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.key(name);
+            write!(self.0, "{value}").unwrap();
+        }
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.key(name);
+        if self.1 == LogFormat::Text && is_bare(value.as_bytes()) {
+            self.0 += value;
+            return;
+        }
+        self.0.push('"');
+        for char in value.chars() {
+            match (char, self.1) {
+                ('"' | '\\', _) => write!(self.0, "\\{char}").unwrap(),
+                _ if is_shown(char) => self.0.push(char),
+                (_, LogFormat::Text) => write!(self.0, "{}", char.escape_default()).unwrap(),
+                (_, LogFormat::Json) => {
+                    for unit in char.encode_utf16(&mut [0; 2]) {
+                        write!(self.0, "\\u{unit:04x}").unwrap();
+                    }
+                }
+            }
+        }
+        self.0.push('"');
+    }
+
+    fn bytes(&mut self, name: &str, value: Option<&[u8]>) {
+        let Some(value) = value else { return };
+        self.key(name);
+        if self.1 == LogFormat::Text && is_bare(value) {
+            self.0 += str::from_utf8(value).unwrap();
+            return;
+        }
+        let mut escaped = String::new();
+        for &byte in value {
+            match byte {
+                b'\\' => escaped += "\\\\",
+                // JSON's own escape, which follows, is the same.
+                b'"' if self.1 == LogFormat::Text => escaped += "\\\"",
+                b' '..=b'~' => escaped.push(char::from(byte)),
+                _ => write!(escaped, "\\x{byte:02x}").unwrap(),
+            }
+        }
+        match self.1 {
+            LogFormat::Text => write!(self.0, "\"{escaped}\"").unwrap(),
+            LogFormat::Json => self.0 += &serde_json::to_string(&escaped).unwrap(),
+        }
+    }
+}
+
+fn is_bare(value: &[u8]) -> bool {
+    let is_bare = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\=".contains(byte);
+    !value.is_empty() && value.iter().all(is_bare)
+}
+
+fn is_shown(char: char) -> bool {
+    matches!(char, ' '..='~') || (!char.is_ascii() && char.escape_debug().len() == 1)
+}
