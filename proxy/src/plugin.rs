@@ -20,6 +20,7 @@ mod log;
 mod outcome;
 mod preset;
 mod ticker;
+mod tunables;
 mod wasi;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use crate::http::head::Head;
 pub use self::cache::{CacheError, CompiledCache};
 pub use self::compiler::Compiler;
 pub use self::encode::EncodeError;
-pub use self::engine::{Engine, EngineError, EngineLimits};
+pub use self::engine::{Engine, EngineError};
 pub use self::fault::Fault;
 pub use self::load::{LoadError, Origin, Source};
 pub use self::outcome::{
@@ -49,6 +50,7 @@ pub use self::outcome::{
     Reads, Response,
 };
 pub use self::preset::PresetError;
+pub use self::tunables::EngineLimits;
 
 /// Request handles that a guest may hold on to before its instance is replaced.
 ///

@@ -15,6 +15,7 @@ mod results;
 mod run;
 mod selection;
 mod session;
+mod settings;
 mod tools;
 mod websocket;
 mod workloads;
@@ -24,10 +25,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::place::target;
 use crate::setup::Consent;
-use crate::test::{heading, say, target};
+use crate::terminal::{heading, say};
 use report::Report;
-use session::{Measured, Settings};
+use session::Measured;
+use settings::Settings;
 use tools::Tools;
 
 /// Flags of this command.

@@ -10,8 +10,9 @@ use std::process::{Child, Command};
 
 use anyhow::{Context, bail};
 
+use crate::place::Place;
 use crate::setup::{shown, succeed};
-use crate::test::{Place, say};
+use crate::terminal::say;
 
 /// Files in `proxy/fuzz/targets`.
 const TARGETS: [&str; 3] = ["admin", "component", "configuration"];

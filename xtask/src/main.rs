@@ -2,8 +2,10 @@
 
 mod bench;
 mod fuzz;
+mod place;
 mod plugins;
 mod setup;
+mod terminal;
 mod test;
 mod tidy;
 
@@ -30,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Plugins(options) => plugins::run(&options),
         Command::Tidy => tidy::run(),
-        Command::Fuzz(options) => fuzz::run(&test::Place::find()?, &options),
+        Command::Fuzz(options) => fuzz::run(&place::Place::find()?, &options),
         Command::Bench(options) => bench::run(&options),
     }
 }

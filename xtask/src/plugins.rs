@@ -9,7 +9,6 @@ mod sources;
 pub(crate) mod toolchain;
 
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,10 +18,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use sources::{Stamp, digest};
-use toolchain::Toolchain;
-
-/// The only target: plugins have nothing but the contract's imports.
-const TARGET: &str = "wasm32-unknown-unknown";
+use toolchain::{TARGET, Toolchain, cargo};
 
 /// The profile in the workspace's `Cargo.toml` that guests are built with.
 const PROFILE: &str = "plugin";
@@ -166,11 +162,6 @@ fn metadata() -> anyhow::Result<Metadata> {
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")
-}
-
-/// The cargo that runs this program, or the first in the path.
-fn cargo() -> OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Every package of the workspace that lies where guests lie, by name.

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::test::say;
+use crate::terminal::say;
 
 /// A Debian package, with the commands that show its presence on other systems, and its
 /// purpose.

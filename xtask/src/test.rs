@@ -8,20 +8,15 @@ mod counts;
 mod setup;
 mod steps;
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
-use crate::setup::{Consent, Tools};
+use crate::place::Place;
+use crate::setup::Consent;
+use crate::terminal::{heading, say};
 use counts::Counts;
-use steps::STEPS;
-
-/// The folder of Rust's tools in `target/tools`.
-const RUST_TOOLS: &str = "rust";
+use steps::{STEPS, Scope};
 
 /// Flags of this command.
 #[derive(clap::Args)]
@@ -35,24 +30,6 @@ pub(crate) struct Options {
     /// Install missing system packages and Rust targets without asking
     #[arg(long)]
     yes: bool,
-}
-
-/// How much to run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Full,
-    /// For the loop while working: no languages, no browser, no fuzzing.
-    Quick,
-}
-
-/// Where the steps work.
-pub(crate) struct Place {
-    /// The workspace.
-    pub(crate) root: PathBuf,
-    /// Cargo's target directory.
-    pub(crate) target: PathBuf,
-    /// Programs that this project installs for itself.
-    tools: Tools,
 }
 
 /// What a step came to.
@@ -142,66 +119,4 @@ fn timed(
         failure,
     };
     (counts, outcome)
-}
-
-impl Place {
-    pub(crate) fn find() -> anyhow::Result<Self> {
-        let target = target()?;
-        Ok(Self {
-            root: root()?,
-            tools: Tools::new(&target),
-            target,
-        })
-    }
-
-    /// A cargo command on this workspace.
-    pub(crate) fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        self.here(Command::new(cargo), arguments)
-    }
-
-    /// One of Rust's tools that set-up has installed.
-    fn rust_tool<const N: usize>(&self, name: &str, arguments: [&str; N]) -> Command {
-        self.here(self.tools.program(RUST_TOOLS, name), arguments)
-    }
-
-    fn here<const N: usize>(&self, mut command: Command, arguments: [&str; N]) -> Command {
-        command.args(arguments).current_dir(&self.root);
-        if io::stderr().is_terminal() {
-            // Where its output passes through here, it sees no terminal.
-            command.env("CARGO_TERM_COLOR", "always");
-        }
-        command
-    }
-}
-
-/// The workspace's directory.
-pub(crate) fn root() -> anyhow::Result<PathBuf> {
-    // Cargo sets the variable for what it runs; the constant is for a binary run by hand.
-    let own = env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    Ok(own
-        .parent()
-        .context("xtask lies in no workspace")?
-        .to_owned())
-}
-
-/// Cargo's target directory: this program is target/PROFILE/xtask.
-pub(crate) fn target() -> anyhow::Result<PathBuf> {
-    let own = env::current_exe().context("where this program lies")?;
-    Ok(own
-        .ancestors()
-        .nth(2)
-        .context("this program is in no target directory")?
-        .to_owned())
-}
-
-/// Tells the user something.
-pub(crate) fn say(text: &str) {
-    // A closed terminal is no reason to stop.
-    let _ = writeln!(io::stdout(), "{text}");
-}
-
-pub(crate) fn heading(name: &str) {
-    say(&format!("\n==> {name}"));
 }

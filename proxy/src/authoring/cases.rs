@@ -4,13 +4,12 @@
 //! instance of its own, so that no case hangs on those before it. Called by
 //! `pointsman plugin test` and by the tests of the bundled plugins.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -18,10 +17,12 @@ use tokio::time::Instant;
 use crate::http::head::{Client, Head, Scheme};
 use crate::plugin::{BackendName, BackendState, Backends, Plugin, Reads, Settings};
 use expect::{Expect, Failure};
+use field::{Octets, field_name};
 
 pub use expect::Difference;
 
 mod expect;
+mod field;
 
 /// Longest time for one decision: many times the proxy's default, for machines that are busy.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -161,27 +162,6 @@ impl Target {
 enum Line {
     Once(String, Octets),
     Times(String, Octets, u16),
-}
-
-/// A field's value: a text, one that is long, or a list of octets where it is none.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Octets {
-    Text(String),
-    List(Vec<u8>),
-    Long { repeat: String, times: u16 },
-}
-
-impl Octets {
-    fn bytes(&self) -> Cow<'_, [u8]> {
-        match self {
-            Octets::Text(text) => text.as_bytes().into(),
-            Octets::List(octets) => octets.into(),
-            Octets::Long { repeat, times } => {
-                repeat.repeat(usize::from(*times)).into_bytes().into()
-            }
-        }
-    }
 }
 
 /// What came of a case.
@@ -342,11 +322,6 @@ impl Display for Case {
         }
         Ok(())
     }
-}
-
-fn field_name(name: &str) -> Result<HeaderName, String> {
-    name.parse()
-        .map_err(|_| format!("{name:?} is not the name of a field"))
 }
 
 /// The backends of a table.

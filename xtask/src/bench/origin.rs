@@ -13,15 +13,10 @@ use std::thread;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::peers::{self, free_address, nginx};
+use super::peers::{self, NODE_BODY, WWW_BODY, free_address, nginx};
 use super::process::{Guard, Process};
 use super::tools::{self, Tools};
 use super::websocket;
-
-/// What the backend that no rule names answers.
-pub(crate) const WWW_BODY: &str = "www_backend\n";
-/// What the backend of the rule answers.
-pub(crate) const NODE_BODY: &str = "node_backend\n";
 
 /// Files to download, by path and size.
 const FILES: &[(&str, usize)] = &[("64k", 64 << 10), ("10m", 10 << 20)];

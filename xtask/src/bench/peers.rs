@@ -20,13 +20,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::origin::{NODE_BODY, WWW_BODY};
 use super::process::{Guard, Process};
 use super::tools::Tools;
 
 /// The rule that all of them follow: a Host that ends in this, in any case, is the node
 /// backend's.
 pub(crate) const SUFFIX: &str = "io.test.tld";
+
+/// What the backend that no rule names answers.
+pub(crate) const WWW_BODY: &str = "www_backend\n";
+/// What the backend of the rule answers.
+pub(crate) const NODE_BODY: &str = "node_backend\n";
 
 /// Longest wait for a first answer. Envoy compiles its plugin before.
 const START: Duration = Duration::from_secs(30);

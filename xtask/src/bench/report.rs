@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 use super::aims::Finding;
 use super::peers;
 use super::results::{Measure, Outcome, Row, Summary};
-use super::session::Settings;
+use super::settings::Settings;
 use super::workloads::Unit;
 use table::Table;
 

@@ -15,7 +15,7 @@ use super::measure::{Memory, Snapshot, count};
 use super::peers::{Peer, Running, Site};
 use super::process::{Guard, Process};
 use super::results::{Sample, Summary};
-use super::session::Settings;
+use super::settings::Settings;
 use super::tools::Tools;
 use super::workloads::{Ease, Kind, Lane, Workload};
 

@@ -14,23 +14,10 @@ use super::origin::Origin;
 use super::peers::{Peer, Running, Site};
 use super::results::{Outcome, Row, Sample};
 use super::run::Runner;
+use super::settings::Settings;
 use super::tools::{self, Tools};
 use super::workloads::{Kind, Lane, Workload};
-use crate::test::{heading, say};
-
-/// How much is measured.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) rounds: usize,
-    /// Of each run.
-    pub(crate) seconds: u64,
-    /// Figures that show no more than that the harness works.
-    pub(crate) quick: bool,
-    /// The command that asked for it, as the report shows it.
-    pub(crate) command: String,
-    pub(crate) peers: Vec<Peer>,
-    pub(crate) workloads: Vec<&'static Workload>,
-}
+use crate::terminal::{heading, say};
 
 /// Everything that was measured.
 #[derive(Default)]

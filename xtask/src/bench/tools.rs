@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::place::{root, target};
 use crate::setup::{self, Consent, Missing, Package, at, program};
-use crate::test::{root, say, target};
+use crate::terminal::say;
 
 /// Everything but Envoy, which Debian does not have.
 const PACKAGES: &[Package] = &[

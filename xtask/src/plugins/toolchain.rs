@@ -12,8 +12,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{TARGET, cargo};
 use crate::setup::{Missing, is_debian};
+
+/// The only target: plugins have nothing but the contract's imports.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's packages of a toolchain that can build its own standard library.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
@@ -209,4 +211,9 @@ fn remap(folder: &Path, name: &str) -> OsString {
     flag.push("=");
     flag.push(name);
     flag
+}
+
+/// The cargo that runs this program, or the first in the path.
+pub(super) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -7,9 +7,11 @@ use std::fs;
 
 use anyhow::Context;
 
-use super::{Place, Scope, say};
+use super::steps::Scope;
+use crate::place::{self, Place};
 use crate::plugins::toolchain;
 use crate::setup::{self, Consent, Missing, Package, answer, is_debian, program, runs, succeed};
+use crate::terminal::say;
 
 /// Servers and clients of the end-to-end tests.
 const PACKAGES: &[Package] = &[
@@ -73,7 +75,7 @@ pub(super) fn run(place: &Place, scope: Scope, consent: Consent) -> anyhow::Resu
     setup::require_python(&mut missing);
     missing.install(consent)?;
 
-    place.tools.python(super::RUST_TOOLS, &RUST_TOOLS)?;
+    place.tools.python(place::RUST_TOOLS, &RUST_TOOLS)?;
     place.tools.python("venv", &[KOSOKU])?;
     if scope == Scope::Full {
         for (folder, package, version) in TOOLCHAINS {

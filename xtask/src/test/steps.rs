@@ -1,11 +1,19 @@
 //! The steps of `cargo xtask test`, in order.
 
 use super::counts::{self, Counts, Runner, Selection};
-use super::{Place, Scope};
+use crate::place::Place;
 use crate::setup::succeed;
 
 /// Tests that `--quick` leaves out, in nextest's filter language.
 const NOT_QUICK: &str = "not (test(/^languages::/) | test(/^scenario::/))";
+
+/// How much to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Full,
+    /// For the loop while working: no languages, no browser, no fuzzing.
+    Quick,
+}
 
 /// One step, with the heading under which it runs.
 pub(super) struct Step {

@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 
 use serde::Deserialize;
 
-use super::{Octets, field_name};
+use super::field::{Octets, field_name};
 use crate::plugin::{Decision, Fault, Outcome, Response};
 
 /// What is expected of a case, as it is in the file.

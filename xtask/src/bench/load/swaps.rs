@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Load;
+use crate::bench::peers::pointsman::{FRONTEND, SOCKET};
 
 /// Which files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +27,6 @@ pub(crate) enum Components {
 const KNOWN: u64 = 4;
 
 static COMPONENT: &[u8] = include_bytes!("../../../../plugins/host-suffix/host-suffix.wasm");
-
-/// Name of the frontend whose plugin is replaced, and of the socket beside its configuration.
-pub(crate) const FRONTEND: &str = "http-in";
-pub(crate) const SOCKET: &str = "admin.sock";
 
 /// Replaces the plugin of the proxy in `folder` until `load` is done.
 ///

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::super::load::swaps;
 use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+
+/// Name of the frontend, and of the admin socket beside the configuration.
+pub(crate) const FRONTEND: &str = "http-in";
+pub(crate) const SOCKET: &str = "admin.sock";
 
 /// Whether requests get the header fields that name the client, as by default.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,7 @@ fn configuration(site: &Site, bind: &str, forwarded: Forwarded, cache: &str) -> 
         Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
     };
     // Beside the file; nobody asks there but the workload that replaces plugins.
-    let socket = swaps::SOCKET;
+    let socket = SOCKET;
     format!(
         r#"max_connections = {connections}
 workers = {threads}

@@ -1,0 +1,34 @@
+//! A field of a request or an answer, as `cases.toml` has it.
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+use serde::Deserialize;
+
+/// A field's value: a text, one that is long, or a list of octets where it is none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Octets {
+    Text(String),
+    List(Vec<u8>),
+    Long { repeat: String, times: u16 },
+}
+
+impl Octets {
+    /// As they stand in the field.
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Octets::Text(text) => text.as_bytes().into(),
+            Octets::List(octets) => octets.into(),
+            Octets::Long { repeat, times } => {
+                repeat.repeat(usize::from(*times)).into_bytes().into()
+            }
+        }
+    }
+}
+
+/// The field's name, which must be one.
+pub(super) fn field_name(name: &str) -> Result<HeaderName, String> {
+    name.parse()
+        .map_err(|_| format!("{name:?} is not the name of a field"))
+}

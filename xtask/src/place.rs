@@ -1,0 +1,77 @@
+//! Where the commands work: the workspace, cargo's target directory, and the programs in it.
+//!
+//! Must not run anything itself. Called by `test` and `fuzz`; the paths by all.
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::setup::Tools;
+
+/// The folder of Rust's tools in `target/tools`.
+pub(crate) const RUST_TOOLS: &str = "rust";
+
+/// Where commands work.
+pub(crate) struct Place {
+    /// The workspace.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory.
+    pub(crate) target: PathBuf,
+    /// Programs that this project installs for itself.
+    pub(crate) tools: Tools,
+}
+
+impl Place {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let target = target()?;
+        Ok(Self {
+            root: root()?,
+            tools: Tools::new(&target),
+            target,
+        })
+    }
+
+    /// A cargo command on this workspace.
+    pub(crate) fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        self.here(Command::new(cargo), arguments)
+    }
+
+    /// One of Rust's tools that set-up has installed.
+    pub(crate) fn rust_tool<const N: usize>(&self, name: &str, arguments: [&str; N]) -> Command {
+        self.here(self.tools.program(RUST_TOOLS, name), arguments)
+    }
+
+    fn here<const N: usize>(&self, mut command: Command, arguments: [&str; N]) -> Command {
+        command.args(arguments).current_dir(&self.root);
+        if io::stderr().is_terminal() {
+            // Where its output passes through here, it sees no terminal.
+            command.env("CARGO_TERM_COLOR", "always");
+        }
+        command
+    }
+}
+
+/// The workspace's directory.
+pub(crate) fn root() -> anyhow::Result<PathBuf> {
+    // Cargo sets the variable for what it runs; the constant is for a binary run by hand.
+    let own = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    Ok(own
+        .parent()
+        .context("xtask lies in no workspace")?
+        .to_owned())
+}
+
+/// Cargo's target directory: this program is target/PROFILE/xtask.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
+    let own = env::current_exe().context("where this program lies")?;
+    Ok(own
+        .ancestors()
+        .nth(2)
+        .context("this program is in no target directory")?
+        .to_owned())
+}
