@@ -1,11 +1,17 @@
 //! `cargo xtask tidy`: the layout rules that neither rustc nor clippy checks.
 //!
-//! - modules of the proxy import only downwards (the table [`LAYERS`]);
-//! - wasmtime stays inside `plugin`;
+//! - modules of the proxy import only downwards, and wasmtime stays inside `plugin`
+//!   ([`layers`]);
+//! - files of one crate do not import each other in a circle, and where the modules of a folder
+//!   have an order, they keep it ([`circles`]);
 //! - every module says at its top what it is for;
 //! - no file is longer than [`MAX_LINES`], none is named `mod.rs`.
 //!
 //! Reads the sources as text, so it also sees code that the current target leaves out.
+
+mod circles;
+mod imports;
+mod layers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,72 +21,23 @@ use anyhow::{Context, bail};
 /// Longest source file. Half of it is the aim: past that, a file has two responsibilities.
 const MAX_LINES: usize = 800;
 
-/// The proxy's modules from the outermost inwards, each with those it may import besides
-/// [`LEAVES`]. A module that is missing here is an error: decide where it belongs.
-const LAYERS: &[(&str, Imports)] = &[
-    ("lib", Imports::Anything),
-    ("main", Imports::Anything),
-    ("cli", Imports::Anything),
-    ("demo", Imports::Below("server")),
-    ("authoring", Imports::Only(&["plugin", "router"])),
-    ("server", Imports::Below("server")),
-    ("worker", Imports::Below("worker")),
-    ("listener", Imports::Below("listener")),
-    ("connection", Imports::Below("connection")),
-    ("request", Imports::Below("request")),
-    // The stages of a request do not know each other; what moves bytes holds a lease, and
-    // tells the transaction how it went.
-    ("tunnel", Imports::Only(&["upstream"])),
-    ("forward", Imports::Only(&["downstream", "upstream"])),
-    (
-        "downstream",
-        Imports::Only(&["router", "tunnel", "upstream"]),
-    ),
-    ("upstream", Imports::Only(&[])),
-    ("router", Imports::Only(&["plugin"])),
-    ("plugin", Imports::Only(&[])),
-];
-
-/// Importable by all; they import nothing but each other.
-const LEAVES: &[&str] = &[
-    "config",
-    "http",
-    "memory",
-    "places",
-    "shutdown",
-    "spawn",
-    "stream",
-    "telemetry",
-    "timer",
-];
-
-/// The one module that may name wasmtime.
-const PLUGIN: &str = "plugin";
-
-#[derive(Clone, Copy)]
-enum Imports {
-    Anything,
-    /// Every module after the named one in the table, and that one itself.
-    Below(&'static str),
-    Only(&'static [&'static str]),
-}
-
 /// Checks every Rust source of the workspace.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let root = crate::test::root()?;
+    let root = crate::place::root()?;
     let mut complaints = Vec::new();
-    let mut count = 0;
+    let mut files = Vec::new();
     for directory in ["proxy", "sdk", "plugins", "tests", "xtask"] {
         for file in sources(&root.join(directory))? {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             let file = file.strip_prefix(&root)?;
             check(file, &text, &mut complaints);
-            count += 1;
+            files.push((file.to_owned(), text));
         }
     }
+    circles::check(&files, &mut complaints);
     if complaints.is_empty() {
-        crate::test::say(&format!("{count} files are tidy"));
+        crate::terminal::say(&format!("{} files are tidy", files.len()));
         return Ok(());
     }
     complaints.sort();
@@ -122,71 +79,9 @@ fn check(file: &Path, text: &str, complaints: &mut Vec<String>) {
         ));
     }
     if let Ok(inside) = file.strip_prefix("proxy/src") {
-        check_layers(inside, text, &mut |number, complaint| {
+        layers::check(inside, text, &mut |number, complaint| {
             complaints.push(format!("{shown}:{number}: {complaint}"));
         });
-    }
-}
-
-/// Checks what one of the proxy's modules imports.
-fn check_layers(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, String)) {
-    let first = inside.iter().next().unwrap_or_default().to_string_lossy();
-    let module = first.trim_end_matches(".rs");
-    let code = code_of(text);
-    if module != PLUGIN {
-        for (at, _) in code.match_indices("wasmtime") {
-            // A name of our own, such as a log target's, is no path into the crate.
-            let is_path = code[at..].starts_with("wasmtime::")
-                || code[at..].starts_with("wasmtime_wasi")
-                || code[..at].ends_with("use ");
-            if is_path {
-                complain(
-                    line_of(&code, at),
-                    format!("only `{PLUGIN}` knows wasmtime"),
-                );
-            }
-        }
-    }
-    if !is_known(module) {
-        complain(
-            1,
-            format!("`{module}` has no place in the layers: add it to xtask/src/tidy.rs"),
-        );
-        return;
-    }
-    for (at, _) in code.match_indices("crate::") {
-        // `$crate::` and `other_crate::` are no imports of ours.
-        if code[..at].ends_with(|before: char| before.is_alphanumeric() || "_$".contains(before)) {
-            continue;
-        }
-        for import in first_segments(&code[at + "crate::".len()..]) {
-            if !may_import(module, import) {
-                complain(
-                    line_of(&code, at),
-                    format!("`{module}` must not import `{import}`"),
-                );
-            }
-        }
-    }
-}
-
-fn is_known(module: &str) -> bool {
-    LEAVES.contains(&module) || LAYERS.iter().any(|(name, _)| *name == module)
-}
-
-/// Whether the layers allow `module` to import `import`.
-fn may_import(module: &str, import: &str) -> bool {
-    // Items of the crate's root, macros among them, are in no layer.
-    if import == module || !is_known(import) || LEAVES.contains(&import) {
-        return true;
-    }
-    let place = |module| LAYERS.iter().position(|(name, _)| *name == module);
-    match LAYERS.iter().find(|(name, _)| *name == module) {
-        Some((_, Imports::Anything)) => true,
-        Some((_, Imports::Below(top))) => place(import) >= place(top),
-        Some((_, Imports::Only(allowed))) => allowed.contains(&import),
-        // A leaf, which imports nothing from the layers.
-        None => false,
     }
 }
 
@@ -217,43 +112,6 @@ fn code_of(text: &str) -> String {
     code
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    text[..at].matches('\n').count() + 1
-}
-
-/// The first segments after `crate::`: one, or those of a group in braces.
-fn first_segments(after: &str) -> Vec<&str> {
-    let Some(group) = after.strip_prefix('{') else {
-        return vec![identifier(after)];
-    };
-    let mut segments = Vec::new();
-    let mut depth = 0usize;
-    let mut start = 0;
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            '}' | ',' if depth == 0 => {
-                segments.push(identifier(group[start..at].trim_start()));
-                start = at + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    segments.retain(|segment| !segment.is_empty());
-    segments
-}
-
-fn identifier(text: &str) -> &str {
-    let end = text
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len());
-    &text[..end]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,46 +120,6 @@ mod tests {
         let mut found = Vec::new();
         check(Path::new(file), text, &mut found);
         found
-    }
-
-    #[test]
-    fn layers() {
-        let check = |file: &str, code: &str, expected: &[&str]| {
-            let found = complaints(file, &format!("//! x\n{code}\n"));
-            assert_eq!(found, expected, "{file}: {code}");
-        };
-        check("proxy/src/server.rs", "use crate::worker::Worker;", &[]);
-        check("proxy/src/worker.rs", "use crate::config::Config;", &[]);
-        check("proxy/src/request/admit.rs", "use crate::request::X;", &[]);
-        check("proxy/src/forward.rs", "use crate::upstream::Lease;", &[]);
-        check("proxy/src/plugin/host.rs", "use wasmtime::Store;", &[]);
-        check("proxy/src/router.rs", "// as crate::server does", &[]);
-        check("proxy/src/router.rs", "x(\"crate::server\");", &[]);
-        check(
-            "proxy/src/upstream.rs",
-            "use crate::plugin::Instance;",
-            &["proxy/src/upstream.rs:2: `upstream` must not import `plugin`"],
-        );
-        check(
-            "proxy/src/http/head.rs",
-            "use crate::{config::X, request::{a, b}, telemetry};",
-            &["proxy/src/http/head.rs:2: `http` must not import `request`"],
-        );
-        check(
-            "proxy/src/router.rs",
-            "\nfn f() -> wasmtime::Store { crate::server::g() }",
-            &[
-                "proxy/src/router.rs:3: only `plugin` knows wasmtime",
-                "proxy/src/router.rs:3: `router` must not import `server`",
-            ],
-        );
-        check(
-            "proxy/src/manager.rs",
-            "",
-            &[
-                "proxy/src/manager.rs:1: `manager` has no place in the layers: add it to xtask/src/tidy.rs",
-            ],
-        );
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! No circles among the files of a crate, and the order of modules within a folder.
+//!
+//! Owns the tables. To give a folder an order, add a line to [`ORDERS`]. To end an exception,
+//! mend it and delete its line: one that is not needed any more is a complaint.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use super::code_of;
+use super::imports::{Graph, Module};
+
+/// The folders whose files must not import each other: sources of one crate each.
+const CRATES: &[&str] = &["proxy/src", "sdk/src", "xtask/src"];
+
+/// Folders whose modules have an order, from the outermost inwards: of the folder's modules,
+/// each imports only those after it.
+const ORDERS: &[(&str, &[&str])] = &[
+    (
+        "proxy/src/plugin",
+        &[
+            "preset",
+            "load",
+            "code",
+            "engine",
+            "compiler",
+            "wasi",
+            "host",
+            "convert",
+            "log",
+            "fault",
+            "outcome",
+            "tunables",
+            "limits",
+            "backtrace",
+            "bindings",
+            "cache",
+            "encode",
+            "ticker",
+        ],
+    ),
+    (
+        "sdk/src",
+        &[
+            "testing", "guest", "config", "request", "backends", "head", "decision", "log",
+            "network", "error", "syntax",
+        ],
+    ),
+    (
+        "xtask/src",
+        &[
+            "bench", "test", "fuzz", "plugins", "tidy", "place", "setup", "terminal",
+        ],
+    ),
+    (
+        "xtask/src/bench",
+        &[
+            "session",
+            "run",
+            "origin",
+            "report",
+            "aims",
+            "results",
+            "load",
+            "selection",
+            "settings",
+            "workloads",
+            "peers",
+            "process",
+            "measure",
+            "websocket",
+            "tools",
+        ],
+    ),
+];
+
+/// Imports that stand against the rules until they are mended: importer, imported.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    // Until `plugin` is two rooms, one that compiles and one that runs.
+    ("proxy/src/plugin/code.rs", "proxy/src/plugin/load.rs"),
+    ("proxy/src/plugin/host.rs", "proxy/src/plugin/wasi.rs"),
+    // Until the rooms of the request's life are what STYLE.md says; each is to move a type that
+    // a parent shares with its child to a file of its own.
+    ("proxy/src/router/cache.rs", "proxy/src/router.rs"),
+    ("proxy/src/router/seat.rs", "proxy/src/router.rs"),
+    ("proxy/src/router/trial.rs", "proxy/src/router.rs"),
+    ("proxy/src/server/control.rs", "proxy/src/server.rs"),
+    ("proxy/src/server/sockets.rs", "proxy/src/server.rs"),
+    ("proxy/src/tunnel/flow.rs", "proxy/src/tunnel.rs"),
+    ("proxy/src/upstream/balance.rs", "proxy/src/upstream.rs"),
+    // Until the SDK changes next: its sources are part of what bundled components are made of.
+    ("sdk/src/head/memory.rs", "sdk/src/request.rs"),
+    ("sdk/src/head/memory.rs", "sdk/src/testing.rs"),
+    ("sdk/src/head/proxy.rs", "sdk/src/guest.rs"),
+    ("sdk/src/head/proxy.rs", "sdk/src/request.rs"),
+];
+
+/// The files of a crate, each with those that it imports.
+type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
+
+/// Adds a complaint for each circle, each import against an order, and each idle exception.
+pub(super) fn check(files: &[(PathBuf, String)], complaints: &mut Vec<String>) {
+    let mut exceptions: BTreeSet<_> = EXCEPTIONS.iter().collect();
+    for source in CRATES {
+        let mut imports = imports(Path::new(source), files);
+        for exception in EXCEPTIONS {
+            let targets = imports.get_mut(Path::new(exception.0));
+            if targets.is_some_and(|targets| targets.remove(Path::new(exception.1))) {
+                exceptions.remove(exception);
+            }
+        }
+        for circle in circles(&imports) {
+            complaints.push(format!("these import each other: {}", shown(&circle)));
+        }
+        for (folder, modules) in ORDERS {
+            if Path::new(folder).starts_with(source) {
+                check_order(Path::new(folder), modules, &imports, complaints);
+            }
+        }
+    }
+    for (importer, imported) in exceptions {
+        complaints.push(format!(
+            "{importer} does not import {imported} any more: delete the exception"
+        ));
+    }
+}
+
+fn imports(source: &Path, files: &[(PathBuf, String)]) -> Imports {
+    let files: BTreeMap<PathBuf, String> = files
+        .iter()
+        .filter(|(file, _)| file.starts_with(source))
+        .map(|(file, text)| (file.clone(), code_of(text)))
+        .collect();
+    let graph = Graph::new(source, &files);
+    let file = |module: &Module| {
+        if module.is_empty() {
+            let library = source.join("lib.rs");
+            return if files.contains_key(&library) {
+                library
+            } else {
+                source.join("main.rs")
+            };
+        }
+        source
+            .join(module.iter().collect::<PathBuf>())
+            .with_extension("rs")
+    };
+    let imports = graph.imports.iter();
+    imports
+        .map(|(module, targets)| (file(module), targets.iter().map(file).collect()))
+        .collect()
+}
+
+/// The shortest circle through each file that is in one, each circle once.
+fn circles(imports: &Imports) -> Vec<Vec<&Path>> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in imports.keys() {
+        if !seen.contains(file.as_path())
+            && let Some(circle) = circle_through(imports, file)
+        {
+            seen.extend(circle.iter().copied());
+            found.push(circle);
+        }
+    }
+    found
+}
+
+fn circle_through<'a>(imports: &'a Imports, start: &'a Path) -> Option<Vec<&'a Path>> {
+    let mut importers: BTreeMap<&Path, &Path> = BTreeMap::new();
+    let mut next = VecDeque::from([start]);
+    while let Some(file) = next.pop_front() {
+        for target in imports.get(file).into_iter().flatten() {
+            if target == start {
+                let mut circle = vec![file];
+                while let Some(importer) = importers.get(circle[circle.len() - 1]) {
+                    circle.push(importer);
+                }
+                circle.reverse();
+                return Some(circle);
+            }
+            if !importers.contains_key(target.as_path()) {
+                importers.insert(target, file);
+                next.push_back(target);
+            }
+        }
+    }
+    None
+}
+
+fn shown(circle: &[&Path]) -> String {
+    let files: Vec<_> = circle
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    files.join(", ")
+}
+
+fn check_order(folder: &Path, modules: &[&str], imports: &Imports, complaints: &mut Vec<String>) {
+    for (file, targets) in imports {
+        let Some(module) = module_in(folder, file) else {
+            continue;
+        };
+        let Some(place) = modules.iter().position(|known| *known == module) else {
+            complaints.push(format!(
+                "{}: `{module}` has no place in the order of {}: add it to xtask/src/tidy/circles.rs",
+                file.display(),
+                folder.display()
+            ));
+            continue;
+        };
+        for target in targets {
+            let other = module_in(folder, target);
+            if other.is_some_and(|other| modules[..place].contains(&other)) {
+                complaints.push(format!(
+                    "{} must not import {}, which comes before it in the order of {}",
+                    file.display(),
+                    target.display(),
+                    folder.display()
+                ));
+            }
+        }
+    }
+}
+
+/// The folder's own module that the file belongs to; none for files elsewhere, and the crate's
+/// root, which holds all of them.
+fn module_in<'a>(folder: &Path, file: &'a Path) -> Option<&'a str> {
+    let first = file.strip_prefix(folder).ok()?.iter().next()?.to_str()?;
+    let module = first.trim_end_matches(".rs");
+    (module != "lib" && module != "main").then_some(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imports_of(files: &[(&str, &[&str])]) -> Imports {
+        files
+            .iter()
+            .map(|(file, targets)| {
+                let targets = targets.iter().map(PathBuf::from).collect();
+                (PathBuf::from(file), targets)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn circles_of_any_length() {
+        let imports = imports_of(&[
+            ("a", &["b", "d"]),
+            ("b", &["c"]),
+            ("c", &["a"]),
+            ("d", &[]),
+            ("e", &["a", "f"]),
+            ("f", &["e"]),
+        ]);
+        let found: Vec<String> = circles(&imports).iter().map(|one| shown(one)).collect();
+        assert_eq!(found, ["a, b, c", "e, f"]);
+    }
+
+    #[test]
+    fn an_order_is_kept() {
+        let imports = imports_of(&[
+            ("x/src/plugin.rs", &["x/src/plugin/load.rs"]),
+            ("x/src/plugin/load.rs", &["x/src/plugin/run/a.rs"]),
+            ("x/src/plugin/run.rs", &["x/src/plugin.rs", "x/src/http.rs"]),
+            ("x/src/plugin/run/a.rs", &["x/src/plugin/load.rs"]),
+            ("x/src/plugin/new.rs", &[]),
+        ]);
+        let mut found = Vec::new();
+        let folder = Path::new("x/src/plugin");
+        check_order(folder, &["load", "run"], &imports, &mut found);
+        assert_eq!(
+            found,
+            [
+                "x/src/plugin/new.rs: `new` has no place in the order of x/src/plugin: add it to xtask/src/tidy/circles.rs",
+                "x/src/plugin/run/a.rs must not import x/src/plugin/load.rs, which comes before it in the order of x/src/plugin",
+            ]
+        );
+    }
+
+    #[test]
+    fn files_that_import_each_other() {
+        let files: Vec<(PathBuf, String)> = [
+            ("xtask/src/main.rs", "mod fuzz;\nmod test;\n"),
+            ("xtask/src/fuzz.rs", "use crate::test::Place;\n"),
+            ("xtask/src/test.rs", "use crate::fuzz;\n"),
+        ]
+        .map(|(file, text)| (PathBuf::from(file), text.to_owned()))
+        .into();
+        let mut found = Vec::new();
+        check(&files, &mut found);
+        found.retain(|complaint| !complaint.ends_with("delete the exception"));
+        assert_eq!(
+            found,
+            [
+                "these import each other: xtask/src/fuzz.rs, xtask/src/test.rs",
+                "xtask/src/fuzz.rs must not import xtask/src/test.rs, which comes before it in the order of xtask/src",
+            ]
+        );
+    }
+}
