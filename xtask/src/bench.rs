@@ -16,6 +16,7 @@ mod run;
 mod selection;
 mod session;
 mod settings;
+mod sink;
 mod tools;
 mod websocket;
 mod workloads;

@@ -3,6 +3,7 @@
 //! Owns the requests that are sent and how an answer is timed. Must not know which proxy it
 //! talks to, nor measure it. Called by `session`.
 
+pub(crate) mod bodies;
 pub(crate) mod constant;
 pub(crate) mod start;
 pub(crate) mod swaps;
@@ -60,6 +61,8 @@ pub(crate) struct Load {
     pub(crate) seconds: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    /// Bytes of bodies that reached the server, for each request, where they are counted.
+    pub(crate) upstream: Option<u64>,
     /// What went wrong, in words.
     pub(crate) errors: Vec<String>,
     /// What the reader should know, though nothing went wrong.
@@ -94,6 +97,7 @@ impl Times {
             seconds: took.as_secs_f64(),
             p50_us: at(0.5),
             p99_us: at(0.99),
+            upstream: None,
             errors,
             notes: Vec::new(),
         }

@@ -2,6 +2,7 @@
 //!
 //! Owns the reading of /proc. Must not know what the proxy was doing. Called by `session`.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, ensure};
@@ -10,13 +11,34 @@ use nix::time::ClockId;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use serde::Serialize;
 
-/// CPU time that a tree of processes has used since its start.
+/// CPU time that each process of a tree has used since its start.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    processes: Vec<i32>,
-    /// Of the processes that run, from their clocks: exact.
+pub(crate) struct Snapshot(BTreeMap<i32, Usage>);
+
+/// CPU time of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Usage {
+    /// From its clock: exact.
     nanoseconds: u64,
     ticks: Ticks,
+}
+
+/// Whether processes of a proxy may come and go while it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Children {
+    /// All stay: any other would make figures wrong.
+    Stay,
+    /// Compilers of plugins come and go. What they use is counted apart.
+    ComeAndGo,
+}
+
+/// What a tree of processes used between two snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spent {
+    /// By the processes that were there all the time.
+    pub(crate) own: Cpu,
+    /// By those that came and went, in microseconds; to the clock tick where they have ended.
+    pub(crate) children_us: f64,
 }
 
 /// What /proc counts in clock ticks.
@@ -48,26 +70,19 @@ pub(crate) struct Memory {
 
 impl Snapshot {
     /// Takes one of `root` and all its descendants.
-    pub(crate) fn take(root: Pid) -> anyhow::Result<Self> {
-        let processes = tree(root)?;
-        let mut nanoseconds = 0;
-        let mut ticks = Ticks::default();
-        for &process in &processes {
-            let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(process))
-                .and_then(ClockId::now)
-                .with_context(|| format!("CPU clock of process {process}"))?;
-            nanoseconds += u64::try_from(clock.num_nanoseconds())?;
-            let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-            let more = Stat::parse(&text).context("/proc/PID/stat")?.ticks;
-            ticks.user += more.user;
-            ticks.system += more.system;
-            ticks.reaped += more.reaped;
+    ///
+    /// # Errors
+    /// `root` has ended; or a process ends while it is looked at, unless they come and go.
+    pub(crate) fn take(root: Pid, children: Children) -> anyhow::Result<Self> {
+        let mut usages = BTreeMap::new();
+        for process in tree(root)? {
+            match Usage::of(process) {
+                Ok(usage) => drop(usages.insert(process, usage)),
+                Err(_) if children == Children::ComeAndGo && process != root.as_raw() => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Self {
-            processes,
-            nanoseconds,
-            ticks,
-        })
+        Ok(Self(usages))
     }
 
     /// CPU time since `earlier`.
@@ -76,28 +91,55 @@ impl Snapshot {
     /// comes from ticks.
     ///
     /// # Errors
-    /// A process has come or gone: the sum would be wrong.
-    pub(crate) fn since(&self, earlier: &Self) -> anyhow::Result<Cpu> {
+    /// A process has come or gone that should have stayed: the sum would be wrong.
+    pub(crate) fn since(&self, earlier: &Self, children: Children) -> anyhow::Result<Spent> {
         ensure!(
-            self.processes == earlier.processes,
+            children == Children::ComeAndGo || self.0.keys().eq(earlier.0.keys()),
             "its processes changed while it was measured: {:?} before, {:?} after",
-            earlier.processes,
-            self.processes
+            earlier.0.keys(),
+            self.0.keys()
         );
         let tick = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks here")?;
         let tick = 1e9 / count(u64::try_from(tick)?);
-        let reaped = count(self.ticks.reaped - earlier.ticks.reaped) * tick;
-        let total = count(self.nanoseconds - earlier.nanoseconds) + reaped;
-        let user = count(self.ticks.user - earlier.ticks.user);
-        let system = count(self.ticks.system - earlier.ticks.system);
+        let (mut total, mut user, mut system, mut reaped) = (0.0, 0.0, 0.0, 0.0);
+        for (process, after) in &self.0 {
+            let Some(before) = earlier.0.get(process) else {
+                reaped += count(after.nanoseconds);
+                continue;
+            };
+            total += count(after.nanoseconds - before.nanoseconds);
+            user += count(after.ticks.user - before.ticks.user);
+            system += count(after.ticks.system - before.ticks.system);
+            reaped += count(after.ticks.reaped - before.ticks.reaped) * tick;
+        }
+        // What those that went had used before is among what was reaped since.
+        let gone = earlier.0.iter();
+        let gone = gone.filter(|(process, _)| !self.0.contains_key(process));
+        reaped -= gone.map(|(_, usage)| count(usage.nanoseconds)).sum::<f64>();
         let share = if user + system > 0.0 {
             user / (user + system)
         } else {
             0.5
         };
-        Ok(Cpu {
-            user_us: total * share / 1e3,
-            system_us: total * (1.0 - share) / 1e3,
+        Ok(Spent {
+            own: Cpu {
+                user_us: total * share / 1e3,
+                system_us: total * (1.0 - share) / 1e3,
+            },
+            children_us: reaped.max(0.0) / 1e3,
+        })
+    }
+}
+
+impl Usage {
+    fn of(process: i32) -> anyhow::Result<Self> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(process))
+            .and_then(ClockId::now)
+            .with_context(|| format!("CPU clock of process {process}"))?;
+        let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        Ok(Self {
+            nanoseconds: u64::try_from(clock.num_nanoseconds())?,
+            ticks: Stat::parse(&text).context("/proc/PID/stat")?.ticks,
         })
     }
 }
@@ -109,10 +151,14 @@ impl Cpu {
 }
 
 impl Memory {
-    /// That of `root` and all its descendants.
-    pub(crate) fn of(root: Pid) -> anyhow::Result<Self> {
+    /// That of `root` and all its descendants, or of `root` alone where these come and go.
+    pub(crate) fn of(root: Pid, children: Children) -> anyhow::Result<Self> {
+        let processes = match children {
+            Children::Stay => tree(root)?,
+            Children::ComeAndGo => vec![root.as_raw()],
+        };
         let mut sum = Self::default();
-        for process in tree(root)? {
+        for process in processes {
             let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
                 .with_context(|| format!("memory of process {process}"))?;
             let one = Self::parse(&text).context("/proc/PID/smaps_rollup")?;
@@ -253,31 +299,45 @@ mod tests {
 
     #[test]
     fn difference() {
-        let snapshot = |nanoseconds, user, system| Snapshot {
-            processes: vec![1],
-            nanoseconds,
+        let usage = |milliseconds: u64, user, system, reaped| Usage {
+            nanoseconds: milliseconds * 1_000_000,
             ticks: Ticks {
                 user,
                 system,
-                reaped: 0,
+                reaped,
             },
         };
-        let cpu = snapshot(5_000_000, 8, 6)
-            .since(&snapshot(1_000_000, 7, 3))
-            .unwrap();
-        assert!((cpu.user_us - 1000.0).abs() < 1e-6, "{cpu:?}");
-        assert!((cpu.system_us - 3000.0).abs() < 1e-6, "{cpu:?}");
-        let other = Snapshot {
-            processes: vec![1, 2],
-            ..snapshot(0, 0, 0)
+        let snapshot = |usages: &[(i32, Usage)]| Snapshot(usages.iter().copied().collect());
+        let check = |before: &[(i32, Usage)], after: &[(i32, Usage)], children, expected| {
+            let spent = snapshot(after).since(&snapshot(before), children).ok();
+            let spent = spent.map(|spent| {
+                let own = spent.own;
+                [own.user_us, own.system_us, spent.children_us].map(f64::round)
+            });
+            assert_eq!(spent, expected, "{before:?} {after:?}");
         };
-        assert!(snapshot(1, 1, 1).since(&other).is_err());
+        let (before, after) = ((1, usage(1, 7, 3, 0)), (1, usage(5, 8, 6, 0)));
+        let alone = Some([1000.0, 3000.0, 0.0]);
+        check(&[before], &[after], Children::Stay, alone);
+        let child = (2, usage(20, 2, 0, 0));
+        check(&[before], &[after, child], Children::Stay, None);
+        let with_child = Some([1000.0, 3000.0, 20_000.0]);
+        check(&[before], &[after, child], Children::ComeAndGo, with_child);
+        // It went on for 10 ms, and ended: a tick is 10 ms.
+        let reaped = (1, usage(5, 8, 6, 3));
+        let rest = Some([1000.0, 3000.0, 10_000.0]);
+        check(&[before, child], &[reaped], Children::ComeAndGo, rest);
     }
 
     #[test]
     fn this_very_process() {
-        let before = Snapshot::take(Pid::this()).unwrap();
-        assert!(before.nanoseconds > 0);
-        assert!(Memory::of(Pid::this()).unwrap().private > 0);
+        let before = Snapshot::take(Pid::this(), Children::ComeAndGo).unwrap();
+        assert!(before.0[&Pid::this().as_raw()].nanoseconds > 0);
+        assert!(
+            Memory::of(Pid::this(), Children::ComeAndGo)
+                .unwrap()
+                .private
+                > 0
+        );
     }
 }

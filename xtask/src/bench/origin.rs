@@ -1,10 +1,12 @@
-//! The servers behind the proxies: two nginx backends, and an echo for WebSockets.
+//! The servers behind the proxies: two nginx backends, an echo for WebSockets, and a sink for
+//! bodies.
 //!
 //! Owns their configuration and the files that they serve. One origin serves all proxies of
 //! a workload. Must not know a proxy. Called by `session`.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +18,7 @@ use tempfile::TempDir;
 use super::peers::{self, NODE_BODY, WWW_BODY, free_address, nginx};
 use super::process::{Guard, Process};
 use super::tools::{self, Tools};
-use super::websocket;
+use super::{sink, websocket};
 
 /// Files to download, by path and size.
 const FILES: &[(&str, usize)] = &[("64k", 64 << 10), ("10m", 10 << 20)];
@@ -28,6 +30,8 @@ pub(crate) struct Origin {
     pub(crate) node: SocketAddr,
     /// In place of `node` where WebSockets are measured.
     pub(crate) echo: SocketAddr,
+    /// The same where bodies are counted, or not read.
+    pub(crate) sink: SocketAddr,
     pub(crate) configuration: String,
     process: Process,
     _folder: TempDir,
@@ -57,7 +61,8 @@ impl Origin {
         Ok(Self {
             www,
             node,
-            echo: echo()?,
+            echo: serve("echo", |listener| websocket::serve(listener, NODE_BODY))?,
+            sink: serve("sink", |listener| sink::serve(listener, NODE_BODY))?,
             configuration: peers::anonymous(&configuration, folder.path()),
             process,
             _folder: folder,
@@ -73,8 +78,11 @@ impl Origin {
     }
 }
 
-/// Starts the echo server, on a thread of its own that ends with the program.
-fn echo() -> anyhow::Result<SocketAddr> {
+/// Starts a server, on a thread of its own that ends with the program.
+fn serve<F: Future<Output = io::Result<()>>>(
+    name: &str,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> anyhow::Result<SocketAddr> {
     let listener = socket2::Socket::new(
         socket2::Domain::IPV4,
         socket2::Type::STREAM,
@@ -90,14 +98,14 @@ fn echo() -> anyhow::Result<SocketAddr> {
         .enable_io()
         .build()?;
     thread::Builder::new()
-        .name("echo".to_owned())
+        .name(name.to_owned())
         .spawn(move || {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                websocket::serve(listener, NODE_BODY).await
+                serve(listener).await
             })
         })
-        .context("cannot start the echo server")?;
+        .with_context(|| format!("cannot start the {name} server"))?;
     Ok(address)
 }
 
@@ -108,7 +116,7 @@ fn configuration(folder: &Path, www: SocketAddr, node: SocketAddr) -> String {
         "http {{\n{}    sendfile on;\n    tcp_nopush on;\n    root {};\n    \
          default_type text/plain;\n    client_max_body_size 0;\n    \
          client_body_buffer_size 11m;\n",
-        nginx::common(folder),
+        nginx::common(folder, "off"),
         folder.display()
     );
     for (address, body) in [(www, WWW_BODY), (node, NODE_BODY)] {

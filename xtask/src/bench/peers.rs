@@ -10,7 +10,7 @@ pub(crate) mod pointsman;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -83,7 +83,20 @@ pub(crate) struct Site {
     /// Connections of clients.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
+    pub(crate) access: Access,
 }
+
+/// Whether a proxy writes a line for each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// In the form that its users know, to the file [`Running::access_log`].
+    On,
+    Off,
+}
+
+/// Names of the files that lines go to: the proxy's own, and its standard output.
+const ACCESS_LOG: &str = "access.log";
+const OUTPUT: &str = "log";
 
 /// How to start a proxy: its files are in a folder of its own.
 pub(crate) struct Launch {
@@ -110,6 +123,18 @@ pub(crate) struct Running {
     pub(crate) listens: Listens,
     pub(crate) configuration: String,
     pub(crate) folder: TempDir,
+    peer: Peer,
+}
+
+impl Running {
+    /// Where its access records are, if it writes any.
+    pub(crate) fn access_log(&self) -> PathBuf {
+        let name = match self.peer {
+            Peer::Haproxy | Peer::HaproxyLua | Peer::HaproxyTcp => OUTPUT,
+            _ => ACCESS_LOG,
+        };
+        self.folder.path().join(name)
+    }
 }
 
 impl Peer {
@@ -167,7 +192,7 @@ impl Peer {
     pub(crate) async fn start(self, tools: &Tools, site: &Site) -> anyhow::Result<Running> {
         let folder = folder()?;
         let launch = self.launch(tools, site, folder.path())?;
-        let log = folder.path().join("log");
+        let log = folder.path().join(OUTPUT);
         let mut process = Process::start(self.name(), &launch.command, &log, Guard::On)?;
         answers(&mut process, launch.listens.www).await?;
         for (host, expected) in CHECKS {
@@ -190,6 +215,7 @@ impl Peer {
             listens: launch.listens,
             configuration: launch.configuration,
             folder,
+            peer: self,
         })
     }
 

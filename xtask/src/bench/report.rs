@@ -51,17 +51,21 @@ All proxies of a workload are started once and stay up. After a warm-up each is 
 A B C, A B C, ..., since a machine drifts by more between two minutes than proxies differ. A
 ratio is taken within a round; what is shown is the median over the rounds, with the least and
 the most in parentheses. All proxies have as many threads as the machine has cores, access logs
-off, connections to servers kept alive, and the routing of README.md's example: a Host that
+off unless a row says otherwise, connections to servers kept alive, and the routing of README.md's example: a Host that
 ends in `io.test.tld`, in any case, goes to one backend, everything else to another. Before it
 is measured, each proxy is asked with several hosts, and must reach the right backend.
 
 CPU time is that of all processes of the proxy, from the kernel's clock of each; its division
-into user and system time comes from clock ticks. Memory is from `/proc/PID/smaps_rollup`:
+into user and system time comes from clock ticks. Pointsman compiles plugins in processes of
+their own, which end with it: while plugins are replaced, a note says what these used, and the
+figure leaves it out. Memory is from `/proc/PID/smaps_rollup`:
 proportional for tables, private for tunnels, of which only the part is counted that came with
 them (what a proxy sets aside when it starts is not in it). The client and the servers behind
 the proxies share the cores with them, so requests per second and latency say less than CPU
 time. wrk waits for an answer before it sends the next request, so its latencies leave out
-what a slow answer kept it from sending; those of `half` do not. A run with any error, or any
+what a slow answer kept it from sending; those of `half` do not. With access logs on, Pointsman and
+nginx (`combined`, unbuffered, as by default) write to a file, HAProxy (`httplog`) to its standard
+output, which is a file, as under systemd; there must be a line for every answer. A run with any error, or any
 answer other than 2xx, voids its row.
 ";
 
@@ -242,7 +246,11 @@ impl Unit {
             Self::MicrosecondsPerRequest
             | Self::MicrosecondsPerMessage
             | Self::MillisecondsToStart => 2,
-            Self::MillisecondsPerGib | Self::BytesPerTunnel => 0,
+            Self::MillisecondsPerGib
+            | Self::MillisecondsPerMillionChunks
+            | Self::BytesPerTunnel
+            | Self::BytesPerConnection
+            | Self::BytesPerTransfer => 0,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Sample {
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
     pub(crate) memory: Option<Memory>,
+    /// Bytes of bodies that reached the server, for each request, where they are counted.
+    pub(crate) upstream: Option<u64>,
     /// What went wrong: the figures are then not to be used.
     pub(crate) errors: Vec<String>,
     pub(crate) notes: Vec<String>,
@@ -56,6 +58,8 @@ pub(crate) enum Measure {
     Rate,
     P50,
     P99,
+    /// What reached the server, in MB.
+    Upstream,
     /// Resident memory, in MiB.
     Resident,
     /// The same, with what processes share divided among them.
@@ -88,10 +92,14 @@ impl Sample {
         cpu: Cpu,
         memory: Memory,
     ) -> Self {
-        let parts = if workload.unit() == Unit::MillisecondsPerGib {
-            count(load.answered * workload.bytes()) / f64::from(1 << 30) * 1e3
-        } else {
-            count(load.answered)
+        let parts = match workload.unit() {
+            Unit::MillisecondsPerGib => {
+                count(load.answered * workload.bytes()) / f64::from(1 << 30) * 1e3
+            }
+            Unit::MillisecondsPerMillionChunks => {
+                count(load.answered * workload.chunks()) / 1e6 * 1e3
+            }
+            _ => count(load.answered),
         };
         let each = |us: f64| (parts > 0.0).then(|| us / parts);
         Self {
@@ -104,6 +112,7 @@ impl Sample {
             p50_us: Some(load.p50_us),
             p99_us: Some(load.p99_us),
             memory: Some(memory),
+            upstream: load.upstream,
             errors: load.errors,
             notes: load.notes,
         }
@@ -118,6 +127,7 @@ impl Sample {
             Measure::Rate => (self.seconds > 0.0).then(|| count(self.answered) / self.seconds),
             Measure::P50 => self.p50_us,
             Measure::P99 => self.p99_us,
+            Measure::Upstream => Some(count(self.upstream?) / 1e6),
             Measure::Resident => Some(mib(self.memory?.resident)),
             Measure::Proportional => Some(mib(self.memory?.proportional)),
         }

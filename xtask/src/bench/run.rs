@@ -2,16 +2,19 @@
 //!
 //! Must not know of other rows or rounds. Called by `session`.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::time::{Instant, sleep};
 
 use super::load::constant::Pace;
 use super::load::swaps::Components;
 use super::load::wrk::Hosts;
-use super::load::{Load, constant, start, swaps, tunnels, wrk};
-use super::measure::{Memory, Snapshot, count};
+use super::load::{Load, bodies, constant, start, swaps, tunnels, wrk};
+use super::measure::{Children, Memory, Snapshot, count};
 use super::peers::{Peer, Running, Site};
 use super::process::{Guard, Process};
 use super::results::{Sample, Summary};
@@ -19,7 +22,9 @@ use super::settings::Settings;
 use super::tools::Tools;
 use super::workloads::{Ease, Kind, Lane, Workload};
 
-/// What idle tunnels are left to settle for, before memory is read.
+/// How long lines of an access log may take to its file.
+const WRITTEN: Duration = Duration::from_millis(200);
+/// What idle connections are left to settle for, before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Starts of each proxy, over all rounds.
 const STARTS: usize = 20;
@@ -43,19 +48,38 @@ impl Runner<'_> {
         round: usize,
     ) -> anyhow::Result<Sample> {
         match self.workload.kind {
-            Kind::Idle { tunnels } => self.idle(lane.peer, round, tunnels).await,
+            Kind::Idle { .. } | Kind::KeptAlive { .. } | Kind::Stalled { .. } => {
+                self.memory(lane.peer, round).await
+            }
             Kind::Start => self.start(lane.peer, round).await,
             _ => {
                 let running = running.context("it does not run")?;
                 running.process.check()?;
-                let before = Snapshot::take(running.process.id())?;
+                let process = running.process.id();
+                let children = match self.workload.kind {
+                    Kind::Swaps(..) => Children::ComeAndGo,
+                    _ => Children::Stay,
+                };
+                let before = Snapshot::take(process, children)?;
                 let seconds = self.settings.seconds;
-                let load = self.load(lane, running, round, seconds).await?;
+                let mut load = self.load(lane, running, round, seconds).await?;
                 running.process.check()?;
-                let after = Snapshot::take(running.process.id())?;
-                let memory = Memory::of(running.process.id())?;
-                let cpu = after.since(&before)?;
-                Ok(Sample::of_load(self.workload, round, load, cpu, memory))
+                let after = Snapshot::take(process, children)?;
+                let memory = Memory::of(process, children)?;
+                let spent = after.since(&before, children)?;
+                if spent.children_us > 0.0 {
+                    load.notes.push(format!(
+                        "compilers used {:.0} ms of CPU, which the figure leaves out",
+                        spent.children_us / 1e3
+                    ));
+                }
+                Ok(Sample::of_load(
+                    self.workload,
+                    round,
+                    load,
+                    spent.own,
+                    memory,
+                ))
             }
         }
     }
@@ -78,6 +102,15 @@ impl Runner<'_> {
                 };
                 wrk::run(self.tools, running.listens.node, requests, hosts, seconds).await
             }
+            Kind::Logged(requests) => {
+                let node = running.listens.node;
+                let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
+                match lane.ease {
+                    Ease::Easier => load.await,
+                    _ => logged(&running.access_log(), load).await,
+                }
+            }
+            Kind::Chunks(chunks) => bodies::chunks(running.listens.node, chunks, duration).await,
             Kind::Messages { size, tunnels } => {
                 tunnels::exchange(running.listens.node, size, tunnels, duration).await
             }
@@ -101,30 +134,44 @@ impl Runner<'_> {
                 };
                 swaps::during(running.folder.path(), every, components, load).await
             }
-            Kind::Idle { .. } | Kind::Start => anyhow::bail!("it is no load"),
+            Kind::Idle { .. } | Kind::KeptAlive { .. } | Kind::Stalled { .. } | Kind::Start => {
+                bail!("it is no load")
+            }
         }
     }
 
-    /// A process of its own, since memory that was once used stays with a process.
-    async fn idle(&self, peer: Peer, round: usize, tunnels: usize) -> anyhow::Result<Sample> {
-        let tunnels = self.tunnels(tunnels);
+    /// What connections cost that do nothing, in a process of its own, since memory that was once
+    /// used stays with a process.
+    async fn memory(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let mut running = peer.start(self.tools, &self.site).await?;
         let process = running.process.id();
-        let before = Memory::of(process)?;
+        let node = running.listens.node;
+        let before = Memory::of(process, Children::Stay)?;
         let started = Instant::now();
-        let open = tunnels::open(running.listens.node, tunnels).await;
-        let open = open.with_context(|| running.process.log())?;
+        let number = self.connections();
+        let (mut streams, mut open) = (Vec::new(), Vec::new());
+        let opened = match self.workload.kind {
+            Kind::Idle { .. } => tunnels::open(node, number).await.map(|new| open = new),
+            Kind::KeptAlive { .. } => bodies::keep_alive(node, number)
+                .await
+                .map(|new| streams = new),
+            Kind::Stalled { side, .. } => bodies::stall(node, number, side)
+                .await
+                .map(|new| streams = new),
+            _ => bail!("it is not about memory"),
+        };
+        opened.with_context(|| running.process.log())?;
         let seconds = started.elapsed().as_secs_f64();
         sleep(SETTLE).await;
         running.process.check()?;
-        let after = Memory::of(process)?;
-        drop(open);
+        let after = Memory::of(process, Children::Stay)?;
+        drop((streams, open));
         let came = after.private.saturating_sub(before.private);
-        let tunnels = tunnels as u64;
+        let number = number as u64;
         Ok(Sample {
             round,
-            main: Some(count(came) / count(tunnels)),
-            answered: tunnels,
+            main: Some(count(came) / count(number)),
+            answered: number,
             seconds,
             memory: Some(after),
             ..Sample::default()
@@ -146,7 +193,7 @@ impl Runner<'_> {
             let started = Instant::now();
             let mut process = Process::start(peer.name(), &launch.command, &log, Guard::Off)?;
             let took = start::first_answer(&mut process, launch.listens.node, started)?;
-            memory = Memory::of(process.id())?;
+            memory = Memory::of(process.id(), Children::Stay)?;
             times.push(took.as_secs_f64() * 1e3);
             // The signal that ends all this is seen between two starts.
             tokio::task::yield_now().await;
@@ -161,11 +208,13 @@ impl Runner<'_> {
         })
     }
 
-    fn tunnels(&self, tunnels: usize) -> usize {
+    /// How many connections do nothing.
+    fn connections(&self) -> usize {
+        let number = self.workload.idle(self.tools.descriptors);
         if self.settings.quick {
-            tunnels / 8
+            number / 8
         } else {
-            tunnels
+            number
         }
     }
 
@@ -173,13 +222,24 @@ impl Runner<'_> {
     pub(crate) fn command(&self) -> String {
         let seconds = self.settings.seconds;
         match self.workload.kind {
-            Kind::Requests(requests) => wrk::shown(requests, seconds),
+            Kind::Requests(requests) | Kind::Logged(requests) => wrk::shown(requests, seconds),
+            Kind::Chunks(chunks) => format!(
+                "the harness's own client: one POST after the other of {chunks} chunks, {seconds} s"
+            ),
+            Kind::KeptAlive { .. } => format!(
+                "the harness's own client: {} connections, a fresh process in each round",
+                self.connections()
+            ),
+            Kind::Stalled { .. } => format!(
+                "the harness's own client: {} transfers, a fresh process in each round",
+                self.connections()
+            ),
             Kind::Messages { size, tunnels } => format!(
                 "the harness's own client: {tunnels} tunnels, messages of {size} bytes, {seconds} s"
             ),
-            Kind::Idle { tunnels } => format!(
+            Kind::Idle { .. } => format!(
                 "the harness's own client: {} tunnels, a fresh process in each round",
-                self.tunnels(tunnels)
+                self.connections()
             ),
             Kind::Half { connections } => format!(
                 "the harness's own client: {:.0} requests/s over {connections} connections, {seconds} s, each timed from when it was due",
@@ -193,5 +253,39 @@ impl Runner<'_> {
                 wrk::shown(requests, seconds)
             ),
         }
+    }
+}
+
+/// A load with a line in the file `log` for each of its answers, or an error in it.
+async fn logged(
+    log: &Path,
+    load: impl Future<Output = anyhow::Result<Load>>,
+) -> anyhow::Result<Load> {
+    let before = lines(log)?;
+    let mut load = load.await?;
+    sleep(WRITTEN).await;
+    let written = lines(log)? - before;
+    if written < load.answered {
+        load.errors.push(format!(
+            "{written} access records of {} answers",
+            load.answered
+        ));
+    }
+    Ok(load)
+}
+
+/// How many lines a file has; none if it is not there yet.
+fn lines(file: &Path) -> anyhow::Result<u64> {
+    let Ok(mut file) = File::open(file) else {
+        return Ok(0);
+    };
+    let mut piece = vec![0; 1 << 20];
+    let mut lines = 0;
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            return Ok(lines);
+        }
+        lines += piece[..length].split(|byte| *byte == b'\n').count() as u64 - 1;
     }
 }

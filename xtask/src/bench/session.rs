@@ -11,12 +11,12 @@ use anyhow::{Context as _, anyhow};
 use super::load::constant::{self, Pace};
 use super::measure::count;
 use super::origin::Origin;
-use super::peers::{Peer, Running, Site};
+use super::peers::{Access, Peer, Running, Site};
 use super::results::{Outcome, Row, Sample};
 use super::run::Runner;
 use super::settings::Settings;
 use super::tools::{self, Tools};
-use super::workloads::{Kind, Lane, Workload};
+use super::workloads::{Ease, Kind, Lane, Side, Unit, Workload};
 use crate::terminal::{heading, say};
 
 /// Everything that was measured.
@@ -51,7 +51,7 @@ pub(crate) async fn run(
             tools,
             settings,
             workload,
-            site: site(&origin, workload),
+            site: site(tools, &origin, workload),
             rate: None,
         };
         let outcome = measure(&mut runner, &mut measured.configurations).await;
@@ -72,20 +72,27 @@ async fn compile_plugins(
     let Some(workload) = settings.workloads.first() else {
         return Ok(());
     };
-    let started = Peer::Pointsman.start(tools, &site(origin, workload)).await;
+    let started = Peer::Pointsman
+        .start(tools, &site(tools, origin, workload))
+        .await;
     started.map(drop)
 }
 
-fn site(origin: &Origin, workload: &Workload) -> Site {
+fn site(tools: &Tools, origin: &Origin, workload: &Workload) -> Site {
     let node = match workload.kind {
         Kind::Messages { .. } | Kind::Idle { .. } => origin.echo,
+        Kind::Chunks(_)
+        | Kind::Stalled {
+            side: Side::Server, ..
+        } => origin.sink,
         _ => origin.node,
     };
     Site {
         www: origin.www,
         node,
-        connections: workload.connections(),
+        connections: workload.connections(tools.descriptors),
         threads: tools::cores(),
+        access: Access::Off,
     }
 }
 
@@ -137,15 +144,23 @@ async fn entry(
         name: lane.name.to_owned(),
         samples: Vec::new(),
     };
-    let started = lane.peer.start(runner.tools, &runner.site).await;
+    let mut site = runner.site;
+    if matches!(runner.workload.kind, Kind::Logged(_)) && lane.ease == Ease::Plain {
+        site.access = Access::On;
+    }
+    let started = lane.peer.start(runner.tools, &site).await;
     let mut running = None;
     match started {
         Ok(started) => {
-            let name = lane.peer.name();
-            if configurations.iter().all(|(known, _)| known != name) {
-                configurations.push((name.to_owned(), started.configuration.clone()));
+            let name = match site.access {
+                Access::On => format!("{}, with its access log", lane.peer.name()),
+                Access::Off => lane.peer.name().to_owned(),
+            };
+            if configurations.iter().all(|(known, _)| *known != name) {
+                configurations.push((name, started.configuration.clone()));
             }
-            if !matches!(runner.workload.kind, Kind::Idle { .. } | Kind::Start) {
+            let unit = runner.workload.unit();
+            if !unit.is_memory() && unit != Unit::MillisecondsToStart {
                 running = Some(started);
             }
         }

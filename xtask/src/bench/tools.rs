@@ -48,6 +48,8 @@ pub(crate) struct Tools {
     pub(crate) filter: PathBuf,
     /// Pointsman's compiled plugins, shared by all its starts.
     pub(crate) cache: PathBuf,
+    /// How many descriptors each process may have.
+    pub(crate) descriptors: usize,
 }
 
 /// Worker threads of every proxy.
@@ -81,7 +83,7 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
     ensure!(filter.is_file(), "cargo made no {}", filter.display());
     let cache = target.join("bench-cache");
     std::fs::create_dir_all(&cache)?;
-    raise_limit()?;
+    let descriptors = raise_limit()?;
     Ok(Tools {
         pointsman,
         haproxy: found("haproxy")?,
@@ -90,6 +92,7 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
         wrk: found("wrk")?,
         filter,
         cache,
+        descriptors,
     })
 }
 
@@ -206,15 +209,17 @@ fn build(target: &Path) -> anyhow::Result<PathBuf> {
     Ok(target.join("dist/pointsman"))
 }
 
-/// Raises this process's limit of descriptors, which the servers inherit.
-fn raise_limit() -> anyhow::Result<()> {
+/// Raises this process's limit of descriptors, which the servers inherit, and returns it.
+fn raise_limit() -> anyhow::Result<usize> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if hard < DESCRIPTORS {
         bail!(
             "the limit of descriptors is {hard}, and idle tunnels need {DESCRIPTORS}: `ulimit -n`"
         );
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of descriptors")
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of descriptors")?;
+    // No limit is as good as more than is ever used.
+    Ok(usize::try_from(hard).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

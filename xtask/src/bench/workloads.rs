@@ -24,14 +24,29 @@ pub(crate) enum Kind {
     Requests(Requests),
     /// Messages that come back, one after the other in each tunnel.
     Messages { size: usize, tunnels: usize },
+    /// Requests of which each proxy writes an access record to a file.
+    Logged(Requests),
     /// Tunnels through which nothing goes.
     Idle { tunnels: usize },
+    /// Connections kept alive after one request each.
+    KeptAlive { connections: usize },
+    /// Bodies that stop in the middle, because the one side does not read.
+    Stalled { transfers: usize, side: Side },
+    /// One request whose body comes in so many chunks of one byte.
+    Chunks(usize),
     /// Requests at a constant rate, whether answered or not.
     Half { connections: usize },
     /// From the start of the process to its first answer.
     Start,
     /// Requests, while the plugin is replaced so often.
     Swaps(Requests, Duration),
+}
+
+/// Who does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
 }
 
 /// What wrk does.
@@ -64,7 +79,10 @@ pub(crate) enum Unit {
     MicrosecondsPerRequest,
     MicrosecondsPerMessage,
     MillisecondsPerGib,
+    MillisecondsPerMillionChunks,
     BytesPerTunnel,
+    BytesPerConnection,
+    BytesPerTransfer,
     MillisecondsToStart,
 }
 
@@ -82,17 +100,22 @@ pub(crate) enum Ease {
     /// As the workload is meant.
     Plain,
     /// Without what makes the workload hard: with the same host always, in place of fresh
-    /// ones; with the same plugin, in place of others.
+    /// ones; with the same plugin, in place of others; without access records.
     Easier,
     /// With plugins that were never seen, so that each has to be compiled.
     Harder,
 }
+
+/// Connections that a proxy must allow besides those that do nothing.
+const SPARE_CONNECTIONS: usize = 500;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// Name of the row that [`Shape::FreshHosts`] is compared with.
 pub(crate) const CACHED: &str = "pointsman-cached";
+/// Name of the row that [`Kind::Logged`] is compared with.
+pub(crate) const QUIET: &str = "pointsman-quiet";
 /// Name of the row that [`Kind::Swaps`] is compared with.
 pub(crate) const CALM: &str = "pointsman-calm";
 /// Name of the row of [`Kind::Swaps`] with components that have to be compiled.
@@ -104,6 +127,15 @@ pub(crate) const ALL: &[Workload] = &[
         name: "get",
         about: "small GET with a browser's dozen of fields, 64 connections kept alive",
         kind: Kind::Requests(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::Plain,
+        }),
+    },
+    Workload {
+        name: "log",
+        about: "the same with an access record of each in a file, and without",
+        kind: Kind::Logged(Requests {
             path: "/",
             connections: 64,
             shape: Shape::Plain,
@@ -164,6 +196,34 @@ pub(crate) const ALL: &[Workload] = &[
         }),
     },
     Workload {
+        name: "chunks-up",
+        about: "a body of 1,000,000 chunks of one byte: CPU, and what reaches the server",
+        kind: Kind::Chunks(1_000_000),
+    },
+    Workload {
+        name: "stalled-down",
+        about: "200 downloads of 10 MiB whose client stops reading: private memory, for each",
+        kind: Kind::Stalled {
+            transfers: 200,
+            side: Side::Client,
+        },
+    },
+    Workload {
+        name: "stalled-up",
+        about: "200 uploads of 64 MiB whose server does not read: private memory, for each",
+        kind: Kind::Stalled {
+            transfers: 200,
+            side: Side::Server,
+        },
+    },
+    Workload {
+        name: "kept-alive",
+        about: "10,000 connections idle after a request: private memory that came with them, for each",
+        kind: Kind::KeptAlive {
+            connections: 10_000,
+        },
+    },
+    Workload {
         name: "ws-small",
         about: "WebSocket messages of 64 bytes, echoed, 64 tunnels",
         kind: Kind::Messages {
@@ -216,7 +276,10 @@ impl Workload {
                 Shape::Download(_) | Shape::Upload(_) => Unit::MillisecondsPerGib,
                 Shape::Plain | Shape::Close | Shape::FreshHosts => Unit::MicrosecondsPerRequest,
             },
-            Kind::Half { .. } | Kind::Swaps(..) => Unit::MicrosecondsPerRequest,
+            Kind::Half { .. } | Kind::Swaps(..) | Kind::Logged(_) => Unit::MicrosecondsPerRequest,
+            Kind::Chunks(_) => Unit::MillisecondsPerMillionChunks,
+            Kind::Stalled { .. } => Unit::BytesPerTransfer,
+            Kind::KeptAlive { .. } => Unit::BytesPerConnection,
             Kind::Messages { size, .. } if size >= MIB => Unit::MillisecondsPerGib,
             Kind::Messages { .. } => Unit::MicrosecondsPerMessage,
             Kind::Idle { .. } => Unit::BytesPerTunnel,
@@ -232,6 +295,9 @@ impl Workload {
             ease: Ease::Plain,
         };
         let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
+        if let Kind::Logged(_) = self.kind {
+            return logged(&lanes);
+        }
         let easy = match self.kind {
             Kind::Requests(requests) if requests.shape == Shape::FreshHosts => CACHED,
             Kind::Swaps(..) => {
@@ -273,14 +339,52 @@ impl Workload {
         bytes as u64
     }
 
-    /// Connections of clients that a proxy must allow.
-    pub(crate) fn connections(&self) -> usize {
-        // As in README.md's example, unless the workload needs more.
+    /// Chunks of one request, where these are what is counted.
+    pub(crate) fn chunks(&self) -> u64 {
         match self.kind {
-            Kind::Idle { tunnels } => (tunnels + 500).max(4096),
-            _ => 4096,
+            Kind::Chunks(chunks) => chunks as u64,
+            _ => 0,
         }
     }
+
+    /// Connections that do nothing: as many as are meant, or as processes with so many
+    /// descriptors can have.
+    pub(crate) fn idle(&self, descriptors: usize) -> usize {
+        // A proxy sets aside two for each connection, and some for itself.
+        let most = (descriptors / 2).saturating_sub(SPARE_CONNECTIONS + 200);
+        match self.kind {
+            Kind::Idle { tunnels } => tunnels.min(most),
+            Kind::KeptAlive { connections } => connections.min(most),
+            Kind::Stalled { transfers, .. } => transfers,
+            _ => 0,
+        }
+    }
+
+    /// Connections of clients that a proxy must allow.
+    pub(crate) fn connections(&self, descriptors: usize) -> usize {
+        // As in README.md's example, unless the workload needs more.
+        (self.idle(descriptors) + SPARE_CONNECTIONS).max(4096)
+    }
+}
+
+/// Each proxy that can write access records, with them and without.
+fn logged(lanes: &[Lane]) -> Vec<Lane> {
+    let mut rows = Vec::new();
+    for lane in lanes {
+        let quiet = match lane.peer {
+            Peer::Pointsman => QUIET,
+            Peer::Haproxy => "haproxy-quiet",
+            Peer::Nginx => "nginx-quiet",
+            _ => continue,
+        };
+        let easy = Lane {
+            name: quiet,
+            ease: Ease::Easier,
+            ..*lane
+        };
+        rows.extend([*lane, easy]);
+    }
+    rows
 }
 
 impl Unit {
@@ -290,14 +394,25 @@ impl Unit {
             Self::MicrosecondsPerRequest => "CPU µs per request",
             Self::MicrosecondsPerMessage => "CPU µs per message",
             Self::MillisecondsPerGib => "CPU ms per GiB",
+            Self::MillisecondsPerMillionChunks => "CPU ms per million chunks",
             Self::BytesPerTunnel => "private bytes per tunnel",
+            Self::BytesPerConnection => "private bytes per connection",
+            Self::BytesPerTransfer => "private bytes per transfer",
             Self::MillisecondsToStart => "ms to first answer",
         }
     }
 
     /// Whether the figure is CPU time, which has a user's and a system's part.
     pub(crate) fn is_cpu(self) -> bool {
-        !matches!(self, Self::BytesPerTunnel | Self::MillisecondsToStart)
+        !self.is_memory() && self != Self::MillisecondsToStart
+    }
+
+    /// Whether the figure is memory, which a fresh process is measured for.
+    pub(crate) fn is_memory(self) -> bool {
+        matches!(
+            self,
+            Self::BytesPerTunnel | Self::BytesPerConnection | Self::BytesPerTransfer
+        )
     }
 }
 
@@ -319,5 +434,6 @@ mod tests {
         assert_eq!(names("get"), ["pointsman", "nginx"]);
         assert_eq!(names("miss"), ["pointsman", CACHED, "nginx"]);
         assert_eq!(names("swap"), ["pointsman", CALM, COMPILING]);
+        assert_eq!(names("log"), ["pointsman", QUIET, "nginx", "nginx-quiet"]);
     }
 }

@@ -67,6 +67,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "peers",
             "process",
             "measure",
+            "sink",
             "websocket",
             "tools",
         ],

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+use super::{Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
 
 /// What chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,12 @@ pub(super) fn launch(
             "    use_backend %[lua.backend]\n".to_owned(),
         ),
     };
+    let log = match site.access {
+        Access::On => "    log global\n    option httplog\n",
+        Access::Off => "",
+    };
     let mut text = format!(
-        "{}{load}\n{}    # An idle connection to a server serves any client, as nginx's and Pointsman's do.\n    http-reuse always\n\n",
+        "{}{load}\n{}{log}    # An idle connection to a server serves any client, as nginx's and Pointsman's do.\n    http-reuse always\n\n",
         global(site),
         defaults("http")
     );
@@ -96,8 +100,13 @@ fn command(tools: &Tools, folder: &Path) -> Command {
 }
 
 fn global(site: &Site) -> String {
+    let log = match site.access {
+        // As under systemd or in a container; here standard output is a file.
+        Access::On => "    log stdout format raw local0\n",
+        Access::Off => "",
+    };
     format!(
-        "global\n    maxconn {}\n    nbthread {}\n",
+        "global\n    maxconn {}\n    nbthread {}\n{log}",
         site.connections, site.threads
     )
 }

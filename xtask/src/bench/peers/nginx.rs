@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+use super::{
+    ACCESS_LOG, Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write,
+};
 
 /// What chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
         node,
         connections,
         threads,
+        access,
     } = site;
     let pattern = SUFFIX.replace('.', "\\.");
     let (modules, map, set) = match routing {
@@ -73,7 +76,12 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
     };
     // A client and its server are two; all may be with one worker.
     let preamble = preamble(folder, modules, *threads, 2 * connections + 64);
-    let common = common(folder);
+    let access_log = match access {
+        // Without a buffer, as by default: a line is written with its request.
+        Access::On => format!("{} combined", folder.join(ACCESS_LOG).display()),
+        Access::Off => "off".to_owned(),
+    };
+    let common = common(folder, &access_log);
     format!(
         r"{preamble}http {{
 {common}    # As any other proxy here, it streams: no body goes to disk.
@@ -139,10 +147,10 @@ pub(crate) fn preamble(
 }
 
 /// What is the same in every block `http`.
-pub(crate) fn common(folder: &Path) -> String {
+pub(crate) fn common(folder: &Path, access_log: &str) -> String {
     let folder = folder.display();
-    let mut text = String::from(
-        "    access_log off;\n    tcp_nodelay on;\n    keepalive_requests 100000000;\n",
+    let mut text = format!(
+        "    access_log {access_log};\n    tcp_nodelay on;\n    keepalive_requests 100000000;\n",
     );
     for name in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         let _ = writeln!(text, "    {name}_temp_path {folder}/{name};");

@@ -1,9 +1,11 @@
-//! Pointsman's configuration: README.md's, without the access log.
+//! Pointsman's configuration: README.md's, its access log to a file or off.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
+use super::{
+    ACCESS_LOG, Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write,
+};
 
 /// Name of the frontend, and of the admin socket beside the configuration.
 pub(crate) const FRONTEND: &str = "http-in";
@@ -29,6 +31,7 @@ pub(super) fn launch(
         forwarded,
         // Shared by all starts, so that only the first compiles.
         &tools.cache.display().to_string(),
+        &folder.join(ACCESS_LOG).display().to_string(),
     );
     write(folder, "pointsman.toml", &text)?;
     let mut command = Command::new(&tools.pointsman);
@@ -37,7 +40,7 @@ pub(super) fn launch(
         .arg(folder.join("pointsman.toml"));
     Ok(Launch {
         command,
-        configuration: anonymous(&text, &tools.cache),
+        configuration: anonymous(&anonymous(&text, &tools.cache), folder),
         listens: Listens {
             www: address,
             node: address,
@@ -45,13 +48,24 @@ pub(super) fn launch(
     })
 }
 
-fn configuration(site: &Site, bind: &str, forwarded: Forwarded, cache: &str) -> String {
+fn configuration(
+    site: &Site,
+    bind: &str,
+    forwarded: Forwarded,
+    cache: &str,
+    access_log: &str,
+) -> String {
     let Site {
         www,
         node,
         connections,
         threads,
+        access,
     } = site;
+    let log = match access {
+        Access::On => format!("access = true\ntarget = \"{access_log}\""),
+        Access::Off => "access = false".to_owned(),
+    };
     let forwarded = match forwarded {
         Forwarded::Added => "",
         Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
@@ -65,7 +79,7 @@ cache_dir = "{cache}"
 timeout.drain = "0s"
 
 [log]
-access = false
+{log}
 
 [admin]
 socket = "{socket}"

@@ -1,0 +1,87 @@
+//! A server for bodies: counts what arrives, or does not read it.
+//!
+//! A POST to [`COUNT`] is answered with the number of bytes that its body took on the wire, one to
+//! [`STALL`] is never read; anything else is answered with a text. Must not know a proxy. Called
+//! by `origin`.
+
+use std::io;
+
+use anyhow::bail;
+use socket2::SockRef;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) const COUNT: &str = "/count";
+pub(crate) const STALL: &str = "/stall";
+
+/// Little, since nobody reads from hundreds of connections.
+const KERNEL_BUFFER: usize = 128 << 10;
+
+/// How a chunked body without trailers ends.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
+/// Serves until the listener fails.
+///
+/// # Errors
+/// The listener's.
+pub(crate) async fn serve(listener: TcpListener, text: &'static str) -> io::Result<()> {
+    // Those that it accepts have the same.
+    SockRef::from(&listener).set_recv_buffer_size(KERNEL_BUFFER)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        // A connection that breaks is its client's to report.
+        tokio::spawn(async move {
+            let _ = serve_one(stream, text).await;
+        });
+    }
+}
+
+async fn serve_one(stream: TcpStream, text: &str) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(head) = read_head(&mut stream).await? {
+        let target = head.split(' ').nth(1).unwrap_or_default();
+        let body = match target {
+            STALL => std::future::pending().await,
+            COUNT if head.contains("transfer-encoding: chunked") => {
+                format!("{}\n", count(&mut stream).await?)
+            }
+            COUNT => bail!("the body is not chunked"),
+            _ => text.to_owned(),
+        };
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// A request's head in lower case; `None` at the connection's end.
+async fn read_head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<String>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(head.to_ascii_lowercase()))
+}
+
+/// Reads a chunked body to its end. Its data must not look like one.
+async fn count(stream: &mut BufReader<TcpStream>) -> anyhow::Result<u64> {
+    let mut count = 0;
+    let mut last = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    while !last.ends_with(LAST_CHUNK) {
+        let length = stream.read(&mut piece).await?;
+        if length == 0 {
+            bail!("the body broke off");
+        }
+        count += length as u64;
+        last.extend_from_slice(&piece[..length]);
+        last.drain(..last.len().saturating_sub(LAST_CHUNK.len()));
+    }
+    Ok(count)
+}
