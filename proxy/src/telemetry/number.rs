@@ -42,6 +42,11 @@ pub(super) fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
 
 /// Appends `number` in decimal digits.
 pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
+    if number < 10 {
+        // Versions, and most counts of bytes that clients send.
+        out.push(PAIRS[(number % 10) as usize][1]);
+        return;
+    }
     let mut text = [0; MAX_DIGITS];
     let start = decimal_before(&mut text, MAX_DIGITS, number);
     out.extend_from_slice(&text[start..]);
