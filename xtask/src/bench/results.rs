@@ -109,8 +109,9 @@ impl Sample {
             system: each(cpu.system_us),
             answered: load.answered,
             seconds: load.seconds,
-            p50_us: Some(load.p50_us),
-            p99_us: Some(load.p99_us),
+            // Not every client times its answers.
+            p50_us: Some(load.p50_us).filter(|us| *us > 0.0),
+            p99_us: Some(load.p99_us).filter(|us| *us > 0.0),
             memory: Some(memory),
             upstream: load.upstream,
             errors: load.errors,

@@ -133,15 +133,6 @@ pub(crate) const ALL: &[Workload] = &[
         }),
     },
     Workload {
-        name: "log",
-        about: "the same with an access record of each in a file, and without",
-        kind: Kind::Logged(Requests {
-            path: "/",
-            connections: 64,
-            shape: Shape::Plain,
-        }),
-    },
-    Workload {
         name: "miss",
         about: "the same, each request with a Host that was never asked for before",
         kind: Kind::Requests(Requests {
@@ -157,6 +148,15 @@ pub(crate) const ALL: &[Workload] = &[
             path: "/",
             connections: 64,
             shape: Shape::Close,
+        }),
+    },
+    Workload {
+        name: "log",
+        about: "the GET of `get`, with an access record of each in a file, and without",
+        kind: Kind::Logged(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::Plain,
         }),
     },
     Workload {
