@@ -3,23 +3,21 @@
 //! How long they take together is for `cargo xtask bench` to say, beside other proxies.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use pointsman::http::head::{Client, Head, Scheme};
+use pointsman::http::forwarded::{Trust, set_x_forwarded};
+use pointsman::http::head::Client;
+use pointsman::http::message::RequestHead;
+use pointsman::http1::write::{Expect, OutgoingRequest, Via, push_request};
+use pointsman::http1::{self, Limits, Persistence, Progress, Scan};
 use pointsman::plugin::{
-    BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings, Source,
+    self, BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings,
+    Source,
 };
-use pointsman::request::admit;
 use pointsman::router::Router;
-use pointsman::router::version::{Draft, Version};
-use pointsman::stream::Stream;
+use pointsman::router::version::{Version, VersionSpec};
+use pointsman::transport::io::Socket;
 use pointsman::tunnel::{self, Scratch, Tunnel};
 use pointsman::upstream::Hold;
 use serde_json::json;
@@ -88,7 +86,7 @@ fn version_by(
     let plugin = Plugin::load(&engine, &source, None).unwrap();
     let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
     let plugin = prepare(&source, plugin, &settings, &backends);
-    let draft = Draft::new(plugin, settings, backends);
+    let draft = VersionSpec::new(plugin, settings, backends);
     Version::try_new(draft).unwrap().0
 }
 
@@ -110,25 +108,25 @@ fn rules(count: usize) -> serde_json::Value {
     json!({"rules": rules.collect::<Vec<_>>()})
 }
 
-/// A head with 12 fields of a browser, and `more` that a rule may ask for.
-fn head(more: usize) -> Head {
-    let mut headers = HeaderMap::new();
-    let text = std::str::from_utf8(REQUEST).unwrap();
-    for line in text.lines().skip(1).take_while(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(": ").unwrap();
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        headers.append(name, HeaderValue::from_str(value).unwrap());
-    }
+/// A head with 12 fields of a browser, and `more` that a rule may ask for; and who sent it.
+fn request(more: usize) -> (RequestHead, Arc<Client>) {
+    let mut head = RequestHead::default();
+    let parsed =
+        http1::request::parse(REQUEST, &Limits::default(), &mut Scan::default(), &mut head);
+    assert!(matches!(parsed, Ok(Progress::Complete(_))));
     for number in 1..=more {
-        let name = HeaderName::try_from(format!("x-{number}")).unwrap();
-        headers.append(name, HeaderValue::from_static("a match"));
+        let name = format!("x-{number}");
+        head.fields_mut().push(name.as_bytes(), b"a match");
     }
-    Head {
-        method: Method::GET,
-        scheme: Scheme::Http,
-        path_and_query: "/index.html?a=b".parse().unwrap(),
-        headers,
-        client: client(),
+    (head, client())
+}
+
+/// As the router is asked about it.
+fn asked((head, client): &mut (RequestHead, Arc<Client>)) -> plugin::Request<'_> {
+    plugin::Request {
+        head,
+        client,
+        attempt: 0,
     }
 }
 
@@ -142,35 +140,35 @@ fn client() -> Arc<Client> {
 #[divan::bench]
 fn decision_from_the_cache(bencher: Bencher<'_, '_>) {
     let mut router = router(&one_rule());
-    let mut head = head(0);
-    router.decide(&mut head);
-    assert!(router.decide(&mut head).cached);
-    bencher.bench_local(|| router.decide(black_box(&mut head)));
+    let mut request = request(0);
+    router.decide(&mut asked(&mut request));
+    assert!(router.decide(&mut asked(&mut request)).cached);
+    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench]
 fn decision_by_host_suffix(bencher: Bencher<'_, '_>) {
     let mut router = router(&one_rule());
-    let mut head = head(0);
-    bencher.bench_local(|| router.ask(black_box(&mut head)));
+    let mut request = request(0);
+    bencher.bench_local(|| router.ask(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]
 fn decision_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
     let mut router = router(&rules(fields));
-    let mut head = head(fields);
-    router.ask(&mut head).unwrap();
+    let mut request = request(fields);
+    router.ask(&mut asked(&mut request)).unwrap();
     assert_eq!(router.reads().reads.len(), fields);
-    bencher.bench_local(|| router.ask(black_box(&mut head)));
+    bencher.bench_local(|| router.ask(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]
 fn decision_from_the_cache_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
     let mut router = router(&rules(fields));
-    let mut head = head(fields);
-    router.decide(&mut head);
-    assert!(router.decide(&mut head).cached);
-    bencher.bench_local(|| router.decide(black_box(&mut head)));
+    let mut request = request(fields);
+    router.decide(&mut asked(&mut request));
+    assert!(router.decide(&mut asked(&mut request)).cached);
+    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench]
@@ -183,7 +181,7 @@ fn instance(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn instance_preset(bencher: Bencher<'_, '_>) {
     let version = version_by(&one_rule(), |source, plugin, settings, backends| {
-        plugin.preset(source, settings, backends, None).unwrap()
+        plugin.snapshot(source, settings, backends, None).unwrap()
     });
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }
@@ -195,30 +193,35 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// From bytes in memory to an admitted request, and an empty answer: hyper's share of it
-/// included, the system's not.
+/// A request's head from bytes to spans, and the head that the server gets.
 #[divan::bench]
-fn admitted_request(bencher: Bencher<'_, '_>) {
-    const ANSWER: usize = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\
-        date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
-        .len();
-    let runtime = runtime();
-    let (mut far, near) = tokio::io::duplex(64 * 1024);
-    let client = client();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (parts, incoming) = request.into_parts();
-        black_box(admit::admit(parts, &incoming, &client).unwrap());
-        std::future::ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
-    });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(near), service);
-    let local = tokio::task::LocalSet::new();
-    local.spawn_local(connection);
+fn head_of_a_request(bencher: Bencher<'_, '_>) {
+    let mut head = RequestHead::default();
+    let mut out = Vec::new();
     bencher.bench_local(|| {
-        local.block_on(&runtime, async {
-            far.write_all(REQUEST).await.unwrap();
-            far.read_exact(&mut [0; ANSWER]).await.unwrap();
-        });
+        let parsed = http1::request::parse(
+            black_box(REQUEST),
+            &Limits::default(),
+            &mut Scan::default(),
+            &mut head,
+        );
+        let Ok(Progress::Complete(parsed)) = parsed else {
+            unreachable!("the request is whole")
+        };
+        set_x_forwarded(&mut head, Some(b"192.0.2.1"), Trust::Untrusted);
+        let with = OutgoingRequest {
+            body: parsed.body,
+            target: None,
+            authority: None,
+            default_host: b"",
+            edits: &[],
+            via: Via::Add,
+            expect: Expect::Forward,
+            persistence: Persistence::KeepAlive,
+        };
+        out.clear();
+        push_request(&head, &with, &mut out);
+        black_box(&out);
     });
 }
 
@@ -241,14 +244,14 @@ fn tunnel(bencher: Bencher<'_, '_>, length: usize) {
     let ((mut client, near_client), (near_server, mut server)) =
         runtime.block_on(async { (pair().await, pair().await) });
     let inner = tunnel::Downstream {
-        stream: Stream::Tcp(near_client),
-        early: Bytes::new(),
+        stream: Socket::Tcp(near_client),
+        early: Box::default(),
         client: LONG,
         client_fin: LONG,
     };
     let outer = tunnel::Upstream {
-        stream: Stream::Tcp(near_server),
-        early: Bytes::new(),
+        stream: Socket::Tcp(near_server),
+        early: Box::default(),
         hold: Hold::default(),
         idle: None,
         server: LONG,

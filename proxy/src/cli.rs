@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Errors, Source};
+use crate::control::{PrepareError, Prepared};
 use crate::plugin::Compiler;
-use crate::server::{PrepareError, Prepared};
 use crate::telemetry::{self, AccessTap, LogSettings, Telemetry};
 
 /// How the process ends; listed in `--help`.

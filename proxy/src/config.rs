@@ -56,10 +56,10 @@ pub struct Config {
     pub drain: Duration,
     /// Where the log goes, and how much of it.
     pub log: Log,
-    /// Where the running process is asked and told.
+    /// Where the running process is queried and controlled.
     pub admin: Admin,
     /// Directory of compiled plugins. None: the plugin host chooses.
-    pub cache_dir: Option<PathBuf>,
+    pub plugin_cache_dir: Option<PathBuf>,
     /// Where clients connect, in the order of the file; at least one.
     pub frontends: Vec<Frontend>,
     /// Where requests go, in the order of the file.
@@ -134,7 +134,7 @@ impl Default for Log {
     }
 }
 
-/// `[admin]`: where the running process is asked and told. Neither set: nowhere.
+/// `[admin]`: where the running process is queried and controlled. Neither set: nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Path of a Unix socket, which only the user that runs the process may use.
@@ -216,8 +216,50 @@ pub struct Frontend {
     ///
     /// Default [`DEFAULT_BACKLOG`]; the kernel caps it at `net.core.somaxconn`.
     pub backlog: u32,
+    /// How large a request may be.
+    pub limits: FrontendLimits,
     /// None: everything goes to `default_backend`.
     pub router: Option<Router>,
+}
+
+/// Bounds of one head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Most field lines. Default 256.
+    pub max_headers: usize,
+    /// Most bytes, the first line included. Default 64 KiB.
+    pub max_header_size: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            max_headers: 256,
+            max_header_size: 64 * 1024,
+        }
+    }
+}
+
+/// Bounds of what a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontendLimits {
+    /// Of a request's head.
+    pub head: HeadLimits,
+    /// Most bytes of a request's body. Default none.
+    pub max_body: Option<u64>,
+    /// Most bytes that are read and dropped after an answer that came before the end of the
+    /// request's body, so that the answer arrives. Default 64 MiB.
+    pub max_discard: u64,
+}
+
+impl Default for FrontendLimits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            max_body: None,
+            max_discard: 64 * 1024 * 1024,
+        }
+    }
 }
 
 /// A listening address as written.
@@ -252,7 +294,7 @@ impl fmt::Display for Bind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendTimeouts {
     /// From the first byte of a head to its end. Default 10 s.
-    pub request: Duration,
+    pub request_header: Duration,
     /// From the end of a response to the next request's first byte. Default 60 s.
     pub keep_alive: Duration,
     /// From the last progress from or to the client. Default 60 s.
@@ -264,7 +306,7 @@ pub struct FrontendTimeouts {
 impl Default for FrontendTimeouts {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(10),
+            request_header: Duration::from_secs(10),
             keep_alive: Duration::from_mins(1),
             client: Duration::from_mins(1),
             client_fin: Duration::from_secs(30),
@@ -378,6 +420,8 @@ pub struct Backend {
     pub servers: Vec<Server>,
     /// How long a server may take.
     pub timeouts: BackendTimeouts,
+    /// How large the head of a response may be.
+    pub limits: HeadLimits,
     /// Which requests are served over connections that others have used. Default
     /// [`HttpReuse::Safe`].
     pub http_reuse: HttpReuse,
@@ -405,7 +449,7 @@ pub struct Server {
     /// Where it listens.
     pub address: ServerAddress,
     /// Requests and tunnels that it gets at once; others queue. None: no limit.
-    pub max_connections: Option<NonZeroU32>,
+    pub max_requests: Option<NonZeroU32>,
 }
 
 /// Where a server listens, as written: nothing is resolved yet.

@@ -29,6 +29,8 @@ mod options;
 
 use std::ops::Range;
 
+use crate::config::HeadLimits;
+
 pub use options::TooManyOptions;
 
 /// Bounds of one head.
@@ -46,6 +48,15 @@ pub const DEFAULT_MAX_HEADERS: usize = 256;
 /// Bytes of a head. Clients with many single sign-on cookies need them. HAProxy's is 16 KiB,
 /// nginx's 32 KiB, Envoy's 60 KiB.
 pub const DEFAULT_MAX_HEADER_SIZE: usize = 64 * 1024;
+
+impl From<HeadLimits> for Limits {
+    fn from(configured: HeadLimits) -> Limits {
+        Limits {
+            max_headers: configured.max_headers,
+            max_header_size: configured.max_header_size,
+        }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Limits {

@@ -1,35 +1,42 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 //!
-//! The modules in the order in which a request meets them: a [`listener`] of a [`worker`]
-//! accepts a [`connection`]; hyper makes a [`request`] of its bytes, which is admitted, asks
-//! its [`router`] (and that the [`plugin`]) for a backend, gets a connection from
-//! [`upstream`], and is [`forward`]ed; after a 101 the connection is a [`tunnel`].
+//! The modules in the order in which a request meets them: a listener of [`downstream`], in one
+//! [`worker`], accepts a connection, from which HTTP reads a [`request`]; its [`frontend`] has the
+//! rules, the [`router`] (which asks the [`plugin`]) chooses a backend, [`upstream`] gives a
+//! connection to a server, and both bodies move over their [`wire`]s; after a 101 the connections
+//! become a [`tunnel`].
 //!
 //! `ARCHITECTURE.md` has the map and what must stay true. This library exists for the
 //! binary and its tests; its interface promises nothing.
 
-pub mod authoring;
 pub mod cli;
 pub mod demo;
-pub mod server;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+pub mod plugin_tools;
+
+pub mod admin;
+pub mod control;
+pub mod process;
+pub mod rollout;
 pub mod worker;
 
-pub mod connection;
 pub mod downstream;
-pub mod forward;
-pub mod listener;
+pub mod frontend;
 pub mod plugin;
 pub mod request;
 pub mod router;
 pub mod tunnel;
 pub mod upstream;
+pub mod wire;
 
 pub mod config;
+pub mod connection_limiter;
 pub mod http;
+pub mod http1;
 pub mod memory;
-pub mod places;
 pub mod shutdown;
 pub mod spawn;
-pub mod stream;
 pub mod telemetry;
 pub mod timer;
+pub mod transport;

@@ -15,12 +15,13 @@ mod engine;
 mod fault;
 mod host;
 mod limits;
+mod lines;
 mod load;
 mod log;
-mod outcome;
-mod preset;
+mod snapshot;
 mod ticker;
 mod tunables;
+mod types;
 mod wasi;
 
 use std::sync::Arc;
@@ -37,20 +38,20 @@ use self::limits::{MemoryLimit, Overtime};
 use self::load::Loaded;
 use self::log::Log;
 use self::wasi::Wasi;
-use crate::http::head::Head;
 
 pub use self::cache::{CacheError, CompiledCache};
 pub use self::compiler::Compiler;
 pub use self::encode::EncodeError;
 pub use self::engine::{Engine, EngineError};
 pub use self::fault::Fault;
+pub use self::lines::grouped;
 pub use self::load::{LoadError, Origin, Source};
-pub use self::outcome::{
-    BackendName, BackendState, Backends, Cacheability, Decision, Edit, MAX_READS, Outcome, Read,
-    Reads, Response,
-};
-pub use self::preset::PresetError;
+pub use self::snapshot::SnapshotError;
 pub use self::tunables::EngineLimits;
+pub use self::types::{
+    BackendName, BackendState, Backends, Cacheability, Decision, Edits, FieldLine, MAX_READS, Read,
+    Reads, Request, Response, Route,
+};
 
 /// Request handles that a guest may hold on to before its instance is replaced.
 ///
@@ -110,20 +111,20 @@ pub struct Plugin {
     /// SHA-256 of the file as it was given, in hex.
     sha256: Arc<str>,
     code: Arc<Code>,
-    /// What its instances begin with; None: they have to be configured.
-    preset: Option<Arc<Preset>>,
+    /// The state that its instances start from; None: each has to be configured.
+    snapshot: Option<Arc<Snapshot>>,
 }
 
-/// A component as it is once it is configured.
-struct Preset {
+/// The state of a component after `configure`.
+struct Snapshot {
     code: Code,
     config: String,
-    /// What it was told about backends.
+    /// The backends that `configure` could ask about.
     backends: Arc<dyn Backends>,
     cacheability: Cacheability,
 }
 
-impl Preset {
+impl Snapshot {
     fn fits(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
         self.config == config && Arc::ptr_eq(&self.backends, backends)
     }
@@ -158,66 +159,70 @@ impl Plugin {
             name: Arc::from(source.name.as_str()),
             sha256: Arc::from(sha256),
             code: Arc::new(code),
-            preset: None,
+            snapshot: None,
         })
     }
 
-    /// The same plugin, whose instances begin as they are once `configure` has run with
-    /// `settings`: for who makes many of them. `source` is what it was loaded from.
+    /// The same plugin with a snapshot of its state after `configure` has run with `settings`, from
+    /// which new instances start: saves time where many are created. `source` is what it was
+    /// loaded from.
     ///
     /// Blocks as [`load`](Self::load) does, twice as long, unless `cache` has the code.
     ///
     /// # Errors
-    /// [`PresetError`]; then each instance has to be configured.
-    pub fn preset(
+    /// [`SnapshotError`]; then each instance has to be configured.
+    pub fn snapshot(
         &self,
         source: &Source,
         settings: &Settings,
         backends: &Arc<dyn Backends>,
         cache: Option<&CompiledCache>,
-    ) -> Result<Plugin, PresetError> {
-        let component = encode::component(&source.bytes).map_err(PresetError::unsupported)?;
+    ) -> Result<Plugin, SnapshotError> {
+        let component = encode::component(&source.bytes).map_err(SnapshotError::unsupported)?;
         let load = |component: &[u8]| {
             let sha256 = load::sha256(component);
             let code = load::load(&self.engine, component, &sha256, cache);
-            code.map_err(PresetError::unsupported)
+            code.map_err(SnapshotError::unsupported)
         };
-        let (written, cacheability) = preset::component(&component, |instrumented| {
+        let (written, cacheability) = snapshot::component(&component, |instrumented| {
             let instrumented = Plugin {
                 code: Arc::new(load(instrumented)?),
-                preset: None,
+                snapshot: None,
                 ..self.clone()
             };
             let started = instrumented.start(settings, Arc::clone(backends));
             let (mut store, _, instance, cacheability) =
-                started.map_err(|_| PresetError::Refused)?;
-            store.data_mut().check_pure().map_err(PresetError::Impure)?;
+                started.map_err(|_| SnapshotError::Refused)?;
+            store
+                .data_mut()
+                .check_pure()
+                .map_err(SnapshotError::Impure)?;
             store.set_hostcall_fuel(usize::MAX);
             Ok((store, instance, cacheability))
         })?;
-        let preset = Preset {
+        let snapshot = Snapshot {
             code: load(&written)?,
             config: settings.config.clone(),
             backends: Arc::clone(backends),
             cacheability,
         };
-        // Of use again only with another configuration.
-        self.code.put_away();
+        // Needed again only with another configuration.
+        self.code.evict();
         Ok(Plugin {
-            preset: Some(Arc::new(preset)),
+            snapshot: Some(Arc::new(snapshot)),
             ..self.clone()
         })
     }
 
-    /// Whether its instances need not be configured with this, among these backends.
-    pub fn is_preset_for(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
-        let preset = self.preset.as_ref();
-        preset.is_some_and(|preset| preset.fits(config, backends))
+    /// Whether it has a snapshot of this configuration among these backends.
+    pub fn has_snapshot_for(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
+        let snapshot = self.snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.fits(config, backends))
     }
 
-    /// Whether its instances are configured already.
-    pub fn is_preset(&self) -> bool {
-        self.preset.is_some()
+    /// Whether its instances start from a snapshot.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
     }
 
     /// Whether it is the other, loaded once for both.
@@ -242,23 +247,22 @@ impl Plugin {
 
     /// Whether [`load`](Self::load) compiled it.
     pub fn origin(&self) -> Origin {
-        let preset = self.preset.as_ref();
-        let code = preset.map_or(&*self.code, |preset| &preset.code);
+        let snapshot = self.snapshot.as_ref();
+        let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
         let loaded = code.get(&self.engine);
-        // What was put away is on disk.
+        // Evicted code is on disk.
         loaded.map_or(Origin::Cached, |loaded| loaded.origin)
     }
 
-    /// Gives its code's memory back, where a [`CompiledCache`] has it, until the next instance
-    /// is made.
-    pub fn put_away(&self) {
-        self.code.put_away();
-        if let Some(preset) = &self.preset {
-            preset.code.put_away();
+    /// Frees the memory of its code if a [`CompiledCache`] has it; the next instance reloads it.
+    pub fn evict(&self) {
+        self.code.evict();
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.code.evict();
         }
     }
 
-    /// Makes an instance and runs its `configure`, unless it is preset.
+    /// Makes an instance and runs its `configure`, unless it starts from a snapshot.
     ///
     /// # Errors
     /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
@@ -285,9 +289,9 @@ impl Plugin {
         settings: &Settings,
         backends: Arc<dyn Backends>,
     ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
-        let preset = self.preset.as_ref();
-        let preset = preset.filter(|preset| preset.fits(&settings.config, &backends));
-        let code = preset.map_or(&*self.code, |preset| &preset.code);
+        let snapshot = self.snapshot.as_ref();
+        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, &backends));
+        let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
         let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
         let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log)));
@@ -308,8 +312,8 @@ impl Plugin {
         if let Some(wasi) = &mut store.data_mut().wasi {
             wasi.begin(settings.configure_deadline);
         }
-        let config = match preset {
-            Some(preset) => Err(preset.cacheability),
+        let config = match snapshot {
+            Some(snapshot) => Err(snapshot.cacheability),
             None => Ok(settings.config.as_str()),
         };
         let started = self.configure(&loaded, &mut store, config);
@@ -376,22 +380,21 @@ impl Instance {
 
     /// One decision.
     ///
-    /// Blocks the thread, at most for the deadline. The head is moved in and out, not
-    /// copied, and is as it was: edits are in the outcome. `attempt` is the number of
-    /// backends tried before. `reads` is cleared, then filled with what the guest read,
-    /// also where it ends in a fault.
+    /// Blocks the thread, at most for the deadline. The head is moved into the store and
+    /// back, not copied, and is as it was: edits are in the decision. `reads` is cleared, then
+    /// filled with what the guest read, also where it ends in a fault.
     ///
     /// # Errors
     /// A [`Fault`]; then see [`is_spent`](Self::is_spent).
     pub fn route(
         &mut self,
-        head: Head,
-        attempt: u32,
+        request: &mut Request<'_>,
         reads: &mut Reads,
-    ) -> (Head, Result<Outcome, Fault>) {
+    ) -> Result<Decision, Fault> {
         let state = self.store.data_mut();
         std::mem::swap(&mut state.reads, reads);
-        let handle = state.begin(head, attempt);
+        let head = std::mem::take(request.head);
+        let handle = state.begin(head, Arc::clone(request.client), request.attempt);
         state.overtime = Overtime::of(self.deadline);
         if let Some(wasi) = &mut state.wasi {
             wasi.begin(self.deadline);
@@ -407,11 +410,12 @@ impl Instance {
 
         let state = self.store.data_mut();
         let (head, edits) = state.end();
+        *request.head = head;
         std::mem::swap(&mut state.reads, reads);
         if let Some(wasi) = &mut state.wasi {
             wasi.end();
         }
-        (head, self.outcome(answer, edits))
+        self.decision(answer, edits)
     }
 
     /// Whether the instance must not be used again: a call ended in a trap, an overrun
@@ -427,23 +431,23 @@ impl Instance {
         self.store.data().memory.used()
     }
 
-    fn outcome(
+    fn decision(
         &mut self,
         answer: wasmtime::Result<Result<bindings::GuestDecision, String>>,
-        edits: Vec<Edit>,
-    ) -> Result<Outcome, Fault> {
+        edits: Edits,
+    ) -> Result<Decision, Fault> {
         let answer = answer.map_err(|error| {
             self.broken = true;
             fault::from_call(&error, explain(&mut self.store))
         })?;
         let decision = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
         let backends = &*self.store.data().backends;
-        let decision = convert::decision(decision, backends, self.max_response)?;
-        let edits = match decision {
-            Decision::Respond(_) => Vec::new(),
-            Decision::Backend(_) | Decision::Default => edits,
+        let route = convert::route(decision, backends, self.max_response)?;
+        let edits = match route {
+            Route::Respond(_) => Edits::default(),
+            Route::Backend(_) | Route::Default => edits,
         };
-        Ok(Outcome { decision, edits })
+        Ok(Decision { route, edits })
     }
 }
 

@@ -1,400 +1,289 @@
-//! One request, from its head to the head of its response: admit, route, checkout, forward.
+//! One request, from its head to the head of its response.
 //!
-//! Called by `connection` for each request that hyper has parsed. Never fails: what goes
-//! wrong becomes a response and a line in the log.
+//! The stages in order: it is routed, gets a connection to a server, and is exchanged for a
+//! response. Knows no client's protocol; called by `downstream` for each request that it has
+//! read. Never fails: an error becomes an answer and a line in the log.
 
-pub mod admit;
+pub mod context;
 pub mod error;
-mod response;
+pub mod exchange;
+pub mod record;
+pub mod reply;
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::Future;
+mod authentication;
+mod outgoing;
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::Poll;
 
-use http::header::{CONNECTION, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
-use tokio::time::Instant;
-
-use crate::config::{self, OnFault};
-use crate::downstream::Downstream;
-use crate::downstream::transaction::{Stage, Transaction};
-use crate::forward::{self, ExchangeError, ResponseBody};
-use crate::http::head::Head;
-use crate::http::headers::{self, Noted};
-use crate::http::replay;
-use crate::http::upgrade::Upgrade;
-use crate::plugin::{BackendName, Edit};
-use crate::router::{Decided, Route, Router};
-use crate::telemetry::{AccessRecord, Answers, End};
-use crate::upstream::body::{Expectation, RequestBody};
-use crate::upstream::{Lease, LocalCluster, Origin, Reuse};
-use admit::{Admitted, Framing};
+use crate::config::OnFault;
+use crate::http::forwarded::{self, MaxForwards};
+use crate::http::message::ResponseHead;
+use crate::http1::body::BodyLength;
+use crate::http1::request::{Expectation, Parsed as Request};
+use crate::http1::response::Parsed as Response;
+use crate::plugin::{self, Route};
+use crate::telemetry::{End, chain};
+use crate::upstream::{Lease, Origin, PrivateConnections, Reuse};
+use crate::wire::Wire;
+use context::Context;
 use error::ProxyError;
+use exchange::{Exchange, ExchangeError, ExchangeLimits, Sent};
+use outgoing::Outgoing;
+use record::Stage;
+use reply::Reply;
 
-/// Where clients connect, in one worker; outlives the rules that a reload replaces.
+/// What a request comes to.
 #[derive(Debug)]
-pub struct Frontend {
-    /// Its name, shared by its connections.
-    pub name: Rc<str>,
-    /// Numbers the worker's requests.
-    pub ids: Rc<Cell<u64>>,
-    rules: RefCell<Rc<Rules>>,
+pub enum Outcome {
+    /// An answer of the proxy's own, and the client's connection.
+    Reply(Reply, Box<Wire>),
+    /// A server's response, whose body is still to be passed on.
+    Response(Exchange, Response),
+    /// The client has left; nobody waits for an answer.
+    Gone,
+    /// A server's 101: the connections become a tunnel once the client has it.
+    Switch(Exchange),
 }
 
-/// What the requests of one frontend go by. A request ends by those that it began with.
-#[derive(Debug)]
-pub struct Rules {
-    /// As configured.
-    pub config: config::Frontend,
-    /// Counts what was answered.
-    pub answers: Arc<Answers>,
-    /// Which worker this is.
-    pub worker: usize,
-    /// None: everything goes to the default backend.
-    pub router: Option<Rc<RefCell<Router>>>,
-    /// Where requests go for which the router names no backend.
-    pub default_backend: Option<Rc<LocalCluster>>,
-    /// Every backend of the configuration, by name.
-    pub backends: Rc<HashMap<BackendName, Rc<LocalCluster>>>,
+/// Where a request stands among those of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Its client does not know yet that the connection may end at any moment.
+    First,
+    /// Its client has had an answer over the connection.
+    Later,
 }
 
-impl Frontend {
-    /// With the rules to begin with.
-    pub fn new(rules: Rules, ids: Rc<Cell<u64>>) -> Frontend {
-        Frontend {
-            name: Rc::from(rules.config.name.as_str()),
-            ids,
-            rules: RefCell::new(Rc::new(rules)),
-        }
-    }
-
-    /// Those in force.
-    pub fn rules(&self) -> Rc<Rules> {
-        Rc::clone(&self.rules.borrow())
-    }
-
-    /// Puts others into force, for requests that begin from now on.
-    pub fn set_rules(&self, rules: Rules) {
-        *self.rules.borrow_mut() = Rc::new(rules);
-    }
-
-    /// A number for a request, which no other has.
-    pub fn next_id(&self) -> u64 {
-        let id = self.ids.get() + 1;
-        self.ids.set(id);
-        id
-    }
-}
-
-/// Answers one request. Its record begins with the call, not with the first poll: hyper
-/// drops the future unpolled where the client has left already.
-///
-/// # Errors
-/// None: the type is hyper's.
+/// Answers one request, whose body is next on the client's connection.
 ///
 /// # Cancel safety
-/// Dropping it closes the connection to the server and logs the request as left by the
-/// client.
-pub fn handle(
-    frontend: &Frontend,
-    downstream: Rc<Downstream>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
-    let (parts, incoming) = request.into_parts();
-    let id = begin(frontend, &downstream, &parts);
-    let rules = frontend.rules();
-    downstream.upload.begin(&incoming);
-    async move {
-        let response = match respond(&rules, &downstream, parts, incoming).await {
-            Ok(response) => response,
-            Err(error) => response::refuse(&downstream, id, &error),
-        };
-        rules.answers.count(rules.worker, response.status());
-        downstream.note(|transaction| transaction.status = Some(response.status()));
-        Ok(response)
+/// Dropping it closes both connections.
+pub async fn handle(
+    cx: &mut Context,
+    mut client: Box<Wire>,
+    request: &Request,
+    head: ResponseHead,
+    place: Place,
+    private: &mut PrivateConnections,
+) -> Outcome {
+    if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
+        return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
-}
-
-/// Starts the request's record.
-fn begin(frontend: &Frontend, downstream: &Downstream, parts: &http::request::Parts) -> u64 {
-    // A pipelined request can arrive in the very poll that ended the one before.
-    downstream.log(End::Ok);
-    downstream.requests.set(downstream.requests.get() + 1);
-    let id = frontend.next_id();
-    let now = Instant::now();
-    let started = downstream.head_since.take().unwrap_or(now);
-    let mut transaction = Transaction::new(id, started, now);
-    if AccessRecord::enabled() {
-        transaction.asked(&parts.method, &parts.uri, &parts.headers);
-    }
-    *downstream.transaction.borrow_mut() = Some(transaction);
-    downstream.interim.reset(parts.version);
-    id
-}
-
-async fn respond(
-    rules: &Rules,
-    downstream: &Rc<Downstream>,
-    parts: http::request::Parts,
-    incoming: Incoming,
-) -> Result<Response<ResponseBody>, ProxyError> {
-    let mut admitted = admit::admit(parts, &incoming, &downstream.client)?;
-    let decided = route(rules, downstream, &mut admitted.head)?;
-    let (target, edits) = match &decided {
-        Some(decided) => (&decided.route, &decided.edits[..]),
-        None => (&Route::Default, &[][..]),
+    let outgoing = match route(cx, request) {
+        Ok(Decision::Forward(outgoing)) => outgoing,
+        Ok(Decision::Answer(reply)) => return Outcome::Reply(reply, client),
+        Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
     };
-    let backend = match target {
-        Route::Respond(answer) => return Ok(response::answer_of_plugin(downstream, answer)),
-        Route::Backend(name) => rules.backends.get(name),
-        Route::Default => rules.default_backend.as_ref(),
-    };
-    let backend = backend.ok_or(ProxyError::NoBackend)?;
-    downstream.note(|transaction| transaction.backend = Some(Rc::clone(backend)));
-    let upgrade = admitted.upgrade.take();
-    let (lease, response) = exchange(
-        rules,
-        downstream,
-        backend,
-        admitted,
-        edits,
-        incoming,
-        upgrade.as_ref(),
-    )
-    .await?;
-    downstream.note(|transaction| transaction.passed(Stage::Response));
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return response::switch(downstream, lease, response, upgrade);
-    }
-    response::relay(downstream, lease, response).await
-}
-
-/// Asks the router; a fault goes by the frontend's policy. None: to the default backend.
-fn route(
-    rules: &Rules,
-    downstream: &Downstream,
-    head: &mut Head,
-) -> Result<Option<Rc<Decided>>, ProxyError> {
-    let Some(router) = &rules.router else {
-        return Ok(None);
-    };
-    let mut router = router.borrow_mut();
-    let verdict = router.decide(head);
-    downstream.note(|transaction| {
-        transaction.decided(router.decider(&verdict), verdict.cached);
-    });
-    let fault = match verdict.decided {
-        Ok(decided) => return Ok(Some(decided)),
-        Err(fault) => fault,
-    };
-    match router.on_fault() {
-        OnFault::DefaultBackend => Ok(None),
-        OnFault::Reject => Err(ProxyError::Plugin(fault)),
-    }
-}
-
-/// Sends the request to a server of `backend` and waits for its answer.
-async fn exchange(
-    rules: &Rules,
-    downstream: &Downstream,
-    backend: &Rc<LocalCluster>,
-    admitted: Admitted,
-    edits: &[Edit],
-    incoming: Incoming,
-    upgrade: Option<&Upgrade>,
-) -> Result<(Lease, Response<Incoming>), ProxyError> {
-    let framing = admitted.framing;
-    let mut request = outgoing(rules, downstream, admitted, edits, incoming, upgrade);
-    // RFC 9110, section 9.2.2.
-    let is_replayable = framing == Framing::Empty && request.method().is_idempotent();
-    let is_first = downstream.requests.get() == 1;
-    let mut reuse = if is_replayable || !is_first {
-        Reuse::Safe
-    } else {
-        Reuse::Risky
+    let mut head = head;
+    let is_replayable = request.body.is_empty() && cx.head.method_kind().is_idempotent();
+    let mut reuse = match place {
+        _ if is_replayable => Reuse::Replayable,
+        Place::First => Reuse::Risky,
+        Place::Later => Reuse::Safe,
     };
     loop {
-        let mut lease = backend
-            .checkout(reuse)
-            .await
-            .map_err(ProxyError::Checkout)?;
-        downstream.note(|transaction| {
-            transaction.endpoint = Some(Rc::clone(lease.endpoint()));
-            transaction.passed(Stage::Connect);
-        });
-        // Only what cannot have been acted on is sent twice.
-        let is_repeatable = lease.origin == Origin::Pooled && is_replayable;
-        if is_repeatable {
-            lease.link.meter().record();
+        let lease = match checkout(cx, &mut client, &outgoing, reuse, private).await {
+            Ok(lease) => lease,
+            Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
+                return gone(cx, &error);
+            }
+            Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
+        };
+        match exchange(cx, client, lease, request, &outgoing, head).await {
+            Ok(outcome) => return outcome,
+            Err(failed) if failed.is_repeatable => {
+                reuse = Reuse::Fresh;
+                client = failed.client;
+                head = failed.head;
+            }
+            Err(Failed {
+                error: ProxyError::Exchange(error @ ExchangeError::ClientGone(_)),
+                ..
+            }) => {
+                return gone(cx, &error);
+            }
+            Err(failed) => {
+                let reply = Reply::refusal(cx, &failed.error);
+                return Outcome::Reply(reply, failed.client);
+            }
         }
-        let limit = lease.timeouts().server;
-        let error = match forward::exchange(&mut lease, request, downstream, limit).await {
-            Ok(response) => {
-                lease.link.meter().stop_recording();
-                return Ok((lease, response));
-            }
-            Err(error) => error,
-        };
-        request = match error {
-            ExchangeError::Unsent(request, _) if lease.origin == Origin::Pooled => *request,
-            ExchangeError::Closed(error) if is_repeatable => {
-                let sent = replay::request(&lease.link.meter().take_record());
-                let Some(sent) = sent else {
-                    return Err(ProxyError::ServerClosed(error));
-                };
-                sent.map(|()| RequestBody::empty(Rc::clone(&downstream.upload)))
-            }
-            error => return Err(refusal(error)),
-        };
-        reuse = Reuse::Fresh;
     }
 }
 
-fn refusal(error: ExchangeError) -> ProxyError {
-    match error {
-        ExchangeError::Unsent(_, error)
-        | ExchangeError::Closed(error)
-        | ExchangeError::Incomplete(error) => ProxyError::ServerClosed(error),
-        ExchangeError::Ended => ProxyError::ServerEnded,
-        ExchangeError::Invalid(error) => ProxyError::ServerInvalid(error),
-        ExchangeError::Interim => ProxyError::ServerInterim,
-        ExchangeError::ServerTimeout => ProxyError::ServerTimeout,
-        ExchangeError::ClientTimeout => ProxyError::ClientTimeout,
-        ExchangeError::ClientBroken => ProxyError::ClientBody,
-    }
+fn gone(cx: &mut Context, error: &ExchangeError) -> Outcome {
+    cx.record.fail(End::ClientClosed, || chain(error));
+    Outcome::Gone
 }
 
-/// The request as the server gets it.
-fn outgoing(
-    rules: &Rules,
-    downstream: &Downstream,
-    admitted: Admitted,
-    edits: &[Edit],
-    incoming: Incoming,
-    upgrade: Option<&Upgrade>,
-) -> Request<RequestBody> {
-    let Admitted {
-        head,
-        version,
-        framing,
-        noted,
-        ..
-    } = admitted;
-    let expectation = expectation(&head.headers, version, framing);
-    let mut fields = head.headers;
-    headers::remove_hop_by_hop(&mut fields, noted);
-    if version == Version::HTTP_10 && noted.has(Noted::EXPECT) {
-        // Not a field that HTTP/1.0 has (RFC 9110, section 10.1.1).
-        fields.remove(EXPECT);
+/// What the router says.
+enum Decision {
+    Forward(Outgoing),
+    Answer(Reply),
+}
+
+/// Asks the router; a fault goes by the frontend's policy.
+fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
+    if let (Some(limit), BodyLength::Known(length)) =
+        (cx.rules.config.limits.max_body, request.body)
+        && length > limit
+    {
+        return Err(ProxyError::BodyTooLarge(limit));
     }
-    let forwarded = &rules.config.forwarded;
+    let forwarded = &cx.rules.config.forwarded;
     if forwarded.x_forwarded {
-        headers::set_forwarded(
-            &mut fields,
-            noted,
-            downstream.forwarded_for.as_ref(),
-            head.scheme.as_str(),
-            downstream.trust,
-        );
+        let client = cx.facts.forwarded_for.as_deref();
+        forwarded::set_x_forwarded(&mut cx.head, client, cx.facts.trust);
     }
-    if forwarded.via {
-        headers::append_via(&mut fields, version);
-    }
-    if let Some(upgrade) = upgrade {
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, upgrade.protocols.clone());
-    }
-    if framing == Framing::Chunked {
-        // Said here because hyper would leave out the body of a GET of unknown length.
-        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let mut target = head.path_and_query;
-    for edit in edits {
-        match edit {
-            Edit::Set(name, value) => {
-                fields.insert(name, value.clone());
-            }
-            Edit::Append(name, value) => {
-                fields.append(name, value.clone());
-            }
-            Edit::Remove(name) => {
-                fields.remove(name);
-            }
-            Edit::Target(path_and_query) => target = path_and_query.clone(),
+    let mut decided = None;
+    if let Some(router) = cx.rules.router.clone() {
+        let mut router = router.borrow_mut();
+        let verdict = router.decide(&mut plugin::Request {
+            head: &mut cx.head,
+            client: &cx.facts.client,
+            attempt: 0,
+        });
+        cx.record.decided(router.decider(&verdict), verdict.cached);
+        match (verdict.decision, router.on_fault()) {
+            (Ok(decision), _) => decided = Some(decision),
+            (Err(_), OnFault::DefaultBackend) => {}
+            (Err(fault), OnFault::Reject) => return Err(ProxyError::Plugin(fault)),
         }
     }
-    if !fields.contains_key(HOST) {
-        // An HTTP/1.0 client need not send it; we must (RFC 9112, section 3.2).
-        fields.insert(HOST, HeaderValue::from_static(""));
-    }
-    let body = RequestBody::new(
-        incoming,
-        expectation,
-        Rc::clone(&downstream.upload),
-        rules.config.timeouts.client,
-    );
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = fields;
-    request
+    let backend = match decided.as_ref().map(|decided| &decided.route) {
+        Some(Route::Respond(answer)) => {
+            return Ok(Decision::Answer(Reply::of_plugin(cx, answer)));
+        }
+        Some(Route::Backend(name)) => cx.rules.backends.get(name),
+        Some(Route::Default) | None => cx.rules.default_backend.as_ref(),
+    };
+    let backend = Rc::clone(backend.ok_or(ProxyError::NoBackend)?);
+    cx.record.backend = Some(Rc::clone(&backend));
+    Ok(Decision::Forward(Outgoing::new(backend, decided)))
 }
 
-fn expectation(headers: &HeaderMap, version: Version, framing: Framing) -> Expectation {
-    let expects = version == Version::HTTP_11
-        && framing != Framing::Empty
-        && headers
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects {
-        Expectation::Continue
+/// A connection to a server, as long as the client waits for it.
+async fn checkout(
+    cx: &mut Context,
+    client: &mut Wire,
+    outgoing: &Outgoing,
+    reuse: Reuse,
+    private: &mut PrivateConnections,
+) -> Result<Lease, ProxyError> {
+    let backend = outgoing.backend();
+    let client_fin = cx.rules.config.timeouts.client_fin;
+    let mut lease = pin!(async {
+        match private.take(backend).await? {
+            Some(lease) => Ok(lease),
+            None => backend.checkout(reuse).await,
+        }
+    });
+    let lease = poll_fn(|task| {
+        if let Poll::Ready(lease) = lease.as_mut().poll(task) {
+            return Poll::Ready(lease.map_err(ProxyError::Checkout));
+        }
+        let gone = client.poll_gone(client_fin, task);
+        gone.map(|error| Err(ProxyError::Exchange(ExchangeError::ClientGone(error))))
+    })
+    .await?;
+    cx.record.endpoint = Some(Rc::clone(lease.endpoint()));
+    cx.record.passed(Stage::Connect);
+    Ok(lease)
+}
+
+/// An exchange without a response.
+struct Failed {
+    error: ProxyError,
+    client: Box<Wire>,
+    head: ResponseHead,
+    /// Nothing of the request can have been acted on, or doing so twice does no harm.
+    is_repeatable: bool,
+}
+
+/// Sends the request and waits for the head of its response.
+async fn exchange(
+    cx: &mut Context,
+    client: Box<Wire>,
+    mut lease: Lease,
+    request: &Request,
+    outgoing: &Outgoing,
+    head: ResponseHead,
+) -> Result<Outcome, Failed> {
+    // A body that is on its way already waits for no 100.
+    let expectation = if client.input().is_empty() {
+        request.expectation
     } else {
         Expectation::None
+    };
+    outgoing.push(cx, request, expectation, &mut lease);
+    let sent = Sent {
+        method: cx.head.method_kind(),
+        version: cx.head.version(),
+        body: request.body,
+        expectation,
+    };
+    let timeouts = &cx.rules.config.timeouts;
+    let limits = ExchangeLimits {
+        client: timeouts.client,
+        client_fin: timeouts.client_fin,
+        server: lease.timeouts().server,
+        head: lease.head_limits().into(),
+    };
+    let is_pooled = lease.origin == Origin::Pooled;
+    let mut exchange = Exchange::new(client, lease, sent, limits, head);
+    let fields = cx.head.fields();
+    let polled = poll_fn(|task| exchange.poll_head(fields, task)).await;
+    cx.record.bytes_in = exchange.uploaded();
+    let error = match polled {
+        Ok(_) if exchange.head.status() == 101 => match check_switch(cx, request, &exchange) {
+            Ok(()) => {
+                cx.record.passed(Stage::Response);
+                return Ok(Outcome::Switch(exchange));
+            }
+            Err(error) => error,
+        },
+        Ok(response) => {
+            cx.record.passed(Stage::Response);
+            return Ok(Outcome::Response(exchange, response));
+        }
+        Err(error) => ProxyError::Exchange(error),
+    };
+    let is_repeatable =
+        is_pooled && exchange.is_body_untouched() && is_repeatable(cx, request, &error);
+    let (client, _, head) = exchange.into_parts();
+    Err(Failed {
+        error,
+        client,
+        head,
+        is_repeatable,
+    })
+}
+
+/// Only a request that cannot have been acted on, or whose repetition does no harm, is sent
+/// again (RFC 9110, section 9.2.2).
+fn is_repeatable(cx: &Context, request: &Request, error: &ProxyError) -> bool {
+    match error {
+        ProxyError::Exchange(ExchangeError::Unsent) => true,
+        ProxyError::Exchange(ExchangeError::Closed(_) | ExchangeError::IdleTimeout) => {
+            request.body.is_empty() && cx.head.method_kind().is_idempotent()
+        }
+        _ => false,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expectations() {
-        let check = |value: &'static str, version, framing, expected| {
-            let mut headers = HeaderMap::new();
-            headers.insert(EXPECT, HeaderValue::from_static(value));
-            assert_eq!(
-                expectation(&headers, version, framing),
-                expected,
-                "{value} {version:?} {framing:?}"
-            );
-        };
-        check(
-            "100-Continue",
-            Version::HTTP_11,
-            Framing::Sized,
-            Expectation::Continue,
-        );
-        check(
-            "100-continue",
-            Version::HTTP_11,
-            Framing::Empty,
-            Expectation::None,
-        );
-        check(
-            "100-continue",
-            Version::HTTP_10,
-            Framing::Sized,
-            Expectation::None,
-        );
-        check(
-            "other",
-            Version::HTTP_11,
-            Framing::Chunked,
-            Expectation::None,
-        );
-    }
+fn check_switch(cx: &Context, request: &Request, exchange: &Exchange) -> Result<(), ProxyError> {
+    use crate::http1::upgrade::UpgradeError;
+    let upgrade = request.upgrade.ok_or(UpgradeError::Protocol);
+    upgrade
+        .and_then(|upgrade| upgrade.check(&cx.head, &exchange.head))
+        .and_then(|()| {
+            if exchange.is_upload_complete() {
+                Ok(())
+            } else {
+                Err(UpgradeError::Protocol)
+            }
+        })
+        .map_err(ProxyError::ServerHandshake)
 }

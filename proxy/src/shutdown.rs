@@ -1,7 +1,7 @@
-//! Who is still there, and the one signal to stop.
+//! Open connections of a worker, and the signal to stop.
 //!
 //! A leaf. `worker` owns a [`Shutdown`]; its listeners and connections watch it. A
-//! [`Permit`] stands for a connection, from its acceptance to the end of its tunnel.
+//! [`ConnectionGuard`] counts a connection from its acceptance to the end of its tunnel.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::places::Place;
+use crate::connection_limiter::WorkerPermit;
 
-/// The word to stop, to one frontend's watchers or to all of a worker's; one value, many
+/// The signal to stop, for the connections of one frontend or of a whole worker: one value, many
 /// watchers.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    word: Rc<Word>,
+    signal: Rc<Signal>,
     open: Rc<Open>,
 }
 
 #[derive(Debug, Default)]
-struct Word {
-    /// None until it is given; then when who asks nothing is let go.
-    farewell: Cell<Option<Instant>>,
-    /// Wakes those who wait for it.
+struct Signal {
+    /// None until the signal; then the time at which idle clients are closed.
+    drain_deadline: Cell<Option<Instant>>,
+    /// Wakes the tasks that wait for it.
     begun: Notify,
 }
 
@@ -32,52 +32,54 @@ struct Word {
 #[derive(Debug, Default)]
 struct Open {
     connections: Cell<usize>,
-    /// Wakes who waits for the last one.
+    /// Wakes the task that waits for the last one.
     ended: Notify,
 }
 
 impl Shutdown {
-    /// A word of its own, for connections that are counted with those of `self`.
+    /// A separate signal, for connections that are counted with those of `self`.
     #[must_use]
     pub fn part(&self) -> Shutdown {
         Shutdown {
-            word: Rc::default(),
+            signal: Rc::default(),
             open: Rc::clone(&self.open),
         }
     }
 
-    /// Tells all watchers, present and future. Clients that ask nothing have this long to do
-    /// so, and be told that it was their last request: closing at once would be closing
-    /// under those that are between two.
-    pub fn begin(&self, farewell: Duration) {
-        self.word.farewell.set(Some(Instant::now() + farewell));
-        self.word.begun.notify_waiters();
+    /// Notifies all watchers, present and future. Idle clients have `drain_grace` to send another
+    /// request, whose response says that it was the last: closing at once would break clients that
+    /// are between two requests.
+    pub fn begin(&self, drain_grace: Duration) {
+        self.signal
+            .drain_deadline
+            .set(Some(Instant::now() + drain_grace));
+        self.signal.begun.notify_waiters();
     }
 
-    /// Waits for the word.
+    /// Waits for the signal.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn begun(&self) {
-        // Registered before the flag is read, so that no word falls in between.
-        let begun = self.word.begun.notified();
-        if self.farewell().is_none() {
+        // Registered before the flag is read, so that no signal is missed in between.
+        let begun = self.signal.begun.notified();
+        if self.drain_deadline().is_none() {
             begun.await;
         }
     }
 
-    /// When clients that ask nothing are let go; None before the word was given.
-    pub fn farewell(&self) -> Option<Instant> {
-        self.word.farewell.get()
+    /// When idle clients are closed; None before the signal.
+    pub fn drain_deadline(&self) -> Option<Instant> {
+        self.signal.drain_deadline.get()
     }
 
     /// Counts a connection.
-    pub fn enter(&self, place: Place) -> Permit {
+    pub fn enter(&self, permit: WorkerPermit) -> ConnectionGuard {
         let open = Rc::clone(&self.open);
         open.connections.set(open.connections.get() + 1);
-        Permit {
+        ConnectionGuard {
             open,
-            _place: place,
+            _permit: permit,
         }
     }
 
@@ -99,12 +101,12 @@ impl Shutdown {
 
 /// An open connection, tunnels included. Dropped with its task.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionGuard {
     open: Rc<Open>,
-    _place: Place,
+    _permit: WorkerPermit,
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.open.connections.set(self.open.connections.get() - 1);
         if self.open.connections.get() == 0 {
@@ -118,15 +120,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::places::Places;
+    use crate::connection_limiter::ConnectionLimiter;
 
     #[tokio::test]
     async fn waits_for_the_signal_and_for_the_last_connection() {
         let shutdown = Shutdown::default();
-        let places = Arc::new(Places::new(1, 1));
-        // Another part of the worker that stops is nobody's word here.
+        let limiter = Arc::new(ConnectionLimiter::new(1, 1));
+        // Another part of the worker that stops is no signal here.
         shutdown.part().begin(Duration::ZERO);
-        let permit = shutdown.part().enter(places.assign(places.take().await, 0));
+        let guard = shutdown
+            .part()
+            .enter(limiter.assign(limiter.take().await, 0));
         let order = Cell::new(0);
         let step = |expected: u32| {
             assert_eq!(order.get(), expected);
@@ -136,7 +140,7 @@ mod tests {
             async {
                 shutdown.begun().await;
                 step(1);
-                drop(permit);
+                drop(guard);
             },
             async {
                 step(0);
@@ -146,7 +150,7 @@ mod tests {
             }
         );
         shutdown.begun().await;
-        // Its place is free again.
-        places.take().await;
+        // Its permit is free again.
+        limiter.take().await;
     }
 }

@@ -5,10 +5,11 @@
 //! for the earliest instant it was ever asked for and looks again when that comes.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is armed late and seldom.
@@ -45,7 +46,9 @@ impl Timer {
             sleep.as_mut().reset(deadline);
         }
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // Outside of the task's budget: a poll that was refused for it would not have
+            // registered this task, and nobody would wake it.
+            ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -124,6 +127,23 @@ mod tests {
             poll_fn(|cx| timer.poll_until(start + 12 * SECOND, cx)).await;
             assert_eq!(start.elapsed(), 12 * SECOND, "again after it fired");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_without_budget_is_woken_all_the_same() {
+        let deadline = Instant::now() + SECOND;
+        let mut timer = Timer::default();
+        let mut is_first = true;
+        poll_fn(|cx| {
+            if std::mem::take(&mut is_first) {
+                while tokio::task::coop::has_budget_remaining() {
+                    let _ = tokio::task::coop::poll_proceed(cx).map(|spent| spent.made_progress());
+                }
+            }
+            timer.poll_until(deadline, cx)
+        })
+        .await;
+        assert!(Instant::now() >= deadline);
     }
 
     #[tokio::test(start_paused = true)]

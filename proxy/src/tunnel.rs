@@ -6,64 +6,30 @@
 //! is carried across as a half-close.
 
 mod flow;
+mod scratch;
 mod splice;
 
-use std::cell::RefCell;
-use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::stream::Stream;
 use crate::telemetry::End;
 use crate::timer::{Stall, Timer};
+use crate::transport::io::Socket;
 use crate::upstream::Hold;
 use flow::Flow;
-use splice::Pipes;
 
-/// Bytes moved in one go: as much as a socket buffer commonly holds.
-const SCRATCH_LEN: usize = 64 * 1024;
+pub use scratch::Scratch;
+
 /// Descriptors that the pipes of one worker may take.
 pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
-
-/// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.
-#[derive(Debug, Clone)]
-pub struct Scratch(Rc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    buffer: RefCell<Box<[u8]>>,
-    pipes: Pipes,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Scratch(Rc::new(Shared {
-            buffer: RefCell::new(vec![0; SCRATCH_LEN].into_boxed_slice()),
-            pipes: Pipes::default(),
-        }))
-    }
-}
-
-impl Scratch {
-    /// Reads and forgets.
-    ///
-    /// # Errors
-    /// As [`Stream::try_read`].
-    pub fn discard(&self, stream: &Stream) -> io::Result<usize> {
-        stream.try_read(&mut self.0.buffer.borrow_mut())
-    }
-}
 
 /// The server's side of a tunnel to be.
 #[derive(Debug)]
 pub struct Upstream {
     /// Its socket.
-    pub stream: Stream,
+    pub stream: Socket,
     /// What the server sent right behind its 101.
-    pub early: Bytes,
+    pub early: Box<[u8]>,
     /// Keeps the tunnel counted.
     pub hold: Hold,
     /// `timeout.tunnel`; unset, `timeout.server`.
@@ -78,9 +44,9 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Downstream {
     /// Its socket.
-    pub stream: Stream,
+    pub stream: Socket,
     /// What the client sent right behind its handshake.
-    pub early: Bytes,
+    pub early: Box<[u8]>,
     /// `timeout.client`.
     pub client: Duration,
     /// `timeout.client_fin`.
@@ -91,8 +57,8 @@ pub struct Downstream {
 /// function, which would keep its arguments twice: there may be many, idle for days.
 #[derive(Debug)]
 pub struct Tunnel {
-    client: Stream,
-    server: Stream,
+    client: Socket,
+    server: Socket,
     inward: Flow,
     outward: Flow,
     /// With both directions open.
@@ -202,8 +168,8 @@ mod tests {
         let (client, near_client) = UnixStream::pair().unwrap();
         let (server, near_server) = UnixStream::pair().unwrap();
         let (downstream, upstream) = ends(
-            (Stream::Unix(near_client), early_in),
-            (Stream::Unix(near_server), early_out),
+            (Socket::Unix(near_client), early_in),
+            (Socket::Unix(near_server), early_out),
             idle,
         );
         (
@@ -215,19 +181,19 @@ mod tests {
 
     /// A tunnel's two sides, each with what came early.
     fn ends(
-        (client, early_in): (Stream, &'static [u8]),
-        (server, early_out): (Stream, &'static [u8]),
+        (client, early_in): (Socket, &'static [u8]),
+        (server, early_out): (Socket, &'static [u8]),
         idle: Option<Duration>,
     ) -> (Downstream, Upstream) {
         let downstream = Downstream {
             stream: client,
-            early: Bytes::from_static(early_in),
+            early: early_in.into(),
             client: LONG,
             client_fin: Duration::from_secs(7),
         };
         let upstream = Upstream {
             stream: server,
-            early: Bytes::from_static(early_out),
+            early: early_out.into(),
             hold: Hold::default(),
             idle,
             server: LONG * 2,
@@ -269,8 +235,8 @@ mod tests {
         let (mut client, near_client) = tcp_pair().await;
         let (near_server, mut server) = tcp_pair().await;
         let (inner, outer) = ends(
-            (Stream::Tcp(near_client), b"early "),
-            (Stream::Tcp(near_server), b""),
+            (Socket::Tcp(near_client), b"early "),
+            (Socket::Tcp(near_server), b""),
             None,
         );
         let scratch = Scratch::default();

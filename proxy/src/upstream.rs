@@ -1,19 +1,20 @@
 //! Backends at run time: clusters, their servers and endpoints, and connections to them.
 //!
 //! [`LocalCluster::checkout`] gives a [`Lease`] for one exchange. Knows nothing of plugins
-//! and nothing of downstream. Called by `request`; `server` makes clusters and replaces
+//! and nothing of downstream. Called by `request`; `control` creates clusters and replaces
 //! their endpoint sets, `worker` puts them into force.
 
 mod balance;
-pub mod body;
 mod checkout;
 pub mod cluster;
 pub mod connect;
+pub mod connection;
 pub mod endpoint;
 mod health;
 mod lease;
 mod local;
 pub mod pool;
+mod private;
 mod slots;
 #[cfg(test)]
 mod testing;
@@ -23,3 +24,4 @@ pub use self::cluster::{Cluster, ClusterConfig};
 pub use self::health::Condition;
 pub use self::lease::{Hold, Lease, Origin};
 pub use self::local::{LocalCluster, LocalEndpoint};
+pub use self::private::PrivateConnections;

@@ -1,6 +1,6 @@
 //! One thread: its runtime, its listeners, and everything that its requests use.
 //!
-//! Workers share nothing on the way of a request. Started by `server`.
+//! Workers share no lock and no mutable state while they serve a request. Started by `process`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -14,13 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::config;
-use crate::listener::{self, Accepted, Acceptor, Listener, Team};
+use crate::downstream::listener::{self, Accepted, Acceptor, Listener, Workers};
+use crate::downstream::resources::Resources;
+use crate::frontend::{Frontend, Rules};
 use crate::plugin::{BackendName, Instance};
-use crate::request::{Frontend, Rules};
 use crate::router::version::Version;
 use crate::router::{Change, Router};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Answers;
+use crate::transport::buffer::BufferPool;
 use crate::tunnel::Scratch;
 use crate::upstream::pool::ConnectionBudget;
 use crate::upstream::{ClusterConfig, LocalCluster};
@@ -29,78 +31,78 @@ use crate::upstream::{ClusterConfig, LocalCluster};
 /// may be late by.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// All that a worker is made from; sent to its thread.
+/// Everything that a worker starts with; sent to its thread.
 #[derive(Debug)]
-pub struct Blueprint {
-    /// What it serves to begin with.
-    pub plan: Plan,
-    /// Whether it is to go on.
-    pub order: watch::Receiver<Order>,
-    /// What it is told to change.
+pub struct WorkerSetup {
+    /// Its first configuration.
+    pub config: WorkerConfig,
+    /// Whether it serves, drains or aborts.
+    pub drain: watch::Receiver<DrainState>,
+    /// Changes to apply.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// Connections to servers from which on idle ones are closed for new ones.
+    /// From this many connections to servers on, idle ones are closed for new ones.
     pub max_upstream: usize,
     /// The workers, itself included.
-    pub team: Team,
-    /// What the others have accepted for it.
+    pub workers: Workers,
+    /// Connections that other workers have accepted for it.
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
-    /// Hears of it once it serves.
+    /// Notified once it serves.
     pub ready: std::sync::mpsc::Sender<()>,
 }
 
 /// A configuration for one worker: everything that it serves from now on.
 #[derive(Debug)]
-pub struct Plan {
+pub struct WorkerConfig {
     /// As configured.
-    pub frontends: Vec<FrontendPlan>,
+    pub frontends: Vec<FrontendConfig>,
     /// Every backend, in the order of the configuration.
     pub clusters: Vec<ClusterConfig>,
-    /// How long clients that ask nothing are kept once it stops.
-    pub farewell: Duration,
+    /// How long idle clients are kept once it stops.
+    pub drain_grace: Duration,
 }
 
 /// A frontend for one worker.
 #[derive(Debug)]
-pub struct FrontendPlan {
+pub struct FrontendConfig {
     /// As configured.
     pub config: config::Frontend,
-    /// Names of all its sockets; those that it has besides are closed.
+    /// Names of all its sockets; any other that it has is closed.
     pub sockets: HashSet<String>,
-    /// Those of them that are new.
+    /// The new ones.
     pub listeners: Vec<Listener>,
     /// None where the frontend has no router.
-    pub router: Option<RouterPlan>,
+    pub router: Option<RouterUpdate>,
     /// Counts what it answers.
     pub answers: Arc<Answers>,
 }
 
 /// The router of a frontend in one worker.
 #[derive(Debug)]
-pub enum RouterPlan {
-    /// As it is: nothing that it hangs on has changed.
+pub enum RouterUpdate {
+    /// Nothing that it depends on has changed.
     Keep,
-    /// Another.
-    New(Arc<Version>, Instance),
+    /// Another one.
+    Replace(Arc<Version>, Instance),
 }
 
-/// A change while it serves, taken up between two requests.
+/// A change while it serves, applied between two requests.
 #[derive(Debug)]
 pub enum Command {
-    /// Of the router of this frontend.
+    /// To the router of this frontend.
     Router(String, Change),
     /// Another configuration.
-    Apply(Plan),
+    Apply(WorkerConfig),
 }
 
-/// Whether a worker is to go on.
+/// Whether workers serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum DrainState {
     /// Accept and serve.
-    Serve,
+    Serving,
     /// Accept no more, and end with the last connection.
-    Drain,
+    Draining,
     /// End at once.
-    Abort,
+    Aborting,
 }
 
 /// How a worker ended.
@@ -108,56 +110,55 @@ pub enum Order {
 pub enum Ended {
     /// Every connection had ended.
     Drained,
-    /// So many connections were cut off.
+    /// This many connections were cut off.
     Aborted(usize),
 }
 
-/// Runs a worker until it is told to stop.
+/// Runs a worker until it stops.
 ///
 /// # Errors
 /// Those of the runtime and of the poller, at the start.
-pub fn run(blueprint: Blueprint) -> io::Result<Ended> {
+pub fn run(setup: WorkerSetup) -> io::Result<Ended> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     // Dropping the runtime drops every task that is left, and closes its sockets.
-    runtime.block_on(work(blueprint))
+    runtime.block_on(work(setup))
 }
 
-async fn work(blueprint: Blueprint) -> io::Result<Ended> {
-    let mut worker = Worker::new(blueprint.team, blueprint.max_upstream);
-    worker.apply(blueprint.plan);
-    // Who waits for it may have given up.
-    let _ = blueprint.ready.send(());
-    drop(blueprint.ready);
+async fn work(setup: WorkerSetup) -> io::Result<Ended> {
+    let mut worker = Worker::new(setup.workers, setup.max_upstream);
+    worker.apply(setup.config);
+    // The receiver may have given up.
+    let _ = setup.ready.send(());
+    drop(setup.ready);
     tokio::task::spawn_local(sweep(Rc::clone(&worker.clusters)));
-    let mut order = blueprint.order;
-    worker
-        .serve(&mut order, blueprint.commands, blueprint.inbox)
-        .await;
-    if *order.borrow_and_update() == Order::Drain {
+    let mut drain = setup.drain;
+    worker.serve(&mut drain, setup.commands, setup.inbox).await;
+    if *drain.borrow_and_update() == DrainState::Draining {
         worker.drain();
     }
-    Ok(obey(order, &worker.shutdown).await)
+    Ok(finish(drain, &worker.shutdown).await)
 }
 
 /// The clusters in force, by the backends' names.
 type Clusters = HashMap<BackendName, Rc<LocalCluster>>;
 
 struct Worker {
-    team: Rc<Team>,
+    workers: Rc<Workers>,
     budget: Rc<ConnectionBudget>,
     scratch: Scratch,
+    resources: Rc<Resources>,
     shutdown: Shutdown,
     ids: Rc<Cell<u64>>,
-    /// Shared with the task that looks them over.
+    /// Shared with the task that sweeps them.
     clusters: Rc<RefCell<Rc<Clusters>>>,
     sites: HashMap<String, Site>,
-    /// What serves who came before the last configuration, to frontends that it has not.
+    /// Serves connections that were accepted for frontends which the last configuration removed.
     gone: HashMap<String, Acceptor>,
-    /// Who came by a configuration that this worker has not heard of yet.
+    /// Connections for frontends of a configuration that has not reached this worker yet.
     early: Vec<Accepted>,
-    farewell: Duration,
+    drain_grace: Duration,
 }
 
 /// A frontend with its sockets.
@@ -168,40 +169,42 @@ struct Site {
 }
 
 impl Worker {
-    fn new(team: Team, max_upstream: usize) -> Worker {
+    fn new(workers: Workers, max_upstream: usize) -> Worker {
+        let buffers = BufferPool::default();
         Worker {
-            // Numbers that no other worker gives: its own share of the range.
-            ids: Rc::new(Cell::new((team.own as u64) << 48)),
-            team: Rc::new(team),
-            budget: ConnectionBudget::new(max_upstream),
+            // Each worker numbers requests from a range of its own.
+            ids: Rc::new(Cell::new((workers.own as u64) << 48)),
+            workers: Rc::new(workers),
+            budget: ConnectionBudget::new(max_upstream, buffers.clone()),
+            resources: Rc::new(Resources::new(buffers)),
             scratch: Scratch::default(),
             shutdown: Shutdown::default(),
             clusters: Rc::default(),
             sites: HashMap::new(),
             gone: HashMap::new(),
             early: Vec::new(),
-            farewell: Duration::ZERO,
+            drain_grace: Duration::ZERO,
         }
     }
 
-    /// Puts a configuration into force. What goes on by the old one keeps what it needs.
-    fn apply(&mut self, plan: Plan) {
-        self.farewell = plan.farewell;
-        let clusters = self.apply_clusters(&plan.clusters);
+    /// Puts a configuration into force. Requests under the old one keep what they need.
+    fn apply(&mut self, config: WorkerConfig) {
+        self.drain_grace = config.drain_grace;
+        let clusters = self.apply_clusters(&config.clusters);
         let mut old = std::mem::take(&mut self.sites);
-        for frontend in plan.frontends {
+        for frontend in config.frontends {
             let known = old.remove(&frontend.config.name);
             let name = frontend.config.name.clone();
             let default_backend = frontend.config.default_backend;
             let default_backend = default_backend
-                .and_then(|id| plan.clusters.get(id.index()))
+                .and_then(|id| config.clusters.get(id.index()))
                 .and_then(|config| clusters.get(config.cluster.name()).cloned());
             let site = self.site(frontend, known, default_backend, &clusters);
             self.sites.insert(name, site);
         }
         self.gone.clear();
         for (name, gone) in old {
-            self.gone.insert(name, gone.close(self.farewell));
+            self.gone.insert(name, gone.close(self.drain_grace));
         }
         for accepted in std::mem::take(&mut self.early) {
             if let Some(accepted) = self.serve_one(accepted) {
@@ -213,7 +216,7 @@ impl Worker {
         }
     }
 
-    /// Gives each cluster its new endpoints; those that are gone close their connections.
+    /// Gives each cluster its new endpoints; removed ones close their connections.
     fn apply_clusters(&mut self, configs: &[ClusterConfig]) -> Rc<Clusters> {
         let old = self.clusters.take();
         let clusters = configs.iter().map(|config| {
@@ -224,7 +227,7 @@ impl Worker {
                 known.apply(config);
                 Rc::clone(known)
             } else {
-                Rc::new(LocalCluster::new(config, self.team.own, &self.budget))
+                Rc::new(LocalCluster::new(config, self.workers.own, &self.budget))
             };
             (Arc::clone(name), local)
         });
@@ -241,33 +244,33 @@ impl Worker {
 
     fn site(
         &self,
-        plan: FrontendPlan,
+        config: FrontendConfig,
         known: Option<Site>,
         default_backend: Option<Rc<LocalCluster>>,
         backends: &Rc<Clusters>,
     ) -> Site {
-        let router = match plan.router {
+        let router = match config.router {
             None => None,
-            Some(RouterPlan::Keep) => known
+            Some(RouterUpdate::Keep) => known
                 .as_ref()
                 .and_then(|site| site.acceptor.frontend.rules().router.clone()),
-            Some(RouterPlan::New(version, instance)) => {
-                // Requests under way hold on to the old one, and ask it nothing more.
+            Some(RouterUpdate::Replace(version, instance)) => {
+                // Requests under way still refer to the old one, but do not ask it any more.
                 let old = known
                     .as_ref()
                     .and_then(|site| site.acceptor.frontend.rules().router.clone());
                 if let Some(old) = old {
                     old.borrow_mut().retire();
                 }
-                let router = Router::new(version, Some(instance), self.team.own);
+                let router = Router::new(version, Some(instance), self.workers.own);
                 Some(Rc::new(RefCell::new(router)))
             }
         };
-        let name: Arc<str> = Arc::from(plan.config.name.as_str());
+        let name: Arc<str> = Arc::from(config.config.name.as_str());
         let rules = Rules {
-            config: plan.config,
-            answers: plan.answers,
-            worker: self.team.own,
+            config: config.config,
+            answers: config.answers,
+            worker: self.workers.own,
             router,
             default_backend,
             backends: Rc::clone(backends),
@@ -281,23 +284,24 @@ impl Worker {
                 acceptor: Acceptor {
                     frontend: Rc::new(Frontend::new(rules, Rc::clone(&self.ids))),
                     name,
-                    team: Rc::clone(&self.team),
+                    workers: Rc::clone(&self.workers),
                     scratch: self.scratch.clone(),
+                    resources: Rc::clone(&self.resources),
                     shutdown: self.shutdown.part(),
                 },
                 sockets: Vec::new(),
             },
         };
         site.sockets.retain(|(name, task)| {
-            // What comes again, for another spelling of its address say, takes its place.
-            let is_new = plan.listeners.iter().any(|new| new.name() == name);
-            let is_kept = plan.sockets.contains(name) && !is_new;
+            // A new socket of the same name replaces it: another spelling of its address, say.
+            let is_new = config.listeners.iter().any(|new| new.name() == name);
+            let is_kept = config.sockets.contains(name) && !is_new;
             if !is_kept {
                 task.abort();
             }
             is_kept
         });
-        for listener in plan.listeners {
+        for listener in config.listeners {
             let name = listener.name().to_owned();
             let accepting = listener::run(listener, site.acceptor.clone());
             let task = tokio::task::spawn_local(accepting);
@@ -306,33 +310,33 @@ impl Worker {
         site
     }
 
-    /// Until the order to stop.
+    /// Serves until the signal to stop.
     async fn serve(
         &mut self,
-        order: &mut watch::Receiver<Order>,
+        drain: &mut watch::Receiver<DrainState>,
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut inbox: mpsc::UnboundedReceiver<Accepted>,
     ) {
         loop {
             tokio::select! {
-                // A configuration before the connections that came by it.
+                // A configuration before the connections that depend on it.
                 biased;
                 // A sender that is gone means that the process is ending.
-                _ = order.wait_for(|order| *order != Order::Serve) => break,
-                Some(command) = commands.recv() => self.obey(command),
+                _ = drain.wait_for(|state| *state != DrainState::Serving) => break,
+                Some(command) = commands.recv() => self.handle(command),
                 Some(accepted) = inbox.recv() => self.take(accepted),
             }
         }
-        // From now on who sends gets it back; what has come is this worker's.
+        // From now on senders get the connection back; those in the queue are this worker's.
         inbox.close();
         while let Some(accepted) = inbox.recv().await {
             self.take(accepted);
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn handle(&mut self, command: Command) {
         match command {
-            Command::Apply(plan) => self.apply(plan),
+            Command::Apply(config) => self.apply(config),
             Command::Router(frontend, change) => {
                 if let Some(router) = self.router(&frontend) {
                     router.borrow_mut().apply(change);
@@ -346,14 +350,14 @@ impl Worker {
         site.acceptor.frontend.rules().router.clone()
     }
 
-    /// Serves what another worker has accepted, which may be a configuration ahead of this one,
-    /// or behind.
+    /// Serves what another worker has accepted. That worker may be a configuration ahead of this
+    /// one, or behind.
     fn take(&mut self, accepted: Accepted) {
         let early = self.serve_one(accepted);
         self.early.extend(early);
     }
 
-    /// Gives back what is for a frontend that it does not know.
+    /// Returns a connection for a frontend that it does not know.
     fn serve_one(&self, accepted: Accepted) -> Option<Accepted> {
         let site = self.sites.get(accepted.frontend());
         let acceptor = site.map(|site| &site.acceptor);
@@ -366,27 +370,27 @@ impl Worker {
 
     fn drain(&self) {
         for site in self.sites.values() {
-            site.acceptor.shutdown.begin(self.farewell);
+            site.acceptor.shutdown.begin(self.drain_grace);
         }
     }
 }
 
 impl Site {
-    /// Accepts no more, and lets go of who is idle; for who was accepted before.
-    fn close(self, farewell: Duration) -> Acceptor {
+    /// Stops accepting and closes idle connections; returns what serves those accepted before.
+    fn close(self, drain_grace: Duration) -> Acceptor {
         for (_, task) in &self.sockets {
             task.abort();
         }
-        self.acceptor.shutdown.begin(farewell);
+        self.acceptor.shutdown.begin(drain_grace);
         self.acceptor
     }
 }
 
-async fn obey(mut order: watch::Receiver<Order>, shutdown: &Shutdown) -> Ended {
-    if *order.borrow() == Order::Drain {
+async fn finish(mut drain: watch::Receiver<DrainState>, shutdown: &Shutdown) -> Ended {
+    if *drain.borrow() == DrainState::Draining {
         tokio::select! {
             () = shutdown.ended() => return Ended::Drained,
-            _ = order.wait_for(|order| *order == Order::Abort) => {}
+            _ = drain.wait_for(|state| *state == DrainState::Aborting) => {}
         }
     }
     match shutdown.connections() {

@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::server::fuzzing::Door;
+use pointsman::fuzzing::Door;
 
 thread_local! {
     static DOOR: OnceCell<Door> = const { OnceCell::new() };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use pointsman::server::fuzzing;
+use pointsman::fuzzing;
 
 fuzz_target!(|file: &[u8]| fuzzing::component(file));
 

@@ -3,6 +3,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::server::fuzzing;
+use pointsman::fuzzing;
 
 fuzz_target!(|text: &str| fuzzing::configuration(text));

@@ -1,4 +1,4 @@
-//! `pointsman ctl`: asks and tells a running process over its admin socket.
+//! `pointsman ctl`: queries and controls a running process over its admin socket.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::Exit;
+use crate::admin::api;
 use crate::config;
-use crate::server::admin::api;
 
 /// Flags of `pointsman ctl`.
 #[derive(Debug, Args)]
@@ -124,7 +124,7 @@ enum CtlError {
 
 pub(super) fn run(flags: &Flags) -> Exit {
     let done = flags.process.socket().and_then(|socket| {
-        let done = obey(&flags.command, &socket, flags.json);
+        let done = execute(&flags.command, &socket, flags.json);
         done.map_err(|error| super::fail(&error))
     });
     match done {
@@ -145,7 +145,7 @@ pub(super) fn swap(process: &Process, frontend: &str, file: &Path) -> Result<(),
         shadow: None,
         canary: None,
     };
-    let text = tell(&socket, "/v1/swap", false, &swap).map_err(|error| super::fail(&error))?;
+    let text = send(&socket, "/v1/swap", false, &swap).map_err(|error| super::fail(&error))?;
     super::print(&text);
     Ok(())
 }
@@ -166,7 +166,7 @@ impl Process {
     }
 }
 
-fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError> {
+fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError> {
     match command {
         Command::Status => ask(socket, "/v1/status", json, status),
         Command::Plugins => ask(socket, "/v1/plugins", json, plugins),
@@ -176,11 +176,11 @@ fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError
         Command::Trials => ask(socket, "/v1/trials", json, trials),
         Command::Promote { frontend } => {
             let frontend = frontend.clone();
-            tell(socket, "/v1/promote", json, &api::EndTrial { frontend })
+            send(socket, "/v1/promote", json, &api::EndTrial { frontend })
         }
         Command::Abort { frontend } => {
             let frontend = frontend.clone();
-            tell(socket, "/v1/abort", json, &api::EndTrial { frontend })
+            send(socket, "/v1/abort", json, &api::EndTrial { frontend })
         }
         Command::Swap {
             frontend,
@@ -199,23 +199,23 @@ fn obey(command: &Command, socket: &Path, json: bool) -> Result<String, CtlError
                 shadow: *shadow,
                 canary: *canary,
             };
-            tell(socket, "/v1/swap", json, &swap)
+            send(socket, "/v1/swap", json, &swap)
         }
         Command::Rollback { frontend, version } => {
             let rollback = api::Rollback {
                 frontend: frontend.clone(),
                 version: *version,
             };
-            tell(socket, "/v1/rollback", json, &rollback)
+            send(socket, "/v1/rollback", json, &rollback)
         }
-        Command::Reload => tell(socket, "/v1/reload", json, &()),
-        Command::Upgrade => tell(socket, "/v1/upgrade", json, &()),
-        Command::Drain => tell(socket, "/v1/drain", json, &()),
+        Command::Reload => send(socket, "/v1/reload", json, &()),
+        Command::Upgrade => send(socket, "/v1/upgrade", json, &()),
+        Command::Drain => send(socket, "/v1/drain", json, &()),
         Command::LogLevel { level } => {
             let level = api::LogLevel {
                 level: level.clone(),
             };
-            tell(socket, "/v1/log-level", json, &level)
+            send(socket, "/v1/log-level", json, &level)
         }
     }
 }
@@ -230,7 +230,7 @@ fn ask<T: DeserializeOwned>(
     show(&answer, json, render)
 }
 
-fn tell(socket: &Path, path: &str, json: bool, body: &impl Serialize) -> Result<String, CtlError> {
+fn send(socket: &Path, path: &str, json: bool, body: &impl Serialize) -> Result<String, CtlError> {
     let body = serde_json::to_vec(body).map_err(CtlError::Answer)?;
     let answer = exchange(socket, Method::POST, path, body.into())?;
     show(&answer, json, |done: &api::Done| {

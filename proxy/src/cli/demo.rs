@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Exit;
 use crate::config;
 use crate::demo::{self, DEFAULT_PORT, Demo, Feed};
-use crate::server::Inherited;
+use crate::process::Inherited;
 
 /// Flags of `pointsman demo`.
 #[derive(Debug, clap::Args)]

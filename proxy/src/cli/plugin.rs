@@ -1,6 +1,6 @@
 //! `pointsman plugin`: for those who write plugins.
 //!
-//! One file for each of its commands. The work is `authoring`'s.
+//! One file for each of its commands. The work is done by `plugin_tools`.
 
 mod bench;
 mod build;
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::Exit;
-use crate::authoring::cases::Table;
 use crate::config::{BUNDLED_PLUGINS, PluginSource};
 use crate::plugin::{CompiledCache, Engine, EngineLimits, Plugin, Source};
-use crate::router::versions::Loader;
+use crate::plugin_tools::cases::Table;
+use crate::rollout::loader::Loader;
 
 /// Instances that exist at one time here: one after the other, and what is being made.
 const INSTANCES: u32 = 4;

@@ -1,21 +1,24 @@
 //! `pointsman route`: one decision, explained.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Exit;
 use crate::config::{BackendId, Config, Frontend};
-use crate::http::head::{Client, Head, Scheme};
-use crate::http::target;
-use crate::plugin::{Cacheability, Fault};
-use crate::router::versions::{ConfiguredBackends, Load, Loader};
-use crate::router::{Route, Router};
+use crate::http::field::FieldKind;
+use crate::http::head::Client;
+use crate::http::message::RequestHead;
+use crate::http::syntax;
+use crate::http1::request::{self, RequestError};
+use crate::http1::{Limits, Scan};
+use crate::plugin::{Cacheability, Fault, Request, Route};
+use crate::rollout::loader::{ConfiguredBackends, Load, Loader};
+use crate::router::Router;
 
 /// Decisions over which the time is taken, after the first one.
 const REPEATS: usize = 1000;
@@ -36,7 +39,7 @@ pub(super) struct Flags {
     frontend: Option<String>,
     /// A field of the request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: Vec<(String, String)>,
     /// The client's address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     client: std::net::IpAddr,
@@ -44,20 +47,40 @@ pub(super) struct Flags {
     #[arg(long)]
     json: bool,
     /// The request's method
-    #[arg(default_value = "GET")]
-    method: Method,
+    #[arg(default_value = "GET", value_parser = parse_method)]
+    method: String,
     /// The request's target: a path with its query, or a whole URL, which sets Host too
-    #[arg(default_value = "/")]
-    target: Uri,
+    #[arg(default_value = "/", value_parser = parse_target)]
+    target: String,
 }
 
-fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+fn parse_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once(':')
         .ok_or("a header is written as 'Name: value'")?;
-    let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-    let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
-    Ok((name, value))
+    let value = value.trim();
+    if !syntax::is_name(name.as_bytes()) {
+        return Err(format!("{name:?} is not the name of a header"));
+    }
+    if !syntax::is_value(value.as_bytes()) {
+        return Err(format!("{value:?} is not the value of a header"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn parse_method(text: &str) -> Result<String, String> {
+    if !syntax::is_name(text.as_bytes()) {
+        return Err("a method is a word, such as GET".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_target(text: &str) -> Result<String, String> {
+    let is_printed = |character: char| !character.is_whitespace() && !character.is_control();
+    if text.is_empty() || !text.chars().all(is_printed) {
+        return Err("a target has no blanks".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// What is printed.
@@ -131,18 +154,24 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         source: None,
         number: 1,
         backends: Arc::new(ConfiguredBackends::new(&config)),
-        notices: None,
+        events: None,
     };
     let loaded = loader.load(load).map_err(|error| {
-        super::print_errors(&crate::server::locate(&source, &frontend.name, &error));
+        super::print_errors(&crate::control::locate(&source, &frontend.name, &error));
         Exit::Config
     })?;
     let version = loaded.version;
     report.plugin = Some(version.plugin_name().to_owned());
     report.sha256 = Some(version.sha256().to_owned());
     let mut router = Router::new(version, None, 0);
+    let client = client(flags);
+    let mut request = Request {
+        head: &mut head,
+        client: &client,
+        attempt: 0,
+    };
     let start = Instant::now();
-    let decided = router.ask(&mut head);
+    let decided = router.ask(&mut request);
     report.first_ns = Some(start.elapsed().as_nanos());
     report.reads = router
         .reads()
@@ -153,12 +182,12 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     report.cacheable =
         router.reads().cacheable && router.cacheability() == Some(Cacheability::Cacheable);
     if decided.is_ok() {
-        report.median_ns = Some(median(&mut router, &mut head).as_nanos());
-        report.cached_ns = cached(&mut router, &mut head).map(|time| time.as_nanos());
+        report.median_ns = Some(median(&mut router, &mut request).as_nanos());
+        report.cached_ns = cached(&mut router, &mut request).map(|time| time.as_nanos());
     }
     match decided {
         Ok(decided) => {
-            report.edits = decided.edits.iter().map(ToString::to_string).collect();
+            report.edits = decided.edits.describe();
             resolve(&mut report, &config, frontend, &decided.route);
         }
         Err(fault) => failed(&mut report, &fault),
@@ -196,27 +225,38 @@ fn usage(message: &str, config: &Config) -> Exit {
     )))
 }
 
-/// The request as the plugin would get it.
-fn head(flags: &Flags) -> Result<Head, target::TargetError> {
-    let mut headers = HeaderMap::new();
+/// The request's head as the plugin would get it.
+fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
+    let is_host = |name: &str| FieldKind::of(name.as_bytes()) == FieldKind::Host;
+    let (version, host) = if flags.headers.iter().any(|(name, _)| is_host(name)) {
+        ("1.1", "")
+    } else if flags.target.contains("://") {
+        ("1.1", "Host:\r\n")
+    } else {
+        // Someone who asks by hand may leave Host out: as HTTP/1.0 may.
+        ("1.0", "")
+    };
+    let (method, target) = (&flags.method, &flags.target);
+    let mut text = format!("{method} {target} HTTP/{version}\r\n{host}");
     for (name, value) in &flags.headers {
-        headers.append(name, value.clone());
+        // Writing to a String does not fail.
+        let _ = write!(text, "{name}: {value}\r\n");
     }
-    if !headers.contains_key(HOST) && flags.target.authority().is_some() {
-        headers.insert(HOST, HeaderValue::from_static(""));
-    }
-    // Someone who asks by hand may leave Host out: as HTTP/1.0 may.
-    let path_and_query =
-        target::resolve(&flags.method, &flags.target, Version::HTTP_10, &mut headers)?;
-    Ok(Head {
-        method: flags.method.clone(),
-        scheme: Scheme::Http,
-        path_and_query,
-        headers,
-        client: Arc::new(Client {
-            address: flags.client.to_string(),
-            port: 0,
-        }),
+    text.push_str("\r\n");
+    let mut head = RequestHead::default();
+    request::parse(
+        text.as_bytes(),
+        &Limits::default(),
+        &mut Scan::default(),
+        &mut head,
+    )?;
+    Ok(head)
+}
+
+fn client(flags: &Flags) -> Arc<Client> {
+    Arc::new(Client {
+        address: flags.client.to_string(),
+        port: 0,
     })
 }
 
@@ -234,7 +274,7 @@ fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Ro
         }
         Route::Respond(response) => {
             report.decision = "respond";
-            report.status = Some(response.status.as_u16());
+            report.status = Some(response.status);
             return;
         }
     };
@@ -253,12 +293,12 @@ fn failed(report: &mut Report, fault: &Fault) {
     });
 }
 
-fn median(router: &mut Router, head: &mut Head) -> Duration {
+fn median(router: &mut Router, request: &mut Request<'_>) -> Duration {
     let mut times = Vec::with_capacity(REPEATS);
     for _ in 0..REPEATS {
         let start = Instant::now();
         // How it ends was seen on the first.
-        let _ = router.ask(head);
+        let _ = router.ask(request);
         times.push(start.elapsed());
     }
     times.sort_unstable();
@@ -267,22 +307,20 @@ fn median(router: &mut Router, head: &mut Head) -> Duration {
 
 /// The time of a decision from the cache; None where it is not kept there. All in one go:
 /// reading the clock takes as long.
-fn cached(router: &mut Router, head: &mut Head) -> Option<Duration> {
+fn cached(router: &mut Router, request: &mut Request<'_>) -> Option<Duration> {
     // The first puts it in.
-    router.decide(head);
-    if !router.decide(head).cached {
+    router.decide(request);
+    if !router.decide(request).cached {
         return None;
     }
     let start = Instant::now();
     for _ in 0..REPEATS {
-        router.decide(head);
+        router.decide(request);
     }
     Some(start.elapsed() / u32::try_from(REPEATS).unwrap_or(u32::MAX))
 }
 
 fn render(report: &Report, json: bool) -> String {
-    use std::fmt::Write as _;
-
     if json {
         return serde_json::to_string(report).unwrap_or_default() + "\n";
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Exit;
 use crate::config::{Config, Source};
 use crate::memory;
-use crate::server::{self, Inherited, Stopped};
+use crate::process::{self, Inherited, Stopped};
 use crate::telemetry::AccessTap;
 
 pub(super) fn run(path: &Path) -> Exit {
@@ -39,7 +39,7 @@ pub(super) fn serve(
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let stopped = server::run(prepared, inherited, Arc::clone(&log), ready);
+    let stopped = process::run(prepared, inherited, Arc::clone(&log), ready);
     drop(log);
     match stopped {
         Ok(Stopped::Drained) => Exit::Success,

@@ -47,7 +47,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("", "workers"),
     ("", "user"),
     ("", "group"),
-    ("", "cache_dir"),
+    ("", "plugin_cache_dir"),
     ("timeout", "drain"),
     ("log", "level"),
     ("log", "format"),
@@ -56,7 +56,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME", "bind"),
     ("frontend.NAME", "default_backend"),
     ("frontend.NAME", "backlog"),
-    ("frontend.NAME.timeout", "request"),
+    ("frontend.NAME", "max_headers"),
+    ("frontend.NAME", "max_header_size"),
+    ("frontend.NAME", "max_body"),
+    ("frontend.NAME", "max_discard"),
+    ("frontend.NAME.timeout", "request_header"),
     ("frontend.NAME.timeout", "keep_alive"),
     ("frontend.NAME.timeout", "client"),
     ("frontend.NAME.timeout", "client_fin"),
@@ -75,6 +79,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME.router.limits", "memory"),
     ("frontend.NAME.router.limits", "host_memory"),
     ("frontend.NAME.router.limits", "response"),
+    ("backend.NAME", "max_headers"),
+    ("backend.NAME", "max_header_size"),
     ("backend.NAME.timeout", "connect"),
     ("backend.NAME.timeout", "queue"),
     ("backend.NAME.timeout", "server"),
@@ -146,7 +152,7 @@ const FOREIGN: &[(&str, &str)] = &[
 
 /// Words of other proxies for timeouts.
 const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
-    ("http_request", "write `request`"),
+    ("http_request", "write `request_header`"),
     ("http_keep_alive", "write `keep_alive`"),
     ("clitimeout", "write `client`"),
     ("srvtimeout", "write `server`"),
@@ -154,6 +160,20 @@ const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
     ("check", "leave it out: there are no health checks to time"),
     ("tarpit", "leave it out: there is no tarpit"),
 ];
+
+/// Keys that have another name now: the table, the old name, the new one.
+const RENAMED: &[(Section, &str, &str)] = &[
+    (Section::Top, "cache_dir", "plugin_cache_dir"),
+    (Section::FrontendTimeout, "request", "request_header"),
+    (Section::Server, "max_connections", "max_requests"),
+];
+
+/// The present name of a key that was renamed.
+pub(super) fn new_name(section: Section, name: &str) -> Option<&'static str> {
+    let mut renamed = RENAMED.iter();
+    let found = renamed.find(|(table, old, _)| *table == section && *old == name)?;
+    Some(found.2)
+}
 
 /// What to do about a key that `section` does not have; `known` are those that it has.
 pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> String {
@@ -165,6 +185,9 @@ pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> Strin
     let normal = match normal.as_str() {
         "maxconn" if known.contains(&"max_connections") => {
             return "write `max_connections`".to_owned();
+        }
+        "maxconn" if known.contains(&"max_requests") => {
+            return "write `max_requests`".to_owned();
         }
         "maxconn" => "max_connections".to_owned(),
         "http_keep_alive" | "keep_alive" if known.contains(&"server_keep_alive") => {
@@ -200,10 +223,9 @@ fn timeout_word(here: &str, normal: &str) -> Option<String> {
     let word = normal
         .strip_suffix("_timeout")
         .or_else(|| normal.strip_prefix("timeout_"))?;
-    let word = if word == "http_request" {
-        "request"
-    } else {
-        word
+    let word = match word {
+        "http_request" | "request" => "request_header",
+        word => word,
     };
     let (table, key) = ELSEWHERE
         .iter()

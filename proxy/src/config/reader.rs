@@ -157,13 +157,21 @@ impl<'a> Table<'a> {
         entry.and_then(|entry| read(&entry)).unwrap_or(default)
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that is not known, by its new name if it has one.
     pub(super) fn finish(self) {
         for entry in &self.entries {
             let place = match self.path.as_str() {
                 "" => String::new(),
                 path => format!(" in `{path}`"),
             };
+            if let Some(new) = hints::new_name(self.section, entry.name) {
+                let message = format!("`{}`{place} is called `{new}` now", entry.name);
+                let diagnostic = Diagnostic::new(entry.key.clone(), message);
+                let help = format!("write `{new}`");
+                self.report
+                    .push(diagnostic.label("this key was renamed").help(help));
+                continue;
+            }
             let message = format!("unknown key `{}`{place}", entry.name);
             let help = hints::unknown_key(self.section, entry.name, &self.known);
             let diagnostic = Diagnostic::new(entry.key.clone(), message);

@@ -18,8 +18,8 @@ use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
     Admin, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG, DEFAULT_DRAIN,
-    DEFAULT_REDACT, Forwarded, Frontend, FrontendTimeouts, HttpReuse, Log, LogFormat, LogLevel,
-    LogTarget, Server, ServerAddress, Source, address,
+    DEFAULT_REDACT, Forwarded, Frontend, FrontendLimits, FrontendTimeouts, HeadLimits, HttpReuse,
+    Log, LogFormat, LogLevel, LogTarget, Server, ServerAddress, Source, address,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -36,6 +36,15 @@ const WORKERS: RangeInclusive<u64> = 1..=4096;
 
 /// `listen(2)` takes an int, of which kernels keep 16 bits at times.
 const BACKLOG: RangeInclusive<u64> = 1..=65_535;
+
+/// Field lines of a head: a table of so many spans is made while it is parsed.
+const HEADERS: RangeInclusive<u64> = 1..=4096;
+
+/// A head is held in memory as a whole.
+const HEADER_SIZE: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
+
+/// Bytes of bodies.
+const BYTES: RangeInclusive<u64> = 0..=i64::MAX as u64;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
 
@@ -87,7 +96,7 @@ impl<'a> Reader<'a> {
         let workers = top.take("workers").and_then(|e| e.integer(WORKERS));
         let user = top.take("user").and_then(|e| account(&e));
         let group = top.take("group").and_then(|e| account(&e));
-        let cache_dir = top.take("cache_dir").and_then(|e| self.path(&e));
+        let plugin_cache_dir = top.take("plugin_cache_dir").and_then(|e| self.path(&e));
         let log = top.table("log", Section::Log).map(|table| self.log(table));
         let admin = top
             .table("admin", Section::Admin)
@@ -121,7 +130,7 @@ impl<'a> Reader<'a> {
             drain,
             log: log.unwrap_or_default(),
             admin: admin.unwrap_or_default(),
-            cache_dir,
+            plugin_cache_dir,
             frontends,
             backends,
         }
@@ -227,6 +236,7 @@ impl<'a> Reader<'a> {
         let backlog = table.value_or("backlog", u64::from(DEFAULT_BACKLOG), |e| {
             e.integer(BACKLOG)
         });
+        let limits = frontend_limits(&mut table);
         let router = table.take("router");
         if router.is_none() && default_backend.is_none() {
             let example = match backends.first() {
@@ -245,6 +255,7 @@ impl<'a> Reader<'a> {
             timeouts: timeouts.map(frontend_timeouts).unwrap_or_default(),
             forwarded: forwarded.map(forwarded_fields).unwrap_or_default(),
             backlog: u32::try_from(backlog).unwrap_or(DEFAULT_BACKLOG),
+            limits,
             router,
         })
     }
@@ -287,6 +298,7 @@ impl<'a> Reader<'a> {
             entries.iter().filter_map(|e| self.server(e)).collect()
         });
         let timeouts = table.table("timeout", Section::BackendTimeout);
+        let limits = head_limits(&mut table);
         let http_reuse = table.value_or("http_reuse", HttpReuse::default(), |e| {
             e.choice(&HTTP_REUSE)
         });
@@ -295,17 +307,18 @@ impl<'a> Reader<'a> {
             name: entry.name.to_owned(),
             servers,
             timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
+            limits,
             http_reuse,
         })
     }
 
     fn server(&self, entry: &Entry<'a>) -> Option<Server> {
         check_name(entry, "server");
-        let mut max_connections = None;
+        let mut max_requests = None;
         let address = if entry.is_table() {
             let mut table = entry.table(Section::Server)?;
             let address = table.require("address", "`address = \"localhost:8080\"`");
-            max_connections = table.take("max_connections").and_then(|e| connections(&e));
+            max_requests = table.take("max_requests").and_then(|e| connections(&e));
             table.finish();
             address.and_then(|e| self.server_address(&e))
         } else {
@@ -314,7 +327,7 @@ impl<'a> Reader<'a> {
         Some(Server {
             name: entry.name.to_owned(),
             address: address?,
-            max_connections,
+            max_requests,
         })
     }
 
@@ -328,6 +341,25 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+}
+
+fn head_limits(table: &mut Table<'_>) -> HeadLimits {
+    let default = HeadLimits::default();
+    let count = |entry: &Entry<'_>| usize::try_from(entry.integer(HEADERS)?).ok();
+    let size = |entry: &Entry<'_>| usize::try_from(entry.size(HEADER_SIZE)?).ok();
+    HeadLimits {
+        max_headers: table.value_or("max_headers", default.max_headers, count),
+        max_header_size: table.value_or("max_header_size", default.max_header_size, size),
+    }
+}
+
+fn frontend_limits(table: &mut Table<'_>) -> FrontendLimits {
+    let default = FrontendLimits::default();
+    FrontendLimits {
+        head: head_limits(table),
+        max_body: table.take("max_body").and_then(|entry| entry.size(BYTES)),
+        max_discard: table.value_or("max_discard", default.max_discard, |e| e.size(BYTES)),
     }
 }
 
@@ -421,7 +453,9 @@ fn backend_id(entry: &Entry<'_>, backends: &[Backend]) -> Option<BackendId> {
 fn frontend_timeouts(mut table: Table<'_>) -> FrontendTimeouts {
     let default = FrontendTimeouts::default();
     let timeouts = FrontendTimeouts {
-        request: table.value_or("request", default.request, |e| e.duration(TIMEOUT)),
+        request_header: table.value_or("request_header", default.request_header, |e| {
+            e.duration(TIMEOUT)
+        }),
         keep_alive: table.value_or("keep_alive", default.keep_alive, |e| e.duration(TIMEOUT)),
         client: table.value_or("client", default.client, |e| e.duration(TIMEOUT)),
         client_fin: table.value_or("client_fin", default.client_fin, |e| e.duration(TIMEOUT)),

@@ -33,8 +33,8 @@ fn reads_the_configuration_of_the_design() {
     assert_eq!(frontend.bind, [Bind::Tcp("0.0.0.0:80".parse().unwrap())]);
     assert_eq!(frontend.timeouts.client, Duration::from_hours(24));
     assert_eq!(
-        frontend.timeouts.request,
-        FrontendTimeouts::default().request
+        frontend.timeouts.request_header,
+        FrontendTimeouts::default().request_header
     );
     assert_eq!(
         config.backend(frontend.default_backend.unwrap()).name,
@@ -68,7 +68,7 @@ fn every_key_takes_effect() {
     assert_eq!(source.directory(), Path::new("etc"));
     assert_eq!(config.workers.unwrap().get(), 2);
     assert_eq!(config.group.as_deref(), Some("proxies"));
-    assert_eq!(config.cache_dir, Some(PathBuf::from("etc/cache")));
+    assert_eq!(config.plugin_cache_dir, Some(PathBuf::from("etc/cache")));
     assert_eq!(config.drain, Duration::ZERO);
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.format, LogFormat::Json);
@@ -95,7 +95,7 @@ fn every_key_takes_effect() {
     );
     assert_eq!(binds[3..], sockets);
     let timeouts = FrontendTimeouts {
-        request: Duration::from_secs(1),
+        request_header: Duration::from_secs(1),
         keep_alive: Duration::from_secs(2),
         client: Duration::from_mins(90),
         client_fin: Duration::from_secs(4),
@@ -152,7 +152,7 @@ fn every_key_takes_effect() {
         .map(|s| s.address.to_string())
         .collect();
     assert_eq!(servers, ["example.org:80", "[::1]:8080"]);
-    assert_eq!(backend.servers[1].max_connections.unwrap().get(), 100);
+    assert_eq!(backend.servers[1].max_requests.unwrap().get(), 100);
     let unix = ServerAddress::Unix("/run/api.sock".into());
     assert_eq!(config.backends[1].servers[0].address, unix);
 }

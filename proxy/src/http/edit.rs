@@ -2,6 +2,8 @@
 //!
 //! Checked once, when a decision is made; applied by the writers, per request.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::field::FieldKind;
@@ -31,9 +33,12 @@ pub struct Edit {
 
 /// The effect of an [`Edit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Action {
+pub enum Action {
+    /// One line with this value replaces every line.
     Set(Box<[u8]>),
+    /// A line with this value comes behind all others.
     Append(Box<[u8]>),
+    /// Every line goes.
     Remove,
 }
 
@@ -106,6 +111,23 @@ impl Edit {
     pub fn kind(&self) -> FieldKind {
         self.kind
     }
+
+    /// What it does to the field's lines.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+}
+
+impl fmt::Display for Edit {
+    /// For people; octets that are not printable ASCII are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.escape_ascii();
+        match &self.action {
+            Action::Set(value) => write!(f, "set {name}: {}", value.escape_ascii()),
+            Action::Append(value) => write!(f, "append {name}: {}", value.escape_ascii()),
+            Action::Remove => write!(f, "remove {name}"),
+        }
+    }
 }
 
 fn checked(value: &[u8]) -> Result<Box<[u8]>, EditError> {
@@ -150,6 +172,16 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn edits_for_people() {
+        let check = |edit: Result<Edit, EditError>, expected: &str| {
+            assert_eq!(edit.unwrap().to_string(), expected);
+        };
+        check(Edit::set(b"x-a", b"\xc3\xa4"), "set x-a: \\xc3\\xa4");
+        check(Edit::append(b"x-b", b"c d"), "append x-b: c d");
+        check(Edit::remove(b"x-c"), "remove x-c");
     }
 
     #[test]

@@ -195,11 +195,18 @@ impl Fields {
         } else {
             &[]
         };
-        let lines = lines.iter().filter(move |line| {
-            line.is_forwarded
-                && line.kind == kind
-                && self.text(line.name).eq_ignore_ascii_case(name)
-        });
+        // Length and last letter, in either case, tell nearly all names apart.
+        let fold = |byte: &u8| byte | 0x20;
+        let last = name.last().map(fold);
+        let is_named = move |line: &Field| {
+            line.name.len() == name.len() && {
+                let text = self.text(line.name);
+                text.last().map(fold) == last && text.eq_ignore_ascii_case(name)
+            }
+        };
+        let lines = lines
+            .iter()
+            .filter(move |line| line.kind == kind && line.is_forwarded && is_named(line));
         lines.map(|line| self.text(line.value))
     }
 
@@ -264,7 +271,7 @@ impl Fields {
     /// ([`FieldKind::is_protected`]).
     pub fn drop_named(&mut self, name: &[u8]) {
         for line in &mut self.lines {
-            if line.name.end() - line.name.start() == name.len()
+            if line.name.len() == name.len()
                 && !line.kind.is_protected()
                 && line.name.of(&self.bytes).eq_ignore_ascii_case(name)
             {

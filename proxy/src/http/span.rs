@@ -45,6 +45,18 @@ impl Span {
         self.end as usize
     }
 
+    /// Number of bytes.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.end() - self.start()
+    }
+
+    /// Whether it covers no bytes.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
     /// The bytes that it covers in `buffer`.
     #[inline]
     pub fn of(self, buffer: &[u8]) -> &[u8] {

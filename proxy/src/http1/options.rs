@@ -67,7 +67,7 @@ fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(
             if count > MAX_OPTIONS {
                 return Err(TooManyOptions);
             }
-            if !options.note(rest[..length].trim_ascii()) {
+            if !options.record(rest[..length].trim_ascii()) {
                 drop_named(fields, at, at + length);
             }
             at += length + 1;
@@ -78,7 +78,7 @@ fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(
 
 impl ConnectionOptions {
     /// Whether `option` is one of those known here. Empty ones are, too.
-    fn note(&mut self, option: &[u8]) -> bool {
+    fn record(&mut self, option: &[u8]) -> bool {
         match option.len() {
             0 => return true,
             2 if option.eq_ignore_ascii_case(b"te") => return true,

@@ -107,7 +107,8 @@ fn accept(
     // Checked for every status: a length that no reader agrees on ends the exchange even
     // where no body follows.
     let declared = framing::declared(fields, version, LengthLists::Accepted)?;
-    if status == 101 {
+    // A 426 names the protocols that it asks for (RFC 9110, section 15.5.22).
+    if status == 101 || status == 426 {
         fields.set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
     }
     let body = framing::response_body(declared.length, method, status);

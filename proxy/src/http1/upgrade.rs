@@ -2,7 +2,8 @@
 //! WebSocket (RFC 6455, section 4) a proxy checks the handshake.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
@@ -13,6 +14,13 @@ use crate::http::syntax::tokens;
 
 /// Appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Takes a key whose last character has bits that the encoding leaves unused, as the example of
+/// RFC 6455, section 4.1: servers hash the text as it is.
+const KEY: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Length of a key of 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
@@ -96,7 +104,7 @@ fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
     let key = fields.only_value_of(FieldKind::SecWebSocketKey)?;
     fields.only_value_of(FieldKind::SecWebSocketVersion)?;
     let mut decoded = [0; KEY_LENGTH];
-    let length = STANDARD.decode_slice(key, &mut decoded).ok()?;
+    let length = KEY.decode_slice(key, &mut decoded).ok()?;
     let is_key = key.len() == KEY_LENGTH && length == 16;
     (is_key && method == MethodKind::Get).then(|| accept_of(key))
 }
@@ -186,6 +194,8 @@ mod tests {
         let refused = Err(UpgradeError::Request);
         check("GET", empty, &[], Ok(false));
         check("GET", empty, &[WEBSOCKET, KEY, VERSION], Ok(true));
+        let trailing = ("Sec-WebSocket-Key", "AQIDBAUGBwgJCgsMDQ4PEC==");
+        check("GET", empty, &[WEBSOCKET, trailing, VERSION], Ok(true));
         check("GET", empty, &[WEBSOCKET, VERSION], refused);
         check("GET", empty, &[WEBSOCKET, KEY], refused);
         check("GET", empty, &[WEBSOCKET, KEY, KEY, VERSION], refused);

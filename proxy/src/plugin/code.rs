@@ -45,7 +45,7 @@ impl Code {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The code, read again if it was put away.
+    /// The code, reloaded if it was evicted.
     ///
     /// # Errors
     /// Its file has been changed since, or cannot be read.
@@ -58,14 +58,14 @@ impl Code {
         let lost = |why: String| format!("its compiled code is lost: {why}");
         let code = entry.read().map_err(|error| lost(error.to_string()))?;
         let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
-        let loaded = load::revive(engine, &code).map_err(|error| lost(error.to_string()))?;
+        let loaded = load::reload(engine, &code).map_err(|error| lost(error.to_string()))?;
         let loaded = Arc::new(loaded);
         *place = Place::Memory(Arc::clone(&loaded));
         Ok(loaded)
     }
 
-    /// Gives the memory back, once no instance runs, if there is a file to read it from again.
-    pub(super) fn put_away(&self) {
+    /// Frees the memory, once no instance runs, if there is a file to reload it from.
+    pub(super) fn evict(&self) {
         let mut place = self.place();
         if let (Place::Memory(_), Some((cache, key))) = (&*place, &self.stored)
             && let Some(entry) = cache.entry(key)

@@ -3,14 +3,15 @@
 //! Pure functions. What a guest gives is octets until it has passed through here.
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, StatusCode};
 
 use super::bindings::exports::pointsman::router::plugin as guest;
 use super::bindings::pointsman::router::request::EditError;
 use super::fault::{Fault, text};
-use super::outcome::{Backends, Cacheability, Decision, Response};
+use super::types::{Backends, Cacheability, FieldLine, Response, Route};
+use crate::http::authority;
+use crate::http::edit::{self, Edit};
+use crate::http::field::FieldKind;
+use crate::http::syntax;
 
 /// Most field lines of a plugin's own answer.
 const MAX_RESPONSE_FIELDS: usize = 128;
@@ -18,48 +19,95 @@ const MAX_RESPONSE_FIELDS: usize = 128;
 /// Longest target that a plugin may set, in bytes. Servers refuse longer ones.
 const MAX_TARGET: usize = 8 * 1024;
 
+/// One edit of a request's head, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Edited {
+    /// Of any field but Host.
+    Field(Edit),
+    /// Another Host.
+    Host(Box<[u8]>),
+    /// Another target.
+    Target(Box<[u8]>),
+}
+
+impl Edited {
+    /// Bytes of names and values.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Edited::Field(edit) => edit.name().len() + edit.value().map_or(0, <[u8]>::len),
+            Edited::Host(text) | Edited::Target(text) => text.len(),
+        }
+    }
+}
+
 /// Whether a field frames, upgrades or negotiates the connection, which is the proxy's
 /// (RFC 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455,
-/// section 11.3).
-fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [HeaderName; 7] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::TE,
-        header::TRAILER,
-        header::EXPECT,
-    ];
-    const RESERVED_NAMES: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
-    RESERVED.contains(name)
-        || RESERVED_NAMES.contains(&name.as_str())
-        || name.as_str().starts_with("sec-websocket-")
+/// section 11.3). `name` is in lower case.
+fn is_reserved(name: &[u8]) -> bool {
+    let kind = FieldKind::of(name);
+    let is_framing = matches!(
+        kind,
+        FieldKind::ContentLength | FieldKind::Expect | FieldKind::Trailer
+    );
+    is_framing || kind.is_hop_by_hop() || name.starts_with(b"sec-websocket-")
 }
 
-/// Whether an edit keeps the number of a field's lines at one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EditKind {
-    Set,
-    AppendOrRemove,
+/// Replaces a field's lines by one.
+pub(super) fn set_header(name: String, value: &[u8]) -> Result<Edited, EditError> {
+    let name = edit_name(name)?;
+    if name == "host" {
+        return is_host(value)
+            .then(|| Edited::Host(value.into()))
+            .ok_or(EditError::InvalidSyntax);
+    }
+    field_edit(Edit::set(name.as_bytes(), trimmed(value)))
 }
 
-/// The field that an edit is about.
-pub(super) fn edit_name(name: &str, kind: EditKind) -> Result<HeaderName, EditError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidSyntax)?;
-    // A request has exactly one host line (RFC 9112, section 3.2).
-    if is_reserved(&name) || (kind == EditKind::AppendOrRemove && name == header::HOST) {
+/// Adds a line to a field.
+pub(super) fn append_header(name: String, value: &[u8]) -> Result<Edited, EditError> {
+    let name = not_host(edit_name(name)?)?;
+    field_edit(Edit::append(name.as_bytes(), trimmed(value)))
+}
+
+/// Removes a field.
+pub(super) fn remove_header(name: String) -> Result<Edited, EditError> {
+    let name = not_host(edit_name(name)?)?;
+    field_edit(Edit::remove(name.as_bytes()))
+}
+
+fn field_edit(edit: Result<Edit, edit::EditError>) -> Result<Edited, EditError> {
+    edit.map(Edited::Field).map_err(|error| match error {
+        edit::EditError::Name | edit::EditError::Value => EditError::InvalidSyntax,
+        edit::EditError::Reserved => EditError::Forbidden,
+    })
+}
+
+/// The field that an edit is about, in lower case.
+fn edit_name(mut name: String) -> Result<String, EditError> {
+    if !syntax::is_name(name.as_bytes()) {
+        return Err(EditError::InvalidSyntax);
+    }
+    name.make_ascii_lowercase();
+    if is_reserved(name.as_bytes()) {
         return Err(EditError::Forbidden);
     }
     Ok(name)
 }
 
-/// The value that an edit gives to the field `name`.
-pub(super) fn edit_value(name: &HeaderName, value: Vec<u8>) -> Result<HeaderValue, EditError> {
-    if name == header::HOST && !is_host(&value) {
-        return Err(EditError::InvalidSyntax);
+/// A request has exactly one host line (RFC 9112, section 3.2).
+fn not_host(name: String) -> Result<String, EditError> {
+    match name.as_str() {
+        "host" => Err(EditError::Forbidden),
+        _ => Ok(name),
     }
-    HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| EditError::InvalidSyntax)
+}
+
+/// A value without the blanks around it, which are no part of it (RFC 9110, section 5.5).
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Whether `value` is one `uri-host [":" port]` (RFC 9110, section 7.2).
@@ -68,25 +116,19 @@ pub(super) fn edit_value(name: &HeaderName, value: Vec<u8>) -> Result<HeaderValu
 /// look like two hosts to some reader.
 fn is_host(value: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(byte);
-    if !value.iter().all(is_plain) {
-        return false;
-    }
-    let Ok(authority) = Authority::try_from(value) else {
-        return false;
+    let (host, port) = authority::split_port(value);
+    let is_number = |port: &[u8]| {
+        let port = std::str::from_utf8(port).unwrap_or_default();
+        port.parse::<u16>().is_ok()
     };
-    let Some(rest) = authority.as_str().strip_prefix(authority.host()) else {
-        return false;
-    };
-    let port_is_number = match rest.strip_prefix(':') {
-        Some(port) => port.is_empty() || port.parse::<u16>().is_ok(),
-        None => rest.is_empty(),
-    };
-    !authority.host().is_empty() && port_is_number
+    value.iter().all(is_plain)
+        && !host.is_empty()
+        && port.is_none_or(|port| port.is_empty() || is_number(port))
+        && authority::is_host(value)
 }
 
 /// The target that an edit sets: origin form (RFC 9112, section 3.2.1).
-pub(super) fn edit_target(value: String) -> Result<PathAndQuery, EditError> {
-    // Stricter than `http`, which lets octets beyond ASCII and fragments pass.
+pub(super) fn set_target(value: String) -> Result<Edited, EditError> {
     let is_target = value.starts_with('/')
         && value.len() <= MAX_TARGET
         && value
@@ -95,7 +137,7 @@ pub(super) fn edit_target(value: String) -> Result<PathAndQuery, EditError> {
     if !is_target {
         return Err(EditError::InvalidSyntax);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from(value)).map_err(|_| EditError::InvalidSyntax)
+    Ok(Edited::Target(value.into_bytes().into()))
 }
 
 pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
@@ -105,33 +147,29 @@ pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
     }
 }
 
-/// A guest's decision, if it is one that the proxy may carry out.
-pub(super) fn decision(
+/// The route of a guest's decision, if the proxy may take it.
+pub(super) fn route(
     decision: guest::Decision,
     backends: &dyn Backends,
     max_response: usize,
-) -> Result<Decision, Fault> {
+) -> Result<Route, Fault> {
     match decision {
         guest::Decision::Backend(name) => backends
             .find(&name)
-            .map(Decision::Backend)
+            .map(Route::Backend)
             .ok_or_else(|| Fault::UnknownBackend(text(&name))),
-        guest::Decision::DefaultBackend => Ok(Decision::Default),
-        guest::Decision::Respond(answer) => response(answer, max_response).map(Decision::Respond),
+        guest::Decision::DefaultBackend => Ok(Route::Default),
+        guest::Decision::Respond(answer) => response(answer, max_response).map(Route::Respond),
     }
 }
 
 fn response(answer: guest::Response, limit: usize) -> Result<Response, Fault> {
-    let status = StatusCode::from_u16(answer.status)
-        .ok()
-        .filter(|status| (200..600).contains(&status.as_u16()))
-        .ok_or(Fault::Status(answer.status))?;
-    let fields: usize = answer
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    let size = fields + answer.body.len();
+    if !(200..600).contains(&answer.status) {
+        return Err(Fault::Status(answer.status));
+    }
+    let lines = answer.headers.iter();
+    let size: usize = lines.map(|(name, value)| name.len() + value.len()).sum();
+    let size = size + answer.body.len();
     if size > limit {
         return Err(Fault::ResponseTooLarge { size, limit });
     }
@@ -143,21 +181,30 @@ fn response(answer: guest::Response, limit: usize) -> Result<Response, Fault> {
         let (name, _) = &answer.headers[MAX_RESPONSE_FIELDS];
         return Err(field_fault(name, "is one too many"));
     }
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
-    for (raw_name, value) in answer.headers {
-        let name = HeaderName::from_bytes(raw_name.as_bytes())
-            .map_err(|_| field_fault(&raw_name, "is not a field name"))?;
-        if is_reserved(&name) {
-            return Err(field_fault(&raw_name, "only the proxy may set"));
-        }
-        let value = HeaderValue::from_maybe_shared(Bytes::from(value))
-            .map_err(|_| field_fault(&raw_name, "has a value that HTTP does not allow"))?;
-        headers.append(name, value);
-    }
+    let lines = answer.headers.iter();
+    let fields = lines.map(|(name, value)| response_line(name, value));
     Ok(Response {
-        status,
-        headers,
+        status: answer.status,
+        fields: fields.collect::<Result<_, _>>()?,
         body: Bytes::from(answer.body),
+    })
+}
+
+fn response_line(name: &str, value: &[u8]) -> Result<FieldLine, Fault> {
+    if !syntax::is_name(name.as_bytes()) {
+        return Err(field_fault(name, "is not a field name"));
+    }
+    let lower = name.to_ascii_lowercase().into_bytes();
+    if is_reserved(&lower) {
+        return Err(field_fault(name, "only the proxy may set"));
+    }
+    let value = trimmed(value);
+    if !syntax::is_value(value) {
+        return Err(field_fault(name, "has a value that HTTP does not allow"));
+    }
+    Ok(FieldLine {
+        name: lower.into(),
+        value: value.into(),
     })
 }
 
@@ -174,15 +221,11 @@ mod tests {
 
     #[test]
     fn reserved_fields_are_forbidden_in_any_case() {
-        let check = |name: &str, kind, expected: Result<&str, EditError>| {
-            let found = edit_name(name, kind);
-            match (found, expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
-                (Err(EditError::Forbidden), Err(EditError::Forbidden))
-                | (Err(EditError::InvalidSyntax), Err(EditError::InvalidSyntax)) => {}
-                (found, expected) => panic!("{name}: {found:?}, not {expected:?}"),
-            }
-        };
+        type Check = fn(&str) -> Result<Edited, EditError>;
+        let set: Check = |name| set_header(name.to_owned(), b"a");
+        let append: Check = |name| append_header(name.to_owned(), b"a");
+        let remove: Check = |name| remove_header(name.to_owned());
+        let forbidden = |result| matches!(result, Err(EditError::Forbidden));
         for name in [
             "Connection",
             "content-length",
@@ -197,13 +240,19 @@ mod tests {
             "Sec-WebSocket-Key",
             "sec-websocket-anything",
         ] {
-            check(name, EditKind::Set, Err(EditError::Forbidden));
+            for edit in [set, append, remove] {
+                assert!(forbidden(edit(name)), "{name}");
+            }
         }
-        check("host", EditKind::AppendOrRemove, Err(EditError::Forbidden));
-        check("Host", EditKind::Set, Ok("host"));
-        check("X-Tenant", EditKind::AppendOrRemove, Ok("x-tenant"));
+        assert!(forbidden(append("host")) && forbidden(remove("Host")));
+        assert!(matches!(set("Host"), Ok(Edited::Host(host)) if *host == *b"a"));
+        let Ok(Edited::Field(edit)) = append("X-Tenant") else {
+            panic!("an edit of a field");
+        };
+        assert_eq!(edit.to_string(), "append x-tenant: a");
         for name in ["", "a b", "a:", ":authority", "a\nb", "ä"] {
-            check(name, EditKind::Set, Err(EditError::InvalidSyntax));
+            let found = set(name);
+            assert!(matches!(found, Err(EditError::InvalidSyntax)), "{name}");
         }
     }
 
@@ -245,30 +294,31 @@ mod tests {
 
     #[test]
     fn values_have_no_control_characters() {
-        let name = HeaderName::from_static("x");
-        let check = |value: &[u8], expected| {
-            assert_eq!(
-                edit_value(&name, value.to_vec()).is_ok(),
-                expected,
-                "{value:?}"
-            );
+        let check = |value: &[u8], expected: Option<&[u8]>| {
+            let found = set_header("x".to_owned(), value).ok();
+            let expected = expected.map(|value| Edited::Field(Edit::set(b"x", value).unwrap()));
+            assert_eq!(found, expected, "{}", value.escape_ascii());
         };
-        check(b"", true);
-        check(b"a\tb", true);
-        check(b"\xff\x80", true);
-        check(b"a\r\nb", false);
-        check(b"a\0b", false);
-        check(b"a\x7fb", false);
+        check(b"", Some(b""));
+        check(b"a\tb", Some(b"a\tb"));
+        check(b" a\t ", Some(b"a"));
+        check(b" ", Some(b""));
+        check(b"\xff\x80", Some(b"\xff\x80"));
+        check(b"a\r\nb", None);
+        check(b"\na", None);
+        check(b"a\0b", None);
+        check(b"a\x7fb", None);
     }
 
     #[test]
     fn a_target_is_in_origin_form() {
         let check = |value: &str, expected| {
-            assert_eq!(edit_target(value.to_owned()).is_ok(), expected, "{value}");
+            assert_eq!(set_target(value.to_owned()).is_ok(), expected, "{value}");
         };
         check("/", true);
         check("/a?b=c&d=%20", true);
         check("//a", true);
+        check("/\"<>|{}^`\\", true);
         for value in [
             "",
             "*",
@@ -337,6 +387,6 @@ mod tests {
             })
         ));
         let good = answer(599, &[("A", b"1"), ("a", b"2")], b"x").unwrap();
-        assert_eq!(good.headers.get_all("a").iter().count(), 2);
+        assert_eq!(good.values(b"A").collect::<Vec<_>>(), [b"1", b"2"]);
     }
 }

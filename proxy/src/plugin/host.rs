@@ -5,18 +5,20 @@
 
 use std::sync::Arc;
 
-use http::header::HeaderName;
 use tracing::Level;
 use wasmtime::component::Resource;
 
 use super::bindings::pointsman::router::{backends, log, request};
-use super::convert::{self, EditKind};
+use super::convert::{self, Edited};
 use super::fault::Refusal;
 use super::limits::{MemoryLimit, Overtime};
+use super::lines;
 use super::log::Log;
-use super::outcome::{Backends, Edit, Read, Reads};
+use super::types::{Backends, Edits, Read, Reads};
 use super::wasi::Wasi;
-use crate::http::head::{Head, Scheme};
+use crate::http::head::Client;
+use crate::http::message::{self, Scheme};
+use crate::http::syntax;
 use request::EditError;
 
 /// Most edits to one request.
@@ -53,13 +55,16 @@ pub(super) struct State {
 }
 
 struct Request {
-    head: Head,
+    head: message::RequestHead,
+    client: Arc<Client>,
     attempt: u32,
-    edits: Vec<Edit>,
+    edits: Edits,
+    /// Edits made, those that others replaced included.
+    edit_count: usize,
     edit_bytes: usize,
 }
 
-type Edited = wasmtime::Result<Result<(), EditError>>;
+type EditResult = wasmtime::Result<Result<(), EditError>>;
 
 impl State {
     pub(super) fn new(
@@ -83,15 +88,22 @@ impl State {
     }
 
     /// Takes a request in; the handle is the guest's way to it.
-    pub(super) fn begin(&mut self, head: Head, attempt: u32) -> Resource<RequestHead> {
+    pub(super) fn begin(
+        &mut self,
+        head: message::RequestHead,
+        client: Arc<Client>,
+        attempt: u32,
+    ) -> Resource<RequestHead> {
         self.call = self.call.wrapping_add(1);
         self.handles = self.handles.saturating_add(1);
         self.reads.clear();
         self.memory.take_refused();
         self.request = Some(Request {
             head,
+            client,
             attempt,
-            edits: Vec::new(),
+            edits: Edits::default(),
+            edit_count: 0,
             edit_bytes: 0,
         });
         Resource::new_own(self.call)
@@ -101,7 +113,7 @@ impl State {
     ///
     /// # Panics
     /// Without a `begin` before it.
-    pub(super) fn end(&mut self) -> (Head, Vec<Edit>) {
+    pub(super) fn end(&mut self) -> (message::RequestHead, Edits) {
         let request = self.request.take().expect("begin put a request in");
         (request.head, request.edits)
     }
@@ -149,61 +161,65 @@ impl State {
 }
 
 impl Request {
-    fn edit(&mut self, edit: Result<Edit, EditError>) -> Edited {
+    fn edit(&mut self, edit: Result<Edited, EditError>) -> EditResult {
         let edit = match edit {
             Ok(edit) => edit,
             Err(error) => return Ok(Err(error)),
         };
-        if self.edits.len() == MAX_EDITS {
+        if self.edit_count == MAX_EDITS {
             return Err(Refusal::TooManyEdits(MAX_EDITS).into());
         }
-        self.edit_bytes += match &edit {
-            Edit::Set(name, value) | Edit::Append(name, value) => name.as_str().len() + value.len(),
-            Edit::Remove(name) => name.as_str().len(),
-            Edit::Target(target) => target.as_str().len(),
-        };
+        self.edit_count += 1;
+        self.edit_bytes += edit.size();
         if self.edit_bytes > MAX_EDIT_BYTES {
             return Err(Refusal::EditsTooLarge(MAX_EDIT_BYTES).into());
         }
-        self.edits.push(edit);
+        match edit {
+            Edited::Field(edit) => self.edits.fields.push(edit),
+            Edited::Host(host) => self.edits.host = Some(host),
+            Edited::Target(target) => self.edits.target = Some(target),
+        }
         Ok(Ok(()))
     }
+}
+
+/// The bytes of a name, a method or a target, which are valid UTF-8.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl request::Host for State {}
 
 impl request::HostRequestHead for State {
     fn method(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
-        self.read(&handle, Read::Method, |request| {
-            request.head.method.as_str().to_owned()
-        })
+        self.read(&handle, Read::Method, |request| text(request.head.method()))
     }
 
     fn scheme(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
         self.read(&handle, Read::Scheme, |request| {
-            request.head.scheme.as_str().to_owned()
+            request.head.scheme().as_str().to_owned()
         })
     }
 
     fn path_with_query(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
         self.read(&handle, Read::PathWithQuery, |request| {
-            request.head.path_and_query.as_str().to_owned()
+            text(request.head.target())
         })
     }
 
     fn header(
         &mut self,
         handle: Resource<RequestHead>,
-        name: String,
+        mut name: String,
     ) -> wasmtime::Result<Vec<Vec<u8>>> {
-        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+        let fields = self.request(&handle)?.head.fields();
+        if !syntax::is_name(name.as_bytes()) {
             // No request has a field of such a name, so there is no read to record.
-            self.request(&handle)?;
             return Ok(Vec::new());
-        };
-        let head = &self.request(&handle)?.head;
-        let values = head.values(&name).map(<[u8]>::to_vec).collect();
-        self.reads.record(Read::Header(name));
+        }
+        let values = fields.values(name.as_bytes()).map(<[u8]>::to_vec).collect();
+        name.make_ascii_lowercase();
+        self.reads.record(Read::Header(name.into()));
         Ok(values)
     }
 
@@ -212,22 +228,22 @@ impl request::HostRequestHead for State {
         handle: Resource<RequestHead>,
     ) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         self.read(&handle, Read::Headers, |request| {
-            let lines = request.head.lines();
+            let lines = lines::grouped(request.head.fields()).into_iter();
             lines
-                .map(|(name, value)| (name.to_owned(), value.to_vec()))
+                .map(|(name, value)| (text(&name.to_ascii_lowercase()), value.to_vec()))
                 .collect()
         })
     }
 
     fn client(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<request::Client> {
         self.read(&handle, Read::Client, |request| request::Client {
-            address: request.head.client.address.clone(),
-            port: request.head.client.port,
+            address: request.client.address.clone(),
+            port: request.client.port,
         })
     }
 
     fn tls(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<Option<request::Tls>> {
-        self.read(&handle, Read::Tls, |request| match request.head.scheme {
+        self.read(&handle, Read::Tls, |request| match request.head.scheme() {
             Scheme::Http => None,
             // The head does not carry a session's facts yet.
             Scheme::Https => Some(request::Tls {
@@ -246,11 +262,8 @@ impl request::HostRequestHead for State {
         handle: Resource<RequestHead>,
         name: String,
         value: Vec<u8>,
-    ) -> Edited {
-        let edit = convert::edit_name(&name, EditKind::Set).and_then(|name| {
-            let value = convert::edit_value(&name, value)?;
-            Ok(Edit::Set(name, value))
-        });
+    ) -> EditResult {
+        let edit = convert::set_header(name, &value);
         self.request(&handle)?.edit(edit)
     }
 
@@ -259,21 +272,18 @@ impl request::HostRequestHead for State {
         handle: Resource<RequestHead>,
         name: String,
         value: Vec<u8>,
-    ) -> Edited {
-        let edit = convert::edit_name(&name, EditKind::AppendOrRemove).and_then(|name| {
-            let value = convert::edit_value(&name, value)?;
-            Ok(Edit::Append(name, value))
-        });
+    ) -> EditResult {
+        let edit = convert::append_header(name, &value);
         self.request(&handle)?.edit(edit)
     }
 
-    fn remove_header(&mut self, handle: Resource<RequestHead>, name: String) -> Edited {
-        let edit = convert::edit_name(&name, EditKind::AppendOrRemove).map(Edit::Remove);
+    fn remove_header(&mut self, handle: Resource<RequestHead>, name: String) -> EditResult {
+        let edit = convert::remove_header(name);
         self.request(&handle)?.edit(edit)
     }
 
-    fn set_path_with_query(&mut self, handle: Resource<RequestHead>, value: String) -> Edited {
-        let edit = convert::edit_target(value).map(Edit::Target);
+    fn set_path_with_query(&mut self, handle: Resource<RequestHead>, value: String) -> EditResult {
+        let edit = convert::set_target(value);
         self.request(&handle)?.edit(edit)
     }
 

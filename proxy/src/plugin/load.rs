@@ -126,7 +126,7 @@ pub(super) fn load(
 }
 
 /// The same from compiled code that [`load`] has stored.
-pub(super) fn revive(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
+pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
     let component = deserialize(engine.wasmtime(), code);
     let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     link(engine, &component, Origin::Cached)

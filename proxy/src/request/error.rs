@@ -1,10 +1,12 @@
-//! Why a request fails: what the client is told, and what the log is.
+//! Why a request fails: the client's answer, and the log's word for it.
 
-use http::StatusCode;
 use thiserror::Error;
 
-use crate::http::target::TargetError;
-use crate::http::upgrade::UpgradeError;
+use super::exchange::ExchangeError;
+use crate::http1::framing::FramingError;
+use crate::http1::request::RequestError;
+use crate::http1::target::TargetError;
+use crate::http1::upgrade::UpgradeError;
 use crate::plugin::Fault;
 use crate::telemetry::End;
 use crate::upstream::CheckoutError;
@@ -12,15 +14,15 @@ use crate::upstream::CheckoutError;
 /// Why a request gets an answer of the proxy's own.
 #[derive(Debug, Error)]
 pub enum ProxyError {
-    /// The target or Host is not acceptable.
+    /// The head is not acceptable.
     #[error("refused")]
-    Target(#[source] TargetError),
-    /// A transfer coding other than `chunked` alone.
-    #[error("refused: a transfer coding that is not known here")]
-    TransferCoding,
-    /// The handshake for an upgrade is incomplete.
-    #[error("refused")]
-    Handshake(#[source] UpgradeError),
+    Head(#[source] RequestError),
+    /// The head took longer than `timeout.request_header`.
+    #[error("the head took too long")]
+    HeadTimeout,
+    /// The body is larger than `max_body`.
+    #[error("the body is larger than the limit of {0} bytes")]
+    BodyTooLarge(u64),
     /// The plugin failed, and the frontend's policy is to reject.
     #[error("the plugin failed")]
     Plugin(#[source] Fault),
@@ -30,65 +32,54 @@ pub enum ProxyError {
     /// No connection to a server.
     #[error("no server")]
     Checkout(#[source] CheckoutError),
-    /// The server closed the connection before its response's head was whole.
-    #[error("the server closed the connection before it answered")]
-    ServerClosed(#[source] hyper::Error),
-    /// The same, found before the request was sent.
-    #[error("the server closed the connection")]
-    ServerEnded,
-    /// The server's answer is not HTTP.
-    #[error("the server's answer is not HTTP")]
-    ServerInvalid(#[source] hyper::Error),
-    /// Interim responses without end.
-    #[error("the server sent interim responses and no other")]
-    ServerInterim,
-    /// The server's framing could be read in two ways.
-    #[error("the server's answer has a transfer coding that is not known here")]
-    ServerTransferCoding,
+    /// The server gave no answer that can be passed on.
+    #[error("no answer")]
+    Exchange(#[source] ExchangeError),
     /// The server switched protocols as nobody asked it to.
     #[error("the server's answer to the handshake is wrong")]
     ServerHandshake(#[source] UpgradeError),
-    /// Nothing came from the server for `timeout.server`.
-    #[error("the server was silent for too long")]
-    ServerTimeout,
-    /// Nothing came from the client for `timeout.client`.
-    #[error("the client stopped in the middle of its body")]
-    ClientTimeout,
-    /// The client's body broke off, or is not framed as HTTP asks.
-    #[error("the client's body broke off")]
-    ClientBody,
 }
 
 impl ProxyError {
-    /// Status for the client and word for the log (ARCHITECTURE.md, "Failures").
-    pub fn outcome(&self) -> (StatusCode, End) {
+    /// Status for the client and word for the log (DESIGN: failures).
+    pub fn outcome(&self) -> (u16, End) {
         match self {
-            ProxyError::Target(TargetError::Connect) => {
-                (StatusCode::METHOD_NOT_ALLOWED, End::Refused)
-            }
-            ProxyError::Target(_) | ProxyError::Handshake(_) => {
-                (StatusCode::BAD_REQUEST, End::Refused)
-            }
-            // RFC 9112, section 6.1.
-            ProxyError::TransferCoding => (StatusCode::NOT_IMPLEMENTED, End::Refused),
-            ProxyError::Plugin(_) => (StatusCode::SERVICE_UNAVAILABLE, End::PluginFault),
-            ProxyError::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, End::NoRoute),
-            ProxyError::Checkout(CheckoutError::Unreachable { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, End::ConnectFailed)
-            }
-            ProxyError::Checkout(CheckoutError::QueueFull(_)) => {
-                (StatusCode::SERVICE_UNAVAILABLE, End::QueueTimeout)
-            }
-            ProxyError::ServerClosed(_) | ProxyError::ServerEnded => {
-                (StatusCode::BAD_GATEWAY, End::ServerClosed)
-            }
-            ProxyError::ServerInvalid(_)
-            | ProxyError::ServerInterim
-            | ProxyError::ServerTransferCoding
-            | ProxyError::ServerHandshake(_) => (StatusCode::BAD_GATEWAY, End::ServerInvalid),
-            ProxyError::ServerTimeout => (StatusCode::GATEWAY_TIMEOUT, End::ServerTimeout),
-            ProxyError::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, End::ClientTimeout),
-            ProxyError::ClientBody => (StatusCode::BAD_REQUEST, End::ClientClosed),
+            ProxyError::Head(error) => (head_status(*error), End::Refused),
+            ProxyError::HeadTimeout => (408, End::ClientTimeout),
+            ProxyError::BodyTooLarge(_) => (413, End::Refused),
+            ProxyError::Plugin(_) => (503, End::PluginFault),
+            ProxyError::NoBackend => (503, End::NoRoute),
+            ProxyError::Checkout(CheckoutError::Unreachable { .. }) => (503, End::ConnectFailed),
+            ProxyError::Checkout(CheckoutError::QueueFull(_)) => (503, End::QueueTimeout),
+            ProxyError::Exchange(error) => exchange_outcome(error),
+            ProxyError::ServerHandshake(_) => (502, End::ServerInvalid),
         }
+    }
+}
+
+fn head_status(error: RequestError) -> u16 {
+    match error {
+        RequestError::TargetTooLong => 414,
+        RequestError::HeadTooLarge | RequestError::TooManyFields => 431,
+        RequestError::Target(TargetError::Connect) => 405,
+        // RFC 9112, section 6.1.
+        RequestError::Framing(FramingError::UnknownCoding) => 501,
+        _ => 400,
+    }
+}
+
+fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
+    match error {
+        ExchangeError::Unsent
+        | ExchangeError::Closed(_)
+        | ExchangeError::Incomplete(_)
+        | ExchangeError::IdleTimeout => (502, End::ServerClosed),
+        ExchangeError::Invalid(_) | ExchangeError::Interim => (502, End::ServerInvalid),
+        ExchangeError::ServerTimeout => (504, End::ServerTimeout),
+        ExchangeError::ClientTimeout => (408, End::ClientTimeout),
+        ExchangeError::ClientBody(_) => (400, End::ClientClosed),
+        ExchangeError::BodyTooLarge(_) => (413, End::Refused),
+        // Nobody is there to read it.
+        ExchangeError::ClientGone(_) => (499, End::ClientClosed),
     }
 }

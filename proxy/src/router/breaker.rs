@@ -1,7 +1,7 @@
-//! When a plugin that fails is asked no longer, and when it is tried again.
+//! Circuit breaker: when a failing plugin is no longer asked, and when it is tried again.
 //!
-//! Shared by the workers, without a lock: atomics alone, touched only where the plugin is
-//! asked. Owned by `version`.
+//! Shared by the workers, without a lock: only atomics, accessed only when the plugin is asked.
+//! Owned by `version`; `control` goes back to an earlier version once it opens.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,24 +16,24 @@ const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// Faults of one version, over all workers.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    /// So many within `window` are too many.
+    /// This many within `window` open it.
     max_faults: u64,
     window: Duration,
     epoch: Instant,
-    /// When the present window began, in milliseconds since `epoch`, and its faults.
+    /// Start of the present window, in milliseconds since `epoch`, and its faults.
     began: AtomicU64,
     faults: AtomicU64,
-    /// Milliseconds since `epoch` from which on one request may try; 0: all may ask.
+    /// Milliseconds since `epoch` after which one request may try; 0: closed, all may ask.
     retry_at: AtomicU64,
     pause: AtomicU64,
 }
 
-/// Whether a plugin is to be asked.
+/// Whether a request may ask the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// As always.
+    /// Yes.
     Ask,
-    /// This once, to find out whether it works again.
+    /// Yes, to find out whether it works again.
     Try,
     /// No: it had too many faults.
     Refuse,
@@ -52,7 +52,7 @@ impl Breaker {
         }
     }
 
-    /// To be asked before the plugin is.
+    /// Decides whether a request may ask the plugin.
     pub(super) fn admit(&self) -> Admission {
         let retry_at = self.retry_at.load(Ordering::Relaxed);
         if retry_at == 0 {
@@ -62,8 +62,8 @@ impl Breaker {
         if now < retry_at {
             return Admission::Refuse;
         }
-        // Of all that come now one tries; the others wait for what it finds, or for the
-        // next pause to end.
+        // Of all concurrent requests one tries; the others wait for its result, or for the next
+        // pause to end.
         let next = now + self.pause.load(Ordering::Relaxed).max(1);
         let won = self
             .retry_at
@@ -76,7 +76,7 @@ impl Breaker {
         }
     }
 
-    /// A fault; whether it was one too many. Said once for each time.
+    /// Records a fault; whether it has opened the breaker.
     pub(super) fn failed(&self, admission: Admission) -> bool {
         let now = self.now();
         if admission == Admission::Try {
@@ -101,13 +101,13 @@ impl Breaker {
             .is_ok()
     }
 
-    /// A try that went well: all may ask again.
+    /// Closes it after a try that succeeded.
     pub(super) fn mend(&self) {
         self.faults.store(0, Ordering::Relaxed);
         self.retry_at.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the plugin is left alone for now.
+    /// Whether the plugin is not asked for now.
     pub(super) fn is_open(&self) -> bool {
         self.retry_at.load(Ordering::Relaxed) != 0
     }
@@ -170,7 +170,7 @@ mod tests {
         assert!(!breaker.is_open());
     }
 
-    /// A try whose request never ended does not leave the plugin alone for ever.
+    /// A try whose request never ended is followed by another.
     #[tokio::test(start_paused = true)]
     async fn a_try_without_an_end_is_followed_by_another() {
         let breaker = Breaker::new(1, Duration::from_secs(10));

@@ -18,8 +18,7 @@ use std::rc::Rc;
 
 use hashbrown::HashTable;
 
-use super::{Decided, Route};
-use crate::plugin::{Edit, Read};
+use crate::plugin::{Decision, Edits, Read, Route};
 
 pub(super) use value::Facts;
 
@@ -87,7 +86,7 @@ enum Content {
         branches: HashTable<Id>,
     },
     Leaf {
-        decided: Rc<Decided>,
+        decision: Rc<Decision>,
         /// Used since the clock's hand last came by.
         recent: bool,
         /// Index into `leaves`.
@@ -122,14 +121,14 @@ impl Cache {
     }
 
     /// The decision about a request that the plugin could not tell from this one.
-    pub(super) fn find(&mut self, facts: Facts<'_>) -> Option<&Rc<Decided>> {
+    pub(super) fn find(&mut self, facts: Facts<'_>) -> Option<&Rc<Decision>> {
         let leaf = self.walk(facts)?;
         match &mut node_mut(&mut self.nodes, leaf).content {
             Content::Leaf {
-                decided, recent, ..
+                decision, recent, ..
             } => {
                 *recent = true;
-                Some(decided)
+                Some(decision)
             }
             Content::Read { .. } => None,
         }
@@ -155,9 +154,9 @@ impl Cache {
         &mut self,
         reads: &[Read],
         facts: Facts<'_>,
-        decided: &Rc<Decided>,
+        decision: &Rc<Decision>,
     ) -> Result<(), Inconsistent> {
-        let mut cost = NODE_COST + cost_of(decided);
+        let mut cost = NODE_COST + cost_of(decision);
         for read in reads {
             facts.value_of(read, &mut self.value);
             cost += NODE_COST + name_cost(read) + self.value.len();
@@ -199,7 +198,7 @@ impl Cache {
         }
         let Some(id) = at else {
             let content = Content::Leaf {
-                decided: Rc::clone(decided),
+                decision: Rc::clone(decision),
                 recent: false,
                 place: self.leaves.len(),
             };
@@ -208,7 +207,9 @@ impl Cache {
             return Ok(());
         };
         match &node(&self.nodes, id).content {
-            Content::Leaf { decided: known, .. } if known == decided => Ok(()),
+            Content::Leaf {
+                decision: known, ..
+            } if known == decision => Ok(()),
             _ => Err(Inconsistent),
         }
     }
@@ -334,7 +335,7 @@ impl Node {
     fn cost(&self) -> usize {
         let content = match &self.content {
             Content::Read { read, .. } => name_cost(read),
-            Content::Leaf { decided, .. } => cost_of(decided),
+            Content::Leaf { decision, .. } => cost_of(decision),
         };
         NODE_COST + self.value.len() + content
     }
@@ -342,37 +343,37 @@ impl Node {
 
 fn name_cost(read: &Read) -> usize {
     match read {
-        Read::Header(name) => name.as_str().len(),
+        Read::Header(name) => name.len(),
         _ => 0,
     }
 }
 
 /// Bytes that a decision takes.
-fn cost_of(decided: &Decided) -> usize {
-    let edits: usize = decided.edits.iter().map(edit_cost).sum();
-    let answer = match &decided.route {
+fn cost_of(decision: &Decision) -> usize {
+    let answer = match &decision.route {
         Route::Respond(answer) => {
-            let fields = answer.headers.iter();
-            let fields: usize = fields
-                .map(|(name, value)| FIELD_COST + name.as_str().len() + value.len())
+            let lines = answer.fields.iter();
+            let fields: usize = lines
+                .map(|line| FIELD_COST + line.name.len() + line.value.len())
                 .sum();
             fields + answer.body.len()
         }
         Route::Backend(_) | Route::Default => 0,
     };
-    size_of::<Decided>() + edits + answer
+    size_of::<Decision>() + edit_cost(&decision.edits) + answer
 }
 
-/// What a field takes besides its octets, in a map or in an edit.
-const FIELD_COST: usize = 160;
+/// What a field takes besides its octets: its place in a list, and what the allocator adds.
+const FIELD_COST: usize = 96;
 
-fn edit_cost(edit: &Edit) -> usize {
-    FIELD_COST
-        + match edit {
-            Edit::Set(name, value) | Edit::Append(name, value) => name.as_str().len() + value.len(),
-            Edit::Remove(name) => name.as_str().len(),
-            Edit::Target(target) => target.as_str().len(),
-        }
+fn edit_cost(edits: &Edits) -> usize {
+    let fields = edits.fields.iter().map(|edit| {
+        let value = edit.value().unwrap_or_default();
+        FIELD_COST + edit.name().len() + value.len()
+    });
+    let host = edits.host.as_deref().unwrap_or_default();
+    let target = edits.target.as_deref().unwrap_or_default();
+    fields.sum::<usize>() + host.len() + target.len()
 }
 
 #[cfg(test)]

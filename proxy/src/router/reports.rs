@@ -1,6 +1,6 @@
-//! Log lines about what a plugin does wrong, each kind once a second at most.
+//! Log lines about a plugin's faults, each kind at most once a second.
 //!
-//! Used by `router` and its seats.
+//! Used by `router` and `local_version`.
 
 use std::time::Duration;
 
@@ -21,28 +21,28 @@ struct Report {
     kind: &'static str,
     last: Instant,
     /// Faults since then that were not logged.
-    unsaid: u64,
+    skipped: u64,
 }
 
 impl Reports {
-    /// How many of this kind went unsaid since the last that was logged; None where this
-    /// one is to go unsaid too.
+    /// How many of this kind were not logged since the last that was; None if this one is not to
+    /// be logged either.
     pub(super) fn admit(&mut self, kind: &'static str) -> Option<u64> {
         let now = Instant::now();
         let Some(report) = self.0.iter_mut().find(|report| report.kind == kind) else {
             self.0.push(Report {
                 kind,
                 last: now,
-                unsaid: 0,
+                skipped: 0,
             });
             return Some(0);
         };
         if now.duration_since(report.last) < REPORT_PAUSE {
-            report.unsaid += 1;
+            report.skipped += 1;
             return None;
         }
         report.last = now;
-        Some(std::mem::take(&mut report.unsaid))
+        Some(std::mem::take(&mut report.skipped))
     }
 
     /// Logs a fault, with the guest's backtrace.

@@ -1,6 +1,6 @@
-//! What a version has done, for who compares it with the one before.
+//! Counters of a version.
 //!
-//! Each worker counts for itself, on cache lines of its own; who asks sums up. Owned by
+//! Each worker has its own, on cache lines of its own; readers sum them up. Owned by
 //! `version`, written by `router`, read by the admin interface.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub const BUCKETS: [u64; 14] = [
 #[derive(Debug)]
 pub struct Stats(Box<[Counters]>);
 
-/// Of one worker, which alone writes them.
+/// Counters of one worker, which alone writes them.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -65,7 +65,7 @@ impl Stats {
         &self.0[worker]
     }
 
-    /// Sums up.
+    /// The sums over all workers.
     pub fn totals(&self) -> Totals {
         let sum = |counter: &dyn Fn(&Counters) -> &Counter| {
             self.0.iter().map(|counters| counter(counters).get()).sum()

@@ -1,6 +1,6 @@
-//! A plugin in service: one load of one file, with one configuration.
+//! A version of a plugin: one load of one file, with one configuration.
 //!
-//! Shared by all workers; made by `versions`, asked by `router`.
+//! Shared by all workers; created by `rollout`, asked by `router`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,48 +13,48 @@ use super::stats::{Counters, Stats};
 use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault};
 use crate::plugin::{Backends, Fault, Instance, Plugin, Settings};
 
-/// An instance that takes longer than this to make is made beside the worker, and requests
-/// go by `on_fault` until it is there.
+/// An instance that takes longer than this to create is created off the worker thread; requests
+/// follow `on_fault` until it is ready.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// How instances are used, and what becomes of faults.
+/// How instances are used, and how faults are treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// How long an instance is used.
     pub isolation: Isolation,
-    /// Where a request goes on which the plugin failed.
+    /// Where a request goes if the plugin fails on it.
     pub on_fault: OnFault,
-    /// So many faults in `window` end the version's service.
+    /// This many faults within `window` take the version out of service.
     pub max_faults: u32,
     /// See `max_faults`.
     pub window: Duration,
 }
 
-/// What a version is made from.
+/// Everything that a version is created from.
 #[derive(Debug)]
-pub struct Draft {
+pub struct VersionSpec {
     /// Counts from 1 for each frontend.
     pub number: u32,
     /// The compiled component.
     pub plugin: Plugin,
     /// How it is run.
     pub settings: Settings,
-    /// How it is used beyond that.
+    /// How its instances are used.
     pub policy: Policy,
-    /// What it is told about backends.
+    /// The backends that it can ask about.
     pub backends: Arc<dyn Backends>,
-    /// How many workers count for it.
+    /// Number of workers, each with counters of its own.
     pub workers: usize,
     /// Where its file came from, for people.
     pub source: String,
-    /// Who hears of what workers cannot mend by themselves; None: nobody.
-    pub notices: Option<mpsc::UnboundedSender<Notice>>,
+    /// Receives what workers cannot resolve by themselves; None: nobody does.
+    pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
 }
 
-impl Draft {
-    /// A first version for one worker, with the default policy, of which nobody hears.
-    pub fn new(plugin: Plugin, settings: Settings, backends: Arc<dyn Backends>) -> Draft {
-        Draft {
+impl VersionSpec {
+    /// A first version for one worker, with the default policy and no receiver of events.
+    pub fn new(plugin: Plugin, settings: Settings, backends: Arc<dyn Backends>) -> VersionSpec {
+        VersionSpec {
             number: 1,
             source: plugin.name().to_owned(),
             plugin,
@@ -67,64 +67,63 @@ impl Draft {
             },
             backends,
             workers: 1,
-            notices: None,
+            events: None,
         }
     }
 }
 
-/// What a worker cannot do, or not by itself.
+/// Something that a worker cannot resolve by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct WorkerEvent {
     /// The frontend's name.
     pub frontend: String,
     /// The version's number.
     pub number: u32,
-    /// What is the matter.
-    pub matter: Matter,
+    /// What happened.
+    pub kind: WorkerEventKind,
 }
 
-/// See [`Notice`].
+/// The kinds of [`WorkerEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matter {
-    /// It had too many faults.
+pub enum WorkerEventKind {
+    /// The version had too many faults.
     Failing,
-    /// This worker needs a new instance of it.
+    /// The worker with this number needs a new instance of the version.
     NeedsInstance(usize),
 }
 
-/// A plugin in service.
+/// A version of a plugin, shared by all workers.
 #[derive(Debug)]
 pub struct Version {
-    draft: Draft,
+    spec: VersionSpec,
     since: SystemTime,
     breaker: Breaker,
     stats: Stats,
-    /// Processor time that making an instance took: the thread that does it has to
-    /// wait for others.
+    /// CPU time to create an instance; not wall time, since the thread has low priority.
     start_time: Duration,
 }
 
 impl Version {
-    /// Makes an instance, to see whether that can be done and how long it takes.
+    /// Creates an instance, to find out whether that works and how long it takes.
     ///
     /// # Errors
-    /// What the plugin did wrong while it was made or configured.
-    pub fn try_new(draft: Draft) -> Result<(Version, Instance), Fault> {
+    /// The plugin's fault while it was instantiated or configured.
+    pub fn try_new(spec: VersionSpec) -> Result<(Version, Instance), Fault> {
         let mut version = Version {
-            breaker: Breaker::new(draft.policy.max_faults, draft.policy.window),
-            stats: Stats::new(draft.workers),
+            breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
+            stats: Stats::new(spec.workers),
             since: SystemTime::now(),
             start_time: Duration::ZERO,
-            draft,
+            spec,
         };
-        let (mut trial, mut time) = version.timed()?;
+        let (mut instance, mut time) = version.timed()?;
         if time > QUICK {
-            // The first also pays for code and memory that nobody had touched before.
-            drop(trial);
-            (trial, time) = version.timed()?;
+            // The first one also pays for touching code and memory for the first time.
+            drop(instance);
+            (instance, time) = version.timed()?;
         }
         version.start_time = time;
-        Ok((version, trial))
+        Ok((version, instance))
     }
 
     fn timed(&self) -> Result<(Instance, Duration), Fault> {
@@ -135,45 +134,45 @@ impl Version {
 
     /// Counts from 1.
     pub fn number(&self) -> u32 {
-        self.draft.number
+        self.spec.number
     }
 
     /// As the configuration calls it.
     pub fn plugin_name(&self) -> &str {
-        self.draft.plugin.name()
+        self.spec.plugin.name()
     }
 
     /// The compiled component.
     pub fn plugin(&self) -> &Plugin {
-        &self.draft.plugin
+        &self.spec.plugin
     }
 
     /// The file's SHA-256, in hexadecimal.
     pub fn sha256(&self) -> &str {
-        self.draft.plugin.sha256()
+        self.spec.plugin.sha256()
     }
 
     /// Where its file came from, for people.
     pub fn source(&self) -> &str {
-        &self.draft.source
+        &self.spec.source
     }
 
-    /// When it was made.
+    /// When it was created.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// What it has done.
+    /// Its counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Whether it had too many faults and is left alone.
+    /// Whether it had too many faults and is not asked for now.
     pub fn is_failing(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Whether making an instance would hold up a worker.
+    /// Whether creating an instance would hold up a worker.
     pub fn is_slow_to_start(&self) -> bool {
         self.start_time > QUICK
     }
@@ -181,23 +180,23 @@ impl Version {
     /// A new, configured instance.
     ///
     /// # Errors
-    /// What the plugin did wrong while it was made or configured.
+    /// The plugin's fault while it was instantiated or configured.
     pub fn instantiate(&self) -> Result<Instance, Fault> {
-        self.draft
+        self.spec
             .plugin
-            .instantiate(&self.draft.settings, Arc::clone(&self.draft.backends))
+            .instantiate(&self.spec.settings, Arc::clone(&self.spec.backends))
     }
 
     pub(super) fn frontend(&self) -> &str {
-        &self.draft.settings.frontend
+        &self.spec.settings.frontend
     }
 
     pub(super) fn isolation(&self) -> Isolation {
-        self.draft.policy.isolation
+        self.spec.policy.isolation
     }
 
     pub(super) fn on_fault(&self) -> OnFault {
-        self.draft.policy.on_fault
+        self.spec.policy.on_fault
     }
 
     pub(super) fn counters(&self, worker: usize) -> &Counters {
@@ -208,7 +207,7 @@ impl Version {
         self.breaker.admit()
     }
 
-    /// The plugin did what was asked of it.
+    /// Records a call that succeeded.
     pub(super) fn worked(&self, admission: Admission) {
         if admission == Admission::Try {
             self.breaker.mend();
@@ -221,30 +220,30 @@ impl Version {
         }
     }
 
-    /// The plugin failed.
+    /// Records a call that failed.
     pub(super) fn failed(&self, admission: Admission) {
         if self.breaker.failed(admission) {
             tracing::error!(
                 frontend = self.frontend(),
                 plugin = self.plugin_name(),
                 version = self.number(),
-                faults = self.draft.policy.max_faults,
-                window = ?self.draft.policy.window,
+                faults = self.spec.policy.max_faults,
+                window = ?self.spec.policy.window,
                 "too many faults: the plugin is not asked for a while"
             );
-            self.notify(Matter::Failing);
+            self.notify(WorkerEventKind::Failing);
         }
     }
 
-    /// Whether somebody hears of it.
-    pub(super) fn notify(&self, matter: Matter) -> bool {
-        let notice = Notice {
+    /// Reports an event; whether there is a receiver.
+    pub(super) fn notify(&self, kind: WorkerEventKind) -> bool {
+        let event = WorkerEvent {
             frontend: self.frontend().to_owned(),
             number: self.number(),
-            matter,
+            kind,
         };
-        let notices = self.draft.notices.as_ref();
-        notices.is_some_and(|notices| notices.send(notice).is_ok())
+        let events = self.spec.events.as_ref();
+        events.is_some_and(|events| events.send(event).is_ok())
     }
 }
 

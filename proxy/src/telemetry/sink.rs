@@ -53,12 +53,12 @@ pub(super) struct Sink {
     batch: Vec<u8>,
     /// Bytes of it that the output has taken.
     written: usize,
-    /// Lines that were cut where a file was opened anew.
-    cut: u64,
-    /// Lost lines that a line told of.
+    /// Lines that were truncated when a file was reopened.
+    truncated: u64,
+    /// Lost lines that have been reported.
     reported: u64,
     last_report: Option<Instant>,
-    /// Whether lines were lost that no line tells of yet.
+    /// Whether lost lines are still to be reported.
     owes_report: bool,
 }
 
@@ -70,7 +70,7 @@ impl Sink {
             clock: Clock::new(),
             batch: Vec::new(),
             written: 0,
-            cut: 0,
+            truncated: 0,
             reported: 0,
             last_report: None,
             owes_report: false,
@@ -135,7 +135,7 @@ impl Sink {
         if !is_cut {
             return;
         }
-        self.cut += 1;
+        self.truncated += 1;
         match self.batch[self.written..]
             .iter()
             .position(|&byte| byte == b'\n')
@@ -154,7 +154,7 @@ impl Sink {
     /// Writes how many lines were lost since it was last written, of which `dropped` in all
     /// found the queue full. Waits [`REPORT_INTERVAL`] after the last time, unless `closing`.
     pub(super) fn report_lost(&mut self, dropped: u64, closing: bool) {
-        let lost = dropped + self.cut;
+        let lost = dropped + self.truncated;
         self.owes_report = lost != self.reported;
         if !self.owes_report || !self.batch.is_empty() {
             return;

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 
-use super::Scratch;
+use super::scratch::Scratch;
 use super::splice::Pipe;
-use crate::stream::Stream;
+use crate::transport::io::Socket;
 
 /// Reads that one direction may make before the worker's other tasks have their turn.
 const MAX_READS_A_TURN: u32 = 16;
@@ -49,18 +49,18 @@ impl Flow {
     /// rest. Fails where the source is broken: then both directions are.
     pub(super) fn poll(
         &mut self,
-        from: &Stream,
-        to: &Stream,
+        from: &Socket,
+        to: &Socket,
         scratch: &Scratch,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let mut reads = 0;
         loop {
-            if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, to)
+            if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, to)
                 && pipe.filled() > 0
             {
                 match pipe.drain(socket) {
-                    Ok(count) => self.note(count),
+                    Ok(count) => self.record(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         ready!(to.poll_write_ready(cx))?;
                     }
@@ -105,8 +105,8 @@ impl Flow {
     }
 
     /// One read, and one write of what it found.
-    fn step(&mut self, from: &Stream, to: &Stream, scratch: &Scratch) -> io::Result<()> {
-        if let (Some(pipe), Stream::Tcp(socket)) = (&mut self.pipe, from) {
+    fn step(&mut self, from: &Socket, to: &Socket, scratch: &Scratch) -> io::Result<()> {
+        if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, from) {
             if pipe.fill(socket)? == 0 {
                 self.state = FlowState::Draining;
                 self.give_back(scratch);
@@ -119,7 +119,7 @@ impl Flow {
             self.state = FlowState::Draining;
             return Ok(());
         }
-        if count == buffer.len() && matches!((from, to), (Stream::Tcp(_), Stream::Tcp(_))) {
+        if count == buffer.len() && matches!((from, to), (Socket::Tcp(_), Socket::Tcp(_))) {
             // There is more where this came from.
             self.pipe = scratch.0.pipes.take();
         }
@@ -131,7 +131,7 @@ impl Flow {
                 return Ok(());
             }
         };
-        self.note(written);
+        self.record(written);
         if written < count {
             self.rest = Bytes::copy_from_slice(&buffer[written..count]);
         }
@@ -146,7 +146,7 @@ impl Flow {
     }
 
     fn taken(&mut self, count: usize) {
-        self.note(count);
+        self.record(count);
         self.rest.advance(count);
         if self.rest.is_empty() {
             self.rest = Bytes::new();
@@ -165,7 +165,7 @@ impl Flow {
         self.moved
     }
 
-    fn note(&mut self, count: usize) {
+    fn record(&mut self, count: usize) {
         self.moved += count as u64;
     }
 

@@ -19,13 +19,13 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::connect;
-use super::endpoint::{Address, Connected, Counts, Endpoint, EndpointId, Permit};
+use super::connection::{Check, Connection};
+use super::endpoint::{Address, Counts, Endpoint, EndpointId, Permit};
 use super::health::Condition;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
-use super::pool::Link;
 use crate::config::HttpReuse;
-use crate::stream::Stream;
+use crate::transport::io::Socket;
 
 /// How long a connection attempt may take before other requests avoid its endpoint.
 ///
@@ -37,8 +37,10 @@ const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 /// What a request risks on a connection that its server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// Little: it can be sent again, or it is not the first on its client's connection, and
-    /// clients expect that a connection they keep may be closed.
+    /// Nothing: it can be sent again.
+    Replayable,
+    /// A failure that its client is prepared for, which has had an answer over its own
+    /// connection before.
     Safe,
     /// An error that its client does not expect: it is the first on its client's connection
     /// and cannot be sent again.
@@ -51,9 +53,16 @@ impl Reuse {
     fn is_allowed(self, by: HttpReuse) -> bool {
         match (self, by) {
             (Reuse::Fresh, _) | (_, HttpReuse::Never) | (Reuse::Risky, HttpReuse::Safe) => false,
-            (Reuse::Safe | Reuse::Risky, HttpReuse::Always) | (Reuse::Safe, HttpReuse::Safe) => {
-                true
-            }
+            (Reuse::Replayable | Reuse::Safe, _) | (Reuse::Risky, HttpReuse::Always) => true,
+        }
+    }
+
+    /// How closely to look at an idle connection: a system call more is nothing beside a
+    /// request that fails.
+    fn check(self) -> Check {
+        match self {
+            Reuse::Replayable => Check::Events,
+            Reuse::Safe | Reuse::Risky | Reuse::Fresh => Check::Socket,
         }
     }
 }
@@ -94,7 +103,9 @@ impl LocalCluster {
         let mut search = Search {
             cluster: self,
             set: &set,
-            takes_idle: reuse.is_allowed(set.settings.http_reuse),
+            idle: reuse
+                .is_allowed(set.settings.http_reuse)
+                .then(|| reuse.check()),
             failures: Vec::new(),
         };
         let order = self.turn.order(&set.servers);
@@ -134,8 +145,8 @@ enum Effort {
 struct Search<'a> {
     cluster: &'a Rc<LocalCluster>,
     set: &'a Rc<LocalSet>,
-    /// Whether an idle connection may serve.
-    takes_idle: bool,
+    /// How an idle connection is looked at; None: it may not serve.
+    idle: Option<Check>,
     /// Endpoints that could not be connected to, and why: none is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
@@ -166,9 +177,9 @@ impl Search<'_> {
     ) -> Result<Lease, Permit> {
         for local in &server.endpoints {
             let is_up = local.endpoint().condition() == Condition::Up;
-            if self.takes_idle
-                && (is_up || effort == Effort::Any)
-                && let Some(idle) = local.pool.take()
+            if (is_up || effort == Effort::Any)
+                && let Some(check) = self.idle
+                && let Some(idle) = local.pool.take(check)
             {
                 return Ok(self.lease(idle, Origin::Pooled, local, permit));
             }
@@ -186,10 +197,10 @@ impl Search<'_> {
             };
             self.cluster.budget.make_room();
             match attempt.dial(self.set.settings.timeouts.connect).await {
-                Ok(stream) => {
+                Ok(socket) => {
                     self.counts(local).dialled.count();
-                    let link = Link::new(stream, &self.cluster.budget);
-                    let connection = (link, endpoint.server().connected());
+                    let connected = endpoint.server().connected();
+                    let connection = self.cluster.budget.connection(socket, connected);
                     return Ok(self.lease(connection, Origin::Dialled, local, permit));
                 }
                 Err(error) => {
@@ -223,7 +234,7 @@ impl Search<'_> {
 
     fn lease(
         &self,
-        connection: (Box<Link>, Connected),
+        connection: Box<Connection>,
         origin: Origin,
         local: &Rc<LocalEndpoint>,
         permit: Permit,
@@ -270,7 +281,7 @@ impl Attempt<'_> {
         may_begin.then_some(Attempt { endpoint, is_probe })
     }
 
-    async fn dial(self, limit: Duration) -> io::Result<Stream> {
+    async fn dial(self, limit: Duration) -> io::Result<Socket> {
         let health = self.endpoint.health();
         let mut dial = std::pin::pin!(connect::dial(self.endpoint.address(), limit));
         let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;

@@ -1,7 +1,7 @@
 //! Clusters: what a backend is at run time, as all workers share it.
 //!
 //! A [`Cluster`] is the same one for as long as its backend's name is configured; what a
-//! reload changes is its [`EndpointSet`], an immutable snapshot. Made by `server` off the
+//! reload changes is its [`EndpointSet`], an immutable snapshot. Made by `control` off the
 //! workers' threads; each worker has a `LocalCluster` of it.
 
 use std::collections::HashMap;
@@ -89,6 +89,8 @@ impl Member {
 pub struct Settings {
     /// How long each of its waits may take.
     pub timeouts: config::BackendTimeouts,
+    /// How large the head of a response may be.
+    pub head: config::HeadLimits,
     /// Which requests may use an idle connection.
     pub http_reuse: HttpReuse,
 }
@@ -179,6 +181,7 @@ impl ClusterConfig {
             cluster,
             settings: Settings {
                 timeouts: backend.timeouts,
+                head: backend.limits,
                 http_reuse: backend.http_reuse,
             },
             endpoints,
@@ -206,7 +209,7 @@ fn member(
         let known = |address| old.endpoint(address).is_some();
         *old.server.address() == server.address || addresses.iter().any(known)
     });
-    let limit = server.max_connections;
+    let limit = server.max_requests;
     let shared = old.map_or_else(
         || Arc::new(Server::new(&server.name, &server.address, limit, workers)),
         |old| Arc::clone(&old.server),
@@ -298,7 +301,7 @@ mod tests {
 
     const WORKERS: usize = 2;
 
-    /// `name=address` or `name=address*max_connections`, several separated by blanks.
+    /// `name=address` or `name=address*max_requests`, several separated by blanks.
     fn backend(servers: &str) -> config::Backend {
         let server = |server: &str| {
             let (name, address) = server.split_once('=').unwrap();
@@ -310,13 +313,14 @@ mod tests {
                     host: host.to_owned(),
                     port: port.parse().unwrap(),
                 },
-                max_connections: NonZeroU32::new(limit.parse().unwrap()),
+                max_requests: NonZeroU32::new(limit.parse().unwrap()),
             }
         };
         config::Backend {
             name: "b".to_owned(),
             servers: servers.split(' ').map(server).collect(),
             timeouts: BackendTimeouts::default(),
+            limits: config::HeadLimits::default(),
             http_reuse: HttpReuse::default(),
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::endpoint::Address;
 use crate::config::ServerAddress;
-use crate::stream::Stream;
+use crate::transport::io::Socket;
 
 /// After how long without a byte TCP asks a silent peer whether it is still there.
 ///
@@ -52,21 +52,21 @@ pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
 ///
 /// # Cancel safety
 /// Safe: the attempt is given up.
-pub(super) async fn dial(address: &Address, limit: Duration) -> io::Result<Stream> {
+pub(super) async fn dial(address: &Address, limit: Duration) -> io::Result<Socket> {
     timeout(limit, connect(address))
         .await
         .unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
 }
 
-async fn connect(address: &Address) -> io::Result<Stream> {
+async fn connect(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;
             set_keep_alive(&SockRef::from(&socket))?;
-            Ok(Stream::Tcp(socket))
+            Ok(Socket::Tcp(socket))
         }
-        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
     }
 }
 

@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// The address in the configuration.
-    pub(super) fn address(&self) -> &ServerAddress {
+    pub fn address(&self) -> &ServerAddress {
         &self.address
     }
 

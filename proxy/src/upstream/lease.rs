@@ -4,10 +4,13 @@
 
 use std::rc::Rc;
 
+use tokio::time::Instant;
+
+use super::connection::Connection;
 use super::endpoint::{Connected, Permit};
 use super::local::{LocalCluster, LocalEndpoint, LocalSet};
-use super::pool::Link;
-use crate::config::BackendTimeouts;
+use crate::config::{BackendTimeouts, HeadLimits};
+use crate::wire::Wire;
 
 /// Where a lease's connection comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Lease {
     /// The connection.
-    pub link: Box<Link>,
+    pub connection: Box<Connection>,
     /// Whether it has served before.
     pub origin: Origin,
     /// With the endpoint that it leads to.
@@ -32,24 +35,22 @@ pub struct Lease {
     /// What was in force when it was taken.
     set: Rc<LocalSet>,
     permit: Permit,
-    connected: Connected,
 }
 
 impl Lease {
     pub(super) fn new(
-        (link, connected): (Box<Link>, Connected),
+        connection: Box<Connection>,
         origin: Origin,
         active: Active,
         set: Rc<LocalSet>,
         permit: Permit,
     ) -> Lease {
         Lease {
-            link,
+            connection,
             origin,
             active,
             set,
             permit,
-            connected,
         }
     }
 
@@ -63,21 +64,42 @@ impl Lease {
         &self.set.settings.timeouts
     }
 
-    /// Gives the connection back, if it can serve again; closes it otherwise.
-    pub fn release(self) {
-        if self.link.is_reusable() {
-            self.active.endpoint.pool.put(self.link, self.connected);
+    /// The backend's limits on the head of a response.
+    pub fn head_limits(&self) -> HeadLimits {
+        self.set.settings.head
+    }
+
+    /// Gives the connection back, if it can serve again; closes it otherwise. `now` is the
+    /// present time.
+    pub fn release(mut self, now: Instant) {
+        // What was authenticated for one client serves no other.
+        if self.connection.is_reusable() && !self.connection.is_private() {
+            self.connection.wire.rest();
+            self.active.endpoint.pool.put(self.connection, now);
         }
     }
 
+    /// Whether the connection can carry another exchange.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.connection.is_reusable()
+    }
+
+    /// Takes the connection out, with where it leads to; the slot is given back.
+    pub(super) fn into_parts(self) -> (Box<Connection>, Rc<LocalCluster>, Rc<LocalEndpoint>) {
+        let cluster = Rc::clone(&self.active.cluster);
+        let endpoint = Rc::clone(&self.active.endpoint);
+        (self.connection, cluster, endpoint)
+    }
+
     /// Takes the connection out for a tunnel; the slot stays taken while `Hold` lives.
-    pub fn into_tunnel(self) -> (Box<Link>, Hold) {
+    pub fn into_tunnel(self) -> (Wire, Hold) {
+        let (wire, connected) = self.connection.into_parts();
         let hold = Hold {
             _permit: self.permit,
-            _connected: Some(self.connected),
+            _connected: Some(connected),
             _active: Some(self.active),
         };
-        (self.link, hold)
+        (wire, hold)
     }
 }
 

@@ -170,12 +170,15 @@ impl LocalCluster {
                 while server.server.is_crowded() && local.pool.reclaim() == Reclaimed::One {}
             }
         }
+        self.budget.trim();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::config::HttpReuse;
@@ -190,7 +193,7 @@ mod tests {
     async fn origin(cluster: &Rc<LocalCluster>) -> Origin {
         let lease = lease(cluster).await;
         let origin = lease.origin;
-        lease.release();
+        lease.release(Instant::now());
         origin
     }
 
@@ -208,7 +211,7 @@ mod tests {
                 bed.listen(socket);
             }
             let cluster = bed.start();
-            lease(&cluster).await.release();
+            lease(&cluster).await.release(Instant::now());
             bed.configure(after);
             cluster.apply(&bed.reload());
             assert_eq!(origin(&cluster).await, expected, "{after}");
@@ -223,15 +226,15 @@ mod tests {
         let cluster = bed.start();
         let (idle, in_use) = (lease(&cluster).await, lease(&cluster).await);
         let (idle_peer, in_use_peer) = (bed.accept("1").await, bed.accept("1").await);
-        idle.release();
+        idle.release(Instant::now());
         bed.configure("a=2");
         cluster.apply(&bed.reload());
         closed(idle_peer).await;
         assert_eq!(in_use.endpoint().server_name(), "a");
-        in_use.release();
+        in_use.release(Instant::now());
         closed(in_use_peer).await;
         // Of a backend that is gone, too.
-        lease(&cluster).await.release();
+        lease(&cluster).await.release(Instant::now());
         let peer = bed.accept("2").await;
         cluster.retire();
         closed(peer).await;
@@ -251,7 +254,7 @@ mod tests {
             bed.workers = workers;
             bed.listen("1");
             let cluster = bed.start();
-            lease(&cluster).await.release();
+            lease(&cluster).await.release(Instant::now());
             let found = origin(&cluster).await;
             assert_eq!(
                 found, expected,
@@ -266,8 +269,8 @@ mod tests {
         bed.listen("1");
         let cluster = bed.start();
         let (one, two) = (lease(&cluster).await, lease(&cluster).await);
-        one.release();
-        two.release();
+        one.release(Instant::now());
+        two.release(Instant::now());
         // As many as there are slots are no crowd.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(1)).await;

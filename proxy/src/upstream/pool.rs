@@ -1,41 +1,30 @@
-//! Connections to servers: one in use, or idle for the next request.
-//!
-//! A [`Link`] has no task of its own: whoever holds it drives it, so that a request's
-//! whole way is one task, and a response wakes just the connection that waits for it.
+//! Idle connections to servers, and how many connections a worker has.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::body::RequestBody;
+use super::connection::{Check, Connection, Open};
 use super::endpoint::Connected;
-use crate::stream::{Meter, Metered, Stream};
+use crate::transport::buffer::BufferPool;
+use crate::transport::io::Socket;
 
 /// A connection idle for less than this may be about to be used again. At a server that is
 /// at its limit, closing it would cost a new connection for each request.
 const MIN_RECLAIM_AGE: Duration = Duration::from_millis(100);
-/// Longest response head accepted. Twice what servers commonly allow themselves.
-const MAX_HEAD: usize = 128 * 1024;
 
 /// How many connections a worker has to servers, in use or idle, and where the idle ones
 /// are: so that they never take the descriptors that clients need.
 #[derive(Debug)]
 pub struct ConnectionBudget {
-    open: Cell<usize>,
+    open: Rc<Cell<usize>>,
     /// From here on an idle connection makes room for each new one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
+    /// Buffers for its connections.
+    buffers: BufferPool,
     /// Pools that there may be before those of endpoints that are gone are looked for.
     next_purge: Cell<usize>,
 }
@@ -44,14 +33,26 @@ pub struct ConnectionBudget {
 const MIN_PURGE: usize = 64;
 
 impl ConnectionBudget {
-    /// `limit` is the worker's share of `max_connections`.
-    pub fn new(limit: usize) -> Rc<ConnectionBudget> {
+    /// `limit` is the worker's share of `max_connections`, `buffers` are the worker's.
+    pub fn new(limit: usize, buffers: BufferPool) -> Rc<ConnectionBudget> {
         Rc::new(ConnectionBudget {
-            open: Cell::new(0),
+            open: Rc::default(),
             limit,
             pools: RefCell::default(),
+            buffers,
             next_purge: Cell::new(MIN_PURGE),
         })
+    }
+
+    /// A connection on a connected socket, which counts here.
+    pub(super) fn connection(&self, socket: Socket, connected: Connected) -> Box<Connection> {
+        let open = Open::new(&self.open);
+        Connection::new(socket, &self.buffers, connected, open)
+    }
+
+    /// Gives back memory that the connections do not need any more.
+    pub(super) fn trim(&self) {
+        self.buffers.trim();
     }
 
     /// A pool whose connections count here.
@@ -85,115 +86,6 @@ impl ConnectionBudget {
     }
 }
 
-/// Counts a connection while it lives.
-#[derive(Debug)]
-struct Open(Rc<ConnectionBudget>);
-
-impl Open {
-    fn new(budget: &Rc<ConnectionBudget>) -> Open {
-        budget.open.set(budget.open.get() + 1);
-        Open(Rc::clone(budget))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-    }
-}
-
-/// An HTTP/1.1 connection to a server. Always in a box: it changes hands with every
-/// exchange, and has a kilobyte of hyper's state in it.
-pub struct Link {
-    sender: http1::SendRequest<RequestBody>,
-    http: http1::Connection<TokioIo<Metered>, RequestBody>,
-    /// Its future is done and must not be polled again.
-    ended: bool,
-    /// No request may follow the present one.
-    spoilt: bool,
-    meter: Rc<Meter>,
-    _open: Open,
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link")
-            .field("meter", &self.meter)
-            .field("ended", &self.ended)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Link {
-    /// Speaks HTTP on a connected socket.
-    pub(super) fn new(stream: Stream, budget: &Rc<ConnectionBudget>) -> Box<Link> {
-        let meter = Rc::new(Meter::default());
-        let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
-        let mut builder = http1::Builder::new();
-        builder.max_header_size(MAX_HEAD);
-        // hyper's handshake for HTTP/1 exchanges no bytes and is ready at once.
-        let handshake = std::pin::pin!(builder.handshake(io));
-        let Poll::Ready(Ok((sender, http))) =
-            handshake.poll(&mut Context::from_waker(Waker::noop()))
-        else {
-            unreachable!("an HTTP/1 handshake neither waits nor fails")
-        };
-        Box::new(Link {
-            sender,
-            http,
-            ended: false,
-            spoilt: false,
-            meter,
-            _open: Open::new(budget),
-        })
-    }
-
-    /// What has passed through it.
-    pub fn meter(&self) -> &Rc<Meter> {
-        &self.meter
-    }
-
-    /// Hands a request over; [`Link::poll_drive`] is what sends it.
-    pub fn send(
-        &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
-    {
-        self.sender.try_send_request(request)
-    }
-
-    /// Moves bytes both ways; ready when the connection has ended. After that it stays so.
-    pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        if self.ended {
-            return Poll::Ready(Ok(()));
-        }
-        let result = ready!(Pin::new(&mut self.http).poll(cx));
-        self.ended = true;
-        Poll::Ready(result)
-    }
-
-    /// After its last exchange no other may follow.
-    pub fn spoil(&mut self) {
-        self.spoilt = true;
-    }
-
-    /// Whether hyper could send another request at once.
-    pub fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    /// Whether another request may follow.
-    pub(super) fn is_reusable(&self) -> bool {
-        !self.spoilt && !self.ended
-    }
-
-    /// The socket, and what was read from it but is not HTTP's: for a tunnel.
-    pub fn into_stream(self: Box<Self>) -> (Stream, Bytes) {
-        let parts = self.http.into_parts();
-        (parts.io.into_inner().into_stream(), parts.read_buf)
-    }
-}
-
 /// The idle connections of one worker to one endpoint, the last used on top.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
@@ -204,8 +96,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    link: Box<Link>,
-    connected: Connected,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -220,23 +111,23 @@ impl Pool {
     }
 
     /// The last used connection that is still alive.
-    pub(super) fn take(&self) -> Option<(Box<Link>, Connected)> {
-        let max_idle = self.max_idle.get()?;
+    pub(super) fn take(&self, check: Check) -> Option<Box<Connection>> {
+        // One that has been here too long is the sweep's to close: no clock is read for it.
+        self.max_idle.get()?;
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
-            if idle.is_usable(Instant::now(), max_idle) {
-                return Some((idle.link, idle.connected));
+            if idle.connection.is_alive(check) {
+                return Some(idle.connection);
             }
         }
     }
 
-    /// Keeps `link`, or closes it.
-    pub(super) fn put(&self, link: Box<Link>, connected: Connected) {
+    /// Keeps `connection`, or closes it.
+    pub(super) fn put(&self, connection: Box<Connection>, now: Instant) {
         if self.max_idle.get().is_some() {
             self.idle.borrow_mut().push(Idle {
-                link,
-                connected,
-                since: Instant::now(),
+                connection,
+                since: now,
             });
         }
     }
@@ -286,16 +177,7 @@ pub(super) enum Reclaimed {
 
 impl Idle {
     fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
-        now.duration_since(self.since) < max_idle && self.link.is_alive()
-    }
-}
-
-impl Link {
-    /// Ends the exchange before, and notices a close by the server, without waiting.
-    fn is_alive(&mut self) -> bool {
-        self.poll_drive(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-            && self.sender.is_ready()
+        now.duration_since(self.since) < max_idle && self.connection.is_alive(Check::Events)
     }
 }
 
@@ -316,47 +198,59 @@ mod tests {
     }
 
     /// A connection with its far end.
-    fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Link>, Connected, UnixStream) {
+    fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Connection>, UnixStream) {
         let address = ServerAddress::Unix("/".into());
         let server = Arc::new(Server::new("a", &address, None, 1));
         let (near, far) = UnixStream::pair().unwrap();
-        let link = Link::new(Stream::Unix(near), budget);
-        (link, server.connected(), far)
+        let connection = budget.connection(Socket::Unix(near), server.connected());
+        (connection, far)
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_are_kept_as_long_as_is_configured() {
-        let budget = ConnectionBudget::new(9);
+        let budget = ConnectionBudget::new(9, BufferPool::default());
         let pool = pool(&budget);
-        let (link, connected, _far) = connection(&budget);
-        pool.put(link, connected);
+        let (one, _far) = connection(&budget);
+        pool.put(one, Instant::now());
         tokio::time::advance(Duration::from_secs(29)).await;
         pool.sweep();
-        let (link, connected) = pool.take().unwrap();
-        pool.put(link, connected);
+        let one = pool.take(Check::Socket).unwrap();
+        pool.put(one, Instant::now());
         // A shorter time counts for those that are there already.
         pool.set_max_idle(Some(Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(pool.take().is_none());
+        pool.sweep();
+        assert!(pool.take(Check::Events).is_none());
         assert_eq!(budget.open.get(), 0);
     }
 
     #[tokio::test]
     async fn a_pool_that_keeps_nothing_closes_what_it_has_and_gets() {
-        let budget = ConnectionBudget::new(9);
+        let budget = ConnectionBudget::new(9, BufferPool::default());
         let pool = pool(&budget);
-        let (idle, connected, _far) = connection(&budget);
-        pool.put(idle, connected);
-        let (in_use, connected, _other) = connection(&budget);
+        let (idle, _far) = connection(&budget);
+        pool.put(idle, Instant::now());
+        let (in_use, _other) = connection(&budget);
         pool.set_max_idle(None);
         assert_eq!(budget.open.get(), 1);
-        pool.put(in_use, connected);
+        pool.put(in_use, Instant::now());
         assert_eq!(budget.open.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_close_that_no_event_has_told_of_is_found_by_asking() {
+        let budget = ConnectionBudget::new(9, BufferPool::default());
+        let pool = pool(&budget);
+        let (one, far) = connection(&budget);
+        pool.put(one, Instant::now());
+        // The poller does not run between these lines.
+        drop(far);
+        assert!(pool.take(Check::Socket).is_none());
     }
 
     #[test]
     fn pools_that_are_gone_are_forgotten() {
-        let budget = ConnectionBudget::new(9);
+        let budget = ConnectionBudget::new(9, BufferPool::default());
         let kept = budget.pool();
         for _ in 0..10 * MIN_PURGE {
             budget.pool();
@@ -367,28 +261,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_idle_longest_makes_room() {
-        let budget = ConnectionBudget::new(2);
+        let budget = ConnectionBudget::new(2, BufferPool::default());
         let (first, second) = (pool(&budget), pool(&budget));
         let mut peers = Vec::new();
-        let mut link = || {
+        let mut dial = || {
             budget.make_room();
-            let (link, connected, far) = connection(&budget);
+            let (connection, far) = connection(&budget);
             peers.push(far);
-            (link, connected)
+            connection
         };
-        let put = |pool: &Pool, (link, connected)| pool.put(link, connected);
-        put(&second, link());
+        second.put(dial(), Instant::now());
         tokio::time::advance(Duration::from_secs(1)).await;
-        put(&first, link());
+        first.put(dial(), Instant::now());
         assert_eq!(budget.open.get(), 2);
-        let in_use = link();
+        let in_use = dial();
         assert_eq!(budget.open.get(), 2);
         assert!(second.idle.borrow().is_empty(), "the older one was here");
-        let another = link();
+        let another = dial();
         assert_eq!(budget.open.get(), 2);
         assert!(first.idle.borrow().is_empty());
         // What is in use is never closed.
-        let third = link();
+        let third = dial();
         assert_eq!(budget.open.get(), 3);
         drop((in_use, another, third));
         assert_eq!(budget.open.get(), 0);

@@ -1,4 +1,4 @@
-//! How many requests and tunnels a server gets at once: `max_connections`.
+//! How many requests and tunnels a server gets at once: `max_requests`.
 //!
 //! Shared by all workers, and changed in place by a reload, so that what is in progress
 //! counts against the new limit too. Owned by `endpoint::Server`.

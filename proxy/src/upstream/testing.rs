@@ -13,7 +13,8 @@ use super::cluster::ClusterConfig;
 use super::endpoint::Address;
 use super::pool::ConnectionBudget;
 use super::{Condition, Lease, LocalCluster, Reuse};
-use crate::config::{self, BackendTimeouts, HttpReuse, ServerAddress};
+use crate::config::{self, BackendTimeouts, HeadLimits, HttpReuse, ServerAddress};
+use crate::transport::buffer::BufferPool;
 
 /// Sockets by name, some of them listening.
 pub(super) struct Bed {
@@ -35,6 +36,7 @@ impl Bed {
                 servers: Vec::new(),
                 timeouts: BackendTimeouts::default(),
                 http_reuse: HttpReuse::default(),
+                limits: HeadLimits::default(),
             },
             current: None,
             workers: 1,
@@ -51,7 +53,7 @@ impl Bed {
             config::Server {
                 name: name.to_owned(),
                 address: ServerAddress::Unix(sockets.into()),
-                max_connections: NonZeroU32::new(limit.parse().unwrap()),
+                max_requests: NonZeroU32::new(limit.parse().unwrap()),
             }
         });
         self.backend.servers = servers.collect();
@@ -89,7 +91,7 @@ impl Bed {
 
     /// The view of a worker.
     pub(super) fn start(&mut self) -> Rc<LocalCluster> {
-        let budget = ConnectionBudget::new(100);
+        let budget = ConnectionBudget::new(100, BufferPool::default());
         Rc::new(LocalCluster::new(&self.reload(), 0, &budget))
     }
 

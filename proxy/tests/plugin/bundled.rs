@@ -1,10 +1,10 @@
 //! The bundled plugins: the committed component and the one just built from source answer
-//! the plugin's own table of cases alike, preset or not.
+//! the plugin's own table of cases alike, snapshot or not.
 
 use std::path::Path;
 
-use pointsman::authoring::cases::{Table, Verdict};
 use pointsman::config::BUNDLED_PLUGINS;
+use pointsman::plugin_tools::cases::{Table, Verdict};
 
 use super::*;
 
@@ -26,13 +26,13 @@ fn check(name: &str, kind: &str, component: Vec<u8>) {
     };
     let first = table.cases.iter().find(|case| case.is_decided());
     let first = first.expect("something is decided");
-    let preset = plugin.preset(&source, &first.settings(), &table.backends, None);
-    let preset = preset.expect("it depends on nothing but its configuration");
+    let snapshot = plugin.snapshot(&source, &first.settings(), &table.backends, None);
+    let snapshot = snapshot.expect("it depends on nothing but its configuration");
     for case in &table.cases {
         holds(table.run(case, &plugin), &case.name);
         // Compiled anew for each configuration, which takes its time: one of them will do.
         if case.is_decided() && case.config == first.config {
-            holds(table.run(case, &preset), &case.name);
+            holds(table.run(case, &snapshot), &case.name);
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::plugin::{
-    BackendName, BackendState, Backends, Cacheability, Decision, Edit, Fault, Instance, MAX_READS,
-    Outcome, Reads, Settings,
+    BackendName, BackendState, Backends, Cacheability, Decision, Edits, Fault, Instance, MAX_READS,
+    Reads, Route, Settings,
 };
 use tokio::time::Instant;
 
-use crate::{head, instantiate, logged, plugin, route, settings};
+use crate::{asked, instantiate, logged, plugin, route, settings};
 
 /// Tests, one for each mode, and the list of modes that have one.
 macro_rules! modes {
@@ -34,12 +34,12 @@ fn start(mode: &str, value: usize) -> Instance {
     instantiate("guest-hostile", &configured(mode, value)).expect("configure succeeds")
 }
 
-/// The outcome of one call, after which the instance is still good.
-fn outcome(mode: &str, value: usize) -> Outcome {
+/// The decision of one call, after which the instance is still good.
+fn decision(mode: &str, value: usize) -> Decision {
     let mut instance = start(mode, value);
-    let outcome = route(&mut instance).expect("no fault");
+    let decision = route(&mut instance).expect("no fault");
     assert!(!instance.is_spent());
-    outcome
+    decision
 }
 
 /// The fault of one call that leaves the instance usable.
@@ -64,7 +64,7 @@ fn grave_fault_with(settings: &Settings) -> Fault {
         route(&mut instance).is_err(),
         "a broken instance stays broken"
     );
-    outcome("harmless", 0);
+    decision("harmless", 0);
     fault
 }
 
@@ -85,14 +85,14 @@ fn configure_fault(settings: &Settings) -> Fault {
 
 modes! {
     append_header: "append-header" => |mode| {
-        assert_eq!(outcome(mode, 128).edits.len(), 128);
+        assert_eq!(decision(mode, 128).edits.fields.len(), 128);
         trap(mode, 129, "more than 128 edits");
     };
     backends_state: "backends-state" => |mode| {
         let mut instance = start(mode, 0);
         let mut reads = Reads::default();
-        let (_, result) = instance.route(head(&[]), 0, &mut reads);
-        assert_eq!(result.unwrap().decision, Decision::Backend("3-2-1".into()));
+        let result = instance.route(&mut asked(&[]).request(), &mut reads);
+        assert_eq!(result.unwrap().route, Route::Backend("3-2-1".into()));
         assert!(!reads.cacheable);
     };
     configure_error: "configure-error" => |mode| {
@@ -116,8 +116,8 @@ modes! {
     configure_trap: "configure-trap" => |mode| {
         assert_eq!(configure_fault(&configured(mode, 0)).kind(), "trap");
     };
-    edit_forbidden: "edit-forbidden" => |mode| assert_eq!(outcome(mode, 0).edits, []);
-    edit_invalid: "edit-invalid" => |mode| assert_eq!(outcome(mode, 0).edits, []);
+    edit_forbidden: "edit-forbidden" => |mode| assert_eq!(decision(mode, 0).edits, Edits::default());
+    edit_invalid: "edit-invalid" => |mode| assert_eq!(decision(mode, 0).edits, Edits::default());
     error: "error" => |mode| {
         assert_eq!(mild_fault(mode, 1), Fault::Error("no\\u{1b}[2J".into()));
         assert!(mild_fault(mode, 10_000).to_string().len() < 8192);
@@ -135,7 +135,7 @@ modes! {
     harmless: "harmless" => |mode| {
         let mut instance = start(mode, 0);
         for _ in 0..1000 {
-            assert_eq!(route(&mut instance).unwrap().decision, Decision::Default);
+            assert_eq!(route(&mut instance).unwrap().route, Route::Default);
         }
         assert!(!instance.is_spent());
     };
@@ -161,7 +161,7 @@ modes! {
         assert!(lines.iter().any(|line| line.contains("dropped=")));
     };
     log_forged: "log-forged" => |mode| {
-        let (_, lines) = logged(|| outcome(mode, 0));
+        let (_, lines) = logged(|| decision(mode, 0));
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].contains("first"), "{lines:?}");
         let escaped = r"ERROR second\r\u{1b}[31m\u{0}\u{202e}";
@@ -174,27 +174,27 @@ modes! {
         }
     };
     log_huge: "log-huge" => |mode| {
-        let (_, lines) = logged(|| outcome(mode, 1 << 20));
+        let (_, lines) = logged(|| decision(mode, 1 << 20));
         assert_eq!(lines.len(), 1);
         assert!(lines[0].len() < 5000);
         assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
     };
     read_huge: "read-huge" => |mode| {
-        assert_eq!(outcome(mode, 1 << 20).decision, Decision::Default);
+        assert_eq!(decision(mode, 1 << 20).route, Route::Default);
         assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
     };
     read_many: "read-many" => |mode| {
         let mut instance = start(mode, 10_000);
         let mut reads = Reads::default();
-        let (_, result) = instance.route(head(&[]), 0, &mut reads);
+        let result = instance.route(&mut asked(&[]).request(), &mut reads);
         assert!(result.is_ok());
         assert_eq!(reads.reads.len(), MAX_READS);
         assert!(!reads.cacheable);
     };
     respond: "respond" => |mode| {
         for status in [200, 204, 304, 404, 503, 599] {
-            match outcome(mode, status).decision {
-                Decision::Respond(answer) => assert_eq!(usize::from(answer.status.as_u16()), status),
+            match decision(mode, status).route {
+                Route::Respond(answer) => assert_eq!(usize::from(answer.status), status),
                 other => panic!("{other:?}"),
             }
         }
@@ -204,10 +204,10 @@ modes! {
         }
     };
     respond_body: "respond-body" => |mode| {
-        match outcome(mode, 403).decision {
-            Decision::Respond(answer) => {
+        match decision(mode, 403).route {
+            Route::Respond(answer) => {
                 assert_eq!(answer.body, "hello");
-                assert_eq!(answer.headers["content-type"], "text/plain");
+                assert!(answer.values(b"content-type").eq([b"text/plain"]));
             }
             other => panic!("{other:?}"),
         }
@@ -227,19 +227,20 @@ modes! {
         assert_eq!(mild_fault(mode, 0).kind(), "response-header");
     };
     respond_fields: "respond-fields" => |mode| {
-        assert!(matches!(outcome(mode, 128).decision, Decision::Respond(_)));
+        assert!(matches!(decision(mode, 128).route, Route::Respond(_)));
         assert_eq!(mild_fault(mode, 129).kind(), "response-header");
     };
     respond_huge: "respond-huge" => |mode| {
-        assert!(matches!(outcome(mode, 1 << 20).decision, Decision::Respond(_)));
+        assert!(matches!(decision(mode, 1 << 20).route, Route::Respond(_)));
         let (size, limit) = (2 << 20, 1 << 20);
         assert_eq!(mild_fault(mode, size), Fault::ResponseTooLarge { size, limit });
         assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
     };
-    respond_then_edit: "respond-then-edit" => |mode| assert_eq!(outcome(mode, 0).edits, []);
+    respond_then_edit: "respond-then-edit" => |mode| assert_eq!(decision(mode, 0).edits, Edits::default());
     set_header: "set-header" => |mode| {
-        let edits = outcome(mode, 10_000).edits;
-        assert!(matches!(&edits[..], [Edit::Set(_, value)] if value.len() == 10_000));
+        let edits = decision(mode, 10_000).edits.fields;
+        let [edit] = &edits[..] else { panic!("one edit") };
+        assert_eq!(edit.value().map(<[u8]>::len), Some(10_000));
         trap(mode, 100_000, "edits to one request of more than");
         assert_eq!(grave_fault(mode, 8 << 20), Fault::HostMemory { limit: 4 << 20 });
     };

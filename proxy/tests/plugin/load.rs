@@ -188,7 +188,7 @@ fn cached_code_runs_as_compiled_code_does() {
 }
 
 #[test]
-fn code_that_was_put_away_is_read_again() {
+fn code_that_was_evict_is_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
@@ -199,17 +199,17 @@ fn code_that_was_put_away_is_read_again() {
     let plugin = load(guest("guest-scripted"), Some(&cache)).unwrap();
     let file = cached_files(&cache).remove(0);
     let before = decide(&plugin).unwrap();
-    plugin.put_away();
+    plugin.evict();
     // Whatever becomes of its name.
     let moved = directory.path().join("moved");
     std::fs::rename(&file, &moved).unwrap();
     assert_eq!(decide(&plugin), Ok(before.clone()));
     // With no file, it stays where it is.
-    plugin.put_away();
+    plugin.evict();
     std::fs::rename(&moved, &file).unwrap();
     assert_eq!(decide(&plugin), Ok(before));
-    // One that is damaged while it is put away is not trusted.
-    plugin.put_away();
+    // One that is damaged while it is evicted is not trusted.
+    plugin.evict();
     std::fs::write(&file, "damaged").unwrap();
     let fault = decide(&plugin).unwrap_err();
     assert!(

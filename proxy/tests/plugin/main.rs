@@ -6,8 +6,8 @@ mod bundled;
 mod cache;
 mod hostile;
 mod load;
-mod preset;
 mod scripted;
+mod snapshot;
 mod wasi;
 
 use std::collections::HashMap;
@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use pointsman::http::head::{Client, Head, Scheme};
+use pointsman::http::head::Client;
+use pointsman::http::message::{RequestHead, Version};
 use pointsman::plugin::{
-    BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Fault, Instance, Outcome,
-    Plugin, Reads, Settings, Source,
+    BackendName, BackendState, Backends, Compiler, Decision, Engine, EngineLimits, Fault, Instance,
+    Plugin, Reads, Request, Settings, Source,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -105,30 +105,51 @@ fn instantiate(name: &str, settings: &Settings) -> Result<Instance, Fault> {
     plugin(name).instantiate(settings, Arc::new(TwoBackends))
 }
 
-fn head(fields: &[(&str, &[u8])]) -> Head {
-    let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        headers.append(name, HeaderValue::from_bytes(value).unwrap());
+/// A request as a plugin is asked about it.
+#[derive(Debug, Clone)]
+struct Asked {
+    head: RequestHead,
+    client: Arc<Client>,
+    attempt: u32,
+}
+
+impl Asked {
+    fn request(&mut self) -> Request<'_> {
+        Request {
+            head: &mut self.head,
+            client: &self.client,
+            attempt: self.attempt,
+        }
     }
-    Head {
-        method: Method::GET,
-        scheme: Scheme::Http,
-        path_and_query: "/a?b=c".parse().unwrap(),
-        headers,
+}
+
+fn asked(fields: &[(&str, &[u8])]) -> Asked {
+    let mut head = RequestHead::default();
+    head.start(b"GET", b"/a?b=c", Version::Http11);
+    for (name, value) in fields {
+        head.fields_mut().push(name.as_bytes(), value);
+    }
+    Asked {
+        head,
         client: Arc::new(Client {
             address: "192.0.2.1".into(),
             port: 4711,
         }),
+        attempt: 0,
     }
 }
 
 /// Routes a plain request; reads are of no interest.
-fn route(instance: &mut Instance) -> Result<Outcome, Fault> {
-    let before = head(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
-    let fields = before.headers.clone();
-    let (after, result) = instance.route(before, 0, &mut Reads::default());
-    assert_eq!(after.headers, fields, "the head comes back as it was");
+fn route(instance: &mut Instance) -> Result<Decision, Fault> {
+    let before = asked(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
+    let mut after = before.clone();
+    let result = instance.route(&mut after.request(), &mut Reads::default());
+    let shown = |asked: &Asked| format!("{:?}", asked.head);
+    assert_eq!(
+        shown(&after),
+        shown(&before),
+        "the head comes back as it was"
+    );
     result
 }
 

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use pointsman::plugin::{Decision, Fault, Plugin, Reads, Settings, Source};
+use pointsman::plugin::{Fault, Plugin, Reads, Route, Settings, Source};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{ENGINE, guest, head, instantiate, logged, settings};
+use crate::{ENGINE, asked, guest, instantiate, logged, settings};
 
 fn configured(route: &Value) -> Settings {
     settings(json!({"route": route}).to_string())
 }
 
 /// Runs the steps inside a runtime as a worker has it.
-fn run_with(settings: &Settings) -> (Result<Decision, Fault>, Reads) {
+fn run_with(settings: &Settings) -> (Result<Route, Fault>, Reads) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -22,20 +22,20 @@ fn run_with(settings: &Settings) -> (Result<Decision, Fault>, Reads) {
         let task = async {
             let mut instance = instantiate("guest-wasi", settings).expect("configure succeeds");
             let mut reads = Reads::default();
-            let (_, result) = instance.route(head(&[]), 0, &mut reads);
-            (result.map(|outcome| outcome.decision), reads)
+            let result = instance.route(&mut asked(&[]).request(), &mut reads);
+            (result.map(|decision| decision.route), reads)
         };
         task.await
     })
 }
 
-fn run(route: &Value) -> (Result<Decision, Fault>, Reads) {
+fn run(route: &Value) -> (Result<Route, Fault>, Reads) {
     run_with(&configured(route))
 }
 
 fn fine(route: &Value) -> Reads {
     let (result, reads) = run(route);
-    assert_eq!(result, Ok(Decision::Default), "{route}");
+    assert_eq!(result, Ok(Route::Default), "{route}");
     reads
 }
 
@@ -69,8 +69,8 @@ fn timers_are_waited_for() {
 fn the_same_works_outside_of_a_runtime() {
     let mut instance =
         instantiate("guest-wasi", &configured(&json!([{"sleep": 1}, "grants"]))).unwrap();
-    let (_, result) = instance.route(head(&[]), 0, &mut Reads::default());
-    assert_eq!(result.unwrap().decision, Decision::Default);
+    let result = instance.route(&mut asked(&[]).request(), &mut Reads::default());
+    assert_eq!(result.unwrap().route, Route::Default);
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Times {
         Ok(Self(Histogram::new_with_bounds(1, Self::LATEST, 3)?))
     }
 
-    fn note(&mut self, time: Duration) {
+    fn record(&mut self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(Self::LATEST);
         self.0.saturating_record(time);
     }
@@ -128,10 +128,10 @@ mod tests {
     fn quantiles() {
         let mut times = Times::new().unwrap();
         for time in 1..=100 {
-            times.note(Duration::from_micros(time));
+            times.record(Duration::from_micros(time));
         }
         let mut late = Times::new().unwrap();
-        late.note(Duration::from_secs(100));
+        late.record(Duration::from_secs(100));
         times.add(&late).unwrap();
         let load = times.load(Duration::from_secs(2), Vec::new());
         assert_eq!(

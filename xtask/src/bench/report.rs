@@ -187,10 +187,10 @@ pub(crate) fn table(outcome: &Outcome) -> Table {
         }
         table.row(cells);
         for (round, error) in row.errors() {
-            table.note(format!("!! {}, round {round}: {error}", row.name));
+            table.add_note(format!("!! {}, round {round}: {error}", row.name));
         }
         for (round, note) in row.notes() {
-            table.note(format!("{}, round {round}: {note}", row.name));
+            table.add_note(format!("{}, round {round}: {note}", row.name));
         }
     }
     table

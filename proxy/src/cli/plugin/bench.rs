@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Cases, Exit, File, time};
-use crate::authoring::bench::{self, Figures};
-use crate::authoring::component::size;
+use crate::plugin_tools::bench::{self, Figures};
+use crate::plugin_tools::component::size;
 
 /// Flags of `pointsman plugin bench`.
 #[derive(Debug, clap::Args)]

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Exit, about, check};
-use crate::authoring::build;
-use crate::authoring::component::{self, Anatomy};
-use crate::authoring::project::Project;
 use crate::plugin::{Plugin, Source};
+use crate::plugin_tools::build;
+use crate::plugin_tools::component::{self, Anatomy};
+use crate::plugin_tools::project::Project;
 
 /// Flags of `pointsman plugin build`.
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Exit, File};
-use crate::authoring::component::{self, Anatomy};
 use crate::plugin::{Plugin, Source};
+use crate::plugin_tools::component::{self, Anatomy};
 
 /// Flags of `pointsman plugin check`.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::Exit;
-use crate::authoring::project::Language;
-use crate::authoring::template;
+use crate::plugin_tools::project::Language;
+use crate::plugin_tools::template;
 
 /// Flags of `pointsman plugin new`.
 #[derive(Debug, clap::Args)]

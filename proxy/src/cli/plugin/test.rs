@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Cases, Exit, File};
-use crate::authoring::cases::{Case, Table, Verdict};
-use crate::authoring::junit::{self, Played};
 use crate::plugin::Plugin;
+use crate::plugin_tools::cases::{Case, Table, Verdict};
+use crate::plugin_tools::junit::{self, Played};
 
 /// Flags of `pointsman plugin test`.
 #[derive(Debug, clap::Args)]

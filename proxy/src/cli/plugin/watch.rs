@@ -11,8 +11,8 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 
 use super::build::{self, Component};
 use super::{Cases, Exit, about, test};
-use crate::authoring::project::Project;
 use crate::cli::ctl;
+use crate::plugin_tools::project::Project;
 
 /// Editors write a file in several steps; a build begins after the last.
 const SETTLED: Duration = Duration::from_millis(150);

@@ -1,3 +1,5 @@
+//! Chunked bodies, whole and cut anywhere.
+
 use super::*;
 use crate::http1::trailers::MAX_TRAILERS_SIZE;
 

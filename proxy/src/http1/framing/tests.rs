@@ -1,3 +1,5 @@
+//! Which framing follows from which fields.
+
 use super::*;
 
 fn fields(lines: &[(&str, &str)]) -> Fields {

@@ -1,3 +1,5 @@
+//! Request heads: accepted, refused and incomplete.
+
 use super::*;
 use crate::http1::DEFAULT_MAX_HEADER_SIZE;
 

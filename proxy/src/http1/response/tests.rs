@@ -1,3 +1,5 @@
+//! Response heads: accepted, refused and incomplete.
+
 use super::*;
 
 fn parsed(method: &[u8], input: &[u8]) -> Result<(Parsed, ResponseHead), ResponseError> {

@@ -1,3 +1,5 @@
+//! Heads as the next hop gets them.
+
 use super::*;
 use crate::http::forwarded::{Trust, set_x_forwarded};
 use crate::http::message::MethodKind;

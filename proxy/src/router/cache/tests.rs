@@ -1,13 +1,15 @@
 //! The cache against generated policies: whatever they read, in whatever order.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::head::{Client, Head, Scheme};
+use crate::http::edit::Edit;
+use crate::http::field::FieldKind;
+use crate::http::fields::Forwarding;
+use crate::http::head::Client;
+use crate::http::message::{RequestHead, Scheme, Version};
 
 /// A deterministic plugin: what it reads next hangs on what it has read.
 #[derive(Debug, Clone)]
@@ -29,29 +31,33 @@ enum Seen {
 
 fn see(read: &Read, facts: Facts<'_>) -> Seen {
     let head = facts.head;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     match read {
-        Read::Method => Seen::Text(head.method.to_string()),
-        Read::Scheme => Seen::Text(head.scheme.as_str().to_owned()),
-        Read::PathWithQuery => Seen::Text(head.path_and_query.to_string()),
+        Read::Method => Seen::Text(text(head.method())),
+        Read::Scheme => Seen::Text(head.scheme().as_str().to_owned()),
+        Read::PathWithQuery => Seen::Text(text(head.target())),
         Read::Header(name) => {
-            let values = head.headers.get_all(name).iter();
-            Seen::Values(values.map(|value| value.as_bytes().to_vec()).collect())
+            let values = head.fields().values(name.as_bytes());
+            Seen::Values(values.map(<[u8]>::to_vec).collect())
         }
-        Read::Headers => Seen::Lines(
-            head.headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect(),
-        ),
-        Read::Client => Seen::Client(head.client.address.clone(), head.client.port),
-        Read::Tls => Seen::Tls(head.scheme == Scheme::Https),
+        Read::Headers => {
+            let lines = crate::plugin::grouped(head.fields()).into_iter();
+            let lower = |name: &[u8]| text(name).to_ascii_lowercase();
+            Seen::Lines(
+                lines
+                    .map(|(name, value)| (lower(name), value.to_vec()))
+                    .collect(),
+            )
+        }
+        Read::Client => Seen::Client(facts.client.address.clone(), facts.client.port),
+        Read::Tls => Seen::Tls(head.scheme() == Scheme::Https),
         Read::Attempt => Seen::Number(facts.attempt),
     }
 }
 
 impl Policy {
     /// Decides, and tells what it read, each read once.
-    fn route(&self, facts: Facts<'_>) -> (Rc<Decided>, Vec<Read>) {
+    fn route(&self, facts: Facts<'_>) -> (Rc<Decision>, Vec<Read>) {
         let mut reads = Vec::new();
         let mut policy = self;
         loop {
@@ -71,10 +77,13 @@ impl Policy {
     }
 }
 
-fn decision(index: usize) -> Rc<Decided> {
-    Rc::new(Decided {
+fn decision(index: usize) -> Rc<Decision> {
+    Rc::new(Decision {
         route: Route::Backend(index.to_string().into()),
-        edits: vec![Edit::Remove(HeaderName::from_static("x-a")); index % 3],
+        edits: Edits {
+            fields: vec![Edit::remove(b"x-a").unwrap(); index % 3],
+            ..Edits::default()
+        },
     })
 }
 
@@ -87,8 +96,7 @@ fn reads() -> impl Strategy<Value = Read> {
         Just(Read::Client),
         Just(Read::Tls),
         Just(Read::Attempt),
-        prop::sample::select(vec!["host", "x-a", "x-b"])
-            .prop_map(|name| Read::Header(HeaderName::from_static(name))),
+        prop::sample::select(vec!["host", "x-a", "x-b"]).prop_map(|name| Read::Header(name.into())),
     ]
 }
 
@@ -100,28 +108,52 @@ fn policies() -> impl Strategy<Value = Policy> {
     })
 }
 
+/// All that a plugin can read.
+#[derive(Debug)]
+struct Asked {
+    head: RequestHead,
+    client: Client,
+    attempt: u32,
+}
+
+impl Asked {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            head: &self.head,
+            client: &self.client,
+            attempt: self.attempt,
+        }
+    }
+}
+
 prop_compose! {
     /// From few parts, so that requests share values, and values look alike.
-    fn heads()(
-        method in prop::sample::select(vec![Method::GET, Method::POST]),
+    fn requests()(
+        method in prop::sample::select(vec!["GET", "POST"]),
         scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
-        path in prop::sample::select(vec!["/", "/a", "/a?b"]),
+        target in prop::sample::select(vec!["/", "/a", "/a?b"]),
         lines in prop::collection::vec(
             (
-                prop::sample::select(vec!["host", "x-a", "x-b"]),
+                prop::sample::select(vec!["host", "Host", "x-a", "X-a", "X-A", "x-b", "TE"]),
                 prop::sample::select(vec!["", "a", "b", "ab", "a,b", "\u{fffd}"]),
             ),
             0..4,
         ),
+        dropped in prop::sample::select(vec!["", "x-a"]),
+        te in prop::sample::select(vec![Forwarding::Forward, Forwarding::Drop]),
         address in prop::sample::select(vec!["1", "11"]),
         port in 1..3_u16,
-    ) -> Head {
-        let mut headers = HeaderMap::new();
+        attempt in 0..2_u32,
+    ) -> Asked {
+        let mut head = RequestHead::default();
+        head.set_scheme(scheme);
+        head.start(method.as_bytes(), target.as_bytes(), Version::Http11);
         for (name, value) in lines {
-            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            head.fields_mut().push(name.as_bytes(), value.as_bytes());
         }
-        let client = Arc::new(Client { address: address.to_owned(), port });
-        Head { method, scheme, path_and_query: path.parse().unwrap(), headers, client }
+        head.fields_mut().drop_named(dropped.as_bytes());
+        head.fields_mut().set_forwarding(FieldKind::Te, te);
+        Asked { head, client: Client { address: address.to_owned(), port }, attempt }
     }
 }
 
@@ -165,12 +197,12 @@ proptest! {
     #[test]
     fn a_cached_decision_is_the_plugins(
         policy in policies(),
-        requests in prop::collection::vec((heads(), 0..2_u32), 1..100),
+        requests in prop::collection::vec(requests(), 1..100),
         limits in limits(),
     ) {
         let mut cache = Cache::new(limits);
-        for (head, attempt) in &requests {
-            let facts = Facts { head, attempt: *attempt };
+        for request in &requests {
+            let facts = request.facts();
             let (expected, reads) = policy.route(facts);
             if let Some(found) = cache.find(facts) {
                 prop_assert_eq!(found, &expected);
@@ -186,32 +218,48 @@ proptest! {
     #[test]
     fn what_is_kept_is_found_while_there_is_room(
         policy in policies(),
-        requests in prop::collection::vec(heads(), 1..50),
+        requests in prop::collection::vec(requests(), 1..50),
     ) {
         let mut cache = Cache::default();
-        for head in &requests {
-            let facts = Facts { head, attempt: 0 };
-            let (decided, reads) = policy.route(facts);
-            prop_assert_eq!(cache.insert(&reads, facts, &decided), Ok(()));
+        for request in &requests {
+            let facts = request.facts();
+            let (decision, reads) = policy.route(facts);
+            prop_assert_eq!(cache.insert(&reads, facts, &decision), Ok(()));
         }
-        for head in &requests {
-            let found = cache.find(Facts { head, attempt: 0 });
+        for request in &requests {
+            let found = cache.find(request.facts());
             prop_assert!(found.is_some());
         }
+    }
+
+    /// The invariant that the tree rests on.
+    #[test]
+    fn values_are_equal_exactly_if_a_plugin_sees_the_same(
+        read in reads(),
+        one in requests(),
+        other in requests(),
+    ) {
+        let value = |request: &Asked| {
+            let mut value = b"before".to_vec();
+            request.facts().value_of(&read, &mut value);
+            value
+        };
+        let is_same = see(&read, one.facts()) == see(&read, other.facts());
+        prop_assert_eq!(value(&one) == value(&other), is_same);
     }
 
     /// Two policies in turn are one that is not deterministic.
     #[test]
     fn a_plugin_that_is_not_deterministic_breaks_nothing(
         policies in [policies(), policies()],
-        requests in prop::collection::vec((heads(), 0..2_usize), 1..100),
+        requests in prop::collection::vec((requests(), 0..2_usize), 1..100),
         limits in limits(),
     ) {
         let mut cache = Cache::new(limits);
-        for (head, which) in &requests {
-            let facts = Facts { head, attempt: 0 };
-            let (decided, reads) = policies[*which].route(facts);
-            if cache.insert(&reads, facts, &decided).is_err() {
+        for (request, which) in &requests {
+            let facts = request.facts();
+            let (decision, reads) = policies[*which].route(facts);
+            if cache.insert(&reads, facts, &decision).is_err() {
                 check(&cache);
                 cache.clear();
             }
@@ -221,37 +269,30 @@ proptest! {
     }
 }
 
-fn head_for(host: &str) -> Head {
-    let mut headers = HeaderMap::new();
-    headers.insert("host", HeaderValue::from_str(host).unwrap());
-    Head {
-        method: Method::GET,
-        scheme: Scheme::Http,
-        path_and_query: "/".parse().unwrap(),
-        headers,
-        client: Arc::new(Client {
+fn request_for(host: &str) -> Asked {
+    let mut head = RequestHead::default();
+    head.start(b"GET", b"/", Version::Http11);
+    head.fields_mut().push(b"Host", host.as_bytes());
+    Asked {
+        head,
+        client: Client {
             address: String::new(),
             port: 0,
-        }),
+        },
+        attempt: 0,
     }
 }
 
 #[test]
 fn a_flood_of_hosts_stays_within_bounds_and_spares_the_regulars() {
-    let reads = [Read::Header(http::header::HOST)];
+    let reads = [Read::Header("host".into())];
     let mut cache = Cache::default();
-    let regular = head_for("regular.test");
-    let regular = Facts {
-        head: &regular,
-        attempt: 0,
-    };
+    let regular = request_for("regular.test");
+    let regular = regular.facts();
     cache.insert(&reads, regular, &decision(1)).unwrap();
     for number in 0..3 * LIMITS.entries {
-        let head = head_for(&format!("{number}.test"));
-        let facts = Facts {
-            head: &head,
-            attempt: 0,
-        };
+        let request = request_for(&format!("{number}.test"));
+        let facts = request.facts();
         assert!(cache.find(facts).is_none());
         cache.insert(&reads, facts, &decision(0)).unwrap();
         if number % 100 == 0 {
@@ -264,7 +305,7 @@ fn a_flood_of_hosts_stays_within_bounds_and_spares_the_regulars() {
 
 #[test]
 fn a_table_shrinks_with_what_it_holds() {
-    let reads = [Read::Header(http::header::HOST)];
+    let reads = [Read::Header("host".into())];
     let limits = Limits {
         entries: 10_000,
         bytes: 1 << 20,
@@ -272,11 +313,8 @@ fn a_table_shrinks_with_what_it_holds() {
     };
     let mut cache = Cache::new(limits);
     let mut insert = |host: String| {
-        let head = head_for(&host);
-        let facts = Facts {
-            head: &head,
-            attempt: 0,
-        };
+        let request = request_for(&host);
+        let facts = request.facts();
         cache.insert(&reads, facts, &decision(0)).unwrap();
     };
     for number in 0..2000 {
@@ -296,33 +334,27 @@ fn a_table_shrinks_with_what_it_holds() {
 #[test]
 fn a_decision_that_is_too_large_is_not_kept() {
     let mut cache = Cache::default();
-    let head = head_for("a.test");
-    let facts = Facts {
-        head: &head,
-        attempt: 0,
-    };
+    let request = request_for("a.test");
+    let facts = request.facts();
     let answer = crate::plugin::Response {
-        status: http::StatusCode::OK,
-        headers: HeaderMap::new(),
+        status: 200,
+        fields: Vec::new(),
         body: vec![0; LIMITS.entry_bytes].into(),
     };
-    let decided = Rc::new(Decided {
+    let decision = Rc::new(Decision {
         route: Route::Respond(answer),
-        edits: Vec::new(),
+        edits: Edits::default(),
     });
-    cache.insert(&[], facts, &decided).unwrap();
+    cache.insert(&[], facts, &decision).unwrap();
     assert!(cache.find(facts).is_none());
     check(&cache);
 }
 
 #[test]
 fn another_read_after_the_same_values_is_inconsistent() {
-    let head = head_for("a.test");
-    let facts = Facts {
-        head: &head,
-        attempt: 0,
-    };
-    let kept = [Read::Header(http::header::HOST), Read::Method];
+    let request = request_for("a.test");
+    let facts = request.facts();
+    let kept = [Read::Header("host".into()), Read::Method];
     for (reads, expected) in [
         (&kept[..], Ok(())),
         (&kept[..1], Err(Inconsistent)),

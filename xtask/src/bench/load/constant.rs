@@ -156,7 +156,7 @@ async fn client(
             continue;
         }
         match exchange(&mut stream, request.as_bytes(), &mut answer).await {
-            Ok(()) => times.note(due.elapsed()),
+            Ok(()) => times.record(due.elapsed()),
             Err(broken) => error = Some(format!("connection: {broken}")),
         }
     }

@@ -41,7 +41,7 @@ pub(crate) async fn exchange(
             while start.elapsed() < duration {
                 let sent = Instant::now();
                 match timeout(ECHO, tunnel.exchange(&frame, &mut echo)).await {
-                    Ok(Ok(())) if *echo == *message => times.note(sent.elapsed()),
+                    Ok(Ok(())) if *echo == *message => times.record(sent.elapsed()),
                     Ok(Ok(())) => error = Some("another message came back".to_owned()),
                     Ok(Err(broken)) => error = Some(format!("tunnel: {broken}")),
                     Err(_) => error = Some("no message came back".to_owned()),

@@ -75,7 +75,7 @@ fn configuration(
     format!(
         r#"max_connections = {connections}
 workers = {threads}
-cache_dir = "{cache}"
+plugin_cache_dir = "{cache}"
 timeout.drain = "0s"
 
 [log]

@@ -23,7 +23,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    pub(super) fn note(&mut self, note: String) {
+    pub(super) fn add_note(&mut self, note: String) {
         self.notes.push(note);
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let mut table = Table::new(&["", "µs"]);
         table.row(vec!["nginx".to_owned(), "1.5".to_owned()]);
         table.row(vec!["a".to_owned(), "10.25".to_owned()]);
-        table.note("so it is".to_owned());
+        table.add_note("so it is".to_owned());
         assert_eq!(
             table.to_text(),
             "          µs\nnginx    1.5\na      10.25\nso it is\n"

@@ -1,0 +1,419 @@
+//! The admin interface: HTTP and JSON on a Unix socket, and for questions alone on a loopback
+//! address. docs/admin.md describes it.
+//!
+//! Runs beside the workers. Changes go through `control`; those that take the process itself are
+//! requests to it.
+
+pub mod api;
+mod metrics;
+mod view;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::config::PluginSource;
+use crate::control::{ChangeError, Control};
+use crate::rollout::RolloutError;
+use crate::router::RolloutEnd;
+use crate::router::rollout::{Mode, Share};
+use crate::router::version::Version;
+use crate::telemetry::chain;
+
+/// Longest body of a request.
+const MAX_BODY: usize = 64 * 1024;
+/// Longest wait for a request.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection over TCP may last, answers that are not read included.
+const MAX_STAY: Duration = Duration::from_secs(30);
+/// Connections at one time, for each listener.
+const MAX_CONNECTIONS: usize = 32;
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Paths of GET.
+const QUESTIONS: [&str; 5] = [
+    "/v1/status",
+    "/v1/plugins",
+    "/v1/trials",
+    "/v1/config",
+    "/metrics",
+];
+/// Paths of POST.
+const CHANGES: [&str; 8] = [
+    "/v1/swap",
+    "/v1/promote",
+    "/v1/abort",
+    "/v1/rollback",
+    "/v1/reload",
+    "/v1/upgrade",
+    "/v1/drain",
+    "/v1/log-level",
+];
+
+/// Requests that may wait for the process; beyond that, connections of the interface wait.
+pub const MAX_PROCESS_REQUESTS: usize = 8;
+
+/// A listening socket of the interface.
+#[derive(Debug)]
+pub enum Listener {
+    /// For questions and changes.
+    Unix(UnixListener),
+    /// For questions.
+    Tcp(TcpListener),
+}
+
+/// A change that involves the process itself: its sockets, its service manager.
+#[derive(Debug)]
+pub enum ProcessRequest {
+    /// Read the configuration again and put it into force.
+    Reload(oneshot::Sender<Result<(), ChangeError>>),
+    /// Start a successor; its number.
+    Upgrade(oneshot::Sender<Result<u32, ChangeError>>),
+}
+
+/// What the interface acts on. A clone refers to the same.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    control: Control,
+    process: mpsc::Sender<ProcessRequest>,
+}
+
+impl Admin {
+    /// `process` receives the requests to the process.
+    pub fn new(control: Control, process: mpsc::Sender<ProcessRequest>) -> Admin {
+        Admin { control, process }
+    }
+
+    /// Sends a request to the process, and waits for its reply.
+    async fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> ProcessRequest,
+    ) -> Result<T, ChangeError> {
+        let (reply, replied) = oneshot::channel();
+        let sent = self.process.send(request(reply)).await;
+        sent.map_err(|_| ChangeError::Stopping)?;
+        replied.await.map_err(|_| ChangeError::Stopping)?
+    }
+}
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Query what is not secret.
+    Ask,
+    /// Query and change everything.
+    Change,
+}
+
+/// Serves one listener until the process ends, or a successor serves.
+pub async fn serve(listener: Listener, admin: Admin) {
+    tokio::select! {
+        () = admin.control.succeeded() => {}
+        () = accept(listener, &admin) => {}
+    }
+}
+
+async fn accept(listener: Listener, admin: &Admin) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            // Nobody closes the semaphore.
+            return;
+        };
+        let admin = admin.clone();
+        let accepted = match &listener {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    connection(stream, admin, Rights::Change).await;
+                });
+            }),
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    connection(stream, admin, Rights::Ask).await;
+                });
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::debug!(%error, "admin interface: accept failed");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admin, rights: Rights) {
+    let service = service_fn(|request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(answer(&admin, rights, request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(MAX_WAIT);
+    let served = http.serve_connection(TokioIo::new(stream), service);
+    // A client that breaks off needs no answer; one that may only ask must not stay.
+    match rights {
+        Rights::Change => drop(served.await),
+        Rights::Ask => drop(tokio::time::timeout(MAX_STAY, served).await),
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Why a request is refused.
+struct Refusal(StatusCode, String);
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Refusal {
+        let status = match error {
+            ChangeError::NoRouter(_)
+            | ChangeError::NoVersion(_)
+            | ChangeError::Rollout(RolloutError::None(_)) => StatusCode::NOT_FOUND,
+            ChangeError::Stopping => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Refusal(status, chain(&error))
+    }
+}
+
+async fn answer(admin: &Admin, rights: Rights, request: Request<Incoming>) -> Answer {
+    let result = match check(request.headers(), rights) {
+        Ok(()) => dispatch(admin, rights, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    result.unwrap_or_else(|Refusal(status, error)| {
+        let mut answer = json(&api::Failure { error });
+        *answer.status_mut() = status;
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, POST"));
+        }
+        answer
+    })
+}
+
+/// Keeps out web pages in a browser, whatever name they use for this machine.
+fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
+    if headers.contains_key(ORIGIN) {
+        return refuse("not for pages in a browser");
+    }
+    if rights == Rights::Change {
+        return Ok(());
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    let is_loopback = host.is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost")
+            || name
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    });
+    if is_loopback {
+        Ok(())
+    } else {
+        refuse("Host must be an address of loopback, or `localhost`")
+    }
+}
+
+async fn dispatch(
+    admin: &Admin,
+    rights: Rights,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let is_change = CHANGES.contains(&path);
+    let wanted = if is_change { Method::POST } else { Method::GET };
+    if is_change && rights == Rights::Ask {
+        let text = "changes take the Unix socket: set `admin.socket`";
+        return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
+    }
+    if parts.method != wanted && (is_change || QUESTIONS.contains(&path)) {
+        let text = format!("{path} takes {wanted}");
+        return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    if !is_change {
+        return query(&admin.control, path, rights);
+    }
+    let body = read(body).await?;
+    let (admin, path) = (admin.clone(), path.to_owned());
+    // A change that has begun is completed, even if nobody waits for it any more.
+    let applied = tokio::spawn(async move { apply(&admin, &path, &body).await }).await;
+    let message = applied.unwrap_or_else(|error| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Err(Refusal(status, error.to_string()))
+    })?;
+    Ok(json(&api::Done { message }))
+}
+
+fn query(control: &Control, path: &str, rights: Rights) -> Result<Answer, Refusal> {
+    match path {
+        // Other people's requests, and secrets of the configuration.
+        "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
+            let text = format!("{path} takes the Unix socket: set `admin.socket`");
+            Err(Refusal(StatusCode::FORBIDDEN, text))
+        }
+        "/v1/status" => Ok(json(&view::status(control))),
+        "/v1/plugins" => Ok(json(&view::plugins(control))),
+        "/v1/trials" => Ok(json(&view::trials(control))),
+        "/v1/config" => Ok(json(&view::config(control))),
+        "/metrics" => {
+            let text = metrics::render(control)
+                .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+            let mut answer = Response::new(Full::from(text));
+            let content = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            answer.headers_mut().insert(CONTENT_TYPE, content);
+            Ok(answer)
+        }
+        _ => {
+            let paths = [&QUESTIONS[..], &CHANGES[..]].concat().join(", ");
+            Err(Refusal(StatusCode::NOT_FOUND, format!("there is {paths}")))
+        }
+    }
+}
+
+/// Applies a change; its result, in words.
+async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal> {
+    let control = &admin.control;
+    match path {
+        "/v1/swap" => swap(control, parse(body)?).await,
+        "/v1/promote" => {
+            let api::EndTrial { frontend } = parse(body)?;
+            let version = control.end_rollout(&frontend, RolloutEnd::Promoted).await?;
+            Ok(in_service(&frontend, &version))
+        }
+        "/v1/abort" => {
+            let api::EndTrial { frontend } = parse(body)?;
+            let version = control.end_rollout(&frontend, RolloutEnd::Aborted).await?;
+            let number = version.number();
+            Ok(format!(
+                "frontend {frontend}: version {number} is no longer on trial"
+            ))
+        }
+        "/v1/rollback" => {
+            let api::Rollback { frontend, version } = parse(body)?;
+            let version = control.rollback(&frontend, version).await?;
+            Ok(in_service(&frontend, &version))
+        }
+        "/v1/log-level" => {
+            let api::LogLevel { level } = parse(body)?;
+            let known: tracing::Level = level.parse().map_err(|_| {
+                let text = format!("`{level}` is none of error, warn, info, debug, trace");
+                Refusal(StatusCode::BAD_REQUEST, text)
+            })?;
+            control.telemetry().set_level(known);
+            Ok(format!("the log's level is {level}, until the next reload"))
+        }
+        "/v1/reload" => {
+            admin.request(ProcessRequest::Reload).await?;
+            Ok("the configuration is in force".to_owned())
+        }
+        "/v1/upgrade" => {
+            let successor = admin.request(ProcessRequest::Upgrade).await?;
+            Ok(format!(
+                "process {successor} serves, this one drains: no new connections"
+            ))
+        }
+        // The last of `CHANGES`.
+        _ => {
+            control.drain();
+            Ok("draining: no new connections".to_owned())
+        }
+    }
+}
+
+async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
+    let refuse = |text: String| Err(Refusal(StatusCode::BAD_REQUEST, text));
+    let api::Swap {
+        frontend,
+        file,
+        shadow,
+        canary,
+    } = swap;
+    if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
+        return refuse(format!("{} is not an absolute path", file.display()));
+    }
+    let plugin = file.map(PluginSource::File);
+    let (mode, percent) = match (shadow, canary) {
+        (None, None) => {
+            let version = control.swap(&frontend, plugin).await?;
+            return Ok(in_service(&frontend, &version));
+        }
+        (Some(percent), None) => (Mode::Mirror, percent),
+        (None, Some(percent)) => (Mode::Canary, percent),
+        (Some(_), Some(_)) => {
+            return refuse("a version is a shadow or a canary, not both".to_owned());
+        }
+    };
+    let Some(share) = Share::of_percent(percent) else {
+        return refuse(format!("{percent} % is not within 0.01 to 100"));
+    };
+    let version = control
+        .start_rollout(&frontend, plugin, mode, share)
+        .await?;
+    Ok(format!(
+        "frontend {frontend}: version {} of {} is on trial; `trials` shows what comes of it",
+        version.number(),
+        version.plugin_name()
+    ))
+}
+
+/// Reads a request's body.
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+    let limited = Limited::new(body, MAX_BODY).collect();
+    let collected = tokio::time::timeout(MAX_WAIT, limited).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let text = format!("the body is longer than {MAX_BODY} bytes");
+            Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text))
+        }
+        Ok(Err(_)) | Err(_) => {
+            let text = "the body did not come".to_owned();
+            Err(Refusal(StatusCode::REQUEST_TIMEOUT, text))
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = format!("the body is wrong: {error}");
+        Refusal(StatusCode::BAD_REQUEST, text)
+    })
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    // Strings and numbers: nothing that JSON could not hold.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = Response::new(Full::from(text));
+    let content = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, content);
+    answer
+}
+
+fn in_service(frontend: &str, version: &Version) -> String {
+    format!(
+        "frontend {frontend}: version {} of {} decides (sha256 {})",
+        version.number(),
+        version.plugin_name(),
+        version.sha256()
+    )
+}

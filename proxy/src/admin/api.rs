@@ -1,0 +1,236 @@
+//! Requests and answers of the admin interface, in JSON: for the interface and for `pointsman
+//! ctl`. Fields are added, never changed; docs/admin.md describes them.
+
+use serde::{Deserialize, Serialize};
+
+/// Of `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of Pointsman.
+    pub version: String,
+    /// The process's number.
+    pub pid: u32,
+    /// `serving` or `draining`.
+    pub state: String,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// Threads that serve.
+    pub workers: usize,
+    /// Clients' connections that are open, tunnels included.
+    pub connections: usize,
+    /// The configuration's file.
+    pub config: String,
+    /// Configurations taken up since the start.
+    pub reloads: u64,
+    /// Configurations refused since the start.
+    pub reloads_refused: u64,
+    /// In the order of the configuration.
+    pub frontends: Vec<Frontend>,
+    /// In the order of the configuration.
+    pub backends: Vec<Backend>,
+}
+
+/// A frontend in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frontend {
+    /// As configured.
+    pub name: String,
+    /// Answers of 1xx, 2xx, 3xx, 4xx and 5xx.
+    pub answers: [u64; 5],
+    /// Number of the version that decides; null without a router.
+    pub plugin_version: Option<u32>,
+}
+
+/// A backend in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// As configured.
+    pub name: String,
+    /// Requests and tunnels in progress.
+    pub active: u32,
+    /// Requests that wait for a server.
+    pub queued: u32,
+    /// In the order of the configuration.
+    pub servers: Vec<Server>,
+}
+
+/// A server in [`Backend`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// As configured.
+    pub name: String,
+    /// Requests and tunnels that it got.
+    pub requests: u64,
+    /// Connections made to it.
+    pub connects: u64,
+    /// Connections that could not be made.
+    pub connect_errors: u64,
+    /// Its addresses, in the order in which they are tried.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An address of a [`Server`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Resolved.
+    pub address: String,
+    /// `up`, or `down` if the last attempt to connect failed.
+    pub state: String,
+    /// Requests and tunnels in progress.
+    pub active: u32,
+}
+
+/// Of `GET /v1/plugins`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plugins {
+    /// Of each frontend the active version, then those before it, the latest first.
+    pub versions: Vec<Version>,
+}
+
+/// A version of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// The frontend's name.
+    pub frontend: String,
+    /// Counts from 1 for each frontend.
+    pub number: u32,
+    /// As the configuration calls it.
+    pub plugin: String,
+    /// Where its file came from.
+    pub source: String,
+    /// The file's SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// `active`, `failing` (active, but left alone after too many faults), `shadow`, `canary`,
+    /// `replaced` or `failed`.
+    pub state: String,
+    /// When it was made, in seconds since 1970.
+    pub since: u64,
+    /// Decisions, from the cache and not.
+    pub decisions: u64,
+    /// Of them, those from the cache.
+    pub cached: u64,
+    /// Faults by kind, those that there were.
+    pub faults: std::collections::BTreeMap<String, u64>,
+    /// Calls of the plugin by what they took.
+    pub histogram: Vec<Bucket>,
+    /// What all calls took together.
+    pub nanoseconds: u64,
+}
+
+/// A part of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Upper bound in nanoseconds; null: none.
+    pub up_to: Option<u64>,
+    /// Calls that took so long, and longer than the bucket before says.
+    pub calls: u64,
+}
+
+/// Of `GET /v1/config`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The file.
+    pub path: String,
+    /// Its text, as it was when it was read.
+    pub text: String,
+}
+
+/// For `POST /v1/swap`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Swap {
+    /// The frontend's name.
+    pub frontend: String,
+    /// An absolute path of a component; absent: the configured one.
+    pub file: Option<std::path::PathBuf>,
+    /// Put it on trial instead: ask it about so many percent of the requests, without effect.
+    pub shadow: Option<f64>,
+    /// Put it on trial instead: let it decide for so many percent of the clients.
+    pub canary: Option<f64>,
+}
+
+/// For `POST /v1/promote` and `POST /v1/abort`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndTrial {
+    /// The frontend's name.
+    pub frontend: String,
+}
+
+/// Of `GET /v1/trials`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trials {
+    /// Of each frontend that has a version on trial.
+    pub trials: Vec<Trial>,
+}
+
+/// A version on trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The frontend's name.
+    pub frontend: String,
+    /// The number of the active version.
+    pub active: u32,
+    /// The number of the version on trial.
+    pub number: u32,
+    /// `shadow` or `canary`.
+    pub mode: String,
+    /// Share of the requests, or of the clients.
+    pub percent: f64,
+    /// Requests on which it was asked.
+    pub asked: u64,
+    /// Those of which the active version decided otherwise; of a shadow alone.
+    pub differing: u64,
+    /// Those on which it failed.
+    pub failed: u64,
+    /// The first differing ones.
+    pub examples: Vec<Example>,
+}
+
+/// A request on which two versions decided differently.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub target: String,
+    /// Names and values of its fields; null for values that are not shown.
+    pub fields: Vec<(String, Option<String>)>,
+    /// What the active version decided.
+    pub active: String,
+    /// What the version on trial decided.
+    pub trial: String,
+}
+
+/// For `POST /v1/rollback`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The frontend's name.
+    pub frontend: String,
+    /// The version's number; absent: the last one that worked.
+    pub version: Option<u32>,
+}
+
+/// For `POST /v1/log-level`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogLevel {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// In words.
+    pub message: String,
+}
+
+/// With every status that is no success.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was wrong, and what would be right.
+    pub error: String,
+}

@@ -1,0 +1,161 @@
+//! What is in force, as the admin interface shows it.
+
+use std::time::SystemTime;
+
+use super::api;
+use crate::control::Control;
+use crate::plugin::Fault;
+use crate::rollout::versions::Retirement;
+use crate::router::stats::BUCKETS;
+use crate::router::version::Version;
+use crate::upstream::Condition;
+use crate::upstream::cluster::Member;
+use crate::upstream::endpoint::Endpoint;
+use crate::worker::DrainState;
+
+pub(super) fn config(control: &Control) -> api::Config {
+    let (_, source) = control.config();
+    api::Config {
+        path: source.path().display().to_string(),
+        text: source.text().to_owned(),
+    }
+}
+
+pub(super) fn status(control: &Control) -> api::Status {
+    let routers = control.routers();
+    let frontends = control.answers().into_iter().map(|(name, answers)| {
+        let router = routers.iter().find(|router| router.frontend == name);
+        api::Frontend {
+            plugin_version: router.map(|router| router.active.number()),
+            answers: answers.totals(),
+            name,
+        }
+    });
+    let backends = control.clusters();
+    let backends = backends.iter().map(|cluster| api::Backend {
+        name: cluster.name().to_string(),
+        active: cluster.active(),
+        queued: cluster.queued(),
+        servers: cluster.endpoints().members().iter().map(server).collect(),
+    });
+    let reloads = control.reloads();
+    api::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        state: match control.state_of_workers() {
+            DrainState::Serving => "serving".to_owned(),
+            DrainState::Draining | DrainState::Aborting => "draining".to_owned(),
+        },
+        uptime_seconds: control.started().elapsed().map_or(0, |time| time.as_secs()),
+        workers: control.workers(),
+        connections: control.connections(),
+        config: control.config().1.path().display().to_string(),
+        reloads: reloads.applied,
+        reloads_refused: reloads.refused,
+        frontends: frontends.collect(),
+        backends: backends.collect(),
+    }
+}
+
+fn server(member: &Member) -> api::Server {
+    let totals = member.server().totals();
+    api::Server {
+        name: member.server().name().to_owned(),
+        requests: totals.exchanges,
+        connects: totals.dialled,
+        connect_errors: totals.refused,
+        endpoints: member.endpoints().iter().map(|one| endpoint(one)).collect(),
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
+    api::Endpoint {
+        address: endpoint.address().to_string(),
+        state: match endpoint.condition() {
+            Condition::Up => "up".to_owned(),
+            Condition::Due | Condition::Down => "down".to_owned(),
+        },
+        active: endpoint.active(),
+    }
+}
+
+pub(super) fn plugins(control: &Control) -> api::Plugins {
+    let mut versions = Vec::new();
+    for router in control.routers() {
+        let state = if router.active.is_failing() {
+            "failing"
+        } else {
+            "active"
+        };
+        versions.push(describe(&router.frontend, &router.active, state));
+        if let Some(rollout) = &router.rollout {
+            let state = rollout.mode().name();
+            versions.push(describe(&router.frontend, rollout.version(), state));
+        }
+        versions.extend(router.retired.iter().map(|retired| {
+            let state = match retired.reason {
+                Retirement::Replaced => "replaced",
+                Retirement::Failed => "failed",
+            };
+            describe(&router.frontend, &retired.version, state)
+        }));
+    }
+    api::Plugins { versions }
+}
+
+pub(super) fn trials(control: &Control) -> api::Trials {
+    let mut trials = Vec::new();
+    for router in control.routers() {
+        let Some(rollout) = router.rollout else {
+            continue;
+        };
+        let report = rollout.report();
+        let examples = report.examples.into_iter().map(|example| api::Example {
+            method: example.method,
+            target: example.target,
+            fields: example.fields,
+            active: example.active,
+            trial: example.candidate,
+        });
+        trials.push(api::Trial {
+            frontend: router.frontend,
+            active: router.active.number(),
+            number: rollout.version().number(),
+            mode: rollout.mode().name().to_owned(),
+            percent: rollout.share().percent(),
+            asked: report.asked,
+            differing: report.differing,
+            failed: report.failed,
+            examples: examples.collect(),
+        });
+    }
+    api::Trials { trials }
+}
+
+fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
+    let totals = version.stats().totals();
+    let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
+    let buckets = bounds.zip(totals.buckets);
+    let kinds = Fault::KINDS.iter().zip(totals.faults);
+    let since = version.since().duration_since(SystemTime::UNIX_EPOCH);
+    api::Version {
+        frontend: frontend.to_owned(),
+        number: version.number(),
+        plugin: version.plugin_name().to_owned(),
+        source: version.source().to_owned(),
+        sha256: version.sha256().to_owned(),
+        state: state.to_owned(),
+        since: since.map_or(0, |since| since.as_secs()),
+        decisions: totals.cached + totals.asked,
+        cached: totals.cached,
+        faults: kinds
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| ((*kind).to_owned(), count))
+            .collect(),
+        histogram: buckets
+            .filter(|(_, calls)| *calls > 0)
+            .map(|(up_to, calls)| api::Bucket { up_to, calls })
+            .collect(),
+        nanoseconds: totals.nanoseconds,
+    }
+}

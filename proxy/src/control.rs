@@ -1,0 +1,175 @@
+//! What is in force, and its changes while the workers serve: another version of a plugin, a
+//! rollback, another configuration.
+//!
+//! One change at a time. Slow steps (compiling, resolving, trying out) run on a thread of low
+//! priority; the workers apply the result between two requests. A change that fails at any step
+//! changes nothing. Called by `process` and `admin`; opens no socket.
+
+mod error;
+mod listeners;
+mod prepared;
+mod reload;
+mod rollouts;
+mod state;
+mod swap;
+mod view;
+mod watcher;
+mod worker_configs;
+mod worker_events;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, watch};
+
+use self::state::State;
+use crate::connection_limiter::ConnectionLimiter;
+use crate::rollout::task::LoadTask;
+use crate::telemetry::Telemetry;
+use crate::worker::{Command, DrainState, WorkerConfig};
+
+pub use self::error::ChangeError;
+pub use self::listeners::FrontendListeners;
+pub use self::prepared::{PrepareError, Prepared, locate};
+pub use self::state::Reloads;
+pub use self::view::RouterState;
+
+/// The process's controls. A clone refers to the same ones.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Held from the beginning of a change to its end.
+    changing: tokio::sync::Mutex<()>,
+    handles: Handles,
+    started: SystemTime,
+    /// The process that has taken over.
+    successor: watch::Sender<Option<u32>>,
+}
+
+/// What the controls act on.
+#[derive(Debug)]
+pub struct Handles {
+    /// The workers, by their numbers.
+    pub workers: Vec<mpsc::UnboundedSender<Command>>,
+    /// Whether the workers serve.
+    pub drain: watch::Sender<DrainState>,
+    /// The log.
+    pub telemetry: Arc<Telemetry>,
+    /// Counts clients' connections.
+    pub limiter: Arc<ConnectionLimiter>,
+}
+
+/// The right to change what is in force. Others wait until it is dropped.
+#[derive(Debug)]
+pub struct ChangeGuard<'a> {
+    control: &'a Control,
+    _lock: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Control {
+    /// The controls of a process that begins with `prepared`, and the configuration of each
+    /// worker.
+    ///
+    /// `listeners` are those of the frontends, in the order of the configuration.
+    pub fn new(
+        mut prepared: Prepared,
+        listeners: &mut [FrontendListeners],
+        handles: Handles,
+    ) -> (Control, Vec<WorkerConfig>) {
+        let workers = handles.workers.len();
+        let (configs, frontends) = worker_configs::deal(
+            &mut prepared,
+            listeners,
+            workers,
+            &worker_configs::Known::None,
+        );
+        let control = Control(Arc::new(Inner {
+            state: Mutex::new(State::new(prepared, frontends, workers)),
+            changing: tokio::sync::Mutex::new(()),
+            handles,
+            started: SystemTime::now(),
+            successor: watch::Sender::new(None),
+        }));
+        (control, configs)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is written in one go.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to drain, as SIGTERM does.
+    pub fn drain(&self) {
+        self.0.handles.drain.send_if_modified(|state| {
+            let is_serving = *state == DrainState::Serving;
+            if is_serving {
+                *state = DrainState::Draining;
+            }
+            is_serving
+        });
+    }
+
+    /// Whether the workers serve, for `process` to watch and change.
+    pub fn drain_state(&self) -> &watch::Sender<DrainState> {
+        &self.0.handles.drain
+    }
+
+    /// Waits for the change under way to end, and begins another.
+    ///
+    /// # Errors
+    /// [`ChangeError::Stopping`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn begin_change(&self) -> Result<ChangeGuard<'_>, ChangeError> {
+        let lock = self.0.changing.lock().await;
+        match self.state_of_workers() {
+            DrainState::Serving => Ok(ChangeGuard {
+                control: self,
+                _lock: lock,
+            }),
+            DrainState::Draining | DrainState::Aborting => Err(ChangeError::Stopping),
+        }
+    }
+
+    fn task(&self, frontend: &str) -> Result<LoadTask, ChangeError> {
+        let task = self.state().task(frontend);
+        task.ok_or_else(|| ChangeError::NoRouter(frontend.to_owned()))
+    }
+
+    /// Records that another process has taken over, and starts to drain.
+    pub fn hand_over(&self, successor: u32) {
+        self.0.successor.send_replace(Some(successor));
+        tracing::info!(successor, "another process serves");
+        self.drain();
+    }
+
+    /// Waits until another process has taken over.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn succeeded(&self) {
+        let mut successor = self.0.successor.subscribe();
+        // The sender is in `self`.
+        let _ = successor.wait_for(Option::is_some).await;
+    }
+
+    /// Whether another process has taken over.
+    pub fn has_successor(&self) -> bool {
+        self.0.successor.borrow().is_some()
+    }
+}
+
+/// Runs slow work on a thread of its own, of low priority.
+///
+/// # Errors
+/// [`ChangeError::Panicked`].
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ChangeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ChangeError::Panicked(error.to_string()))
+}

@@ -1,0 +1,39 @@
+//! The listening sockets of a configuration, as the workers get them.
+//!
+//! Plain values: bound by `process`, dealt out to the workers by `control`.
+
+use std::collections::HashSet;
+
+use crate::downstream::listener::Listener;
+
+/// The listening sockets of one frontend.
+#[derive(Debug)]
+pub struct FrontendListeners {
+    /// The frontend's name.
+    pub frontend: String,
+    /// Names of all its sockets.
+    pub names: HashSet<String>,
+    /// Names of those that the workers do not have yet.
+    pub fresh: Vec<String>,
+    /// The fresh ones of each worker.
+    pub workers: Vec<Vec<Listener>>,
+}
+
+impl FrontendListeners {
+    /// Of a frontend without sockets.
+    pub fn new(frontend: &str, workers: usize) -> FrontendListeners {
+        FrontendListeners {
+            frontend: frontend.to_owned(),
+            names: HashSet::new(),
+            fresh: Vec::new(),
+            workers: (0..workers).map(|_| Vec::new()).collect(),
+        }
+    }
+
+    /// Logs the new sockets.
+    pub fn announce(&self) {
+        for address in &self.fresh {
+            tracing::info!(frontend = self.frontend, address, "listening");
+        }
+    }
+}

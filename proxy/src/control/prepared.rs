@@ -1,0 +1,329 @@
+//! A configuration with everything that it names: plugins loaded and tried out, servers'
+//! names resolved.
+//!
+//! Created before the workers start, and again for each reload, off the worker threads. Keeps what
+//! has not changed. Opens no socket and publishes nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::config::{self, Config, Errors, Source};
+use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
+use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
+use crate::rollout::versions::{Published, Versions};
+use crate::router::version::WorkerEvent;
+use crate::upstream::{Cluster, ClusterConfig};
+
+/// A configuration that can be put into service.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    source: Source,
+    pub(super) clusters: Vec<ClusterConfig>,
+    live: Arc<dyn Backends>,
+    /// In the order of the frontends.
+    pub(super) routers: Vec<Option<Routing>>,
+    loader: Option<Arc<Loader>>,
+    compiler: Compiler,
+    events: Events,
+}
+
+/// The channel of the workers' events.
+#[derive(Debug)]
+struct Events {
+    sender: mpsc::UnboundedSender<WorkerEvent>,
+    /// None after the first configuration.
+    receiver: Option<mpsc::UnboundedReceiver<WorkerEvent>>,
+}
+
+/// The router of a frontend.
+#[derive(Debug)]
+pub(super) enum Routing {
+    /// Nothing that it depends on has changed.
+    Kept,
+    /// A new version, with its configuration and the configured file's SHA-256.
+    New(Loaded, config::Router, String),
+}
+
+/// The configuration in force, with what the next one may keep.
+#[derive(Debug, Clone)]
+pub(super) struct ActiveConfig {
+    pub(super) config: Config,
+    pub(super) clusters: Vec<ClusterConfig>,
+    pub(super) live: Arc<dyn Backends>,
+    pub(super) versions: Versions,
+    pub(super) loader: Option<Arc<Loader>>,
+    pub(super) compiler: Compiler,
+    pub(super) events: mpsc::UnboundedSender<WorkerEvent>,
+    /// Number of workers; the machine's number of cores may have changed since.
+    pub(super) workers: usize,
+}
+
+/// Why a configuration cannot be run.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// What it names is missing or does not fit: every mistake.
+    #[error("{0}")]
+    Config(Errors),
+    /// Plugins cannot run on this machine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Prepared {
+    /// Loads and resolves; blocks while it does. Opens no socket.
+    ///
+    /// # Errors
+    /// [`PrepareError`], with every mistake that was found.
+    pub fn new(
+        config: Config,
+        source: Source,
+        compiler: Compiler,
+    ) -> Result<Prepared, PrepareError> {
+        Prepared::following(config, source, compiler, None)
+    }
+
+    /// The same for a configuration that follows `active`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn after(
+        config: Config,
+        source: Source,
+        active: &ActiveConfig,
+    ) -> Result<Prepared, PrepareError> {
+        Prepared::following(config, source, active.compiler, Some(active))
+    }
+
+    fn following(
+        config: Config,
+        source: Source,
+        compiler: Compiler,
+        active: Option<&ActiveConfig>,
+    ) -> Result<Prepared, PrepareError> {
+        let mut mistakes = Mistakes(None);
+        let workers = active.map_or_else(|| config.worker_count(), |active| active.workers);
+        let clusters = resolve(&config, &source, workers, active, &mut mistakes);
+        let live: Arc<dyn Backends> = match active {
+            // Nothing that `configure` could ask about backends has changed.
+            Some(active) if has_same_names(&active.config, &config) => Arc::clone(&active.live),
+            _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(&clusters)),
+            // One of them has no address: plugins are only tried out.
+            _ => Arc::new(ConfiguredBackends::new(&config)),
+        };
+        // Without a plugin there is nothing to reserve address space for.
+        let has_router = config.frontends.iter().any(|front| front.router.is_some());
+        let loader = match active.and_then(|active| active.loader.clone()) {
+            None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
+            loader => loader,
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let events = Events {
+            receiver: active.is_none().then_some(receiver),
+            sender: active.map_or(sender, |active| active.events.clone()),
+        };
+        let mut routers = Vec::new();
+        for frontend in &config.frontends {
+            let routing = match (&loader, &frontend.router) {
+                (Some(loader), Some(router)) => {
+                    let published =
+                        active.and_then(|active| active.versions.published(&frontend.name));
+                    let load = Load {
+                        frontend: &frontend.name,
+                        router,
+                        plugin: &router.plugin,
+                        source: None,
+                        number: published.map_or(1, |published| published.next),
+                        backends: Arc::clone(&live),
+                        events: Some(events.sender.clone()),
+                    };
+                    let old = active.and_then(|active| active.config.frontend(&frontend.name));
+                    let has_same_router =
+                        old.is_some_and(|old| old.router.as_ref() == Some(router));
+                    let has_same_backends =
+                        active.is_some_and(|active| Arc::ptr_eq(&active.live, &live));
+                    route(loader, load, published, has_same_router, has_same_backends)
+                        .map_err(|error| {
+                            mistakes.record(locate(&source, &frontend.name, &error));
+                        })
+                        .ok()
+                }
+                _ => None,
+            };
+            routers.push(routing);
+        }
+        match mistakes.0 {
+            Some(errors) => Err(PrepareError::Config(errors)),
+            None => Ok(Prepared {
+                config,
+                source,
+                clusters,
+                live,
+                routers,
+                loader,
+                compiler,
+                events,
+            }),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The workers' events, once; None for a configuration that follows another.
+    pub fn take_events(&mut self) -> Option<mpsc::UnboundedReceiver<WorkerEvent>> {
+        self.events.receiver.take()
+    }
+
+    /// The configuration in force, once `workers` have its routers.
+    pub(super) fn activate(self, versions: Versions, workers: usize) -> (ActiveConfig, Source) {
+        let active = ActiveConfig {
+            config: self.config,
+            clusters: self.clusters,
+            live: self.live,
+            versions,
+            loader: self.loader,
+            compiler: self.compiler,
+            events: self.events.sender,
+            workers,
+        };
+        (active, self.source)
+    }
+}
+
+/// Every mistake that was found so far.
+struct Mistakes(Option<Errors>);
+
+impl Mistakes {
+    fn record(&mut self, found: Errors) {
+        match &mut self.0 {
+            Some(errors) => errors.merge(found),
+            None => self.0 = Some(found),
+        }
+    }
+}
+
+fn route(
+    loader: &Loader,
+    load: Load<'_>,
+    published: Option<&Published>,
+    has_same_router: bool,
+    has_same_backends: bool,
+) -> Result<Routing, VersionError> {
+    let file = Loader::read(load.plugin)?;
+    let sha256 = file.sha256();
+    let router = load.router.clone();
+    let loaded = match published {
+        // The active version was requested, or is the result of a rollback.
+        Some(published) if has_same_router && sha256 == published.configured => {
+            if has_same_backends && !published.active.is_failing() {
+                return Ok(Routing::Kept);
+            }
+            let router = published.router.clone();
+            let load = Load {
+                router: &router,
+                source: Some(published.active.source().to_owned()),
+                ..load
+            };
+            let plugin = published.active.plugin();
+            let loaded = if Loader::fits(plugin, &load) || sha256 != published.active.sha256() {
+                loader.start(plugin.clone(), load)?
+            } else {
+                loader.load_file(file, load)?
+            };
+            return Ok(Routing::New(loaded, router, sha256));
+        }
+        Some(published)
+            if sha256 == published.active.sha256()
+                && Loader::fits(published.active.plugin(), &load) =>
+        {
+            loader.start(published.active.plugin().clone(), load)?
+        }
+        _ => loader.load_file(file, load)?,
+    };
+    Ok(Routing::New(loaded, router, sha256))
+}
+
+fn resolve(
+    config: &Config,
+    source: &Source,
+    workers: usize,
+    active: Option<&ActiveConfig>,
+    mistakes: &mut Mistakes,
+) -> Vec<ClusterConfig> {
+    let known = active.map_or(&[][..], |active| &active.clusters);
+    let known: HashMap<&str, &Arc<Cluster>> = known
+        .iter()
+        .map(|config| (&**config.cluster.name(), &config.cluster))
+        .collect();
+    let mut clusters = Vec::new();
+    for backend in &config.backends {
+        let cluster = known.get(backend.name.as_str()).copied();
+        match ClusterConfig::resolve(backend, cluster, workers) {
+            Ok(found) => clusters.push(found),
+            Err(error) => {
+                let key = ["backend", &backend.name, "server", &error.server];
+                let message = format!("{error}: {}", error.source);
+                mistakes.record(source.key_error(&key, &message, None));
+            }
+        }
+    }
+    clusters
+}
+
+/// Whether the backends of both have the same names, in whatever order.
+fn has_same_names(active: &Config, now: &Config) -> bool {
+    let [active, now] = [active, now].map(|config| -> BTreeSet<&str> {
+        let backends = config.backends.iter();
+        backends.map(|backend| backend.name.as_str()).collect()
+    });
+    active == now
+}
+
+/// Where in the file a plugin's error belongs.
+pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
+    match error {
+        VersionError::Configure(message) => source.plugin_error(frontend, message),
+        error => {
+            let key = ["frontend", frontend, "router", "plugin"];
+            source.key_error(&key, &error.to_string(), None)
+        }
+    }
+}
+
+/// The backends in service, as plugins see them.
+#[derive(Debug)]
+struct LiveBackends(HashMap<BackendName, Arc<Cluster>>);
+
+impl LiveBackends {
+    fn new(clusters: &[ClusterConfig]) -> LiveBackends {
+        let clusters = clusters.iter().map(|config| &config.cluster);
+        let named = clusters.map(|cluster| (Arc::clone(cluster.name()), Arc::clone(cluster)));
+        LiveBackends(named.collect())
+    }
+}
+
+impl Backends for LiveBackends {
+    fn find(&self, name: &str) -> Option<BackendName> {
+        let (name, _) = self.0.get_key_value(name)?;
+        Some(BackendName::clone(name))
+    }
+
+    fn state(&self, name: &str) -> Option<BackendState> {
+        let backend = self.0.get(name)?;
+        Some(BackendState {
+            usable_servers: backend.usable_servers(),
+            active: backend.active(),
+            queued: backend.queued(),
+        })
+    }
+
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.0.get(name).map(|backend| backend.server_count())
+    }
+}

@@ -1,0 +1,156 @@
+//! A configuration, dealt out to the workers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::listeners::FrontendListeners;
+use super::prepared::{Prepared, Routing};
+use crate::config::Config;
+use crate::rollout::loader::Loaded;
+use crate::rollout::versions::{Published, Versions};
+use crate::telemetry::Answers;
+use crate::worker::{FrontendConfig, RouterUpdate, WorkerConfig};
+
+/// Longest time that a stopping worker keeps idle clients. A client between two of many requests
+/// sends its next one within that time. Half of `timeout.drain` if that is shorter, so that idle
+/// clients are gone by then.
+const MAX_DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What the workers share of each frontend, by the frontends' names.
+#[derive(Debug, Default)]
+pub(super) struct Frontends {
+    pub(super) published: HashMap<String, Published>,
+    pub(super) answers: HashMap<String, Arc<Answers>>,
+}
+
+/// What is in force, as far as it is kept.
+pub(super) enum Known<'a> {
+    /// Nothing: at the start.
+    None,
+    Active {
+        versions: &'a Versions,
+        answers: &'a HashMap<String, Arc<Answers>>,
+    },
+}
+
+impl Known<'_> {
+    fn published(&self, frontend: &str) -> Option<&Published> {
+        match self {
+            Known::None => None,
+            Known::Active { versions, .. } => versions.published(frontend),
+        }
+    }
+
+    fn answers(&self, frontend: &str) -> Option<Arc<Answers>> {
+        match self {
+            Known::None => None,
+            Known::Active { answers, .. } => answers.get(frontend).cloned(),
+        }
+    }
+}
+
+/// The configuration of each worker, and what they share. Takes the routers of `prepared`.
+pub(super) fn deal(
+    prepared: &mut Prepared,
+    listeners: &mut [FrontendListeners],
+    workers: usize,
+    known: &Known<'_>,
+) -> (Vec<WorkerConfig>, Frontends) {
+    let routers = std::mem::take(&mut prepared.routers);
+    let config = &prepared.config;
+    let mut configs: Vec<WorkerConfig> = (0..workers)
+        .map(|_| WorkerConfig {
+            frontends: Vec::new(),
+            clusters: prepared.clusters.clone(),
+            drain_grace: MAX_DRAIN_GRACE.min(config.drain / 2),
+        })
+        .collect();
+    let mut shared = Frontends::default();
+    for ((frontend, routing), listeners) in config.frontends.iter().zip(routers).zip(listeners) {
+        let name = &frontend.name;
+        let (published, routers) = deal_router(routing, known.published(name), workers);
+        let answers = known
+            .answers(name)
+            .unwrap_or_else(|| Arc::new(Answers::new(workers)));
+        for (config, router) in configs.iter_mut().zip(routers) {
+            config.frontends.push(FrontendConfig {
+                config: frontend.clone(),
+                sockets: listeners.names.clone(),
+                listeners: listeners.workers.pop().unwrap_or_default(),
+                router,
+                answers: Arc::clone(&answers),
+            });
+        }
+        shared.answers.insert(name.clone(), answers);
+        if let Some(published) = published {
+            shared.published.insert(name.clone(), published);
+        }
+    }
+    (configs, shared)
+}
+
+/// A frontend's version, and its router for each worker.
+fn deal_router(
+    routing: Option<Routing>,
+    known: Option<&Published>,
+    workers: usize,
+) -> (Option<Published>, Vec<Option<RouterUpdate>>) {
+    match routing {
+        None => (None, (0..workers).map(|_| None).collect()),
+        Some(Routing::Kept) => {
+            let kept = (0..workers).map(|_| Some(RouterUpdate::Keep));
+            (known.cloned(), kept.collect())
+        }
+        Some(Routing::New(loaded, router, configured)) => {
+            let Loaded { version, instances } = loaded;
+            let routers = instances
+                .into_iter()
+                .map(|instance| Some(RouterUpdate::Replace(Arc::clone(&version), instance)));
+            let routers = routers.collect();
+            let published = Published {
+                next: version.number() + 1,
+                active: version,
+                router,
+                configured,
+                rollout: None,
+            };
+            (Some(published), routers)
+        }
+    }
+}
+
+/// Reverts the keys of a new configuration that take a restart, with a warning that names them.
+pub(super) fn keep_restart_only(config: &mut Config, active: &Config) {
+    let mut changed = Vec::new();
+    let mut keep = |name: &'static str, differs: bool| {
+        if differs {
+            changed.push(name);
+        }
+    };
+    keep("workers", config.workers != active.workers);
+    keep(
+        "max_connections",
+        config.max_connections != active.max_connections,
+    );
+    keep("user", config.user != active.user);
+    keep("group", config.group != active.group);
+    keep(
+        "plugin_cache_dir",
+        config.plugin_cache_dir != active.plugin_cache_dir,
+    );
+    keep("admin", config.admin != active.admin);
+    keep("log.format", config.log.format != active.log.format);
+    keep("log.target", config.log.target != active.log.target);
+    config.workers = active.workers;
+    config.max_connections = active.max_connections;
+    config.user.clone_from(&active.user);
+    config.group.clone_from(&active.group);
+    config.plugin_cache_dir.clone_from(&active.plugin_cache_dir);
+    config.admin.clone_from(&active.admin);
+    config.log.format = active.log.format;
+    config.log.target.clone_from(&active.log.target);
+    if !changed.is_empty() {
+        tracing::warn!(keys = changed.join(", "), "these take a restart");
+    }
+}

@@ -1,0 +1,106 @@
+//! Events of workers: a version that fails, an instance that takes long to create.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{ChangeError, Control, blocking};
+use crate::plugin::Fault;
+use crate::rollout::versions::Retirement;
+use crate::router::version::{WorkerEvent, WorkerEventKind};
+use crate::router::{Change, RolloutEnd};
+use crate::worker::Command;
+
+/// Pause after an instance could not be created off a worker thread.
+const INSTANCE_PAUSE: Duration = Duration::from_secs(1);
+
+impl Control {
+    /// Handles events of the workers until all workers are gone.
+    pub async fn handle_events(self, mut events: mpsc::UnboundedReceiver<WorkerEvent>) {
+        while let Some(event) = events.recv().await {
+            let control = self.clone();
+            tokio::spawn(async move {
+                match event.kind {
+                    WorkerEventKind::Failing => control.replace_failing(&event).await,
+                    WorkerEventKind::NeedsInstance(worker) => {
+                        control.provide(&event, worker).await;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Goes back to the last version that worked, if there is one.
+    async fn replace_failing(&self, event: &WorkerEvent) {
+        let frontend = &event.frontend;
+        let Ok(_change) = self.begin_change().await else {
+            return;
+        };
+        let is_active = self
+            .state()
+            .active
+            .versions
+            .is_active(frontend, event.number);
+        if !is_active {
+            self.abort_failing_rollout(event);
+            return;
+        }
+        match self.go_back(frontend, None, Retirement::Failed).await {
+            Ok(version) => tracing::warn!(
+                frontend,
+                failed = event.number,
+                version = version.number(),
+                "the plugin had too many faults: the version before decides again"
+            ),
+            Err(ChangeError::NoVersion(_)) => tracing::error!(
+                frontend,
+                version = event.number,
+                "the plugin had too many faults, and there is no version before it: \
+                 requests go by on_fault, and one in a while tries it again"
+            ),
+            Err(error) => tracing::error!(
+                frontend,
+                version = event.number,
+                %error,
+                "the plugin had too many faults, and the version before it cannot serve"
+            ),
+        }
+    }
+
+    fn abort_failing_rollout(&self, event: &WorkerEvent) {
+        let only = Some(event.number);
+        let ended = self.end_rollout_of(&event.frontend, only, RolloutEnd::Aborted);
+        if ended.is_ok() {
+            tracing::error!(
+                frontend = event.frontend,
+                version = event.number,
+                "the plugin on trial had too many faults: its trial has ended"
+            );
+        }
+    }
+
+    /// Creates an instance for a worker that must not wait for it.
+    async fn provide(&self, event: &WorkerEvent, worker: usize) {
+        let version = self
+            .state()
+            .active
+            .versions
+            .find(&event.frontend, event.number);
+        let Some(version) = version else {
+            return;
+        };
+        let source = Arc::clone(&version);
+        let created = blocking(move || source.instantiate()).await;
+        // The worker waits for an answer in any case.
+        let instance = created.unwrap_or_else(|error| Err(Fault::Instantiate(error.to_string())));
+        if instance.is_err() {
+            // The worker asks again with the next request.
+            tokio::time::sleep(INSTANCE_PAUSE).await;
+        }
+        if let Some(worker) = self.0.handles.workers.get(worker) {
+            let change = Change::Provide(version, instance);
+            let _ = worker.send(Command::Router(event.frontend.clone(), change));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Closing without losing the last answer.
+//!
+//! A connection that is closed while the client still sends is reset, and the reset may
+//! overtake the answer (RFC 9112, section 9.6). So the answer's end is sent, and what comes
+//! is read and dropped, within limits.
+
+use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Connection;
+use crate::timer::{Stall, Timer};
+use crate::wire::Wire;
+
+/// How long a client is read from whose request was refused.
+pub(super) const MAX_REFUSED: Duration = Duration::from_secs(2);
+
+/// How long a client is read from that had its answer before it had sent its request: 64 MiB at
+/// 9 Mbit/s.
+pub(super) const MAX_EARLY: Duration = Duration::from_mins(1);
+
+/// Reads until the client ends its side, `bytes` have come, nothing came for
+/// `timeout.client`, `limit` has passed, or too many others linger, too.
+pub(super) async fn linger(connection: &Connection, wire: Box<Wire>, bytes: u64, limit: Duration) {
+    let (mut io, input) = wire.into_parts();
+    // Its memory goes back at once.
+    drop(input);
+    if io.shutdown_write().is_err() {
+        return;
+    }
+    let place = connection.resources.linger();
+    let mut recalled = pin!(place.recalled());
+    let client = connection.frontend.rules().config.timeouts.client;
+    let deadline = Instant::now() + limit;
+    let first = io.read();
+    let mut stall = Stall::new(client, io.moved());
+    let mut timer = Timer::default();
+    poll_fn(|task| {
+        while io.poll_read_ready(task).is_ready() {
+            match connection.scratch.discard(&mut io) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) if io.read() - first >= bytes => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        if recalled.as_mut().poll(task).is_ready() || timer.poll_until(deadline, task).is_ready() {
+            return Poll::Ready(());
+        }
+        stall.poll(&mut timer, io.moved(), task)
+    })
+    .await;
+}

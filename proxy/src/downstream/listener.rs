@@ -1,0 +1,377 @@
+//! The accept loop of one listening socket in one worker, and the hand-over to another.
+//!
+//! Nothing that happens here ends the loop but the signal to stop. Spawned by `worker`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+
+use super::resources::Resources;
+use super::{Connection, Peer, http1};
+use crate::connection_limiter::{ConnectionLimiter, WorkerPermit};
+use crate::frontend::Frontend;
+use crate::shutdown::Shutdown;
+use crate::transport::io::{self as transport, Io};
+use crate::tunnel::Scratch;
+use crate::upstream::connect::{is_exhaustion, set_keep_alive};
+
+/// How long to leave connections in the backlog when descriptors or memory have run out.
+const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    family: Family,
+    name: String,
+    /// The file of a Unix socket.
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Tcp,
+    Unix,
+}
+
+/// Whether other sockets may listen on the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// No: finds out whether the address is free.
+    Alone,
+    /// The other workers' may (`SO_REUSEPORT`): the kernel spreads the connections.
+    Workers,
+}
+
+impl Listener {
+    /// Binds a TCP socket.
+    ///
+    /// # Errors
+    /// Those of `bind(2)` and `listen(2)`.
+    pub fn tcp(
+        address: std::net::SocketAddr,
+        backlog: u32,
+        sharing: Sharing,
+    ) -> io::Result<Listener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        if sharing == Sharing::Workers {
+            socket.set_reuse_port(true)?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Accepted sockets inherit both: two system calls less for each connection.
+        socket.set_tcp_nodelay(true)?;
+        set_keep_alive(&SockRef::from(&socket))?;
+        socket.bind(&address.into())?;
+        if sharing == Sharing::Workers {
+            Listener::listen(&socket, backlog)?;
+        }
+        // Port 0 is a free one by now.
+        let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Listener {
+            socket,
+            family: Family::Tcp,
+            name: bound.to_string(),
+            path: None,
+        })
+    }
+
+    /// Binds a Unix socket. One that a dead process left behind is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, and
+    /// those of `bind(2)` and `listen(2)`.
+    pub fn unix(path: &PathBuf, backlog: u32) -> io::Result<Listener> {
+        let address = SockAddr::unix(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        match socket.connect(&address) {
+            Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                // A file that is no socket refuses as well, and is somebody's.
+                if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                std::fs::remove_file(path)?;
+            }
+            Err(_) => {}
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&address)?;
+        Listener::listen(&socket, backlog)?;
+        Ok(Listener {
+            socket,
+            family: Family::Unix,
+            name: unix_name(path),
+            path: Some(path.clone()),
+        })
+    }
+
+    /// A socket that somebody else has bound and listens on.
+    ///
+    /// # Errors
+    /// `InvalidInput` where it is none that connections are accepted from, over TCP or a Unix
+    /// socket with a file, and those of `getsockopt(2)` and `setsockopt(2)`.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Listener> {
+        let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let socket = Socket::from(descriptor);
+        socket.set_cloexec(true)?;
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return refuse("it is no stream socket that is listened on");
+        }
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        if let Some(bound) = address.as_socket() {
+            socket.set_tcp_nodelay(true)?;
+            set_keep_alive(&SockRef::from(&socket))?;
+            return Ok(Listener {
+                socket,
+                family: Family::Tcp,
+                name: bound.to_string(),
+                path: None,
+            });
+        }
+        let Some(path) = address.as_pathname().map(Path::to_owned) else {
+            return refuse("it has neither an IP address nor a file");
+        };
+        Ok(Listener {
+            socket,
+            family: Family::Unix,
+            name: unix_name(&path),
+            path: Some(path),
+        })
+    }
+
+    fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// The same socket for another worker.
+    ///
+    /// # Errors
+    /// Those of `dup(2)`.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: self.socket.try_clone()?,
+            family: self.family,
+            name: self.name.clone(),
+            path: self.path.clone(),
+        })
+    }
+
+    /// The file of a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Where it listens, as bound: the same for every worker.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// For who accepts in another way.
+impl From<Listener> for OwnedFd {
+    fn from(listener: Listener) -> OwnedFd {
+        OwnedFd::from(listener.socket)
+    }
+}
+
+/// What the socket of a file is called, in logs and by `Bind`.
+pub fn unix_name(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+/// What the connections of a frontend share in one worker.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    /// What serves them.
+    pub frontend: Rc<Frontend>,
+    /// Its name, for other workers.
+    pub name: Arc<str>,
+    /// The workers that could serve them.
+    pub workers: Rc<Workers>,
+    /// The worker's buffer for tunnels.
+    pub scratch: Scratch,
+    /// The worker's other resources.
+    pub resources: Rc<Resources>,
+    /// Counts them and tells them to stop.
+    pub shutdown: Shutdown,
+}
+
+/// All workers, as one of them sees them.
+#[derive(Debug)]
+pub struct Workers {
+    /// Which one that is.
+    pub own: usize,
+    /// Limits the connections of all of them to `max_connections`.
+    pub limiter: Arc<ConnectionLimiter>,
+    /// Where each takes what others have accepted for it.
+    pub inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
+}
+
+/// A connection that nobody serves yet.
+#[derive(Debug)]
+pub struct Accepted {
+    socket: OwnedFd,
+    peer: Peer,
+    frontend: Arc<str>,
+    permit: WorkerPermit,
+}
+
+impl Accepted {
+    /// The name of the frontend that it came to.
+    pub fn frontend(&self) -> &str {
+        &self.frontend
+    }
+}
+
+impl Acceptor {
+    /// Serves a connection in this worker.
+    pub fn serve(&self, accepted: Accepted) {
+        let stream = match accepted.peer {
+            Peer::Tcp(_) => TcpStream::from_std(std::net::TcpStream::from(accepted.socket))
+                .map(transport::Socket::Tcp),
+            Peer::Unix => {
+                let stream = std::os::unix::net::UnixStream::from(accepted.socket);
+                UnixStream::from_std(stream).map(transport::Socket::Unix)
+            }
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(frontend = &*self.frontend.name, %error, "cannot poll a connection; it is closed");
+                return;
+            }
+        };
+        let connection = Connection::new(
+            Rc::clone(&self.frontend),
+            &accepted.peer,
+            Rc::clone(&self.resources),
+            self.shutdown.clone(),
+            self.scratch.clone(),
+        );
+        let guard = self.shutdown.enter(accepted.permit);
+        tokio::task::spawn_local(http1::serve(connection, Io::plain(stream), guard));
+    }
+
+    /// Serves a connection here, or leaves it to a worker that has less to do.
+    fn assign(&self, mut accepted: Accepted) {
+        let worker = accepted.permit.worker();
+        if worker != self.workers.own {
+            match self.workers.inboxes[worker].send(accepted) {
+                Ok(()) => return,
+                // It is stopping.
+                Err(mpsc::error::SendError(returned)) => accepted = returned,
+            }
+            accepted.permit.move_to(self.workers.own);
+        }
+        self.serve(accepted);
+    }
+}
+
+/// Accepts connections until the worker stops.
+///
+/// # Errors
+/// The poller's, at the start.
+pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
+    let family = listener.family;
+    let socket = register(listener.socket)?;
+    let shutdown = acceptor.shutdown.clone();
+    tokio::select! {
+        biased;
+        () = shutdown.begun() => Ok(()),
+        never = accept(&socket, family, &acceptor) => match never {},
+    }
+}
+
+fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    #[expect(
+        unsafe_code,
+        reason = "tokio has no listener that waits without accepting"
+    )]
+    // SAFETY: a `Socket` owns its descriptor, and has the same one until it is dropped, which
+    // the `AsyncFd` does last; nothing here replaces it.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts().1)
+}
+
+async fn accept(
+    socket: &AsyncFd<Socket>,
+    family: Family,
+    acceptor: &Acceptor,
+) -> std::convert::Infallible {
+    loop {
+        // Only then a permit: a worker that waits for clients must not hold one, or with few
+        // slots the others would have none for clients that are there.
+        let Ok(mut ready) = socket.readable().await else {
+            // The poller is gone, and with it the runtime that would resume this.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        let permit = acceptor.workers.limiter.take().await;
+        match ready.try_io(|socket| accept_one(socket, family)) {
+            Err(_would_block) => {}
+            Ok(Ok((socket, peer))) => acceptor.assign(Accepted {
+                socket,
+                peer,
+                frontend: Arc::clone(&acceptor.name),
+                permit: acceptor
+                    .workers
+                    .limiter
+                    .assign(permit, acceptor.workers.own),
+            }),
+            Ok(Err(error)) => {
+                drop(permit);
+                pause(&error, &acceptor.name).await;
+            }
+        }
+    }
+}
+
+fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(OwnedFd, Peer)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (descriptor, address) = acceptfrom_with(socket.get_ref().as_fd(), flags)?;
+    let peer = match family {
+        Family::Tcp => address
+            .and_then(|address| std::net::SocketAddr::try_from(address).ok())
+            .map(Peer::Tcp)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
+        Family::Unix => Peer::Unix,
+    };
+    Ok((descriptor, peer))
+}
+
+/// Decides how long to wait after a failed accept: where descriptors or memory ran out,
+/// until some have been given back; where the client had left already, not at all.
+async fn pause(error: &io::Error, frontend: &str) {
+    if is_exhaustion(error) {
+        tracing::error!(frontend, %error, "cannot accept; clients wait in the backlog");
+        tokio::time::sleep(EXHAUSTION_PAUSE).await;
+    } else {
+        tracing::debug!(frontend, %error, "accept failed");
+    }
+}

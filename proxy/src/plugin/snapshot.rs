@@ -1,0 +1,132 @@
+//! Snapshots: a component in its state after `configure`, from which its instances start.
+//!
+//! For `isolation = "request"`, which makes an instance for each request: the component is
+//! instrumented, configured once, and written anew with what its memories and globals hold by
+//! then. What a new instance would not have, such as a resource of the host, must not be
+//! remembered by the guest; nor anything that is another each time, such as a random number.
+//! Called by `Plugin` off the workers' threads: it compiles twice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt as _;
+use wasmtime::Store;
+use wasmtime::component::{Instance, Lift, WasmList};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+use super::host::State;
+
+/// Why there is no snapshot, so that instances have to be configured one by one.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// What it is made of cannot be written anew.
+    #[error("its state cannot be kept: {0}")]
+    Unsupported(String),
+    /// It may remember what a new instance does not have, or has otherwise.
+    #[error("while it is configured it {0}")]
+    Impure(&'static str),
+    /// It cannot be configured at all; reported when it is started.
+    #[error("it cannot be configured")]
+    Refused,
+}
+
+impl SnapshotError {
+    pub(super) fn unsupported(error: impl std::fmt::Display) -> SnapshotError {
+        SnapshotError::Unsupported(format!("{error:#}"))
+    }
+}
+
+/// Writes `component` as it is after `configure`, which runs a copy of it that can be looked
+/// into, and yields that with its store.
+pub(super) fn component<T>(
+    component: &[u8],
+    configure: impl FnOnce(&[u8]) -> Result<(Store<State>, Instance, T), SnapshotError>,
+) -> Result<(Vec<u8>, T), SnapshotError> {
+    let wizer = Wizer::new();
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        let (context, instrumented) = wizer
+            .instrument_component(component)
+            .map_err(SnapshotError::unsupported)?;
+        let (mut store, instance, answer) = configure(&instrumented)?;
+        let mut access = Access {
+            store: &mut store,
+            instance,
+            failure: None,
+        };
+        let written = wizer
+            .snapshot_component(&context, &mut access)
+            .now_or_never()
+            .ok_or_else(|| SnapshotError::unsupported("it waits"))?
+            .map_err(SnapshotError::unsupported)?;
+        match access.failure {
+            Some(failure) => Err(SnapshotError::Unsupported(failure)),
+            None => Ok((written, answer)),
+        }
+    }));
+    // Of components that it does not know how to write it says so by a panic, if not before.
+    written.unwrap_or_else(|_| Err(SnapshotError::unsupported("it is of an unknown kind")))
+}
+
+/// Reads memories and globals by the functions that were put into the component.
+struct Access<'a> {
+    store: &'a mut Store<State>,
+    instance: Instance,
+    failure: Option<String>,
+}
+
+impl Access<'_> {
+    fn call<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> Option<R> {
+        let called = self.try_call(instance, function);
+        called
+            .inspect_err(|error| self.failure = Some(format!("{error:#}")))
+            .ok()
+    }
+
+    fn try_call<R: Lift + 'static>(
+        &mut self,
+        instance: &str,
+        function: &str,
+    ) -> wasmtime::Result<R> {
+        let missing = || wasmtime::format_err!("there is no {instance}#{function}");
+        let index = self
+            .instance
+            .get_export_index(&mut *self.store, None, instance);
+        let index = index.ok_or_else(missing)?;
+        let index = self
+            .instance
+            .get_export_index(&mut *self.store, Some(&index), function)
+            .ok_or_else(missing)?;
+        let function = self
+            .instance
+            .get_typed_func::<(), (R,)>(&mut *self.store, index)?;
+        Ok(function.call(&mut *self.store, ())?.0)
+    }
+}
+
+impl ComponentInstanceState for Access<'_> {
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
+        if let Some(list) = self.call::<WasmList<u8>>(instance, func) {
+            contents(list.as_le_slice(&*self.store));
+        }
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.call(instance, func).unwrap_or_default()
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.call(instance, func).unwrap_or_default()
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.call(instance, func).map_or(0, f32::to_bits)
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.call(instance, func).map_or(0, f64::to_bits)
+    }
+}

@@ -1,0 +1,457 @@
+//! `cases.toml`: requests, and what a plugin has to answer to each.
+//!
+//! Owns the format, which `docs/plugins/testing.md` describes; `expect` compares. Each case gets an
+//! instance of its own, so that no case hangs on those before it. Called by
+//! `pointsman plugin test` and by the tests of the bundled plugins.
+
+use std::fmt::{self, Display};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::http::field::FieldKind;
+use crate::http::fields::Forwarding;
+use crate::http::head::Client;
+use crate::http::message::{RequestHead, Scheme, Version};
+use crate::http::syntax;
+use crate::plugin::{BackendName, BackendState, Backends, Plugin, Reads, Request, Settings};
+use expect::{Expect, Failure};
+use field::Octets;
+
+pub use expect::Difference;
+
+mod expect;
+mod field;
+
+/// Longest time for one decision: many times the proxy's default, for machines that are busy.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is shown of a request where a case fails.
+const SHOWN_LINES: usize = 20;
+const SHOWN_OCTETS: usize = 200;
+
+/// Why a table cannot be used.
+#[derive(Debug, Error)]
+pub enum CasesError {
+    /// Not TOML, or not this format.
+    #[error("{0}")]
+    Format(#[from] toml::de::Error),
+    /// A case that no request could be made of.
+    #[error("case {case:?}: {message}")]
+    Case {
+        /// Its name.
+        case: String,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// Nothing would be tested.
+    #[error("there is no [[case]] in it")]
+    Empty,
+}
+
+/// A file of cases.
+#[derive(Debug)]
+pub struct Table {
+    /// In the order of the file.
+    pub cases: Vec<Case>,
+    /// Those that it names, each with one idle server.
+    pub backends: Arc<dyn Backends>,
+}
+
+/// A request, and what is expected of it.
+#[derive(Debug)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// `router.config` as JSON.
+    pub config: String,
+    request: RawCase,
+    head: RequestHead,
+    client: Arc<Client>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    backends: Vec<String>,
+    #[serde(default)]
+    config: serde_json::Map<String, serde_json::Value>,
+    #[serde(default, rename = "case")]
+    cases: Vec<RawCase>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCase {
+    name: String,
+    config: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default = "get")]
+    method: String,
+    #[serde(default)]
+    target: Target,
+    #[serde(default)]
+    scheme: RawScheme,
+    #[serde(default = "loopback")]
+    client: String,
+    #[serde(default)]
+    attempt: u32,
+    #[serde(default)]
+    headers: Vec<Line>,
+    expect: Expect,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn loopback() -> String {
+    "127.0.0.1".to_owned()
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawScheme {
+    #[default]
+    Http,
+    Https,
+}
+
+/// A target, written out or long.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text or { prefix = TEXT, repeat = TEXT, times = NUMBER }"
+)]
+enum Target {
+    Text(String),
+    Long {
+        prefix: String,
+        repeat: String,
+        times: u16,
+    },
+}
+
+impl Default for Target {
+    fn default() -> Target {
+        Target::Text("/".to_owned())
+    }
+}
+
+impl Target {
+    fn text(&self) -> String {
+        match self {
+            Target::Text(text) => text.clone(),
+            Target::Long {
+                prefix,
+                repeat,
+                times,
+            } => format!("{prefix}{}", repeat.repeat(usize::from(*times))),
+        }
+    }
+}
+
+/// A field line, or several that are alike.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected [name, value] or [name, value, how many lines of it]; a value is a text, \
+                 a list of octets, or { repeat = TEXT, times = NUMBER }"
+)]
+enum Line {
+    Once(String, Octets),
+    Times(String, Octets, u16),
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What differs; nothing where the case holds.
+    pub differences: Vec<Difference>,
+    /// What the plugin read, as the contract calls it.
+    pub reads: Vec<String>,
+    /// How long it took, making the instance included.
+    pub time: Duration,
+}
+
+impl Table {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// [`CasesError`], which names the place or the case.
+    pub fn parse(text: &str) -> Result<Table, CasesError> {
+        let raw: RawTable = toml::from_str(text)?;
+        if raw.cases.is_empty() {
+            return Err(CasesError::Empty);
+        }
+        let mut cases: Vec<Case> = Vec::with_capacity(raw.cases.len());
+        for case in raw.cases {
+            let name = case.name.clone();
+            let failed = |message| CasesError::Case {
+                case: name.clone(),
+                message,
+            };
+            if cases.iter().any(|known| known.name == name) {
+                return Err(failed("there is another of this name".to_owned()));
+            }
+            cases.push(Case::check(case, &raw.config, &raw.backends).map_err(failed)?);
+        }
+        Ok(Table {
+            cases,
+            backends: Arc::new(Named(
+                raw.backends.into_iter().map(BackendName::from).collect(),
+            )),
+        })
+    }
+
+    /// Asks `plugin` the case's request, on an instance of its own.
+    pub fn run(&self, case: &Case, plugin: &Plugin) -> Verdict {
+        let start = Instant::now();
+        let mut reads = Reads::default();
+        let answer = plugin
+            .instantiate(&case.settings(), Arc::clone(&self.backends))
+            .map_err(Failure::Configure)
+            .and_then(|mut instance| {
+                let mut request = Request {
+                    head: &mut case.head(),
+                    client: case.client(),
+                    attempt: case.request.attempt,
+                };
+                let outcome = instance.route(&mut request, &mut reads);
+                outcome.map_err(Failure::Route)
+            });
+        Verdict {
+            time: start.elapsed(),
+            differences: case.request.expect.compare(&answer),
+            reads: reads.reads.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Case {
+    fn check(
+        request: RawCase,
+        config: &serde_json::Map<String, serde_json::Value>,
+        backends: &[String],
+    ) -> Result<Case, String> {
+        let head = head(&request)?;
+        request.expect.check(backends)?;
+        let config = request.config.as_ref().unwrap_or(config);
+        Ok(Case {
+            name: request.name.clone(),
+            config: serde_json::to_string(config).map_err(|error| error.to_string())?,
+            head,
+            client: Arc::new(Client {
+                address: request.client.clone(),
+                port: 49152,
+            }),
+            request,
+        })
+    }
+
+    /// How the case's instance is run: within the proxy's default limits, but for time.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            config: self.config.clone(),
+            deadline: DEADLINE,
+            frontend: self.name.clone(),
+            ..Settings::default()
+        }
+    }
+
+    /// The request's head.
+    pub fn head(&self) -> RequestHead {
+        self.head.clone()
+    }
+
+    /// Who sends it.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Whether a decision is expected, rather than that the configuration be refused.
+    pub fn is_decided(&self) -> bool {
+        self.request.expect.refused.is_none()
+    }
+}
+
+impl Display for Case {
+    /// The request, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |octets: &[u8]| {
+            let shown = octets.get(..SHOWN_OCTETS).unwrap_or(octets);
+            let rest = if shown.len() < octets.len() {
+                "…"
+            } else {
+                ""
+            };
+            format!("{}{rest}", shown.escape_ascii())
+        };
+        write!(f, "{} {}", self.request.method, shown(self.head.target()))?;
+        if self.request.client != loopback() {
+            write!(f, " from {}", self.request.client)?;
+        }
+        let fields = self.head.fields();
+        for line in fields.received().iter().take(SHOWN_LINES) {
+            let (name, value) = (fields.text(line.name()), fields.text(line.value()));
+            write!(f, "\n{}: {}", name.escape_ascii(), shown(value))?;
+        }
+        if fields.len() > SHOWN_LINES {
+            write!(f, "\n({} field lines in all)", fields.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// The head of a case's request. Its fields are what the plugin sees, all of them.
+fn head(request: &RawCase) -> Result<RequestHead, String> {
+    let mut head = RequestHead::default();
+    head.set_scheme(match request.scheme {
+        RawScheme::Http => Scheme::Http,
+        RawScheme::Https => Scheme::Https,
+    });
+    if !syntax::is_name(request.method.as_bytes()) {
+        return Err(format!("{:?} is not a method", request.method));
+    }
+    let target = request.target.text();
+    let is_plain =
+        |character: char| !character.is_whitespace() && !character.is_control() && character != '#';
+    if target != "*" && !target.starts_with('/') || !target.chars().all(is_plain) {
+        return Err(format!(
+            "{target:?} is not a target: a path with its query, as in /a?b=c, or *"
+        ));
+    }
+    head.start(
+        request.method.as_bytes(),
+        target.as_bytes(),
+        Version::Http11,
+    );
+    let fields = head.fields_mut();
+    for line in &request.headers {
+        let (name, value, times) = match line {
+            Line::Once(name, value) => (name, value, 1),
+            Line::Times(name, value, times) => (name, value, *times),
+        };
+        field::check_name(name)?;
+        let value = value.bytes();
+        // Blanks at the ends are let through, which a parser would remove.
+        let is_allowed = |octet: &u8| *octet == b'\t' || !octet.is_ascii_control();
+        if !value.iter().all(is_allowed) {
+            return Err(format!("no request has such a value of the field `{name}`"));
+        }
+        for _ in 0..times {
+            fields.push(name.as_bytes(), &value);
+        }
+    }
+    for &kind in FieldKind::NAMED {
+        fields.set_forwarding(kind, Forwarding::Forward);
+    }
+    Ok(head)
+}
+/// The backends of a table.
+#[derive(Debug)]
+struct Named(Vec<BackendName>);
+
+impl Backends for Named {
+    fn find(&self, name: &str) -> Option<BackendName> {
+        self.0.iter().find(|known| ***known == *name).cloned()
+    }
+
+    fn state(&self, name: &str) -> Option<BackendState> {
+        Some(BackendState {
+            usable_servers: self.servers(name)?,
+            active: 0,
+            queued: 0,
+        })
+    }
+
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.find(name).map(|_| 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(case: &str) -> String {
+        let text = format!("backends = [\"www\"]\n[[case]]\nname = \"a\"\n{case}");
+        Table::parse(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_case_that_cannot_be_played_is_refused() {
+        for (case, expected) in [
+            ("expect.backend = \"w\"", "\"w\" is not among `backends`"),
+            ("expect = {}", "has to have one of"),
+            (
+                "expect = { default = true, backend = \"www\" }",
+                "has to have one of",
+            ),
+            ("expect.default = false", "instead of `default = false`"),
+            ("expect = { default = true, body = \"\" }", "add `respond`"),
+            (
+                "expect = { respond = 200, edits = [] }",
+                "only what goes to a backend",
+            ),
+            (
+                "headers = [[\"a b\", \"c\"]]\nexpect.default = true",
+                "\"a b\" is not the name of a field",
+            ),
+            (
+                "headers = [[\"a\", \"b\\n\"]]\nexpect.default = true",
+                "such a value of the field `a`",
+            ),
+            (
+                "headers = [[\"a\", 5]]\nexpect.default = true",
+                "expected [name, value] or [name, value, how many lines of it]",
+            ),
+            ("method = \"G T\"\nexpect.default = true", "not a method"),
+            ("target = \"a b\"\nexpect.default = true", "not a target"),
+            ("expects.default = true", "unknown field `expects`"),
+            (
+                "expect.default = true\n[[case]]\nname = \"a\"\nexpect.default = true",
+                "there is another of this name",
+            ),
+        ] {
+            let found = error(case);
+            assert!(found.contains(expected), "{case}: {found}");
+        }
+        assert!(matches!(
+            Table::parse("backends = []"),
+            Err(CasesError::Empty)
+        ));
+    }
+
+    #[test]
+    fn a_case_has_the_tables_configuration_or_its_own() {
+        let table = Table::parse(
+            "backends = []\n[config]\na = 1\n[[case]]\nname = \"x\"\nexpect.default = true\n\
+             [[case]]\nname = \"y\"\nconfig.b = [2]\nexpect.refused = \"b\"",
+        )
+        .unwrap();
+        let configs: Vec<_> = table
+            .cases
+            .iter()
+            .map(|case| case.config.as_str())
+            .collect();
+        assert_eq!(configs, ["{\"a\":1}", "{\"b\":[2]}"]);
+        let long = Table::parse(
+            "backends = []\n[[case]]\nname = \"x\"\nexpect.default = true\n\
+             headers = [[\"a\", \"b\", 3], [\"c\", { repeat = \"de\", times = 200 }]]",
+        )
+        .unwrap();
+        let head = long.cases[0].head();
+        assert_eq!(head.fields().values(b"a").count(), 3);
+        assert_eq!(
+            head.fields().values(b"c").map(<[u8]>::len).sum::<usize>(),
+            400
+        );
+        let shown = long.cases[0].to_string();
+        assert!(shown.ends_with("dede…"), "{shown}");
+        assert!(table.cases[0].is_decided());
+        assert!(!table.cases[1].is_decided());
+    }
+}

@@ -1,0 +1,38 @@
+//! A field of a request or an answer, as `cases.toml` has it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::http::syntax;
+
+/// A field's value: a text, one that is long, or a list of octets where it is none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Octets {
+    Text(String),
+    List(Vec<u8>),
+    Long { repeat: String, times: u16 },
+}
+
+impl Octets {
+    /// As they stand in the field.
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Octets::Text(text) => text.as_bytes().into(),
+            Octets::List(octets) => octets.into(),
+            Octets::Long { repeat, times } => {
+                repeat.repeat(usize::from(*times)).into_bytes().into()
+            }
+        }
+    }
+}
+
+/// Checks that a text can be the name of a field.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    if syntax::is_name(name.as_bytes()) {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not the name of a field"))
+    }
+}

@@ -1,0 +1,232 @@
+//! The files of new projects, by language: those of `sdk/`.
+//!
+//! A test compares them with what is there. Called by `template`.
+
+use super::{Files, Folder};
+use crate::plugin_tools::project::Language;
+
+/// A folder's files, each with its path in it.
+macro_rules! folder {
+    ($name:literal: $($path:literal)*) => {
+        Folder {
+            name: $name,
+            files: &[$(($path, include_bytes!(concat!("../../../../", $name, "/", $path)))),*],
+        }
+    };
+}
+
+/// What a new project in `language` consists of, but for the contract and the cases.
+pub(super) fn of(language: Language) -> Files {
+    match language {
+        Language::Rust => Files {
+            template: folder! { "sdk/template":
+                ".gitignore"
+                "Cargo.toml"
+                "README.md"
+                "plugin.toml"
+                "src/lib.rs"
+            },
+            sdk: RUST_SDK,
+        },
+        Language::JavaScript => Files {
+            template: folder! { "sdk/javascript/template":
+                ".gitignore"
+                "README.md"
+                "package-lock.json"
+                "package.json"
+                "plugin.toml"
+                "src/plugin.js"
+                "test/plugin.test.js"
+            },
+            sdk: JAVASCRIPT_SDK,
+        },
+        Language::TypeScript => Files {
+            template: folder! { "sdk/javascript/template-ts":
+                ".gitignore"
+                "README.md"
+                "package-lock.json"
+                "package.json"
+                "plugin.toml"
+                "src/plugin.ts"
+                "test/plugin.test.ts"
+                "test/tsconfig.json"
+                "tsconfig.json"
+            },
+            sdk: JAVASCRIPT_SDK,
+        },
+        Language::Python => Files {
+            template: folder! { "sdk/python/template":
+                ".gitignore"
+                "README.md"
+                "plugin.py"
+                "plugin.toml"
+                "requirements.txt"
+                "test_plugin.py"
+            },
+            sdk: PYTHON_SDK,
+        },
+        Language::Go => Files {
+            template: folder! { "sdk/go/template":
+                ".gitignore"
+                "README.md"
+                "go.mod"
+                "plugin.go"
+                "plugin.toml"
+                "plugin_test.go"
+            },
+            sdk: GO_SDK,
+        },
+        Language::C => Files {
+            template: folder! { "sdk/c/template":
+                ".gitignore"
+                "Makefile"
+                "README.md"
+                "plugin.c"
+                "plugin.toml"
+                "plugin_test.c"
+            },
+            sdk: C_SDK,
+        },
+        Language::Cpp => Files {
+            template: folder! { "sdk/c/template-cpp":
+                ".gitignore"
+                "Makefile"
+                "README.md"
+                "plugin.cpp"
+                "plugin.toml"
+                "plugin_test.cpp"
+            },
+            sdk: C_SDK,
+        },
+        Language::Zig => Files {
+            template: folder! { "sdk/zig/template":
+                ".gitignore"
+                "README.md"
+                "build.zig"
+                "plugin.toml"
+                "plugin.zig"
+            },
+            sdk: ZIG_SDK,
+        },
+    }
+}
+
+const RUST_SDK: Folder = folder! { "sdk":
+    "Cargo.toml"
+    "README.md"
+    "src/backends.rs"
+    "src/config.rs"
+    "src/decision.rs"
+    "src/error.rs"
+    "src/guest.rs"
+    "src/head.rs"
+    "src/head/memory.rs"
+    "src/head/proxy.rs"
+    "src/lib.rs"
+    "src/log.rs"
+    "src/network.rs"
+    "src/request.rs"
+    "src/syntax.rs"
+    "src/testing.rs"
+};
+
+const JAVASCRIPT_SDK: Folder = folder! { "sdk/javascript":
+    "README.md"
+    "config.d.ts"
+    "config.js"
+    "index.d.ts"
+    "index.js"
+    "package.json"
+    "src/backends.js"
+    "src/decision.js"
+    "src/double.js"
+    "src/errors.js"
+    "src/find.js"
+    "src/log.js"
+    "src/octets.js"
+    "src/plugin.js"
+    "src/proxy.js"
+    "src/random.js"
+    "src/request.js"
+    "testing.d.ts"
+    "testing.js"
+};
+
+const PYTHON_SDK: Folder = folder! { "sdk/python":
+    "README.md"
+    "bindings/componentize_py_runtime.pyi"
+    "bindings/componentize_py_types.py"
+    "bindings/wit_world/__init__.py"
+    "bindings/wit_world/exports/__init__.py"
+    "bindings/wit_world/exports/plugin.py"
+    "bindings/wit_world/imports/__init__.py"
+    "bindings/wit_world/imports/backends.py"
+    "bindings/wit_world/imports/log.py"
+    "bindings/wit_world/imports/request.py"
+    "pointsman/__init__.py"
+    "pointsman/_config.py"
+    "pointsman/_contract.py"
+    "pointsman/_decision.py"
+    "pointsman/_plugin.py"
+    "pointsman/_request.py"
+    "pointsman/backends.py"
+    "pointsman/log.py"
+    "pointsman/py.typed"
+    "pointsman/testing.py"
+};
+
+const GO_SDK: Folder = folder! { "sdk/go":
+    "README.md"
+    "backend.go"
+    "config.go"
+    "decision.go"
+    "double.go"
+    "error.go"
+    "go.mod"
+    "guest_wasip1.go"
+    "internal/json/json.go"
+    "internal/proxy/double.go"
+    "internal/proxy/imports_wasip1.go"
+    "internal/proxy/memory_wasip1.go"
+    "internal/proxy/proxy.go"
+    "internal/proxy/trap_wasip1.s"
+    "log.go"
+    "pointsman.go"
+    "pointsmantest/pointsmantest.go"
+    "request.go"
+};
+
+const C_SDK: Folder = folder! { "sdk/c":
+    "README.md"
+    "bindings/router.c"
+    "bindings/router.h"
+    "bindings/router_component_type.o"
+    "pointsman.c"
+    "pointsman.h"
+    "pointsman.hpp"
+    "pointsman.mk"
+    "pointsman_config.c"
+    "pointsman_cpp.cpp"
+    "pointsman_internal.h"
+    "pointsman_json.c"
+    "pointsman_libc.c"
+    "pointsman_memory.c"
+    "pointsman_request.c"
+    "pointsman_request.h"
+    "pointsman_test.c"
+    "pointsman_test.h"
+    "pointsman_text.c"
+    "toolchain.sh"
+};
+
+const ZIG_SDK: Folder = folder! { "sdk/zig":
+    "README.md"
+    "build_plugin.zig"
+    "config.zig"
+    "pointsman.zig"
+    "request.zig"
+    "root.zig"
+    "router_component_type.o"
+    "testing.zig"
+    "wasm.zig"
+};

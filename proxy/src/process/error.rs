@@ -1,0 +1,40 @@
+//! Why the process could not start.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::limits::LimitError;
+use super::privileges::PrivilegeError;
+
+/// Why the process could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Too few file descriptors.
+    #[error(transparent)]
+    Limits(#[from] LimitError),
+    /// A socket could not be bound.
+    #[error("cannot listen on {address} (frontend `{frontend}`)")]
+    Bind {
+        /// The frontend's name.
+        frontend: String,
+        /// As configured.
+        address: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The admin interface could not be bound.
+    #[error("cannot listen on {address} (admin)")]
+    Admin {
+        /// As configured.
+        address: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The process could not change to the configured user or group.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// A thread, a runtime or a signal handler could not be created.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}

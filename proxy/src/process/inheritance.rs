@@ -1,0 +1,319 @@
+//! Sockets that come from the predecessor or a service manager, and go to the successor, so that no
+//! connection is refused in between.
+//!
+//! A service manager says which descriptors it passes by the protocol of
+//! `sd_listen_fds(3)`: `LISTEN_PID` and `LISTEN_FDS`. A predecessor names them in
+//! [`VARIABLE`], as JSON, and waits for a byte on a pipe, sent once the successor serves. `sockets`
+//! decides who gets which socket; `upgrade` decides when.
+
+use std::ffi::OsString;
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use rustix::fd::AsRawFd as _;
+use rustix::io::{FdFlags, dup, fcntl_getfd, fcntl_setfd};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+use super::sockets::{Keeper, Open, Purpose};
+use crate::downstream::listener::Listener;
+use crate::spawn::alone;
+
+/// Tells a successor what it inherits.
+const VARIABLE: &str = "POINTSMAN_INHERIT";
+
+/// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+
+/// More than any service manager would pass.
+const MAX_SOCKETS: RawFd = 4096;
+
+/// Longest time for a successor to serve: it may have to compile its plugins.
+const MAX_START: Duration = Duration::from_mins(10);
+/// Longest time for a successor to end once it has closed the pipe.
+const MAX_END: Duration = Duration::from_secs(10);
+/// Interval of checks whether it has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a process inherits.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub(super) sockets: Vec<Open>,
+    predecessor: Option<PipeWriter>,
+}
+
+/// The contents of [`VARIABLE`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Legacy {
+    /// The writing end of the pipe.
+    ready: RawFd,
+    sockets: Vec<Passed>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Passed {
+    descriptor: RawFd,
+    purpose: Option<Purpose>,
+    /// Whether a service manager keeps it.
+    is_lent: bool,
+}
+
+/// Why sockets that the environment names cannot be inherited.
+#[derive(Debug, Error)]
+pub enum InheritError {
+    /// The variable is malformed.
+    #[error("{variable} in the environment is wrong: {reason}")]
+    Variable {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The descriptor is not a listening socket.
+    #[error("descriptor {descriptor}, passed by {variable}, cannot be used")]
+    Socket {
+        /// Its number.
+        descriptor: RawFd,
+        /// The variable that names it.
+        variable: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// Why no other process has taken over.
+#[derive(Debug, Error)]
+pub(super) enum UpgradeError {
+    /// The program cannot be run.
+    #[error("cannot start {}", program.display())]
+    Start {
+        /// As this process was started.
+        program: OsString,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("the new process ended before it was ready ({0}); what it wrote says why")]
+    Ended(ExitStatus),
+    /// It runs, but does not report that it serves.
+    #[error("the new process does not say that it is ready; it has been killed")]
+    Silent,
+}
+
+impl Inherited {
+    /// Takes the sockets that the environment names.
+    ///
+    /// To be called once, before anything is opened.
+    ///
+    /// # Errors
+    /// [`InheritError`].
+    pub fn take() -> Result<Inherited, InheritError> {
+        if let Some(text) = std::env::var_os(VARIABLE) {
+            return Inherited::from_predecessor(&text.to_string_lossy());
+        }
+        let number = |name| -> Result<Option<u32>, InheritError> {
+            let Some(text) = std::env::var_os(name) else {
+                return Ok(None);
+            };
+            let text = text.to_string_lossy();
+            let parsed = text.parse().map(Some);
+            parsed.map_err(|_| wrong(name, format!("`{text}` is no number")))
+        };
+        // Meant for another process, which has started this one.
+        if number("LISTEN_PID")? != Some(std::process::id()) {
+            return Ok(Inherited::default());
+        }
+        let count = number("LISTEN_FDS")?.unwrap_or(0);
+        let last = RawFd::try_from(count)
+            .ok()
+            .filter(|count| *count <= MAX_SOCKETS)
+            .ok_or_else(|| wrong("LISTEN_FDS", format!("{count} are too many")))?
+            + FIRST;
+        let sockets = (FIRST..last).map(|descriptor| {
+            let listener = adopt(descriptor, "LISTEN_FDS")?;
+            Ok(Open::inherited(listener, Keeper::Manager, None))
+        });
+        Ok(Inherited {
+            sockets: sockets.collect::<Result<_, _>>()?,
+            predecessor: None,
+        })
+    }
+
+    fn from_predecessor(text: &str) -> Result<Inherited, InheritError> {
+        let legacy: Legacy =
+            serde_json::from_str(text).map_err(|error| wrong(VARIABLE, error.to_string()))?;
+        let ready = own(legacy.ready).map_err(|source| InheritError::Socket {
+            descriptor: legacy.ready,
+            variable: VARIABLE,
+            source,
+        })?;
+        let sockets = legacy.sockets.into_iter().map(|passed| {
+            let keeper = if passed.is_lent {
+                Keeper::Manager
+            } else {
+                Keeper::Predecessor
+            };
+            let listener = adopt(passed.descriptor, VARIABLE)?;
+            Ok(Open::inherited(listener, keeper, passed.purpose))
+        });
+        Ok(Inherited {
+            sockets: sockets.collect::<Result<_, _>>()?,
+            predecessor: Some(PipeWriter::from(ready)),
+        })
+    }
+
+    /// Whether another process of ours waits for this one to be ready.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
+    /// Notifies the predecessor that this process serves.
+    pub(super) fn notify(self) {
+        if let Some(mut predecessor) = self.predecessor
+            && let Err(error) = predecessor.write_all(b"1")
+        {
+            tracing::warn!(%error, "the process before has not waited");
+        }
+    }
+}
+
+fn wrong(variable: &'static str, reason: String) -> InheritError {
+    InheritError::Variable { variable, reason }
+}
+
+fn adopt(descriptor: RawFd, variable: &'static str) -> Result<Listener, InheritError> {
+    let adopted = own(descriptor).and_then(Listener::adopt);
+    adopted.map_err(|source| InheritError::Socket {
+        descriptor,
+        variable,
+        source,
+    })
+}
+
+/// A descriptor that this process was started with.
+fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
+    if descriptor < FIRST {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    #[expect(
+        unsafe_code,
+        reason = "what is passed over exec is known by its number alone"
+    )]
+    // SAFETY: the environment passes it to this process, which has opened nothing before; a number
+    // that is not open is never used: `fcntl_getfd` fails, and it is forgotten.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    match fcntl_getfd(&descriptor) {
+        Ok(flags) => {
+            // For this process alone, not for its children.
+            fcntl_setfd(&descriptor, flags | FdFlags::CLOEXEC)?;
+            Ok(descriptor)
+        }
+        Err(error) => {
+            std::mem::forget(descriptor);
+            Err(error.into())
+        }
+    }
+}
+
+/// A process that is about to take over. Dropping this kills it.
+#[derive(Debug)]
+pub(super) struct Successor {
+    child: Option<Child>,
+    ready: pipe::Receiver,
+}
+
+impl Successor {
+    /// Starts the program by which this process was started, with the same arguments.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Start`].
+    pub(super) fn start(sockets: &[Open]) -> Result<Successor, UpgradeError> {
+        let mut arguments = std::env::args_os();
+        let program = arguments.next().unwrap_or_default();
+        if cfg!(fuzzing) {
+            // That would start the fuzzer again.
+            let source = io::ErrorKind::Unsupported.into();
+            return Err(UpgradeError::Start { program, source });
+        }
+        let mut command = Command::new(&program);
+        command
+            .args(arguments)
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS")
+            .env_remove("LISTEN_FDNAMES");
+        alone(|| spawn(command, sockets)).map_err(|source| UpgradeError::Start { program, source })
+    }
+
+    /// Waits until it serves; its number.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Ended`], [`UpgradeError::Silent`].
+    pub(super) async fn ready(mut self) -> Result<u32, UpgradeError> {
+        let answer = tokio::time::timeout(MAX_START, self.ready.read_u8()).await;
+        if let Ok(answer) = answer {
+            if answer.is_ok()
+                && let Some(child) = self.child.take()
+            {
+                return Ok(child.id());
+            }
+            // Its end of the pipe closes a moment before it has ended.
+            let ended = tokio::time::timeout(MAX_END, self.ended()).await;
+            if let Ok(status) = ended {
+                return Err(UpgradeError::Ended(status));
+            }
+        }
+        Err(UpgradeError::Silent)
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return status;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Call it [`alone`]: for a moment, every process that is started inherits these descriptors.
+fn spawn(mut command: Command, sockets: &[Open]) -> io::Result<Successor> {
+    let (reader, writer) = io::pipe()?;
+    // Only these stay open in the successor: all others are close-on-exec.
+    let ready = dup(&writer)?;
+    drop(writer);
+    let descriptors = sockets.iter().map(|open| dup(&*open.listener));
+    let descriptors: Vec<OwnedFd> = descriptors.collect::<Result<_, _>>()?;
+    let legacy = Legacy {
+        ready: ready.as_raw_fd(),
+        sockets: sockets
+            .iter()
+            .zip(&descriptors)
+            .map(|(open, descriptor)| Passed {
+                descriptor: descriptor.as_raw_fd(),
+                purpose: open.purpose.clone(),
+                is_lent: open.keeper == Keeper::Manager,
+            })
+            .collect(),
+    };
+    let ready = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let child = command
+        .env(VARIABLE, serde_json::to_string(&legacy)?)
+        .spawn()?;
+    Ok(Successor {
+        child: Some(child),
+        ready,
+    })
+}

@@ -1,0 +1,364 @@
+//! Every listening socket of the process.
+//!
+//! Those of frontends are bound before any worker accepts. A second descriptor of each is kept here,
+//! so that it can be passed on: by a reload to another frontend, by an upgrade to the successor. An
+//! inherited socket goes to the frontend that binds its address.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StartError;
+use crate::config::{Bind, Frontend};
+use crate::control::FrontendListeners;
+use crate::downstream::listener::{Listener, Sharing};
+
+/// The open sockets. Dropping them removes the files of Unix sockets.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    frontends: Known,
+    admin: Vec<Open>,
+    /// Whether the process is about to end: it keeps no sockets then.
+    is_closed: bool,
+}
+
+/// The open sockets of frontends at one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known(Vec<Open>);
+
+/// A listening socket.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    /// Which `bind` it was opened for; None if that is unknown, and for the admin
+    /// interface.
+    pub(super) purpose: Option<Purpose>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) keeper: Keeper,
+    /// Whether workers have it.
+    is_served: bool,
+}
+
+/// A `bind` of a frontend, as configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Purpose {
+    frontend: String,
+    bind: String,
+}
+
+/// Who removes the file of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    /// This process.
+    Own,
+    /// The predecessor, until this process serves.
+    Predecessor,
+    /// The service manager, which listens on it even while no process does.
+    Manager,
+}
+
+/// The sockets of the next configuration. Dropping them closes the new ones.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// In the order of the frontends.
+    pub(super) frontends: Vec<FrontendListeners>,
+    open: Vec<Open>,
+    names: HashSet<String>,
+    /// Files that are removed if it is dropped.
+    fresh_paths: Vec<PathBuf>,
+}
+
+impl Open {
+    pub(super) fn inherited(listener: Listener, keeper: Keeper, purpose: Option<Purpose>) -> Open {
+        Open {
+            purpose,
+            listener: Arc::new(listener),
+            keeper,
+            is_served: false,
+        }
+    }
+
+    fn own(listener: Listener, purpose: Option<Purpose>) -> Open {
+        Open::inherited(listener, Keeper::Own, purpose)
+    }
+
+    /// Puts it into service.
+    fn take_over(&mut self) {
+        self.is_served = true;
+        if self.keeper == Keeper::Predecessor {
+            self.keeper = Keeper::Own;
+        }
+    }
+
+    /// Nobody listens there any more: the missing file tells new clients.
+    fn remove_file(&self) {
+        if let (Keeper::Own, Some(path)) = (self.keeper, self.listener.path()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Sockets {
+    /// With the sockets that this process inherited.
+    pub(super) fn new(inherited: Vec<Open>) -> Sockets {
+        Sockets {
+            frontends: Known(inherited),
+            admin: Vec::new(),
+            is_closed: false,
+        }
+    }
+
+    /// The sockets that are open for frontends now.
+    pub(super) fn known(&self) -> &Known {
+        &self.frontends
+    }
+
+    /// The sockets that a successor inherits.
+    pub(super) fn all(&self) -> Vec<Open> {
+        [&self.frontends.0[..], &self.admin[..]].concat()
+    }
+
+    /// A socket for the admin interface: the inherited one with this name, or else the result of
+    /// `bind`.
+    ///
+    /// # Errors
+    /// Those of `bind`, and of `dup(2)`.
+    pub(super) fn admin(
+        &mut self,
+        name: &str,
+        bind: impl FnOnce() -> io::Result<Listener>,
+    ) -> io::Result<Listener> {
+        let pool = &mut self.frontends.0;
+        let found = pool.iter().position(|open| open.listener.name() == name);
+        let mut open = match found {
+            Some(index) => pool.swap_remove(index),
+            None => Open::own(bind()?, None),
+        };
+        let listener = open.listener.try_clone()?;
+        open.is_served = true;
+        self.admin.push(open);
+        Ok(listener)
+    }
+
+    /// Puts the sockets of `bound` into service; closes the others.
+    pub(super) fn replace(&mut self, mut bound: Bound) {
+        if self.is_closed {
+            return;
+        }
+        bound.fresh_paths.clear();
+        let mut open = std::mem::take(&mut bound.open);
+        for open in open.iter_mut().chain(&mut self.admin) {
+            open.take_over();
+        }
+        let old = std::mem::replace(&mut self.frontends.0, open);
+        for mut gone in old {
+            let name = gone.listener.name();
+            let mut kept = self.frontends.0.iter();
+            if kept.any(|open| open.listener.name() == name) {
+                continue;
+            }
+            if !gone.is_served {
+                tracing::warn!(
+                    address = name,
+                    "a socket that was passed to this process is closed: no frontend binds it"
+                );
+            }
+            gone.take_over();
+            gone.remove_file();
+        }
+    }
+
+    /// Closes the frontends' sockets: no new connections.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        for open in self.frontends.0.drain(..) {
+            open.remove_file();
+        }
+    }
+
+    /// Closes all sockets, which the successor has now.
+    pub(super) fn hand_over(&mut self) {
+        self.is_closed = true;
+        self.frontends.0.clear();
+        self.admin.clear();
+    }
+}
+
+impl Known {
+    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`]; sockets that this call has bound are closed again.
+    pub(super) fn bind(&self, frontends: &[Frontend], workers: usize) -> Result<Bound, StartError> {
+        let mut bound = Bound::default();
+        for frontend in frontends {
+            let mut sockets = FrontendListeners::new(&frontend.name, workers);
+            for bind in &frontend.bind {
+                self.bind_one(frontend, bind, &mut sockets, &mut bound)
+                    .map_err(|source| StartError::Bind {
+                        frontend: frontend.name.clone(),
+                        address: bind.to_string(),
+                        source,
+                    })?;
+            }
+            bound.frontends.push(sockets);
+        }
+        Ok(bound)
+    }
+
+    fn bind_one(
+        &self,
+        frontend: &Frontend,
+        bind: &Bind,
+        sockets: &mut FrontendListeners,
+        bound: &mut Bound,
+    ) -> io::Result<()> {
+        let purpose = Purpose {
+            frontend: frontend.name.clone(),
+            bind: bind.to_string(),
+        };
+        // By `bind`, since the address of port 0 or of a name is known only once it is bound.
+        let known = self.find(|open| open.purpose.as_ref() == Some(&purpose));
+        let groups = if known.is_empty() {
+            let groups = self.open(bind, frontend.backlog, sockets.workers.len(), bound)?;
+            groups
+                .into_iter()
+                .map(|group| {
+                    let group = group.into_iter().map(|open| Open {
+                        purpose: Some(purpose.clone()),
+                        // The workers' tasks of another frontend end with it.
+                        is_served: false,
+                        ..open
+                    });
+                    group.collect()
+                })
+                .collect()
+        } else {
+            by_name(known)
+        };
+        for group in groups {
+            let name = group[0].listener.name();
+            // Another `bind` of this configuration has the same address, in another spelling.
+            if !bound.names.insert(name.to_owned()) {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            if group.iter().any(|open| !open.is_served) {
+                deal(&group, &mut sockets.workers)?;
+                sockets.fresh.push(name.to_owned());
+            }
+            sockets.names.insert(name.to_owned());
+            bound.open.extend(group);
+        }
+        Ok(())
+    }
+
+    fn find(&self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
+        self.0.iter().filter(|open| wanted(open)).cloned().collect()
+    }
+
+    /// The sockets of a `bind`: a group for each address that it has.
+    fn open(
+        &self,
+        bind: &Bind,
+        backlog: u32,
+        workers: usize,
+        bound: &mut Bound,
+    ) -> io::Result<Vec<Vec<Open>>> {
+        match bind {
+            Bind::Tcp(address) => Ok(vec![self.open_tcp(*address, backlog, workers)?]),
+            Bind::Name { host, port } => {
+                let mut addresses: Vec<SocketAddr> = Vec::new();
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    if !addresses.contains(&address) {
+                        addresses.push(address);
+                    }
+                }
+                let addresses = addresses.into_iter();
+                addresses
+                    .map(|address| self.open_tcp(address, backlog, workers))
+                    .collect()
+            }
+            Bind::Unix(path) => {
+                let name = bind.to_string();
+                let known = self.find(|open| open.listener.name() == name);
+                if !known.is_empty() {
+                    return Ok(vec![known]);
+                }
+                let listener = Listener::unix(path, backlog)?;
+                bound.fresh_paths.push(path.clone());
+                Ok(vec![vec![Open::own(listener, None)]])
+            }
+        }
+    }
+
+    fn open_tcp(
+        &self,
+        mut address: SocketAddr,
+        backlog: u32,
+        workers: usize,
+    ) -> io::Result<Vec<Open>> {
+        let name = address.to_string();
+        let known = self.find(|open| open.listener.name() == name);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        // With SO_REUSEPORT alone, a second process of ours would silently take half of the
+        // connections. Binding without it first finds out whether the address is in use.
+        if address.port() != 0 {
+            drop(Listener::tcp(address, backlog, Sharing::Alone)?);
+        }
+        let mut sockets = Vec::new();
+        for _ in 0..workers {
+            let listener = Listener::tcp(address, backlog, Sharing::Workers)?;
+            // Port 0: the others share the port of the first.
+            address = listener.name().parse().unwrap_or(address);
+            sockets.push(Open::own(listener, None));
+        }
+        Ok(sockets)
+    }
+}
+
+/// Deals sockets out so that each is accepted from, and each worker has one.
+fn deal(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
+    let count = workers.len();
+    for turn in 0..count.max(sockets.len()) {
+        let listener = &sockets[turn % sockets.len()].listener;
+        workers[turn % count].push(listener.try_clone()?);
+    }
+    Ok(())
+}
+
+/// The sockets of each address, which is one for several workers.
+fn by_name(sockets: Vec<Open>) -> Vec<Vec<Open>> {
+    let mut groups: Vec<Vec<Open>> = Vec::new();
+    for open in sockets {
+        let name = open.listener.name();
+        let known = groups
+            .iter_mut()
+            .find(|group| group[0].listener.name() == name);
+        match known {
+            Some(group) => group.push(open),
+            None => groups.push(vec![open]),
+        }
+    }
+    groups
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for open in self.frontends.0.iter().chain(&self.admin) {
+            open.remove_file();
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for path in &self.fresh_paths {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Everything that one request owns besides its two connections.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::record::Record;
+use crate::frontend::Rules;
+use crate::http::forwarded::Trust;
+use crate::http::head::Client;
+use crate::http::message::RequestHead;
+use crate::telemetry::End;
+
+/// What a connection's requests need to know of their client. Never changes.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// The frontend's name, for the log.
+    pub frontend: Rc<str>,
+    /// The peer.
+    pub client: Arc<Client>,
+    /// Its address as `X-Forwarded-For` has it; None for a Unix socket.
+    pub forwarded_for: Option<Box<[u8]>>,
+    /// Whether its own `X-Forwarded-*` fields count.
+    pub trust: Trust,
+}
+
+/// One request, from its head to the end of its response or tunnel.
+///
+/// Dropping it writes its line to the access log; one that is dropped in the middle was cut
+/// off by a worker that stops.
+#[derive(Debug)]
+pub struct Context {
+    /// Of its connection.
+    pub facts: Rc<ConnectionFacts>,
+    /// Those that it began with; a reload does not change them.
+    pub rules: Rc<Rules>,
+    /// As the server gets it, but for what the decision changes.
+    pub head: RequestHead,
+    /// For the access log.
+    pub record: Record,
+    /// How it ended if nothing else is noted.
+    pub default_end: End,
+    is_logged: bool,
+}
+
+impl Context {
+    /// A request whose head is complete.
+    pub fn new(
+        facts: Rc<ConnectionFacts>,
+        rules: Rc<Rules>,
+        head: RequestHead,
+        record: Record,
+    ) -> Context {
+        Context {
+            facts,
+            rules,
+            head,
+            record,
+            default_end: End::Drain,
+            is_logged: false,
+        }
+    }
+
+    /// Writes the line, and gives the head back.
+    pub fn log(mut self) -> RequestHead {
+        self.write();
+        self.is_logged = true;
+        std::mem::take(&mut self.head)
+    }
+
+    /// Ends without a line.
+    pub fn discard(mut self) {
+        self.is_logged = true;
+    }
+
+    fn write(&self) {
+        let facts = &self.facts;
+        self.record.log(
+            &facts.frontend,
+            &facts.client,
+            Some(&self.head),
+            self.default_end,
+        );
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.write();
+        }
+    }
+}

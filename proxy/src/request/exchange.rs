@@ -1,0 +1,487 @@
+//! One exchange with a server: the request out, the response's head back, and both bodies.
+//!
+//! Owns both connections while it lasts. The bodies move independently: an answer that comes
+//! before the request is complete is passed on while the rest still goes out. Called by
+//! `request` for the head and by the client's protocol for the response's body.
+
+use std::io;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::authentication;
+use crate::http::fields::Fields;
+use crate::http::message::{MethodKind, ResponseHead, Version};
+use crate::http1::body::BodyLength;
+use crate::http1::request::Expectation;
+use crate::http1::response::{self, Parsed as Response, ResponseError};
+use crate::http1::write::{self, OutgoingResponse};
+use crate::http1::{Limits, Persistence, Progress};
+use crate::timer::Stall;
+use crate::upstream::{Lease, Origin, PrivateConnections};
+use crate::wire::{BodyError, Relay, RelayError, Side, Wire};
+
+/// How long a server may keep silent about `Expect: 100-continue` before the body is sent
+/// all the same: servers need not answer it (RFC 9110, section 10.1.1).
+const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes of interim responses in one exchange: an end to those of a server that sends
+/// nothing else.
+const MAX_INTERIM_BYTES: usize = 1024 * 1024;
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub enum ExchangeError {
+    /// The connection ended before anything of the request was written.
+    #[error("the connection was closed before the request was sent")]
+    Unsent,
+    /// The connection ended before a byte of the response.
+    #[error("the server closed the connection without an answer")]
+    Closed(#[source] Option<io::Error>),
+    /// The connection ended in the response's head.
+    #[error("the server closed the connection in the middle of its head")]
+    Incomplete(#[source] Option<io::Error>),
+    /// A 408 on a connection that has served before: it says that the connection was idle
+    /// for too long, and answers nothing.
+    #[error("the server closed the idle connection")]
+    IdleTimeout,
+    /// The response's head is not HTTP.
+    #[error("the server's answer is not HTTP")]
+    Invalid(#[source] ResponseError),
+    /// More than `MAX_INTERIM_BYTES` (1 MiB) of interim responses.
+    #[error("the server sent interim responses without end")]
+    Interim,
+    /// Nothing moved for `timeout.server`.
+    #[error("the server was silent for too long")]
+    ServerTimeout,
+    /// Nothing moved for `timeout.client`.
+    #[error("the client stopped in the middle of its body")]
+    ClientTimeout,
+    /// The client's body broke off, or is not framed correctly.
+    #[error("the client's body broke off")]
+    ClientBody(#[source] BodyError),
+    /// The client's body is larger than `max_body`.
+    #[error("the body is larger than the limit of {0} bytes")]
+    BodyTooLarge(u64),
+    /// The client is gone.
+    #[error("the client closed the connection")]
+    ClientGone(#[source] Option<io::Error>),
+}
+
+/// Why a response's body did not arrive whole.
+#[derive(Debug, Error)]
+pub enum DownloadError {
+    /// It broke off.
+    #[error("the server's body broke off")]
+    Server(#[source] BodyError),
+    /// Nothing moved for `timeout.server`.
+    #[error("the server stopped in the middle of its body")]
+    ServerTimeout,
+    /// The client's own body broke off, or is not framed correctly.
+    #[error("the client's body broke off")]
+    ClientBody(#[source] BodyError),
+    /// The client's own body is larger than `max_body`.
+    #[error("the body is larger than the limit of {0} bytes")]
+    BodyTooLarge(u64),
+    /// Nothing moved for `timeout.client`.
+    #[error("the client stopped reading or sending")]
+    ClientTimeout,
+    /// The client is gone.
+    #[error("the client closed the connection")]
+    ClientGone(#[source] Option<io::Error>),
+}
+
+/// How long the waits of an exchange may take, and how much may be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeLimits {
+    /// `timeout.client`.
+    pub client: Duration,
+    /// `timeout.client_fin`.
+    pub client_fin: Duration,
+    /// `timeout.server`.
+    pub server: Duration,
+    /// Of the response's head.
+    pub head: Limits,
+}
+
+/// The request's side of an exchange, as far as it needs to be known here.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Its method.
+    pub method: MethodKind,
+    /// The client's version.
+    pub version: Version,
+    /// How its body is framed, on both sides.
+    pub body: BodyLength,
+    /// Whether the body waits for the server's 100.
+    pub expectation: Expectation,
+}
+
+/// Where the request's body stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// Held back until the server says 100 (Continue), or this moment.
+    Held(Instant),
+    Moving,
+    Complete,
+    /// The server takes no more.
+    Refused,
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// In a box, since it changes hands from stage to stage.
+    client: Box<Wire>,
+    lease: Lease,
+    sent: Sent,
+    upload: Upload,
+    relay: Relay,
+    /// Bytes written to the server's connection before this exchange.
+    written_before: u64,
+    read_before: u64,
+    interim_bytes: usize,
+    limits: ExchangeLimits,
+    client_stall: Stall,
+    server_stall: Stall,
+    /// The response's head, once it has come.
+    pub head: ResponseHead,
+}
+
+impl Exchange {
+    /// Begins with the request's head in the queue of the lease's connection.
+    pub fn new(
+        client: Box<Wire>,
+        mut lease: Lease,
+        sent: Sent,
+        limits: ExchangeLimits,
+        head: ResponseHead,
+    ) -> Exchange {
+        let upload = match sent.expectation {
+            Expectation::Continue => Upload::Held(Instant::now() + MAX_CONTINUE_WAIT),
+            Expectation::None => Upload::Moving,
+        };
+        let io = &mut lease.connection.wire.io;
+        Exchange {
+            upload,
+            relay: Relay::new(sent.body),
+            written_before: io.written(),
+            read_before: io.read(),
+            interim_bytes: 0,
+            client_stall: Stall::new(limits.client, client.io.moved()),
+            server_stall: Stall::new(limits.server, io.moved()),
+            limits,
+            client,
+            lease,
+            sent,
+            head,
+        }
+    }
+
+    /// The client's connection, and the lease, of an exchange that failed or switched.
+    pub fn into_parts(self) -> (Box<Wire>, Lease, ResponseHead) {
+        (self.client, self.lease, self.head)
+    }
+
+    /// Whether a failed exchange can be tried again, as far as this one has come: nothing of
+    /// the client's body was used.
+    pub fn is_body_untouched(&self) -> bool {
+        self.relay.moved() == 0
+    }
+
+    /// Bytes of the request's body that the server's connection has taken.
+    pub fn uploaded(&self) -> u64 {
+        self.relay.moved()
+    }
+
+    /// Whether the request was sent whole.
+    pub fn is_upload_complete(&self) -> bool {
+        self.upload == Upload::Complete
+    }
+
+    /// The client's connection.
+    pub fn client(&mut self) -> &mut Wire {
+        &mut self.client
+    }
+
+    /// Queues the head of the response for the client.
+    pub fn push_head(&mut self, with: &OutgoingResponse<'_>) {
+        write::push_response(&self.head, with, self.client.output());
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Sends the request and waits for the head of the final response.
+    ///
+    /// `fields` are those of the request.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub fn poll_head(
+        &mut self,
+        fields: &Fields,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Response, ExchangeError>> {
+        self.poll_upload(fields, task)?;
+        loop {
+            // Interim responses first: no more is read than the client takes.
+            if !self.client.is_flushed() {
+                match self.client.poll_flush(task) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(ExchangeError::ClientGone(Some(error))));
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(response) = self.parse()? {
+                if !self.head.is_interim() {
+                    return Poll::Ready(self.accept(response));
+                }
+                self.take_interim(response.consumed)?;
+                self.poll_upload(fields, task)?;
+                continue;
+            }
+            let wire = &mut self.lease.connection.wire;
+            match wire.poll_fill(self.limits.head.max_header_size, task) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended(None))),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.ended(Some(error)))),
+                Poll::Pending => break,
+            }
+        }
+        match ready!(self.poll_peers(None, task)) {
+            Expired::Server => Poll::Ready(Err(ExchangeError::ServerTimeout)),
+            Expired::Client => Poll::Ready(Err(ExchangeError::ClientTimeout)),
+            Expired::Gone(error) => Poll::Ready(Err(ExchangeError::ClientGone(error))),
+        }
+    }
+
+    fn parse(&mut self) -> Result<Option<Response>, ExchangeError> {
+        let wire = &mut self.lease.connection.wire;
+        let mut scan = wire.scan;
+        let (method, head) = (self.sent.method, &mut self.head);
+        let parsed = response::parse(wire.input(), &self.limits.head, &mut scan, method, head);
+        wire.scan = scan;
+        match parsed {
+            Ok(Progress::Complete(response)) => Ok(Some(response)),
+            Ok(Progress::Partial { skip }) => {
+                wire.consume_input(skip);
+                // Empty lines say even less than interim responses.
+                self.count_interim(skip)?;
+                Ok(None)
+            }
+            Err(error) => Err(ExchangeError::Invalid(error)),
+        }
+    }
+
+    fn accept(&mut self, response: Response) -> Result<Response, ExchangeError> {
+        if self.head.status() == 408 && self.is_idle_timeout(response) {
+            return Err(ExchangeError::IdleTimeout);
+        }
+        if matches!(self.upload, Upload::Held(_)) {
+            // Nothing may come between a final response and its body, not even a 100.
+            self.upload = Upload::Refused;
+        }
+        let connection = &mut self.lease.connection;
+        connection.wire.consume_input(response.consumed);
+        if self.head.status() != 101 {
+            connection.wire.begin_body(response.body);
+        }
+        if response.persistence == Persistence::Close {
+            connection.disable_reuse();
+        }
+        Ok(response)
+    }
+
+    /// Whether a 408 is about the connection, which has served before: nothing of the body was
+    /// sent, or all of it, so that no slow body can be meant.
+    fn is_idle_timeout(&self, response: Response) -> bool {
+        self.lease.origin == Origin::Pooled
+            && response.persistence == Persistence::Close
+            && (self.is_body_untouched() || self.upload == Upload::Complete)
+    }
+
+    fn count_interim(&mut self, bytes: usize) -> Result<(), ExchangeError> {
+        self.interim_bytes += bytes;
+        if self.interim_bytes > MAX_INTERIM_BYTES {
+            return Err(ExchangeError::Interim);
+        }
+        Ok(())
+    }
+
+    /// Passes an interim response on, and lets a body go that waits for a 100.
+    fn take_interim(&mut self, length: usize) -> Result<(), ExchangeError> {
+        self.lease.connection.wire.consume_input(length);
+        self.count_interim(length)?;
+        let is_continue = self.head.status() == 100;
+        let is_answered = is_continue
+            && self.sent.expectation == Expectation::Continue
+            && !matches!(self.upload, Upload::Held(_));
+        if is_continue && matches!(self.upload, Upload::Held(_)) {
+            self.upload = Upload::Moving;
+        }
+        // HTTP/1.0 has none (RFC 9110, section 15.2); one 100 is enough.
+        if self.sent.version != Version::Http10 && !is_answered {
+            write::push_interim(&self.head, self.client.output());
+        }
+        Ok(())
+    }
+
+    /// The server's connection has ended before the head was complete.
+    fn ended(&self, error: Option<io::Error>) -> ExchangeError {
+        let io = &self.lease.connection.wire.io;
+        if io.read() > self.read_before {
+            ExchangeError::Incomplete(error)
+        } else if io.written() == self.written_before {
+            ExchangeError::Unsent
+        } else {
+            ExchangeError::Closed(error)
+        }
+    }
+
+    /// Sends what there is of the request.
+    fn poll_upload(&mut self, fields: &Fields, task: &mut Task<'_>) -> Result<(), ExchangeError> {
+        if let Upload::Held(until) = self.upload {
+            // The head goes out at once. A server that does not take it is found out by
+            // its answer, or the lack of one.
+            let _ = self.lease.connection.wire.poll_flush(task);
+            // A client that sends its body all the same needs no 100.
+            if self.client.input().is_empty() {
+                if self.client.timer.poll_until(until, task).is_pending() {
+                    return Ok(());
+                }
+                let output = self.client.output();
+                output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            self.upload = Upload::Moving;
+        }
+        if self.upload != Upload::Moving {
+            return Ok(());
+        }
+        let wire = &mut self.lease.connection.wire;
+        match self.relay.poll(&mut self.client, wire, fields, task) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.upload = Upload::Complete,
+            // Whether it has answered before it closed is for the reader to find.
+            Poll::Ready(Err(RelayError::Sink(_))) => self.upload = Upload::Refused,
+            Poll::Ready(Err(RelayError::Source(error))) => {
+                return Err(match error {
+                    BodyError::TooLarge(limit) => ExchangeError::BodyTooLarge(limit),
+                    error => ExchangeError::ClientBody(error),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the response's body to the client, and what is left of the request's to the
+    /// server; ready when the client has it all.
+    ///
+    /// `fields` are those of the request.
+    ///
+    /// # Errors
+    /// [`DownloadError`].
+    pub fn poll_download(
+        &mut self,
+        download: &mut Relay,
+        fields: &Fields,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<(), DownloadError>> {
+        if let Err(error) = self.poll_upload(fields, task) {
+            return Poll::Ready(Err(match error {
+                ExchangeError::ClientBody(error) => DownloadError::ClientBody(error),
+                ExchangeError::BodyTooLarge(limit) => DownloadError::BodyTooLarge(limit),
+                _ => DownloadError::ClientGone(None),
+            }));
+        }
+        let wire = &mut self.lease.connection.wire;
+        let polled = download.poll(wire, &mut self.client, self.head.fields(), task);
+        if let Poll::Ready(result) = polled {
+            return Poll::Ready(result.map_err(|error| match error {
+                RelayError::Source(error) => DownloadError::Server(error),
+                RelayError::Sink(error) => DownloadError::ClientGone(Some(error)),
+            }));
+        }
+        let expired = ready!(self.poll_peers(Some(download.waits_for()), task));
+        Poll::Ready(Err(match expired {
+            Expired::Server => DownloadError::ServerTimeout,
+            Expired::Client => DownloadError::ClientTimeout,
+            Expired::Gone(error) => DownloadError::ClientGone(error),
+        }))
+    }
+
+    /// Watches the side that the exchange waits for. `download` is whom the response's body
+    /// waits for; None before its head.
+    fn poll_peers(&mut self, download: Option<Side>, task: &mut Task<'_>) -> Poll<Expired> {
+        let wants_body = self.upload == Upload::Moving && self.relay.waits_for() == Side::Source;
+        let is_held = matches!(self.upload, Upload::Held(_));
+        if !wants_body
+            && let Poll::Ready(error) = self.client.poll_gone(self.limits.client_fin, task)
+        {
+            return Poll::Ready(Expired::Gone(error));
+        }
+        if is_held && !self.client.input().is_empty() {
+            // The body has come without a 100: the next poll sends it.
+            task.waker().wake_by_ref();
+        }
+        let is_clients_turn =
+            wants_body || download == Some(Side::Sink) || !self.client.is_flushed();
+        if is_clients_turn {
+            let moved = self.client.io.moved();
+            let timer = &mut self.client.timer;
+            if self.client_stall.poll(timer, moved, task).is_ready() {
+                return Poll::Ready(Expired::Client);
+            }
+        } else {
+            self.client_stall.restart();
+        }
+        let is_servers_turn = !wants_body && !is_held && download != Some(Side::Sink);
+        if is_servers_turn {
+            let moved = self.lease.connection.wire.io.moved();
+            let timer = &mut self.client.timer;
+            if self.server_stall.poll(timer, moved, task).is_ready() {
+                return Poll::Ready(Expired::Server);
+            }
+        } else {
+            self.server_stall.restart();
+        }
+        Poll::Pending
+    }
+
+    /// Ends a complete exchange: gives the server's connection back if it can serve again,
+    /// and the client's to its owner. A connection that the server has authenticated for this
+    /// client is kept with its `private` ones: `request` holds the request's fields.
+    pub fn finish(
+        mut self,
+        request: &Fields,
+        private: &mut PrivateConnections,
+        now: Instant,
+    ) -> (Box<Wire>, ResponseHead) {
+        if self.upload != Upload::Complete {
+            self.lease.connection.disable_reuse();
+        }
+        if authentication::binds(request, &self.head) {
+            self.lease.connection.make_private();
+        }
+        if self.lease.connection.is_private() {
+            private.put(self.lease);
+        } else {
+            self.lease.release(now);
+        }
+        (self.client, self.head)
+    }
+}
+
+/// Whose patience is at its end.
+enum Expired {
+    Server,
+    Client,
+    /// The client has left.
+    Gone(Option<io::Error>),
+}

@@ -1,0 +1,68 @@
+//! A request as the server gets it.
+
+use std::rc::Rc;
+
+use super::context::Context;
+use crate::config::ServerAddress;
+use crate::http::field::FieldKind;
+use crate::http1::Persistence;
+use crate::http1::request::{Expectation, Parsed as Request};
+use crate::http1::write::{Expect, OutgoingRequest, Via, push_request};
+use crate::plugin::Decision;
+use crate::upstream::{Lease, LocalCluster};
+
+/// Where a request goes, and what the decision changes of it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    backend: Rc<LocalCluster>,
+    decided: Option<Rc<Decision>>,
+}
+
+impl Outgoing {
+    pub(super) fn new(backend: Rc<LocalCluster>, decided: Option<Rc<Decision>>) -> Outgoing {
+        Outgoing { backend, decided }
+    }
+
+    pub(super) fn backend(&self) -> &Rc<LocalCluster> {
+        &self.backend
+    }
+
+    /// Queues the head on the lease's connection.
+    pub(super) fn push(
+        &self,
+        cx: &Context,
+        request: &Request,
+        expectation: Expectation,
+        lease: &mut Lease,
+    ) {
+        let default_host = if cx.head.fields().has(FieldKind::Host) {
+            String::new()
+        } else {
+            match lease.endpoint().endpoint().server().address() {
+                address @ ServerAddress::Tcp { .. } => address.to_string(),
+                // A path is no host.
+                ServerAddress::Unix(_) => "localhost".to_owned(),
+            }
+        };
+        let edits = self.decided.as_deref().map(|decided| &decided.edits);
+        let with = OutgoingRequest {
+            body: request.body,
+            target: edits.and_then(|edits| edits.target.as_deref()),
+            authority: edits.and_then(|edits| edits.host.as_deref()),
+            default_host: default_host.as_bytes(),
+            edits: edits.map_or(&[], |edits| &edits.fields),
+            via: if cx.rules.config.forwarded.via {
+                Via::Add
+            } else {
+                Via::Omit
+            },
+            expect: match (request.expectation, expectation) {
+                // The body is there already.
+                (Expectation::Continue, Expectation::None) => Expect::Drop,
+                _ => Expect::Forward,
+            },
+            persistence: Persistence::KeepAlive,
+        };
+        push_request(&cx.head, &with, lease.connection.wire.output());
+    }
+}

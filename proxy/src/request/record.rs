@@ -1,0 +1,152 @@
+//! What is known of one request, for the access log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::http::head::Client;
+use crate::http::message::RequestHead;
+use crate::router::version::Version;
+use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
+use crate::upstream::{LocalCluster, LocalEndpoint};
+
+/// The record of a request under way. It is written once, when the request ends.
+#[derive(Debug)]
+pub struct Record {
+    id: u64,
+    started: Instant,
+    times: Times,
+    /// When the latest stage ended.
+    mark: Instant,
+    /// What the client was told.
+    pub status: Option<u16>,
+    /// Bytes of the request's body, or of the tunnel, from the client.
+    pub bytes_in: u64,
+    /// Bytes of the response's body, or of the tunnel, to the client.
+    pub bytes_out: u64,
+    /// The backend that was chosen.
+    pub backend: Option<Rc<LocalCluster>>,
+    /// The endpoint that was reached.
+    pub endpoint: Option<Rc<LocalEndpoint>>,
+    version: Option<Arc<Version>>,
+    cached: Option<bool>,
+    end: Option<End>,
+    reason: Option<String>,
+}
+
+/// The stages whose time is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The plugin's decision, or the cache's.
+    Decision,
+    /// Until there was a connection to a server.
+    Connect,
+    /// Until the response's head was there.
+    Response,
+}
+
+impl Record {
+    /// Begins the record of a request whose head took from `started` until `now`.
+    pub fn new(id: u64, started: Instant, now: Instant) -> Record {
+        Record {
+            id,
+            started,
+            times: Times {
+                head: Some(now - started),
+                ..Times::default()
+            },
+            mark: now,
+            status: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            backend: None,
+            endpoint: None,
+            version: None,
+            cached: None,
+            end: None,
+            reason: None,
+        }
+    }
+
+    /// The request's number.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Notes who decided, and whether from the cache.
+    pub fn decided(&mut self, version: &Arc<Version>, cached: bool) {
+        // Its count is shared by all workers: left alone if nobody reads the record.
+        if AccessRecord::enabled() {
+            self.version = Some(Arc::clone(version));
+            self.cached = Some(cached);
+        }
+        self.passed(Stage::Decision);
+    }
+
+    /// A stage has ended just now.
+    pub fn passed(&mut self, stage: Stage) {
+        if !AccessRecord::enabled() {
+            return;
+        }
+        let now = Instant::now();
+        let time = Some(now - self.mark);
+        match stage {
+            Stage::Decision => self.times.decision = time,
+            Stage::Connect => self.times.connect = time,
+            Stage::Response => self.times.response = time,
+        }
+        self.mark = now;
+    }
+
+    /// Notes how the request ended. The first cause counts.
+    pub fn finish(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    /// Notes what went wrong. The first cause counts.
+    pub fn fail(&mut self, end: End, reason: impl FnOnce() -> String) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.reason = Some(reason());
+        }
+    }
+
+    /// Whether its end was noted.
+    pub fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Writes the access-log line. `end` is how the request ended if nothing was noted.
+    pub fn log(&self, frontend: &str, client: &Client, head: Option<&RequestHead>, end: End) {
+        if !AccessRecord::enabled() {
+            return;
+        }
+        let mut times = self.times;
+        times.total = Some(self.started.elapsed());
+        let head = head.filter(|head| !head.method().is_empty());
+        AccessRecord {
+            id: Some(self.id),
+            frontend,
+            client: ClientAddress {
+                address: &client.address,
+                port: client.port,
+            },
+            method: head.and_then(|head| std::str::from_utf8(head.method()).ok()),
+            host: head.and_then(RequestHead::authority),
+            target: head.map(RequestHead::target),
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            backend: self.backend.as_ref().map(|local| &**local.cluster().name()),
+            server: self.endpoint.as_ref().map(|local| local.server_name()),
+            plugin: self.version.as_ref().map(|version| version.plugin_name()),
+            version: self.version.as_ref().map(|version| version.number()),
+            cached: self.cached,
+            end: self.end.unwrap_or(end),
+            reason: self.reason.as_deref(),
+            times,
+        }
+        .emit();
+    }
+}

@@ -1,0 +1,12 @@
+//! Plugin versions: loaded, tried out, published to the workers, rolled out, retired.
+//!
+//! Owns which version each router has, and the order to the workers that changes it. Takes what
+//! it needs from `control`, which serialises changes; never runs on a worker's thread.
+
+mod bundled;
+pub mod loader;
+mod publish;
+pub mod task;
+pub mod versions;
+
+pub use self::publish::RolloutError;

@@ -1,0 +1,34 @@
+//! The plugins that are part of the binary, as `cargo xtask plugins` builds them.
+//!
+//! Their names are `config`'s. Called by `loader`.
+
+/// The component of that name, one of [`BUNDLED_PLUGINS`](crate::config::BUNDLED_PLUGINS);
+/// nothing for another, which `config` refuses.
+pub(super) fn component(name: &str) -> &'static [u8] {
+    macro_rules! components {
+        ($($name:literal)*) => {
+            match name {
+                $($name => {
+                    include_bytes!(concat!("../../../plugins/", $name, "/", $name, ".wasm"))
+                })*
+                _ => &[],
+            }
+        };
+    }
+    components! {
+        "address-list" "canary" "header-match" "host-suffix" "maintenance" "path-prefix"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BUNDLED_PLUGINS;
+
+    #[test]
+    fn every_name_has_its_component() {
+        for name in BUNDLED_PLUGINS {
+            assert!(component(name).starts_with(b"\0asm"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! From a router's configuration to a version that can be published: read, load, try out.
+//!
+//! Workers get only versions that were compiled, checked against the contract, instantiated,
+//! configured and asked once. Called by `control`, off the worker threads, and by `check` and
+//! `route`. Reads files; blocks while it compiles.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::bundled;
+use crate::config::{self, Config, Isolation, PluginSource};
+use crate::http::field::FieldKind;
+use crate::http::head::Client;
+use crate::http::message::{self, RequestHead};
+use crate::memory;
+use crate::plugin::{
+    BackendName, BackendState, Backends, CompiledCache, Compiler, Engine, EngineError,
+    EngineLimits, Fault, Instance, LoadError, Origin, Plugin, Reads, Request, Settings, Source,
+};
+use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
+
+/// Longest file of a plugin: ten times a Python interpreter with its library.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+/// Why a router's plugin cannot serve; each text is complete, to be shown at its key.
+#[derive(Debug, Error)]
+pub enum VersionError {
+    /// The file cannot be read.
+    #[error("the plugin's file cannot be read: {0}")]
+    Read(io::Error),
+    /// The file is no plugin of this host.
+    #[error(transparent)]
+    Load(LoadError),
+    /// It refused its configuration: `PATH: MESSAGE`, as the SDK has it, or any text.
+    #[error("{0}")]
+    Configure(String),
+    /// It failed while it was instantiated or configured.
+    #[error("the plugin failed while it was configured: {0}")]
+    Fault(Fault),
+    /// It failed on a first request: `GET /` for `localhost`.
+    #[error("the plugin failed on a first request, `GET /` for `localhost`: {0}")]
+    Probe(Fault),
+}
+
+/// Loads plugins: one for the process.
+#[derive(Debug)]
+pub struct Loader {
+    engine: Engine,
+    cache: Option<CompiledCache>,
+    workers: usize,
+}
+
+/// A plugin to load, and the settings to run it with.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// The frontend's name.
+    pub frontend: &'a str,
+    /// Its router, as configured.
+    pub router: &'a config::Router,
+    /// Where the component comes from: the router's own plugin, or another to replace it.
+    pub plugin: &'a PluginSource,
+    /// Origin of the file, for people; None: taken from `plugin`.
+    pub source: Option<String>,
+    /// The version's number, from 1.
+    pub number: u32,
+    /// The backends that it can ask about.
+    pub backends: Arc<dyn Backends>,
+    /// Receives the workers' events about it.
+    pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
+}
+
+/// A version, and an instance of it for each worker.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To be shared by the workers.
+    pub version: Arc<Version>,
+    /// In the order of the workers.
+    pub instances: Vec<Instance>,
+}
+
+impl Loader {
+    /// Starts the engine, with room for `workers`. Warns about a cache that cannot be used: plugins
+    /// are then compiled at each start.
+    ///
+    /// # Errors
+    /// The engine's: no address space, say.
+    pub fn try_new(
+        config: &Config,
+        workers: usize,
+        compiler: Compiler,
+    ) -> Result<Loader, EngineError> {
+        let directory = config
+            .plugin_cache_dir
+            .clone()
+            .or_else(CompiledCache::default_directory);
+        let cache = directory.and_then(|directory| {
+            CompiledCache::open(directory)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "compiled plugins are not kept");
+                })
+                .ok()
+        });
+        Ok(Loader {
+            engine: Engine::try_new(limits(config, workers), compiler)?,
+            cache,
+            workers,
+        })
+    }
+
+    /// Loads a plugin and tries it out.
+    ///
+    /// # Errors
+    /// [`VersionError`].
+    pub fn load(&self, load: Load<'_>) -> Result<Loaded, VersionError> {
+        self.load_file(Loader::read(load.plugin)?, load)
+    }
+
+    /// Reads a plugin's file, and does nothing with it.
+    ///
+    /// # Errors
+    /// [`VersionError::Read`].
+    pub fn read(plugin: &PluginSource) -> Result<Source, VersionError> {
+        match plugin {
+            PluginSource::Bundled(name) => Ok(Source {
+                name: name.clone(),
+                bytes: Cow::Borrowed(bundled::component(name)),
+            }),
+            PluginSource::File(path) => Ok(Source {
+                name: name_of(path),
+                bytes: Cow::Owned(read_file(path).map_err(VersionError::Read)?),
+            }),
+        }
+    }
+
+    /// Loads a plugin from a file that was read before, and tries it out.
+    ///
+    /// # Errors
+    /// [`VersionError`].
+    pub fn load_file(&self, file: Source, load: Load<'_>) -> Result<Loaded, VersionError> {
+        let cache = self.cache.as_ref();
+        let mut plugin = Plugin::load(&self.engine, &file, cache).map_err(VersionError::Load)?;
+        if load.router.isolation == Isolation::Request {
+            let settings = settings(load.frontend, load.router);
+            match plugin.snapshot(&file, &settings, &load.backends, cache) {
+                Ok(snapshot) => plugin = snapshot,
+                Err(reason) => tracing::info!(
+                    frontend = load.frontend,
+                    plugin = plugin.name(),
+                    %reason,
+                    "each instance is configured anew, for each request"
+                ),
+            }
+        }
+        drop(file);
+        if plugin.origin() == Origin::Compiled {
+            memory::give_back();
+        }
+        self.start(plugin, load)
+    }
+
+    /// Whether a loaded plugin can be started as it is, without loading it again.
+    pub fn fits(plugin: &Plugin, load: &Load<'_>) -> bool {
+        match load.router.isolation {
+            Isolation::Instance => !plugin.has_snapshot(),
+            Isolation::Request => {
+                plugin.has_snapshot_for(&load.router.config.to_string(), &load.backends)
+            }
+        }
+    }
+
+    /// Tries out a loaded plugin. One that does not [`fit`](Self::fits) is configured for each
+    /// request.
+    ///
+    /// # Errors
+    /// [`VersionError`], but not for reading and loading.
+    pub fn start(&self, plugin: Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
+        let router = load.router;
+        let spec = VersionSpec {
+            number: load.number,
+            plugin,
+            settings: settings(load.frontend, router),
+            policy: Policy {
+                isolation: router.isolation,
+                on_fault: router.on_fault,
+                max_faults: router.max_faults,
+                window: router.fault_window,
+            },
+            backends: load.backends,
+            workers: self.workers,
+            source: load.source.unwrap_or_else(|| describe(load.plugin)),
+            events: load.events,
+        };
+        let (version, instance) = Version::try_new(spec).map_err(refused)?;
+        probe(instance).map_err(VersionError::Probe)?;
+        let instances = (0..self.workers).map(|_| version.instantiate());
+        Ok(Loaded {
+            instances: instances.collect::<Result<_, _>>().map_err(refused)?,
+            version: Arc::new(version),
+        })
+    }
+}
+
+fn refused(fault: Fault) -> VersionError {
+    match fault {
+        Fault::Error(message) => VersionError::Configure(message),
+        fault => VersionError::Fault(fault),
+    }
+}
+
+/// Asks an instance once, and drops it with whatever it remembers.
+fn probe(mut instance: Instance) -> Result<(), Fault> {
+    let mut head = RequestHead::default();
+    head.start(b"GET", b"/", message::Version::Http11);
+    head.fields_mut().push_kind(FieldKind::Host, b"localhost");
+    let client = Arc::new(Client {
+        address: "127.0.0.1".to_owned(),
+        port: 0,
+    });
+    let mut request = Request {
+        head: &mut head,
+        client: &client,
+        attempt: 0,
+    };
+    match instance.route(&mut request, &mut Reads::default()) {
+        // A plugin may refuse a request that it does not know.
+        Ok(_) | Err(Fault::Error(_)) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Routers that a reload may add.
+const SPARE_ROUTERS: usize = 4;
+/// Versions of one router that have instances at one time: the active one, one under rollout,
+/// one that is being loaded, one that is being dropped.
+const VERSIONS: usize = 4;
+
+/// Room for every worker's instances of every router.
+fn limits(config: &Config, workers: usize) -> EngineLimits {
+    let routers = config
+        .frontends
+        .iter()
+        .filter(|front| front.router.is_some());
+    let instances = VERSIONS * (routers.count() + SPARE_ROUTERS) * (workers + 1);
+    EngineLimits {
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+    }
+}
+
+/// For people.
+fn describe(source: &PluginSource) -> String {
+    match source {
+        PluginSource::Bundled(name) => format!("bundled: {name}"),
+        PluginSource::File(path) => path.display().to_string(),
+    }
+}
+
+/// Refuses pipes and devices, which may never end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    let options = options.read(true);
+    let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return refuse("it is no regular file");
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return refuse("it is longer than 256 MiB");
+    }
+    Ok(bytes)
+}
+
+/// A plugin file's name in the log: without folder and ending.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str());
+    stem.to_string_lossy().into_owned()
+}
+
+fn settings(frontend: &str, router: &config::Router) -> Settings {
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    Settings {
+        config: router.config.to_string(),
+        deadline: router.limits.deadline,
+        configure_deadline: router.limits.configure_deadline,
+        memory: router.limits.memory,
+        host_memory: bytes(router.limits.host_memory),
+        max_response: bytes(router.limits.response),
+        frontend: frontend.to_owned(),
+    }
+}
+
+/// The configured backends, none in use: what a plugin sees while it is tried out.
+#[derive(Debug)]
+pub struct ConfiguredBackends(HashMap<BackendName, u32>);
+
+impl ConfiguredBackends {
+    /// The backends of `config`.
+    pub fn new(config: &crate::config::Config) -> ConfiguredBackends {
+        let backends = config.backends.iter().map(|backend| {
+            let servers = u32::try_from(backend.servers.len()).unwrap_or(u32::MAX);
+            (BackendName::from(backend.name.as_str()), servers)
+        });
+        ConfiguredBackends(backends.collect())
+    }
+}
+
+impl Backends for ConfiguredBackends {
+    fn find(&self, name: &str) -> Option<BackendName> {
+        let (name, _) = self.0.get_key_value(name)?;
+        Some(BackendName::clone(name))
+    }
+
+    fn state(&self, name: &str) -> Option<BackendState> {
+        Some(BackendState {
+            usable_servers: self.servers(name)?,
+            active: 0,
+            queued: 0,
+        })
+    }
+
+    fn servers(&self, name: &str) -> Option<u32> {
+        self.0.get(name).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_are_tested_within_the_limits_of_a_proxy_that_sets_none() {
+        let router = config::Router {
+            plugin: config::PluginSource::Bundled("host-suffix".to_owned()),
+            config: serde_json::json!({}),
+            on_fault: config::OnFault::Reject,
+            max_faults: config::DEFAULT_MAX_FAULTS,
+            fault_window: config::DEFAULT_FAULT_WINDOW,
+            isolation: config::Isolation::Instance,
+            watch: true,
+            limits: config::Limits::default(),
+        };
+        let in_the_proxy = format!("{:?}", settings("", &router));
+        assert_eq!(in_the_proxy, format!("{:?}", Settings::default()));
+    }
+}

@@ -1,0 +1,256 @@
+//! One version of a plugin in one worker: its instance, and the cache of its decisions.
+//!
+//! Decides when a new instance is created. Used by `router`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::Admission;
+use super::cache::{Cache, Facts};
+use super::decision::{Decider, RouterDecision};
+use super::reports::Reports;
+use super::version::{Version, WorkerEventKind};
+use crate::config::Isolation;
+use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
+
+/// Pause before the next try after an instance could not be created.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// The pause doubles with each failure up to this.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// A version in one worker.
+#[derive(Debug)]
+pub(super) struct LocalVersion {
+    version: Arc<Version>,
+    worker: usize,
+    instance: Option<Instance>,
+    /// The answer of its `configure`, or of the previous instance's.
+    cacheability: Option<Cacheability>,
+    /// An instance is being created off the worker thread.
+    is_awaited: bool,
+    /// The last call left its instance with too many handles.
+    has_leaked: bool,
+    cache: Cache,
+    retry: Retry,
+}
+
+impl LocalVersion {
+    pub(super) fn new(
+        version: Arc<Version>,
+        instance: Option<Instance>,
+        worker: usize,
+    ) -> LocalVersion {
+        LocalVersion {
+            version,
+            worker,
+            cacheability: instance.as_ref().map(Instance::cacheability),
+            instance,
+            is_awaited: false,
+            has_leaked: false,
+            cache: Cache::default(),
+            retry: Retry::default(),
+        }
+    }
+
+    pub(super) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    pub(super) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    pub(super) fn cacheability(&self) -> Option<Cacheability> {
+        self.cacheability
+    }
+
+    /// See [`Router::decide`](super::Router::decide).
+    pub(super) fn decide(
+        &mut self,
+        request: &mut Request<'_>,
+        reads: &mut Reads,
+        reports: &mut Reports,
+    ) -> RouterDecision {
+        if let Some(decision) = self.cache.find(Facts::of(request)) {
+            self.version.counters(self.worker).cached();
+            return RouterDecision {
+                decision: Ok(Rc::clone(decision)),
+                cached: true,
+                by: Decider::Active,
+            };
+        }
+        let decision = self.ask_if_fit(request, reads, reports);
+        if let Ok(decision) = &decision {
+            self.remember(request, decision, reads, reports);
+        }
+        RouterDecision {
+            decision,
+            cached: false,
+            by: Decider::Active,
+        }
+    }
+
+    /// Asks the plugin unless it had too many faults.
+    fn ask_if_fit(
+        &mut self,
+        request: &mut Request<'_>,
+        reads: &mut Reads,
+        reports: &mut Reports,
+    ) -> Result<Rc<Decision>, Fault> {
+        let admission = self.version.admit();
+        if admission == Admission::Refuse {
+            let fault = Fault::Suspended;
+            self.version.counters(self.worker).failed(&fault);
+            return Err(fault);
+        }
+        let start = Instant::now();
+        let decision = self.ask(request, reads);
+        let counters = self.version.counters(self.worker);
+        counters.asked(start.elapsed());
+        match &decision {
+            Ok(_) => {
+                self.version.worked(admission);
+                if self.has_leaked {
+                    counters.failed(&Fault::HandleLeak);
+                    reports.fault(&self.version, &Fault::HandleLeak);
+                }
+            }
+            // Not the plugin's fault.
+            Err(fault @ Fault::Starting) => counters.failed(fault),
+            Err(fault) => {
+                counters.failed(fault);
+                self.version.failed(admission);
+            }
+        }
+        decision
+    }
+
+    /// See [`Router::ask`](super::Router::ask).
+    pub(super) fn ask(
+        &mut self,
+        request: &mut Request<'_>,
+        reads: &mut Reads,
+    ) -> Result<Rc<Decision>, Fault> {
+        let mut instance = self.instance()?;
+        let decision = instance.route(request, reads);
+        self.has_leaked = instance.is_spent() && decision.is_ok();
+        if !instance.is_spent() && self.version.isolation() == Isolation::Instance {
+            self.instance = Some(instance);
+        }
+        decision.map(Rc::new)
+    }
+
+    /// Takes an instance that was created off the worker thread, or the reason for its failure.
+    pub(super) fn provide(&mut self, instance: Result<Instance, Fault>) {
+        self.is_awaited = false;
+        self.retry.record(instance.as_ref().err());
+        if let Ok(instance) = instance {
+            self.cacheability = Some(instance.cacheability());
+            self.instance = Some(instance);
+        }
+    }
+
+    /// The instance at hand, or a new one.
+    fn instance(&mut self) -> Result<Instance, Fault> {
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        if self.is_awaited {
+            return Err(Fault::Starting);
+        }
+        self.retry.check()?;
+        let event = WorkerEventKind::NeedsInstance(self.worker);
+        // With an instance for each request, the request waits for it.
+        let is_shared = self.version.isolation() == Isolation::Instance;
+        if is_shared && self.version.is_slow_to_start() && self.version.notify(event) {
+            self.is_awaited = true;
+            return Err(Fault::Starting);
+        }
+        let created = self.version.instantiate();
+        self.retry.record(created.as_ref().err());
+        let cacheability = created.as_ref().map(Instance::cacheability);
+        self.cacheability = cacheability.ok().or(self.cacheability);
+        created
+    }
+
+    /// Caches the decision, if that is allowed.
+    fn remember(
+        &mut self,
+        request: &Request<'_>,
+        decision: &Rc<Decision>,
+        reads: &Reads,
+        reports: &mut Reports,
+    ) {
+        if !reads.cacheable || self.cacheability() != Some(Cacheability::Cacheable) {
+            return;
+        }
+        let inserted = self
+            .cache
+            .insert(&reads.reads, Facts::of(request), decision);
+        if inserted.is_ok() {
+            return;
+        }
+        // The cached decisions may be as wrong as the new one.
+        self.cache.clear();
+        if let Some(more) = reports.admit("inconsistent") {
+            tracing::warn!(
+                plugin = self.version.plugin_name(),
+                version = self.version.number(),
+                more,
+                "the plugin calls its decisions cacheable, but read or decided otherwise \
+                 about the same values: its cached decisions were dropped"
+            );
+        }
+    }
+}
+
+/// Spaces out attempts to instantiate a plugin that cannot be instantiated.
+#[derive(Debug, Default)]
+struct Retry {
+    pause: Duration,
+    next: Option<Instant>,
+    reason: String,
+}
+
+impl Retry {
+    fn check(&self) -> Result<(), Fault> {
+        match self.next {
+            Some(next) if Instant::now() < next => Err(Fault::Instantiate(self.reason.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&mut self, fault: Option<&Fault>) {
+        let Some(fault) = fault else {
+            *self = Retry::default();
+            return;
+        };
+        self.pause = (self.pause * 2).clamp(FIRST_RETRY_PAUSE, MAX_RETRY_PAUSE);
+        self.next = Some(Instant::now() + self.pause);
+        self.reason = fault.to_string();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_cannot_be_created_is_tried_at_growing_intervals() {
+        let mut retry = Retry::default();
+        assert!(retry.check().is_ok());
+        let mut pause = FIRST_RETRY_PAUSE;
+        while pause < MAX_RETRY_PAUSE {
+            retry.record(Some(&Fault::Deadline));
+            assert!(retry.check().is_err());
+            tokio::time::advance(pause).await;
+            assert!(retry.check().is_ok(), "after {pause:?}");
+            pause *= 2;
+        }
+        retry.record(None);
+        assert!(retry.check().is_ok());
+    }
+}

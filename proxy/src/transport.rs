@@ -1,0 +1,6 @@
+//! Sockets and the buffers for them, below any protocol.
+//!
+//! Called by the connections of both sides. Knows no HTTP.
+
+pub mod buffer;
+pub mod io;

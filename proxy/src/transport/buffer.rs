@@ -1,0 +1,384 @@
+//! A worker's buffers.
+//!
+//! A connection borrows one while there is something in it and gives it back when it is
+//! empty, so an idle connection holds none.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::memory;
+
+/// Bytes of a buffer: the head of nearly every message with the start of its body, and small
+/// enough that a transfer stalled in both directions stays below 64 KiB.
+pub const BUFFER_SIZE: usize = 16 * 1024;
+
+/// Free buffers that a worker keeps. More than are in use at one moment under usual load;
+/// what a burst needs beyond that goes back to the allocator.
+const MAX_FREE: usize = 32;
+
+/// What a burst has left to the allocator goes back if it is at least so much.
+const MIN_TRIM: usize = 256 * 1024;
+/// The burst is over once nothing has come back for so long.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
+/// The free buffers of one worker.
+#[derive(Clone, Default)]
+pub struct BufferPool {
+    free: Rc<RefCell<Vec<Box<[u8]>>>>,
+    queues: Rc<RefCell<Vec<Vec<u8>>>>,
+    surplus: Rc<Surplus>,
+}
+
+/// Bytes of buffers that were too many to keep. The allocator keeps them, mixed with what is in
+/// use, until it is told to give them back.
+#[derive(Default)]
+struct Surplus {
+    bytes: Cell<usize>,
+    latest: Cell<Option<Instant>>,
+}
+
+impl Surplus {
+    fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes);
+        self.latest.set(Some(Instant::now()));
+    }
+
+    /// Whether a burst has left enough of them behind, and is over. Starts anew then.
+    fn is_due(&self) -> bool {
+        let is_over = self
+            .latest
+            .get()
+            .is_some_and(|latest| latest.elapsed() >= TRIM_AFTER);
+        let is_due = is_over && self.bytes.get() >= MIN_TRIM;
+        if is_due {
+            self.bytes.set(0);
+        }
+        is_due
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("free", &self.free.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl BufferPool {
+    fn take(&self) -> Box<[u8]> {
+        let free = self.free.borrow_mut().pop();
+        free.unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
+    }
+
+    fn put(&self, bytes: Box<[u8]>) {
+        let mut free = self.free.borrow_mut();
+        if bytes.len() == BUFFER_SIZE && free.len() < MAX_FREE {
+            free.push(bytes);
+        } else {
+            self.surplus.add(bytes.len());
+        }
+    }
+
+    /// Gives the system back what a burst has left to the allocator, once the burst is over. To
+    /// be called now and then.
+    pub fn trim(&self) {
+        if self.surplus.is_due() {
+            memory::give_back();
+        }
+    }
+
+    fn take_queue(&self) -> Vec<u8> {
+        let free = self.queues.borrow_mut().pop();
+        free.unwrap_or_else(|| Vec::with_capacity(BUFFER_SIZE))
+    }
+
+    fn put_queue(&self, mut queue: Vec<u8>) {
+        let mut free = self.queues.borrow_mut();
+        // One that has grown for a large head, or never was lent, is not worth keeping.
+        if (BUFFER_SIZE..=2 * BUFFER_SIZE).contains(&queue.capacity()) && free.len() < MAX_FREE {
+            queue.clear();
+            free.push(queue);
+        } else {
+            self.surplus.add(queue.capacity());
+        }
+    }
+}
+
+/// Bytes that were read and not used yet. Holds no memory while it is empty.
+#[derive(Debug)]
+pub struct Buffer {
+    pool: BufferPool,
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// An empty buffer, which takes its memory from `pool` when something is read.
+    pub fn new(pool: BufferPool) -> Buffer {
+        Buffer {
+            pool,
+            bytes: Box::default(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The worker's pool.
+    pub fn pool(&self) -> &BufferPool {
+        &self.pool
+    }
+
+    /// The bytes in it.
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Whether nothing is in it.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Room behind the bytes in it, at least one byte unless it holds `limit` bytes; grows
+    /// beyond [`BUFFER_SIZE`] only when it is full, and never beyond `limit`.
+    pub fn room(&mut self, limit: usize) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = self.pool.take();
+        }
+        if self.start > 0 && (self.end == self.bytes.len() || self.end >= limit) {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.bytes.len() && self.end < limit {
+            self.grow(limit);
+        }
+        let end = self.bytes.len().min(limit.max(self.end));
+        self.bytes.get_mut(self.end..end).unwrap_or_default()
+    }
+
+    #[cold]
+    fn grow(&mut self, limit: usize) {
+        let mut larger = vec![0; (2 * self.bytes.len()).min(limit)].into_boxed_slice();
+        larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
+        let old = std::mem::replace(&mut self.bytes, larger);
+        self.pool.put(old);
+    }
+
+    /// So many bytes were put into the room.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// Removes bytes from the front.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Gives the memory back if nothing is in it.
+    pub fn release_if_empty(&mut self) {
+        if self.is_empty() && !self.bytes.is_empty() {
+            self.start = 0;
+            self.end = 0;
+            self.pool.put(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            self.pool.put(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Bytes that wait to be written. Holds no memory while it is empty and released.
+#[derive(Debug)]
+pub struct Queue {
+    pool: BufferPool,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Queue {
+    /// An empty queue, which takes its memory from `pool` when something is put into it.
+    pub fn new(pool: BufferPool) -> Queue {
+        Queue {
+            pool,
+            bytes: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// The bytes that wait.
+    #[inline]
+    pub fn pending(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Whether none wait.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Whether some of it was written, and some waits.
+    #[inline]
+    pub fn is_partly_sent(&self) -> bool {
+        self.sent > 0 && !self.is_empty()
+    }
+
+    /// The vector to append to. Nothing else may be done to it.
+    #[inline]
+    pub fn end(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = self.pool.take_queue();
+        } else if self.sent > 0 && self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        &mut self.bytes
+    }
+
+    /// So many were written.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.sent = (self.sent + count).min(self.bytes.len());
+    }
+
+    /// Gives the memory back if nothing waits.
+    pub fn release_if_empty(&mut self) {
+        if self.is_empty() && self.bytes.capacity() > 0 {
+            self.sent = 0;
+            self.pool.put_queue(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if self.bytes.capacity() > 0 {
+            self.pool.put_queue(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut Buffer, bytes: &[u8], limit: usize) -> usize {
+        let room = buffer.room(limit);
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        buffer.advance(count);
+        count
+    }
+
+    #[test]
+    fn memory_is_borrowed_and_given_back() {
+        let pool = BufferPool::default();
+        let mut buffer = Buffer::new(pool.clone());
+        assert!(buffer.is_empty() && buffer.bytes.is_empty());
+        put(&mut buffer, b"abc", BUFFER_SIZE);
+        buffer.release_if_empty();
+        assert_eq!(buffer.filled(), b"abc");
+        buffer.consume(3);
+        buffer.release_if_empty();
+        assert!(buffer.bytes.is_empty());
+        assert_eq!(pool.free.borrow().len(), 1);
+        put(&mut buffer, b"abc", BUFFER_SIZE);
+        drop(buffer);
+        assert_eq!(pool.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn it_grows_to_the_limit_alone() {
+        let limit = BUFFER_SIZE + 10;
+        let mut buffer = Buffer::new(BufferPool::default());
+        let mut sent = Vec::new();
+        for step in 0..=u8::MAX {
+            let piece = [step; 100];
+            let count = put(&mut buffer, &piece, limit);
+            sent.extend_from_slice(&piece[..count]);
+        }
+        assert_eq!(sent.len(), limit);
+        assert!(buffer.room(limit).is_empty());
+        assert_eq!(buffer.filled(), sent);
+        // Room is made at the front first.
+        buffer.consume(50);
+        assert_eq!(buffer.room(limit).len(), 50);
+        assert_eq!(buffer.filled(), &sent[50..]);
+    }
+
+    #[test]
+    fn there_is_room_unless_the_limit_is_reached() {
+        let mut buffer = Buffer::new(BufferPool::default());
+        // A large head has come, and gone but for what followed it.
+        while put(&mut buffer, &[1; 1000], 3 * BUFFER_SIZE) > 0 {}
+        buffer.consume(2 * BUFFER_SIZE + 100);
+        let left = buffer.filled().len();
+        assert_eq!(buffer.room(BUFFER_SIZE).len(), BUFFER_SIZE - left);
+        assert_eq!(buffer.filled().len(), left);
+    }
+
+    #[test]
+    fn a_queue_is_reused() {
+        let pool = BufferPool::default();
+        let mut queue = Queue::new(pool.clone());
+        queue.end().extend_from_slice(b"abc");
+        queue.consume(2);
+        queue.release_if_empty();
+        assert_eq!(queue.pending(), b"c");
+        queue.consume(1);
+        queue.end().extend_from_slice(b"def");
+        assert_eq!(queue.pending(), b"def");
+        queue.consume(3);
+        queue.release_if_empty();
+        assert_eq!(pool.queues.borrow().len(), 1);
+        queue.end().resize(3 * BUFFER_SIZE, 0);
+        assert!(pool.queues.borrow().is_empty());
+        drop(queue);
+        assert!(pool.queues.borrow().is_empty(), "too large to keep");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_goes_back_when_a_burst_is_over() {
+        let surplus = Surplus::default();
+        assert!(!surplus.is_due());
+        for _ in 0..MIN_TRIM / BUFFER_SIZE - 1 {
+            surplus.add(BUFFER_SIZE);
+        }
+        tokio::time::advance(TRIM_AFTER).await;
+        assert!(!surplus.is_due(), "not worth it");
+        surplus.add(BUFFER_SIZE);
+        assert!(!surplus.is_due(), "there may be more of it");
+        tokio::time::advance(TRIM_AFTER).await;
+        assert!(surplus.is_due());
+        assert!(!surplus.is_due(), "it is done");
+    }
+
+    #[test]
+    fn a_large_buffer_does_not_stay_in_the_pool() {
+        let pool = BufferPool::default();
+        let mut buffer = Buffer::new(pool.clone());
+        while put(&mut buffer, &[0; 1000], 2 * BUFFER_SIZE) > 0 {}
+        assert_eq!(pool.free.borrow().len(), 1, "the one it has outgrown");
+        drop(buffer);
+        assert_eq!(pool.free.borrow().len(), 1);
+    }
+}

@@ -1,0 +1,40 @@
+//! What the tunnels of a worker share: a buffer, and pipes.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use super::splice::Pipes;
+use crate::transport::io::Io;
+
+/// Bytes moved in one go: as much as a socket buffer commonly holds.
+const SCRATCH_LEN: usize = 64 * 1024;
+
+/// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.
+#[derive(Debug, Clone)]
+pub struct Scratch(pub(super) Rc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) buffer: RefCell<Box<[u8]>>,
+    pub(super) pipes: Pipes,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch(Rc::new(Shared {
+            buffer: RefCell::new(vec![0; SCRATCH_LEN].into_boxed_slice()),
+            pipes: Pipes::default(),
+        }))
+    }
+}
+
+impl Scratch {
+    /// Reads and forgets.
+    ///
+    /// # Errors
+    /// As [`Io::try_read`].
+    pub fn discard(&self, io: &mut Io) -> io::Result<usize> {
+        io.try_read(&mut self.0.buffer.borrow_mut())
+    }
+}

@@ -1,0 +1,361 @@
+//! HTTP/1.1 messages on a connection: reads heads and bodies, queues and writes bytes.
+//!
+//! One [`Wire`] for each connection of either side; what is read and written is for `http1`
+//! to say. Every call does what it can without waiting. Called by `downstream::http1`,
+//! `request::exchange` and `upstream::connection::http1`.
+
+mod relay;
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::http::fields::Fields;
+use crate::http1::body::{BodyDecoder, BodyLength};
+use crate::http1::chunked::ChunkError;
+use crate::http1::{Decoded, Scan};
+use crate::timer::{Stall, Timer};
+use crate::transport::buffer::{BUFFER_SIZE, Buffer, BufferPool, Queue};
+use crate::transport::io::Io;
+
+pub use relay::{Relay, RelayError, Side};
+
+/// Pending bytes and a piece of a body up to this many bytes are joined for one `send(2)`,
+/// which is cheaper than `writev(2)` by more than the copy.
+const MAX_JOINED: usize = 4096;
+
+/// A connection that carries HTTP/1.1 messages.
+#[derive(Debug)]
+pub struct Wire {
+    /// The stream below.
+    pub io: Io,
+    input: Buffer,
+    /// Of the head that is being read.
+    pub scan: Scan,
+    /// For all waits on this connection; it stays armed from one to the next.
+    pub timer: Timer,
+    decoder: BodyDecoder,
+    /// The present body is faulty: where it ends is unknown.
+    is_body_broken: bool,
+    /// Bytes of payload at the front of `input`.
+    data: usize,
+    /// Payload of the present body so far, and the most that it may have.
+    received: u64,
+    max_body: Option<u64>,
+    trailers: Option<Box<Fields>>,
+    /// The peer has ended its stream.
+    has_ended: bool,
+    /// Since [`Wire::poll_gone`] found out.
+    gone_stall: Option<Stall>,
+    output: Queue,
+}
+
+/// Why a body breaks off.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The connection ended before the body did.
+    #[error("the connection ended in the middle of a body")]
+    Truncated,
+    /// The connection failed.
+    #[error("the connection failed in the middle of a body")]
+    Io(#[source] io::Error),
+    /// The chunks are not framed as HTTP asks.
+    #[error("the body is not chunked correctly")]
+    Chunk(#[from] ChunkError),
+    /// It is larger than [`Wire::limit_body`] allows.
+    #[error("the body is larger than the limit of {0} bytes")]
+    TooLarge(u64),
+}
+
+/// What a body has next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// [`Wire::data`] is not empty.
+    Data,
+    /// The body is complete.
+    End,
+}
+
+impl Wire {
+    /// A connection that nothing was read from.
+    pub fn new(io: Io, pool: &BufferPool) -> Wire {
+        Wire {
+            io,
+            input: Buffer::new(pool.clone()),
+            scan: Scan::default(),
+            timer: Timer::default(),
+            decoder: BodyDecoder::Empty,
+            is_body_broken: false,
+            data: 0,
+            received: 0,
+            max_body: None,
+            trailers: None,
+            has_ended: false,
+            gone_stall: None,
+            output: Queue::new(pool.clone()),
+        }
+    }
+
+    /// The stream, and the bytes that were read from it but not used.
+    pub fn into_parts(self) -> (Io, Buffer) {
+        (self.io, self.input)
+    }
+
+    /// Bytes that were read and not used: a head, and whatever follows it.
+    #[inline]
+    pub fn input(&self) -> &[u8] {
+        self.input.filled()
+    }
+
+    /// Removes bytes from the front of the input.
+    #[inline]
+    pub fn consume_input(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Whether the peer has ended its stream. Input may be left.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether no further message can come: the peer has ended its stream, and no input is left.
+    pub fn is_exhausted(&self) -> bool {
+        self.has_ended && self.input.is_empty()
+    }
+
+    /// Reads more input, up to `limit` bytes in all. 0 at the end of the stream, or if that
+    /// many are there.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn poll_fill(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.has_ended || self.input.filled().len() >= limit {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            // Before a buffer is taken: an idle connection holds none.
+            let is_ready = self.io.poll_read_ready(cx);
+            if is_ready.is_pending() {
+                self.input.release_if_empty();
+            }
+            ready!(is_ready)?;
+            match self.io.try_read(self.input.room(limit)) {
+                Ok(0) => {
+                    self.has_ended = true;
+                    return Poll::Ready(Ok(0));
+                }
+                Ok(count) => {
+                    self.input.advance(count);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Notices a peer that is gone while it is not read from otherwise. One that has ended its
+    /// side in order may still wait for an answer: it counts as gone once nothing has moved for
+    /// `limit`. Ready with the error of a connection that failed.
+    pub fn poll_gone(
+        &mut self,
+        limit: Duration,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<io::Error>> {
+        loop {
+            if self.has_ended {
+                let moved = self.io.moved();
+                let stall = self
+                    .gone_stall
+                    .get_or_insert_with(|| Stall::new(limit, moved));
+                ready!(stall.poll(&mut self.timer, moved, task));
+                return Poll::Ready(None);
+            }
+            // The start of a next message may come; a buffer of it is enough.
+            match ready!(self.poll_fill(BUFFER_SIZE, task)) {
+                Ok(0) if !self.has_ended => return Poll::Pending,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(error)),
+            }
+        }
+    }
+
+    /// Begins the body behind the head that was just taken from the input.
+    pub fn begin_body(&mut self, length: BodyLength) {
+        self.decoder = BodyDecoder::new(length);
+        self.is_body_broken = false;
+        self.data = 0;
+        self.received = 0;
+        self.max_body = None;
+        self.trailers = None;
+    }
+
+    /// Breaks the present body off before the piece that makes it larger than `limit`.
+    pub fn limit_body(&mut self, limit: Option<u64>) {
+        self.max_body = limit;
+    }
+
+    /// The payload that is there.
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        self.input.filled().get(..self.data).unwrap_or_default()
+    }
+
+    /// The payload was used up to `count` bytes.
+    #[inline]
+    pub fn consume_data(&mut self, count: usize) {
+        let count = count.min(self.data);
+        self.data -= count;
+        self.input.consume(count);
+    }
+
+    /// The trailers of a complete chunked body.
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_deref()
+    }
+
+    /// Whether the present body was read whole.
+    pub fn is_body_complete(&self) -> bool {
+        self.data == 0 && self.decoder.is_complete() && !self.is_body_broken
+    }
+
+    /// The next piece of the body.
+    ///
+    /// # Errors
+    /// [`BodyError`]; the connection cannot carry another message.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        loop {
+            if let Some(progress) = self.buffered_body()? {
+                return Poll::Ready(Ok(progress));
+            }
+            if self.has_ended {
+                let is_whole = self.decoder.is_complete_at_end();
+                self.decoder = BodyDecoder::Empty;
+                self.is_body_broken = !is_whole;
+                return Poll::Ready(if is_whole {
+                    Ok(Progress::End)
+                } else {
+                    Err(BodyError::Truncated)
+                });
+            }
+            ready!(self.poll_fill(BUFFER_SIZE, cx)).map_err(BodyError::Io)?;
+        }
+    }
+
+    /// The next piece of the body that was read already; None if more must be read.
+    ///
+    /// # Errors
+    /// [`BodyError::Chunk`], [`BodyError::TooLarge`].
+    pub fn buffered_body(&mut self) -> Result<Option<Progress>, BodyError> {
+        if self.data > 0 {
+            return Ok(Some(Progress::Data));
+        }
+        if self.is_body_broken {
+            return Err(BodyError::Truncated);
+        }
+        let result = self.decode_body();
+        self.is_body_broken = result.is_err();
+        result
+    }
+
+    fn decode_body(&mut self) -> Result<Option<Progress>, BodyError> {
+        if let BodyDecoder::Chunked(_) = self.decoder {
+            self.trailers.get_or_insert_default();
+        }
+        let mut none = Fields::default();
+        let trailers = self.trailers.as_deref_mut().unwrap_or(&mut none);
+        match self.decoder.decode(self.input.filled(), trailers)? {
+            Decoded::Data(range) => {
+                self.input.consume(range.start);
+                self.received += range.len() as u64;
+                if let Some(limit) = self.max_body
+                    && self.received > limit
+                {
+                    return Err(BodyError::TooLarge(limit));
+                }
+                self.data = range.len();
+                Ok(Some(Progress::Data))
+            }
+            Decoded::NeedMore { consumed } => {
+                self.input.consume(consumed);
+                Ok(None)
+            }
+            Decoded::End { consumed } => {
+                self.input.consume(consumed);
+                self.decoder = BodyDecoder::Empty;
+                Ok(Some(Progress::End))
+            }
+        }
+    }
+
+    /// The queue's end, to append a head to. [`Wire::poll_flush`] writes it.
+    #[inline]
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        self.output.end()
+    }
+
+    /// Whether everything queued was written.
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Writes the queue.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            match self.io.try_write(self.output.pending()) {
+                Ok(count) => self.output.consume(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.io.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        self.output.release_if_empty();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes a piece of a body behind the queue, or queues it if it is small and something
+    /// else waits. Yields how much of it was taken, at least one byte.
+    fn poll_write_data(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let pending = self.output.pending().len();
+        if 0 < pending && pending + data.len() <= MAX_JOINED {
+            self.output.end().extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        loop {
+            let pending = self.output.pending();
+            let result = if pending.is_empty() {
+                self.io.try_write(data)
+            } else {
+                self.io.try_write_both(pending, data)
+            };
+            match result {
+                Ok(count) => {
+                    let queued = count.min(self.output.pending().len());
+                    self.output.consume(queued);
+                    if count > queued {
+                        self.output.release_if_empty();
+                        return Poll::Ready(Ok(count - queued));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.io.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Gives back all memory of an idle connection.
+    pub fn rest(&mut self) {
+        self.input.release_if_empty();
+        self.output.release_if_empty();
+        self.trailers = None;
+    }
+}

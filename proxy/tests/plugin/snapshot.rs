@@ -1,0 +1,119 @@
+//! Instances that begin as they are after `configure` do as those that are configured.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use pointsman::plugin::{
+    Backends, CompiledCache, Decision, Fault, Instance, Origin, Plugin, Reads, Settings,
+    SnapshotError, Source,
+};
+use serde_json::json;
+
+use crate::{TwoBackends, asked, guest, plugin, route, settings};
+
+/// The same for all: another would be other backends.
+fn backends() -> Arc<dyn Backends> {
+    static BACKENDS: LazyLock<Arc<dyn Backends>> = LazyLock::new(|| Arc::new(TwoBackends));
+    Arc::clone(&BACKENDS)
+}
+
+fn snapshot(name: &str, settings: &Settings) -> Result<Plugin, SnapshotError> {
+    let source = Source {
+        name: name.to_owned(),
+        bytes: guest(name).into(),
+    };
+    plugin(name).snapshot(&source, settings, &backends(), None)
+}
+
+fn start(plugin: &Plugin, settings: &Settings) -> Instance {
+    plugin.instantiate(settings, backends()).unwrap()
+}
+
+fn ask(instance: &mut Instance) -> (Result<Decision, Fault>, Reads) {
+    let fields: [(&str, &[u8]); 2] = [("host", b"a.test"), ("x-a", b"1")];
+    let mut reads = Reads::default();
+    let decision = instance.route(&mut asked(&fields).request(), &mut reads);
+    (decision, reads)
+}
+
+#[test]
+fn an_instance_from_a_snapshot_decides_as_a_configured_one() {
+    for root in [
+        json!({"backend": "www"}),
+        json!({"read": {"what": "header", "name": "host",
+            "cases": {"|a.test": {"backend": "3-2-1"}}, "otherwise": "default"}}),
+        json!({"error": "no"}),
+    ] {
+        let settings = settings(json!({"cacheable": true, "root": root}).to_string());
+        let plain = plugin("guest-scripted");
+        let snapshot = snapshot("guest-scripted", &settings).unwrap();
+        assert!(snapshot.has_snapshot_for(&settings.config, &backends()) && !plain.has_snapshot());
+        assert_eq!(snapshot.sha256(), plain.sha256());
+        let (mut plain, mut snapshot) = (start(&plain, &settings), start(&snapshot, &settings));
+        assert_eq!(snapshot.cacheability(), plain.cacheability());
+        for _ in 0..3 {
+            assert_eq!(ask(&mut snapshot), ask(&mut plain), "{root}");
+        }
+    }
+}
+
+#[test]
+fn with_another_configuration_it_is_configured() {
+    let script = |backend: &str| {
+        settings(json!({"cacheable": false, "root": {"backend": backend}}).to_string())
+    };
+    let snapshot = snapshot("guest-scripted", &script("www")).unwrap();
+    let other = script("3-2-1");
+    assert!(!snapshot.has_snapshot_for(&other.config, &backends()));
+    // Nor among other backends, of which it may have asked.
+    let elsewhere: Arc<dyn Backends> = Arc::new(TwoBackends);
+    assert!(!snapshot.has_snapshot_for(&script("www").config, &elsewhere));
+    let decision = ask(&mut start(&snapshot, &other)).0.unwrap();
+    assert_eq!(
+        decision.route,
+        pointsman::plugin::Route::Backend("3-2-1".into())
+    );
+}
+
+/// `guest-wasi` takes the time, random numbers and standard output on its way up.
+#[test]
+fn what_is_another_each_time_is_not_kept() {
+    let settings = settings(json!({"route": []}).to_string());
+    let error = snapshot("guest-wasi", &settings).unwrap_err();
+    assert!(matches!(error, SnapshotError::Impure(_)), "{error}");
+}
+
+#[test]
+fn what_cannot_be_configured_is_said_elsewhere() {
+    let error = snapshot("guest-scripted", &settings("{}")).unwrap_err();
+    assert!(matches!(error, SnapshotError::Refused), "{error}");
+}
+
+#[test]
+fn an_instance_from_a_snapshot_fails_as_a_configured_one() {
+    let settings = settings(json!({"mode": "trap-unreachable", "value": 0}).to_string());
+    let snapshot = snapshot("guest-hostile", &settings).unwrap();
+    let mut instance = start(&snapshot, &settings);
+    let fault = route(&mut instance).unwrap_err();
+    let plain = route(&mut start(&plugin("guest-hostile"), &settings)).unwrap_err();
+    assert_eq!(fault.kind(), plain.kind());
+    assert!(instance.is_spent());
+}
+
+#[test]
+fn its_code_is_kept_as_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    let settings = settings(json!({"cacheable": true, "root": {"backend": "www"}}).to_string());
+    let source = Source {
+        name: "guest-scripted".to_owned(),
+        bytes: Cow::Owned(guest("guest-scripted")),
+    };
+    let backends = backends();
+    let origins = [(); 2].map(|()| {
+        let snapshot =
+            plugin("guest-scripted").snapshot(&source, &settings, &backends, Some(&cache));
+        snapshot.unwrap().origin()
+    });
+    assert_eq!(origins, [Origin::Compiled, Origin::Cached]);
+}
