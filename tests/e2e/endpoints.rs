@@ -43,7 +43,7 @@ async fn slow_origin() -> anyhow::Result<(Origin, Arc<Notify>, Arc<Notify>)> {
 
 /// A router by host names, before these backends with their keys.
 fn routed(backends: &[(&str, String)]) -> String {
-    let mut config = "workers = 1\ncache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
+    let mut config = "workers = 1\nplugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
          [frontend.http-in]\nbind = \"127.0.0.1:0\"\nrouter.plugin = \"host-suffix\"\n\
          router.config.rules = [{ suffix = \"a\", backend = \"www\" }]\n"
         .to_owned();
@@ -75,7 +75,7 @@ async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &routed(&first)).await?;
     assert_eq!(decided(&proxy, "first").await?.1, "1 false");
     let address = server("s", &two, "");
-    let limit = server("s", &two, ", max_connections = 9");
+    let limit = server("s", &two, ", max_requests = 9");
     let timeout = format!("{address}timeout.server = \"5s\"\n");
     let servers = address.clone() + &server("t", &two, "");
     for (number, keys) in [&address, &limit, &timeout, &servers].iter().enumerate() {
@@ -124,7 +124,7 @@ async fn slots_and_counters_live_on() -> anyhow::Result<()> {
     let config = |timeout: &str, limit: u32| {
         plain(&format!(
             "[backend.www]\ntimeout.server = \"{timeout}\"\ntimeout.queue = \"0s\"\n\
-             server.s = {{ address = \"{}\", max_connections = {limit} }}\n",
+             server.s = {{ address = \"{}\", max_requests = {limit} }}\n",
             origin.address()
         ))
     };
@@ -346,7 +346,7 @@ async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Re
     })
     .await?;
     let config = plain(&format!(
-        "[backend.www]\nserver.s = {{ address = \"{}\", max_connections = 1 }}\n",
+        "[backend.www]\nserver.s = {{ address = \"{}\", max_requests = 1 }}\n",
         origin.address()
     ));
     let proxy = Proxy::pointsman(&config.replace("workers = 1", "workers = 2")).await?;

@@ -186,7 +186,7 @@ async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
 #[tokio::test]
 async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
-    let mut config = String::from("cache_dir = \"cache\"\n");
+    let mut config = String::from("plugin_cache_dir = \"cache\"\n");
     config += &frontend("good", "harmless", 0, "");
     for (index, (mode, value, ..)) in MODES.iter().enumerate() {
         let deadline = if *mode == "spin" { "50ms" } else { "20s" };
@@ -281,7 +281,8 @@ async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
             "router.on_fault = \"default-backend\"\nrouter.max_faults = 3\n\
              router.limits.deadline = \"{deadline}\""
         );
-        let top = "cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nlog.access = false\n";
+        let top =
+            "plugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nlog.access = false\n";
         let frontends = frontend("bad", mode, value, &keys) + &frontend("good", "harmless", 0, "");
         format!("{top}{frontends}{}", backend(&server))
     };
@@ -318,7 +319,7 @@ async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
 #[tokio::test]
 async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
-    let top = "cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nworkers = 1\n";
+    let top = "plugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nworkers = 1\n";
     let config = frontend(
         "leaky",
         "keep-handles",
@@ -345,7 +346,7 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
 #[tokio::test]
 async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
-    let mut config = String::from("cache_dir = \"cache\"\n");
+    let mut config = String::from("plugin_cache_dir = \"cache\"\n");
     let kinds = [
         ("trap-unreachable", 0, "kind=trap"),
         ("spin", 0, "kind=deadline"),

@@ -13,6 +13,7 @@ use nix::unistd::{Group, Uid, User};
 use pointsman_tests::{DEADLINE, Origin, Proxy, ReservedPort, Wire, pointsman};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 use crate::tunnels::{config, echo, open, passes};
 
@@ -94,6 +95,50 @@ async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
     let mut waiting = wait_in_line(other).await?;
     drop(client);
     assert_eq!(waiting.response("GET").await?.body, b"www");
+    Ok(())
+}
+
+/// A client that was refused, or whose answer came early, gives its slot back at once, although
+/// the proxy still reads from it.
+#[tokio::test]
+async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        while wire.head().await.is_ok() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
+                .await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let proxy = Proxy::pointsman(&config(
+        "max_connections = 1\nworkers = 1",
+        "timeout.request_header = \"300ms\"",
+        "",
+        origin.address(),
+    ))
+    .await?;
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("\x16\x03\x01\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", 408),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhello",
+            200,
+        ),
+    ] {
+        let mut refused = Wire::connect(proxy.address()).await?;
+        refused.send(request).await?;
+        // Accepted once the first client's slot is free.
+        let mut next = Wire::connect(proxy.address()).await?;
+        next.send(REQUEST).await?;
+        let response = refused.response("GET").await?;
+        assert_eq!(response.head.status()?, status, "{request:?}");
+        let answered = Instant::now();
+        assert_eq!(next.response("GET").await?.body, b"www", "{request:?}");
+        let took = answered.elapsed();
+        ensure!(took < Duration::from_secs(1), "{request:?}: {took:?}");
+        refused.rest().await?;
+    }
     Ok(())
 }
 

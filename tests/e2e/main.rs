@@ -3,6 +3,7 @@
 //! One module per topic. `pointsman_tests` has the harness.
 
 mod admin;
+mod authentication;
 mod autobahn;
 mod differential;
 mod endpoints;
@@ -10,6 +11,7 @@ mod faults;
 mod framing;
 mod languages;
 mod limits;
+mod memory;
 mod parity;
 mod reload;
 mod retries;

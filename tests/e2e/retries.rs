@@ -110,7 +110,7 @@ async fn a_full_server_leaves_the_request_to_the_next() -> anyhow::Result<()> {
     let free = Origin::naming("free").await?;
     let proxy = Setup::before([])
         .backend(&format!(
-            "server.a = {{ address = \"{}\", max_connections = 1 }}",
+            "server.a = {{ address = \"{}\", max_requests = 1 }}",
             slow.address()
         ))
         .backend(&format!("server.b = \"{}\"", free.address()))
@@ -251,6 +251,45 @@ async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(
     let heads: Vec<_> = std::iter::from_fn(|| heads.try_recv().ok()).collect();
     assert!(heads.iter().all(|head| *head == heads[0]), "{heads:?}");
     Ok((response.head.status()?, heads.len()))
+}
+
+/// A request that can be repeated is sent again over another connection; any other is never
+/// written to a connection that was reset while it was idle.
+#[tokio::test]
+async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        let request = wire.request().await?;
+        wire.send(OK).await?;
+        if request.head.start_line.contains("/reset") {
+            return wire.reset();
+        }
+        wire.end().await.map(drop)
+    })
+    .await?;
+    let rest = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: ";
+    for reuse in ["safe", "always"] {
+        let proxy = Setup::before([origin.address()])
+            .backend(&format!("http_reuse = \"{reuse}\""))
+            .start()
+            .await?;
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"].repeat(10) {
+            let mut client = Wire::connect(proxy.address()).await?;
+            let first = client
+                .exchange("GET /reset HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await?;
+            assert_eq!(first.body, b"ok");
+            let request = format!("{method} {rest}5\r\n\r\nhello");
+            let next = client.exchange(request).await?;
+            assert_eq!(next.head.status()?, 200, "{method}");
+            // Both in one write: the second is sent on as soon as the first is answered.
+            let both = format!("GET /reset HTTP/1.1\r\nHost: a\r\n\r\nGET {EMPTY}");
+            client.send(both).await?;
+            for _ in 0..2 {
+                assert_eq!(client.response("GET").await?.head.status()?, 200);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Once is enough: a server that always does that is broken.

@@ -51,7 +51,7 @@ pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
 pub(crate) fn config(mode: &str, keys: &str, www: &Origin) -> String {
     format!(
         r#"
-cache_dir = "cache"
+plugin_cache_dir = "cache"
 log.access = true
 admin.socket = "admin.sock"
 
@@ -311,8 +311,8 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     let config = config("harmless", "", &www)
         .replace("./plugin.wasm", &place("plugin.wasm"))
         .replace(
-            "cache_dir = \"cache\"",
-            &format!("cache_dir = \"{}\"", place("cache")),
+            "plugin_cache_dir = \"cache\"",
+            &format!("plugin_cache_dir = \"{}\"", place("cache")),
         );
     put(&shared.path().join("plugin.wasm"), "first")?;
     for round in 0..8_u32 {

@@ -5,6 +5,7 @@
 //! made of many.
 
 mod drain;
+mod duplex;
 mod server;
 
 use std::future::Future;
@@ -60,12 +61,12 @@ async fn long_pause() {
     tokio::time::sleep(SHORT * 2).await;
 }
 
-// timeout.request
+// timeout.request_header
 
 #[tokio::test]
 async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let setup = Setup::before([origin.address()]).frontend("timeout.request = \"400ms\"");
+    let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut fresh = Wire::connect(proxy.address()).await?;
     let mut used = Wire::connect(proxy.address()).await?;
@@ -84,7 +85,7 @@ async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let setup = Setup::before([origin.address()]).frontend("timeout.request = \"400ms\"");
+    let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ").await?;
@@ -96,7 +97,7 @@ async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_head_in_two_parts_is_in_time() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let setup = Setup::before([origin.address()]).frontend("timeout.request = \"400ms\"");
+    let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     // Each has its own time.
@@ -112,7 +113,7 @@ async fn a_head_in_two_parts_is_in_time() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_client_that_says_nothing_is_let_go() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let setup = Setup::before([origin.address()]).frontend("timeout.request = \"400ms\"");
+    let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
     short(client.end()).await?;
@@ -147,7 +148,7 @@ async fn a_slow_answer_is_no_idleness() -> anyhow::Result<()> {
     .await?;
     let setup = Setup::before([origin.address()])
         .frontend("timeout.keep_alive = \"400ms\"")
-        .frontend("timeout.request = \"400ms\"")
+        .frontend("timeout.request_header = \"400ms\"")
         .frontend("timeout.client = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -182,7 +183,7 @@ async fn a_slow_upload_is_progress() -> anyhow::Result<()> {
     let origin = Origin::answering(OK).await?;
     let setup = Setup::before([origin.address()])
         .frontend("timeout.client = \"400ms\"")
-        .frontend("timeout.request = \"400ms\"")
+        .frontend("timeout.request_header = \"400ms\"")
         .backend("timeout.server = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -286,7 +287,7 @@ async fn one_slot(queue: &str) -> anyhow::Result<(Origin, Setup, Arc<Notify>, Ar
     .await?;
     let setup = Setup::before([])
         .backend(&format!(
-            "server.s = {{ address = \"{}\", max_connections = 1 }}",
+            "server.s = {{ address = \"{}\", max_requests = 1 }}",
             origin.address()
         ))
         .backend(&format!("timeout.queue = \"{queue}\""));
@@ -346,6 +347,7 @@ async fn requests_wait_for_the_slot_in_turn() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_client_that_leaves_the_queue_frees_its_place() -> anyhow::Result<()> {
     let (_origin, setup, reached, go) = one_slot("20s").await?;
+    let setup = setup.frontend("timeout.client_fin = \"50ms\"");
     let proxy = setup.start().await?;
     let mut first = Wire::connect(proxy.address()).await?;
     first.send(GET).await?;
@@ -353,6 +355,7 @@ async fn a_client_that_leaves_the_queue_frees_its_place() -> anyhow::Result<()> 
     let mut leaver = Wire::connect(proxy.address()).await?;
     leaver.send(GET).await?;
     drop(leaver);
+    proxy.line_with("end=client-closed").await?;
     let mut last = Wire::connect(proxy.address()).await?;
     last.send(GET).await?;
     go.notify_one();

@@ -17,7 +17,7 @@ use crate::tunnels::{echo_or_www, handshake, passes};
 fn config(www: &Origin) -> String {
     format!(
         r#"
-cache_dir = "cache"
+plugin_cache_dir = "cache"
 workers = 2
 admin.socket = "admin.sock"
 

@@ -1,6 +1,6 @@
 //! What a proxy takes out of a head, puts in or rewrites; and heads of every size and version.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Setup, Wire};
 
 use super::get;
@@ -46,6 +46,40 @@ async fn fields_for_this_hop_go_no_further() -> anyhow::Result<()> {
             ("authorization", Some("b")),
         ],
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plugin_sees_the_fields_that_the_server_will_see() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let seen = |name: &str| format!("{{ header.{name}.present = true, respond.status = 403 }}");
+    let names = ["connection", "keep-alive", "te", "upgrade", "x-hop"];
+    let rules = names.map(seen).join(", ");
+    let proxy = Setup::before([origin.address()])
+        .frontend("router.plugin = \"header-match\"")
+        .frontend(&format!("router.config.rules = [{rules}]"))
+        .start()
+        .await?;
+    for (lines, expected) in [
+        ("X-End: 1", 200),
+        ("X-Hop: 1", 403),
+        ("X-Hop: 1\r\nConnection: close, X-hop", 200),
+        ("x-hop: 1\r\nConnection: a\r\nConnection: X-Hop", 200),
+        ("Connection: keep-alive\r\nKeep-Alive: timeout=5", 200),
+        ("TE: gzip\r\nConnection: TE", 200),
+        ("TE: gzip, trailers\r\nConnection: TE", 403),
+        ("Upgrade: echo", 200),
+        ("Upgrade: echo\r\nConnection: Upgrade", 403),
+        ("Upgrade: h2c\r\nConnection: Upgrade", 200),
+    ] {
+        let mut client = Wire::connect(proxy.address()).await?;
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n");
+        let response = client.exchange(request).await?;
+        ensure!(
+            response.head.status()? == expected,
+            "{lines:?}: {response:?}"
+        );
+    }
     Ok(())
 }
 
@@ -159,8 +193,22 @@ async fn targets() -> anyhow::Result<()> {
     .await?;
     check("GET http://c HTTP/1.1\r\nHost: a", "GET / HTTP/1.1", "c").await?;
     check("OPTIONS * HTTP/1.1\r\nHost: a", "OPTIONS * HTTP/1.1", "a").await?;
-    check("GET /a HTTP/1.0", "GET /a HTTP/1.1", "").await?;
     check("BREW /a HTTP/1.1\r\nHost: a", "BREW /a HTTP/1.1", "a").await
+}
+
+/// HTTP/1.1 needs a Host (RFC 9112, section 3.2): it gets the server's configured address.
+#[tokio::test]
+async fn an_old_request_without_host() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.exchange("GET /a HTTP/1.0\r\n\r\n").await?;
+    let requests = origin.requests();
+    let head = &requests.first().context("a request")?.head;
+    assert_eq!(head.start_line, "GET /a HTTP/1.1");
+    let address = origin.address().to_string();
+    same(head, &[("host", Some(&address))]);
+    Ok(())
 }
 
 #[tokio::test]
@@ -258,7 +306,7 @@ async fn large_heads() -> anyhow::Result<()> {
     )
     .await?;
     check("/".into(), "X: y\r\n".repeat(2000), 431).await?;
-    check(format!("/{}", "t".repeat(70 * 1024)), String::new(), 431).await?;
+    check(format!("/{}", "t".repeat(70 * 1024)), String::new(), 414).await?;
     assert_eq!(origin.requests().len(), seen, "what was refused went on");
     Ok(())
 }

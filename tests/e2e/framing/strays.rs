@@ -1,0 +1,255 @@
+//! Servers that say more than they were asked: no byte of it ever reaches another client.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{Origin, Setup, Wire};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use super::get;
+
+/// What a server does around its right answer, which names the request's target.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    /// As it should.
+    Right,
+    /// A second answer with the first.
+    Twice,
+    /// More bytes than it has said.
+    TooMuch,
+    /// An answer to HEAD, 204 or 304 that has a body.
+    Body,
+    /// A last chunk, and bytes behind it.
+    BehindChunks,
+    /// An interim answer behind the final one.
+    InterimLater,
+    /// The answer before the request's body is there.
+    Early,
+    /// Not an answer.
+    Garbage,
+    /// The answer, and then a reset.
+    Reset,
+    /// The answer, and then the end.
+    Close,
+}
+use Manner::{
+    BehindChunks, Body, Close, Early, Garbage, InterimLater, Reset, Right, TooMuch, Twice,
+};
+
+const MANNERS: &[Manner] = &[
+    Right,
+    Twice,
+    Right,
+    TooMuch,
+    Body,
+    Right,
+    BehindChunks,
+    InterimLater,
+    Early,
+    Right,
+    Garbage,
+    Reset,
+    Close,
+];
+
+/// A whole answer that nobody asked for.
+const STRAY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray";
+
+fn answer(target: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}",
+        target.len()
+    )
+}
+
+/// Serves one connection; each target names the manner of its answer.
+async fn serve(mut wire: Wire) -> anyhow::Result<()> {
+    while let Ok(head) = wire.head().await {
+        let target = head.start_line.split(' ').nth(1).context("a target")?;
+        let right = answer(target);
+        let number = target.split('/').nth(1).context("a number")?;
+        let manner = MANNERS.get(number.parse::<usize>()?).context("a manner")?;
+        if let (Some(length), false) = (head.field("content-length"), matches!(manner, Early)) {
+            wire.exactly(length.parse()?).await?;
+        }
+        let sent = match manner {
+            Right => right,
+            Twice | Early => right + STRAY,
+            TooMuch => right + "stray",
+            Body => format!("HTTP/1.1 204 No Content\r\n\r\n{STRAY}"),
+            BehindChunks => format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{target}\r\n0\r\n\r\n{STRAY}",
+                target.len()
+            ),
+            InterimLater => right + "HTTP/1.1 103 Hints\r\nX: stray\r\n\r\n",
+            Garbage => "stray\r\n\r\n".to_owned(),
+            Reset => {
+                wire.send(right).await?;
+                return wire.reset();
+            }
+            Close => return wire.send(right).await,
+        };
+        // The proxy may be gone by then.
+        if wire.send(sent).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Many clients at once, all over the same few connections, each with a request of its own
+/// that no other client's answer can be taken for.
+#[tokio::test]
+async fn no_byte_reaches_another_client() -> anyhow::Result<()> {
+    const CLIENTS: usize = 8;
+    const ROUNDS: usize = 60;
+    let origin = Origin::scripted(|wire, _| serve(wire)).await?;
+    for reuse in ["safe", "always"] {
+        let proxy = Setup::before([origin.address()])
+            .backend(&format!("http_reuse = \"{reuse}\""))
+            .start()
+            .await?;
+        let address = proxy.address();
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            clients.spawn(async move {
+                let mut wire = Wire::connect(address).await?;
+                for round in 0..ROUNDS {
+                    let manner = (client * 7 + round * 5) % MANNERS.len();
+                    let target = format!("/{manner}/{client}/{round}");
+                    if !ask(&mut wire, &target, MANNERS[manner])
+                        .await
+                        .with_context(|| target.clone())?
+                    {
+                        wire = Wire::connect(address).await?;
+                    }
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+    }
+    Ok(())
+}
+
+/// Sees that the answer is this request's own, or an error; whether the connection goes on.
+async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bool> {
+    let request = match manner {
+        Early => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
+        _ => get(target),
+    };
+    let response = wire.exchange(request).await?;
+    let status = response.head.status()?;
+    let is_own = match status {
+        200 => response.body == target.as_bytes() && !matches!(manner, Garbage | Body),
+        204 => matches!(manner, Body),
+        // A connection that ends may take a request with it that must not be sent again.
+        502 => matches!(manner, Garbage | Early),
+        _ => false,
+    };
+    ensure!(is_own, "{manner:?}: {response:?}");
+    let is_last = response.head.field("connection").as_deref() == Some("close");
+    Ok(!is_last)
+}
+
+/// Whatever arrives on an idle connection ends it.
+#[tokio::test]
+async fn what_an_idle_connection_says_answers_nothing() -> anyhow::Result<()> {
+    for stray in [
+        STRAY,
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "\r\n",
+        "H",
+    ] {
+        for method in ["GET", "POST"] {
+            let (go, said) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let shared = [&go, &said].map(Arc::clone);
+            let origin = Origin::scripted(move |mut wire, number| {
+                let [go, said] = shared.clone();
+                async move {
+                    wire.request().await?;
+                    wire.send(answer("own")).await?;
+                    if number == 0 {
+                        go.notified().await;
+                        wire.send(stray).await?;
+                        said.notify_one();
+                    }
+                    wire.end().await.map(drop)
+                }
+            })
+            .await?;
+            let proxy = Setup::before([origin.address()]).start().await?;
+            let mut client = Wire::connect(proxy.address()).await?;
+            assert_eq!(client.exchange(get("/")).await?.body, b"own");
+            go.notify_one();
+            said.notified().await;
+            let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+            let second = client.exchange(request).await?;
+            assert_eq!(second.body, b"own", "{method}, {stray:?}: {second:?}");
+            assert_eq!(origin.connections(), 2);
+            drop(proxy);
+            origin.join().await?;
+        }
+    }
+    Ok(())
+}
+
+/// A 408 that a server has sent as the request was on its way says that the connection was idle
+/// for too long (RFC 9110, section 15.5.9). It answers nothing.
+#[tokio::test]
+async fn a_late_408_is_no_answer() -> anyhow::Result<()> {
+    const LATE: &str =
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate";
+    for (request, status, times) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2),
+        ("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2),
+        ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", 502, 1),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            502,
+            1,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            502,
+            1,
+        ),
+    ] {
+        let (seen, mut heads) = mpsc::unbounded_channel();
+        let origin = Origin::scripted(move |mut wire, number| {
+            let seen = seen.clone();
+            async move {
+                if number == 0 {
+                    wire.request().await?;
+                    wire.send(answer("own")).await?;
+                }
+                seen.send(wire.request().await?.head.raw)?;
+                wire.send(if number == 0 {
+                    LATE.to_owned()
+                } else {
+                    answer("own")
+                })
+                .await
+            }
+        })
+        .await?;
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(get("/")).await?.body, b"own");
+        let response = client.exchange(request).await?;
+        assert_eq!(response.head.status()?, status, "{request:?}");
+        origin.join().await?;
+        let heads: Vec<_> = std::iter::from_fn(|| heads.try_recv().ok()).collect();
+        assert_eq!(heads.len(), times, "{request:?}");
+    }
+    // On a new connection it is the server's answer, as any other.
+    let origin = Origin::answering(LATE).await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(get("/")).await?.head.status()?, 408);
+    Ok(())
+}

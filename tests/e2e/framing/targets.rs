@@ -1,0 +1,234 @@
+//! Request lines and fields as the server gets them: targets go out in origin form, everything
+//! else unchanged.
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{Origin, Setup, Wire};
+
+/// The request line and Host that the server sees; None where the proxy answers 400 and no
+/// server sees anything.
+type Seen = Option<(&'static str, &'static str)>;
+
+/// Method, target as sent, and what comes of it.
+// A row a line.
+#[rustfmt::skip]
+const TARGETS: &[(&str, &str, Seen)] = &[
+    // An empty path, with and without a query (RFC 9112, section 3.2.1).
+    ("GET", "http://b", Some(("GET / HTTP/1.1", "b"))),
+    ("GET", "http://b?x", Some(("GET /?x HTTP/1.1", "b"))),
+    ("GET", "http://b?x/y", Some(("GET /?x/y HTTP/1.1", "b"))),
+    ("GET", "http://b?", Some(("GET /? HTTP/1.1", "b"))),
+    ("GET", "http://b:8080", Some(("GET / HTTP/1.1", "b:8080"))),
+    ("GET", "http://[::1]?x", Some(("GET /?x HTTP/1.1", "[::1]"))),
+    ("OPTIONS", "http://b", Some(("OPTIONS * HTTP/1.1", "b"))),
+    ("OPTIONS", "http://b?x", Some(("OPTIONS /?x HTTP/1.1", "b"))),
+    // A fragment is never sent (section 3.2): such a target is refused.
+    ("GET", "http://b#x", None),
+    ("GET", "http://b#", None),
+    ("GET", "http://b?#", None),
+    ("GET", "http://b/#x", None),
+    ("OPTIONS", "http://b#x", None),
+    ("OPTIONS", "*#", None),
+    ("GET", "/#", None),
+    ("GET", "/a?b#c", None),
+    // Characters that RFC 3986 knows only encoded, and clients send all the same.
+    ("GET", "/?ids=[\"a\",\"b\"]", Some(("GET /?ids=[\"a\",\"b\"] HTTP/1.1", "a"))),
+    ("GET", "/query?query={app=\"foo\"}", Some(("GET /query?query={app=\"foo\"} HTTP/1.1", "a"))),
+    ("GET", "/<b>?<b>", Some(("GET /<b>?<b> HTTP/1.1", "a"))),
+    ("GET", "/a`b|c^d\\e", Some(("GET /a`b|c^d\\e HTTP/1.1", "a"))),
+    ("GET", "/?a|b%zz%", Some(("GET /?a|b%zz% HTTP/1.1", "a"))),
+    ("GET", "/\u{e9}?\u{fc}", Some(("GET /\u{e9}?\u{fc} HTTP/1.1", "a"))),
+    ("GET", "http://b/{\"<>|}", Some(("GET /{\"<>|} HTTP/1.1", "b"))),
+    // A path that could be taken for something else.
+    ("GET", "//b/c", Some(("GET //b/c HTTP/1.1", "a"))),
+    ("GET", "/http://b/", Some(("GET /http://b/ HTTP/1.1", "a"))),
+    ("GET", "/?http://b/", Some(("GET /?http://b/ HTTP/1.1", "a"))),
+    // Neither origin form nor absolute form of HTTP.
+    ("GET", "b", None),
+    ("GET", "?x", None),
+    ("GET", "http:///", None),
+    ("GET", "http://", None),
+    ("GET", "http:b", None),
+    ("GET", "ftp://b/", None),
+    ("GET", "http://user@b/", None),
+    ("GET", "http://b,c/", None),
+];
+
+#[tokio::test]
+async fn targets() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut wrong = Vec::new();
+    for (method, target, expected) in TARGETS {
+        let before = origin.requests().len();
+        let mut client = Wire::connect(proxy.address()).await?;
+        let response = client
+            .exchange(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await?;
+        let requests = origin.requests();
+        let seen = requests.get(before).map(|request| {
+            let host = request.head.field("host").unwrap_or_default();
+            (request.head.start_line.as_str(), host)
+        });
+        let expected = expected.map(|(line, host)| (line, host.to_owned()));
+        let status = if expected.is_some() { 200 } else { 400 };
+        if seen != expected || response.head.status()? != status {
+            let line = &response.head.start_line;
+            wrong.push(format!("{method} {target:?}: {seen:?}, {line}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Names as sent, in the order in which they were sent; what the proxy adds comes last.
+#[tokio::test]
+async fn names_keep_case_and_order() -> anyhow::Result<()> {
+    let fields = "x-lower: 1\r\nX-UPPER: 2\r\nX-mIxEd: 3\r\nAccept:a\r\nx-lower:  4 \r\n\
+                  COOKIE: c\r\nacCept: b\r\n";
+    let lines = [
+        ("x-lower", "1"),
+        ("X-UPPER", "2"),
+        ("X-mIxEd", "3"),
+        ("Accept", "a"),
+        ("x-lower", "4"),
+        ("COOKIE", "c"),
+        ("acCept", "b"),
+    ];
+    let origin = Origin::answering(format!(
+        "HTTP/1.1 200 OK\r\nsERVER: s\r\n{fields}Date: d\r\ncontent-LENGTH: 0\r\n\r\n"
+    ))
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    let answer = client
+        .exchange(format!("GET / HTTP/1.1\r\nhOST: a\r\n{fields}\r\n"))
+        .await?;
+    let request = origin.requests().pop().context("a request")?;
+    for (head, first) in [
+        (&request.head, ("hOST", "a")),
+        (&answer.head, ("sERVER", "s")),
+    ] {
+        let seen: Vec<_> = head
+            .fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value)))
+            .take(1 + lines.len())
+            .collect();
+        let seen: Vec<_> = seen.iter().map(|(name, value)| (*name, &**value)).collect();
+        assert_eq!(seen[0], first);
+        assert_eq!(seen[1..], lines);
+    }
+    Ok(())
+}
+
+/// A length is read and written anew, so that nobody reads it as an octal number.
+#[tokio::test]
+async fn lengths_are_written_anew() -> anyhow::Result<()> {
+    for (sent, body) in [("010", "0123456789"), ("0002", "ok"), ("00", "")] {
+        let origin = Origin::answering(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {sent}\r\nContent-Length: {sent}\r\n\r\n{body}"
+        ))
+        .await?;
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        let expected = body.len().to_string();
+        for _ in 0..2 {
+            let answer = client
+                .exchange(format!(
+                    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {sent}\r\n\r\n{body}"
+                ))
+                .await?;
+            let request = origin.requests().pop().context("a request")?;
+            for message in [&answer, &request] {
+                let length = message.head.field("content-length");
+                assert_eq!(length.as_deref(), Some(&*expected), "{sent}");
+                assert_eq!(message.body, body.as_bytes());
+            }
+        }
+        let head = client
+            .exchange("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await?
+            .head;
+        assert_eq!(head.field("content-length").as_deref(), Some(&*expected));
+    }
+    Ok(())
+}
+
+/// RFC 9110, section 7.6.2: a request is counted down at each hop, and answered at the last.
+#[tokio::test]
+async fn max_forwards() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for (method, sent, passed) in [
+        ("TRACE", "0", None),
+        ("OPTIONS", "0", None),
+        ("OPTIONS", "00", None),
+        ("TRACE", "1", Some("0")),
+        ("OPTIONS", "10", Some("9")),
+        ("OPTIONS", "x", Some("x")),
+        ("GET", "0", Some("0")),
+        ("HEAD", "5", Some("5")),
+    ] {
+        let before = origin.requests().len();
+        let answer = client
+            .exchange(format!(
+                "{method} /t HTTP/1.1\r\nHost: a\r\nMax-Forwards: {sent}\r\n\
+                 Cookie: secret\r\nAuthorization: secret\r\n\r\n"
+            ))
+            .await;
+        if method == "HEAD" {
+            // The server here gives a body with it; the count is what matters.
+            client = Wire::connect(proxy.address()).await?;
+        } else {
+            let answer = answer?;
+            ensure!(answer.head.status()? == 200, "{answer:?}");
+            if passed.is_none() {
+                ensure!(
+                    method == "OPTIONS" || answer.body.starts_with(b"TRACE /t HTTP/1.1\r\n"),
+                    "{answer:?}"
+                );
+                let text = String::from_utf8_lossy(&answer.body);
+                ensure!(!text.contains("secret"), "{text}");
+            }
+        }
+        let requests = origin.requests();
+        let seen = requests.get(before).map(|request| {
+            let value = request.head.field("max-forwards");
+            value.unwrap_or_default()
+        });
+        assert_eq!(seen.as_deref(), passed, "{method} {sent}");
+    }
+    Ok(())
+}
+
+/// A plugin sees the same `X-Forwarded-*` fields as the server.
+#[tokio::test]
+async fn a_plugin_sees_what_the_proxy_says_of_the_client() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let rule = |name: &str, value: &str, status: u16| {
+        format!("{{ header.{name}.exact = \"{value}\", respond.status = {status} }}")
+    };
+    let rules = [
+        rule("x-forwarded-host", "stranger", 400),
+        rule("x-forwarded-for", "192.0.2.1", 400),
+        rule("x-forwarded-for", "127.0.0.1", 403),
+    ];
+    let setup = Setup::before([origin.address()])
+        .frontend("router.plugin = \"header-match\"")
+        .frontend(&format!("router.config.rules = [{}]", rules.join(", ")));
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: stranger\r\n\
+                   X-Forwarded-For: 192.0.2.1\r\n\r\n";
+    for (line, expected) in [
+        ("", 403),
+        // The proxy adds nothing then, and the client's own fields pass.
+        ("forwarded.x_forwarded = false", 400),
+        ("forwarded.trusted_proxies = \"127.0.0.0/8\"", 400),
+    ] {
+        let proxy = setup.clone().frontend(line).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        let answer = client.exchange(request).await?;
+        assert_eq!(answer.head.status()?, expected, "{line:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Trailers and chunks: which trailer fields pass, and how chunks are joined.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{Message, Origin, Setup, Wire};
+
+use super::get;
+
+/// Fields that no trailer may be: for this hop, framing, routing, authentication, or what a
+/// proxy says of the client (RFC 9110, sections 6.5.1 and 7.6.1).
+const FORBIDDEN: &[&str] = &[
+    "Authorization",
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "Cookie",
+    "Expect",
+    "Forwarded",
+    "Host",
+    "HTTP2-Settings",
+    "Keep-Alive",
+    "Max-Forwards",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Set-Cookie",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Via",
+    "WWW-Authenticate",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+];
+
+#[tokio::test]
+async fn trailers_that_must_not_pass() -> anyhow::Result<()> {
+    let evil: Vec<_> = FORBIDDEN
+        .iter()
+        .flat_map(|name| {
+            [
+                format!("{name}: evil\r\n"),
+                format!("{}: evil\r\n", name.to_lowercase()),
+            ]
+        })
+        .collect();
+    // The last of them are named by the head's Connection, in either case.
+    let section = format!(
+        "X-First: 1\r\n{}X-Named: evil\r\nx-other: evil\r\nX-Last: 2\r\nx-first: 3\r\n",
+        evil.concat()
+    );
+    let rest = format!(
+        "Connection: x-named\r\nConnection: close-not, X-Other\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\n0\r\n{section}\r\n"
+    );
+    let origin = Origin::answering(format!("HTTP/1.1 200 OK\r\n{rest}")).await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for _ in 0..2 {
+        let answer = client
+            .exchange(format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}"))
+            .await?;
+        let request = origin.requests().pop().context("a request")?;
+        for message in [&answer, &request] {
+            same_trailers(
+                message,
+                &[("X-First", "1"), ("X-Last", "2"), ("x-first", "3")],
+            );
+        }
+    }
+    assert_eq!(origin.connections(), 1);
+    Ok(())
+}
+
+#[track_caller]
+fn same_trailers(message: &Message, expected: &[(&str, &str)]) {
+    assert_eq!(message.body, b"hello");
+    let seen: Vec<_> = message
+        .trailers
+        .iter()
+        .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+/// Readers disagree about empty list elements, so they are refused in both directions.
+#[tokio::test]
+async fn codings_with_empty_elements() -> anyhow::Result<()> {
+    let body = "\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for value in [
+        ",chunked",
+        "chunked,",
+        ", ,chunked",
+        "chunked, ,",
+        ",",
+        "chunked\r\nTransfer-Encoding:",
+        "\r\nTransfer-Encoding: chunked",
+    ] {
+        let origin = Origin::answering(format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: {value}{body}"
+        ))
+        .await?;
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}{body}");
+        let refused = client.exchange(request).await?.head.status()?;
+        assert!([400, 501].contains(&refused), "{value:?}: {refused}");
+        assert_eq!(client.rest().await?, b"");
+        assert!(origin.requests().is_empty(), "{value:?}");
+        let mut client = Wire::connect(proxy.address()).await?;
+        let answer = client.exchange(get("/")).await?;
+        assert_eq!(answer.head.status()?, 502, "{value:?}");
+    }
+    Ok(())
+}
+
+/// One-byte chunks cost the receiver hardly more bytes than large ones.
+#[tokio::test]
+async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
+    const COUNT: usize = 100_000;
+    let body: Arc<str> = ("1\r\nx\r\n".repeat(COUNT) + "0\r\n\r\n").into();
+    let upstream = Arc::new(AtomicUsize::new(0));
+    let (counter, answer) = (Arc::clone(&upstream), Arc::clone(&body));
+    let origin = Origin::scripted(move |mut wire, _| {
+        let (counter, answer) = (Arc::clone(&counter), Arc::clone(&answer));
+        async move {
+            wire.head().await?;
+            let body = wire.until(b"\r\n0\r\n\r\n").await?;
+            counter.store(body.len(), Ordering::SeqCst);
+            wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                .await?;
+            wire.send(answer.as_bytes()).await
+        }
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await?;
+    client.send(body.as_bytes()).await?;
+    assert_eq!(client.head().await?.status()?, 200);
+    let downstream = client.until(b"\r\n0\r\n\r\n").await?.len();
+    for (side, bytes) in [
+        ("upstream", upstream.load(Ordering::SeqCst)),
+        ("downstream", downstream),
+    ] {
+        // 6 bytes for each of them as sent. A read of some KiB becomes one chunk.
+        ensure!(bytes < COUNT + COUNT / 50, "{side}: {bytes} bytes");
+        ensure!(bytes > COUNT, "{side}: {bytes} bytes");
+    }
+    origin.join().await
+}
+
+/// A small chunk is forwarded at once; the proxy does not wait for more to join.
+#[tokio::test]
+async fn joining_holds_nothing_back() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.head().await?;
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await?;
+        for _ in 0..20 {
+            let chunk = wire.exactly(b"1\r\nx\r\n".len()).await?;
+            ensure!(chunk == b"1\r\nx\r\n", "{chunk:?}");
+            wire.send(chunk).await?;
+        }
+        ensure!(wire.exactly(5).await? == b"0\r\n\r\n");
+        wire.send("0\r\n\r\n").await
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await?;
+    let head = client.head().await?;
+    assert_eq!(head.status()?, 200);
+    for _ in 0..20 {
+        client.send("1\r\nx\r\n").await?;
+        assert_eq!(client.exactly(6).await?, b"1\r\nx\r\n");
+    }
+    client.send("0\r\n\r\n").await?;
+    assert_eq!(client.body("POST", &head).await?.body, b"");
+    origin.join().await
+}
+
+/// RFC 9112, section 2.2: an empty line behind a body begins no request, so none is waited for.
+#[tokio::test]
+async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let proxy = Setup::before([origin.address()])
+        .frontend("timeout.request_header = \"200ms\"")
+        .frontend("timeout.keep_alive = \"600ms\"")
+        .start()
+        .await?;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    for stray in ["\r\n", "\n", "\r\n\r\n"] {
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(post).await?.body, b"www");
+        client.send(stray).await?;
+        assert_eq!(client.exchange(post).await?.body, b"www");
+        client.send(stray).await?;
+        // No 408: the connection is idle, and ends as such.
+        client.end().await.with_context(|| format!("{stray:?}"))?;
+    }
+    Ok(())
+}

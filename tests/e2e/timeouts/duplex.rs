@@ -1,0 +1,212 @@
+//! Both directions at once, half-closed clients, and what is read behind an early answer.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use pointsman_tests::{End, Origin, Setup, Wire};
+use tokio::sync::Notify;
+
+use super::{CHUNKED, GET, OK, long_pause, short, slowly};
+
+const CHUNK: &str = "1\r\nx\r\n";
+const STREAM: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+fn both(setup: Setup) -> Setup {
+    setup
+        .frontend("timeout.client = \"400ms\"")
+        .backend("timeout.server = \"400ms\"")
+}
+
+/// Bytes to the client count as its progress, although its own body stands still.
+#[tokio::test]
+async fn a_response_that_flows_is_progress_for_the_upload() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.head().await?;
+        wire.until(b"hello\r\n").await?;
+        wire.send(STREAM).await?;
+        slowly(&mut wire, CHUNK).await?;
+        wire.send("0\r\n\r\n").await?;
+        wire.end().await.map(drop)
+    })
+    .await?;
+    let proxy = both(Setup::before([origin.address()])).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(format!("{CHUNKED}5\r\nhello\r\n")).await?;
+    let response = client.response("POST").await?;
+    assert_eq!(response.body.len(), super::PAUSES);
+    origin.join().await
+}
+
+/// Bytes to the server count as its progress, although it sends nothing.
+#[tokio::test]
+async fn an_upload_that_flows_is_progress_for_the_response() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.head().await?;
+        wire.send(format!("{STREAM}{CHUNK}")).await?;
+        wire.until(b"0\r\n\r\n").await?;
+        wire.send("0\r\n\r\n").await
+    })
+    .await?;
+    let proxy = both(Setup::before([origin.address()])).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(CHUNKED).await?;
+    let head = client.head().await?;
+    slowly(&mut client, CHUNK).await?;
+    client.send("0\r\n\r\n").await?;
+    assert_eq!(client.body("POST", &head).await?.body, b"x");
+    origin.join().await
+}
+
+/// Where nothing moves in either direction, the exchange ends.
+#[tokio::test]
+async fn a_standstill_in_both_directions_ends() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.head().await?;
+        wire.until(b"hello\r\n").await?;
+        wire.send(format!("{STREAM}{CHUNK}")).await?;
+        wire.end().await.map(drop)
+    })
+    .await?;
+    let proxy = both(Setup::before([origin.address()])).start().await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(format!("{CHUNKED}5\r\nhello\r\n")).await?;
+    client.until(b"x\r\n").await?;
+    // No last chunk: nobody takes it for a whole body.
+    assert_eq!(short(client.rest()).await?, b"");
+    origin.join().await
+}
+
+// Half-closed clients
+
+#[tokio::test]
+async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
+    let go = Arc::new(Notify::new());
+    let waiting = Arc::clone(&go);
+    let origin = Origin::scripted(move |mut wire, _| {
+        let go = Arc::clone(&waiting);
+        async move {
+            while wire.request().await.is_ok() {
+                go.notified().await;
+                wire.send(OK).await?;
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()]).start().await?;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = format!("{CHUNKED}5\r\nhello\r\n0\r\n\r\n");
+    for request in [GET, post, &chunked, "GET / HTTP/1.0\r\n\r\n"] {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(request).await?;
+        client.finish().await?;
+        go.notify_one();
+        assert_eq!(client.response("POST").await?.body, b"ok", "{request:?}");
+        assert_eq!(client.end().await?, End::Closed);
+    }
+    // Every request that was sent before the end is answered, and the last answer says close.
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(GET.repeat(3)).await?;
+    client.finish().await?;
+    for number in 0..3 {
+        go.notify_one();
+        assert_eq!(client.response("GET").await?.body, b"ok", "{number}");
+    }
+    assert_eq!(client.end().await?, End::Closed);
+    Ok(())
+}
+
+/// A client that has closed its connection looks the same, so the wait is bounded.
+#[tokio::test]
+async fn a_half_closed_client_waits_for_so_long() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.request().await?;
+        wire.end().await.map(drop)
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()])
+        .frontend("timeout.client_fin = \"400ms\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(GET).await?;
+    client.finish().await?;
+    short(client.end()).await?;
+    proxy.line_with("end=client-closed").await?;
+    origin.join().await
+}
+
+/// `client_fin` counts from the last progress: an answer that keeps moving is never cut off.
+#[tokio::test]
+async fn a_half_closed_client_gets_a_slow_answer() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.request().await?;
+        wire.send(STREAM).await?;
+        slowly(&mut wire, CHUNK).await?;
+        wire.send("0\r\n\r\n").await
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()])
+        .frontend("timeout.client_fin = \"400ms\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(GET).await?;
+    client.finish().await?;
+    let response = client.response("GET").await?;
+    assert_eq!(response.body.len(), super::PAUSES);
+    origin.join().await
+}
+
+/// A body that ends early makes the request invalid.
+#[tokio::test]
+async fn a_client_that_ends_in_its_body_is_refused() -> anyhow::Result<()> {
+    for start in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ] {
+        let origin = Origin::scripted(|mut wire, _| async move {
+            ensure!(wire.request().await.is_err(), "a whole request");
+            Ok(())
+        })
+        .await?;
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(start).await?;
+        client.finish().await?;
+        assert_eq!(client.response("POST").await?.head.status()?, 400);
+        origin.join().await?;
+    }
+    Ok(())
+}
+
+// Behind an early answer
+
+/// The proxy reads from such a client only while it keeps sending.
+#[tokio::test]
+async fn a_client_that_stops_behind_an_early_answer_is_let_go() -> anyhow::Result<()> {
+    let origin = Origin::scripted(|mut wire, _| async move {
+        wire.head().await?;
+        wire.send(OK).await?;
+        wire.end().await.map(drop)
+    })
+    .await?;
+    let proxy = Setup::before([origin.address()])
+        .frontend("timeout.client = \"400ms\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    client.send(CHUNKED).await?;
+    let response = client.response("POST").await?;
+    assert_eq!(response.head.field("connection").as_deref(), Some("close"));
+    client.end().await?;
+    // While it sends, it is read from.
+    slowly(&mut client, CHUNK).await?;
+    client.send(CHUNK).await?;
+    long_pause().await;
+    // The first byte behind the end is answered with a reset, which the next one meets.
+    let _ = client.send("x").await;
+    long_pause().await;
+    assert!(client.send("x").await.is_err(), "still read from");
+    origin.join().await
+}
