@@ -20,7 +20,7 @@ pub enum RequestError {
     /// Not a request line, or not one of HTTP/1.
     #[error("invalid request line")]
     RequestLine,
-    /// A version of HTTP other than 1.0 and 1.1: answered 505 (RFC 9110, section 15.6.6).
+    /// A version of HTTP other than 1.0 and 1.1.
     #[error("unsupported version of HTTP")]
     UnsupportedVersion,
     /// The connection preface of HTTP/2 (RFC 9113, section 3.4) on an HTTP/1 connection.
