@@ -1,4 +1,4 @@
-//! What an access record costs the thread that makes it: `cargo bench --bench record`.
+//! Cost of an access record to the thread that writes it: `cargo bench --bench record`.
 //!
 //! To count instructions, look at `AccessRecord::emit`, inclusive, in a profile by callgrind of
 //! this binary with `--bench`.

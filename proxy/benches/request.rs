@@ -28,7 +28,7 @@ fn main() {
     divan::main();
 }
 
-/// What a browser sends.
+/// A browser's request.
 const REQUEST: &[u8] = b"GET /index.html?a=b HTTP/1.1\r\n\
     Host: io.test.tld\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\

@@ -85,7 +85,7 @@ pub enum ProcessRequest {
     Upgrade(oneshot::Sender<Result<u32, ChangeError>>),
 }
 
-/// What the interface acts on. A clone refers to the same.
+/// Handles to everything the interface acts on; a clone shares them.
 #[derive(Debug, Clone)]
 pub struct Admin {
     control: Control,
@@ -110,7 +110,7 @@ impl Admin {
     }
 }
 
-/// What a client may do.
+/// Rights of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
     /// Query what is not secret.

@@ -49,7 +49,7 @@ struct Inner {
     successor: watch::Sender<Option<u32>>,
 }
 
-/// What the controls act on.
+/// Handles to everything that a change touches.
 #[derive(Debug)]
 pub struct Handles {
     /// The workers, by their numbers.

@@ -1,4 +1,4 @@
-//! What the C library's allocator keeps of memory that was given back to it.
+//! Freed memory that the C library's allocator keeps.
 //!
 //! A leaf. Compiling a plugin takes up to hundreds of megabytes, now and then; by itself glibc
 //! would keep most of them for good. With another C library both functions do nothing.

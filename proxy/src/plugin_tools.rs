@@ -1,4 +1,4 @@
-//! What authors of plugins need: projects, builds, tables of tests, measurements.
+//! Tools for authors of plugins: projects, builds, tables of tests, measurements.
 //!
 //! Makes, explains and tries out components; serves no request. Knows the plugin host alone.
 //! Prints nothing: `cli::plugin` does, which calls all of it.

@@ -35,7 +35,7 @@ use outgoing::Outgoing;
 use record::Stage;
 use reply::Reply;
 
-/// What a request comes to.
+/// Outcome of a request.
 #[derive(Debug)]
 pub enum Outcome {
     /// An answer of the proxy's own, and the client's connection.
@@ -118,7 +118,7 @@ fn gone(cx: &mut Context, error: &ExchangeError) -> Outcome {
     Outcome::Gone
 }
 
-/// What the router says.
+/// Answer of the router.
 enum Decision {
     Forward(Outgoing),
     Answer(Reply),

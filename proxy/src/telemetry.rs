@@ -48,7 +48,7 @@ pub enum TelemetryError {
     Open {
         /// As configured.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no thread to write the log with.

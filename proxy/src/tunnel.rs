@@ -28,7 +28,7 @@ pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 pub struct Upstream {
     /// Its socket.
     pub stream: Socket,
-    /// What the server sent right behind its 101.
+    /// Bytes that the server sent right after its 101.
     pub early: Box<[u8]>,
     /// Keeps the tunnel counted.
     pub hold: Hold,
@@ -45,7 +45,7 @@ pub struct Upstream {
 pub struct Downstream {
     /// Its socket.
     pub stream: Socket,
-    /// What the client sent right behind its handshake.
+    /// Bytes that the client sent right after its handshake.
     pub early: Box<[u8]>,
     /// `timeout.client`.
     pub client: Duration,

@@ -69,7 +69,7 @@ pub enum BodyError {
     TooLarge(u64),
 }
 
-/// What a body has next.
+/// The next event of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// [`Wire::data`] is not empty.

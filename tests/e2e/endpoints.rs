@@ -200,7 +200,7 @@ async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()>
     proxy.ctl(&["reload"]).await?;
     ended.notified().await;
     assert_eq!(idle.exchange(GET).await?.body, b"new");
-    // What is under way stays where it is.
+    // Requests in flight stay where they are.
     go.notify_one();
     assert_eq!(busy.response("GET").await?.body, b"ok");
     old.join().await?;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// More than all socket buffers on the way can hold.
 const LARGE: usize = 32 * 1024 * 1024;
-/// What stands still for so long has stopped.
+/// A transfer without progress for this long has stopped.
 const STILL: Duration = Duration::from_millis(500);
 /// Stalled transfers at once.
 const STALLED: usize = 200;

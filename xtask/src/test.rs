@@ -32,7 +32,7 @@ pub(crate) struct Options {
     yes: bool,
 }
 
-/// What a step came to.
+/// Outcome of a step.
 struct Outcome {
     heading: &'static str,
     time: Duration,

@@ -1,4 +1,4 @@
-//! What comes over the admin interface's socket, byte for byte.
+//! Bytes that arrive on the admin interface's socket.
 
 #![no_main]
 

@@ -77,7 +77,7 @@ mod mutant {
                     (*encoding == wasmparser::Encoding::Component).then_some(())?;
                 }
                 Payload::End(_) => return Some(sections),
-                // What is nested comes whole.
+                // A nested component comes whole.
                 Payload::ModuleSection {
                     unchecked_range, ..
                 }

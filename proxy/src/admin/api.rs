@@ -114,7 +114,7 @@ pub struct Version {
     pub faults: std::collections::BTreeMap<String, u64>,
     /// Calls of the plugin by what they took.
     pub histogram: Vec<Bucket>,
-    /// What all calls took together.
+    /// Total time of all calls.
     pub nanoseconds: u64,
 }
 
@@ -197,9 +197,9 @@ pub struct Example {
     pub target: String,
     /// Names and values of its fields; null for values that are not shown.
     pub fields: Vec<(String, Option<String>)>,
-    /// What the active version decided.
+    /// Decision of the active version.
     pub active: String,
-    /// What the version on trial decided.
+    /// Decision of the version on trial.
     pub trial: String,
 }
 
@@ -221,7 +221,7 @@ pub struct LogLevel {
     pub level: String,
 }
 
-/// What a change came to.
+/// Outcome of a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// In words.
@@ -231,6 +231,6 @@ pub struct Done {
 /// With every status that is no success.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was wrong, and what would be right.
+    /// The mistake, and how to correct it.
     pub error: String,
 }

@@ -1,4 +1,4 @@
-//! What is in force, as the admin interface shows it.
+//! The running configuration, as the admin interface shows it.
 
 use std::time::SystemTime;
 

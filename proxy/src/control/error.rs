@@ -25,7 +25,7 @@ pub enum ChangeError {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(config::Errors),
-    /// What the configuration names is wrong.
+    /// Something the configuration names is missing or invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// The process could not do its part: bind a socket, start a successor.

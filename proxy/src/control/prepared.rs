@@ -65,7 +65,7 @@ pub(super) struct ActiveConfig {
 /// Why a configuration cannot be run.
 #[derive(Debug, Error)]
 pub enum PrepareError {
-    /// What it names is missing or does not fit: every mistake.
+    /// Something it names is missing or does not fit; every mistake is listed.
     #[error("{0}")]
     Config(Errors),
     /// Plugins cannot run on this machine.

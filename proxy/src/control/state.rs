@@ -10,7 +10,7 @@ use crate::rollout::task::LoadTask;
 use crate::rollout::versions::Versions;
 use crate::telemetry::Answers;
 
-/// What is in force. Never locked by a worker.
+/// The running configuration. No worker ever locks it.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) active: ActiveConfig,

@@ -1,4 +1,4 @@
-//! What is in force, read only.
+//! A read-only view of the running configuration.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(50);
 /// How often the list of files is taken from the configuration.
 const REVIEW: Duration = Duration::from_secs(5);
 
-/// What identifies a file's content without reading it: path, identity and length, time.
+/// Identifies a file's content without reading it: path, identity, length and time.
 type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
 /// A plugin's file.

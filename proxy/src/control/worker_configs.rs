@@ -17,14 +17,14 @@ use crate::worker::{FrontendConfig, RouterUpdate, WorkerConfig};
 /// clients are gone by then.
 const MAX_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// What the workers share of each frontend, by the frontends' names.
+/// State of each frontend that all workers share, by the frontends' names.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
     pub(super) published: HashMap<String, Published>,
     pub(super) answers: HashMap<String, Arc<Answers>>,
 }
 
-/// What is in force, as far as it is kept.
+/// The running configuration, of which a reload keeps what it can.
 pub(super) enum Known<'a> {
     /// Nothing: at the start.
     None,

@@ -28,7 +28,7 @@ pub(super) struct HeadReader {
     is_partial: bool,
 }
 
-/// What came instead of silence.
+/// How a wait for a request ended.
 #[derive(Debug)]
 pub(super) enum Read {
     /// A request.

@@ -79,7 +79,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     }
 }
 
-/// What follows a request.
+/// What to do after a request.
 enum Next {
     /// Another one.
     Request(Box<Wire>, Instant),
@@ -367,7 +367,7 @@ fn is_done(wire: &Wire) -> bool {
     wire.is_body_complete() && wire.input().is_empty() && wire.io.has_nothing_to_read()
 }
 
-/// What follows a response that was sent whole.
+/// What to do after a complete response.
 fn after(wire: Box<Wire>, persistence: Persistence, now: Instant) -> Next {
     match persistence {
         Persistence::KeepAlive => Next::Request(wire, now),

@@ -200,15 +200,15 @@ impl From<Listener> for OwnedFd {
     }
 }
 
-/// What the socket of a file is called, in logs and by `Bind`.
+/// Name of a Unix socket, in logs and in `Bind`.
 pub fn unix_name(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// What the connections of a frontend share in one worker.
+/// Shared by a frontend's connections in one worker.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
-    /// What serves them.
+    /// Serves them.
     pub frontend: Rc<Frontend>,
     /// Its name, for other workers.
     pub name: Arc<str>,

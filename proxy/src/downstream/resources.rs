@@ -1,4 +1,4 @@
-//! What the connections of one worker share: buffers, heads for reuse, the date.
+//! Resources that the connections of one worker share: buffers, heads for reuse, the date.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -112,7 +112,7 @@ impl Edit {
         self.kind
     }
 
-    /// What it does to the field's lines.
+    /// The change to the field's lines.
     pub fn action(&self) -> &Action {
         &self.action
     }

@@ -44,7 +44,7 @@ pub fn set_x_forwarded(head: &mut RequestHead, client: Option<&[u8]>, trust: Tru
     }
 }
 
-/// What to do with a request, by its `Max-Forwards` (RFC 9110, section 7.6.2).
+/// The consequence of a request's `Max-Forwards` (RFC 9110, section 7.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxForwards {
     /// Forward it.

@@ -1,4 +1,4 @@
-//! Who sent a request: what a head does not say of itself.
+//! The sender of a request, which its head does not name.
 //!
 //! A fact of the downstream connection, read by the plugin and the log.
 

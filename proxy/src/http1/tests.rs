@@ -40,7 +40,7 @@ struct Message {
     rest: usize,
 }
 
-/// What becomes of some bytes.
+/// Verdict on an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Whole(Message),

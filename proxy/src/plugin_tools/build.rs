@@ -41,7 +41,7 @@ pub enum BuildError {
     Start {
         /// Its name.
         program: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A tool ended with an error, which it has told itself.
@@ -52,13 +52,13 @@ pub enum BuildError {
     NoModule {
         /// Where it should be.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Cargo built something else.
     #[error("cargo built no module: a plugin's [lib] has crate-type = [\"cdylib\", \"rlib\"]")]
     NoCdylib,
-    /// What was built is no plugin.
+    /// The build's output is not a plugin.
     #[error(transparent)]
     Component(#[from] ComponentError),
 }

@@ -39,7 +39,7 @@ const MAX_END: Duration = Duration::from_secs(10);
 /// Interval of checks whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a process inherits.
+/// Sockets and state that a process inherits.
 #[derive(Debug, Default)]
 pub struct Inherited {
     pub(super) sockets: Vec<Open>,
@@ -70,7 +70,7 @@ pub enum InheritError {
     Variable {
         /// Its name.
         variable: &'static str,
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
     /// The descriptor is not a listening socket.

@@ -49,7 +49,7 @@ pub(super) struct Purpose {
     bind: String,
 }
 
-/// Who removes the file of a Unix socket.
+/// Which process removes a Unix socket's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeper {
     /// This process.

@@ -17,10 +17,10 @@ const WORKER_STACK: usize = 2 * 1024 * 1024;
 /// How each worker ended.
 pub(super) type Reports = mpsc::UnboundedReceiver<io::Result<Ended>>;
 
-/// What the workers' threads need besides their configurations.
+/// Inputs of the workers' threads besides their configurations.
 pub(super) struct Threads {
     pub(super) drain: watch::Receiver<DrainState>,
-    /// What each worker receives.
+    /// The receiver of each worker's commands.
     pub(super) commands: Vec<mpsc::UnboundedReceiver<Command>>,
     pub(super) limiter: Arc<ConnectionLimiter>,
     pub(super) max_connections: u32,

@@ -10,7 +10,7 @@ use crate::http::head::Client;
 use crate::http::message::RequestHead;
 use crate::telemetry::End;
 
-/// What a connection's requests need to know of their client. Never changes.
+/// Facts about the client that all requests of a connection share. Never change.
 #[derive(Debug)]
 pub struct ConnectionFacts {
     /// The frontend's name, for the log.

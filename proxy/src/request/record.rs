@@ -1,4 +1,4 @@
-//! What is known of one request, for the access log.
+//! Facts about one request, for the access log.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Record {
     times: Times,
     /// When the latest stage ended.
     mark: Instant,
-    /// What the client was told.
+    /// The status that the client was sent.
     pub status: Option<u16>,
     /// Bytes of the request's body, or of the tunnel, from the client.
     pub bytes_in: u64,

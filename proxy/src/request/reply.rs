@@ -43,7 +43,7 @@ impl Reply {
         }
     }
 
-    /// What the head says of the body (RFC 9110, section 8.6: 204 and 304 say nothing).
+    /// Framing that the head declares (RFC 9110, section 8.6: none for 204 and 304).
     pub fn length(&self) -> BodyLength {
         match self.head.status() {
             204 | 304 => BodyLength::None,

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What became of one request, or of one tunnel.
+/// Outcome of one request, or of one tunnel.
 ///
 /// Absent fields are left out of the line. Bytes of the client's are escaped when they are
 /// written, so that no line can be forged.
@@ -15,7 +15,7 @@ pub struct AccessRecord<'a> {
     pub id: Option<u64>,
     /// The frontend that took the request.
     pub frontend: &'a str,
-    /// Who sent it.
+    /// Its sender.
     pub client: ClientAddress<'a>,
     /// As sent; absent where the head could not be read.
     pub method: Option<&'a str>,
@@ -41,7 +41,7 @@ pub struct AccessRecord<'a> {
     pub cached: Option<bool>,
     /// How it ended.
     pub end: End,
-    /// What went wrong; absent where nothing did.
+    /// The failure, if there was one.
     pub reason: Option<&'a str>,
     /// How long each part took.
     pub times: Times,
@@ -58,7 +58,7 @@ pub struct ClientAddress<'a> {
 }
 
 impl<'a> ClientAddress<'a> {
-    /// What is shown of a Unix socket; absent for others.
+    /// Peer of a Unix socket; absent for others.
     pub(super) fn unix_path(&self) -> Option<&'a str> {
         match (self.port, self.address) {
             (0, "") => Some("unix"),

@@ -31,7 +31,7 @@ macro_rules! key {
     };
 }
 
-/// What the two formats write differently.
+/// The parts in which the two formats differ.
 trait Form: Copy {
     fn key(self, out: &mut Vec<u8>, key: &Key);
     fn text(self, out: &mut Vec<u8>, text: &str);

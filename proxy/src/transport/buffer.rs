@@ -20,7 +20,7 @@ pub const BUFFER_SIZE: usize = 16 * 1024;
 /// what a burst needs beyond that goes back to the allocator.
 const MAX_FREE: usize = 32;
 
-/// What a burst has left to the allocator goes back if it is at least so much.
+/// Memory that a burst left with the allocator is trimmed if it is at least this much.
 const MIN_TRIM: usize = 256 * 1024;
 /// The burst is over once nothing has come back for so long.
 const TRIM_AFTER: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What the tunnels of a worker share: a buffer, and pipes.
+//! Shared by the tunnels of a worker: a buffer, and pipes.
 
 use std::cell::RefCell;
 use std::io;

@@ -130,7 +130,7 @@ mod tests {
         taken.truncate(1);
         taken.extend(std::iter::from_fn(|| pipes.take()));
         assert_eq!(taken.len(), MAX_PIPES);
-        // What somebody left in it is nobody else's.
+        // Bytes left in it belong to nobody else.
         let mut full = taken.remove(0);
         full.filled = 1;
         pipes.put(full);

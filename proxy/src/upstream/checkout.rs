@@ -34,7 +34,7 @@ use crate::transport::io::Socket;
 /// has just gone silent.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 
-/// What a request risks on a connection that its server may close at any moment.
+/// Whether a request may use a connection that its server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     /// Nothing: it can be sent again.
@@ -77,7 +77,7 @@ pub enum CheckoutError {
         server: String,
         /// The address that was tried.
         address: Address,
-        /// What connecting to it ended with.
+        /// The error that connecting ended with.
         source: io::Error,
     },
     /// No slot came free within `timeout.queue`.
@@ -186,7 +186,7 @@ impl Search<'_> {
         }
         for local in &server.endpoints {
             let endpoint = local.endpoint();
-            // Whoever has waited for one probe already does not wait for another.
+            // A request that has waited for one probe does not wait for another.
             let is_up = endpoint.condition() == Condition::Up;
             let has_waited = effort == Effort::Promising && !self.failures.is_empty();
             if self.has_failed(endpoint.id()) || (has_waited && !is_up) {

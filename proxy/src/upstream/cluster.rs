@@ -21,13 +21,13 @@ use crate::config::{self, HttpReuse, ServerAddress};
 #[derive(Debug)]
 pub struct Cluster {
     name: Arc<str>,
-    /// What is in force, for those who only look; workers have it by a command.
+    /// The current set, for readers; workers get it by a command.
     endpoints: ArcSwap<EndpointSet>,
     /// One for each worker.
     loads: Box<[Load]>,
 }
 
-/// What one worker has under way. Written by that worker alone, on a cache line of its own.
+/// Requests one worker has in flight. Written by that worker alone, on its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Load {
@@ -120,7 +120,7 @@ pub struct ClusterConfig {
 pub struct ResolveError {
     /// The server's name in the configuration.
     pub server: String,
-    /// What the resolver said.
+    /// The resolver's error.
     pub source: io::Error,
 }
 
@@ -248,7 +248,7 @@ impl Cluster {
         &self.name
     }
 
-    /// What is in force.
+    /// The current set.
     pub fn endpoints(&self) -> Arc<EndpointSet> {
         self.endpoints.load_full()
     }

@@ -57,7 +57,7 @@ pub(super) struct Counts {
     pub(super) refused: Counter,
 }
 
-/// What was done with a server, over all workers.
+/// Totals of a server, over all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerTotals {
     /// Requests and tunnels that it got.
@@ -95,7 +95,7 @@ impl Server {
         &self.address
     }
 
-    /// What was done with it.
+    /// Its totals, over all workers.
     pub fn totals(&self) -> ServerTotals {
         let sum = |counter: fn(&Counts) -> &Counter| {
             self.counts.iter().map(|counts| counter(counts).get()).sum()
@@ -184,7 +184,7 @@ pub struct Endpoint {
     loads: Box<[Load]>,
 }
 
-/// What one worker has under way. Written by that worker alone, on a cache line of its own.
+/// Requests one worker has in flight. Written by that worker alone, on its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Load {

@@ -26,7 +26,7 @@ pub(super) struct Health {
     probing: AtomicBool,
 }
 
-/// What a request may expect of an endpoint.
+/// Whether a request may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing speaks against it.

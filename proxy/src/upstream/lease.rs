@@ -32,7 +32,7 @@ pub struct Lease {
     pub origin: Origin,
     /// With the endpoint that it leads to.
     active: Active,
-    /// What was in force when it was taken.
+    /// The endpoint set in force when it was taken.
     set: Rc<LocalSet>,
     permit: Permit,
 }
@@ -72,7 +72,7 @@ impl Lease {
     /// Gives the connection back, if it can serve again; closes it otherwise. `now` is the
     /// present time.
     pub fn release(mut self, now: Instant) {
-        // What was authenticated for one client serves no other.
+        // A connection authenticated for one client serves no other.
         if self.connection.is_reusable() && !self.connection.is_private() {
             self.connection.wire.rest();
             self.active.endpoint.pool.put(self.connection, now);

@@ -32,7 +32,7 @@ pub struct LocalCluster {
 pub(super) struct LocalSet {
     pub(super) settings: Settings,
     pub(super) servers: Box<[LocalServer]>,
-    /// What it was made from; None before the first.
+    /// The set it was made from; None before the first.
     source: Option<Arc<EndpointSet>>,
 }
 
@@ -52,7 +52,7 @@ pub struct LocalEndpoint {
 }
 
 impl LocalEndpoint {
-    /// What all workers share of it.
+    /// The part that all workers share.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
@@ -94,12 +94,12 @@ impl LocalCluster {
         local
     }
 
-    /// What all workers share of it.
+    /// The part that all workers share.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }
 
-    /// What is in force.
+    /// The current set.
     pub(super) fn set(&self) -> Rc<LocalSet> {
         Rc::clone(&self.set.borrow())
     }

@@ -280,7 +280,7 @@ mod tests {
         let another = dial();
         assert_eq!(budget.open.get(), 2);
         assert!(first.idle.borrow().is_empty());
-        // What is in use is never closed.
+        // Connections in use are never closed.
         let third = dial();
         assert_eq!(budget.open.get(), 3);
         drop((in_use, another, third));

@@ -50,7 +50,7 @@ impl Slots {
 
     /// Changes the limit. One thread at a time may call it.
     ///
-    /// What began while there was no limit is not counted against a new one.
+    /// Requests that began while there was no limit are not counted against a new one.
     pub(super) fn set_limit(&self, limit: Option<NonZeroU32>) {
         let limit = limit.map_or(UNLIMITED, NonZeroU32::get);
         let before = self.limit.swap(limit, Ordering::Relaxed);

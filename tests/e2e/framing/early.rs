@@ -19,7 +19,7 @@ fn upload(lines: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n{lines}\r\n")
 }
 
-/// What a server does behind an answer that it gives to the head alone.
+/// A server's behaviour after an answer that it gives to the head alone.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     /// Closes with bytes unread, which resets the connection.

@@ -1,4 +1,4 @@
-//! What a proxy takes out of a head, puts in or rewrites; and heads of every size and version.
+//! Fields that a proxy removes, adds or rewrites; and heads of every size and version.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Setup, Wire};
@@ -333,7 +333,7 @@ async fn connection_cannot_name_what_the_proxy_says() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whatever the proxy does not know passes as it is, in its order.
+/// Fields that the proxy does not know pass unchanged, in their order.
 #[tokio::test]
 async fn other_fields_pass_untouched() -> anyhow::Result<()> {
     let fields = b"X-Bytes: \xe9\xff \x80\r\nX-Empty:\r\nX_Under: 1\r\nX-Two: b\r\nX-Two: a\r\n\

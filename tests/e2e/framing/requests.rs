@@ -4,7 +4,7 @@
 use anyhow::{Context, ensure};
 use pointsman_tests::{Message, Origin, Setup, Wire};
 
-/// What becomes of a request.
+/// Outcome of a request.
 enum Outcome {
     /// It reaches the server with this body, and so does the request that follows.
     Served(&'static str),
@@ -177,7 +177,7 @@ const HEADS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.01\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / http/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refused(400)),
-    // Who wants HTTP/2 at once takes no other answer.
+    // A client with prior knowledge of HTTP/2 understands no other answer.
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Dropped),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refused(400)),
@@ -271,7 +271,7 @@ async fn each(
     Ok(())
 }
 
-/// What the client sees.
+/// Checks what the client receives.
 async fn check(mut client: Wire, sent: &str, outcome: &Outcome) -> anyhow::Result<()> {
     client.send(sent).await?;
     let (status, is_last) = match outcome {
@@ -301,7 +301,7 @@ async fn check(mut client: Wire, sent: &str, outcome: &Outcome) -> anyhow::Resul
     Ok(())
 }
 
-/// What the server has seen.
+/// Checks which requests reached the server.
 fn reached(requests: &[Message], outcome: &Outcome) -> anyhow::Result<()> {
     let lines: Vec<_> = requests
         .iter()

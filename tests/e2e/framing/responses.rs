@@ -8,7 +8,7 @@ use pointsman_tests::{Origin, Setup, Wire};
 
 use super::get;
 
-/// What the client sees, and what becomes of the server's connection.
+/// Response the client receives, and the fate of the server's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The whole answer; the connection is used again.
@@ -22,7 +22,7 @@ enum Outcome {
 }
 use Outcome::{Bad, Broken, Kept, Spoilt};
 
-/// What a server sends, and whether it closes the connection then.
+/// Bytes a server sends, and whether it then closes the connection.
 #[derive(Clone, Copy)]
 enum Answer {
     Open(&'static str),

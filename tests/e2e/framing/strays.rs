@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::get;
 
-/// What a server does around its right answer, which names the request's target.
+/// Stray bytes a server sends around its correct answer, which names the request's target.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
     /// As it should.
@@ -155,7 +155,7 @@ async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bo
     Ok(!is_last)
 }
 
-/// Whatever arrives on an idle connection ends it.
+/// Any byte that arrives on an idle connection ends it.
 #[tokio::test]
 async fn what_an_idle_connection_says_answers_nothing() -> anyhow::Result<()> {
     for stray in [

@@ -14,7 +14,7 @@ use super::get;
 
 /// More than all socket buffers on the way can hold.
 const LARGE: usize = 32 * 1024 * 1024;
-/// What stands still for so long has stopped.
+/// A transfer without progress for this long has stopped.
 const STILL: Duration = Duration::from_millis(500);
 
 const EXPECTING: &str =
@@ -126,7 +126,7 @@ async fn an_answer_before_the_body_is_done() -> anyhow::Result<()> {
     let response = client.response("POST").await?;
     assert_eq!(response.head.status()?, 413);
     assert_eq!(response.body, b"big");
-    // What the client sends on is no request.
+    // Bytes that the client goes on sending are no request.
     let _ = client.send("5\r\nhello\r\n0\r\n\r\n").await;
     assert_eq!(client.rest().await?, b"");
     origin.join().await

@@ -3,7 +3,7 @@
 use super::*;
 use crate::http1::DEFAULT_MAX_HEADER_SIZE;
 
-/// What a whole buffer gives: the facts of the request, its head, and what is left over.
+/// Parses a whole buffer: the request's facts, its head, and the bytes left over.
 fn parsed(input: &[u8]) -> Result<(Parsed, RequestHead), RequestError> {
     let mut head = RequestHead::default();
     match parse(input, &Limits::default(), &mut Scan::default(), &mut head)? {

@@ -104,7 +104,7 @@ fn pushed(lines: &[(String, Vec<u8>)]) -> Fields {
     fields
 }
 
-/// What the written framing adds to the lines.
+/// Lines that the written framing adds.
 fn with_framing(fields: &Fields, body: &Body) -> super::Lines {
     let mut lines = lines(fields);
     if let BodyLength::Known(length) = body.length() {

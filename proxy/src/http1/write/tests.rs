@@ -48,7 +48,7 @@ fn same(found: &[u8], expected: &str) {
     assert_eq!(String::from_utf8_lossy(found), expected);
 }
 
-/// What goes out for `input` if its own framing is kept.
+/// The head that is written for `input` if its own framing is kept.
 #[track_caller]
 fn check(input: &str, with: &OutgoingRequest<'_>, expected: &str) {
     let (request, head) = request_head(input);

@@ -1,4 +1,4 @@
-//! Whatever is taken goes on in a form that another reader takes for the same message.
+//! Every accepted message is forwarded in a form that another parser reads as the same message.
 //!
 //! This is the property that rules request smuggling out: however odd an accepted message
 //! was, the one written for the next hop has one reading, and nothing is left behind it.

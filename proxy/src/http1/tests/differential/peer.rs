@@ -23,7 +23,7 @@ pub(super) enum Side {
     Client(&'static str),
 }
 
-/// What hyper makes of the bytes.
+/// How hyper reads the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     Whole(Whole),
