@@ -180,7 +180,7 @@ mod tests {
         check("proxy/src/worker.rs", "use crate::config::Config;", &[]);
         check("proxy/src/request/admit.rs", "use crate::request::X;", &[]);
         check("proxy/src/request.rs", "use crate::upstream::Lease;", &[]);
-        check("proxy/src/plugin/host.rs", "use wasmtime::Store;", &[]);
+        check("proxy/src/plugin/run/host.rs", "use wasmtime::Store;", &[]);
         check("proxy/src/router.rs", "// as crate::process does", &[]);
         check("proxy/src/router.rs", "x(\"crate::process\");", &[]);
         check(

@@ -1,22 +1,15 @@
-//! From a plugin's file to a component that is ready to run.
+//! Compiled code, checked against the world and linked to the host's functions.
 //!
-//! Encodes, compiles or takes compiled code from disk, checks imports and exports
-//! against the world, and says in a plugin author's words what does not fit. Runs no
-//! guest code. Called off the workers' threads: compiling takes up to seconds.
+//! Says in a plugin author's words what does not fit. Runs no guest code.
 
-use std::borrow::Cow;
-
-use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bindings::RouterPre;
-use super::cache::{CompiledCache, Key, hex};
-use super::code::Code;
-use super::encode::{self, EncodeError};
 use super::engine::Engine;
 use super::host::State;
 use super::wasi;
+use crate::plugin::compile::encode::EncodeError;
 
 /// Package of the contract, and the version that this host implements.
 const PACKAGE: &str = "pointsman:router";
@@ -27,22 +20,6 @@ const OFFERED: [&str; 3] = ["request", "backends", "log"];
 
 /// Interface that a plugin exports, and its functions.
 const EXPORTED: &str = "plugin";
-
-/// A plugin's file.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// As in the configuration, for logs.
-    pub name: String,
-    /// A component, or a core module with its world in a custom section.
-    pub bytes: Cow<'static, [u8]>,
-}
-
-impl Source {
-    /// SHA-256 of the bytes, in hex.
-    pub fn sha256(&self) -> String {
-        sha256(&self.bytes)
-    }
-}
 
 /// Where a plugin's machine code came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,34 +82,19 @@ pub(super) struct Loaded {
     pub(super) wasi: bool,
 }
 
-/// In hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// `sha256` is that of `bytes`.
-pub(super) fn load(
-    engine: &Engine,
-    bytes: &[u8],
-    sha256: &str,
-    cache: Option<&CompiledCache>,
-) -> Result<Code, LoadError> {
-    let stored = cache.map(|cache| {
-        let compiler = engine.wasmtime().precompile_compatibility_hash();
-        (cache.clone(), Key::new(sha256, &compiler))
-    });
-    let (component, origin) = compile(engine, bytes, stored.as_ref())?;
-    Ok(Code::new(link(engine, &component, origin)?, stored))
-}
-
-/// The same from compiled code that [`load`] has stored.
+/// Reads and links compiled code that was stored before.
 pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
     let component = deserialize(engine.wasmtime(), code);
     let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     link(engine, &component, Origin::Cached)
 }
 
-fn link(engine: &Engine, component: &Component, origin: Origin) -> Result<Loaded, LoadError> {
+/// Checks a component against the world, and links its imports.
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    origin: Origin,
+) -> Result<Loaded, LoadError> {
     let wasi = check_imports(component)?;
     check_exports(component)?;
     let pre = engine
@@ -143,35 +105,11 @@ fn link(engine: &Engine, component: &Component, origin: Origin) -> Result<Loaded
     Ok(Loaded { pre, origin, wasi })
 }
 
-fn compile(
-    engine: &Engine,
-    bytes: &[u8],
-    stored: Option<&(CompiledCache, Key)>,
-) -> Result<(Component, Origin), LoadError> {
-    if let Some((cache, key)) = stored
-        && let Some(code) = cache.load(key)
-    {
-        match deserialize(engine.wasmtime(), &code) {
-            Ok(component) => return Ok((component, Origin::Cached)),
-            Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
-        }
-    }
-    let encoded = encode::component(bytes)?;
-    let code = engine.compiler().compile(&encoded);
-    let code = code.map_err(|error| LoadError::Compile(error.to_string()))?;
-    if let Some((cache, key)) = stored {
-        cache.store(key, &code);
-    }
-    let component = deserialize(engine.wasmtime(), &code);
-    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    Ok((component, Origin::Compiled))
-}
-
 #[expect(
     unsafe_code,
     reason = "the code was made by `compiler`, and comes from there, or whole from a directory that only this user can write"
 )]
-fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+pub(super) fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the
     // file: one that is changed while mapped would change the code, or kill the process.
     unsafe { Component::deserialize(engine, code) }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::pointsman::router::{backends, log, request};
-use super::compiler::Compiler;
 use super::host::State;
 use super::ticker::{Running, Ticker};
-use super::tunables::{EngineLimits, config};
 use super::wasi;
+use crate::plugin::compile::compiler::Compiler;
+use crate::plugin::compile::tunables::{EngineLimits, config};
 
 /// The engine could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -19,8 +19,8 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, Pollable, StreamError, StreamResult, subscribe,
 };
 
-use crate::plugin::fault::Refusal;
-use crate::plugin::host::State;
+use crate::plugin::run::fault::Refusal;
+use crate::plugin::run::host::State;
 
 thread_local! {
     /// The earliest timer that was found not ready by the poll in progress.

@@ -14,7 +14,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::plugin::log::Log;
+use crate::plugin::run::log::Log;
 
 /// Bytes that a guest may write at once; also the longest line, which is broken there.
 const MAX_WRITE: usize = 4096;

@@ -8,10 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
-/// Most elements that one table may have.
-///
-/// Python and JavaScript engines need some 20,000 for their function pointers.
-pub(super) const MAX_TABLE_ELEMENTS: usize = 200_000;
+use crate::plugin::compile::tunables::MAX_TABLE_ELEMENTS;
 
 /// Bytes of linear memory over all memories of one instance.
 #[derive(Debug)]

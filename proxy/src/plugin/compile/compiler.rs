@@ -2,7 +2,7 @@
 //!
 //! In a process of its own, where the program offers one: an allocator keeps some of what a compiler
 //! worked with, and a component that makes it run out of memory, or finds a mistake in it, ends that
-//! process and no other. Called by `load`; knows nothing of the contract.
+//! process and no other. Called by `run::load`; knows nothing of the contract.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -36,7 +36,7 @@ pub enum Compiler {
 
 /// Why there is no code.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CompileError {
+pub(in crate::plugin) enum CompileError {
     /// The component is at fault.
     #[error("{0}")]
     Refused(String),
@@ -50,7 +50,7 @@ pub(super) enum CompileError {
 
 impl Compiler {
     /// Compiles a component for the engines of this program on this machine. Blocks.
-    pub(super) fn compile(self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+    pub(in crate::plugin) fn compile(self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
         if let Compiler::Apart(argument) = self {
             match apart(argument, component) {
                 Ok(output) => return verdict(output),

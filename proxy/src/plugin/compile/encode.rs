@@ -50,7 +50,7 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// [`EncodeError`], which says what the file is instead.
-pub(super) fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EncodeError> {
+pub(in crate::plugin) fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EncodeError> {
     if bytes.is_empty() {
         return Err(EncodeError::Empty);
     }

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cache::{CompiledCache, Entry, Key};
 use super::engine::Engine;
-use super::load::{self, Loaded};
+use super::link::{self, Loaded};
+use crate::plugin::compile::cache::{CompiledCache, Entry, Key};
 
 /// The code of one component.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Code {
         let lost = |why: String| format!("its compiled code is lost: {why}");
         let code = entry.read().map_err(|error| lost(error.to_string()))?;
         let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
-        let loaded = load::reload(engine, &code).map_err(|error| lost(error.to_string()))?;
+        let loaded = link::reload(engine, &code).map_err(|error| lost(error.to_string()))?;
         let loaded = Arc::new(loaded);
         *place = Place::Memory(Arc::clone(&loaded));
         Ok(loaded)

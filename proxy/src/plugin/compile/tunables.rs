@@ -1,10 +1,8 @@
 //! How wasmtime is set up: the same for what compiles and for what runs the code.
 //!
-//! Owns what the process reserves for plugins. What one plugin may use is in `limits`.
+//! Owns what the process reserves for plugins. What one plugin may use is in `run::limits`.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
-
-use super::limits::MAX_TABLE_ELEMENTS;
 
 /// Default of [`EngineLimits::instances`]: 64 workers, eight routers, old and new version.
 const DEFAULT_INSTANCES: u32 = 1024;
@@ -13,6 +11,11 @@ const DEFAULT_INSTANCES: u32 = 1024;
 const MAX_MEMORIES: u32 = 16;
 const MAX_TABLES: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 256;
+
+/// Most elements that one table may have.
+///
+/// Python and JavaScript engines need some 20,000 for their function pointers.
+pub(in crate::plugin) const MAX_TABLE_ELEMENTS: usize = 200_000;
 
 /// Size of the host's own bookkeeping for one instance; a module of 20,000 functions
 /// needs some 1 MiB.
@@ -52,7 +55,7 @@ impl Default for EngineLimits {
 
 /// wasmtime's configuration. Code fits the engines of one program on one machine, whatever the
 /// limits.
-pub(super) fn config(limits: EngineLimits) -> Config {
+pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
     let instances = limits.instances.max(1);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)

@@ -64,12 +64,12 @@ pub enum CacheError {
 
 /// Name of an entry: what it was compiled from, by whom, and for which processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key(String);
+pub(in crate::plugin) struct Key(String);
 
 impl Key {
     /// `source` is the SHA-256 of the plugin's file in hex, `compiler` all that the code
     /// depends on besides.
-    pub(super) fn new(source: &str, compiler: &impl Hash) -> Key {
+    pub(in crate::plugin) fn new(source: &str, compiler: &impl Hash) -> Key {
         let mut hasher = DigestHasher(Sha256::new());
         MAGIC.hash(&mut hasher);
         source.hash(&mut hasher);
@@ -96,7 +96,7 @@ impl Hasher for DigestHasher {
 }
 
 /// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::plugin) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     bytes
         .iter()
@@ -171,7 +171,7 @@ impl CompiledCache {
     }
 
     /// The code stored under `key`; none where there is none that can be trusted.
-    pub(super) fn load(&self, key: &Key) -> Option<Vec<u8>> {
+    pub(in crate::plugin) fn load(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
         let code = match Entry::open(&path).and_then(|entry| entry.read()) {
             Ok(Some(code)) => code,
@@ -194,13 +194,13 @@ impl CompiledCache {
     }
 
     /// What is stored under `key`, to be read later.
-    pub(super) fn entry(&self, key: &Key) -> Option<Entry> {
+    pub(in crate::plugin) fn entry(&self, key: &Key) -> Option<Entry> {
         Entry::open(&self.path(key)).ok()
     }
 
     /// Stores `code` under `key`: written whole, then renamed, so that no reader sees
     /// half a file and none that was mapped is changed.
-    pub(super) fn store(&self, key: &Key, code: &[u8]) {
+    pub(in crate::plugin) fn store(&self, key: &Key, code: &[u8]) {
         let path = self.path(key);
         if let Err(error) = self.write(&path, code) {
             tracing::warn!(path = %path.display(), %error, "compiled plugin cannot be stored");
@@ -257,7 +257,7 @@ impl CompiledCache {
 
 /// A file of the cache.
 #[derive(Debug)]
-pub(super) struct Entry(File);
+pub(in crate::plugin) struct Entry(File);
 
 impl Entry {
     fn open(path: &Path) -> io::Result<Entry> {
@@ -272,7 +272,7 @@ impl Entry {
     ///
     /// # Errors
     /// Those of `read(2)`.
-    pub(super) fn read(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(in crate::plugin) fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let mut file = &self.0;
         file.rewind()?;
         let mut bytes = Vec::new();

@@ -1,0 +1,342 @@
+//! Plugins at work: components that were compiled, and their instances.
+//!
+//! [`Engine`] once for each process, [`Plugin`] for each file, [`Instance`] for each worker.
+
+mod backtrace;
+mod bindings;
+mod code;
+mod convert;
+mod engine;
+mod fault;
+mod host;
+mod instance;
+mod limits;
+mod lines;
+mod link;
+mod load;
+mod log;
+mod snapshot;
+mod ticker;
+mod types;
+mod wasi;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Instance as RawInstance;
+use wasmtime::{Store, UpdateDeadline};
+
+use self::bindings::Router;
+use self::code::Code;
+use self::host::State;
+use self::instance::explain;
+use self::limits::{MemoryLimit, Overtime};
+use self::link::Loaded;
+use self::log::Log;
+use self::wasi::Wasi;
+use crate::plugin::compile::cache::CompiledCache;
+use crate::plugin::compile::encode;
+
+pub use self::engine::{Engine, EngineError};
+pub use self::fault::Fault;
+pub use self::instance::Instance;
+pub use self::lines::grouped;
+pub use self::link::{LoadError, Origin};
+pub use self::load::Source;
+pub use self::snapshot::SnapshotError;
+pub use self::types::{
+    BackendName, BackendState, Backends, Cacheability, Decision, Edits, FieldLine, MAX_READS, Read,
+    Reads, Request, Response, Route,
+};
+
+/// How one router runs its plugin. The defaults are those of the proxy's configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the plugin's `configure` is given: JSON.
+    pub config: String,
+    /// Longest time that one `route` may take.
+    ///
+    /// Default 10 ms; counted in milliseconds, rounded up, never cut short. A tenth of it, at
+    /// least 1 ms, is added in processor time, so that a thread that the system takes off its
+    /// core is not at fault.
+    pub deadline: Duration,
+    /// Longest time that instantiation and `configure` may take together.
+    ///
+    /// Default 5 s: Python takes some milliseconds to start.
+    pub configure_deadline: Duration,
+    /// Most bytes of linear memory, over all memories of one instance.
+    ///
+    /// Default 64 MiB: five times what Python needs.
+    pub memory: u64,
+    /// Most bytes that the guest may pass to the host in one call.
+    ///
+    /// Default 1 MiB. Bounds what a guest can make the host allocate.
+    pub host_memory: usize,
+    /// Most bytes of an answer that the plugin makes itself: fields and body.
+    ///
+    /// Default 64 KiB.
+    pub max_response: usize,
+    /// Name of the frontend, for log lines of the plugin.
+    pub frontend: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            config: "{}".into(),
+            deadline: Duration::from_millis(10),
+            configure_deadline: Duration::from_secs(5),
+            memory: 64 << 20,
+            host_memory: 1 << 20,
+            max_response: 64 << 10,
+            frontend: String::new(),
+        }
+    }
+}
+
+/// A component that was compiled and fits the world. A clone is the same plugin.
+#[derive(Clone)]
+pub struct Plugin {
+    engine: Engine,
+    name: Arc<str>,
+    /// SHA-256 of the file as it was given, in hex.
+    sha256: Arc<str>,
+    code: Arc<Code>,
+    /// The state that its instances start from; None: each has to be configured.
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+/// The state of a component after `configure`.
+struct Snapshot {
+    code: Code,
+    config: String,
+    /// The backends that `configure` could ask about.
+    backends: Arc<dyn Backends>,
+    cacheability: Cacheability,
+}
+
+impl Snapshot {
+    fn fits(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
+        self.config == config && Arc::ptr_eq(&self.backends, backends)
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("sha256", &self.sha256())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// Encodes, compiles and checks a plugin's file; runs none of its code.
+    ///
+    /// Blocks for as long as compiling takes, up to seconds, unless `cache` has the code:
+    /// not to be called on a worker's thread.
+    ///
+    /// # Errors
+    /// [`LoadError`], which tells the plugin's author what does not fit.
+    pub fn load(
+        engine: &Engine,
+        source: &Source,
+        cache: Option<&CompiledCache>,
+    ) -> Result<Plugin, LoadError> {
+        let sha256 = source.sha256();
+        let code = load::load(engine, &source.bytes, &sha256, cache)?;
+        Ok(Plugin {
+            engine: engine.clone(),
+            name: Arc::from(source.name.as_str()),
+            sha256: Arc::from(sha256),
+            code: Arc::new(code),
+            snapshot: None,
+        })
+    }
+
+    /// The same plugin with a snapshot of its state after `configure` has run with `settings`, from
+    /// which new instances start: saves time where many are created. `source` is what it was
+    /// loaded from.
+    ///
+    /// Blocks as [`load`](Self::load) does, twice as long, unless `cache` has the code.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; then each instance has to be configured.
+    pub fn snapshot(
+        &self,
+        source: &Source,
+        settings: &Settings,
+        backends: &Arc<dyn Backends>,
+        cache: Option<&CompiledCache>,
+    ) -> Result<Plugin, SnapshotError> {
+        let component = encode::component(&source.bytes).map_err(SnapshotError::unsupported)?;
+        let load = |component: &[u8]| {
+            let sha256 = load::sha256(component);
+            let code = load::load(&self.engine, component, &sha256, cache);
+            code.map_err(SnapshotError::unsupported)
+        };
+        let (written, cacheability) = snapshot::component(&component, |instrumented| {
+            let instrumented = Plugin {
+                code: Arc::new(load(instrumented)?),
+                snapshot: None,
+                ..self.clone()
+            };
+            let started = instrumented.start(settings, Arc::clone(backends));
+            let (mut store, _, instance, cacheability) =
+                started.map_err(|_| SnapshotError::Refused)?;
+            store
+                .data_mut()
+                .check_pure()
+                .map_err(SnapshotError::Impure)?;
+            store.set_hostcall_fuel(usize::MAX);
+            Ok((store, instance, cacheability))
+        })?;
+        let snapshot = Snapshot {
+            code: load(&written)?,
+            config: settings.config.clone(),
+            backends: Arc::clone(backends),
+            cacheability,
+        };
+        // Needed again only with another configuration.
+        self.code.evict();
+        Ok(Plugin {
+            snapshot: Some(Arc::new(snapshot)),
+            ..self.clone()
+        })
+    }
+
+    /// Whether it has a snapshot of this configuration among these backends.
+    pub fn has_snapshot_for(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
+        let snapshot = self.snapshot.as_ref();
+        snapshot.is_some_and(|snapshot| snapshot.fits(config, backends))
+    }
+
+    /// Whether its instances start from a snapshot.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Whether it is the other, loaded once for both.
+    pub fn shares_code(&self, other: &Plugin) -> bool {
+        Arc::ptr_eq(&self.code, &other.code)
+    }
+
+    /// Whether an import of this name is one that the host has.
+    pub fn is_offered(import: &str) -> bool {
+        link::is_offered(import)
+    }
+
+    /// As in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file as it was given, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Whether [`load`](Self::load) compiled it.
+    pub fn origin(&self) -> Origin {
+        let snapshot = self.snapshot.as_ref();
+        let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
+        let loaded = code.get(&self.engine);
+        // Evicted code is on disk.
+        loaded.map_or(Origin::Cached, |loaded| loaded.origin)
+    }
+
+    /// Frees the memory of its code if a [`CompiledCache`] has it; the next instance reloads it.
+    pub fn evict(&self) {
+        self.code.evict();
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.code.evict();
+        }
+    }
+
+    /// Makes an instance and runs its `configure`, unless it starts from a snapshot.
+    ///
+    /// # Errors
+    /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
+    /// there is no room for it.
+    pub fn instantiate(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+    ) -> Result<Instance, Fault> {
+        let (store, router, _, cacheability) = self.start(settings, backends)?;
+        Ok(Instance {
+            engine: self.engine.clone(),
+            store,
+            router,
+            cacheability,
+            deadline: settings.deadline,
+            max_response: settings.max_response,
+            broken: false,
+        })
+    }
+
+    fn start(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+    ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
+        let snapshot = self.snapshot.as_ref();
+        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, &backends));
+        let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
+        let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
+        let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
+        let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log)));
+        let memory = MemoryLimit::new(settings.memory);
+        let overtime = Overtime::of(settings.configure_deadline);
+        let state = State::new(backends, memory, overtime, log, wasi);
+        let mut store = Store::new(self.engine.wasmtime(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(settings.host_memory);
+        store.set_epoch_deadline(ticker::ticks(settings.configure_deadline));
+        store.epoch_deadline_callback(|mut store| {
+            Ok(if store.data_mut().overtime.is_over() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(1)
+            })
+        });
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.begin(settings.configure_deadline);
+        }
+        let config = match snapshot {
+            Some(snapshot) => Err(snapshot.cacheability),
+            None => Ok(settings.config.as_str()),
+        };
+        let started = self.configure(&loaded, &mut store, config);
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.end();
+        }
+        let (router, instance, cacheability) = started?;
+        Ok((store, router, instance, cacheability))
+    }
+
+    /// Makes an instance and configures it, unless its answer is known.
+    fn configure(
+        &self,
+        loaded: &Loaded,
+        store: &mut Store<State>,
+        config: Result<&str, Cacheability>,
+    ) -> Result<(Router, RawInstance, Cacheability), Fault> {
+        let _running = self.engine.running();
+        let pre = loaded.pre.instance_pre();
+        let made = pre.instantiate(&mut *store);
+        let made = made.and_then(|instance| Ok((Router::new(&mut *store, &instance)?, instance)));
+        let (router, instance) =
+            made.map_err(|error| fault::from_instantiation(&error, explain(store)))?;
+        let config = match config {
+            Ok(config) => config,
+            Err(cacheability) => return Ok((router, instance, cacheability)),
+        };
+        let answer = router
+            .pointsman_router_plugin()
+            .call_configure(&mut *store, config)
+            .map_err(|error| fault::from_call(&error, explain(store)))?;
+        let cacheability = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
+        Ok((router, instance, convert::cacheability(cacheability)))
+    }
+}

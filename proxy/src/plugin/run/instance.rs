@@ -1,0 +1,134 @@
+//! One copy of a plugin: its store, and the calls of `route`.
+//!
+//! Used by one thread at a time. A trap leaves nothing to rely upon, so the instance is not used
+//! again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::Store;
+
+use super::bindings::{self, Router};
+use super::engine::Engine;
+use super::fault::{self, Explain, Fault};
+use super::host::State;
+use super::limits::Overtime;
+use super::types::{Cacheability, Decision, Edits, Reads, Request, Route};
+use super::{convert, ticker};
+
+/// Request handles that a guest may hold on to before its instance is replaced.
+///
+/// Guests drop the handle before they return; one with a collector may drop it later.
+const MAX_HANDLES: u32 = 64;
+
+/// One running copy of a plugin, for one worker.
+pub struct Instance {
+    pub(super) engine: Engine,
+    pub(super) store: Store<State>,
+    pub(super) router: Router,
+    pub(super) cacheability: Cacheability,
+    pub(super) deadline: Duration,
+    pub(super) max_response: usize,
+    /// A call ended in a trap: nothing in the guest can be relied upon.
+    pub(super) broken: bool,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("cacheability", &self.cacheability)
+            .field("memory", &self.memory())
+            .field("spent", &self.is_spent())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// What `configure` answered.
+    pub fn cacheability(&self) -> Cacheability {
+        self.cacheability
+    }
+
+    /// One decision.
+    ///
+    /// Blocks the thread, at most for the deadline. The head is moved into the store and
+    /// back, not copied, and is as it was: edits are in the decision. `reads` is cleared, then
+    /// filled with what the guest read, also where it ends in a fault.
+    ///
+    /// # Errors
+    /// A [`Fault`]; then see [`is_spent`](Self::is_spent).
+    pub fn route(
+        &mut self,
+        request: &mut Request<'_>,
+        reads: &mut Reads,
+    ) -> Result<Decision, Fault> {
+        let state = self.store.data_mut();
+        std::mem::swap(&mut state.reads, reads);
+        let head = std::mem::take(request.head);
+        let handle = state.begin(head, Arc::clone(request.client), request.attempt);
+        state.overtime = Overtime::of(self.deadline);
+        if let Some(wasi) = &mut state.wasi {
+            wasi.begin(self.deadline);
+        }
+        self.store.set_epoch_deadline(ticker::ticks(self.deadline));
+
+        let running = self.engine.running();
+        let answer = self
+            .router
+            .pointsman_router_plugin()
+            .call_route(&mut self.store, handle);
+        drop(running);
+
+        let state = self.store.data_mut();
+        let (head, edits) = state.end();
+        *request.head = head;
+        std::mem::swap(&mut state.reads, reads);
+        if let Some(wasi) = &mut state.wasi {
+            wasi.end();
+        }
+        self.decision(answer, edits)
+    }
+
+    /// Whether the instance must not be used again: a call ended in a trap, an overrun
+    /// deadline or the like, or the guest keeps the handles of its requests.
+    ///
+    /// An error that `route` returned, or a decision that is not valid, leaves it usable.
+    pub fn is_spent(&self) -> bool {
+        self.broken || self.store.data().handles() > MAX_HANDLES
+    }
+
+    /// Bytes of linear memory that it has.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used()
+    }
+
+    fn decision(
+        &mut self,
+        answer: wasmtime::Result<Result<bindings::GuestDecision, String>>,
+        edits: Edits,
+    ) -> Result<Decision, Fault> {
+        let answer = answer.map_err(|error| {
+            self.broken = true;
+            fault::from_call(&error, explain(&mut self.store))
+        })?;
+        let decision = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
+        let backends = &*self.store.data().backends;
+        let route = convert::route(decision, backends, self.max_response)?;
+        let edits = match route {
+            Route::Respond(_) => Edits::default(),
+            Route::Backend(_) | Route::Default => edits,
+        };
+        Ok(Decision { route, edits })
+    }
+}
+
+/// What a fault's text may need to know of the store.
+pub(super) fn explain(store: &mut Store<State>) -> Explain {
+    let host_memory = store.hostcall_fuel();
+    let memory = &mut store.data_mut().memory;
+    Explain {
+        memory: memory.limit(),
+        memory_refused: memory.take_refused(),
+        host_memory,
+    }
+}

@@ -1,0 +1,75 @@
+//! From a plugin's file to a component that is ready to run.
+//!
+//! Encodes, compiles or takes compiled code from disk. Runs no guest code. Called off the
+//! workers' threads: compiling takes up to seconds.
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+
+use super::code::Code;
+use super::engine::Engine;
+use super::link::{LoadError, Origin, deserialize, link};
+use crate::plugin::compile::cache::{CompiledCache, Key, hex};
+use crate::plugin::compile::encode;
+
+/// A plugin's file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As in the configuration, for logs.
+    pub name: String,
+    /// A component, or a core module with its world in a custom section.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+impl Source {
+    /// SHA-256 of the bytes, in hex.
+    pub fn sha256(&self) -> String {
+        sha256(&self.bytes)
+    }
+}
+
+/// In hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// `sha256` is that of `bytes`.
+pub(super) fn load(
+    engine: &Engine,
+    bytes: &[u8],
+    sha256: &str,
+    cache: Option<&CompiledCache>,
+) -> Result<Code, LoadError> {
+    let stored = cache.map(|cache| {
+        let compiler = engine.wasmtime().precompile_compatibility_hash();
+        (cache.clone(), Key::new(sha256, &compiler))
+    });
+    let (component, origin) = compile(engine, bytes, stored.as_ref())?;
+    Ok(Code::new(link(engine, &component, origin)?, stored))
+}
+
+fn compile(
+    engine: &Engine,
+    bytes: &[u8],
+    stored: Option<&(CompiledCache, Key)>,
+) -> Result<(Component, Origin), LoadError> {
+    if let Some((cache, key)) = stored
+        && let Some(code) = cache.load(key)
+    {
+        match deserialize(engine.wasmtime(), &code) {
+            Ok(component) => return Ok((component, Origin::Cached)),
+            Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
+        }
+    }
+    let encoded = encode::component(bytes)?;
+    let code = engine.compiler().compile(&encoded);
+    let code = code.map_err(|error| LoadError::Compile(error.to_string()))?;
+    if let Some((cache, key)) = stored {
+        cache.store(key, &code);
+    }
+    let component = deserialize(engine.wasmtime(), &code);
+    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    Ok((component, Origin::Compiled))
+}
