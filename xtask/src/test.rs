@@ -53,9 +53,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let consent = Consent::new(options.yes);
     let mut outcomes = Vec::new();
     let mut counts = Counts::default();
-    let (_, ready) = timed("set-up", || {
+    let (setup_counts, ready) = timed("set-up", || {
         (Counts::default(), setup::run(&place, scope, consent))
     });
+    counts.add(setup_counts);
     let is_ready = ready.failure.is_none();
     outcomes.push(ready);
     if is_ready && !options.setup_only {
@@ -108,10 +109,11 @@ fn timed(
         reason = "wall-clock time of a command, which no test pauses"
     )]
     let start = Instant::now();
-    let (counts, result) = work();
+    let (mut counts, result) = work();
     let failure = result.err().map(|error| format!("{error:#}"));
     if let Some(failure) = &failure {
         say(&format!("FAILED: {failure}"));
+        counts.fail();
     }
     let outcome = Outcome {
         heading: name,

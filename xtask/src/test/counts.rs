@@ -44,6 +44,11 @@ impl Counts {
         self.not_run += more.not_run;
     }
 
+    /// Counts a failed step as one failure if none of its tests failed.
+    pub(super) fn fail(&mut self) {
+        self.failed = self.failed.max(1);
+    }
+
     /// Reads a runner's summary line; `None` for any other line.
     fn read(line: &str, runner: Runner) -> Option<Self> {
         let (selected, counts) = match runner {
@@ -172,6 +177,14 @@ fn without_colours(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_step_is_a_failure() {
+        let mut counts = Counts::default();
+        counts.fail();
+        counts.fail();
+        assert_eq!(counts.to_string(), "0 passed, 1 failed, 0 skipped");
+    }
 
     #[test]
     fn summaries() {
