@@ -26,7 +26,7 @@ const EXPORTED: &str = "plugin";
 pub enum Origin {
     /// Compiled on this load.
     Compiled,
-    /// Read from a [`CompiledCache`].
+    /// Read from the directory of compiled code.
     Cached,
 }
 
