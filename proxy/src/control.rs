@@ -1,4 +1,4 @@
-//! What is in force, and its changes while the workers serve: another version of a plugin, a
+//! The running configuration, and its changes while the workers serve: another version of a plugin, a
 //! rollback, another configuration.
 //!
 //! One change at a time. Slow steps (compiling, resolving, trying out) run on a thread of low

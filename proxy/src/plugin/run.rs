@@ -52,7 +52,7 @@ pub use self::types::{
 /// How one router runs its plugin. The defaults are those of the proxy's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the plugin's `configure` is given: JSON.
+    /// Argument of the plugin's `configure`: JSON.
     pub config: String,
     /// Longest time that one `route` may take.
     ///

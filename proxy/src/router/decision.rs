@@ -1,4 +1,4 @@
-//! What a router hands out: a plugin's decision, and how it was reached.
+//! The result of a router: a plugin's decision, and how it was reached.
 //!
 //! Plain values. Created by `local_version`, read by `router` and `request`.
 

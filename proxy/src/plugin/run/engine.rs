@@ -1,4 +1,4 @@
-//! What all plugins of the process share: compiler, allocator, imports, clock.
+//! Shared by all plugins of the process: compiler, allocator, imports, clock.
 //!
 //! Knows nothing of any one plugin. Made once by the server, used by `load` and by the
 //! instances.

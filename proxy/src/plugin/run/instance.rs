@@ -122,7 +122,7 @@ impl Instance {
     }
 }
 
-/// What a fault's text may need to know of the store.
+/// The store's limits and refusals, for the text of a fault.
 pub(super) fn explain(store: &mut Store<State>) -> Explain {
     let host_memory = store.hostcall_fuel();
     let memory = &mut store.data_mut().memory;

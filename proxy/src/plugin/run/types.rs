@@ -1,4 +1,4 @@
-//! What goes in and out of a plugin, in the host's own types.
+//! Arguments and results of a plugin, in the host's own types.
 //!
 //! Plain values: no wasmtime type, no I/O. Made by `convert` and `host`, read by the
 //! router, its decision cache and `pointsman route`.
@@ -28,7 +28,7 @@ pub struct Request<'a> {
     /// Its head, of which the plugin sees the forwarded lines. Moved into the sandbox while a
     /// plugin runs; afterwards as it was.
     pub head: &'a mut RequestHead,
-    /// Who sent it.
+    /// Its sender.
     pub client: &'a Arc<Client>,
     /// How many backends were tried before: 0 at first.
     pub attempt: u32,
@@ -64,7 +64,7 @@ pub enum Cacheability {
     Uncacheable,
 }
 
-/// What a plugin decided about one request.
+/// A plugin's decision about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Where the request goes.
@@ -151,7 +151,7 @@ impl Edits {
     }
 }
 
-/// What a plugin read of one request.
+/// The reads of a plugin during one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reads {
     /// Each read once, in the order of first use. Which one comes next may depend on
