@@ -1,5 +1,5 @@
-//! The running configuration, and its changes while the workers serve: another version of a plugin, a
-//! rollback, another configuration.
+//! The running configuration, and its changes while the workers serve: another version of a
+//! plugin, a rollback, another configuration.
 //!
 //! One change at a time. Slow steps (compiling, resolving, trying out) run on a thread of low
 //! priority; the workers apply the result between two requests. A change that fails at any step
