@@ -5,6 +5,7 @@
 //! what `cargo` and the encoder yield. Called by `main` and by `cargo xtask test`.
 
 mod component;
+mod derived;
 mod sources;
 pub(crate) mod toolchain;
 
@@ -111,6 +112,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let file = folder.join(format!("{}.wasm", guest.name));
         replace(&file, &component)?;
         say(&format!("{:>8} bytes  {}", component.len(), file.display()))?;
+        for (name, derived) in derived::from(&guest.name, &component) {
+            replace(&folder.join(format!("{name}.wasm")), &derived)?;
+        }
 
         if guest.origin == Origin::Bundled {
             let stamp = Stamp::of(

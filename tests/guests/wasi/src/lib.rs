@@ -1,7 +1,8 @@
 //! A plugin that uses WASI as a language's runtime does.
 //!
-//! `{"route": ["clock", ...]}`: what `route` does, in order. `configure` always reads
-//! clocks and random numbers and writes a line, as Python and Go do on their way up.
+//! `{"route": ["clock", ...]}`: what `route` does, in order; with `"is_patient"`, not for the host
+//! `localhost`, which a plugin is tried out with. `configure` always reads clocks and random numbers
+//! and writes a line, as Python and Go do on their way up; then it does what `"configure"` lists.
 
 use std::cell::RefCell;
 
@@ -9,7 +10,7 @@ use bindings::exports::pointsman::router::plugin::{Cacheability, Decision, Guest
 use bindings::wasi::cli::{environment, exit, stderr, stdin, stdout};
 use bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use bindings::wasi::filesystem::preopens;
-use bindings::wasi::io::poll;
+use bindings::wasi::io::poll::{self, Pollable};
 use bindings::wasi::io::streams::StreamError;
 use bindings::wasi::random::{insecure_seed, random};
 use bindings::wasi::sockets::network::{ErrorCode, IpAddressFamily};
@@ -33,8 +34,11 @@ mod bindings {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct Config {
+    configure: Vec<Step>,
     route: Vec<Step>,
+    is_patient: bool,
 }
 
 #[derive(Deserialize, Clone)]
@@ -50,9 +54,17 @@ enum Step {
     Poll(Vec<u64>),
     PollNothing,
     SubscribeMany(u32),
+    /// Subscribe to so many timers, and keep them for good.
+    Hoard(u32),
+    /// Milliseconds, by looking at the clock all the time.
+    Spin(u64),
+    /// What to do from a point in time on: milliseconds of Unix time.
+    After(u64, Vec<Step>),
     Print(String),
     PrintError(String),
     PrintMany(u32),
+    /// Write so many newlines, in pieces as large as the host takes.
+    PrintNewlines(usize),
     PrintZeroes(u64),
     /// Look for anything that was granted.
     Grants,
@@ -62,6 +74,7 @@ enum Step {
 
 thread_local! {
     static CONFIG: RefCell<Config> = RefCell::default();
+    static HOARD: RefCell<Vec<Pollable>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Wasi;
@@ -75,6 +88,7 @@ mod export {
 impl Guest for Wasi {
     fn configure(config: String) -> Result<Cacheability, String> {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
+        let steps = config.configure.clone();
         CONFIG.set(config);
         for step in [
             Step::Clock,
@@ -86,10 +100,17 @@ impl Guest for Wasi {
         ] {
             run(step)?;
         }
+        for step in steps {
+            run(step)?;
+        }
         Ok(Cacheability::Cacheable)
     }
 
-    fn route(_: RequestHead) -> Result<Decision, String> {
+    fn route(request: RequestHead) -> Result<Decision, String> {
+        let is_patient = CONFIG.with_borrow(|config| config.is_patient);
+        if is_patient && request.header("host") == [b"localhost"] {
+            return Ok(Decision::DefaultBackend);
+        }
         let steps = CONFIG.with_borrow(|config| config.route.clone());
         for step in steps {
             run(step)?;
@@ -137,6 +158,23 @@ fn run(step: Step) -> Result<(), String> {
             let timers = (0..times).map(|_| monotonic_clock::subscribe_instant(u64::MAX));
             ensure(timers.collect::<Vec<_>>().len() == times as usize, "")
         }
+        Step::Hoard(times) => {
+            let timers = (0..times).map(|_| monotonic_clock::subscribe_instant(u64::MAX));
+            HOARD.with_borrow_mut(|hoard| hoard.extend(timers));
+            Ok(())
+        }
+        Step::Spin(milliseconds) => {
+            let end = monotonic_clock::now() + milliseconds * 1_000_000;
+            while monotonic_clock::now() < end {}
+            Ok(())
+        }
+        Step::After(milliseconds, steps) => {
+            let now = wall_clock::now();
+            if now.seconds * 1000 + u64::from(now.nanoseconds / 1_000_000) >= milliseconds {
+                steps.into_iter().try_for_each(run)?;
+            }
+            Ok(())
+        }
         Step::Print(text) => {
             let stream = stdout::get_stdout();
             stream.subscribe().block();
@@ -157,6 +195,7 @@ fn run(step: Step) -> Result<(), String> {
             }
             Ok(())
         }
+        Step::PrintNewlines(count) => print_newlines(count),
         Step::PrintZeroes(len) => {
             let result = stdout::get_stdout().blocking_write_zeroes_and_flush(len);
             result.map_err(|error| format!("{error:?}"))
@@ -176,6 +215,22 @@ fn run(step: Step) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+fn print_newlines(count: usize) -> Result<(), String> {
+    let newlines = vec![b'\n'; count];
+    let stream = stdout::get_stdout();
+    let mut rest = newlines.as_slice();
+    while !rest.is_empty() {
+        stream.subscribe().block();
+        let taken = stream.check_write().map_err(|error| format!("{error:?}"))?;
+        let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+        let (piece, later) = rest.split_at(taken.min(rest.len()));
+        let written = stream.write(piece);
+        written.map_err(|error| format!("{error:?}"))?;
+        rest = later;
+    }
+    Ok(())
 }
 
 /// Nothing of the host may be visible.
