@@ -212,6 +212,8 @@ pub struct Frontend {
     pub timeouts: FrontendTimeouts,
     /// What servers are told about the client.
     pub forwarded: Forwarded,
+    /// How requests are read.
+    pub http: FrontendHttp,
     /// Connections that the kernel holds until they are accepted, for each socket.
     ///
     /// Default [`DEFAULT_BACKLOG`]; the kernel caps it at `net.core.somaxconn`.
@@ -333,6 +335,13 @@ impl Default for Forwarded {
             trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// `[frontend.NAME.http]`: how requests are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FrontendHttp {
+    /// Whether paths are normalized before plugins and servers see them. Default false.
+    pub normalize_path: bool,
 }
 
 /// `[frontend.NAME.router]`: the plugin that names the backend of each request.

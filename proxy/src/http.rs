@@ -8,5 +8,6 @@ pub mod forwarded;
 pub mod head;
 pub mod message;
 pub mod number;
+pub mod path;
 pub mod span;
 pub mod syntax;

@@ -21,6 +21,7 @@ use std::task::Poll;
 use crate::config::OnFault;
 use crate::http::forwarded::{self, MaxForwards};
 use crate::http::message::ResponseHead;
+use crate::http::path;
 use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
@@ -126,6 +127,9 @@ enum Decision {
 
 /// Asks the router; a fault goes by the frontend's policy.
 fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
+    if cx.rules.config.http.normalize_path {
+        path::normalize(&mut cx.head).map_err(ProxyError::Path)?;
+    }
     if let (Some(limit), BodyLength::Known(length)) =
         (cx.rules.config.limits.max_body, request.body)
         && length > limit

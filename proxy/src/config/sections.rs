@@ -18,8 +18,9 @@ use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
     Admin, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG, DEFAULT_DRAIN,
-    DEFAULT_REDACT, Forwarded, Frontend, FrontendLimits, FrontendTimeouts, HeadLimits, HttpReuse,
-    Log, LogFormat, LogLevel, LogTarget, Server, ServerAddress, Source, address,
+    DEFAULT_REDACT, Forwarded, Frontend, FrontendHttp, FrontendLimits, FrontendTimeouts,
+    HeadLimits, HttpReuse, Log, LogFormat, LogLevel, LogTarget, Server, ServerAddress, Source,
+    address,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -233,6 +234,7 @@ impl<'a> Reader<'a> {
         let default_backend = table.take("default_backend");
         let timeouts = table.table("timeout", Section::FrontendTimeout);
         let forwarded = table.table("forwarded", Section::Forwarded);
+        let http = table.table("http", Section::FrontendHttp);
         let backlog = table.value_or("backlog", u64::from(DEFAULT_BACKLOG), |e| {
             e.integer(BACKLOG)
         });
@@ -254,6 +256,7 @@ impl<'a> Reader<'a> {
             default_backend,
             timeouts: timeouts.map(frontend_timeouts).unwrap_or_default(),
             forwarded: forwarded.map(forwarded_fields).unwrap_or_default(),
+            http: http.map(frontend_http).unwrap_or_default(),
             backlog: u32::try_from(backlog).unwrap_or(DEFAULT_BACKLOG),
             limits,
             router,
@@ -478,6 +481,13 @@ fn backend_timeouts(mut table: Table<'_>) -> BackendTimeouts {
     };
     table.finish();
     timeouts
+}
+
+fn frontend_http(mut table: Table<'_>) -> FrontendHttp {
+    let default = FrontendHttp::default();
+    let normalize_path = table.value_or("normalize_path", default.normalize_path, Entry::boolean);
+    table.finish();
+    FrontendHttp { normalize_path }
 }
 
 fn forwarded_fields(mut table: Table<'_>) -> Forwarded {

@@ -109,6 +109,7 @@ fn every_key_takes_effect() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    assert!(frontend.http.normalize_path);
 
     let router = frontend.router.as_ref().unwrap();
     assert_eq!(

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::exchange::ExchangeError;
+use crate::http::path::InvalidEscape;
 use crate::http1::framing::FramingError;
 use crate::http1::request::RequestError;
 use crate::http1::target::TargetError;
@@ -20,6 +21,9 @@ pub enum ProxyError {
     /// The head took longer than `timeout.request_header`.
     #[error("the head took too long")]
     HeadTimeout,
+    /// `http.normalize_path` is on, and the path cannot be normalized.
+    #[error("refused")]
+    Path(#[source] InvalidEscape),
     /// The body is larger than `max_body`.
     #[error("the body is larger than the limit of {0} bytes")]
     BodyTooLarge(u64),
@@ -46,6 +50,7 @@ impl ProxyError {
         match self {
             ProxyError::Head(error) => (head_status(*error), End::Refused),
             ProxyError::HeadTimeout => (408, End::ClientTimeout),
+            ProxyError::Path(_) => (400, End::Refused),
             ProxyError::BodyTooLarge(_) => (413, End::Refused),
             ProxyError::Plugin(_) => (503, End::PluginFault),
             ProxyError::NoBackend => (503, End::NoRoute),

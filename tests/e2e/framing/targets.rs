@@ -2,7 +2,7 @@
 //! else unchanged.
 
 use anyhow::{Context as _, ensure};
-use pointsman_tests::{Origin, Setup, Wire};
+use pointsman_tests::{Origin, Proxy, Setup, Wire};
 
 /// The request line and Host that the server sees; None where the proxy answers 400 and no
 /// server sees anything.
@@ -77,6 +77,113 @@ async fn targets() -> anyhow::Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The example of header-match's README, with paths that servers take for the same.
+#[tokio::test]
+async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let setup = Setup::before([origin.address()])
+        .frontend("router.plugin = \"header-match\"")
+        .frontend(
+            "router.config.rules = [{ path.prefix = \"/admin/\", \
+             header.x-token = { exact = \"s3cret\", not = true }, respond.status = 403 }]",
+        );
+    let off = setup.clone().start().await?;
+    let on = setup.frontend("http.normalize_path = true").start().await?;
+    // The target, and the statuses without and with normalization.
+    for (target, statuses) in [
+        ("/admin/x", [403, 403]),
+        ("/%61dmin/x", [200, 403]),
+        ("//admin/x", [200, 403]),
+        ("/./admin/x", [200, 403]),
+        ("/a/../admin/x", [200, 403]),
+        ("/a/%2e%2E/admin/x", [200, 403]),
+        ("http://b//admin/x", [200, 403]),
+        ("/%2561dmin/x", [200, 200]),
+        ("/%%36%31dmin/x", [200, 400]),
+        ("/?//admin/%", [200, 200]),
+    ] {
+        for (proxy, expected) in [&off, &on].into_iter().zip(statuses) {
+            let mut client = Wire::connect(proxy.address()).await?;
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = client.exchange(request).await?;
+            assert_eq!(answer.head.status()?, expected, "{target}");
+        }
+    }
+    // A server gets what the plugin has seen.
+    let mut client = Wire::connect(on.address()).await?;
+    let request = "GET /a//b/./%7e%2f/../c%2f?d=//%61 HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(client.exchange(request).await?.head.status()?, 200);
+    let seen = origin.requests().pop().context("a request")?;
+    assert_eq!(seen.head.start_line, "GET /a/b/c%2F?d=//%61 HTTP/1.1");
+    Ok(())
+}
+
+/// `HAProxy` 2.6, whose rules the manual names.
+const NORMALIZING_HAPROXY: &str = "
+global
+    log stderr format raw local0 notice
+    expose-experimental-directives
+
+defaults
+    mode http
+
+frontend http-in
+    bind fd@0
+    http-request normalize-uri percent-decode-unreserved strict
+    http-request normalize-uri percent-to-uppercase
+    http-request normalize-uri path-merge-slashes
+    http-request normalize-uri path-strip-dot
+    http-request normalize-uri path-strip-dotdot full
+    default_backend www
+
+backend www
+";
+
+#[tokio::test]
+async fn paths_are_normalized_as_by_haproxy() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let server = format!("    server a {}\n", origin.address());
+    let proxies = [
+        Setup::before([origin.address()])
+            .frontend("http.normalize_path = true")
+            .start()
+            .await?,
+        Proxy::haproxy(&format!("{NORMALIZING_HAPROXY}{server}"))?,
+    ];
+    for target in [
+        "/",
+        "/%61dmin/%7euser%2fa%c3%a4%20",
+        "/%2561dmin",
+        "//admin///x//",
+        "/./admin/.",
+        "/x/%2e%2E/admin",
+        "/../../admin/x/..",
+        "/a//../b",
+        "/..",
+        "/.a/..b/c./...",
+        "/a/..;/b",
+        "//?//..",
+        "/%",
+        "/%zz",
+        "/%%36%31dmin",
+    ] {
+        let mut seen = Vec::new();
+        for proxy in &proxies {
+            let before = origin.requests().len();
+            let mut client = Wire::connect(proxy.address()).await?;
+            let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let status = client.exchange(request).await?.head.status()?;
+            let line = origin
+                .requests()
+                .get(before)
+                .map(|request| request.head.start_line.clone());
+            seen.push((status, line));
+        }
+        assert_eq!(seen[0], seen[1], "{target}");
+    }
     Ok(())
 }
 
