@@ -20,7 +20,7 @@ mod ticker;
 mod types;
 mod wasi;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use wasmtime::component::Instance as RawInstance;
@@ -33,7 +33,7 @@ use self::instance::explain;
 use self::limits::{MemoryLimit, Overtime};
 use self::link::Loaded;
 use self::log::Log;
-use self::wasi::Wasi;
+use self::wasi::{Origins, Wasi};
 use crate::plugin::compile::cache::CompiledCache;
 use crate::plugin::compile::encode;
 
@@ -102,6 +102,9 @@ pub struct Plugin {
     /// SHA-256 of the file as it was given, in hex.
     sha256: Arc<str>,
     code: Arc<Code>,
+    origins: Origins,
+    /// Says once that `configure` makes its decisions uncacheable.
+    uncacheable: Arc<Once>,
     /// The state that its instances start from; None: each has to be configured.
     snapshot: Option<Arc<Snapshot>>,
 }
@@ -150,6 +153,8 @@ impl Plugin {
             name: Arc::from(source.name.as_str()),
             sha256: Arc::from(sha256),
             code: Arc::new(code),
+            origins: Origins::new(),
+            uncacheable: Arc::new(Once::new()),
             snapshot: None,
         })
     }
@@ -285,7 +290,7 @@ impl Plugin {
         let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
         let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
-        let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log)));
+        let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log, self.origins)));
         let memory = MemoryLimit::new(settings.memory);
         let overtime = Overtime::of(settings.configure_deadline);
         let state = State::new(backends, memory, overtime, log, wasi);
@@ -328,6 +333,9 @@ impl Plugin {
         let made = made.and_then(|instance| Ok((Router::new(&mut *store, &instance)?, instance)));
         let (router, instance) =
             made.map_err(|error| fault::from_instantiation(&error, explain(store)))?;
+        if let Some(wasi) = &mut store.data_mut().wasi {
+            wasi.started();
+        }
         let config = match config {
             Ok(config) => config,
             Err(cacheability) => return Ok((router, instance, cacheability)),
@@ -337,6 +345,22 @@ impl Plugin {
             .call_configure(&mut *store, config)
             .map_err(|error| fault::from_call(&error, explain(store)))?;
         let cacheability = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
-        Ok((router, instance, convert::cacheability(cacheability)))
+        let cacheability = self.remembered(store.data(), convert::cacheability(cacheability));
+        Ok((router, instance, cacheability))
+    }
+
+    /// A time or a random number that `configure` took may be behind any later decision, so that
+    /// another instance would decide otherwise.
+    fn remembered(&self, state: &State, answer: Cacheability) -> Cacheability {
+        if state.reads.cacheable || answer == Cacheability::Uncacheable {
+            return answer;
+        }
+        self.uncacheable.call_once(|| {
+            tracing::info!(
+                plugin = self.name(),
+                "`configure` asked for the time or random numbers: decisions are not cached"
+            );
+        });
+        Cacheability::Uncacheable
     }
 }

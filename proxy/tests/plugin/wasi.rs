@@ -1,15 +1,16 @@
 //! WASI works inside a worker's runtime, grants nothing, and waits no longer than allowed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::plugin::{Fault, Plugin, Reads, Route, Settings, Source};
+use pointsman::plugin::{Cacheability, Fault, Plugin, Reads, Route, Settings, Source};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{ENGINE, asked, guest, instantiate, logged, settings};
+use crate::{ENGINE, TwoBackends, asked, guest, instantiate, logged, settings};
 
 fn configured(route: &Value) -> Settings {
-    settings(json!({"route": route}).to_string())
+    settings(json!({"configure": [{"print": "configured\n"}], "route": route}).to_string())
 }
 
 /// Runs the steps inside a runtime as a worker has it.
@@ -46,16 +47,86 @@ fn nothing_is_granted() {
 
 #[test]
 fn clocks_and_random_numbers_make_a_decision_uncacheable() {
-    // `configure` uses all of them, which is of no account.
+    // The start uses all of them, which is of no account.
     assert!(fine(&json!([])).cacheable);
-    for step in [
+    for step in impure_steps() {
+        assert!(!fine(&json!([step])).cacheable, "{step}");
+    }
+}
+
+#[test]
+fn what_configure_takes_of_them_makes_every_decision_uncacheable() {
+    let cacheability = |steps: Value| {
+        let settings = settings(json!({"configure": steps}).to_string());
+        instantiate("guest-wasi", &settings).unwrap().cacheability()
+    };
+    assert_eq!(cacheability(json!(["grants"])), Cacheability::Cacheable);
+    for step in impure_steps() {
+        let found = cacheability(json!([step, "grants"]));
+        assert_eq!(found, Cacheability::Uncacheable, "{step}");
+    }
+}
+
+#[test]
+fn that_configure_takes_them_is_logged_once() {
+    let source = Source {
+        name: "seeded".into(),
+        bytes: guest("guest-wasi").into(),
+    };
+    let plugin = Plugin::load(&ENGINE, &source, None).unwrap();
+    let settings = settings(json!({"configure": ["seed"]}).to_string());
+    let (_, lines) = logged(|| {
+        for _ in 0..3 {
+            plugin
+                .instantiate(&settings, Arc::new(TwoBackends))
+                .unwrap();
+        }
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("decisions are not cached"), "{lines:?}");
+}
+
+/// What an instance takes before it is configured, it may remember: so it is the same for all.
+#[test]
+fn every_instance_of_a_plugin_starts_alike() {
+    let told = |plugin: &Plugin| {
+        let settings = configured(&json!(["tell-start"]));
+        let instance = plugin.instantiate(&settings, Arc::new(TwoBackends));
+        let answer = instance
+            .unwrap()
+            .route(&mut asked(&[]).request(), &mut Reads::default());
+        match answer {
+            Err(Fault::Error(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    let load = || {
+        let source = Source {
+            name: "starting".into(),
+            bytes: guest("guest-wasi").into(),
+        };
+        Plugin::load(&ENGINE, &source, None).unwrap()
+    };
+    let plugin = load();
+    let first = told(&plugin);
+    assert!(first.starts_with("(1000, 2000) Datetime"), "{first}");
+    assert_eq!(told(&plugin), first);
+    // A client could choose names that collide in a table, if it knew the seed.
+    let seeds = |text: &str| {
+        let (_, seeds) = text.split_once("} ").expect("seeds come behind the time");
+        seeds.to_owned()
+    };
+    assert_ne!(seeds(&told(&load())), seeds(&first));
+}
+
+fn impure_steps() -> [Value; 5] {
+    [
         json!("clock"),
         json!("wall-clock"),
         json!({"random": 8}),
         json!("seed"),
-    ] {
-        assert!(!fine(&json!([step])).cacheable, "{step}");
-    }
+        json!({"sleep": 0}),
+    ]
 }
 
 #[test]

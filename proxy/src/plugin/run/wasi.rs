@@ -1,8 +1,8 @@
 //! WASI 0.2 with nothing granted: no files, environment, arguments, sockets or stdin.
 //!
-//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work, and
-//! make the decision uncacheable where `route` uses them; stdout and stderr go to the log
-//! line by line.
+//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work; where
+//! `route` uses them, the decision is not cached, and where `configure` does, none of the
+//! instance's. stdout and stderr go to the log line by line.
 //!
 //! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a
 //! worker's thread: it is inside of one. So everything that may wait (`wasi:io`, clocks)
@@ -10,10 +10,11 @@
 //! ready then can only be a timer, and the thread sleeps for it, within the call's
 //! deadline.
 
+mod impure;
 mod io;
 mod stream;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -24,14 +25,17 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sync::sockets::udp_create_socket;
 use wasmtime_wasi::p2::bindings::{cli, filesystem, sockets, sync};
-use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, UdpSocket};
+use wasmtime_wasi::p2::{Network, SocketError, SocketResult, UdpSocket};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use self::io::{Io, Timer};
+use self::impure::{Impure, MAX_RANDOM, Sources};
+use self::io::Io;
 use self::stream::LogOutput;
 use super::host::State;
 use super::log::Log;
+
+pub(super) use self::impure::Origins;
 
 /// The interfaces that [`add_to_linker`] offers, without their package `wasi:`.
 pub(super) const INTERFACES: [&str; 27] = [
@@ -64,9 +68,6 @@ pub(super) const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// Most random bytes that one call gives.
-const MAX_RANDOM: u64 = 64 * 1024;
-
 /// Most resources of the host that one instance may hold: pollables, streams, errors.
 const MAX_RESOURCES: usize = 1024;
 
@@ -76,19 +77,17 @@ pub(super) struct Wasi {
     table: ResourceTable,
     stdout: LogOutput,
     stderr: LogOutput,
-    /// Zero of the guest's monotonic clock.
-    start: Instant,
+    sources: Sources,
     /// End of the present call.
     deadline: Instant,
 }
 
 impl Wasi {
-    pub(super) fn new(log: &Log) -> Wasi {
+    pub(super) fn new(log: &Log, origins: Origins) -> Wasi {
         let stdout = LogOutput::new(log.clone());
         let stderr = LogOutput::new(log.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        let now = Instant::now();
         Wasi {
             ctx: WasiCtx::builder()
                 .allow_tcp(false)
@@ -101,8 +100,8 @@ impl Wasi {
             table,
             stdout,
             stderr,
-            start: now,
-            deadline: now,
+            sources: Sources::new(origins),
+            deadline: Instant::now(),
         }
     }
 
@@ -110,6 +109,12 @@ impl Wasi {
     pub(super) fn begin(&mut self, deadline: Duration) {
         let now = Instant::now();
         self.deadline = now.checked_add(deadline).unwrap_or(now);
+    }
+
+    /// Once it is instantiated: from now on clocks and random numbers differ from those of other
+    /// instances.
+    pub(super) fn started(&mut self) {
+        self.sources.started();
     }
 
     /// Whether the guest has a handle to anything.
@@ -156,11 +161,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     udp_create_socket::add_to_linker::<_, Ungranted<'static>>(l, |state| {
         Ungranted(state.sockets())
     })?;
-    monotonic_clock::add_to_linker::<_, Impure>(l, Impure::of)?;
-    wall_clock::add_to_linker::<_, Impure>(l, Impure::of)?;
-    random::add_to_linker::<_, Impure>(l, Impure::of)?;
-    insecure::add_to_linker::<_, Impure>(l, Impure::of)?;
-    insecure_seed::add_to_linker::<_, Impure>(l, Impure::of)?;
+    monotonic_clock::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
+    wall_clock::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
+    random::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
+    insecure::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
+    insecure_seed::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
     io::add_to_linker(l)
 }
 
@@ -169,6 +174,19 @@ impl State {
         self.wasi
             .as_mut()
             .expect("a component that imports WASI is given it")
+    }
+
+    /// Records every use, but for those at the start.
+    fn impure(&mut self) -> Impure<'_> {
+        if !self.wasi().sources.is_starting() {
+            self.reads.forbid_caching();
+        }
+        let wasi = self.wasi();
+        Impure {
+            sources: &mut wasi.sources,
+            ctx: &mut wasi.ctx,
+            table: &mut wasi.table,
+        }
     }
 
     fn io(&mut self) -> Io<'_> {
@@ -220,88 +238,5 @@ impl network::Host for Ungranted<'_> {
 impl network::HostNetwork for Ungranted<'_> {
     fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
         network::HostNetwork::drop(&mut self.0, network)
-    }
-}
-
-/// Functions whose answer does not follow from the request: clocks and random numbers.
-struct Impure<'a>(&'a mut Wasi);
-
-impl HasData for Impure<'static> {
-    type Data<'a> = Impure<'a>;
-}
-
-impl Impure<'_> {
-    /// Every use is recorded on the way.
-    fn of(state: &mut State) -> Impure<'_> {
-        state.reads.forbid_caching();
-        Impure(state.wasi())
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-impl monotonic_clock::Host for Impure<'_> {
-    fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(Impure::now(self))
-    }
-
-    fn resolution(&mut self) -> wasmtime::Result<u64> {
-        Ok(1)
-    }
-
-    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let wait = when.saturating_sub(Impure::now(self));
-        self.subscribe_duration(wait)
-    }
-
-    fn subscribe_duration(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        Timer::subscribe(&mut self.0.table, Duration::from_nanos(nanoseconds))
-    }
-}
-
-impl wall_clock::Host for Impure<'_> {
-    fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(wall_clock::Datetime {
-            seconds: now.as_secs(),
-            nanoseconds: now.subsec_nanos(),
-        })
-    }
-
-    fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime {
-            seconds: 0,
-            nanoseconds: 1,
-        })
-    }
-}
-
-impl random::Host for Impure<'_> {
-    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.ctx.random().get_random_bytes(len)
-    }
-
-    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.ctx.random().get_random_u64()
-    }
-}
-
-impl insecure::Host for Impure<'_> {
-    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.ctx.random().get_insecure_random_bytes(len)
-    }
-
-    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.ctx.random().get_insecure_random_u64()
-    }
-}
-
-impl insecure_seed::Host for Impure<'_> {
-    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        self.0.ctx.random().insecure_seed()
     }
 }

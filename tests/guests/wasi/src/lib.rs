@@ -1,10 +1,10 @@
 //! A plugin that uses WASI as a language's runtime does.
 //!
-//! `{"route": ["clock", ...]}`: what `route` does, in order; with `"is_patient"`, not for the host
-//! `localhost`, which a plugin is tried out with. `configure` always reads clocks and random numbers
-//! and writes a line, as Python and Go do on their way up; then it does what `"configure"` lists.
+//! `{"configure": ["clock", ...], "route": ["clock", ...]}`: what each does, in order; with
+//! `"is_patient"`, not for the host `localhost`, which a plugin is tried out with. Before that, it
+//! always takes the time and seeds as it starts, as Go does on its way up.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use bindings::exports::pointsman::router::plugin::{Cacheability, Decision, Guest, RequestHead};
 use bindings::wasi::cli::{environment, exit, stderr, stdin, stdout};
@@ -48,6 +48,8 @@ enum Step {
     WallClock,
     Random(u64),
     Seed,
+    /// Fail with all that was taken at the start.
+    TellStart,
     /// Milliseconds, by waiting for one timer.
     Sleep(u64),
     /// Milliseconds of several timers; the first must be the one that ends.
@@ -75,6 +77,19 @@ enum Step {
 thread_local! {
     static CONFIG: RefCell<Config> = RefCell::default();
     static HOARD: RefCell<Vec<Pollable>> = const { RefCell::new(Vec::new()) };
+    static START: OnceCell<String> = const { OnceCell::new() };
+}
+
+/// Runs as the component is instantiated.
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "the name is the toolchains'")]
+extern "C" fn _initialize() {
+    let clocks = (monotonic_clock::now(), monotonic_clock::now());
+    let wall_clock = wall_clock::now();
+    let numbers = (random::get_random_bytes(40), random::get_random_bytes(8));
+    let seed = insecure_seed::insecure_seed();
+    let text = format!("{clocks:?} {wall_clock:?} {numbers:?} {seed:?}");
+    START.with(|start| start.set(text).unwrap_or_default());
 }
 
 struct Wasi;
@@ -90,16 +105,6 @@ impl Guest for Wasi {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         let steps = config.configure.clone();
         CONFIG.set(config);
-        for step in [
-            Step::Clock,
-            Step::WallClock,
-            Step::Random(16),
-            Step::Seed,
-            Step::Sleep(1),
-            Step::Print("configured\n".into()),
-        ] {
-            run(step)?;
-        }
         for step in steps {
             run(step)?;
         }
@@ -134,6 +139,7 @@ fn run(step: Step) -> Result<(), String> {
             insecure_seed::insecure_seed();
             Ok(())
         }
+        Step::TellStart => Err(START.with(|start| start.get().cloned()).unwrap_or_default()),
         Step::Sleep(milliseconds) => {
             let duration = milliseconds * 1_000_000;
             let end = monotonic_clock::now() + duration;

@@ -1,0 +1,211 @@
+//! Clocks and random numbers, whose answers do not follow from a request.
+//!
+//! While an instance starts, before `configure`, they are the same for every instance of a
+//! plugin: runtimes such as Go's take seeds and the time then, whether the plugin needs them or
+//! not. What an instance may remember of its start is then no reason for it to decide otherwise
+//! than another, so its decisions can be cached. Linked by the parent module, which records
+//! every later use.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+
+use super::io::Timer;
+
+/// Most random bytes that one call gives.
+pub(super) const MAX_RANDOM: u64 = 64 * 1024;
+
+/// How far the clock moves at each look while an instance starts, in nanoseconds: one that
+/// stands still would keep a guest waiting that looks until it moves.
+const TICK: u64 = 1_000;
+
+/// What the instances of one plugin have in common from their start.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plugin::run) struct Origins {
+    /// Known to no client: hash tables are seeded with what comes of it.
+    seed: [u64; 4],
+    loaded: SystemTime,
+}
+
+impl Origins {
+    /// Those of a plugin that is loaded now.
+    pub(in crate::plugin::run) fn new() -> Origins {
+        Origins {
+            seed: std::array::from_fn(|index| RandomState::new().hash_one(index)),
+            loaded: SystemTime::now(),
+        }
+    }
+}
+
+/// The clocks and random numbers of one instance.
+pub(super) struct Sources {
+    /// Zero of the monotonic clock.
+    zero: Instant,
+    /// There until the instance has started.
+    start: Option<Start>,
+}
+
+/// Answers that follow from [`Origins`] and from the questions before.
+struct Start {
+    origins: Origins,
+    /// Blocks of random numbers taken.
+    blocks: u64,
+    /// Nanoseconds.
+    clock: u64,
+}
+
+impl Sources {
+    /// Of an instance that starts.
+    pub(super) fn new(origins: Origins) -> Sources {
+        Sources {
+            zero: Instant::now(),
+            start: Some(Start {
+                origins,
+                blocks: 0,
+                clock: 0,
+            }),
+        }
+    }
+
+    /// From now on answers differ.
+    pub(super) fn started(&mut self) {
+        self.start = None;
+    }
+
+    /// Whether answers are still the same for every instance.
+    pub(super) fn is_starting(&self) -> bool {
+        self.start.is_some()
+    }
+
+    fn now(&mut self) -> u64 {
+        match &mut self.start {
+            Some(start) => start.now(),
+            None => u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        match &self.start {
+            Some(start) => start.origins.loaded,
+            None => SystemTime::now(),
+        }
+    }
+}
+
+impl Start {
+    fn now(&mut self) -> u64 {
+        self.clock += TICK;
+        self.clock
+    }
+
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes);
+        bytes
+    }
+
+    /// SHA-256 of the seed and a counter.
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for block in bytes.chunks_mut(32) {
+            let mut hash = Sha256::new();
+            for word in self.origins.seed.iter().chain([&self.blocks]) {
+                hash.update(word.to_le_bytes());
+            }
+            self.blocks += 1;
+            block.copy_from_slice(&hash.finalize()[..block.len()]);
+        }
+    }
+}
+
+/// One instance's part of the functions below.
+pub(super) struct Impure<'a> {
+    pub(super) sources: &'a mut Sources,
+    pub(super) ctx: &'a mut WasiCtx,
+    pub(super) table: &'a mut ResourceTable,
+}
+
+impl HasData for Impure<'static> {
+    type Data<'a> = Impure<'a>;
+}
+
+impl monotonic_clock::Host for Impure<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.sources.now())
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let wait = when.saturating_sub(self.sources.now());
+        self.subscribe_duration(wait)
+    }
+
+    fn subscribe_duration(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        Timer::subscribe(self.table, Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl wall_clock::Host for Impure<'_> {
+    fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        let now = self.sources.wall_clock().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        Ok(wall_clock::Datetime {
+            seconds: now.as_secs(),
+            nanoseconds: now.subsec_nanos(),
+        })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        Ok(wall_clock::Datetime {
+            seconds: 0,
+            nanoseconds: 1,
+        })
+    }
+}
+
+impl random::Host for Impure<'_> {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        match (&mut self.sources.start, usize::try_from(len)) {
+            (Some(start), Ok(size)) if len <= MAX_RANDOM => {
+                let mut bytes = vec![0; size];
+                start.fill(&mut bytes);
+                Ok(bytes)
+            }
+            // Refuses what is too much.
+            _ => self.ctx.random().get_random_bytes(len),
+        }
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        match &mut self.sources.start {
+            Some(start) => Ok(u64::from_le_bytes(start.random())),
+            None => self.ctx.random().get_random_u64(),
+        }
+    }
+}
+
+impl insecure::Host for Impure<'_> {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        random::Host::get_random_bytes(self, len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        random::Host::get_random_u64(self)
+    }
+}
+
+impl insecure_seed::Host for Impure<'_> {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        let mut number = || random::Host::get_random_u64(self);
+        Ok((number()?, number()?))
+    }
+}
