@@ -252,7 +252,6 @@ fn python(project: &Project) -> Result<PathBuf, BuildError> {
         ".",
         "-p",
         "sdk",
-        "--stub-wasi",
         "plugin",
         "-o",
         RAW,
