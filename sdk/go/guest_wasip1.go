@@ -36,6 +36,7 @@ func exportConfigure(config unsafe.Pointer, length uint32) unsafe.Pointer {
 
 //go:wasmexport pointsman:router/plugin@0.1.0#route
 func exportRoute(handle int32) unsafe.Pointer {
+	forgetRandom()
 	request := &Request{head: proxy.NewHead(handle)}
 	decision, err := router.decide(request)
 	request.head.Drop()

@@ -66,6 +66,10 @@ func importRemoveHeader(head int32, name string, to unsafe.Pointer)
 //go:noescape
 func importSetPathWithQuery(head int32, value string, to unsafe.Pointer)
 
+//go:wasmimport wasi_snapshot_preview1 random_get
+//go:noescape
+func importRandom(to unsafe.Pointer, length uint32) uint32
+
 // area takes the fixed part of results; tls has the largest.
 var area [7]uint32
 
@@ -85,6 +89,17 @@ func BackendState(name string) (State, bool) {
 		return State{}, false
 	}
 	return State{UsableServers: area[1], Active: area[2], Queued: area[3]}, true
+}
+
+// number takes random octets; as a local variable it would be allocated each time.
+var number uint64
+
+// Random is a random number. The decision of a call that takes one is not cached.
+func Random() uint64 {
+	if importRandom(unsafe.Pointer(&number), uint32(unsafe.Sizeof(number))) != 0 {
+		panic("the proxy gives no random numbers")
+	}
+	return number
 }
 
 // Head is a request head that lies in the proxy.
