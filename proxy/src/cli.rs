@@ -6,7 +6,9 @@
 mod check;
 mod ctl;
 mod demo;
+mod lines;
 mod plugin;
+mod response;
 mod route;
 mod run;
 
@@ -81,12 +83,13 @@ enum Command {
     Run(ConfigFlag),
     /// Check a configuration: every mistake in one run, plugins loaded and configured too.
     ///
-    /// Opens no socket. Prints nothing and exits with 0 where all is well.
+    /// Opens no socket. Exits with 0 where all is well, and prints nothing but what plugins log
+    /// while they are tried out.
     Check(ConfigFlag),
     /// Ask a router where a request would go, without a server.
     ///
-    /// Prints the decision, what the plugin read to come to it, and how long it took.
-    /// Opens no socket.
+    /// Prints the decision with the response that the plugin makes, what the plugin read and
+    /// logged to come to it, and how long it took. Opens no socket.
     Route(route::Flags),
     /// Ask or tell a running process: its state, its plugins, another version, a reload.
     ///
@@ -156,8 +159,13 @@ fn print_errors(errors: &Errors) {
     } else {
         errors.to_string()
     };
-    // Who has closed standard error does not want to know.
-    let _ = writeln!(stderr.lock(), "{}", text.trim_end());
+    print_error(&format!("{}\n", text.trim_end()));
+}
+
+/// Prints to standard error.
+fn print_error(text: &str) {
+    // Who has closed it does not want to know.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints an error with its causes.

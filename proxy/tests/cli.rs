@@ -317,6 +317,55 @@ fn route_prints_json() {
 }
 
 #[test]
+fn route_shows_the_plugins_response() {
+    let place = Place::new(&GOOD.replace("\"host-suffix\"", "\"maintenance\"").replace(
+        "rules = [{ suffix = \"io.test.tld\", backend = \"node_backend\" }]",
+        "body = \"closed\\n\"\nrouter.config.retry_after = 600\nrouter.config.paths = [\"/a\"]",
+    ));
+    let text = place.prints(&["route"]);
+    for part in [
+        "decision  respond 503\n",
+        "response  503\n          ",
+        "\n          retry-after: 600\n",
+        "\n\n          closed\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    let report: Value = serde_json::from_str(&place.prints(&["route", "--json"])).unwrap();
+    let response = &report["response"];
+    assert_eq!(response["status"], 503);
+    assert_eq!(response["body"], "closed\n");
+    let headers = response["headers"].as_array().unwrap();
+    assert!(
+        headers.contains(&serde_json::json!(["retry-after", "600"])),
+        "{report}"
+    );
+    let report: Value =
+        serde_json::from_str(&place.prints(&["route", "--json", "GET", "/a"])).unwrap();
+    assert_eq!(report["response"], Value::Null);
+}
+
+#[test]
+fn route_normalizes_the_path_where_the_proxy_does() {
+    let place = |line: &str| {
+        let config = GOOD.replace("host-suffix\"", &format!("path-prefix\"\n{line}"));
+        Place::new(
+            &config
+                .replace("suffix =", "prefix =")
+                .replace("io.test.tld", "/admin"),
+        )
+    };
+    let ask = |place: &Place, target: &str| -> Value {
+        serde_json::from_str(&place.prints(&["route", "--json", "GET", target])).unwrap()
+    };
+    let (off, on) = (place(""), place("http.normalize_path = true"));
+    assert_eq!(ask(&off, "//%61dmin")["backend"], "www_backend");
+    assert_eq!(ask(&on, "//%61dmin")["backend"], "node_backend");
+    assert_eq!(ask(&off, "/%")["backend"], "www_backend");
+    assert_eq!(ask(&on, "/%")["status"], 400);
+}
+
+#[test]
 fn route_wants_to_know_the_frontend_where_there_are_several() {
     let other = r#"
 [frontend.other]

@@ -3,6 +3,7 @@
 
 mod book;
 mod examples;
+mod lines;
 mod mistakes;
 mod natives;
 mod place;

@@ -8,11 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Exit;
+use super::lines::{self, Line};
+use super::{Exit, response};
 use crate::config::{BackendId, Config, Frontend};
 use crate::http::field::FieldKind;
 use crate::http::head::Client;
 use crate::http::message::RequestHead;
+use crate::http::path;
 use crate::http::syntax;
 use crate::http1::request::{self, RequestError};
 use crate::http1::{Limits, Scan};
@@ -92,10 +94,14 @@ struct Report {
     decision: &'static str,
     backend: Option<String>,
     status: Option<u16>,
+    /// Of a plugin that answers by itself.
+    response: Option<response::Shown>,
     reason: Option<String>,
     edits: Vec<String>,
     reads: Vec<String>,
     cacheable: bool,
+    /// What the plugin logged while it was configured and decided, once.
+    log: Vec<Line>,
     /// Of the first decision on a fresh instance.
     first_ns: Option<u128>,
     /// The median of those that follow.
@@ -124,10 +130,12 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         decision: "default-backend",
         backend: None,
         status: None,
+        response: None,
         reason: None,
         edits: Vec::new(),
         reads: Vec::new(),
         cacheable: true,
+        log: Vec::new(),
         first_ns: None,
         median_ns: None,
         cached_ns: None,
@@ -141,6 +149,14 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
             return Ok(report);
         }
     };
+    if frontend.http.normalize_path
+        && let Err(error) = path::normalize(&mut head)
+    {
+        report.decision = "refused";
+        report.status = Some(400);
+        report.reason = Some(error.to_string());
+        return Ok(report);
+    }
     let Some(router) = &frontend.router else {
         resolve(&mut report, &config, frontend, &Route::Default);
         return Ok(report);
@@ -156,23 +172,33 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         backends: Arc::new(ConfiguredBackends::new(&config)),
         events: None,
     };
-    let loaded = loader.load(load).map_err(|error| {
-        super::print_errors(&crate::control::locate(&source, &frontend.name, &error));
-        Exit::Config
-    })?;
-    let version = loaded.version;
+    let (loaded, logged) = lines::collect(|| loader.load(load));
+    let version = match loaded {
+        Ok(loaded) => loaded.version,
+        Err(error) => {
+            lines::show(&logged);
+            super::print_errors(&crate::control::locate(&source, &frontend.name, &error));
+            return Err(Exit::Config);
+        }
+    };
     report.plugin = Some(version.plugin_name().to_owned());
     report.sha256 = Some(version.sha256().to_owned());
-    let mut router = Router::new(version, None, 0);
     let client = client(flags);
     let mut request = Request {
         head: &mut head,
         client: &client,
         attempt: 0,
     };
-    let start = Instant::now();
-    let decided = router.ask(&mut request);
-    report.first_ns = Some(start.elapsed().as_nanos());
+    // Loading has tried other instances out, which logged as much.
+    let (asked, logged) = lines::collect(|| {
+        let mut router = Router::new(Arc::clone(&version), version.instantiate().ok(), 0);
+        let start = Instant::now();
+        let decided = router.ask(&mut request);
+        (router, decided, start.elapsed())
+    });
+    let (mut router, decided, first) = asked;
+    report.log = logged;
+    report.first_ns = Some(first.as_nanos());
     report.reads = router
         .reads()
         .reads
@@ -275,6 +301,7 @@ fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Ro
         Route::Respond(response) => {
             report.decision = "respond";
             report.status = Some(response.status);
+            report.response = Some(response::Shown::new(response));
             return;
         }
     };
@@ -326,8 +353,12 @@ fn render(report: &Report, json: bool) -> String {
     }
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{name:<10}{}", value.replace('\n', "\n          "));
+        for (index, part) in value.split('\n').enumerate() {
+            let name = if index == 0 { name } else { "" };
+            let line = format!("{name:<10}{part}");
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
     };
     let mut decision = report.decision.to_owned();
     if let Some(backend) = &report.backend {
@@ -339,6 +370,9 @@ fn render(report: &Report, json: bool) -> String {
     line("decision", &decision);
     if let Some(reason) = &report.reason {
         line("reason", reason);
+    }
+    if let Some(response) = &report.response {
+        line("response", &response.to_string());
     }
     line("frontend", &report.frontend);
     if let Some(plugin) = &report.plugin {
@@ -355,6 +389,10 @@ fn render(report: &Report, json: bool) -> String {
     }
     if !report.edits.is_empty() {
         line("edits", &report.edits.join("\n"));
+    }
+    if !report.log.is_empty() {
+        let lines: Vec<_> = report.log.iter().map(ToString::to_string).collect();
+        line("log", &lines.join("\n"));
     }
     if let (Some(first), Some(median)) = (report.first_ns, report.median_ns) {
         let mut text = format!("{}; {} at first", nanoseconds(median), nanoseconds(first));

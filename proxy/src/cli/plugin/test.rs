@@ -1,13 +1,10 @@
 //! `pointsman plugin test`: a table of requests, played.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Cases, Exit, File};
+use crate::cli::lines;
 use crate::plugin::Plugin;
 use crate::plugin_tools::cases::{Case, Table, Verdict};
 use crate::plugin_tools::junit::{self, Played};
@@ -95,13 +92,7 @@ fn play(table: &Table, plugin: &Plugin, verbose: bool) -> Vec<Outcome> {
 }
 
 fn play_one(table: &Table, case: &Case, plugin: &Plugin) -> Outcome {
-    let log = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    let verdict = tracing::subscriber::with_default(subscriber, || table.run(case, plugin));
+    let (verdict, logged) = lines::collect(|| table.run(case, plugin));
     if verdict.differences.is_empty() {
         return (verdict, None);
     }
@@ -115,9 +106,9 @@ fn play_one(table: &Table, case: &Case, plugin: &Plugin) -> Outcome {
     if !verdict.reads.is_empty() {
         entry(&mut text, "read", &verdict.reads.join(", "));
     }
-    let log = log.take();
-    if !log.is_empty() {
-        entry(&mut text, "log", &log);
+    let logged: Vec<_> = logged.iter().map(ToString::to_string).collect();
+    if !logged.is_empty() {
+        entry(&mut text, "log", &logged.join("\n"));
     }
     (verdict, Some(text))
 }
@@ -127,36 +118,5 @@ fn entry(text: &mut String, label: &str, value: &str) {
     for (index, line) in value.trim_end().lines().enumerate() {
         let label = if index == 0 { label } else { "" };
         let _ = writeln!(text, "        {label:<10}{line}");
-    }
-}
-
-/// What a plugin logs while a case is played.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn take(&self) -> String {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&std::mem::take(&mut *bytes)).into_owned()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Lines;
-
-    fn make_writer(&self) -> Lines {
-        self.clone()
     }
 }
