@@ -75,7 +75,7 @@ fn that_configure_takes_them_is_logged_once() {
     };
     let plugin = Plugin::load(&ENGINE, &source, None).unwrap();
     let settings = settings(json!({"configure": ["seed"]}).to_string());
-    let (_, lines) = logged(|| {
+    let ((), lines) = logged(|| {
         for _ in 0..3 {
             plugin
                 .instantiate(&settings, Arc::new(TwoBackends))
