@@ -168,6 +168,7 @@ const PYTHON_SDK: Folder = folder! { "sdk/python":
     "pointsman/_contract.py"
     "pointsman/_decision.py"
     "pointsman/_plugin.py"
+    "pointsman/_random.py"
     "pointsman/_request.py"
     "pointsman/backends.py"
     "pointsman/log.py"
@@ -193,6 +194,7 @@ const GO_SDK: Folder = folder! { "sdk/go":
     "log.go"
     "pointsman.go"
     "pointsmantest/pointsmantest.go"
+    "random_wasip1.go"
     "request.go"
 };
 
