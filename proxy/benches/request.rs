@@ -127,6 +127,7 @@ fn asked((head, client): &mut (RequestHead, Arc<Client>)) -> plugin::Request<'_>
         head,
         client,
         attempt: 0,
+        id: None,
     }
 }
 

@@ -10,6 +10,6 @@ mod run;
 pub use self::compile::{CacheError, CompiledCache, Compiler, EncodeError, EngineLimits};
 pub use self::run::{
     BackendName, BackendState, Backends, Cacheability, Decision, Edits, Engine, EngineError, Fault,
-    FieldLine, Instance, LoadError, MAX_READS, Origin, Plugin, Read, Reads, Request, Response,
-    Route, Settings, SnapshotError, Source, grouped,
+    FieldLine, Instance, LineBudget, LoadError, MAX_READS, Origin, Plugin, Read, Reads, Request,
+    Response, Route, Settings, SnapshotError, Source, grouped,
 };

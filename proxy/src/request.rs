@@ -148,6 +148,7 @@ fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
             head: &mut cx.head,
             client: &cx.facts.client,
             attempt: 0,
+            id: Some(cx.record.id()),
         });
         cx.record.decided(router.decider(&verdict), verdict.cached);
         match (verdict.decision, router.on_fault()) {

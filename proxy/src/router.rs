@@ -140,7 +140,7 @@ impl Router {
             .active
             .decide(request, &mut self.reads, &mut self.reports);
         if let Err(fault) = &active.decision {
-            self.reports.fault(self.active.version(), fault);
+            self.reports.fault(self.active.version(), fault, request.id);
         }
         self.mirror(request, &active);
         active
@@ -171,7 +171,7 @@ impl Router {
                 ..canary
             }),
             Err(fault) => {
-                self.reports.fault(rollout.version(), fault);
+                self.reports.fault(rollout.version(), fault, request.id);
                 None
             }
         }
@@ -190,7 +190,7 @@ impl Router {
             .version
             .decide(request, &mut self.reads, &mut self.reports);
         if let Err(fault) = &mirrored.decision {
-            self.reports.fault(rollout.version(), fault);
+            self.reports.fault(rollout.version(), fault, request.id);
         }
         let worker = self.active.worker();
         rollout.compare(worker, request.head, &active.decision, &mirrored.decision);

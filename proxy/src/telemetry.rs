@@ -28,7 +28,7 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-pub use self::access::{AccessRecord, ClientAddress, End, Times};
+pub use self::access::{AccessRecord, ClientAddress, End, RequestId, Times};
 pub use self::counters::{Answers, Counter};
 use self::line::{Fields, Line};
 pub use self::output::AccessTap;
@@ -85,6 +85,11 @@ impl Telemetry {
         } else {
             AccessLog::Off
         });
+    }
+
+    /// Lines that were lost so far: the output did not keep up.
+    pub fn lost_lines(&self) -> u64 {
+        self.writer.lost()
     }
 
     /// Opens the log file anew before the next line is written, so that a rotated file is

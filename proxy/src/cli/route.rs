@@ -188,6 +188,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         head: &mut head,
         client: &client,
         attempt: 0,
+        id: None,
     };
     // Loading has tried other instances out, which logged as much.
     let (asked, logged) = lines::collect(|| {

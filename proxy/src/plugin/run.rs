@@ -43,6 +43,7 @@ pub use self::instance::Instance;
 pub use self::lines::grouped;
 pub use self::link::{LoadError, Origin};
 pub use self::load::Source;
+pub use self::log::LineBudget;
 pub use self::snapshot::SnapshotError;
 pub use self::types::{
     BackendName, BackendState, Backends, Cacheability, Decision, Edits, FieldLine, MAX_READS, Read,
@@ -78,6 +79,8 @@ pub struct Settings {
     pub max_response: usize,
     /// Name of the frontend, for log lines of the plugin.
     pub frontend: String,
+    /// Lines that all its instances may log together.
+    pub lines: LineBudget,
 }
 
 impl Default for Settings {
@@ -90,6 +93,7 @@ impl Default for Settings {
             host_memory: 1 << 20,
             max_response: 64 << 10,
             frontend: String::new(),
+            lines: LineBudget::default(),
         }
     }
 }
@@ -289,7 +293,8 @@ impl Plugin {
         let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, &backends));
         let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
-        let log = Log::new(settings.frontend.clone(), Arc::clone(&self.name));
+        let frontend = settings.frontend.clone();
+        let log = Log::new(frontend, Arc::clone(&self.name), settings.lines.clone());
         let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log, self.origins)));
         let memory = MemoryLimit::new(settings.memory);
         let overtime = Overtime::of(settings.configure_deadline);

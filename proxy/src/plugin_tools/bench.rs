@@ -110,6 +110,7 @@ pub fn run(
             head: &mut heads[slot],
             client: case.client(),
             attempt: 0,
+            id: None,
         };
         let start = Instant::now();
         let outcome = instance.route(&mut request, &mut reads);
@@ -195,6 +196,7 @@ fn cached(plugin: &Plugin, table: &Table, case: &Case) -> Result<Option<u128>, B
         head: &mut case.head(),
         client: case.client(),
         attempt: 0,
+        id: None,
     };
     // The first puts it in.
     router.decide(&mut request);

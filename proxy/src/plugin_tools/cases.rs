@@ -218,6 +218,7 @@ impl Table {
                     head: &mut case.head(),
                     client: case.client(),
                     attempt: case.request.attempt,
+                    id: None,
                 };
                 let outcome = instance.route(&mut request, &mut reads);
                 outcome.map_err(Failure::Route)

@@ -24,7 +24,8 @@ use crate::http::message::{self, RequestHead};
 use crate::memory;
 use crate::plugin::{
     BackendName, BackendState, Backends, CompiledCache, Compiler, Engine, EngineError,
-    EngineLimits, Fault, Instance, LoadError, Origin, Plugin, Reads, Request, Settings, Source,
+    EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Reads, Request, Settings,
+    Source,
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
@@ -229,6 +230,7 @@ fn probe(mut instance: Instance) -> Result<(), Fault> {
         head: &mut head,
         client: &client,
         attempt: 0,
+        id: None,
     };
     match instance.route(&mut request, &mut Reads::default()) {
         // A plugin may refuse a request that it does not know.
@@ -300,6 +302,7 @@ fn settings(frontend: &str, router: &config::Router) -> Settings {
         host_memory: bytes(router.limits.host_memory),
         max_response: bytes(router.limits.response),
         frontend: frontend.to_owned(),
+        lines: LineBudget::default(),
     }
 }
 

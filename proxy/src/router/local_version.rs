@@ -15,6 +15,7 @@ use super::reports::Reports;
 use super::version::{Version, WorkerEventKind};
 use crate::config::Isolation;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
+use crate::telemetry::RequestId;
 
 /// Pause before the next try after an instance could not be created.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -115,7 +116,7 @@ impl LocalVersion {
                 self.version.worked(admission);
                 if self.has_leaked {
                     counters.failed(&Fault::HandleLeak);
-                    reports.fault(&self.version, &Fault::HandleLeak);
+                    reports.fault(&self.version, &Fault::HandleLeak, request.id);
                 }
             }
             // Not the plugin's fault.
@@ -197,6 +198,8 @@ impl LocalVersion {
         self.cache.clear();
         if let Some(more) = reports.admit("inconsistent") {
             tracing::warn!(
+                id = request.id.map(|id| display(RequestId(id))),
+                frontend = self.version.frontend(),
                 plugin = self.version.plugin_name(),
                 version = self.version.number(),
                 more,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::version::Version;
 use crate::plugin::Fault;
+use crate::telemetry::RequestId;
 
 /// Pause between two log lines about faults of one kind.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
@@ -45,8 +46,8 @@ impl Reports {
         Some(std::mem::take(&mut report.skipped))
     }
 
-    /// Logs a fault, with the guest's backtrace.
-    pub(super) fn fault(&mut self, version: &Version, fault: &Fault) {
+    /// Logs a fault on this request, with the guest's backtrace.
+    pub(super) fn fault(&mut self, version: &Version, fault: &Fault, request: Option<u64>) {
         let Some(more) = self.admit(fault.kind()) else {
             return;
         };
@@ -57,6 +58,7 @@ impl Reports {
             _ => None,
         };
         tracing::warn!(
+            id = request.map(|id| display(RequestId(id))),
             frontend = version.frontend(),
             plugin = version.plugin_name(),
             version = version.number(),

@@ -47,6 +47,16 @@ pub struct AccessRecord<'a> {
     pub times: Times,
 }
 
+/// A request's number as the log shows it, in access records and elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
 /// The far end of a client's connection. Shown as `address:port`, `[address]:port`, or a Unix
 /// socket's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +125,16 @@ pub enum End {
     ClientClosed,
     /// The client was too slow.
     ClientTimeout,
-    /// No server could be reached.
+    /// No server could be reached, each for a reason of its own.
+    NoServer,
+    /// Nothing listens at the server's address.
+    ConnectRefused,
+    /// The server did not answer the attempt to connect in time.
+    ConnectTimeout,
+    /// No way leads to the server.
     ConnectFailed,
+    /// This machine has no descriptors, ports or memory left for a connection.
+    NoResources,
     /// No slot of a server came free in time.
     QueueTimeout,
     /// The server closed before its response was whole.
@@ -139,14 +157,18 @@ pub enum End {
 
 impl End {
     /// Every way to end, in the order of `docs/logs.md`.
-    pub const ALL: [End; 16] = [
+    pub const ALL: [End; 20] = [
         End::Ok,
         End::LocalReply,
         End::Refused,
         End::NoRoute,
         End::ClientClosed,
         End::ClientTimeout,
+        End::NoServer,
+        End::ConnectRefused,
+        End::ConnectTimeout,
         End::ConnectFailed,
+        End::NoResources,
         End::QueueTimeout,
         End::ServerClosed,
         End::ServerInvalid,
@@ -167,7 +189,11 @@ impl End {
             End::NoRoute => "no-route",
             End::ClientClosed => "client-closed",
             End::ClientTimeout => "client-timeout",
+            End::NoServer => "no-server",
+            End::ConnectRefused => "connect-refused",
+            End::ConnectTimeout => "connect-timeout",
             End::ConnectFailed => "connect-failed",
+            End::NoResources => "no-resources",
             End::QueueTimeout => "queue-timeout",
             End::ServerClosed => "server-closed",
             End::ServerInvalid => "server-invalid",

@@ -20,12 +20,18 @@ pub(super) struct Clock {
     text: [u8; LENGTH],
 }
 
-impl Clock {
-    pub(super) fn new() -> Clock {
+impl Default for Clock {
+    fn default() -> Clock {
         Clock {
             second: 0,
             text: *b"1970-01-01T00:00:00.000000Z",
         }
+    }
+}
+
+impl Clock {
+    pub(super) fn new() -> Clock {
+        Clock::default()
     }
 
     /// `time` as text. Times before 1970 are shown as its first second.

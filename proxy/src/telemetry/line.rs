@@ -17,6 +17,12 @@ use tracing_subscriber::registry::LookupSpan;
 use super::escape;
 use super::settings::LogFormat;
 
+/// Bytes of a value; the rest is cut off.
+///
+/// A backtrace is the longest that anybody reads. With it, a line has 100 KB at the most, unless
+/// it has many such values.
+pub(super) const MAX_VALUE: usize = 16 * 1024;
+
 /// Formats events.
 pub(super) struct Line(pub(super) LogFormat);
 
@@ -178,6 +184,14 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
     }
 
     fn pair(&mut self, field: &Field, value: &Value<'_>) {
+        let shown;
+        let value = match value {
+            Value::Text(text) if text.len() > MAX_VALUE => {
+                shown = shorten(text);
+                &Value::Text(&shown)
+            }
+            value => value,
+        };
         // Fields of `tracing-log` repeat what the prefix says.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = match self.format {
@@ -224,6 +238,12 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
             Value::Plain(plain) => write!(self.writer, "{plain}"),
         }
     }
+}
+
+/// The beginning of a long text, and how long it was.
+fn shorten(text: &str) -> String {
+    let shown = &text[..text.floor_char_boundary(MAX_VALUE)];
+    format!("{shown}… ({} bytes)", text.len())
 }
 
 /// A field's value, by how it is written.

@@ -24,6 +24,10 @@ use super::sink::Sink;
 /// second, which bridges a slow disk but not a stopped one.
 pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
+/// Room for the next line, made before it is written: that of the longest access record. So a
+/// lane's buffer does not grow beyond [`MAX_QUEUED_BYTES`], as a vector would that doubles.
+const LINE_ROOM: usize = 32 * 1024;
+
 /// Longest time that a line waits while the writing thread keeps up.
 ///
 /// Long enough that it wakes for a hundred lines and not for each, short enough for people
@@ -54,8 +58,8 @@ pub(super) struct Queue(Arc<Shared>);
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     lanes: Mutex<Vec<Arc<Lane>>>,
-    /// Lines that found their lane full.
-    dropped: AtomicU64,
+    /// Lines that found their lane full, or were cut off when their file was rotated.
+    lost: AtomicU64,
     /// Raised by the writing thread before it looks for lines a last time and sleeps; taken
     /// by the thread that wakes it.
     asleep: AtomicBool,
@@ -67,10 +71,10 @@ pub(super) struct Shared {
     writer: OnceLock<Thread>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane(Mutex<Lines>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
     clock: Clock,
@@ -108,8 +112,7 @@ impl Queue {
 
     /// Appends one line, which `write` writes; drops it where the lane is full.
     ///
-    /// The line may exceed [`MAX_QUEUED_BYTES`] by itself: what is there is known, what comes
-    /// is not.
+    /// The line itself may be longer than [`LINE_ROOM`]: what is there is known, what comes is not.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
         // The thread is ending if its lane is gone: the line gets one of its own.
         let mut write = Some(write);
@@ -133,10 +136,7 @@ impl Queue {
 
     #[cold]
     fn open(&self) -> Own {
-        let lane = Arc::new(Lane(Mutex::new(Lines {
-            bytes: Vec::new(),
-            clock: Clock::new(),
-        })));
+        let lane = Arc::new(Lane::default());
         self.0.lanes().push(Arc::clone(&lane));
         Own {
             shared: Arc::clone(&self.0),
@@ -160,11 +160,15 @@ impl io::Write for Queue {
 impl Lane {
     fn push(&self, shared: &Shared, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
         let mut lines = self.lines();
-        if lines.bytes.len() >= MAX_QUEUED_BYTES {
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
+        if lines.bytes.len() > MAX_QUEUED_BYTES - LINE_ROOM {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let Lines { bytes, clock } = &mut *lines;
+        if bytes.capacity() - bytes.len() < LINE_ROOM {
+            let capacity = (2 * bytes.capacity()).clamp(2 * LINE_ROOM, MAX_QUEUED_BYTES);
+            bytes.reserve_exact(capacity - bytes.len());
+        }
         write(bytes, clock);
     }
 
@@ -175,11 +179,6 @@ impl Lane {
 }
 
 impl Shared {
-    /// Lines that found their lane full, so far.
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
     fn lanes(&self) -> MutexGuard<'_, Vec<Arc<Lane>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,6 +203,11 @@ impl Shared {
 }
 
 impl Writer {
+    /// Lines that were lost so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
     /// Opens the log file anew before the next line is written.
     pub(super) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
@@ -229,10 +233,11 @@ fn write_until_closed(shared: &Shared, mut sink: Sink) {
         // Before the lanes are looked at: what was logged before it was raised is written.
         let closing = shared.closing.load(Ordering::Acquire);
         if shared.reopen.swap(false, Ordering::AcqRel) {
-            sink.reopen();
+            let lost = sink.reopen();
+            shared.lost.fetch_add(lost, Ordering::Relaxed);
         }
         let found = write_lanes(shared, &mut sink, &mut batch);
-        sink.report_lost(shared.dropped(), closing);
+        sink.report_lost(shared.lost.load(Ordering::Relaxed), closing);
         if closing {
             return;
         }
@@ -274,4 +279,33 @@ fn write_lanes(shared: &Shared, sink: &mut Sink, batch: &mut Vec<u8>) -> bool {
         .lanes()
         .retain(|lane| Arc::strong_count(lane) > 1 || !lane.lines().bytes.is_empty());
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_takes_no_more_memory_than_its_bound() {
+        for length in [100, 5_000, LINE_ROOM] {
+            let (shared, lane) = (Shared::default(), Lane::default());
+            let pushed = 2 * MAX_QUEUED_BYTES / length;
+            for _ in 0..pushed {
+                lane.push(&shared, |out, _| out.resize(out.len() + length, b'x'));
+            }
+            let bytes = &lane.lines().bytes;
+            assert!(
+                bytes.capacity() <= MAX_QUEUED_BYTES,
+                "{length}: {}",
+                bytes.capacity()
+            );
+            assert!(
+                bytes.len() > MAX_QUEUED_BYTES - 2 * LINE_ROOM,
+                "{length}: {}",
+                bytes.len()
+            );
+            let lost = usize::try_from(shared.lost.load(Ordering::Relaxed)).unwrap();
+            assert_eq!(bytes.len() / length + lost, pushed, "{length}");
+        }
+    }
 }

@@ -11,8 +11,11 @@ use super::escape;
 use super::number::{self, Precision};
 use super::settings::{Color, LogFormat};
 
-/// Bytes that a record needs besides what clients, plugins and operators name.
-const FIXED_PART: usize = 512;
+/// Bytes of a value that a client or a plugin can make as long as it likes; the rest is cut off.
+///
+/// Links that people send each other are shorter. With it, a line has 25 KB at the most, every
+/// byte escaped.
+pub(super) const MAX_VALUE: usize = 1024;
 
 /// A field's name with what stands around it in each format.
 struct Key {
@@ -102,7 +105,6 @@ pub(super) fn write(
     format: LogFormat,
     color: Color,
 ) {
-    out.reserve(FIXED_PART);
     let time = clock.format(now);
     match (format, color) {
         (LogFormat::Text, Color::Never) => {
@@ -135,9 +137,11 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
     }
     text(out, form, key!("frontend"), Some(record.frontend));
     client(record, out, form);
-    text(out, form, key!("method"), record.method);
-    bytes(out, form, key!("host"), record.host);
-    bytes(out, form, key!("target"), record.target);
+    let method = record.method;
+    cut_text(out, form, key!("method"), key!("method_length"), method);
+    cut_bytes(out, form, key!("host"), key!("host_length"), record.host);
+    let target = record.target;
+    cut_bytes(out, form, key!("target"), key!("target_length"), target);
     count(out, form, key!("status"), record.status.map(u64::from));
     count(out, form, key!("bytes_in"), Some(record.bytes_in));
     count(out, form, key!("bytes_out"), Some(record.bytes_out));
@@ -153,7 +157,8 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
     form.word(out, |out| {
         out.extend_from_slice(record.end.as_str().as_bytes());
     });
-    text(out, form, key!("reason"), record.reason);
+    let reason = record.reason;
+    cut_text(out, form, key!("reason"), key!("reason_length"), reason);
     let times = &record.times;
     time(out, form, key!("head"), times.head, Precision::Micros);
     time(
@@ -204,11 +209,32 @@ fn text(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&str>) {
     }
 }
 
+/// Text of [`MAX_VALUE`] at most; the length of one that was cut is a field of its own.
 #[inline]
-fn bytes(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&[u8]>) {
+fn cut_text(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: Option<&str>) {
+    if let Some(value) = value {
+        let end = value.floor_char_boundary(MAX_VALUE);
+        form.key(out, key);
+        form.text(out, &value[..end]);
+        cut(out, form, length, value.len());
+    }
+}
+
+/// The same for bytes.
+#[inline]
+fn cut_bytes(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: Option<&[u8]>) {
     if let Some(value) = value {
         form.key(out, key);
-        form.bytes(out, value);
+        form.bytes(out, &value[..value.len().min(MAX_VALUE)]);
+        cut(out, form, length, value.len());
+    }
+}
+
+#[inline]
+fn cut(out: &mut Vec<u8>, form: impl Form, key: &Key, length: usize) {
+    if length > MAX_VALUE {
+        form.key(out, key);
+        number::decimal(out, length as u64);
     }
 }
 

@@ -53,8 +53,6 @@ pub(super) struct Sink {
     batch: Vec<u8>,
     /// Bytes of it that the output has taken.
     written: usize,
-    /// Lines that were truncated when a file was reopened.
-    truncated: u64,
     /// Lost lines that have been reported.
     reported: u64,
     last_report: Option<Instant>,
@@ -70,7 +68,6 @@ impl Sink {
             clock: Clock::new(),
             batch: Vec::new(),
             written: 0,
-            truncated: 0,
             reported: 0,
             last_report: None,
             owes_report: false,
@@ -114,8 +111,9 @@ impl Sink {
         !self.batch.is_empty() || self.owes_report
     }
 
-    /// Opens the log file anew. Without effect where the output is no file.
-    pub(super) fn reopen(&mut self) {
+    /// Opens the log file anew. Without effect where the output is no file. Returns how many
+    /// lines were lost: one that the old file has in part.
+    pub(super) fn reopen(&mut self) -> u64 {
         let flushed = self.flush();
         // If it cannot be opened, the old file stays in use: lines in an unexpected file are
         // better than none.
@@ -124,18 +122,18 @@ impl Sink {
         {
             *file = new;
             if !flushed {
-                self.skip_cut_line();
+                return self.skip_cut_line();
             }
         }
+        0
     }
 
     /// A new file begins with a whole line: the rest of one that the old file has is dropped.
-    fn skip_cut_line(&mut self) {
+    fn skip_cut_line(&mut self) -> u64 {
         let is_cut = self.written > 0 && self.batch[self.written - 1] != b'\n';
         if !is_cut {
-            return;
+            return 0;
         }
-        self.truncated += 1;
         match self.batch[self.written..]
             .iter()
             .position(|&byte| byte == b'\n')
@@ -143,6 +141,7 @@ impl Sink {
             Some(end) => self.written += end + 1,
             None => self.reset(),
         }
+        1
     }
 
     fn reset(&mut self) {
@@ -151,10 +150,9 @@ impl Sink {
         self.batch.shrink_to(KEPT_BYTES);
     }
 
-    /// Writes how many lines were lost since it was last written, of which `dropped` in all
-    /// found the queue full. Waits [`REPORT_INTERVAL`] after the last time, unless `closing`.
-    pub(super) fn report_lost(&mut self, dropped: u64, closing: bool) {
-        let lost = dropped + self.truncated;
+    /// Writes how many of the `lost` lines were lost since it was last written. Waits
+    /// [`REPORT_INTERVAL`] after the last time, unless `closing`.
+    pub(super) fn report_lost(&mut self, lost: u64, closing: bool) {
         self.owes_report = lost != self.reported;
         if !self.owes_report || !self.batch.is_empty() {
             return;

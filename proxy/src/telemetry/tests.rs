@@ -202,6 +202,61 @@ fn hostile_bytes_are_escaped() {
 }
 
 #[test]
+fn long_values_are_cut() {
+    let check = |length: usize, shown: usize, after: &str| {
+        let (bytes, words) = (vec![0xff; length], "ä".repeat(length));
+        let long = AccessRecord {
+            method: Some(&words),
+            host: Some(&bytes),
+            target: Some(&bytes),
+            reason: Some(&words),
+            ..record()
+        };
+        let line = text(&long);
+        let fields = fields(&line);
+        let value = |name: &str| {
+            let mut all = fields.iter();
+            all.find(|(found, _)| found == name).map(|(_, value)| value)
+        };
+        assert_eq!(value("target"), Some(&vec![0xff; shown]), "{length}");
+        assert_eq!(value("host"), Some(&vec![0xff; shown]), "{length}");
+        assert_eq!(
+            value("target_length").is_some(),
+            !after.is_empty(),
+            "{length}"
+        );
+        assert!(
+            line.contains(&format!("{after} status=")),
+            "{length}: {line}"
+        );
+        assert_eq!(line.matches('ä').count(), 2 * 512.min(length), "{length}");
+        // Those of the worst bytes, too, find the room that the queue keeps.
+        let words = "\u{1}".repeat(length);
+        let worst = AccessRecord {
+            method: Some(&words),
+            reason: Some(&words),
+            ..long
+        };
+        assert!(json(&worst).len() < 25_000, "{length}");
+    };
+    check(512, 512, "");
+    check(1024, 1024, "");
+    check(1025, 1024, "target_length=1025");
+    check(60_000, 1024, "target_length=60000");
+}
+
+#[test]
+fn values_of_other_lines_are_cut() {
+    let log = written(Level::INFO, LogFormat::Text, |_| {
+        tracing::info!(value = "ä".repeat(100_000), "{}", "x".repeat(100_000));
+    });
+    assert_eq!(log.matches('x').count(), 16_384);
+    assert_eq!(log.matches('ä').count(), 8192);
+    assert!(log.contains("x… (100000 bytes) value="), "{log:.40}");
+    assert!(log.ends_with("ä… (200000 bytes)\"\n"), "{log:.40}");
+}
+
+#[test]
 fn any_event_stays_on_its_line() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let log = written(Level::INFO, format, |_| {
@@ -512,9 +567,14 @@ proptest! {
     #[test]
     fn the_writer_agrees_with_the_manual(
         texts in proptest::collection::vec(proptest::option::of(any_text()), 8),
+        // Now and then one that has to be cut.
         bytes in proptest::collection::vec(
-            proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)), 2,
+            proptest::option::of(prop_oneof![
+                9 => proptest::collection::vec(any::<u8>(), 0..40),
+                1 => proptest::collection::vec(any::<u8>(), 1000..1100),
+            ]), 2,
         ),
+        reason_before in prop_oneof![9 => Just(0), 1 => 1000usize..1030],
         numbers: (Option<u64>, Option<u16>, u64, u64, Option<u32>, u16),
         times in proptest::collection::vec(proptest::option::of(0u64..1 << 42), 5),
         cached: Option<bool>,
@@ -523,6 +583,7 @@ proptest! {
         let (id, status, bytes_in, bytes_out, version, port) = numbers;
         // Even numbers: a half microsecond as a float may be rounded either way.
         let time = |index: usize| times[index].map(|time| Duration::from_nanos(time / 1000 * 1000 + 2));
+        let reason = texts[6].as_ref().map(|text| "x".repeat(reason_before) + text);
         let record = AccessRecord {
             id,
             frontend: texts[0].as_deref().unwrap_or(""),
@@ -539,7 +600,7 @@ proptest! {
             version,
             cached,
             end,
-            reason: texts[6].as_deref(),
+            reason: reason.as_deref(),
             times: Times {
                 head: time(0),
                 decision: time(1),
@@ -563,7 +624,8 @@ proptest! {
         );
         let parsed: Value = serde_json::from_str(&line).unwrap();
         prop_assert_eq!(parsed["bytes_out"].as_u64(), Some(bytes_out));
-        prop_assert_eq!(parsed["reason"].as_str(), record.reason);
+        let reason = record.reason.map(|reason| &reason[..reason.floor_char_boundary(1024)]);
+        prop_assert_eq!(parsed["reason"].as_str(), reason);
     }
 }
 

@@ -151,14 +151,20 @@ modes! {
         assert!(instance.is_spent());
     };
     log_flood: "log-flood" => |mode| {
-        let (result, lines) = logged(|| {
-            let mut instance = start(mode, 100_000);
+        // The budget is one for all instances with these settings.
+        let settings = configured(mode, 10_000);
+        let begin = Instant::now();
+        let (results, lines) = logged(|| [(); 2].map(|()| {
+            let mut instance = instantiate("guest-hostile", &settings).unwrap();
             route(&mut instance)
-        });
-        assert!(result.is_ok());
-        let written = lines.iter().filter(|line| line.contains("line ")).count();
-        assert!((100..10_000).contains(&written), "{written}");
+        }));
+        let seconds = begin.elapsed().as_secs() + 1;
+        assert!(results.iter().all(Result::is_ok));
+        let written = lines.iter().filter(|line| line.contains("line ")).count() as u64;
+        assert!((100..=100 * seconds).contains(&written), "{written} in {seconds} s");
+        assert_eq!(written + settings.lines.dropped(), 20_000);
         assert!(lines.iter().any(|line| line.contains("dropped=")));
+        assert!(lines[0].contains("id=4f1c"), "{}", lines[0]);
     };
     log_forged: "log-forged" => |mode| {
         let (_, lines) = logged(|| decision(mode, 0));

@@ -119,6 +119,7 @@ impl Asked {
             head: &mut self.head,
             client: &self.client,
             attempt: self.attempt,
+            id: Some(0x4f1c),
         }
     }
 }

@@ -198,13 +198,56 @@ fn output_is_logged_line_by_line() {
     }
 }
 
+/// However slow the machine is: a second has 100 lines, none is lost without being counted.
 #[test]
 fn output_is_bounded() {
+    let settings = configured(&json!([{"print-many": 5000}]));
+    let start = Instant::now();
+    let (result, lines) = logged(|| run_with(&settings).0);
+    let seconds = start.elapsed().as_secs() + 1;
+    assert_eq!(result, Ok(Route::Default));
+    let (reports, written): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line.contains("dropped="));
+    let (reports, written) = (reports.len() as u64, written.len() as u64);
+    assert!(
+        (100..=100 * seconds).contains(&written),
+        "{written} in {seconds} s"
+    );
+    // One of them is of `configure`.
+    assert_eq!(written + settings.lines.dropped(), 5001);
+    assert!((1..=seconds).contains(&reports), "{reports} in {seconds} s");
+}
+
+#[test]
+fn long_lines_are_broken() {
     let (_, lines) = logged(|| {
-        fine(&json!([{"print-many": 5000}, {"print-zeroes": 4096}, {"print": "x".repeat(2000)}]))
+        fine(&json!([
+            {"print": "x".repeat(3000)}, {"print": "x".repeat(3000)}, {"print-zeroes": 4096},
+            {"print": "last\n"}
+        ]))
     });
-    assert!((100..5000).contains(&lines.len()), "{}", lines.len());
-    assert!(lines.iter().all(|line| line.len() < 64 << 10));
+    let count = |part: &str| -> Vec<usize> {
+        let lines = lines.iter().skip(1);
+        lines.map(|line| line.matches(part).count()).collect()
+    };
+    assert_eq!(count("xxxx"), [750, 750, 0, 0]);
+    assert_eq!(count(r"\u{0}"), [0, 0, 4096, 0]);
+    assert_eq!(count("plugin: last"), [0, 0, 0, 1]);
+}
+
+#[test]
+fn a_write_beyond_what_is_permitted_is_a_trap() {
+    let many = "\n".repeat(1_000_000);
+    for step in [json!({"print": many}), json!({"print": "x".repeat(4097)})] {
+        let (result, lines) = logged(|| run(&json!([step])).0);
+        match result {
+            Err(Fault::Trap { message, .. }) => {
+                assert!(message.contains("permits 4096"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(lines.len(), 1, "that of configure: {lines:?}");
+    }
 }
 
 #[test]

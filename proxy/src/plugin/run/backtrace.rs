@@ -3,10 +3,18 @@
 //! Owns how functions are named, so that a log reads the same whichever compiler built the
 //! plugin: rustc's hashes are left out, and C++ names are demangled. Called by `fault`.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use cpp_demangle::DemangleOptions;
 use wasmtime::WasmBacktrace;
+
+/// Bytes of a name; the rest is cut off.
+///
+/// Those of generic functions are long, and a component may call its functions as it likes.
+const MAX_NAME: usize = 512;
+
+/// Bytes of a mangled name that are looked at.
+const MAX_MANGLED: usize = 8 * 1024;
 
 /// One line for each frame, innermost first: its number, its offset in the module, the
 /// module and the function.
@@ -21,7 +29,8 @@ pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
         if let Some(offset) = frame.module_offset() {
             let _ = write!(text, "{offset:#8x} ");
         }
-        let _ = write!(text, "{}!", frame.module().name().unwrap_or("<unknown>"));
+        let module = frame.module().name().map_or("<unknown>", cut);
+        let _ = write!(text, "{module}!");
         match frame.func_name() {
             Some(name) => text.push_str(&demangle(name)),
             None => {
@@ -32,16 +41,46 @@ pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
     text
 }
 
+/// The beginning of a name.
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
 /// The name as its author wrote it. Names that no known compiler has mangled stay as they are.
-fn demangle(name: &str) -> Cow<'_, str> {
-    if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        // The alternate form leaves hashes out.
-        return format!("{rust:#}").into();
+fn demangle(name: &str) -> String {
+    let mut short = Short::default();
+    if name.len() > MAX_MANGLED {
+        return cut(name).to_owned();
     }
-    cpp_demangle::Symbol::new(name)
-        .ok()
-        .and_then(|symbol| symbol.demangle().ok())
-        .map_or(Cow::Borrowed(name), Cow::Owned)
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        // The alternate form leaves hashes out. It fails where the name is cut.
+        let _ = write!(short, "{rust:#}");
+        return short.text;
+    }
+    if let Ok(symbol) = cpp_demangle::Symbol::new(name) {
+        let demangled = symbol.structured_demangle(&mut short, &DemangleOptions::default());
+        if demangled.is_ok() || short.is_cut {
+            return short.text;
+        }
+    }
+    cut(name).to_owned()
+}
+
+/// Takes [`MAX_NAME`] bytes, and fails then: a short mangled name may stand for gigabytes.
+#[derive(Default)]
+struct Short {
+    text: String,
+    is_cut: bool,
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = MAX_NAME - self.text.len();
+        let taken = &more[..more.floor_char_boundary(room)];
+        self.text.push_str(taken);
+        self.is_cut = taken.len() < more.len();
+        if self.is_cut { Err(fmt::Error) } else { Ok(()) }
+    }
 }
 
 #[cfg(test)]
@@ -64,5 +103,20 @@ mod tests {
         check("main.(*policy).Route", "main.(*policy).Route");
         check("route", "route");
         check("", "");
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        let check = |name: &str| assert_eq!(demangle(name).len(), MAX_NAME, "{name:.20}");
+        check(&"x".repeat(MAX_NAME + 1));
+        check(&"x".repeat(MAX_MANGLED + 1));
+        check(&format!("_ZN600{}E", "x".repeat(600)));
+        // Each parameter has the one before it twice: 2^40 names.
+        let doubled = (0..38u32).map(|index| {
+            let number = std::char::from_digit(index, 36).map(|char| char.to_ascii_uppercase());
+            let last = number.map_or_else(|| "10".to_owned(), String::from);
+            format!("S1_IS{last}_S{last}_E")
+        });
+        check(&format!("_Z1fI1aE1bIS_S_E{}", doubled.collect::<String>()));
     }
 }

@@ -63,6 +63,7 @@ impl Instance {
         reads: &mut Reads,
     ) -> Result<Decision, Fault> {
         let state = self.store.data_mut();
+        state.log.begin(request.id);
         std::mem::swap(&mut state.reads, reads);
         let head = std::mem::take(request.head);
         let handle = state.begin(head, Arc::clone(request.client), request.attempt);

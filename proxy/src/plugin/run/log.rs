@@ -3,23 +3,33 @@
 //! Bounds how long and how many they are, so that no guest floods a log, and escapes
 //! them, so that none forges a line. Written by `host` and `wasi`.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod budget;
 
-use tokio::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tracing::Level;
+use tracing::field::display;
 
+pub use self::budget::LineBudget;
 use super::fault::escape;
+use crate::telemetry::RequestId;
 
 /// Longest line of a guest, in bytes; more is cut off.
-const MAX_LINE: usize = 4096;
+pub(super) const MAX_LINE: usize = 4096;
 
-/// Most lines that one instance may write in a second; more are counted and dropped.
-///
-/// One worker with a busy plugin stays below what a terminal or journald takes.
-const MAX_LINES_PER_SECOND: u32 = 100;
-
-const WINDOW: Duration = Duration::from_secs(1);
+/// Calls one of `tracing`'s macros with the target and the level, which have to be constants.
+macro_rules! at_level {
+    ($level:expr, $call:ident $(; $($field:tt)*)?) => {
+        match $level {
+            Level::ERROR => tracing::$call!(target: "plugin", Level::ERROR $(, $($field)*)?),
+            Level::WARN => tracing::$call!(target: "plugin", Level::WARN $(, $($field)*)?),
+            Level::INFO => tracing::$call!(target: "plugin", Level::INFO $(, $($field)*)?),
+            Level::DEBUG => tracing::$call!(target: "plugin", Level::DEBUG $(, $($field)*)?),
+            Level::TRACE => tracing::$call!(target: "plugin", Level::TRACE $(, $($field)*)?),
+        }
+    };
+}
 
 /// Log of one instance. A clone writes to the same one.
 #[derive(Debug, Clone)]
@@ -29,106 +39,76 @@ pub(super) struct Log(Arc<Inner>);
 struct Inner {
     frontend: String,
     plugin: Arc<str>,
-    /// One thread at a time runs an instance: never contended, there for `Send` streams.
-    rate: Mutex<Rate>,
-}
-
-#[derive(Debug, Default)]
-struct Rate {
-    window: Option<Instant>,
-    written: u32,
-    dropped: u64,
-}
-
-/// What becomes of one line.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Write it, after the news that so many lines were dropped before it.
-    Write {
-        dropped_before: u64,
-    },
-    Drop,
-}
-
-impl Rate {
-    fn admit(&mut self, now: Instant) -> Verdict {
-        let same_window = self
-            .window
-            .is_some_and(|start| now.saturating_duration_since(start) < WINDOW);
-        if !same_window {
-            self.window = Some(now);
-            self.written = 0;
-        }
-        if self.written == MAX_LINES_PER_SECOND {
-            self.dropped += 1;
-            return Verdict::Drop;
-        }
-        self.written += 1;
-        Verdict::Write {
-            dropped_before: std::mem::take(&mut self.dropped),
-        }
-    }
+    budget: LineBudget,
+    /// The number of the request that is being decided; 0: there is none.
+    request: AtomicU64,
 }
 
 impl Log {
-    pub(super) fn new(frontend: String, plugin: Arc<str>) -> Log {
+    pub(super) fn new(frontend: String, plugin: Arc<str>, budget: LineBudget) -> Log {
         Log(Arc::new(Inner {
             frontend,
             plugin,
-            rate: Mutex::default(),
+            budget,
+            request: AtomicU64::new(0),
         }))
     }
 
-    /// Writes each line of `message`, which may hold any text: a traceback is of use only as
-    /// it is laid out.
-    pub(super) fn write(&self, level: Level, message: &str) {
-        let text = message.trim_end_matches('\n');
-        // Not `lines`: an empty message is a line, too.
-        let mut lines = text.split('\n');
-        for line in lines.by_ref().take(MAX_LINES_PER_SECOND as usize) {
-            self.line(level, line);
-        }
-        // No more than that can be written; to go through a million would hold up the worker.
-        let rest = lines.count();
-        if rest > 0 {
-            let mut rate = self.0.rate.lock().unwrap_or_else(PoisonError::into_inner);
-            rate.dropped += rest as u64;
-        }
+    /// Before each call of `route`: lines from now on are about this request.
+    pub(super) fn begin(&self, request: Option<u64>) {
+        self.0
+            .request
+            .store(request.unwrap_or_default(), Ordering::Relaxed);
+        self.0.report_dropped();
     }
 
-    fn line(&self, level: Level, message: &str) {
-        let now = Instant::now();
-        let Inner {
-            frontend,
-            plugin,
-            rate,
-        } = &*self.0;
-        let verdict = rate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(now);
-        let Verdict::Write { dropped_before } = verdict else {
+    /// Writes each line of `message`, which may hold any bytes: a traceback is of use only as
+    /// it is laid out. Lines that the log's level or the budget leaves out cost no more than
+    /// to count them.
+    pub(super) fn write(&self, level: Level, message: impl AsRef<[u8]>) {
+        if !at_level!(level, enabled) {
             return;
-        };
-        self.0.report_dropped(dropped_before);
-        let mut line = String::with_capacity(message.len().min(MAX_LINE));
-        escape(message, MAX_LINE, &mut line);
-        match level {
-            Level::ERROR => tracing::error!(target: "plugin", %frontend, %plugin, "{line}"),
-            Level::WARN => tracing::warn!(target: "plugin", %frontend, %plugin, "{line}"),
-            Level::INFO => tracing::info!(target: "plugin", %frontend, %plugin, "{line}"),
-            Level::DEBUG => tracing::debug!(target: "plugin", %frontend, %plugin, "{line}"),
-            Level::TRACE => tracing::trace!(target: "plugin", %frontend, %plugin, "{line}"),
+        }
+        let message = message.as_ref();
+        let end = message.iter().rposition(|&byte| byte != b'\n');
+        let text = &message[..end.map_or(0, |end| end + 1)];
+        // An empty message is a line, too.
+        let lines = 1 + count_ends(text);
+        let granted = self.0.budget.take(lines);
+        for line in text.split(|&byte| byte == b'\n').take(granted) {
+            self.0.write_line(level, &String::from_utf8_lossy(line));
+        }
+        if granted < lines {
+            self.0.report_dropped();
         }
     }
 }
 
+#[expect(
+    clippy::naive_bytecount,
+    reason = "compiled to vector instructions, which is fast enough for a message"
+)]
+fn count_ends(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
 impl Inner {
-    fn report_dropped(&self, dropped: u64) {
+    fn write_line(&self, level: Level, text: &str) {
         let Inner {
             frontend, plugin, ..
         } = self;
-        if dropped > 0 {
+        let request = self.request.load(Ordering::Relaxed);
+        let id = (request != 0).then(|| display(RequestId(request)));
+        let mut line = String::with_capacity(text.len().min(MAX_LINE));
+        escape(text, MAX_LINE, &mut line);
+        at_level!(level, event; id, %frontend, %plugin, "{line}");
+    }
+
+    fn report_dropped(&self) {
+        let Inner {
+            frontend, plugin, ..
+        } = self;
+        if let Some(dropped) = self.budget.take_report() {
             tracing::warn!(target: "plugin", %frontend, %plugin, dropped, "log lines of the plugin dropped");
         }
     }
@@ -136,9 +116,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let rate = self.rate.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let dropped = rate.dropped;
-        self.report_dropped(dropped);
+        self.report_dropped();
     }
 }
 
@@ -147,21 +125,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_dropped_and_counted() {
-        let start = Instant::now();
-        let mut rate = Rate::default();
-        for _ in 0..MAX_LINES_PER_SECOND {
-            assert_eq!(rate.admit(start), Verdict::Write { dropped_before: 0 });
-        }
-        assert_eq!(rate.admit(start), Verdict::Drop);
-        assert_eq!(rate.admit(start + WINDOW / 2), Verdict::Drop);
-        assert_eq!(
-            rate.admit(start + WINDOW),
-            Verdict::Write { dropped_before: 2 }
-        );
-        assert_eq!(
-            rate.admit(start + WINDOW),
-            Verdict::Write { dropped_before: 0 }
-        );
+    fn a_million_lines_are_counted_and_not_written() {
+        let budget = LineBudget::default();
+        let log = Log::new("front".into(), "plugin".into(), budget.clone());
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(std::io::sink)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            log.write(Level::INFO, vec![b'\n'; 1_000_000]);
+            assert_eq!(budget.dropped(), 0, "an empty message is one line");
+            let text = [vec![b'\n'; 999_999], vec![b'x']].concat();
+            log.write(Level::INFO, &text);
+            assert_eq!(budget.dropped(), 999_901);
+            // Nobody reads this level: nothing is taken.
+            log.write(Level::DEBUG, &text);
+            assert_eq!(budget.dropped(), 999_901);
+        });
     }
 }

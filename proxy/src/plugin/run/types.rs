@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub client: &'a Arc<Client>,
     /// How many backends were tried before: 0 at first.
     pub attempt: u32,
+    /// Its number in the log; None for one that nobody sent.
+    pub id: Option<u64>,
 }
 
 /// The proxy's backends, as far as a plugin may know of them.

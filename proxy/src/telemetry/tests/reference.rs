@@ -12,9 +12,9 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.text("id", record.id.map(|id| format!("{id:x}")).as_deref());
     line.text("frontend", Some(record.frontend));
     line.text("client", Some(&record.client.to_string()));
-    line.text("method", record.method);
-    line.bytes("host", record.host);
-    line.bytes("target", record.target);
+    line.cut_text("method", record.method);
+    line.cut_bytes("host", record.host);
+    line.cut_bytes("target", record.target);
     line.plain("status", record.status);
     line.plain("bytes_in", Some(record.bytes_in));
     line.plain("bytes_out", Some(record.bytes_out));
@@ -24,7 +24,7 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.plain("version", record.version);
     line.plain("cached", record.cached);
     line.text("end", Some(record.end.as_str()));
-    line.text("reason", record.reason);
+    line.cut_text("reason", record.reason);
     line.plain("head", milliseconds(record.times.head, 1e3));
     line.plain("decision", milliseconds(record.times.decision, 1e6));
     line.plain("connect", milliseconds(record.times.connect, 1e3));
@@ -53,6 +53,25 @@ impl Line {
             self.key(name);
             write!(self.0, "{value}").unwrap();
         }
+    }
+
+    /// At most 1,024 bytes, then how many there were.
+    fn cut_text(&mut self, name: &str, value: Option<&str>) {
+        let shown = value.map(|value| {
+            let ends = value.char_indices().map(|(at, char)| at + char.len_utf8());
+            &value[..ends.take_while(|end| *end <= 1024).last().unwrap_or(0)]
+        });
+        self.text(name, shown);
+        self.length(name, value.map_or(0, str::len));
+    }
+
+    fn cut_bytes(&mut self, name: &str, value: Option<&[u8]>) {
+        self.bytes(name, value.map(|value| &value[..value.len().min(1024)]));
+        self.length(name, value.map_or(0, <[u8]>::len));
+    }
+
+    fn length(&mut self, name: &str, length: usize) {
+        self.plain(&format!("{name}_length"), (length > 1024).then_some(length));
     }
 
     fn text(&mut self, name: &str, value: Option<&str>) {

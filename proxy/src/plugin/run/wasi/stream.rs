@@ -1,6 +1,7 @@
 //! A guest's stdout or stderr as lines of the log.
 //!
-//! Always ready, never fails. Owned by the parent module, written by the guest.
+//! Always ready; a write beyond the size that `check-write` permits is a trap, so that one call
+//! has little to do. Owned by the parent module, written by the guest.
 
 use std::io;
 use std::pin::Pin;
@@ -12,12 +13,12 @@ use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use crate::plugin::run::log::Log;
+use crate::plugin::run::log::{Log, MAX_LINE};
 
-/// Bytes that a guest may write at once; also the longest line, which is broken there.
-const MAX_WRITE: usize = 4096;
+/// Bytes that a guest may write at once. A longer line is broken.
+const MAX_WRITE: usize = MAX_LINE;
 
 /// One of the two streams. A clone writes to the same one.
 #[derive(Debug, Clone)]
@@ -37,34 +38,43 @@ impl LogOutput {
 
     /// Writes the line begun, if there is one.
     pub(super) fn end_line(&self) {
-        let mut line = self.line();
-        if !line.is_empty() {
-            self.write_line(&line);
-            line.clear();
-        }
+        self.flush_line(&mut self.line());
     }
 
     fn line(&self) -> MutexGuard<'_, Vec<u8>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_line(&self, line: &[u8]) {
-        self.log.write(Level::INFO, &String::from_utf8_lossy(line));
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut line = self.line();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            for chunk in part.chunks(MAX_WRITE) {
-                let ended = chunk.strip_suffix(b"\n");
-                line.extend_from_slice(ended.unwrap_or(chunk));
-                if ended.is_some() || line.len() >= MAX_WRITE {
-                    self.write_line(&line);
-                    line.clear();
-                }
-            }
+    fn flush_line(&self, line: &mut Vec<u8>) {
+        if !line.is_empty() {
+            self.log.write(Level::INFO, &*line);
+            line.clear();
         }
     }
+
+    /// Writes whole lines as one message, and keeps the rest. `bytes` are [`MAX_WRITE`] at most.
+    fn push(&self, bytes: &[u8]) {
+        let mut line = self.line();
+        let is_end = |byte: &u8| *byte == b'\n';
+        let first = bytes.iter().position(is_end).unwrap_or(bytes.len());
+        if line.len() + first > MAX_LINE {
+            self.flush_line(&mut line);
+        }
+        line.extend_from_slice(bytes);
+        if let Some(end) = line.iter().rposition(is_end) {
+            self.log.write(Level::INFO, &line[..end]);
+            line.drain(..=end);
+        }
+    }
+}
+
+/// Refuses what was not permitted.
+fn check(length: usize) -> StreamResult<()> {
+    if length <= MAX_WRITE {
+        return Ok(());
+    }
+    let text = format!("it writes {length} bytes at once, where check-write permits {MAX_WRITE}");
+    Err(StreamError::trap(&text))
 }
 
 impl IsTerminal for LogOutput {
@@ -90,7 +100,14 @@ impl Pollable for LogOutput {
 
 impl OutputStream for LogOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        check(bytes.len())?;
         self.push(&bytes);
+        Ok(())
+    }
+
+    fn write_zeroes(&mut self, length: usize) -> StreamResult<()> {
+        check(length)?;
+        self.push(&[0; MAX_WRITE][..length]);
         Ok(())
     }
 
@@ -110,6 +127,7 @@ impl AsyncWrite for LogOutput {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(MAX_WRITE)];
         self.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -120,5 +138,51 @@ impl AsyncWrite for LogOutput {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::plugin::LineBudget;
+
+    fn output() -> (LogOutput, LineBudget) {
+        let budget = LineBudget::default();
+        let log = Log::new("front".into(), "plugin".into(), budget.clone());
+        (LogOutput::new(log), budget)
+    }
+
+    #[test]
+    fn a_write_is_no_larger_than_permitted() {
+        let (mut output, _) = output();
+        assert_eq!(output.check_write().unwrap(), MAX_WRITE);
+        assert!(output.write(vec![b'x'; MAX_WRITE].into()).is_ok());
+        assert!(output.write_zeroes(MAX_WRITE).is_ok());
+        for result in [
+            output.write(vec![b'\n'; 1_000_000].into()),
+            output.write_zeroes(usize::MAX),
+        ] {
+            assert!(matches!(result, Err(StreamError::Trap(_))), "{result:?}");
+        }
+        let held = output.line().len();
+        assert!(held <= 2 * MAX_WRITE, "{held}");
+    }
+
+    #[test]
+    fn lines_beyond_the_budget_are_counted_in_one_go() {
+        let (mut output, budget) = output();
+        let subscriber = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let start = Instant::now();
+            for _ in 0..250 {
+                output.write(b"x\n".repeat(MAX_WRITE / 2).into()).unwrap();
+            }
+            let lines = 250 * (MAX_WRITE / 2) as u64;
+            let written = lines - budget.dropped();
+            let seconds = start.elapsed().as_secs() + 1;
+            assert!((1..=100 * seconds).contains(&written), "{written}");
+        });
     }
 }

@@ -1,0 +1,167 @@
+//! How many lines a plugin may log: a number for each second, for all instances of a version.
+//!
+//! Without a lock, since the instances of all workers share it. Used by the parent module; the
+//! version keeps a clone for its counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::time::Instant;
+
+/// Most lines in a second; more are counted and dropped.
+///
+/// A busy plugin stays below what a terminal or journald takes.
+const MAX_LINES_PER_SECOND: u64 = 100;
+
+/// In milliseconds.
+const SECOND: u64 = 1000;
+
+/// Bits of [`Budget::window`] that hold the lines written in it.
+const COUNT_BITS: u32 = 8;
+
+/// The lines that one version of a plugin may log. A clone is the same budget.
+#[derive(Debug, Clone, Default)]
+pub struct LineBudget(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    epoch: Instant,
+    /// When the present window began, in milliseconds since `epoch`, above the number of lines
+    /// that were written in it. A window begins with its first line.
+    window: AtomicU64,
+    dropped: AtomicU64,
+    /// Of `dropped`.
+    reported: AtomicU64,
+    /// When lines were last reported; 0: never.
+    last_report: AtomicU64,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget {
+            epoch: Instant::now(),
+            window: AtomicU64::new(MAX_LINES_PER_SECOND),
+            dropped: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+            last_report: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Budget {
+    /// Never within a second of 0, where a window would seem to have begun.
+    fn now(&self) -> u64 {
+        let age = self.epoch.elapsed().as_millis();
+        u64::try_from(age).unwrap_or(u64::MAX >> COUNT_BITS) + SECOND
+    }
+}
+
+impl LineBudget {
+    /// Takes what there is for so many lines; counts the others as dropped. Returns how many
+    /// lines may be written, the first ones.
+    pub(super) fn take(&self, lines: usize) -> usize {
+        let lines = lines as u64;
+        let Budget {
+            window, dropped, ..
+        } = &*self.0;
+        let now = self.0.now();
+        let mut granted = 0;
+        // Refused where nothing is left: then all workers read the same line of their caches.
+        let _ = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| {
+            let (mut start, mut written) = (window >> COUNT_BITS, window & ((1 << COUNT_BITS) - 1));
+            if now >= start + SECOND {
+                (start, written) = (now, 0);
+            }
+            granted = lines.min(MAX_LINES_PER_SECOND - written);
+            (granted > 0).then_some(start << COUNT_BITS | (written + granted))
+        });
+        if granted < lines {
+            dropped.fetch_add(lines - granted, Ordering::Relaxed);
+        }
+        usize::try_from(granted).unwrap_or(usize::MAX)
+    }
+
+    /// How many lines were dropped since the last report. None if there were none, or another
+    /// report was made less than a second ago.
+    pub(super) fn take_report(&self) -> Option<u64> {
+        let Budget {
+            dropped,
+            reported,
+            last_report,
+            ..
+        } = &*self.0;
+        let dropped = dropped.load(Ordering::Relaxed);
+        if dropped == reported.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = self.0.now();
+        let last = last_report.load(Ordering::Relaxed);
+        if now < last + SECOND {
+            return None;
+        }
+        let order = Ordering::Relaxed;
+        last_report.compare_exchange(last, now, order, order).ok()?;
+        let before = reported.swap(dropped, Ordering::Relaxed);
+        Some(dropped.saturating_sub(before))
+    }
+
+    /// Lines that were dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_has_so_many_lines_whoever_takes_them() {
+        let budget = LineBudget::default();
+        let other = budget.clone();
+        assert_eq!(budget.take(60), 60);
+        assert_eq!(other.take(60), 40);
+        assert_eq!(budget.take(5), 0);
+        assert_eq!(budget.dropped(), 25);
+        tokio::time::advance(Duration::from_millis(999)).await;
+        assert_eq!(budget.take(1), 0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(budget.take(1_000_000), 100);
+        assert_eq!(budget.dropped(), 25 + 1 + 999_900);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(budget.take(1), 1);
+        assert_eq!(budget.take(99), 99);
+        assert_eq!(budget.take(1), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_lines_are_reported_once_a_second() {
+        let budget = LineBudget::default();
+        assert_eq!(budget.take_report(), None);
+        budget.take(101);
+        assert_eq!(budget.take_report(), Some(1));
+        budget.take(7);
+        assert_eq!(budget.take_report(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(budget.take_report(), Some(7));
+        assert_eq!(budget.take_report(), None);
+    }
+
+    #[test]
+    fn threads_take_no_more_together() {
+        const THREADS: usize = 8;
+        const LINES: usize = 1000;
+        let start = Instant::now();
+        let budget = LineBudget::default();
+        let taken: usize = std::thread::scope(|scope| {
+            let take = || (0..LINES).map(|_| budget.take(1)).sum::<usize>();
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        // However slow the machine is: a window more than whole seconds have passed.
+        let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
+        assert!(taken <= seconds * 100, "{taken} in {seconds} s");
+        assert_eq!(budget.dropped(), (THREADS * LINES - taken) as u64);
+    }
+}
