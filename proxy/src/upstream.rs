@@ -19,8 +19,9 @@ mod slots;
 #[cfg(test)]
 mod testing;
 
-pub use self::checkout::{CheckoutError, Reuse};
+pub use self::checkout::{CheckoutError, DialError, Reuse};
 pub use self::cluster::{Cluster, ClusterConfig};
+pub use self::connect::DialCause;
 pub use self::health::Condition;
 pub use self::lease::{Hold, Lease, Origin};
 pub use self::local::{LocalCluster, LocalEndpoint};

@@ -30,7 +30,7 @@ use crate::timer::Stall;
 use crate::transport::io::{EndBy, Io};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::PrivateConnections;
-use crate::wire::{Relay, Wire};
+use crate::wire::{BodyError, Relay, Wire};
 
 /// Serves one connection from its first byte to its last, a tunnel included.
 ///
@@ -210,10 +210,12 @@ impl Connection {
             }
             Err(error) => {
                 let end = match error {
+                    DownloadError::Server(BodyError::Chunk(_)) => End::ServerInvalid,
                     DownloadError::Server(_) => End::ServerClosed,
                     DownloadError::ServerTimeout => End::ServerTimeout,
                     DownloadError::ClientTimeout => End::ClientTimeout,
-                    DownloadError::BodyTooLarge(_) => End::Refused,
+                    DownloadError::BodyTooLarge(_)
+                    | DownloadError::ClientBody(BodyError::Chunk(_)) => End::Refused,
                     DownloadError::ClientBody(_) | DownloadError::ClientGone(_) => {
                         End::ClientClosed
                     }

@@ -10,7 +10,8 @@ use crate::http1::target::TargetError;
 use crate::http1::upgrade::UpgradeError;
 use crate::plugin::Fault;
 use crate::telemetry::End;
-use crate::upstream::CheckoutError;
+use crate::upstream::{CheckoutError, DialCause, DialError};
+use crate::wire::BodyError;
 
 /// Why a request gets an answer of the proxy's own.
 #[derive(Debug, Error)]
@@ -54,7 +55,7 @@ impl ProxyError {
             ProxyError::BodyTooLarge(_) => (413, End::Refused),
             ProxyError::Plugin(_) => (503, End::PluginFault),
             ProxyError::NoBackend => (503, End::NoRoute),
-            ProxyError::Checkout(CheckoutError::Unreachable { .. }) => (503, End::ConnectFailed),
+            ProxyError::Checkout(CheckoutError::Unreachable(failed)) => (503, unreachable(failed)),
             ProxyError::Checkout(CheckoutError::QueueFull(_)) => (503, End::QueueTimeout),
             ProxyError::Exchange(error) => exchange_outcome(error),
             ProxyError::ServerHandshake(_) => (502, End::ServerInvalid),
@@ -73,6 +74,23 @@ fn head_status(error: RequestError) -> u16 {
     }
 }
 
+/// The common cause of all attempts.
+fn unreachable(failed: &[DialError]) -> End {
+    let mut causes = failed.iter().map(DialError::cause);
+    let Some(first) = causes.next() else {
+        return End::NoServer;
+    };
+    if causes.any(|cause| cause != first) {
+        return End::NoServer;
+    }
+    match first {
+        DialCause::Refused => End::ConnectRefused,
+        DialCause::TimedOut => End::ConnectTimeout,
+        DialCause::Exhausted => End::NoResources,
+        DialCause::Other => End::ConnectFailed,
+    }
+}
+
 fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
     match error {
         ExchangeError::Unsent
@@ -82,9 +100,42 @@ fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
         ExchangeError::Invalid(_) | ExchangeError::Interim => (502, End::ServerInvalid),
         ExchangeError::ServerTimeout => (504, End::ServerTimeout),
         ExchangeError::ClientTimeout => (408, End::ClientTimeout),
+        ExchangeError::ClientBody(BodyError::Chunk(_)) => (400, End::Refused),
         ExchangeError::ClientBody(_) => (400, End::ClientClosed),
         ExchangeError::BodyTooLarge(_) => (413, End::Refused),
         // Nobody is there to read it.
         ExchangeError::ClientGone(_) => (499, End::ClientClosed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::upstream::endpoint::Address;
+
+    #[test]
+    fn attempts_that_failed() {
+        use io::ErrorKind::{
+            AddrNotAvailable, ConnectionRefused, HostUnreachable, NotFound, TimedOut,
+        };
+        let check = |kinds: &[io::ErrorKind], expected| {
+            let failed = kinds.iter().map(|&kind| DialError {
+                server: "a".to_owned(),
+                address: Address::Unix(PathBuf::from("/a")),
+                error: kind.into(),
+            });
+            let error = ProxyError::Checkout(CheckoutError::Unreachable(failed.collect()));
+            assert_eq!(error.outcome(), (503, expected), "{kinds:?}");
+        };
+        check(&[ConnectionRefused], End::ConnectRefused);
+        check(&[ConnectionRefused, NotFound], End::ConnectRefused);
+        check(&[TimedOut], End::ConnectTimeout);
+        check(&[HostUnreachable], End::ConnectFailed);
+        check(&[AddrNotAvailable], End::NoResources);
+        check(&[TimedOut, ConnectionRefused], End::NoServer);
+        check(&[ConnectionRefused, TimedOut, TimedOut], End::NoServer);
     }
 }

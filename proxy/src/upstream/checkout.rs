@@ -11,14 +11,14 @@
 //! A server that refuses costs nothing to ask. With one that swallows packets each request
 //! waits `timeout.connect` before its 503, which is the price.
 
+use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::connect;
+use super::connect::{self, DialCause};
 use super::connection::{Check, Connection};
 use super::endpoint::{Address, Counts, Endpoint, EndpointId, Permit};
 use super::health::Condition;
@@ -33,6 +33,9 @@ use crate::transport::io::Socket;
 /// is gone. Without it, all requests of a whole `timeout.connect` would wait for a host that
 /// has just gone silent.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Failed attempts that an error lists.
+const MAX_LISTED: usize = 8;
 
 /// Whether a request may use a connection that its server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,19 +73,46 @@ impl Reuse {
 /// Why there is no connection for a request.
 #[derive(Debug, Error)]
 pub enum CheckoutError {
-    /// Every server was tried; the last attempt's reason.
-    #[error("no server could be reached; the last one tried was `{server}` at {address}")]
-    Unreachable {
-        /// The server's name.
-        server: String,
-        /// The address that was tried.
-        address: Address,
-        /// The error that connecting ended with.
-        source: io::Error,
-    },
+    /// Every address of every server was tried: these attempts failed, in this order.
+    #[error("no server could be reached: {}", list(.0))]
+    Unreachable(Vec<DialError>),
     /// No slot came free within `timeout.queue`.
     #[error("no server had a free slot for {}", format_seconds(*.0))]
     QueueFull(Duration),
+}
+
+/// A connection that could not be made.
+#[derive(Debug, Error)]
+#[error("`{server}` at {address}: {error}")]
+pub struct DialError {
+    /// The server's name.
+    pub server: String,
+    /// The address that was tried.
+    pub address: Address,
+    /// The error that connecting ended with. A part of the text, since one of several errors is
+    /// not the source of all.
+    pub error: io::Error,
+}
+
+impl DialError {
+    /// The kind of its error.
+    pub fn cause(&self) -> DialCause {
+        DialCause::of(&self.error)
+    }
+}
+
+fn list(errors: &[DialError]) -> String {
+    let shown = errors.iter().take(MAX_LISTED).map(ToString::to_string);
+    let mut text = shown.collect::<Vec<_>>().join("; ");
+    if let Some(more) = errors
+        .len()
+        .checked_sub(MAX_LISTED)
+        .filter(|more| *more > 0)
+    {
+        // Writing to a String does not fail.
+        let _ = write!(text, "; {more} more");
+    }
+    text
 }
 
 fn format_seconds(duration: Duration) -> String {
@@ -248,20 +278,14 @@ impl Search<'_> {
         local.endpoint().server().counts(self.cluster.worker)
     }
 
-    fn unreachable(mut self) -> CheckoutError {
-        match self.failures.pop() {
-            Some((local, source)) => CheckoutError::Unreachable {
-                server: local.server_name().to_owned(),
-                address: local.endpoint().address().clone(),
-                source,
-            },
-            // Cannot happen: a set is never empty, and `Effort::Any` tries each endpoint.
-            None => CheckoutError::Unreachable {
-                server: String::new(),
-                address: Address::Unix(PathBuf::new()),
-                source: io::ErrorKind::NotFound.into(),
-            },
-        }
+    /// A set is never empty, and `Effort::Any` tries each endpoint.
+    fn unreachable(self) -> CheckoutError {
+        let failures = self.failures.into_iter().map(|(local, error)| DialError {
+            server: local.server_name().to_owned(),
+            address: local.endpoint().address().clone(),
+            error,
+        });
+        CheckoutError::Unreachable(failures.collect())
     }
 }
 

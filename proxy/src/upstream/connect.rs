@@ -53,9 +53,11 @@ pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
 /// # Cancel safety
 /// Safe: the attempt is given up.
 pub(super) async fn dial(address: &Address, limit: Duration) -> io::Result<Socket> {
-    timeout(limit, connect(address))
-        .await
-        .unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
+    let dialled = timeout(limit, connect(address)).await;
+    dialled.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", limit.as_secs_f64());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
 }
 
 async fn connect(address: &Address) -> io::Result<Socket> {
@@ -67,6 +69,35 @@ async fn connect(address: &Address) -> io::Result<Socket> {
             Ok(Socket::Tcp(socket))
         }
         Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+/// Kinds of errors that connecting ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialCause {
+    /// The host answers, and nothing listens there.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// This machine has no descriptors, ports or memory left.
+    Exhausted,
+    /// No way leads there, or it is not allowed.
+    Other,
+}
+
+impl DialCause {
+    pub(super) fn of(error: &io::Error) -> DialCause {
+        use io::ErrorKind::{
+            AddrNotAvailable, ConnectionRefused, ConnectionReset, NotFound, TimedOut,
+        };
+        match error.kind() {
+            // A Unix socket that is not there.
+            ConnectionRefused | ConnectionReset | NotFound => DialCause::Refused,
+            TimedOut => DialCause::TimedOut,
+            AddrNotAvailable => DialCause::Exhausted,
+            _ if is_exhaustion(error) => DialCause::Exhausted,
+            _ => DialCause::Other,
+        }
     }
 }
 
@@ -93,4 +124,25 @@ pub fn set_keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
             .with_time(KEEP_ALIVE_IDLE)
             .with_interval(KEEP_ALIVE_INTERVAL),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn causes() {
+        let check = |errno: Errno, expected| assert_eq!(DialCause::of(&errno.into()), expected);
+        check(Errno::CONNREFUSED, DialCause::Refused);
+        check(Errno::CONNRESET, DialCause::Refused);
+        check(Errno::NOENT, DialCause::Refused);
+        check(Errno::TIMEDOUT, DialCause::TimedOut);
+        check(Errno::MFILE, DialCause::Exhausted);
+        check(Errno::ADDRNOTAVAIL, DialCause::Exhausted);
+        check(Errno::HOSTUNREACH, DialCause::Other);
+        check(Errno::NETUNREACH, DialCause::Other);
+        check(Errno::ACCESS, DialCause::Other);
+    }
 }
