@@ -1,4 +1,4 @@
-//! Logs: the subscriber that writes them, and the record of each request.
+//! Logs: the subscriber that writes them, and the record of each request. Counters, for metrics.
 //!
 //! Owns where log lines go, their form and their level. Writing a line never waits for the
 //! output: lines pass through a bounded queue to a thread of their own, and what does not fit
@@ -11,6 +11,7 @@ mod access;
 mod clock;
 mod counters;
 mod escape;
+mod ledger;
 mod line;
 mod number;
 mod output;
@@ -30,6 +31,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::access::{AccessRecord, ClientAddress, End, RequestId, Times};
 pub use self::counters::{Answers, Counter};
+pub use self::ledger::{Countable, Ledger};
 use self::line::{Fields, Line};
 pub use self::output::AccessTap;
 pub use self::queue::{BATCH_INTERVAL, MAX_QUEUED_BYTES};

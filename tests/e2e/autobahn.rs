@@ -4,14 +4,13 @@
 //! server itself does not pass, such as compression, which it has off, is the same both times.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use pointsman_tests::{Process, Proxy};
+use pointsman_tests::{Process, Proxy, python};
 use serde_json::Value;
 
 use crate::scenario::Node;
@@ -86,23 +85,4 @@ async fn run(server: SocketAddr) -> anyhow::Result<Verdicts> {
     let verdicts = process.line_with("{\"1.1.1\":").await?;
     ensure!(process.ended().await?.success(), "kosoku failed");
     serde_json::from_str(&verdicts).context("kosoku's verdicts")
-}
-
-/// The Python that `cargo xtask test` has installed kosoku for.
-fn python() -> anyhow::Result<PathBuf> {
-    if let Some(named) = env::var_os("POINTSMAN_TEST_PYTHON") {
-        return Ok(named.into());
-    }
-    // target/PROFILE/deps/e2e-HASH
-    let python = env::current_exe()?
-        .ancestors()
-        .nth(3)
-        .context("this test is in no target directory")?
-        .join("tools/venv/bin/python");
-    ensure!(
-        python.is_file(),
-        "{} is not there: `cargo xtask test` installs it, or set POINTSMAN_TEST_PYTHON",
-        python.display()
-    );
-    Ok(python)
 }

@@ -31,6 +31,7 @@ mod message;
 mod origin;
 mod process;
 mod proxy;
+mod python;
 mod setup;
 mod wire;
 
@@ -45,6 +46,7 @@ pub use message::{Head, Message};
 pub use origin::Origin;
 pub use process::Process;
 pub use proxy::{Proxy, Refusal, guest, log_field, path_with_sbin, pointsman};
+pub use python::python;
 pub use setup::Setup;
 pub use wire::{End, Wire};
 

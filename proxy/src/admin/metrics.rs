@@ -1,4 +1,9 @@
 //! `GET /metrics`: the process's counters in the text format of Prometheus (`OpenMetrics`).
+//!
+//! Counters are sums over everything that there was since the process began, under names that
+//! stay: none falls or ends with a change. What is in force now is in gauges.
+
+mod process;
 
 use std::fmt;
 
@@ -11,8 +16,11 @@ use prometheus_client::registry::Registry;
 
 use crate::control::Control;
 use crate::plugin::Fault;
-use crate::router::stats::{BUCKETS, Totals};
+use crate::router::stats::{BUCKETS, Stats, Totals};
+use crate::router::version::Version;
+use crate::telemetry::Answers;
 use crate::upstream::Condition;
+use crate::upstream::endpoint::Server;
 
 /// The content type of [`render`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,29 +29,40 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All metrics as text.
 pub(super) fn render(control: &Control) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("pointsman");
-    registry.register_collector(Box::new(Metrics(control.clone())));
+    let mut own = Registry::with_prefix("pointsman");
+    own.register_collector(Box::new(Metrics(control.clone())));
+    // Of any process, hence without the prefix.
+    let mut process = Registry::default();
+    process.register_collector(Box::new(process::Process::now(control.started())));
     let mut text = String::new();
-    text::encode(&mut text, &registry)?;
+    text::encode_registry(&mut text, &own)?;
+    text::encode_registry(&mut text, &process)?;
+    text::encode_eof(&mut text)?;
     Ok(text)
 }
 
 #[derive(Debug)]
 struct Metrics(Control);
 
+type Labels = Vec<(&'static str, String)>;
+
 /// A metric's values, each with its labels.
-type Series<T> = Vec<(Vec<(&'static str, String)>, T)>;
+type Series<T> = Vec<(Labels, T)>;
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.process(&mut encoder)?;
-        self.plugins(&mut encoder)?;
-        self.backends(&mut encoder)
+        let encoder = &mut encoder;
+        self.connections(encoder)?;
+        self.log(encoder)?;
+        self.versions(encoder)?;
+        decisions(encoder)?;
+        self.backends(encoder)?;
+        servers(encoder)
     }
 }
 
 impl Metrics {
-    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let control = &self.0;
         let connections = i64::try_from(control.connections()).unwrap_or(i64::MAX);
         gauges(
@@ -58,116 +77,74 @@ impl Metrics {
             "reloads",
             "Configurations read since the start",
             vec![
-                (vec![("result", "applied".to_owned())], reloads.applied),
-                (vec![("result", "refused".to_owned())], reloads.refused),
+                (labels([("result", "applied")]), reloads.applied),
+                (labels([("result", "refused")]), reloads.refused),
             ],
         )?;
         let mut answers = Vec::new();
-        for (frontend, counts) in control.answers() {
-            for (class, count) in CLASSES.iter().zip(counts.totals()) {
-                let labels = vec![
-                    ("frontend", frontend.clone()),
-                    ("status", (*class).to_owned()),
-                ];
-                answers.push((labels, count));
+        for ([frontend], counts) in Answers::of_all() {
+            for (class, count) in CLASSES.iter().zip(counts) {
+                answers.push((labels([("frontend", &frontend), ("status", class)]), count));
             }
         }
         counters(encoder, "responses", "Responses to clients", answers)
     }
 
-    fn plugins(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut versions: Series<Totals> = Vec::new();
+    fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        counters(
+            encoder,
+            "log_lines_lost",
+            "Lines of the log that its output was too slow for",
+            vec![(Vec::new(), self.0.telemetry().lost_lines())],
+        )
+    }
+
+    /// What is in force now: changes from version to version, so no counter has these labels.
+    fn versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
         for router in self.0.routers() {
-            let candidate = router.rollout.as_ref().map(|rollout| rollout.version());
-            let retired = router.retired.iter().map(|retired| &retired.version);
-            let versions_of = std::iter::once(&router.active).chain(candidate);
-            for version in versions_of.chain(retired) {
-                let labels = vec![
-                    ("frontend", router.frontend.clone()),
-                    ("plugin", version.plugin_name().to_owned()),
-                    ("version", version.number().to_string()),
-                ];
-                active.push((
-                    [
-                        labels.clone(),
-                        vec![("sha256", version.sha256().to_owned())],
-                    ]
-                    .concat(),
-                    i64::from(version.number() == router.active.number()),
-                ));
-                versions.push((labels, version.stats().totals()));
+            let mut add = |version: &Version, is_active| {
+                let labels = labels([
+                    ("frontend", &router.frontend),
+                    ("plugin", version.plugin_name()),
+                    ("version", &version.number().to_string()),
+                    ("sha256", version.sha256()),
+                ]);
+                active.push((labels, i64::from(is_active)));
+            };
+            add(&router.active, true);
+            if let Some(rollout) = &router.rollout {
+                add(rollout.version(), false);
             }
         }
         gauges(
             encoder,
             "plugin_active",
-            "1 for the version that decides, 0 for those before it",
+            "1 for the version that decides, 0 for one on trial beside it",
             active,
-        )?;
-        let mut decisions = Vec::new();
-        let mut faults = Vec::new();
-        for (labels, totals) in &versions {
-            let with =
-                |name, value: &str| [labels.clone(), vec![(name, value.to_owned())]].concat();
-            decisions.push((with("source", "cache"), totals.cached));
-            decisions.push((with("source", "plugin"), totals.asked));
-            for (kind, count) in Fault::KINDS.iter().zip(totals.faults) {
-                faults.push((with("kind", kind), count));
-            }
-        }
-        counters(
-            encoder,
-            "decisions",
-            "Decisions, faults included",
-            decisions,
-        )?;
-        counters(encoder, "plugin_faults", "Faults of plugins", faults)?;
-        let mut histogram = encoder.encode_descriptor(
-            "decision_seconds",
-            "What calls of plugins took; decisions from the cache are not among them",
-            None,
-            MetricType::Histogram,
-        )?;
-        for (labels, totals) in &versions {
-            let bounds = BUCKETS.iter().map(|&bound| seconds(bound));
-            let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(totals.buckets).collect();
-            histogram
-                .encode_family(labels)?
-                .encode_histogram::<NoLabelSet>(
-                    seconds(totals.nanoseconds),
-                    totals.buckets.iter().sum(),
-                    &buckets,
-                    None,
-                )?;
-        }
-        Ok(())
+        )
     }
 
     fn backends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
         let mut queued = Vec::new();
-        let mut requests = Vec::new();
-        let mut connects = Vec::new();
+        let mut usable = Vec::new();
         let mut up = Vec::new();
         for cluster in self.0.clusters() {
-            let name = vec![("backend", cluster.name().to_string())];
+            let name = labels([("backend", cluster.name())]);
             active.push((name.clone(), i64::from(cluster.active())));
             queued.push((name.clone(), i64::from(cluster.queued())));
+            usable.push((name, i64::from(cluster.usable_servers())));
             for member in cluster.endpoints().members() {
-                let server = member.server();
-                let labels = [name.clone(), vec![("server", server.name().to_owned())]].concat();
-                let totals = server.totals();
-                let with =
-                    |result: &str| [labels.clone(), vec![("result", result.to_owned())]].concat();
-                connects.push((with("connected"), totals.dialled));
-                connects.push((with("failed"), totals.refused));
                 for endpoint in member.endpoints() {
-                    let address = vec![("address", endpoint.address().to_string())];
+                    let labels = labels([
+                        ("backend", cluster.name()),
+                        ("server", member.server().name()),
+                        ("address", &endpoint.address().to_string()),
+                    ]);
                     let is_up = endpoint.condition() == Condition::Up;
-                    up.push(([labels.clone(), address].concat(), i64::from(is_up)));
+                    up.push((labels, i64::from(is_up)));
                 }
-                requests.push((labels, totals.exchanges));
             }
         }
         gauges(
@@ -184,23 +161,99 @@ impl Metrics {
         )?;
         gauges(
             encoder,
+            "backend_usable_servers",
+            "Servers that have a free slot",
+            usable,
+        )?;
+        gauges(
+            encoder,
             "endpoint_up",
             "0 for an address to which the last attempt to connect failed, or else 1",
             up,
-        )?;
-        counters(
-            encoder,
-            "server_requests",
-            "Requests and tunnels of a server",
-            requests,
-        )?;
-        counters(
-            encoder,
-            "server_connects",
-            "Connections to a server",
-            connects,
         )
     }
+}
+
+/// Of all versions that each frontend has had.
+fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let frontends = Stats::of_all();
+    let mut decisions = Vec::new();
+    let mut faults = Vec::new();
+    let mut dropped = Vec::new();
+    for ([frontend], totals) in &frontends {
+        let with = |name, value| labels([("frontend", frontend.as_str()), (name, value)]);
+        decisions.push((with("source", "cache"), totals.cached));
+        decisions.push((with("source", "plugin"), totals.asked));
+        for (kind, count) in Fault::KINDS.iter().zip(totals.faults) {
+            faults.push((with("kind", kind), count));
+        }
+        dropped.push((labels([("frontend", frontend)]), totals.dropped_lines));
+    }
+    counters(
+        encoder,
+        "decisions",
+        "Decisions, faults included",
+        decisions,
+    )?;
+    counters(encoder, "plugin_faults", "Faults of plugins", faults)?;
+    counters(
+        encoder,
+        "plugin_log_lines_dropped",
+        "Lines of plugins that were not logged, because there were too many",
+        dropped,
+    )?;
+    let mut histogram = encoder.encode_descriptor(
+        "decision_seconds",
+        "What calls of plugins took; decisions from the cache are not among them",
+        None,
+        MetricType::Histogram,
+    )?;
+    for ([frontend], totals) in &frontends {
+        histogram
+            .encode_family(&labels([("frontend", frontend)]))?
+            .encode_histogram::<NoLabelSet>(
+                seconds(totals.nanoseconds),
+                totals.buckets.iter().sum(),
+                &buckets(totals),
+                None,
+            )?;
+    }
+    Ok(())
+}
+
+/// Upper bounds in seconds, and the calls in each bucket.
+fn buckets(totals: &Totals) -> Vec<(f64, u64)> {
+    let bounds = BUCKETS.iter().map(|&bound| seconds(bound));
+    bounds.chain([f64::INFINITY]).zip(totals.buckets).collect()
+}
+
+/// Of all servers that each backend has had.
+fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut requests = Vec::new();
+    let mut connects = Vec::new();
+    for ([backend, server], totals) in Server::totals_of_all() {
+        let name = [("backend", backend.as_str()), ("server", server.as_str())];
+        let with = |result| labels([name[0], name[1], ("result", result)]);
+        connects.push((with("connected"), totals.dialled));
+        connects.push((with("failed"), totals.refused));
+        requests.push((labels(name), totals.exchanges));
+    }
+    counters(
+        encoder,
+        "server_requests",
+        "Requests and tunnels of a server",
+        requests,
+    )?;
+    counters(
+        encoder,
+        "server_connects",
+        "Connections to a server",
+        connects,
+    )
+}
+
+fn labels<const N: usize>(labels: [(&'static str, &str); N]) -> Labels {
+    labels.map(|(name, value)| (name, value.to_owned())).into()
 }
 
 #[expect(

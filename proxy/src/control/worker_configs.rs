@@ -72,7 +72,7 @@ pub(super) fn deal(
         let (published, routers) = deal_router(routing, known.published(name), workers);
         let answers = known
             .answers(name)
-            .unwrap_or_else(|| Arc::new(Answers::new(workers)));
+            .unwrap_or_else(|| Answers::of(name, workers));
         for (config, router) in configs.iter_mut().zip(routers) {
             config.frontends.push(FrontendConfig {
                 config: frontend.clone(),

@@ -3,10 +3,11 @@
 //! Each worker has its own, on cache lines of its own; readers sum them up. Owned by
 //! `version`, written by `router`, read by the admin interface.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plugin::Fault;
-use crate::telemetry::Counter;
+use crate::plugin::{Fault, LineBudget};
+use crate::telemetry::{Countable, Counter, Ledger};
 
 /// Upper bounds of the histogram's buckets, in nanoseconds; above the last is one more.
 pub const BUCKETS: [u64; 14] = [
@@ -26,9 +27,15 @@ pub const BUCKETS: [u64; 14] = [
     100_000_000,
 ];
 
+/// Those of every version that there ever was, by the names of their frontends.
+static ALL: Ledger<1, Stats> = Ledger::new();
+
 /// Counters of one version.
 #[derive(Debug)]
-pub struct Stats(Box<[Counters]>);
+pub struct Stats {
+    workers: Box<[Counters]>,
+    lines: LineBudget,
+}
 
 /// Counters of one worker, which alone writes them.
 #[derive(Debug, Default)]
@@ -42,7 +49,7 @@ pub(super) struct Counters {
 }
 
 /// The sum over all workers at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Decisions that came from the cache.
     pub cached: u64,
@@ -54,29 +61,60 @@ pub struct Totals {
     pub buckets: [u64; BUCKETS.len() + 1],
     /// Faults by [`Fault::KINDS`].
     pub faults: [u64; Fault::KINDS.len()],
+    /// Lines of the plugin that were not logged.
+    pub dropped_lines: u64,
 }
 
 impl Stats {
-    pub(super) fn new(workers: usize) -> Stats {
-        Stats((0..workers).map(|_| Counters::default()).collect())
+    /// Those of a version of this frontend.
+    pub(super) fn of_version(frontend: &str, workers: usize, lines: &LineBudget) -> Arc<Stats> {
+        let stats = Arc::new(Stats::new(workers, lines));
+        ALL.book([frontend], &stats);
+        stats
+    }
+
+    fn new(workers: usize, lines: &LineBudget) -> Stats {
+        Stats {
+            workers: (0..workers).map(|_| Counters::default()).collect(),
+            lines: lines.clone(),
+        }
+    }
+
+    /// The sums over every version that this process has had, by the name of its frontend.
+    pub fn of_all() -> Vec<([String; 1], Totals)> {
+        ALL.totals()
     }
 
     pub(super) fn of(&self, worker: usize) -> &Counters {
-        &self.0[worker]
+        &self.workers[worker]
     }
 
     /// The sums over all workers.
     pub fn totals(&self) -> Totals {
-        let sum = |counter: &dyn Fn(&Counters) -> &Counter| {
-            self.0.iter().map(|counters| counter(counters).get()).sum()
-        };
-        Totals {
-            cached: sum(&|counters| &counters.cached),
-            asked: sum(&|counters| &counters.asked),
-            nanoseconds: sum(&|counters| &counters.nanoseconds),
-            buckets: std::array::from_fn(|index| sum(&|counters| &counters.buckets[index])),
-            faults: std::array::from_fn(|index| sum(&|counters| &counters.faults[index])),
+        let mut totals = Totals::default();
+        self.add_to(&mut totals);
+        totals
+    }
+}
+
+impl Countable for Stats {
+    type Totals = Totals;
+
+    fn add_to(&self, totals: &mut Totals) {
+        for counters in &self.workers {
+            totals.cached += counters.cached.get();
+            totals.asked += counters.asked.get();
+            totals.nanoseconds += counters.nanoseconds.get();
+            add(&mut totals.buckets, &counters.buckets);
+            add(&mut totals.faults, &counters.faults);
         }
+        totals.dropped_lines += self.lines.dropped();
+    }
+}
+
+fn add(totals: &mut [u64], counters: &[Counter]) {
+    for (total, counter) in totals.iter_mut().zip(counters) {
+        *total += counter.get();
     }
 }
 
@@ -107,7 +145,7 @@ mod tests {
 
     #[test]
     fn sums_over_workers_and_sorts_by_time() {
-        let stats = Stats::new(2);
+        let stats = Stats::new(2, &LineBudget::default());
         stats.of(0).cached();
         for (worker, nanoseconds) in [(0, 1), (1, 1_000), (1, 1_001), (0, 200_000_000)] {
             stats.of(worker).asked(Duration::from_nanos(nanoseconds));

@@ -98,7 +98,7 @@ pub struct Version {
     spec: VersionSpec,
     since: SystemTime,
     breaker: Breaker,
-    stats: Stats,
+    stats: Arc<Stats>,
     /// CPU time to create an instance; not wall time, since the thread has low priority.
     start_time: Duration,
 }
@@ -111,7 +111,7 @@ impl Version {
     pub fn try_new(spec: VersionSpec) -> Result<(Version, Instance), Fault> {
         let mut version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
-            stats: Stats::new(spec.workers),
+            stats: Stats::of_version(&spec.settings.frontend, spec.workers, &spec.settings.lines),
             since: SystemTime::now(),
             start_time: Duration::ZERO,
             spec,

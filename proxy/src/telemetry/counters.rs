@@ -2,7 +2,10 @@
 //!
 //! Each worker counts for itself, on a cache line of its own; who asks sums up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::ledger::{Countable, Ledger};
 
 /// A count that one thread writes and any may read: no read-modify-write is needed.
 #[derive(Debug, Default)]
@@ -35,10 +38,24 @@ pub struct Answers(Box<[Counts]>);
 #[repr(align(128))]
 struct Counts([Counter; 5]);
 
+/// The answers of every frontend that there ever was.
+static ALL: Ledger<1, Answers> = Ledger::new();
+
 impl Answers {
-    /// For so many workers.
-    pub fn new(workers: usize) -> Answers {
+    /// Those of a frontend that has come into force, for so many workers.
+    pub fn of(frontend: &str, workers: usize) -> Arc<Answers> {
+        let answers = Arc::new(Answers::new(workers));
+        ALL.book([frontend], &answers);
+        answers
+    }
+
+    fn new(workers: usize) -> Answers {
         Answers((0..workers).map(|_| Counts::default()).collect())
+    }
+
+    /// The answers of every frontend that this process has had, by its name.
+    pub fn of_all() -> Vec<([String; 1], [u64; 5])> {
+        ALL.totals()
     }
 
     /// Counts one, of a worker that counts from one thread alone.
@@ -52,6 +69,16 @@ impl Answers {
     /// So many of 1xx, 2xx, 3xx, 4xx and 5xx.
     pub fn totals(&self) -> [u64; 5] {
         std::array::from_fn(|class| self.0.iter().map(|counts| counts.0[class].get()).sum())
+    }
+}
+
+impl Countable for Answers {
+    type Totals = [u64; 5];
+
+    fn add_to(&self, totals: &mut [u64; 5]) {
+        for (total, more) in totals.iter_mut().zip(self.totals()) {
+            *total += more;
+        }
     }
 }
 

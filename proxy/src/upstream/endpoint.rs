@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::health::{Condition, Health};
 use super::slots::{Slots, Taken};
 use crate::config::ServerAddress;
-use crate::telemetry::Counter;
+use crate::telemetry::{Countable, Counter, Ledger};
 
 /// Where a server listens, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,8 +44,11 @@ pub struct Server {
     /// Connections to it, idle ones included.
     open: AtomicU32,
     /// One for each worker.
-    counts: Box<[Counts]>,
+    counts: Arc<[Counts]>,
 }
+
+/// Counters of every server that was ever in force, by the names of backend and server.
+static ALL: Ledger<2, [Counts]> = Ledger::new();
 
 /// What one worker did with a server. Written by that worker alone, on a cache line of its
 /// own.
@@ -97,14 +100,20 @@ impl Server {
 
     /// Its totals, over all workers.
     pub fn totals(&self) -> ServerTotals {
-        let sum = |counter: fn(&Counts) -> &Counter| {
-            self.counts.iter().map(|counts| counter(counts).get()).sum()
-        };
-        ServerTotals {
-            exchanges: sum(|counts| &counts.exchanges),
-            dialled: sum(|counts| &counts.dialled),
-            refused: sum(|counts| &counts.refused),
-        }
+        let mut totals = ServerTotals::default();
+        self.counts.add_to(&mut totals);
+        totals
+    }
+
+    /// The totals of every server that this process has had, by the names of its backend and its
+    /// own.
+    pub fn totals_of_all() -> Vec<([String; 2], ServerTotals)> {
+        ALL.totals()
+    }
+
+    /// Before it serves this backend.
+    pub(super) fn book(&self, backend: &str) {
+        ALL.book([backend, &self.name], &self.counts);
     }
 
     pub(super) fn counts(&self, worker: usize) -> &Counts {
@@ -144,6 +153,18 @@ impl Server {
     fn permit_for(self: &Arc<Server>, taken: Taken) -> Permit {
         // Without a limit no count of holders is kept, which all workers would share.
         Permit((taken == Taken::Slot).then(|| Arc::clone(self)))
+    }
+}
+
+impl Countable for [Counts] {
+    type Totals = ServerTotals;
+
+    fn add_to(&self, totals: &mut ServerTotals) {
+        for counts in self {
+            totals.exchanges += counts.exchanges.get();
+            totals.dialled += counts.dialled.get();
+            totals.refused += counts.refused.get();
+        }
     }
 }
 

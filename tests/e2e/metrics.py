@@ -1,0 +1,8 @@
+"""Reads metrics from standard input with Prometheus' own parser; prints the name and the type of each family."""
+
+import sys
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+for family in text_string_to_metric_families(sys.stdin.read()):
+    print(family.name, family.type)

@@ -1,0 +1,28 @@
+//! The Python of the tests, with the packages that they need from PyPI.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+
+/// The Python that `cargo xtask test` has installed packages for.
+///
+/// # Errors
+/// It is not there.
+pub fn python() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os("POINTSMAN_TEST_PYTHON") {
+        return Ok(named.into());
+    }
+    // target/PROFILE/deps/e2e-HASH
+    let python = env::current_exe()?
+        .ancestors()
+        .nth(3)
+        .context("this test is in no target directory")?
+        .join("tools/venv/bin/python");
+    ensure!(
+        python.is_file(),
+        "{} is not there: `cargo xtask test` installs it, or set POINTSMAN_TEST_PYTHON",
+        python.display()
+    );
+    Ok(python)
+}
