@@ -15,12 +15,13 @@ mod run;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Errors, Source};
 use crate::control::{PrepareError, Prepared};
-use crate::plugin::Compiler;
+use crate::plugin::{CompileLimits, Compiler, Priority, work};
 use crate::telemetry::{self, AccessTap, LogSettings, Telemetry};
 
 /// How the process ends; listed in `--help`.
@@ -53,7 +54,7 @@ impl From<Exit> for ExitCode {
 const COMPILE: &str = "compile";
 
 /// Plugins are compiled in processes of their own.
-const COMPILER: Compiler = Compiler::Apart(COMPILE);
+const COMPILER: Compiler = Compiler::Apart(COMPILE, CompileLimits::DEFAULT);
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -102,9 +103,9 @@ enum Command {
     ///
     /// Listens on loopback alone and needs nothing else installed.
     Demo(demo::Flags),
-    /// Compile the component on standard input; what other commands start for themselves.
+    /// Compile the plugin on standard input; what other commands start for themselves.
     #[command(name = COMPILE, hide = true)]
-    Compile,
+    Compile(CompileFlags),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +120,34 @@ struct ConfigFlag {
     config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct CompileFlags {
+    /// Most bytes of memory
+    #[arg(long, default_value_t = CompileLimits::DEFAULT.memory)]
+    memory: u64,
+    /// Most seconds of processor time
+    #[arg(long, default_value_t = CompileLimits::DEFAULT.time.as_secs())]
+    seconds: u64,
+    /// Run only where nobody else wants to
+    #[arg(long)]
+    idle: bool,
+}
+
+impl CompileFlags {
+    fn run(&self) -> ExitCode {
+        let limits = CompileLimits {
+            memory: self.memory,
+            time: Duration::from_secs(self.seconds),
+        };
+        let priority = if self.idle {
+            Priority::Idle
+        } else {
+            Priority::Inherited
+        };
+        work(limits, priority).into()
+    }
+}
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
@@ -128,7 +157,7 @@ pub fn main() -> ExitCode {
         Command::Ctl(flags) => ctl::run(&flags),
         Command::Plugin(command) => plugin::run(&command),
         Command::Demo(flags) => demo::run(&flags),
-        Command::Compile => return Compiler::work().into(),
+        Command::Compile(flags) => return flags.run(),
     };
     exit.into()
 }

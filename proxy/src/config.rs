@@ -60,6 +60,8 @@ pub struct Config {
     pub admin: Admin,
     /// Directory of compiled plugins. None: the plugin host chooses.
     pub plugin_cache_dir: Option<PathBuf>,
+    /// Limits on compiling plugins.
+    pub compile: Compile,
     /// Where clients connect, in the order of the file; at least one.
     pub frontends: Vec<Frontend>,
     /// Where requests go, in the order of the file.
@@ -130,6 +132,27 @@ impl Default for Log {
             format: LogFormat::Text,
             access: true,
             target: LogTarget::Stderr,
+        }
+    }
+}
+
+/// `[compile]`: limits on compiling a plugin, whose file may come from anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compile {
+    /// Longest file of a plugin. Default 64 MiB: three times a plugin in Python.
+    pub file_size: u64,
+    /// Most memory of a compiler. Default 1 GiB.
+    pub memory: u64,
+    /// Most processor time of a compiler. Default 2 min.
+    pub time: Duration,
+}
+
+impl Default for Compile {
+    fn default() -> Self {
+        Self {
+            file_size: 64 << 20,
+            memory: 1 << 30,
+            time: Duration::from_mins(2),
         }
     }
 }

@@ -7,7 +7,9 @@
 mod compile;
 mod run;
 
-pub use self::compile::{CacheError, CompiledCache, Compiler, EncodeError, EngineLimits};
+pub use self::compile::{
+    CacheError, CompileError, CompileLimits, CompiledCache, Compiler, EngineLimits, Priority, work,
+};
 pub use self::run::{
     BackendName, BackendState, Backends, Cacheability, Decision, Edits, Engine, EngineError, Fault,
     FieldLine, Instance, LineBudget, LoadError, MAX_READS, Origin, Plugin, Read, Reads, Request,

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::Exit;
-use crate::config::{BUNDLED_PLUGINS, PluginSource};
+use crate::config::{BUNDLED_PLUGINS, Compile, PluginSource};
 use crate::plugin::{CompiledCache, Engine, EngineLimits, Plugin, Source};
 use crate::plugin_tools::cases::Table;
-use crate::rollout::loader::Loader;
+use crate::rollout::loader;
 
 /// Instances that exist at one time here: one after the other, and what is being made.
 const INSTANCES: u32 = 4;
@@ -78,7 +78,8 @@ fn read(path: &Path) -> Result<Source, Exit> {
         Some(name) if !path.exists() => PluginSource::Bundled(name.to_owned()),
         _ => PluginSource::File(path.to_owned()),
     };
-    Loader::read(&source).map_err(|error| about(path, &error))
+    let limit = Compile::default().file_size;
+    loader::read(&source, limit).map_err(|error| about(path, &error))
 }
 
 impl Cases {

@@ -6,6 +6,7 @@
 pub(super) enum Section {
     Top,
     TopTimeout,
+    Compile,
     Log,
     Admin,
     Frontends,
@@ -28,6 +29,7 @@ impl Section {
         match self {
             Section::Top => "",
             Section::TopTimeout => "timeout",
+            Section::Compile => "compile",
             Section::Log => "log",
             Section::Admin => "admin",
             Section::Frontends | Section::Frontend => "frontend.NAME",
@@ -51,6 +53,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("", "group"),
     ("", "plugin_cache_dir"),
     ("timeout", "drain"),
+    ("compile", "file_size"),
+    ("compile", "time"),
     ("log", "level"),
     ("log", "format"),
     ("log", "access"),

@@ -17,10 +17,10 @@ use super::diagnostic::{Errors, Span};
 use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
-    Admin, Backend, BackendId, BackendTimeouts, Bind, Config, DEFAULT_BACKLOG, DEFAULT_DRAIN,
-    DEFAULT_REDACT, Forwarded, Frontend, FrontendHttp, FrontendLimits, FrontendTimeouts,
-    HeadLimits, HttpReuse, Log, LogFormat, LogLevel, LogTarget, Server, ServerAddress, Source,
-    address,
+    Admin, Backend, BackendId, BackendTimeouts, Bind, Compile, Config, DEFAULT_BACKLOG,
+    DEFAULT_DRAIN, DEFAULT_REDACT, Forwarded, Frontend, FrontendHttp, FrontendLimits,
+    FrontendTimeouts, HeadLimits, HttpReuse, Log, LogFormat, LogLevel, LogTarget, Server,
+    ServerAddress, Source, address,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -46,6 +46,14 @@ const HEADER_SIZE: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
 
 /// Bytes of bodies.
 const BYTES: RangeInclusive<u64> = 0..=i64::MAX as u64;
+
+/// A compiler with less cannot compile anything.
+const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=1 << 40;
+
+const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+
+/// Longer ones do not fit the memory of any compiler.
+const PLUGIN_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
 
@@ -102,6 +110,7 @@ impl<'a> Reader<'a> {
         let admin = top
             .table("admin", Section::Admin)
             .map(|table| self.admin(table));
+        let compile = top.table("compile", Section::Compile).map(compile);
         let mut drain = DEFAULT_DRAIN;
         if let Some(mut timeout) = top.table("timeout", Section::TopTimeout) {
             drain = timeout.value_or("drain", drain, |e| e.duration(WAIT));
@@ -132,6 +141,7 @@ impl<'a> Reader<'a> {
             log: log.unwrap_or_default(),
             admin: admin.unwrap_or_default(),
             plugin_cache_dir,
+            compile: compile.unwrap_or_default(),
             frontends,
             backends,
         }
@@ -388,6 +398,17 @@ fn once(element: &Entry<'_>, bind: &Bind, bound: &mut HashMap<Bind, (Span, Strin
             bound.insert(bind.clone(), (span, element.path.clone()));
         }
     }
+}
+
+fn compile(mut table: Table<'_>) -> Compile {
+    let default = Compile::default();
+    let compile = Compile {
+        file_size: table.value_or("file_size", default.file_size, |e| e.size(PLUGIN_SIZE)),
+        memory: table.value_or("memory", default.memory, |e| e.size(COMPILE_MEMORY)),
+        time: table.value_or("time", default.time, |e| e.duration(COMPILE_TIME)),
+    };
+    table.finish();
+    compile
 }
 
 fn connections(entry: &Entry<'_>) -> Option<NonZeroU32> {

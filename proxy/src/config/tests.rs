@@ -69,6 +69,9 @@ fn every_key_takes_effect() {
     assert_eq!(config.workers.unwrap().get(), 2);
     assert_eq!(config.group.as_deref(), Some("proxies"));
     assert_eq!(config.plugin_cache_dir, Some(PathBuf::from("etc/cache")));
+    assert_eq!(config.compile.file_size, 32 << 20);
+    assert_eq!(config.compile.memory, 2 << 30);
+    assert_eq!(config.compile.time, Duration::from_mins(5));
     assert_eq!(config.drain, Duration::ZERO);
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.log.format, LogFormat::Json);

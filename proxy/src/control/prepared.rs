@@ -215,7 +215,7 @@ fn route(
     has_same_router: bool,
     has_same_backends: bool,
 ) -> Result<Routing, VersionError> {
-    let file = Loader::read(load.plugin)?;
+    let file = loader.read(load.plugin)?;
     let sha256 = file.sha256();
     let router = load.router.clone();
     let loaded = match published {

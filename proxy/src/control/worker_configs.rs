@@ -139,6 +139,7 @@ pub(super) fn keep_restart_only(config: &mut Config, active: &Config) {
         "plugin_cache_dir",
         config.plugin_cache_dir != active.plugin_cache_dir,
     );
+    keep("compile", config.compile != active.compile);
     keep("admin", config.admin != active.admin);
     keep("log.format", config.log.format != active.log.format);
     keep("log.target", config.log.target != active.log.target);
@@ -147,6 +148,7 @@ pub(super) fn keep_restart_only(config: &mut Config, active: &Config) {
     config.user.clone_from(&active.user);
     config.group.clone_from(&active.group);
     config.plugin_cache_dir.clone_from(&active.plugin_cache_dir);
+    config.compile = active.compile;
     config.admin.clone_from(&active.admin);
     config.log.format = active.log.format;
     config.log.target.clone_from(&active.log.target);

@@ -1,14 +1,23 @@
 //! From a plugin's file to machine code.
 //!
-//! Owns the compiler's process, the engine's configuration and the directory of compiled code.
-//! Runs no guest code, and knows nothing of the contract. Used by `run`.
+//! Owns the compiler's process and its sandbox, the engine's configuration and the directory of
+//! compiled code. Runs no guest code, and knows nothing of the contract. Used by `run`.
 
 pub(super) mod cache;
+mod code;
 pub(super) mod compiler;
 pub(super) mod encode;
+pub(super) mod error;
+mod limits;
+mod process;
+mod sandbox;
+mod system_calls;
 pub(super) mod tunables;
+mod work;
 
 pub use self::cache::{CacheError, CompiledCache};
 pub use self::compiler::Compiler;
-pub use self::encode::EncodeError;
+pub use self::error::CompileError;
+pub use self::limits::{CompileLimits, Priority};
 pub use self::tunables::EngineLimits;
+pub use self::work::work;

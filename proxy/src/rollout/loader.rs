@@ -23,14 +23,11 @@ use crate::http::head::Client;
 use crate::http::message::{self, RequestHead};
 use crate::memory;
 use crate::plugin::{
-    BackendName, BackendState, Backends, CompiledCache, Compiler, Engine, EngineError,
-    EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Reads, Request, Settings,
-    Source,
+    BackendName, BackendState, Backends, CompileLimits, CompiledCache, Compiler, Engine,
+    EngineError, EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Reads,
+    Request, Settings, Source,
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
-
-/// Longest file of a plugin: ten times a Python interpreter with its library.
-const MAX_FILE: u64 = 256 * 1024 * 1024;
 
 /// Why a router's plugin cannot serve; each text is complete, to be shown at its key.
 #[derive(Debug, Error)]
@@ -52,12 +49,21 @@ pub enum VersionError {
     Probe(Fault),
 }
 
+impl VersionError {
+    /// Whether the same file may well serve another time: its compiler was killed, say.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, VersionError::Load(error) if error.is_transient())
+    }
+}
+
 /// Loads plugins: one for the process.
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
     cache: Option<CompiledCache>,
     workers: usize,
+    /// Longest file of a plugin, in bytes.
+    file_size: u64,
 }
 
 /// A plugin to load, and the settings to run it with.
@@ -110,10 +116,15 @@ impl Loader {
                 })
                 .ok()
         });
+        let compiler = compiler.within(CompileLimits {
+            memory: config.compile.memory,
+            time: config.compile.time,
+        });
         Ok(Loader {
             engine: Engine::try_new(limits(config, workers), compiler)?,
             cache,
             workers,
+            file_size: config.compile.file_size,
         })
     }
 
@@ -122,24 +133,15 @@ impl Loader {
     /// # Errors
     /// [`VersionError`].
     pub fn load(&self, load: Load<'_>) -> Result<Loaded, VersionError> {
-        self.load_file(Loader::read(load.plugin)?, load)
+        self.load_file(self.read(load.plugin)?, load)
     }
 
     /// Reads a plugin's file, and does nothing with it.
     ///
     /// # Errors
     /// [`VersionError::Read`].
-    pub fn read(plugin: &PluginSource) -> Result<Source, VersionError> {
-        match plugin {
-            PluginSource::Bundled(name) => Ok(Source {
-                name: name.clone(),
-                bytes: Cow::Borrowed(bundled::component(name)),
-            }),
-            PluginSource::File(path) => Ok(Source {
-                name: name_of(path),
-                bytes: Cow::Owned(read_file(path).map_err(VersionError::Read)?),
-            }),
-        }
+    pub fn read(&self, plugin: &PluginSource) -> Result<Source, VersionError> {
+        read(plugin, self.file_size)
     }
 
     /// Loads a plugin from a file that was read before, and tries it out.
@@ -210,6 +212,23 @@ impl Loader {
     }
 }
 
+/// Reads a plugin's file of at most `limit` bytes, and does nothing with it.
+///
+/// # Errors
+/// [`VersionError::Read`].
+pub fn read(plugin: &PluginSource, limit: u64) -> Result<Source, VersionError> {
+    match plugin {
+        PluginSource::Bundled(name) => Ok(Source {
+            name: name.clone(),
+            bytes: Cow::Borrowed(bundled::component(name)),
+        }),
+        PluginSource::File(path) => Ok(Source {
+            name: name_of(path),
+            bytes: Cow::Owned(read_file(path, limit).map_err(VersionError::Read)?),
+        }),
+    }
+}
+
 fn refused(fault: Fault) -> VersionError {
     match fault {
         Fault::Error(message) => VersionError::Configure(message),
@@ -266,22 +285,24 @@ fn describe(source: &PluginSource) -> String {
 }
 
 /// Refuses pipes and devices, which may never end.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = File::options();
     let options = options.read(true);
     let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     let metadata = file.metadata()?;
-    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !metadata.is_file() {
-        return refuse("it is no regular file");
+        return refuse("it is no regular file".to_owned());
     }
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return refuse("it is longer than 256 MiB");
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return refuse(format!(
+            "it is longer than {limit} bytes, which `compile.file_size` allows"
+        ));
     }
     Ok(bytes)
 }

@@ -57,7 +57,7 @@ impl LoadTask {
     /// # Errors
     /// [`VersionError::Read`].
     pub fn read(&self) -> Result<Source, VersionError> {
-        Loader::read(&self.router.plugin)
+        self.loader.read(&self.router.plugin)
     }
 
     /// Loads and tries out the configured plugin from what [`read`](Self::read) returned.

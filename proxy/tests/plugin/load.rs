@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pointsman::plugin::{CompiledCache, EncodeError, LoadError, Origin, Plugin, Source};
+use pointsman::plugin::{CompiledCache, LoadError, Origin, Plugin, Source};
 use serde_json::json;
 
 use crate::{ENGINE, TwoBackends, guest, route, settings};
@@ -50,19 +50,15 @@ fn a_plugin_has_a_name_and_a_digest() {
 
 #[test]
 fn what_is_not_webassembly_is_an_error() {
-    assert_eq!(error(Vec::new()), LoadError::Encode(EncodeError::Empty));
-    assert_eq!(
-        error(b"\x7fELF".to_vec()),
-        LoadError::Encode(EncodeError::NotWasm)
-    );
-    assert_eq!(
-        error(b"(component)".to_vec()),
-        LoadError::Encode(EncodeError::Text)
-    );
-    assert_eq!(
-        error(b"\0asm\x01\0\0\0".to_vec()),
-        LoadError::Encode(EncodeError::NoMetadata)
-    );
+    let check = |bytes: &[u8], expected: &str| {
+        let found = error(bytes.to_vec());
+        assert!(!found.is_transient());
+        assert!(found.to_string().contains(expected), "{found}");
+    };
+    check(b"", "the file is empty");
+    check(b"\x7fELF", "the file is not WebAssembly");
+    check(b"(component)", "the file is WebAssembly text");
+    check(b"\0asm\x01\0\0\0", "without component-type metadata");
 }
 
 #[test]

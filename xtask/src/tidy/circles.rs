@@ -40,7 +40,19 @@ const ORDERS: &[(&str, &[&str])] = &[
     ),
     (
         "proxy/src/plugin/compile",
-        &["compiler", "tunables", "cache", "encode"],
+        &[
+            "compiler",
+            "process",
+            "work",
+            "code",
+            "sandbox",
+            "system_calls",
+            "error",
+            "limits",
+            "tunables",
+            "cache",
+            "encode",
+        ],
     ),
     (
         "proxy/src/control",

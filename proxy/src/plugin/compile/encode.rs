@@ -2,7 +2,7 @@
 //!
 //! A component is taken as it is. A core module that carries its world in a custom
 //! section, as wit-bindgen writes it, is encoded as a component. Everything else is an
-//! error which says what the file is. Called by `load`.
+//! error which says what the file is. Called by `code`, and for snapshots.
 
 use std::borrow::Cow;
 
@@ -17,8 +17,7 @@ const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
+pub(in crate::plugin) enum EncodeError {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,

@@ -9,7 +9,7 @@ use super::bindings::RouterPre;
 use super::engine::Engine;
 use super::host::State;
 use super::wasi;
-use crate::plugin::compile::encode::EncodeError;
+use crate::plugin::compile::error::CompileError;
 
 /// Package of the contract, and the version that this host implements.
 const PACKAGE: &str = "pointsman:router";
@@ -34,12 +34,9 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Neither a component nor a module that can be made one.
+    /// There is no code, whether by its own fault or not.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// Not valid, or beyond what the engine takes.
-    #[error("the component does not compile: {0}")]
-    Compile(String),
+    Compile(#[from] CompileError),
     /// It was built against another version of the contract.
     #[error(
         "the component is for {found}, this host is for {PACKAGE}@{VERSION}: build it against that version"
@@ -74,6 +71,13 @@ pub enum LoadError {
     ExportType(String),
 }
 
+impl LoadError {
+    /// Whether the same file may well be loaded at another time: the compiler was killed, say.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, LoadError::Compile(error) if error.is_transient())
+    }
+}
+
 /// A checked component.
 pub(super) struct Loaded {
     pub(super) pre: RouterPre<State>,
@@ -84,8 +88,7 @@ pub(super) struct Loaded {
 
 /// Reads and links compiled code that was stored before.
 pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
-    let component = deserialize(engine.wasmtime(), code);
-    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let component = deserialize(engine.wasmtime(), code).map_err(|error| unfit(&error))?;
     link(engine, &component, Origin::Cached)
 }
 
@@ -113,6 +116,11 @@ pub(super) fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::R
     // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the
     // file: one that is changed while mapped would change the code, or kill the process.
     unsafe { Component::deserialize(engine, code) }
+}
+
+/// Code that this engine does not take: the component has too many memories or tables, say.
+pub(super) fn unfit(error: &wasmtime::Error) -> LoadError {
+    CompileError::Refused(format!("the component does not compile: {error:#}")).into()
 }
 
 /// Whether the host has the import `import`, as far as its name tells.

@@ -1,6 +1,6 @@
 //! From a plugin's file to a component that is ready to run.
 //!
-//! Encodes, compiles or takes compiled code from disk. Runs no guest code. Called off the
+//! Has it compiled or takes compiled code from disk. Runs no guest code. Called off the
 //! workers' threads: compiling takes up to seconds.
 
 use std::borrow::Cow;
@@ -10,9 +10,8 @@ use wasmtime::component::Component;
 
 use super::code::Code;
 use super::engine::Engine;
-use super::link::{LoadError, Origin, deserialize, link};
+use super::link::{LoadError, Origin, deserialize, link, unfit};
 use crate::plugin::compile::cache::{CompiledCache, Key, hex};
-use crate::plugin::compile::encode;
 
 /// A plugin's file.
 #[derive(Debug, Clone)]
@@ -63,13 +62,10 @@ fn compile(
             Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
         }
     }
-    let encoded = encode::component(bytes)?;
-    let code = engine.compiler().compile(&encoded);
-    let code = code.map_err(|error| LoadError::Compile(error.to_string()))?;
+    let code = engine.compiler().compile(bytes)?;
     if let Some((cache, key)) = stored {
         cache.store(key, &code);
     }
-    let component = deserialize(engine.wasmtime(), &code);
-    let component = component.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let component = deserialize(engine.wasmtime(), &code).map_err(|error| unfit(&error))?;
     Ok((component, Origin::Compiled))
 }

@@ -1,0 +1,141 @@
+//! Why there is no code, and how the compiler's process tells it to its parent.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use nix::libc;
+
+use super::limits::CompileLimits;
+
+/// Exit codes of the compiler's process.
+const REFUSED: u8 = 1;
+const FAILED: u8 = 2;
+const OUT_OF_MEMORY: u8 = 3;
+
+/// Exit code of a program of Rust's that panicked.
+const PANICKED: i32 = 101;
+
+/// How it begins on standard error that an allocation failed, which ends a program of Rust's.
+const ALLOCATION_FAILED: &str = "memory allocation of ";
+
+/// Signals that a program brings upon itself.
+const CRASHES: [i32; 6] = [
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGSEGV,
+    libc::SIGSYS,
+];
+
+/// Why a plugin's file was not compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// It is no component, nor a module that can be made one, or not valid.
+    #[error("{0}")]
+    Refused(String),
+    /// It takes more memory than the limit, in MiB.
+    #[error(
+        "compiling the file takes more than {0} MiB of memory: if the plugin is to be trusted, raise `compile.memory`"
+    )]
+    Memory(u64),
+    /// It takes more processor time than the limit, in seconds.
+    #[error(
+        "compiling the file takes more than {0} s of processor time: if the plugin is to be trusted, raise `compile.time`"
+    )]
+    Time(u64),
+    /// It found a mistake in the compiler.
+    #[error("the compiler crashes on the file: {0}")]
+    Crashed(String),
+    /// The compiler could not do its work, for a reason that is not the file's.
+    #[error("the file could not be compiled this time: {0}")]
+    Failed(String),
+}
+
+impl CompileError {
+    /// Whether the same file may compile at another time.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, CompileError::Failed(_))
+    }
+
+    /// How a process ends that has met it.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            CompileError::Refused(_) => REFUSED,
+            CompileError::Memory(_) => OUT_OF_MEMORY,
+            CompileError::Time(_) | CompileError::Crashed(_) | CompileError::Failed(_) => FAILED,
+        }
+    }
+
+    /// What a process met that did not end well.
+    pub(super) fn of(status: ExitStatus, said: &str, limits: CompileLimits) -> CompileError {
+        let said = said.trim_end();
+        let full = || match said {
+            "" => status.to_string(),
+            said => format!("{status}: {said}"),
+        };
+        let is = |code: u8| status.code() == Some(code.into());
+        let signal = status.signal();
+        if is(REFUSED) {
+            CompileError::Refused(said.to_owned())
+        } else if is(OUT_OF_MEMORY)
+            || signal == Some(libc::SIGABRT) && said.contains(ALLOCATION_FAILED)
+        {
+            CompileError::Memory(limits.memory >> 20)
+        } else if signal == Some(libc::SIGXCPU) {
+            CompileError::Time(limits.seconds())
+        } else if status.code() == Some(PANICKED)
+            || signal.is_some_and(|signal| CRASHES.contains(&signal))
+        {
+            CompileError::Crashed(full())
+        } else {
+            CompileError::Failed(full())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn how_a_compiler_ends_says_whose_fault_it_is() {
+        let limits = CompileLimits {
+            memory: 64 << 20,
+            time: Duration::from_millis(1500),
+        };
+        let exit = |code: i32| ExitStatus::from_raw(code << 8);
+        let check = |status, said: &str, expected: CompileError| {
+            let found = CompileError::of(status, said, limits);
+            assert!(!found.is_transient(), "{found}");
+            assert_eq!(found, expected);
+        };
+        check(exit(1), "no\n", CompileError::Refused("no".to_owned()));
+        check(exit(3), "", CompileError::Memory(64));
+        let said = "memory allocation of 1024 bytes failed\n";
+        let aborted = ExitStatus::from_raw(libc::SIGABRT);
+        check(aborted, said, CompileError::Memory(64));
+        let late = ExitStatus::from_raw(libc::SIGXCPU);
+        check(late, "", CompileError::Time(2));
+        for (status, said) in [
+            (aborted, "double free"),
+            (exit(101), "thread 'main' panicked"),
+            (ExitStatus::from_raw(libc::SIGSEGV), ""),
+        ] {
+            let error = CompileError::of(status, said, limits);
+            assert!(matches!(error, CompileError::Crashed(_)), "{error}");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        for (status, said) in [
+            (ExitStatus::from_raw(libc::SIGKILL), ""),
+            (ExitStatus::from_raw(libc::SIGTERM), ""),
+            (exit(2), "cannot change to another user"),
+        ] {
+            let error = CompileError::of(status, said, limits);
+            assert!(error.is_transient(), "{error}");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+}

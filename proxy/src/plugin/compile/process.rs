@@ -1,0 +1,215 @@
+//! The compiler's processes, as their parent sees them.
+//!
+//! Owns how many there are, how long they may live, and with what priority they run. A compiler begins
+//! with the least priority that there is. On a machine that leaves it no time it is started once more
+//! with the priority of the thread that asked, so that a busy machine can still have another plugin.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::time::Instant;
+
+use super::error::CompileError;
+use super::limits::{CompileLimits, Priority};
+use crate::spawn::alone;
+
+/// This very program, even where another has taken its place in the file system.
+const SELF: &str = "/proc/self/exe";
+
+/// Most compilers at one time: together they have four times the memory of one.
+const MAX_COMPILERS: usize = 4;
+
+/// Most threads of one compiler: each has memory of its own.
+const MAX_THREADS: usize = 8;
+
+/// The environment variable for it.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// How often to look at what a compiler of the least priority gets.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// It is starving if it gets less than this part of one core.
+const STARVING: u32 = 10;
+
+/// How much longer than its processor time a compiler may take by the wall clock. A busy machine does
+/// not get there: a compiler of this priority gets more than a tenth of a core.
+const WALL: u32 = 10;
+
+/// Most bytes of a compiler's explanations.
+const MAX_SAID: u64 = 16 << 10;
+
+/// Has a file compiled by another process.
+pub(super) fn compile(
+    command: &str,
+    limits: CompileLimits,
+    file: &[u8],
+) -> Result<Vec<u8>, CompileError> {
+    let _slot = Slot::take();
+    let ended = run(command, limits, Priority::Idle, file)?;
+    let ended = match ended.stopped {
+        Some(Stopped::Starving) => run(command, limits, Priority::Inherited, file)?,
+        _ => ended,
+    };
+    if ended.stopped.is_some() {
+        let seconds = limits.seconds().saturating_mul(WALL.into());
+        let text = format!("it was not done after {seconds} s by the clock");
+        return Err(CompileError::Failed(text));
+    }
+    if !ended.status.success() {
+        return Err(CompileError::of(ended.status, &ended.said, limits));
+    }
+    if !ended.said.is_empty() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::info!(reason = ended.said.trim_end(), "weak sandbox"));
+    }
+    Ok(ended.code)
+}
+
+/// One of the compilers that may run.
+struct Slot;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
+
+impl Slot {
+    /// Waits for one.
+    fn take() -> Slot {
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = FREED.wait_while(running, |running| *running >= MAX_COMPILERS);
+        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        Slot
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        FREED.notify_one();
+    }
+}
+
+/// A compiler that has ended.
+struct Ended {
+    status: ExitStatus,
+    stopped: Option<Stopped>,
+    code: Vec<u8>,
+    said: String,
+}
+
+/// Why a compiler was killed.
+#[derive(Clone, Copy)]
+enum Stopped {
+    Starving,
+    Late,
+}
+
+/// Runs one compiler.
+fn run(
+    command: &str,
+    limits: CompileLimits,
+    priority: Priority,
+    file: &[u8],
+) -> Result<Ended, CompileError> {
+    let failed = |error: io::Error| CompileError::Failed(error.to_string());
+    let mut child = start(command, limits, priority).map_err(failed)?;
+    tracing::debug!(process = child.id(), bytes = file.len(), "compiling");
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+        return Err(failed(io::ErrorKind::BrokenPipe.into()));
+    };
+    thread::scope(|scope| {
+        let (ended, end) = mpsc::channel();
+        let pid = child.id();
+        let watch = scope.spawn(move || watch(pid, limits, priority, &end));
+        // Where it does not read to the end, how it ends says why.
+        scope.spawn(move || stdin.write_all(file));
+        let said = scope.spawn(move || {
+            let mut said = Vec::new();
+            let _ = stderr.take(MAX_SAID).read_to_end(&mut said);
+            said
+        });
+        let mut code = Vec::new();
+        // Code is made in memory first.
+        let read = stdout.take(limits.memory).read_to_end(&mut code);
+        let status = child.wait();
+        drop(ended);
+        let said = said.join().unwrap_or_default();
+        read.map_err(failed)?;
+        Ok(Ended {
+            status: status.map_err(failed)?,
+            stopped: watch.join().unwrap_or_default(),
+            code,
+            said: String::from_utf8_lossy(&said).into_owned(),
+        })
+    })
+}
+
+fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result<Child> {
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
+    let mut process = Command::new(SELF);
+    process
+        .arg0("pointsman")
+        .arg(command)
+        .args(limits.arguments())
+        .args(priority.arguments())
+        .env_clear()
+        .env(THREADS, threads.to_string())
+        .current_dir("/")
+        // What a terminal sends to all that run in front is the proxy's to answer.
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    alone(|| process.spawn())
+}
+
+/// Kills a compiler that takes too long by the clock, or gets no time, until the other end of `end` is
+/// dropped.
+fn watch(
+    pid: u32,
+    limits: CompileLimits,
+    priority: Priority,
+    end: &mpsc::Receiver<()>,
+) -> Option<Stopped> {
+    let pid = Pid::from_raw(pid.cast_signed());
+    // By its descriptor, so that nobody else is killed once it has ended.
+    let descriptor = rustix::process::Pid::from_raw(pid.as_raw())
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())?;
+    let deadline = Instant::now() + Duration::from_secs(limits.seconds()).saturating_mul(WALL);
+    let mut used = Duration::ZERO;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = match priority {
+            Priority::Idle => left.min(PATIENCE),
+            Priority::Inherited => left,
+        };
+        if end.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+            return None;
+        }
+        let now = processor_time(pid)?;
+        let stopped = if wait == left {
+            Stopped::Late
+        } else if now.saturating_sub(used) < PATIENCE / STARVING {
+            Stopped::Starving
+        } else {
+            used = now;
+            continue;
+        };
+        let _ = pidfd_send_signal(&descriptor, Signal::KILL);
+        return Some(stopped);
+    }
+}
+
+/// Processor time of all threads of a process.
+fn processor_time(pid: Pid) -> Option<Duration> {
+    let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
+    clock_gettime(clock).ok().map(Duration::from)
+}

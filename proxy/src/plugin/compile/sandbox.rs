@@ -1,0 +1,174 @@
+//! What the compiler's process gives up before it reads a file that may come from anybody.
+//!
+//! Privileges: root, capabilities, and the way to get them back. Limits: memory, time, and no further
+//! descriptor, hence neither files nor network. System calls: none but those that a compiler needs,
+//! where the kernel has seccomp. Called by `work`, before other threads start.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+use rustix::process::{
+    DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal,
+};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+use super::limits::{CompileLimits, Priority};
+use super::system_calls;
+
+/// The user that compiles for root: `nobody`, as the kernel has it.
+const NOBODY: u32 = 65_534;
+
+/// Where memory runs out, the compiler is to be killed, not the proxy: see proc(5).
+const OOM_SCORE: (&str, &str) = ("/proc/self/oom_score_adj", "1000");
+
+/// Where a process finds its open descriptors.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// Time to end by itself, after the signal that time is up, in seconds.
+const GRACE: u64 = 5;
+
+/// The process could not give up what it must not have.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SandboxError {
+    /// It is root.
+    #[error(
+        "a compiler must not run as root, and cannot change to user {NOBODY}: run the proxy as another user"
+    )]
+    Root(#[source] io::Error),
+    /// The system refused something else.
+    #[error("cannot {0}")]
+    Refused(&'static str, #[source] io::Error),
+}
+
+/// Gives up what a compiler does not need. What the system does not offer is named.
+pub(super) fn enter(
+    limits: CompileLimits,
+    priority: Priority,
+) -> Result<Option<String>, SandboxError> {
+    // Otherwise it has the name of the link that it was started by.
+    let _ = rustix::thread::set_name(c"pointsman");
+    // Where that is not allowed the kernel chooses by size, which comes to the same.
+    let _ = std::fs::write(OOM_SCORE.0, OOM_SCORE.1);
+    if priority == Priority::Idle {
+        // Otherwise it keeps its parent's.
+        be_idle();
+    }
+    close_others().map_err(|error| SandboxError::Refused("close what was inherited", error))?;
+    drop_privileges()?;
+    // Changing the user takes it back. Nobody would want the code; where the parent is gone already,
+    // there is no file to read.
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| SandboxError::Refused("end with the parent", error.into()))?;
+    set_limits(limits)?;
+    let missing = system_calls::restrict();
+    Ok(missing.err().map(|error| format!("no seccomp: {error}")))
+}
+
+/// Closes all but the three standard streams.
+fn close_others() -> io::Result<()> {
+    let entries = std::fs::read_dir(DESCRIPTORS)?;
+    let open: Vec<RawFd> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|descriptor| *descriptor > libc::STDERR_FILENO)
+        .collect();
+    for descriptor in open {
+        // The one that listed them is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+    Ok(())
+}
+
+fn drop_privileges() -> Result<(), SandboxError> {
+    if geteuid().is_root() {
+        let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+        let changed = setgroups(&[])
+            .and_then(|()| setresgid(group, group, group))
+            .and_then(|()| setresuid(user, user, user));
+        changed.map_err(|error| SandboxError::Root(error.into()))?;
+    }
+    let refused = |what| move |error: rustix::io::Errno| SandboxError::Refused(what, error.into());
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, none).map_err(refused("give up capabilities"))?;
+    set_no_new_privs(true).map_err(refused("give up new privileges"))?;
+    // Another process of that user must not change the code.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(refused("be closed to other processes"))
+}
+
+fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
+    let seconds = limits.seconds();
+    for (resource, soft, hard) in [
+        // What it may write to. Address space that is only reserved does not count.
+        (Resource::RLIMIT_DATA, limits.memory, limits.memory),
+        (Resource::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
+        (Resource::RLIMIT_CORE, 0, 0),
+        (Resource::RLIMIT_FSIZE, 0, 0),
+        (Resource::RLIMIT_MEMLOCK, 0, 0),
+        (Resource::RLIMIT_MSGQUEUE, 0, 0),
+        // Those that are open stay open.
+        (Resource::RLIMIT_NOFILE, 0, 0),
+    ] {
+        let limited = getrlimit(resource)
+            .and_then(|(_, most)| setrlimit(resource, soft.min(most), hard.min(most)));
+        limited.map_err(|error| SandboxError::Refused("set limits", error.into()))?;
+    }
+    Ok(())
+}
+
+fn be_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    #[expect(unsafe_code, reason = "no crate of the tree has this call")]
+    // SAFETY: it reads the parameters, and changes nothing but when this thread runs.
+    unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+    use std::thread;
+
+    use rustix::io::Errno;
+    use rustix::process::{getpid, test_kill_process};
+
+    /// Set in the process that enters the sandbox: there is no way back.
+    const INSIDE: &str = "POINTSMAN_TEST_INSIDE";
+
+    #[test]
+    fn nothing_can_be_opened_started_or_signalled() {
+        if std::env::var_os(INSIDE).is_some() {
+            enter(CompileLimits::DEFAULT, Priority::Idle).unwrap();
+            assert!(File::open("/dev/null").is_err());
+            assert!(TcpListener::bind("127.0.0.1:0").is_err());
+            assert!(UnixStream::pair().is_err());
+            assert!(Command::new("/bin/true").status().is_err());
+            assert_eq!(test_kill_process(getpid()), Err(Errno::NOSYS));
+            // What a compiler needs is there.
+            let thread = thread::spawn(|| vec![1_u8; 8 << 20].len());
+            assert_eq!(thread.join().unwrap(), 8 << 20);
+            return;
+        }
+        let test = thread::current().name().map(str::to_owned);
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([test.as_deref().unwrap(), "--exact"])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("1 passed"), "{said}");
+    }
+}

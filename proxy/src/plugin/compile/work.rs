@@ -1,0 +1,37 @@
+//! What the compiler's process does: a plugin's file on standard input, its code on standard output.
+//!
+//! Gives up what it does not need before it reads the first byte. Called by `cli`.
+
+use std::io::{self, Read as _, Write as _};
+
+use super::code;
+use super::error::CompileError;
+use super::limits::{CompileLimits, Priority};
+use super::sandbox;
+
+/// Compiles the file on standard input; its code goes to standard output, what is wrong to standard
+/// error. Yields the exit code.
+pub fn work(limits: CompileLimits, priority: Priority) -> u8 {
+    let compiled = || -> Result<(), CompileError> {
+        let failed = |error: io::Error| CompileError::Failed(error.to_string());
+        let entered = sandbox::enter(limits, priority);
+        let missing = entered.map_err(|error| CompileError::Failed(error.to_string()))?;
+        if let Some(missing) = missing {
+            let _ = writeln!(io::stderr(), "{missing}");
+        }
+        let mut file = Vec::new();
+        io::stdin().read_to_end(&mut file).map_err(failed)?;
+        let code = code::compile(&file)?;
+        io::stdout().write_all(&code).map_err(failed)
+    };
+    let Err(error) = compiled() else {
+        return 0;
+    };
+    let text = match &error {
+        CompileError::Failed(text) => text.clone(),
+        CompileError::Memory(_) => CompileError::Memory(limits.memory >> 20).to_string(),
+        error => error.to_string(),
+    };
+    let _ = writeln!(io::stderr(), "{text}");
+    error.exit_code()
+}
