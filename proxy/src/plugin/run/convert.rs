@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::bindings::exports::pointsman::router::plugin as guest;
 use super::bindings::pointsman::router::request::EditError;
-use super::fault::{Fault, text};
+use super::fault::{self, Fault};
 use super::types::{Backends, Cacheability, FieldLine, Response, Route};
 use crate::http::authority;
 use crate::http::edit::{self, Edit};
@@ -157,7 +157,7 @@ pub(super) fn route(
         guest::Decision::Backend(name) => backends
             .find(&name)
             .map(Route::Backend)
-            .ok_or_else(|| Fault::UnknownBackend(text(&name))),
+            .ok_or_else(|| Fault::UnknownBackend(fault::name(&name))),
         guest::Decision::DefaultBackend => Ok(Route::Default),
         guest::Decision::Respond(answer) => response(answer, max_response).map(Route::Respond),
     }
@@ -210,7 +210,7 @@ fn response_line(name: &str, value: &[u8]) -> Result<FieldLine, Fault> {
 
 fn field_fault(name: &str, reason: &'static str) -> Fault {
     Fault::ResponseHeader {
-        name: text(name),
+        name: fault::name(name),
         reason,
     }
 }

@@ -13,6 +13,9 @@ use super::backtrace;
 /// Most bytes of a guest's text that a fault repeats.
 const MAX_TEXT: usize = 1024;
 
+/// Most bytes of a name. A line of the log then has the rest of the fault's words, too.
+const MAX_NAME: usize = 256;
+
 /// Why a plugin gave no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -193,6 +196,13 @@ pub(super) fn from_instantiation(error: &wasmtime::Error, explain: Explain) -> F
 pub(super) fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len().min(MAX_TEXT));
     escape(raw, MAX_TEXT, &mut out);
+    out
+}
+
+/// The same of a name, which is to be short.
+pub(super) fn name(raw: &str) -> String {
+    let mut out = String::new();
+    escape(raw, MAX_NAME, &mut out);
     out
 }
 
