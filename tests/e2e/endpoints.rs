@@ -330,6 +330,32 @@ async fn an_idle_connection_is_closed_in_time() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Idle connections to servers take no descriptors that clients need: beyond a worker's share of
+/// `max_connections` the one that was idle longest makes room.
+#[tokio::test]
+async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
+    let script = |mut wire: Wire, _| async move {
+        wire.request().await?;
+        wire.send(OK).await?;
+        ensure!(wire.end().await? == End::Closed);
+        Ok(())
+    };
+    let first = Origin::scripted(script).await?;
+    let (second, third) = (Origin::naming("2").await?, Origin::naming("3").await?);
+    let servers = [first.address(), second.address(), third.address()];
+    let proxy = Setup::before(servers)
+        .top("max_connections = 2")
+        .backend("timeout.server_keep_alive = \"1d\"")
+        .start()
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for body in [&b"ok"[..], b"2", b"3"] {
+        assert_eq!(client.exchange(GET).await?.body, body);
+    }
+    first.join().await?;
+    Ok(())
+}
+
 /// One that serves a connection to its end before it looks at the next.
 #[tokio::test]
 async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Result<()> {

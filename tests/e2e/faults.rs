@@ -1,6 +1,8 @@
 //! Plugins that misbehave, in the proxy: what one costs is its own request, and no more.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -421,6 +423,42 @@ async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Resu
     Ok(())
 }
 
+/// A fault is its instance's end, and the next request has another.
+#[tokio::test]
+async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::Result<()> {
+    // The guest does no harm to this host.
+    let harmless = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let kinds = [
+        ("trap-unreachable", 0, "kind=trap"),
+        ("spin", 0, "kind=deadline"),
+        ("error", 1, "kind=error"),
+        ("unknown-backend", 1, "kind=unknown-backend"),
+        ("grow", 0, "kind=out-of-memory"),
+        ("read-huge", 8 << 20, "kind=host-memory"),
+    ];
+    let server = echo_or_www().await?;
+    let mut config = String::from("workers = 1\nplugin_cache_dir = \"cache\"\n");
+    for (mode, value, _) in kinds {
+        let deadline = if mode == "spin" { "50ms" } else { "20s" };
+        let keys =
+            format!("router.isolation = \"request\"\nrouter.limits.deadline = \"{deadline}\"");
+        config += &frontend(mode, mode, value, &keys);
+    }
+    config += &backend(&server);
+    let proxy = Proxy::pointsman_in(directory()?, &config).await?;
+    for (mode, _, kind) in kinds {
+        let address = proxy.addresses_of(mode).next().context("no address")?;
+        let mut client = Wire::connect(address).await?;
+        for _ in 0..3 {
+            assert_eq!(ask(&mut client).await?, 503, "{mode}");
+            let response = client.exchange(harmless).await?;
+            assert_eq!(response.head.status()?, 200, "after {mode}");
+        }
+        proxy.line_with(kind).await?;
+    }
+    Ok(())
+}
+
 /// The best of some attempts, as the machine may be busy in any one of them.
 #[tokio::test]
 async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
@@ -464,38 +502,56 @@ async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// When a client got its answers, asking without a pause until it is told to stop.
+async fn keep_asking(
+    mut client: Wire,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<Vec<(Instant, Instant)>> {
+    let mut answered = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        ensure!(ask(&mut client).await? == 200);
+        answered.push((asked, Instant::now()));
+    }
+    Ok(answered)
+}
+
 /// Two workers: while one is in a plugin's loop, the other serves.
 #[tokio::test]
 async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
+    let deadline = Duration::from_secs(3);
     let server = echo_or_www().await?;
-    let config = String::from("workers = 2\n")
+    let config = String::from("workers = 2\nlog.access = false\n")
         + &frontend("spin", "spin", 0, "router.limits.deadline = \"3s\"")
         + &frontend("good", "harmless", 0, "router.limits.deadline = \"20s\"")
         + &backend(&server);
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
     let good = proxy.addresses_of("good").next().context("good")?;
-    // Connections spread over both workers, some on each.
-    let mut clients = Vec::new();
-    for _ in 0..16 {
+    // They are spread over both workers.
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
         let mut client = Wire::connect(good).await?;
         assert_eq!(ask(&mut client).await?, 200);
-        clients.push(client);
+        clients.spawn(keep_asking(client, Arc::clone(&stop)));
     }
     let spin = proxy.addresses_of("spin").next().context("spin")?;
     let mut slow = Wire::connect(spin).await?;
-    slow.send(REQUEST).await?;
-    let since = Instant::now();
-    let mut answers = tokio::task::JoinSet::new();
-    for mut client in clients {
-        answers.spawn(async move { ask(&mut client).await });
-    }
-    let mut quick = 0;
-    while let Some(status) = answers.join_next().await {
-        assert_eq!(status??, 200);
-        quick += usize::from(since.elapsed() < Duration::from_secs(2));
-    }
-    assert_eq!(slow.response("GET").await?.head.status()?, 503);
-    assert!(quick > 0, "all waited for the loop");
+    assert_eq!(ask(&mut slow).await?, 503);
+    stop.store(true, Ordering::Relaxed);
+    let answers: anyhow::Result<Vec<_>> = clients.join_all().await.into_iter().collect();
+    let answers = answers?.concat();
+    let longest = answers.iter().max_by_key(|(asked, at)| *at - *asked);
+    let (asked, at) = *longest.context("no answers")?;
+    assert!(
+        at - asked > deadline / 2,
+        "nobody waited for the loop: {:?}",
+        at - asked
+    );
+    // Well within the time for which it waited, others got their answers.
+    let (begin, end) = (asked + (at - asked) / 4, at - (at - asked) / 4);
+    let others = answers.iter().filter(|(_, at)| (begin..end).contains(at));
+    assert!(others.count() > 0, "all waited for the loop");
     Ok(())
 }
 

@@ -73,12 +73,26 @@ fn a_file_cut_off_anywhere_is_an_error() {
 #[test]
 fn a_damaged_file_is_an_error_or_works() {
     let whole = guest("guest-scripted");
-    for part in 1..12 {
+    let damaged = |at: usize| {
         let mut bytes = whole.clone();
-        let at = bytes.len() * part / 12;
         bytes[at] ^= 0x55;
-        // Data and names may change without harm; what matters is that nothing panics.
-        let _ = load(bytes, None);
+        load(bytes, None)
+    };
+    let settings = settings(json!({"root": "default"}).to_string());
+    let parts = (1..12).map(|part| whole.len() * part / 12);
+    for at in parts {
+        match damaged(at) {
+            // Data and names may change without harm.
+            Ok(plugin) => match plugin.instantiate(&settings, Arc::new(TwoBackends)) {
+                Ok(mut instance) => drop(route(&mut instance)),
+                Err(fault) => assert!(!fault.to_string().is_empty()),
+            },
+            Err(error) => assert!(!error.is_transient() && !error.to_string().is_empty()),
+        }
+    }
+    // The magic number, the version, and the first section's kind.
+    for at in 0..9 {
+        assert!(damaged(at).is_err(), "byte {at}");
     }
 }
 

@@ -22,7 +22,11 @@ pub fn work(limits: CompileLimits, priority: Priority) -> u8 {
         let mut file = Vec::new();
         io::stdin().read_to_end(&mut file).map_err(failed)?;
         let code = code::compile(&file)?;
-        io::stdout().write_all(&code).map_err(failed)
+        let mut stdout = io::stdout();
+        stdout
+            .write_all(&code)
+            .and_then(|()| stdout.flush())
+            .map_err(failed)
     };
     let Err(error) = compiled() else {
         return 0;
