@@ -5,6 +5,7 @@
 //! and fails the command, once everything else is measured and written. Loopback only.
 
 mod aims;
+mod guests;
 mod load;
 mod measure;
 mod origin;

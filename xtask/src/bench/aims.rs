@@ -4,8 +4,8 @@
 
 use serde::Serialize;
 
-use super::results::{Measure, Outcome, Summary};
-use super::workloads::{CACHED, CALM, QUIET};
+use super::results::{Measure, Outcome, Row, Summary};
+use super::workloads::{CACHED, CALM, QUIET, SPINNER};
 
 /// One line of the table.
 struct Aim {
@@ -19,6 +19,8 @@ struct Aim {
 enum From {
     /// Divided by another row's, within rounds.
     Ratio(&'static str, Measure, &'static str),
+    /// The row that is most above this one, within rounds.
+    Rise(&'static str, Measure, &'static str),
     /// As it is.
     Absolute(&'static str, Measure),
     /// Not of this command.
@@ -89,6 +91,12 @@ const AIMS: &[Aim] = &[
         at_most: 1.1,
         unit: "×",
         from: From::Ratio("swap", Measure::P99, CALM),
+    },
+    Aim {
+        figure: "rise of p99 beside the worst hostile plugin, against a busy loop beside it",
+        at_most: 10_000.0,
+        unit: "µs",
+        from: From::Rise("hostile", Measure::P99, SPINNER),
     },
     Aim::elsewhere("decision from the cache", 150.0),
     Aim::elsewhere("decision by `host-suffix`, uncached", 800.0),
@@ -234,28 +242,51 @@ impl Aim {
                 let ratio = || rows[0]?.ratio(rows[1]?, measure);
                 (ratio(), rows)
             }
+            From::Rise(workload, measure, against) => {
+                let outcome = outcomes.iter().find(|one| one.workload == workload);
+                return outcome.map_or((None, Verdict::NotMeasured), |outcome| {
+                    self.judge_rise(outcome, measure, against)
+                });
+            }
             From::Absolute(workload, measure) => {
                 let row = row(workload, SUBJECT);
                 (row.and_then(|row| row.summary(measure)), [row, None])
             }
         };
-        let void = rows
-            .iter()
-            .flatten()
-            .any(|row| row.errors().next().is_some());
-        let verdict = match found {
-            _ if void => Verdict::Void,
+        (found, self.verdict(found, rows.into_iter().flatten()))
+    }
+
+    fn judge_rise(
+        &self,
+        outcome: &Outcome,
+        measure: Measure,
+        against: &str,
+    ) -> (Option<Summary>, Verdict) {
+        let base = outcome.row(against);
+        let others = outcome.rows.iter().filter(|row| row.name != against);
+        let rises = others.filter_map(|row| row.rise(base?, measure));
+        let worst = rises.max_by(|one, other| one.median.total_cmp(&other.median));
+        (worst, self.verdict(worst, &outcome.rows))
+    }
+
+    fn verdict<'a>(
+        &self,
+        found: Option<Summary>,
+        rows: impl IntoIterator<Item = &'a Row>,
+    ) -> Verdict {
+        let mut rows = rows.into_iter();
+        match found {
+            _ if rows.any(|row| row.errors().next().is_some()) => Verdict::Void,
             None => Verdict::NotMeasured,
             Some(found) if found.median <= self.at_most => Verdict::Reached,
             Some(_) => Verdict::Missed,
-        };
-        (found, verdict)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::{Row, Sample};
+    use super::super::results::Sample;
     use super::super::workloads::{self, Unit};
     use super::*;
     use Verdict::{Missed, NotMeasured, Reached, Void};
@@ -298,7 +329,9 @@ mod tests {
     fn every_row_is_there() {
         for aim in AIMS {
             let (workload, against) = match aim.from {
-                From::Ratio(workload, _, against) => (workload, against),
+                From::Ratio(workload, _, against) | From::Rise(workload, _, against) => {
+                    (workload, against)
+                }
                 From::Absolute(workload, _) => (workload, SUBJECT),
                 From::Elsewhere(_) => continue,
             };

@@ -5,6 +5,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod constant;
+pub(crate) mod hostile;
 pub(crate) mod start;
 pub(crate) mod swaps;
 pub(crate) mod tunnels;

@@ -20,8 +20,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::guests::Guest;
 use super::process::{Guard, Process};
 use super::tools::Tools;
+use crate::place::target;
 
 /// The rule that all of them follow: a Host that ends in this, in any case, is the node
 /// backend's.
@@ -84,6 +86,8 @@ pub(crate) struct Site {
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) access: Access,
+    /// A hostile plugin on another frontend; Pointsman's alone.
+    pub(crate) beside: Option<&'static Guest>,
 }
 
 /// Whether a proxy writes a line for each request.
@@ -232,6 +236,20 @@ pub(crate) fn folder() -> anyhow::Result<TempDir> {
         .prefix("pointsman-bench-")
         .tempdir()
         .context("cannot make a temporary folder")
+}
+
+/// Where a guest of the tests is.
+///
+/// # Errors
+/// It has not been built.
+pub(crate) fn guest_file(name: &str) -> anyhow::Result<PathBuf> {
+    let file = target()?.join("guests").join(format!("{name}.wasm"));
+    ensure!(
+        file.exists(),
+        "{} is not there: run `cargo xtask plugins`",
+        file.display()
+    );
+    Ok(file)
 }
 
 /// A port of the loopback device that nobody listens on.

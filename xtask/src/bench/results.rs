@@ -150,6 +150,14 @@ impl Row {
         }))
     }
 
+    /// How much this row's figure is above another's, each within its round.
+    pub(crate) fn rise(&self, other: &Self, measure: Measure) -> Option<Summary> {
+        Summary::of(self.samples.iter().filter_map(|sample| {
+            let other = other.samples.iter().find(|one| one.round == sample.round)?;
+            Some(sample.value(measure)? - other.value(measure)?)
+        }))
+    }
+
     /// Everything that went wrong, with its round.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (usize, &str)> {
         self.samples
@@ -227,6 +235,8 @@ mod tests {
         let ratio = ours.ratio(&theirs, Measure::Main).unwrap();
         assert_eq!((ratio.least, ratio.median, ratio.most), (0.8, 0.9, 0.9));
         assert_eq!(ours.ratio(&theirs, Measure::P99), None);
+        let rise = ours.rise(&theirs, Measure::Main).unwrap();
+        assert_eq!((rise.least, rise.median, rise.most), (-2.0, -2.0, -1.0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::load::constant::Pace;
 use super::load::swaps::Components;
 use super::load::wrk::Hosts;
-use super::load::{Load, bodies, constant, start, swaps, tunnels, wrk};
+use super::load::{Load, bodies, constant, hostile, start, swaps, tunnels, wrk};
 use super::measure::{Children, Memory, Snapshot, count};
 use super::peers::{Peer, Running, Site};
 use super::process::{Guard, Process};
@@ -57,7 +57,7 @@ impl Runner<'_> {
                 running.process.check()?;
                 let process = running.process.id();
                 let children = match self.workload.kind {
-                    Kind::Swaps(..) => Children::ComeAndGo,
+                    Kind::Swaps(..) | Kind::Hostile(_) => Children::ComeAndGo,
                     _ => Children::Stay,
                 };
                 let before = Snapshot::take(process, children)?;
@@ -128,11 +128,21 @@ impl Runner<'_> {
                 let node = running.listens.node;
                 let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
                 let components = match lane.ease {
-                    Ease::Easier => return load.await,
                     Ease::Plain => Components::Known,
                     Ease::Harder => Components::New,
+                    Ease::Easier | Ease::Beside(_) => return load.await,
                 };
                 swaps::during(running.folder.path(), every, components, load).await
+            }
+            Kind::Hostile(requests) => {
+                let node = running.listens.node;
+                let load = wrk::run(self.tools, node, requests, Hosts::One, seconds);
+                match lane.ease {
+                    Ease::Beside(guest) => {
+                        hostile::during(running.folder.path(), guest, load).await
+                    }
+                    _ => hostile::beside_spinner(load).await,
+                }
             }
             Kind::Idle { .. } | Kind::KeptAlive { .. } | Kind::Stalled { .. } | Kind::Start => {
                 bail!("it is no load")
@@ -248,6 +258,10 @@ impl Runner<'_> {
             Kind::Start => {
                 "the harness's own client: tries to connect every 200 µs, then one GET".to_owned()
             }
+            Kind::Hostile(requests) => format!(
+                "{}  # and 4 connections to the hostile plugin",
+                wrk::shown(requests, seconds)
+            ),
             Kind::Swaps(requests, every) => format!(
                 "{}  # and every {every:?} another component, by the admin socket",
                 wrk::shown(requests, seconds)

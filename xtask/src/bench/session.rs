@@ -93,6 +93,7 @@ fn site(tools: &Tools, origin: &Origin, workload: &Workload) -> Site {
         connections: workload.connections(tools.descriptors),
         threads: tools::cores(),
         access: Access::Off,
+        beside: None,
     }
 }
 
@@ -147,6 +148,9 @@ async fn entry(
     let mut site = runner.site;
     if matches!(runner.workload.kind, Kind::Logged(_)) && lane.ease == Ease::Plain {
         site.access = Access::On;
+    }
+    if let Ease::Beside(guest) = lane.ease {
+        site.beside = Some(guest);
     }
     let started = lane.peer.start(runner.tools, &site).await;
     let mut running = None;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::guests::{self, Guest};
 use super::peers::Peer;
 
 /// One way of using a proxy.
@@ -40,6 +41,8 @@ pub(crate) enum Kind {
     Start,
     /// Requests, while the plugin is replaced so often.
     Swaps(Requests, Duration),
+    /// Requests, while a hostile plugin is at work on another frontend.
+    Hostile(Requests),
 }
 
 /// Who does not read.
@@ -104,6 +107,8 @@ pub(crate) enum Ease {
     Easier,
     /// With plugins that were never seen, so that each has to be compiled.
     Harder,
+    /// With this plugin on another frontend.
+    Beside(&'static Guest),
 }
 
 /// Connections that a proxy must allow besides those that do nothing.
@@ -120,6 +125,9 @@ pub(crate) const QUIET: &str = "pointsman-quiet";
 pub(crate) const CALM: &str = "pointsman-calm";
 /// Name of the row of [`Kind::Swaps`] with components that have to be compiled.
 const COMPILING: &str = "pointsman-compiling";
+
+/// Name of the row that [`Kind::Hostile`] is compared with: a spinner in place of the plugin.
+pub(crate) const SPINNER: &str = "idle-spinner";
 
 /// In the order in which they are run and shown.
 pub(crate) const ALL: &[Workload] = &[
@@ -266,6 +274,16 @@ pub(crate) const ALL: &[Workload] = &[
             Duration::from_millis(200),
         ),
     },
+    Workload {
+        name: "hostile",
+        about: "the GET of `get` while a hostile plugin is at work on another frontend of the process, \
+                or a busy loop of the least priority beside it",
+        kind: Kind::Hostile(Requests {
+            path: "/",
+            connections: 64,
+            shape: Shape::Plain,
+        }),
+    },
 ];
 
 impl Workload {
@@ -276,7 +294,9 @@ impl Workload {
                 Shape::Download(_) | Shape::Upload(_) => Unit::MillisecondsPerGib,
                 Shape::Plain | Shape::Close | Shape::FreshHosts => Unit::MicrosecondsPerRequest,
             },
-            Kind::Half { .. } | Kind::Swaps(..) | Kind::Logged(_) => Unit::MicrosecondsPerRequest,
+            Kind::Half { .. } | Kind::Swaps(..) | Kind::Logged(_) | Kind::Hostile(_) => {
+                Unit::MicrosecondsPerRequest
+            }
             Kind::Chunks(_) => Unit::MillisecondsPerMillionChunks,
             Kind::Stalled { .. } => Unit::BytesPerTransfer,
             Kind::KeptAlive { .. } => Unit::BytesPerConnection,
@@ -295,8 +315,10 @@ impl Workload {
             ease: Ease::Plain,
         };
         let mut lanes: Vec<Lane> = chosen.iter().copied().map(lane).collect();
-        if let Kind::Logged(_) = self.kind {
-            return logged(&lanes);
+        match self.kind {
+            Kind::Logged(_) => return logged(&lanes),
+            Kind::Hostile(_) => return hostile(&lanes),
+            _ => {}
         }
         let easy = match self.kind {
             Kind::Requests(requests) if requests.shape == Shape::FreshHosts => CACHED,
@@ -387,6 +409,24 @@ fn logged(lanes: &[Lane]) -> Vec<Lane> {
     rows
 }
 
+/// Pointsman beside a spinner, and beside each hostile plugin.
+fn hostile(lanes: &[Lane]) -> Vec<Lane> {
+    let Some(lane) = lanes.iter().find(|lane| lane.peer == Peer::Pointsman) else {
+        return Vec::new();
+    };
+    let spinner = Lane {
+        name: SPINNER,
+        ease: Ease::Easier,
+        ..*lane
+    };
+    let guests = guests::ALL.iter().map(|guest| Lane {
+        name: guest.name,
+        ease: Ease::Beside(guest),
+        ..*lane
+    });
+    std::iter::once(spinner).chain(guests).collect()
+}
+
 impl Unit {
     /// As a heading.
     pub(crate) fn label(self) -> &'static str {
@@ -434,6 +474,7 @@ mod tests {
         assert_eq!(names("get"), ["pointsman", "nginx"]);
         assert_eq!(names("miss"), ["pointsman", CACHED, "nginx"]);
         assert_eq!(names("swap"), ["pointsman", CALM, COMPILING]);
+        assert_eq!(names("hostile")[..2], [SPINNER, "spinner"]);
         assert_eq!(names("log"), ["pointsman", QUIET, "nginx", "nginx-quiet"]);
     }
 }

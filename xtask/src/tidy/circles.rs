@@ -132,6 +132,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "settings",
             "workloads",
             "peers",
+            "guests",
             "process",
             "measure",
             "sink",

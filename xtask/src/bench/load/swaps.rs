@@ -62,7 +62,19 @@ pub(crate) async fn during(
 async fn swap(folder: &Path, components: Components) -> anyhow::Result<()> {
     let file = folder.join("next.wasm");
     std::fs::write(&file, variant(components)?)?;
-    let body = format!(r#"{{"frontend":"{FRONTEND}","file":"{}"}}"#, file.display());
+    let answer = post(folder, FRONTEND, &file).await?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        bail!("a version is refused: {answer}");
+    }
+    Ok(())
+}
+
+/// The admin interface's answer to a swap.
+///
+/// # Errors
+/// No answer.
+pub(super) async fn post(folder: &Path, frontend: &str, file: &Path) -> anyhow::Result<String> {
+    let body = format!(r#"{{"frontend":"{frontend}","file":"{}"}}"#, file.display());
     let request = format!(
         "POST /v1/swap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Length: {}\r\n\r\n{body}",
@@ -74,10 +86,7 @@ async fn swap(folder: &Path, components: Components) -> anyhow::Result<()> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    if !answer.starts_with("HTTP/1.1 200") {
-        bail!("a version is refused: {answer}");
-    }
-    Ok(())
+    Ok(answer)
 }
 
 /// A component that does the same.

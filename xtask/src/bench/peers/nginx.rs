@@ -50,6 +50,7 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
         connections,
         threads,
         access,
+        beside: _,
     } = site;
     let pattern = SUFFIX.replace('.', "\\.");
     let (modules, map, set) = match routing {

@@ -4,12 +4,16 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{
-    ACCESS_LOG, Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write,
+    ACCESS_LOG, Access, Guest, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address,
+    guest_file, write,
 };
 
 /// Name of the frontend, and of the admin socket beside the configuration.
 pub(crate) const FRONTEND: &str = "http-in";
 pub(crate) const SOCKET: &str = "admin.sock";
+/// The same of a hostile plugin's frontend.
+pub(crate) const HOSTILE: &str = "hostile";
+pub(crate) const HOSTILE_SOCKET: &str = "hostile.sock";
 
 /// Whether requests get the header fields that name the client, as by default.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub(super) fn launch(
     forwarded: Forwarded,
 ) -> anyhow::Result<Launch> {
     let address = free_address()?;
-    let text = configuration(
+    let mut text = configuration(
         site,
         &address.to_string(),
         forwarded,
@@ -33,6 +37,9 @@ pub(super) fn launch(
         &tools.cache.display().to_string(),
         &folder.join(ACCESS_LOG).display().to_string(),
     );
+    if let Some(guest) = site.beside {
+        text += &hostile(guest)?;
+    }
     write(folder, "pointsman.toml", &text)?;
     let mut command = Command::new(&tools.pointsman);
     command
@@ -61,6 +68,7 @@ fn configuration(
         connections,
         threads,
         access,
+        beside: _,
     } = site;
     let log = match access {
         Access::On => format!("access = true\ntarget = \"{access_log}\""),
@@ -102,4 +110,24 @@ timeout.connect = "5s"
 server.node_test = "{node}"
 "#
     )
+}
+
+/// A frontend for a hostile plugin that is never suspended.
+fn hostile(guest: &Guest) -> anyhow::Result<String> {
+    let plugin = guest_file(guest.plugin)?;
+    let (plugin, Guest { config, keys, .. }) = (plugin.display(), guest);
+    Ok(format!(
+        r#"
+[compile]
+time = "10s"
+
+[frontend.{HOSTILE}]
+bind = "./{HOSTILE_SOCKET}"
+default_backend = "www_backend"
+router.plugin = "{plugin}"
+router.config = {config}
+router.max_faults = 1000000
+{keys}
+"#
+    ))
 }

@@ -1,0 +1,87 @@
+//! Plugins that harm whom they can: what runs beside the frontend that is measured.
+//!
+//! Owns how each is configured. They are the tests' guests, as `cargo xtask plugins` builds them. Used
+//! by `workloads`, `peers` and `load`.
+
+/// A frontend's plugin, and what is done with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// Name of its row.
+    pub(crate) name: &'static str,
+    /// The guest that the proxy starts with.
+    pub(crate) plugin: &'static str,
+    /// `router.config`.
+    pub(crate) config: &'static str,
+    /// Other keys of the frontend.
+    pub(crate) keys: &'static str,
+    /// The guest that takes its place again and again, or is refused.
+    pub(crate) swap: Option<&'static str>,
+}
+
+impl Guest {
+    const fn wasi(name: &'static str, config: &'static str) -> Self {
+        Self {
+            name,
+            plugin: "guest-wasi",
+            config,
+            keys: "",
+            swap: None,
+        }
+    }
+
+    const fn hostile(name: &'static str, config: &'static str) -> Self {
+        Self {
+            name,
+            plugin: "guest-hostile",
+            config,
+            keys: "",
+            swap: None,
+        }
+    }
+}
+
+/// What each is asked with does not harm the first request, which they are tried out with.
+pub(crate) const ALL: &[Guest] = &[
+    Guest::hostile("spinner", "{ mode = \"spin\", is_patient = true }"),
+    Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], is_patient = true }"),
+    Guest::wasi(
+        "configure-sleeper",
+        "{ configure = [{ sleep = 1000 }], route = [\"exit\"], is_patient = true }",
+    ),
+    Guest {
+        keys: "router.isolation = \"request\"",
+        ..Guest::wasi(
+            "configure-sleeper-request",
+            "{ configure = [{ sleep = 1000 }], is_patient = true }",
+        )
+    },
+    Guest::wasi(
+        "configure-spinner",
+        "{ configure = [{ spin = 1000 }], route = [\"exit\"], is_patient = true }",
+    ),
+    Guest::wasi(
+        "newline-flood",
+        "{ route = [{ print-newlines = 1000000 }], is_patient = true }",
+    ),
+    Guest::hostile(
+        "log-flood",
+        "{ mode = \"log-flood\", value = 100000, is_patient = true }",
+    ),
+    Guest::hostile(
+        "handle-hoarder",
+        "{ mode = \"keep-handles\", is_patient = true }",
+    ),
+    Guest::wasi(
+        "timer-hoarder",
+        "{ route = [{ hoard = 1000 }], is_patient = true }",
+    ),
+    Guest {
+        keys: "router.isolation = \"request\"\nrouter.limits.memory = \"1GiB\"",
+        swap: Some("guest-tables"),
+        ..Guest::hostile("table-hoarder", "{ mode = \"harmless\" }")
+    },
+    Guest {
+        swap: Some("guest-bomb"),
+        ..Guest::hostile("compile-bomb", "{ mode = \"harmless\" }")
+    },
+];

@@ -1,0 +1,122 @@
+//! A hostile plugin at work on another frontend while a load goes on, or a spinner in its place.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::{Load, swaps};
+use crate::bench::guests::Guest;
+use crate::bench::peers::guest_file;
+use crate::bench::peers::pointsman::{HOSTILE, HOSTILE_SOCKET};
+
+/// Connections to the hostile plugin's frontend: more than there are workers on a small machine.
+const CONNECTIONS: usize = 4;
+
+/// What it is asked. Any host but `localhost` does harm.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
+
+/// Pause after a connection that was closed.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A busy loop with the least priority that there is: a program of util-linux.
+const SPINNER: [&str; 6] = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"];
+
+/// Asks the hostile plugin of the proxy in `folder`, and replaces it if that is the harm, until `load`
+/// is done.
+///
+/// # Errors
+/// Those of `load`, and no hostile frontend.
+pub(crate) async fn during(
+    folder: &Path,
+    guest: &'static Guest,
+    load: impl Future<Output = anyhow::Result<Load>>,
+) -> anyhow::Result<Load> {
+    let (done, is_done) = watch::channel(false);
+    let mut asking = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        asking.spawn(ask(folder.join(HOSTILE_SOCKET), is_done.clone()));
+    }
+    let swapping = async {
+        let mut last = None;
+        while let (Some(swap), false) = (guest.swap, *is_done.borrow()) {
+            // To its end: a compiler that goes on would be the next row's trouble.
+            last = Some(swaps::post(folder, HOSTILE, &guest_file(swap)?).await?);
+        }
+        anyhow::Ok(last)
+    };
+    let loading = async {
+        let load = load.await;
+        done.send_replace(true);
+        load
+    };
+    let (load, last) = tokio::join!(loading, swapping);
+    let mut load = load?;
+    let answers: u64 = asking.join_all().await.into_iter().sum();
+    load.notes.push(format!("{answers} requests to the guest"));
+    if let Some(last) = last? {
+        let line = last.lines().last().unwrap_or_default();
+        load.notes.push(format!("its last swap: {line}"));
+    }
+    Ok(load)
+}
+
+/// Asks without a pause, whatever the answers; yields how many there were.
+async fn ask(socket: std::path::PathBuf, mut is_done: watch::Receiver<bool>) -> u64 {
+    let mut answers = 0;
+    let asking = async {
+        loop {
+            let _: Result<Infallible, _> = converse(&socket, &mut answers).await;
+            sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        _ = is_done.wait_for(|is_done| *is_done) => {}
+    }
+    answers
+}
+
+/// One request after the other on a connection, until it ends.
+async fn converse(socket: &Path, answers: &mut u64) -> std::io::Result<Infallible> {
+    let mut stream = UnixStream::connect(socket).await?;
+    let mut answer = vec![0; 64 << 10];
+    loop {
+        stream.write_all(REQUEST).await?;
+        // Short answers, which come in one piece.
+        if stream.read(&mut answer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        *answers += 1;
+    }
+}
+
+/// Has a spinner of the least priority beside `load`.
+///
+/// # Errors
+/// Those of `load`, and a spinner that cannot be started or ends.
+pub(crate) async fn beside_spinner(
+    load: impl Future<Output = anyhow::Result<Load>>,
+) -> anyhow::Result<Load> {
+    let [program, arguments @ ..] = SPINNER;
+    let mut spinner = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start chrt, of util-linux")?;
+    let load = load.await?;
+    if let Some(status) = spinner.try_wait()? {
+        bail!("the spinner ended with {status}");
+    }
+    spinner.kill().await?;
+    Ok(load)
+}
