@@ -557,6 +557,17 @@ pub const DEFAULT_MAX_FAULTS: u32 = 20;
 /// Default of [`Router::fault_window`].
 pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 
+/// A configuration file as far as it makes sense, for those who look for more mistakes.
+#[derive(Debug)]
+pub struct Draft {
+    /// What could be read. Other values are the defaults, or left out.
+    pub config: Config,
+    /// Its text.
+    pub source: Source,
+    /// All that is wrong with the file.
+    pub mistakes: Option<Errors>,
+}
+
 /// Reads the configuration file at `path`.
 ///
 /// # Errors
@@ -564,6 +575,20 @@ pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
     let text = source::read(path)?;
     parse(path, text)
+}
+
+/// Reads as much of the configuration file at `path` as makes sense.
+///
+/// # Errors
+/// It cannot be read, or is not TOML.
+pub fn draft(path: &Path) -> Result<Draft, Errors> {
+    let source = Source::new(path, source::read(path)?);
+    let (config, mistakes) = sections::read(&source)?;
+    Ok(Draft {
+        config,
+        source,
+        mistakes,
+    })
 }
 
 /// The `admin.socket` of the file at `path`, whatever else is wrong with the file: a process
@@ -584,6 +609,8 @@ pub fn admin_socket(path: &Path) -> Result<Option<PathBuf>, Errors> {
 /// All that is wrong with the text.
 pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
     let source = Source::new(path, text);
-    let config = sections::read(&source)?;
-    Ok((config, source))
+    match sections::read(&source)? {
+        (config, None) => Ok((config, source)),
+        (_, Some(mistakes)) => Err(mistakes),
+    }
 }

@@ -177,9 +177,19 @@ impl Errors {
         self.diagnostics.len()
     }
 
-    /// Adds the errors of `other` after these.
+    /// Adds the errors of `other`, which are of the same file, in the order of the file.
     pub fn merge(&mut self, other: Errors) {
         self.diagnostics.extend(other.diagnostics);
+        let start = |d: &Diagnostic| d.span.as_ref().map(|span| span.start);
+        self.diagnostics.sort_by_key(|(_, d)| start(d));
+    }
+
+    /// Adds these to those that were found before.
+    pub fn add_to(self, all: &mut Option<Errors>) {
+        match all {
+            Some(errors) => errors.merge(self),
+            None => *all = Some(self),
+        }
     }
 
     /// Each error in one line, without its place.

@@ -66,8 +66,11 @@ const HTTP_REUSE: [(&str, HttpReuse); 3] = [
 /// Longest name of a frontend, backend or server: names are in every line of the log.
 const MAX_NAME: usize = 128;
 
-/// Reads the whole file.
-pub(super) fn read(source: &Source) -> Result<Config, Errors> {
+/// Reads the whole file: what could be read, and all that is wrong with it.
+///
+/// # Errors
+/// Its text is not TOML: whatever is in it may be something else.
+pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> {
     let (tree, syntax) = source.tree();
     let report = Report::default();
     let config = Reader {
@@ -76,8 +79,10 @@ pub(super) fn read(source: &Source) -> Result<Config, Errors> {
     }
     .config(Table::root(&report, tree.get_ref()));
     let (found, _) = report.into_parts();
-    source.check(&syntax, found)?;
-    Ok(config)
+    match source.check(&syntax, found) {
+        Err(errors) if !syntax.is_empty() => Err(errors),
+        checked => Ok((config, checked.err())),
+    }
 }
 
 /// The keys that [`read`] knows, of the tables that `source` has.
@@ -435,6 +440,12 @@ fn loopback(entry: &Entry<'_>) -> Option<SocketAddr> {
 /// The name of a user or a group.
 fn account(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text("pointsman")?;
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+        let diagnostic = entry.error("is a number, not the name of a user or a group");
+        let help = format!("`getent passwd {text}` and `getent group {text}` show the names");
+        entry.push(diagnostic.label("a number").help(help));
+        return None;
+    }
     if text.is_empty() || text.contains(|c: char| c.is_control() || c.is_whitespace() || c == ':') {
         let diagnostic = entry.error("is not the name of a user or a group");
         entry.push(

@@ -94,6 +94,12 @@ impl Source {
         )
     }
 
+    /// An error of the file as a whole; `help` says what to do.
+    pub fn file_error(&self, message: String, help: &str) -> Errors {
+        let diagnostic = Diagnostic::without_place(message).help(help);
+        Errors::new(&self.file, vec![diagnostic])
+    }
+
     fn error_at(
         &self,
         span: Option<Span>,

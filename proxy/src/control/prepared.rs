@@ -5,6 +5,7 @@
 //! has not changed. Opens no socket and publishes nothing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -291,7 +292,15 @@ pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
         VersionError::Configure(message) => source.plugin_error(frontend, message),
         error => {
             let key = ["frontend", frontend, "router", "plugin"];
-            source.key_error(&key, &error.to_string(), None)
+            let help = match error {
+                VersionError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    Some(
+                        "the user that the proxy runs as reads it: let that user read the file, and search its folders",
+                    )
+                }
+                _ => None,
+            };
+            source.key_error(&key, &error.to_string(), help)
         }
     }
 }
