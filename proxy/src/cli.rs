@@ -59,10 +59,12 @@ const COMPILER: Compiler = Compiler::Apart(COMPILE, CompileLimits::DEFAULT);
 const EXIT_CODES: &str = "\
 Exit codes:
   0   success; after SIGTERM or SIGINT: every connection had ended
-  1   could not start (an address in use, too few file descriptors, no such user ...)
+  1   could not start (an address in use, too few file descriptors ...), or failed while it
+      served, which the log explains
   2   the command line makes no sense
   3   stopped, but connections were cut off after timeout.drain or a second signal
-  64  the configuration, or a plugin that it names, is wrong; nothing was started
+  64  the configuration is wrong, or something that it names: a plugin, a user, a folder;
+      nothing was started
 
 Documentation: README.md, docs/configuration.md, docs/admin.md, docs/logs.md";
 
@@ -85,7 +87,8 @@ enum Command {
     /// Check a configuration: every mistake in one run, plugins loaded and configured too.
     ///
     /// Opens no socket. Exits with 0 where all is well, and prints nothing but what plugins log
-    /// while they are tried out.
+    /// while they are tried out. As root it looks at files as the configured user, whom a running
+    /// proxy opens them as.
     Check(ConfigFlag),
     /// Ask a router where a request would go, without a server.
     ///
@@ -162,7 +165,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Reads a configuration, or prints everything that is wrong with it.
+/// Reads a configuration, or prints everything that is wrong with the file.
 fn load(path: &Path) -> Result<(Config, Source), Exit> {
     config::load(path).map_err(|errors| {
         print_errors(&errors);

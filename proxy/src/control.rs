@@ -9,6 +9,7 @@ mod error;
 mod listeners;
 mod prepared;
 mod reload;
+mod replacement;
 mod rollouts;
 mod state;
 mod swap;

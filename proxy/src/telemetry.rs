@@ -15,15 +15,16 @@ mod ledger;
 mod line;
 mod number;
 mod output;
+mod panics;
 mod queue;
 mod record;
 mod settings;
 mod sink;
 mod switch;
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -34,6 +35,7 @@ pub use self::counters::{Answers, Counter};
 pub use self::ledger::{Countable, Ledger};
 use self::line::{Fields, Line};
 pub use self::output::AccessTap;
+pub use self::panics::{current_panic, log_panics};
 pub use self::queue::{BATCH_INTERVAL, MAX_QUEUED_BYTES};
 use self::queue::{Queue, Writer};
 use self::settings::Color;
@@ -66,6 +68,8 @@ pub enum TelemetryError {
 pub struct Telemetry {
     switch: LevelSwitch,
     writer: Writer,
+    /// The file that is written to, if it is one.
+    path: Option<PathBuf>,
 }
 
 impl Telemetry {
@@ -95,9 +99,19 @@ impl Telemetry {
     }
 
     /// Opens the log file anew before the next line is written, so that a rotated file is
-    /// let go. Without effect where the target is no file.
-    pub fn reopen(&self) {
-        self.writer.reopen();
+    /// let go. Without effect where the target is no file. Blocks.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Open`]: lines go on into the old file, in which nobody may look any more,
+    /// so standard error gets the reason as well.
+    pub fn reopen(&self) -> Result<(), TelemetryError> {
+        if let Some(path) = &self.path {
+            append_to(path).inspect_err(|error| {
+                let _ = writeln!(io::stderr(), "error: {}", chain(error));
+            })?;
+            self.writer.reopen();
+        }
+        Ok(())
     }
 }
 
@@ -154,14 +168,7 @@ fn open(settings: &LogSettings) -> Result<(Output, Color), TelemetryError> {
             io::stdout().is_terminal(),
         ),
         LogTarget::File(path) => {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .map_err(|source| TelemetryError::Open {
-                    path: path.clone(),
-                    source,
-                })?;
+            let file = append_to(path)?;
             (Output::File(path.clone(), file), false)
         }
     };
@@ -173,6 +180,14 @@ fn open(settings: &LogSettings) -> Result<(Output, Color), TelemetryError> {
         Color::Never
     };
     Ok((output, color))
+}
+
+fn append_to(path: &Path) -> Result<File, TelemetryError> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|source| TelemetryError::Open {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The two ways into the log, for events and for access records, and what keeps it going.
@@ -206,7 +221,16 @@ fn assemble(
     let subscriber = tracing_subscriber::registry()
         .with(lines)
         .with(switch.clone());
-    Ok((subscriber, log, Telemetry { switch, writer }))
+    let path = match &settings.target {
+        LogTarget::File(path) => Some(path.clone()),
+        LogTarget::Stderr | LogTarget::Stdout => None,
+    };
+    let telemetry = Telemetry {
+        switch,
+        writer,
+        path,
+    };
+    Ok((subscriber, log, telemetry))
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 //! One thread: its runtime, its listeners, and everything that its requests use.
 //!
-//! Workers share no lock and no mutable state while they serve a request. Started by `process`.
+//! Workers share no lock and no mutable state while they serve a request. Started by `process`, which
+//! replaces one that fails. Anything that ends one of a worker's own tasks, but not those of single
+//! connections, ends the worker: nobody would accept from its sockets.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::config;
 use crate::downstream::listener::{self, Accepted, Acceptor, Listener, Workers};
@@ -31,11 +34,10 @@ use crate::upstream::{ClusterConfig, LocalCluster};
 /// may be late by.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Everything that a worker starts with; sent to its thread.
+/// Inputs of a worker besides its first configuration. If it fails, the worker that replaces it
+/// gets them, with all that is queued in them.
 #[derive(Debug)]
-pub struct WorkerSetup {
-    /// Its first configuration.
-    pub config: WorkerConfig,
+pub struct WorkerInputs {
     /// Whether it serves, drains or aborts.
     pub drain: watch::Receiver<DrainState>,
     /// Changes to apply.
@@ -46,8 +48,8 @@ pub struct WorkerSetup {
     pub workers: Workers,
     /// Connections that other workers have accepted for it.
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
-    /// Notified once it serves.
-    pub ready: std::sync::mpsc::Sender<()>,
+    /// How many workers have failed with these before: no two number their requests alike.
+    pub failed: u8,
 }
 
 /// A configuration for one worker: everything that it serves from now on.
@@ -81,8 +83,8 @@ pub struct FrontendConfig {
 pub enum RouterUpdate {
     /// Nothing that it depends on has changed.
     Keep,
-    /// Another one.
-    Replace(Arc<Version>, Instance),
+    /// Another one. Without an instance, it gets one as after a fault.
+    Replace(Arc<Version>, Option<Instance>),
 }
 
 /// A change while it serves, applied between two requests.
@@ -114,27 +116,42 @@ pub enum Ended {
     Aborted(usize),
 }
 
-/// Runs a worker until it stops.
+/// Runs a worker until it stops. `ready` is notified once it serves.
 ///
 /// # Errors
-/// Those of the runtime and of the poller, at the start.
-pub fn run(setup: WorkerSetup) -> io::Result<Ended> {
+/// Those of the runtime and of the poller: it serves nobody any more.
+///
+/// # Panics
+/// If one of its own tasks does.
+pub fn run(
+    config: WorkerConfig,
+    inputs: &mut WorkerInputs,
+    ready: std::sync::mpsc::Sender<()>,
+) -> io::Result<Ended> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     // Dropping the runtime drops every task that is left, and closes its sockets.
-    runtime.block_on(work(setup))
+    runtime.block_on(work(config, inputs, ready))
 }
 
-async fn work(setup: WorkerSetup) -> io::Result<Ended> {
-    let mut worker = Worker::new(setup.workers, setup.max_upstream);
-    worker.apply(setup.config);
+async fn work(
+    config: WorkerConfig,
+    inputs: &mut WorkerInputs,
+    ready: std::sync::mpsc::Sender<()>,
+) -> io::Result<Ended> {
+    let mut worker = Worker::new(inputs);
+    worker.apply(config);
+    let clusters = Rc::clone(&worker.clusters);
+    worker.tasks.spawn_local(async {
+        sweep(clusters).await;
+        Ok(())
+    });
     // The receiver may have given up.
-    let _ = setup.ready.send(());
-    drop(setup.ready);
-    tokio::task::spawn_local(sweep(Rc::clone(&worker.clusters)));
-    let mut drain = setup.drain;
-    worker.serve(&mut drain, setup.commands, setup.inbox).await;
+    let _ = ready.send(());
+    drop(ready);
+    worker.serve(inputs).await?;
+    let drain = &mut inputs.drain;
     if *drain.borrow_and_update() == DrainState::Draining {
         worker.drain();
     }
@@ -159,6 +176,8 @@ struct Worker {
     /// Connections for frontends of a configuration that has not reached this worker yet.
     early: Vec<Accepted>,
     drain_grace: Duration,
+    /// Its own: those that accept, and the one that sweeps.
+    tasks: JoinSet<io::Result<()>>,
 }
 
 /// A frontend with its sockets.
@@ -169,13 +188,14 @@ struct Site {
 }
 
 impl Worker {
-    fn new(workers: Workers, max_upstream: usize) -> Worker {
+    fn new(inputs: &WorkerInputs) -> Worker {
         let buffers = BufferPool::default();
+        let own = inputs.workers.own as u64;
         Worker {
             // Each worker numbers requests from a range of its own.
-            ids: Rc::new(Cell::new((workers.own as u64) << 48)),
-            workers: Rc::new(workers),
-            budget: ConnectionBudget::new(max_upstream, buffers.clone()),
+            ids: Rc::new(Cell::new(own << 48 | u64::from(inputs.failed) << 40)),
+            workers: Rc::new(inputs.workers.clone()),
+            budget: ConnectionBudget::new(inputs.max_upstream, buffers.clone()),
             resources: Rc::new(Resources::new(buffers)),
             scratch: Scratch::default(),
             shutdown: Shutdown::default(),
@@ -184,6 +204,7 @@ impl Worker {
             gone: HashMap::new(),
             early: Vec::new(),
             drain_grace: Duration::ZERO,
+            tasks: JoinSet::new(),
         }
     }
 
@@ -243,7 +264,7 @@ impl Worker {
     }
 
     fn site(
-        &self,
+        &mut self,
         config: FrontendConfig,
         known: Option<Site>,
         default_backend: Option<Rc<LocalCluster>>,
@@ -262,7 +283,7 @@ impl Worker {
                 if let Some(old) = old {
                     old.borrow_mut().retire();
                 }
-                let router = Router::new(version, Some(instance), self.workers.own);
+                let router = Router::new(version, instance, self.workers.own);
                 Some(Rc::new(RefCell::new(router)))
             }
         };
@@ -304,19 +325,22 @@ impl Worker {
         for listener in config.listeners {
             let name = listener.name().to_owned();
             let accepting = listener::run(listener, site.acceptor.clone());
-            let task = tokio::task::spawn_local(accepting);
-            site.sockets.push((name, task.abort_handle()));
+            site.sockets.push((name, self.tasks.spawn_local(accepting)));
         }
         site
     }
 
     /// Serves until the signal to stop.
-    async fn serve(
-        &mut self,
-        drain: &mut watch::Receiver<DrainState>,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        mut inbox: mpsc::UnboundedReceiver<Accepted>,
-    ) {
+    ///
+    /// # Errors
+    /// A socket cannot be accepted from.
+    async fn serve(&mut self, inputs: &mut WorkerInputs) -> io::Result<()> {
+        let WorkerInputs {
+            drain,
+            commands,
+            inbox,
+            ..
+        } = inputs;
         loop {
             tokio::select! {
                 // A configuration before the connections that depend on it.
@@ -324,6 +348,7 @@ impl Worker {
                 // A sender that is gone means that the process is ending.
                 _ = drain.wait_for(|state| *state != DrainState::Serving) => break,
                 Some(command) = commands.recv() => self.handle(command),
+                Some(ended) = self.tasks.join_next() => ended_early(ended)?,
                 Some(accepted) = inbox.recv() => self.take(accepted),
             }
         }
@@ -332,6 +357,7 @@ impl Worker {
         while let Some(accepted) = inbox.recv().await {
             self.take(accepted);
         }
+        Ok(())
     }
 
     fn handle(&mut self, command: Command) {
@@ -386,7 +412,17 @@ impl Site {
     }
 }
 
-async fn finish(mut drain: watch::Receiver<DrainState>, shutdown: &Shutdown) -> Ended {
+/// What becomes of the worker once one of its own tasks has ended.
+fn ended_early(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
+    match ended {
+        Ok(result) => result,
+        // Its socket or its frontend is gone.
+        Err(error) if error.is_cancelled() => Ok(()),
+        Err(error) => resume_unwind(error.into_panic()),
+    }
+}
+
+async fn finish(drain: &mut watch::Receiver<DrainState>, shutdown: &Shutdown) -> Ended {
     if *drain.borrow() == DrainState::Draining {
         tokio::select! {
             () = shutdown.ended() => return Ended::Drained,

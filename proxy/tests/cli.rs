@@ -232,6 +232,71 @@ fn a_plugins_own_mistakes_are_the_configurations() {
     }
 }
 
+/// Everything in one run: what is wrong with the file, with the machine, and with the plugins.
+#[test]
+fn mistakes_of_every_kind_are_told_at_once() {
+    let top = r#"
+user = "1000"
+group = "no-group-of-this-name"
+log.target = "/no/folder/log"
+admin.socket = "no-folder/a.sock"
+admin.address = "127.0.0.1:6080"
+"#;
+    let bad = GOOD
+        .replace(
+            "\"127.0.0.1:0\"",
+            "[\"*:6080\", \"no-such-name.invalid:80\"]",
+        )
+        .replace("suffix =", "sufix =")
+        .replace("server.www_test", "sevrer.www_test");
+    let place = Place::new(&format!("{top}{bad}"));
+    let parts = [
+        (
+            "pointsman.toml:2:8",
+            "`user` is a number, not the name of a user",
+        ),
+        (
+            "pointsman.toml:3:9",
+            "there is no group `no-group-of-this-name`",
+        ),
+        (
+            "pointsman.toml:4:14",
+            "`log.target`: the folder /no/folder cannot be used",
+        ),
+        (
+            "pointsman.toml:5:16",
+            "`admin.socket`: the folder no-folder cannot be used",
+        ),
+        (
+            "pointsman.toml:6:17",
+            "127.0.0.1:6080 and 0.0.0.0:6080 of `frontend.http-in.bind` cover each other",
+        ),
+        (
+            "pointsman.toml:9:1",
+            "`frontend.http-in.bind`: cannot resolve `no-such-name.invalid`",
+        ),
+        ("pointsman.toml:12:25", "sufix"),
+        ("pointsman.toml:15:1", "sevrer"),
+    ];
+    for command in ["check", "run"] {
+        let text = place.fails(64, &[command]);
+        let mut rest = text.as_str();
+        for (at, part) in parts {
+            // In the order of the file.
+            let found = rest.find(part);
+            let found =
+                found.unwrap_or_else(|| panic!("{command}: no {part:?} in\n{rest}\nof\n{text}"));
+            rest = &rest[found..];
+            let place = rest.lines().find(|line| line.contains("--> "));
+            let place = place.unwrap_or_default();
+            assert!(
+                place.contains(at),
+                "{command}: {part:?} at {place}, not {at}:\n{text}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_bad_file_binds_nothing() {
     let unix = |config: &str| {

@@ -142,8 +142,8 @@ async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::R
     Ok(())
 }
 
-/// `pointsman` under a hard limit of 300 descriptors, which root must not raise either.
-fn with_few_descriptors() -> anyhow::Result<Command> {
+/// `pointsman` under a hard limit of descriptors, which root must not raise either.
+fn with_few_descriptors(limit: usize) -> anyhow::Result<Command> {
     let binary = pointsman()?.get_program().to_owned();
     let mut command = if Uid::effective().is_root() {
         let mut command = Command::new("setpriv");
@@ -153,7 +153,7 @@ fn with_few_descriptors() -> anyhow::Result<Command> {
         Command::new("sh")
     };
     command
-        .args(["-c", "ulimit -n 300; exec \"$0\" \"$@\""])
+        .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])
         .arg(binary)
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1");
@@ -164,24 +164,79 @@ fn with_few_descriptors() -> anyhow::Result<Command> {
 async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
     let port = ReservedPort::new()?;
-    let config = config("max_connections = 4096", "", "", origin.address())
-        .replace("127.0.0.1:0", &port.address().to_string());
+    let config = |top: &str| {
+        let config = config(top, "", "", origin.address());
+        config.replace("127.0.0.1:0", &port.address().to_string())
+    };
     let directory = tempfile::tempdir()?;
-    let refusal = Proxy::refused_by(with_few_descriptors()?, &directory, &config).await?;
-    assert_eq!(refusal.code, Some(1), "{}", refusal.log);
-    for number in ["4096", "300"] {
-        assert!(refusal.log.contains(number), "{number}: {}", refusal.log);
+    for (top, numbers) in [
+        ("max_connections = 4096\nworkers = 2", ["4096", "500"]),
+        // 160 for the process, 87 for each worker with its socket.
+        ("workers = 16", ["1552", "500"]),
+        ("max_connections = 1\nworkers = 16", ["1552", "500"]),
+    ] {
+        let command = with_few_descriptors(500)?;
+        let refusal = Proxy::refused_by(command, &directory, &config(top)).await?;
+        assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+        for number in numbers {
+            assert!(refusal.log.contains(number), "{number}: {}", refusal.log);
+        }
+        assert!(Wire::connect(port.address()).await.is_err());
     }
-    assert!(Wire::connect(port.address()).await.is_err());
+    Ok(())
+}
+
+/// With as many workers and addresses as there are descriptors for, every connection that is allowed
+/// can be had, and the sockets can be passed on beside.
+#[tokio::test]
+async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let binds: Vec<_> = (1..=16)
+        .map(|host| format!("\"127.0.0.{host}:0\""))
+        .collect();
+    let binds = binds.join(", ");
+    let top = "max_connections = 50\nworkers = 8\nadmin.socket = \"admin.sock\"";
+    let config = config(top, "", "", origin.address());
+    let config = config.replace("\"127.0.0.1:0\"", &format!("[{binds}]"));
+    let directory = tempfile::tempdir()?;
+    // 160, 84 for each worker, three for each worker's socket of each address, 50 connections.
+    let limit = 160 + 8 * (84 + 16 * 3) + 100;
+    let command = with_few_descriptors(limit)?;
+    let proxy = Proxy::pointsman_by(command, directory, &config).await?;
+    proxy.line_with("max_connections=50").await?;
+    let open = |process: u64| anyhow::Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count());
+    let at_rest = open(proxy.id().into())?;
+    assert!(at_rest > 8 * 16 * 2, "{at_rest}");
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.exchange(REQUEST).await?;
+        clients.push(client);
+    }
+    let in_use = open(proxy.id().into())?;
+    // Neither more than there are, nor fewer by more than what lingers, and the pipes, would take.
+    assert!(in_use <= at_rest + 100, "{in_use}, {at_rest} at rest");
+    assert!(in_use + 8 * 16 <= limit, "{in_use} of {limit}");
+    proxy.ctl(&["upgrade"]).await?;
+    // One more address of each worker would be too many.
+    proxy.configure(&config.replacen(
+        "[\"127.0.0.1:0\"",
+        "[\"127.0.0.1:0\", \"127.0.0.17:0\"",
+        1,
+    ))?;
+    let refused = proxy.ctl(&["reload"]).await.expect_err("too many");
+    for number in ["max_connections = 50", &limit.to_string()] {
+        assert!(refused.to_string().contains(number), "{number}: {refused}");
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let config = config("", "", "", origin.address());
+    let config = config("workers = 2", "", "", origin.address());
     let directory = tempfile::tempdir()?;
-    let proxy = Proxy::pointsman_by(with_few_descriptors()?, directory, &config).await?;
+    let proxy = Proxy::pointsman_by(with_few_descriptors(500)?, directory, &config).await?;
     let line = proxy.line_with("max_connections=").await?;
     let allowed: usize = line
         .split("max_connections=")
@@ -236,7 +291,7 @@ async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
     ] {
         let top = format!("{key} = \"{name}\"");
         let refusal = Proxy::refused(&config(&top, "", "", origin.address())).await?;
-        assert_eq!(refusal.code, Some(1), "{}", refusal.log);
+        assert_eq!(refusal.code, Some(64), "{}", refusal.log);
         assert!(refusal.log.contains(&top), "{}", refusal.log);
     }
     Ok(())
@@ -270,7 +325,10 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
     let binary = pointsman()?.get_program().to_owned();
     let mut command = Command::new("setpriv");
     command.args(["--groups", "0,1,2"]).arg(binary);
-    let proxy = Proxy::pointsman_by(command, tempfile::tempdir()?, &config).await?;
+    let directory = tempfile::tempdir()?;
+    // For nobody, who reads the configuration from now on.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let proxy = Proxy::pointsman_by(command, directory, &config).await?;
     assert_eq!(proxy.address().port(), port);
     let mut client = Wire::connect(proxy.address()).await?;
     assert_eq!(client.exchange(REQUEST).await?.body, b"www");
@@ -280,7 +338,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         .uid
         .to_string();
     let group = Group::from_name(group)?.context("group")?.gid.to_string();
-    let mut threads = 0;
+    let mut workers = 0;
     for task in fs::read_dir(format!("/proc/{}/task", proxy.id()))? {
         let status = fs::read_to_string(task?.path().join("status"))?;
         let numbers = |name: &str| -> Vec<String> {
@@ -293,10 +351,16 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(numbers("Uid:"), [user.as_str(); 4], "{status}");
         assert_eq!(numbers("Gid:"), [group.as_str(); 4], "{status}");
         assert_eq!(numbers("Groups:"), [group.as_str()], "{status}");
-        assert_eq!(numbers("CapEff:"), ["0000000000000000"], "{status}");
-        threads += 1;
+        // To bind ports below 1024, but not for those that serve clients.
+        let may_bind = ["0000000000000400"];
+        if status.starts_with("Name:\tworker-") {
+            assert_eq!(numbers("CapPrm:"), ["0000000000000000"], "{status}");
+            workers += 1;
+        } else {
+            assert_eq!(numbers("CapPrm:"), may_bind, "{status}");
+        }
     }
-    assert!(threads > 1, "no workers?");
+    assert!(workers > 0, "no workers?");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One module per topic. `pointsman_tests` has the harness.
 
+mod accounts;
 mod admin;
 mod authentication;
 mod autobahn;
@@ -19,6 +20,7 @@ mod reload;
 mod retries;
 mod routing;
 mod scenario;
+mod starting;
 mod swaps;
 mod timeouts;
 mod trials;

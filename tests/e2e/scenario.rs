@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,7 +19,10 @@ use crate::routing;
 async fn pushes_reach_the_browser_through_pointsman() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let config = site.config(as_root("user = \"haproxy\"\ngroup = \"haproxy\""));
-    let proxy = Proxy::pointsman(&config).await?;
+    let directory = tempfile::tempdir()?;
+    // For that user, who reads the configuration from now on.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let proxy = Proxy::pointsman_in(directory, &config).await?;
     let hello = site.check(&proxy).await?;
     // On by default, which HAProxy's is not.
     assert_eq!(hello["forwardedFor"], "127.0.0.1", "{hello:#}");

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use pointsman_tests::{Origin, Proxy, Wire, guest, pointsman};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, pointsman};
 use tempfile::TempDir;
 
+use crate::starting;
 use crate::swaps::{GET, Load};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
@@ -138,18 +139,40 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
 async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
     let mut proxy = start(&www).await?;
-    // It waits for a name, or has come far already: either way one of the two ends.
+    // The new process has its sockets, and waits for somebody to read its log.
+    starting::fifo(&proxy.directory().join("log"))?;
+    proxy.configure(&config(&www).replace("workers = 2", "workers = 2\nlog.target = \"./log\""))?;
     let upgrade = proxy.ctl(&["upgrade"]);
-    let stop = async { proxy.signal(Signal::SIGTERM) };
-    let (_, stopped) = tokio::join!(upgrade, stop);
-    stopped?;
-    // Whoever has the sockets now is the only one, if there is one.
+    let stop = async {
+        let successor = child_of(proxy.id()).await?;
+        starting::handles(successor, Signal::SIGTERM).await?;
+        proxy.signal(Signal::SIGTERM)?;
+        anyhow::Ok(successor)
+    };
+    let (upgraded, successor) = tokio::join!(upgrade, stop);
+    let successor = successor?;
+    let refused = upgraded.expect_err("both are stopping");
+    assert!(!refused.to_string().is_empty());
     assert_eq!(proxy.exited().await?, Some(0));
-    if proxy.ctl(&["status"]).await.is_ok() {
-        proxy.ctl(&["drain"]).await?;
-    }
+    // Whatever it writes to is closed.
     proxy.ended().await?;
+    assert!(!fs::exists(format!("/proc/{successor}"))?);
+    assert!(!proxy.directory().join("http.sock").exists());
     Ok(())
+}
+
+/// The first process that `parent` starts.
+async fn child_of(parent: u32) -> anyhow::Result<u32> {
+    let find = async {
+        loop {
+            let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+            if let Some(child) = children.split_whitespace().next() {
+                return anyhow::Ok(child.parse()?);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, find).await?
 }
 
 /// As systemd does it: bound before, passed as descriptor 3.

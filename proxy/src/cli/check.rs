@@ -1,15 +1,66 @@
-//! `pointsman check`.
+//! `pointsman check`, and the report of a start that a mistake ends.
 
 use std::path::Path;
 
 use super::{Exit, lines};
+use crate::config::{self, Config, Draft, Errors, Source};
+use crate::control::{PrepareError, Prepared};
+use crate::process::{self, Survey};
 
 pub(super) fn run(path: &Path) -> Exit {
-    let check = || super::load(path).and_then(|(config, source)| super::prepare(config, source));
-    let (checked, logged) = lines::collect(check);
-    lines::show(&logged);
-    match checked {
-        Ok(_) => Exit::Success,
-        Err(exit) => exit,
+    match config::draft(path) {
+        Ok(draft) => {
+            let survey = process::survey(&draft.config, &draft.source);
+            let (exit, logged) = lines::collect(|| examine(draft, survey));
+            lines::show(&logged);
+            exit
+        }
+        Err(errors) => {
+            super::print_errors(&errors);
+            Exit::Config
+        }
+    }
+}
+
+/// Prints everything that is wrong with the file, with the machine, and with the plugins. For good,
+/// this process runs as the configured user from now on.
+pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
+    let Draft {
+        config,
+        source,
+        mut mistakes,
+    } = draft;
+    if let Some(errors) = survey.mistakes {
+        errors.add_to(&mut mistakes);
+    }
+    // An unknown user is among the mistakes by now.
+    let assumed = process::assume_if_root(config.user.as_deref(), config.group.as_deref());
+    if let (Err(error), None) = (assumed, &mistakes) {
+        return super::fail(&error);
+    }
+    if let Some(errors) = process::review(&config, &source) {
+        errors.add_to(&mut mistakes);
+    }
+    report(config, source, mistakes)
+}
+
+/// Prints `mistakes`, and with them everything that is wrong with the plugins.
+pub(super) fn report(config: Config, source: Source, mut mistakes: Option<Errors>) -> Exit {
+    match Prepared::new(config, source, super::COMPILER) {
+        Ok(_) => {}
+        Err(PrepareError::Config(errors)) => errors.add_to(&mut mistakes),
+        Err(error @ PrepareError::Engine(_)) => {
+            if let Some(errors) = mistakes {
+                super::print_errors(&errors);
+            }
+            return super::fail(&error);
+        }
+    }
+    match mistakes {
+        None => Exit::Success,
+        Some(errors) => {
+            super::print_errors(&errors);
+            Exit::Config
+        }
     }
 }

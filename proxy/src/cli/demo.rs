@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Exit;
-use crate::config;
+use crate::config::{self, Draft};
 use crate::demo::{self, DEFAULT_PORT, Demo, Feed};
-use crate::process::Inherited;
+use crate::process::{Inherited, Start};
 
 /// Flags of `pointsman demo`.
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,16 @@ pub(super) fn run(flags: &Flags) -> Exit {
     let text = demo::config_text(flags.port, page, notifier);
     match config::parse(Path::new("demo.toml"), text) {
         Ok((config, source)) => {
-            let inherited = Inherited::default();
-            super::run::serve(config, source, inherited, Some(tap), || {
+            let start = match Start::try_new(Inherited::default()) {
+                Ok(start) => start,
+                Err(error) => return super::fail(&error),
+            };
+            let draft = Draft {
+                config,
+                source,
+                mistakes: None,
+            };
+            super::run::serve(start, draft, Some(tap), || {
                 super::print(&demo::banner(flags.port, page, notifier));
             })
         }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Exit;
-use crate::config::{Config, Source};
+use super::{Exit, check};
+use crate::config::{self, Draft};
 use crate::memory;
-use crate::process::{self, Inherited, Stopped};
-use crate::telemetry::AccessTap;
+use crate::process::{self, Inherited, Start, StartError, Stopped};
+use crate::telemetry::{self, AccessTap};
 
 pub(super) fn run(path: &Path) -> Exit {
     // First of all: what is opened from now on gets other descriptors.
@@ -15,35 +15,73 @@ pub(super) fn run(path: &Path) -> Exit {
         Ok(inherited) => inherited,
         Err(error) => return super::fail(&error),
     };
-    match super::load(path) {
-        Ok((config, source)) => serve(config, source, inherited, None, || {}),
-        Err(exit) => exit,
+    let start = match Start::try_new(inherited) {
+        Ok(start) => start,
+        Err(error) => return super::fail(&error),
+    };
+    match config::draft(path) {
+        Ok(draft) => serve(start, draft, None, || {}),
+        Err(errors) => {
+            super::print_errors(&errors);
+            Exit::Config
+        }
     }
 }
 
 /// Serves a configuration; `ready` is called once it listens, `tap` sees the access records.
 pub(super) fn serve(
-    config: Config,
-    source: Source,
-    inherited: Inherited,
+    start: Start,
+    draft: Draft,
     tap: Option<AccessTap>,
     ready: impl FnOnce(),
 ) -> Exit {
-    memory::settle(config.worker_count());
-    // Held until the end: dropping it writes out what is queued.
-    let log = match super::start_log(&config.log, tap) {
-        Ok(log) => Arc::new(log),
-        Err(exit) => return exit,
+    memory::settle(draft.config.worker_count());
+    let served = try_serve(start, draft, tap, ready);
+    served.unwrap_or_else(|error| super::fail(&error))
+}
+
+fn try_serve(
+    mut start: Start,
+    draft: Draft,
+    tap: Option<AccessTap>,
+    ready: impl FnOnce(),
+) -> Result<Exit, StartError> {
+    let surveyed = start.wait_for(move || {
+        let survey = process::survey(&draft.config, &draft.source);
+        (draft, survey)
+    })?;
+    let Some((draft, survey)) = surveyed else {
+        return Ok(Exit::Success);
     };
-    let prepared = match super::prepare(config, source) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
-    let stopped = process::run(prepared, inherited, Arc::clone(&log), ready);
-    drop(log);
-    match stopped {
-        Ok(Stopped::Drained) => Exit::Success,
-        Ok(Stopped::Aborted(_)) => Exit::Aborted,
-        Err(error) => super::fail(&error),
+    if draft.mistakes.is_some() || survey.mistakes.is_some() {
+        let examined = start.wait_for(move || check::examine(draft, survey))?;
+        return Ok(examined.unwrap_or(Exit::Success));
     }
+    let Draft { config, source, .. } = draft;
+    let mut opened = start.open(&config, &survey)?;
+    if let Some(mistakes) = process::review(&config, &source) {
+        let reported = opened.wait_for(move || check::report(config, source, Some(mistakes)))?;
+        return Ok(reported.unwrap_or(Exit::Success));
+    }
+    let settings = config.log.clone();
+    // Whatever it is written to may keep it waiting.
+    let started = opened.wait_for(move || super::start_log(&settings, tap))?;
+    // Held until the end: dropping it writes out what is queued.
+    let log = match started {
+        Some(Ok(log)) => Arc::new(log),
+        Some(Err(exit)) => return Ok(exit),
+        None => return Ok(Exit::Success),
+    };
+    telemetry::log_panics();
+    let prepared = match opened.wait_for(move || super::prepare(config, source))? {
+        Some(Ok(prepared)) => prepared,
+        Some(Err(exit)) => return Ok(exit),
+        None => return Ok(Exit::Success),
+    };
+    let stopped = opened.serve(prepared, Arc::clone(&log), ready)?;
+    Ok(match stopped {
+        Stopped::Drained => Exit::Success,
+        Stopped::Aborted(_) => Exit::Aborted,
+        Stopped::Failed => Exit::Failure,
+    })
 }

@@ -6,6 +6,7 @@ use super::prepared::PrepareError;
 use crate::config;
 use crate::rollout::RolloutError;
 use crate::rollout::loader::VersionError;
+use crate::telemetry::TelemetryError;
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
@@ -28,6 +29,9 @@ pub enum ChangeError {
     /// Something the configuration names is missing or invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// A rotated log file would go on to be written.
+    #[error("lines go on into the old log file")]
+    Log(#[source] TelemetryError),
     /// The process could not do its part: bind a socket, start a successor.
     #[error(transparent)]
     Process(Box<dyn std::error::Error + Send + Sync>),

@@ -1,5 +1,7 @@
 //! Reload: the configuration file is read again and put into force.
 
+use std::sync::Arc;
+
 use super::worker_configs::{self, Known};
 use super::{ChangeError, ChangeGuard, FrontendListeners, Prepared, blocking};
 use crate::config;
@@ -13,7 +15,9 @@ impl ChangeGuard<'_> {
     pub async fn prepare(&self) -> Result<Prepared, ChangeError> {
         let control = self.control;
         // A rotated log file is released, whether or not the configuration is right.
-        control.0.handles.telemetry.reopen();
+        let telemetry = Arc::clone(&control.0.handles.telemetry);
+        let reopened = blocking(move || telemetry.reopen()).await?;
+        reopened.map_err(ChangeError::Log)?;
         let (active, path) = {
             let state = control.state();
             (state.active.clone(), state.source.path().to_owned())

@@ -63,7 +63,7 @@ pub(super) fn deal(
         .map(|_| WorkerConfig {
             frontends: Vec::new(),
             clusters: prepared.clusters.clone(),
-            drain_grace: MAX_DRAIN_GRACE.min(config.drain / 2),
+            drain_grace: drain_grace(config),
         })
         .collect();
     let mut shared = Frontends::default();
@@ -73,11 +73,13 @@ pub(super) fn deal(
         let answers = known
             .answers(name)
             .unwrap_or_else(|| Answers::of(name, workers));
+        // Of each worker, in order: one that replaces it gets the same sockets.
+        let mut sockets = std::mem::take(&mut listeners.workers).into_iter();
         for (config, router) in configs.iter_mut().zip(routers) {
             config.frontends.push(FrontendConfig {
                 config: frontend.clone(),
                 sockets: listeners.names.clone(),
-                listeners: listeners.workers.pop().unwrap_or_default(),
+                listeners: sockets.next().unwrap_or_default(),
                 router,
                 answers: Arc::clone(&answers),
             });
@@ -88,6 +90,11 @@ pub(super) fn deal(
         }
     }
     (configs, shared)
+}
+
+/// How long a stopping worker keeps idle clients.
+pub(super) fn drain_grace(config: &Config) -> Duration {
+    MAX_DRAIN_GRACE.min(config.drain / 2)
 }
 
 /// A frontend's version, and its router for each worker.
@@ -106,7 +113,7 @@ fn deal_router(
             let Loaded { version, instances } = loaded;
             let routers = instances
                 .into_iter()
-                .map(|instance| Some(RouterUpdate::Replace(Arc::clone(&version), instance)));
+                .map(|instance| Some(RouterUpdate::Replace(Arc::clone(&version), Some(instance))));
             let routers = routers.collect();
             let published = Published {
                 next: version.number() + 1,

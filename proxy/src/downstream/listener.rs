@@ -223,7 +223,7 @@ pub struct Acceptor {
 }
 
 /// All workers, as one of them sees them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Workers {
     /// Which one that is.
     pub own: usize,

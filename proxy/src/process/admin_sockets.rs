@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode as FileMode, umask};
 use tokio::net::{TcpListener, UnixListener};
@@ -33,7 +33,6 @@ pub(super) fn bind(
             source,
         })?;
         listeners.push(admin::Listener::Unix(listener));
-        tracing::info!(address = %path.display(), "admin interface");
     }
     if let Some(address) = config.address {
         let bound = sockets.admin(&address.to_string(), || {
@@ -45,11 +44,25 @@ pub(super) fn bind(
             address: address.to_string(),
             source,
         })?;
-        let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "admin interface, for questions");
         listeners.push(admin::Listener::Tcp(listener));
     }
     Ok(listeners)
+}
+
+/// Logs where the interface is.
+pub(super) fn announce(listener: &admin::Listener) {
+    match listener {
+        admin::Listener::Unix(listener) => {
+            let address = listener.local_addr().ok();
+            let path = address.as_ref().and_then(|address| address.as_pathname());
+            let address = path.unwrap_or(Path::new("")).display();
+            tracing::info!(%address, "admin interface");
+        }
+        admin::Listener::Tcp(listener) => {
+            let address = listener.local_addr().ok().map(tracing::field::display);
+            tracing::info!(address, "admin interface, for questions");
+        }
+    }
 }
 
 fn into_std<T: From<OwnedFd>>(listener: Listener) -> T {

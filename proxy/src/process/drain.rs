@@ -1,13 +1,21 @@
-//! From the signal to stop to the end of the last worker.
+//! From serving to the end of the last worker. Workers that fail meanwhile are replaced.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::error::StartError;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
 use super::handle::Process;
 use super::sd_notify::{self, Phase};
 use super::signals::Signals;
-use super::workers::Reports;
+use super::workers::{Failure, Report, Threads};
+use crate::telemetry::chain;
 use crate::worker::{DrainState, Ended};
+
+/// A worker that fails again sooner than this would go on failing: the process ends, for a service
+/// manager to start it anew.
+const MIN_LIFE: Duration = Duration::from_secs(10);
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,25 +24,39 @@ pub enum Stopped {
     Drained,
     /// With this many connections cut off, after `timeout.drain` or a second signal.
     Aborted(usize),
+    /// After a fault of its own, which is in the log.
+    Failed,
 }
 
-/// Serves until a signal to stop, or until another process has taken over; then drains.
-///
-/// # Errors
-/// [`StartError::Start`] if a worker could not start.
+/// Serves until a signal to stop, until another process has taken over, or until a part of the
+/// process fails that cannot be replaced; then drains. `tasks` are such parts: they end with the
+/// process.
 pub(super) async fn supervise(
     mut signals: Signals,
     process: &Process,
-    mut reports: Reports,
-) -> Result<Stopped, StartError> {
+    mut threads: Threads,
+    mut tasks: JoinSet<()>,
+) -> Stopped {
     let control = process.control();
     let mut state = control.drain_state().subscribe();
-    tokio::select! {
-        () = signals.stop(process) => {}
-        _ = state.wait_for(|state| *state != DrainState::Serving) => {}
-        // A worker ends by itself only if it could not start.
-        Some(Err(error)) = reports.recv() => return Err(StartError::Start(error)),
-    }
+    let mut failed = HashMap::new();
+    let mut has_failed = loop {
+        tokio::select! {
+            () = signals.stop(process) => break false,
+            _ = state.wait_for(|state| *state != DrainState::Serving) => break false,
+            Some(ended) = tasks.join_next() => if ended.is_err() {
+                tracing::error!("a part of the process has failed: the process ends");
+                break true;
+            },
+            Some(report) = threads.ended() => {
+                if let Report::Failed(failure) = report
+                    && !replace(process, &mut threads, failure, &mut failed).await
+                {
+                    break true;
+                }
+            }
+        }
+    };
     if !control.has_successor() {
         sd_notify::notify(Phase::Stopping);
     }
@@ -45,34 +67,79 @@ pub(super) async fn supervise(
     );
     control.drain();
     process.sockets().close();
-    let mut drained = std::pin::pin!(aborted_connections(reports));
+    let mut drained = std::pin::pin!(drained(threads));
     let in_time = tokio::select! {
-        aborted = &mut drained => Some(aborted),
+        ended = &mut drained => Some(ended),
         () = tokio::time::sleep(timeout) => None,
         () = signals.stop(process) => None,
     };
-    let aborted = if let Some(aborted) = in_time {
-        aborted
+    let (aborted, has_more_failed) = if let Some(ended) = in_time {
+        ended
     } else {
         control.drain_state().send_replace(DrainState::Aborting);
         drained.await
     };
-    if aborted == 0 {
-        tracing::info!("stopped");
-        Ok(Stopped::Drained)
-    } else {
+    has_failed |= has_more_failed;
+    if aborted > 0 {
         tracing::warn!(connections = aborted, "stopped; connections were cut off");
-        Ok(Stopped::Aborted(aborted))
+    } else {
+        tracing::info!("stopped");
+    }
+    match aborted {
+        _ if has_failed => Stopped::Failed,
+        0 => Stopped::Drained,
+        aborted => Stopped::Aborted(aborted),
     }
 }
 
-/// Waits for every worker; the connections that they have cut off.
-async fn aborted_connections(mut reports: Reports) -> usize {
-    let mut aborted = 0;
-    while let Some(ended) = reports.recv().await {
-        if let Ok(Ended::Aborted(open)) = ended {
-            aborted += open;
+/// Replaces a worker that has failed; whether it could. `failed` has when each of them failed last.
+async fn replace(
+    process: &Process,
+    threads: &mut Threads,
+    failure: Failure,
+    failed: &mut HashMap<usize, Instant>,
+) -> bool {
+    let worker = failure.inputs.workers.own;
+    let error = failure.error.as_ref().map(|error| chain(error));
+    tracing::error!(
+        worker,
+        error,
+        "a worker has failed; its connections are cut off"
+    );
+    let before = failed.insert(worker, Instant::now());
+    if before.is_some_and(|before| before.elapsed() < MIN_LIFE) {
+        tracing::error!(
+            worker,
+            "it has failed twice in a short time: the process ends"
+        );
+        return false;
+    }
+    match process.replace_worker(threads, failure).await {
+        Ok(()) => {
+            tracing::warn!(worker, "another worker takes its place");
+            true
+        }
+        Err(error) => {
+            let error = chain(&error);
+            tracing::error!(worker, error, "it cannot be replaced: the process ends");
+            false
         }
     }
-    aborted
+}
+
+/// Waits for every worker: the connections that they have cut off, and whether one has failed.
+async fn drained(mut threads: Threads) -> (usize, bool) {
+    let (mut aborted, mut has_failed) = (0, false);
+    while let Some(report) = threads.ended().await {
+        match report {
+            Report::Ended(Ended::Aborted(open)) => aborted += open,
+            Report::Ended(Ended::Drained) => {}
+            Report::Failed(failure) => {
+                has_failed = true;
+                let worker = failure.inputs.workers.own;
+                tracing::error!(worker, "a worker has failed; its connections are cut off");
+            }
+        }
+    }
+    (aborted, has_failed)
 }

@@ -1,6 +1,7 @@
 //! Why the process could not start.
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -34,6 +35,14 @@ pub enum StartError {
     /// The process could not change to the configured user or group.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    /// A file for the configured user could not be created.
+    #[error("cannot create {} for the configured user", path.display())]
+    Create {
+        /// The log's file, or the cache of compiled plugins.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A thread, a runtime or a signal handler could not be created.
     #[error("cannot start")]
     Start(#[source] io::Error),

@@ -1,12 +1,13 @@
-//! The running process: its controls and its listening sockets.
+//! The running process: its controls, its listening sockets, its workers' replacement.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::sockets::Sockets;
+use super::workers::{Failure, Threads};
 use crate::admin::ProcessRequest;
-use crate::control::Control;
+use crate::control::{ChangeError, Control};
 
 /// The running process. A clone refers to the same one.
 #[derive(Debug, Clone)]
@@ -16,14 +17,21 @@ pub(super) struct Process(Arc<Inner>);
 struct Inner {
     control: Control,
     sockets: Mutex<Sockets>,
+    max_connections: u32,
 }
 
 impl Process {
-    pub(super) fn new(control: Control, sockets: Sockets) -> Process {
+    pub(super) fn new(control: Control, sockets: Sockets, max_connections: u32) -> Process {
         Process(Arc::new(Inner {
             control,
             sockets: Mutex::new(sockets),
+            max_connections,
         }))
+    }
+
+    /// Connections that clients may have open at once, for as long as the process runs.
+    pub(super) fn max_connections(&self) -> u32 {
+        self.0.max_connections
     }
 
     pub(super) fn control(&self) -> &Control {
@@ -37,6 +45,33 @@ impl Process {
             .sockets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a worker in place of one that has failed, with everything that is in force. The
+    /// clients in the queues of its sockets have waited.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: there is no such worker, and its sockets are to be closed.
+    pub(super) async fn replace_worker(
+        &self,
+        threads: &mut Threads,
+        failure: Failure,
+    ) -> Result<(), ChangeError> {
+        let control = self.control();
+        let system = |error: std::io::Error| ChangeError::Process(error.into());
+        let mut inputs = failure.inputs;
+        inputs.failed = inputs.failed.wrapping_add(1);
+        loop {
+            let spares = control.spares().await?;
+            // Held, so that no reload changes them in between.
+            let sockets = self.sockets();
+            let own = inputs.workers.own;
+            let listeners = sockets.known().of_worker(own, control.workers());
+            let listeners = listeners.map_err(system)?;
+            if let Some(config) = control.configure_again(&mut inputs, spares, listeners) {
+                return threads.replace(config, inputs).map_err(system);
+            }
+        }
     }
 
     /// Handles requests of the admin interface until that has ended.

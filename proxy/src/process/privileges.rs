@@ -1,18 +1,25 @@
 //! From root to the configured user, once the sockets are bound.
+//!
+//! One right is kept where the kernel lets it: to bind ports below 1024, for reloads and for
+//! successors. The workers' threads, which serve clients and run plugins, do not have it.
 
 use std::ffi::CString;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist, setgid, setgroups, setuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
+    set_capabilities, set_keep_capabilities,
+};
 use thiserror::Error;
 
 /// Why the process does not run as the configured user or group.
 #[derive(Debug, Error)]
 pub enum PrivilegeError {
     /// No such user.
-    #[error("user = \"{0}\": there is no such user on this machine")]
+    #[error("there is no user `{0}` on this machine")]
     UnknownUser(String),
     /// No such group.
-    #[error("group = \"{0}\": there is no such group on this machine")]
+    #[error("there is no group `{0}` on this machine")]
     UnknownGroup(String),
     /// The user database cannot be read.
     #[error("cannot look up the user or group")]
@@ -22,65 +29,140 @@ pub enum PrivilegeError {
     Change(#[source] nix::Error),
 }
 
-/// Changes to `group`, its supplementary groups and `user`, for all threads started later.
-///
-/// Without `group`, changes to the user's own group. Does not take root if the process runs as that
-/// user and group already.
+/// The user and group to run as.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    user: Option<User>,
+    gid: Option<Gid>,
+}
+
+/// The user of this name.
 ///
 /// # Errors
-/// [`PrivilegeError`].
-pub(super) fn drop_to(user: Option<&str>, group: Option<&str>) -> Result<(), PrivilegeError> {
-    let user = user.map(find_user).transpose()?;
-    let group = group.map(find_group).transpose()?;
-    if user.is_none() && group.is_none() {
-        if geteuid().is_root() {
-            tracing::warn!(
-                "running as root: set `user` and `group`, which take effect once the sockets are bound"
-            );
-        }
-        return Ok(());
-    }
-    let gid = group.or(user.as_ref().map(|user| user.gid));
-    if is_current(user.as_ref(), gid) {
-        return Ok(());
-    }
-    if let Some(gid) = gid {
-        setgroups(&supplementary(user.as_ref(), gid)?).map_err(PrivilegeError::Change)?;
-        setgid(gid).map_err(PrivilegeError::Change)?;
-    }
-    if let Some(user) = user {
-        setuid(user.uid).map_err(PrivilegeError::Change)?;
-    } else if geteuid().is_root() {
-        tracing::warn!("running as root: `group` is set, but not `user`");
-    }
-    Ok(())
-}
-
-fn is_current(user: Option<&User>, gid: Option<Gid>) -> bool {
-    !geteuid().is_root()
-        && user.is_none_or(|user| user.uid == Uid::effective())
-        && gid.is_none_or(|gid| gid == Gid::effective())
-}
-
-fn supplementary(user: Option<&User>, gid: Gid) -> Result<Vec<Gid>, PrivilegeError> {
-    let name = user.and_then(|user| CString::new(user.name.as_str()).ok());
-    match name {
-        Some(name) => getgrouplist(&name, gid).map_err(PrivilegeError::Lookup),
-        None => Ok(vec![gid]),
-    }
-}
-
-fn find_user(name: &str) -> Result<User, PrivilegeError> {
+/// [`PrivilegeError::UnknownUser`], [`PrivilegeError::Lookup`].
+pub(super) fn find_user(name: &str) -> Result<User, PrivilegeError> {
     User::from_name(name)
         .map_err(PrivilegeError::Lookup)?
         .ok_or_else(|| PrivilegeError::UnknownUser(name.to_owned()))
 }
 
-fn find_group(name: &str) -> Result<Gid, PrivilegeError> {
+/// The group of this name.
+///
+/// # Errors
+/// [`PrivilegeError::UnknownGroup`], [`PrivilegeError::Lookup`].
+pub(super) fn find_group(name: &str) -> Result<Gid, PrivilegeError> {
     Group::from_name(name)
         .map_err(PrivilegeError::Lookup)?
         .map(|group| group.gid)
         .ok_or_else(|| PrivilegeError::UnknownGroup(name.to_owned()))
+}
+
+impl Account {
+    /// Looks up the configured names. Without `group`, the group is the user's own.
+    ///
+    /// # Errors
+    /// [`PrivilegeError`], but not for the change.
+    pub(super) fn find(user: Option<&str>, group: Option<&str>) -> Result<Account, PrivilegeError> {
+        let user = user.map(find_user).transpose()?;
+        let group = group.map(find_group).transpose()?;
+        let gid = group.or(user.as_ref().map(|user| user.gid));
+        Ok(Account { user, gid })
+    }
+
+    /// Whether the process runs as this user and group.
+    pub(super) fn is_current(&self) -> bool {
+        let user = self.user.as_ref();
+        user.is_none_or(|user| user.uid == Uid::effective())
+            && self.gid.is_none_or(|gid| gid == Gid::effective())
+    }
+
+    /// Owner of the files that root creates for it; None where root stays root.
+    pub(super) fn owner(&self) -> Option<(Uid, Gid)> {
+        let uid = self.user.as_ref()?.uid;
+        (geteuid().is_root() && !uid.is_root()).then_some((uid, self.gid?))
+    }
+
+    /// Changes to the group, its supplementary groups and the user, for all threads. Does not take
+    /// root if the process runs as that user and group already.
+    ///
+    /// # Errors
+    /// [`PrivilegeError::Lookup`], [`PrivilegeError::Change`].
+    pub(super) fn assume(&self) -> Result<(), PrivilegeError> {
+        // root may be in groups that it is not to have from now on.
+        if self.is_current() && !geteuid().is_root() {
+            return Ok(());
+        }
+        if let Some(gid) = self.gid {
+            setgroups(&self.supplementary(gid)?).map_err(PrivilegeError::Change)?;
+            setgid(gid).map_err(PrivilegeError::Change)?;
+        }
+        if let Some(user) = &self.user {
+            let may_bind = hold_bind_right();
+            setuid(user.uid).map_err(PrivilegeError::Change)?;
+            if may_bind && !user.uid.is_root() {
+                keep_bind_right().map_err(PrivilegeError::Change)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn supplementary(&self, gid: Gid) -> Result<Vec<Gid>, PrivilegeError> {
+        let user = self.user.as_ref();
+        let name = user.and_then(|user| CString::new(user.name.as_str()).ok());
+        match name {
+            Some(name) => getgrouplist(&name, gid).map_err(PrivilegeError::Lookup),
+            None => Ok(vec![gid]),
+        }
+    }
+}
+
+/// Changes to the configured user and group if this is root, so that everything that follows finds
+/// what that user may do. For a process that only looks: nothing is left to change back.
+///
+/// # Errors
+/// [`PrivilegeError`].
+pub fn assume_if_root(user: Option<&str>, group: Option<&str>) -> Result<(), PrivilegeError> {
+    if geteuid().is_root() {
+        Account::find(user, group)?.assume()?;
+    }
+    Ok(())
+}
+
+/// Has the kernel keep this thread's rights when the user changes; whether the one to bind ports
+/// below 1024 is among them.
+fn hold_bind_right() -> bool {
+    let has = capabilities(None)
+        .is_ok_and(|sets| sets.permitted.contains(CapabilitySet::NET_BIND_SERVICE));
+    has && set_keep_capabilities(true).is_ok()
+}
+
+/// Of the rights that were held, gives up all but the one; programs that this process starts
+/// inherit it if the kernel has ambient rights.
+fn keep_bind_right() -> nix::Result<()> {
+    let only = CapabilitySet::NET_BIND_SERVICE;
+    set_rights(only).map_err(|error| nix::Error::from_raw(error.raw_os_error()))?;
+    let _ = set_keep_capabilities(false);
+    let _ = configure_capability_in_ambient_set(only, true);
+    Ok(())
+}
+
+/// Of this thread.
+fn set_rights(rights: CapabilitySet) -> rustix::io::Result<()> {
+    let sets = CapabilitySets {
+        effective: rights,
+        permitted: rights,
+        inheritable: rights,
+    };
+    set_capabilities(None, sets)
+}
+
+/// Gives up, for this thread, what [`Account::assume`] has kept.
+pub(super) fn give_up_bind_right() {
+    if geteuid().is_root() {
+        return;
+    }
+    // Taking away is always allowed.
+    let _ = set_rights(CapabilitySet::empty());
 }
 
 #[cfg(test)]
@@ -90,14 +172,18 @@ mod tests {
     #[test]
     fn unknown_names() {
         let check = |user, group, expected: &str| {
-            let found = drop_to(user, group).unwrap_err().to_string();
-            assert!(found.contains(expected), "{found}");
+            let found = Account::find(user, group).unwrap_err().to_string();
+            assert_eq!(found, expected);
         };
-        check(Some("nobody-of-this-name"), None, "there is no such user");
+        check(
+            Some("nobody-of-this-name"),
+            None,
+            "there is no user `nobody-of-this-name` on this machine",
+        );
         check(
             None,
             Some("no-group-of-this-name"),
-            "there is no such group",
+            "there is no group `no-group-of-this-name` on this machine",
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::StartError;
 use super::handle::Process;
+use super::limits;
 use super::sd_notify::{self, Phase};
 use crate::control::{ChangeError, ChangeGuard, blocking};
 
@@ -25,15 +26,19 @@ impl Process {
         // no longer than needed if the process begins to drain.
         let known = self.sockets().known().clone();
         let workers = self.control().workers();
+        let max_connections = self.max_connections();
         let bound = blocking(move || {
             let bound = known.bind(&prepared.config().frontends, workers)?;
+            limits::check(max_connections, workers, bound.addresses())?;
             Ok::<_, StartError>((prepared, bound))
         });
         let (prepared, mut bound) = bound
             .await?
             .map_err(|error| ChangeError::Process(error.into()))?;
+        // Both or neither, for a worker that is being replaced.
+        let mut sockets = self.sockets();
         change.publish(prepared, &mut bound.frontends);
-        self.sockets().replace(bound);
+        sockets.replace(bound);
         Ok(())
     }
 }

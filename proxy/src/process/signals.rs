@@ -25,6 +25,17 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal to stop. Others are kept for later.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn stop_requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// Waits for a signal to stop; handles others in the meantime.
     pub(super) async fn stop(&mut self, process: &Process) {
         loop {

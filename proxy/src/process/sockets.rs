@@ -4,7 +4,7 @@
 //! so that it can be passed on: by a reload to another frontend, by an upgrade to the successor. An
 //! inherited socket goes to the frontend that binds its address.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::StartError;
+use super::survey::Addresses;
 use crate::config::{Bind, Frontend};
 use crate::control::FrontendListeners;
 use crate::downstream::listener::{Listener, Sharing};
@@ -187,6 +188,23 @@ impl Sockets {
     }
 }
 
+impl Bound {
+    /// How many addresses there are.
+    pub(super) fn addresses(&self) -> Addresses {
+        let mut paths: Vec<_> = self
+            .open
+            .iter()
+            .filter_map(|one| one.listener.path())
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
+        Addresses {
+            ip: self.names.len() - paths.len(),
+            unix: paths.len(),
+        }
+    }
+}
+
 impl Known {
     /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`.
     ///
@@ -253,6 +271,28 @@ impl Known {
             bound.open.extend(group);
         }
         Ok(())
+    }
+
+    /// The sockets that worker `own` of `workers` accepts from, by their frontends.
+    ///
+    /// # Errors
+    /// Those of `dup(2)`.
+    pub(super) fn of_worker(
+        &self,
+        own: usize,
+        workers: usize,
+    ) -> io::Result<HashMap<String, Vec<Listener>>> {
+        let mut found: HashMap<String, Vec<Listener>> = HashMap::new();
+        for group in by_name(self.0.clone()) {
+            let Some(purpose) = &group[0].purpose else {
+                continue;
+            };
+            let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+            deal(&group, &mut listeners)?;
+            let known = found.entry(purpose.frontend.clone()).or_default();
+            known.append(&mut listeners[own]);
+        }
+        Ok(found)
     }
 
     fn find(&self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {

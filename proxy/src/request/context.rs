@@ -8,7 +8,7 @@ use crate::frontend::Rules;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
 use crate::http::message::RequestHead;
-use crate::telemetry::End;
+use crate::telemetry::{End, current_panic};
 
 /// Facts about the client that all requests of a connection share. Never change.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct ConnectionFacts {
 /// One request, from its head to the end of its response or tunnel.
 ///
 /// Dropping it writes its line to the access log; one that is dropped in the middle was cut
-/// off by a worker that stops.
+/// off by a worker that stops, or by a panic.
 #[derive(Debug)]
 pub struct Context {
     /// Of its connection.
@@ -85,8 +85,18 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if !self.is_logged {
-            self.write();
+        if self.is_logged {
+            return;
         }
+        if let Some(message) = current_panic() {
+            // With access records or without: somebody has to look at it.
+            tracing::error!(
+                id = format_args!("{:x}", self.record.id()),
+                frontend = &*self.facts.frontend,
+                "a fault of the proxy itself ended a request"
+            );
+            self.record.panicked(message);
+        }
+        self.write();
     }
 }

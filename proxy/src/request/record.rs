@@ -112,6 +112,12 @@ impl Record {
         }
     }
 
+    /// Notes that a panic ended it, whatever was noted before.
+    pub(super) fn panicked(&mut self, message: String) {
+        self.end = Some(End::Internal);
+        self.reason = Some(message);
+    }
+
     /// Whether its end was noted.
     pub fn has_ended(&self) -> bool {
         self.end.is_some()

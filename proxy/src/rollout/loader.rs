@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::fcntl::OFlag;
@@ -105,11 +105,7 @@ impl Loader {
         workers: usize,
         compiler: Compiler,
     ) -> Result<Loader, EngineError> {
-        let directory = config
-            .plugin_cache_dir
-            .clone()
-            .or_else(CompiledCache::default_directory);
-        let cache = directory.and_then(|directory| {
+        let cache = cache_directory(config).and_then(|directory| {
             CompiledCache::open(directory)
                 .inspect_err(|error| {
                     tracing::warn!(%error, "compiled plugins are not kept");
@@ -227,6 +223,15 @@ pub fn read(plugin: &PluginSource, limit: u64) -> Result<Source, VersionError> {
             bytes: Cow::Owned(read_file(path, limit).map_err(VersionError::Read)?),
         }),
     }
+}
+
+/// Where compiled plugins are kept; None if no place is known.
+pub fn cache_directory(config: &Config) -> Option<PathBuf> {
+    let configured = config.plugin_cache_dir.clone();
+    let of_user = config.user.as_deref().map(CompiledCache::directory_of);
+    configured
+        .or(of_user)
+        .or_else(CompiledCache::default_directory)
 }
 
 fn refused(fault: Fault) -> VersionError {

@@ -462,7 +462,7 @@ fn a_rotated_file_is_let_go() {
     let (output, color) = open(&settings).unwrap();
     let (subscriber, _, telemetry) = assemble(&settings, output, color, None).unwrap();
     std::fs::rename(&path, folder.path().join("access.log.1")).unwrap();
-    telemetry.reopen();
+    telemetry.reopen().unwrap();
     tracing::subscriber::with_default(subscriber, || tracing::info!("after"));
     drop(telemetry);
     assert!(std::fs::read_to_string(path).unwrap().contains("after"));

@@ -90,14 +90,27 @@ async fn nothing_new_is_accepted() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// While others are served still, which the drain would wait for.
 #[tokio::test]
 async fn idle_clients_are_let_go_at_once() -> anyhow::Result<()> {
-    let origin = Origin::naming("www").await?;
-    let mut proxy = Setup::before([origin.address()]).start().await?;
+    let holding = Holding::start().await?;
+    let setup = Setup::before([holding.origin.address()]);
+    let setup = setup.frontend("timeout.keep_alive = \"1h\"\ntimeout.request_header = \"1h\"");
+    let mut proxy = setup.top("timeout.drain = \"1h\"").start().await?;
     let mut used = Wire::connect(proxy.address()).await?;
-    assert_eq!(used.exchange(GET).await?.body, b"www");
+    used.send(GET).await?;
+    holding.reached.notified().await;
+    holding.go.notify_one();
+    assert_eq!(used.response("GET").await?.body, b"ok");
+    let mut fresh = Wire::connect(proxy.address()).await?;
+    let mut served = Wire::connect(proxy.address()).await?;
+    served.send(GET).await?;
+    holding.reached.notified().await;
     proxy.signal(Signal::SIGTERM)?;
     used.end().await?;
+    fresh.end().await?;
+    holding.go.notify_one();
+    assert_eq!(served.response("GET").await?.body, b"ok");
     assert_eq!(proxy.ended().await?.code(), Some(0));
     Ok(())
 }

@@ -59,6 +59,7 @@ const ORDERS: &[(&str, &[&str])] = &[
         &[
             "worker_events",
             "watcher",
+            "replacement",
             "rollouts",
             "swap",
             "reload",
@@ -73,6 +74,7 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "proxy/src/process",
         &[
+            "start",
             "drain",
             "signals",
             "reload",
@@ -82,8 +84,10 @@ const ORDERS: &[(&str, &[&str])] = &[
             "inheritance",
             "sockets",
             "workers",
+            "belongings",
             "error",
             "limits",
+            "survey",
             "privileges",
             "sd_notify",
         ],

@@ -149,6 +149,18 @@ impl CompiledCache {
         self
     }
 
+    /// The directory of a process that root starts, and that changes to `user`: of its own for each
+    /// user, since one must not run what another could have written.
+    pub fn directory_of(user: &str) -> PathBuf {
+        format!("/var/cache/pointsman-{user}").into()
+    }
+
+    /// Whether a file of this name is one of those that are kept in the directory.
+    pub fn is_entry(path: &Path) -> bool {
+        path.extension()
+            .is_some_and(|extension| extension == EXTENSION)
+    }
+
     /// `/var/cache/pointsman` for root; for others `pointsman` in `$XDG_CACHE_HOME`, or
     /// in `~/.cache`. None where neither is known.
     pub fn default_directory() -> Option<PathBuf> {
@@ -229,10 +241,7 @@ impl CompiledCache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            if path
-                .extension()
-                .is_none_or(|extension| extension != EXTENSION)
-            {
+            if !CompiledCache::is_entry(&path) {
                 continue;
             }
             // Another process may have removed it in between.

@@ -1,0 +1,252 @@
+//! From the command line to the first request: signals, sockets, rights, then plugins.
+//!
+//! What takes root comes before the change to the configured user, and all else after it: plugins never
+//! run as root where a user is named, and whatever that user may not do is found now, not by the first
+//! reload.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use nix::unistd::geteuid;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::admin_sockets;
+use super::belongings;
+use super::drain::{Stopped, supervise};
+use super::error::StartError;
+use super::handle::Process;
+use super::inheritance::Inherited;
+use super::limits;
+use super::privileges::Account;
+use super::sd_notify::{self, Phase};
+use super::signals::Signals;
+use super::sockets::{Bound, Sockets};
+use super::survey::Survey;
+use super::workers::{Shared, Threads};
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::connection_limiter::ConnectionLimiter;
+use crate::control::{Control, Handles, Prepared};
+use crate::telemetry::Telemetry;
+use crate::worker::DrainState;
+
+/// Niceness of the threads that load plugins, and of the compilers that they start: a third of a
+/// worker's weight, so that requests do not wait for them. With 10, a tenth, Python took four
+/// minutes to compile beside busy workers.
+const LOADER_NICENESS: i32 = 5;
+
+/// A process that is starting. From now on no signal ends it in the middle: one to stop ends the
+/// start, and those to reload or upgrade are obeyed once it serves.
+pub struct Start {
+    runtime: Runtime,
+    signals: Signals,
+    inherited: Inherited,
+}
+
+/// A process that has its sockets, and the rights that it keeps.
+pub struct Opened {
+    start: Start,
+    sockets: Sockets,
+    bound: Bound,
+    admin: Vec<admin::Listener>,
+    workers: usize,
+    max_connections: u32,
+}
+
+impl Start {
+    /// Starts with what was passed to this process.
+    ///
+    /// # Errors
+    /// [`StartError::Start`].
+    pub fn try_new(inherited: Inherited) -> Result<Start, StartError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_start(lower_priority)
+            .build()
+            .map_err(StartError::Start)?;
+        let signals = {
+            let _guard = runtime.enter();
+            Signals::new().map_err(StartError::Start)?
+        };
+        Ok(Start {
+            runtime,
+            signals,
+            inherited,
+        })
+    }
+
+    /// Does `work` on a thread of its own, and waits for it; None after a signal to stop.
+    ///
+    /// # Errors
+    /// [`StartError::Start`].
+    pub fn wait_for<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, StartError> {
+        let (done, result) = oneshot::channel();
+        thread::Builder::new()
+            .name("start".to_owned())
+            .spawn(move || {
+                // Nobody waits any more if the process is to stop.
+                let _ = done.send(work());
+            })
+            .map_err(StartError::Start)?;
+        let signals = &mut self.signals;
+        let has_predecessor = self.inherited.has_predecessor();
+        self.runtime.block_on(async {
+            tokio::select! {
+                result = result => match result {
+                    Ok(result) => Ok(Some(result)),
+                    Err(_) => Err(StartError::Start(io::Error::other("a fault of the proxy itself"))),
+                },
+                () = signals.stop_requested() => {
+                    tracing::info!("stopped before it served");
+                    if !has_predecessor {
+                        sd_notify::notify(Phase::Stopping);
+                    }
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    /// Opens the sockets and changes to the configured user. Clients that connect from now on wait.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn open(mut self, config: &Config, survey: &Survey) -> Result<Opened, StartError> {
+        let workers = config.worker_count();
+        let max_connections = limits::raise(config.max_connections, workers, survey.addresses)?;
+        let account = Account::find(config.user.as_deref(), config.group.as_deref())?;
+        let mut sockets = Sockets::new(std::mem::take(&mut self.inherited.sockets));
+        let bound = sockets.known().bind(&config.frontends, workers)?;
+        let admin = {
+            let _guard = self.runtime.enter();
+            admin_sockets::bind(&config.admin, &mut sockets)?
+        };
+        belongings::provide(config, &account)?;
+        account.assume()?;
+        Ok(Opened {
+            start: self,
+            sockets,
+            bound,
+            admin,
+            workers,
+            max_connections,
+        })
+    }
+}
+
+impl Opened {
+    /// As [`Start::wait_for`].
+    ///
+    /// # Errors
+    /// [`StartError::Start`].
+    pub fn wait_for<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, StartError> {
+        self.start.wait_for(work)
+    }
+
+    /// Serves `prepared`, whose configuration it was opened for, until SIGTERM or SIGINT, or until
+    /// another process has taken over after SIGUSR2; calls `ready` once every worker has started.
+    ///
+    /// # Errors
+    /// [`StartError`], before any connection was accepted.
+    pub fn serve(
+        self,
+        mut prepared: Prepared,
+        telemetry: Arc<Telemetry>,
+        ready: impl FnOnce(),
+    ) -> Result<Stopped, StartError> {
+        let Opened {
+            start,
+            mut sockets,
+            mut bound,
+            admin,
+            workers,
+            max_connections,
+        } = self;
+        let Start {
+            runtime,
+            signals,
+            inherited,
+        } = start;
+        let guard = runtime.enter();
+        warn_about_root(prepared.config());
+        let events = prepared.take_events();
+        let limiter = Arc::new(ConnectionLimiter::new(max_connections, workers));
+        let (drain, drain_state) = watch::channel(DrainState::Serving);
+        let (senders, commands) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let handles = Handles {
+            workers: senders,
+            drain,
+            telemetry,
+            limiter: Arc::clone(&limiter),
+        };
+        let (control, configs) = Control::new(prepared, &mut bound.frontends, handles);
+        let shared = Shared {
+            drain: drain_state,
+            limiter,
+            max_connections,
+        };
+        let threads = Threads::start(configs, commands, &shared)?;
+        for listeners in &bound.frontends {
+            listeners.announce();
+        }
+        sockets.replace(bound);
+        let process = Process::new(control.clone(), sockets, max_connections);
+        // Without one of these, the process would only seem to work.
+        let mut tasks = JoinSet::new();
+        if let Some(events) = events {
+            tasks.spawn(control.clone().handle_events(events));
+        }
+        tasks.spawn(control.clone().watch_files());
+        serve_admin(&process, admin, &mut tasks);
+        tracing::info!(workers, max_connections, "ready");
+        if !inherited.has_predecessor() {
+            sd_notify::notify(Phase::Ready);
+        }
+        inherited.notify();
+        ready();
+        drop(guard);
+        let stopped = runtime.block_on(supervise(signals, &process, threads, tasks));
+        // Does not wait for plugins that are still being loaded.
+        runtime.shutdown_background();
+        Ok(stopped)
+    }
+}
+
+fn serve_admin(process: &Process, listeners: Vec<admin::Listener>, tasks: &mut JoinSet<()>) {
+    let (sender, requests) = mpsc::channel(admin::MAX_PROCESS_REQUESTS);
+    let admin = Admin::new(process.control().clone(), sender);
+    tasks.spawn(process.clone().handle(requests));
+    for listener in listeners {
+        admin_sockets::announce(&listener);
+        tasks.spawn(admin::serve(listener, admin.clone()));
+    }
+}
+
+fn warn_about_root(config: &Config) {
+    if !geteuid().is_root() {
+        return;
+    }
+    if config.group.is_some() {
+        tracing::warn!("running as root: `group` is set, but not `user`");
+    } else {
+        tracing::warn!(
+            "running as root: set `user` and `group`, which take effect once the sockets are bound"
+        );
+    }
+}
+
+/// So that loading a plugin takes no time from requests. A thread that cannot lower its priority
+/// loads all the same.
+fn lower_priority() {
+    let own = rustix::thread::gettid();
+    let _ = rustix::process::setpriority_process(Some(own), LOADER_NICENESS);
+}

@@ -1,0 +1,310 @@
+//! The machine as a configuration names it: accounts, addresses, folders, files.
+//!
+//! Looked at by `check`, and by a start before it opens anything, so that both find the same
+//! mistakes and report them with those of the file. Opens no socket and creates nothing.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use super::privileges::{PrivilegeError, find_group, find_user};
+use crate::config::{Bind, Config, Errors, LogTarget, Source};
+
+/// Result of a look at the machine.
+#[derive(Debug)]
+pub struct Survey {
+    /// Everything that is missing or does not fit.
+    pub mistakes: Option<Errors>,
+    /// IP addresses that frontends listen on, and Unix sockets.
+    pub(super) addresses: Addresses,
+}
+
+/// How many addresses frontends listen on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Addresses {
+    /// IP addresses: a socket for each worker.
+    pub(super) ip: usize,
+    /// Unix sockets: one for all workers.
+    pub(super) unix: usize,
+}
+
+struct Surveyor<'a> {
+    source: &'a Source,
+    mistakes: Option<Errors>,
+    addresses: Addresses,
+    /// Each address with the key that binds it, by the port. A literal address is not resolved.
+    bound: HashMap<u16, Vec<(IpAddr, String)>>,
+}
+
+/// Looks for what `config` names.
+pub fn survey(config: &Config, source: &Source) -> Survey {
+    let mut surveyor = Surveyor {
+        source,
+        mistakes: None,
+        addresses: Addresses::default(),
+        bound: HashMap::new(),
+    };
+    surveyor.accounts(config);
+    surveyor.log(config);
+    for frontend in &config.frontends {
+        let key = ["frontend", &frontend.name, "bind"];
+        for bind in &frontend.bind {
+            surveyor.bind(&key, bind);
+        }
+    }
+    if let Some(path) = &config.admin.socket {
+        surveyor.folder(&["admin", "socket"], path);
+    }
+    if let Some(address) = config.admin.address {
+        surveyor.cover(&["admin", "address"], address);
+    }
+    Survey {
+        mistakes: surveyor.mistakes,
+        addresses: surveyor.addresses,
+    }
+}
+
+impl Surveyor<'_> {
+    fn record(&mut self, key: &[&str], message: &str, help: Option<&str>) {
+        let error = self.source.key_error(key, message, help);
+        error.add_to(&mut self.mistakes);
+    }
+
+    fn accounts(&mut self, config: &Config) {
+        let user = config.user.as_deref().map(find_user);
+        self.account("user", user.and_then(Result::err));
+        let group = config.group.as_deref().map(find_group);
+        self.account("group", group.and_then(Result::err));
+    }
+
+    fn account(&mut self, key: &str, error: Option<PrivilegeError>) {
+        if let Some(error) = error {
+            let help = format!("create it, or name another {key}");
+            self.record(&[key], &crate::telemetry::chain(&error), Some(&help));
+        }
+    }
+
+    /// The file itself is opened as the user that the process changes to: see [`review`].
+    fn log(&mut self, config: &Config) {
+        let LogTarget::File(path) = &config.log.target else {
+            return;
+        };
+        let key = ["log", "target"];
+        if !self.folder(&key, path) || path.exists() {
+            return;
+        }
+        let folder = folder_of(path);
+        if let Err(error) = access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            let message = format!("cannot create a file in {}: {error}", folder.display());
+            self.record(&key, &message, None);
+        }
+    }
+
+    fn bind(&mut self, key: &[&str], bind: &Bind) {
+        match bind {
+            Bind::Tcp(address) => self.cover(key, *address),
+            Bind::Name { host, port } => match (host.as_str(), *port).to_socket_addrs() {
+                Ok(found) => {
+                    let mut addresses: Vec<SocketAddr> = found.collect();
+                    addresses.sort();
+                    addresses.dedup();
+                    for address in addresses {
+                        self.cover(key, address);
+                    }
+                }
+                Err(error) => {
+                    let message = format!("cannot resolve `{host}`: {error}");
+                    self.record(key, &message, Some("an IP address needs no name service"));
+                }
+            },
+            Bind::Unix(path) => {
+                self.addresses.unix += 1;
+                self.folder(key, path);
+            }
+        }
+    }
+
+    /// Notes an address, and finds another that it covers or is covered by. Two equal ones in the
+    /// file are found by its reader.
+    fn cover(&mut self, key: &[&str], address: SocketAddr) {
+        self.addresses.ip += 1;
+        if address.port() == 0 {
+            return;
+        }
+        let others = self.bound.entry(address.port()).or_default();
+        let ip = address.ip();
+        let clash = others.iter().find(|(other, _)| clash(*other, ip)).cloned();
+        others.push((ip, key.join(".")));
+        if let Some((other, by)) = clash {
+            let port = address.port();
+            let other = SocketAddr::new(other, port);
+            let message = if other == address {
+                format!("{address} is bound by `{by}` already")
+            } else {
+                format!("{address} and {other} of `{by}` cover each other")
+            };
+            let help = "leave one out, or choose another port";
+            self.record(key, &message, Some(help));
+        }
+    }
+
+    /// Whether there is a folder for the file `path`.
+    fn folder(&mut self, key: &[&str], path: &Path) -> bool {
+        let folder = folder_of(path);
+        let reason = match fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => return true,
+            Ok(_) => "is not a folder".to_owned(),
+            Err(error) => format!("cannot be used: {error}"),
+        };
+        let message = format!("the folder {} {reason}", folder.display());
+        self.record(key, &message, Some("create it, or name another"));
+        false
+    }
+}
+
+/// Whether two sockets of one port cannot have both addresses. IPv6 sockets take IPv6 alone.
+fn clash(one: IpAddr, other: IpAddr) -> bool {
+    one == other
+        || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Looks for what the process opens again later, as the user that it runs as by now: its
+/// configuration and its log. Plugins are read by that user in any case.
+pub fn review(config: &Config, source: &Source) -> Option<Errors> {
+    let mut mistakes = None;
+    let account = config.user.as_deref().or(config.group.as_deref());
+    if let Some(account) = account
+        && let Err(error) = File::open(source.path())
+    {
+        let message = format!("`{account}` cannot read the configuration: {error}");
+        let help = format!(
+            "a reload and an upgrade read it again: let `{account}` read the file, and search its folders"
+        );
+        source.file_error(message, &help).add_to(&mut mistakes);
+    }
+    if let LogTarget::File(path) = &config.log.target
+        // Opening a FIFO may wait for its reader.
+        && path.is_file()
+        && let Err(error) = File::options().append(true).open(path)
+    {
+        let message = format!("cannot write to {}: {error}", path.display());
+        let help = match account {
+            Some(account) => format!(
+                "let `{account}` write to it: chown {account} {}",
+                path.display()
+            ),
+            None => "let the user that starts the proxy write to it".to_owned(),
+        };
+        let key = ["log", "target"];
+        source
+            .key_error(&key, &message, Some(&help))
+            .add_to(&mut mistakes);
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn found(text: &str) -> (Vec<String>, Addresses) {
+        let text = format!("{text}\n[backend.www]\nserver.www = \"127.0.0.1:9\"");
+        let path = Path::new("/dev/null/pointsman.toml");
+        let (config, source) = config::parse(path, text).unwrap();
+        let survey = survey(&config, &source);
+        let messages = survey.mistakes.iter().flat_map(Errors::messages);
+        (messages.map(str::to_owned).collect(), survey.addresses)
+    }
+
+    /// A configuration that listens there, one frontend for each line.
+    fn binds(lines: &[&str]) -> String {
+        let frontends = lines.iter().enumerate().map(|(number, bind)| {
+            format!("[frontend.f{number}]\nbind = {bind}\ndefault_backend = \"www\"\n")
+        });
+        frontends.collect()
+    }
+
+    #[test]
+    fn addresses_that_cover_each_other() {
+        let check = |lines: &[&str], expected: &[&str]| {
+            assert_eq!(found(&binds(lines)).0, expected, "{lines:?}");
+        };
+        check(&["'127.0.0.1:80'", "'127.0.0.2:80'", "'*:81'"], &[]);
+        check(&["'*:80'", "'[::]:80'", "'127.0.0.1:0'", "'*:0'"], &[]);
+        check(
+            &["'*:80'", "'127.0.0.1:80'"],
+            &[
+                "`frontend.f1.bind`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` cover each other",
+            ],
+        );
+        check(
+            &["['[::1]:80', '[::]:80']"],
+            &["`frontend.f0.bind`: [::]:80 and [::1]:80 of `frontend.f0.bind` cover each other"],
+        );
+        let (messages, _) = found(&binds(&["'127.0.0.1:80'", "'localhost:80'"]));
+        assert_eq!(
+            messages,
+            ["`frontend.f1.bind`: 127.0.0.1:80 is bound by `frontend.f0.bind` already"]
+        );
+        let admin = format!("admin.address = '127.0.0.1:80'\n{}", binds(&["'*:80'"]));
+        assert_eq!(
+            found(&admin).0,
+            ["`admin.address`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` cover each other"]
+        );
+    }
+
+    #[test]
+    fn addresses_are_counted() {
+        let (messages, addresses) = found(&binds(&["['*:80', '[::]:80', 'unix:/tmp/p']", "'*:0'"]));
+        assert_eq!(messages, [] as [&str; 0]);
+        assert_eq!(addresses, Addresses { ip: 3, unix: 1 });
+    }
+
+    #[test]
+    fn what_is_missing() {
+        let check = |text: &str, expected: &[&str]| {
+            let (messages, _) = found(&format!("{text}\n{}", binds(&["'127.0.0.1:0'"])));
+            assert_eq!(messages.len(), expected.len(), "{messages:?}");
+            for (message, expected) in messages.iter().zip(expected) {
+                assert!(message.starts_with(expected), "{message}");
+            }
+        };
+        check("", &[]);
+        check(
+            "user = 'nobody-of-this-name'\ngroup = 'no-group-of-this-name'",
+            &[
+                "`user`: there is no user `nobody-of-this-name` on this machine",
+                "`group`: there is no group `no-group-of-this-name` on this machine",
+            ],
+        );
+        check(
+            "admin.socket = '/no/folder/a.sock'\nlog.target = '/no/folder/log'",
+            &[
+                "`admin.socket`: the folder /no/folder cannot be used",
+                "`log.target`: the folder /no/folder cannot be used",
+            ],
+        );
+        check(
+            "log.target = '/dev/null/log'",
+            &["`log.target`: the folder /dev/null is not a folder"],
+        );
+        let (messages, _) = found(&binds(&["['unix:/no/folder/s', 'name.invalid:80']"]));
+        assert_eq!(messages.len(), 2, "{messages:?}");
+        assert!(messages[0].contains("/no/folder"), "{messages:?}");
+        assert!(
+            messages[1].contains("cannot resolve `name.invalid`"),
+            "{messages:?}"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! A process that root starts, and that changes to another user: what works from then on, and what is
+//! refused at once because it would not.
+
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::{Group, Uid, User};
+use pointsman_tests::{Origin, Proxy, Wire, pointsman};
+use tempfile::TempDir;
+
+use crate::swaps::{GET, put};
+
+/// Nobody, of a group that has no other members.
+struct Nobody {
+    uid: u32,
+    gid: u32,
+    /// For the top of a configuration.
+    keys: String,
+}
+
+/// None if this is not root, who alone can change to nobody.
+fn nobody() -> anyhow::Result<Option<Nobody>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let user = User::from_name("nobody")?.context("nobody")?;
+    let group = Group::from_gid(user.gid)?.context("nobody's group")?;
+    Ok(Some(Nobody {
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        keys: format!("user = \"nobody\"\ngroup = \"{}\"", group.name),
+    }))
+}
+
+/// A folder that everybody may search, but only root may write to.
+fn directory() -> anyhow::Result<TempDir> {
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+    put(&directory.path().join("plugin.wasm"), "1")?;
+    put(&directory.path().join("other.wasm"), "2")?;
+    Ok(directory)
+}
+
+fn config(nobody: &Nobody, www: &Origin, keys: &str) -> String {
+    format!(
+        r#"
+{}
+workers = 1
+plugin_cache_dir = "cache"
+admin.socket = "admin.sock"
+{keys}
+
+[frontend.http-in]
+bind = "127.0.0.1:0"
+default_backend = "www"
+router.plugin = "./plugin.wasm"
+router.config = {{ mode = "harmless", is_patient = true }}
+router.limits.deadline = "20s"
+
+[backend.www]
+server.www = "{}"
+"#,
+        nobody.keys,
+        www.address()
+    )
+}
+
+/// Plugins that were compiled and kept.
+fn kept(cache: &Path) -> anyhow::Result<usize> {
+    Ok(fs::read_dir(cache)?.count())
+}
+
+#[tokio::test]
+async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
+    let Some(nobody) = nobody()? else {
+        return Ok(());
+    };
+    let www = Origin::naming("www").await?;
+    // Nobody has made it, root has, or root has kept plugins there for itself.
+    for made in ["", "empty", "used"] {
+        let directory = directory()?;
+        let cache = directory.path().join("cache");
+        if !made.is_empty() {
+            fs::create_dir(&cache)?;
+            fs::set_permissions(&cache, Permissions::from_mode(0o700))?;
+        }
+        if made == "used" {
+            fs::write(cache.join("0.compiled"), "of old")?;
+        }
+        let before = usize::from(made == "used");
+        let config = config(&nobody, &www, "");
+        let mut proxy = Proxy::pointsman_in(directory, &config).await?;
+        let owner = fs::metadata(&cache)?;
+        assert_eq!(
+            (owner.uid(), owner.gid()),
+            (nobody.uid, nobody.gid),
+            "{made}"
+        );
+        assert_eq!(kept(&cache)?, before + 1, "{made}");
+        let other = proxy.directory().join("other.wasm");
+        let other = other.to_str().context("a path")?;
+        proxy.ctl(&["swap", "http-in", other]).await?;
+        assert_eq!(kept(&cache)?, before + 2, "{made}");
+        proxy.ctl(&["reload"]).await?;
+        proxy.ctl(&["upgrade"]).await?;
+        assert_eq!(proxy.exited().await?, Some(0));
+        // The successor found what the first process had compiled.
+        assert_eq!(kept(&cache)?, before + 2, "{made}");
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"www");
+        proxy.ctl(&["drain"]).await?;
+        proxy.ended().await?;
+        let log = proxy.log();
+        let alarms = log
+            .iter()
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"));
+        assert_eq!(alarms.count(), 0, "{made}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
+    let Some(nobody) = nobody()? else {
+        return Ok(());
+    };
+    let www = Origin::naming("www").await?;
+    let directory = directory()?;
+    let log = directory.path().join("proxy.log");
+    let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
+    // Its own lines go to the file: the address is in there.
+    fs::write(directory.path().join("pointsman.toml"), &config)?;
+    let mut command = pointsman()?;
+    command.current_dir(directory.path()).arg("run");
+    let process = pointsman_tests::Process::start(command)?;
+    let logged = async |text: &str| {
+        let found = async {
+            loop {
+                let lines = fs::read_to_string(&log).unwrap_or_default();
+                if let Some(line) = lines.lines().find(|line| line.contains(text)) {
+                    return line.to_owned();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(pointsman_tests::DEADLINE, found).await
+    };
+    logged("ready").await?;
+    // What logrotate's `create` takes over.
+    assert_eq!(fs::metadata(&log)?.uid(), nobody.uid);
+    fs::rename(&log, directory.path().join("proxy.log.1"))?;
+    fs::write(&log, "")?;
+    chown(&log, Some(nobody.uid), Some(nobody.gid))?;
+    process.signal(Signal::SIGHUP)?;
+    logged("configuration in force").await?;
+
+    // Without a new file: nobody may create one in this folder.
+    fs::rename(&log, directory.path().join("proxy.log.2"))?;
+    let mut ctl = pointsman()?;
+    ctl.current_dir(directory.path()).args(["ctl", "reload"]);
+    let output = tokio::task::spawn_blocking(move || ctl.output()).await??;
+    let refused = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{refused}");
+    assert!(refused.contains("proxy.log"), "{refused}");
+    assert!(refused.contains("Permission denied"), "{refused}");
+    // For whom the old file is out of sight.
+    let told = process.line_with("cannot open the log file").await?;
+    assert!(told.contains("Permission denied"), "{told}");
+    Ok(())
+}
+
+/// Of the ports that only root may bind: the kernel gives none of them out by itself.
+fn low_ports() -> anyhow::Result<[u16; 3]> {
+    let mut free = (512..1024)
+        .rev()
+        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    let ports: Vec<u16> = free.by_ref().take(3).collect();
+    ports
+        .try_into()
+        .ok()
+        .context("all ports below 1024 are taken")
+}
+
+#[tokio::test]
+async fn low_ports_are_bound_later() -> anyhow::Result<()> {
+    let Some(nobody) = nobody()? else {
+        return Ok(());
+    };
+    let www = Origin::naming("www").await?;
+    let [first, second, third] = low_ports()?;
+    let binds = |ports: &[u16]| {
+        let binds: Vec<_> = ports
+            .iter()
+            .map(|port| format!("\"127.0.0.1:{port}\""))
+            .collect();
+        let bind = format!("bind = [{}]", binds.join(", "));
+        config(&nobody, &www, "").replace("bind = \"127.0.0.1:0\"", &bind)
+    };
+    let mut proxy = Proxy::pointsman_in(directory()?, &binds(&[first])).await?;
+    let answers = async |port: u16| -> anyhow::Result<_> {
+        let mut client = Wire::connect((Ipv4Addr::LOCALHOST, port).into()).await?;
+        ensure!(client.exchange(GET).await?.body == b"www", "port {port}");
+        Ok(())
+    };
+    answers(first).await?;
+    proxy.configure(&binds(&[first, second]))?;
+    proxy.ctl(&["reload"]).await?;
+    answers(second).await?;
+    proxy.configure(&binds(&[first, second, third]))?;
+    proxy.ctl(&["upgrade"]).await?;
+    assert_eq!(proxy.exited().await?, Some(0));
+    answers(third).await?;
+    proxy.ctl(&["drain"]).await?;
+    proxy.ended().await?;
+    Ok(())
+}
+
+/// Found by `check` and by the start alike, each with what to do.
+#[tokio::test]
+async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
+    let Some(nobody) = nobody()? else {
+        return Ok(());
+    };
+    let www = Origin::naming("www").await?;
+    let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
+    for (file, expected) in [
+        ("pointsman.toml", "`nobody` cannot read the configuration"),
+        (
+            "plugin.wasm",
+            "`frontend.http-in.router.plugin`: the plugin's file cannot be read",
+        ),
+        ("proxy.log", "`log.target`: cannot write to"),
+    ] {
+        let directory = directory()?;
+        fs::write(directory.path().join("pointsman.toml"), &config)?;
+        fs::write(directory.path().join("proxy.log"), "")?;
+        chown(directory.path().join("proxy.log"), Some(nobody.uid), None)?;
+        let path = directory.path().join(file);
+        chown(&path, Some(0), Some(0))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        for subcommand in ["check", "run"] {
+            let mut command = pointsman()?;
+            command.current_dir(directory.path()).arg(subcommand);
+            let output = tokio::task::spawn_blocking(move || command.output()).await??;
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(64),
+                "{subcommand}, {file}: {text}"
+            );
+            assert!(text.contains(expected), "{subcommand}, {file}: {text}");
+            assert!(
+                text.contains("Permission denied"),
+                "{subcommand}, {file}: {text}"
+            );
+            assert!(text.contains("help: "), "{subcommand}, {file}: {text}");
+        }
+    }
+    Ok(())
+}
