@@ -26,9 +26,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::PluginSource;
-use crate::control::{ChangeError, Control};
+use crate::control::{Aborted, ChangeError, Control, PrepareError};
 use crate::rollout::RolloutError;
-use crate::router::RolloutEnd;
 use crate::router::rollout::{Mode, Share};
 use crate::router::version::Version;
 use crate::telemetry::chain;
@@ -79,8 +78,8 @@ pub enum Listener {
 /// A change that involves the process itself: its sockets, its service manager.
 #[derive(Debug)]
 pub enum ProcessRequest {
-    /// Read the configuration again and put it into force.
-    Reload(oneshot::Sender<Result<(), ChangeError>>),
+    /// Read the configuration again and put it into force; the keys that take a restart.
+    Reload(oneshot::Sender<Result<Vec<&'static str>, ChangeError>>),
     /// Start a successor; its number.
     Upgrade(oneshot::Sender<Result<u32, ChangeError>>),
 }
@@ -182,9 +181,15 @@ impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Refusal {
         let status = match error {
             ChangeError::NoRouter(_)
-            | ChangeError::NoVersion(_)
+            | ChangeError::NoVersion(..)
+            | ChangeError::NothingBefore(_)
             | ChangeError::Rollout(RolloutError::None(_)) => StatusCode::NOT_FOUND,
-            ChangeError::Stopping => StatusCode::CONFLICT,
+            ChangeError::Stopping
+            | ChangeError::Overtaken { .. }
+            | ChangeError::OvertakenByReload
+            | ChangeError::Aborted(_)
+            | ChangeError::Busy
+            | ChangeError::Prepare(PrepareError::OnTrial { .. }) => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Refusal(status, chain(&error))
@@ -272,7 +277,7 @@ fn query(control: &Control, path: &str, rights: Rights) -> Result<Answer, Refusa
             Err(Refusal(StatusCode::FORBIDDEN, text))
         }
         "/v1/status" => Ok(json(&view::status(control))),
-        "/v1/plugins" => Ok(json(&view::plugins(control))),
+        "/v1/plugins" => Ok(json(&view::plugins(control, rights))),
         "/v1/trials" => Ok(json(&view::trials(control))),
         "/v1/config" => Ok(json(&view::config(control))),
         "/metrics" => {
@@ -297,16 +302,18 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
         "/v1/swap" => swap(control, parse(body)?).await,
         "/v1/promote" => {
             let api::EndTrial { frontend } = parse(body)?;
-            let version = control.end_rollout(&frontend, RolloutEnd::Promoted).await?;
+            let version = control.promote(&frontend)?;
             Ok(in_service(&frontend, &version))
         }
         "/v1/abort" => {
             let api::EndTrial { frontend } = parse(body)?;
-            let version = control.end_rollout(&frontend, RolloutEnd::Aborted).await?;
-            let number = version.number();
-            Ok(format!(
-                "frontend {frontend}: version {number} is no longer on trial"
-            ))
+            let ended = match control.abort(&frontend)? {
+                Aborted::Trial(version) => {
+                    format!("version {} is no longer on trial", version.number())
+                }
+                Aborted::Pending => "the version being loaded is not put on trial".to_owned(),
+            };
+            Ok(format!("frontend {frontend}: {ended}"))
         }
         "/v1/rollback" => {
             let api::Rollback { frontend, version } = parse(body)?;
@@ -323,8 +330,8 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
             Ok(format!("the log's level is {level}, until the next reload"))
         }
         "/v1/reload" => {
-            admin.request(ProcessRequest::Reload).await?;
-            Ok("the configuration is in force".to_owned())
+            let kept = admin.request(ProcessRequest::Reload).await?;
+            Ok(in_force(&kept))
         }
         "/v1/upgrade" => {
             let successor = admin.request(ProcessRequest::Upgrade).await?;
@@ -407,6 +414,14 @@ fn json(value: &impl Serialize) -> Answer {
     let content = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, content);
     answer
+}
+
+fn in_force(kept: &[&str]) -> String {
+    let text = "the configuration is in force".to_owned();
+    if kept.is_empty() {
+        return text;
+    }
+    text + "; these take a restart, and are as before: " + &kept.join(", ")
 }
 
 fn in_service(frontend: &str, version: &Version) -> String {

@@ -8,6 +8,7 @@ mod ctl;
 mod demo;
 mod lines;
 mod plugin;
+mod printable;
 mod response;
 mod route;
 mod run;
@@ -180,7 +181,7 @@ fn prepare(config: Config, source: Source) -> Result<Prepared, Exit> {
             print_errors(&errors);
             Exit::Config
         }
-        error @ PrepareError::Engine(_) => fail(&error),
+        error => fail(&error),
     })
 }
 

@@ -1,15 +1,21 @@
 //! The running configuration, and its changes while the workers serve: another version of a
 //! plugin, a rollback, another configuration.
 //!
-//! One change at a time. Slow steps (compiling, resolving, trying out) run on a thread of low
-//! priority; the workers apply the result between two requests. A change that fails at any step
-//! changes nothing. Called by `process` and `admin`; opens no socket.
+//! Each change is prepared without a lock and published under one, so that none waits for
+//! another's compiler; of several changes of one thing, the one that was requested last stays. Slow
+//! steps (compiling, resolving, trying out) run on threads of low priority; the workers apply the
+//! result between two requests. A change that fails at any step changes nothing. Called by `process`
+//! and `admin`; opens no socket.
 
+mod attempt;
+mod changes;
 mod error;
 mod listeners;
+mod pending;
 mod prepared;
 mod reload;
 mod replacement;
+mod rollback;
 mod rollouts;
 mod state;
 mod swap;
@@ -23,15 +29,17 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
+use self::changes::Changes;
 use self::state::State;
 use crate::connection_limiter::ConnectionLimiter;
-use crate::rollout::task::LoadTask;
 use crate::telemetry::Telemetry;
 use crate::worker::{Command, DrainState, WorkerConfig};
 
 pub use self::error::ChangeError;
 pub use self::listeners::FrontendListeners;
 pub use self::prepared::{PrepareError, Prepared, locate};
+pub use self::reload::{Published, Reload};
+pub use self::rollouts::Aborted;
 pub use self::state::Reloads;
 pub use self::view::RouterState;
 
@@ -42,8 +50,7 @@ pub struct Control(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
-    /// Held from the beginning of a change to its end.
-    changing: tokio::sync::Mutex<()>,
+    changes: Changes,
     handles: Handles,
     started: SystemTime,
     /// The process that has taken over.
@@ -61,13 +68,6 @@ pub struct Handles {
     pub telemetry: Arc<Telemetry>,
     /// Counts clients' connections.
     pub limiter: Arc<ConnectionLimiter>,
-}
-
-/// The right to change what is in force. Others wait until it is dropped.
-#[derive(Debug)]
-pub struct ChangeGuard<'a> {
-    control: &'a Control,
-    _lock: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Control {
@@ -89,7 +89,7 @@ impl Control {
         );
         let control = Control(Arc::new(Inner {
             state: Mutex::new(State::new(prepared, frontends, workers)),
-            changing: tokio::sync::Mutex::new(()),
+            changes: Changes::default(),
             handles,
             started: SystemTime::now(),
             successor: watch::Sender::new(None),
@@ -116,29 +116,6 @@ impl Control {
     /// Whether the workers serve, for `process` to watch and change.
     pub fn drain_state(&self) -> &watch::Sender<DrainState> {
         &self.0.handles.drain
-    }
-
-    /// Waits for the change under way to end, and begins another.
-    ///
-    /// # Errors
-    /// [`ChangeError::Stopping`].
-    ///
-    /// # Cancel safety
-    /// Safe.
-    pub async fn begin_change(&self) -> Result<ChangeGuard<'_>, ChangeError> {
-        let lock = self.0.changing.lock().await;
-        match self.state_of_workers() {
-            DrainState::Serving => Ok(ChangeGuard {
-                control: self,
-                _lock: lock,
-            }),
-            DrainState::Draining | DrainState::Aborting => Err(ChangeError::Stopping),
-        }
-    }
-
-    fn task(&self, frontend: &str) -> Result<LoadTask, ChangeError> {
-        let task = self.state().task(frontend);
-        task.ok_or_else(|| ChangeError::NoRouter(frontend.to_owned()))
     }
 
     /// Records that another process has taken over, and starts to drain.

@@ -80,7 +80,6 @@ pub fn component(file: &[u8]) {
         router,
         plugin: &router.plugin,
         source: None,
-        number: 1,
         backends: Arc::new(ConfiguredBackends::new(config)),
         events: None,
     };

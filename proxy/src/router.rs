@@ -8,6 +8,7 @@ mod cache;
 mod decision;
 mod local_version;
 mod reports;
+pub mod results;
 pub mod rollout;
 pub mod stats;
 pub mod version;
@@ -164,7 +165,8 @@ impl Router {
         let canary = local
             .version
             .decide(request, &mut self.reads, &mut self.reports);
-        rollout.record(self.active.worker(), &canary.decision);
+        let results = rollout.results();
+        results.record(self.active.worker(), &canary.decision);
         match &canary.decision {
             Ok(_) => Some(RouterDecision {
                 by: Decider::Canary,
@@ -193,7 +195,8 @@ impl Router {
             self.reports.fault(rollout.version(), fault, request.id);
         }
         let worker = self.active.worker();
-        rollout.compare(worker, request.head, &active.decision, &mirrored.decision);
+        let results = rollout.results();
+        results.compare(worker, request.head, &active.decision, &mirrored.decision);
     }
 
     /// Asks the plugin, without the cache.

@@ -6,6 +6,7 @@ mod accounts;
 mod admin;
 mod authentication;
 mod autobahn;
+mod changes;
 mod differential;
 mod endpoints;
 mod faults;

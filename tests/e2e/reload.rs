@@ -1,8 +1,10 @@
 //! Another configuration, while requests and tunnels go on.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
-use pointsman_tests::{Origin, Proxy, Wire, log_field};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, log_field};
+use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::swaps::{GET, Load, config, start};
 use crate::tunnels::{handshake, passes};
@@ -137,5 +139,159 @@ async fn a_backend_that_stays_keeps_its_connections() -> anyhow::Result<()> {
     }
     assert_eq!(client.exchange(GET).await?.body, b"www");
     assert_eq!(www.connections(), 1);
+    Ok(())
+}
+
+/// A server that answers once the test says so.
+async fn holding() -> anyhow::Result<(watch::Sender<bool>, Origin)> {
+    let (release, released) = watch::channel(false);
+    let origin = Origin::scripted(move |mut wire, _| {
+        let mut released = released.clone();
+        async move {
+            loop {
+                wire.request().await?;
+                released.wait_for(|released| *released).await?;
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwww")
+                    .await?;
+            }
+        }
+    });
+    Ok((release, origin.await?))
+}
+
+/// Waits until the backend `www` has so many requests in progress, and so many that wait.
+async fn load_of_www(proxy: &Proxy, active: u64, queued: u64) -> anyhow::Result<()> {
+    let reached = async {
+        loop {
+            let status: Value = serde_json::from_str(&proxy.ctl(&["status", "--json"]).await?)?;
+            let www = &status["backends"][0];
+            ensure!(www["name"] == "www", "{status}");
+            if www["active"] == active && www["queued"] == queued {
+                return Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, reached).await?
+}
+
+#[tokio::test]
+async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
+    let (release, www) = holding().await?;
+    let config = |timeout: &str| {
+        format!(
+            "workers = 1\nadmin.socket = \"admin.sock\"\nadmin.address = \"127.0.0.1:0\"\n\
+             [frontend.http-in]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+             router.plugin = \"host-suffix\"\nrouter.config.rules = []\n\
+             [backend.www]\nserver.www = {{ address = \"{}\", max_requests = 1 }}\n\
+             timeout.server = \"{timeout}\"\n",
+            www.address()
+        )
+    };
+    let proxy = Proxy::pointsman(&config("20s")).await?;
+    let mut clients = Vec::new();
+    for queued in 0..3 {
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(GET).await?;
+        clients.push(client);
+        load_of_www(&proxy, 1, queued).await?;
+        // The request in progress keeps its slot, and those that wait their places.
+        proxy.configure(&config(&format!("2{queued}s")))?;
+        proxy.ctl(&["reload"]).await?;
+        load_of_www(&proxy, 1, queued).await?;
+    }
+    assert_eq!(www.connections(), 1);
+    release.send(true)?;
+    for client in &mut clients {
+        assert_eq!(client.response("GET").await?.body, b"www");
+    }
+    load_of_www(&proxy, 0, 0).await?;
+    let line = proxy.line_with("for questions").await?;
+    let address = log_field(&line, "address").context("address")?.parse()?;
+    let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let metrics = Wire::connect(address).await?.exchange(metrics).await?;
+    let metrics = String::from_utf8(metrics.body)?;
+    for line in [
+        "pointsman_reloads_total{result=\"applied\"} 3",
+        "pointsman_responses_total{frontend=\"http-in\",status=\"2xx\"} 3",
+        "pointsman_server_requests_total{backend=\"www\",server=\"www\"} 3",
+        "pointsman_server_connects_total{backend=\"www\",server=\"www\",result=\"connected\"} 1",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
+    Ok(())
+}
+
+/// They are named to who reloads, and the rest is in force.
+#[tokio::test]
+async fn keys_that_take_a_restart_are_named() -> anyhow::Result<()> {
+    let (www, proxy) = start("harmless", "").await?;
+    let other = Origin::naming("other").await?;
+    let config = config("harmless", "", &www);
+    let changed = config.replace(&www.address().to_string(), &other.address().to_string());
+    let workers = pointsman_workers(&proxy).await?;
+    let keys = format!(
+        "workers = {}\nmax_connections = 77\nlog.format = \"json\"\n",
+        workers + 1
+    );
+    proxy.configure(&format!("{keys}{changed}"))?;
+    let told = proxy.ctl(&["reload"]).await?;
+    let named = "these take a restart, and are as before: workers, max_connections, log.format";
+    assert!(told.contains(named), "{told}");
+    let line = proxy.line_with("these take a restart").await?;
+    assert!(
+        line.contains("workers, max_connections, log.format"),
+        "{line}"
+    );
+    assert_eq!(pointsman_workers(&proxy).await?, workers);
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(GET).await?.body, b"other");
+    proxy.configure(&changed)?;
+    let told = proxy.ctl(&["reload"]).await?;
+    assert_eq!(told, "the configuration is in force\n");
+    Ok(())
+}
+
+async fn pointsman_workers(proxy: &Proxy) -> anyhow::Result<u64> {
+    let status: Value = serde_json::from_str(&proxy.ctl(&["status", "--json"]).await?)?;
+    status["workers"].as_u64().context("no number of workers")
+}
+
+/// What plugins see of a backend: its servers with a free slot, and its load.
+#[tokio::test]
+async fn servers_without_a_free_slot_are_not_usable() -> anyhow::Result<()> {
+    let (release, www) = holding().await?;
+    let seen = Origin::naming("seen").await?;
+    let backends = ["2-0-0", "1-1-0", "0-2-0"]
+        .map(|name| format!("[backend.{name}]\nserver.seen = \"{}\"\n", seen.address()));
+    let directory = crate::swaps::directory()?;
+    let config = format!(
+        "workers = 1\nplugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\nlog.access = true\n\
+         [frontend.http-in]\nbind = \"127.0.0.1:0\"\nrouter.plugin = \"./plugin.wasm\"\n\
+         router.config = {{ mode = \"backends-state\" }}\nrouter.limits.deadline = \"20s\"\n\
+         [frontend.occupy]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+         [backend.www]\nserver.a = {{ address = \"{0}\", max_requests = 1 }}\n\
+         server.b = {{ address = \"{0}\", max_requests = 1 }}\n{1}",
+        www.address(),
+        backends.concat()
+    );
+    let proxy = Proxy::pointsman_in(directory, &config).await?;
+    let occupy = proxy.addresses_of("occupy").next().context("occupy")?;
+    let mut occupants = Vec::new();
+    for (active, backend) in [(0, "2-0-0"), (1, "1-1-0"), (2, "0-2-0")] {
+        load_of_www(&proxy, active, 0).await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"seen", "{backend}");
+        proxy.line_with(&format!("backend={backend} ")).await?;
+        let mut occupant = Wire::connect(occupy).await?;
+        occupant.send(GET).await?;
+        occupants.push(occupant);
+    }
+    release.send(true)?;
+    for occupant in &mut occupants {
+        assert_eq!(occupant.response("GET").await?.body, b"www");
+    }
     Ok(())
 }

@@ -198,9 +198,23 @@ async fn a_file_that_cannot_serve_changes_nothing() -> anyhow::Result<()> {
     // Half of a file that is still being written is no plugin either.
     let whole = variant(&guest("guest-hostile")?, "2");
     fs::write(&plugin, &whole[..whole.len() / 2])?;
+    let line = refusal(&proxy, 2).await?;
+    assert!(line.contains("end"), "{line}");
     assert_eq!(deciding(&proxy).await?, "1");
     fs::write(&plugin, whole)?;
-    in_service(&proxy, 2).await
+    in_service(&proxy, 2).await?;
+    assert_eq!(deciding(&proxy).await?, "2");
+    Ok(())
+}
+
+/// Waits for this many refusals of the configured file; the last one.
+async fn refusal(proxy: &Proxy, count: usize) -> anyhow::Result<String> {
+    let is_refusal = |line: &&String| line.contains("the new plugin is refused");
+    proxy
+        .wait_for(&format!("{count} refusals"), |lines| {
+            lines.iter().filter(is_refusal).nth(count - 1).cloned()
+        })
+        .await
 }
 
 /// Requests on kept connections and on new ones, and a tunnel, while versions come and go.
@@ -288,7 +302,7 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     proxy.line_with("there is no version before it").await?;
     let refused = proxy.ctl(&["rollback", "http-in"]).await;
     assert!(
-        format!("{refused:?}").contains("no such version"),
+        format!("{refused:?}").contains("no good version before"),
         "{refused:?}"
     );
     let plugins = proxy.ctl(&["plugins"]).await?;
@@ -335,20 +349,19 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The component with a module that nobody instantiates, but which takes seconds to compile.
-fn slow_to_compile(component: &[u8]) -> Vec<u8> {
-    const FUNCTIONS: u32 = 3000;
+/// The component with a module that nobody instantiates, but whose `functions` take long to
+/// compile: some seconds for each thousand.
+pub(crate) fn slow_to_compile(component: &[u8], functions: usize) -> Vec<u8> {
     // local.get 0, i32.const 3, i32.mul, local.set 0
     let work = [0x20, 0, 0x41, 3, 0x6c, 0x21, 0].repeat(500);
     // One local, an i32; work; end.
     let body = [&[1, 1, 0x7f], &work[..], &[0x0b]].concat();
     let body = [leb(body.len()), body].concat();
-    let count = FUNCTIONS as usize;
     let module = [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, &[1, 0x60, 0, 0]),
-        section(3, &[leb(count), vec![0; count]].concat()),
-        section(10, &[leb(count), body.repeat(count)].concat()),
+        section(3, &[leb(functions), vec![0; functions]].concat()),
+        section(10, &[leb(functions), body.repeat(functions)].concat()),
     ];
     [component.to_vec(), section(1, &module.concat())].concat()
 }
@@ -376,7 +389,7 @@ fn leb(mut number: usize) -> Vec<u8> {
 async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
     proxy.ctl(&["log-level", "debug"]).await?;
-    let heavy = slow_to_compile(&guest("guest-hostile")?);
+    let heavy = slow_to_compile(&guest("guest-hostile")?, 3000);
     fs::write(proxy.directory().join("heavy.wasm"), heavy)?;
     let kill = async {
         let line = proxy.line_with("compiling process=").await?;

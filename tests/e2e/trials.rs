@@ -1,11 +1,18 @@
 //! Versions on trial beside the active one: shadows and canaries.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv4Addr;
 
-use anyhow::ensure;
-use pointsman_tests::{DEADLINE, Wire};
+use anyhow::{Context as _, bail, ensure};
+use pointsman_tests::{DEADLINE, Proxy, Wire};
+use serde_json::Value;
 
-use crate::swaps::{BROKEN, OTHER, deciding, release, start, status};
+use crate::swaps::{BROKEN, GET, OTHER, config, deciding, put, release, start, status};
+use crate::tunnels::echo_or_www;
+
+/// How many clients with addresses of their own ask.
+const CLIENTS: u8 = 200;
 
 #[tokio::test]
 async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
@@ -52,21 +59,133 @@ async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Clients with addresses of their own: whether the version on trial decides for each.
+async fn taken(proxy: &Proxy) -> anyhow::Result<BTreeSet<u8>> {
+    let mut taken = BTreeSet::new();
+    for client in 1..=CLIENTS {
+        let source = Ipv4Addr::new(127, 0, 5, client);
+        let mut client_wire = Wire::connect_from(source, proxy.address()).await?;
+        match client_wire.exchange(GET).await?.head.status()? {
+            404 => {
+                taken.insert(client);
+            }
+            200 => {}
+            status => bail!("{status}"),
+        }
+    }
+    Ok(taken)
+}
+
 #[tokio::test]
 async fn a_canary_decides_for_its_share_and_harms_nobody() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "router.max_faults = 3").await?;
     fs::write(proxy.directory().join("other.wasm"), release(OTHER)?)?;
     let swap = ["swap", "http-in", "other.wasm", "--canary"];
-    // All clients here have one address: all of them are in it, or none.
+    proxy.ctl(&[&swap[..], &["30"]].concat()).await?;
+    let few = taken(&proxy).await?;
+    let share = few.len() * 100 / usize::from(CLIENTS);
+    assert!((20..=40).contains(&share), "{share} %");
+    assert_eq!(taken(&proxy).await?, few, "the same clients each time");
+    let trials = trials(&proxy).await?;
+    assert_eq!(trials[0]["asked"], 2 * few.len());
+    proxy.ctl(&[&swap[..], &["70"]].concat()).await?;
+    let more = taken(&proxy).await?;
+    let share = more.len() * 100 / usize::from(CLIENTS);
+    assert!((60..=80).contains(&share), "{share} %");
+    assert!(more.is_superset(&few));
     proxy.ctl(&[&swap[..], &["100"]].concat()).await?;
-    assert_eq!(status(&proxy).await?, 404);
+    assert_eq!(taken(&proxy).await?.len(), usize::from(CLIENTS));
     proxy.ctl(&["abort", "http-in"]).await?;
-    assert_eq!(deciding(&proxy).await?, "1");
+    assert!(taken(&proxy).await?.is_empty());
     for share in ["0", "101", "-1", "some"] {
         assert!(
             proxy.ctl(&[&swap[..], &[share]].concat()).await.is_err(),
             "{share}"
         );
+    }
+    Ok(())
+}
+
+async fn trials(proxy: &Proxy) -> anyhow::Result<Vec<Value>> {
+    let trials: Value = serde_json::from_str(&proxy.ctl(&["trials", "--json"]).await?)?;
+    Ok(trials["trials"].as_array().context("trials")?.clone())
+}
+
+/// Another version on trial takes the first one's place, whose results stay visible.
+#[tokio::test]
+async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
+    let (_www, proxy) = start("harmless", "").await?;
+    fs::write(proxy.directory().join("other.wasm"), release(OTHER)?)?;
+    put(&proxy.directory().join("next.wasm"), "next")?;
+    let trial =
+        async |file: &str, kind: &str| proxy.ctl(&["swap", "http-in", file, kind, "100"]).await;
+    trial("other.wasm", "--shadow").await?;
+    assert_eq!(status(&proxy).await?, 200);
+    trial("next.wasm", "--canary").await?;
+    assert_eq!(deciding(&proxy).await?, "3");
+    let both = trials(&proxy).await?;
+    let described: Vec<_> = both
+        .iter()
+        .map(|trial| {
+            (
+                &trial["number"],
+                &trial["mode"],
+                &trial["state"],
+                &trial["asked"],
+            )
+        })
+        .map(|all| serde_json::json!(all))
+        .collect();
+    assert_eq!(
+        described,
+        [
+            serde_json::json!([3, "canary", "running", 1]),
+            serde_json::json!([2, "shadow", "replaced", 1]),
+        ]
+    );
+    assert_eq!(both[1]["differing"], 1);
+    assert_eq!(both[1]["examples"][0]["trial"], "answer 404");
+    // A swap ends the second one, and the results of that stay.
+    proxy.ctl(&["swap", "http-in"]).await?;
+    assert_eq!(deciding(&proxy).await?, "4");
+    let last = trials(&proxy).await?;
+    assert_eq!(last.len(), 1, "{last:?}");
+    assert_eq!(
+        (&last[0]["number"], &last[0]["state"]),
+        (&3.into(), &"superseded".into())
+    );
+    let text = proxy.ctl(&["trials"]).await?;
+    assert!(
+        text.contains("  superseded on ") && text.contains("  asked 1,"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Nothing that a client sends reaches the terminal of who looks at a trial.
+#[tokio::test]
+async fn examples_are_safe_for_terminals_and_redacted() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let socket = "admin.socket = \"admin.sock\"";
+    let config = config("harmless", "", &www);
+    let redact = format!("{socket}\nadmin.redact = [\"cookie\", \"token\"]");
+    let directory = tempfile::tempdir()?;
+    put(&directory.path().join("plugin.wasm"), "1")?;
+    fs::write(directory.path().join("other.wasm"), release(OTHER)?)?;
+    let proxy = Proxy::pointsman_in(directory, &config.replace(socket, &redact)).await?;
+    proxy
+        .ctl(&["swap", "http-in", "other.wasm", "--shadow", "100"])
+        .await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    let mut request = b"GET /a\xc2\x9b31m\xe2\x80\xaegnp?Token=sesame&a=b HTTP/1.1\r\n".to_vec();
+    request.extend(b"Host: www.test.tld\r\nCookie: sesame\r\nX-A: \xc2\x9b31m\r\n\r\n");
+    assert_eq!(client.exchange(request).await?.head.status()?, 200);
+    for arguments in [&["trials"][..], &["trials", "--json"]] {
+        let shown = proxy.ctl(arguments).await?;
+        assert!(!shown.contains("sesame"), "{shown}");
+        assert!(shown.contains("?Token=(not shown)&a=b"), "{shown}");
+        let is_safe = |char: char| char == '\n' || !char.is_control() && char != '\u{202e}';
+        assert!(shown.chars().all(is_safe), "{shown:?}");
     }
     Ok(())
 }
@@ -91,7 +210,7 @@ async fn a_canary_that_fails_is_taken_back() -> anyhow::Result<()> {
     };
     tokio::time::timeout(DEADLINE, ended).await??;
     let trials = proxy.ctl(&["trials"]).await?;
-    assert!(trials.contains("no version is on trial"), "{trials}");
+    assert!(trials.contains("  failed on "), "{trials}");
     assert_eq!(deciding(&proxy).await?, "1");
     Ok(())
 }

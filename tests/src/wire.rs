@@ -2,12 +2,12 @@
 //! side of a connection.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::DEADLINE;
 use crate::message::{Framing, Head, Message, Role, parse_field};
@@ -48,6 +48,20 @@ impl Wire {
             .await
             .with_context(|| format!("no connection to {address} within {DEADLINE:?}"))?
             .with_context(|| format!("connecting to {address}"))?;
+        Self::over(stream)
+    }
+
+    /// Connects to `address` from an address of this machine, with any port.
+    ///
+    /// # Errors
+    /// As [`Wire::connect`].
+    pub async fn connect_from(source: Ipv4Addr, address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let stream = tokio::time::timeout(DEADLINE, socket.connect(address))
+            .await
+            .with_context(|| format!("no connection to {address} within {DEADLINE:?}"))?
+            .with_context(|| format!("connecting to {address} from {source}"))?;
         Self::over(stream)
     }
 

@@ -102,10 +102,16 @@ pub struct Version {
     /// The file's SHA-256, in hexadecimal.
     pub sha256: String,
     /// `active`, `failing` (active, but left alone after too many faults), `shadow`, `canary`,
-    /// `replaced` or `failed`.
+    /// `replaced`, `rolled-back` or `failed`.
     pub state: String,
     /// When it was made, in seconds since 1970.
     pub since: u64,
+    /// Why it came: `start`, `reload`, `file`, `swap`, `trial`, `promote`, `rollback` or `faults`.
+    #[serde(default)]
+    pub cause: String,
+    /// The plugin's configuration; null for clients that may only ask.
+    #[serde(default)]
+    pub config: Option<serde_json::Value>,
     /// Decisions, from the cache and not.
     pub decisions: u64,
     /// Of them, those from the cache.
@@ -161,12 +167,12 @@ pub struct EndTrial {
 /// Of `GET /v1/trials`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trials {
-    /// Of each frontend that has a version on trial.
+    /// Of each frontend the trial under way, then the one that ended last.
     pub trials: Vec<Trial>,
 }
 
 /// A version on trial.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// The frontend's name.
     pub frontend: String,
@@ -186,6 +192,12 @@ pub struct Trial {
     pub failed: u64,
     /// The first differing ones.
     pub examples: Vec<Example>,
+    /// `running`; or how it ended: `promoted`, `aborted`, `failed`, `replaced` or `superseded`.
+    #[serde(default)]
+    pub state: String,
+    /// When it ended, in seconds since 1970; null while it runs.
+    #[serde(default)]
+    pub ended: Option<u64>,
 }
 
 /// A request on which two versions decided differently.
@@ -209,7 +221,7 @@ pub struct Example {
 pub struct Rollback {
     /// The frontend's name.
     pub frontend: String,
-    /// The version's number; absent: the last one that worked.
+    /// The version's number; absent: the last good one before the active one.
     pub version: Option<u32>,
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::api;
+use super::{Rights, api};
+use crate::config;
 use crate::control::Control;
 use crate::plugin::Fault;
-use crate::rollout::versions::Retirement;
+use crate::rollout::versions::Cause;
+use crate::router::results::Results;
 use crate::router::stats::BUCKETS;
 use crate::router::version::Version;
 use crate::upstream::Condition;
@@ -79,7 +81,7 @@ fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
     }
 }
 
-pub(super) fn plugins(control: &Control) -> api::Plugins {
+pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
     let mut versions = Vec::new();
     for router in control.routers() {
         let state = if router.active.is_failing() {
@@ -87,18 +89,20 @@ pub(super) fn plugins(control: &Control) -> api::Plugins {
         } else {
             "active"
         };
-        versions.push(describe(&router.frontend, &router.active, state));
-        if let Some(rollout) = &router.rollout {
+        let mut describe = |version: &Version, state, cause, config: &config::Router| {
+            // It may hold secrets.
+            let config = (rights == Rights::Change).then(|| config.config.clone());
+            versions.push(describe(&router.frontend, version, state, cause, config));
+        };
+        describe(&router.active, state, router.cause, &router.router);
+        if let (Some(rollout), Some(config)) = (&router.rollout, &router.rollout_router) {
             let state = rollout.mode().name();
-            versions.push(describe(&router.frontend, rollout.version(), state));
+            describe(rollout.version(), state, Cause::Trial, config);
         }
-        versions.extend(router.retired.iter().map(|retired| {
-            let state = match retired.reason {
-                Retirement::Replaced => "replaced",
-                Retirement::Failed => "failed",
-            };
-            describe(&router.frontend, &retired.version, state)
-        }));
+        for retired in &router.retired {
+            let state = retired.reason.name();
+            describe(&retired.version, state, retired.cause, &retired.router);
+        }
     }
     api::Plugins { versions }
 }
@@ -106,38 +110,62 @@ pub(super) fn plugins(control: &Control) -> api::Plugins {
 pub(super) fn trials(control: &Control) -> api::Trials {
     let mut trials = Vec::new();
     for router in control.routers() {
-        let Some(rollout) = router.rollout else {
-            continue;
-        };
-        let report = rollout.report();
-        let examples = report.examples.into_iter().map(|example| api::Example {
-            method: example.method,
-            target: example.target,
-            fields: example.fields,
-            active: example.active,
-            trial: example.candidate,
-        });
-        trials.push(api::Trial {
-            frontend: router.frontend,
-            active: router.active.number(),
-            number: rollout.version().number(),
-            mode: rollout.mode().name().to_owned(),
-            percent: rollout.share().percent(),
-            asked: report.asked,
-            differing: report.differing,
-            failed: report.failed,
-            examples: examples.collect(),
-        });
+        if let Some(rollout) = &router.rollout {
+            trials.push(api::Trial {
+                active: router.active.number(),
+                number: rollout.version().number(),
+                mode: rollout.mode().name().to_owned(),
+                percent: rollout.share().percent(),
+                state: "running".to_owned(),
+                ended: None,
+                ..trial(&router.frontend, rollout.results())
+            });
+        }
+        if let Some(ended) = &router.ended {
+            trials.push(api::Trial {
+                active: ended.active,
+                number: ended.number,
+                mode: ended.mode.name().to_owned(),
+                percent: ended.share.percent(),
+                state: ended.end.name().to_owned(),
+                ended: Some(seconds(ended.at)),
+                ..trial(&router.frontend, &ended.results)
+            });
+        }
     }
     api::Trials { trials }
 }
 
-fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
+fn trial(frontend: &str, results: &Results) -> api::Trial {
+    let report = results.report();
+    let examples = report.examples.into_iter().map(|example| api::Example {
+        method: example.method,
+        target: example.target,
+        fields: example.fields,
+        active: example.active,
+        trial: example.candidate,
+    });
+    api::Trial {
+        frontend: frontend.to_owned(),
+        asked: report.asked,
+        differing: report.differing,
+        failed: report.failed,
+        examples: examples.collect(),
+        ..api::Trial::default()
+    }
+}
+
+fn describe(
+    frontend: &str,
+    version: &Version,
+    state: &str,
+    cause: Cause,
+    config: Option<serde_json::Value>,
+) -> api::Version {
     let totals = version.stats().totals();
     let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
     let buckets = bounds.zip(totals.buckets);
     let kinds = Fault::KINDS.iter().zip(totals.faults);
-    let since = version.since().duration_since(SystemTime::UNIX_EPOCH);
     api::Version {
         frontend: frontend.to_owned(),
         number: version.number(),
@@ -145,7 +173,9 @@ fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
         source: version.source().to_owned(),
         sha256: version.sha256().to_owned(),
         state: state.to_owned(),
-        since: since.map_or(0, |since| since.as_secs()),
+        since: seconds(version.since()),
+        cause: cause.name().to_owned(),
+        config,
         decisions: totals.cached + totals.asked,
         cached: totals.cached,
         faults: kinds
@@ -158,4 +188,10 @@ fn describe(frontend: &str, version: &Version, state: &str) -> api::Version {
             .collect(),
         nanoseconds: totals.nanoseconds,
     }
+}
+
+/// Since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }

@@ -49,7 +49,7 @@ pub(super) fn report(config: Config, source: Source, mut mistakes: Option<Errors
     match Prepared::new(config, source, super::COMPILER) {
         Ok(_) => {}
         Err(PrepareError::Config(errors)) => errors.add_to(&mut mistakes),
-        Err(error @ PrepareError::Engine(_)) => {
+        Err(error) => {
             if let Some(errors) = mistakes {
                 super::print_errors(&errors);
             }

@@ -1,6 +1,7 @@
 //! `pointsman ctl`: queries and controls a running process over its admin socket.
 
-use std::fmt::Write as _;
+mod render;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -14,7 +15,8 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
 
-use super::Exit;
+use self::render::{plugins, status, trials};
+use super::{Exit, printable};
 use crate::admin::api;
 use crate::config;
 
@@ -51,7 +53,7 @@ pub(super) struct Process {
 enum Command {
     /// What the process does: connections, answers, backends
     Status,
-    /// Every version of every plugin: state, decisions, faults, times
+    /// Every version of every plugin: state, decisions, faults, times, and why it came
     Plugins,
     /// The configuration in force
     Config,
@@ -68,7 +70,7 @@ enum Command {
         #[arg(long, value_name = "PERCENT", value_parser = percent_of)]
         canary: Option<f64>,
     },
-    /// What came of the versions on trial so far
+    /// Results of the versions on trial so far, and of the trials that ended last
     Trials,
     /// Put the version on trial into service
     Promote {
@@ -80,7 +82,7 @@ enum Command {
         /// The frontend's name
         frontend: String,
     },
-    /// Go back to a version before; without VERSION, to the last one that worked
+    /// Go back to a version before; without VERSION, to the last good one
     Rollback {
         /// The frontend's name
         frontend: String,
@@ -170,9 +172,10 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
     match command {
         Command::Status => ask(socket, "/v1/status", json, status),
         Command::Plugins => ask(socket, "/v1/plugins", json, plugins),
-        Command::Config => ask(socket, "/v1/config", json, |config: &api::Config| {
-            config.text.clone()
-        }),
+        Command::Config => {
+            let answer = exchange(socket, Method::GET, "/v1/config", Bytes::new())?;
+            show_text(&answer, json, |config: &api::Config| config.text.clone())
+        }
         Command::Trials => ask(socket, "/v1/trials", json, trials),
         Command::Promote { frontend } => {
             let frontend = frontend.clone();
@@ -233,21 +236,43 @@ fn ask<T: DeserializeOwned>(
 fn send(socket: &Path, path: &str, json: bool, body: &impl Serialize) -> Result<String, CtlError> {
     let body = serde_json::to_vec(body).map_err(CtlError::Answer)?;
     let answer = exchange(socket, Method::POST, path, body.into())?;
-    show(&answer, json, |done: &api::Done| {
+    show_text(&answer, json, |done: &api::Done| {
         format!("{}\n", done.message)
     })
 }
 
+/// Shows an answer of which each value is in a line with others. Values of strangers are among
+/// them: nothing in them may reach a terminal but characters that show.
 fn show<T: DeserializeOwned>(
     answer: &[u8],
     json: bool,
     render: impl FnOnce(&T) -> String,
 ) -> Result<String, CtlError> {
     if json {
-        return Ok(format!("{}\n", String::from_utf8_lossy(answer)));
+        return Ok(show_json(answer));
+    }
+    let mut value = serde_json::from_slice(answer).map_err(CtlError::Answer)?;
+    printable::values(&mut value);
+    let value = serde_json::from_value(value).map_err(CtlError::Answer)?;
+    Ok(render(&value))
+}
+
+/// Shows an answer that is a text of several lines.
+fn show_text<T: DeserializeOwned>(
+    answer: &[u8],
+    json: bool,
+    text: impl FnOnce(&T) -> String,
+) -> Result<String, CtlError> {
+    if json {
+        return Ok(show_json(answer));
     }
     let value = serde_json::from_slice(answer).map_err(CtlError::Answer)?;
-    Ok(render(&value))
+    Ok(printable::lines(&text(&value)))
+}
+
+fn show_json(answer: &[u8]) -> String {
+    let answer = String::from_utf8_lossy(answer);
+    format!("{}\n", printable::json(&answer))
 }
 
 /// One request to the admin socket; the body of its answer, if it is a success.
@@ -284,148 +309,12 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
             return Ok(body);
         }
         let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
-        Err(CtlError::Refused(failure.error))
+        Err(CtlError::Refused(printable::lines(&failure.error)))
     })
-}
-
-fn status(status: &api::Status) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let mut line = |words: String| {
-        let _ = writeln!(text, "{words}");
-    };
-    line(format!(
-        "pointsman {}, process {}, {} for {} s, {} workers",
-        status.version, status.pid, status.state, status.uptime_seconds, status.workers
-    ));
-    line(format!("connections  {}", status.connections));
-    line(format!(
-        "config       {} ({} reloads, {} refused)",
-        status.config, status.reloads, status.reloads_refused
-    ));
-    line(String::new());
-    line(
-        "FRONTEND              1xx        2xx        3xx        4xx        5xx  PLUGIN".to_owned(),
-    );
-    for frontend in &status.frontends {
-        let version = frontend.plugin_version;
-        let version = version.map_or_else(|| "-".to_owned(), |number| format!("version {number}"));
-        let answers = frontend.answers.map(|count| format!("{count:>10}"));
-        let answers = answers.join(" ");
-        line(format!("{:<15}{answers}  {version}", frontend.name));
-    }
-    line(String::new());
-    line(
-        "BACKEND/SERVER                  ACTIVE  QUEUED   REQUESTS   CONNECTS     ERRORS"
-            .to_owned(),
-    );
-    for backend in &status.backends {
-        line(format!(
-            "{:<30}{:>8}{:>8}",
-            backend.name, backend.active, backend.queued
-        ));
-        for server in &backend.servers {
-            line(format!(
-                "  {:<44}{:>11}{:>11}{:>11}",
-                server.name, server.requests, server.connects, server.connect_errors
-            ));
-            let endpoints = server.endpoints.iter();
-            for endpoint in endpoints.filter(|endpoint| endpoint.state != "up") {
-                line(format!("    {} is {}", endpoint.address, endpoint.state));
-            }
-        }
-    }
-    text
-}
-
-fn plugins(plugins: &api::Plugins) -> String {
-    let mut text = String::new();
-    let mut line = |words: String| {
-        let _ = writeln!(text, "{words}");
-    };
-    line("FRONTEND        VERSION  STATE      DECISIONS   CACHED  FAULTS  MEDIAN  SHA-256       SOURCE".to_owned());
-    for version in &plugins.versions {
-        let cached = percent(version.cached, version.decisions);
-        let faults: u64 = version.faults.values().sum();
-        line(format!(
-            "{:<15} {:>7}  {:<9} {:>10} {cached:>8} {faults:>7} {:>7}  {}  {}",
-            version.frontend,
-            version.number,
-            version.state,
-            version.decisions,
-            median(&version.histogram),
-            version.sha256.get(..12).unwrap_or(&version.sha256),
-            version.source
-        ));
-        for (kind, count) in &version.faults {
-            line(format!("{:<35}{kind}: {count}", ""));
-        }
-    }
-    text
 }
 
 /// `10` or `10%`.
 fn percent_of(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     number.parse().map_err(|_| "a number, as in 10%".to_owned())
-}
-
-fn trials(trials: &api::Trials) -> String {
-    if trials.trials.is_empty() {
-        return "no version is on trial\n".to_owned();
-    }
-    let mut text = String::new();
-    let mut line = |words: String| {
-        let _ = writeln!(text, "{words}");
-    };
-    for trial in &trials.trials {
-        line(format!(
-            "{}: version {} as a {} of {} % beside version {}",
-            trial.frontend, trial.number, trial.mode, trial.percent, trial.active
-        ));
-        line(format!(
-            "  asked {}, decided otherwise {}, failed {}",
-            trial.asked, trial.differing, trial.failed
-        ));
-        for example in &trial.examples {
-            line(format!(
-                "  {} {}\n    version {}: {}\n    version {}: {}",
-                example.method,
-                example.target,
-                trial.active,
-                example.active,
-                trial.number,
-                example.trial
-            ));
-            for (name, value) in &example.fields {
-                let value = value.as_deref().unwrap_or("(not shown)");
-                line(format!("    {name}: {}", value.escape_debug()));
-            }
-        }
-    }
-    text
-}
-
-fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "-".to_owned();
-    }
-    format!("{} %", u128::from(part) * 100 / u128::from(whole))
-}
-
-/// The upper bound of the bucket that the median is in.
-fn median(histogram: &[api::Bucket]) -> String {
-    let all: u64 = histogram.iter().map(|bucket| bucket.calls).sum();
-    let mut before = 0;
-    for bucket in histogram {
-        before += bucket.calls;
-        if before * 2 >= all && all > 0 {
-            return match bucket.up_to {
-                Some(bound) if bound < 1_000_000 => format!("<{} µs", bound / 1000),
-                Some(bound) => format!("<{} ms", bound / 1_000_000),
-                None => "more".to_owned(),
-            };
-        }
-    }
-    "-".to_owned()
 }

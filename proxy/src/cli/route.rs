@@ -168,13 +168,12 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         router,
         plugin: &router.plugin,
         source: None,
-        number: 1,
         backends: Arc::new(ConfiguredBackends::new(&config)),
         events: None,
     };
     let (loaded, logged) = lines::collect(|| loader.load(load));
     let version = match loaded {
-        Ok(loaded) => loaded.version,
+        Ok(loaded) => loaded.numbered(1).0,
         Err(error) => {
             lines::show(&logged);
             super::print_errors(&crate::control::locate(&source, &frontend.name, &error));

@@ -1,5 +1,7 @@
 //! Why a change was refused.
 
+use std::fmt::Write as _;
+
 use thiserror::Error;
 
 use super::prepared::PrepareError;
@@ -14,9 +16,43 @@ pub enum ChangeError {
     /// No such frontend, or one without a router.
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
-    /// No version to go back to.
-    #[error("frontend `{0}` has no such version to go back to; `plugins` lists them")]
-    NoVersion(String),
+    /// No version with this number to go back to.
+    #[error("frontend `{0}` has no such version as {1} to go back to; `plugins` lists them")]
+    NoVersion(String, u32),
+    /// No version before the active one.
+    #[error(
+        "frontend `{0}` has no good version before the active one to go back to: name one by its \
+         number; `plugins` lists them"
+    )]
+    NothingBefore(String),
+    /// Each of the versions to go back to was tried.
+    #[error("frontend `{frontend}` has no version to go back to that can be started:{}", lines(.refusals))]
+    NoneStarts {
+        /// The frontend's name.
+        frontend: String,
+        /// The versions by their numbers, each with the reason.
+        refusals: Vec<(u32, VersionError)>,
+    },
+    /// A later request was done first.
+    #[error(
+        "a later change of frontend `{frontend}` was done first, and stays: it left version \
+         {version}"
+    )]
+    Overtaken {
+        /// The frontend's name.
+        frontend: String,
+        /// The version that came into service or on trial meanwhile.
+        version: u32,
+    },
+    /// A later reload was done first.
+    #[error("a later reload was done first, and stays in force")]
+    OvertakenByReload,
+    /// The trial was aborted before it began.
+    #[error("the trial of frontend `{0}` was aborted before it began")]
+    Aborted(String),
+    /// Other changes came in between each time.
+    #[error("other changes came in between again and again: try it once more")]
+    Busy,
     /// The rollout cannot end.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
@@ -41,4 +77,13 @@ pub enum ChangeError {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+fn lines(refusals: &[(u32, VersionError)]) -> String {
+    let mut text = String::new();
+    for (number, error) in refusals {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\nversion {number}: {error}");
+    }
+    text
 }

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::config::{self, Config, Errors, Source};
 use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
 use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
-use crate::rollout::versions::{Published, Versions};
+use crate::rollout::ticket::Ticket;
+use crate::rollout::versions::{Cause, Published, Versions};
 use crate::router::version::WorkerEvent;
 use crate::upstream::{Cluster, ClusterConfig};
 
@@ -30,6 +31,10 @@ pub struct Prepared {
     loader: Option<Arc<Loader>>,
     compiler: Compiler,
     events: Events,
+    /// When it was requested.
+    order: Ticket,
+    /// When the configuration was requested that it was prepared to follow.
+    base: Ticket,
 }
 
 /// The channel of the workers' events.
@@ -43,15 +48,40 @@ struct Events {
 /// The router of a frontend.
 #[derive(Debug)]
 pub(super) enum Routing {
-    /// Nothing that it depends on has changed.
-    Kept,
-    /// A new version, with its configuration and the configured file's SHA-256.
-    New(Loaded, config::Router, String),
+    /// Nothing that it depends on has changed, or a later request has given it its version. Then
+    /// this is the SHA-256 of the configured file, which that version was preferred to.
+    Kept(Option<String>),
+    /// It is made anew.
+    New(Box<NewRouter>),
+}
+
+/// A version for a router.
+#[derive(Debug)]
+pub(super) struct NewRouter {
+    pub(super) loaded: Loaded,
+    /// Its configuration.
+    pub(super) router: config::Router,
+    /// The configured file's SHA-256.
+    pub(super) file: String,
+    pub(super) cause: Cause,
+    /// Who requested that version.
+    pub(super) order: Ticket,
+    /// The version that it was prepared to follow.
+    pub(super) base: Option<Base>,
+}
+
+/// A router's version at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Base {
+    order: Ticket,
+    active: u32,
 }
 
 /// The configuration in force, with what the next one may keep.
 #[derive(Debug, Clone)]
 pub(super) struct ActiveConfig {
+    /// When it was requested.
+    pub(super) order: Ticket,
     pub(super) config: Config,
     pub(super) clusters: Vec<ClusterConfig>,
     pub(super) live: Arc<dyn Backends>,
@@ -72,6 +102,17 @@ pub enum PrepareError {
     /// Plugins cannot run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A version was put on trial while a reload that would end the trial was prepared.
+    #[error(
+        "version {version} of frontend `{frontend}` was put on trial meanwhile, and this reload \
+         would end the trial: reload again to do that"
+    )]
+    OnTrial {
+        /// The frontend's name.
+        frontend: String,
+        /// The version on trial.
+        version: u32,
+    },
 }
 
 impl Prepared {
@@ -87,24 +128,27 @@ impl Prepared {
         Prepared::following(config, source, compiler, None)
     }
 
-    /// The same for a configuration that follows `active`.
+    /// The same for a configuration that follows `active`, and was requested at `order`.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and [`PrepareError::OnTrial`].
     pub(super) fn after(
         config: Config,
         source: Source,
         active: &ActiveConfig,
+        order: Ticket,
     ) -> Result<Prepared, PrepareError> {
-        Prepared::following(config, source, active.compiler, Some(active))
+        Prepared::following(config, source, active.compiler, Some((active, order)))
     }
 
     fn following(
         config: Config,
         source: Source,
         compiler: Compiler,
-        active: Option<&ActiveConfig>,
+        after: Option<(&ActiveConfig, Ticket)>,
     ) -> Result<Prepared, PrepareError> {
+        let (active, order) = after.unzip();
+        let order = order.unwrap_or(Ticket::START);
         let mut mistakes = Mistakes(None);
         let workers = active.map_or_else(|| config.worker_count(), |active| active.workers);
         let clusters = resolve(&config, &source, workers, active, &mut mistakes);
@@ -117,7 +161,9 @@ impl Prepared {
         };
         // Without a plugin there is nothing to reserve address space for.
         let has_router = config.frontends.iter().any(|front| front.router.is_some());
-        let loader = match active.and_then(|active| active.loader.clone()) {
+        let loader = active.and_then(|active| active.loader.clone());
+        let loader = match loader.filter(|loader| loader.has_room_for(&config)) {
+            // Versions of the old engine stay there: it has room for those.
             None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
             loader => loader,
         };
@@ -128,33 +174,35 @@ impl Prepared {
         };
         let mut routers = Vec::new();
         for frontend in &config.frontends {
-            let routing = match (&loader, &frontend.router) {
-                (Some(loader), Some(router)) => {
-                    let published =
-                        active.and_then(|active| active.versions.published(&frontend.name));
-                    let load = Load {
-                        frontend: &frontend.name,
-                        router,
-                        plugin: &router.plugin,
-                        source: None,
-                        number: published.map_or(1, |published| published.next),
-                        backends: Arc::clone(&live),
-                        events: Some(events.sender.clone()),
-                    };
-                    let old = active.and_then(|active| active.config.frontend(&frontend.name));
-                    let has_same_router =
-                        old.is_some_and(|old| old.router.as_ref() == Some(router));
-                    let has_same_backends =
-                        active.is_some_and(|active| Arc::ptr_eq(&active.live, &live));
-                    route(loader, load, published, has_same_router, has_same_backends)
-                        .map_err(|error| {
-                            mistakes.record(locate(&source, &frontend.name, &error));
-                        })
-                        .ok()
-                }
-                _ => None,
+            let (Some(loader), Some(router)) = (&loader, &frontend.router) else {
+                routers.push(None);
+                continue;
             };
-            routers.push(routing);
+            let load = Load {
+                frontend: &frontend.name,
+                router,
+                plugin: &router.plugin,
+                source: None,
+                backends: Arc::clone(&live),
+                events: Some(events.sender.clone()),
+            };
+            let old = active.and_then(|active| active.config.frontend(&frontend.name));
+            let known = active.and_then(|active| active.versions.published(&frontend.name));
+            let known = known.map(|published| InService {
+                published,
+                has_same_router: old.is_some_and(|old| old.router.as_ref() == Some(router)),
+                has_same_backends: active.is_some_and(|active| Arc::ptr_eq(&active.live, &live)),
+            });
+            match route(loader, load, known, order) {
+                Ok(routing) => routers.push(Some(routing)),
+                Err(RouteError::Version(error)) => {
+                    mistakes.record(locate(&source, &frontend.name, &error));
+                }
+                Err(RouteError::OnTrial(version)) => {
+                    let frontend = frontend.name.clone();
+                    return Err(PrepareError::OnTrial { frontend, version });
+                }
+            }
         }
         match mistakes.0 {
             Some(errors) => Err(PrepareError::Config(errors)),
@@ -167,8 +215,23 @@ impl Prepared {
                 loader,
                 compiler,
                 events,
+                order,
+                base: active.map_or(Ticket::START, |active| active.order),
             }),
         }
+    }
+
+    /// Whether `active` is what it was prepared to follow.
+    pub(super) fn is_current(&self, active: &ActiveConfig) -> bool {
+        let mut routers = self.config.frontends.iter().zip(&self.routers);
+        self.base == active.order
+            && routers.all(|(frontend, routing)| match routing {
+                None | Some(Routing::Kept(_)) => true,
+                Some(Routing::New(new)) => {
+                    let now = active.versions.published(&frontend.name);
+                    new.base == now.map(Base::of)
+                }
+            })
     }
 
     /// The configuration.
@@ -184,6 +247,7 @@ impl Prepared {
     /// The configuration in force, once `workers` have its routers.
     pub(super) fn activate(self, versions: Versions, workers: usize) -> (ActiveConfig, Source) {
         let active = ActiveConfig {
+            order: self.order,
             config: self.config,
             clusters: self.clusters,
             live: self.live,
@@ -209,45 +273,106 @@ impl Mistakes {
     }
 }
 
+impl Base {
+    fn of(published: &Published) -> Base {
+        Base {
+            order: published.order,
+            active: published.active.number(),
+        }
+    }
+}
+
+/// The version in service of a frontend that stays.
+#[derive(Clone, Copy)]
+struct InService<'a> {
+    published: &'a Published,
+    has_same_router: bool,
+    has_same_backends: bool,
+}
+
+/// Why a frontend gets no router.
+enum RouteError {
+    Version(VersionError),
+    /// With the number of the version on trial.
+    OnTrial(u32),
+}
+
+impl From<VersionError> for RouteError {
+    fn from(error: VersionError) -> RouteError {
+        RouteError::Version(error)
+    }
+}
+
 fn route(
     loader: &Loader,
     load: Load<'_>,
-    published: Option<&Published>,
-    has_same_router: bool,
-    has_same_backends: bool,
-) -> Result<Routing, VersionError> {
+    known: Option<InService<'_>>,
+    order: Ticket,
+) -> Result<Routing, RouteError> {
     let file = loader.read(load.plugin)?;
     let sha256 = file.sha256();
     let router = load.router.clone();
-    let loaded = match published {
-        // The active version was requested, or is the result of a rollback.
-        Some(published) if has_same_router && sha256 == published.configured => {
-            if has_same_backends && !published.active.is_failing() {
-                return Ok(Routing::Kept);
-            }
-            let router = published.router.clone();
-            let load = Load {
-                router: &router,
-                source: Some(published.active.source().to_owned()),
-                ..load
-            };
-            let plugin = published.active.plugin();
-            let loaded = if Loader::fits(plugin, &load) || sha256 != published.active.sha256() {
-                loader.start(plugin.clone(), load)?
+    let Some(known) = known else {
+        let new = NewRouter {
+            loaded: loader.load_file(file, load)?,
+            router,
+            file: sha256,
+            cause: if order == Ticket::START {
+                Cause::Start
             } else {
-                loader.load_file(file, load)?
-            };
-            return Ok(Routing::New(loaded, router, sha256));
-        }
-        Some(published)
-            if sha256 == published.active.sha256()
-                && Loader::fits(published.active.plugin(), &load) =>
-        {
-            loader.start(published.active.plugin().clone(), load)?
-        }
-        _ => loader.load_file(file, load)?,
+                Cause::Reload
+            },
+            order,
+            base: None,
+        };
+        return Ok(Routing::New(Box::new(new)));
     };
-    Ok(Routing::New(loaded, router, sha256))
+    let published = known.published;
+    let plugin = published.active.plugin();
+    let is_later = published.order > order;
+    // The active version was requested, or is the result of a rollback.
+    if is_later || known.has_same_router && sha256 == published.file.accepted {
+        if known.has_same_backends && !published.active.is_failing() {
+            return Ok(Routing::Kept(is_later.then_some(sha256)));
+        }
+        if let (true, Some((rollout, _))) = (is_later, &published.rollout) {
+            return Err(RouteError::OnTrial(rollout.version().number()));
+        }
+        let router = published.router.clone();
+        let load = Load {
+            router: &router,
+            source: Some(published.active.source().to_owned()),
+            ..load
+        };
+        let loaded = if Loader::fits(plugin, &load) || sha256 != published.active.sha256() {
+            loader.start(plugin.clone(), load)?
+        } else {
+            loader.load_file(file, load)?
+        };
+        let new = NewRouter {
+            loaded,
+            router,
+            file: sha256,
+            cause: published.cause,
+            order: published.order,
+            base: Some(Base::of(published)),
+        };
+        return Ok(Routing::New(Box::new(new)));
+    }
+    let loaded = if sha256 == published.active.sha256() && Loader::fits(plugin, &load) {
+        loader.start(plugin.clone(), load)?
+    } else {
+        loader.load_file(file, load)?
+    };
+    let new = NewRouter {
+        loaded,
+        router,
+        file: sha256,
+        cause: Cause::Reload,
+        order,
+        base: Some(Base::of(published)),
+    };
+    Ok(Routing::New(Box::new(new)))
 }
 
 fn resolve(

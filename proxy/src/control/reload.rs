@@ -2,40 +2,111 @@
 
 use std::sync::Arc;
 
+use super::attempt::MAX_ATTEMPTS;
+use super::changes::Permit;
 use super::worker_configs::{self, Known};
-use super::{ChangeError, ChangeGuard, FrontendListeners, Prepared, blocking};
+use super::{ChangeError, Control, FrontendListeners, Prepared, blocking};
 use crate::config;
+use crate::rollout::ticket::Ticket;
+use crate::telemetry::TelemetryError;
 use crate::worker::Command;
 
-impl ChangeGuard<'_> {
-    /// Reads the configuration file again, and loads and resolves what it names.
+/// A reload under way.
+#[derive(Debug)]
+pub struct Reload<'a> {
+    control: &'a Control,
+    ticket: Ticket,
+    /// Whether the log could be opened again, until that has been handled.
+    reopened: Result<(), TelemetryError>,
+    attempts: usize,
+    _permit: Permit<'a>,
+}
+
+/// What became of a configuration that was prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is in force.
+    InForce,
+    /// Another change came in between: it has to be prepared again.
+    Stale,
+}
+
+impl Control {
+    /// Begins a reload. Others may be under way: the one that was requested last stays in force.
+    ///
+    /// # Errors
+    /// [`ChangeError::Stopping`].
+    pub async fn begin_reload(&self) -> Result<Reload<'_>, ChangeError> {
+        let ticket = self.begin()?;
+        // A rotated log file is released, whether or not the configuration is right.
+        let telemetry = Arc::clone(&self.0.handles.telemetry);
+        let reopened = blocking(move || telemetry.reopen()).await?;
+        let permit = self.permit(&self.0.changes.reloads).await?;
+        Ok(Reload {
+            control: self,
+            ticket,
+            reopened,
+            attempts: 0,
+            _permit: permit,
+        })
+    }
+
+    /// Counts a reload by its result.
+    pub fn record_reload<T>(&self, result: &Result<T, ChangeError>) {
+        let reloads = &mut self.state().reloads;
+        match result {
+            Ok(_) => reloads.applied += 1,
+            Err(_) => reloads.refused += 1,
+        }
+    }
+}
+
+impl Reload<'_> {
+    /// Reads the configuration file again, and loads and resolves what it names; and the keys that
+    /// were left as they are, since they take a restart.
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub async fn prepare(&self) -> Result<Prepared, ChangeError> {
+    pub async fn prepare(&mut self) -> Result<(Prepared, Vec<&'static str>), ChangeError> {
         let control = self.control;
-        // A rotated log file is released, whether or not the configuration is right.
-        let telemetry = Arc::clone(&control.0.handles.telemetry);
-        let reopened = blocking(move || telemetry.reopen()).await?;
-        reopened.map_err(ChangeError::Log)?;
+        control.ensure_serving()?;
+        self.ensure_latest()?;
+        if self.attempts == MAX_ATTEMPTS {
+            return Err(ChangeError::Busy);
+        }
+        self.attempts += 1;
+        std::mem::replace(&mut self.reopened, Ok(())).map_err(ChangeError::Log)?;
         let (active, path) = {
             let state = control.state();
             (state.active.clone(), state.source.path().to_owned())
         };
+        let ticket = self.ticket;
         blocking(move || {
             let (mut config, source) = config::load(&path).map_err(ChangeError::Config)?;
-            worker_configs::keep_restart_only(&mut config, &active.config);
-            Ok(Prepared::after(config, source, &active)?)
+            let kept = worker_configs::keep_restart_only(&mut config, &active.config);
+            Ok((Prepared::after(config, source, &active, ticket)?, kept))
         })
         .await?
     }
 
     /// Puts `prepared` into force. `listeners` are those of its frontends, in its order.
-    pub fn publish(&self, mut prepared: Prepared, listeners: &mut [FrontendListeners]) {
+    ///
+    /// # Errors
+    /// [`ChangeError::OvertakenByReload`], [`ChangeError::Stopping`].
+    pub fn publish(
+        &self,
+        mut prepared: Prepared,
+        listeners: &mut [FrontendListeners],
+    ) -> Result<Published, ChangeError> {
         let control = self.control;
+        control.ensure_serving()?;
+        self.ensure_latest()?;
         let workers = &control.0.handles.workers;
-        control.0.handles.telemetry.apply(&prepared.config.log);
         let mut state = control.state();
+        if !prepared.is_current(&state.active) {
+            return Ok(Published::Stale);
+        }
+        control.0.handles.telemetry.apply(&prepared.config.log);
         let known = Known::Active {
             versions: &state.active.versions,
             answers: &state.answers,
@@ -57,14 +128,15 @@ impl ChangeGuard<'_> {
         (state.active, state.source) = prepared.activate(versions, workers.len());
         state.answers = frontends.answers;
         tracing::info!("configuration in force");
+        Ok(Published::InForce)
     }
 
-    /// Counts a reload by its result.
-    pub fn record(&self, result: &Result<(), ChangeError>) {
-        let reloads = &mut self.control.state().reloads;
-        match result {
-            Ok(()) => reloads.applied += 1,
-            Err(_) => reloads.refused += 1,
+    /// Checks that no later reload is in force. Only reloads change what it looks at, and
+    /// `process` publishes one at a time.
+    fn ensure_latest(&self) -> Result<(), ChangeError> {
+        if self.control.state().active.order > self.ticket {
+            return Err(ChangeError::OvertakenByReload);
         }
+        Ok(())
     }
 }

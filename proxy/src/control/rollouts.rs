@@ -2,20 +2,41 @@
 
 use std::sync::Arc;
 
+use super::attempt::MAX_ATTEMPTS;
+use super::state::Standing;
 use super::{ChangeError, Control};
 use crate::config::PluginSource;
 use crate::rollout::RolloutError;
-use crate::rollout::loader::Loaded;
-use crate::router::RolloutEnd;
+use crate::rollout::task::LoadTask;
+use crate::rollout::ticket::Ticket;
+use crate::rollout::versions::TrialEnd;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
+
+/// What was aborted.
+#[derive(Debug)]
+pub enum Aborted {
+    /// The trial of this version.
+    Trial(Arc<Version>),
+    /// Trials of versions that were still being loaded.
+    Pending,
+}
+
+/// A trial that is being prepared, until it is dropped.
+struct Pending<'a>(&'a Control, Ticket);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.state().trials.end(self.1);
+    }
+}
 
 impl Control {
     /// Starts to roll out `plugin`, or else the configured plugin, beside the active version.
     /// Replaces a rollout under way.
     ///
     /// # Errors
-    /// As [`swap`](Self::swap).
+    /// As [`swap`](Self::swap), and [`ChangeError::Aborted`].
     pub async fn start_rollout(
         &self,
         frontend: &str,
@@ -23,39 +44,79 @@ impl Control {
         mode: Mode,
         share: Share,
     ) -> Result<Arc<Version>, ChangeError> {
-        let _change = self.begin_change().await?;
-        let (loaded, router) = self.load(frontend, plugin).await?;
-        let Loaded { version, instances } = loaded;
-        let workers = &self.0.handles.workers;
-        let active = &mut self.state().active;
-        let redact = active.config.admin.redact.clone();
-        let rollout = Rollout::new(version, mode, share, redact, workers.len());
-        Ok(active
-            .versions
-            .start_rollout(workers, frontend, rollout, instances, router))
+        let ticket = self.begin()?;
+        self.state().trials.begin(frontend, ticket);
+        let _pending = Pending(self, ticket);
+        let is_configured = plugin.is_none();
+        for _ in 0..MAX_ATTEMPTS {
+            let plugin = plugin.clone();
+            let loads = &self.0.changes.loads;
+            let load = move |task: &LoadTask| task.run(plugin.as_ref());
+            let attempt = self.attempt(loads, frontend, Some(ticket), load).await?;
+            let loaded = attempt.result?;
+            let workers = &self.0.handles.workers;
+            let mut state = self.state();
+            if state.trials.is_aborted(ticket) {
+                return Err(ChangeError::Aborted(frontend.to_owned()));
+            }
+            if state.standing(&attempt.task)? == Standing::Stale {
+                continue;
+            }
+            state.ensure_latest(frontend, ticket)?;
+            let active = &mut state.active;
+            if is_configured {
+                let sha256 = loaded.version.sha256().to_owned();
+                active.versions.accept_file(frontend, sha256);
+            }
+            let published = active.versions.published(frontend);
+            let next = published.map_or(1, |published| published.next);
+            let (version, instances) = loaded.numbered(next);
+            let redact = active.config.admin.redact.clone();
+            let rollout = Rollout::new(version, mode, share, redact, workers.len());
+            let router = attempt.task.router.clone();
+            let versions = &mut active.versions;
+            return Ok(
+                versions.start_rollout(workers, frontend, rollout, instances, router, ticket)
+            );
+        }
+        Err(ChangeError::Busy)
     }
 
-    /// Ends a rollout: its version takes over or is dropped.
+    /// Puts the version on trial into service.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
-    pub async fn end_rollout(
-        &self,
-        frontend: &str,
-        end: RolloutEnd,
-    ) -> Result<Arc<Version>, ChangeError> {
-        let _change = self.begin_change().await?;
-        Ok(self.end_rollout_of(frontend, None, end)?)
+    pub fn promote(&self, frontend: &str) -> Result<Arc<Version>, ChangeError> {
+        let ticket = self.begin()?;
+        let versions = &mut self.state().active.versions;
+        Ok(versions.promote(&self.0.handles.workers, frontend, ticket)?)
     }
 
-    /// The same within a change under way; of this version alone if `only` names one.
-    pub(super) fn end_rollout_of(
+    /// Ends a trial, and those that are still being prepared: the active version goes on.
+    ///
+    /// # Errors
+    /// [`ChangeError::Rollout`].
+    pub fn abort(&self, frontend: &str) -> Result<Aborted, ChangeError> {
+        self.ensure_serving()?;
+        let mut state = self.state();
+        let is_pending = state.trials.abort(frontend);
+        let versions = &mut state.active.versions;
+        let workers = &self.0.handles.workers;
+        match versions.drop_rollout(workers, frontend, None, TrialEnd::Aborted) {
+            Ok(version) => Ok(Aborted::Trial(version)),
+            Err(_) if is_pending => Ok(Aborted::Pending),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends the trial of a version that had too many faults, unless it has ended already.
+    pub(super) fn end_failing_rollout(
         &self,
         frontend: &str,
-        only: Option<u32>,
-        end: RolloutEnd,
+        number: u32,
     ) -> Result<Arc<Version>, RolloutError> {
         let versions = &mut self.state().active.versions;
-        versions.end_rollout(&self.0.handles.workers, frontend, only, end)
+        let workers = &self.0.handles.workers;
+        versions.drop_rollout(workers, frontend, Some(number), TrialEnd::Failed)
     }
 }

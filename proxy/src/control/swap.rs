@@ -1,12 +1,17 @@
-//! Changes of one router's version: swap, refresh, rollback.
+//! Changes of one router's version to another file: swap, refresh.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{ChangeError, Control, blocking};
-use crate::config::{self, PluginSource};
-use crate::rollout::loader::{Loaded, VersionError};
-use crate::rollout::versions::Retirement;
+use super::attempt::MAX_ATTEMPTS;
+use super::state::Standing;
+use super::{ChangeError, Control};
+use crate::config::PluginSource;
+use crate::rollout::Publication;
+use crate::rollout::loader::Loaded;
+use crate::rollout::task::{LoadTask, Refreshed};
+use crate::rollout::ticket::Ticket;
+use crate::rollout::versions::Cause;
 use crate::router::version::Version;
 
 impl Control {
@@ -19,92 +24,95 @@ impl Control {
         frontend: &str,
         plugin: Option<PluginSource>,
     ) -> Result<Arc<Version>, ChangeError> {
-        let _change = self.begin_change().await?;
-        let (loaded, router) = self.load(frontend, plugin).await?;
-        Ok(self.publish(frontend, loaded, router, Retirement::Replaced))
+        let ticket = self.begin()?;
+        let is_configured = plugin.is_none();
+        for _ in 0..MAX_ATTEMPTS {
+            let plugin = plugin.clone();
+            let loads = &self.0.changes.loads;
+            let load = move |task: &LoadTask| task.run(plugin.as_ref());
+            let attempt = self.attempt(loads, frontend, Some(ticket), load).await?;
+            let loaded = attempt.result?;
+            let accepted = is_configured.then(|| loaded.version.sha256().to_owned());
+            let version = self.publish(&attempt.task, loaded, Cause::Swap, ticket, accepted)?;
+            if let Some(version) = version {
+                return Ok(version);
+            }
+        }
+        Err(ChangeError::Busy)
     }
 
     /// Puts the configured file into service if it has changed since it was last read.
     ///
     /// # Errors
     /// As [`swap`](Self::swap).
-    pub(super) async fn refresh(
-        &self,
-        frontend: &str,
-    ) -> Result<Option<Arc<Version>>, ChangeError> {
-        let _change = self.begin_change().await?;
-        let task = self.task(frontend)?;
-        let (file, task) = blocking(move || {
-            let file = task.read()?;
-            Ok::<_, VersionError>((file, task))
-        })
-        .await??;
-        let sha256 = file.sha256();
-        // Recorded even if it is refused now: once is enough.
-        let is_new = self.state().active.versions.record_file(frontend, sha256);
-        if !is_new {
-            return Ok(None);
+    pub(super) async fn refresh(&self, frontend: &str) -> Result<(), ChangeError> {
+        let ticket = self.begin()?;
+        for _ in 0..MAX_ATTEMPTS {
+            let loads = &self.0.changes.loads;
+            let attempt = self.attempt(loads, frontend, Some(ticket), LoadTask::refresh);
+            let attempt = attempt.await?;
+            let loaded = match attempt.result? {
+                Refreshed::Known => return Ok(()),
+                Refreshed::Loaded(loaded) => *loaded,
+                Refreshed::Refused(sha256, error) => {
+                    if !error.is_transient() {
+                        self.refuse_file(&attempt.task, sha256);
+                    }
+                    return Err(error.into());
+                }
+            };
+            let accepted = Some(loaded.version.sha256().to_owned());
+            let version = self.publish(&attempt.task, loaded, Cause::File, ticket, accepted)?;
+            if version.is_some() {
+                return Ok(());
+            }
         }
-        let router = task.router.clone();
-        let loaded = blocking(move || task.run_file(file)).await??;
-        let version = self.publish(frontend, loaded, router, Retirement::Replaced);
-        Ok(Some(version))
+        Err(ChangeError::Busy)
     }
 
-    /// Goes back to the version with this number, or to the last one that worked.
+    /// Once is enough for the watcher.
+    fn refuse_file(&self, task: &LoadTask, sha256: String) {
+        let mut state = self.state();
+        if matches!(state.standing(task), Ok(Standing::Current))
+            && let Some(published) = state.active.versions.published_mut(&task.frontend)
+        {
+            published.file.refused = Some(sha256);
+        }
+    }
+
+    /// Puts what was loaded into service; None if it was loaded for a configuration that is not in
+    /// force any more. `accepted` is the configured file that it comes from.
     ///
     /// # Errors
-    /// As [`swap`](Self::swap), and [`ChangeError::NoVersion`].
-    pub async fn rollback(
-        &self,
-        frontend: &str,
-        number: Option<u32>,
-    ) -> Result<Arc<Version>, ChangeError> {
-        let _change = self.begin_change().await?;
-        self.go_back(frontend, number, Retirement::Replaced).await
-    }
-
-    /// The same within a change under way.
-    pub(super) async fn go_back(
-        &self,
-        frontend: &str,
-        number: Option<u32>,
-        reason: Retirement,
-    ) -> Result<Arc<Version>, ChangeError> {
-        let task = self.task(frontend)?;
-        let retired = self.state().active.versions.find_retired(frontend, number);
-        let retired = retired.ok_or_else(|| ChangeError::NoVersion(frontend.to_owned()))?;
-        let router = retired.router.clone();
-        let loaded = blocking(move || task.revert(&retired)).await??;
-        Ok(self.publish(frontend, loaded, router, reason))
-    }
-
-    /// Loads `plugin` for a frontend, or else the configured plugin.
-    pub(super) async fn load(
-        &self,
-        frontend: &str,
-        plugin: Option<PluginSource>,
-    ) -> Result<(Loaded, config::Router), ChangeError> {
-        let task = self.task(frontend)?;
-        let router = task.router.clone();
-        let is_configured = plugin.is_none();
-        let loaded = blocking(move || task.run(plugin.as_ref())).await??;
-        if is_configured {
-            let sha256 = loaded.version.sha256().to_owned();
-            self.state().active.versions.record_file(frontend, sha256);
-        }
-        Ok((loaded, router))
-    }
-
+    /// [`ChangeError::Overtaken`].
     fn publish(
         &self,
-        frontend: &str,
+        task: &LoadTask,
         loaded: Loaded,
-        router: config::Router,
-        reason: Retirement,
-    ) -> Arc<Version> {
-        let versions = &mut self.state().active.versions;
-        versions.publish(&self.0.handles.workers, frontend, loaded, router, reason)
+        cause: Cause,
+        ticket: Ticket,
+        accepted: Option<String>,
+    ) -> Result<Option<Arc<Version>>, ChangeError> {
+        let mut state = self.state();
+        if state.standing(task)? == Standing::Stale {
+            return Ok(None);
+        }
+        let latest = state.ensure_latest(&task.frontend, ticket);
+        if let Some(accepted) = accepted {
+            // Even if a later request was preferred to it: a reload must not undo that one.
+            state.active.versions.accept_file(&task.frontend, accepted);
+        }
+        latest?;
+        let publication = Publication {
+            loaded,
+            number: None,
+            router: task.router.clone(),
+            cause,
+            order: Some(ticket),
+        };
+        let workers = &self.0.handles.workers;
+        let versions = &mut state.active.versions;
+        Ok(Some(versions.publish(workers, &task.frontend, publication)))
     }
 
     /// The plugin files to watch, each with its frontend.

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Control;
 use super::state::Reloads;
-use crate::config::{Config, Source};
-use crate::rollout::versions::RetiredVersion;
+use crate::config::{self, Config, Source};
+use crate::rollout::versions::{Cause, EndedTrial, RetiredVersion};
 use crate::router::rollout::Rollout;
 use crate::router::version::Version;
 use crate::telemetry::{Answers, Telemetry};
@@ -20,8 +20,16 @@ pub struct RouterState {
     pub frontend: String,
     /// In service.
     pub active: Arc<Version>,
+    /// The configuration of the active version.
+    pub router: config::Router,
+    /// Why the active version came.
+    pub cause: Cause,
     /// The rollout beside it.
     pub rollout: Option<Arc<Rollout>>,
+    /// The configuration of the version under rollout.
+    pub rollout_router: Option<config::Router>,
+    /// The rollout that ended last.
+    pub ended: Option<EndedTrial>,
     /// Retired versions, the latest first.
     pub retired: Vec<RetiredVersion>,
 }
@@ -93,11 +101,15 @@ impl Control {
         let routers = frontends.filter_map(|frontend| {
             let versions = &state.active.versions;
             let published = versions.published(&frontend.name)?;
-            let rollout = published.rollout.as_ref();
+            let (rollout, rollout_router) = published.rollout.clone().unzip();
             Some(RouterState {
                 frontend: frontend.name.clone(),
                 active: Arc::clone(&published.active),
-                rollout: rollout.map(|(rollout, _)| Arc::clone(rollout)),
+                router: published.router.clone(),
+                cause: published.cause,
+                rollout,
+                rollout_router,
+                ended: published.ended.clone(),
                 retired: versions.retired(&frontend.name).cloned().collect(),
             })
         });

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::{ChangeError, Control};
 use crate::telemetry::chain;
@@ -22,6 +24,10 @@ const SETTLED: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_millis(50);
 /// How often the list of files is taken from the configuration.
 const REVIEW: Duration = Duration::from_secs(5);
+/// Pause before a file is tried again that was refused for a reason which is not its own.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The pause doubles with each failure up to this.
+const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
 /// Identifies a file's content without reading it: path, identity, length and time.
 type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
@@ -31,8 +37,21 @@ struct Watched {
     frontend: String,
     path: PathBuf,
     looks: Looks,
-    /// When it last changed, until that has been handled.
-    changed: Option<tokio::time::Instant>,
+    /// When it is to be loaded unless it changes again; None: it has been.
+    due: Option<Instant>,
+    /// It is being loaded. If it changes meanwhile, it is loaded once more after that.
+    is_loading: bool,
+    /// The last pause before it was tried again.
+    pause: Duration,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing is left to do until it changes.
+    Done,
+    /// It may be in service once it is tried again.
+    TryAgain,
 }
 
 impl Control {
@@ -60,21 +79,46 @@ async fn watch(control: Control) {
     };
     let mut directories = HashSet::new();
     let mut files: Vec<Watched> = Vec::new();
+    let mut loads = JoinSet::new();
     loop {
         review(&control, &mut files);
         look(&mut watcher, &mut directories, &files);
-        let settling = files.iter().filter_map(|file| file.changed).min();
-        let pause = settling.map_or(REVIEW, |since| SETTLED.saturating_sub(since.elapsed()));
+        let idle = files.iter().filter(|file| !file.is_loading);
+        let next = idle.filter_map(|file| file.due).min();
+        let next = next.unwrap_or_else(|| Instant::now() + REVIEW);
         tokio::select! {
             // Others may write to these directories all the time.
             () = changed.notified() => tokio::time::sleep(REST).await,
-            () = tokio::time::sleep(pause) => {}
+            Some(loaded) = loads.join_next() => settle(&mut files, loaded),
+            () = tokio::time::sleep_until(next.min(Instant::now() + REVIEW)) => {}
         }
         for file in &mut files {
-            if file.has_settled() {
-                put_into_service(&control, file).await;
+            if file.is_due() {
+                file.is_loading = true;
+                let (control, frontend) = (control.clone(), file.frontend.clone());
+                let path = file.path.clone();
+                // Files of other frontends do not wait for this one's compiler.
+                loads.spawn(async move {
+                    let outcome = put_into_service(&control, &frontend, &path).await;
+                    (frontend, path, outcome)
+                });
             }
         }
+    }
+}
+
+/// A file that was being loaded, by its frontend and path, and what became of it.
+type Loaded = (String, PathBuf, Outcome);
+
+fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
+    // Loading itself runs elsewhere, and its panics are errors.
+    let Ok((frontend, path, outcome)) = loaded else {
+        return;
+    };
+    let mut files = files.iter_mut();
+    let file = files.find(|file| file.frontend == frontend && file.path == path);
+    if let Some(file) = file {
+        file.settle(outcome);
     }
 }
 
@@ -93,7 +137,9 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
                 frontend,
                 path,
                 // It may have changed since it was loaded.
-                changed: Some(tokio::time::Instant::now()),
+                due: Some(Instant::now() + SETTLED),
+                is_loading: false,
+                pause: Duration::ZERO,
             });
         }
     }
@@ -153,31 +199,64 @@ fn looks(path: &Path) -> Looks {
 }
 
 impl Watched {
-    /// Whether it has changed, and has been stable for long enough.
-    fn has_settled(&mut self) -> bool {
-        let now = looks(&self.path);
-        if now != self.looks {
-            self.looks = now;
-            self.changed = Some(tokio::time::Instant::now());
-            return false;
-        }
-        let has_settled = self.changed.is_some_and(|since| since.elapsed() >= SETTLED);
-        if has_settled {
-            self.changed = None;
+    /// Whether it is to be loaded now: it has changed, and has been stable for long enough.
+    fn is_due(&mut self) -> bool {
+        let looks = looks(&self.path);
+        if looks != self.looks {
+            self.looks = looks;
+            self.pause = Duration::ZERO;
+            self.due = Some(Instant::now() + SETTLED);
         }
         // Between two renames there may be no file.
-        has_settled && self.looks.is_some()
+        let is_due = self.due.is_some_and(|due| Instant::now() >= due);
+        if !is_due || self.is_loading {
+            return false;
+        }
+        self.due = None;
+        self.looks.is_some()
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        self.is_loading = false;
+        match outcome {
+            Outcome::Done => self.pause = Duration::ZERO,
+            Outcome::TryAgain => {
+                self.pause = (self.pause * 2).clamp(FIRST_RETRY_PAUSE, MAX_RETRY_PAUSE);
+                // Unless it has changed meanwhile.
+                self.due.get_or_insert(Instant::now() + self.pause);
+            }
+        }
     }
 }
 
-async fn put_into_service(control: &Control, file: &Watched) {
-    match control.refresh(&file.frontend).await {
-        Ok(_) | Err(ChangeError::Stopping) => {}
-        Err(error) => tracing::error!(
-            frontend = file.frontend,
-            file = %file.path.display(),
-            "the new plugin is refused, the one before goes on: {}",
-            chain(&error)
-        ),
+async fn put_into_service(control: &Control, frontend: &str, path: &Path) -> Outcome {
+    let error = match control.refresh(frontend).await {
+        Ok(()) | Err(ChangeError::Stopping | ChangeError::NoRouter(_)) => return Outcome::Done,
+        Err(error) => error,
+    };
+    let file = path.display();
+    let reason = chain(&error);
+    match error {
+        ChangeError::Overtaken { .. } => {
+            tracing::info!(frontend, %file, "the new plugin is not put into service: {reason}");
+            Outcome::Done
+        }
+        ChangeError::Version(error) if !error.is_transient() => {
+            tracing::error!(
+                frontend,
+                %file,
+                "the new plugin is refused, the one before goes on: {reason}"
+            );
+            Outcome::Done
+        }
+        _ => {
+            tracing::error!(
+                frontend,
+                %file,
+                "the new plugin could not be loaded, the one before goes on; it is tried again: \
+                 {reason}"
+            );
+            Outcome::TryAgain
+        }
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listeners::FrontendListeners;
-use super::prepared::{Prepared, Routing};
+use super::prepared::{NewRouter, Prepared, Routing};
 use crate::config::Config;
-use crate::rollout::loader::Loaded;
-use crate::rollout::versions::{Published, Versions};
+use crate::rollout::versions::{ConfiguredFile, Published, Versions};
 use crate::telemetry::Answers;
 use crate::worker::{FrontendConfig, RouterUpdate, WorkerConfig};
 
@@ -105,30 +104,52 @@ fn deal_router(
 ) -> (Option<Published>, Vec<Option<RouterUpdate>>) {
     match routing {
         None => (None, (0..workers).map(|_| None).collect()),
-        Some(Routing::Kept) => {
+        Some(Routing::Kept(file)) => {
             let kept = (0..workers).map(|_| Some(RouterUpdate::Keep));
-            (known.cloned(), kept.collect())
+            let mut published = known.cloned();
+            if let (Some(published), Some(accepted)) = (&mut published, file) {
+                published.file = ConfiguredFile {
+                    accepted,
+                    refused: None,
+                };
+            }
+            (published, kept.collect())
         }
-        Some(Routing::New(loaded, router, configured)) => {
-            let Loaded { version, instances } = loaded;
+        Some(Routing::New(new)) => {
+            let NewRouter {
+                loaded,
+                router,
+                file,
+                cause,
+                order,
+                base: _,
+            } = *new;
+            let number = known.map_or(1, |known| known.next);
+            let (version, instances) = loaded.numbered(number);
             let routers = instances
                 .into_iter()
                 .map(|instance| Some(RouterUpdate::Replace(Arc::clone(&version), Some(instance))));
             let routers = routers.collect();
             let published = Published {
-                next: version.number() + 1,
                 active: version,
                 router,
-                configured,
+                cause,
+                next: number + 1,
+                order,
+                file: ConfiguredFile {
+                    accepted: file,
+                    refused: None,
+                },
                 rollout: None,
+                ended: None,
             };
             (Some(published), routers)
         }
     }
 }
 
-/// Reverts the keys of a new configuration that take a restart, with a warning that names them.
-pub(super) fn keep_restart_only(config: &mut Config, active: &Config) {
+/// Reverts the keys of a new configuration that take a restart, and returns them.
+pub(super) fn keep_restart_only(config: &mut Config, active: &Config) -> Vec<&'static str> {
     let mut changed = Vec::new();
     let mut keep = |name: &'static str, differs: bool| {
         if differs {
@@ -159,7 +180,5 @@ pub(super) fn keep_restart_only(config: &mut Config, active: &Config) {
     config.admin.clone_from(&active.admin);
     config.log.format = active.log.format;
     config.log.target.clone_from(&active.log.target);
-    if !changed.is_empty() {
-        tracing::warn!(keys = changed.join(", "), "these take a restart");
-    }
+    changed
 }

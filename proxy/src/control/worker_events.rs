@@ -7,9 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{ChangeError, Control, blocking};
 use crate::plugin::Fault;
-use crate::rollout::versions::Retirement;
+use crate::router::Change;
 use crate::router::version::{WorkerEvent, WorkerEventKind};
-use crate::router::{Change, RolloutEnd};
 use crate::worker::Command;
 
 /// Pause after an instance could not be created off a worker thread.
@@ -34,9 +33,6 @@ impl Control {
     /// Goes back to the last version that worked, if there is one.
     async fn replace_failing(&self, event: &WorkerEvent) {
         let frontend = &event.frontend;
-        let Ok(_change) = self.begin_change().await else {
-            return;
-        };
         let is_active = self
             .state()
             .active
@@ -46,14 +42,16 @@ impl Control {
             self.abort_failing_rollout(event);
             return;
         }
-        match self.go_back(frontend, None, Retirement::Failed).await {
-            Ok(version) => tracing::warn!(
+        match self.go_back_from_failing(frontend, event.number).await {
+            Ok(Some(version)) => tracing::warn!(
                 frontend,
                 failed = event.number,
                 version = version.number(),
                 "the plugin had too many faults: the version before decides again"
             ),
-            Err(ChangeError::NoVersion(_)) => tracing::error!(
+            // Another version is in service already, or nobody needs one any more.
+            Ok(None) | Err(ChangeError::Stopping | ChangeError::NoRouter(_)) => {}
+            Err(ChangeError::NothingBefore(_)) => tracing::error!(
                 frontend,
                 version = event.number,
                 "the plugin had too many faults, and there is no version before it: \
@@ -63,14 +61,13 @@ impl Control {
                 frontend,
                 version = event.number,
                 %error,
-                "the plugin had too many faults, and the version before it cannot serve"
+                "the plugin had too many faults, and no version before it can serve"
             ),
         }
     }
 
     fn abort_failing_rollout(&self, event: &WorkerEvent) {
-        let only = Some(event.number);
-        let ended = self.end_rollout_of(&event.frontend, only, RolloutEnd::Aborted);
+        let ended = self.end_failing_rollout(&event.frontend, event.number);
         if ended.is_ok() {
             tracing::error!(
                 frontend = event.frontend,

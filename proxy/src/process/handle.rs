@@ -18,6 +18,8 @@ struct Inner {
     control: Control,
     sockets: Mutex<Sockets>,
     max_connections: u32,
+    /// Held while sockets are bound and put into service, or handed over to a successor.
+    changing_sockets: tokio::sync::Mutex<()>,
 }
 
 impl Process {
@@ -26,6 +28,7 @@ impl Process {
             control,
             sockets: Mutex::new(sockets),
             max_connections,
+            changing_sockets: tokio::sync::Mutex::new(()),
         }))
     }
 
@@ -72,6 +75,14 @@ impl Process {
                 return threads.replace(config, inputs).map_err(system);
             }
         }
+    }
+
+    /// Waits for the right to change the sockets.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn change_sockets(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.changing_sockets.lock().await
     }
 
     /// Handles requests of the admin interface until that has ended.

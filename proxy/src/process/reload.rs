@@ -4,41 +4,52 @@ use super::error::StartError;
 use super::handle::Process;
 use super::limits;
 use super::sd_notify::{self, Phase};
-use crate::control::{ChangeError, ChangeGuard, blocking};
+use crate::control::{ChangeError, Published, Reload, blocking};
 
 impl Process {
-    /// Reads the configuration file again and puts it into force.
+    /// Reads the configuration file again and puts it into force. Returns the keys that were left
+    /// as they are, since they take a restart.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed.
-    pub(super) async fn reload(&self) -> Result<(), ChangeError> {
-        let change = self.control().begin_change().await?;
+    pub(super) async fn reload(&self) -> Result<Vec<&'static str>, ChangeError> {
+        let mut reload = self.control().begin_reload().await?;
         sd_notify::notify(Phase::Reloading);
-        let result = self.apply(&change).await;
+        let result = self.apply(&mut reload).await;
         sd_notify::notify(Phase::Ready);
-        change.record(&result);
+        self.control().record_reload(&result);
+        if let Ok(kept) = &result
+            && !kept.is_empty()
+        {
+            tracing::warn!(keys = kept.join(", "), "these take a restart");
+        }
         result
     }
 
-    async fn apply(&self, change: &ChangeGuard<'_>) -> Result<(), ChangeError> {
-        let prepared = change.prepare().await?;
-        // Bound last, so that a mistake binds nothing, and so that the copies of the sockets live
-        // no longer than needed if the process begins to drain.
-        let known = self.sockets().known().clone();
-        let workers = self.control().workers();
-        let max_connections = self.max_connections();
-        let bound = blocking(move || {
-            let bound = known.bind(&prepared.config().frontends, workers)?;
-            limits::check(max_connections, workers, bound.addresses())?;
-            Ok::<_, StartError>((prepared, bound))
-        });
-        let (prepared, mut bound) = bound
-            .await?
-            .map_err(|error| ChangeError::Process(error.into()))?;
-        // Both or neither, for a worker that is being replaced.
-        let mut sockets = self.sockets();
-        change.publish(prepared, &mut bound.frontends);
-        sockets.replace(bound);
-        Ok(())
+    async fn apply(&self, reload: &mut Reload<'_>) -> Result<Vec<&'static str>, ChangeError> {
+        loop {
+            let (prepared, kept) = reload.prepare().await?;
+            // Not while another reload binds its sockets, or a successor takes over.
+            let _sockets = self.change_sockets().await;
+            // Bound last, so that a mistake binds nothing, and so that the copies of the sockets
+            // live no longer than needed if the process begins to drain.
+            let known = self.sockets().known().clone();
+            let workers = self.control().workers();
+            let max_connections = self.max_connections();
+            let bound = blocking(move || {
+                let bound = known.bind(&prepared.config().frontends, workers)?;
+                limits::check(max_connections, workers, bound.addresses())?;
+                Ok::<_, StartError>((prepared, bound))
+            });
+            let (prepared, mut bound) = bound
+                .await?
+                .map_err(|error| ChangeError::Process(error.into()))?;
+            // Both or neither, for a worker that is being replaced.
+            let mut sockets = self.sockets();
+            if reload.publish(prepared, &mut bound.frontends)? == Published::InForce {
+                sockets.replace(bound);
+                return Ok(kept);
+            }
+        }
     }
 }

@@ -14,7 +14,10 @@ impl Process {
     /// [`ChangeError`]; this process continues.
     pub(super) async fn upgrade(&self) -> Result<u32, ChangeError> {
         let control = self.control();
-        let _change = control.begin_change().await?;
+        // A reload that is prepared meanwhile waits for the outcome: what it binds would not be
+        // passed on. Changes of versions go on here, and end with this process.
+        let _sockets = self.change_sockets().await;
+        control.ensure_serving()?;
         let mut state = control.drain_state().subscribe();
         let sockets = self.sockets().all();
         let successor =

@@ -52,11 +52,18 @@ pub enum VersionError {
 impl VersionError {
     /// Whether the same file may well serve another time: its compiler was killed, say.
     pub fn is_transient(&self) -> bool {
-        matches!(self, VersionError::Load(error) if error.is_transient())
+        match self {
+            VersionError::Read(_) => true,
+            VersionError::Load(error) => error.is_transient(),
+            VersionError::Configure(_) => false,
+            VersionError::Fault(fault) | VersionError::Probe(fault) => {
+                matches!(fault, Fault::Instantiate(_))
+            }
+        }
     }
 }
 
-/// Loads plugins: one for the process.
+/// Loads plugins, for as many routers as its engine has room for.
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
@@ -64,6 +71,8 @@ pub struct Loader {
     workers: usize,
     /// Longest file of a plugin, in bytes.
     file_size: u64,
+    /// Most routers.
+    capacity: usize,
 }
 
 /// A plugin to load, and the settings to run it with.
@@ -77,8 +86,6 @@ pub struct Load<'a> {
     pub plugin: &'a PluginSource,
     /// Origin of the file, for people; None: taken from `plugin`.
     pub source: Option<String>,
-    /// The version's number, from 1.
-    pub number: u32,
     /// The backends that it can ask about.
     pub backends: Arc<dyn Backends>,
     /// Receives the workers' events about it.
@@ -88,14 +95,21 @@ pub struct Load<'a> {
 /// A version, and an instance of it for each worker.
 #[derive(Debug)]
 pub struct Loaded {
-    /// To be shared by the workers.
-    pub version: Arc<Version>,
+    /// Without a number: it gets one when it is published.
+    pub version: Version,
     /// In the order of the workers.
     pub instances: Vec<Instance>,
 }
 
+impl Loaded {
+    /// To be shared by the workers, under this number.
+    pub fn numbered(self, number: u32) -> (Arc<Version>, Vec<Instance>) {
+        (Arc::new(self.version.numbered(number)), self.instances)
+    }
+}
+
 impl Loader {
-    /// Starts the engine, with room for `workers`. Warns about a cache that cannot be used: plugins
+    /// Starts the engine, with room for the routers of `config`, and for some more. Warns about a cache that cannot be used: plugins
     /// are then compiled at each start.
     ///
     /// # Errors
@@ -116,12 +130,19 @@ impl Loader {
             memory: config.compile.memory,
             time: config.compile.time,
         });
+        let capacity = routers(config) + routers(config).clamp(MIN_SPARE, MAX_SPARE);
         Ok(Loader {
-            engine: Engine::try_new(limits(config, workers), compiler)?,
+            engine: Engine::try_new(limits(capacity, workers), compiler)?,
             cache,
             workers,
             file_size: config.compile.file_size,
+            capacity,
         })
+    }
+
+    /// Whether there is room for all routers of `config`.
+    pub fn has_room_for(&self, config: &Config) -> bool {
+        routers(config) <= self.capacity
     }
 
     /// Loads a plugin and tries it out.
@@ -184,7 +205,7 @@ impl Loader {
     pub fn start(&self, plugin: Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
         let router = load.router;
         let spec = VersionSpec {
-            number: load.number,
+            number: 0,
             plugin,
             settings: settings(load.frontend, router),
             policy: Policy {
@@ -203,7 +224,7 @@ impl Loader {
         let instances = (0..self.workers).map(|_| version.instantiate());
         Ok(Loaded {
             instances: instances.collect::<Result<_, _>>().map_err(refused)?,
-            version: Arc::new(version),
+            version,
         })
     }
 }
@@ -263,19 +284,30 @@ fn probe(mut instance: Instance) -> Result<(), Fault> {
     }
 }
 
-/// Routers that a reload may add.
-const SPARE_ROUTERS: usize = 4;
+/// Routers that reloads may add before that takes another engine: as many as there are, within
+/// these bounds.
+const MIN_SPARE: usize = 4;
+const MAX_SPARE: usize = 16;
 /// Versions of one router that have instances at one time: the active one, one under rollout,
-/// one that is being loaded, one that is being dropped.
-const VERSIONS: usize = 4;
+/// one in each of the reloads that are prepared at one time, one that is being dropped.
+const VERSIONS: usize = 3 + MAX_RELOADS;
 
-/// Room for every worker's instances of every router.
-fn limits(config: &Config, workers: usize) -> EngineLimits {
-    let routers = config
-        .frontends
-        .iter()
-        .filter(|front| front.router.is_some());
-    let instances = VERSIONS * (routers.count() + SPARE_ROUTERS) * (workers + 1);
+/// Reloads that are prepared at one time.
+pub const MAX_RELOADS: usize = 2;
+/// Other versions that are being loaded at one time, each perhaps by a compiler.
+pub const MAX_LOADS: usize = 4;
+/// Versions that are being started again at one time, which takes no compiler.
+pub const MAX_RESTARTS: usize = 4;
+
+fn routers(config: &Config) -> usize {
+    let frontends = config.frontends.iter();
+    frontends.filter(|front| front.router.is_some()).count()
+}
+
+/// Room for every worker's instances of every router, and of the versions being prepared.
+fn limits(capacity: usize, workers: usize) -> EngineLimits {
+    let versions = VERSIONS * capacity + MAX_LOADS + MAX_RESTARTS;
+    let instances = versions * (workers + 1);
     EngineLimits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
     }

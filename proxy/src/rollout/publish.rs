@@ -9,7 +9,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::loader::Loaded;
-use super::versions::{Retirement, Versions};
+use super::ticket::Ticket;
+use super::versions::{Activation, Cause, TrialEnd, Versions};
 use crate::config;
 use crate::plugin::Instance;
 use crate::router::rollout::Rollout;
@@ -31,18 +32,39 @@ pub enum RolloutError {
 /// The workers, by their numbers.
 type Workers = [mpsc::UnboundedSender<Command>];
 
+/// A version to put into service.
+#[derive(Debug)]
+pub struct Publication {
+    /// The version, with an instance for each worker.
+    pub loaded: Loaded,
+    /// Its number, if it had one before; None: the next one.
+    pub number: Option<u32>,
+    /// Its configuration.
+    pub router: config::Router,
+    /// Why it comes.
+    pub cause: Cause,
+    /// Who requested it; None: nobody did.
+    pub order: Option<Ticket>,
+}
+
 impl Versions {
     /// Gives a version to every worker, which applies it between two requests.
     pub fn publish(
         &mut self,
         workers: &Workers,
         frontend: &str,
-        loaded: Loaded,
-        router: config::Router,
-        reason: Retirement,
+        publication: Publication,
     ) -> Arc<Version> {
-        let Loaded { version, instances } = loaded;
-        self.activate(frontend, &version, router, reason);
+        let next = self.published(frontend).map_or(1, |known| known.next);
+        let number = publication.number.unwrap_or(next);
+        let (version, instances) = publication.loaded.numbered(number);
+        let activation = Activation {
+            version: Arc::clone(&version),
+            router: publication.router,
+            cause: publication.cause,
+            order: publication.order,
+        };
+        self.activate(frontend, activation, TrialEnd::Superseded);
         let replacements = instances
             .into_iter()
             .map(|instance| Change::Replace(Arc::clone(&version), instance));
@@ -50,9 +72,10 @@ impl Versions {
         tracing::info!(
             frontend,
             plugin = version.plugin_name(),
-            version = version.number(),
+            version = number,
             sha256 = version.sha256(),
             source = version.source(),
+            cause = publication.cause.name(),
             "plugin in service"
         );
         version
@@ -67,11 +90,14 @@ impl Versions {
         rollout: Rollout,
         instances: Vec<Instance>,
         router: config::Router,
+        order: Ticket,
     ) -> Arc<Version> {
         let version = Arc::clone(rollout.version());
         let rollout = Arc::new(rollout);
         if let Some(published) = self.published_mut(frontend) {
+            published.end_rollout(TrialEnd::Replaced);
             published.next = version.number() + 1;
+            published.order = order;
             published.rollout = Some((Arc::clone(&rollout), router));
         }
         let starts = instances
@@ -91,49 +117,74 @@ impl Versions {
         version
     }
 
-    /// Ends a rollout: its version takes over or is dropped. If `only` names a version, no other
-    /// rollout ends.
+    /// Puts the version on trial into service.
     ///
     /// # Errors
     /// [`RolloutError`].
-    pub fn end_rollout(
+    pub fn promote(
+        &mut self,
+        workers: &Workers,
+        frontend: &str,
+        order: Ticket,
+    ) -> Result<Arc<Version>, RolloutError> {
+        let published = self.published(frontend);
+        let Some((rollout, router)) = published.and_then(|known| known.rollout.clone()) else {
+            return Err(RolloutError::None(frontend.to_owned()));
+        };
+        let version = Arc::clone(rollout.version());
+        if version.is_failing() {
+            return Err(RolloutError::Failing(frontend.to_owned()));
+        }
+        let activation = Activation {
+            version: Arc::clone(&version),
+            router,
+            cause: Cause::Promotion,
+            order: Some(order),
+        };
+        self.activate(frontend, activation, TrialEnd::Promoted);
+        send_end(workers, frontend, &version, RolloutEnd::Promoted);
+        Ok(version)
+    }
+
+    /// Drops the version on trial; if `only` names a version, no other.
+    ///
+    /// # Errors
+    /// [`RolloutError::None`].
+    pub fn drop_rollout(
         &mut self,
         workers: &Workers,
         frontend: &str,
         only: Option<u32>,
-        end: RolloutEnd,
+        end: TrialEnd,
     ) -> Result<Arc<Version>, RolloutError> {
         let published = self.published_mut(frontend);
-        let ended = published.and_then(|published| {
-            published.rollout.take_if(|(rollout, _)| {
-                only.is_none_or(|number| rollout.version().number() == number)
-                    && !(end == RolloutEnd::Promoted && rollout.version().is_failing())
+        let dropped = published.and_then(|published| {
+            let (rollout, _) = published.rollout.as_ref()?;
+            let version = Arc::clone(rollout.version());
+            let is_meant = only.is_none_or(|number| version.number() == number);
+            is_meant.then(|| {
+                published.end_rollout(end);
+                version
             })
         });
-        let Some((rollout, router)) = ended else {
-            let published = self.published(frontend);
-            let is_there = published.is_some_and(|published| published.rollout.is_some());
-            let error = if is_there && only.is_none() {
-                RolloutError::Failing
-            } else {
-                RolloutError::None
-            };
-            return Err(error(frontend.to_owned()));
-        };
-        let version = Arc::clone(rollout.version());
-        if end == RolloutEnd::Promoted {
-            self.activate(frontend, &version, router, Retirement::Replaced);
-        }
-        let ends = std::iter::repeat_with(|| Change::EndRollout(end));
-        send(workers, frontend, ends);
-        tracing::info!(
-            frontend,
-            version = version.number(),
-            ?end,
-            "the trial has ended"
-        );
+        let version = dropped.ok_or_else(|| RolloutError::None(frontend.to_owned()))?;
+        send_end(workers, frontend, &version, RolloutEnd::Aborted);
         Ok(version)
     }
+}
+
+fn send_end(workers: &Workers, frontend: &str, version: &Version, end: RolloutEnd) {
+    send(
+        workers,
+        frontend,
+        std::iter::repeat_with(|| Change::EndRollout(end)),
+    );
+    tracing::info!(
+        frontend,
+        version = version.number(),
+        ?end,
+        "the trial has ended"
+    );
 }
 
 /// Sends each worker one change of a router.

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::loader::{Load, Loaded, Loader, VersionError};
-use super::versions::RetiredVersion;
+use super::versions::{ConfiguredFile, RetiredVersion};
 use crate::config::{self, PluginSource};
-use crate::plugin::{Backends, Source};
+use crate::plugin::Backends;
 use crate::router::version::WorkerEvent;
 
 /// Everything that it takes to load a version for a frontend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LoadTask {
     /// The frontend's name.
     pub frontend: String,
     /// Its router, as configured.
     pub router: config::Router,
-    /// The number of the next version.
-    pub next: u32,
+    /// The configured file when it was last read.
+    pub file: ConfiguredFile,
     /// Loads it.
     pub loader: Arc<Loader>,
     /// The backends that it can ask about.
@@ -30,17 +30,34 @@ pub struct LoadTask {
     pub events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
+/// What became of a file that may have changed.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// It is known already.
+    Known,
+    /// It can serve.
+    Loaded(Box<Loaded>),
+    /// It cannot; its SHA-256, and why.
+    Refused(String, VersionError),
+}
+
 impl LoadTask {
-    fn load<'a>(&'a self, plugin: &'a PluginSource, number: u32) -> Load<'a> {
+    fn load<'a>(&'a self, plugin: &'a PluginSource) -> Load<'a> {
         Load {
             frontend: &self.frontend,
             router: &self.router,
             plugin,
             source: None,
-            number,
             backends: Arc::clone(&self.live),
             events: Some(self.events.clone()),
         }
+    }
+
+    /// Whether both would load for the same frontend in the same way.
+    pub fn is_same_as(&self, other: &LoadTask) -> bool {
+        self.frontend == other.frontend
+            && self.router == other.router
+            && Arc::ptr_eq(&self.live, &other.live)
     }
 
     /// Loads and tries out `plugin`, or else the configured one.
@@ -49,24 +66,25 @@ impl LoadTask {
     /// [`VersionError`].
     pub fn run(&self, plugin: Option<&PluginSource>) -> Result<Loaded, VersionError> {
         let plugin = plugin.unwrap_or(&self.router.plugin);
-        self.loader.load(self.load(plugin, self.next))
+        self.loader.load(self.load(plugin))
     }
 
-    /// Reads the configured file without loading it.
+    /// Loads and tries out the configured plugin, unless its file is known to be in service or
+    /// unfit.
     ///
     /// # Errors
     /// [`VersionError::Read`].
-    pub fn read(&self) -> Result<Source, VersionError> {
-        self.loader.read(&self.router.plugin)
-    }
-
-    /// Loads and tries out the configured plugin from what [`read`](Self::read) returned.
-    ///
-    /// # Errors
-    /// [`VersionError`].
-    pub fn run_file(&self, file: Source) -> Result<Loaded, VersionError> {
-        let load = self.load(&self.router.plugin, self.next);
-        self.loader.load_file(file, load)
+    pub fn refresh(&self) -> Result<Refreshed, VersionError> {
+        let file = self.loader.read(&self.router.plugin)?;
+        let sha256 = file.sha256();
+        if sha256 == self.file.accepted || self.file.refused.as_ref() == Some(&sha256) {
+            return Ok(Refreshed::Known);
+        }
+        let loaded = self.loader.load_file(file, self.load(&self.router.plugin));
+        Ok(match loaded {
+            Ok(loaded) => Refreshed::Loaded(Box::new(loaded)),
+            Err(error) => Refreshed::Refused(sha256, error),
+        })
     }
 
     /// Starts a retired version again: with its own configuration, among the present backends.
@@ -80,7 +98,7 @@ impl LoadTask {
         let load = Load {
             router,
             source: Some(version.source().to_owned()),
-            ..self.load(&router.plugin, version.number())
+            ..self.load(&router.plugin)
         };
         self.loader.start(version.plugin().clone(), load)
     }

@@ -4,10 +4,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use super::ticket::Ticket;
 use crate::config;
 use crate::plugin::Plugin;
-use crate::router::rollout::Rollout;
+use crate::router::results::Results;
+use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
 /// Retired versions that are kept for each router.
@@ -28,13 +31,30 @@ pub struct Published {
     pub active: Arc<Version>,
     /// Its configuration.
     pub router: config::Router,
+    /// Why it came.
+    pub cause: Cause,
     /// The next version's number.
     pub next: u32,
-    /// SHA-256 of the configured file when it was last read. The active version may come from
-    /// another file: it stays as long as neither the file nor the configuration changes.
-    pub configured: String,
+    /// The latest request that has put a version into service or on trial. An earlier request
+    /// that is done later must not undo it.
+    pub order: Ticket,
+    /// The configured file when it was last read.
+    pub file: ConfiguredFile,
     /// The rollout beside the active version, with the configuration of its version.
     pub rollout: Option<(Arc<Rollout>, config::Router)>,
+    /// The rollout that ended last.
+    pub ended: Option<EndedTrial>,
+}
+
+/// What is known about the contents of the file that the configuration names, as SHA-256.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfiguredFile {
+    /// Those that were last put into service, or that a later request was preferred to. The
+    /// active version may come from another file: it stays as long as neither the file nor the
+    /// configuration changes.
+    pub accepted: String,
+    /// Those that cannot serve. A reload tries them again, and says why they cannot.
+    pub refused: Option<String>,
 }
 
 /// A version that was in service.
@@ -44,23 +64,147 @@ pub struct RetiredVersion {
     pub version: Arc<Version>,
     /// Its configuration.
     pub router: config::Router,
+    /// Why it came.
+    pub cause: Cause,
     /// Why it was retired.
     pub reason: Retirement,
+}
+
+/// Why a version came into service or on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was configured when the process started.
+    Start,
+    /// A reload found another configuration, or another file.
+    Reload,
+    /// The configured file has changed.
+    File,
+    /// A person has put it into service.
+    Swap,
+    /// A person has put it on trial.
+    Trial,
+    /// A person has ended its trial in its favour.
+    Promotion,
+    /// A person has gone back to it.
+    Rollback,
+    /// The version after it had too many faults.
+    Faults,
 }
 
 /// Why a version went out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retirement {
-    /// Another version replaced it.
+    /// A later version replaced it.
     Replaced,
+    /// A person went back to an earlier version.
+    RolledBack,
     /// It had too many faults.
     Failed,
+}
+
+/// A rollout that has ended, with its results.
+#[derive(Debug, Clone)]
+pub struct EndedTrial {
+    /// The number of the version that was on trial.
+    pub number: u32,
+    /// The number of the version beside it.
+    pub active: u32,
+    /// How it was tried out.
+    pub mode: Mode,
+    /// Of the requests or the clients.
+    pub share: Share,
+    /// Its results.
+    pub results: Arc<Results>,
+    /// How it ended.
+    pub end: TrialEnd,
+    /// When it ended.
+    pub at: SystemTime,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialEnd {
+    /// A person has put its version into service.
+    Promoted,
+    /// A person has ended it.
+    Aborted,
+    /// Its version had too many faults.
+    Failed,
+    /// Another version was put on trial.
+    Replaced,
+    /// Another version was put into service, or a reload made the router anew.
+    Superseded,
+}
+
+/// A version for [`Versions::activate`].
+#[derive(Debug)]
+pub(super) struct Activation {
+    pub(super) version: Arc<Version>,
+    pub(super) router: config::Router,
+    pub(super) cause: Cause,
+    /// None: nobody requested it.
+    pub(super) order: Option<Ticket>,
+}
+
+impl Cause {
+    /// As users know it: in JSON and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Start => "start",
+            Cause::Reload => "reload",
+            Cause::File => "file",
+            Cause::Swap => "swap",
+            Cause::Trial => "trial",
+            Cause::Promotion => "promote",
+            Cause::Rollback => "rollback",
+            Cause::Faults => "faults",
+        }
+    }
+}
+
+impl Retirement {
+    /// As users know it: in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Retirement::Replaced => "replaced",
+            Retirement::RolledBack => "rolled-back",
+            Retirement::Failed => "failed",
+        }
+    }
+}
+
+impl TrialEnd {
+    /// As users know it: in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            TrialEnd::Promoted => "promoted",
+            TrialEnd::Aborted => "aborted",
+            TrialEnd::Failed => "failed",
+            TrialEnd::Replaced => "replaced",
+            TrialEnd::Superseded => "superseded",
+        }
+    }
 }
 
 impl Published {
     /// Whether the other is the same component with the same configuration.
     fn is_same_as(&self, other: &Published) -> bool {
         self.active.sha256() == other.active.sha256() && self.router == other.router
+    }
+
+    /// Ends its rollout, if there is one.
+    pub(super) fn end_rollout(&mut self, end: TrialEnd) {
+        if let Some((rollout, _)) = self.rollout.take() {
+            self.ended = Some(EndedTrial {
+                number: rollout.version().number(),
+                active: self.active.number(),
+                mode: rollout.mode(),
+                share: rollout.share(),
+                results: Arc::clone(rollout.results()),
+                end,
+                at: SystemTime::now(),
+            });
+        }
     }
 }
 
@@ -83,7 +227,8 @@ impl Versions {
         self.published.get(frontend)
     }
 
-    pub(super) fn published_mut(&mut self, frontend: &str) -> Option<&mut Published> {
+    /// The same, to be changed.
+    pub fn published_mut(&mut self, frontend: &str) -> Option<&mut Published> {
         self.published.get_mut(frontend)
     }
 
@@ -109,55 +254,100 @@ impl Versions {
             .map(Arc::clone)
     }
 
-    /// The retired version with this number, or the latest one that can work.
-    pub fn find_retired(&self, frontend: &str, number: Option<u32>) -> Option<RetiredVersion> {
-        let published = self.published(frontend)?;
-        let can_work = |retired: &RetiredVersion| {
-            // The same version would fail as it has failed before.
-            let is_same = retired.version.sha256() == published.active.sha256()
-                && retired.router == published.router;
-            retired.reason != Retirement::Failed && !is_same
-        };
+    /// The retired version with this number.
+    pub fn find_retired(&self, frontend: &str, number: u32) -> Option<RetiredVersion> {
         let mut retired = self.retired(frontend);
-        let found = retired.find(|retired| {
-            number.map_or_else(
-                || can_work(retired),
-                |number| retired.version.number() == number,
-            )
-        });
+        let found = retired.find(|retired| retired.version.number() == number);
         found.cloned()
     }
 
-    /// Records the SHA-256 of the configured file; whether it has changed.
-    pub fn record_file(&mut self, frontend: &str, sha256: String) -> bool {
-        let Some(published) = self.published.get_mut(frontend) else {
-            return false;
-        };
-        let is_new = published.configured != sha256;
-        published.configured = sha256;
-        is_new
+    /// The good versions before the active one, the last one first: neither those that failed,
+    /// nor those that a person went back from.
+    pub fn good_before(&self, frontend: &str) -> Vec<RetiredVersion> {
+        let active = self.published(frontend);
+        let active = active.map_or(0, |published| published.active.number());
+        let good = self.retired(frontend).filter(|retired| {
+            retired.reason == Retirement::Replaced && retired.version.number() < active
+        });
+        good.cloned().collect()
+    }
+
+    /// Those of [`good_before`](Self::good_before) which differ from the active one: the same
+    /// version would fail as it has failed.
+    pub fn good_before_failing(&self, frontend: &str) -> Vec<RetiredVersion> {
+        let mut good = self.good_before(frontend);
+        if let Some(published) = self.published(frontend) {
+            good.retain(|retired| {
+                retired.version.sha256() != published.active.sha256()
+                    || retired.router != published.router
+            });
+        }
+        good
+    }
+
+    /// A person wants the version with this number: whether it is in service already. If so, it
+    /// is the last word.
+    pub fn confirm(&mut self, frontend: &str, number: u32, order: Ticket) -> Option<Arc<Version>> {
+        let published = self.published.get_mut(frontend)?;
+        if published.active.number() != number {
+            return None;
+        }
+        published.order = published.order.max(order);
+        Some(Arc::clone(&published.active))
+    }
+
+    /// Records the configured file as one that can serve.
+    pub fn accept_file(&mut self, frontend: &str, sha256: String) {
+        if let Some(published) = self.published.get_mut(frontend) {
+            published.file = ConfiguredFile {
+                accepted: sha256,
+                refused: None,
+            };
+        }
     }
 
     /// Puts a version into service and retires the one before. A rollout ends.
-    pub(super) fn activate(
-        &mut self,
-        frontend: &str,
-        version: &Arc<Version>,
-        router: config::Router,
-        reason: Retirement,
-    ) {
+    pub(super) fn activate(&mut self, frontend: &str, activation: Activation, end: TrialEnd) {
         let Some(published) = self.published.get_mut(frontend) else {
             return;
         };
+        let Activation {
+            version,
+            router,
+            cause,
+            order,
+        } = activation;
+        published.end_rollout(end);
+        let number = version.number();
         let old = published.clone();
         *published = Published {
-            active: Arc::clone(version),
+            active: version,
             router,
-            next: old.next.max(version.number() + 1),
-            configured: old.configured.clone(),
-            rollout: None,
+            cause,
+            next: old.next.max(number + 1),
+            order: order.unwrap_or(old.order),
+            ..old.clone()
         };
+        let is_back = number < old.active.number();
+        let reason = match cause {
+            Cause::Faults => Retirement::Failed,
+            _ if old.active.is_failing() => Retirement::Failed,
+            Cause::Rollback if is_back => Retirement::RolledBack,
+            _ => Retirement::Replaced,
+        };
+        if reason == Retirement::RolledBack {
+            self.pass_over(frontend, number);
+        }
         self.retire(frontend, old, reason);
+    }
+
+    /// A person has gone back past the versions after this one.
+    fn pass_over(&mut self, frontend: &str, number: u32) {
+        for retired in self.retired.get_mut(frontend).into_iter().flatten() {
+            if retired.version.number() > number && retired.reason == Retirement::Replaced {
+                retired.reason = Retirement::RolledBack;
+            }
+        }
     }
 
     /// Takes the versions of another configuration, and retires those that it replaces.
@@ -165,13 +355,15 @@ impl Versions {
         let old = std::mem::replace(&mut self.published, published);
         self.retired
             .retain(|frontend, _| self.published.contains_key(frontend));
-        for (frontend, old) in old {
-            let Some(new) = self.published.get(&frontend) else {
+        for (frontend, mut old) in old {
+            let Some(new) = self.published.get_mut(&frontend) else {
                 continue;
             };
             if old.rollout.is_some() && new.rollout.is_none() {
                 tracing::warn!(frontend, "the reload has ended the trial");
+                old.end_rollout(TrialEnd::Superseded);
             }
+            new.ended.clone_from(&old.ended);
             // A version that was only configured anew is nothing to go back to.
             if !old.is_same_as(new) {
                 let reason = if old.active.is_failing() {
@@ -193,6 +385,7 @@ impl Versions {
         retired.push_front(RetiredVersion {
             version: old.active,
             router: old.router,
+            cause: old.cause,
             reason,
         });
         retired.truncate(MAX_RETIRED);

@@ -132,6 +132,13 @@ impl Version {
         Ok((instance, thread_time().saturating_sub(start)))
     }
 
+    /// The same under another number: that of its publication.
+    #[must_use]
+    pub fn numbered(mut self, number: u32) -> Version {
+        self.spec.number = number;
+        self
+    }
+
     /// Counts from 1.
     pub fn number(&self) -> u32 {
         self.spec.number

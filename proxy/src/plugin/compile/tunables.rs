@@ -7,10 +7,17 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Wasm
 /// Default of [`EngineLimits::instances`]: 64 workers, eight routers, old and new version.
 const DEFAULT_INSTANCES: u32 = 1024;
 
-/// Most memories, tables and core modules of one component. Python's have some 30 modules.
-const MAX_MEMORIES: u32 = 16;
+/// Most memories, tables and core modules of one component. Python's have some 30 modules, and those
+/// from JavaScript two memories.
+const MAX_MEMORIES: u32 = 8;
 const MAX_TABLES: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 256;
+
+/// Most memories of all instances that are reserved beyond one for each: 32 TiB of address space, a
+/// quarter of what a process has on common machines. Two engines exist while a reload adds routers.
+const MAX_SPARE_MEMORIES: u32 = 1 << 13;
+/// Tables that are reserved for each instance.
+const TABLES: u32 = 16;
 
 /// Most elements that one table may have.
 ///
@@ -41,7 +48,8 @@ const MAX_STACK: usize = 512 << 10;
 pub struct EngineLimits {
     /// Most instances that exist at one time, over all workers, routers and versions.
     ///
-    /// Default 1024. Each reserves 4 GiB of address space, and no memory until used.
+    /// Default 1024. Each reserves 4 GiB of address space for each memory that it may have, and
+    /// no memory until used.
     pub instances: u32,
 }
 
@@ -57,11 +65,13 @@ impl Default for EngineLimits {
 /// limits.
 pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
     let instances = limits.instances.max(1);
+    let all = |most: u32| instances.saturating_mul(most);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(8).max(MAX_CORE_INSTANCES))
-        .total_memories(instances.max(MAX_MEMORIES))
-        .total_tables(instances.saturating_mul(4).max(MAX_TABLES))
+        // So that the instances run out before what they consist of.
+        .total_core_instances(all(MAX_CORE_INSTANCES))
+        .total_memories(all(MAX_MEMORIES).min(MAX_SPARE_MEMORIES.max(instances)))
+        .total_tables(all(TABLES).max(MAX_TABLES))
         .max_memories_per_component(MAX_MEMORIES)
         .max_tables_per_component(MAX_TABLES)
         .max_core_instances_per_component(MAX_CORE_INSTANCES)

@@ -1,0 +1,189 @@
+//! The way back: by hand, and by itself from a version that fails.
+//!
+//! A kept version is started again from its code, so that nothing here waits for a compiler.
+
+use std::sync::Arc;
+
+use super::attempt::MAX_ATTEMPTS;
+use super::state::{Standing, State};
+use super::{ChangeError, Control};
+use crate::rollout::Publication;
+use crate::rollout::loader::VersionError;
+use crate::rollout::task::LoadTask;
+use crate::rollout::ticket::Ticket;
+use crate::rollout::versions::{Cause, RetiredVersion, TrialEnd};
+use crate::router::version::Version;
+
+/// Why the router goes back.
+#[derive(Debug, Clone, Copy)]
+enum Reason {
+    /// A person has requested it.
+    Request(Ticket),
+    /// The version with this number had too many faults.
+    Faults(u32),
+}
+
+impl Control {
+    /// Goes back to the version with this number, or to the last good one before the active one
+    /// that can be started.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; the active version stays in service.
+    pub async fn rollback(
+        &self,
+        frontend: &str,
+        number: Option<u32>,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let ticket = self.begin()?;
+        let candidates = {
+            let mut state = self.state();
+            state.task(frontend)?;
+            match number {
+                None => state.active.versions.good_before(frontend),
+                Some(number) => {
+                    if let Some(version) = self.confirm(&mut state, frontend, number, ticket) {
+                        return Ok(version);
+                    }
+                    let retired = state.active.versions.find_retired(frontend, number);
+                    retired.into_iter().collect()
+                }
+            }
+        };
+        if let (Some(number), true) = (number, candidates.is_empty()) {
+            return Err(ChangeError::NoVersion(frontend.to_owned(), number));
+        }
+        self.go_back(frontend, candidates, Reason::Request(ticket))
+            .await
+    }
+
+    /// Goes back from the version with this number, which had too many faults; None if it is not
+    /// in service any more.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub(super) async fn go_back_from_failing(
+        &self,
+        frontend: &str,
+        number: u32,
+    ) -> Result<Option<Arc<Version>>, ChangeError> {
+        let candidates = self.state().active.versions.good_before_failing(frontend);
+        let reason = Reason::Faults(number);
+        match self.go_back(frontend, candidates, reason).await {
+            Ok(version) => Ok(Some(version)),
+            Err(ChangeError::Overtaken { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes back to the first of these versions that can be started.
+    async fn go_back(
+        &self,
+        frontend: &str,
+        candidates: Vec<RetiredVersion>,
+        reason: Reason,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let mut refusals: Vec<(u32, VersionError)> = Vec::new();
+        for candidate in candidates {
+            match self.go_back_to(frontend, &candidate, reason).await {
+                Err(ChangeError::Version(error)) => {
+                    let number = candidate.version.number();
+                    tracing::warn!(
+                        frontend,
+                        version = number,
+                        %error,
+                        "a version that was kept cannot be started again"
+                    );
+                    refusals.push((number, error));
+                }
+                done => return done,
+            }
+        }
+        if refusals.is_empty() {
+            return Err(ChangeError::NothingBefore(frontend.to_owned()));
+        }
+        let frontend = frontend.to_owned();
+        Err(ChangeError::NoneStarts { frontend, refusals })
+    }
+
+    async fn go_back_to(
+        &self,
+        frontend: &str,
+        target: &RetiredVersion,
+        reason: Reason,
+    ) -> Result<Arc<Version>, ChangeError> {
+        let number = target.version.number();
+        for _ in 0..MAX_ATTEMPTS {
+            let retired = target.clone();
+            let restarts = &self.0.changes.restarts;
+            let start = move |task: &LoadTask| task.revert(&retired);
+            let attempt = self.attempt(restarts, frontend, reason.ticket(), start);
+            let attempt = attempt.await?;
+            let loaded = attempt.result?;
+            let mut state = self.state();
+            if state.standing(&attempt.task)? == Standing::Stale {
+                continue;
+            }
+            match reason {
+                Reason::Faults(failing) if !state.active.versions.is_active(frontend, failing) => {
+                    return Err(ChangeError::Overtaken {
+                        frontend: frontend.to_owned(),
+                        version: failing,
+                    });
+                }
+                Reason::Faults(_) => {}
+                Reason::Request(ticket) => {
+                    state.ensure_latest(frontend, ticket)?;
+                    // It may have come back by itself meanwhile.
+                    if let Some(version) = self.confirm(&mut state, frontend, number, ticket) {
+                        return Ok(version);
+                    }
+                }
+            }
+            let publication = Publication {
+                loaded,
+                number: Some(number),
+                router: target.router.clone(),
+                cause: reason.cause(),
+                order: reason.ticket(),
+            };
+            let workers = &self.0.handles.workers;
+            let versions = &mut state.active.versions;
+            return Ok(versions.publish(workers, frontend, publication));
+        }
+        Err(ChangeError::Busy)
+    }
+}
+
+impl Control {
+    /// A version that is in service already stays, alone: a trial beside it ends.
+    fn confirm(
+        &self,
+        state: &mut State,
+        frontend: &str,
+        number: u32,
+        ticket: Ticket,
+    ) -> Option<Arc<Version>> {
+        let versions = &mut state.active.versions;
+        let version = versions.confirm(frontend, number, ticket)?;
+        let workers = &self.0.handles.workers;
+        // There may be none.
+        let _ = versions.drop_rollout(workers, frontend, None, TrialEnd::Superseded);
+        Some(version)
+    }
+}
+
+impl Reason {
+    fn ticket(self) -> Option<Ticket> {
+        match self {
+            Reason::Request(ticket) => Some(ticket),
+            Reason::Faults(_) => None,
+        }
+    }
+
+    fn cause(self) -> Cause {
+        match self {
+            Reason::Request(_) => Cause::Rollback,
+            Reason::Faults(_) => Cause::Faults,
+        }
+    }
+}

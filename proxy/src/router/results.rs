@@ -1,0 +1,245 @@
+//! Results of a rollout: how often its version was asked, and where it decided otherwise.
+//!
+//! One [`Results`] for all workers, each with counters of its own. It outlives the rollout, so that
+//! a trial that has ended can still be looked at. Written by `router`, read by `admin`.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Mutex;
+
+use http::HeaderName;
+use percent_encoding::percent_decode_str;
+
+use crate::http::edit::Action;
+use crate::http::message::RequestHead;
+use crate::plugin::{Decision, Edits, Fault, Route};
+use crate::telemetry::Counter;
+
+/// Most differing decisions that are kept as examples.
+const MAX_EXAMPLES: usize = 10;
+/// Most bytes of a field's value, or of a target, in an example.
+const MAX_VALUE: usize = 200;
+/// Stands for the value of a parameter that is redacted.
+const NOT_SHOWN: &str = "(not shown)";
+
+/// Results of a rollout so far.
+#[derive(Debug)]
+pub struct Results {
+    /// Fields and parameters of queries whose values are left out of examples.
+    redact: Vec<HeaderName>,
+    counts: Box<[Counts]>,
+    /// Workers never wait for the lock: one that finds it taken drops its example.
+    examples: Mutex<Vec<Example>>,
+}
+
+/// Of one worker, which alone writes them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counts {
+    asked: Counter,
+    differing: Counter,
+    failed: Counter,
+}
+
+/// Results of a rollout so far, over all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Requests on which the version was asked.
+    pub asked: u64,
+    /// Those on which the active version decided otherwise; of a mirrored version alone.
+    pub differing: u64,
+    /// Those on which it failed; with a canary the active version decided.
+    pub failed: u64,
+    /// The first differing ones.
+    pub examples: Vec<Example>,
+}
+
+/// A request on which two versions decided differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its method.
+    pub method: String,
+    /// Its path and query; redacted parameters without their values.
+    pub target: String,
+    /// Its fields; redacted ones without their values.
+    pub fields: Vec<(String, Option<String>)>,
+    /// What the active version decided, in words.
+    pub active: String,
+    /// What the version under rollout decided, in words.
+    pub candidate: String,
+}
+
+/// What a version answered.
+type Answer = Result<Rc<Decision>, Fault>;
+
+impl Results {
+    /// Of a rollout to `workers`.
+    pub(super) fn new(redact: Vec<HeaderName>, workers: usize) -> Results {
+        Results {
+            redact,
+            counts: (0..workers).map(|_| Counts::default()).collect(),
+            examples: Mutex::default(),
+        }
+    }
+
+    /// The sum over all workers.
+    pub fn report(&self) -> Report {
+        let sum = |counter: fn(&Counts) -> &Counter| {
+            self.counts.iter().map(|counts| counter(counts).get()).sum()
+        };
+        let examples = self.examples.lock();
+        Report {
+            asked: sum(|counts| &counts.asked),
+            differing: sum(|counts| &counts.differing),
+            failed: sum(|counts| &counts.failed),
+            examples: examples
+                .map(|examples| examples.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Records a decision.
+    pub(super) fn record(&self, worker: usize, answer: &Answer) {
+        let counts = &self.counts[worker];
+        counts.asked.count();
+        if answer.is_err() {
+            counts.failed.count();
+        }
+    }
+
+    /// Records a decision on a mirrored request, beside the active version's.
+    pub(super) fn compare(
+        &self,
+        worker: usize,
+        head: &RequestHead,
+        active: &Answer,
+        candidate: &Answer,
+    ) {
+        self.record(worker, candidate);
+        // Errors are no decisions: their texts may differ.
+        let is_same = match (active, candidate) {
+            (Ok(active), Ok(candidate)) => active == candidate,
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        self.counts[worker].differing.count();
+        let Ok(mut examples) = self.examples.try_lock() else {
+            return;
+        };
+        if examples.len() < MAX_EXAMPLES {
+            examples.push(self.example(head, active, candidate));
+        }
+    }
+
+    fn example(&self, head: &RequestHead, active: &Answer, candidate: &Answer) -> Example {
+        let lossy = |bytes| String::from_utf8_lossy(bytes);
+        let fields = head.fields().iter().map(|(name, value)| {
+            let name = lossy(name).to_ascii_lowercase();
+            let value = (!self.is_redacted(&name)).then(|| shorten(&lossy(value)));
+            (name, value)
+        });
+        Example {
+            method: lossy(head.method()).into_owned(),
+            target: self.target(head.target()),
+            fields: fields.collect(),
+            active: self.describe(active),
+            candidate: self.describe(candidate),
+        }
+    }
+
+    fn is_redacted(&self, name: &str) -> bool {
+        let mut redacted = self.redact.iter();
+        redacted.any(|redacted| redacted.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// A target as it is shown: the parameters of its query are treated as fields are.
+    fn target(&self, target: &[u8]) -> String {
+        let target = String::from_utf8_lossy(target);
+        let Some((path, query)) = target.split_once('?') else {
+            return shorten(&target);
+        };
+        let parameters = query
+            .split('&')
+            .map(|parameter| match parameter.split_once('=') {
+                Some((name, _))
+                    if self.is_redacted(&percent_decode_str(name).decode_utf8_lossy()) =>
+                {
+                    Cow::Owned(format!("{name}={NOT_SHOWN}"))
+                }
+                _ => Cow::Borrowed(parameter),
+            });
+        let parameters: Vec<_> = parameters.collect();
+        shorten(&format!("{path}?{}", parameters.join("&")))
+    }
+
+    fn describe(&self, answer: &Answer) -> String {
+        let decision = match answer {
+            Ok(decision) => decision,
+            Err(fault) => return format!("fault: {}", fault.kind()),
+        };
+        let route = match &decision.route {
+            Route::Backend(name) => format!("backend {name}"),
+            Route::Default => "the default backend".to_owned(),
+            Route::Respond(response) => format!("answer {}", response.status),
+        };
+        route + &self.describe_edits(&decision.edits)
+    }
+
+    /// Without the values of fields, which may be secrets.
+    fn describe_edits(&self, edits: &Edits) -> String {
+        let host = edits.host.iter().map(|_| ", sets host".to_owned());
+        let fields = edits.fields.iter().map(|edit| {
+            let verb = match edit.action() {
+                Action::Set(_) => "sets",
+                Action::Append(_) => "appends",
+                Action::Remove => "removes",
+            };
+            format!(", {verb} {}", edit.name().escape_ascii())
+        });
+        let target = edits.target.iter();
+        let target = target.map(|target| format!(", target {}", self.target(target)));
+        host.chain(fields).chain(target).collect()
+    }
+}
+
+/// At most [`MAX_VALUE`] characters.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_redacted_as_fields_are() {
+        let redact = ["cookie", "access_token"].map(HeaderName::from_static);
+        let results = Results::new(redact.to_vec(), 1);
+        for (target, shown) in [
+            ("/", "/"),
+            ("/cookie=a", "/cookie=a"),
+            ("/?a=b&cookie=c", "/?a=b&cookie=(not shown)"),
+            ("/?Access_Token=c&a", "/?Access_Token=(not shown)&a"),
+            ("/?%63ookie=c", "/?%63ookie=(not shown)"),
+            ("/?cookie", "/?cookie"),
+            ("/?cookies=c", "/?cookies=c"),
+            ("/?a=%zz&%", "/?a=%zz&%"),
+        ] {
+            assert_eq!(results.target(target.as_bytes()), shown);
+        }
+    }
+
+    #[test]
+    fn long_targets_are_cut() {
+        let results = Results::new(Vec::new(), 1);
+        let target = format!("/?{}", "ä".repeat(500));
+        let shown = results.target(target.as_bytes());
+        assert_eq!(shown.chars().count(), MAX_VALUE + 3, "{shown}");
+    }
+}

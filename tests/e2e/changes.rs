@@ -1,0 +1,419 @@
+//! Changes at the same time: none waits for another's compiler, and the last word stays.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field};
+use serde_json::Value;
+
+use crate::swaps::{BROKEN, GET, deciding, put, release, slow_to_compile, status};
+use crate::tunnels::echo_or_www;
+
+/// Functions of components that take a while to compile.
+const HEAVY: usize = 400;
+
+/// Two frontends, each with a copy of its own of the harmless guest.
+fn config(www: &Origin) -> String {
+    let frontend = |name: &str, file: &str| {
+        format!(
+            r#"
+[frontend.{name}]
+bind = "127.0.0.1:0"
+default_backend = "www"
+router.plugin = "./{file}"
+router.config = {{ mode = "harmless", is_patient = true }}
+router.limits.deadline = "20s"
+router.max_faults = 3
+router.watch = false
+"#
+        )
+    };
+    format!(
+        "plugin_cache_dir = \"cache\"\nlog.access = true\nlog.level = \"debug\"\n\
+         admin.socket = \"admin.sock\"\n{}{}\n[backend.www]\nserver.www = \"{}\"\n",
+        frontend("http-in", "plugin.wasm"),
+        frontend("other", "other.wasm"),
+        www.address()
+    )
+}
+
+/// The same with files that are watched.
+fn watched(www: &Origin) -> String {
+    config(www).replace("router.watch = false", "")
+}
+
+async fn start() -> anyhow::Result<(Origin, Proxy)> {
+    let www = echo_or_www().await?;
+    let config = config(&www);
+    start_with(www, &config).await
+}
+
+async fn start_with(www: Origin, config: &str) -> anyhow::Result<(Origin, Proxy)> {
+    let directory = tempfile::tempdir()?;
+    for file in ["plugin.wasm", "other.wasm"] {
+        put(&directory.path().join(file), "1")?;
+    }
+    put(&directory.path().join("two.wasm"), "2")?;
+    put(&directory.path().join("three.wasm"), "3")?;
+    for (file, functions) in [("heavy.wasm", HEAVY), ("heavier.wasm", HEAVY + 1)] {
+        let heavy = slow_to_compile(&guest("guest-hostile")?, functions);
+        fs::write(directory.path().join(file), heavy)?;
+    }
+    let proxy = Proxy::pointsman_in(directory, config).await?;
+    Ok((www, proxy))
+}
+
+/// A compiler that was stopped: the change that waits for it takes as long as the test wants.
+struct Stopped(Pid);
+
+impl Stopped {
+    /// Stops the one that starts next, and waits for that.
+    async fn next(proxy: &Proxy) -> anyhow::Result<Stopped> {
+        let known = proxy.log().len();
+        let line = proxy
+            .wait_for("a compiler", |lines| {
+                let mut new = lines.iter().skip(known);
+                new.find(|line| line.contains("compiling process="))
+                    .cloned()
+            })
+            .await?;
+        let process = log_field(&line, "process").context("no process")?;
+        let process = Pid::from_raw(process.parse()?);
+        kill(process, Signal::SIGSTOP)?;
+        Ok(Stopped(process))
+    }
+
+    fn goes_on(self) -> anyhow::Result<()> {
+        Ok(kill(self.0, Signal::SIGCONT)?)
+    }
+}
+
+/// The state of each version of a frontend by its number, the active one first.
+async fn versions(proxy: &Proxy, frontend: &str) -> anyhow::Result<Vec<(u64, String, String)>> {
+    let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
+    let versions = plugins["versions"].as_array().context("versions")?.iter();
+    let of_frontend = versions.filter(|version| version["frontend"] == frontend);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let described = of_frontend.map(|version| {
+        let number = version["number"].as_u64().unwrap_or_default();
+        (number, text(&version["state"]), text(&version["cause"]))
+    });
+    Ok(described.collect())
+}
+
+async fn active(proxy: &Proxy, frontend: &str) -> anyhow::Result<u64> {
+    let versions = versions(proxy, frontend).await?;
+    Ok(versions.first().context("no version")?.0)
+}
+
+/// Asks until the version before decides again.
+async fn fails(proxy: &Proxy) -> anyhow::Result<()> {
+    let back = async {
+        while status(proxy).await? == 503 {}
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::time::timeout(DEADLINE, back).await??;
+    proxy.line_with("the version before decides again").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_way_back_waits_for_no_compiler() -> anyhow::Result<()> {
+    let (_www, mut proxy) = start().await?;
+    fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
+    proxy.ctl(&["swap", "http-in", "broken.wasm"]).await?;
+    // One compiler for another frontend, and one for this.
+    let (other, meanwhile) = tokio::join!(proxy.ctl(&["swap", "other", "heavy.wasm"]), async {
+        let other = Stopped::next(&proxy).await?;
+        let (own, meanwhile) =
+            tokio::join!(proxy.ctl(&["swap", "http-in", "heavier.wasm"]), async {
+                let own = Stopped::next(&proxy).await?;
+                all_but_compiling(&proxy).await?;
+                own.goes_on()
+            });
+        meanwhile?;
+        other.goes_on()?;
+        anyhow::Ok(own)
+    });
+    // They were requested before what was done meanwhile.
+    for late in [other, meanwhile?] {
+        let late = format!("{:?}", late.err());
+        assert!(late.contains("a later change of frontend"), "{late}");
+    }
+    assert_eq!(active(&proxy, "http-in").await?, 1);
+    assert_eq!(active(&proxy, "other").await?, 2);
+    // A stop does not wait either.
+    let heaviest = slow_to_compile(&guest("guest-hostile")?, HEAVY + 2);
+    fs::write(proxy.directory().join("heaviest.wasm"), heaviest)?;
+    let (stopped, drained) = tokio::join!(proxy.ctl(&["swap", "other", "heaviest.wasm"]), async {
+        let compiler = Stopped::next(&proxy).await?;
+        proxy.ctl(&["drain"]).await?;
+        anyhow::Ok(compiler)
+    });
+    drained?;
+    assert!(stopped.is_err());
+    assert_eq!(proxy.ended().await?.code(), Some(0));
+    Ok(())
+}
+
+/// While both frontends have a compiler at work.
+async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
+    // By itself.
+    fails(proxy).await?;
+    assert_eq!(active(proxy, "http-in").await?, 1);
+    // By hand.
+    for number in ["2", "1"] {
+        proxy.ctl(&["rollback", "http-in", number]).await?;
+    }
+    for arguments in [
+        &["swap", "other", "two.wasm"][..],
+        &["swap", "other", "three.wasm", "--shadow", "10"],
+        &["abort", "other"],
+        &["trials"],
+        &["reload"],
+        &["status"],
+    ] {
+        proxy.ctl(arguments).await?;
+    }
+    assert_eq!(deciding(proxy).await?, "1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_leaves_later_words_alone() -> anyhow::Result<()> {
+    let (www, proxy) = start().await?;
+    let heavy = config(&www).replace("other.wasm", "heavy.wasm");
+    proxy.configure(&heavy)?;
+    let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
+        let compiler = Stopped::next(&proxy).await?;
+        proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
+        proxy
+            .ctl(&["swap", "http-in", "three.wasm", "--canary", "0.01"])
+            .await?;
+        compiler.goes_on()
+    });
+    done?;
+    reloaded?;
+    // It is applied whole: to what it changes, and to nothing else.
+    assert_eq!(versions(&proxy, "other").await?[0].2, "reload");
+    let now = versions(&proxy, "http-in").await?;
+    assert_eq!(now[0], (2, "active".into(), "swap".into()), "{now:?}");
+    assert_eq!(now[1], (3, "canary".into(), "trial".into()), "{now:?}");
+
+    // One that a later one has overtaken has no effect, and says so.
+    proxy.configure(&config(&www).replace("other.wasm", "heavier.wasm"))?;
+    let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
+        let compiler = Stopped::next(&proxy).await?;
+        proxy.configure(&config(&www))?;
+        proxy.ctl(&["reload"]).await?;
+        compiler.goes_on()
+    });
+    done?;
+    let late = format!("{:?}", reloaded.err());
+    assert!(late.contains("a later reload"), "{late}");
+    let source = proxy.ctl(&["plugins"]).await?;
+    assert!(
+        source.contains("other.wasm") && !source.contains("heavier.wasm"),
+        "{source}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trial_is_aborted_before_it_begins() -> anyhow::Result<()> {
+    let (_www, proxy) = start().await?;
+    let canary = ["swap", "http-in", "heavy.wasm", "--canary", "100"];
+    let (started, done) = tokio::join!(proxy.ctl(&canary), async {
+        let compiler = Stopped::next(&proxy).await?;
+        let aborted = proxy.ctl(&["abort", "http-in"]).await?;
+        ensure!(aborted.contains("is not put on trial"), "{aborted}");
+        compiler.goes_on()
+    });
+    done?;
+    let refused = format!("{:?}", started.err());
+    assert!(refused.contains("aborted before it began"), "{refused}");
+    let trials = proxy.ctl(&["trials"]).await?;
+    assert!(trials.contains("no version is on trial"), "{trials}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
+    let (_www, proxy) = start().await?;
+    fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
+    for file in ["two.wasm", "broken.wasm"] {
+        proxy.ctl(&["swap", "http-in", file]).await?;
+    }
+    fails(&proxy).await?;
+    proxy.ctl(&["swap", "http-in", "three.wasm"]).await?;
+    let known = [
+        (4, "active", "swap"),
+        (2, "replaced", "faults"),
+        (3, "failed", "swap"),
+        (1, "replaced", "start"),
+    ];
+    let check = async |known: &[(u64, &str, &str)]| {
+        let found = versions(&proxy, "http-in").await?;
+        let known = known
+            .iter()
+            .map(|&(number, state, cause)| (number, state.to_owned(), cause.to_owned()));
+        assert_eq!(found, known.collect::<Vec<_>>());
+        anyhow::Ok(())
+    };
+    check(&known).await?;
+    for good in ["2", "1"] {
+        proxy.ctl(&["rollback", "http-in"]).await?;
+        assert_eq!(deciding(&proxy).await?, good);
+    }
+    check(&[
+        (1, "active", "rollback"),
+        (2, "rolled-back", "rollback"),
+        (4, "rolled-back", "swap"),
+        (3, "failed", "swap"),
+    ])
+    .await?;
+    let refused = proxy.ctl(&["rollback", "http-in"]).await;
+    let refused = format!("{:?}", refused.err());
+    assert!(refused.contains("no good version before"), "{refused}");
+    // The one that is there already stays.
+    let told = proxy.ctl(&["rollback", "http-in", "1"]).await?;
+    assert!(told.contains("version 1 "), "{told}");
+    let refused = proxy.ctl(&["rollback", "http-in", "9"]).await;
+    let refused = format!("{:?}", refused.err());
+    assert!(refused.contains("no such version as 9"), "{refused}");
+    // The same file once more is another version, and can be gone back from.
+    proxy.ctl(&["swap", "http-in", "plugin.wasm"]).await?;
+    assert_eq!(deciding(&proxy).await?, "5");
+    proxy.ctl(&["rollback", "http-in"]).await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    let plugins = proxy.ctl(&["plugins"]).await?;
+    assert!(
+        plugins.contains("GMT, by rollback, with {") && plugins.contains(r#""mode":"harmless""#),
+        "{plugins}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_way_back_passes_a_version_that_cannot_start() -> anyhow::Result<()> {
+    let (www, proxy) = start().await?;
+    fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
+    // Version 2 names a backend which is gone when version 3 comes.
+    let more = format!("[backend.more]\nserver.more = \"{}\"\n", www.address());
+    let by_host = "router.plugin = \"host-suffix\"\n\
+                   router.config.rules = [{ suffix = \"more.tld\", backend = \"more\" }]\n";
+    let config = config(&www);
+    let harmless = "router.plugin = \"./plugin.wasm\"\n\
+                    router.config = { mode = \"harmless\", is_patient = true }\n";
+    assert!(config.contains(harmless));
+    proxy.configure(&(config.replace(harmless, by_host) + &more))?;
+    proxy.ctl(&["reload"]).await?;
+    proxy.configure(&config.replace("./plugin.wasm", "./broken.wasm"))?;
+    proxy.ctl(&["reload"]).await?;
+    fails(&proxy).await?;
+    proxy.line_with("cannot be started again").await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    // By its number it is refused, with the reason.
+    let refused = proxy.ctl(&["rollback", "http-in", "2"]).await;
+    let refused = format!("{:?}", refused.err());
+    assert!(
+        refused.contains("version 2: ") && refused.contains("more"),
+        "{refused}"
+    );
+    assert_eq!(deciding(&proxy).await?, "1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_and_reload_agree() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let watched = watched(&www);
+    let (_www, proxy) = start_with(www, &watched).await?;
+    let plugin = proxy.directory().join("other.wasm");
+    let good = fs::read(&plugin)?;
+    // What the watcher has refused, a reload refuses too, and says which part it is.
+    fs::write(&plugin, "no component")?;
+    proxy.line_with("the new plugin is refused").await?;
+    // The other part would be fine.
+    put(&proxy.directory().join("next.wasm"), "next")?;
+    proxy.configure(&watched.replace("plugin.wasm", "next.wasm"))?;
+    let mut check = pointsman_tests::pointsman()?;
+    check.current_dir(proxy.directory()).arg("check");
+    let checked = tokio::task::spawn_blocking(move || check.output()).await??;
+    assert_eq!(checked.status.code(), Some(64));
+    let checked = String::from_utf8(checked.stderr)?;
+    let reloaded = format!("{:#}", proxy.ctl(&["reload"]).await.expect_err("a mistake"));
+    for told in [checked, reloaded] {
+        assert!(told.contains("not WebAssembly"), "{told}");
+        assert!(told.contains("frontend.other.router.plugin"), "{told}");
+        assert!(!told.contains("frontend.http-in"), "{told}");
+    }
+    for frontend in ["http-in", "other"] {
+        assert_eq!(active(&proxy, frontend).await?, 1, "{frontend}");
+    }
+    fs::write(&plugin, good)?;
+    proxy.ctl(&["reload"]).await?;
+    assert_eq!(active(&proxy, "http-in").await?, 2);
+    Ok(())
+}
+
+/// As where memory runs out: the file is not at fault, and is tried again.
+#[tokio::test]
+async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let watched = watched(&www);
+    let (_www, proxy) = start_with(www, &watched).await?;
+    let directory = proxy.directory();
+    fs::rename(directory.join("heavy.wasm"), directory.join("plugin.wasm"))?;
+    let compiler = Stopped::next(&proxy).await?;
+    kill(compiler.0, Signal::SIGKILL)?;
+    proxy.line_with("it is tried again").await?;
+    let again = |lines: &[String]| {
+        let mark =
+            |line: &&String| line.contains("plugin in service") && line.contains("version=2 ");
+        lines.iter().find(mark).map(|_| ())
+    };
+    proxy.wait_for("version 2", again).await?;
+    assert_eq!(deciding(&proxy).await?, "2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn routers_are_added_beyond_those_of_the_start() -> anyhow::Result<()> {
+    const MORE: usize = 24;
+    let www = echo_or_www().await?;
+    let config = |count: usize, timeout: &str| {
+        let frontends = (0..count).map(|number| {
+            format!(
+                "[frontend.f{number}]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+                 router.plugin = \"host-suffix\"\n\
+                 router.config.rules = [{{ suffix = \"x{number}.test\", backend = \"www\" }}]\n"
+            )
+        });
+        let frontends: String = frontends.collect();
+        format!(
+            "workers = 2\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
+             [backend.www]\nserver.www = \"{}\"\n{timeout}",
+            www.address()
+        )
+    };
+    let proxy = Proxy::pointsman(&config(1, "")).await?;
+    let more = "[backend.more]\nserver.more = \"127.0.0.1:1\"\n";
+    for (count, timeout) in [(MORE, ""), (MORE, more), (MORE * 3, more), (MORE * 3, "")] {
+        proxy.configure(&config(count, timeout))?;
+        proxy.ctl(&["reload"]).await?;
+        let status: Value = serde_json::from_str(&proxy.ctl(&["status", "--json"]).await?)?;
+        let frontends = status["frontends"].as_array().context("frontends")?;
+        assert_eq!(frontends.len(), count);
+        assert!(
+            frontends
+                .iter()
+                .all(|frontend| frontend["plugin_version"].is_u64())
+        );
+    }
+    let mut client = Wire::connect(proxy.address()).await?;
+    assert_eq!(client.exchange(GET).await?.body, b"www");
+    Ok(())
+}
