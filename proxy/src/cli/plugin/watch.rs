@@ -69,12 +69,13 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
         .watch(&project.folder, RecursiveMode::Recursive)
         .map_err(|error| about(&project.folder, &error))?;
     let mut seen = Looks::new();
+    let mut in_service = None;
     loop {
         let now = looks(&project);
         if now != seen {
             seen = now;
             // What is wrong has been told; the next save may mend it.
-            let _ = turn(flags, &project, &cases);
+            let _ = turn(flags, &project, &cases, &mut in_service);
             // What the build has done to lock files is no reason for another one.
             seen.retain(|path, _| !is_lock(path));
             seen.extend(
@@ -91,8 +92,14 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     }
 }
 
-/// One build, with all that follows.
-fn turn(flags: &Flags, project: &Project, cases: &Cases) -> Result<(), Exit> {
+/// One build, with all that follows. `in_service` is the SHA-256 of the component that was put
+/// into service last: the same one again is no news to the proxy, whose log may be what has changed.
+fn turn(
+    flags: &Flags,
+    project: &Project,
+    cases: &Cases,
+    in_service: &mut Option<String>,
+) -> Result<(), Exit> {
     let component = Component::build(project)?;
     if cases.cases.exists() && test::play_all(&cases.read()?, &component.plugin) > 0 {
         return Err(Exit::Failure);
@@ -100,8 +107,10 @@ fn turn(flags: &Flags, project: &Project, cases: &Cases) -> Result<(), Exit> {
     let output = project.component();
     component.write(&output)?;
     crate::cli::print(&format!("{}\n", output.display()));
-    if let Some(frontend) = &flags.frontend {
+    let built = Some(component.plugin.sha256());
+    if let (Some(frontend), true) = (&flags.frontend, built != in_service.as_deref()) {
         ctl::swap(&flags.process, frontend, &output)?;
+        *in_service = built.map(str::to_owned);
     }
     Ok(())
 }
@@ -118,6 +127,11 @@ fn is_lock(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("lock")) || path.ends_with("package-lock.json")
 }
 
+/// Whether it is a log, `NAME.log`: the proxy's perhaps, which changes with each request.
+fn is_log(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("log"))
+}
+
 fn survey(folder: &Path, looks: &mut Looks) {
     // What is gone by now will be seen at the next event.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -131,6 +145,7 @@ fn survey(folder: &Path, looks: &mut Looks) {
             }
         } else if metadata.is_file()
             && !name.as_encoded_bytes().starts_with(b".tmp")
+            && !is_log(&entry.path())
             && let Ok(contents) = std::fs::read(entry.path())
         {
             let mut hasher = DefaultHasher::new();
