@@ -419,11 +419,11 @@ pub enum OnFault {
 /// `[frontend.NAME.router.limits]`: what a plugin may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest time of one decision. Default 10 ms.
+    /// Longest time of one decision, in processor time. Default 10 ms.
     pub deadline: Duration,
-    /// Longest time to instantiate and to configure. Default 5 s.
+    /// Longest time to instantiate and to configure, in processor time. Default 5 s.
     pub configure_deadline: Duration,
-    /// Bytes of linear memory of one instance. Default 64 MiB.
+    /// Bytes of one instance: memories, tables, globals, and what the proxy keeps. Default 64 MiB.
     pub memory: u64,
     /// Bytes that one call can make the host allocate. Default 1 MiB.
     pub host_memory: u64,

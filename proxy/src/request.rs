@@ -13,8 +13,9 @@ pub mod reply;
 mod authentication;
 mod outgoing;
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -26,6 +27,7 @@ use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
 use crate::plugin::{self, Route};
+use crate::router::{Router, RouterDecision};
 use crate::telemetry::{End, chain};
 use crate::upstream::{Lease, Origin, PrivateConnections, Reuse};
 use crate::wire::Wire;
@@ -73,9 +75,12 @@ pub async fn handle(
     if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
         return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
-    let outgoing = match route(cx, request) {
+    let outgoing = match route(cx, &mut client, request).await {
         Ok(Decision::Forward(outgoing)) => outgoing,
         Ok(Decision::Answer(reply)) => return Outcome::Reply(reply, client),
+        Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
+            return gone(cx, &error);
+        }
         Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
     };
     let mut head = head;
@@ -126,7 +131,11 @@ enum Decision {
 }
 
 /// Asks the router; a fault goes by the frontend's policy.
-fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
+async fn route(
+    cx: &mut Context,
+    client: &mut Wire,
+    request: &Request,
+) -> Result<Decision, ProxyError> {
     if cx.rules.config.http.normalize_path {
         path::normalize(&mut cx.head).map_err(ProxyError::Path)?;
     }
@@ -143,13 +152,8 @@ fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
     }
     let mut decided = None;
     if let Some(router) = cx.rules.router.clone() {
-        let mut router = router.borrow_mut();
-        let verdict = router.decide(&mut plugin::Request {
-            head: &mut cx.head,
-            client: &cx.facts.client,
-            attempt: 0,
-            id: Some(cx.record.id()),
-        });
+        let verdict = decide(cx, client, &router).await?;
+        let router = router.borrow();
         cx.record.decided(router.decider(&verdict), verdict.cached);
         match (verdict.decision, router.on_fault()) {
             (Ok(decision), _) => decided = Some(decision),
@@ -169,6 +173,52 @@ fn route(cx: &mut Context, request: &Request) -> Result<Decision, ProxyError> {
     Ok(Decision::Forward(Outgoing::new(backend, decided)))
 }
 
+/// Asks the router, and waits where the plugin has no instance for this request yet.
+async fn decide(
+    cx: &mut Context,
+    client: &mut Wire,
+    router: &RefCell<Router>,
+) -> Result<RouterDecision, ProxyError> {
+    let mut supplied = None;
+    loop {
+        let mut verdict = {
+            let mut router = router.borrow_mut();
+            if let Some(supplied) = supplied.take() {
+                router.supply(supplied);
+            }
+            router.decide(&mut plugin::Request {
+                head: &mut cx.head,
+                client: &cx.facts.client,
+                attempt: 0,
+                id: Some(cx.record.id()),
+            })
+        };
+        let Some(wait) = verdict.wait.take() else {
+            return Ok(verdict);
+        };
+        // Seldom needed: it is to take no room in the task of each connection.
+        let wait = Box::pin(wait.end());
+        supplied = Some(unless_gone(cx, client, wait).await?);
+    }
+}
+
+/// The value of `future`, as long as the client waits for it.
+async fn unless_gone<F: Future + Unpin>(
+    cx: &Context,
+    client: &mut Wire,
+    mut future: F,
+) -> Result<F::Output, ProxyError> {
+    let client_fin = cx.rules.config.timeouts.client_fin;
+    poll_fn(|task| {
+        if let Poll::Ready(value) = Pin::new(&mut future).poll(task) {
+            return Poll::Ready(Ok(value));
+        }
+        let gone = client.poll_gone(client_fin, task);
+        gone.map(|error| Err(ProxyError::Exchange(ExchangeError::ClientGone(error))))
+    })
+    .await
+}
+
 /// A connection to a server, as long as the client waits for it.
 async fn checkout(
     cx: &mut Context,
@@ -178,21 +228,14 @@ async fn checkout(
     private: &mut PrivateConnections,
 ) -> Result<Lease, ProxyError> {
     let backend = outgoing.backend();
-    let client_fin = cx.rules.config.timeouts.client_fin;
-    let mut lease = pin!(async {
+    let lease = pin!(async {
         match private.take(backend).await? {
             Some(lease) => Ok(lease),
             None => backend.checkout(reuse).await,
         }
     });
-    let lease = poll_fn(|task| {
-        if let Poll::Ready(lease) = lease.as_mut().poll(task) {
-            return Poll::Ready(lease.map_err(ProxyError::Checkout));
-        }
-        let gone = client.poll_gone(client_fin, task);
-        gone.map(|error| Err(ProxyError::Exchange(ExchangeError::ClientGone(error))))
-    })
-    .await?;
+    let lease = unless_gone(cx, client, lease).await?;
+    let lease = lease.map_err(ProxyError::Checkout)?;
     cx.record.endpoint = Some(Rc::clone(lease.endpoint()));
     cx.record.passed(Stage::Connect);
     Ok(lease)

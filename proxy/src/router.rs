@@ -11,6 +11,7 @@ mod reports;
 pub mod results;
 pub mod rollout;
 pub mod stats;
+mod supply;
 pub mod version;
 
 use std::rc::Rc;
@@ -26,6 +27,7 @@ use self::rollout::{Mode, Rollout};
 use self::version::Version;
 
 pub use self::decision::RouterDecision;
+pub use self::supply::{Supplied, Wait};
 
 /// The router of a frontend in one worker.
 #[derive(Debug)]
@@ -95,11 +97,24 @@ impl Router {
     }
 
     fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
-        let candidate = self.rollout.as_mut().map(|local| &mut local.version);
-        let mut versions = candidate.into_iter().chain([&mut self.active]);
-        if let Some(local) = versions.find(|local| Arc::ptr_eq(local.version(), version)) {
+        if let Some(local) = self.local(version) {
             local.provide(instance);
         }
+    }
+
+    /// Takes what a request has waited for; [`decide`](Self::decide) about it follows at once.
+    pub fn supply(&mut self, supplied: Supplied) {
+        // By now another version may decide.
+        let version = Arc::clone(&supplied.version);
+        if let Some(local) = self.local(&version) {
+            local.supply(supplied);
+        }
+    }
+
+    fn local(&mut self, version: &Arc<Version>) -> Option<&mut LocalVersion> {
+        let candidate = self.rollout.as_mut().map(|local| &mut local.version);
+        let mut versions = candidate.into_iter().chain([&mut self.active]);
+        versions.find(|local| Arc::ptr_eq(local.version(), version))
     }
 
     /// The version that decides for all clients outside a canary's share.
@@ -140,6 +155,9 @@ impl Router {
         let active = self
             .active
             .decide(request, &mut self.reads, &mut self.reports);
+        if active.wait.is_some() {
+            return active;
+        }
         if let Err(fault) = &active.decision {
             self.reports.fault(self.active.version(), fault, request.id);
         }
@@ -165,6 +183,9 @@ impl Router {
         let canary = local
             .version
             .decide(request, &mut self.reads, &mut self.reports);
+        if canary.wait.is_some() {
+            return Some(canary);
+        }
         let results = rollout.results();
         results.record(self.active.worker(), &canary.decision);
         match &canary.decision {
@@ -191,6 +212,10 @@ impl Router {
         let mirrored = local
             .version
             .decide(request, &mut self.reads, &mut self.reports);
+        // Nobody waits for a decision without effect: the instance is for the next one.
+        if mirrored.wait.is_some() {
+            return;
+        }
         if let Err(fault) = &mirrored.decision {
             self.reports.fault(rollout.version(), fault, request.id);
         }

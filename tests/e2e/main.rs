@@ -22,6 +22,7 @@ mod retries;
 mod routing;
 mod scenario;
 mod starting;
+mod starts;
 mod swaps;
 mod timeouts;
 mod trials;

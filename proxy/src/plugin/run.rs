@@ -8,6 +8,7 @@ mod code;
 mod convert;
 mod engine;
 mod fault;
+mod footprint;
 mod host;
 mod instance;
 mod limits;
@@ -30,7 +31,7 @@ use self::bindings::Router;
 use self::code::Code;
 use self::host::State;
 use self::instance::explain;
-use self::limits::{MemoryLimit, Overtime};
+use self::limits::{Deadline, MemoryLimit, thread_time};
 use self::link::Loaded;
 use self::log::Log;
 use self::wasi::{Origins, Wasi};
@@ -50,22 +51,26 @@ pub use self::types::{
     Reads, Request, Response, Route,
 };
 
+/// Most handles of resources that one instance may have, its own resources included. The engine keeps
+/// some 32 bytes for each.
+const MAX_COMPONENT_HANDLES: usize = 4096;
+
 /// How one router runs its plugin. The defaults are those of the proxy's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Argument of the plugin's `configure`: JSON.
     pub config: String,
-    /// Longest time that one `route` may take.
+    /// Longest time that one `route` may take: processor time, or twenty times as much by the clock on
+    /// the wall.
     ///
-    /// Default 10 ms; counted in milliseconds, rounded up, never cut short. A tenth of it, at
-    /// least 1 ms, is added in processor time, so that a thread that the system takes off its
-    /// core is not at fault.
+    /// Default 10 ms. A call ends within 2 ms after it.
     pub deadline: Duration,
-    /// Longest time that instantiation and `configure` may take together.
+    /// Longest time that instantiation and `configure` may take together, counted as `deadline` is;
+    /// waits for timers count as well.
     ///
     /// Default 5 s: Python takes some milliseconds to start.
     pub configure_deadline: Duration,
-    /// Most bytes of linear memory, over all memories of one instance.
+    /// Most bytes of one instance: all of its memories and tables, and what the host keeps for it.
     ///
     /// Default 64 MiB: five times what Python needs.
     pub memory: u64,
@@ -111,6 +116,14 @@ pub struct Plugin {
     uncacheable: Arc<Once>,
     /// The state that its instances start from; None: each has to be configured.
     snapshot: Option<Arc<Snapshot>>,
+}
+
+/// Limits of an instance's start.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    deadline: Duration,
+    /// Whether it may wait for timers.
+    may_wait: bool,
 }
 
 /// The state of a component after `configure`.
@@ -190,7 +203,11 @@ impl Plugin {
                 snapshot: None,
                 ..self.clone()
             };
-            let started = instrumented.start(settings, Arc::clone(backends));
+            let start = Start {
+                deadline: settings.configure_deadline,
+                may_wait: true,
+            };
+            let started = instrumented.start(settings, Arc::clone(backends), start);
             let (mut store, _, instance, cacheability) =
                 started.map_err(|_| SnapshotError::Refused)?;
             store
@@ -262,7 +279,8 @@ impl Plugin {
         }
     }
 
-    /// Makes an instance and runs its `configure`, unless it starts from a snapshot.
+    /// Makes an instance and runs its `configure`, unless it starts from a snapshot. Blocks for up to
+    /// `configure_deadline`: not to be called on a worker's thread.
     ///
     /// # Errors
     /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
@@ -272,13 +290,50 @@ impl Plugin {
         settings: &Settings,
         backends: Arc<dyn Backends>,
     ) -> Result<Instance, Fault> {
-        let (store, router, _, cacheability) = self.start(settings, backends)?;
+        let start = Start {
+            deadline: settings.configure_deadline,
+            may_wait: true,
+        };
+        self.instance(settings, backends, start)
+    }
+
+    /// The same on a worker's thread, for a plugin that is known to start quickly: starting it and its
+    /// first decision share `deadline`.
+    ///
+    /// # Errors
+    /// As [`instantiate`](Self::instantiate); [`Fault::Deadline`] and [`Fault::Waits`] where it has to
+    /// be started elsewhere.
+    pub fn instantiate_on_worker(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+    ) -> Result<Instance, Fault> {
+        let deadline = settings.deadline.min(settings.configure_deadline);
+        let start = Start {
+            deadline,
+            may_wait: false,
+        };
+        let mut instance = self.instance(settings, backends, start)?;
+        instance.deadline_of_next = deadline.saturating_sub(instance.start_time);
+        Ok(instance)
+    }
+
+    fn instance(
+        &self,
+        settings: &Settings,
+        backends: Arc<dyn Backends>,
+        start: Start,
+    ) -> Result<Instance, Fault> {
+        let before = thread_time();
+        let (store, router, _, cacheability) = self.start(settings, backends, start)?;
         Ok(Instance {
             engine: self.engine.clone(),
             store,
             router,
             cacheability,
+            start_time: thread_time().saturating_sub(before),
             deadline: settings.deadline,
+            deadline_of_next: settings.deadline,
             max_response: settings.max_response,
             broken: false,
         })
@@ -288,6 +343,7 @@ impl Plugin {
         &self,
         settings: &Settings,
         backends: Arc<dyn Backends>,
+        start: Start,
     ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
         let snapshot = self.snapshot.as_ref();
         let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, &backends));
@@ -295,24 +351,34 @@ impl Plugin {
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
         let frontend = settings.frontend.clone();
         let log = Log::new(frontend, Arc::clone(&self.name), settings.lines.clone());
-        let wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log, self.origins)));
-        let memory = MemoryLimit::new(settings.memory);
-        let overtime = Overtime::of(settings.configure_deadline);
-        let state = State::new(backends, memory, overtime, log, wasi);
+        let mut wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log, self.origins)));
+        let base = code
+            .footprint()
+            .saturating_add(if loaded.wasi { wasi::SIZE } else { 0 });
+        let memory = MemoryLimit::new(settings.memory, base);
+        if memory.is_exceeded() {
+            return Err(Fault::OutOfMemory {
+                limit: memory.limit(),
+            });
+        }
+        if let Some(wasi) = &mut wasi
+            && start.may_wait
+        {
+            wasi.allow_waits(start.deadline);
+        }
+        let state = State::new(backends, memory, Deadline::of(start.deadline), log, wasi);
         let mut store = Store::new(self.engine.wasmtime(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(settings.host_memory);
-        store.set_epoch_deadline(ticker::ticks(settings.configure_deadline));
+        store.set_max_component_handles(MAX_COMPONENT_HANDLES);
+        store.set_epoch_deadline(ticker::FIRST_CHECK);
         store.epoch_deadline_callback(|mut store| {
-            Ok(if store.data_mut().overtime.is_over() {
+            Ok(if store.data_mut().deadline.is_over() {
                 UpdateDeadline::Interrupt
             } else {
                 UpdateDeadline::Continue(1)
             })
         });
-        if let Some(wasi) = &mut store.data_mut().wasi {
-            wasi.begin(settings.configure_deadline);
-        }
         let config = match snapshot {
             Some(snapshot) => Err(snapshot.cacheability),
             None => Ok(settings.config.as_str()),

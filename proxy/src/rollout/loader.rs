@@ -18,14 +18,11 @@ use tokio::sync::mpsc;
 
 use super::bundled;
 use crate::config::{self, Config, Isolation, PluginSource};
-use crate::http::field::FieldKind;
-use crate::http::head::Client;
-use crate::http::message::{self, RequestHead};
 use crate::memory;
 use crate::plugin::{
     BackendName, BackendState, Backends, CompileLimits, CompiledCache, Compiler, Engine,
-    EngineError, EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Reads,
-    Request, Settings, Source,
+    EngineError, EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Settings,
+    Source,
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
@@ -219,8 +216,10 @@ impl Loader {
             source: load.source.unwrap_or_else(|| describe(load.plugin)),
             events: load.events,
         };
-        let (version, instance) = Version::try_new(spec).map_err(refused)?;
-        probe(instance).map_err(VersionError::Probe)?;
+        let (version, mut instance) = Version::try_new(spec).map_err(refused)?;
+        // Dropped with whatever it remembers.
+        instance.try_out().map_err(VersionError::Probe)?;
+        drop(instance);
         let instances = (0..self.workers).map(|_| version.instantiate());
         Ok(Loaded {
             instances: instances.collect::<Result<_, _>>().map_err(refused)?,
@@ -259,28 +258,6 @@ fn refused(fault: Fault) -> VersionError {
     match fault {
         Fault::Error(message) => VersionError::Configure(message),
         fault => VersionError::Fault(fault),
-    }
-}
-
-/// Asks an instance once, and drops it with whatever it remembers.
-fn probe(mut instance: Instance) -> Result<(), Fault> {
-    let mut head = RequestHead::default();
-    head.start(b"GET", b"/", message::Version::Http11);
-    head.fields_mut().push_kind(FieldKind::Host, b"localhost");
-    let client = Arc::new(Client {
-        address: "127.0.0.1".to_owned(),
-        port: 0,
-    });
-    let mut request = Request {
-        head: &mut head,
-        client: &client,
-        attempt: 0,
-        id: None,
-    };
-    match instance.route(&mut request, &mut Reads::default()) {
-        // A plugin may refuse a request that it does not know.
-        Ok(_) | Err(Fault::Error(_)) => Ok(()),
-        Err(fault) => Err(fault),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use super::supply::Wait;
 use crate::plugin::{Decision, Fault};
 
 /// A decision about one request, and where it came from.
@@ -13,6 +14,9 @@ pub struct RouterDecision {
     pub decision: Result<Rc<Decision>, Fault>,
     /// Whether it was made for an earlier request.
     pub cached: bool,
+    /// The request can wait for an instance, and be decided about then; until it is supplied the
+    /// decision is [`Fault::Starting`].
+    pub wait: Option<Wait>,
     pub(super) by: Decider,
 }
 

@@ -1,6 +1,7 @@
 //! One version of a plugin in one worker: its instance, and the cache of its decisions.
 //!
-//! Decides when a new instance is created. Used by `router`.
+//! Decides when a new instance is created, and where: on this thread only if that is known to take
+//! next to no time. Used by `router`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use super::breaker::Admission;
 use super::cache::{Cache, Facts};
 use super::decision::{Decider, RouterDecision};
 use super::reports::Reports;
-use super::version::{Version, WorkerEventKind};
+use super::supply::{Supplied, Supply};
+use super::version::Version;
 use crate::config::Isolation;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
 use crate::telemetry::RequestId;
@@ -30,8 +32,10 @@ pub(super) struct LocalVersion {
     instance: Option<Instance>,
     /// The answer of its `configure`, or of the previous instance's.
     cacheability: Option<Cacheability>,
-    /// An instance is being created off the worker thread.
-    is_awaited: bool,
+    /// Instances that are created off the worker's thread.
+    supply: Supply,
+    /// The instance that the present request has waited for.
+    supplied: Option<Supplied>,
     /// The last call left its instance with too many handles.
     has_leaked: bool,
     cache: Cache,
@@ -49,7 +53,8 @@ impl LocalVersion {
             worker,
             cacheability: instance.as_ref().map(Instance::cacheability),
             instance,
-            is_awaited: false,
+            supply: Supply::default(),
+            supplied: None,
             has_leaked: false,
             cache: Cache::default(),
             retry: Retry::default(),
@@ -80,18 +85,16 @@ impl LocalVersion {
             return RouterDecision {
                 decision: Ok(Rc::clone(decision)),
                 cached: true,
+                wait: None,
                 by: Decider::Active,
             };
         }
-        let decision = self.ask_if_fit(request, reads, reports);
-        if let Ok(decision) = &decision {
+        let mut made = self.ask_if_fit(request, reads, reports);
+        if let Ok(decision) = &made.decision {
             self.remember(request, decision, reads, reports);
         }
-        RouterDecision {
-            decision,
-            cached: false,
-            by: Decider::Active,
-        }
+        made.by = Decider::Active;
+        made
     }
 
     /// Asks the plugin unless it had too many faults.
@@ -100,18 +103,38 @@ impl LocalVersion {
         request: &mut Request<'_>,
         reads: &mut Reads,
         reports: &mut Reports,
-    ) -> Result<Rc<Decision>, Fault> {
-        let admission = self.version.admit();
+    ) -> RouterDecision {
+        let mut made = RouterDecision {
+            decision: Err(Fault::Suspended),
+            cached: false,
+            wait: None,
+            by: Decider::Active,
+        };
+        // Whoever has waited once gets an answer now.
+        let has_waited = self.supplied.is_some();
+        let admission = match &self.supplied {
+            Some(supplied) => supplied.admission,
+            None => self.version.admit(),
+        };
         if admission == Admission::Refuse {
-            let fault = Fault::Suspended;
-            self.version.counters(self.worker).failed(&fault);
-            return Err(fault);
+            self.version.counters(self.worker).failed(&Fault::Suspended);
+            return made;
         }
         let start = Instant::now();
-        let decision = self.ask(request, reads);
+        made.decision = self.ask(request, reads);
+        if !has_waited
+            && matches!(made.decision, Err(Fault::Starting))
+            && self.version.isolation() == Isolation::Request
+            && self.supply.is_ordered()
+        {
+            made.wait = self.supply.wait(&self.version, admission);
+            if made.wait.is_some() {
+                return made;
+            }
+        }
         let counters = self.version.counters(self.worker);
         counters.asked(start.elapsed());
-        match &decision {
+        match &made.decision {
             Ok(_) => {
                 self.version.worked(admission);
                 if self.has_leaked {
@@ -119,14 +142,14 @@ impl LocalVersion {
                     reports.fault(&self.version, &Fault::HandleLeak, request.id);
                 }
             }
-            // Not the plugin's fault.
-            Err(fault @ Fault::Starting) => counters.failed(fault),
+            // Not the plugin's fault, unless it could not be started the last time.
+            Err(fault @ Fault::Starting) if !self.retry.has_failed() => counters.failed(fault),
             Err(fault) => {
                 counters.failed(fault);
                 self.version.failed(admission);
             }
         }
-        decision
+        made
     }
 
     /// See [`Router::ask`](super::Router::ask).
@@ -144,37 +167,54 @@ impl LocalVersion {
         decision.map(Rc::new)
     }
 
-    /// Takes an instance that was created off the worker thread, or the reason for its failure.
+    /// Takes an instance that was created off the worker's thread, or the reason for its failure.
     pub(super) fn provide(&mut self, instance: Result<Instance, Fault>) {
-        self.is_awaited = false;
-        self.retry.record(instance.as_ref().err());
-        if let Ok(instance) = instance {
-            self.cacheability = Some(instance.cacheability());
+        self.note_start(&instance);
+        if let Some(Ok(instance)) = self.supply.receive(instance) {
             self.instance = Some(instance);
         }
+        self.supply.order_for_waiting(&self.version, self.worker);
+    }
+
+    /// Takes what the request that is decided about next has waited for.
+    pub(super) fn supply(&mut self, supplied: Supplied) {
+        self.supplied = Some(supplied);
     }
 
     /// The instance at hand, or a new one.
     fn instance(&mut self) -> Result<Instance, Fault> {
+        if let Some(supplied) = self.supplied.take() {
+            return supplied.made;
+        }
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
-        if self.is_awaited {
+        if self.version.isolation() == Isolation::Instance && self.supply.is_ordered() {
             return Err(Fault::Starting);
         }
         self.retry.check()?;
-        let event = WorkerEventKind::NeedsInstance(self.worker);
-        // With an instance for each request, the request waits for it.
-        let is_shared = self.version.isolation() == Isolation::Instance;
-        if is_shared && self.version.is_slow_to_start() && self.version.notify(event) {
-            self.is_awaited = true;
-            return Err(Fault::Starting);
+        if !self.version.has_maker() {
+            let created = self.version.instantiate();
+            self.note_start(&created);
+            return created;
         }
-        let created = self.version.instantiate();
+        if self.version.is_quick() {
+            let created = self.version.instantiate_on_worker();
+            // It may have turned out not to be.
+            if created.is_ok() || self.version.is_quick() {
+                self.note_start(&created);
+                return created;
+            }
+        }
+        self.supply.order(&self.version, self.worker);
+        Err(Fault::Starting)
+    }
+
+    fn note_start(&mut self, created: &Result<Instance, Fault>) {
         self.retry.record(created.as_ref().err());
-        let cacheability = created.as_ref().map(Instance::cacheability);
-        self.cacheability = cacheability.ok().or(self.cacheability);
-        created
+        if let Ok(instance) = created {
+            self.cacheability = Some(instance.cacheability());
+        }
     }
 
     /// Caches the decision, if that is allowed.
@@ -219,6 +259,10 @@ struct Retry {
 }
 
 impl Retry {
+    fn has_failed(&self) -> bool {
+        self.next.is_some()
+    }
+
     fn check(&self) -> Result<(), Fault> {
         match self.next {
             Some(next) if Instant::now() < next => Err(Fault::Instantiate(self.reason.clone())),

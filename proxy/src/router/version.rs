@@ -3,9 +3,9 @@
 //! Shared by all workers; created by `rollout`, asked by `router`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::breaker::{Admission, Breaker};
@@ -13,8 +13,8 @@ use super::stats::{Counters, Stats};
 use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault};
 use crate::plugin::{Backends, Fault, Instance, Plugin, Settings};
 
-/// An instance that takes longer than this to create is created off the worker thread; requests
-/// follow `on_fault` until it is ready.
+/// An instance that takes longer than this to create is created off the worker's thread. Requests
+/// follow `on_fault` until it is ready, or wait for it where each has an instance of its own.
 const QUICK: Duration = Duration::from_millis(1);
 
 /// How instances are used, and how faults are treated.
@@ -99,8 +99,9 @@ pub struct Version {
     since: SystemTime,
     breaker: Breaker,
     stats: Arc<Stats>,
-    /// CPU time to create an instance; not wall time, since the thread has low priority.
-    start_time: Duration,
+    /// Whether the last instance was created [quickly](QUICK): processor time, since threads off the
+    /// workers have low priority.
+    is_quick: AtomicBool,
 }
 
 impl Version {
@@ -109,27 +110,21 @@ impl Version {
     /// # Errors
     /// The plugin's fault while it was instantiated or configured.
     pub fn try_new(spec: VersionSpec) -> Result<(Version, Instance), Fault> {
-        let mut version = Version {
+        let version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
             stats: Stats::of_version(&spec.settings.frontend, spec.workers, &spec.settings.lines),
             since: SystemTime::now(),
-            start_time: Duration::ZERO,
+            is_quick: AtomicBool::new(true),
             spec,
         };
-        let (mut instance, mut time) = version.timed()?;
-        if time > QUICK {
-            // The first one also pays for touching code and memory for the first time.
-            drop(instance);
-            (instance, time) = version.timed()?;
+        let instance = version.create()?;
+        if version.is_quick() {
+            return Ok((version, instance));
         }
-        version.start_time = time;
+        // The first one also pays for touching code and memory for the first time.
+        drop(instance);
+        let instance = version.instantiate()?;
         Ok((version, instance))
-    }
-
-    fn timed(&self) -> Result<(Instance, Duration), Fault> {
-        let start = thread_time();
-        let instance = self.instantiate()?;
-        Ok((instance, thread_time().saturating_sub(start)))
     }
 
     /// The same under another number: that of its publication.
@@ -179,19 +174,72 @@ impl Version {
         self.breaker.is_open()
     }
 
-    /// Whether creating an instance would hold up a worker.
-    pub fn is_slow_to_start(&self) -> bool {
-        self.start_time > QUICK
+    /// Whether an instance can be created on a worker's thread.
+    pub fn is_quick(&self) -> bool {
+        self.is_quick.load(Ordering::Relaxed)
     }
 
-    /// A new, configured instance.
+    /// A new, configured instance. One that took long to create is also asked once, about `GET /` for
+    /// `localhost`, since its first decision may take long, too.
+    ///
+    /// Blocks for as long as `configure` may take: not to be called on a worker's thread.
     ///
     /// # Errors
-    /// The plugin's fault while it was instantiated or configured.
+    /// The plugin's fault while it was instantiated, configured or asked.
     pub fn instantiate(&self) -> Result<Instance, Fault> {
-        self.spec
-            .plugin
-            .instantiate(&self.spec.settings, Arc::clone(&self.spec.backends))
+        let mut instance = self.create()?;
+        if !self.is_quick() && self.isolation() == Isolation::Instance {
+            instance.try_out()?;
+        }
+        Ok(instance)
+    }
+
+    /// The same on a worker's thread, within the deadline of a decision.
+    ///
+    /// # Errors
+    /// The plugin's fault. If it [takes too long](Self::is_quick), it is to be created elsewhere.
+    pub(super) fn instantiate_on_worker(&self) -> Result<Instance, Fault> {
+        let VersionSpec {
+            plugin,
+            settings,
+            backends,
+            ..
+        } = &self.spec;
+        let created = plugin.instantiate_on_worker(settings, Arc::clone(backends));
+        self.note_start(&created);
+        created
+    }
+
+    fn create(&self) -> Result<Instance, Fault> {
+        let VersionSpec {
+            plugin,
+            settings,
+            backends,
+            ..
+        } = &self.spec;
+        let created = plugin.instantiate(settings, Arc::clone(backends));
+        self.note_start(&created);
+        created
+    }
+
+    fn note_start(&self, created: &Result<Instance, Fault>) {
+        let is_quick = match created {
+            Ok(instance) => instance.start_time() <= QUICK,
+            Err(Fault::Deadline | Fault::Waits) => false,
+            Err(_) => return,
+        };
+        self.is_quick.store(is_quick, Ordering::Relaxed);
+    }
+
+    /// The longest time that an instance may take to start.
+    pub(super) fn longest_start(&self) -> Duration {
+        self.spec.settings.configure_deadline
+    }
+
+    /// Whether there is anybody to create instances off the workers' threads.
+    pub(super) fn has_maker(&self) -> bool {
+        let events = self.spec.events.as_ref();
+        events.is_some_and(|events| !events.is_closed())
     }
 
     pub(super) fn frontend(&self) -> &str {
@@ -252,9 +300,4 @@ impl Version {
         let events = self.spec.events.as_ref();
         events.is_some_and(|events| events.send(event).is_ok())
     }
-}
-
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

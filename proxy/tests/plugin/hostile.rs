@@ -10,7 +10,7 @@ use pointsman::plugin::{
 };
 use tokio::time::Instant;
 
-use crate::{asked, instantiate, logged, plugin, route, settings};
+use crate::{TwoBackends, asked, instantiate, logged, plugin, route, settings};
 
 /// Tests, one for each mode, and the list of modes that have one.
 macro_rules! modes {
@@ -279,6 +279,18 @@ modes! {
     wild_pointer: "wild-pointer" => |mode| {
         assert_eq!(grave_fault(mode, 0).kind(), "trap");
     };
+}
+
+/// On a worker's thread a start has the time of a decision, whatever `configure` may take elsewhere.
+#[test]
+fn a_start_on_a_workers_thread_ends_with_the_deadline_of_a_decision() {
+    let settings = Settings {
+        deadline: Duration::from_millis(20),
+        configure_deadline: Duration::from_secs(7200),
+        ..configured("configure-spin", 0)
+    };
+    let created = plugin("guest-hostile").instantiate_on_worker(&settings, Arc::new(TwoBackends));
+    assert_eq!(created.err(), Some(Fault::Deadline));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bundled;
 mod cache;
 mod hostile;
 mod load;
+mod memory;
 mod scripted;
 mod snapshot;
 mod wasi;

@@ -7,7 +7,7 @@ use pointsman::plugin::{Cacheability, Fault, Plugin, Reads, Route, Settings, Sou
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{ENGINE, TwoBackends, asked, guest, instantiate, logged, settings};
+use crate::{ENGINE, TwoBackends, asked, guest, instantiate, logged, plugin, settings};
 
 fn configured(route: &Value) -> Settings {
     settings(json!({"configure": [{"print": "configured\n"}], "route": route}).to_string())
@@ -130,35 +130,62 @@ fn impure_steps() -> [Value; 5] {
 }
 
 #[test]
-fn timers_are_waited_for() {
+fn timers_that_have_run_out_are_ready() {
+    fine(&json!([{"sleep": 0}, {"poll": [0, 60_000]}]));
+}
+
+#[test]
+fn configure_may_wait_for_timers() {
     let start = Instant::now();
-    fine(&json!([{"sleep": 0}, {"sleep": 10}, {"poll": [10, 60_000]}, {"poll": [0, 60_000]}]));
+    let steps = json!([{"sleep": 10}, {"poll": [10, 60_000]}]);
+    let settings = settings(json!({"route": [], "configure": steps}).to_string());
+    let instance = instantiate("guest-wasi", &settings).expect("configure succeeds");
     assert!(start.elapsed() >= Duration::from_millis(20));
+    assert_eq!(instance.start_time(), Duration::MAX);
+}
+
+#[test]
+fn nothing_waits_on_a_workers_thread() {
+    let steps = json!([{"sleep": 3_600_000}]);
+    let settings = Settings {
+        configure_deadline: Duration::from_secs(7200),
+        ..settings(json!({"route": [], "configure": steps}).to_string())
+    };
+    let created = plugin("guest-wasi").instantiate_on_worker(&settings, Arc::new(TwoBackends));
+    assert_eq!(created.err(), Some(Fault::Waits));
 }
 
 #[test]
 fn the_same_works_outside_of_a_runtime() {
     let mut instance =
-        instantiate("guest-wasi", &configured(&json!([{"sleep": 1}, "grants"]))).unwrap();
+        instantiate("guest-wasi", &configured(&json!([{"sleep": 0}, "grants"]))).unwrap();
     let result = instance.route(&mut asked(&[]).request(), &mut Reads::default());
     assert_eq!(result.unwrap().route, Route::Default);
 }
 
+/// Each would take an hour.
 #[test]
-fn a_wait_ends_with_the_deadline() {
+fn a_decision_that_waits_is_a_fault_at_once() {
     for route in [
-        json!([{"sleep": 60_000}]),
-        json!([{"poll": [60_000, 70_000]}]),
+        json!([{"sleep": 3_600_000}]),
+        json!([{"poll": [3_600_000, 3_700_000]}]),
     ] {
         let settings = Settings {
-            deadline: Duration::from_millis(20),
+            deadline: Duration::from_secs(7200),
             ..configured(&route)
         };
-        let start = Instant::now();
-        assert_eq!(run_with(&settings).0, Err(Fault::Deadline));
-        assert!(start.elapsed() >= Duration::from_millis(20));
-        assert!(start.elapsed() < Duration::from_secs(20));
+        assert_eq!(run_with(&settings).0, Err(Fault::Waits), "{route}");
     }
+}
+
+#[test]
+fn a_start_waits_no_longer_than_its_deadline() {
+    let settings = Settings {
+        configure_deadline: Duration::from_secs(1),
+        ..settings(json!({"route": [], "configure": [{"sleep": 3_600_000}]}).to_string())
+    };
+    let started = instantiate("guest-wasi", &settings);
+    assert_eq!(started.err(), Some(Fault::Deadline));
 }
 
 #[test]
@@ -169,6 +196,8 @@ fn misuse_is_a_trap() {
         (json!(["exit"]), "exited with status 1"),
         (json!([{"random": 1_000_000_000_u64}]), "exceeds limit"),
         (json!([{"subscribe-many": 100_000}]), ""),
+        (json!([{"hoard": 257}]), ""),
+        (json!([{"poll-again": 257}]), "more than 256 events"),
     ] {
         match run(&route).0 {
             Err(Fault::Trap { message: found, .. }) => assert!(found.contains(message), "{found}"),

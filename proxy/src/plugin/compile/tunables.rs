@@ -26,7 +26,7 @@ pub(in crate::plugin) const MAX_TABLE_ELEMENTS: usize = 200_000;
 
 /// Size of the host's own bookkeeping for one instance; a module of 20,000 functions
 /// needs some 1 MiB.
-const MAX_INSTANCE_SIZE: usize = 8 << 20;
+pub(in crate::plugin) const MAX_INSTANCE_SIZE: usize = 8 << 20;
 
 /// Largest linear memory: all that 32-bit WebAssembly can have. Address space only; what
 /// an instance may really use is its own limit.

@@ -13,6 +13,8 @@ use crate::plugin::compile::cache::{CompiledCache, Entry, Key};
 #[derive(Debug)]
 pub(super) struct Code {
     place: Mutex<Place>,
+    /// Bytes that the host keeps for each instance.
+    footprint: usize,
     stored: Option<(CompiledCache, Key)>,
 }
 
@@ -33,11 +35,20 @@ impl std::fmt::Debug for Place {
 
 impl Code {
     /// `stored` is where it may be read again.
-    pub(super) fn new(loaded: Loaded, stored: Option<(CompiledCache, Key)>) -> Code {
+    pub(super) fn new(
+        loaded: Loaded,
+        footprint: usize,
+        stored: Option<(CompiledCache, Key)>,
+    ) -> Code {
         Code {
             place: Mutex::new(Place::Memory(Arc::new(loaded))),
+            footprint,
             stored,
         }
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        self.footprint
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {

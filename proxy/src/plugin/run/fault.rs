@@ -32,6 +32,9 @@ pub enum Fault {
     /// The call outlasted its deadline.
     #[error("the plugin overran its deadline")]
     Deadline,
+    /// The guest waited for a timer, in a call that must not.
+    #[error("the plugin waits for a timer, which would hold up every request of its worker")]
+    Waits,
     /// The guest ended after it was refused memory beyond `memory`.
     #[error("the plugin needs more than its {limit} bytes of memory")]
     OutOfMemory {
@@ -90,9 +93,10 @@ pub enum Fault {
 
 impl Fault {
     /// Every [`kind`](Self::kind).
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 15] = [
         "trap",
         "deadline",
+        "waits",
         "out-of-memory",
         "host-memory",
         "error",
@@ -112,6 +116,7 @@ impl Fault {
         match self {
             Fault::Trap { .. } => "trap",
             Fault::Deadline => "deadline",
+            Fault::Waits => "waits",
             Fault::OutOfMemory { .. } => "out-of-memory",
             Fault::HostMemory { .. } => "host-memory",
             Fault::Error(_) => "error",
@@ -141,6 +146,10 @@ pub(super) enum Refusal {
     WaitsForever,
     #[error("it waits beyond its deadline")]
     WaitsBeyondDeadline,
+    #[error("it waits, which would hold up its worker")]
+    Waits,
+    #[error("it waits for more than {0} events at once")]
+    TooManyEvents(usize),
 }
 
 /// Limits that an error of wasmtime is explained with.
@@ -154,10 +163,13 @@ pub(super) struct Explain {
 
 /// What an error from a call into a guest means.
 pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
-    if matches!(error.downcast_ref(), Some(Trap::Interrupt))
-        || matches!(error.downcast_ref(), Some(Refusal::WaitsBeyondDeadline))
-    {
+    if matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
         return Fault::Deadline;
+    }
+    match error.downcast_ref() {
+        Some(Refusal::WaitsBeyondDeadline) => return Fault::Deadline,
+        Some(Refusal::Waits) => return Fault::Waits,
+        _ => {}
     }
     let root = error.root_cause().to_string();
     // wasmtime's type for this one is private: its words are all there is to go by.

@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 use super::bindings::pointsman::router::{backends, log, request};
 use super::convert::{self, Edited};
 use super::fault::Refusal;
-use super::limits::{MemoryLimit, Overtime};
+use super::limits::{Deadline, MemoryLimit};
 use super::lines;
 use super::log::Log;
 use super::types::{Backends, Edits, Read, Reads};
@@ -41,7 +41,7 @@ pub struct RequestHead;
 pub(super) struct State {
     pub(super) backends: Arc<dyn Backends>,
     pub(super) memory: MemoryLimit,
-    pub(super) overtime: Overtime,
+    pub(super) deadline: Deadline,
     pub(super) log: Log,
     /// There if the component imports any of WASI.
     pub(super) wasi: Option<Box<Wasi>>,
@@ -70,14 +70,14 @@ impl State {
     pub(super) fn new(
         backends: Arc<dyn Backends>,
         memory: MemoryLimit,
-        overtime: Overtime,
+        deadline: Deadline,
         log: Log,
         wasi: Option<Box<Wasi>>,
     ) -> State {
         State {
             backends,
             memory,
-            overtime,
+            deadline,
             log,
             wasi,
             reads: Reads::default(),

@@ -12,9 +12,12 @@ use super::bindings::{self, Router};
 use super::engine::Engine;
 use super::fault::{self, Explain, Fault};
 use super::host::State;
-use super::limits::Overtime;
+use super::limits::Deadline;
 use super::types::{Cacheability, Decision, Edits, Reads, Request, Route};
 use super::{convert, ticker};
+use crate::http::field::FieldKind;
+use crate::http::head::Client;
+use crate::http::message::{RequestHead, Version};
 
 /// Request handles that a guest may hold on to before its instance is replaced.
 ///
@@ -27,7 +30,11 @@ pub struct Instance {
     pub(super) store: Store<State>,
     pub(super) router: Router,
     pub(super) cacheability: Cacheability,
+    /// Processor time that its start took.
+    pub(super) start_time: Duration,
     pub(super) deadline: Duration,
+    /// That of the next call alone.
+    pub(super) deadline_of_next: Duration,
     pub(super) max_response: usize,
     /// A call ended in a trap: nothing in the guest can be relied upon.
     pub(super) broken: bool,
@@ -51,7 +58,7 @@ impl Instance {
 
     /// One decision.
     ///
-    /// Blocks the thread, at most for the deadline. The head is moved into the store and
+    /// Blocks the thread, at most for the deadline; a guest that waits is at fault. The head is moved into the store and
     /// back, not copied, and is as it was: edits are in the decision. `reads` is cleared, then
     /// filled with what the guest read, also where it ends in a fault.
     ///
@@ -67,11 +74,9 @@ impl Instance {
         std::mem::swap(&mut state.reads, reads);
         let head = std::mem::take(request.head);
         let handle = state.begin(head, Arc::clone(request.client), request.attempt);
-        state.overtime = Overtime::of(self.deadline);
-        if let Some(wasi) = &mut state.wasi {
-            wasi.begin(self.deadline);
-        }
-        self.store.set_epoch_deadline(ticker::ticks(self.deadline));
+        let deadline = std::mem::replace(&mut self.deadline_of_next, self.deadline);
+        state.deadline = Deadline::of(deadline);
+        self.store.set_epoch_deadline(ticker::FIRST_CHECK);
 
         let running = self.engine.running();
         let answer = self
@@ -90,6 +95,30 @@ impl Instance {
         self.decision(answer, edits)
     }
 
+    /// Asks it once, about `GET /` for `localhost`.
+    ///
+    /// # Errors
+    /// A [`Fault`], but not [`Fault::Error`]: a plugin may refuse a request that it does not know.
+    pub fn try_out(&mut self) -> Result<(), Fault> {
+        let mut head = RequestHead::default();
+        head.start(b"GET", b"/", Version::Http11);
+        head.fields_mut().push_kind(FieldKind::Host, b"localhost");
+        let client = Arc::new(Client {
+            address: "127.0.0.1".to_owned(),
+            port: 0,
+        });
+        let mut request = Request {
+            head: &mut head,
+            client: &client,
+            attempt: 0,
+            id: None,
+        };
+        match self.route(&mut request, &mut Reads::default()) {
+            Ok(_) | Err(Fault::Error(_)) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Whether the instance must not be used again: a call ended in a trap, an overrun
     /// deadline or the like, or the guest keeps the handles of its requests.
     ///
@@ -98,7 +127,16 @@ impl Instance {
         self.broken || self.store.data().handles() > MAX_HANDLES
     }
 
-    /// Bytes of linear memory that it has.
+    /// Processor time that its start took, `configure` included; without end if it waited.
+    pub fn start_time(&self) -> Duration {
+        let wasi = self.store.data().wasi.as_ref();
+        if wasi.is_some_and(|wasi| wasi.has_waited()) {
+            return Duration::MAX;
+        }
+        self.start_time
+    }
+
+    /// Bytes that it has: memories, tables, and what the host keeps for it.
     pub fn memory(&self) -> usize {
         self.store.data().memory.used()
     }

@@ -1,16 +1,20 @@
 //! How much memory an instance may have, and how much time a call.
 //!
-//! Consulted by wasmtime on each growth and when a deadline has passed. Knows nothing of
-//! requests.
+//! Consulted by wasmtime on each growth and at each epoch of a call. Knows nothing of requests.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 use wasmtime::ResourceLimiter;
 
+use super::ticker::TICK;
 use crate::plugin::compile::tunables::MAX_TABLE_ELEMENTS;
 
-/// Bytes of linear memory over all memories of one instance.
+/// Size of a table's element: a pointer.
+const ELEMENT: usize = size_of::<usize>();
+
+/// Bytes of one instance: its memories, its tables, and what the host keeps for it.
 #[derive(Debug)]
 pub(super) struct MemoryLimit {
     limit: usize,
@@ -19,11 +23,13 @@ pub(super) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    pub(super) fn new(limit: u64) -> Self {
+    /// `base` is what the host keeps for the instance in any case.
+    pub(super) fn new(limit: u64, base: usize) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         MemoryLimit {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            used: 0,
-            refused: false,
+            limit,
+            used: base,
+            refused: base > limit,
         }
     }
 
@@ -36,9 +42,24 @@ impl MemoryLimit {
         self.limit
     }
 
+    /// Whether the instance has more than it may have before it has begun.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.used > self.limit
+    }
+
     /// Whether a growth was refused since the last call of this function.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        let used = self.used.saturating_add(bytes);
+        let is_allowed = used <= self.limit;
+        if is_allowed {
+            self.used = used;
+        }
+        self.refused |= !is_allowed;
+        is_allowed
     }
 }
 
@@ -49,64 +70,67 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.limit {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
+        Ok(self.grow(desired.saturating_sub(current)))
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= MAX_TABLE_ELEMENTS;
-        self.refused |= !allowed;
-        Ok(allowed)
+        if desired > MAX_TABLE_ELEMENTS {
+            self.refused = true;
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current);
+        Ok(self.grow(elements.saturating_mul(ELEMENT)))
     }
 }
 
-/// Smallest [`Overtime`], in processor time.
-const MIN_OVERTIME: Duration = Duration::from_millis(1);
-
-/// What a guest gets after its deadline, in processor time of its thread.
+/// A call ends after this many deadlines by the clock on the wall.
 ///
-/// On a machine with more to do than cores a thread may be off them for longer than a
-/// deadline, in the middle of a decision that takes a microsecond. So a passed deadline
-/// ends a call only after the guest has had the processor for a tenth of it beyond.
-/// Reading that clock takes a system call: only calls that are late pay for it.
+/// A guest that waits is at fault at once, so time off the processor is other people's doing:
+/// with twenty busy threads to each core a call still has its deadline.
+const WALL_CLOCK_FACTOR: u32 = 20;
+
+/// Time that a call may take: processor time of its thread.
+///
+/// On a machine with more to do than cores a thread may be off them for longer than a deadline,
+/// in the middle of a decision that takes a microsecond. Reading the clock of a thread takes a
+/// system call: only calls that outlast an epoch pay for it.
 #[derive(Debug)]
-pub(super) struct Overtime {
+pub(super) struct Deadline {
     allowed: Duration,
-    since: Option<Duration>,
+    first: Option<(Duration, Instant)>,
 }
 
-impl Overtime {
-    /// For a call of this deadline.
-    pub(super) fn of(deadline: Duration) -> Self {
-        Overtime {
-            allowed: (deadline / 10).max(MIN_OVERTIME),
-            since: None,
+impl Deadline {
+    pub(super) fn of(allowed: Duration) -> Self {
+        Deadline {
+            allowed,
+            first: None,
         }
     }
 
-    /// Whether it is used up. The first question starts it.
+    /// Whether the call is to end; asked at each epoch that ends during the call.
     pub(super) fn is_over(&mut self) -> bool {
-        self.is_over_at(thread_time())
+        self.is_over_at(thread_time(), Instant::now())
     }
 
-    fn is_over_at(&mut self, now: Duration) -> bool {
-        let since = *self.since.get_or_insert(now);
-        now.saturating_sub(since) >= self.allowed
+    fn is_over_at(&mut self, processor: Duration, wall: Instant) -> bool {
+        let (first_processor, first_wall) = *self.first.get_or_insert((processor, wall));
+        // The first question comes one to two epochs after the start of the call. It has not had
+        // more than that, and on a busy machine less.
+        let before = TICK.min(self.allowed / 2);
+        let used = processor.saturating_sub(first_processor) + before;
+        let passed = wall.saturating_duration_since(first_wall);
+        used >= self.allowed || passed >= self.allowed.saturating_mul(WALL_CLOCK_FACTOR)
     }
 }
 
 /// Processor time of this thread.
-fn thread_time() -> Duration {
+pub(super) fn thread_time() -> Duration {
     // A clock of the kernel is never negative.
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
@@ -116,41 +140,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overtime_counts_from_the_first_question() {
-        let mut overtime = Overtime::of(Duration::from_millis(10));
-        let check = |overtime: &mut Overtime, micros, expected| {
-            assert_eq!(overtime.is_over_at(Duration::from_micros(micros)), expected);
+    fn a_deadline_is_processor_time() {
+        let start = Instant::now();
+        let check = |deadline: &mut Deadline, processor, wall, expected| {
+            let micros = Duration::from_micros;
+            let over = deadline.is_over_at(micros(processor), start + micros(wall));
+            assert_eq!(over, expected, "{processor} {wall}");
         };
-        check(&mut overtime, 700_000, false);
-        check(&mut overtime, 700_999, false);
-        check(&mut overtime, 701_000, true);
-        let mut short = Overtime::of(Duration::from_millis(1));
-        check(&mut short, 0, false);
-        check(&mut short, 999, false);
-        check(&mut short, 1000, true);
+        let mut deadline = Deadline::of(Duration::from_millis(10));
+        check(&mut deadline, 700_000, 2_000, false);
+        check(&mut deadline, 700_000, 150_000, false);
+        check(&mut deadline, 708_999, 150_000, false);
+        check(&mut deadline, 709_000, 150_000, true);
+        let mut short = Deadline::of(Duration::from_millis(1));
+        check(&mut short, 0, 1_000, false);
+        check(&mut short, 499, 9_000, false);
+        check(&mut short, 500, 9_000, true);
     }
 
     #[test]
-    fn memories_count_together() {
-        let mut limit = MemoryLimit::new(100);
+    fn the_clock_on_the_wall_is_the_last_resort() {
+        let start = Instant::now();
+        let mut deadline = Deadline::of(Duration::from_millis(10));
+        assert!(!deadline.is_over_at(Duration::ZERO, start));
+        let last = start + Duration::from_millis(10) * WALL_CLOCK_FACTOR;
+        assert!(!deadline.is_over_at(Duration::ZERO, last - TICK));
+        assert!(deadline.is_over_at(Duration::ZERO, last));
+    }
+
+    #[test]
+    fn memories_tables_and_the_hosts_part_count_together() {
+        let mut limit = MemoryLimit::new(200, 100);
+        assert!(!limit.is_exceeded());
         assert!(limit.memory_growing(0, 60, None).unwrap());
         assert!(!limit.memory_growing(0, 50, None).unwrap());
         assert!(limit.take_refused());
-        assert!(limit.memory_growing(0, 40, None).unwrap());
+        assert!(limit.table_growing(0, 5, None).unwrap());
         assert!(!limit.take_refused());
-        assert_eq!(limit.used(), 100);
+        assert_eq!(limit.used(), 200);
+        assert!(!limit.table_growing(5, 6, None).unwrap());
         assert!(!limit.memory_growing(60, usize::MAX, None).unwrap());
+        assert!(limit.take_refused());
+        assert!(MemoryLimit::new(99, 100).is_exceeded());
     }
 
     #[test]
     fn tables_are_bounded() {
-        let mut limit = MemoryLimit::new(0);
+        let mut limit = MemoryLimit::new(u64::MAX, 0);
         assert!(limit.table_growing(0, 20_000, None).unwrap());
-        assert!(
-            !limit
-                .table_growing(0, MAX_TABLE_ELEMENTS + 1, None)
-                .unwrap()
-        );
+        let beyond = MAX_TABLE_ELEMENTS + 1;
+        assert!(!limit.table_growing(0, beyond, None).unwrap());
         assert!(limit.take_refused());
     }
 }

@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 
 use super::code::Code;
 use super::engine::Engine;
+use super::footprint;
 use super::link::{LoadError, Origin, deserialize, link, unfit};
 use crate::plugin::compile::cache::{CompiledCache, Key, hex};
 
@@ -46,7 +47,9 @@ pub(super) fn load(
         (cache.clone(), Key::new(sha256, &compiler))
     });
     let (component, origin) = compile(engine, bytes, stored.as_ref())?;
-    Ok(Code::new(link(engine, &component, origin)?, stored))
+    let loaded = link(engine, &component, origin)?;
+    let footprint = footprint::of(bytes).map_err(|error| unfit(&error.into()))?;
+    Ok(Code::new(loaded, footprint, stored))
 }
 
 fn compile(

@@ -18,6 +18,9 @@ use crate::http::message::{RequestHead, ResponseHead, Version};
 /// filling memory, and the decision cache's paths short.
 pub const MAX_READS: usize = 256;
 
+/// Most bytes of the names of fields in the reads that are recorded.
+const MAX_NAME_BYTES: usize = 64 * 1024;
+
 /// A backend's identity: its name. It stays the same when a reload changes the backend's
 /// servers or settings, or its position in the file.
 pub type BackendName = Arc<str>;
@@ -160,8 +163,8 @@ pub struct Reads {
     /// the values of those before it, and on nothing else of the request.
     pub reads: Vec<Read>,
     /// False once the guest asked for a backend's state, a clock or random numbers, or
-    /// made more than [`MAX_READS`] different reads: `reads` does not explain the
-    /// decision then.
+    /// made more than [`MAX_READS`] different reads, or of fields whose names are longer than 64 KiB
+    /// together: `reads` does not explain the decision then.
     pub cacheable: bool,
 }
 
@@ -184,6 +187,15 @@ pub enum Read {
     Tls,
     /// `attempt`
     Attempt,
+}
+
+impl Read {
+    fn name_bytes(&self) -> usize {
+        match self {
+            Read::Header(name) => name.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl fmt::Display for Read {
@@ -222,7 +234,8 @@ impl Reads {
         if self.reads.contains(&read) {
             return;
         }
-        if self.reads.len() == MAX_READS {
+        let names = self.reads.iter().chain([&read]).map(Read::name_bytes);
+        if self.reads.len() == MAX_READS || names.sum::<usize>() > MAX_NAME_BYTES {
             self.cacheable = false;
             return;
         }
@@ -301,6 +314,12 @@ mod tests {
         }
         assert!(!reads.cacheable);
         assert_eq!(reads.reads.len(), MAX_READS);
+        reads.clear();
+        reads.record(Read::Header("a".repeat(MAX_NAME_BYTES).into()));
+        assert!(reads.cacheable);
+        reads.record(Read::Header("b".into()));
+        assert!(!reads.cacheable);
+        assert_eq!(reads.reads.len(), 1);
         reads.clear();
         assert_eq!(reads, Reads::default());
     }

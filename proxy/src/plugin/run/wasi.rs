@@ -7,8 +7,8 @@
 //! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a
 //! worker's thread: it is inside of one. So everything that may wait (`wasi:io`, clocks)
 //! and everything that opens a socket is implemented here. A wait polls once; what is not
-//! ready then can only be a timer, and the thread sleeps for it, within the call's
-//! deadline.
+//! ready then can only be a timer. The thread sleeps for it where that holds up nobody, and
+//! otherwise ends the call.
 
 mod impure;
 mod io;
@@ -30,7 +30,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView, WasiSocketsView as
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use self::impure::{Impure, MAX_RANDOM, Sources};
-use self::io::Io;
+use self::io::{Io, MAX_RESOURCES};
 use self::stream::LogOutput;
 use super::host::State;
 use super::log::Log;
@@ -68,8 +68,8 @@ pub(super) const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// Most resources of the host that one instance may hold: pollables, streams, errors.
-const MAX_RESOURCES: usize = 1024;
+/// Most bytes that the host keeps for one instance: its resources, and two lines of output.
+pub(super) const SIZE: usize = MAX_RESOURCES * 256 + 2 * stream::MAX_WRITE;
 
 /// WASI's part of one instance's store.
 pub(super) struct Wasi {
@@ -78,8 +78,10 @@ pub(super) struct Wasi {
     stdout: LogOutput,
     stderr: LogOutput,
     sources: Sources,
-    /// End of the present call.
-    deadline: Instant,
+    /// How long the present call may wait; None: not at all.
+    patience: Option<Instant>,
+    /// Whether a call has waited for a timer.
+    has_waited: bool,
 }
 
 impl Wasi {
@@ -101,14 +103,20 @@ impl Wasi {
             stdout,
             stderr,
             sources: Sources::new(origins),
-            deadline: Instant::now(),
+            patience: None,
+            has_waited: false,
         }
     }
 
-    /// Before each call into the guest.
-    pub(super) fn begin(&mut self, deadline: Duration) {
-        let now = Instant::now();
-        self.deadline = now.checked_add(deadline).unwrap_or(now);
+    /// Lets the guest wait for timers until [`end`](Self::end), if only for so long. For calls that
+    /// hold up nobody.
+    pub(super) fn allow_waits(&mut self, longest: Duration) {
+        self.patience = Instant::now().checked_add(longest);
+    }
+
+    /// Whether the guest has waited for a timer.
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited
     }
 
     /// Once it is instantiated: from now on clocks and random numbers differ from those of other
@@ -124,6 +132,7 @@ impl Wasi {
 
     /// After each call: a line that the guest did not end, as of a traceback, is written.
     pub(super) fn end(&mut self) {
+        self.patience = None;
         self.stdout.end_line();
         self.stderr.end_line();
     }
@@ -193,7 +202,8 @@ impl State {
         let wasi = self.wasi();
         Io {
             table: &mut wasi.table,
-            deadline: wasi.deadline,
+            patience: wasi.patience,
+            has_waited: &mut wasi.has_waited,
         }
     }
 }

@@ -38,6 +38,9 @@ struct Config {
     /// `localhost`.
     #[serde(default)]
     is_patient: bool,
+    /// `configure` does no harm before the backend `www` has two servers; `route` traps.
+    #[serde(default)]
+    is_late: bool,
 }
 
 /// One way to misbehave in `route`, by its name.
@@ -130,7 +133,10 @@ impl Guest for Hostile {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         VALUE.set(config.value);
         IS_PATIENT.set(config.is_patient);
+        let servers = backends::state("www").map_or(0, |state| state.usable_servers);
+        let is_harmless = config.is_late && servers < 2;
         match config.mode.as_str() {
+            mode if is_harmless && CONFIGURE_MODES.contains(&mode) => {}
             "modes" => {
                 let route = ROUTE_MODES.iter().map(|(name, _)| *name);
                 let all: Vec<&str> = CONFIGURE_MODES.into_iter().chain(route).collect();
@@ -144,7 +150,7 @@ impl Guest for Hostile {
         }
         let mode = ROUTE_MODES
             .into_iter()
-            .find(|(name, _)| *name == config.mode)
+            .find(|(name, _)| *name == config.mode || is_harmless && *name == "trap-unreachable")
             .ok_or_else(|| format!("no such mode: {}", config.mode))?;
         MODE.set(Some(mode));
         // What it does may hang on the calls before, and is to be seen on each.

@@ -55,6 +55,8 @@ enum Step {
     /// Milliseconds of several timers; the first must be the one that ends.
     Poll(Vec<u64>),
     PollNothing,
+    /// Wait for one timer, which has run out, named so many times.
+    PollAgain(usize),
     SubscribeMany(u32),
     /// Subscribe to so many timers, and keep them for good.
     Hoard(u32),
@@ -159,6 +161,11 @@ fn run(step: Step) -> Result<(), String> {
         Step::PollNothing => {
             poll::poll(&[]);
             Ok(())
+        }
+        Step::PollAgain(times) => {
+            let timer = monotonic_clock::subscribe_duration(0);
+            let ready = poll::poll(&vec![&timer; times]);
+            ensure(ready.len() == times, "not every one was ready")
         }
         Step::SubscribeMany(times) => {
             let timers = (0..times).map(|_| monotonic_clock::subscribe_instant(u64::MAX));

@@ -22,6 +22,9 @@ use wasmtime_wasi::p2::{
 use crate::plugin::run::fault::Refusal;
 use crate::plugin::run::host::State;
 
+/// Most resources of the host that one instance may hold: pollables, streams, errors.
+pub(super) const MAX_RESOURCES: usize = 256;
+
 thread_local! {
     /// The earliest timer that was found not ready by the poll in progress.
     static NEXT_TIMER: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -36,8 +39,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// A store's resources, for the length of one function.
 pub(super) struct Io<'a> {
     pub(super) table: &'a mut ResourceTable,
-    /// End of the call into the guest; nothing waits longer.
-    pub(super) deadline: Instant,
+    /// How long the call into the guest may wait; None: not at all.
+    pub(super) patience: Option<Instant>,
+    pub(super) has_waited: &'a mut bool,
 }
 
 impl HasData for Io<'static> {
@@ -88,7 +92,11 @@ impl Pollable for Timer {
 }
 
 /// The value of `future`, which has to be there once its timers have run out.
-fn wait<T>(deadline: Instant, future: impl Future<Output = T>) -> wasmtime::Result<T> {
+fn wait<T>(
+    patience: Option<Instant>,
+    has_waited: &mut bool,
+    future: impl Future<Output = T>,
+) -> wasmtime::Result<T> {
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
     loop {
@@ -97,28 +105,32 @@ fn wait<T>(deadline: Instant, future: impl Future<Output = T>) -> wasmtime::Resu
             return Ok(value);
         }
         let at = NEXT_TIMER.take().ok_or(Refusal::WaitsForever)?;
-        let now = Instant::now();
-        if at > deadline {
-            // The guest has the rest of its time, as if it had spent it on computing.
-            thread::sleep(deadline.saturating_duration_since(now));
+        *has_waited = true;
+        let end = patience.ok_or(Refusal::Waits)?;
+        if at > end {
             return Err(Refusal::WaitsBeyondDeadline.into());
         }
-        thread::sleep(at.saturating_duration_since(now));
+        thread::sleep(at.saturating_duration_since(Instant::now()));
     }
 }
 
 /// The same for functions of a stream.
 fn wait_stream<T>(
-    deadline: Instant,
+    patience: Option<Instant>,
+    has_waited: &mut bool,
     future: impl Future<Output = StreamResult<T>>,
 ) -> StreamResult<T> {
-    wait(deadline, future).map_err(StreamError::Trap)?
+    wait(patience, has_waited, future).map_err(StreamError::Trap)?
 }
 
 impl poll::Host for Io<'_> {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        if pollables.len() > MAX_RESOURCES {
+            return Err(Refusal::TooManyEvents(MAX_RESOURCES).into());
+        }
         wait(
-            self.deadline,
+            self.patience,
+            self.has_waited,
             asynchronous::poll::Host::poll(self.table, pollables),
         )?
     }
@@ -127,12 +139,20 @@ impl poll::Host for Io<'_> {
 impl poll::HostPollable for Io<'_> {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
         use asynchronous::poll::HostPollable as Async;
-        wait(self.deadline, Async::ready(self.table, pollable))?
+        wait(
+            self.patience,
+            self.has_waited,
+            Async::ready(self.table, pollable),
+        )?
     }
 
     fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         use asynchronous::poll::HostPollable as Async;
-        wait(self.deadline, Async::block(self.table, pollable))?
+        wait(
+            self.patience,
+            self.has_waited,
+            Async::block(self.table, pollable),
+        )?
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
@@ -160,7 +180,11 @@ impl streams::HostInputStream for Io<'_> {
         len: u64,
     ) -> StreamResult<Vec<u8>> {
         use asynchronous::streams::HostInputStream as Async;
-        wait_stream(self.deadline, Async::blocking_read(self.table, stream, len))
+        wait_stream(
+            self.patience,
+            self.has_waited,
+            Async::blocking_read(self.table, stream, len),
+        )
     }
 
     fn skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
@@ -169,7 +193,11 @@ impl streams::HostInputStream for Io<'_> {
 
     fn blocking_skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         use asynchronous::streams::HostInputStream as Async;
-        wait_stream(self.deadline, Async::blocking_skip(self.table, stream, len))
+        wait_stream(
+            self.patience,
+            self.has_waited,
+            Async::blocking_skip(self.table, stream, len),
+        )
     }
 
     fn subscribe(
@@ -181,7 +209,11 @@ impl streams::HostInputStream for Io<'_> {
 
     fn drop(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<()> {
         use asynchronous::streams::HostInputStream as Async;
-        wait(self.deadline, Async::drop(self.table, stream))?
+        wait(
+            self.patience,
+            self.has_waited,
+            Async::drop(self.table, stream),
+        )?
     }
 }
 
@@ -201,7 +233,8 @@ impl streams::HostOutputStream for Io<'_> {
     ) -> StreamResult<()> {
         use asynchronous::streams::HostOutputStream as Async;
         wait_stream(
-            self.deadline,
+            self.patience,
+            self.has_waited,
             Async::blocking_write_and_flush(self.table, stream, bytes),
         )
     }
@@ -224,7 +257,8 @@ impl streams::HostOutputStream for Io<'_> {
     ) -> StreamResult<()> {
         use asynchronous::streams::HostOutputStream as Async;
         wait_stream(
-            self.deadline,
+            self.patience,
+            self.has_waited,
             Async::blocking_write_zeroes_and_flush(self.table, stream, len),
         )
     }
@@ -235,7 +269,11 @@ impl streams::HostOutputStream for Io<'_> {
 
     fn blocking_flush(&mut self, stream: Resource<DynOutputStream>) -> StreamResult<()> {
         use asynchronous::streams::HostOutputStream as Async;
-        wait_stream(self.deadline, Async::blocking_flush(self.table, stream))
+        wait_stream(
+            self.patience,
+            self.has_waited,
+            Async::blocking_flush(self.table, stream),
+        )
     }
 
     fn splice(
@@ -255,13 +293,18 @@ impl streams::HostOutputStream for Io<'_> {
     ) -> StreamResult<u64> {
         use asynchronous::streams::HostOutputStream as Async;
         wait_stream(
-            self.deadline,
+            self.patience,
+            self.has_waited,
             Async::blocking_splice(self.table, to, from, len),
         )
     }
 
     fn drop(&mut self, stream: Resource<DynOutputStream>) -> wasmtime::Result<()> {
         use asynchronous::streams::HostOutputStream as Async;
-        wait(self.deadline, Async::drop(self.table, stream))?
+        wait(
+            self.patience,
+            self.has_waited,
+            Async::drop(self.table, stream),
+        )?
     }
 }

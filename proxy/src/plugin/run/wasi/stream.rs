@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use crate::plugin::run::log::{Log, MAX_LINE};
 
 /// Bytes that a guest may write at once. A longer line is broken.
-const MAX_WRITE: usize = MAX_LINE;
+pub(super) const MAX_WRITE: usize = MAX_LINE;
 
 /// One of the two streams. A clone writes to the same one.
 #[derive(Debug, Clone)]

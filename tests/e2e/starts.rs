@@ -1,0 +1,137 @@
+//! Plugins that take long to start, or never do: nobody waits for them but their own requests.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pointsman_tests::{Origin, Proxy, Wire, guest};
+use tokio::time::Instant;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+
+/// One worker, and a frontend without a plugin beside the one that `keys` are of.
+fn config(keys: &str, servers: &[&Origin]) -> String {
+    let servers: Vec<String> = servers
+        .iter()
+        .enumerate()
+        .map(|(index, server)| format!("server.s{index} = \"{}\"\n", server.address()))
+        .collect();
+    format!(
+        "workers = 1\nadmin.socket = \"admin.sock\"\n\
+         [frontend.slow]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+         router.plugin = \"./guest.wasm\"\n{keys}\n\
+         [frontend.other]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+         [backend.www]\n{}",
+        servers.concat()
+    )
+}
+
+async fn start(name: &str, config: &str) -> anyhow::Result<Proxy> {
+    let directory = tempfile::tempdir()?;
+    std::fs::write(directory.path().join("guest.wasm"), guest(name)?)?;
+    Proxy::pointsman_in(directory, config).await
+}
+
+async fn client(proxy: &Proxy, frontend: &str) -> anyhow::Result<Wire> {
+    let address = proxy.addresses_of(frontend).next().context("no address")?;
+    Wire::connect(address).await
+}
+
+async fn status(client: &mut Wire) -> anyhow::Result<u16> {
+    client.exchange(GET).await?.head.status()
+}
+
+/// Each request has an instance of its own, whose `configure` waits for half a second.
+#[tokio::test]
+async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -> anyhow::Result<()>
+{
+    let www = Origin::naming("www").await?;
+    let keys = "router.isolation = \"request\"\n\
+                router.limits.deadline = \"20s\"\n\
+                router.config = { configure = [{ sleep = 500 }], route = [\"clock\"] }";
+    let proxy = start("guest-wasi", &config(keys, &[&www])).await?;
+    let mut other = client(&proxy, "other").await?;
+    assert_eq!(status(&mut other).await?, 200);
+    // The first takes the instance that is at hand, which the start has made.
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut slow = client(&proxy, "slow").await?;
+        slow.send(GET).await?;
+        waiting.push(slow);
+    }
+    let answers = async {
+        for slow in &mut waiting {
+            assert_eq!(slow.response("GET").await?.head.status()?, 200);
+        }
+        anyhow::Ok(Instant::now())
+    };
+    let others = async {
+        for _ in 0..10 {
+            assert_eq!(status(&mut other).await?, 200);
+        }
+        anyhow::Ok(Instant::now())
+    };
+    let (last, others) = tokio::try_join!(answers, others)?;
+    assert!(others < last, "the other frontend waited, too");
+    // A client that leaves while it waits takes nothing with it.
+    let mut gone = client(&proxy, "slow").await?;
+    gone.send(GET).await?;
+    drop(gone);
+    let mut next = client(&proxy, "slow").await?;
+    assert_eq!(status(&mut next).await?, 200);
+    Ok(())
+}
+
+/// `configure` loops, from the reload on that gives the backend a second server. The plugin's
+/// instance is gone by then.
+async fn spinning(configure_deadline: &str) -> anyhow::Result<(Origin, Proxy)> {
+    let www = Origin::naming("www").await?;
+    let keys = format!(
+        "router.max_faults = 5\nrouter.fault_window = \"1h\"\n\
+         router.limits.configure_deadline = \"{configure_deadline}\"\n\
+         router.config = {{ mode = \"configure-spin\", is_late = true, is_patient = true }}"
+    );
+    let proxy = start("guest-hostile", &config(&keys, &[&www])).await?;
+    proxy.configure(&config(&keys, &[&www, &www]))?;
+    proxy.ctl(&["reload"]).await?;
+    let mut slow = client(&proxy, "slow").await?;
+    assert_eq!(status(&mut slow).await?, 503);
+    proxy.line_with("trapped").await?;
+    Ok((www, proxy))
+}
+
+/// It would loop for ten minutes.
+#[tokio::test]
+async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
+    let (_www, proxy) = spinning("10m").await?;
+    let mut slow = client(&proxy, "slow").await?;
+    let mut other = client(&proxy, "other").await?;
+    for _ in 0..5 {
+        assert_eq!(status(&mut slow).await?, 503);
+        assert_eq!(status(&mut other).await?, 200);
+    }
+    Ok(())
+}
+
+/// Of the faults in `fault_window` the trap is one; the others are requests without an instance
+/// since it could not be started.
+#[tokio::test]
+async fn a_plugin_that_cannot_be_started_again_is_left_alone() -> anyhow::Result<()> {
+    let (_www, proxy) = spinning("100ms").await?;
+    let mut slow = client(&proxy, "slow").await?;
+    let asked = async {
+        loop {
+            assert_eq!(status(&mut slow).await?, 503);
+            tokio::task::yield_now().await;
+        }
+        #[expect(unreachable_code, reason = "gives the loop its type")]
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        line = proxy.line_with("too many faults: the plugin is not asked for a while") => {
+            line?;
+            Ok(())
+        }
+        failed = asked => failed,
+        () = tokio::time::sleep(Duration::from_mins(1)) => anyhow::bail!("it is still asked"),
+    }
+}
