@@ -54,6 +54,7 @@ fn record() -> AccessRecord<'static> {
         plugin: Some("host-suffix"),
         version: Some(1),
         cached: Some(true),
+        fault: None,
         end: End::Ok,
         reason: None,
         times: Times {

@@ -26,7 +26,7 @@ use crate::http::path;
 use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
-use crate::plugin::{self, Route};
+use crate::plugin::{self, Fault, Route};
 use crate::router::{Router, RouterDecision};
 use crate::telemetry::{End, chain};
 use crate::upstream::{Lease, Origin, PrivateConnections, Reuse};
@@ -155,6 +155,7 @@ async fn route(
         let verdict = decide(cx, client, &router).await?;
         let router = router.borrow();
         cx.record.decided(router.decider(&verdict), verdict.cached);
+        cx.record.fault = verdict.decision.as_ref().err().map(Fault::kind);
         match (verdict.decision, router.on_fault()) {
             (Ok(decision), _) => decided = Some(decision),
             (Err(_), OnFault::DefaultBackend) => {}

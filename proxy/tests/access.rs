@@ -79,6 +79,7 @@ fn record(id: u64) -> AccessRecord<'static> {
         plugin: None,
         version: None,
         cached: None,
+        fault: None,
         end: End::Ok,
         reason: None,
         times: Times::default(),

@@ -62,6 +62,48 @@ async fn a_request_that_nothing_matches_has_no_route() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_body_that_breaks_off_is_told_from_one_that_is_wrong() -> anyhow::Result<()> {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, end) in [
+        ("5\r\nhello", "server-closed"),
+        ("5\r\nhello\r\nzz\r\n", "server-invalid"),
+    ] {
+        let response = format!("{chunked}{body}");
+        let origin = Origin::scripted(move |mut wire, _| {
+            let response = response.clone();
+            async move {
+                wire.request().await?;
+                wire.send(response).await
+            }
+        })
+        .await?;
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        client.send(GET).await?;
+        client.rest().await?;
+        let line = proxy.line_with(" access: ").await?;
+        assert_eq!(log_field(&line, " end"), Some(end), "{line}");
+    }
+    let origin = Origin::scripted(async |mut wire, _| {
+        // Whatever comes of it is never whole.
+        wire.rest().await?;
+        Ok(())
+    })
+    .await?;
+    for (body, end) in [("5\r\nhel", "client-closed"), ("zz\r\n", "refused")] {
+        let proxy = Setup::before([origin.address()]).start().await?;
+        let mut client = Wire::connect(proxy.address()).await?;
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{body}")).await?;
+        client.finish().await?;
+        client.rest().await?;
+        let line = proxy.line_with(" access: ").await?;
+        assert_eq!(log_field(&line, " end"), Some(end), "{line}");
+    }
+    Ok(())
+}
+
 /// Passes the log on until the proxy serves, and then takes none of it until somebody writes
 /// to the pipe `GATE`.
 const STALL: &str = r#"
@@ -106,8 +148,8 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
         ensure!(status == 200, "request {number}: {status}");
     }
     let after = Metrics::of(&proxy).await?;
-    let lost = after.count("pointsman_log_lines_lost_total", &[])?;
-    assert!(lost > 0);
+    let lost = |metrics: &Metrics| metrics.count("pointsman_log_lines_lost_total", &[]);
+    assert!(lost(&after)? > 0);
     // A queue, a batch that is being written, and what the requests themselves took.
     let memory = |metrics: &Metrics| metrics.sum("process_resident_memory_bytes", &[]);
     let grown = memory(&after) - memory(&before);
@@ -128,7 +170,7 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
             (written + reported == REQUESTS).then_some(reported)
         })
         .await?;
-    assert_eq!(reported, lost);
+    assert_eq!(reported, lost(&Metrics::of(&proxy).await?)?);
     let line = proxy.line_with(" access: ").await?;
     assert_eq!(log_field(&line, "target_length"), Some("30001"));
     assert_eq!(
@@ -193,14 +235,18 @@ async fn lines_about_a_request_have_its_id() -> anyhow::Result<()> {
         ("log-forged", " plugin: first", "request"),
         ("trap-unreachable", "plugin fault", "instance"),
     ] {
+        let is_fault = mode.starts_with("trap");
         let www = Origin::naming("www").await?;
-        let keys = format!("router.isolation = \"{isolation}\"");
+        let keys =
+            format!("router.isolation = \"{isolation}\"\nrouter.on_fault = \"default-backend\"");
         let proxy = Proxy::pointsman_in(directory()?, &config(mode, &keys, &www)).await?;
         status(&proxy).await?;
         let line = proxy.line_with(part).await?;
         let id = log_field(&line, "id").with_context(|| line.clone())?;
         let record = proxy.line_with(" access: ").await?;
         assert_eq!(log_field(&record, "id"), Some(id), "{line}\n{record}");
+        let fault = log_field(&record, " fault");
+        assert_eq!(fault, is_fault.then_some("trap"), "{record}");
     }
     Ok(())
 }

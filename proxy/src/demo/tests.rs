@@ -203,6 +203,7 @@ async fn pages_see_the_proxys_access_records() {
         plugin: Some("host-suffix"),
         version: Some(1),
         cached: Some(true),
+        fault: None,
         end: End::Ok,
         reason: None,
         times: Times {

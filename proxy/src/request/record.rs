@@ -29,6 +29,8 @@ pub struct Record {
     pub backend: Option<Rc<LocalCluster>>,
     /// The endpoint that was reached.
     pub endpoint: Option<Rc<LocalEndpoint>>,
+    /// The kind of the plugin's fault, whatever became of the request.
+    pub fault: Option<&'static str>,
     version: Option<Arc<Version>>,
     cached: Option<bool>,
     end: Option<End>,
@@ -62,6 +64,7 @@ impl Record {
             bytes_out: 0,
             backend: None,
             endpoint: None,
+            fault: None,
             version: None,
             cached: None,
             end: None,
@@ -149,6 +152,7 @@ impl Record {
             plugin: self.version.as_ref().map(|version| version.plugin_name()),
             version: self.version.as_ref().map(|version| version.number()),
             cached: self.cached,
+            fault: self.fault,
             end: self.end.unwrap_or(end),
             reason: self.reason.as_deref(),
             times,

@@ -39,6 +39,8 @@ pub struct AccessRecord<'a> {
     pub version: Option<u32>,
     /// Whether the decision came from the cache; absent where there was none.
     pub cached: Option<bool>,
+    /// The kind of the plugin's fault, if it had one.
+    pub fault: Option<&'a str>,
     /// How it ended.
     pub end: End,
     /// The failure, if there was one.

@@ -153,6 +153,7 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
         form.key(out, key!("cached"));
         out.extend_from_slice(if cached { b"true" } else { b"false" });
     }
+    text(out, form, key!("fault"), record.fault);
     form.key(out, key!("end"));
     form.word(out, |out| {
         out.extend_from_slice(record.end.as_str().as_bytes());

@@ -90,6 +90,7 @@ fn record() -> AccessRecord<'static> {
         plugin: Some("host-suffix"),
         version: Some(1),
         cached: Some(false),
+        fault: None,
         end: End::Ok,
         reason: None,
         times: Times {
@@ -599,6 +600,7 @@ proptest! {
             plugin: texts[5].as_deref(),
             version,
             cached,
+            fault: texts[7].as_deref(),
             end,
             reason: reason.as_deref(),
             times: Times {

@@ -221,13 +221,25 @@ pub(super) fn name(raw: &str) -> String {
 /// Appends `raw` to `out` with control characters escaped, at most `limit` bytes of `raw`.
 pub(super) fn escape(raw: &str, limit: usize, out: &mut String) {
     let end = raw.floor_char_boundary(limit);
-    for char in raw[..end].chars() {
-        // Also what turns the direction of text: a log line must read as it is.
-        if char.is_control() || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            out.extend(char.escape_default());
-        } else {
-            out.push(char);
+    let mut rest = &raw[..end];
+    while !rest.is_empty() {
+        // Nearly all of it: copied in one piece, since a worker waits for it.
+        let special = rest.bytes().position(|byte| !(b' '..=b'~').contains(&byte));
+        let (plain, after) = rest.split_at(special.unwrap_or(rest.len()));
+        out.push_str(plain);
+        let mut chars = after.chars();
+        match chars.next() {
+            // Also what turns the direction of text: a log line must read as it is.
+            Some(char)
+                if char.is_control()
+                    || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                out.extend(char.escape_default());
+            }
+            Some(char) => out.push(char),
+            None => {}
         }
+        rest = chars.as_str();
     }
     if end < raw.len() {
         // Writing to a String cannot fail.
@@ -245,6 +257,9 @@ mod tests {
         check("plain ä", "plain ä");
         check("a\nb\r\x1b[31m\u{7f}\0", "a\\nb\\r\\u{1b}[31m\\u{7f}\\u{0}");
         check("\u{202e}evil\u{2028}", "\\u{202e}evil\\u{2028}");
+        check("", "");
+        check("\n", "\\n");
+        check("äa\u{85}", "äa\\u{85}");
         let long = "ä".repeat(MAX_TEXT);
         assert!(text(&long).ends_with("… (2048 bytes)"));
         assert!(text(&long).len() < MAX_TEXT + 32);

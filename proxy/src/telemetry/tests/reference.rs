@@ -23,6 +23,7 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.text("plugin", record.plugin);
     line.plain("version", record.version);
     line.plain("cached", record.cached);
+    line.text("fault", record.fault);
     line.text("end", Some(record.end.as_str()));
     line.cut_text("reason", record.reason);
     line.plain("head", milliseconds(record.times.head, 1e3));
