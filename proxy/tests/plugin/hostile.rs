@@ -286,7 +286,7 @@ modes! {
 fn a_start_on_a_workers_thread_ends_with_the_deadline_of_a_decision() {
     let settings = Settings {
         deadline: Duration::from_millis(20),
-        configure_deadline: Duration::from_secs(7200),
+        configure_deadline: Duration::from_hours(2),
         ..configured("configure-spin", 0)
     };
     let created = plugin("guest-hostile").instantiate_on_worker(&settings, Arc::new(TwoBackends));

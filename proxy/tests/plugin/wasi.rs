@@ -148,7 +148,7 @@ fn configure_may_wait_for_timers() {
 fn nothing_waits_on_a_workers_thread() {
     let steps = json!([{"sleep": 3_600_000}]);
     let settings = Settings {
-        configure_deadline: Duration::from_secs(7200),
+        configure_deadline: Duration::from_hours(2),
         ..settings(json!({"route": [], "configure": steps}).to_string())
     };
     let created = plugin("guest-wasi").instantiate_on_worker(&settings, Arc::new(TwoBackends));
@@ -171,7 +171,7 @@ fn a_decision_that_waits_is_a_fault_at_once() {
         json!([{"poll": [3_600_000, 3_700_000]}]),
     ] {
         let settings = Settings {
-            deadline: Duration::from_secs(7200),
+            deadline: Duration::from_hours(2),
             ..configured(&route)
         };
         assert_eq!(run_with(&settings).0, Err(Fault::Waits), "{route}");

@@ -214,20 +214,22 @@ fn run(step: Step) -> Result<(), String> {
             result.map_err(|error| format!("{error:?}"))
         }
         Step::Grants => grants(),
-        Step::Stdin => {
-            let stream = stdin::get_stdin();
-            stream.subscribe().block();
-            let closed = |result| matches!(result, Err(StreamError::Closed));
-            ensure(closed(stream.read(1)), "stdin is open")?;
-            ensure(closed(stream.blocking_read(1)), "stdin is open")?;
-            let spliced = stdout::get_stdout().blocking_splice(&stream, 1);
-            ensure(matches!(spliced, Err(StreamError::Closed)), "stdin is open")
-        }
+        Step::Stdin => read_stdin(),
         Step::Exit => {
             exit::exit(Err(()));
             Ok(())
         }
     }
+}
+
+fn read_stdin() -> Result<(), String> {
+    let stream = stdin::get_stdin();
+    stream.subscribe().block();
+    let closed = |result| matches!(result, Err(StreamError::Closed));
+    ensure(closed(stream.read(1)), "stdin is open")?;
+    ensure(closed(stream.blocking_read(1)), "stdin is open")?;
+    let spliced = stdout::get_stdout().blocking_splice(&stream, 1);
+    ensure(matches!(spliced, Err(StreamError::Closed)), "stdin is open")
 }
 
 fn print_newlines(count: usize) -> Result<(), String> {
