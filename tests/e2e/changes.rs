@@ -72,22 +72,38 @@ impl Stopped {
     /// Stops the one that starts next, and waits for that.
     async fn next(proxy: &Proxy) -> anyhow::Result<Stopped> {
         let known = proxy.log().len();
-        let line = proxy
-            .wait_for("a compiler", |lines| {
-                let mut new = lines.iter().skip(known);
-                new.find(|line| line.contains("compiling process="))
-                    .cloned()
-            })
-            .await?;
-        let process = log_field(&line, "process").context("no process")?;
-        let process = Pid::from_raw(process.parse()?);
-        kill(process, Signal::SIGSTOP)?;
+        let first = started(proxy, known, "compiling process=").await?;
+        let (_, known) = stop(first)?;
+        // One that gets no time makes way for another, which is left alone.
+        let line = &proxy.log()[known];
+        let bytes = log_field(line, "bytes").context("no size")?;
+        let second = started(proxy, known + 1, &format!("bytes={bytes}")).await?;
+        let (process, _) = stop(second)?;
         Ok(Stopped(process))
     }
 
     fn goes_on(self) -> anyhow::Result<()> {
         Ok(kill(self.0, Signal::SIGCONT)?)
     }
+}
+
+/// Waits for a compiler in the log from this line on; the line with its place.
+async fn started(proxy: &Proxy, from: usize, mark: &str) -> anyhow::Result<(usize, String)> {
+    let is_it = |line: &str| line.contains("compiling process=") && line.contains(mark);
+    proxy
+        .wait_for("a compiler", |lines| {
+            let mut new = lines.iter().enumerate().skip(from);
+            let found = new.find(|(_, line)| is_it(line));
+            found.map(|(place, line)| (place, line.clone()))
+        })
+        .await
+}
+
+fn stop((place, line): (usize, String)) -> anyhow::Result<(Pid, usize)> {
+    let process = log_field(&line, "process").context("no process")?;
+    let process = Pid::from_raw(process.parse()?);
+    kill(process, Signal::SIGSTOP)?;
+    Ok((process, place))
 }
 
 /// The state of each version of a frontend by its number, the active one first.
@@ -394,7 +410,7 @@ async fn routers_are_added_beyond_those_of_the_start() -> anyhow::Result<()> {
         });
         let frontends: String = frontends.collect();
         format!(
-            "workers = 2\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
+            "workers = 2\nmax_connections = 1000\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
              [backend.www]\nserver.www = \"{}\"\n{timeout}",
             www.address()
         )

@@ -7,6 +7,7 @@ mod admin;
 mod authentication;
 mod autobahn;
 mod changes;
+mod churn;
 mod differential;
 mod endpoints;
 mod faults;

@@ -14,7 +14,7 @@ use crate::config;
 use crate::downstream::listener::{Listener, unix_name};
 
 /// Connections that wait to be accepted.
-const BACKLOG: u32 = 16;
+const BACKLOG: u32 = 128;
 
 /// Binds the configured sockets, or takes those that were passed to this process.
 ///

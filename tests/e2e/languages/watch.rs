@@ -1,12 +1,18 @@
 //! `pointsman plugin watch`: each save is built and tested, and what passes goes into service.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Process, Proxy, guest};
 use serde_json::Value;
 
 use super::place::{Place, output};
+
+const CONFIG: &str = "[admin]\nsocket = \"admin.sock\"\n[frontend.http-in]\n\
+                      bind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+                      router.plugin = \"./mine/mine.wasm\"\nrouter.watch = false\n\
+                      router.config.rules = []\n[backend.www]\nserver.www = \"127.0.0.1:1\"\n";
 
 /// A component, with a section that makes it another file.
 fn component(mark: u8) -> anyhow::Result<Vec<u8>> {
@@ -20,10 +26,9 @@ fn component(mark: u8) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[tokio::test]
-async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> {
-    let directory = tempfile::tempdir()?;
-    let project = directory.path().join("mine");
+/// A project in `mine`, whose component is what is saved as its source.
+fn project(directory: &Path) -> anyhow::Result<PathBuf> {
+    let project = directory.join("mine");
     fs::create_dir(&project)?;
     // As good a toolchain as any.
     fs::write(
@@ -34,6 +39,13 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
         project.join("cases.toml"),
         "backends = [\"www\"]\nconfig.rules = []\n[[case]]\nname = \"all\"\nexpect.default = true\n",
     )?;
+    Ok(project)
+}
+
+#[tokio::test]
+async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let project = project(directory.path())?;
     let save = |bytes: Vec<u8>| -> anyhow::Result<()> {
         fs::write(directory.path().join("saved"), bytes)?;
         // At once, as editors save.
@@ -48,11 +60,7 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
         program
     };
     output(&mut plugin("build"))?;
-    let config = "[admin]\nsocket = \"admin.sock\"\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
-                  default_backend = \"www\"\nrouter.plugin = \"./mine/mine.wasm\"\n\
-                  router.watch = false\nrouter.config.rules = []\n\
-                  [backend.www]\nserver.www = \"127.0.0.1:1\"\n";
-    let proxy = Proxy::pointsman_in(directory, config).await?;
+    let proxy = Proxy::pointsman_in(directory, CONFIG).await?;
 
     let mut command = plugin("watch");
     command.args(["--frontend", "http-in", "--socket"]);
@@ -102,5 +110,55 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
         .collect();
     ensure!(active.len() == 1, "{plugins:#}");
     assert_eq!(active[0]["sha256"], sha256, "{plugins:#}");
+    Ok(())
+}
+
+/// A proxy may log into the project's folder: its line about a swap is no reason for the next one.
+#[tokio::test]
+async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let project = project(directory.path())?;
+    fs::write(project.join("source.wasm"), component(1)?)?;
+    let place = Place::new()?;
+    output(
+        place
+            .command("pointsman")
+            .args(["plugin", "build"])
+            .arg(&project),
+    )?;
+    let proxy = Proxy::pointsman_in(directory, CONFIG).await?;
+    let project = proxy.directory().join("mine");
+    let mut command = place.command("pointsman");
+    command.args(["plugin", "watch", "--frontend", "http-in", "--socket"]);
+    command
+        .arg(proxy.directory().join("admin.sock"))
+        .arg(&project);
+    let watch = Process::start(command)?;
+    let count =
+        |lines: &[String], text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    let wait = async |text: &'static str, wanted: usize| {
+        watch
+            .wait_for(text, |lines| (count(lines, text) >= wanted).then_some(()))
+            .await
+    };
+    wait(" decides (sha256", 1).await?;
+    for mark in [2, 3] {
+        // Under a name that does not say what it is: built again, and that is all.
+        let turns = count(&watch.log(), "mine.wasm");
+        fs::write(project.join("lines"), format!("plugin in service {mark}"))?;
+        wait("mine.wasm", turns + 1).await?;
+        // Under one that does: not even that.
+        fs::write(
+            project.join("proxy.log"),
+            format!("plugin in service {mark}"),
+        )?;
+        let saved = proxy.directory().join("saved");
+        fs::write(&saved, component(mark)?)?;
+        fs::rename(&saved, project.join("source.wasm"))?;
+        wait(" decides (sha256", usize::from(mark)).await?;
+    }
+    let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
+    // The start's, and one for each component.
+    assert_eq!(plugins["versions"][0]["number"], 4, "{plugins:#}");
     Ok(())
 }
