@@ -109,7 +109,7 @@ typedef struct pm_request pm_request;
 
 /* The peer that sent a request, after PROXY protocol where that is on. */
 typedef struct pm_peer {
-    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket. */
+    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
     pm_str address;
     /* 0 for a Unix socket. */
     uint16_t port;

@@ -428,7 +428,7 @@ using Fields = Range<pm_field, Field, detail::field>;
 
 /* The peer that sent a request, after PROXY protocol where that is on. */
 struct Client {
-    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket. */
+    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
     std::string_view address;
     /* 0 for a Unix socket. */
     std::uint16_t port;

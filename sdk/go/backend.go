@@ -4,7 +4,7 @@ import "github.com/pointsman/pointsman/sdk/go/internal/proxy"
 
 // A State is the load of a backend.
 type State struct {
-	// UsableServers are up and accept requests.
+	// UsableServers have a free slot, whether they can be reached or not.
 	UsableServers uint32
 	// Active counts requests and tunnels in progress, over all servers.
 	Active uint32

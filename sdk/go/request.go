@@ -32,7 +32,7 @@ type Field struct {
 
 // A Client is the peer that sent a request, after PROXY protocol where that is on.
 type Client struct {
-	// Address is an IPv4 or IPv6 address, or the path of a Unix socket.
+	// Address is an IPv4 or IPv6 address, or the path of a Unix socket: empty for most clients.
 	Address string
 	// Port is 0 for a Unix socket.
 	Port uint16

@@ -43,7 +43,7 @@ export function definePlugin<R extends Readers = {}>(
 
 /** The peer that sent a request, after PROXY protocol where that is on. */
 export interface Client {
-  /** An IPv4 or IPv6 address in text form, or the path of a Unix socket. */
+  /** An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
   readonly address: string;
   /** 0 for a Unix socket. */
   readonly port: number;
@@ -239,3 +239,15 @@ export function toLatin1(octets: Uint8Array): string;
 export function trimBlanks(latin1: string): string;
 /** A text in UTF-8; octets as they are. */
 export function toOctets(value: string | Uint8Array): Uint8Array;
+
+declare global {
+  /** Lines of the proxy's log. */
+  interface Console {
+    debug(...values: unknown[]): void;
+    log(...values: unknown[]): void;
+    info(...values: unknown[]): void;
+    warn(...values: unknown[]): void;
+    error(...values: unknown[]): void;
+  }
+  var console: Console;
+}

@@ -1,5 +1,7 @@
 // What a plugin imports. `index.d.ts` has the documentation.
 
+import "./src/console.js";
+
 export { backends } from "./src/backends.js";
 export { Decision } from "./src/decision.js";
 export { ConfigError, EditError, PluginError } from "./src/errors.js";

@@ -47,6 +47,9 @@
 //! encodes on load; `pointsman plugin build` does either. Tests run natively, without the proxy
 //! or a sandbox: see `testing`.
 //!
+//! A plugin for `wasm32-unknown-unknown` has [`clock`], [`random`] and [`log`] in place of what
+//! the standard library lacks there: `println!` writes nowhere, and `SystemTime::now` panics.
+//!
 //! Owns the Rust face of `wit/router.wit`. Must hold no policy, and must not panic,
 //! whatever bytes a request has.
 
@@ -75,6 +78,7 @@
 )]
 
 pub mod backends;
+pub mod clock;
 mod config;
 mod decision;
 mod error;
@@ -84,6 +88,7 @@ pub mod guest;
 mod head;
 pub mod log;
 mod network;
+pub mod random;
 mod request;
 pub mod syntax;
 #[cfg(not(target_family = "wasm"))]

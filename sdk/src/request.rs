@@ -25,7 +25,7 @@ pub struct Request {
 /// The peer that sent a request, after PROXY protocol where that is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket.
+    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
     pub address: String,
     /// 0 for a Unix socket.
     pub port: u16,

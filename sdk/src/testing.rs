@@ -18,6 +18,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
 
 use crate::head::Head;
@@ -44,6 +45,10 @@ pub(crate) fn backend_state(name: &str) -> Option<backends::State> {
 
 pub(crate) fn write_log(level: Level, message: &str) {
     PROXY.with_borrow_mut(|proxy| proxy.log.push((level, message.to_owned())));
+}
+
+pub(crate) fn random_number() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// Sets the load that [`backends::state`] tells of `name` on this thread; adds the backend

@@ -30,6 +30,7 @@ pub fn add(b: *std.Build) void {
     });
     // The contract, for whoever makes a component of the module.
     component.root_module.addObjectFile(b.path("sdk/router_component_type.o"));
+    component.root_module.addObjectFile(b.path("sdk/platform_component_type.o"));
     component.entry = .disabled;
     component.rdynamic = true;
     component.stack_size = 64 * 1024;

@@ -44,7 +44,7 @@ pub const Field = struct {
 
 /// The peer that sent a request.
 pub const Client = struct {
-    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket.
+    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
     address: []const u8,
     /// 0 for a Unix socket.
     port: u16,
@@ -110,6 +110,23 @@ pub const backends = struct {
         if (!exists(name)) return refuse("{s}: there is no backend \"{s}\"", .{ key, name });
     }
 };
+
+/// A time since 1970.
+pub const Time = struct {
+    seconds: u64,
+    nanoseconds: u32,
+};
+
+/// The time. A decision that looks at it is not cached, and where `configure` does, none is.
+pub fn now() Time {
+    return proxy.now();
+}
+
+/// A random number, fit for secrets. A decision that takes one is not cached, and where `configure`
+/// does, none is.
+pub fn random() u64 {
+    return proxy.random();
+}
 
 /// The plugin's own lines in the proxy's log, whose `[log]` says which of them are written.
 pub const log = struct {

@@ -38,6 +38,12 @@ pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const
 /// What the plugin has logged since it was configured.
 pub var lines: std.ArrayList([]const u8) = .empty;
 
+/// What `now` tells.
+pub var time: pointsman.Time = .{ .seconds = 0, .nanoseconds = 0 };
+
+/// What `random` tells.
+pub var random_number: u64 = 0;
+
 /// Sets what `backends.state` tells of `name`, from the next question on.
 pub fn setBackend(name: []const u8, state: pointsman.backends.State) !void {
     for (known.items) |*backend| if (std.mem.eql(u8, backend.name, name)) {
@@ -68,6 +74,14 @@ var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
 /// What stands in for the proxy.
 pub const proxy = struct {
     pub const Handle = *Head;
+
+    pub fn now() pointsman.Time {
+        return time;
+    }
+
+    pub fn random() u64 {
+        return random_number;
+    }
 
     pub fn allocator() std.mem.Allocator {
         return arena.allocator();
@@ -198,6 +212,13 @@ test "a backend has the load that is set" {
     try std.testing.expect(!pointsman.backends.exists("b"));
     reset();
     try std.testing.expect(!pointsman.backends.exists("a"));
+}
+
+test "the time and random numbers are those that are set" {
+    time = .{ .seconds = 5, .nanoseconds = 6 };
+    random_number = 7;
+    try std.testing.expectEqual(time, pointsman.now());
+    try std.testing.expectEqual(7, pointsman.random());
 }
 
 test "a refusal's text is not kept longer than its memory" {

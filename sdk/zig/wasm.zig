@@ -56,6 +56,8 @@ const imports = struct {
     extern "pointsman:router/request@0.1.0" fn @"[resource-drop]request-head"(i32) void;
     extern "pointsman:router/backends@0.1.0" fn state([*]const u8, usize, *[4]u32) void;
     extern "pointsman:router/log@0.1.0" fn write(i32, [*]const u8, usize) void;
+    extern "wasi:clocks/wall-clock@0.2.0" fn now(*extern struct { seconds: u64, nanoseconds: u32 }) void;
+    extern "wasi:random/random@0.2.0" fn @"get-random-u64"() u64;
 };
 
 /// As long as the instance: what `configure` is given and makes.
@@ -201,6 +203,16 @@ pub fn backendState(name: []const u8) ?pointsman.backends.State {
 pub fn log(level: pointsman.log.Level, text: []const u8) void {
     const line: List = .put(shown(text));
     imports.write(@backingInt(level), line.ptr, line.len);
+}
+
+pub fn now() pointsman.Time {
+    var found: @typeInfo(@typeInfo(@TypeOf(imports.now)).@"fn".param_types[0].?).pointer.child = undefined;
+    imports.now(&found);
+    return .{ .seconds = found.seconds, .nanoseconds = found.nanoseconds };
+}
+
+pub fn random() u64 {
+    return imports.@"get-random-u64"();
 }
 
 /// An answer of `configure`, as it lies in memory.

@@ -7,5 +7,6 @@ mod lines;
 mod mistakes;
 mod natives;
 mod place;
+mod platform;
 mod tracebacks;
 mod watch;

@@ -252,7 +252,7 @@ fn python(project: &Project) -> Result<PathBuf, BuildError> {
         ".",
         "-p",
         "sdk",
-        "plugin",
+        "pointsman_component",
         "-o",
         RAW,
     ]))?;

@@ -22,7 +22,7 @@ typedef struct pointsman_router_request_field_value_t {
 
 // The peer that sent the request, after PROXY protocol where that is on.
 typedef struct pointsman_router_request_client_t {
-  // An IPv4 or IPv6 address in text form, or the path of a Unix socket.
+  // An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
   router_string_t   address;
   // 0 for a Unix socket.
   uint16_t   port;

@@ -4,11 +4,10 @@ Exceptions end here: each is written to the proxy's log with its traceback, and 
 contract's error. The instance stays of use, for Python's state is whole after one.
 """
 
-import sys
 from traceback import walk_tb
 from typing import Any, List, Optional, Type, get_args
 
-from pointsman import _contract, _random, log
+from pointsman import _contract, log
 from pointsman._config import ConfigError, parse
 from pointsman._request import Request
 
@@ -24,9 +23,6 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     anything where there is none. Its attribute ``cacheable`` says whether a decision follows from
     the configuration and from what was read of the request alone; it is False where it is missing.
     """
-    # Tests run natively, where they may want to seed it.
-    if sys.platform == "wasi":
-        _random.use_proxy()
     # The contract has one plugin in an instance, which lives as long as that.
     route = None
 

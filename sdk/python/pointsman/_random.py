@@ -6,7 +6,6 @@ decision follows from more than the request. Here each number comes from the pro
 """
 
 import random
-import sys
 
 
 class _ProxyRandom(random.SystemRandom):
@@ -15,16 +14,9 @@ class _ProxyRandom(random.SystemRandom):
 
 
 def use_proxy() -> None:
-    """Makes the functions of ``random`` those of a ``SystemRandom``, also where a module has
-    imported them by name."""
+    """Makes the functions of ``random`` those of a ``SystemRandom``."""
     shared = random._inst
-    bound = {}
-    for name in dir(shared):
-        function = vars(random).get(name)
-        if getattr(function, "__self__", None) is shared:
-            bound[function] = name
     shared.__class__ = _ProxyRandom
-    for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if getattr(value, "__self__", None) is shared and value in bound:
-                setattr(module, name, getattr(shared, bound[value]))
+    for name, function in list(vars(random).items()):
+        if getattr(function, "__self__", None) is shared:
+            setattr(random, name, getattr(shared, name))

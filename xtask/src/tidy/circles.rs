@@ -119,8 +119,8 @@ const ORDERS: &[(&str, &[&str])] = &[
     (
         "sdk/src",
         &[
-            "testing", "guest", "config", "request", "backends", "head", "decision", "log",
-            "network", "error", "syntax",
+            "testing", "guest", "config", "request", "backends", "clock", "head", "decision",
+            "log", "network", "random", "error", "syntax",
         ],
     ),
     (

@@ -115,6 +115,7 @@ const RUST_SDK: Folder = folder! { "sdk":
     "Cargo.toml"
     "README.md"
     "src/backends.rs"
+    "src/clock.rs"
     "src/config.rs"
     "src/decision.rs"
     "src/error.rs"
@@ -125,6 +126,7 @@ const RUST_SDK: Folder = folder! { "sdk":
     "src/lib.rs"
     "src/log.rs"
     "src/network.rs"
+    "src/random.rs"
     "src/request.rs"
     "src/syntax.rs"
     "src/testing.rs"
@@ -138,6 +140,7 @@ const JAVASCRIPT_SDK: Folder = folder! { "sdk/javascript":
     "index.js"
     "package.json"
     "src/backends.js"
+    "src/console.js"
     "src/decision.js"
     "src/double.js"
     "src/errors.js"
@@ -174,6 +177,7 @@ const PYTHON_SDK: Folder = folder! { "sdk/python":
     "pointsman/log.py"
     "pointsman/py.typed"
     "pointsman/testing.py"
+    "pointsman_component.py"
 };
 
 const GO_SDK: Folder = folder! { "sdk/go":
@@ -225,6 +229,8 @@ const ZIG_SDK: Folder = folder! { "sdk/zig":
     "README.md"
     "build_plugin.zig"
     "config.zig"
+    "platform.wit"
+    "platform_component_type.o"
     "pointsman.zig"
     "request.zig"
     "root.zig"
