@@ -1,3 +1,6 @@
+//! A plugin whose answer follows from the path: what it gets of the time, random numbers and output.
+//! Built by `platform` as a project of its own, on the SDK of a new one.
+
 use pointsman_sdk::{Cacheability, Decision, Error, NoConfig, Request, Response, Router};
 
 struct Mine;
