@@ -275,7 +275,7 @@ admin.address = "127.0.0.1:6080"
             "pointsman.toml:9:1",
             "`frontend.http-in.bind`: cannot resolve `no-such-name.invalid`",
         ),
-        ("pointsman.toml:12:25", "sufix"),
+        ("pointsman.toml:12:34", "sufix"),
         ("pointsman.toml:15:1", "sevrer"),
     ];
     for command in ["check", "run"] {
