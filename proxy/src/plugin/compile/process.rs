@@ -213,3 +213,23 @@ fn processor_time(pid: Pid) -> Option<Duration> {
     let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
     clock_gettime(clock).ok().map(Duration::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_compiler_more_waits_for_another_to_end() {
+        let mut slots: Vec<Slot> = (0..MAX_COMPILERS).map(|_| Slot::take()).collect();
+        thread::scope(|scope| {
+            let (taken, is_taken) = mpsc::channel();
+            scope.spawn(move || taken.send(Slot::take()));
+            assert!(is_taken.try_recv().is_err());
+            assert_eq!(*RUNNING.lock().unwrap(), MAX_COMPILERS);
+            slots.pop();
+            drop(is_taken.recv().unwrap());
+        });
+        drop(slots);
+        assert_eq!(*RUNNING.lock().unwrap(), 0);
+    }
+}

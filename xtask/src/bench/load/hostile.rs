@@ -47,7 +47,8 @@ pub(crate) async fn during(
     }
     let swapping = async {
         let mut last = None;
-        while let (Some(swap), false) = (guest.swap, *is_done.borrow()) {
+        let is_done = || *is_done.borrow();
+        while let Some(swap) = guest.swap.filter(|_| !is_done()) {
             // To its end: a compiler that goes on would be the next row's trouble.
             last = Some(swaps::post(folder, HOSTILE, &guest_file(swap)?).await?);
         }
