@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -256,7 +256,7 @@ async fn dispatch(
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
     }
     if !is_change {
-        return query(&admin.control, path, rights);
+        return query(&admin.control, path, &parts.headers, rights);
     }
     let body = read(body).await?;
     let (admin, path) = (admin.clone(), path.to_owned());
@@ -269,7 +269,12 @@ async fn dispatch(
     Ok(json(&api::Done { message }))
 }
 
-fn query(control: &Control, path: &str, rights: Rights) -> Result<Answer, Refusal> {
+fn query(
+    control: &Control,
+    path: &str,
+    headers: &HeaderMap,
+    rights: Rights,
+) -> Result<Answer, Refusal> {
     match path {
         // Other people's requests, and secrets of the configuration.
         "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
@@ -281,10 +286,13 @@ fn query(control: &Control, path: &str, rights: Rights) -> Result<Answer, Refusa
         "/v1/trials" => Ok(json(&view::trials(control))),
         "/v1/config" => Ok(json(&view::config(control))),
         "/metrics" => {
-            let text = metrics::render(control)
+            let accept = headers.get_all(ACCEPT).iter();
+            let accept = accept.filter_map(|accept| accept.to_str().ok());
+            let format = metrics::Format::of(accept);
+            let text = metrics::render(control, format)
                 .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
             let mut answer = Response::new(Full::from(text));
-            let content = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            let content = HeaderValue::from_static(format.content_type());
             answer.headers_mut().insert(CONTENT_TYPE, content);
             Ok(answer)
         }

@@ -24,14 +24,20 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Those of a proxy whose configuration has [`ADDRESS`].
     pub(crate) async fn of(proxy: &Proxy) -> anyhow::Result<Self> {
-        let line = proxy.line_with("for questions").await?;
-        let address = log_field(&line, "address").context("address")?;
-        Self::at(address.parse()?).await
+        Self::accepted_by(proxy, "application/openmetrics-text").await
     }
 
-    async fn at(address: SocketAddr) -> anyhow::Result<Self> {
+    async fn accepted_by(proxy: &Proxy, accept: &str) -> anyhow::Result<Self> {
+        let line = proxy.line_with("for questions").await?;
+        let address = log_field(&line, "address").context("address")?;
+        Self::at(address.parse()?, accept).await
+    }
+
+    /// In the format that such a client gets.
+    async fn at(address: SocketAddr, accept: &str) -> anyhow::Result<Self> {
         let mut client = Wire::connect(address).await?;
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
         let text = String::from_utf8(client.exchange(request).await?.body)?;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let series = lines.map(|line| {
@@ -90,24 +96,9 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
         Proxy::pointsman_in(directory()?, &with_address(&config("error", "", &www))).await?;
     status(&proxy).await?;
     let metrics = Metrics::of(&proxy).await?;
-    let mut parser = Command::new(python()?)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/metrics.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut input = parser.stdin.take().context("its input")?;
-    input.write_all(metrics.text.as_bytes())?;
-    drop(input);
-    let output = parser.wait_with_output()?;
-    ensure!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        metrics.text
-    );
+    let families = parse("openmetrics", &metrics)?;
     // Families have no `_total` at their end, and counters in the manual have.
-    let found: BTreeSet<String> = String::from_utf8(output.stdout)?
+    let found: BTreeSet<String> = families
         .lines()
         .map(|line| match line.split_once(' ') {
             Some((name, "counter")) => format!("{name}_total"),
@@ -123,7 +114,37 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
         is_metric.then(|| name.to_owned())
     });
     assert_eq!(found, listed.collect());
+
+    let older = Metrics::accepted_by(&proxy, "text/plain").await?;
+    assert_eq!(parse("text", &older)?, families);
+    assert!(
+        older.text.contains("# HELP pointsman_reloads_total "),
+        "{}",
+        older.text
+    );
     Ok(())
+}
+
+/// The families that Prometheus' own parser of this format finds, with their types.
+fn parse(format: &str, metrics: &Metrics) -> anyhow::Result<String> {
+    let mut parser = Command::new(python()?)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/metrics.py"))
+        .arg(format)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = parser.stdin.take().context("its input")?;
+    input.write_all(metrics.text.as_bytes())?;
+    drop(input);
+    let output = parser.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        metrics.text
+    );
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod process;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -22,13 +23,38 @@ use crate::telemetry::Answers;
 use crate::upstream::Condition;
 use crate::upstream::endpoint::Server;
 
-/// The content type of [`render`].
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// A format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    OpenMetrics,
+    /// Prometheus' own, before `OpenMetrics`.
+    Text,
+}
+
+impl Format {
+    /// Text for those alone who accept it and not `OpenMetrics`.
+    pub(super) fn of<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
+        let accept: Vec<&str> = accept.collect();
+        let has = |media: &str| accept.iter().any(|accept| accept.contains(media));
+        if has("text/plain") && !has("application/openmetrics-text") {
+            Format::Text
+        } else {
+            Format::OpenMetrics
+        }
+    }
+
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All metrics as text.
-pub(super) fn render(control: &Control) -> Result<String, fmt::Error> {
+pub(super) fn render(control: &Control, format: Format) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("pointsman");
     own.register_collector(Box::new(Metrics(control.clone())));
     // Of any process, hence without the prefix.
@@ -37,8 +63,33 @@ pub(super) fn render(control: &Control) -> Result<String, fmt::Error> {
     let mut text = String::new();
     text::encode_registry(&mut text, &own)?;
     text::encode_registry(&mut text, &process)?;
-    text::encode_eof(&mut text)?;
+    match format {
+        Format::OpenMetrics => text::encode_eof(&mut text)?,
+        Format::Text => text = with_names_of_samples(&text),
+    }
     Ok(text)
+}
+
+/// The older format describes a counter under the name of its samples, `_total` included.
+fn with_names_of_samples(text: &str) -> String {
+    let lines = text.lines();
+    let types = lines.filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"));
+    let counters: HashSet<&str> = types.collect();
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for line in text.lines() {
+        let described = ["# HELP ", "# TYPE "].into_iter().find_map(|mark| {
+            let (name, rest) = line.strip_prefix(mark)?.split_once(' ')?;
+            counters.contains(name).then_some((mark, name, rest))
+        });
+        match described {
+            Some((mark, name, rest)) => {
+                out.extend([mark, name, "_total ", rest]);
+            }
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 #[derive(Debug)]
@@ -288,4 +339,35 @@ fn gauges(
         ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats() {
+        let check = |accept: &[&str], expected| {
+            assert_eq!(Format::of(accept.iter().copied()), expected, "{accept:?}");
+        };
+        check(&[], Format::OpenMetrics);
+        check(&["*/*"], Format::OpenMetrics);
+        check(&["text/plain"], Format::Text);
+        check(&["text/plain;version=0.0.4;q=1,*/*;q=0.1"], Format::Text);
+        let both = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
+        check(&[both], Format::OpenMetrics);
+        check(
+            &["text/plain", "application/openmetrics-text"],
+            Format::OpenMetrics,
+        );
+    }
+
+    #[test]
+    fn counters_in_the_older_format() {
+        let text =
+            "# HELP a Help.\n# TYPE a counter\na_total 1\n# HELP b Help.\n# TYPE b gauge\nb 2\n";
+        let expected = "# HELP a_total Help.\n# TYPE a_total counter\na_total 1\n\
+                        # HELP b Help.\n# TYPE b gauge\nb 2\n";
+        assert_eq!(with_names_of_samples(text), expected);
+    }
 }
