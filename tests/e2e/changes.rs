@@ -200,7 +200,10 @@ async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_reload_leaves_later_words_alone() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
-    let heavy = config(&www).replace("other.wasm", "heavy.wasm");
+    // It would give both frontends another version.
+    let heavy = config(&www)
+        .replace("other.wasm", "heavy.wasm")
+        .replace("router.max_faults = 3", "router.max_faults = 4");
     proxy.configure(&heavy)?;
     let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
         let compiler = Stopped::next(&proxy).await?;

@@ -197,6 +197,9 @@ async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyh
     let file = proxy
         .directory()
         .join(format!("v{}.wasm", numbers.below(FILES)));
+    // What is on disk is in force from now on, so that the next reload changes nothing.
+    let (status, answer) = ask(socket.clone(), "/v1/reload", Some(&json!(null))).await?;
+    ensure!(status == 200, "{answer}");
     let swap = json!({"frontend": frontend, "file": file});
     let (status, answer) = ask(socket.clone(), "/v1/swap", Some(&swap)).await?;
     ensure!(status == 200, "{answer}");

@@ -7,6 +7,7 @@ mod cache;
 mod hostile;
 mod load;
 mod memory;
+mod pool;
 mod scripted;
 mod snapshot;
 mod wasi;

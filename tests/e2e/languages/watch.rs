@@ -92,16 +92,7 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
         })
         .await?;
 
-    let mut check = place.command("pointsman");
-    check
-        .args(["plugin", "check"])
-        .arg(project.join("mine.wasm"));
-    let file = output(&mut check)?;
-    let sha256 = file
-        .lines()
-        .find_map(|line| line.strip_prefix("sha256"))
-        .context("its digest")?
-        .trim();
+    let sha256 = sha256(&place, &project)?;
     let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
     let versions = plugins["versions"].as_array().context("versions")?;
     let active: Vec<_> = versions
@@ -136,12 +127,13 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     let watch = Process::start(command)?;
     let count =
         |lines: &[String], text: &str| lines.iter().filter(|line| line.contains(text)).count();
-    let wait = async |text: &'static str, wanted: usize| {
+    let wait = async |text: &str, wanted: usize| {
         watch
             .wait_for(text, |lines| (count(lines, text) >= wanted).then_some(()))
             .await
     };
-    wait(" decides (sha256", 1).await?;
+    // The first component is in service.
+    wait(&active_after(&place, &project)?, 1).await?;
     for mark in [2, 3] {
         // Under a name that does not say what it is: built again, and that is all.
         let turns = count(&watch.log(), "mine.wasm");
@@ -155,10 +147,27 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
         let saved = proxy.directory().join("saved");
         fs::write(&saved, component(mark)?)?;
         fs::rename(&saved, project.join("source.wasm"))?;
-        wait(" decides (sha256", usize::from(mark)).await?;
+        wait("mine.wasm", turns + 2).await?;
+        wait(&active_after(&place, &project)?, 1).await?;
     }
     let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
     // The start's, and one for each component.
     assert_eq!(plugins["versions"][0]["number"], 4, "{plugins:#}");
     Ok(())
+}
+
+/// What `plugin watch` prints once the component that was built is in service.
+fn active_after(place: &Place, project: &Path) -> anyhow::Result<String> {
+    Ok(format!("decides (sha256 {})", sha256(place, project)?))
+}
+
+fn sha256(place: &Place, project: &Path) -> anyhow::Result<String> {
+    let mut check = place.command("pointsman");
+    check
+        .args(["plugin", "check"])
+        .arg(project.join("mine.wasm"));
+    let file = output(&mut check)?;
+    let mut lines = file.lines();
+    let sha256 = lines.find_map(|line| line.strip_prefix("sha256"));
+    Ok(sha256.context("its digest")?.trim().to_owned())
 }
