@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -259,6 +260,37 @@ async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
             );
             assert!(text.contains("help: "), "{subcommand}, {file}: {text}");
         }
+    }
+    Ok(())
+}
+
+/// Whoever checks the configuration of another user's proxy is not told about its files.
+#[tokio::test]
+async fn another_user_may_check_what_it_can_read() -> anyhow::Result<()> {
+    let Some(nobody) = nobody()? else {
+        return Ok(());
+    };
+    let www = Origin::naming("www").await?;
+    let directory = directory()?;
+    let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
+    let config = config.replace(&nobody.keys, "user = \"daemon\"");
+    fs::write(directory.path().join("pointsman.toml"), config)?;
+    let log = directory.path().join("proxy.log");
+    for is_there in [false, true] {
+        if is_there {
+            fs::write(&log, "")?;
+            fs::set_permissions(&log, Permissions::from_mode(0o600))?;
+        }
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", "nobody", "--regid", &nobody.gid.to_string()])
+            .arg("--clear-groups")
+            .arg(pointsman()?.get_program())
+            .arg("check")
+            .current_dir(directory.path());
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{is_there}: {text}");
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::privileges::{PrivilegeError, find_group, find_user};
+use super::privileges::{Account, PrivilegeError, find_group, find_user};
 use crate::config::{Bind, Config, Errors, LogTarget, Source};
 
 /// Result of a look at the machine.
@@ -93,7 +93,7 @@ impl Surveyor<'_> {
             return;
         };
         let key = ["log", "target"];
-        if !self.folder(&key, path) || path.exists() {
+        if !self.folder(&key, path) || path.exists() || !has_account(config) {
             return;
         }
         let folder = folder_of(path);
@@ -178,10 +178,20 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Whether this process may run as the configured user. Another, of whoever runs `check`, cannot tell
+/// what that user may do.
+fn has_account(config: &Config) -> bool {
+    let account = Account::find(config.user.as_deref(), config.group.as_deref());
+    geteuid().is_root() || account.is_ok_and(|account| account.is_current())
+}
+
 /// Looks for what the process opens again later, as the user that it runs as by now: its
 /// configuration and its log. Plugins are read by that user in any case.
 pub fn review(config: &Config, source: &Source) -> Option<Errors> {
     let mut mistakes = None;
+    if !has_account(config) {
+        return None;
+    }
     let account = config.user.as_deref().or(config.group.as_deref());
     if let Some(account) = account
         && let Err(error) = File::open(source.path())
