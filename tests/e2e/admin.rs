@@ -1,6 +1,7 @@
 //! The admin interface, and what a service manager is told.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
@@ -29,6 +30,39 @@ async fn a_service_manager_is_told() -> anyhow::Result<()> {
     assert_eq!(told().await?, "READY=1");
     proxy.signal(Signal::SIGTERM)?;
     assert_eq!(told().await?, "STOPPING=1");
+    Ok(())
+}
+
+/// Any systemd from 252 on knows every line of them.
+#[tokio::test]
+async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
+    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md"))?;
+    let directory = tempfile::tempdir()?;
+    let mut command = Command::new("systemd-analyze");
+    command
+        .args(["verify", "--man=no"])
+        .current_dir(directory.path());
+    for (section, name) in [("[Service]", "p.service"), ("[Socket]", "p.socket")] {
+        let mut blocks = manual
+            .split("```ini\n")
+            .skip(1)
+            .filter_map(|block| block.split("```").next());
+        let unit = blocks
+            .find(|block| block.contains(section))
+            .context(section)?;
+        // A program that is there.
+        let unit = unit.replace("/usr/local/bin/pointsman", "/bin/true");
+        fs::write(directory.path().join(name), unit)?;
+        command.arg(format!("./{name}"));
+    }
+    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = output.context("systemd-analyze")?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    // What it does not know it only says.
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{complaints}"
+    );
     Ok(())
 }
 

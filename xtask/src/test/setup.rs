@@ -19,6 +19,11 @@ const PACKAGES: &[Package] = &[
     Package::new("haproxy", &["haproxy"], "comparison with HAProxy"),
     Package::new("curl", &["curl"], "a client that waits for 100-continue"),
     Package::new("g++", &["c++", "g++"], "libFuzzer"),
+    Package::new(
+        "systemd",
+        &["systemd-analyze"],
+        "a look at the units of the manual",
+    ),
 ];
 
 /// Needed by what `--quick` leaves out.
