@@ -81,6 +81,9 @@ impl Control {
         handles: Handles,
     ) -> (Control, Vec<WorkerConfig>) {
         let workers = handles.workers.len();
+        for cluster in &prepared.clusters {
+            cluster.publish();
+        }
         let (configs, frontends) = worker_configs::deal(
             &mut prepared,
             listeners,

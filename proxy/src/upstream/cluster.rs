@@ -191,6 +191,7 @@ impl ClusterConfig {
     /// Puts it into force, but for the workers. One thread at a time may call it.
     pub fn publish(&self) {
         for member in &self.endpoints.members {
+            member.server.book(&self.cluster.name);
             member.server.slots().set_limit(member.limit);
         }
         self.cluster.endpoints.store(Arc::clone(&self.endpoints));

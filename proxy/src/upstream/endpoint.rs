@@ -111,7 +111,7 @@ impl Server {
         ALL.totals()
     }
 
-    /// Before it serves this backend.
+    /// Before it serves this backend. Takes a lock: not for workers.
     pub(super) fn book(&self, backend: &str) {
         ALL.book([backend, &self.name], &self.counts);
     }

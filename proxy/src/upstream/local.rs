@@ -134,9 +134,6 @@ impl LocalCluster {
             local.pool.set_max_idle(max_idle);
             local
         };
-        for member in config.endpoints.members() {
-            member.server().book(self.cluster.name());
-        }
         let servers = config.endpoints.members().iter().map(|member| LocalServer {
             server: Arc::clone(member.server()),
             endpoints: member
