@@ -1,7 +1,5 @@
 //! Plugins that take long to start, or never do: nobody waits for them but their own requests.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use pointsman_tests::{Origin, Proxy, Wire, guest};
 use tokio::time::Instant;
@@ -83,11 +81,10 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
 
 /// `configure` loops, from the reload on that gives the backend a second server. The plugin's
 /// instance is gone by then.
-async fn spinning(configure_deadline: &str) -> anyhow::Result<(Origin, Proxy)> {
+async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let www = Origin::naming("www").await?;
     let keys = format!(
-        "router.max_faults = 5\nrouter.fault_window = \"1h\"\n\
-         router.limits.configure_deadline = \"{configure_deadline}\"\n\
+        "router.fault_window = \"1h\"\n{keys}\n\
          router.config = {{ mode = \"configure-spin\", is_late = true, is_patient = true }}"
     );
     let proxy = start("guest-hostile", &config(&keys, &[&www])).await?;
@@ -102,7 +99,7 @@ async fn spinning(configure_deadline: &str) -> anyhow::Result<(Origin, Proxy)> {
 /// It would loop for ten minutes.
 #[tokio::test]
 async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
-    let (_www, proxy) = spinning("10m").await?;
+    let (_www, proxy) = spinning("router.limits.configure_deadline = \"10m\"").await?;
     let mut slow = client(&proxy, "slow").await?;
     let mut other = client(&proxy, "other").await?;
     for _ in 0..5 {
@@ -112,26 +109,40 @@ async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asks until the log has `line`.
+async fn asked_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
+    let mut slow = client(proxy, "slow").await?;
+    let asked = async {
+        loop {
+            match status(&mut slow).await {
+                Ok(status) => assert_eq!(status, 503),
+                Err(error) => return error,
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        line = proxy.line_with(line) => line.map(drop),
+        error = asked => Err(error),
+    }
+}
+
 /// Of the faults in `fault_window` the trap is one; the others are requests without an instance
 /// since it could not be started.
 #[tokio::test]
+async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
+    let keys = "router.max_faults = 5\nrouter.limits.configure_deadline = \"100ms\"";
+    let (_www, proxy) = spinning(keys).await?;
+    asked_until(
+        &proxy,
+        "too many faults: the plugin is not asked for a while",
+    )
+    .await
+}
+
+#[tokio::test]
 async fn a_plugin_that_cannot_be_started_again_is_left_alone() -> anyhow::Result<()> {
-    let (_www, proxy) = spinning("100ms").await?;
-    let mut slow = client(&proxy, "slow").await?;
-    let asked = async {
-        loop {
-            assert_eq!(status(&mut slow).await?, 503);
-            tokio::task::yield_now().await;
-        }
-        #[expect(unreachable_code, reason = "gives the loop its type")]
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        line = proxy.line_with("too many faults: the plugin is not asked for a while") => {
-            line?;
-            Ok(())
-        }
-        failed = asked => failed,
-        () = tokio::time::sleep(Duration::from_mins(1)) => anyhow::bail!("it is still asked"),
-    }
+    let keys = "router.max_faults = 1000000\nrouter.limits.configure_deadline = \"100ms\"";
+    let (_www, proxy) = spinning(keys).await?;
+    asked_until(&proxy, "cannot be started again").await
 }

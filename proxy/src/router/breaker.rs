@@ -94,8 +94,16 @@ impl Breaker {
         if self.faults.fetch_add(1, Ordering::Relaxed) + 1 < self.max_faults {
             return false;
         }
+        self.open()
+    }
+
+    /// Opens it, however many faults there were; whether it was closed.
+    pub(super) fn open(&self) -> bool {
+        if self.is_open() {
+            return false;
+        }
         self.pause.store(millis(FIRST_PAUSE), Ordering::Relaxed);
-        let retry_at = now + millis(FIRST_PAUSE);
+        let retry_at = self.now() + millis(FIRST_PAUSE);
         self.retry_at
             .compare_exchange(0, retry_at, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()

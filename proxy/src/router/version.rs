@@ -3,7 +3,7 @@
 //! Shared by all workers; created by `rollout`, asked by `router`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
@@ -16,6 +16,9 @@ use crate::plugin::{Backends, Fault, Instance, Plugin, Settings};
 /// An instance that takes longer than this to create is created off the worker's thread. Requests
 /// follow `on_fault` until it is ready, or wait for it where each has an instance of its own.
 const QUICK: Duration = Duration::from_millis(1);
+
+/// Instances in a row that cannot be created before a version is left alone.
+const MAX_FAILED_STARTS: u32 = 3;
 
 /// How instances are used, and how faults are treated.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +105,8 @@ pub struct Version {
     /// Whether the last instance was created [quickly](QUICK): processor time, since threads off the
     /// workers have low priority.
     is_quick: AtomicBool,
+    /// Instances in a row that could not be created.
+    failed_starts: AtomicU32,
 }
 
 impl Version {
@@ -115,6 +120,7 @@ impl Version {
             stats: Stats::of_version(&spec.settings.frontend, spec.workers, &spec.settings.lines),
             since: SystemTime::now(),
             is_quick: AtomicBool::new(true),
+            failed_starts: AtomicU32::new(0),
             spec,
         };
         let instance = version.create()?;
@@ -123,7 +129,7 @@ impl Version {
         }
         // The first one also pays for touching code and memory for the first time.
         drop(instance);
-        let instance = version.instantiate()?;
+        let instance = version.create()?;
         Ok((version, instance))
     }
 
@@ -207,6 +213,10 @@ impl Version {
         } = &self.spec;
         let created = plugin.instantiate_on_worker(settings, Arc::clone(backends));
         self.note_start(&created);
+        // What takes too long here may be created elsewhere.
+        if created.is_ok() || self.is_quick() {
+            self.count_start(&created);
+        }
         created
     }
 
@@ -219,6 +229,7 @@ impl Version {
         } = &self.spec;
         let created = plugin.instantiate(settings, Arc::clone(backends));
         self.note_start(&created);
+        self.count_start(&created);
         created
     }
 
@@ -229,6 +240,26 @@ impl Version {
             Err(_) => return,
         };
         self.is_quick.store(is_quick, Ordering::Relaxed);
+    }
+
+    /// A version that cannot be started fails every request, however few they are.
+    fn count_start(&self, created: &Result<Instance, Fault>) {
+        let Err(fault) = created else {
+            self.failed_starts.store(0, Ordering::Relaxed);
+            return;
+        };
+        let failed = self.failed_starts.fetch_add(1, Ordering::Relaxed) + 1;
+        if failed >= MAX_FAILED_STARTS && self.breaker.open() {
+            tracing::error!(
+                frontend = self.frontend(),
+                plugin = self.plugin_name(),
+                version = self.number(),
+                failed,
+                error = %fault,
+                "the plugin cannot be started again: it is not asked for a while"
+            );
+            self.notify(WorkerEventKind::Failing);
+        }
     }
 
     /// The longest time that an instance may take to start.
