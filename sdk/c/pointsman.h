@@ -107,7 +107,7 @@ void *pm_alloc_array(size_t count, size_t size);
  */
 typedef struct pm_request pm_request;
 
-/* The peer that sent a request, after PROXY protocol where that is on. */
+/* The peer of the connection: behind another proxy, that proxy. */
 typedef struct pm_peer {
     /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
     pm_str address;
@@ -280,7 +280,7 @@ void pm_refuse_type(pm_value *value, const char *expected);
 /* What the proxy knows about its backends. Asked in pm_route, that decision is never cached. In
  * pm_configure every server counts as usable, and nothing is in progress. */
 typedef struct pm_load {
-    /* Servers that are up and accept requests. */
+    /* Servers that have a free slot, whether they can be reached or not. */
     uint32_t usable_servers;
     /* Requests and tunnels in progress, over all servers. */
     uint32_t active;

@@ -426,7 +426,7 @@ template <class Type> struct Plugin;
 using Lines = Range<pm_str, std::string_view, detail::line>;
 using Fields = Range<pm_field, Field, detail::field>;
 
-/* The peer that sent a request, after PROXY protocol where that is on. */
+/* The peer of the connection: behind another proxy, that proxy. */
 struct Client {
     /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
     std::string_view address;

@@ -30,7 +30,7 @@ type Field struct {
 	Name, Value string
 }
 
-// A Client is the peer that sent a request, after PROXY protocol where that is on.
+// A Client is the peer of the connection: behind another proxy, that proxy.
 type Client struct {
 	// Address is an IPv4 or IPv6 address, or the path of a Unix socket: empty for most clients.
 	Address string

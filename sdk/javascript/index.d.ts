@@ -41,7 +41,7 @@ export function definePlugin<R extends Readers = {}>(
   definition: Definition<R, Read<R>> & { configure?: undefined },
 ): Plugin;
 
-/** The peer that sent a request, after PROXY protocol where that is on. */
+/** The peer of the connection: behind another proxy, that proxy. */
 export interface Client {
   /** An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
   readonly address: string;
@@ -176,7 +176,7 @@ export const Decision: {
 
 /** The load of a backend. */
 export interface BackendState {
-  /** Servers that are up and accept requests. */
+  /** Servers that have a free slot, whether they can be reached or not. */
   readonly usableServers: number;
   /** Requests and tunnels in progress, over all servers. */
   readonly active: number;

@@ -11,7 +11,7 @@ use crate::Error;
 /// The load of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Servers that are up and accept requests.
+    /// Servers that have a free slot, whether they can be reached or not.
     pub usable_servers: u32,
     /// Requests and tunnels in progress, over all servers.
     pub active: u32,

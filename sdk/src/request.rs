@@ -22,7 +22,7 @@ pub struct Request {
     cookies: OnceCell<Vec<Vec<u8>>>,
 }
 
-/// The peer that sent a request, after PROXY protocol where that is on.
+/// The peer of the connection: behind another proxy, that proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.

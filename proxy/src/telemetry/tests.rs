@@ -36,6 +36,15 @@ impl Write for Written {
 
 /// Runs `log` under a subscriber of its own and returns what was written.
 fn written(level: Level, format: LogFormat, log: impl FnOnce(&Telemetry)) -> String {
+    written_in(Color::Never, level, format, log)
+}
+
+fn written_in(
+    color: Color,
+    level: Level,
+    format: LogFormat,
+    log: impl FnOnce(&Telemetry),
+) -> String {
     let output = Written::default();
     let settings = LogSettings {
         level,
@@ -45,7 +54,7 @@ fn written(level: Level, format: LogFormat, log: impl FnOnce(&Telemetry)) -> Str
     let (subscriber, _, telemetry) = assemble(
         &settings,
         Output::Stream(Box::new(output.clone())),
-        Color::Never,
+        color,
         None,
     )
     .unwrap();
@@ -200,6 +209,42 @@ fn hostile_bytes_are_escaped() {
     check(b"\" end=ok", r#""\" end=ok""#, r#""\" end=ok""#);
     check(br"\x41", r#""\\x41""#, r#""\\\\x41""#);
     check(b"\x1b[31m\xff", r#""\x1b[31m\xff""#, r#""\\x1b[31m\\xff""#);
+}
+
+#[test]
+fn a_terminal_gets_no_control_characters_of_others() {
+    let hostile = "\x1b]0;title\x07\r\x08\u{9b}31m\u{202e}";
+    let hostile_record = AccessRecord {
+        frontend: hostile,
+        client: ClientAddress {
+            address: hostile,
+            port: 0,
+        },
+        method: Some(hostile),
+        host: Some(hostile.as_bytes()),
+        target: Some(hostile.as_bytes()),
+        backend: Some(hostile),
+        server: Some(hostile),
+        plugin: Some(hostile),
+        fault: Some(hostile),
+        reason: Some(hostile),
+        ..record()
+    };
+    let mut log = line(&hostile_record, LogFormat::Text, Color::Ansi);
+    log += &written_in(Color::Ansi, Level::INFO, LogFormat::Text, |_| {
+        tracing::info!(text = hostile, display = %hostile, debug = ?hostile, "{hostile}");
+        tracing::info!(target: "plugin", bytes = hostile.as_bytes(), "{hostile}");
+        tracing::error!(error = &io::Error::other(hostile) as &dyn std::error::Error);
+    });
+    for color in ["\x1b[0m", "\x1b[2m", "\x1b[31m", "\x1b[32m"] {
+        assert!(log.contains(color), "{color:?}");
+        log = log.replace(color, "");
+    }
+    assert_eq!(log.lines().count(), 4);
+    for line in log.split('\n') {
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(!line.contains('\u{202e}'), "{line:?}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ typedef struct pointsman_router_request_field_value_t {
   size_t len;
 } pointsman_router_request_field_value_t;
 
-// The peer that sent the request, after PROXY protocol where that is on.
+// The peer of the connection: behind another proxy, that proxy.
 typedef struct pointsman_router_request_client_t {
   // An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
   router_string_t   address;
@@ -87,7 +87,7 @@ typedef struct {
 } pointsman_router_request_result_void_edit_error_t;
 
 typedef struct pointsman_router_backends_backend_state_t {
-  // Servers that are up and accept requests.
+  // Servers that have a free slot, whether they can be reached or not.
   uint32_t   usable_servers;
   // Requests and tunnels in progress, over all servers.
   uint32_t   active;

@@ -65,8 +65,7 @@ def _told(error: BaseException) -> Exception:
 
 
 def _traceback(error: BaseException) -> List[str]:
-    """As Python writes it, without lines of source: to look for those in a sandbox without files
-    traps, as the functions of ``traceback`` do."""
+    """As Python writes it, without lines of source, which the sandbox does not have."""
     lines: List[str] = []
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:

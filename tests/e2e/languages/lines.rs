@@ -74,7 +74,7 @@ fn of_a_plugin_that_does_not() -> anyhow::Result<()> {
 
 #[test]
 fn that_decisions_are_not_cached_comes_with_the_reason() -> anyhow::Result<()> {
-    let place = place(r#"["seed"]"#, "[]")?;
+    let place = place("[{ random = 8 }]", "[]")?;
     let (_, stdout, stderr) = run(&place, &["route"])?;
     assert!(stdout.contains("cacheable no"), "{stdout}{stderr}");
     let (_, _, stderr) = run(&place, &["check"])?;

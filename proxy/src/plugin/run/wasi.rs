@@ -174,7 +174,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     wall_clock::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
     random::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
     insecure::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
-    insecure_seed::add_to_linker::<_, Impure<'static>>(l, State::impure)?;
+    insecure_seed::add_to_linker::<_, Impure<'static>>(l, State::sources)?;
     io::add_to_linker(l)
 }
 
@@ -190,6 +190,10 @@ impl State {
         if !self.wasi().sources.is_starting() {
             self.reads.forbid_caching();
         }
+        self.sources()
+    }
+
+    fn sources(&mut self) -> Impure<'_> {
         let wasi = self.wasi();
         Impure {
             sources: &mut wasi.sources,

@@ -4,7 +4,7 @@
 //! `"is_patient"`, not for the host `localhost`, which a plugin is tried out with. Before that, it
 //! always takes the time and seeds as it starts, as Go does on its way up.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use bindings::exports::pointsman::router::plugin::{Cacheability, Decision, Guest, RequestHead};
 use bindings::wasi::cli::{environment, exit, stderr, stdin, stdout};
@@ -48,6 +48,8 @@ enum Step {
     WallClock,
     Random(u64),
     Seed,
+    /// Fail with the seed.
+    TellSeed,
     /// Fail with all that was taken at the start.
     TellStart,
     /// Milliseconds, by waiting for one timer.
@@ -80,6 +82,7 @@ thread_local! {
     static CONFIG: RefCell<Config> = RefCell::default();
     static HOARD: RefCell<Vec<Pollable>> = const { RefCell::new(Vec::new()) };
     static START: OnceCell<String> = const { OnceCell::new() };
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Runs as the component is instantiated.
@@ -92,6 +95,10 @@ extern "C" fn _initialize() {
     let seed = insecure_seed::insecure_seed();
     let text = format!("{clocks:?} {wall_clock:?} {numbers:?} {seed:?}");
     START.with(|start| start.set(text).unwrap_or_default());
+    // Longer by this clock than it takes.
+    while CLOCK.get() < 2_000_000 {
+        CLOCK.set(monotonic_clock::now());
+    }
 }
 
 struct Wasi;
@@ -130,6 +137,7 @@ fn run(step: Step) -> Result<(), String> {
     match step {
         Step::Clock => {
             let before = monotonic_clock::now();
+            ensure(before > CLOCK.get(), "the clock goes back")?;
             ensure(monotonic_clock::now() >= before, "the clock goes back")
         }
         Step::WallClock => ensure(wall_clock::now().seconds > 1_700_000_000, "no wall clock"),
@@ -141,6 +149,7 @@ fn run(step: Step) -> Result<(), String> {
             insecure_seed::insecure_seed();
             Ok(())
         }
+        Step::TellSeed => Err(format!("{:?}", insecure_seed::insecure_seed())),
         Step::TellStart => Err(START.with(|start| start.get().cloned()).unwrap_or_default()),
         Step::Sleep(milliseconds) => {
             let duration = milliseconds * 1_000_000;

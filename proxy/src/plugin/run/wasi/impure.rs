@@ -3,8 +3,9 @@
 //! While an instance starts, before `configure`, they are the same for every instance of a
 //! plugin: runtimes such as Go's take seeds and the time then, whether the plugin needs them or
 //! not. What an instance may remember of its start is then no reason for it to decide otherwise
-//! than another, so its decisions can be cached. Linked by the parent module, which records
-//! every later use.
+//! than another, so its decisions can be cached. The same holds at any time for the seed of hash
+//! tables, `insecure-seed`, which Rust's take at the first one. Linked by the parent module,
+//! which records every other use.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +27,16 @@ pub(super) const MAX_RANDOM: u64 = 64 * 1024;
 /// stands still would keep a guest waiting that looks until it moves.
 const TICK: u64 = 1_000;
 
+/// What the monotonic clock shows at least once an instance has started: more than it showed
+/// before, also to the instance that a snapshot was taken of.
+const STARTED: Duration = Duration::from_secs(1);
+
+/// Bytes of random numbers that are made at once.
+const BLOCK: usize = 32;
+
+/// The block that the seed of hash tables is from; no guest takes so many.
+const HASH_SEED: u64 = u64::MAX;
+
 /// What the instances of one plugin have in common from their start.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plugin::run) struct Origins {
@@ -42,19 +53,29 @@ impl Origins {
             loaded: SystemTime::now(),
         }
     }
+
+    /// SHA-256 of the seed and a number.
+    fn block(&self, number: u64) -> [u8; BLOCK] {
+        let mut hash = Sha256::new();
+        for word in self.seed.iter().chain([&number]) {
+            hash.update(word.to_le_bytes());
+        }
+        hash.finalize().into()
+    }
 }
 
 /// The clocks and random numbers of one instance.
 pub(super) struct Sources {
+    origins: Origins,
     /// Zero of the monotonic clock.
     zero: Instant,
     /// There until the instance has started.
     start: Option<Start>,
 }
 
-/// Answers that follow from [`Origins`] and from the questions before.
+/// How many answers that follow from [`Origins`] were given.
+#[derive(Default)]
 struct Start {
-    origins: Origins,
     /// Blocks of random numbers taken.
     blocks: u64,
     /// Nanoseconds.
@@ -65,18 +86,19 @@ impl Sources {
     /// Of an instance that starts.
     pub(super) fn new(origins: Origins) -> Sources {
         Sources {
+            origins,
             zero: Instant::now(),
-            start: Some(Start {
-                origins,
-                blocks: 0,
-                clock: 0,
-            }),
+            start: Some(Start::default()),
         }
     }
 
     /// From now on answers differ.
     pub(super) fn started(&mut self) {
-        self.start = None;
+        if let Some(start) = self.start.take() {
+            let shown = Duration::from_nanos(start.clock).max(STARTED);
+            let now = Instant::now();
+            self.zero = now.checked_sub(shown).unwrap_or(now);
+        }
     }
 
     /// Whether answers are still the same for every instance.
@@ -84,42 +106,32 @@ impl Sources {
         self.start.is_some()
     }
 
+    /// Fills `bytes`, unless the instance has started.
+    fn fill(&mut self, bytes: &mut [u8]) -> bool {
+        let Some(start) = &mut self.start else {
+            return false;
+        };
+        for block in bytes.chunks_mut(BLOCK) {
+            block.copy_from_slice(&self.origins.block(start.blocks)[..block.len()]);
+            start.blocks += 1;
+        }
+        true
+    }
+
     fn now(&mut self) -> u64 {
         match &mut self.start {
-            Some(start) => start.now(),
+            Some(start) => {
+                start.clock += TICK;
+                start.clock
+            }
             None => u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX),
         }
     }
 
     fn wall_clock(&self) -> SystemTime {
         match &self.start {
-            Some(start) => start.origins.loaded,
+            Some(_) => self.origins.loaded,
             None => SystemTime::now(),
-        }
-    }
-}
-
-impl Start {
-    fn now(&mut self) -> u64 {
-        self.clock += TICK;
-        self.clock
-    }
-
-    fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes);
-        bytes
-    }
-
-    /// SHA-256 of the seed and a counter.
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for block in bytes.chunks_mut(32) {
-            let mut hash = Sha256::new();
-            for word in self.origins.seed.iter().chain([&self.blocks]) {
-                hash.update(word.to_le_bytes());
-            }
-            self.blocks += 1;
-            block.copy_from_slice(&hash.finalize()[..block.len()]);
         }
     }
 }
@@ -174,22 +186,17 @@ impl wall_clock::Host for Impure<'_> {
 
 impl random::Host for Impure<'_> {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        match (&mut self.sources.start, usize::try_from(len)) {
-            (Some(start), Ok(size)) if len <= MAX_RANDOM => {
-                let mut bytes = vec![0; size];
-                start.fill(&mut bytes);
-                Ok(bytes)
-            }
-            // Refuses what is too much.
-            _ => self.ctx.random().get_random_bytes(len),
-        }
+        let mut bytes = self.ctx.random().get_random_bytes(len)?;
+        self.sources.fill(&mut bytes);
+        Ok(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        match &mut self.sources.start {
-            Some(start) => Ok(u64::from_le_bytes(start.random())),
-            None => self.ctx.random().get_random_u64(),
+        let mut bytes = [0; 8];
+        if self.sources.fill(&mut bytes) {
+            return Ok(u64::from_le_bytes(bytes));
         }
+        self.ctx.random().get_random_u64()
     }
 }
 
@@ -205,7 +212,8 @@ impl insecure::Host for Impure<'_> {
 
 impl insecure_seed::Host for Impure<'_> {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        let mut number = || random::Host::get_random_u64(self);
-        Ok((number()?, number()?))
+        let block = self.sources.origins.block(HASH_SEED);
+        let (seed, _) = block.as_chunks::<8>();
+        Ok((u64::from_le_bytes(seed[0]), u64::from_le_bytes(seed[1])))
     }
 }

@@ -16,7 +16,7 @@ from componentize_py_types import Result, Ok, Err, Some
 @dataclass
 class Client:
     """
-    The peer that sent the request, after PROXY protocol where that is on.
+    The peer of the connection: behind another proxy, that proxy.
     """
     address: str
     port: int
