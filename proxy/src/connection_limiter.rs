@@ -14,6 +14,10 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     free: Semaphore,
+    /// Permits there are, but for the excess.
+    allowed: AtomicUsize,
+    /// Permits that end with their connections, since fewer are allowed by now.
+    excess: AtomicUsize,
     open: Box<[Load]>,
 }
 
@@ -28,7 +32,7 @@ pub struct Permit(Arc<ConnectionLimiter>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.free.add_permits(1);
+        self.0.give(1);
     }
 }
 
@@ -45,8 +49,33 @@ impl ConnectionLimiter {
     pub fn new(max_connections: u32, workers: usize) -> ConnectionLimiter {
         ConnectionLimiter {
             free: Semaphore::new(max_connections as usize),
+            allowed: AtomicUsize::new(max_connections as usize),
+            excess: AtomicUsize::new(0),
             open: (0..workers).map(|_| Load::default()).collect(),
         }
+    }
+
+    /// Allows this many from now on. Connections beyond that go on until they end.
+    pub fn allow(&self, max_connections: u32) {
+        let now = max_connections as usize;
+        let before = self.allowed.swap(now, Ordering::Relaxed);
+        if now >= before {
+            self.give(now - before);
+        } else {
+            let fewer = before - now;
+            let taken = self.free.forget_permits(fewer);
+            self.excess.fetch_add(fewer - taken, Ordering::Relaxed);
+        }
+    }
+
+    fn give(&self, permits: usize) {
+        let less = |excess: usize| (excess > 0).then(|| excess.saturating_sub(permits));
+        let excess = self
+            .excess
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        // The error is an excess of 0, as it nearly always is.
+        let ended = excess.unwrap_or_default().min(permits);
+        self.free.add_permits(permits - ended);
     }
 
     /// Waits for a permit.
@@ -151,6 +180,26 @@ mod tests {
         assert_eq!((first.worker(), second.worker()), (0, 1));
         second.move_to(0);
         assert_eq!((limiter.open(0), limiter.open(1)), (2, 0));
+    }
+
+    #[test]
+    fn fewer_may_be_allowed_and_more_again() {
+        let limiter = Arc::new(ConnectionLimiter::new(4, 1));
+        let mut held: Vec<WorkerPermit> = (0..3).map(|_| accept(&limiter, 0)).collect();
+        for (allowed, ends, free) in [
+            (4, 0, 1),
+            // Two too many, then one.
+            (1, 0, 0),
+            (1, 1, 0),
+            (1, 1, 0),
+            (3, 0, 2),
+            (2, 0, 1),
+            (2, 1, 2),
+        ] {
+            limiter.allow(allowed);
+            held.truncate(held.len() - ends);
+            assert_eq!(limiter.free.available_permits(), free, "{allowed}, {ends}");
+        }
     }
 
     proptest! {

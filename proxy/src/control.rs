@@ -121,6 +121,11 @@ impl Control {
         &self.0.handles.drain
     }
 
+    /// Allows this many clients' connections from now on.
+    pub fn allow_connections(&self, max_connections: u32) {
+        self.0.handles.limiter.allow(max_connections);
+    }
+
     /// Records that another process has taken over, and starts to drain.
     pub fn hand_over(&self, successor: u32) {
         self.0.successor.send_replace(Some(successor));

@@ -413,7 +413,7 @@ async fn routers_are_added_beyond_those_of_the_start() -> anyhow::Result<()> {
         });
         let frontends: String = frontends.collect();
         format!(
-            "workers = 2\nmax_connections = 1000\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
+            "workers = 2\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
              [backend.www]\nserver.www = \"{}\"\n{timeout}",
             www.address()
         )

@@ -273,8 +273,8 @@ impl Held {
     /// Whether it is no more than before, but for what comes and goes: pooled connections, threads
     /// that wait for work, memory that an allocator keeps.
     fn is_bounded_by(self, before: Held) -> bool {
-        self.memory <= before.memory + (48 << 10)
-            && self.descriptors <= before.descriptors + 20
+        self.memory <= before.memory + (16 << 10)
+            && self.descriptors <= before.descriptors + 16
             && self.threads <= before.threads + 12
     }
 }

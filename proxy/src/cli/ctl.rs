@@ -309,7 +309,12 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
             return Ok(body);
         }
         let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
-        Err(CtlError::Refused(printable::lines(&failure.error)))
+        // What is wrong with a configuration begins with the word that is printed before it.
+        let error = failure
+            .error
+            .strip_prefix("error: ")
+            .unwrap_or(&failure.error);
+        Err(CtlError::Refused(printable::lines(error)))
     })
 }
 

@@ -87,19 +87,20 @@ pub(super) fn raise(
     allow(wanted, limit, reserved, spare)
 }
 
-/// Whether the limit as it is allows a process that serves `connections` to listen on `addresses`.
+/// How many connections the limit as it is allows beside `workers` that listen on `addresses`: at
+/// most `most`.
 ///
 /// # Errors
-/// [`LimitError`], where they do not fit.
+/// [`LimitError`], where `wanted` does not fit.
 pub(super) fn check(
-    connections: u32,
+    wanted: Option<NonZeroU32>,
+    most: u32,
     workers: usize,
     addresses: Addresses,
-) -> Result<(), LimitError> {
+) -> Result<u32, LimitError> {
     let (limit, _) = limits()?;
     let reserved = reserve(workers, addresses);
-    allow(NonZeroU32::new(connections), limit, reserved, 0)?;
-    Ok(())
+    Ok(allow(wanted, limit, reserved, 0)?.min(most))
 }
 
 fn limits() -> Result<(u64, u64), LimitError> {

@@ -35,19 +35,22 @@ impl Process {
             // live no longer than needed if the process begins to drain.
             let known = self.sockets().known().clone();
             let workers = self.control().workers();
-            let max_connections = self.max_connections();
+            let most = self.max_connections();
             let bound = blocking(move || {
-                let bound = known.bind(&prepared.config().frontends, workers)?;
-                limits::check(max_connections, workers, bound.addresses())?;
-                Ok::<_, StartError>((prepared, bound))
+                let config = prepared.config();
+                let bound = known.bind(&config.frontends, workers)?;
+                let wanted = config.max_connections;
+                let allowed = limits::check(wanted, most, workers, bound.addresses())?;
+                Ok::<_, StartError>((prepared, bound, allowed))
             });
-            let (prepared, mut bound) = bound
+            let (prepared, mut bound, allowed) = bound
                 .await?
                 .map_err(|error| ChangeError::Process(error.into()))?;
             // Both or neither, for a worker that is being replaced.
             let mut sockets = self.sockets();
             if reload.publish(prepared, &mut bound.frontends)? == Published::InForce {
                 sockets.replace(bound);
+                self.control().allow_connections(allowed);
                 return Ok(kept);
             }
         }
