@@ -415,6 +415,21 @@ fn a_stuck_output_drops_lines_and_says_how_many() {
 }
 
 #[test]
+fn a_full_disk_costs_lines_and_holds_up_nobody() {
+    let settings = LogSettings {
+        target: LogTarget::File("/dev/full".into()),
+        ..LogSettings::default()
+    };
+    let (output, color) = open(&settings).unwrap();
+    let (_, log, telemetry) = assemble(&settings, output, color, None).unwrap();
+    // One batch is in the writing thread's hand beside the one that waits.
+    for _ in 0..3 * MAX_QUEUED_BYTES / text(&record()).len() {
+        log.write(&record());
+    }
+    assert!(telemetry.lost_lines() > 0);
+}
+
+#[test]
 fn lines_of_many_threads_stay_whole() {
     const THREADS: usize = 8;
     const LINES: usize = 5_000;
