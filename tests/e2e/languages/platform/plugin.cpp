@@ -1,7 +1,7 @@
 #include "pointsman.hpp"
 
 #include <chrono>
-#include <fstream>
+#include <cstdio>
 #include <iostream>
 #include <random>
 #include <string>
@@ -18,7 +18,7 @@ struct Mine {
         if (path == "/print") {
             std::cout << "printed" << std::endl;
         } else if (path == "/open") {
-            body = std::ifstream("/etc/passwd").is_open() ? "some" : "none";
+            body = std::fopen("/etc/passwd", "r") ? "some" : "none";
         } else if (path == "/clock") {
             const auto now = std::chrono::system_clock::now().time_since_epoch();
             body = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count());
