@@ -259,7 +259,7 @@ impl Runner<'_> {
                 "the harness's own client: tries to connect every 200 µs, then one GET".to_owned()
             }
             Kind::Hostile(requests) => format!(
-                "{}  # and 4 connections to the hostile plugin",
+                "{}  # and a connection for each worker to the hostile plugin",
                 wrk::shown(requests, seconds)
             ),
             Kind::Swaps(requests, every) => format!(

@@ -17,9 +17,7 @@ use super::{Load, swaps};
 use crate::bench::guests::Guest;
 use crate::bench::peers::guest_file;
 use crate::bench::peers::pointsman::{HOSTILE, HOSTILE_SOCKET};
-
-/// Connections to the hostile plugin's frontend: more than there are workers on a small machine.
-const CONNECTIONS: usize = 4;
+use crate::bench::tools::cores;
 
 /// What it is asked. Any host but `localhost` does harm.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
@@ -42,7 +40,8 @@ pub(crate) async fn during(
 ) -> anyhow::Result<Load> {
     let (done, is_done) = watch::channel(false);
     let mut asking = JoinSet::new();
-    for _ in 0..CONNECTIONS {
+    // One at a time for each worker.
+    for _ in 0..cores() {
         asking.spawn(ask(folder.join(HOSTILE_SOCKET), is_done.clone()));
     }
     let swapping = async {

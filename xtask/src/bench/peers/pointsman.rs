@@ -112,7 +112,7 @@ server.node_test = "{node}"
     )
 }
 
-/// A frontend for a hostile plugin that is never suspended.
+/// A frontend for a hostile plugin, within the default limits unless the guest has others.
 fn hostile(guest: &Guest) -> anyhow::Result<String> {
     let plugin = guest_file(guest.plugin)?;
     let (plugin, Guest { config, keys, .. }) = (plugin.display(), guest);
@@ -126,7 +126,6 @@ bind = "./{HOSTILE_SOCKET}"
 default_backend = "www_backend"
 router.plugin = "{plugin}"
 router.config = {config}
-router.max_faults = 1000000
 {keys}
 "#
     ))
