@@ -76,7 +76,7 @@ pub(crate) const ALL: &[Guest] = &[
         "{ route = [{ hoard = 1000 }], is_patient = true }",
     ),
     Guest {
-        keys: "router.isolation = \"request\"\nrouter.limits.memory = \"1GiB\"",
+        keys: "router.isolation = \"request\"",
         swap: Some("guest-tables"),
         ..Guest::hostile("table-hoarder", "{ mode = \"harmless\" }")
     },
