@@ -81,10 +81,10 @@ impl Router {
         self.active = LocalVersion::new(version, None, self.active.worker());
     }
 
-    fn start_rollout(&mut self, rollout: Arc<Rollout>, instance: Instance) {
+    fn start_rollout(&mut self, rollout: Arc<Rollout>, instance: Option<Instance>) {
         let version = Arc::clone(rollout.version());
         self.rollout = Some(LocalRollout {
-            version: LocalVersion::new(version, Some(instance), self.active.worker()),
+            version: LocalVersion::new(version, instance, self.active.worker()),
             rollout,
             sum: 0,
         });
@@ -239,8 +239,9 @@ pub enum Change {
     /// Another version decides, with this instance. Cached decisions of the old one are dropped,
     /// and a rollout ends.
     Replace(Arc<Version>, Instance),
-    /// A version is rolled out beside the active one.
-    StartRollout(Arc<Rollout>, Instance),
+    /// A version is rolled out beside the active one. Without an instance, the next request for it
+    /// creates one.
+    StartRollout(Arc<Rollout>, Option<Instance>),
     /// The rollout ends: its version takes over with its cached decisions, or is dropped.
     EndRollout(RolloutEnd),
     /// An instance of a version that was created off the worker thread, or the reason for its

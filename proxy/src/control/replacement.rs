@@ -82,7 +82,7 @@ impl Control {
             let name = &config.name;
             let spare = spares.0.remove(name);
             let router = spare.map(|spare| {
-                if let Some((rollout, Some(instance))) = spare.rollout {
+                if let Some((rollout, instance)) = spare.rollout {
                     let change = Change::StartRollout(rollout, instance);
                     let worker = &self.0.handles.workers[inputs.workers.own];
                     // Its receiver is in the inputs.

@@ -102,7 +102,7 @@ impl Versions {
         }
         let starts = instances
             .into_iter()
-            .map(|instance| Change::StartRollout(Arc::clone(&rollout), instance));
+            .map(|instance| Change::StartRollout(Arc::clone(&rollout), Some(instance)));
         send(workers, frontend, starts);
         tracing::info!(
             frontend,

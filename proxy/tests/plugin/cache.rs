@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use pointsman::http::head::Client;
 use pointsman::http::message::{self, RequestHead, Scheme};
-use pointsman::router::Router;
+use pointsman::plugin::{Instance, Route};
+use pointsman::router::rollout::{Mode, Rollout, Share};
 use pointsman::router::version::{Version, VersionSpec};
+use pointsman::router::{Change, RolloutEnd, Router};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{Asked, TwoBackends, asked, plugin, settings};
 
 fn router(cacheable: bool, root: &Value) -> Router {
+    let (version, instance) = version(cacheable, root);
+    Router::new(Arc::new(version), Some(instance), 0)
+}
+
+fn version(cacheable: bool, root: &Value) -> (Version, Instance) {
     let config = json!({"cacheable": cacheable, "root": root}).to_string();
     let mut draft = VersionSpec::new(
         plugin("guest-scripted"),
@@ -20,8 +27,7 @@ fn router(cacheable: bool, root: &Value) -> Router {
     );
     // However many errors it is told to report.
     draft.policy.max_faults = u32::MAX;
-    let (version, instance) = Version::try_new(draft).unwrap();
-    Router::new(Arc::new(version), Some(instance), 0)
+    Version::try_new(draft).unwrap()
 }
 
 /// A decision, with edits before it.
@@ -132,4 +138,20 @@ fn a_new_version_starts_empty() {
         let totals = router.version().stats().totals();
         assert_eq!((totals.cached, totals.asked), (1, 1));
     }
+}
+
+/// As in a worker that takes the place of another during a trial.
+#[test]
+fn a_trial_without_an_instance_is_promoted() {
+    let mut request = asked(&[("host", b"a")]);
+    let mut router = router(true, &json!("default"));
+    let (next, _) = version(true, &json!({"backend": "www"}));
+    let next = Arc::new(next.numbered(2));
+    let share = Share::of_percent(100.0).unwrap();
+    let rollout = Rollout::new(next, Mode::Mirror, share, Vec::new(), 1);
+    router.apply(Change::StartRollout(Arc::new(rollout), None));
+    router.apply(Change::EndRollout(RolloutEnd::Promoted));
+    assert_eq!(router.version().number(), 2);
+    let decided = router.decide(&mut request.request()).decision.unwrap();
+    assert!(matches!(decided.route, Route::Backend(_)), "{decided:?}");
 }
