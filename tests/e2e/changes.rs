@@ -378,6 +378,24 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The usual order: a swap by hand, then the file where the configuration has it.
+#[tokio::test]
+async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let watched = watched(&www);
+    let (_www, proxy) = start_with(www, &watched).await?;
+    proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
+    put(&proxy.directory().join("plugin.wasm"), "2")?;
+    proxy.line_with("is in service already").await?;
+    assert_eq!(deciding(&proxy).await?, "2");
+    // So the way back leads to another plugin, and a reload does not undo it.
+    proxy.ctl(&["rollback", "http-in"]).await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    proxy.ctl(&["reload"]).await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    Ok(())
+}
+
 /// As where memory runs out: the file is not at fault, and is tried again.
 #[tokio::test]
 async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()> {

@@ -80,7 +80,8 @@ impl Control {
         }
     }
 
-    /// Puts what was loaded into service; None if it was loaded for a configuration that is not in
+    /// Puts what was loaded into service, unless the file has changed to what is in service
+    /// already; None if it was loaded for a configuration that is not in
     /// force any more. `accepted` is the configured file that it comes from.
     ///
     /// # Errors
@@ -103,6 +104,18 @@ impl Control {
             state.active.versions.accept_file(&task.frontend, accepted);
         }
         latest?;
+        let published = state.active.versions.published(&task.frontend);
+        if let (Cause::File, Some(published)) = (cause, published)
+            && published.serves(loaded.version.sha256(), &task.router)
+        {
+            // A swap or a reload was quicker. A second version of the same would be what
+            // `rollback` goes back to.
+            tracing::debug!(
+                frontend = task.frontend,
+                "the new plugin is in service already"
+            );
+            return Ok(Some(Arc::clone(&published.active)));
+        }
         let publication = Publication {
             loaded,
             number: None,

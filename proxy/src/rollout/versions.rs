@@ -189,7 +189,12 @@ impl TrialEnd {
 impl Published {
     /// Whether the other is the same component with the same configuration.
     fn is_same_as(&self, other: &Published) -> bool {
-        self.active.sha256() == other.active.sha256() && self.router == other.router
+        self.serves(other.active.sha256(), &other.router)
+    }
+
+    /// Whether the component with this SHA-256 is in service with this configuration.
+    pub fn serves(&self, sha256: &str, router: &config::Router) -> bool {
+        self.active.sha256() == sha256 && self.router == *router
     }
 
     /// Ends its rollout, if there is one.
@@ -277,10 +282,7 @@ impl Versions {
     pub fn good_before_failing(&self, frontend: &str) -> Vec<RetiredVersion> {
         let mut good = self.good_before(frontend);
         if let Some(published) = self.published(frontend) {
-            good.retain(|retired| {
-                retired.version.sha256() != published.active.sha256()
-                    || retired.router != published.router
-            });
+            good.retain(|retired| !published.serves(retired.version.sha256(), &retired.router));
         }
         good
     }
