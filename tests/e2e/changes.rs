@@ -5,10 +5,10 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field};
+use pointsman_tests::{DEADLINE, Origin, Proxy, guest, log_field};
 use serde_json::Value;
 
-use crate::swaps::{BROKEN, GET, deciding, put, release, slow_to_compile, status};
+use crate::swaps::{BROKEN, deciding, put, release, slow_to_compile, status};
 use crate::tunnels::echo_or_www;
 
 /// Functions of components that take a while to compile.
@@ -414,43 +414,5 @@ async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()>
     };
     proxy.wait_for("version 2", again).await?;
     assert_eq!(deciding(&proxy).await?, "2");
-    Ok(())
-}
-
-#[tokio::test]
-async fn routers_are_added_beyond_those_of_the_start() -> anyhow::Result<()> {
-    const MORE: usize = 24;
-    let www = echo_or_www().await?;
-    let config = |count: usize, timeout: &str| {
-        let frontends = (0..count).map(|number| {
-            format!(
-                "[frontend.f{number}]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
-                 router.plugin = \"host-suffix\"\n\
-                 router.config.rules = [{{ suffix = \"x{number}.test\", backend = \"www\" }}]\n"
-            )
-        });
-        let frontends: String = frontends.collect();
-        format!(
-            "workers = 2\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n{frontends}\
-             [backend.www]\nserver.www = \"{}\"\n{timeout}",
-            www.address()
-        )
-    };
-    let proxy = Proxy::pointsman(&config(1, "")).await?;
-    let more = "[backend.more]\nserver.more = \"127.0.0.1:1\"\n";
-    for (count, timeout) in [(MORE, ""), (MORE, more), (MORE * 3, more), (MORE * 3, "")] {
-        proxy.configure(&config(count, timeout))?;
-        proxy.ctl(&["reload"]).await?;
-        let status: Value = serde_json::from_str(&proxy.ctl(&["status", "--json"]).await?)?;
-        let frontends = status["frontends"].as_array().context("frontends")?;
-        assert_eq!(frontends.len(), count);
-        assert!(
-            frontends
-                .iter()
-                .all(|frontend| frontend["plugin_version"].is_u64())
-        );
-    }
-    let mut client = Wire::connect(proxy.address()).await?;
-    assert_eq!(client.exchange(GET).await?.body, b"www");
     Ok(())
 }

@@ -12,6 +12,7 @@ mod differential;
 mod endpoints;
 mod faults;
 mod framing;
+mod growth;
 mod languages;
 mod limits;
 mod logs;

@@ -163,7 +163,8 @@ impl Prepared {
         let has_router = config.frontends.iter().any(|front| front.router.is_some());
         let loader = active.and_then(|active| active.loader.clone());
         let loader = match loader.filter(|loader| loader.has_room_for(&config)) {
-            // Versions of the old engine stay there: it has room for those.
+            // Everything moves to another engine, so that the one before goes: each reserves much
+            // address space.
             None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
             loader => loader,
         };
@@ -242,6 +243,11 @@ impl Prepared {
     /// The workers' events, once; None for a configuration that follows another.
     pub fn take_events(&mut self) -> Option<mpsc::UnboundedReceiver<WorkerEvent>> {
         self.events.receiver.take()
+    }
+
+    /// Loads versions of this configuration; None without any router.
+    pub(super) fn loader(&self) -> Option<&Loader> {
+        self.loader.as_deref()
     }
 
     /// The configuration in force, once `workers` have its routers.
@@ -332,7 +338,9 @@ fn route(
     let is_later = published.order > order;
     // The active version was requested, or is the result of a rollback.
     if is_later || known.has_same_router && sha256 == published.file.accepted {
-        if known.has_same_backends && !published.active.is_failing() {
+        // A trial goes on, and the reload after it moves the router.
+        let may_stay = loader.has(plugin) || published.rollout.is_some();
+        if known.has_same_backends && may_stay && !published.active.is_failing() {
             return Ok(Routing::Kept(is_later.then_some(sha256)));
         }
         if let (true, Some((rollout, _))) = (is_later, &published.rollout) {
@@ -345,7 +353,7 @@ fn route(
             ..load
         };
         let loaded = if Loader::fits(plugin, &load) || sha256 != published.active.sha256() {
-            loader.start(plugin.clone(), load)?
+            loader.start(plugin, load)?
         } else {
             loader.load_file(file, load)?
         };
@@ -360,7 +368,7 @@ fn route(
         return Ok(Routing::New(Box::new(new)));
     }
     let loaded = if sha256 == published.active.sha256() && Loader::fits(plugin, &load) {
-        loader.start(plugin.clone(), load)?
+        loader.start(plugin, load)?
     } else {
         loader.load_file(file, load)?
     };

@@ -115,6 +115,9 @@ impl Reload<'_> {
             worker_configs::deal(&mut prepared, listeners, workers.len(), &known);
         let mut versions = state.active.versions.clone();
         versions.replace(frontends.published);
+        if let Some(loader) = prepared.loader() {
+            versions.move_retired(loader);
+        }
         for listeners in &*listeners {
             listeners.announce();
         }

@@ -1,6 +1,6 @@
 //! Plugins at work: components that were compiled, and their instances.
 //!
-//! [`Engine`] once for each process, [`Plugin`] for each file, [`Instance`] for each worker.
+//! [`Engine`] for all plugins, [`Plugin`] for each file, [`Instance`] for each worker.
 
 mod backtrace;
 mod bindings;
@@ -240,6 +240,32 @@ impl Plugin {
     /// Whether its instances start from a snapshot.
     pub fn has_snapshot(&self) -> bool {
         self.snapshot.is_some()
+    }
+
+    /// Whether it runs on this engine.
+    pub fn is_on(&self, engine: &Engine) -> bool {
+        self.engine.is(engine)
+    }
+
+    /// The same plugin on another engine, which loads its code when it is needed.
+    ///
+    /// # Errors
+    /// [`Fault::Instantiate`]: there is no memory for it.
+    pub fn on(&self, engine: &Engine) -> Result<Plugin, Fault> {
+        let snapshot = self.snapshot.as_ref().map(|snapshot| {
+            Ok(Arc::new(Snapshot {
+                code: snapshot.code.unloaded()?,
+                config: snapshot.config.clone(),
+                backends: Arc::clone(&snapshot.backends),
+                cacheability: snapshot.cacheability,
+            }))
+        });
+        Ok(Plugin {
+            engine: engine.clone(),
+            code: Arc::new(self.code.unloaded().map_err(Fault::Instantiate)?),
+            snapshot: snapshot.transpose().map_err(Fault::Instantiate)?,
+            ..self.clone()
+        })
     }
 
     /// Whether it is the other, loaded once for both.

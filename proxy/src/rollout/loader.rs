@@ -181,7 +181,23 @@ impl Loader {
         if plugin.origin() == Origin::Compiled {
             memory::give_back();
         }
-        self.start(plugin, load)
+        self.start(&plugin, load)
+    }
+
+    /// Whether a loaded plugin runs on its engine.
+    pub fn has(&self, plugin: &Plugin) -> bool {
+        plugin.is_on(&self.engine)
+    }
+
+    /// A loaded plugin on its engine, so that the one that it was on can go.
+    ///
+    /// # Errors
+    /// [`VersionError::Fault`]: there is no memory for it.
+    pub fn adopt(&self, plugin: &Plugin) -> Result<Plugin, VersionError> {
+        if self.has(plugin) {
+            return Ok(plugin.clone());
+        }
+        plugin.on(&self.engine).map_err(refused)
     }
 
     /// Whether a loaded plugin can be started as it is, without loading it again.
@@ -199,11 +215,11 @@ impl Loader {
     ///
     /// # Errors
     /// [`VersionError`], but not for reading and loading.
-    pub fn start(&self, plugin: Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
+    pub fn start(&self, plugin: &Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
         let router = load.router;
         let spec = VersionSpec {
             number: 0,
-            plugin,
+            plugin: self.adopt(plugin)?,
             settings: settings(load.frontend, router),
             policy: Policy {
                 isolation: router.isolation,
@@ -261,8 +277,8 @@ fn refused(fault: Fault) -> VersionError {
     }
 }
 
-/// Routers that reloads may add before that takes another engine: as many as there are, within
-/// these bounds.
+/// Routers that reloads may add before that takes another engine, which all plugins move to: as many
+/// as there are, within these bounds.
 const MIN_SPARE: usize = 4;
 const MAX_SPARE: usize = 16;
 /// Versions of one router that have instances at one time: the active one, one under rollout,

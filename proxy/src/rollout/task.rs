@@ -58,6 +58,8 @@ impl LoadTask {
         self.frontend == other.frontend
             && self.router == other.router
             && Arc::ptr_eq(&self.live, &other.live)
+            // The engine before is to go.
+            && Arc::ptr_eq(&self.loader, &other.loader)
     }
 
     /// Loads and tries out `plugin`, or else the configured one.
@@ -100,6 +102,6 @@ impl LoadTask {
             source: Some(version.source().to_owned()),
             ..self.load(&router.plugin)
         };
-        self.loader.start(version.plugin().clone(), load)
+        self.loader.start(version.plugin(), load)
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::loader::Loader;
 use super::ticket::Ticket;
 use crate::config;
 use crate::plugin::Plugin;
@@ -375,6 +376,28 @@ impl Versions {
                 };
                 self.retire(&frontend, old, reason);
             }
+        }
+    }
+
+    /// Moves the retired versions to the engine of `loader`. Their code is loaded once they are gone
+    /// back to.
+    pub fn move_retired(&mut self, loader: &Loader) {
+        for (frontend, retired) in &mut self.retired {
+            retired.retain_mut(|one| {
+                let plugin = one.version.plugin();
+                if loader.has(plugin) {
+                    return true;
+                }
+                match loader.adopt(plugin) {
+                    Ok(plugin) => one.version = Arc::new(one.version.with_plugin(plugin)),
+                    Err(error) => {
+                        let version = one.version.number();
+                        tracing::warn!(frontend, version, %error, "a version is not kept");
+                        return false;
+                    }
+                }
+                true
+            });
         }
     }
 

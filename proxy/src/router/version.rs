@@ -34,7 +34,7 @@ pub struct Policy {
 }
 
 /// Everything that a version is created from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VersionSpec {
     /// Counts from 1 for each frontend.
     pub number: u32,
@@ -138,6 +138,23 @@ impl Version {
     pub fn numbered(mut self, number: u32) -> Version {
         self.spec.number = number;
         self
+    }
+
+    /// The same with its plugin on another engine: of a version that no worker runs.
+    #[must_use]
+    pub fn with_plugin(&self, plugin: Plugin) -> Version {
+        let policy = self.spec.policy;
+        Version {
+            spec: VersionSpec {
+                plugin,
+                ..self.spec.clone()
+            },
+            since: self.since,
+            breaker: Breaker::new(policy.max_faults, policy.window),
+            stats: Arc::clone(&self.stats),
+            is_quick: AtomicBool::new(self.is_quick()),
+            failed_starts: AtomicU32::new(0),
+        }
     }
 
     /// Counts from 1.

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pointsman::plugin::{CompiledCache, LoadError, Origin, Plugin, Source};
+use pointsman::plugin::{
+    CompiledCache, Compiler, Engine, EngineLimits, LoadError, Origin, Plugin, Source,
+};
 use serde_json::json;
 
 use crate::{ENGINE, TwoBackends, guest, route, settings};
@@ -226,6 +228,36 @@ fn code_that_was_evict_is_read_again() {
         fault.to_string().contains("compiled code is lost"),
         "{fault}"
     );
+}
+
+#[test]
+fn a_plugin_moves_to_another_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
+    let decide = |plugin: &Plugin| {
+        let mut instance = plugin.instantiate(&settings, Arc::new(TwoBackends))?;
+        route(&mut instance)
+    };
+    let engine = || Engine::try_new(EngineLimits { instances: 1 }, Compiler::Here).unwrap();
+    for cache in [None, Some(&cache)] {
+        let source = Source {
+            name: "test".into(),
+            bytes: guest("guest-scripted").into(),
+        };
+        let [first, second, third] = [engine(), engine(), engine()];
+        let plugin = Plugin::load(&first, &source, cache).unwrap();
+        let before = decide(&plugin);
+        let moved = plugin.on(&second).unwrap();
+        assert!(moved.is_on(&second) && !moved.is_on(&first));
+        drop((plugin, first));
+        assert_eq!(decide(&moved), before);
+        // Twice, before it has been loaded.
+        let moved = moved.on(&engine()).unwrap().on(&third).unwrap();
+        drop(second);
+        assert_eq!(decide(&moved), before);
+        assert_eq!(moved.sha256(), source.sha256());
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ const MAX_TABLES: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 256;
 
 /// Most memories of all instances that are reserved beyond one for each: 32 TiB of address space, a
-/// quarter of what a process has on common machines. Two engines exist while a reload adds routers.
+/// quarter of what a process has on common machines. While a reload adds routers beyond the room that
+/// there is, a second engine exists, which all plugins then move to.
 const MAX_SPARE_MEMORIES: u32 = 1 << 13;
 /// Tables that are reserved for each instance.
 const TABLES: u32 = 16;

@@ -1,4 +1,4 @@
-//! A component's code: in memory, or only on disk while nobody runs it.
+//! A component's code: loaded, or only on disk while nobody runs it.
 //!
 //! Versions that were in service are kept, so that they can be gone back to. Their code, some
 //! 50 MB for Python, is given back meanwhile where a [`CompiledCache`] has it.
@@ -21,7 +21,9 @@ pub(super) struct Code {
 enum Place {
     Memory(Arc<Loaded>),
     /// Open, so that it is there whatever becomes of its name.
-    Disk(Entry),
+    Disk(Arc<Entry>),
+    /// Not loaded yet, and on no disk.
+    Image(Arc<[u8]>),
 }
 
 impl std::fmt::Debug for Place {
@@ -29,6 +31,7 @@ impl std::fmt::Debug for Place {
         f.write_str(match self {
             Place::Memory(_) => "Memory",
             Place::Disk(_) => "Disk",
+            Place::Image(_) => "Image",
         })
     }
 }
@@ -56,21 +59,49 @@ impl Code {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The code, reloaded if it was evicted.
+    /// The same code for another engine, which loads it when it is needed.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn unloaded(&self) -> Result<Code, String> {
+        let place = match &*self.place() {
+            Place::Memory(loaded) => match self.entry() {
+                Some(entry) => Place::Disk(entry),
+                None => Place::Image(loaded.image().map_err(|error| error.to_string())?.into()),
+            },
+            Place::Disk(entry) => Place::Disk(Arc::clone(entry)),
+            Place::Image(code) => Place::Image(Arc::clone(code)),
+        };
+        Ok(Code {
+            place: Mutex::new(place),
+            footprint: self.footprint,
+            stored: self.stored.clone(),
+        })
+    }
+
+    /// Where it may be read again.
+    fn entry(&self) -> Option<Arc<Entry>> {
+        let (cache, key) = self.stored.as_ref()?;
+        cache.entry(key).map(Arc::new)
+    }
+
+    /// The code, loaded if it is not.
     ///
     /// # Errors
     /// Its file has been changed since, or cannot be read.
     pub(super) fn get(&self, engine: &Engine) -> Result<Arc<Loaded>, String> {
         let mut place = self.place();
-        let entry = match &*place {
-            Place::Memory(loaded) => return Ok(Arc::clone(loaded)),
-            Place::Disk(entry) => entry,
-        };
         let lost = |why: String| format!("its compiled code is lost: {why}");
-        let code = entry.read().map_err(|error| lost(error.to_string()))?;
-        let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
-        let loaded = link::reload(engine, &code).map_err(|error| lost(error.to_string()))?;
-        let loaded = Arc::new(loaded);
+        let loaded = match &*place {
+            Place::Memory(loaded) => return Ok(Arc::clone(loaded)),
+            Place::Disk(entry) => {
+                let code = entry.read().map_err(|error| lost(error.to_string()))?;
+                let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
+                link::reload(engine, &code)
+            }
+            Place::Image(code) => link::reload(engine, code),
+        };
+        let loaded = Arc::new(loaded.map_err(|error| lost(error.to_string()))?);
         *place = Place::Memory(Arc::clone(&loaded));
         Ok(loaded)
     }
@@ -78,8 +109,8 @@ impl Code {
     /// Frees the memory, once no instance runs, if there is a file to reload it from.
     pub(super) fn evict(&self) {
         let mut place = self.place();
-        if let (Place::Memory(_), Some((cache, key))) = (&*place, &self.stored)
-            && let Some(entry) = cache.entry(key)
+        if let Place::Memory(_) = &*place
+            && let Some(entry) = self.entry()
         {
             *place = Place::Disk(entry);
         }

@@ -31,7 +31,10 @@ impl From<wasmtime::Error> for EngineError {
     }
 }
 
-/// The process's WebAssembly engine. A clone is the same engine.
+/// A WebAssembly engine. A clone is the same engine.
+///
+/// A process has one, and for a moment another where there is no room for more plugins: each reserves
+/// its address space for as long as anything of it is left.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -68,6 +71,11 @@ impl Engine {
             ticker,
             compiler,
         })))
+    }
+
+    /// Whether both are the same.
+    pub(super) fn is(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -86,6 +86,16 @@ pub(super) struct Loaded {
     pub(super) wasi: bool,
 }
 
+impl Loaded {
+    /// The machine code, for [`reload`].
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn image(&self) -> wasmtime::Result<Vec<u8>> {
+        self.pre.instance_pre().component().serialize()
+    }
+}
+
 /// Reads and links compiled code that was stored before.
 pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
     let component = deserialize(engine.wasmtime(), code).map_err(|error| unfit(&error))?;

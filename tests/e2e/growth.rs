@@ -1,0 +1,92 @@
+//! Routers that are added while the process runs, beyond those that there is room for.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, log_field};
+
+use crate::swaps::{GET, deciding, directory, put};
+use crate::tunnels::echo_or_www;
+
+/// Each of them more than the one before has room for.
+const STEPS: [usize; 5] = [1, 6, 13, 28, 45];
+/// Much less than any of these reserves.
+const TOLERANCE: u64 = 1 << 40;
+
+/// So many routers: the hostile guest's, one whose requests have an instance each, and more.
+fn config(routers: usize, more: &str, www: &Origin) -> String {
+    let others = (1..routers).map(|number| {
+        let isolation = if number == 1 { "request" } else { "instance" };
+        format!(
+            "[frontend.f{number}]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+             router.plugin = \"host-suffix\"\nrouter.isolation = \"{isolation}\"\n\
+             router.config.rules = [{{ suffix = \"x{number}.test\", backend = \"www\" }}]\n"
+        )
+    });
+    format!(
+        "workers = 1\nadmin.socket = \"admin.sock\"\nplugin_cache_dir = \"cache\"\n\
+         log.access = true\n\
+         [frontend.http-in]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+         router.plugin = \"./plugin.wasm\"\nrouter.limits.deadline = \"20s\"\n\
+         router.config = {{ mode = \"harmless\", is_patient = true }}\n{}{more}\
+         [backend.www]\nserver.www = \"{}\"\n",
+        others.collect::<String>(),
+        www.address()
+    )
+}
+
+/// Address space in bytes.
+fn size(proxy: &Proxy) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", proxy.id()))?;
+    let mut lines = status.lines();
+    let size = lines.find_map(|line| line.strip_prefix("VmSize:"));
+    let size = size.and_then(|size| size.split_whitespace().next());
+    Ok(size.context("no VmSize")?.parse::<u64>()? * 1024)
+}
+
+/// Each time another engine reserves address space; the one before has to go.
+#[tokio::test]
+async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
+    let www = echo_or_www().await?;
+    let [start, more @ ..] = STEPS;
+    let proxy = Proxy::pointsman_in(directory()?, &config(start, "", &www)).await?;
+    put(&proxy.directory().join("two.wasm"), "2")?;
+    proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
+    for routers in more {
+        proxy.configure(&config(routers, "", &www))?;
+        proxy.ctl(&["reload"]).await?;
+        // It is still the plugin that was put into service by hand.
+        deciding(&proxy).await?;
+        let plugins = proxy.ctl(&["plugins"]).await?;
+        let first = plugins.find("two.wasm").context("no swap")?;
+        ensure!(plugins.find("plugin.wasm") > Some(first), "{plugins}");
+    }
+    // A reload that changes the names of backends makes all versions anew.
+    let backend = "[backend.more]\nserver.more = \"127.0.0.1:1\"\n";
+    proxy.configure(&config(STEPS[4], backend, &www))?;
+    proxy.ctl(&["reload"]).await?;
+    deciding(&proxy).await?;
+    for frontend in ["f1", "f2"] {
+        let mark = format!("listening frontend={frontend} ");
+        let line = proxy.line_with(&mark).await?;
+        let address = log_field(&line, "address").context("no address")?;
+        let mut client = Wire::connect(address.parse()?).await?;
+        assert_eq!(client.exchange(GET).await?.body, b"www", "{frontend}");
+    }
+    // No more is reserved than by a process that starts with as many.
+    let fresh = Proxy::pointsman_in(directory()?, &config(STEPS[4], backend, &www)).await?;
+    let most = size(&fresh)? + TOLERANCE;
+    // Workers take up the last change between two requests.
+    let shrunk = async {
+        while size(&proxy)? > most {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    let shrunk = tokio::time::timeout(DEADLINE, shrunk).await;
+    shrunk.with_context(|| format!("{:?} of {most}", size(&proxy)))??;
+    // The way back is there, too.
+    proxy.ctl(&["rollback", "http-in"]).await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    Ok(())
+}
