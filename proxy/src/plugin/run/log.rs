@@ -18,6 +18,11 @@ use crate::telemetry::RequestId;
 /// Longest line of a guest, in bytes; more is cut off.
 pub(super) const MAX_LINE: usize = 4096;
 
+/// Most bytes of one message, each line cut to [`MAX_LINE`]; further lines are dropped.
+///
+/// They are escaped while the guest waits, so that its deadline cannot end it before all are written.
+const MAX_MESSAGE: usize = 4 * MAX_LINE;
+
 /// Calls one of `tracing`'s macros with the target and the level, which have to be constants.
 macro_rules! at_level {
     ($level:expr, $call:ident $(; $($field:tt)*)?) => {
@@ -63,8 +68,8 @@ impl Log {
     }
 
     /// Writes each line of `message`, which may hold any bytes: a traceback is of use only as
-    /// it is laid out. Lines that the log's level or the budget leaves out cost no more than
-    /// to count them.
+    /// it is laid out. Lines that the log's level, the budget or [`MAX_MESSAGE`] leaves out cost no
+    /// more than to count them.
     pub(super) fn write(&self, level: Level, message: impl AsRef<[u8]>) {
         if !at_level!(level, enabled) {
             return;
@@ -74,7 +79,9 @@ impl Log {
         let text = &message[..end.map_or(0, |end| end + 1)];
         // An empty message is a line, too.
         let lines = 1 + count_ends(text);
-        let granted = self.0.budget.take(lines);
+        let fitting = count_fitting(text);
+        let granted = self.0.budget.take(fitting);
+        self.0.budget.drop_lines(lines - fitting);
         for line in text.split(|&byte| byte == b'\n').take(granted) {
             self.0.write_line(level, &String::from_utf8_lossy(line));
         }
@@ -90,6 +97,19 @@ impl Log {
 )]
 fn count_ends(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// How many lines of a message are written at most.
+fn count_fitting(text: &[u8]) -> usize {
+    let mut size = 0;
+    let lines = text.split(|&byte| byte == b'\n');
+    lines
+        .take_while(|line| {
+            // Empty lines, too, are looked at one by one.
+            size += line.len().clamp(1, MAX_LINE);
+            size <= MAX_MESSAGE
+        })
+        .count()
 }
 
 impl Inner {
@@ -122,7 +142,51 @@ impl Drop for Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    /// Counts what is written to the log.
+    #[derive(Debug, Clone, Default)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_costs_no_more_than_a_few_long_lines() {
+        let check = |line: usize, lines: usize, dropped: u64| {
+            let counter = Counter::default();
+            let writer = counter.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(move || writer.clone())
+                .finish();
+            let budget = LineBudget::default();
+            let log = Log::new("front".into(), "plugin".into(), budget.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                log.write(Level::INFO, vec!["\u{1}".repeat(line); lines].join("\n"));
+            });
+            assert_eq!(budget.dropped(), dropped, "{lines} of {line} bytes");
+            let written = counter.0.load(Ordering::Relaxed);
+            // A control character becomes five bytes.
+            assert!(written < 6 * MAX_MESSAGE, "{written} bytes");
+        };
+        check(1_000_000, 1, 0);
+        check(MAX_LINE, 4, 0);
+        check(MAX_LINE, 5, 1);
+        check(MAX_LINE, 100, 96);
+        check(100_000, 10, 6);
+        check(MAX_LINE / 2, 100, 92);
+    }
 
     #[test]
     fn a_million_lines_are_counted_and_not_written() {

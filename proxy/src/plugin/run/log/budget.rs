@@ -80,6 +80,13 @@ impl LineBudget {
         usize::try_from(granted).unwrap_or(usize::MAX)
     }
 
+    /// Counts lines as dropped that nobody asks for.
+    pub(super) fn drop_lines(&self, lines: usize) {
+        if lines > 0 {
+            self.0.dropped.fetch_add(lines as u64, Ordering::Relaxed);
+        }
+    }
+
     /// How many lines were dropped since the last report. None if there were none, or another
     /// report was made less than a second ago.
     pub(super) fn take_report(&self) -> Option<u64> {
