@@ -12,9 +12,11 @@ use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::time::Instant;
 
 use super::error::CompileError;
@@ -125,9 +127,9 @@ fn run(
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(failed(io::ErrorKind::BrokenPipe.into()));
     };
+    let pid = Pid::from_raw(child.id().cast_signed());
     thread::scope(|scope| {
         let (ended, end) = mpsc::channel();
-        let pid = child.id();
         let watch = scope.spawn(move || watch(pid, limits, priority, &end));
         // Where it does not read to the end, how it ends says why.
         scope.spawn(move || stdin.write_all(file));
@@ -139,13 +141,19 @@ fn run(
         let mut code = Vec::new();
         // Code is made in memory first.
         let read = stdout.take(limits.memory).read_to_end(&mut code);
-        let status = child.wait();
+        let waited = wait(pid);
         drop(ended);
+        let stopped = watch.join().unwrap_or_default();
+        if waited.is_err() {
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(failed)?;
+        waited.map_err(failed)?;
         let said = said.join().unwrap_or_default();
         read.map_err(failed)?;
         Ok(Ended {
-            status: status.map_err(failed)?,
-            stopped: watch.join().unwrap_or_default(),
+            status,
+            stopped,
             code,
             said: String::from_utf8_lossy(&said).into_owned(),
         })
@@ -171,18 +179,26 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
     alone(|| process.spawn())
 }
 
+/// Waits for a compiler to end, and leaves it to be reaped: so long no other process has its id.
+fn wait(pid: Pid) -> io::Result<()> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    loop {
+        match waitid(Id::Pid(pid), flags) {
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
 /// Kills a compiler that takes too long by the clock, or gets no time, until the other end of `end` is
-/// dropped.
+/// dropped. It must not be reaped before this returns.
 fn watch(
-    pid: u32,
+    pid: Pid,
     limits: CompileLimits,
     priority: Priority,
     end: &mpsc::Receiver<()>,
 ) -> Option<Stopped> {
-    let pid = Pid::from_raw(pid.cast_signed());
-    // By its descriptor, so that nobody else is killed once it has ended.
-    let descriptor = rustix::process::Pid::from_raw(pid.as_raw())
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())?;
     let deadline = Instant::now() + Duration::from_secs(limits.seconds()).saturating_mul(WALL);
     let mut used = Duration::ZERO;
     loop {
@@ -194,16 +210,20 @@ fn watch(
         if end.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return None;
         }
-        let now = processor_time(pid)?;
         let stopped = if wait == left {
             Stopped::Late
-        } else if now.saturating_sub(used) < PATIENCE / STARVING {
-            Stopped::Starving
         } else {
-            used = now;
-            continue;
+            // Unknown: the deadline remains.
+            let Some(now) = processor_time(pid) else {
+                continue;
+            };
+            if now.saturating_sub(used) >= PATIENCE / STARVING {
+                used = now;
+                continue;
+            }
+            Stopped::Starving
         };
-        let _ = pidfd_send_signal(&descriptor, Signal::KILL);
+        let _ = kill(pid, Signal::SIGKILL);
         return Some(stopped);
     }
 }
