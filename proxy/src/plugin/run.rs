@@ -36,7 +36,6 @@ use self::link::Loaded;
 use self::log::Log;
 use self::wasi::{Origins, Wasi};
 use crate::plugin::compile::cache::CompiledCache;
-use crate::plugin::compile::encode;
 
 pub use self::engine::{Engine, EngineError};
 pub use self::fault::Fault;
@@ -191,13 +190,12 @@ impl Plugin {
         backends: &Arc<dyn Backends>,
         cache: Option<&CompiledCache>,
     ) -> Result<Plugin, SnapshotError> {
-        let component = encode::component(&source.bytes).map_err(SnapshotError::unsupported)?;
         let load = |component: &[u8]| {
             let sha256 = load::sha256(component);
             let code = load::load(&self.engine, component, &sha256, cache);
             code.map_err(SnapshotError::unsupported)
         };
-        let (written, cacheability) = snapshot::component(&component, |instrumented| {
+        let (written, cacheability) = snapshot::component(&source.bytes, |instrumented| {
             let instrumented = Plugin {
                 code: Arc::new(load(instrumented)?),
                 snapshot: None,

@@ -5,8 +5,13 @@
 //! then. What a new instance would not have, such as a resource of the host, must not be
 //! remembered by the guest; nor anything that is another each time, such as a random number.
 //! Called by `Plugin` off the workers' threads: it compiles twice.
+//!
+//! All but the compiling is done in this process, without its sandbox, for a file that has passed
+//! the compiler: one step at a time, whatever the number of plugins.
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use wasmtime::Store;
@@ -14,6 +19,7 @@ use wasmtime::component::{Instance, Lift, WasmList};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::host::State;
+use crate::plugin::compile::encode;
 
 /// Why there is no snapshot, so that instances have to be configured one by one.
 #[derive(Debug, thiserror::Error)]
@@ -30,33 +36,32 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    pub(super) fn unsupported(error: impl std::fmt::Display) -> SnapshotError {
+    pub(super) fn unsupported(error: impl Display) -> SnapshotError {
         SnapshotError::Unsupported(format!("{error:#}"))
     }
 }
 
-/// Writes `component` as it is after `configure`, which runs a copy of it that can be looked
-/// into, and yields that with its store.
+/// Writes the component in `file` as it is after `configure`, which runs a copy of it that can be
+/// looked into, and yields that with its store.
 pub(super) fn component<T>(
-    component: &[u8],
+    file: &[u8],
     configure: impl FnOnce(&[u8]) -> Result<(Store<State>, Instance, T), SnapshotError>,
 ) -> Result<(Vec<u8>, T), SnapshotError> {
     let wizer = Wizer::new();
     let written = catch_unwind(AssertUnwindSafe(|| {
-        let (context, instrumented) = wizer
-            .instrument_component(component)
-            .map_err(SnapshotError::unsupported)?;
+        let component = alone(|| encode::component(file))?;
+        let (context, instrumented) = alone(|| wizer.instrument_component(&component))?;
         let (mut store, instance, answer) = configure(&instrumented)?;
         let mut access = Access {
             store: &mut store,
             instance,
             failure: None,
         };
-        let written = wizer
-            .snapshot_component(&context, &mut access)
-            .now_or_never()
-            .ok_or_else(|| SnapshotError::unsupported("it waits"))?
-            .map_err(SnapshotError::unsupported)?;
+        let written = alone(|| {
+            let written = wizer.snapshot_component(&context, &mut access);
+            let written = written.now_or_never();
+            written.unwrap_or_else(|| Err(wasmtime::format_err!("it waits")))
+        })?;
         match access.failure {
             Some(failure) => Err(SnapshotError::Unsupported(failure)),
             None => Ok((written, answer)),
@@ -64,6 +69,13 @@ pub(super) fn component<T>(
     }));
     // Of components that it does not know how to write it says so by a panic, if not before.
     written.unwrap_or_else(|_| Err(SnapshotError::unsupported("it is of an unknown kind")))
+}
+
+/// Does one step of it while no other is done: each may take several times the file's size.
+fn alone<T, E: Display>(step: impl FnOnce() -> Result<T, E>) -> Result<T, SnapshotError> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    step().map_err(SnapshotError::unsupported)
 }
 
 /// Reads memories and globals by the functions that were put into the component.
@@ -128,5 +140,36 @@ impl ComponentInstanceState for Access<'_> {
 
     async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
         self.call(instance, func).map_or(0, f64::to_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn steps_are_done_one_at_a_time_whether_or_not_one_panics() {
+        let done = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let done = &done;
+                scope.spawn(move || {
+                    let step = catch_unwind(|| {
+                        alone(|| {
+                            let before = done.load(Ordering::Relaxed);
+                            thread::yield_now();
+                            done.store(before + 1, Ordering::Relaxed);
+                            assert_ne!(number, 3, "one of them panics");
+                            Err::<(), _>("refused")
+                        })
+                    });
+                    assert_eq!(step.is_err(), number == 3);
+                });
+            }
+        });
+        assert_eq!(done.into_inner(), 8);
     }
 }
