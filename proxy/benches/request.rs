@@ -142,9 +142,9 @@ fn client() -> Arc<Client> {
 fn decision_from_the_cache(bencher: Bencher<'_, '_>) {
     let mut router = router(&one_rule());
     let mut request = request(0);
-    router.decide(&mut asked(&mut request));
-    assert!(router.decide(&mut asked(&mut request)).cached);
-    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request))));
+    router.decide(&mut asked(&mut request), None);
+    assert!(router.decide(&mut asked(&mut request), None).cached);
+    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request)), None));
 }
 
 #[divan::bench]
@@ -167,9 +167,9 @@ fn decision_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
 fn decision_from_the_cache_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
     let mut router = router(&rules(fields));
     let mut request = request(fields);
-    router.decide(&mut asked(&mut request));
-    assert!(router.decide(&mut asked(&mut request)).cached);
-    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request))));
+    router.decide(&mut asked(&mut request), None);
+    assert!(router.decide(&mut asked(&mut request), None).cached);
+    bencher.bench_local(|| router.decide(&mut asked(black_box(&mut request)), None));
 }
 
 #[divan::bench]

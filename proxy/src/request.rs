@@ -13,13 +13,13 @@ pub mod reply;
 mod authentication;
 mod outgoing;
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
 use crate::config::OnFault;
+use crate::frontend::Frontend;
 use crate::http::forwarded::{self, MaxForwards};
 use crate::http::message::ResponseHead;
 use crate::http::path;
@@ -27,7 +27,7 @@ use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
 use crate::plugin::{self, Fault, Route};
-use crate::router::{Router, RouterDecision};
+use crate::router::{Router, RouterDecision, Supplied};
 use crate::telemetry::{End, chain};
 use crate::upstream::{Lease, Origin, PrivateConnections, Reuse};
 use crate::wire::Wire;
@@ -70,12 +70,13 @@ pub async fn handle(
     request: &Request,
     head: ResponseHead,
     place: Place,
+    frontend: &Frontend,
     private: &mut PrivateConnections,
 ) -> Outcome {
     if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
         return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
-    let outgoing = match route(cx, &mut client, request).await {
+    let outgoing = match route(cx, &mut client, request, frontend).await {
         Ok(Decision::Forward(outgoing)) => outgoing,
         Ok(Decision::Answer(reply)) => return Outcome::Reply(reply, client),
         Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
@@ -135,6 +136,7 @@ async fn route(
     cx: &mut Context,
     client: &mut Wire,
     request: &Request,
+    frontend: &Frontend,
 ) -> Result<Decision, ProxyError> {
     if cx.rules.config.http.normalize_path {
         path::normalize(&mut cx.head).map_err(ProxyError::Path)?;
@@ -151,12 +153,8 @@ async fn route(
         forwarded::set_x_forwarded(&mut cx.head, client, cx.facts.trust);
     }
     let mut decided = None;
-    if let Some(router) = cx.rules.router.clone() {
-        let verdict = decide(cx, client, &router).await?;
-        let router = router.borrow();
-        cx.record.decided(router.decider(&verdict), verdict.cached);
-        cx.record.fault = verdict.decision.as_ref().err().map(Fault::kind);
-        match (verdict.decision, router.on_fault()) {
+    if let Some((verdict, on_fault)) = decide(cx, client, frontend).await? {
+        match (verdict.decision, on_fault) {
             (Ok(decision), _) => decided = Some(decision),
             (Err(_), OnFault::DefaultBackend) => {}
             (Err(fault), OnFault::Reject) => return Err(ProxyError::Plugin(fault)),
@@ -174,33 +172,49 @@ async fn route(
     Ok(Decision::Forward(Outgoing::new(backend, decided)))
 }
 
-/// Asks the router, and waits where the plugin has no instance for this request yet.
+/// Asks the router, if there is one, and waits where the plugin has no instance for this request yet.
 async fn decide(
     cx: &mut Context,
     client: &mut Wire,
-    router: &RefCell<Router>,
-) -> Result<RouterDecision, ProxyError> {
+    frontend: &Frontend,
+) -> Result<Option<(RouterDecision, OnFault)>, ProxyError> {
     let mut supplied = None;
     loop {
-        let mut verdict = {
-            let mut router = router.borrow_mut();
-            if let Some(supplied) = supplied.take() {
-                router.supply(supplied);
-            }
-            router.decide(&mut plugin::Request {
-                head: &mut cx.head,
-                client: &cx.facts.client,
-                attempt: 0,
-                id: Some(cx.record.id()),
-            })
+        let Some(router) = cx.rules.router.clone() else {
+            return Ok(None);
         };
-        let Some(wait) = verdict.wait.take() else {
-            return Ok(verdict);
+        let (verdict, on_fault) = ask(cx, &mut router.borrow_mut(), supplied.take());
+        let Some(wait) = verdict.wait else {
+            return Ok(Some((verdict, on_fault)));
         };
         // Seldom needed: it is to take no room in the task of each connection.
         let wait = Box::pin(wait.end());
-        supplied = Some(unless_gone(cx, client, wait).await?);
+        supplied = unless_gone(cx, client, wait).await?;
+        if supplied.is_none() {
+            // There may be other rules by now.
+            cx.rules = frontend.rules();
+        }
     }
+}
+
+/// Asks the router; the record has its answer.
+fn ask(
+    cx: &mut Context,
+    router: &mut Router,
+    supplied: Option<Supplied>,
+) -> (RouterDecision, OnFault) {
+    let request = &mut plugin::Request {
+        head: &mut cx.head,
+        client: &cx.facts.client,
+        attempt: 0,
+        id: Some(cx.record.id()),
+    };
+    let verdict = router.decide(request, supplied);
+    if verdict.wait.is_none() {
+        cx.record.decided(router.decider(&verdict), verdict.cached);
+        cx.record.fault = verdict.decision.as_ref().err().map(Fault::kind);
+    }
+    (verdict, router.on_fault())
 }
 
 /// The value of `future`, as long as the client waits for it.

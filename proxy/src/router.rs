@@ -79,6 +79,15 @@ impl Router {
         self.rollout = None;
         let version = Arc::clone(self.active.version());
         self.active = LocalVersion::new(version, None, self.active.worker());
+        self.close();
+    }
+
+    /// No instance comes from elsewhere any more: its frontend is gone.
+    pub fn close(&mut self) {
+        self.active.close_supply();
+        if let Some(local) = &mut self.rollout {
+            local.version.close_supply();
+        }
     }
 
     fn start_rollout(&mut self, rollout: Arc<Rollout>, instance: Option<Instance>) {
@@ -99,15 +108,6 @@ impl Router {
     fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
         if let Some(local) = self.local(version) {
             local.provide(instance);
-        }
-    }
-
-    /// Takes what a request has waited for; [`decide`](Self::decide) about it follows at once.
-    pub fn supply(&mut self, supplied: Supplied) {
-        // By now another version may decide.
-        let version = Arc::clone(&supplied.version);
-        if let Some(local) = self.local(&version) {
-            local.supply(supplied);
         }
     }
 
@@ -148,13 +148,31 @@ impl Router {
     /// Decides about `request`: from the cache if the plugin could not tell it from an earlier
     /// request, otherwise by asking the plugin. A fault is logged; after a fault of a canary the
     /// active version decides.
-    pub fn decide(&mut self, request: &mut Request<'_>) -> RouterDecision {
-        if let Some(decision) = self.decide_by_canary(request) {
+    ///
+    /// `supplied` is what the request has waited for after an earlier question.
+    pub fn decide(
+        &mut self,
+        request: &mut Request<'_>,
+        supplied: Option<Supplied>,
+    ) -> RouterDecision {
+        // Between the two another version may have come, or the trial may have ended.
+        let is_of = |version: &Arc<Version>| {
+            let supplied = supplied.as_ref();
+            supplied.is_some_and(|supplied| Arc::ptr_eq(&supplied.version, version))
+        };
+        let active = self.active.version();
+        let (supplied, for_canary) = match &self.rollout {
+            _ if is_of(active) => (supplied, None),
+            Some(local) if is_of(local.version.version()) => (None, supplied),
+            _ => (None, None),
+        };
+        let is_taken = for_canary.is_some() || supplied.is_none() && self.takes(request);
+        if is_taken && let Some(decision) = self.decide_by_canary(request, for_canary) {
             return decision;
         }
         let active = self
             .active
-            .decide(request, &mut self.reads, &mut self.reports);
+            .decide(request, supplied, &mut self.reads, &mut self.reports);
         if active.wait.is_some() {
             return active;
         }
@@ -165,24 +183,33 @@ impl Router {
         active
     }
 
-    /// The canary decides if the client is part of its share.
-    fn decide_by_canary(&mut self, request: &mut Request<'_>) -> Option<RouterDecision> {
-        let local = self.rollout.as_mut()?;
+    /// Whether a canary is to decide about the request.
+    fn takes(&mut self, request: &Request<'_>) -> bool {
+        let Some(local) = &mut self.rollout else {
+            return false;
+        };
         let rollout = &local.rollout;
         if rollout.mode() != Mode::Canary {
-            return None;
+            return false;
         }
-        let is_taken = match request.client.address.as_str() {
+        match request.client.address.as_str() {
             // Over a Unix socket all clients are alike.
             "" => rollout.share().takes_next(&mut local.sum),
             address => rollout.share().takes_client(address),
-        };
-        if !is_taken {
-            return None;
         }
+    }
+
+    /// None after a fault of the canary.
+    fn decide_by_canary(
+        &mut self,
+        request: &mut Request<'_>,
+        supplied: Option<Supplied>,
+    ) -> Option<RouterDecision> {
+        let local = self.rollout.as_mut()?;
+        let rollout = &local.rollout;
         let canary = local
             .version
-            .decide(request, &mut self.reads, &mut self.reports);
+            .decide(request, supplied, &mut self.reads, &mut self.reports);
         if canary.wait.is_some() {
             return Some(canary);
         }
@@ -211,7 +238,7 @@ impl Router {
         }
         let mirrored = local
             .version
-            .decide(request, &mut self.reads, &mut self.reports);
+            .decide(request, None, &mut self.reads, &mut self.reports);
         // Nobody waits for a decision without effect: the instance is for the next one.
         if mirrored.wait.is_some() {
             return;
@@ -229,7 +256,7 @@ impl Router {
     /// # Errors
     /// The plugin's [`Fault`].
     pub fn ask(&mut self, request: &mut Request<'_>) -> Result<Rc<Decision>, Fault> {
-        self.active.ask(request, &mut self.reads)
+        self.active.ask(request, None, &mut self.reads)
     }
 }
 

@@ -408,6 +408,9 @@ impl Site {
             task.abort();
         }
         self.acceptor.shutdown.begin(drain_grace);
+        if let Some(router) = &self.acceptor.frontend.rules().router {
+            router.borrow_mut().close();
+        }
         self.acceptor
     }
 }

@@ -79,6 +79,38 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
     Ok(())
 }
 
+/// Many wait for instances of a version that a reload replaces: they are decided about by the next.
+#[tokio::test]
+async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let keys = |steps: &str| {
+        config(
+            &format!(
+                "router.isolation = \"request\"\nrouter.limits.deadline = \"20s\"\n\
+                 router.config = {{ configure = [{{ sleep = 200 }}], route = [{steps}] }}"
+            ),
+            &[&www],
+        )
+    };
+    let proxy = start("guest-wasi", &keys("\"clock\"")).await?;
+    let mut waiting = Vec::new();
+    for _ in 0..40 {
+        let mut slow = client(&proxy, "slow").await?;
+        slow.send(GET).await?;
+        waiting.push(slow);
+    }
+    proxy.configure(&keys("\"clock\", \"wall-clock\""))?;
+    proxy.ctl(&["reload"]).await?;
+    for slow in &mut waiting {
+        assert_eq!(slow.response("GET").await?.head.status()?, 200);
+    }
+    let versions = ["version=1 cached", "version=2 cached"];
+    for version in versions {
+        proxy.line_with(version).await?;
+    }
+    Ok(())
+}
+
 /// `configure` loops, from the reload on that gives the backend a second server. The plugin's
 /// instance is gone by then.
 async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {

@@ -336,13 +336,13 @@ fn median(router: &mut Router, request: &mut Request<'_>) -> Duration {
 /// reading the clock takes as long.
 fn cached(router: &mut Router, request: &mut Request<'_>) -> Option<Duration> {
     // The first puts it in.
-    router.decide(request);
-    if !router.decide(request).cached {
+    router.decide(request, None);
+    if !router.decide(request, None).cached {
         return None;
     }
     let start = Instant::now();
     for _ in 0..REPEATS {
-        router.decide(request);
+        router.decide(request, None);
     }
     Some(start.elapsed() / u32::try_from(REPEATS).unwrap_or(u32::MAX))
 }

@@ -134,7 +134,16 @@ impl Connection {
         let rules = self.frontend.rules();
         let mut cx = Context::new(Rc::clone(&self.facts), rules, head, record);
         let response_head = self.resources.response_head();
-        let outcome = request::handle(&mut cx, wire, &request, response_head, place, private).await;
+        let outcome = request::handle(
+            &mut cx,
+            wire,
+            &request,
+            response_head,
+            place,
+            &self.frontend,
+            private,
+        )
+        .await;
         let next = match outcome {
             Outcome::Reply(reply, wire) => self.reply(&mut cx, wire, &request, reply).await,
             Outcome::Response(exchange, response) => {

@@ -199,13 +199,13 @@ fn cached(plugin: &Plugin, table: &Table, case: &Case) -> Result<Option<u128>, B
         id: None,
     };
     // The first puts it in.
-    router.decide(&mut request);
-    if !router.decide(&mut request).cached {
+    router.decide(&mut request, None);
+    if !router.decide(&mut request, None).cached {
         return Ok(None);
     }
     let start = Instant::now();
     for _ in 0..CACHED {
-        router.decide(&mut request);
+        router.decide(&mut request, None);
     }
     Ok(Some(start.elapsed().as_nanos() / u128::from(CACHED)))
 }

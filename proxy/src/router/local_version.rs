@@ -34,8 +34,6 @@ pub(super) struct LocalVersion {
     cacheability: Option<Cacheability>,
     /// Instances that are created off the worker's thread.
     supply: Supply,
-    /// The instance that the present request has waited for.
-    supplied: Option<Supplied>,
     /// The last call left its instance with too many handles.
     has_leaked: bool,
     cache: Cache,
@@ -54,7 +52,6 @@ impl LocalVersion {
             cacheability: instance.as_ref().map(Instance::cacheability),
             instance,
             supply: Supply::default(),
-            supplied: None,
             has_leaked: false,
             cache: Cache::default(),
             retry: Retry::default(),
@@ -77,10 +74,14 @@ impl LocalVersion {
     pub(super) fn decide(
         &mut self,
         request: &mut Request<'_>,
+        supplied: Option<Supplied>,
         reads: &mut Reads,
         reports: &mut Reports,
     ) -> RouterDecision {
         if let Some(decision) = self.cache.find(Facts::of(request)) {
+            if let Some(Ok(instance)) = supplied.and_then(|unused| self.supply.give(unused.made)) {
+                self.instance = Some(instance);
+            }
             self.version.counters(self.worker).cached();
             return RouterDecision {
                 decision: Ok(Rc::clone(decision)),
@@ -89,7 +90,7 @@ impl LocalVersion {
                 by: Decider::Active,
             };
         }
-        let mut made = self.ask_if_fit(request, reads, reports);
+        let mut made = self.ask_if_fit(request, supplied, reads, reports);
         if let Ok(decision) = &made.decision {
             self.remember(request, decision, reads, reports);
         }
@@ -101,6 +102,7 @@ impl LocalVersion {
     fn ask_if_fit(
         &mut self,
         request: &mut Request<'_>,
+        supplied: Option<Supplied>,
         reads: &mut Reads,
         reports: &mut Reports,
     ) -> RouterDecision {
@@ -111,17 +113,17 @@ impl LocalVersion {
             by: Decider::Active,
         };
         // Whoever has waited once gets an answer now.
-        let has_waited = self.supplied.is_some();
-        let admission = match &self.supplied {
-            Some(supplied) => supplied.admission,
-            None => self.version.admit(),
+        let has_waited = supplied.is_some();
+        let (admission, made_for_it) = match supplied {
+            Some(supplied) => (supplied.admission, Some(supplied.made)),
+            None => (self.version.admit(), None),
         };
         if admission == Admission::Refuse {
             self.version.counters(self.worker).failed(&Fault::Suspended);
             return made;
         }
         let start = Instant::now();
-        made.decision = self.ask(request, reads);
+        made.decision = self.ask(request, made_for_it, reads);
         if !has_waited
             && matches!(made.decision, Err(Fault::Starting))
             && self.version.isolation() == Isolation::Request
@@ -156,9 +158,10 @@ impl LocalVersion {
     pub(super) fn ask(
         &mut self,
         request: &mut Request<'_>,
+        made_for_it: Option<Result<Instance, Fault>>,
         reads: &mut Reads,
     ) -> Result<Rc<Decision>, Fault> {
-        let mut instance = self.instance()?;
+        let mut instance = made_for_it.unwrap_or_else(|| self.instance())?;
         let decision = instance.route(request, reads);
         self.has_leaked = instance.is_spent() && decision.is_ok();
         if !instance.is_spent() && self.version.isolation() == Isolation::Instance {
@@ -176,16 +179,13 @@ impl LocalVersion {
         self.supply.order_for_waiting(&self.version, self.worker);
     }
 
-    /// Takes what the request that is decided about next has waited for.
-    pub(super) fn supply(&mut self, supplied: Supplied) {
-        self.supplied = Some(supplied);
+    /// No instance comes from elsewhere any more.
+    pub(super) fn close_supply(&mut self) {
+        self.supply.close();
     }
 
     /// The instance at hand, or a new one.
     fn instance(&mut self) -> Result<Instance, Fault> {
-        if let Some(supplied) = self.supplied.take() {
-            return supplied.made;
-        }
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }

@@ -27,6 +27,8 @@ pub(super) struct Supply {
     orders: usize,
     /// First come, first served.
     waiting: VecDeque<oneshot::Sender<Made>>,
+    /// Nobody would deliver.
+    is_closed: bool,
 }
 
 /// A request's place in the queue for an instance of its own.
@@ -46,34 +48,43 @@ pub struct Supplied {
 }
 
 impl Wait {
-    /// Waits as long as an instance may take to start.
+    /// Waits as long as an instance may take to start. None: the version has left the worker, and
+    /// another is to be asked.
     ///
     /// # Cancel safety
     /// Dropping it leaves the queue.
-    pub async fn end(self) -> Supplied {
+    pub async fn end(self) -> Option<Supplied> {
         let made = tokio::time::timeout(self.version.longest_start(), self.made).await;
-        // The sender goes where the version leaves the worker.
-        let made = made.ok().and_then(Result::ok);
-        Supplied {
+        let made = match made {
+            Ok(made) => made.ok()?,
+            Err(_) => Err(Fault::Starting),
+        };
+        Some(Supplied {
             version: self.version,
             admission: self.admission,
-            made: made.unwrap_or(Err(Fault::Starting)),
-        }
+            made,
+        })
     }
 }
 
 impl Supply {
     /// Whether an instance is being made.
     pub(super) fn is_ordered(&self) -> bool {
-        self.orders > 0
+        self.orders > 0 && !self.is_closed
     }
 
-    /// Has an instance made, unless enough are. Whether one will come.
-    pub(super) fn order(&mut self, version: &Version, worker: usize) -> bool {
-        if self.orders < MAX_ORDERS && version.notify(WorkerEventKind::NeedsInstance(worker)) {
+    /// Nobody waits any more: the frontend is gone.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        self.waiting.clear();
+    }
+
+    /// Has an instance made, unless enough are.
+    pub(super) fn order(&mut self, version: &Version, worker: usize) {
+        let is_enough = self.is_closed || self.orders == MAX_ORDERS;
+        if !is_enough && version.notify(WorkerEventKind::NeedsInstance(worker)) {
             self.orders += 1;
         }
-        self.is_ordered()
     }
 
     /// A place in the queue; None: it is full.
@@ -91,10 +102,15 @@ impl Supply {
         })
     }
 
-    /// Takes what was ordered, and gives it to the request that has waited longest; without one it
-    /// is returned. Where none could be made nobody waits on.
-    pub(super) fn receive(&mut self, mut made: Made) -> Option<Made> {
+    /// Takes what was ordered; see [`give`](Self::give).
+    pub(super) fn receive(&mut self, made: Made) -> Option<Made> {
         self.orders = self.orders.saturating_sub(1);
+        self.give(made)
+    }
+
+    /// Gives an instance to the request that has waited longest; without one it is returned. Where
+    /// none could be made nobody waits on.
+    pub(super) fn give(&mut self, mut made: Made) -> Option<Made> {
         if let Err(fault) = &made {
             for waiting in self.waiting.drain(..) {
                 // It may have left.

@@ -116,12 +116,12 @@ proptest! {
     ) {
         let mut router = router(cacheable, &script);
         for request in &mut requests {
-            let verdict = router.decide(&mut request.request());
+            let verdict = router.decide(&mut request.request(), None);
             let asked = router.ask(&mut request.request());
             let may_be_kept = cacheable && router.reads().cacheable && asked.is_ok();
             prop_assert_eq!(&verdict.decision, &asked);
             prop_assert!(may_be_kept || !verdict.cached);
-            let again = router.decide(&mut request.request());
+            let again = router.decide(&mut request.request(), None);
             prop_assert_eq!(again.cached, may_be_kept);
             prop_assert_eq!(&again.decision, &asked);
         }
@@ -133,8 +133,8 @@ fn a_new_version_starts_empty() {
     let mut request = asked(&[("host", b"a")]);
     for _ in 0..2 {
         let mut router = router(true, &json!({"backend": "www"}));
-        assert!(!router.decide(&mut request.request()).cached);
-        assert!(router.decide(&mut request.request()).cached);
+        assert!(!router.decide(&mut request.request(), None).cached);
+        assert!(router.decide(&mut request.request(), None).cached);
         let totals = router.version().stats().totals();
         assert_eq!((totals.cached, totals.asked), (1, 1));
     }
@@ -152,6 +152,9 @@ fn a_trial_without_an_instance_is_promoted() {
     router.apply(Change::StartRollout(Arc::new(rollout), None));
     router.apply(Change::EndRollout(RolloutEnd::Promoted));
     assert_eq!(router.version().number(), 2);
-    let decided = router.decide(&mut request.request()).decision.unwrap();
+    let decided = router
+        .decide(&mut request.request(), None)
+        .decision
+        .unwrap();
     assert!(matches!(decided.route, Route::Backend(_)), "{decided:?}");
 }
