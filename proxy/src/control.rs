@@ -153,7 +153,7 @@ impl Control {
 ///
 /// # Errors
 /// [`ChangeError::Panicked`].
-pub async fn blocking<T: Send + 'static>(
+async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ChangeError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -7,6 +7,7 @@
 mod admin_sockets;
 mod belongings;
 mod drain;
+mod errand;
 mod error;
 mod handle;
 mod inheritance;

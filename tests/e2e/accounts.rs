@@ -186,6 +186,27 @@ fn low_ports() -> anyhow::Result<[u16; 3]> {
         .context("all ports below 1024 are taken")
 }
 
+/// The name of each thread of the process, and whether it has any right of root's.
+fn rights(process: u32) -> anyhow::Result<Vec<(String, bool)>> {
+    let mut threads = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // It may have ended by now.
+        let Ok(status) = fs::read_to_string(thread?.path().join("status")) else {
+            continue;
+        };
+        let field = |name: &str| {
+            let mut values = status.lines().filter_map(|line| line.strip_prefix(name));
+            values
+                .next()
+                .map(str::trim)
+                .with_context(|| name.to_owned())
+        };
+        let rights = u64::from_str_radix(field("CapPrm:")?, 16)?;
+        threads.push((field("Name:")?.to_owned(), rights != 0));
+    }
+    Ok(threads)
+}
+
 #[tokio::test]
 async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
@@ -211,6 +232,12 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     proxy.configure(&binds(&[first, second]))?;
     proxy.ctl(&["reload"]).await?;
     answers(second).await?;
+    // By now plugins were loaded by the start and by the reload, and have decided.
+    for (thread, may_bind) in rights(proxy.id())? {
+        // The last waits for changes of files. The one that binds for a reload may still be ending.
+        let is_trusted = ["pointsman", "bind", "notify-rs inoti"].contains(&thread.as_str());
+        assert!(!may_bind || is_trusted, "{thread}");
+    }
     proxy.configure(&binds(&[first, second, third]))?;
     proxy.ctl(&["upgrade"]).await?;
     assert_eq!(proxy.exited().await?, Some(0));

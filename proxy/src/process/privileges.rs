@@ -1,7 +1,7 @@
 //! From root to the configured user, once the sockets are bound.
 //!
 //! One right is kept where the kernel lets it: to bind ports below 1024, for reloads and for
-//! successors. The workers' threads, which serve clients and run plugins, do not have it.
+//! successors. The threads that serve clients, or load or run plugins, do not have it.
 
 use std::ffi::CString;
 

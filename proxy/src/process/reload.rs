@@ -1,10 +1,11 @@
 //! Reload: the sockets of a new configuration, and the service manager's part.
 
+use super::errand;
 use super::error::StartError;
 use super::handle::Process;
 use super::limits;
 use super::sd_notify::{self, Phase};
-use crate::control::{ChangeError, Published, Reload, blocking};
+use crate::control::{ChangeError, Published, Reload};
 
 impl Process {
     /// Reads the configuration file again and puts it into force. Returns the keys that were left
@@ -36,15 +37,18 @@ impl Process {
             let known = self.sockets().known().clone();
             let workers = self.control().workers();
             let most = self.max_connections();
-            let bound = blocking(move || {
+            // The threads that load plugins must not bind every port; this one may.
+            let bound = errand::start("bind", move || {
                 let config = prepared.config();
                 let bound = known.bind(&config.frontends, workers)?;
                 let wanted = config.max_connections;
                 let allowed = limits::check(wanted, most, workers, bound.addresses())?;
                 Ok::<_, StartError>((prepared, bound, allowed))
             });
+            let bound = bound.map_err(|error| ChangeError::Process(error.into()))?;
             let (prepared, mut bound, allowed) = bound
-                .await?
+                .await
+                .map_err(|error| ChangeError::Panicked(error.to_string()))?
                 .map_err(|error| ChangeError::Process(error.into()))?;
             // Both or neither, for a worker that is being replaced.
             let mut sockets = self.sockets();

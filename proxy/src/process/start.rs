@@ -6,21 +6,21 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
 
 use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::admin_sockets;
 use super::belongings;
 use super::drain::{Stopped, supervise};
+use super::errand;
 use super::error::StartError;
 use super::handle::Process;
 use super::inheritance::Inherited;
 use super::limits;
-use super::privileges::Account;
+use super::privileges::{Account, give_up_bind_right};
 use super::sd_notify::{self, Phase};
 use super::signals::Signals;
 use super::sockets::{Bound, Sockets};
@@ -64,7 +64,10 @@ impl Start {
     pub fn try_new(inherited: Inherited) -> Result<Start, StartError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .on_thread_start(lower_priority)
+            .on_thread_start(|| {
+                give_up_bind_right();
+                lower_priority();
+            })
             .build()
             .map_err(StartError::Start)?;
         let signals = {
@@ -78,7 +81,8 @@ impl Start {
         })
     }
 
-    /// Does `work` on a thread of its own, and waits for it; None after a signal to stop.
+    /// Does `work`, which binds nothing, on a thread of its own, and waits for it; None after a signal to
+    /// stop.
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -86,14 +90,12 @@ impl Start {
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, StartError> {
-        let (done, result) = oneshot::channel();
-        thread::Builder::new()
-            .name("start".to_owned())
-            .spawn(move || {
-                // Nobody waits any more if the process is to stop.
-                let _ = done.send(work());
-            })
-            .map_err(StartError::Start)?;
+        let work = move || {
+            give_up_bind_right();
+            work()
+        };
+        // Nobody waits any more if the process is to stop.
+        let result = errand::start("start", work).map_err(StartError::Start)?;
         let signals = &mut self.signals;
         let has_predecessor = self.inherited.has_predecessor();
         self.runtime.block_on(async {

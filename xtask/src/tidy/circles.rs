@@ -95,6 +95,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "survey",
             "privileges",
             "sd_notify",
+            "errand",
         ],
     ),
     (
