@@ -5,6 +5,7 @@ use super::error::StartError;
 use super::handle::Process;
 use super::limits;
 use super::sd_notify::{self, Phase};
+use super::survey::resolve;
 use crate::control::{ChangeError, Published, Reload};
 
 impl Process {
@@ -40,7 +41,7 @@ impl Process {
             // The threads that load plugins must not bind every port; this one may.
             let bound = errand::start("bind", move || {
                 let config = prepared.config();
-                let bound = known.bind(&config.frontends, workers)?;
+                let bound = known.bind(&config.frontends, workers, &resolve)?;
                 let wanted = config.max_connections;
                 let allowed = limits::check(wanted, most, workers, bound.addresses())?;
                 Ok::<_, StartError>((prepared, bound, allowed))

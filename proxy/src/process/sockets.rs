@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StartError;
-use super::survey::Addresses;
+use super::survey::{Addresses, Resolve};
 use crate::config::{Bind, Frontend};
 use crate::control::FrontendListeners;
 use crate::downstream::listener::{Listener, Sharing};
@@ -206,16 +206,22 @@ impl Bound {
 }
 
 impl Known {
-    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`.
+    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`. Asks
+    /// `resolve` for the addresses of names.
     ///
     /// # Errors
     /// [`StartError::Bind`]; sockets that this call has bound are closed again.
-    pub(super) fn bind(&self, frontends: &[Frontend], workers: usize) -> Result<Bound, StartError> {
+    pub(super) fn bind(
+        &self,
+        frontends: &[Frontend],
+        workers: usize,
+        resolve: &Resolve<'_>,
+    ) -> Result<Bound, StartError> {
         let mut bound = Bound::default();
         for frontend in frontends {
             let mut sockets = FrontendListeners::new(&frontend.name, workers);
             for bind in &frontend.bind {
-                self.bind_one(frontend, bind, &mut sockets, &mut bound)
+                self.bind_one(frontend, bind, resolve, &mut sockets, &mut bound)
                     .map_err(|source| StartError::Bind {
                         frontend: frontend.name.clone(),
                         address: bind.to_string(),
@@ -231,6 +237,7 @@ impl Known {
         &self,
         frontend: &Frontend,
         bind: &Bind,
+        resolve: &Resolve<'_>,
         sockets: &mut FrontendListeners,
         bound: &mut Bound,
     ) -> io::Result<()> {
@@ -241,7 +248,8 @@ impl Known {
         // By `bind`, since the address of port 0 or of a name is known only once it is bound.
         let known = self.find(|open| open.purpose.as_ref() == Some(&purpose));
         let groups = if known.is_empty() {
-            let groups = self.open(bind, frontend.backlog, sockets.workers.len(), bound)?;
+            let workers = sockets.workers.len();
+            let groups = self.open(bind, resolve, frontend.backlog, workers, bound)?;
             groups
                 .into_iter()
                 .map(|group| {
@@ -303,6 +311,7 @@ impl Known {
     fn open(
         &self,
         bind: &Bind,
+        resolve: &Resolve<'_>,
         backlog: u32,
         workers: usize,
         bound: &mut Bound,
@@ -310,13 +319,7 @@ impl Known {
         match bind {
             Bind::Tcp(address) => Ok(vec![self.open_tcp(*address, backlog, workers)?]),
             Bind::Name { host, port } => {
-                let mut addresses: Vec<SocketAddr> = Vec::new();
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    if !addresses.contains(&address) {
-                        addresses.push(address);
-                    }
-                }
-                let addresses = addresses.into_iter();
+                let addresses = resolve(host, *port)?.into_iter();
                 addresses
                     .map(|address| self.open_tcp(address, backlog, workers))
                     .collect()

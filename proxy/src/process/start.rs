@@ -124,7 +124,9 @@ impl Start {
         let max_connections = limits::raise(config.max_connections, workers, survey.addresses)?;
         let account = Account::find(config.user.as_deref(), config.group.as_deref())?;
         let mut sockets = Sockets::new(std::mem::take(&mut self.inherited.sockets));
-        let bound = sockets.known().bind(&config.frontends, workers)?;
+        // The name service would keep a signal waiting here.
+        let resolve = |host: &str, port| survey.resolved(host, port);
+        let bound = sockets.known().bind(&config.frontends, workers, &resolve)?;
         let admin = {
             let _guard = self.runtime.enter();
             admin_sockets::bind(&config.admin, &mut sockets)?

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 
@@ -20,7 +21,12 @@ pub struct Survey {
     pub mistakes: Option<Errors>,
     /// IP addresses that frontends listen on, and Unix sockets.
     pub(super) addresses: Addresses,
+    /// The addresses of the names that frontends listen on, by name and port.
+    resolved: HashMap<(String, u16), Vec<SocketAddr>>,
 }
+
+/// Finds the addresses of a name with a port, each once.
+pub(super) type Resolve<'a> = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + 'a;
 
 /// How many addresses frontends listen on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +41,7 @@ struct Surveyor<'a> {
     source: &'a Source,
     mistakes: Option<Errors>,
     addresses: Addresses,
+    resolved: HashMap<(String, u16), Vec<SocketAddr>>,
     /// Each address with the key that binds it, by the port. A literal address is not resolved.
     bound: HashMap<u16, Vec<(IpAddr, String)>>,
 }
@@ -45,6 +52,7 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
         source,
         mistakes: None,
         addresses: Addresses::default(),
+        resolved: HashMap::new(),
         bound: HashMap::new(),
     };
     surveyor.accounts(config);
@@ -64,6 +72,29 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
     Survey {
         mistakes: surveyor.mistakes,
         addresses: surveyor.addresses,
+        resolved: surveyor.resolved,
+    }
+}
+
+/// Asks the name service, which may take its time.
+///
+/// # Errors
+/// Those of `getaddrinfo(3)`.
+pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    addresses.sort();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+impl Survey {
+    /// As [`resolve`], without asking again.
+    ///
+    /// # Errors
+    /// The configuration that was surveyed does not have the name.
+    pub(super) fn resolved(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let found = self.resolved.get(&(host.to_owned(), port)).cloned();
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -106,14 +137,12 @@ impl Surveyor<'_> {
     fn bind(&mut self, key: &[&str], bind: &Bind) {
         match bind {
             Bind::Tcp(address) => self.cover(key, *address),
-            Bind::Name { host, port } => match (host.as_str(), *port).to_socket_addrs() {
-                Ok(found) => {
-                    let mut addresses: Vec<SocketAddr> = found.collect();
-                    addresses.sort();
-                    addresses.dedup();
-                    for address in addresses {
-                        self.cover(key, address);
+            Bind::Name { host, port } => match resolve(host, *port) {
+                Ok(addresses) => {
+                    for address in &addresses {
+                        self.cover(key, *address);
                     }
+                    self.resolved.insert((host.clone(), *port), addresses);
                 }
                 Err(error) => {
                     let message = format!("cannot resolve `{host}`: {error}");
@@ -272,6 +301,22 @@ mod tests {
             found(&admin).0,
             ["`admin.address`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` cover each other"]
         );
+    }
+
+    /// A start that is to stop must not wait for the name service once more.
+    #[test]
+    fn names_are_resolved_once() {
+        let text = format!(
+            "{}\n[backend.www]\nserver.www = '127.0.0.1:9'",
+            binds(&["'localhost:0'"])
+        );
+        let (config, source) = config::parse(Path::new("/dev/null/pointsman.toml"), text).unwrap();
+        let survey = survey(&config, &source);
+        assert_eq!(
+            survey.resolved("localhost", 0).unwrap(),
+            resolve("localhost", 0).unwrap()
+        );
+        assert!(survey.resolved("localhost", 80).is_err());
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use super::drain::{Stopped, supervise};
 use super::handle::Process;
 use super::signals::Signals;
-use super::sockets::Sockets;
+use super::sockets::{Known, Sockets};
+use super::survey::resolve;
 use super::workers::{Shared, Threads};
 use crate::config::{self, Config};
 use crate::connection_limiter::ConnectionLimiter;
@@ -90,7 +91,8 @@ fn serve(text: &str, change: impl FnOnce(&mut Config)) -> Serving {
     change(&mut config);
     let workers = config.worker_count();
     let mut sockets = Sockets::new(Vec::new());
-    let mut bound = sockets.known().bind(&config.frontends, workers).unwrap();
+    let known = sockets.known();
+    let mut bound = known.bind(&config.frontends, workers, &resolve).unwrap();
     let address = bound.frontends[0].fresh[0].parse().unwrap();
     let prepared = Prepared::new(config, source, Compiler::Here).unwrap();
     let limiter = Arc::new(ConnectionLimiter::new(100, workers));
@@ -127,6 +129,26 @@ async fn answer(address: SocketAddr) -> String {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Whatever the name service would say by then, and however long that would take.
+#[test]
+fn names_are_bound_as_they_were_resolved() {
+    let text = "[frontend.http]
+bind = 'name.invalid:0'
+default_backend = 'www'
+                [backend.www]
+server.www = '127.0.0.1:9'";
+    let (config, _) = config::parse(Path::new("/dev/null/none"), text.to_owned()).unwrap();
+    let resolve = |host: &str, port| {
+        assert_eq!((host, port), ("name.invalid", 0));
+        Ok(vec![SocketAddr::from(([127, 0, 0, 123], 0))])
+    };
+    let bound = Known::default()
+        .bind(&config.frontends, 1, &resolve)
+        .unwrap();
+    let address: SocketAddr = bound.frontends[0].fresh[0].parse().unwrap();
+    assert_eq!(address.ip().to_string(), "127.0.0.123");
 }
 
 #[tokio::test]
