@@ -50,7 +50,7 @@ pub(super) async fn supervise(
             },
             Some(report) = threads.ended() => {
                 if let Report::Failed(failure) = report
-                    && !replace(process, &mut threads, failure, &mut failed).await
+                    && !replace(process, &mut threads, failure, &mut failed)
                 {
                     break true;
                 }
@@ -93,7 +93,7 @@ pub(super) async fn supervise(
 }
 
 /// Replaces a worker that has failed; whether it could. `failed` has when each of them failed last.
-async fn replace(
+fn replace(
     process: &Process,
     threads: &mut Threads,
     failure: Failure,
@@ -114,7 +114,7 @@ async fn replace(
         );
         return false;
     }
-    match process.replace_worker(threads, failure).await {
+    match process.replace_worker(threads, failure) {
         Ok(()) => {
             tracing::warn!(worker, "another worker takes its place");
             true

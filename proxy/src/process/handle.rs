@@ -1,5 +1,6 @@
 //! The running process: its controls, its listening sockets, its workers' replacement.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
@@ -7,7 +8,7 @@ use tokio::sync::mpsc;
 use super::sockets::Sockets;
 use super::workers::{Failure, Threads};
 use crate::admin::ProcessRequest;
-use crate::control::{ChangeError, Control};
+use crate::control::Control;
 
 /// The running process. A clone refers to the same one.
 #[derive(Debug, Clone)]
@@ -54,27 +55,18 @@ impl Process {
     /// clients in the queues of its sockets have waited.
     ///
     /// # Errors
-    /// [`ChangeError`]: there is no such worker, and its sockets are to be closed.
-    pub(super) async fn replace_worker(
-        &self,
-        threads: &mut Threads,
-        failure: Failure,
-    ) -> Result<(), ChangeError> {
+    /// The system has no descriptor or thread to give: there is no such worker, and its sockets are
+    /// to be closed.
+    pub(super) fn replace_worker(&self, threads: &mut Threads, failure: Failure) -> io::Result<()> {
         let control = self.control();
-        let system = |error: std::io::Error| ChangeError::Process(error.into());
         let mut inputs = failure.inputs;
         inputs.failed = inputs.failed.wrapping_add(1);
-        loop {
-            let spares = control.spares().await?;
-            // Held, so that no reload changes them in between.
-            let sockets = self.sockets();
-            let own = inputs.workers.own;
-            let listeners = sockets.known().of_worker(own, control.workers());
-            let listeners = listeners.map_err(system)?;
-            if let Some(config) = control.configure_again(&mut inputs, spares, listeners) {
-                return threads.replace(config, inputs).map_err(system);
-            }
-        }
+        // Held, so that no reload changes them in between.
+        let sockets = self.sockets();
+        let own = inputs.workers.own;
+        let listeners = sockets.known().of_worker(own, control.workers())?;
+        let config = control.configure_again(&mut inputs, listeners);
+        threads.replace(config, inputs)
     }
 
     /// Waits for the right to change the sockets.

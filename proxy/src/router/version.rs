@@ -338,6 +338,13 @@ impl Version {
         }
     }
 
+    /// Has an instance made for a worker that starts, if it could not make one itself in no time.
+    pub fn order_for(&self, worker: usize) {
+        if !self.is_quick() {
+            self.notify(WorkerEventKind::NeedsInstance(worker));
+        }
+    }
+
     /// Reports an event; whether there is a receiver.
     pub(super) fn notify(&self, kind: WorkerEventKind) -> bool {
         let event = WorkerEvent {
