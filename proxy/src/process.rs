@@ -9,6 +9,7 @@ mod belongings;
 mod drain;
 mod errand;
 mod error;
+mod folder;
 mod handle;
 mod inheritance;
 mod limits;

@@ -1,19 +1,23 @@
 //! Files that only root can create, for the user that the process changes to: the log and the cache of
 //! compiled plugins.
 //!
-//! Touches nothing that is somebody else's already: a user could have put a link there.
+//! Touches nothing that is somebody else's already, or that somebody else could have led it to: a user
+//! could have put a link there.
 
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown, lchown,
-};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::fchown;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chownat, mkdirat, openat, statat};
+use rustix::io::Errno;
+use rustix::process;
 
 use super::error::StartError;
+use super::folder::{self, is_roots_alone};
 use super::privileges::Account;
 use crate::config::{Config, LogTarget};
 use crate::plugin::CompiledCache;
@@ -42,51 +46,152 @@ pub(super) fn provide(config: &Config, account: &Account) -> Result<(), StartErr
     Ok(())
 }
 
+/// The folder that `path` is in, and its name there. None: whoever opens it later, as the user, says
+/// what is wrong with it.
+fn place(path: &Path, create: bool) -> io::Result<Option<(File, &OsStr)>> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(None);
+    };
+    let above = folder::open(above, create)?;
+    Ok(above.map(|above| (above, name)))
+}
+
 fn log(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
-    match File::options().append(true).create_new(true).open(path) {
+    let Some((above, name)) = place(path, false)? else {
+        return Ok(());
+    };
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    match openat(above, name, flags, Mode::from_raw_mode(0o666)) {
         Ok(file) => fchown(file, Some(uid.as_raw()), Some(gid.as_raw())),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// A directory that root has created, for itself or just now, becomes the user's with all that is
 /// in it. Where there is anything but compiled plugins, it is no cache.
 fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
-    if let Some(above) = path.parent() {
-        fs::create_dir_all(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    let opened = File::options()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path);
-    // Whatever else is there, the loader says what is wrong with it.
-    let Ok(directory) = opened else {
+    let Some((above, name)) = place(path, true)? else {
         return Ok(());
     };
-    let metadata = directory.metadata()?;
-    if !is_roots_alone(&metadata) {
+    match mkdirat(&above, name, Mode::from_raw_mode(0o700)) {
+        Err(error) if error != Errno::EXIST => return Err(error.into()),
+        _ => {}
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Whatever else is there, the loader says what is wrong with it.
+    let Ok(directory) = openat(&above, name, flags, Mode::empty()) else {
+        return Ok(());
+    };
+    let directory = File::from(directory);
+    // Nobody else changes its entries in between.
+    if !is_roots_alone(&directory.metadata()?) {
         return Ok(());
     }
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path)? {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&directory)? {
         let entry = entry?;
-        if !entry.file_type()?.is_file() || !CompiledCache::is_entry(&entry.path()) {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        // With another name it would be a file of another folder, too.
+        if !is_file || stat.st_nlink != 1 || !CompiledCache::is_entry(Path::new(name)) {
             return Ok(());
         }
-        entries.push(entry.path());
+        names.push(name.to_owned());
     }
-    for entry in entries {
-        lchown(entry, Some(uid.as_raw()), Some(gid.as_raw()))?;
+    let owner = Some(process::Uid::from_raw(uid.as_raw()));
+    let group = Some(process::Gid::from_raw(gid.as_raw()));
+    for name in names {
+        chownat(&directory, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
     }
     fchown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
 }
 
-fn is_roots_alone(metadata: &Metadata) -> bool {
-    metadata.uid() == 0 && metadata.mode() & 0o022 == 0
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+
+    use nix::unistd::geteuid;
+    use tempfile::TempDir;
+
+    /// A user, whom the test's machine need not know.
+    const USER: u32 = 4711;
+
+    /// A folder of root's with an empty folder of root's, `root`, and one of the user's, `user`; None
+    /// if this is not root.
+    fn machine() -> Option<TempDir> {
+        if !geteuid().is_root() {
+            return None;
+        }
+        let machine = tempfile::tempdir().unwrap();
+        for folder in ["root", "user"] {
+            fs::create_dir(machine.path().join(folder)).unwrap();
+        }
+        chown(machine.path().join("user"), Some(USER), Some(USER)).unwrap();
+        Some(machine)
+    }
+
+    fn owner() -> (Uid, Gid) {
+        (Uid::from_raw(USER), Gid::from_raw(USER))
+    }
+
+    fn is_users(path: &Path) -> bool {
+        fs::metadata(path).unwrap().uid() == USER
+    }
+
+    #[test]
+    fn links_count_where_root_has_put_them() {
+        let Some(machine) = machine() else { return };
+        let path = |name: &str| machine.path().join(name);
+        for name in ["root/cache", "root/by-user", "root/logs", "root/safe"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        symlink(path("root"), path("user/link")).unwrap();
+        symlink("../user/link", path("root/over-user")).unwrap();
+        symlink(path("root"), path("link")).unwrap();
+        symlink("link", path("again")).unwrap();
+        symlink("loop", path("loop")).unwrap();
+        for led in ["user/link/by-user", "root/over-user/by-user"] {
+            cache(&path(led), owner()).unwrap();
+            assert!(!is_users(&path("root/by-user")), "{led}");
+            log(&path(led).join("log"), owner()).unwrap();
+            assert!(!path("root/by-user/log").exists(), "{led}");
+        }
+        cache(&path("again/../root/cache"), owner()).unwrap();
+        assert!(is_users(&path("root/cache")));
+        log(&path("link/logs/log"), owner()).unwrap();
+        assert!(is_users(&path("root/logs/log")));
+        assert!(cache(&path("loop/cache"), owner()).is_err());
+        // Of its own: neither led elsewhere nor shared.
+        cache(&path("user/new/cache"), owner()).unwrap();
+        assert!(is_users(&path("user/new/cache")));
+        assert!(!is_users(&path("user/new")));
+        symlink(path("root/safe"), path("user/cache")).unwrap();
+        cache(&path("user/cache"), owner()).unwrap();
+        assert!(!is_users(&path("root/safe")));
+    }
+
+    #[test]
+    fn files_with_other_names_stay_roots() {
+        let Some(machine) = machine() else { return };
+        let folder = machine.path().join("root");
+        // The second was left behind by a process that was killed.
+        for name in ["a.compiled", ".tmpAbCdEf"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let other = machine.path().join("other");
+        fs::hard_link(folder.join("a.compiled"), &other).unwrap();
+        cache(&folder, owner()).unwrap();
+        assert!(!is_users(&folder) && !is_users(&other));
+        fs::remove_file(&other).unwrap();
+        cache(&folder, owner()).unwrap();
+        assert!(is_users(&folder) && is_users(&folder.join("a.compiled")));
+        assert!(is_users(&folder.join(".tmpAbCdEf")));
+    }
 }

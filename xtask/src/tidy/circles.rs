@@ -90,6 +90,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "sockets",
             "workers",
             "belongings",
+            "folder",
             "error",
             "limits",
             "survey",

@@ -22,6 +22,9 @@ const DIGEST: usize = 32;
 
 const EXTENSION: &str = "compiled";
 
+/// Of files that are being written. A process that is killed leaves its own behind.
+const UNFINISHED: &str = ".tmp";
+
 /// Default of the bound on the directory: some fifty plugins in Python, or thousands in Rust.
 const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 
@@ -155,10 +158,12 @@ impl CompiledCache {
         format!("/var/cache/pointsman-{user}").into()
     }
 
-    /// Whether a file of this name is one of those that are kept in the directory.
+    /// Whether a file of this name is one of those that are in the directory, or are to be.
     pub fn is_entry(path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         path.extension()
             .is_some_and(|extension| extension == EXTENSION)
+            || name.starts_with(UNFINISHED.as_bytes())
     }
 
     /// `/var/cache/pointsman` for root; for others `pointsman` in `$XDG_CACHE_HOME`, or
@@ -228,7 +233,7 @@ impl CompiledCache {
     }
 
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.directory)?;
+        let mut file = NamedTempFile::with_prefix_in(UNFINISHED, &self.directory)?;
         file.write_all(MAGIC)?;
         file.write_all(&Sha256::digest(code))?;
         file.write_all(code)?;
@@ -392,6 +397,8 @@ mod tests {
         assert!(cache.load(&keys[1]).is_none());
         assert!(cache.load(&keys[0]).is_some());
         assert!(cache.load(&keys[2]).is_some());
+        // Left behind by a process that was killed.
+        fs::write(cache.directory().join(".tmpAbCdEf"), [0; 100]).unwrap();
         // Larger than all the room: kept alone.
         let large = Key::new("source", &3);
         cache.store(&large, &[0; 1000]);
