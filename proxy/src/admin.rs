@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::config::PluginSource;
 use crate::control::{Aborted, ChangeError, Control, PrepareError};
@@ -40,6 +40,9 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 const MAX_STAY: Duration = Duration::from_secs(30);
 /// Connections at one time, for each listener.
 const MAX_CONNECTIONS: usize = 32;
+/// Changes that may take a compiler, under way and waiting, whether or not their clients are still
+/// there. The other connections are for what takes none: the way back, questions, a stop.
+const MAX_SLOW_CHANGES: usize = MAX_CONNECTIONS / 2;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,6 +65,9 @@ const CHANGES: [&str; 8] = [
     "/v1/drain",
     "/v1/log-level",
 ];
+
+/// Paths of those that may take a compiler.
+const SLOW_CHANGES: [&str; 3] = ["/v1/swap", "/v1/reload", "/v1/upgrade"];
 
 /// Requests that may wait for the process; beyond that, connections of the interface wait.
 pub const MAX_PROCESS_REQUESTS: usize = 8;
@@ -89,12 +95,32 @@ pub enum ProcessRequest {
 pub struct Admin {
     control: Control,
     process: mpsc::Sender<ProcessRequest>,
+    slow_changes: Arc<Semaphore>,
 }
 
 impl Admin {
     /// `process` receives the requests to the process.
     pub fn new(control: Control, process: mpsc::Sender<ProcessRequest>) -> Admin {
-        Admin { control, process }
+        Admin {
+            control,
+            process,
+            slow_changes: Arc::new(Semaphore::new(MAX_SLOW_CHANGES)),
+        }
+    }
+
+    /// The right to make this change, if it is one of those that are limited.
+    fn permit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        if !SLOW_CHANGES.contains(&path) {
+            return Ok(None);
+        }
+        let permit = Arc::clone(&self.slow_changes).try_acquire_owned();
+        permit.map(Some).map_err(|_| {
+            let text = format!(
+                "{MAX_SLOW_CHANGES} swaps, reloads and upgrades are being prepared already: try \
+                 again once one of them is done"
+            );
+            Refusal(StatusCode::CONFLICT, text)
+        })
     }
 
     /// Sends a request to the process, and waits for its reply.
@@ -259,9 +285,14 @@ async fn dispatch(
         return query(&admin.control, path, &parts.headers, rights);
     }
     let body = read(body).await?;
+    let permit = admin.permit(path)?;
     let (admin, path) = (admin.clone(), path.to_owned());
     // A change that has begun is completed, even if nobody waits for it any more.
-    let applied = tokio::spawn(async move { apply(&admin, &path, &body).await }).await;
+    let applied = tokio::spawn(async move {
+        let _permit = permit;
+        apply(&admin, &path, &body).await
+    });
+    let applied = applied.await;
     let message = applied.unwrap_or_else(|error| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Err(Refusal(status, error.to_string()))

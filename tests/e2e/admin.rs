@@ -5,10 +5,11 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-use pointsman_tests::{Origin, Proxy, Wire, log_field, pointsman};
+use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, guest, log_field, pointsman};
+use tokio::task::JoinSet;
 
-use crate::swaps::{config, directory};
-use crate::tunnels::echo;
+use crate::swaps::{config, deciding, directory, put};
+use crate::tunnels::{echo, echo_or_www};
 
 #[tokio::test]
 async fn a_service_manager_is_told() -> anyhow::Result<()> {
@@ -137,5 +138,55 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     proxy.ctl(&["drain"]).await?;
     assert_eq!(proxy.ended().await?.code(), Some(0));
     assert!(!socket.exists());
+    Ok(())
+}
+
+/// However many changes wait, the way back does not wait for them.
+#[tokio::test]
+async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
+    /// As many as there may be.
+    const MOST: usize = 16;
+    let www = echo_or_www().await?;
+    let config = |start: &str| {
+        let slow = format!(
+            "[frontend.slow]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n\
+             router.plugin = \"./slow.wasm\"\nrouter.config = {{ configure = [{start}] }}\n\
+             router.limits.configure_deadline = \"10m\"\n"
+        );
+        config("harmless", "", &www) + &slow
+    };
+    let directory = directory()?;
+    fs::write(directory.path().join("slow.wasm"), guest("guest-wasi")?)?;
+    put(&directory.path().join("two.wasm"), "2")?;
+    let proxy = Proxy::pointsman_in(directory, &config("")).await?;
+    proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
+    // Its plugin waits for five minutes as it is configured.
+    proxy.configure(&config("{ sleep = 300000 }"))?;
+    let mut reloads = JoinSet::new();
+    for _ in 0..=MOST {
+        let mut command = pointsman()?;
+        command
+            .current_dir(proxy.directory())
+            .args(["ctl", "reload"]);
+        reloads.spawn_blocking(move || command.output());
+    }
+    let first = tokio::time::timeout(DEADLINE, reloads.join_next()).await;
+    let first = first.context("none is refused")?.context("none")???;
+    let refused = String::from_utf8(first.stderr)?;
+    assert!(
+        refused.contains("16 swaps, reloads and upgrades"),
+        "{refused}"
+    );
+    // The others are pending still.
+    let refused = proxy.ctl(&["swap", "http-in"]).await.expect_err("no room");
+    assert!(refused.to_string().contains("try again"), "{refused}");
+    proxy.ctl(&["rollback", "http-in"]).await?;
+    assert_eq!(deciding(&proxy).await?, "1");
+    proxy.ctl(&["status"]).await?;
+    // Ends all of them.
+    drop(proxy);
+    while let Some(reload) = reloads.join_next().await {
+        assert!(!reload??.status.success());
+    }
     Ok(())
 }
