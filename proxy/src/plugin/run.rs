@@ -115,6 +115,8 @@ pub struct Plugin {
     uncacheable: Arc<Once>,
     /// The state that its instances start from; None: each has to be configured.
     snapshot: Option<Arc<Snapshot>>,
+    /// Keeps code in memory, even if it is evicted.
+    _held: Option<Arc<Loaded>>,
 }
 
 /// Limits of an instance's start.
@@ -172,6 +174,7 @@ impl Plugin {
             origins: Origins::new(),
             uncacheable: Arc::new(Once::new()),
             snapshot: None,
+            _held: None,
         })
     }
 
@@ -262,13 +265,46 @@ impl Plugin {
             engine: engine.clone(),
             code: Arc::new(self.code.unloaded().map_err(Fault::Instantiate)?),
             snapshot: snapshot.transpose().map_err(Fault::Instantiate)?,
+            _held: None,
             ..self.clone()
         })
     }
 
-    /// Whether it is the other, loaded once for both.
-    pub fn shares_code(&self, other: &Plugin) -> bool {
-        Arc::ptr_eq(&self.code, &other.code)
+    /// The same plugin, whose code stays in memory for as long as this value or a clone of it lives:
+    /// that which instances with these arguments run.
+    ///
+    /// # Errors
+    /// [`Fault::Instantiate`]: the code was evicted, and cannot be read again.
+    pub fn held(&self, settings: &Settings, backends: &Arc<dyn Backends>) -> Result<Plugin, Fault> {
+        let (code, _) = self.code(settings, backends);
+        let held = code.get(&self.engine).map_err(Fault::Instantiate)?;
+        Ok(Plugin {
+            _held: Some(held),
+            ..self.clone()
+        })
+    }
+
+    /// The same plugin, whose code can be [evicted](Self::evict).
+    #[must_use]
+    pub fn released(&self) -> Plugin {
+        Plugin {
+            _held: None,
+            ..self.clone()
+        }
+    }
+
+    /// The code that instances with these arguments run, and their snapshot if they start from it.
+    fn code(
+        &self,
+        settings: &Settings,
+        backends: &Arc<dyn Backends>,
+    ) -> (&Code, Option<&Snapshot>) {
+        let snapshot = self.snapshot.as_deref();
+        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, backends));
+        (
+            snapshot.map_or(&*self.code, |snapshot| &snapshot.code),
+            snapshot,
+        )
     }
 
     /// Whether an import of this name is one that the host has.
@@ -295,7 +331,8 @@ impl Plugin {
         loaded.map_or(Origin::Cached, |loaded| loaded.origin)
     }
 
-    /// Frees the memory of its code if a [`CompiledCache`] has it; the next instance reloads it.
+    /// Frees the memory of its code if a [`CompiledCache`] has it, once nobody [holds](Self::held) it;
+    /// the next instance reloads it.
     pub fn evict(&self) {
         self.code.evict();
         if let Some(snapshot) = &self.snapshot {
@@ -369,9 +406,7 @@ impl Plugin {
         backends: Arc<dyn Backends>,
         start: Start,
     ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
-        let snapshot = self.snapshot.as_ref();
-        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, &backends));
-        let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
+        let (code, snapshot) = self.code(settings, &backends);
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
         let frontend = settings.frontend.clone();
         let log = Log::new(frontend, Arc::clone(&self.name), settings.lines.clone());

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 use super::loader::Loader;
 use super::ticket::Ticket;
 use crate::config;
-use crate::plugin::Plugin;
 use crate::router::results::Results;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
@@ -407,25 +406,15 @@ impl Versions {
         let retired = self.retired.entry(frontend.to_owned()).or_default();
         // A version that is in service again is not retired.
         retired.retain(|one| Some(one.version.number()) != active);
+        // Freed once no worker runs it, unless a version in service has the same.
+        let plugin = old.active.plugin().released();
+        plugin.evict();
         retired.push_front(RetiredVersion {
-            version: old.active,
+            version: Arc::new(old.active.with_plugin(plugin)),
             router: old.router,
             cause: old.cause,
             reason,
         });
         retired.truncate(MAX_RETIRED);
-        // Workers may still run the latest one, so it is evicted with the next change. Versions
-        // in service may share code with a retired one.
-        let rollout = now.and_then(|now| now.rollout.as_ref());
-        let mut running: Vec<&Plugin> = Vec::new();
-        running.extend(rollout.map(|(rollout, _)| rollout.version().plugin()));
-        running.extend(now.map(|now| now.active.plugin()));
-        running.extend(retired.front().map(|one| one.version.plugin()));
-        for one in retired.iter().skip(1) {
-            let plugin = one.version.plugin();
-            if !running.iter().any(|running| running.shares_code(plugin)) {
-                plugin.evict();
-            }
-        }
     }
 }

@@ -114,7 +114,9 @@ impl Version {
     ///
     /// # Errors
     /// The plugin's fault while it was instantiated or configured.
-    pub fn try_new(spec: VersionSpec) -> Result<(Version, Instance), Fault> {
+    pub fn try_new(mut spec: VersionSpec) -> Result<(Version, Instance), Fault> {
+        // Workers must not wait for a disk.
+        spec.plugin = spec.plugin.held(&spec.settings, &spec.backends)?;
         let version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
             stats: Stats::of_version(&spec.settings.frontend, spec.workers, &spec.settings.lines),
@@ -140,7 +142,7 @@ impl Version {
         self
     }
 
-    /// The same with its plugin on another engine: of a version that no worker runs.
+    /// The same with its plugin on another engine, or released: for a version that is not in service.
     #[must_use]
     pub fn with_plugin(&self, plugin: Plugin) -> Version {
         let policy = self.spec.policy;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pointsman::plugin::{
     CompiledCache, Compiler, Engine, EngineLimits, LoadError, Origin, Plugin, Source,
 };
+use pointsman::router::version::{Version, VersionSpec};
 use serde_json::json;
 
 use crate::{ENGINE, TwoBackends, guest, route, settings};
@@ -228,6 +229,25 @@ fn code_that_was_evict_is_read_again() {
         fault.to_string().contains("compiled code is lost"),
         "{fault}"
     );
+}
+
+#[test]
+fn code_in_service_stays_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
+    let plugin = load(guest("guest-scripted"), Some(&cache)).unwrap();
+    let file = cached_files(&cache).remove(0);
+    let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
+    let spec = VersionSpec::new(plugin, settings, Arc::new(TwoBackends));
+    let (version, _) = Version::try_new(spec).unwrap();
+    // A retired version shares its code, and is evicted.
+    let retired = version.with_plugin(version.plugin().released());
+    retired.plugin().evict();
+    fs::write(&file, "damaged").unwrap();
+    assert!(version.instantiate().is_ok());
+    // Nobody holds it any more.
+    drop(version);
+    assert!(retired.instantiate().is_err());
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! A component's code: loaded, or only on disk while nobody runs it.
+//! A component's code: in memory, or only on disk while nobody runs it.
 //!
 //! Versions that were in service are kept, so that they can be gone back to. Their code, some
 //! 50 MB for Python, is given back meanwhile where a [`CompiledCache`] has it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::engine::Engine;
 use super::link::{self, Loaded};
@@ -20,8 +20,9 @@ pub(super) struct Code {
 
 enum Place {
     Memory(Arc<Loaded>),
-    /// Open, so that it is there whatever becomes of its name.
-    Disk(Arc<Entry>),
+    /// Open, so that it is there whatever becomes of its name. In memory as well for as long as
+    /// anybody else holds it.
+    Disk(Arc<Entry>, Weak<Loaded>),
     /// Not loaded yet, and on no disk.
     Image(Arc<[u8]>),
 }
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Place::Memory(_) => "Memory",
-            Place::Disk(_) => "Disk",
+            Place::Disk(..) => "Disk",
             Place::Image(_) => "Image",
         })
     }
@@ -66,10 +67,10 @@ impl Code {
     pub(super) fn unloaded(&self) -> Result<Code, String> {
         let place = match &*self.place() {
             Place::Memory(loaded) => match self.entry() {
-                Some(entry) => Place::Disk(entry),
+                Some(entry) => Place::Disk(entry, Weak::new()),
                 None => Place::Image(loaded.image().map_err(|error| error.to_string())?.into()),
             },
-            Place::Disk(entry) => Place::Disk(Arc::clone(entry)),
+            Place::Disk(entry, _) => Place::Disk(Arc::clone(entry), Weak::new()),
             Place::Image(code) => Place::Image(Arc::clone(code)),
         };
         Ok(Code {
@@ -94,7 +95,10 @@ impl Code {
         let lost = |why: String| format!("its compiled code is lost: {why}");
         let loaded = match &*place {
             Place::Memory(loaded) => return Ok(Arc::clone(loaded)),
-            Place::Disk(entry) => {
+            Place::Disk(entry, loaded) => {
+                if let Some(loaded) = loaded.upgrade() {
+                    return Ok(loaded);
+                }
                 let code = entry.read().map_err(|error| lost(error.to_string()))?;
                 let code = code.ok_or_else(|| lost("the file is damaged".to_owned()))?;
                 link::reload(engine, &code)
@@ -106,13 +110,13 @@ impl Code {
         Ok(loaded)
     }
 
-    /// Frees the memory, once no instance runs, if there is a file to reload it from.
+    /// Frees the memory, once nobody else holds it, if there is a file to reload it from.
     pub(super) fn evict(&self) {
         let mut place = self.place();
-        if let Place::Memory(_) = &*place
+        if let Place::Memory(loaded) = &*place
             && let Some(entry) = self.entry()
         {
-            *place = Place::Disk(entry);
+            *place = Place::Disk(entry, Arc::downgrade(loaded));
         }
     }
 }
