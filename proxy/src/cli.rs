@@ -197,7 +197,7 @@ fn print_errors(errors: &Errors) {
 
 /// Prints to standard error.
 fn print_error(text: &str) {
-    // Who has closed it does not want to know.
+    // A reader that has closed it does not want to know.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -560,7 +560,7 @@ pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 /// A configuration file as far as it makes sense, for those who look for more mistakes.
 #[derive(Debug)]
 pub struct Draft {
-    /// What could be read. Other values are the defaults, or left out.
+    /// The part that could be read. Other values are the defaults, or left out.
     pub config: Config,
     /// Its text.
     pub source: Source,

@@ -415,7 +415,7 @@ impl Site {
     }
 }
 
-/// What becomes of the worker once one of its own tasks has ended.
+/// The worker's fate once one of its own tasks has ended.
 fn ended_early(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
     match ended {
         Ok(result) => result,

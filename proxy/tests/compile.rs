@@ -44,7 +44,7 @@ fn start(flags: &[&str]) -> Child {
         .unwrap()
 }
 
-/// What becomes of a file.
+/// The fate of a file.
 fn compile(flags: &[&str], file: &[u8]) -> Output {
     let mut child = start(flags);
     let mut stdin = child.stdin.take().unwrap();

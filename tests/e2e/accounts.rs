@@ -151,7 +151,7 @@ async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
         tokio::time::timeout(pointsman_tests::DEADLINE, found).await
     };
     logged("ready").await?;
-    // What logrotate's `create` takes over.
+    // As logrotate's `create` does.
     assert_eq!(fs::metadata(&log)?.uid(), nobody.uid);
     fs::rename(&log, directory.path().join("proxy.log.1"))?;
     fs::write(&log, "")?;
@@ -291,7 +291,7 @@ async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever checks the configuration of another user's proxy is not told about its files.
+/// A check of another user's configuration says nothing about files that it cannot judge.
 #[tokio::test]
 async fn another_user_may_check_what_it_can_read() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {

@@ -59,7 +59,7 @@ async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
     let output = output.context("systemd-analyze")?;
     let complaints = String::from_utf8_lossy(&output.stderr);
-    // What it does not know it only says.
+    // It only mentions things that it cannot know.
     assert!(
         output.status.success() && complaints.is_empty(),
         "{complaints}"

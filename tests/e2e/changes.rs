@@ -352,7 +352,7 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     let (_www, proxy) = start_with(www, &watched).await?;
     let plugin = proxy.directory().join("other.wasm");
     let good = fs::read(&plugin)?;
-    // What the watcher has refused, a reload refuses too, and says which part it is.
+    // A reload refuses a file that the watcher has refused, and says which part it is.
     fs::write(&plugin, "no component")?;
     proxy.line_with("the new plugin is refused").await?;
     // The other part would be fine.

@@ -120,7 +120,7 @@ async fn ask(socket: PathBuf, path: &str, body: Option<&Value>) -> anyhow::Resul
     answer.with_context(|| format!("{path}: no answer"))?
 }
 
-/// What is in service and on trial for a frontend, by their numbers.
+/// The versions in service and on trial for a frontend, by their numbers.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
     active: u64,
@@ -197,7 +197,7 @@ async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyh
     let file = proxy
         .directory()
         .join(format!("v{}.wasm", numbers.below(FILES)));
-    // What is on disk is in force from now on, so that the next reload changes nothing.
+    // The file on disk is in force from now on, so that the next reload changes nothing.
     let (status, answer) = ask(socket.clone(), "/v1/reload", Some(&json!(null))).await?;
     ensure!(status == 200, "{answer}");
     let swap = json!({"frontend": frontend, "file": file});
@@ -245,7 +245,7 @@ async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyh
     Ok(())
 }
 
-/// What a process holds: memory in KiB, descriptors, threads.
+/// A process's memory in KiB, its descriptors and its threads.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     memory: usize,

@@ -86,7 +86,7 @@ async fn a_body_that_breaks_off_is_told_from_one_that_is_wrong() -> anyhow::Resu
         assert_eq!(log_field(&line, " end"), Some(end), "{line}");
     }
     let origin = Origin::scripted(async |mut wire, _| {
-        // Whatever comes of it is never whole.
+        // The result is never whole.
         wire.rest().await?;
         Ok(())
     })

@@ -14,7 +14,7 @@ use crate::swaps::{config, directory, put, status};
 
 const MANUAL: &str = include_str!("../../docs/admin.md");
 
-/// What a scrape gave.
+/// The result of a scrape.
 pub(crate) struct Metrics {
     text: String,
     /// By name and labels, as they stand in the text.

@@ -259,7 +259,7 @@ async fn pointsman_workers(proxy: &Proxy) -> anyhow::Result<u64> {
     status["workers"].as_u64().context("no number of workers")
 }
 
-/// What plugins see of a backend: its servers with a free slot, and its load.
+/// A backend as plugins see it: its servers with a free slot, and its load.
 #[tokio::test]
 async fn servers_without_a_free_slot_are_not_usable() -> anyhow::Result<()> {
     let (release, www) = holding().await?;

@@ -154,7 +154,7 @@ async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let refused = upgraded.expect_err("both are stopping");
     assert!(!refused.to_string().is_empty());
     assert_eq!(proxy.exited().await?, Some(0));
-    // Whatever it writes to is closed.
+    // Its output is closed.
     proxy.ended().await?;
     assert!(!fs::exists(format!("/proc/{successor}"))?);
     assert!(!proxy.directory().join("http.sock").exists());

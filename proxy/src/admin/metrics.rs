@@ -150,7 +150,7 @@ impl Metrics {
         )
     }
 
-    /// What is in force now: changes from version to version, so no counter has these labels.
+    /// The version in force. It changes, so no counter has these labels.
     fn versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
         for router in self.0.routers() {

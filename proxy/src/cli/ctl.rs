@@ -309,7 +309,7 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
             return Ok(body);
         }
         let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
-        // What is wrong with a configuration begins with the word that is printed before it.
+        // Errors of a configuration begin with the word that is printed before them.
         let error = failure
             .error
             .strip_prefix("error: ")

@@ -15,7 +15,7 @@ pub(super) struct Shown {
     status: u16,
     /// Names and values; octets beyond printable ASCII are escaped.
     headers: Vec<(String, String)>,
-    /// What is not UTF-8 is replaced.
+    /// Bytes that are not UTF-8 are replaced.
     body: String,
 }
 

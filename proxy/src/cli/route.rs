@@ -100,7 +100,7 @@ struct Report {
     edits: Vec<String>,
     reads: Vec<String>,
     cacheable: bool,
-    /// What the plugin logged while it was configured and decided, once.
+    /// The plugin's log lines while it was configured and decided, once.
     log: Vec<Line>,
     /// Of the first decision on a fresh instance.
     first_ns: Option<u128>,

@@ -64,7 +64,7 @@ fn try_serve(
         return Ok(reported.unwrap_or(Exit::Success));
     }
     let settings = config.log.clone();
-    // Whatever it is written to may keep it waiting.
+    // A write may take as long as its reader likes.
     let started = opened.wait_for(move || super::start_log(&settings, tap))?;
     // Held until the end: dropping it writes out what is queued.
     let log = match started {

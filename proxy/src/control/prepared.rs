@@ -64,7 +64,7 @@ pub(super) struct NewRouter {
     /// The configured file's SHA-256.
     pub(super) file: String,
     pub(super) cause: Cause,
-    /// Who requested that version.
+    /// The request that brought that version.
     pub(super) order: Ticket,
     /// The version that it was prepared to follow.
     pub(super) base: Option<Base>,

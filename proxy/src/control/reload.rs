@@ -22,7 +22,7 @@ pub struct Reload<'a> {
     _permit: Permit<'a>,
 }
 
-/// What became of a configuration that was prepared.
+/// The fate of a configuration that was prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
     /// It is in force.

@@ -21,7 +21,7 @@ impl Control {
         mut listeners: HashMap<String, Vec<Listener>>,
     ) -> WorkerConfig {
         let state = self.state();
-        // What they say is in force already; what is sent from now on comes after it.
+        // Those commands are in force already; later ones come after it.
         while inputs.commands.try_recv().is_ok() {}
         let own = inputs.workers.own;
         let mut frontends = Vec::new();

@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// What it takes to load a version for a frontend.
+    /// Everything that loading a version for a frontend needs.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`].

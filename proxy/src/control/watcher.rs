@@ -45,7 +45,7 @@ struct Watched {
     pause: Duration,
 }
 
-/// What became of a file.
+/// The fate of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// Nothing is left to do until it changes.

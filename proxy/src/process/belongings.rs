@@ -79,7 +79,7 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
         _ => {}
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Whatever else is there, the loader says what is wrong with it.
+    // The loader reports any other mistake.
     let Ok(directory) = openat(&above, name, flags, Mode::empty()) else {
         return Ok(());
     };

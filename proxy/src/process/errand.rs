@@ -17,7 +17,7 @@ pub(super) fn start<T: Send + 'static>(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Whoever has sent it may be gone.
+            // Its sender may be gone.
             let _ = done.send(work());
         })?;
     Ok(result)

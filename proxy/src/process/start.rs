@@ -1,8 +1,8 @@
 //! From the command line to the first request: signals, sockets, rights, then plugins.
 //!
-//! What takes root comes before the change to the configured user, and all else after it: plugins never
-//! run as root where a user is named, and whatever that user may not do is found now, not by the first
-//! reload.
+//! Work that takes root comes before the change to the configured user, and all else after it: plugins
+//! never run as root where a user is named, and anything that this user may not do is found now, not by
+//! the first reload.
 
 use std::io;
 use std::sync::Arc;

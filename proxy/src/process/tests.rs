@@ -131,7 +131,7 @@ async fn answer(address: SocketAddr) -> String {
     answer
 }
 
-/// Whatever the name service would say by then, and however long that would take.
+/// The name service is not asked again: it may answer otherwise by then, or take long.
 #[test]
 fn names_are_bound_as_they_were_resolved() {
     let text = "[frontend.http]

@@ -42,7 +42,7 @@ pub(super) struct Failure {
     pub(super) inputs: WorkerInputs,
 }
 
-/// What all workers have in common.
+/// Everything that all workers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) drain: watch::Receiver<DrainState>,

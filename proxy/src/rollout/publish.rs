@@ -43,7 +43,7 @@ pub struct Publication {
     pub router: config::Router,
     /// Why it comes.
     pub cause: Cause,
-    /// Who requested it; None: nobody did.
+    /// The request that it comes from, if any.
     pub order: Option<Ticket>,
 }
 

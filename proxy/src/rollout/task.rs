@@ -30,7 +30,7 @@ pub struct LoadTask {
     pub events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
-/// What became of a file that may have changed.
+/// The fate of a file that may have changed.
 #[derive(Debug)]
 pub enum Refreshed {
     /// It is known already.

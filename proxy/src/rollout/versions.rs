@@ -46,7 +46,7 @@ pub struct Published {
     pub ended: Option<EndedTrial>,
 }
 
-/// What is known about the contents of the file that the configuration names, as SHA-256.
+/// The known contents of the file that the configuration names, as SHA-256.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfiguredFile {
     /// Those that were last put into service, or that a later request was preferred to. The

@@ -112,7 +112,7 @@ impl LocalVersion {
             wait: None,
             by: Decider::Active,
         };
-        // Whoever has waited once gets an answer now.
+        // A request that has waited once gets an answer now.
         let has_waited = supplied.is_some();
         let (admission, made_for_it) = match supplied {
             Some(supplied) => (supplied.admission, Some(supplied.made)),

@@ -63,13 +63,13 @@ pub struct Example {
     pub target: String,
     /// Its fields; redacted ones without their values.
     pub fields: Vec<(String, Option<String>)>,
-    /// What the active version decided, in words.
+    /// The decision of the active version, in words.
     pub active: String,
-    /// What the version under rollout decided, in words.
+    /// The decision of the version under rollout, in words.
     pub candidate: String,
 }
 
-/// What a version answered.
+/// A version's answer.
 type Answer = Result<Rc<Decision>, Fault>;
 
 impl Results {

@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 1024;
 /// An instance, or why there is none.
 type Made = Result<Instance, Fault>;
 
-/// What one worker has ordered of a version.
+/// Instances of a version that one worker has ordered.
 #[derive(Debug, Default)]
 pub(super) struct Supply {
     /// Instances that are being made.

@@ -232,7 +232,7 @@ impl Version {
         } = &self.spec;
         let created = plugin.instantiate_on_worker(settings, Arc::clone(backends));
         self.note_start(&created);
-        // What takes too long here may be created elsewhere.
+        // An instance that takes too long here may be created elsewhere.
         if created.is_ok() || self.is_quick() {
             self.count_start(&created);
         }

@@ -132,7 +132,7 @@ mod tests {
         first.add(3);
         second.add(5);
         assert_eq!(ledger.totals(), [named("a", 3), named("b", 5)]);
-        // Who holds it still counts, though another has its name now.
+        // Its holder still counts, though another has its name now.
         let third = Arc::new(Counter::default());
         ledger.book(["a"], &third);
         first.count();

@@ -1,4 +1,4 @@
-//! What the engine reserves: instances run out before what they consist of.
+//! The engine's reserves: instances run out before their memories, tables and core instances.
 
 use std::sync::Arc;
 

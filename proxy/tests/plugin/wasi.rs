@@ -89,7 +89,7 @@ fn that_configure_takes_them_is_logged_once() {
     assert!(lines[0].contains("decisions are not cached"), "{lines:?}");
 }
 
-/// What an instance takes before it is configured, it may remember: so it is the same for all. And
+/// An instance may remember numbers that it takes before it is configured, so they are the same for all. And
 /// hash tables may be made at any time.
 #[test]
 fn every_instance_of_a_plugin_starts_alike() {

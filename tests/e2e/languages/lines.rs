@@ -1,4 +1,4 @@
-//! What a plugin logs is shown where there is no log: by `check`, `route` and a failed test.
+//! A plugin's log lines are shown where there is no log: by `check`, `route` and a failed test.
 
 use std::fs;
 use std::process::Output;

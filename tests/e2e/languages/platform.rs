@@ -1,4 +1,4 @@
-//! What `limits.md` says of clocks, random numbers, output and files, in every language.
+//! The promises of `limits.md` about clocks, random numbers, output and files, in every language.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -156,7 +156,7 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `plugin watch` prints once the component that was built is in service.
+/// The line that `plugin watch` prints once the component that was built is in service.
 fn active_after(place: &Place, project: &Path) -> anyhow::Result<String> {
     Ok(format!("decides (sha256 {})", sha256(place, project)?))
 }

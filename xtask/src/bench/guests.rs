@@ -40,7 +40,7 @@ impl Guest {
     }
 }
 
-/// What each is asked with does not harm the first request, which they are tried out with.
+/// None does harm in the first request, which they are tried out with.
 pub(crate) const ALL: &[Guest] = &[
     Guest::hostile("spinner", "{ mode = \"spin\", is_patient = true }"),
     Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], is_patient = true }"),

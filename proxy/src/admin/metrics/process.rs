@@ -1,4 +1,4 @@
-//! What Prometheus' clients report of any process, under the names that they agree on.
+//! The process's own metrics, under the names that Prometheus' clients agree on.
 //!
 //! Read from `/proc` when it is asked for; what cannot be read is left out.
 

@@ -68,7 +68,7 @@ impl CompileError {
         }
     }
 
-    /// What a process met that did not end well.
+    /// A process that did not end well.
     pub(super) fn of(status: ExitStatus, said: &str, limits: CompileLimits) -> CompileError {
         let said = said.trim_end();
         let full = || match said {

@@ -1,4 +1,4 @@
-//! What one compiler may use, and how its process is told.
+//! The limits of one compiler, and how its process is told of them.
 
 use std::time::Duration;
 

@@ -171,7 +171,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
         .env_clear()
         .env(THREADS, threads.to_string())
         .current_dir("/")
-        // What a terminal sends to all that run in front is the proxy's to answer.
+        // The proxy alone answers signals that a terminal sends to its foreground processes.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

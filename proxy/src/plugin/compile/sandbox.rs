@@ -1,4 +1,4 @@
-//! What the compiler's process gives up before it reads a file that may come from anybody.
+//! The rights that the compiler's process gives up before it reads a file that anybody may have written.
 //!
 //! Privileges: root, capabilities, and the way to get them back. Limits: memory, time, and no further
 //! descriptor, hence neither files nor network. System calls: none but those that a compiler needs,
@@ -106,7 +106,7 @@ fn drop_privileges() -> Result<(), SandboxError> {
 fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
     let seconds = limits.seconds();
     for (resource, soft, hard) in [
-        // What it may write to. Address space that is only reserved does not count.
+        // Memory that it may write to. Address space that is only reserved does not count.
         (Resource::RLIMIT_DATA, limits.memory, limits.memory),
         (Resource::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
         (Resource::RLIMIT_CORE, 0, 0),
@@ -156,7 +156,7 @@ mod tests {
             assert!(UnixStream::pair().is_err());
             assert!(Command::new("/bin/true").status().is_err());
             assert_eq!(test_kill_process(getpid()), Err(Errno::NOSYS));
-            // What a compiler needs is there.
+            // Everything that a compiler needs is there.
             let thread = thread::spawn(|| vec![1_u8; 8 << 20].len());
             assert_eq!(thread.join().unwrap(), 8 << 20);
             return;

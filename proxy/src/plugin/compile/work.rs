@@ -1,4 +1,5 @@
-//! What the compiler's process does: a plugin's file on standard input, its code on standard output.
+//! The work of the compiler's process: it reads a plugin's file from standard input and writes its
+//! code to standard output.
 //!
 //! Gives up what it does not need before it reads the first byte. Called by `cli`.
 

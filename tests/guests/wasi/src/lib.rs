@@ -64,7 +64,7 @@ enum Step {
     Hoard(u32),
     /// Milliseconds, by looking at the clock all the time.
     Spin(u64),
-    /// What to do from a point in time on: milliseconds of Unix time.
+    /// Steps for after a point in time: milliseconds of Unix time.
     After(u64, Vec<Step>),
     Print(String),
     PrintError(String),

@@ -19,7 +19,7 @@ use crate::bench::peers::guest_file;
 use crate::bench::peers::pointsman::{HOSTILE, HOSTILE_SOCKET};
 use crate::bench::tools::cores;
 
-/// What it is asked. Any host but `localhost` does harm.
+/// The request that it is asked about. Any host but `localhost` does harm.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
 
 /// Pause after a connection that was closed.

@@ -27,7 +27,7 @@ pub(super) const MAX_RANDOM: u64 = 64 * 1024;
 /// stands still would keep a guest waiting that looks until it moves.
 const TICK: u64 = 1_000;
 
-/// What the monotonic clock shows at least once an instance has started: more than it showed
+/// The least time that the monotonic clock shows once an instance has started: more than it showed
 /// before, also to the instance that a snapshot was taken of.
 const STARTED: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,7 @@ const BLOCK: usize = 32;
 /// The block that the seed of hash tables is from; no guest takes so many.
 const HASH_SEED: u64 = u64::MAX;
 
-/// What the instances of one plugin have in common from their start.
+/// Everything that the instances of one plugin have in common from their start.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plugin::run) struct Origins {
     /// Known to no client: hash tables are seeded with what comes of it.
