@@ -33,9 +33,8 @@ use crate::control::{Control, Handles, Prepared};
 use crate::telemetry::Telemetry;
 use crate::worker::DrainState;
 
-/// Niceness of the threads that load plugins, and of the compilers that they start: a third of a
-/// worker's weight, so that requests do not wait for them. With 10, a tenth, Python took four
-/// minutes to compile beside busy workers.
+/// Niceness of the threads that load plugins, and of a compiler that starves without it: a third of
+/// a worker's weight, so that requests do not wait for them.
 const LOADER_NICENESS: i32 = 5;
 
 /// A process that is starting. From now on no signal ends it in the middle: one to stop ends the
