@@ -8,6 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::changes::Permit;
 use super::{ChangeError, Control, blocking};
+use crate::config::PluginSource;
+use crate::rollout::loader::{Loaded, VersionError};
 use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::worker::DrainState;
@@ -80,5 +82,20 @@ impl Control {
             result,
             _permit: permit,
         })
+    }
+
+    /// Loads a version for a frontend from `plugin`, or else from the configured one.
+    ///
+    /// # Errors
+    /// As [`attempt`](Self::attempt).
+    pub(super) async fn attempt_load(
+        &self,
+        frontend: &str,
+        plugin: Option<PluginSource>,
+        ticket: Ticket,
+    ) -> Result<Attempt<'_, Result<Loaded, VersionError>>, ChangeError> {
+        let loads = &self.0.changes.loads;
+        let load = move |task: &LoadTask| task.run(plugin.as_ref());
+        self.attempt(loads, frontend, Some(ticket), load).await
     }
 }

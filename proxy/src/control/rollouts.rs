@@ -7,7 +7,6 @@ use super::state::Standing;
 use super::{ChangeError, Control};
 use crate::config::PluginSource;
 use crate::rollout::RolloutError;
-use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::TrialEnd;
 use crate::router::rollout::{Mode, Rollout, Share};
@@ -49,10 +48,7 @@ impl Control {
         let _pending = Pending(self, ticket);
         let is_configured = plugin.is_none();
         for _ in 0..MAX_ATTEMPTS {
-            let plugin = plugin.clone();
-            let loads = &self.0.changes.loads;
-            let load = move |task: &LoadTask| task.run(plugin.as_ref());
-            let attempt = self.attempt(loads, frontend, Some(ticket), load).await?;
+            let attempt = self.attempt_load(frontend, plugin.clone(), ticket).await?;
             let loaded = attempt.result?;
             let workers = &self.0.handles.workers;
             let mut state = self.state();

@@ -27,10 +27,7 @@ impl Control {
         let ticket = self.begin()?;
         let is_configured = plugin.is_none();
         for _ in 0..MAX_ATTEMPTS {
-            let plugin = plugin.clone();
-            let loads = &self.0.changes.loads;
-            let load = move |task: &LoadTask| task.run(plugin.as_ref());
-            let attempt = self.attempt(loads, frontend, Some(ticket), load).await?;
+            let attempt = self.attempt_load(frontend, plugin.clone(), ticket).await?;
             let loaded = attempt.result?;
             let accepted = is_configured.then(|| loaded.version.sha256().to_owned());
             let version = self.publish(&attempt.task, loaded, Cause::Swap, ticket, accepted)?;

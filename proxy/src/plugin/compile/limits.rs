@@ -1,4 +1,4 @@
-//! The limits of one compiler, and how its process is told of them.
+//! Limits on one compiler, and the arguments that pass them to its process.
 
 use std::time::Duration;
 
