@@ -5,6 +5,7 @@
 //! report through [`Source`]. A leaf: everything may import it, it imports nothing above.
 
 mod address;
+mod bind;
 mod diagnostic;
 mod hints;
 mod json;
@@ -13,6 +14,7 @@ mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 use std::fmt;
@@ -24,8 +26,13 @@ use std::time::Duration;
 use http::{HeaderName, header};
 use ipnet::IpNet;
 
+pub use bind::{AcceptProxy, Bind, BindAddress, RedirectToHttps, SocketAccess};
 pub use diagnostic::Errors;
 pub use source::Source;
+pub use tls::{
+    Acme, AcmeChallenge, CertificateFiles, ClientCertificates, Protocol, ProxyVersion, ServerTls,
+    Tls, TlsVersion,
+};
 
 /// Plugins that are part of the binary, by the name that `router.plugin` gives them.
 pub const BUNDLED_PLUGINS: &[&str] = &[
@@ -62,6 +69,8 @@ pub struct Config {
     pub plugin_cache_dir: Option<PathBuf>,
     /// Limits on compiling plugins.
     pub compile: Compile,
+    /// TLS with clients, in the order of the file.
+    pub tls: Vec<Tls>,
     /// Where clients connect, in the order of the file; at least one.
     pub frontends: Vec<Frontend>,
     /// Where requests go, in the order of the file.
@@ -79,6 +88,11 @@ impl Config {
     /// The frontend of this name.
     pub fn frontend(&self, name: &str) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| frontend.name == name)
+    }
+
+    /// The `[tls.NAME]` of this name.
+    pub fn tls(&self, name: &str) -> Option<&Tls> {
+        self.tls.iter().find(|tls| tls.name == name)
     }
 
     /// The backend that `id` stands for.
@@ -225,7 +239,9 @@ pub enum LogTarget {
 pub struct Frontend {
     /// Letters, digits and `-_.:`.
     pub name: String,
-    /// At least one; no two of a configuration are equal.
+    /// What its connections carry. Default [`Mode::Http`].
+    pub mode: Mode,
+    /// At least one.
     pub bind: Vec<Bind>,
     /// Where a request goes for which the router names no backend.
     ///
@@ -237,6 +253,8 @@ pub struct Frontend {
     pub forwarded: Forwarded,
     /// How requests are read.
     pub http: FrontendHttp,
+    /// `Strict-Transport-Security` of responses over TLS (RFC 6797). Default none.
+    pub hsts: Option<Hsts>,
     /// Connections that the kernel holds until they are accepted, for each socket.
     ///
     /// Default [`DEFAULT_BACKLOG`]; the kernel caps it at `net.core.somaxconn`.
@@ -245,6 +263,27 @@ pub struct Frontend {
     pub limits: FrontendLimits,
     /// None: everything goes to `default_backend`.
     pub router: Option<Router>,
+}
+
+/// What the connections of a frontend carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Requests.
+    #[default]
+    Http,
+    /// Bytes: each connection is one tunnel to a server.
+    Tcp,
+}
+
+/// `[frontend.NAME.hsts]`: how long browsers are to use `https` alone (RFC 6797).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hsts {
+    /// Default 365 days.
+    pub max_age: Duration,
+    /// Whether subdomains are meant, too. Default false.
+    pub include_subdomains: bool,
+    /// Whether the name may be put on the lists that browsers come with. Default false.
+    pub preload: bool,
 }
 
 /// Bounds of one head.
@@ -287,37 +326,11 @@ impl Default for FrontendLimits {
     }
 }
 
-/// A listening address as written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Bind {
-    /// An IP address and a port; 0 takes any free port.
-    ///
-    /// An IPv6 address takes IPv6 alone (`IPV6_V6ONLY`), also `[::]`; `*` is 0.0.0.0.
-    Tcp(SocketAddr),
-    /// A name, in lower case, and a port: every address that the name has.
-    Name {
-        /// Letters, digits and `-_.`.
-        host: String,
-        /// 0 takes any free port.
-        port: u16,
-    },
-    /// Path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Bind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Bind::Tcp(address) => address.fmt(f),
-            Bind::Name { host, port } => write!(f, "{host}:{port}"),
-            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// Timeouts on the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendTimeouts {
+    /// From accepted to the first byte of HTTP: PROXY protocol and TLS. Default 10 s.
+    pub handshake: Duration,
     /// From the first byte of a head to its end. Default 10 s.
     pub request_header: Duration,
     /// From the end of a response to the next request's first byte. Default 60 s.
@@ -331,6 +344,7 @@ pub struct FrontendTimeouts {
 impl Default for FrontendTimeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             request_header: Duration::from_secs(10),
             keep_alive: Duration::from_mins(1),
             client: Duration::from_mins(1),
@@ -361,10 +375,23 @@ impl Default for Forwarded {
 }
 
 /// `[frontend.NAME.http]`: how requests are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendHttp {
     /// Whether paths are normalized before plugins and servers see them. Default false.
     pub normalize_path: bool,
+    /// Requests that an HTTP/2 client may have under way at once (RFC 9113, section 5.1.2).
+    ///
+    /// Default 100, the least that RFC 9113 recommends; HAProxy's default, too.
+    pub max_concurrent_streams: u32,
+}
+
+impl Default for FrontendHttp {
+    fn default() -> Self {
+        Self {
+            normalize_path: false,
+            max_concurrent_streams: 100,
+        }
+    }
 }
 
 /// `[frontend.NAME.router]`: the plugin that names the backend of each request.
@@ -482,6 +509,26 @@ pub struct Server {
     pub address: ServerAddress,
     /// Requests and tunnels that it gets at once; others queue. None: no limit.
     pub max_requests: Option<NonZeroU32>,
+    /// TLS. None: connections to it are not encrypted.
+    pub tls: Option<ServerTls>,
+    /// Default [`Protocol::Negotiated`] with TLS, [`Protocol::Http1`] without.
+    pub protocol: Protocol,
+    /// The PROXY protocol header that each connection begins with. Default none.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+impl Server {
+    /// With every option at its default.
+    pub fn new(name: &str, address: ServerAddress) -> Server {
+        Server {
+            name: name.to_owned(),
+            address,
+            max_requests: None,
+            tls: None,
+            protocol: Protocol::Http1,
+            proxy_protocol: None,
+        }
+    }
 }
 
 /// Where a server listens, as written: nothing is resolved yet.

@@ -5,7 +5,7 @@
 //! connections, ends the worker: nobody would accept from its sockets.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -68,8 +68,9 @@ pub struct WorkerConfig {
 pub struct FrontendConfig {
     /// As configured.
     pub config: config::Frontend,
-    /// Names of all its sockets; any other that it has is closed.
-    pub sockets: HashSet<String>,
+    /// Names of all its sockets, each with the position of its `bind`; any other that it has is
+    /// closed.
+    pub sockets: HashMap<String, usize>,
     /// The new ones.
     pub listeners: Vec<Listener>,
     /// None where the frontend has no router.
@@ -316,7 +317,7 @@ impl Worker {
         site.sockets.retain(|(name, task)| {
             // A new socket of the same name replaces it: another spelling of its address, say.
             let is_new = config.listeners.iter().any(|new| new.name() == name);
-            let is_kept = config.sockets.contains(name) && !is_new;
+            let is_kept = config.sockets.contains_key(name) && !is_new;
             if !is_kept {
                 task.abort();
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::{Bind, ServerAddress};
+use super::{BindAddress, ServerAddress};
 
 /// Longest path of a Unix socket: `sun_path` holds 108 bytes, the last of them NUL.
 const MAX_UNIX_PATH: usize = 107;
@@ -31,15 +31,22 @@ fn error<T>(label: impl Into<String>, help: impl Into<String>) -> Result<T, Addr
 }
 
 /// Reads where to listen. `directory` is where a relative path of a Unix socket starts.
-pub(super) fn bind(text: &str, directory: &Path) -> Result<Bind, AddressError> {
+pub(super) fn bind(text: &str, directory: &Path) -> Result<BindAddress, AddressError> {
     if let Some(path) = unix_path(text, directory)? {
-        return Ok(Bind::Unix(path));
+        return Ok(BindAddress::Unix(path));
     }
+    // As HAProxy has it: every IPv4 address.
+    let every = format!("*{text}");
+    let text = if text.starts_with(':') && !text.starts_with("::") {
+        &every
+    } else {
+        text
+    };
     let (host, port) = host_and_port(text, "80")?;
     Ok(match host {
-        Host::Any => Bind::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-        Host::Address(address) => Bind::Tcp(SocketAddr::new(address, port)),
-        Host::Name(host) => Bind::Name { host, port },
+        Host::Any => BindAddress::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        Host::Address(address) => BindAddress::Tcp(SocketAddr::new(address, port)),
+        Host::Name(host) => BindAddress::Name { host, port },
     })
 }
 
@@ -58,6 +65,17 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, Addr
         return error("no server listens on port 0", "a port is 1 to 65535");
     }
     Ok(ServerAddress::Tcp { host, port })
+}
+
+/// Reads the name of a host, or its address, without a port. Lower case.
+pub(super) fn host(text: &str) -> Result<String, AddressError> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if text.is_empty() || text.contains(':') {
+        return error("not a name alone", "as in `example.org`");
+    }
+    name(text, 443)
 }
 
 /// Reads an address or a network in CIDR form (RFC 4632).
@@ -257,6 +275,7 @@ mod tests {
             assert_eq!(bind.unwrap().to_string(), shown, "{text}");
         };
         check("*:80", "0.0.0.0:80");
+        check(":443", "0.0.0.0:443");
         check("0.0.0.0:80", "0.0.0.0:80");
         check("127.0.0.1:0", "127.0.0.1:0");
         check("[::]:80", "[::]:80");
@@ -278,7 +297,7 @@ mod tests {
         };
         check("", "no port", "`localhost:80`");
         check("80", "a port without an address", "`*:80`");
-        check(":80", "no address", "`*:80`");
+        check(":http", "`http` is no port", "1 to 65535");
         check("*", "no port", "`*:80`");
         check("127.0.0.1", "no port", "`127.0.0.1:80`");
         check("localhost:", "no port after", "1 to 65535");

@@ -14,13 +14,22 @@ pub(super) enum Section {
     FrontendTimeout,
     Forwarded,
     FrontendHttp,
+    Hsts,
+    Bind,
+    AcceptProxy,
     Router,
     Limits,
+    TlsTables,
+    Tls,
+    Certificate,
+    ClientCertificates,
+    Acme,
     Backends,
     Backend,
     BackendTimeout,
     Servers,
     Server,
+    ServerTls,
 }
 
 impl Section {
@@ -36,6 +45,14 @@ impl Section {
             Section::FrontendTimeout => "frontend.NAME.timeout",
             Section::Forwarded => "frontend.NAME.forwarded",
             Section::FrontendHttp => "frontend.NAME.http",
+            Section::Hsts => "frontend.NAME.hsts",
+            Section::Bind => "frontend.NAME.bind",
+            Section::AcceptProxy => "frontend.NAME.bind.proxy_protocol",
+            Section::TlsTables | Section::Tls => "tls.NAME",
+            Section::Certificate => "tls.NAME.certificates",
+            Section::ClientCertificates => "tls.NAME.client_certificates",
+            Section::Acme => "tls.NAME.acme",
+            Section::ServerTls => "backend.NAME.server.NAME.tls",
             Section::Router => "frontend.NAME.router",
             Section::Limits => "frontend.NAME.router.limits",
             Section::Backends | Section::Backend => "backend.NAME",
@@ -66,6 +83,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME", "max_header_size"),
     ("frontend.NAME", "max_body"),
     ("frontend.NAME", "max_discard"),
+    ("frontend.NAME", "mode"),
+    ("frontend.NAME.timeout", "handshake"),
     ("frontend.NAME.timeout", "request_header"),
     ("frontend.NAME.timeout", "keep_alive"),
     ("frontend.NAME.timeout", "client"),
@@ -74,6 +93,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME.forwarded", "via"),
     ("frontend.NAME.forwarded", "trusted_proxies"),
     ("frontend.NAME.http", "normalize_path"),
+    ("frontend.NAME.http", "max_concurrent_streams"),
+    ("frontend.NAME.bind", "redirect_to_https"),
+    ("frontend.NAME.bind", "h2c"),
+    ("tls.NAME", "certificate"),
+    ("tls.NAME", "certificates"),
+    ("tls.NAME", "client_certificates"),
+    ("tls.NAME", "strict_sni"),
+    ("tls.NAME", "acme"),
     ("frontend.NAME.router", "plugin"),
     ("frontend.NAME.router", "on_fault"),
     ("frontend.NAME.router", "config"),
@@ -121,8 +148,35 @@ const FOREIGN: &[(&str, &str)] = &[
     ),
     (
         "mode",
-        "leave it out: every frontend and backend speaks HTTP",
+        "the frontend's `mode` decides: backends serve either",
     ),
+    (
+        "ssl",
+        "write `[tls.NAME]` for clients, or `tls = true` at a server",
+    ),
+    (
+        "crt",
+        "write `certificate` and `key` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
+    ),
+    (
+        "ssl_certificate",
+        "write `certificate` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
+    ),
+    ("ssl_certificate_key", "write `key` in `[tls.NAME]`"),
+    (
+        "accept_proxy",
+        "write `proxy_protocol = { from = \"10.0.0.0/8\" }` in a bind",
+    ),
+    (
+        "send_proxy",
+        "write `proxy_protocol = \"v1\"` at the server",
+    ),
+    (
+        "send_proxy_v2",
+        "write `proxy_protocol = \"v2\"` at the server",
+    ),
+    ("sni", "write `tls.server_name` at the server"),
+    ("proto", "write `protocol`"),
     (
         "acl",
         "rules are the router's: `router.plugin = \"host-suffix\"` and `router.config.rules`",
@@ -267,6 +321,11 @@ pub(super) fn table_form(section: Section, path: &str) -> String {
         Section::FrontendTimeout => "one key for each: `timeout.client = \"60s\"`".to_owned(),
         Section::BackendTimeout => "one key for each: `timeout.server = \"60s\"`".to_owned(),
         Section::TopTimeout => "one key for each: `timeout.drain = \"30s\"`".to_owned(),
+        Section::TlsTables | Section::Tls => {
+            "every one has a name: `[tls.site]` with `certificate` and `key`".to_owned()
+        }
+        Section::ServerTls => "write `tls = true`, or a table".to_owned(),
+        Section::AcceptProxy => "write `proxy_protocol = { from = \"10.0.0.0/8\" }`".to_owned(),
         Section::Servers => "name the server: `server.a = \"localhost:8080\"`".to_owned(),
         Section::Frontends | Section::Frontend => {
             "every frontend has a name: `[frontend.www]`".to_owned()

@@ -112,6 +112,23 @@ impl<'a> Table<'a> {
         entry
     }
 
+    /// Whether the file has the key `name`, which was not taken yet.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
+    /// Reports each of `names` that the file has, which must be taken later; `why` follows the
+    /// key's path.
+    pub(super) fn reject(&self, names: &[&str], why: &str) {
+        for entry in &self.entries {
+            if names.contains(&entry.name) {
+                let diagnostic = entry.key_error(format!("`{}` {why}", entry.path));
+                let diagnostic = diagnostic.label("does not belong here");
+                self.report.push(diagnostic.help("leave it out"));
+            }
+        }
+    }
+
     /// Reports that `name` is missing here.
     pub(super) fn missing(&self, name: &str, example: &str) {
         let (place, label) = match self.path.as_str() {

@@ -2,9 +2,12 @@
 //!
 //! Called by [`parse`](super::parse) alone.
 
+mod backend;
+mod bind;
+mod frontend;
 mod router;
+mod tls;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
@@ -13,14 +16,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::diagnostic::{Errors, Span};
+use super::diagnostic::Errors;
 use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
 use super::{
-    Admin, Backend, BackendId, BackendTimeouts, Bind, Compile, Config, DEFAULT_BACKLOG,
-    DEFAULT_DRAIN, DEFAULT_REDACT, Forwarded, Frontend, FrontendHttp, FrontendLimits,
-    FrontendTimeouts, HeadLimits, HttpReuse, Log, LogFormat, LogLevel, LogTarget, Server,
-    ServerAddress, Source, address,
+    Admin, Backend, Compile, Config, DEFAULT_DRAIN, DEFAULT_REDACT, HeadLimits, HttpReuse, Log,
+    LogFormat, LogLevel, LogTarget, Source, Tls,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -98,6 +99,12 @@ pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> 
     report.into_parts().1
 }
 
+/// Tables that a frontend may name.
+struct Named<'n> {
+    backends: &'n [Backend],
+    tls: &'n [Tls],
+}
+
 struct Reader<'a> {
     report: &'a Report,
     /// Where relative paths start.
@@ -122,17 +129,30 @@ impl<'a> Reader<'a> {
             timeout.finish();
         }
 
-        // Backends first: frontends name them.
+        // Backends and `tls` first: frontends name them.
         let backends = top.table("backend", Section::Backends);
         let backends = backends.map_or_else(Vec::new, |mut table| {
             let entries = table.take_all();
             entries.iter().filter_map(|e| self.backend(e)).collect()
         });
+        let tls = top.table("tls", Section::TlsTables);
+        let tls = tls.map_or_else(Vec::new, |mut table| {
+            let entries = table.take_all();
+            entries.iter().filter_map(|e| self.tls(e)).collect()
+        });
         let frontends = top.table("frontend", Section::Frontends);
         if frontends.is_none() {
             top.missing("frontend", "`[frontend.www]` with `bind = \"*:80\"`");
         }
-        let frontends = frontends.map_or_else(Vec::new, |table| self.frontends(table, &backends));
+        let frontends = frontends.map_or_else(Vec::new, |table| {
+            self.frontends(
+                table,
+                &Named {
+                    backends: &backends,
+                    tls: &tls,
+                },
+            )
+        });
         top.finish();
 
         Config {
@@ -147,6 +167,7 @@ impl<'a> Reader<'a> {
             admin: admin.unwrap_or_default(),
             plugin_cache_dir,
             compile: compile.unwrap_or_default(),
+            tls,
             frontends,
             backends,
         }
@@ -223,143 +244,6 @@ impl<'a> Reader<'a> {
         }
         Some(self.directory.join(text))
     }
-
-    fn frontends(&self, mut table: Table<'a>, backends: &[Backend]) -> Vec<Frontend> {
-        let entries = table.take_all();
-        if entries.is_empty() {
-            table.empty("`[frontend.www]` with `bind = \"*:80\"`");
-        }
-        let mut bound = HashMap::new();
-        let read = |entry| self.frontend(entry, backends, &mut bound);
-        entries.iter().filter_map(read).collect()
-    }
-
-    fn frontend(
-        &self,
-        entry: &Entry<'a>,
-        backends: &[Backend],
-        bound: &mut HashMap<Bind, (Span, String)>,
-    ) -> Option<Frontend> {
-        let mut table = entry.table(Section::Frontend)?;
-        check_name(entry, "frontend");
-        let bind = match table.require("bind", "`bind = \"*:80\"`") {
-            Some(bind) => self.binds(&bind, bound),
-            None => Vec::new(),
-        };
-        let default_backend = table.take("default_backend");
-        let timeouts = table.table("timeout", Section::FrontendTimeout);
-        let forwarded = table.table("forwarded", Section::Forwarded);
-        let http = table.table("http", Section::FrontendHttp);
-        let backlog = table.value_or("backlog", u64::from(DEFAULT_BACKLOG), |e| {
-            e.integer(BACKLOG)
-        });
-        let limits = frontend_limits(&mut table);
-        let router = table.take("router");
-        if router.is_none() && default_backend.is_none() {
-            let example = match backends.first() {
-                Some(backend) => format!("`default_backend = \"{}\"`, or a router", backend.name),
-                None => "`default_backend`, or a router".to_owned(),
-            };
-            table.missing("default_backend", &example);
-        }
-        let router = router.and_then(|router| self.router(&router, default_backend.is_some()));
-        let default_backend = default_backend.and_then(|e| backend_id(&e, backends));
-        table.finish();
-        Some(Frontend {
-            name: entry.name.to_owned(),
-            bind,
-            default_backend,
-            timeouts: timeouts.map(frontend_timeouts).unwrap_or_default(),
-            forwarded: forwarded.map(forwarded_fields).unwrap_or_default(),
-            http: http.map(frontend_http).unwrap_or_default(),
-            backlog: u32::try_from(backlog).unwrap_or(DEFAULT_BACKLOG),
-            limits,
-            router,
-        })
-    }
-
-    fn binds(&self, entry: &Entry<'a>, bound: &mut HashMap<Bind, (Span, String)>) -> Vec<Bind> {
-        let elements = entry.one_or_many();
-        if elements.is_empty() {
-            let diagnostic = entry.error("has no address").label("empty");
-            entry.push(diagnostic.help("as in `bind = \"*:80\"`"));
-        }
-        let read = |element: &Entry<'a>| {
-            let text = element.text("*:80")?;
-            match address::bind(text, self.directory) {
-                Ok(bind) => {
-                    once(element, &bind, bound);
-                    Some(bind)
-                }
-                Err(error) => {
-                    let diagnostic = element.error("is not an address").label(error.label);
-                    element.push(diagnostic.help(error.help));
-                    None
-                }
-            }
-        };
-        elements.iter().filter_map(read).collect()
-    }
-
-    /// A backend whose servers are wrong is still one that a frontend may name.
-    fn backend(&self, entry: &Entry<'a>) -> Option<Backend> {
-        let mut table = entry.table(Section::Backend)?;
-        check_name(entry, "backend");
-        let example = "`server.a = \"localhost:8080\"`";
-        let servers = table.require("server", example);
-        let servers = servers.and_then(|e| e.table(Section::Servers));
-        let servers = servers.map_or_else(Vec::new, |mut servers| {
-            let entries = servers.take_all();
-            if entries.is_empty() {
-                servers.empty(example);
-            }
-            entries.iter().filter_map(|e| self.server(e)).collect()
-        });
-        let timeouts = table.table("timeout", Section::BackendTimeout);
-        let limits = head_limits(&mut table);
-        let http_reuse = table.value_or("http_reuse", HttpReuse::default(), |e| {
-            e.choice(&HTTP_REUSE)
-        });
-        table.finish();
-        Some(Backend {
-            name: entry.name.to_owned(),
-            servers,
-            timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
-            limits,
-            http_reuse,
-        })
-    }
-
-    fn server(&self, entry: &Entry<'a>) -> Option<Server> {
-        check_name(entry, "server");
-        let mut max_requests = None;
-        let address = if entry.is_table() {
-            let mut table = entry.table(Section::Server)?;
-            let address = table.require("address", "`address = \"localhost:8080\"`");
-            max_requests = table.take("max_requests").and_then(|e| connections(&e));
-            table.finish();
-            address.and_then(|e| self.server_address(&e))
-        } else {
-            self.server_address(entry)
-        };
-        Some(Server {
-            name: entry.name.to_owned(),
-            address: address?,
-            max_requests,
-        })
-    }
-
-    fn server_address(&self, entry: &Entry<'a>) -> Option<ServerAddress> {
-        let text = entry.text("localhost:8080")?;
-        match address::server(text, self.directory) {
-            Ok(address) => Some(address),
-            Err(error) => {
-                let diagnostic = entry.error("is not an address").label(error.label);
-                entry.push(diagnostic.help(error.help));
-                None
-            }
-        }
-    }
 }
 
 fn head_limits(table: &mut Table<'_>) -> HeadLimits {
@@ -369,39 +253,6 @@ fn head_limits(table: &mut Table<'_>) -> HeadLimits {
     HeadLimits {
         max_headers: table.value_or("max_headers", default.max_headers, count),
         max_header_size: table.value_or("max_header_size", default.max_header_size, size),
-    }
-}
-
-fn frontend_limits(table: &mut Table<'_>) -> FrontendLimits {
-    let default = FrontendLimits::default();
-    FrontendLimits {
-        head: head_limits(table),
-        max_body: table.take("max_body").and_then(|entry| entry.size(BYTES)),
-        max_discard: table.value_or("max_discard", default.max_discard, |e| e.size(BYTES)),
-    }
-}
-
-/// Two sockets on one address would share its connections by chance (`SO_REUSEPORT`).
-fn once(element: &Entry<'_>, bind: &Bind, bound: &mut HashMap<Bind, (Span, String)>) {
-    let any_port = match bind {
-        Bind::Tcp(address) => address.port() == 0,
-        Bind::Name { port, .. } => *port == 0,
-        Bind::Unix(_) => false,
-    };
-    if any_port {
-        return;
-    }
-    let span = element.spanned().span();
-    match bound.get(bind) {
-        Some((first, path)) => {
-            let diagnostic = element.error(&format!("binds {bind} a second time"));
-            let diagnostic = diagnostic.label("the same address");
-            let diagnostic = diagnostic.context(first.clone(), format!("first bound by `{path}`"));
-            element.push(diagnostic.help("leave one out, or choose another address or port"));
-        }
-        None => {
-            bound.insert(bind.clone(), (span, element.path.clone()));
-        }
     }
 }
 
@@ -467,82 +318,4 @@ fn check_name(entry: &Entry<'_>, what: &str) {
     let message = format!("`{}` is not a name for a {what}", name.escape_debug());
     let help = format!("1 to {MAX_NAME} letters, digits and `-`, `_`, `.`, `:`");
     entry.push(entry.key_error(message).label("not a name").help(help));
-}
-
-fn backend_id(entry: &Entry<'_>, backends: &[Backend]) -> Option<BackendId> {
-    let names: Vec<_> = backends.iter().map(|b| b.name.as_str()).collect();
-    let text = entry.text(names.first().unwrap_or(&"www"))?;
-    let position = backends.iter().position(|b| b.name == text);
-    if position.is_none() {
-        let help = match (hints::closest(text, &names), names.as_slice()) {
-            (Some(name), _) => format!("did you mean `\"{name}\"`?"),
-            (None, []) => format!("there is none: add `[backend.{text}]`"),
-            (None, names) => format!("there is {}", hints::list(names)),
-        };
-        let diagnostic = entry.error("names a backend that is not there").absent();
-        entry.push(diagnostic.label("no backend of this name").help(help));
-    }
-    position.map(BackendId)
-}
-
-fn frontend_timeouts(mut table: Table<'_>) -> FrontendTimeouts {
-    let default = FrontendTimeouts::default();
-    let timeouts = FrontendTimeouts {
-        request_header: table.value_or("request_header", default.request_header, |e| {
-            e.duration(TIMEOUT)
-        }),
-        keep_alive: table.value_or("keep_alive", default.keep_alive, |e| e.duration(TIMEOUT)),
-        client: table.value_or("client", default.client, |e| e.duration(TIMEOUT)),
-        client_fin: table.value_or("client_fin", default.client_fin, |e| e.duration(TIMEOUT)),
-    };
-    table.finish();
-    timeouts
-}
-
-fn backend_timeouts(mut table: Table<'_>) -> BackendTimeouts {
-    let default = BackendTimeouts::default();
-    let timeouts = BackendTimeouts {
-        connect: table.value_or("connect", default.connect, |e| e.duration(TIMEOUT)),
-        queue: table.value_or("queue", default.queue, |e| e.duration(WAIT)),
-        server: table.value_or("server", default.server, |e| e.duration(TIMEOUT)),
-        tunnel: table.take("tunnel").and_then(|e| e.duration(TIMEOUT)),
-        server_fin: table.value_or("server_fin", default.server_fin, |e| e.duration(TIMEOUT)),
-        server_keep_alive: table.value_or("server_keep_alive", default.server_keep_alive, |e| {
-            e.duration(TIMEOUT)
-        }),
-    };
-    table.finish();
-    timeouts
-}
-
-fn frontend_http(mut table: Table<'_>) -> FrontendHttp {
-    let default = FrontendHttp::default();
-    let normalize_path = table.value_or("normalize_path", default.normalize_path, Entry::boolean);
-    table.finish();
-    FrontendHttp { normalize_path }
-}
-
-fn forwarded_fields(mut table: Table<'_>) -> Forwarded {
-    let default = Forwarded::default();
-    let trusted = table
-        .take("trusted_proxies")
-        .map_or_else(Vec::new, |e| e.one_or_many());
-    let network = |element: &Entry<'_>| {
-        let text = element.text("10.0.0.0/8")?;
-        match address::network(text) {
-            Ok(network) => Some(network),
-            Err(error) => {
-                let diagnostic = element.error("is not a network").label(error.label);
-                element.push(diagnostic.help(error.help));
-                None
-            }
-        }
-    };
-    let forwarded = Forwarded {
-        x_forwarded: table.value_or("x_forwarded", default.x_forwarded, Entry::boolean),
-        via: table.value_or("via", default.via, Entry::boolean),
-        trusted_proxies: trusted.iter().filter_map(network).collect(),
-    };
-    table.finish();
-    forwarded
 }

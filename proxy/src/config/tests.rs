@@ -7,9 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Admin, BackendTimeouts, Bind, Config, Errors, FrontendTimeouts, HttpReuse, Isolation, Limits,
-    LogFormat, LogLevel, LogTarget, OnFault, PluginSource, ServerAddress, Source, load, parse,
-    sections,
+    Acme, AcmeChallenge, Admin, BackendTimeouts, Bind, BindAddress, CertificateFiles,
+    ClientCertificates, Config, Errors, FrontendTimeouts, Hsts, HttpReuse, Isolation, Limits,
+    LogFormat, LogLevel, LogTarget, Mode, OnFault, PluginSource, Protocol, ProxyVersion,
+    ServerAddress, ServerTls, Source, TlsVersion, load, parse, sections,
 };
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
@@ -30,7 +31,8 @@ fn reads_the_configuration_of_the_design() {
     let frontend = &config.frontends[0];
     assert_eq!(config.max_connections.unwrap().get(), 4096);
     assert_eq!(config.user.as_deref(), Some("haproxy"));
-    assert_eq!(frontend.bind, [Bind::Tcp("0.0.0.0:80".parse().unwrap())]);
+    let bind = Bind::new(BindAddress::Tcp("0.0.0.0:80".parse().unwrap()));
+    assert_eq!(frontend.bind, [bind]);
     assert_eq!(frontend.timeouts.client, Duration::from_hours(24));
     assert_eq!(
         frontend.timeouts.request_header,
@@ -90,14 +92,40 @@ fn every_key_takes_effect() {
 
     let frontend = &config.frontends[0];
     assert_eq!((frontend.name.as_str(), frontend.backlog), ("z", 4096));
-    let binds: Vec<_> = frontend.bind.iter().map(Bind::to_string).collect();
-    let sockets = ["unix:/run/z.sock", "unix:etc/./z.sock"];
+    let binds = frontend.bind.iter().map(|bind| bind.address.to_string());
     assert_eq!(
-        binds[..3],
-        ["127.0.0.1:8080", "[::]:8080", "localhost:8080"]
+        binds.collect::<Vec<_>>(),
+        [
+            "127.0.0.1:8080",
+            "[::]:8080",
+            "localhost:8080",
+            "unix:/run/z.sock",
+            "unix:etc/./z.sock",
+            "0.0.0.0:8443",
+            "0.0.0.0:8081",
+        ]
     );
-    assert_eq!(binds[3..], sockets);
+    let bind = &frontend.bind[4];
+    assert_eq!(bind.access.mode, Some(0o660));
+    assert_eq!(bind.access.user.as_deref(), Some("haproxy"));
+    assert_eq!(bind.access.group.as_deref(), Some("proxies"));
+    let bind = &frontend.bind[5];
+    assert_eq!(bind.tls.as_deref(), Some("site"));
+    let accept = bind.proxy_protocol.as_ref().unwrap();
+    assert_eq!(accept.from[0].to_string(), "10.0.0.0/8");
+    assert!(accept.from_unix && !bind.h2c);
+    let bind = &frontend.bind[6];
+    assert!(bind.h2c && bind.redirect.unwrap().port.unwrap().get() == 8443);
+    let hsts = Hsts {
+        max_age: Duration::from_hours(24),
+        include_subdomains: true,
+        preload: true,
+    };
+    assert_eq!(frontend.hsts, Some(hsts));
+    assert_eq!(frontend.mode, Mode::Http);
+    assert_eq!(config.frontends[1].mode, Mode::Tcp);
     let timeouts = FrontendTimeouts {
+        handshake: Duration::from_secs(3),
         request_header: Duration::from_secs(1),
         keep_alive: Duration::from_secs(2),
         client: Duration::from_mins(90),
@@ -113,6 +141,7 @@ fn every_key_takes_effect() {
         .collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
     assert!(frontend.http.normalize_path);
+    assert_eq!(frontend.http.max_concurrent_streams, 10);
 
     let router = frontend.router.as_ref().unwrap();
     assert_eq!(
@@ -159,6 +188,56 @@ fn every_key_takes_effect() {
     assert_eq!(backend.servers[1].max_requests.unwrap().get(), 100);
     let unix = ServerAddress::Unix("/run/api.sock".into());
     assert_eq!(config.backends[1].servers[0].address, unix);
+    let servers = &config.backends[1].servers;
+    assert_eq!(servers[0].protocol, Protocol::H2c);
+    let tls = ServerTls {
+        ca: Some("etc/ca.pem".into()),
+        server_name: Some("api.example.org".to_owned()),
+        certificate: Some(CertificateFiles {
+            certificate: "etc/proxy.pem".into(),
+            key: "etc/proxy.key".into(),
+            ocsp: None,
+        }),
+        danger_accept_invalid: true,
+    };
+    assert_eq!(servers[1].tls, Some(tls));
+    assert_eq!(servers[1].protocol, Protocol::Http2);
+    assert_eq!(servers[1].proxy_protocol, Some(ProxyVersion::V2));
+    assert_eq!(servers[2].tls, Some(ServerTls::default()));
+    assert_eq!(servers[2].protocol, Protocol::Negotiated);
+}
+
+#[test]
+fn every_key_of_tls_takes_effect() {
+    let (config, _) = read(EVERY);
+    let [site, more] = &config.tls[..] else {
+        panic!("two tables");
+    };
+    assert_eq!(site.name, "site");
+    assert_eq!(site.certificates.len(), 1);
+    assert_eq!(
+        site.certificates[0].ocsp,
+        Some(PathBuf::from("etc/site.ocsp"))
+    );
+    assert!(site.strict_sni);
+    assert_eq!(site.versions, [TlsVersion::Tls13]);
+    assert_eq!(site.alpn, Some(vec!["http/1.1".to_owned()]));
+    let clients = ClientCertificates {
+        ca: "etc/clients.pem".into(),
+        is_required: false,
+        crl: vec!["etc/clients.crl".into()],
+    };
+    assert_eq!(site.client_certificates, Some(clients));
+    assert_eq!(more.certificates.len(), 2);
+    let acme = Acme {
+        names: vec!["example.org".to_owned(), "www.example.org".to_owned()],
+        contact: vec!["mailto:admin@example.org".to_owned()],
+        directory: "https://acme.example.org/directory".to_owned(),
+        ca: Some("etc/acme-ca.pem".into()),
+        storage: "etc/acme".into(),
+        challenge: AcmeChallenge::TlsAlpn01,
+    };
+    assert_eq!(more.acme, Some(acme));
 }
 
 #[test]
@@ -180,7 +259,7 @@ fn the_manual_has_every_key_and_no_other() {
         .map(|(key, _)| key.to_owned());
     let mut documented: BTreeSet<String> = rows.chain(headings).collect();
     // The tables that only hold named ones have no heading of their own.
-    let parents = ["frontend", "backend", "backend.NAME.server"];
+    let parents = ["frontend", "backend", "backend.NAME.server", "tls"];
     documented.extend(parents.map(str::to_owned));
     let missing: Vec<_> = known.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&known).collect();

@@ -2,7 +2,7 @@
 //!
 //! Plain values: bound by `process`, dealt out to the workers by `control`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::downstream::listener::Listener;
 
@@ -11,8 +11,8 @@ use crate::downstream::listener::Listener;
 pub struct FrontendListeners {
     /// The frontend's name.
     pub frontend: String,
-    /// Names of all its sockets.
-    pub names: HashSet<String>,
+    /// Names of all its sockets, each with the position of its `bind`.
+    pub names: HashMap<String, usize>,
     /// Names of those that the workers do not have yet.
     pub fresh: Vec<String>,
     /// The fresh ones of each worker.
@@ -24,7 +24,7 @@ impl FrontendListeners {
     pub fn new(frontend: &str, workers: usize) -> FrontendListeners {
         FrontendListeners {
             frontend: frontend.to_owned(),
-            names: HashSet::new(),
+            names: HashMap::new(),
             fresh: Vec::new(),
             workers: (0..workers).map(|_| Vec::new()).collect(),
         }

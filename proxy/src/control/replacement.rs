@@ -11,14 +11,14 @@ use crate::worker::{Command, FrontendConfig, RouterUpdate, WorkerConfig, WorkerI
 
 impl Control {
     /// The configuration of a worker that gets the `inputs` of one that has failed. `listeners` are
-    /// its sockets, by their frontends.
+    /// its sockets, by their frontends, each with its `bind`.
     ///
     /// Waits for no plugin: instances that take long to start follow, and until then requests that
     /// need one go by `on_fault`.
     pub fn configure_again(
         &self,
         inputs: &mut WorkerInputs,
-        mut listeners: HashMap<String, Vec<Listener>>,
+        mut listeners: HashMap<String, Vec<(String, Listener)>>,
     ) -> WorkerConfig {
         let state = self.state();
         // Those commands are in force already; later ones come after it.
@@ -39,12 +39,16 @@ impl Control {
                 RouterUpdate::Replace(Arc::clone(&published.active), None)
             });
             let listeners = listeners.remove(name).unwrap_or_default();
-            let sockets = listeners.iter().map(|one| one.name().to_owned());
+            let sockets = listeners.iter().filter_map(|(bind, one)| {
+                let mut binds = config.bind.iter();
+                let index = binds.position(|known| known.address.to_string() == *bind)?;
+                Some((one.name().to_owned(), index))
+            });
             let answers = state.answers.get(name).map(Arc::clone);
             frontends.push(FrontendConfig {
                 config: config.clone(),
                 sockets: sockets.collect(),
-                listeners,
+                listeners: listeners.into_iter().map(|(_, one)| one).collect(),
                 router,
                 answers: answers.unwrap_or_else(|| Answers::of(name, self.workers())),
             });

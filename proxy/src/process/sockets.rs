@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StartError;
 use super::survey::{Addresses, Resolve};
-use crate::config::{Bind, Frontend};
+use crate::config::{BindAddress, Frontend};
 use crate::control::FrontendListeners;
 use crate::downstream::listener::{Listener, Sharing};
 
@@ -220,11 +220,11 @@ impl Known {
         let mut bound = Bound::default();
         for frontend in frontends {
             let mut sockets = FrontendListeners::new(&frontend.name, workers);
-            for bind in &frontend.bind {
-                self.bind_one(frontend, bind, resolve, &mut sockets, &mut bound)
+            for index in 0..frontend.bind.len() {
+                self.bind_one(frontend, index, resolve, &mut sockets, &mut bound)
                     .map_err(|source| StartError::Bind {
                         frontend: frontend.name.clone(),
-                        address: bind.to_string(),
+                        address: frontend.bind[index].address.to_string(),
                         source,
                     })?;
             }
@@ -236,11 +236,12 @@ impl Known {
     fn bind_one(
         &self,
         frontend: &Frontend,
-        bind: &Bind,
+        index: usize,
         resolve: &Resolve<'_>,
         sockets: &mut FrontendListeners,
         bound: &mut Bound,
     ) -> io::Result<()> {
+        let bind = &frontend.bind[index].address;
         let purpose = Purpose {
             frontend: frontend.name.clone(),
             bind: bind.to_string(),
@@ -275,13 +276,14 @@ impl Known {
                 deal(&group, &mut sockets.workers)?;
                 sockets.fresh.push(name.to_owned());
             }
-            sockets.names.insert(name.to_owned());
+            sockets.names.insert(name.to_owned(), index);
             bound.open.extend(group);
         }
         Ok(())
     }
 
-    /// The sockets that worker `own` of `workers` accepts from, by their frontends.
+    /// The sockets that worker `own` of `workers` accepts from, by their frontends, each with its
+    /// `bind`.
     ///
     /// # Errors
     /// Those of `dup(2)`.
@@ -289,8 +291,8 @@ impl Known {
         &self,
         own: usize,
         workers: usize,
-    ) -> io::Result<HashMap<String, Vec<Listener>>> {
-        let mut found: HashMap<String, Vec<Listener>> = HashMap::new();
+    ) -> io::Result<HashMap<String, Vec<(String, Listener)>>> {
+        let mut found: HashMap<String, Vec<(String, Listener)>> = HashMap::new();
         for group in by_name(self.0.clone()) {
             let Some(purpose) = &group[0].purpose else {
                 continue;
@@ -298,7 +300,8 @@ impl Known {
             let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
             deal(&group, &mut listeners)?;
             let known = found.entry(purpose.frontend.clone()).or_default();
-            known.append(&mut listeners[own]);
+            let own = listeners[own].drain(..);
+            known.extend(own.map(|listener| (purpose.bind.clone(), listener)));
         }
         Ok(found)
     }
@@ -310,21 +313,21 @@ impl Known {
     /// The sockets of a `bind`: a group for each address that it has.
     fn open(
         &self,
-        bind: &Bind,
+        bind: &BindAddress,
         resolve: &Resolve<'_>,
         backlog: u32,
         workers: usize,
         bound: &mut Bound,
     ) -> io::Result<Vec<Vec<Open>>> {
         match bind {
-            Bind::Tcp(address) => Ok(vec![self.open_tcp(*address, backlog, workers)?]),
-            Bind::Name { host, port } => {
+            BindAddress::Tcp(address) => Ok(vec![self.open_tcp(*address, backlog, workers)?]),
+            BindAddress::Name { host, port } => {
                 let addresses = resolve(host, *port)?.into_iter();
                 addresses
                     .map(|address| self.open_tcp(address, backlog, workers))
                     .collect()
             }
-            Bind::Unix(path) => {
+            BindAddress::Unix(path) => {
                 let name = bind.to_string();
                 let known = self.find(|open| open.listener.name() == name);
                 if !known.is_empty() {

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::privileges::{Account, PrivilegeError, find_group, find_user};
-use crate::config::{Bind, Config, Errors, LogTarget, Source};
+use crate::config::{BindAddress, Config, Errors, LogTarget, Source};
 
 /// Result of a look at the machine.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
     for frontend in &config.frontends {
         let key = ["frontend", &frontend.name, "bind"];
         for bind in &frontend.bind {
-            surveyor.bind(&key, bind);
+            surveyor.bind(&key, &bind.address);
         }
     }
     if let Some(path) = &config.admin.socket {
@@ -134,10 +134,10 @@ impl Surveyor<'_> {
         }
     }
 
-    fn bind(&mut self, key: &[&str], bind: &Bind) {
+    fn bind(&mut self, key: &[&str], bind: &BindAddress) {
         match bind {
-            Bind::Tcp(address) => self.cover(key, *address),
-            Bind::Name { host, port } => match resolve(host, *port) {
+            BindAddress::Tcp(address) => self.cover(key, *address),
+            BindAddress::Name { host, port } => match resolve(host, *port) {
                 Ok(addresses) => {
                     for address in &addresses {
                         self.cover(key, *address);
@@ -149,7 +149,7 @@ impl Surveyor<'_> {
                     self.record(key, &message, Some("an IP address needs no name service"));
                 }
             },
-            Bind::Unix(path) => {
+            BindAddress::Unix(path) => {
                 self.addresses.unix += 1;
                 self.folder(key, path);
             }

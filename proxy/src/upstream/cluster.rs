@@ -308,13 +308,13 @@ mod tests {
             let (name, address) = server.split_once('=').unwrap();
             let (address, limit) = address.split_once('*').unwrap_or((address, "0"));
             let (host, port) = address.rsplit_once(':').unwrap();
+            let address = ServerAddress::Tcp {
+                host: host.to_owned(),
+                port: port.parse().unwrap(),
+            };
             config::Server {
-                name: name.to_owned(),
-                address: ServerAddress::Tcp {
-                    host: host.to_owned(),
-                    port: port.parse().unwrap(),
-                },
                 max_requests: NonZeroU32::new(limit.parse().unwrap()),
+                ..config::Server::new(name, address)
             }
         };
         config::Backend {

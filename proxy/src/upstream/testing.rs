@@ -51,9 +51,8 @@ impl Bed {
             let (name, sockets) = server.split_once('=').unwrap();
             let (sockets, limit) = sockets.split_once('*').unwrap_or((sockets, "0"));
             config::Server {
-                name: name.to_owned(),
-                address: ServerAddress::Unix(sockets.into()),
                 max_requests: NonZeroU32::new(limit.parse().unwrap()),
+                ..config::Server::new(name, ServerAddress::Unix(sockets.into()))
             }
         });
         self.backend.servers = servers.collect();
