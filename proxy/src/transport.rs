@@ -3,4 +3,7 @@
 //! Called by the connections of both sides. Knows no HTTP.
 
 pub mod buffer;
+pub mod client_hello;
 pub mod io;
+
+mod reader;

@@ -15,7 +15,13 @@ use crate::setup::{shown, succeed};
 use crate::terminal::say;
 
 /// Files in `proxy/fuzz/targets`.
-const TARGETS: [&str; 4] = ["admin", "component", "configuration", "http1"];
+const TARGETS: [&str; 5] = [
+    "admin",
+    "client_hello",
+    "component",
+    "configuration",
+    "http1",
+];
 
 /// Most memory for one target, in MiB: several times its usual size.
 const MEMORY: u32 = 2048;
