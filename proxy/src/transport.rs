@@ -5,5 +5,6 @@
 pub mod buffer;
 pub mod client_hello;
 pub mod io;
+pub mod proxy_protocol;
 
 mod reader;

@@ -15,12 +15,13 @@ use crate::setup::{shown, succeed};
 use crate::terminal::say;
 
 /// Files in `proxy/fuzz/targets`.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "admin",
     "client_hello",
     "component",
     "configuration",
     "http1",
+    "proxy_protocol",
 ];
 
 /// Most memory for one target, in MiB: several times its usual size.
