@@ -89,7 +89,11 @@ fn every_key_takes_effect() {
         redact: vec![http::HeaderName::from_static("x-api-key")],
     };
     assert_eq!(config.admin, admin);
+}
 
+#[test]
+fn every_key_of_a_frontend_takes_effect() {
+    let (config, _) = read(EVERY);
     let frontend = &config.frontends[0];
     assert_eq!((frontend.name.as_str(), frontend.backlog), ("z", 4096));
     let binds = frontend.bind.iter().map(|bind| bind.address.to_string());
@@ -167,7 +171,11 @@ fn every_key_takes_effect() {
     };
     assert_eq!(router.limits, limits);
     assert!(config.frontends[1].router.is_none());
+}
 
+#[test]
+fn every_key_of_a_backend_takes_effect() {
+    let (config, _) = read(EVERY);
     let backend = &config.backends[0];
     let timeouts = BackendTimeouts {
         connect: Duration::from_millis(1500),
