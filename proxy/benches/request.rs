@@ -17,7 +17,7 @@ use pointsman::plugin::{
 };
 use pointsman::router::Router;
 use pointsman::router::version::{Version, VersionSpec};
-use pointsman::transport::io::Socket;
+use pointsman::transport::io::{Io, Socket};
 use pointsman::tunnel::{self, Scratch, Tunnel};
 use pointsman::upstream::Hold;
 use serde_json::json;
@@ -245,13 +245,13 @@ fn tunnel(bencher: Bencher<'_, '_>, length: usize) {
     let ((mut client, near_client), (near_server, mut server)) =
         runtime.block_on(async { (pair().await, pair().await) });
     let inner = tunnel::Downstream {
-        stream: Socket::Tcp(near_client),
+        stream: Io::plain(Socket::Tcp(near_client)),
         early: Box::default(),
         client: LONG,
         client_fin: LONG,
     };
     let outer = tunnel::Upstream {
-        stream: Socket::Tcp(near_server),
+        stream: Io::plain(Socket::Tcp(near_server)),
         early: Box::default(),
         hold: Hold::default(),
         idle: None,

@@ -1,4 +1,4 @@
-//! Sockets and the buffers for them, below any protocol.
+//! Sockets, TLS, and the buffers for them.
 //!
 //! Called by the connections of both sides. Knows no HTTP.
 
@@ -6,5 +6,7 @@ pub mod buffer;
 pub mod client_hello;
 pub mod io;
 pub mod proxy_protocol;
+pub mod tls;
 
 mod reader;
+mod socket;

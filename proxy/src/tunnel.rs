@@ -1,8 +1,8 @@
-//! A tunnel: two sockets, byte for byte, after `101 Switching Protocols`.
+//! A tunnel: two streams, byte for byte, after `101 Switching Protocols`.
 //!
-//! While it is idle it holds no buffer: it waits until a socket is readable, borrows the
+//! While it is idle it holds no buffer: it waits until a stream is readable, borrows the
 //! worker's scratch buffer, and keeps only what the other side has no room for. Bulk data
-//! between TCP sockets goes by `splice(2)`. Each direction ends on its own; the end of one
+//! between plain TCP sockets goes by `splice(2)`. Each direction ends on its own; the end of one
 //! is carried across as a half-close.
 
 mod flow;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::telemetry::End;
 use crate::timer::{Stall, Timer};
-use crate::transport::io::Socket;
+use crate::transport::io::Io;
 use crate::upstream::Hold;
 use flow::Flow;
 
@@ -26,8 +26,8 @@ pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 /// The server's side of a tunnel to be.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Its socket.
-    pub stream: Socket,
+    /// Its stream.
+    pub stream: Io,
     /// Bytes that the server sent right after its 101.
     pub early: Box<[u8]>,
     /// Keeps the tunnel counted.
@@ -43,8 +43,8 @@ pub struct Upstream {
 /// The client's side.
 #[derive(Debug)]
 pub struct Downstream {
-    /// Its socket.
-    pub stream: Socket,
+    /// Its stream.
+    pub stream: Io,
     /// Bytes that the client sent right after its handshake.
     pub early: Box<[u8]>,
     /// `timeout.client`.
@@ -53,12 +53,12 @@ pub struct Downstream {
     pub client_fin: Duration,
 }
 
-/// Two sockets, and what is on its way between them. Written out rather than as an async
+/// Two streams, and what is on its way between them. Written out rather than as an async
 /// function, which would keep its arguments twice: there may be many, idle for days.
 #[derive(Debug)]
 pub struct Tunnel {
-    client: Socket,
-    server: Socket,
+    client: Io,
+    server: Io,
     inward: Flow,
     outward: Flow,
     /// With both directions open.
@@ -103,18 +103,25 @@ impl Tunnel {
         self.outward.moved()
     }
 
+    /// Grows whenever something moves: also with bytes of TLS that are less than a record, which
+    /// the flows have no part in, and with spliced ones, which the streams have not seen.
+    fn progress(&self) -> u64 {
+        let streams = self.client.moved() + self.server.moved();
+        self.inward.moved() + self.outward.moved() + streams
+    }
+
     /// Moves bytes; ready when both sides have ended, one of them failed, or nothing has
     /// moved for too long, with how it ended. Dropping it closes both sockets.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let polled_in = self
             .inward
-            .poll(&self.client, &self.server, &self.scratch, cx);
+            .poll(&mut self.client, &mut self.server, &self.scratch, cx);
         if let Poll::Ready(Err(_)) = polled_in {
             return Poll::Ready(End::Tunnel);
         }
         let polled_out = self
             .outward
-            .poll(&self.server, &self.client, &self.scratch, cx);
+            .poll(&mut self.server, &mut self.client, &self.scratch, cx);
         if let Poll::Ready(Err(_)) = polled_out {
             return Poll::Ready(End::Tunnel);
         }
@@ -129,12 +136,15 @@ impl Tunnel {
             self.stall.set_limit(next);
             self.stall.restart();
         }
-        let moved = self.inward.moved() + self.outward.moved();
+        let progress = self.progress();
         self.stall
-            .poll(&mut self.timer, moved, cx)
+            .poll(&mut self.timer, progress, cx)
             .map(|()| End::TunnelTimeout)
     }
 }
+
+#[cfg(test)]
+mod tls_tests;
 
 #[cfg(test)]
 mod tests {
@@ -144,6 +154,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::transport::io::Socket;
     use crate::upstream::Hold;
 
     /// How it ended, and the bytes in and out.
@@ -186,13 +197,13 @@ mod tests {
         idle: Option<Duration>,
     ) -> (Downstream, Upstream) {
         let downstream = Downstream {
-            stream: client,
+            stream: Io::plain(client),
             early: early_in.into(),
             client: LONG,
             client_fin: Duration::from_secs(7),
         };
         let upstream = Upstream {
-            stream: server,
+            stream: Io::plain(server),
             early: early_out.into(),
             hold: Hold::default(),
             idle,

@@ -296,13 +296,13 @@ impl Wire {
         self.output.end()
     }
 
-    /// Whether everything queued was written.
+    /// Whether the socket has everything that was queued or written.
     #[inline]
     pub fn is_flushed(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_empty() && self.io.is_flushed()
     }
 
-    /// Writes the queue.
+    /// Writes the queue; ready when the socket has it, and all that was written before.
     ///
     /// # Errors
     /// Those of the stream.
@@ -317,7 +317,7 @@ impl Wire {
             }
         }
         self.output.release_if_empty();
-        Poll::Ready(Ok(()))
+        self.io.poll_flush(cx)
     }
 
     /// Writes a piece of a body behind the queue, or queues it if it is small and something

@@ -343,13 +343,13 @@ impl Connection {
         let (client_io, client_input) = client.into_parts();
         let timeouts = &cx.rules.config.timeouts;
         let downstream = tunnel::Downstream {
-            stream: client_io.into_socket(),
+            stream: client_io,
             early: client_input.filled().into(),
             client: timeouts.client,
             client_fin: timeouts.client_fin,
         };
         let upstream = tunnel::Upstream {
-            stream: server_io.into_socket(),
+            stream: server_io,
             early: server_input.filled().into(),
             hold,
             idle: limits.tunnel,
@@ -374,15 +374,15 @@ fn told(cx: &mut Context, status: u16) {
 }
 
 /// Whether closing the connection resets nothing: the client has not sent more than was read.
-fn is_done(wire: &Wire) -> bool {
+fn is_done(wire: &mut Wire) -> bool {
     wire.is_body_complete() && wire.input().is_empty() && wire.io.has_nothing_to_read()
 }
 
 /// What to do after a complete response.
-fn after(wire: Box<Wire>, persistence: Persistence, now: Instant) -> Next {
+fn after(mut wire: Box<Wire>, persistence: Persistence, now: Instant) -> Next {
     match persistence {
         Persistence::KeepAlive => Next::Request(wire, now),
-        Persistence::Close if is_done(&wire) => Next::Close,
+        Persistence::Close if is_done(&mut wire) => Next::Close,
         Persistence::Close => Next::Linger(wire, linger::MAX_EARLY),
     }
 }

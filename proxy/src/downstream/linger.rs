@@ -29,9 +29,6 @@ pub(super) async fn linger(connection: &Connection, wire: Box<Wire>, bytes: u64,
     let (mut io, input) = wire.into_parts();
     // Its memory goes back at once.
     drop(input);
-    if io.shutdown_write().is_err() {
-        return;
-    }
     let place = connection.resources.linger();
     let mut recalled = pin!(place.recalled());
     let client = connection.frontend.rules().config.timeouts.client;
@@ -39,7 +36,14 @@ pub(super) async fn linger(connection: &Connection, wire: Box<Wire>, bytes: u64,
     let first = io.read();
     let mut stall = Stall::new(client, io.moved());
     let mut timer = Timer::default();
+    let mut is_shut_down = false;
     poll_fn(|task| {
+        if !is_shut_down && let Poll::Ready(result) = io.poll_shutdown(task) {
+            if result.is_err() {
+                return Poll::Ready(());
+            }
+            is_shut_down = true;
+        }
         while io.poll_read_ready(task).is_ready() {
             match connection.scratch.discard(&mut io) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

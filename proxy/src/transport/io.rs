@@ -1,164 +1,104 @@
 //! A connected stream of bytes.
 //!
-//! [`Io`] is what HTTP reads and writes; so far it is a plain socket. What only plain sockets
-//! can do, as a tunnel's `splice(2)`, is asked for by type: [`Io::into_socket`].
+//! [`Io`] is what HTTP reads and writes, and what tunnels move: a plain socket, or TLS over
+//! one. Abilities of plain TCP alone, as a tunnel's `splice(2)`, are asked for by type:
+//! [`Io::as_tcp`].
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use socket2::SockRef;
-use tokio::io::{Interest, Ready};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
-/// A connected socket of either family.
-#[derive(Debug)]
-pub enum Socket {
-    /// TCP over IPv4 or IPv6.
-    Tcp(TcpStream),
-    /// A Unix stream socket.
-    Unix(UnixStream),
-}
+use super::tls::TlsStream;
 
-/// Calls the same method on the socket inside.
-macro_rules! each {
-    ($self:expr, $socket:ident => $call:expr) => {
-        match $self {
-            Socket::Tcp($socket) => $call,
-            Socket::Unix($socket) => $call,
-        }
-    };
-}
-
-impl Socket {
-    /// Waits for one of `interest`; costs no buffer.
-    ///
-    /// # Errors
-    /// Those of the poller.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        each!(self, socket => socket.ready(interest).await)
-    }
-
-    /// Ready when a read may find something.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, socket => socket.poll_read_ready(cx))
-    }
-
-    /// Ready when a write may find room.
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, socket => socket.poll_write_ready(cx))
-    }
-
-    /// Reads without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is nothing to read; those of the socket.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = each!(self, socket => socket.try_read(buffer))?;
-        if 0 < count && count < buffer.len() {
-            self.clear_read_ready();
-        }
-        Ok(count)
-    }
-
-    /// After a read that did not fill its buffer nothing is left: the poller need not be
-    /// asked by another read. Bytes that have come since raise a new event.
-    fn clear_read_ready(&self) {
-        let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        // The error is the one that was put in.
-        let _ = each!(self, socket => socket.try_io(Interest::READABLE, empty));
-    }
-
-    /// Writes without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` if there is no room; those of the socket.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        each!(self, socket => socket.try_write(bytes))
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        each!(self, socket => socket.try_write_vectored(slices))
-    }
-
-    /// Sends the end of the stream; reading goes on.
-    ///
-    /// # Errors
-    /// Those of `shutdown(2)`.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        each!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
-    }
-}
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndBy {
-    /// In order, after all that was written.
-    Close,
-    /// At once: the peer learns that something is missing.
-    Reset,
-}
+pub use super::socket::{EndBy, Socket};
 
 /// A stream of bytes that counts what passes through it.
 #[derive(Debug)]
 pub struct Io {
-    socket: Socket,
+    stream: Stream,
     read: u64,
     written: u64,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    /// Boxed: a connection without TLS must not be as large as one with it.
+    Tls(Box<TlsStream>),
 }
 
 impl Io {
     /// A plain socket.
     pub fn plain(socket: Socket) -> Io {
+        Io::new(Stream::Plain(socket))
+    }
+
+    /// TLS, after its handshake.
+    pub fn tls(stream: Box<TlsStream>) -> Io {
+        Io::new(Stream::Tls(stream))
+    }
+
+    fn new(stream: Stream) -> Io {
         Io {
-            socket,
+            stream,
             read: 0,
             written: 0,
         }
     }
 
-    /// The socket, for what only a plain one can do.
-    pub fn into_socket(self) -> Socket {
-        self.socket
+    /// The socket, if it is plain TCP.
+    pub fn as_tcp(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Plain(Socket::Tcp(socket)) => Some(socket),
+            Stream::Plain(Socket::Unix(_)) | Stream::Tls(_) => None,
+        }
     }
 
-    /// Bytes read so far.
+    /// Bytes read so far, as plaintext.
     pub fn read(&self) -> u64 {
         self.read
     }
 
-    /// Bytes written so far.
+    /// Bytes written so far, as plaintext.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Grows with every byte in either direction.
+    /// Grows with every byte in either direction. With TLS these are the bytes of the socket:
+    /// a slow peer is seen to move within one record.
     #[inline]
     pub fn moved(&self) -> u64 {
-        self.read + self.written
+        match &self.stream {
+            Stream::Plain(_) => self.read + self.written,
+            Stream::Tls(stream) => stream.moved(),
+        }
     }
 
     /// Ready when a read may find something; costs no buffer.
     ///
     /// # Errors
     /// Those of the poller.
+    #[inline]
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.poll_read_ready(cx),
+            Stream::Tls(stream) => stream.poll_read_ready(cx),
+        }
     }
 
     /// Reads without waiting. 0 is the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read; those of the socket.
+    /// `WouldBlock` if there is nothing to read; those of the socket. With TLS also
+    /// `UnexpectedEof` if the peer closed its socket without saying that its stream is complete
+    /// (RFC 8446, section 6.1), and `InvalidData` for a violation of the protocol.
     #[inline]
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.socket.try_read(buffer)?;
+        let count = match &mut self.stream {
+            Stream::Plain(socket) => socket.try_read(buffer)?,
+            Stream::Tls(stream) => stream.try_read(buffer)?,
+        };
         self.read += count as u64;
         Ok(count)
     }
@@ -167,27 +107,33 @@ impl Io {
     /// connection must show before it serves again.
     pub fn is_silent(&mut self) -> bool {
         // No system call unless the poller has reported something.
-        match self.socket.try_read(&mut [0]) {
-            Ok(_) => false,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
+        let result = match &mut self.stream {
+            Stream::Plain(socket) => socket.try_read(&mut [0]),
+            Stream::Tls(stream) => stream.try_read(&mut [0]),
+        };
+        result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether there is neither anything to read nor an end, by asking the system: events that
     /// the poller has not reported yet count, too.
-    pub fn has_nothing_to_read(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let result = each!(&self.socket, socket => recv(socket, &mut [0], flags));
-        matches!(result, Err(Errno::WOULDBLOCK))
+    pub fn has_nothing_to_read(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.has_nothing_to_read(),
+            Stream::Tls(stream) => stream.has_nothing_to_read(),
+        }
     }
 
-    /// Writes what there is room for, without waiting.
+    /// Takes what there is room for, without waiting. With TLS some of it may still be in the
+    /// session as ciphertext: [`Io::poll_flush`] waits until the socket has it.
     ///
     /// # Errors
     /// `WouldBlock` if there is none; those of the socket.
     #[inline]
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.socket.try_write(bytes)?;
+        let count = match &mut self.stream {
+            Stream::Plain(socket) => socket.try_write(bytes)?,
+            Stream::Tls(stream) => stream.try_write(bytes)?,
+        };
         self.written += count as u64;
         Ok(count)
     }
@@ -198,7 +144,10 @@ impl Io {
     /// As [`Io::try_write`].
     pub fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let count = self.socket.try_write_vectored(&slices)?;
+        let count = match &mut self.stream {
+            Stream::Plain(socket) => socket.try_write_vectored(&slices)?,
+            Stream::Tls(stream) => stream.try_write_vectored(&slices)?,
+        };
         self.written += count as u64;
         Ok(count)
     }
@@ -207,24 +156,53 @@ impl Io {
     ///
     /// # Errors
     /// Those of the poller.
+    #[inline]
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.poll_write_ready(cx),
+            Stream::Tls(stream) => stream.poll_write_ready(cx),
+        }
     }
 
-    /// Sends the end of the stream; reading goes on.
+    /// Whether the socket has everything that was written.
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => true,
+            Stream::Tls(stream) => stream.is_flushed(),
+        }
+    }
+
+    /// Ready when the socket has everything that was written. To be polled by whoever has
+    /// nothing more to write: nothing else sends the rest.
     ///
     /// # Errors
-    /// Those of `shutdown(2)`.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        self.socket.shutdown_write()
+    /// Those of the socket.
+    #[inline]
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => stream.poll_flush(cx),
+        }
+    }
+
+    /// Sends the end of the stream behind everything that was written; reading goes on. A
+    /// plain socket never has to wait for that.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(socket) => Poll::Ready(socket.shutdown_write()),
+            Stream::Tls(stream) => stream.poll_shutdown(cx),
+        }
     }
 
     /// Decides how the connection ends when it is dropped.
-    pub fn end_by(&self, end: EndBy) {
-        if let Socket::Tcp(socket) = &self.socket {
-            let linger = (end == EndBy::Reset).then_some(Duration::ZERO);
-            // If it fails, the peer sees an orderly end.
-            let _ = SockRef::from(socket).set_linger(linger);
+    pub fn end_by(&mut self, end: EndBy) {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.end_by(end),
+            Stream::Tls(stream) => stream.end_by(end),
         }
     }
 }

@@ -7,12 +7,13 @@ use bytes::{Buf as _, Bytes};
 
 use super::scratch::Scratch;
 use super::splice::Pipe;
-use crate::transport::io::Socket;
+use crate::transport::io::Io;
 
 /// Reads that one direction may make before the worker's other tasks have their turn.
 const MAX_READS_A_TURN: u32 = 16;
 /// How many of them one filling of a pipe counts for: it holds so many buffers.
 const READS_A_PIPE: u32 = 4;
+
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -49,14 +50,14 @@ impl Flow {
     /// rest. Fails where the source is broken: then both directions are.
     pub(super) fn poll(
         &mut self,
-        from: &Socket,
-        to: &Socket,
+        from: &mut Io,
+        to: &mut Io,
         scratch: &Scratch,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let mut reads = 0;
         loop {
-            if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, to)
+            if let (Some(pipe), Some(socket)) = (&mut self.pipe, to.as_tcp())
                 && pipe.filled() > 0
             {
                 match pipe.drain(socket) {
@@ -81,9 +82,9 @@ impl Flow {
             match self.state {
                 FlowState::Closed => return Poll::Ready(Ok(())),
                 FlowState::Draining => {
-                    self.state = FlowState::Closed;
                     // The peer may be gone already, which ends this direction as well.
-                    let _ = to.shutdown_write();
+                    let _ = ready!(to.poll_shutdown(cx));
+                    self.state = FlowState::Closed;
                     return Poll::Ready(Ok(()));
                 }
                 FlowState::Open => {}
@@ -97,6 +98,10 @@ impl Flow {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.give_back(scratch);
+                    if ready!(to.poll_flush(cx)).is_err() {
+                        self.give_up();
+                        continue;
+                    }
                     ready!(from.poll_read_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -105,8 +110,8 @@ impl Flow {
     }
 
     /// One read, and one write of what it found.
-    fn step(&mut self, from: &Socket, to: &Socket, scratch: &Scratch) -> io::Result<()> {
-        if let (Some(pipe), Socket::Tcp(socket)) = (&mut self.pipe, from) {
+    fn step(&mut self, from: &mut Io, to: &mut Io, scratch: &Scratch) -> io::Result<()> {
+        if let (Some(pipe), Some(socket)) = (&mut self.pipe, from.as_tcp()) {
             if pipe.fill(socket)? == 0 {
                 self.state = FlowState::Draining;
                 self.give_back(scratch);
@@ -119,7 +124,7 @@ impl Flow {
             self.state = FlowState::Draining;
             return Ok(());
         }
-        if count == buffer.len() && matches!((from, to), (Socket::Tcp(_), Socket::Tcp(_))) {
+        if count == buffer.len() && from.as_tcp().is_some() && to.as_tcp().is_some() {
             // There is more where this came from.
             self.pipe = scratch.0.pipes.take();
         }

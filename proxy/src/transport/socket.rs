@@ -1,0 +1,147 @@
+//! A connected socket of either family, read and written without waiting.
+//!
+//! Knows no TLS; `transport::io` and `transport::tls` are built on it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use socket2::SockRef;
+use tokio::io::{Interest, Ready};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket of either family.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+/// Calls the same method on the socket inside.
+macro_rules! each {
+    ($self:expr, $socket:ident => $call:expr) => {
+        match $self {
+            Socket::Tcp($socket) => $call,
+            Socket::Unix($socket) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Waits for one of `interest`; costs no buffer.
+    ///
+    /// # Errors
+    /// Those of the poller.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        each!(self, socket => socket.ready(interest).await)
+    }
+
+    /// Ready when a read may find something.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, socket => socket.poll_read_ready(cx))
+    }
+
+    /// Ready when a write may find room.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, socket => socket.poll_write_ready(cx))
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing to read; those of the socket.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = each!(self, socket => socket.try_read(buffer))?;
+        if 0 < count && count < buffer.len() {
+            self.clear_read_ready();
+        }
+        Ok(count)
+    }
+
+    /// As [`Socket::try_read`], into two buffers.
+    ///
+    /// # Errors
+    /// As [`Socket::try_read`].
+    pub fn try_read_both(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
+        let length = first.len() + second.len();
+        let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
+        let count = each!(self, socket => socket.try_read_vectored(&mut slices))?;
+        if 0 < count && count < length {
+            self.clear_read_ready();
+        }
+        Ok(count)
+    }
+
+    /// After a read that did not fill its buffer nothing is left: the poller need not be
+    /// asked by another read. Bytes that have come since raise a new event.
+    fn clear_read_ready(&self) {
+        let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // The error is the one that was put in.
+        let _ = each!(self, socket => socket.try_io(Interest::READABLE, empty));
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room; those of the socket.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        each!(self, socket => socket.try_write(bytes))
+    }
+
+    /// As [`Socket::try_write`], for several slices.
+    ///
+    /// # Errors
+    /// As [`Socket::try_write`].
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        each!(self, socket => socket.try_write_vectored(slices))
+    }
+
+    /// Reads without asking the poller first: bytes that it has not reported yet count, too.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing to read; those of the socket.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(each!(self, socket => recv(socket, buffer, RecvFlags::DONTWAIT))?.0)
+    }
+
+    /// Whether there is neither anything to read nor an end, by asking the system.
+    pub fn has_nothing_to_read(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let result = each!(self, socket => recv(socket, &mut [0], flags));
+        matches!(result, Err(Errno::WOULDBLOCK))
+    }
+
+    /// Sends the end of the stream; reading goes on.
+    ///
+    /// # Errors
+    /// Those of `shutdown(2)`.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        each!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
+    }
+
+    /// Decides how the connection ends when it is dropped.
+    pub fn end_by(&self, end: EndBy) {
+        if let Socket::Tcp(socket) = self {
+            let linger = (end == EndBy::Reset).then_some(Duration::ZERO);
+            // If it fails, the peer sees an orderly end.
+            let _ = SockRef::from(socket).set_linger(linger);
+        }
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndBy {
+    /// In order, after all that was written.
+    Close,
+    /// At once: the peer learns that something is missing.
+    Reset,
+}
