@@ -1,15 +1,28 @@
 //! The handshake of either side, as a future.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::{Connection, Error, InvalidMessage};
+use rustls::pki_types::UnixTime;
+use rustls::server::{AcceptedAlert, Acceptor};
+use rustls::{CertificateError, Connection, Error, InvalidMessage};
 use thiserror::Error as ThisError;
 
-use super::super::socket::Socket;
-use super::stream::{Sender, TlsStream};
+use super::ciphertext::{Receiver, Sender, Source};
+use super::facts::date;
+use super::site::{Site, Unrecognized};
+use super::stream::TlsStream;
+use crate::transport::socket::Socket;
+
+/// Names of a certificate that an error lists.
+const MAX_NAMES: usize = 10;
+
+/// A fatal alert in a record of its own (RFC 8446, sections 5.1 and 6.2).
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
 
 /// Why there is no TLS connection.
 #[derive(Debug, ThisError)]
@@ -26,32 +39,60 @@ pub enum HandshakeError {
     /// The peer ended the handshake, and said why.
     #[error("the peer refused the TLS handshake: {0}")]
     Refused(String),
+    /// The client asked for no name, or for one that no certificate has.
+    #[error("no certificate has the name that the client asked for{}", quoted(.0.as_deref()))]
+    UnrecognizedName(Option<Box<str>>),
+    /// A client that must have a certificate has none.
+    #[error("the client has no certificate")]
+    NoCertificate,
+    /// The peer's certificate does not verify.
+    #[error("the peer's certificate is not accepted: {0}")]
+    Certificate(String),
     /// Anything else, in words for people.
     #[error("the TLS handshake failed: {0}")]
     Failed(String),
 }
 
 /// A handshake. Dropping it closes the socket.
-#[derive(Debug)]
 pub struct Handshake {
     /// None after the end.
-    stage: Option<Stage>,
+    state: Option<(Socket, Stage)>,
 }
 
-#[derive(Debug)]
-struct Stage {
-    socket: Socket,
-    session: Connection,
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let socket = self.state.as_ref().map(|(socket, _)| socket);
+        f.debug_struct("Handshake")
+            .field("socket", &socket)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Stage {
+    /// Until the client's first message says what it wants.
+    Hello(Box<Acceptor>, Arc<Site>),
+    Session(Box<Connection>),
+    /// There was none to begin with.
+    Failed(Error),
 }
 
 impl Handshake {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "`server` and `client` are to come")
-    )]
-    pub(super) fn new(socket: Socket, session: Connection) -> Handshake {
+    /// With a client.
+    pub(super) fn accept(socket: Socket, site: Arc<Site>) -> Handshake {
+        let stage = Stage::Hello(Box::default(), site);
         Handshake {
-            stage: Some(Stage { socket, session }),
+            state: Some((socket, stage)),
+        }
+    }
+
+    /// With a server.
+    pub(super) fn connect(socket: Socket, session: Result<Connection, Error>) -> Handshake {
+        let stage = match session {
+            Ok(session) => Stage::Session(Box::new(session)),
+            Err(error) => Stage::Failed(error),
+        };
+        Handshake {
+            state: Some((socket, stage)),
         }
     }
 }
@@ -62,55 +103,122 @@ impl Future for Handshake {
     /// # Panics
     /// If it is polled after its end.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let stage = self.stage.as_mut().expect("the handshake has not ended");
-        let result = ready!(stage.poll(cx));
-        let stage = self.stage.take().expect("it was there");
-        Poll::Ready(result.map(|()| TlsStream::new(stage.socket, stage.session)))
+        let (socket, stage) = self.state.as_mut().expect("the handshake has not ended");
+        if let Stage::Hello(acceptor, site) = stage {
+            match ready!(poll_hello(socket, acceptor, site, cx)) {
+                Ok(session) => *stage = Stage::Session(Box::new(session)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if let Stage::Session(session) = stage {
+            ready!(poll_session(socket, session, cx))?;
+        }
+        let (socket, stage) = self.state.take().expect("it was there");
+        Poll::Ready(match stage {
+            Stage::Session(session) => Ok(TlsStream::new(socket, *session)),
+            Stage::Failed(error) => Err(explain(error)),
+            Stage::Hello(..) => Err(HandshakeError::Closed),
+        })
     }
 }
 
-impl Stage {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
-        loop {
-            let sent = self.send();
-            if !self.session.is_handshaking() {
-                // Tickets for which there is no room yet go out later.
-                return Poll::Ready(sent.map(drop).map_err(HandshakeError::Io));
+/// Waits for the client's first message, and chooses by it what the client gets.
+fn poll_hello(
+    socket: &Socket,
+    acceptor: &mut Acceptor,
+    site: &Site,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Connection, HandshakeError>> {
+    loop {
+        ready!(poll_receive(
+            socket,
+            |receiver| acceptor.read_tls(receiver),
+            cx
+        ))?;
+        let accepted = match acceptor.accept() {
+            Ok(None) => continue,
+            Ok(Some(accepted)) => accepted,
+            Err(refused) => return Poll::Ready(Err(refuse(socket, refused))),
+        };
+        let chosen = site.choose(&accepted.client_hello());
+        return Poll::Ready(match chosen {
+            Ok(config) => accepted
+                .into_connection(config)
+                .map(Connection::Server)
+                .map_err(|refused| refuse(socket, refused)),
+            Err(Unrecognized(name)) => {
+                // It fits into any socket's buffer.
+                let _ = socket.try_write(UNRECOGNIZED_NAME);
+                Err(HandshakeError::UnrecognizedName(name))
             }
-            if !sent.map_err(HandshakeError::Io)? {
-                ready!(self.socket.poll_write_ready(cx)).map_err(HandshakeError::Io)?;
-                continue;
-            }
-            match self.session.read_tls(&mut Receiver(&self.socket)) {
-                Ok(0) => return Poll::Ready(Err(HandshakeError::Closed)),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_read_ready(cx)).map_err(HandshakeError::Io)?;
-                    continue;
-                }
-                Err(error) => return Poll::Ready(Err(HandshakeError::Io(error))),
-            }
-            if let Err(error) = self.session.process_new_packets() {
-                // The alert, which is small; if there is no room for it, the peer has to do
-                // without.
-                let _ = self.send();
-                return Poll::Ready(Err(explain(error)));
-            }
-        }
+        });
     }
+}
 
-    /// Whether all has gone out.
-    fn send(&mut self) -> io::Result<bool> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut Sender(&self.socket)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
+/// Tells the client, and says why.
+fn refuse(socket: &Socket, (error, mut alert): (Error, AcceptedAlert)) -> HandshakeError {
+    // It fits into any socket's buffer.
+    let _ = alert.write(&mut Sender(socket));
+    explain(error)
+}
+
+fn poll_session(
+    socket: &Socket,
+    session: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), HandshakeError>> {
+    loop {
+        let sent = send(socket, session);
+        if !session.is_handshaking() {
+            // Tickets for which there is no room yet go out later.
+            return Poll::Ready(sent.map(drop).map_err(HandshakeError::Io));
         }
-        Ok(true)
+        if !sent.map_err(HandshakeError::Io)? {
+            ready!(socket.poll_write_ready(cx)).map_err(HandshakeError::Io)?;
+            continue;
+        }
+        ready!(poll_receive(
+            socket,
+            |receiver| session.read_tls(receiver),
+            cx
+        ))?;
+        if let Err(error) = session.process_new_packets() {
+            // The alert, which is small; if there is no room for it, the peer has to do without.
+            let _ = send(socket, session);
+            return Poll::Ready(Err(explain(error)));
+        }
     }
+}
+
+/// Reads once.
+fn poll_receive(
+    socket: &Socket,
+    mut read: impl FnMut(&mut Receiver<'_>) -> io::Result<usize>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), HandshakeError>> {
+    loop {
+        match read(&mut Receiver::new(socket, Source::Poller, &mut [])) {
+            Ok(0) => return Poll::Ready(Err(HandshakeError::Closed)),
+            Ok(_) => return Poll::Ready(Ok(())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(socket.poll_read_ready(cx)).map_err(HandshakeError::Io)?;
+            }
+            Err(error) => return Poll::Ready(Err(HandshakeError::Io(error))),
+        }
+    }
+}
+
+/// Whether all has gone out.
+fn send(socket: &Socket, session: &mut Connection) -> io::Result<bool> {
+    while session.wants_write() {
+        match session.write_tls(&mut Sender(socket)) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// The reason, in words for people.
@@ -118,15 +226,52 @@ fn explain(error: Error) -> HandshakeError {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => HandshakeError::NotTls,
         Error::AlertReceived(alert) => HandshakeError::Refused(format!("{alert:?}")),
+        Error::NoCertificatesPresented => HandshakeError::NoCertificate,
+        Error::InvalidCertificate(error) => HandshakeError::Certificate(explain_certificate(error)),
         other => HandshakeError::Failed(other.to_string()),
     }
 }
 
-/// A socket that a session reads from.
-struct Receiver<'a>(&'a Socket);
-
-impl io::Read for Receiver<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+fn explain_certificate(error: CertificateError) -> String {
+    let date = |time: UnixTime| date(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    match error {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("it expired on {}", date(not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("it is not valid before {}", date(not_before))
+        }
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let names = if presented.is_empty() {
+                "no name".to_owned()
+            } else {
+                // Those of rustls name the kind as well: `DnsName("localhost")`.
+                let names = presented
+                    .iter()
+                    .map(|name| name.split('"').nth(1).unwrap_or(name));
+                names.take(MAX_NAMES).collect::<Vec<_>>().join(", ")
+            };
+            format!("it is for {names}, not for {}", expected.to_str())
+        }
+        CertificateError::UnknownIssuer => "it was issued by nobody who is trusted".to_owned(),
+        CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::UnknownRevocationStatus => {
+            "no list of revoked certificates is there for its authority".to_owned()
+        }
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => {
+            format!(
+                "the list of revoked certificates was to be renewed by {}",
+                date(next_update)
+            )
+        }
+        CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        other => other.to_string(),
     }
+}
+
+fn quoted(name: Option<&str>) -> String {
+    name.map(|name| format!(": \"{name}\"")).unwrap_or_default()
 }

@@ -11,7 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
 
-use super::super::socket::{EndBy, Socket};
+use super::ciphertext::{Nothing, Receiver, Sender, Source};
+use super::facts::{CertificateFacts, TlsFacts};
+use crate::transport::socket::{EndBy, Socket};
 
 /// Plaintext that one write takes: two records. A reader that stalls makes a connection hold that
 /// much as ciphertext.
@@ -55,15 +57,6 @@ enum Input {
     Failed(rustls::Error),
 }
 
-/// How the socket is read.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// If the poller has reported something.
-    Poller,
-    /// In any case.
-    System,
-}
-
 impl TlsStream {
     /// After its handshake.
     pub(super) fn new(socket: Socket, mut session: Connection) -> Box<TlsStream> {
@@ -78,6 +71,17 @@ impl TlsStream {
             received: 0,
             sent: 0,
         })
+    }
+
+    /// What the handshake has agreed on. Reads the client's certificate: to be called once.
+    pub fn facts(&self) -> TlsFacts {
+        TlsFacts::of(&self.session)
+    }
+
+    /// The peer's certificate, if it has shown one: a server's, say.
+    pub fn peer_certificate(&self) -> Option<CertificateFacts> {
+        let der = self.session.peer_certificates()?.first()?;
+        CertificateFacts::from_der(der)
     }
 
     /// Bytes of the socket, in both directions.
@@ -182,16 +186,10 @@ impl TlsStream {
         spill: &mut [u8],
         buffer: &mut [u8],
     ) -> io::Result<(usize, usize)> {
-        let mut receiver = Receiver {
-            socket: &self.socket,
-            source,
-            spill,
-            spilled: 0,
-            is_filled: false,
-        };
+        let mut receiver = Receiver::new(&self.socket, source, spill);
         let direct = self.session.read_tls(&mut receiver)?;
-        let spilled = receiver.spilled;
-        self.is_bulk = receiver.is_filled;
+        let spilled = receiver.spilled();
+        self.is_bulk = receiver.is_filled();
         self.may_shrink = true;
         self.received += (direct + spilled) as u64;
         let count = self.process(buffer);
@@ -328,61 +326,6 @@ impl Drop for TlsStream {
             // Nobody waits for it.
             let _ = self.flush();
         }
-    }
-}
-
-/// A socket that a session reads ciphertext from.
-struct Receiver<'a> {
-    socket: &'a Socket,
-    source: Source,
-    spill: &'a mut [u8],
-    /// Bytes in `spill`.
-    spilled: usize,
-    /// There was no room for more.
-    is_filled: bool,
-}
-
-impl Read for Receiver<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match self.source {
-            Source::System => self.socket.receive(buffer)?,
-            Source::Poller if self.spill.is_empty() => self.socket.try_read(buffer)?,
-            Source::Poller => self.socket.try_read_both(buffer, self.spill)?,
-        };
-        let direct = count.min(buffer.len());
-        self.spilled = count - direct;
-        self.is_filled = direct == buffer.len() && self.spilled == self.spill.len();
-        Ok(direct)
-    }
-}
-
-/// A socket that a session writes ciphertext to.
-pub(super) struct Sender<'a>(pub(super) &'a Socket);
-
-impl io::Write for Sender<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            // Cheaper than a vector of one.
-            [one] => self.0.try_write(one),
-            _ => self.0.try_write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Has nothing to read at present.
-struct Nothing;
-
-impl Read for Nothing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 

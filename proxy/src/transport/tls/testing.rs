@@ -103,7 +103,10 @@ pub(crate) async fn streams(
 ) -> (Box<TlsStream>, Box<TlsStream>) {
     let (near, far) = sockets().await;
     let (client, server) = sessions(version);
-    let (client, server) = tokio::join!(Handshake::new(near, client), Handshake::new(far, server));
+    let (client, server) = tokio::join!(
+        Handshake::connect(near, Ok(client)),
+        Handshake::connect(far, Ok(server))
+    );
     (client.unwrap(), server.unwrap())
 }
 

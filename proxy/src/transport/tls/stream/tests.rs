@@ -282,8 +282,8 @@ async fn peers_that_send_byte_by_byte_are_understood() {
         let (client, server) = sessions(version);
         let talk = async {
             let (client, server) = tokio::join!(
-                Handshake::new(Socket::Tcp(near.0), client),
-                Handshake::new(Socket::Tcp(far.0), server)
+                Handshake::connect(Socket::Tcp(near.0), Ok(client)),
+                Handshake::connect(Socket::Tcp(far.0), Ok(server))
             );
             let (mut client, mut server) = (Io::tls(client.unwrap()), Io::tls(server.unwrap()));
             write_all(&mut client, &pattern(2000)).await.unwrap();
@@ -301,7 +301,7 @@ async fn what_is_no_handshake_is_refused() {
         client.set_nodelay(true).unwrap();
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
-        let error = Handshake::new(Socket::Tcp(server), sessions(&TLS12).1)
+        let error = Handshake::connect(Socket::Tcp(server), Ok(sessions(&TLS12).1))
             .await
             .unwrap_err();
         assert_eq!(error.to_string(), expected);
@@ -319,7 +319,10 @@ async fn what_is_no_handshake_is_refused() {
     let (near, far) = sockets().await;
     // A client that takes another version only.
     let (client, server) = (sessions(&TLS12).0, sessions(&TLS13).1);
-    let (client, server) = tokio::join!(Handshake::new(near, client), Handshake::new(far, server));
+    let (client, server) = tokio::join!(
+        Handshake::connect(near, Ok(client)),
+        Handshake::connect(far, Ok(server))
+    );
     assert!(
         matches!(client, Err(HandshakeError::Refused(_))),
         "{client:?}"

@@ -1,0 +1,248 @@
+//! Certificates with their keys, as files have them, and what is wrong with them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Version;
+
+use super::facts::{CertificateFacts, date, rfc4514};
+use super::ocsp::{self, OcspError};
+use super::provider;
+
+/// A certificate that a server or a client can show, with its chain and key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub(super) key: Arc<CertifiedKey>,
+    facts: Arc<CertificateFacts>,
+}
+
+/// What is wrong with a certificate or its key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CertificateError {
+    /// The text is not PEM.
+    #[error("it is not valid PEM: {0}")]
+    Pem(String),
+    /// No section `CERTIFICATE`.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// One of the certificates, counted from 1, is none.
+    #[error("certificate {0} of the chain cannot be read")]
+    Malformed(usize),
+    /// No section with a private key.
+    #[error("there is no private key in it")]
+    NoKey,
+    /// A key that needs a passphrase.
+    #[error("the private key is encrypted; decrypt it with `openssl pkey`")]
+    EncryptedKey,
+    /// A key that is broken, or of another kind.
+    #[error(
+        "the private key is none that is supported (RSA of 2048 bits or more, ECDSA with P-256 or P-384, Ed25519): {0}"
+    )]
+    UnsupportedKey(String),
+    /// The key belongs to another certificate.
+    #[error("the private key does not belong to the first certificate, {0}")]
+    KeyMismatch(String),
+    /// Clients look at `subjectAltName` alone.
+    #[error("the certificate has no DNS name and no IP address as subjectAltName")]
+    NoName,
+    /// The first certificate is that of an authority.
+    #[error(
+        "the first certificate, {0}, is that of a certificate authority; the server's own must come first"
+    )]
+    Authority(String),
+    /// A certificate, counted from 1, does not certify the one before it.
+    #[error(
+        "certificate {position} of the chain, {subject}, does not certify the one before it, which was issued by {issuer}"
+    )]
+    OutOfOrder {
+        /// Its place in the chain.
+        position: usize,
+        /// Whose it is.
+        subject: String,
+        /// Whose certificate should be there.
+        issuer: String,
+    },
+    /// It is too late for it.
+    #[error("the certificate expired on {0}")]
+    Expired(String),
+    /// It is too early for it.
+    #[error("the certificate is not valid before {0}")]
+    NotYetValid(String),
+    /// The OCSP response to staple.
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
+}
+
+/// Who shows a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It needs names that clients know it by.
+    Server,
+    /// It needs no names.
+    Client,
+}
+
+impl Identity {
+    /// From the chain, the own certificate first, and the private key, both PEM; they may be the
+    /// same bytes. Whether it is valid now is another question: [`Identity::check_dates`].
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn from_pem(chain: &[u8], key: &[u8], role: Role) -> Result<Identity, CertificateError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| CertificateError::Pem(error.to_string()))?;
+        if chain.is_empty() {
+            return Err(CertificateError::NoCertificate);
+        }
+        let facts = check_chain(&chain, role)?;
+        Identity::new(chain, read_key(key)?, facts)
+    }
+
+    /// From a certificate that was just made, as for a challenge.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn from_der(certificate: &[u8], key: &[u8]) -> Result<Identity, CertificateError> {
+        let facts =
+            CertificateFacts::from_der(certificate).ok_or(CertificateError::Malformed(1))?;
+        let key = PrivateKeyDer::try_from(key.to_vec())
+            .map_err(|reason| CertificateError::UnsupportedKey(reason.to_owned()))?;
+        let chain = vec![CertificateDer::from(certificate.to_vec())];
+        Identity::new(chain, key, facts)
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        facts: CertificateFacts,
+    ) -> Result<Identity, CertificateError> {
+        let key = provider()
+            .key_provider
+            .load_private_key(key)
+            .map_err(|error| CertificateError::UnsupportedKey(error.to_string()))?;
+        let key = CertifiedKey::new(chain, key);
+        if key.keys_match().is_err() {
+            return Err(CertificateError::KeyMismatch(facts.subject.into()));
+        }
+        Ok(Identity {
+            key: Arc::new(key),
+            facts: Arc::new(facts),
+        })
+    }
+
+    /// With an OCSP response (DER) to staple.
+    ///
+    /// # Errors
+    /// [`OcspError`] if it is none, or too old at `now`.
+    pub fn with_ocsp(self, response: &[u8], now: SystemTime) -> Result<Identity, OcspError> {
+        ocsp::check(response, seconds(now))?;
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = Some(response.to_vec());
+        Ok(Identity {
+            key: Arc::new(key),
+            facts: self.facts,
+        })
+    }
+
+    /// Whether it is valid at `now`.
+    ///
+    /// # Errors
+    /// [`CertificateError::Expired`], [`CertificateError::NotYetValid`].
+    pub fn check_dates(&self, now: SystemTime) -> Result<(), CertificateError> {
+        let now = seconds(now);
+        if now > self.facts.not_after {
+            return Err(CertificateError::Expired(date(self.facts.not_after)));
+        }
+        if now < self.facts.not_before {
+            return Err(CertificateError::NotYetValid(date(self.facts.not_before)));
+        }
+        Ok(())
+    }
+
+    /// What the certificate says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.facts
+    }
+}
+
+fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    use rustls::pki_types::pem::Error;
+    let has = |mark: &[u8]| pem.windows(mark.len()).any(|window| window == mark);
+    if has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(CertificateError::EncryptedKey);
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        Error::NoItemsFound => CertificateError::NoKey,
+        other => CertificateError::Pem(other.to_string()),
+    })
+}
+
+/// Facts about the first certificate of a chain that is in order.
+fn check_chain(
+    chain: &[CertificateDer<'static>],
+    role: Role,
+) -> Result<CertificateFacts, CertificateError> {
+    let mut parsed = Vec::with_capacity(chain.len());
+    for (at, der) in chain.iter().enumerate() {
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed(at + 1))?;
+        parsed.push(certificate);
+    }
+    let facts = CertificateFacts::new(&chain[0], &parsed[0]);
+    if parsed[0].is_ca() {
+        return Err(CertificateError::Authority(facts.subject.into()));
+    }
+    for (at, pair) in parsed.windows(2).enumerate() {
+        if !certifies(&pair[1], &pair[0]) {
+            return Err(CertificateError::OutOfOrder {
+                position: at + 2,
+                subject: rfc4514(pair[1].subject()),
+                issuer: rfc4514(pair[0].issuer()),
+            });
+        }
+    }
+    if role == Role::Server && facts.names.iter().all(|name| name.contains("://")) {
+        return Err(CertificateError::NoName);
+    }
+    Ok(facts)
+}
+
+/// By the names, and by the identifiers of keys where both certificates have them: one authority
+/// may have certificates for several keys. Those of version 1 cannot say what they are for.
+fn certifies(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
+    let wanted =
+        subject
+            .iter_extensions()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+                _ => None,
+            });
+    let found = issuer
+        .iter_extensions()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id),
+            _ => None,
+        });
+    let fits = match (wanted, found) {
+        (Some(wanted), Some(found)) => wanted.0 == found.0,
+        _ => true,
+    };
+    let may = issuer.is_ca() || issuer.version() == X509Version::V1;
+    may && fits && issuer.subject().as_raw() == subject.issuer().as_raw()
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

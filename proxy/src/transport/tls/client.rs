@@ -1,0 +1,203 @@
+//! TLS with servers.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error as RustlsError,
+    RootCertStore, SignatureScheme,
+};
+use thiserror::Error;
+
+use super::certificate::Identity;
+use super::handshake::Handshake;
+use super::server::roots;
+use super::{Version, provider, versions};
+use crate::transport::socket::Socket;
+
+/// Servers whose sessions are remembered, each with one session of TLS 1.2 and eight tickets of
+/// TLS 1.3 at most.
+const MAX_REMEMBERED: usize = 256;
+
+/// How servers are spoken to.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Who certifies the servers.
+    pub roots: Roots,
+    /// The certificate for servers that ask for one.
+    pub identity: Option<Identity>,
+    /// The oldest version.
+    pub min_version: Version,
+    /// The newest version.
+    pub max_version: Version,
+    /// Protocols to offer, as `h2`, the preferred one first.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// Who is trusted to certify servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Roots {
+    /// The authorities of the system.
+    System,
+    /// These, PEM.
+    Pem(Vec<u8>),
+    /// Anybody: connections can be taken over on the way.
+    DangerAcceptInvalid,
+}
+
+/// Why there is no TLS with these settings.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientTlsError {
+    /// The system has no authorities, or they cannot be read.
+    #[error("the system's certificate authorities cannot be read: {0}")]
+    System(String),
+    /// The authorities that were given.
+    #[error("the certificates of authorities cannot be read: {0}")]
+    Ca(String),
+    /// The oldest version is newer than the newest.
+    #[error("no version of TLS is allowed: the oldest is newer than the newest")]
+    NoVersion,
+    /// A name that no certificate can have.
+    #[error("\"{0}\" is neither a DNS name nor an IP address")]
+    Name(String),
+}
+
+/// The name that a server is known by, and certified for. May differ from its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerName(ServerName<'static>);
+
+impl PeerName {
+    /// A DNS name, or an IP address: the latter is verified, but not sent (RFC 6066, section 3).
+    ///
+    /// # Errors
+    /// [`ClientTlsError::Name`].
+    pub fn parse(name: &str) -> Result<PeerName, ClientTlsError> {
+        ServerName::try_from(name.to_owned())
+            .map(PeerName)
+            .map_err(|_| ClientTlsError::Name(name.to_owned()))
+    }
+}
+
+/// TLS with servers.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Reads the authorities: not for a worker.
+    ///
+    /// # Errors
+    /// [`ClientTlsError`].
+    pub fn new(settings: &ClientSettings) -> Result<ClientTls, ClientTlsError> {
+        let versions = versions(settings.min_version, settings.max_version);
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&versions)
+            .map_err(|_| ClientTlsError::NoVersion)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier(&settings.roots)?);
+        let mut config = match &settings.identity {
+            Some(identity) => {
+                let resolver = SingleCertAndKey::from(Arc::clone(&identity.key));
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(&settings.alpn);
+        config.resumption = Resumption::in_memory_sessions(MAX_REMEMBERED);
+        Ok(ClientTls {
+            config: Arc::new(config),
+        })
+    }
+
+    /// The same with a memory of its own for sessions, as for a worker, which then waits for no
+    /// other.
+    #[must_use]
+    pub fn with_own_sessions(&self) -> ClientTls {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(MAX_REMEMBERED);
+        ClientTls {
+            config: Arc::new(config),
+        }
+    }
+
+    /// Begins a handshake with the server that is known by `name`.
+    pub fn connect(&self, socket: Socket, name: &PeerName) -> Handshake {
+        let session = ClientConnection::new(Arc::clone(&self.config), name.0.clone());
+        Handshake::connect(socket, session.map(Connection::Client))
+    }
+}
+
+fn verifier(roots: &Roots) -> Result<Arc<dyn ServerCertVerifier>, ClientTlsError> {
+    let roots = match roots {
+        Roots::DangerAcceptInvalid => return Ok(Arc::new(DangerAcceptInvalid)),
+        Roots::System => system_roots()?,
+        Roots::Pem(pem) => self::roots(pem).map_err(ClientTlsError::Ca)?,
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = verifier.build();
+    Ok(verifier.map_err(|error| ClientTlsError::Ca(error.to_string()))?)
+}
+
+fn system_roots() -> Result<RootCertStore, ClientTlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Single ones that rustls cannot read are left out, as they are by others.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reason = found.errors.first().map(ToString::to_string);
+        let reason = reason.unwrap_or_else(|| "there are none".to_owned());
+        return Err(ClientTlsError::System(reason));
+    }
+    Ok(roots)
+}
+
+/// Takes any certificate; its holder must still have the key.
+#[derive(Debug)]
+struct DangerAcceptInvalid;
+
+impl ServerCertVerifier for DangerAcceptInvalid {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! TLS with clients.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::certificate::Identity;
+use super::handshake::Handshake;
+use super::site::{Certificates, Challenges, ClientAuthority, ClientPolicy, Site, UnknownNames};
+use super::tickets::{SiteTickets, TicketKeys};
+use super::{Version, provider, versions};
+use crate::transport::socket::Socket;
+
+/// How a site speaks TLS.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// The site's name. Sessions go on only at sites of the same name, and with the same
+    /// [`ClientPolicy`].
+    pub name: String,
+    /// Its certificates; the first one is the default.
+    pub identities: Vec<Identity>,
+    /// The oldest version.
+    pub min_version: Version,
+    /// The newest version.
+    pub max_version: Version,
+    /// Protocols, as `h2`, the preferred one first. With none, clients may ask for any.
+    pub alpn: Vec<Vec<u8>>,
+    /// Refuses clients that ask for no name, or for one that no certificate has.
+    pub strict_sni: bool,
+    /// Whether clients are asked for a certificate.
+    pub clients: ClientPolicy,
+}
+
+/// Why there is no TLS with these settings.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ServerTlsError {
+    /// There is no certificate.
+    #[error("a site needs a certificate")]
+    NoIdentity,
+    /// The oldest version is newer than the newest.
+    #[error("no version of TLS is allowed: the oldest is newer than the newest")]
+    NoVersion,
+    /// The authorities that certify clients.
+    #[error("the certificates of client authorities cannot be read: {0}")]
+    Ca(String),
+    /// The lists of revoked certificates.
+    #[error("the list of revoked certificates cannot be read: {0}")]
+    Crl(String),
+}
+
+/// TLS with the clients of one site. Its settings can be replaced while connections go on.
+#[derive(Debug)]
+pub struct ServerTls {
+    site: ArcSwap<Site>,
+    keys: Arc<TicketKeys>,
+    challenges: Arc<Challenges>,
+}
+
+impl ServerTls {
+    /// With the ticket keys and the challenges of the process.
+    ///
+    /// # Errors
+    /// [`ServerTlsError`].
+    pub fn new(
+        settings: &ServerSettings,
+        keys: Arc<TicketKeys>,
+        challenges: Arc<Challenges>,
+    ) -> Result<ServerTls, ServerTlsError> {
+        let site = site(settings, &keys, &challenges)?;
+        Ok(ServerTls {
+            site: ArcSwap::from_pointee(site),
+            keys,
+            challenges,
+        })
+    }
+
+    /// From now on handshakes go by other settings. Connections go on; so do sessions, unless the
+    /// name or the policy for clients has changed.
+    ///
+    /// # Errors
+    /// [`ServerTlsError`]; the settings stay as they were.
+    pub fn replace(&self, settings: &ServerSettings) -> Result<(), ServerTlsError> {
+        let site = site(settings, &self.keys, &self.challenges)?;
+        self.site.store(Arc::new(site));
+        Ok(())
+    }
+
+    /// Begins a handshake.
+    pub fn accept(&self, socket: Socket) -> Handshake {
+        Handshake::accept(socket, self.site.load_full())
+    }
+}
+
+fn site(
+    settings: &ServerSettings,
+    keys: &Arc<TicketKeys>,
+    challenges: &Arc<Challenges>,
+) -> Result<Site, ServerTlsError> {
+    if settings.identities.is_empty() {
+        return Err(ServerTlsError::NoIdentity);
+    }
+    let certificates = Arc::new(Certificates::new(&settings.identities));
+    let versions = versions(settings.min_version, settings.max_version);
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&versions)
+        .map_err(|_| ServerTlsError::NoVersion)?;
+    let builder = match verifier(&settings.clients)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
+    config.alpn_protocols.clone_from(&settings.alpn);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = SiteTickets::new(Arc::clone(keys), context(settings));
+    // Requests in the first flight could be sent again by anybody.
+    config.max_early_data_size = 0;
+    Ok(Site {
+        config: Arc::new(config),
+        certificates,
+        unknown_names: if settings.strict_sni {
+            UnknownNames::Refuse
+        } else {
+            UnknownNames::Default
+        },
+        challenges: Arc::clone(challenges),
+    })
+}
+
+/// What a session must have in common with one that goes on.
+fn context(settings: &ServerSettings) -> [u8; 32] {
+    let none = ClientAuthority::default();
+    let (policy, authority) = match &settings.clients {
+        ClientPolicy::None => (0, &none),
+        ClientPolicy::Optional(authority) => (1, authority),
+        ClientPolicy::Required(authority) => (2, authority),
+    };
+    let crl = authority.crl.as_deref();
+    let mut digest = Sha256::new();
+    digest.update([policy, u8::from(crl.is_some())]);
+    let name = settings.name.as_bytes();
+    for part in [name, &authority.ca, crl.unwrap_or_default()] {
+        // With their lengths: no two lists of parts give the same bytes.
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+fn verifier(policy: &ClientPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServerTlsError> {
+    let (authority, is_optional) = match policy {
+        ClientPolicy::None => return Ok(None),
+        ClientPolicy::Optional(authority) => (authority, true),
+        ClientPolicy::Required(authority) => (authority, false),
+    };
+    let roots = Arc::new(roots(&authority.ca).map_err(ServerTlsError::Ca)?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    if let Some(crl) = &authority.crl {
+        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(crl)
+            .collect::<Result<_, _>>()
+            .map_err(|error| ServerTlsError::Crl(error.to_string()))?;
+        if lists.is_empty() {
+            return Err(ServerTlsError::Crl("there is none in it".to_owned()));
+        }
+        // As in OpenSSL, a list that was to be renewed says nothing any more.
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    if is_optional {
+        builder = builder.allow_unauthenticated();
+    }
+    builder
+        .build()
+        .map(Some)
+        .map_err(|error| ServerTlsError::Crl(error.to_string()))
+}
+
+/// Certificates of authorities, as PEM has them.
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("certificate {}: {error}", at + 1))?;
+    }
+    if roots.is_empty() {
+        return Err("there is none in it".to_owned());
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests;
