@@ -18,7 +18,7 @@ use pointsman::plugin::{
 use pointsman::router::Router;
 use pointsman::router::version::{Version, VersionSpec};
 use pointsman::transport::io::{Io, Socket};
-use pointsman::tunnel::{self, Scratch, Tunnel};
+use pointsman::tunnel::{self, End, Scratch, Tunnel};
 use pointsman::upstream::Hold;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -245,13 +245,13 @@ fn tunnel(bencher: Bencher<'_, '_>, length: usize) {
     let ((mut client, near_client), (near_server, mut server)) =
         runtime.block_on(async { (pair().await, pair().await) });
     let inner = tunnel::Downstream {
-        stream: Io::plain(Socket::Tcp(near_client)),
+        stream: End::Io(Io::plain(Socket::Tcp(near_client))),
         early: Box::default(),
         client: LONG,
         client_fin: LONG,
     };
     let outer = tunnel::Upstream {
-        stream: Io::plain(Socket::Tcp(near_server)),
+        stream: End::Io(Io::plain(Socket::Tcp(near_server))),
         early: Box::default(),
         hold: Hold::default(),
         idle: None,

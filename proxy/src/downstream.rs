@@ -3,11 +3,13 @@
 //! A connection holds facts alone; what a request needs is in its `request::context`.
 
 pub mod http1;
+pub mod http2;
 pub mod listener;
 pub mod resources;
 
 mod heads;
 mod linger;
+mod response;
 mod tunnel;
 
 use std::net::{IpAddr, SocketAddr};

@@ -34,6 +34,7 @@ pub mod config;
 pub mod connection_limiter;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod memory;
 pub mod shutdown;
 pub mod spawn;

@@ -4,6 +4,7 @@
 //! response. Knows no client's protocol; called by `downstream` for each request that it has
 //! read. Never fails: an error becomes an answer and a line in the log.
 
+pub mod client;
 pub mod context;
 pub mod error;
 pub mod exchange;
@@ -26,11 +27,12 @@ use crate::http::path;
 use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
+use crate::http1::upgrade::Upgrade;
 use crate::plugin::{self, Fault, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::telemetry::{End, chain};
-use crate::upstream::{Lease, Origin, PrivateConnections, Reuse};
-use crate::wire::Wire;
+use crate::upstream::{Lease, Needs, Origin, PrivateConnections, Reuse, ServerStream};
+use client::Client;
 use context::Context;
 use error::ProxyError;
 use exchange::{Exchange, ExchangeError, ExchangeLimits, Sent};
@@ -40,15 +42,15 @@ use reply::Reply;
 
 /// Outcome of a request.
 #[derive(Debug)]
-pub enum Outcome {
-    /// An answer of the proxy's own, and the client's connection.
-    Reply(Reply, Box<Wire>),
+pub enum Outcome<C> {
+    /// An answer of the proxy's own, and the client's side.
+    Reply(Reply, Box<C>),
     /// A server's response, whose body is still to be passed on.
-    Response(Exchange, Response),
+    Response(Exchange<C>, Response),
     /// The client has left; nobody waits for an answer.
     Gone,
-    /// A server's 101: the connections become a tunnel once the client has it.
-    Switch(Exchange),
+    /// A server's 101: both sides become a tunnel once the client has it.
+    Switch(Exchange<C>),
 }
 
 /// Where a request stands among those of its connection.
@@ -64,19 +66,19 @@ pub enum Place {
 ///
 /// # Cancel safety
 /// Dropping it closes both connections.
-pub async fn handle(
+pub async fn handle<C: Client>(
     cx: &mut Context,
-    mut client: Box<Wire>,
+    mut client: Box<C>,
     request: &Request,
     head: ResponseHead,
     place: Place,
     frontend: &Frontend,
     private: &mut PrivateConnections,
-) -> Outcome {
+) -> Outcome<C> {
     if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
         return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
-    let outgoing = match route(cx, &mut client, request, frontend).await {
+    let outgoing = match route(cx, &mut *client, request, frontend).await {
         Ok(Decision::Forward(outgoing)) => outgoing,
         Ok(Decision::Answer(reply)) => return Outcome::Reply(reply, client),
         Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
@@ -91,8 +93,13 @@ pub async fn handle(
         Place::First => Reuse::Risky,
         Place::Later => Reuse::Safe,
     };
+    let needs = if request.upgrade.is_some() {
+        Needs::Upgrade
+    } else {
+        Needs::Any
+    };
     loop {
-        let lease = match checkout(cx, &mut client, &outgoing, reuse, private).await {
+        let lease = match checkout(cx, &mut *client, &outgoing, (reuse, needs), private).await {
             Ok(lease) => lease,
             Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
                 return gone(cx, &error);
@@ -120,7 +127,7 @@ pub async fn handle(
     }
 }
 
-fn gone(cx: &mut Context, error: &ExchangeError) -> Outcome {
+fn gone<C>(cx: &mut Context, error: &ExchangeError) -> Outcome<C> {
     cx.record.fail(End::ClientClosed, || chain(error));
     Outcome::Gone
 }
@@ -132,9 +139,9 @@ enum Decision {
 }
 
 /// Asks the router; a fault goes by the frontend's policy.
-async fn route(
+async fn route<C: Client>(
     cx: &mut Context,
-    client: &mut Wire,
+    client: &mut C,
     request: &Request,
     frontend: &Frontend,
 ) -> Result<Decision, ProxyError> {
@@ -173,9 +180,9 @@ async fn route(
 }
 
 /// Asks the router, if there is one, and waits where the plugin has no instance for this request yet.
-async fn decide(
+async fn decide<C: Client>(
     cx: &mut Context,
-    client: &mut Wire,
+    client: &mut C,
     frontend: &Frontend,
 ) -> Result<Option<(RouterDecision, OnFault)>, ProxyError> {
     let mut supplied = None;
@@ -218,9 +225,9 @@ fn ask(
 }
 
 /// The value of `future`, as long as the client waits for it.
-async fn unless_gone<F: Future + Unpin>(
+async fn unless_gone<C: Client, F: Future + Unpin>(
     cx: &Context,
-    client: &mut Wire,
+    client: &mut C,
     mut future: F,
 ) -> Result<F::Output, ProxyError> {
     let client_fin = cx.rules.config.timeouts.client_fin;
@@ -235,18 +242,18 @@ async fn unless_gone<F: Future + Unpin>(
 }
 
 /// A connection to a server, as long as the client waits for it.
-async fn checkout(
+async fn checkout<C: Client>(
     cx: &mut Context,
-    client: &mut Wire,
+    client: &mut C,
     outgoing: &Outgoing,
-    reuse: Reuse,
+    (reuse, needs): (Reuse, Needs),
     private: &mut PrivateConnections,
 ) -> Result<Lease, ProxyError> {
     let backend = outgoing.backend();
     let lease = pin!(async {
         match private.take(backend).await? {
             Some(lease) => Ok(lease),
-            None => backend.checkout(reuse).await,
+            None => backend.checkout(reuse, needs).await,
         }
     });
     let lease = unless_gone(cx, client, lease).await?;
@@ -257,30 +264,37 @@ async fn checkout(
 }
 
 /// An exchange without a response.
-struct Failed {
+struct Failed<C> {
     error: ProxyError,
-    client: Box<Wire>,
+    client: Box<C>,
     head: ResponseHead,
     /// Nothing of the request can have been acted on, or doing so twice does no harm.
     is_repeatable: bool,
 }
 
 /// Sends the request and waits for the head of its response.
-async fn exchange(
+async fn exchange<C: Client>(
     cx: &mut Context,
-    client: Box<Wire>,
+    client: Box<C>,
     mut lease: Lease,
     request: &Request,
     outgoing: &Outgoing,
     head: ResponseHead,
-) -> Result<Outcome, Failed> {
+) -> Result<Outcome<C>, Failed<C>> {
     // A body that is on its way already waits for no 100.
-    let expectation = if client.input().is_empty() {
-        request.expectation
-    } else {
+    let expectation = if client.has_early_body() {
         Expectation::None
+    } else {
+        request.expectation
     };
-    outgoing.push(cx, request, expectation, &mut lease);
+    if let Err(error) = outgoing.push(cx, request, expectation, &mut lease) {
+        return Err(Failed {
+            is_repeatable: matches!(error, ExchangeError::Refused(_)),
+            error: ProxyError::Exchange(error),
+            client,
+            head,
+        });
+    }
     let sent = Sent {
         method: cx.head.method_kind(),
         version: cx.head.version(),
@@ -299,6 +313,9 @@ async fn exchange(
     let fields = cx.head.fields();
     let polled = poll_fn(|task| exchange.poll_head(fields, task)).await;
     cx.record.bytes_in = exchange.uploaded();
+    if polled.is_ok() {
+        accept_websocket(request, &mut exchange);
+    }
     let error = match polled {
         Ok(_) if exchange.head.status() == 101 => match check_switch(cx, request, &exchange) {
             Ok(()) => {
@@ -313,8 +330,9 @@ async fn exchange(
         }
         Err(error) => ProxyError::Exchange(error),
     };
-    let is_repeatable =
-        is_pooled && exchange.is_body_untouched() && is_repeatable(cx, request, &error);
+    let is_unprocessed = matches!(error, ProxyError::Exchange(ExchangeError::Refused(_)));
+    let is_repeatable = exchange.is_body_untouched()
+        && (is_unprocessed || is_pooled && is_repeatable(cx, request, &error));
     let (client, _, head) = exchange.into_parts();
     Err(Failed {
         error,
@@ -322,6 +340,18 @@ async fn exchange(
         head,
         is_repeatable,
     })
+}
+
+/// Makes the answer of an HTTP/2 server that opens a WebSocket (RFC 8441, section 5) that of HTTP/1.1.
+fn accept_websocket<C: Client>(request: &Request, exchange: &mut Exchange<C>) {
+    let is_http2 = matches!(exchange.lease().stream, ServerStream::Http2(_));
+    let accept = request.upgrade.as_ref().and_then(Upgrade::accept);
+    if let Some(accept) = accept
+        && is_http2
+        && (200..300).contains(&exchange.head.status())
+    {
+        exchange.head.switch_to_websocket(accept);
+    }
 }
 
 /// Only a request that cannot have been acted on, or whose repetition does no harm, is sent
@@ -336,7 +366,11 @@ fn is_repeatable(cx: &Context, request: &Request, error: &ProxyError) -> bool {
     }
 }
 
-fn check_switch(cx: &Context, request: &Request, exchange: &Exchange) -> Result<(), ProxyError> {
+fn check_switch<C: Client>(
+    cx: &Context,
+    request: &Request,
+    exchange: &Exchange<C>,
+) -> Result<(), ProxyError> {
     use crate::http1::upgrade::UpgradeError;
     let upgrade = request.upgrade.ok_or(UpgradeError::Protocol);
     upgrade

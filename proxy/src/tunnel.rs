@@ -5,6 +5,7 @@
 //! between plain TCP sockets goes by `splice(2)`. Each direction ends on its own; the end of one
 //! is carried across as a half-close.
 
+mod end;
 mod flow;
 mod scratch;
 mod splice;
@@ -12,11 +13,12 @@ mod splice;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::telemetry::End;
+use crate::telemetry;
 use crate::timer::{Stall, Timer};
-use crate::transport::io::Io;
 use crate::upstream::Hold;
 use flow::Flow;
+
+pub use end::End;
 
 pub use scratch::Scratch;
 
@@ -27,7 +29,7 @@ pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 #[derive(Debug)]
 pub struct Upstream {
     /// Its stream.
-    pub stream: Io,
+    pub stream: End,
     /// Bytes that the server sent right after its 101.
     pub early: Box<[u8]>,
     /// Keeps the tunnel counted.
@@ -44,7 +46,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Downstream {
     /// Its stream.
-    pub stream: Io,
+    pub stream: End,
     /// Bytes that the client sent right after its handshake.
     pub early: Box<[u8]>,
     /// `timeout.client`.
@@ -57,8 +59,8 @@ pub struct Downstream {
 /// function, which would keep its arguments twice: there may be many, idle for days.
 #[derive(Debug)]
 pub struct Tunnel {
-    client: Io,
-    server: Io,
+    client: End,
+    server: End,
     inward: Flow,
     outward: Flow,
     /// With both directions open.
@@ -112,21 +114,21 @@ impl Tunnel {
 
     /// Moves bytes; ready when both sides have ended, one of them failed, or nothing has
     /// moved for too long, with how it ended. Dropping it closes both sockets.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<telemetry::End> {
         let polled_in = self
             .inward
             .poll(&mut self.client, &mut self.server, &self.scratch, cx);
         if let Poll::Ready(Err(_)) = polled_in {
-            return Poll::Ready(End::Tunnel);
+            return Poll::Ready(telemetry::End::Tunnel);
         }
         let polled_out = self
             .outward
             .poll(&mut self.server, &mut self.client, &self.scratch, cx);
         if let Poll::Ready(Err(_)) = polled_out {
-            return Poll::Ready(End::Tunnel);
+            return Poll::Ready(telemetry::End::Tunnel);
         }
         let next = match (self.inward.has_ended(), self.outward.has_ended()) {
-            (true, true) => return Poll::Ready(End::Tunnel),
+            (true, true) => return Poll::Ready(telemetry::End::Tunnel),
             (true, false) => self.client_fin,
             (false, true) => self.server_fin,
             (false, false) => self.idle,
@@ -139,7 +141,7 @@ impl Tunnel {
         let progress = self.progress();
         self.stall
             .poll(&mut self.timer, progress, cx)
-            .map(|()| End::TunnelTimeout)
+            .map(|()| telemetry::End::TunnelTimeout)
     }
 }
 
@@ -153,7 +155,9 @@ mod tests {
 
     use std::future::poll_fn;
 
-    use super::*;
+    use super::{End as Side, *};
+    use crate::telemetry::End;
+    use crate::transport::io::Io;
     use crate::transport::io::Socket;
     use crate::upstream::Hold;
 
@@ -197,13 +201,13 @@ mod tests {
         idle: Option<Duration>,
     ) -> (Downstream, Upstream) {
         let downstream = Downstream {
-            stream: Io::plain(client),
+            stream: Side::Io(Io::plain(client)),
             early: early_in.into(),
             client: LONG,
             client_fin: Duration::from_secs(7),
         };
         let upstream = Upstream {
-            stream: Io::plain(server),
+            stream: Side::Io(Io::plain(server)),
             early: early_out.into(),
             hold: Hold::default(),
             idle,

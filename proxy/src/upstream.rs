@@ -10,19 +10,24 @@ pub mod cluster;
 pub mod connect;
 pub mod connection;
 pub mod endpoint;
+mod establish;
 mod health;
+mod http2;
 mod lease;
 mod local;
 pub mod pool;
 mod private;
 mod slots;
+mod stream;
 #[cfg(test)]
 mod testing;
 
 pub use self::checkout::{CheckoutError, DialError, Reuse};
 pub use self::cluster::{Cluster, ClusterConfig};
 pub use self::connect::DialCause;
+pub use self::establish::Needs;
 pub use self::health::Condition;
-pub use self::lease::{Hold, Lease, Origin};
+pub use self::lease::{Hold, Lease, Origin, Upgraded};
 pub use self::local::{LocalCluster, LocalEndpoint};
 pub use self::private::PrivateConnections;
+pub use self::stream::ServerStream;

@@ -4,27 +4,24 @@
 //! to say. Every call does what it can without waiting. Called by `downstream::http1`,
 //! `request::exchange` and `upstream::connection::http1`.
 
+mod body;
+mod output;
 mod relay;
 
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::http::fields::Fields;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::http1::chunked::ChunkError;
 use crate::http1::{Decoded, Scan};
 use crate::timer::{Stall, Timer};
-use crate::transport::buffer::{BUFFER_SIZE, Buffer, BufferPool, Queue};
+use crate::transport::buffer::{BUFFER_SIZE, Buffer, BufferPool};
 use crate::transport::io::Io;
 
-pub use relay::{Relay, RelayError, Side};
-
-/// Pending bytes and a piece of a body up to this many bytes are joined for one `send(2)`,
-/// which is cheaper than `writev(2)` by more than the copy.
-const MAX_JOINED: usize = 4096;
+pub use body::{BodyError, Progress};
+use output::Output;
+pub use relay::{Relay, RelayError, Side, Sink, Source};
 
 /// A connection that carries HTTP/1.1 messages.
 #[derive(Debug)]
@@ -49,33 +46,7 @@ pub struct Wire {
     has_ended: bool,
     /// Since [`Wire::poll_gone`] found out.
     gone_stall: Option<Stall>,
-    output: Queue,
-}
-
-/// Why a body breaks off.
-#[derive(Debug, Error)]
-pub enum BodyError {
-    /// The connection ended before the body did.
-    #[error("the connection ended in the middle of a body")]
-    Truncated,
-    /// The connection failed.
-    #[error("the connection failed in the middle of a body")]
-    Io(#[source] io::Error),
-    /// The chunks are not framed as HTTP asks.
-    #[error("the body is not chunked correctly")]
-    Chunk(#[from] ChunkError),
-    /// It is larger than [`Wire::limit_body`] allows.
-    #[error("the body is larger than the limit of {0} bytes")]
-    TooLarge(u64),
-}
-
-/// The next event of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// [`Wire::data`] is not empty.
-    Data,
-    /// The body is complete.
-    End,
+    output: Output,
 }
 
 impl Wire {
@@ -94,7 +65,7 @@ impl Wire {
             trailers: None,
             has_ended: false,
             gone_stall: None,
-            output: Queue::new(pool.clone()),
+            output: Output::new(pool.clone()),
         }
     }
 
@@ -197,51 +168,9 @@ impl Wire {
         self.max_body = limit;
     }
 
-    /// The payload that is there.
-    #[inline]
-    pub fn data(&self) -> &[u8] {
-        self.input.filled().get(..self.data).unwrap_or_default()
-    }
-
-    /// The payload was used up to `count` bytes.
-    #[inline]
-    pub fn consume_data(&mut self, count: usize) {
-        let count = count.min(self.data);
-        self.data -= count;
-        self.input.consume(count);
-    }
-
-    /// The trailers of a complete chunked body.
-    pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_deref()
-    }
-
     /// Whether the present body was read whole.
     pub fn is_body_complete(&self) -> bool {
         self.data == 0 && self.decoder.is_complete() && !self.is_body_broken
-    }
-
-    /// The next piece of the body.
-    ///
-    /// # Errors
-    /// [`BodyError`]; the connection cannot carry another message.
-    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
-        loop {
-            if let Some(progress) = self.buffered_body()? {
-                return Poll::Ready(Ok(progress));
-            }
-            if self.has_ended {
-                let is_whole = self.decoder.is_complete_at_end();
-                self.decoder = BodyDecoder::Empty;
-                self.is_body_broken = !is_whole;
-                return Poll::Ready(if is_whole {
-                    Ok(Progress::End)
-                } else {
-                    Err(BodyError::Truncated)
-                });
-            }
-            ready!(self.poll_fill(BUFFER_SIZE, cx)).map_err(BodyError::Io)?;
-        }
     }
 
     /// The next piece of the body that was read already; None if more must be read.
@@ -293,7 +222,7 @@ impl Wire {
     /// The queue's end, to append a head to. [`Wire::poll_flush`] writes it.
     #[inline]
     pub fn output(&mut self) -> &mut Vec<u8> {
-        self.output.end()
+        self.output.queue()
     }
 
     /// Whether the socket has everything that was queued or written.
@@ -307,49 +236,12 @@ impl Wire {
     /// # Errors
     /// Those of the stream.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            match self.io.try_write(self.output.pending()) {
-                Ok(count) => self.output.consume(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.io.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        self.output.release_if_empty();
-        self.io.poll_flush(cx)
+        self.output.poll_flush(&mut self.io, cx)
     }
 
-    /// Writes a piece of a body behind the queue, or queues it if it is small and something
-    /// else waits. Yields how much of it was taken, at least one byte.
-    fn poll_write_data(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let pending = self.output.pending().len();
-        if 0 < pending && pending + data.len() <= MAX_JOINED {
-            self.output.end().extend_from_slice(data);
-            return Poll::Ready(Ok(data.len()));
-        }
-        loop {
-            let pending = self.output.pending();
-            let result = if pending.is_empty() {
-                self.io.try_write(data)
-            } else {
-                self.io.try_write_both(pending, data)
-            };
-            match result {
-                Ok(count) => {
-                    let queued = count.min(self.output.pending().len());
-                    self.output.consume(queued);
-                    if count > queued {
-                        self.output.release_if_empty();
-                        return Poll::Ready(Ok(count - queued));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.io.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+    /// Frames what is written from now on as a body of this length.
+    pub fn begin_outgoing(&mut self, framing: BodyLength) {
+        self.output.begin_body(framing);
     }
 
     /// Gives back all memory of an idle connection.
@@ -357,5 +249,65 @@ impl Wire {
         self.input.release_if_empty();
         self.output.release_if_empty();
         self.trailers = None;
+    }
+}
+
+impl Source for Wire {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        loop {
+            if let Some(progress) = self.buffered_body()? {
+                return Poll::Ready(Ok(progress));
+            }
+            if self.has_ended {
+                let is_whole = self.decoder.is_complete_at_end();
+                self.decoder = BodyDecoder::Empty;
+                self.is_body_broken = !is_whole;
+                return Poll::Ready(if is_whole {
+                    Ok(Progress::End)
+                } else {
+                    Err(BodyError::Truncated)
+                });
+            }
+            ready!(self.poll_fill(BUFFER_SIZE, cx)).map_err(BodyError::Io)?;
+        }
+    }
+
+    #[inline]
+    fn data(&self) -> &[u8] {
+        self.input.filled().get(..self.data).unwrap_or_default()
+    }
+
+    #[inline]
+    fn consume_data(&mut self, count: usize) {
+        let count = count.min(self.data);
+        self.data -= count;
+        self.input.consume(count);
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_deref()
+    }
+}
+
+impl Sink for Wire {
+    #[inline]
+    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.output.poll_body(data, &mut self.io, cx)
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Wire::poll_flush(self, cx)
+    }
+
+    #[inline]
+    fn pause(&mut self) {
+        self.output.close_chunk();
+    }
+
+    #[inline]
+    fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        self.output.end_body(trailers, head);
+        Ok(())
     }
 }

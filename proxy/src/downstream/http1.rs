@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Connection;
 use super::heads::{Head, HeadReader, Read};
 use super::linger::{self, linger};
+use super::response::{download_end, told};
 use super::tunnel::TunnelTask;
 use crate::http::message::{MethodKind, RequestHead, Version};
 use crate::http1::Persistence;
@@ -20,17 +21,17 @@ use crate::http1::response::Parsed as Response;
 use crate::http1::write::{self, ConnectionOption, OutgoingResponse};
 use crate::request::context::Context;
 use crate::request::error::ProxyError;
-use crate::request::exchange::{DownloadError, Exchange};
+use crate::request::exchange::Exchange;
 use crate::request::record::Record;
 use crate::request::reply::Reply;
 use crate::request::{self, Outcome, Place};
 use crate::shutdown::ConnectionGuard;
-use crate::telemetry::{AccessRecord, End, chain};
+use crate::telemetry::{End, chain};
 use crate::timer::Stall;
 use crate::transport::io::{EndBy, Io};
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::PrivateConnections;
-use crate::wire::{BodyError, Relay, Wire};
+use crate::wire::{Relay, Source as _, Wire};
 
 /// Serves one connection from its first byte to its last, a tunnel included.
 ///
@@ -74,7 +75,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
             linger(&connection, wire, bytes, limit).await;
         }
         Next::Tunnel(tunnel, record) => {
-            tokio::task::spawn_local(TunnelTask::new(*tunnel, record, guard));
+            tokio::task::spawn_local(TunnelTask::new(*tunnel, record, Some(guard)));
         }
     }
 }
@@ -168,7 +169,7 @@ impl Connection {
     async fn respond(
         &self,
         cx: &mut Context,
-        mut exchange: Exchange,
+        mut exchange: Exchange<Wire>,
         request: &Request,
         response: Response,
         private: &mut PrivateConnections,
@@ -195,13 +196,13 @@ impl Connection {
                 date: Some(date),
                 edits: &[],
             };
-            exchange.push_head(&with);
+            exchange.push_head(&with, body);
         });
         if body == BodyLength::UntilClose {
             // Until it is whole: an orderly end in the middle would make it look so.
             exchange.client().io.end_by(EndBy::Reset);
         }
-        let mut download = Relay::new(body);
+        let mut download = Relay::default();
         let fields = cx.head.fields();
         let result = poll_fn(|task| exchange.poll_download(&mut download, fields, task)).await;
         cx.record.bytes_in = exchange.uploaded();
@@ -218,18 +219,7 @@ impl Connection {
                 after(wire, persistence, now)
             }
             Err(error) => {
-                let end = match error {
-                    DownloadError::Server(BodyError::Chunk(_)) => End::ServerInvalid,
-                    DownloadError::Server(_) => End::ServerClosed,
-                    DownloadError::ServerTimeout => End::ServerTimeout,
-                    DownloadError::ClientTimeout => End::ClientTimeout,
-                    DownloadError::BodyTooLarge(_)
-                    | DownloadError::ClientBody(BodyError::Chunk(_)) => End::Refused,
-                    DownloadError::ClientBody(_) | DownloadError::ClientGone(_) => {
-                        End::ClientClosed
-                    }
-                };
-                cx.record.fail(end, || chain(&error));
+                cx.record.fail(download_end(&error), || chain(&error));
                 Next::Close
             }
         }
@@ -323,54 +313,28 @@ impl Connection {
     }
 
     /// Sends the 101, and makes a tunnel of both connections.
-    async fn switch(&self, mut cx: Context, mut exchange: Exchange) -> Next {
+    async fn switch(&self, mut cx: Context, mut exchange: Exchange<Wire>) -> Next {
         told(&mut cx, 101);
-        exchange.push_head(&OutgoingResponse {
+        let with = OutgoingResponse {
             body: BodyLength::None,
             connection: ConnectionOption::Implied,
             date: None,
             edits: &[],
-        });
+        };
+        exchange.push_head(&with, BodyLength::None);
         let sent = flushed(exchange.client(), &cx.rules.config.timeouts).await;
         if let Err((end, reason)) = sent {
             cx.record.fail(end, || reason);
             return Next::Close;
         }
         let (client, lease, _) = exchange.into_parts();
-        let limits = *lease.timeouts();
-        let (server, hold) = lease.into_tunnel();
-        let (server_io, server_input) = server.into_parts();
-        let (client_io, client_input) = client.into_parts();
-        let timeouts = &cx.rules.config.timeouts;
-        let downstream = tunnel::Downstream {
-            stream: client_io,
-            early: client_input.filled().into(),
-            client: timeouts.client,
-            client_fin: timeouts.client_fin,
-        };
-        let upstream = tunnel::Upstream {
-            stream: server_io,
-            early: server_input.filled().into(),
-            hold,
-            idle: limits.tunnel,
-            server: limits.server,
-            server_fin: limits.server_fin,
-        };
-        let tunnel = Tunnel::new(downstream, upstream, self.scratch.clone());
-        let record = if AccessRecord::enabled() {
-            Some(Box::new(cx))
-        } else {
-            cx.discard();
-            None
-        };
-        Next::Tunnel(Box::new(tunnel), record)
+        let (client, input) = client.into_parts();
+        let client = (tunnel::End::Io(client), input.filled().into());
+        match self.tunnel(cx, client, lease) {
+            Some((tunnel, record)) => Next::Tunnel(Box::new(tunnel), record),
+            None => Next::Close,
+        }
     }
-}
-
-/// Notes what the client is told.
-fn told(cx: &mut Context, status: u16) {
-    cx.record.status = Some(status);
-    cx.rules.answers.count(cx.rules.worker, status);
 }
 
 /// Whether closing the connection resets nothing: the client has not sent more than was read.

@@ -15,14 +15,15 @@ pub(super) struct TunnelTask {
     /// Logs its line when it is dropped; None if nobody reads it, since a tunnel may last
     /// for days.
     record: Option<Box<Context>>,
-    _guard: ConnectionGuard,
+    /// Of the connection, unless that has a task of its own.
+    _guard: Option<ConnectionGuard>,
 }
 
 impl TunnelTask {
     pub(super) fn new(
         tunnel: Tunnel,
         record: Option<Box<Context>>,
-        guard: ConnectionGuard,
+        guard: Option<ConnectionGuard>,
     ) -> TunnelTask {
         TunnelTask {
             tunnel,

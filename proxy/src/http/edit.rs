@@ -6,7 +6,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::field::FieldKind;
+use super::field::{FieldKind, HeaderFlags};
+use super::fields::Fields;
 use super::syntax;
 
 /// Why an edit is not possible.
@@ -115,6 +116,35 @@ impl Edit {
     /// The change to the field's lines.
     pub fn action(&self) -> &Action {
         &self.action
+    }
+}
+
+/// Calls `each` with every line that goes on, but for those of the kinds in `left_out` and those
+/// that edits replace; then with the lines that edits add, in order.
+pub fn outgoing_lines(
+    fields: &Fields,
+    left_out: HeaderFlags,
+    edits: &[Edit],
+    mut each: impl FnMut(&[u8], &[u8]),
+) {
+    for line in fields.received() {
+        let name = fields.text(line.name());
+        let is_replaced = || edits.iter().any(|edit| edit.replaces(line.kind(), name));
+        if line.is_forwarded() && !left_out.has(line.kind()) && !is_replaced() {
+            each(name, fields.text(line.value()));
+        }
+    }
+    added_lines(edits, each);
+}
+
+/// Calls `each` with the lines that edits add, but for those that a later edit replaces.
+pub fn added_lines(edits: &[Edit], mut each: impl FnMut(&[u8], &[u8])) {
+    for (index, edit) in edits.iter().enumerate() {
+        let mut later = edits[index + 1..].iter();
+        let is_replaced = later.any(|later| later.replaces(edit.kind(), edit.name()));
+        if let Some(value) = edit.value().filter(|_| !is_replaced) {
+            each(edit.name(), value);
+        }
     }
 }
 

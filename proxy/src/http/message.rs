@@ -6,7 +6,7 @@
 //! the message says, not how its body is framed on one connection.
 
 use super::field::FieldKind;
-use super::fields::Fields;
+use super::fields::{Fields, Forwarding};
 use super::span::Span;
 
 /// Protocol version in which a message came.
@@ -253,6 +253,16 @@ impl ResponseHead {
         self.reason = Span::within(whole, reason);
         self.status = status;
         self.version = version;
+    }
+
+    /// Makes it a `101 Switching Protocols` that opens a WebSocket; its other fields stay.
+    pub fn switch_to_websocket(&mut self, accept: &[u8]) {
+        self.status = 101;
+        self.reason = self.fields.append(b"Switching Protocols");
+        self.fields.push_kind(FieldKind::Upgrade, b"websocket");
+        self.fields
+            .set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
+        self.fields.push_kind(FieldKind::SecWebSocketAccept, accept);
     }
 
     /// 100 to 999.

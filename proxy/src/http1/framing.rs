@@ -83,6 +83,17 @@ pub(super) fn declared(
     })
 }
 
+/// The length that the fields of an HTTP/2 message declare, if they do (RFC 9113, section 8.1.1).
+///
+/// # Errors
+/// [`FramingError`].
+pub fn content_length_of(fields: &Fields) -> Result<Option<u64>, FramingError> {
+    if !fields.has(FieldKind::ContentLength) {
+        return Ok(None);
+    }
+    content_length(fields, LengthLists::Refused).map(Some)
+}
+
 /// The body of a response on the wire, given its request's method and its status (RFC 9112,
 /// section 6.3, items 1, 2 and 8).
 pub(super) fn response_body(declared: BodyLength, method: MethodKind, status: u16) -> BodyLength {
@@ -96,7 +107,7 @@ pub(super) fn response_body(declared: BodyLength, method: MethodKind, status: u1
 }
 
 /// Whether no response with this status has a body.
-pub(super) const fn is_bodiless(status: u16) -> bool {
+pub const fn is_bodiless(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
 

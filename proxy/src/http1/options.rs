@@ -100,7 +100,7 @@ fn drop_named(fields: &mut Fields, start: usize, end: usize) {
 
 /// Lets `TE: trailers` go on, said anew if it was one coding of several: this proxy passes
 /// trailers on (RFC 9110, section 10.1.4).
-pub(super) fn pass_te(fields: &mut Fields) {
+pub fn pass_te(fields: &mut Fields) {
     if !fields.has(FieldKind::Te) {
         return;
     }

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::body::BodyLength;
 use super::framing::{self, FramingError, LengthLists};
+pub use super::options::pass_te;
 use super::options::{self, ConnectionOptions};
 use super::target::{self, TargetError};
 use super::upgrade::{self, Upgrade, UpgradeError};
@@ -73,7 +74,7 @@ pub enum Expectation {
 /// Framing and connection properties of a request; the rest is in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
-    /// Bytes of the buffer that the head takes, empty lines before it included.
+    /// Bytes of the buffer that the head takes, empty lines before it included. 0 in HTTP/2.
     pub consumed: usize,
     /// How the body is framed; never [`BodyLength::UntilClose`].
     pub body: BodyLength,
@@ -138,11 +139,7 @@ fn admit(consumed: usize, head: &mut RequestHead) -> Result<Parsed, RequestError
     options::pass_te(fields);
     let declared = framing::declared(fields, version, LengthLists::Refused)?;
     let body = declared.length;
-    let expectation = if fields.has(FieldKind::Expect) {
-        expectation(head, body)
-    } else {
-        Expectation::None
-    };
+    let expectation = expectation(head, body);
     let upgrade = if options.upgrade && version == Version::Http11 {
         let body = if body.is_empty() {
             upgrade::RequestBody::Empty
@@ -177,8 +174,18 @@ fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
     }
 }
 
+/// Whether the client waits for `100 Continue` before it sends `body`.
+#[inline]
+pub fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
+    if head.fields().has(FieldKind::Expect) {
+        read_expectation(head, body)
+    } else {
+        Expectation::None
+    }
+}
+
 #[cold]
-fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
+fn read_expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
     if head.version() == Version::Http10 {
         // Not a field of HTTP/1.0: ignored, and not passed on (RFC 9110, section 10.1.1).
         head.fields_mut()

@@ -55,7 +55,7 @@ pub(super) fn parse(
 }
 
 /// Leaves the fields that may be trailers (RFC 9110, section 6.5.1).
-fn admit(fields: &mut Fields) {
+pub fn admit(fields: &mut Fields) {
     for &kind in FieldKind::NAMED {
         if !kind.is_allowed_in_trailers() {
             fields.set_forwarding(kind, Forwarding::Drop);

@@ -110,6 +110,18 @@ fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
 }
 
 impl Upgrade {
+    /// A WebSocket that is begun with this `Sec-WebSocket-Key`.
+    pub fn websocket(key: &[u8]) -> Upgrade {
+        Upgrade {
+            accept: Some(accept_of(key)),
+        }
+    }
+
+    /// The `Sec-WebSocket-Accept` that is due; None for other protocols.
+    pub fn accept(&self) -> Option<&[u8]> {
+        self.accept.as_ref().map(|accept| &accept[..])
+    }
+
     /// Whether the client asks for a WebSocket.
     pub fn is_websocket(&self) -> bool {
         self.accept.is_some()

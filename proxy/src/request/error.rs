@@ -94,10 +94,14 @@ fn unreachable(failed: &[DialError]) -> End {
 fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
     match error {
         ExchangeError::Unsent
+        | ExchangeError::Refused(_)
+        | ExchangeError::Reset(_)
         | ExchangeError::Closed(_)
         | ExchangeError::Incomplete(_)
         | ExchangeError::IdleTimeout => (502, End::ServerClosed),
-        ExchangeError::Invalid(_) | ExchangeError::Interim => (502, End::ServerInvalid),
+        ExchangeError::Unsendable(_) | ExchangeError::Invalid(_) | ExchangeError::Interim => {
+            (502, End::ServerInvalid)
+        }
         ExchangeError::ServerTimeout => (504, End::ServerTimeout),
         ExchangeError::ClientTimeout => (408, End::ClientTimeout),
         ExchangeError::ClientBody(BodyError::Chunk(_)) => (400, End::Refused),

@@ -12,16 +12,19 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::authentication;
+use super::client::Client;
 use crate::http::fields::Fields;
 use crate::http::message::{MethodKind, ResponseHead, Version};
 use crate::http1::body::BodyLength;
 use crate::http1::request::Expectation;
 use crate::http1::response::{self, Parsed as Response, ResponseError};
-use crate::http1::write::{self, OutgoingResponse};
+use crate::http1::write::OutgoingResponse;
 use crate::http1::{Limits, Persistence, Progress};
+use crate::http2::Http2Error;
+use crate::http2::client::{ResponseFailure, SendError};
 use crate::timer::Stall;
-use crate::upstream::{Lease, Origin, PrivateConnections};
-use crate::wire::{BodyError, Relay, RelayError, Side, Wire};
+use crate::upstream::{Lease, Origin, PrivateConnections, ServerStream};
+use crate::wire::{BodyError, Relay, RelayError, Side};
 
 /// How long a server may keep silent about `Expect: 100-continue` before the body is sent
 /// all the same: servers need not answer it (RFC 9110, section 10.1.1).
@@ -47,6 +50,15 @@ pub enum ExchangeError {
     /// for too long, and answers nothing.
     #[error("the server closed the idle connection")]
     IdleTimeout,
+    /// The server says that it has not acted on the request.
+    #[error("the server took no further request")]
+    Refused(#[source] Http2Error),
+    /// The server reset the stream.
+    #[error("the server reset the request")]
+    Reset(#[source] Http2Error),
+    /// The request cannot be sent to this server.
+    #[error("the request cannot be sent")]
+    Unsendable(#[source] SendError),
     /// The response's head is not HTTP.
     #[error("the server's answer is not HTTP")]
     Invalid(#[source] ResponseError),
@@ -132,9 +144,9 @@ enum Upload {
 
 /// An exchange under way.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct Exchange<C> {
     /// In a box, since it changes hands from stage to stage.
-    client: Box<Wire>,
+    client: Box<C>,
     lease: Lease,
     sent: Sent,
     upload: Upload,
@@ -150,28 +162,33 @@ pub struct Exchange {
     pub head: ResponseHead,
 }
 
-impl Exchange {
-    /// Begins with the request's head in the queue of the lease's connection.
+impl<C: Client> Exchange<C> {
+    /// Begins with the request's head sent, or in the queue of the lease's connection.
     pub fn new(
-        client: Box<Wire>,
+        client: Box<C>,
         mut lease: Lease,
         sent: Sent,
         limits: ExchangeLimits,
         head: ResponseHead,
-    ) -> Exchange {
+    ) -> Exchange<C> {
         let upload = match sent.expectation {
             Expectation::Continue => Upload::Held(Instant::now() + MAX_CONTINUE_WAIT),
             Expectation::None => Upload::Moving,
         };
-        let io = &mut lease.connection.wire.io;
+        let (mut read_before, mut written_before) = (0, 0);
+        if let ServerStream::Http1(connection) = &mut lease.stream {
+            connection.wire.begin_outgoing(sent.body);
+            written_before = connection.wire.io.written();
+            read_before = connection.wire.io.read();
+        }
         Exchange {
             upload,
-            relay: Relay::new(sent.body),
-            written_before: io.written(),
-            read_before: io.read(),
+            relay: Relay::default(),
+            written_before,
+            read_before,
             interim_bytes: 0,
-            client_stall: Stall::new(limits.client, client.io.moved()),
-            server_stall: Stall::new(limits.server, io.moved()),
+            client_stall: Stall::new(limits.client, client.moved()),
+            server_stall: Stall::new(limits.server, lease.stream.moved()),
             limits,
             client,
             lease,
@@ -181,7 +198,7 @@ impl Exchange {
     }
 
     /// The client's connection, and the lease, of an exchange that failed or switched.
-    pub fn into_parts(self) -> (Box<Wire>, Lease, ResponseHead) {
+    pub fn into_parts(self) -> (Box<C>, Lease, ResponseHead) {
         (self.client, self.lease, self.head)
     }
 
@@ -202,13 +219,13 @@ impl Exchange {
     }
 
     /// The client's connection.
-    pub fn client(&mut self) -> &mut Wire {
+    pub fn client(&mut self) -> &mut C {
         &mut self.client
     }
 
-    /// Queues the head of the response for the client.
-    pub fn push_head(&mut self, with: &OutgoingResponse<'_>) {
-        write::push_response(&self.head, with, self.client.output());
+    /// Queues the head of the response for the client, and begins its body, of this length.
+    pub fn push_head(&mut self, with: &OutgoingResponse<'_>, body: BodyLength) {
+        self.client.push_head(&self.head, with, body);
     }
 
     /// The lease.
@@ -239,19 +256,15 @@ impl Exchange {
                     Poll::Pending => break,
                 }
             }
-            if let Some(response) = self.parse()? {
-                if !self.head.is_interim() {
+            match self.poll_response(task) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(response)) if !self.head.is_interim() => {
                     return Poll::Ready(self.accept(response));
                 }
-                self.take_interim(response.consumed)?;
-                self.poll_upload(fields, task)?;
-                continue;
-            }
-            let wire = &mut self.lease.connection.wire;
-            match wire.poll_fill(self.limits.head.max_header_size, task) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended(None))),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.ended(Some(error)))),
+                Poll::Ready(Ok(response)) => {
+                    self.take_interim(response.consumed)?;
+                    self.poll_upload(fields, task)?;
+                }
                 Poll::Pending => break,
             }
         }
@@ -262,22 +275,63 @@ impl Exchange {
         }
     }
 
-    fn parse(&mut self) -> Result<Option<Response>, ExchangeError> {
-        let wire = &mut self.lease.connection.wire;
-        let mut scan = wire.scan;
-        let (method, head) = (self.sent.method, &mut self.head);
-        let parsed = response::parse(wire.input(), &self.limits.head, &mut scan, method, head);
-        wire.scan = scan;
-        match parsed {
-            Ok(Progress::Complete(response)) => Ok(Some(response)),
-            Ok(Progress::Partial { skip }) => {
-                wire.consume_input(skip);
-                // Empty lines say even less than interim responses.
-                self.count_interim(skip)?;
-                Ok(None)
+    /// The next head of a response.
+    #[inline]
+    fn poll_response(&mut self, task: &mut Task<'_>) -> Poll<Result<Response, ExchangeError>> {
+        let ServerStream::Http1(connection) = &mut self.lease.stream else {
+            return self.poll_http2_response(task);
+        };
+        let wire = &mut connection.wire;
+        loop {
+            let mut scan = wire.scan;
+            let (method, head) = (self.sent.method, &mut self.head);
+            let parsed = response::parse(wire.input(), &self.limits.head, &mut scan, method, head);
+            wire.scan = scan;
+            match parsed {
+                Ok(Progress::Complete(response)) => return Poll::Ready(Ok(response)),
+                Ok(Progress::Partial { skip }) => {
+                    wire.consume_input(skip);
+                    // Empty lines say even less than interim responses.
+                    count_interim(&mut self.interim_bytes, skip)?;
+                }
+                Err(error) => return Poll::Ready(Err(ExchangeError::Invalid(error))),
             }
-            Err(error) => Err(ExchangeError::Invalid(error)),
+            let error = match ready!(wire.poll_fill(self.limits.head.max_header_size, task)) {
+                Ok(0) => None,
+                Ok(_) => continue,
+                Err(error) => Some(error),
+            };
+            let io = &wire.io;
+            return Poll::Ready(Err(if io.read() > self.read_before {
+                ExchangeError::Incomplete(error)
+            } else if io.written() == self.written_before {
+                ExchangeError::Unsent
+            } else {
+                ExchangeError::Closed(error)
+            }));
         }
+    }
+
+    fn poll_http2_response(
+        &mut self,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Response, ExchangeError>> {
+        let ServerStream::Http2(stream) = &mut self.lease.stream else {
+            return Poll::Pending;
+        };
+        let (limits, method) = (&self.limits.head, self.sent.method);
+        stream
+            .poll_head(limits, method, &mut self.head, task)
+            .map_err(|failure| match failure {
+                ResponseFailure::Invalid(error) => ExchangeError::Invalid(error),
+                ResponseFailure::Stream(error) if error.is_unprocessed() => {
+                    ExchangeError::Refused(error)
+                }
+                ResponseFailure::Stream(error) if error.is_of_connection() => {
+                    ExchangeError::Closed(Some(error.into()))
+                }
+                ResponseFailure::Stream(error) => ExchangeError::Reset(error),
+            })
     }
 
     fn accept(&mut self, response: Response) -> Result<Response, ExchangeError> {
@@ -288,13 +342,14 @@ impl Exchange {
             // Nothing may come between a final response and its body, not even a 100.
             self.upload = Upload::Refused;
         }
-        let connection = &mut self.lease.connection;
-        connection.wire.consume_input(response.consumed);
-        if self.head.status() != 101 {
-            connection.wire.begin_body(response.body);
-        }
-        if response.persistence == Persistence::Close {
-            connection.disable_reuse();
+        if let ServerStream::Http1(connection) = &mut self.lease.stream {
+            connection.wire.consume_input(response.consumed);
+            if self.head.status() != 101 {
+                connection.wire.begin_body(response.body);
+            }
+            if response.persistence == Persistence::Close {
+                connection.disable_reuse();
+            }
         }
         Ok(response)
     }
@@ -307,18 +362,18 @@ impl Exchange {
             && (self.is_body_untouched() || self.upload == Upload::Complete)
     }
 
-    fn count_interim(&mut self, bytes: usize) -> Result<(), ExchangeError> {
-        self.interim_bytes += bytes;
-        if self.interim_bytes > MAX_INTERIM_BYTES {
-            return Err(ExchangeError::Interim);
-        }
-        Ok(())
-    }
-
     /// Passes an interim response on, and lets a body go that waits for a 100.
     fn take_interim(&mut self, length: usize) -> Result<(), ExchangeError> {
-        self.lease.connection.wire.consume_input(length);
-        self.count_interim(length)?;
+        match &mut self.lease.stream {
+            ServerStream::Http1(connection) => connection.wire.consume_input(length),
+            ServerStream::Http2(_) => {
+                count_interim(
+                    &mut self.interim_bytes,
+                    self.head.fields().bytes().len() + 1,
+                )?;
+            }
+        }
+        count_interim(&mut self.interim_bytes, length)?;
         let is_continue = self.head.status() == 100;
         let is_answered = is_continue
             && self.sent.expectation == Expectation::Continue
@@ -328,21 +383,9 @@ impl Exchange {
         }
         // HTTP/1.0 has none (RFC 9110, section 15.2); one 100 is enough.
         if self.sent.version != Version::Http10 && !is_answered {
-            write::push_interim(&self.head, self.client.output());
+            self.client.push_interim(&self.head);
         }
         Ok(())
-    }
-
-    /// The server's connection has ended before the head was complete.
-    fn ended(&self, error: Option<io::Error>) -> ExchangeError {
-        let io = &self.lease.connection.wire.io;
-        if io.read() > self.read_before {
-            ExchangeError::Incomplete(error)
-        } else if io.written() == self.written_before {
-            ExchangeError::Unsent
-        } else {
-            ExchangeError::Closed(error)
-        }
     }
 
     /// Sends what there is of the request.
@@ -350,22 +393,21 @@ impl Exchange {
         if let Upload::Held(until) = self.upload {
             // The head goes out at once. A server that does not take it is found out by
             // its answer, or the lack of one.
-            let _ = self.lease.connection.wire.poll_flush(task);
+            self.lease.stream.flush(task);
             // A client that sends its body all the same needs no 100.
-            if self.client.input().is_empty() {
-                if self.client.timer.poll_until(until, task).is_pending() {
+            if !self.client.has_early_body() {
+                if self.client.timer().poll_until(until, task).is_pending() {
                     return Ok(());
                 }
-                let output = self.client.output();
-                output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.client.push_continue();
             }
             self.upload = Upload::Moving;
         }
         if self.upload != Upload::Moving {
             return Ok(());
         }
-        let wire = &mut self.lease.connection.wire;
-        match self.relay.poll(&mut self.client, wire, fields, task) {
+        let server = &mut self.lease.stream;
+        match self.relay.poll(&mut *self.client, server, fields, task) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.upload = Upload::Complete,
             // Whether it has answered before it closed is for the reader to find.
@@ -400,8 +442,8 @@ impl Exchange {
                 _ => DownloadError::ClientGone(None),
             }));
         }
-        let wire = &mut self.lease.connection.wire;
-        let polled = download.poll(wire, &mut self.client, self.head.fields(), task);
+        let server = &mut self.lease.stream;
+        let polled = download.poll(server, &mut *self.client, self.head.fields(), task);
         if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map_err(|error| match error {
                 RelayError::Source(error) => DownloadError::Server(error),
@@ -426,16 +468,19 @@ impl Exchange {
         {
             return Poll::Ready(Expired::Gone(error));
         }
-        if is_held && !self.client.input().is_empty() {
+        if is_held && self.client.has_early_body() {
             // The body has come without a 100: the next poll sends it.
             task.waker().wake_by_ref();
         }
         let is_clients_turn =
             wants_body || download == Some(Side::Sink) || !self.client.is_flushed();
         if is_clients_turn {
-            let moved = self.client.io.moved();
-            let timer = &mut self.client.timer;
-            if self.client_stall.poll(timer, moved, task).is_ready() {
+            let moved = self.client.moved();
+            if self
+                .client_stall
+                .poll(self.client.timer(), moved, task)
+                .is_ready()
+            {
                 return Poll::Ready(Expired::Client);
             }
         } else {
@@ -443,9 +488,12 @@ impl Exchange {
         }
         let is_servers_turn = !wants_body && !is_held && download != Some(Side::Sink);
         if is_servers_turn {
-            let moved = self.lease.connection.wire.io.moved();
-            let timer = &mut self.client.timer;
-            if self.server_stall.poll(timer, moved, task).is_ready() {
+            let moved = self.lease.stream.moved();
+            if self
+                .server_stall
+                .poll(self.client.timer(), moved, task)
+                .is_ready()
+            {
                 return Poll::Ready(Expired::Server);
             }
         } else {
@@ -462,20 +510,28 @@ impl Exchange {
         request: &Fields,
         private: &mut PrivateConnections,
         now: Instant,
-    ) -> (Box<Wire>, ResponseHead) {
+    ) -> (Box<C>, ResponseHead) {
         if self.upload != Upload::Complete {
-            self.lease.connection.disable_reuse();
+            self.lease.stream.disable_reuse();
         }
         if authentication::binds(request, &self.head) {
-            self.lease.connection.make_private();
+            self.lease.stream.make_private();
         }
-        if self.lease.connection.is_private() {
+        if self.lease.stream.is_private() {
             private.put(self.lease);
         } else {
             self.lease.release(now);
         }
         (self.client, self.head)
     }
+}
+
+fn count_interim(counted: &mut usize, bytes: usize) -> Result<(), ExchangeError> {
+    *counted += bytes;
+    if *counted > MAX_INTERIM_BYTES {
+        return Err(ExchangeError::Interim);
+    }
+    Ok(())
 }
 
 /// Whose patience is at its end.

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use super::context::Context;
+use super::exchange::ExchangeError;
 use crate::config::ServerAddress;
 use crate::http::field::FieldKind;
 use crate::http1::Persistence;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::write::{Expect, OutgoingRequest, Via, push_request};
+use crate::http2::client::SendError;
 use crate::plugin::Decision;
-use crate::upstream::{Lease, LocalCluster};
+use crate::upstream::{Lease, LocalCluster, ServerStream};
 
 /// Where a request goes, and what the decision changes of it.
 #[derive(Debug)]
@@ -27,14 +29,17 @@ impl Outgoing {
         &self.backend
     }
 
-    /// Queues the head on the lease's connection.
+    /// Sends the head on the lease's stream, or queues it on its connection.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Refused`], [`ExchangeError::Unsendable`]: nothing was sent.
     pub(super) fn push(
         &self,
         cx: &Context,
         request: &Request,
         expectation: Expectation,
         lease: &mut Lease,
-    ) {
+    ) -> Result<(), ExchangeError> {
         let default_host = if cx.head.fields().has(FieldKind::Host) {
             String::new()
         } else {
@@ -63,6 +68,20 @@ impl Outgoing {
             },
             persistence: Persistence::KeepAlive,
         };
-        push_request(&cx.head, &with, lease.connection.wire.output());
+        let stream = match &mut lease.stream {
+            ServerStream::Http1(connection) => {
+                push_request(&cx.head, &with, connection.wire.output());
+                return Ok(());
+            }
+            ServerStream::Http2(stream) => stream,
+        };
+        let is_websocket = request
+            .upgrade
+            .is_some_and(|upgrade| upgrade.is_websocket());
+        let sent = stream.send(&cx.head, &with, is_websocket);
+        sent.map_err(|error| match error {
+            SendError::Connection(error) => ExchangeError::Refused(error),
+            error => ExchangeError::Unsendable(error),
+        })
     }
 }

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 
+use super::end::End;
 use super::scratch::Scratch;
 use super::splice::Pipe;
-use crate::transport::io::Io;
 
 /// Reads that one direction may make before the worker's other tasks have their turn.
 const MAX_READS_A_TURN: u32 = 16;
@@ -50,8 +50,8 @@ impl Flow {
     /// rest. Fails where the source is broken: then both directions are.
     pub(super) fn poll(
         &mut self,
-        from: &mut Io,
-        to: &mut Io,
+        from: &mut End,
+        to: &mut End,
         scratch: &Scratch,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -110,7 +110,7 @@ impl Flow {
     }
 
     /// One read, and one write of what it found.
-    fn step(&mut self, from: &mut Io, to: &mut Io, scratch: &Scratch) -> io::Result<()> {
+    fn step(&mut self, from: &mut End, to: &mut End, scratch: &Scratch) -> io::Result<()> {
         if let (Some(pipe), Some(socket)) = (&mut self.pipe, from.as_tcp()) {
             if pipe.fill(socket)? == 0 {
                 self.state = FlowState::Draining;

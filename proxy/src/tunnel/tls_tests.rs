@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustls::version::TLS13;
 
-use super::*;
+use super::{End as Side, *};
+use crate::telemetry::End;
+use crate::transport::io::Io;
 use crate::transport::tls::testing::{ios, pattern, read_to_end, shutdown, sockets, write_all};
 
 /// How one side of the tunnel is reached.
@@ -29,13 +31,13 @@ async fn pair(kind: Kind) -> (Io, Io) {
 fn tunnel(client: Io, server: Io) -> Tunnel {
     let minute = Duration::from_mins(1);
     let downstream = Downstream {
-        stream: client,
+        stream: Side::Io(client),
         early: b"early in ".as_slice().into(),
         client: minute,
         client_fin: minute,
     };
     let upstream = Upstream {
-        stream: server,
+        stream: Side::Io(server),
         early: b"early out ".as_slice().into(),
         hold: Hold::default(),
         idle: None,

@@ -19,13 +19,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::connect::{self, DialCause};
-use super::connection::{Check, Connection};
+use super::connection::Check;
 use super::endpoint::{Address, Counts, Endpoint, EndpointId, Permit};
+use super::establish::{Established, Limits, Needs};
 use super::health::Condition;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
+use super::stream::ServerStream;
 use crate::config::HttpReuse;
-use crate::transport::io::Socket;
 
 /// How long a connection attempt may take before other requests avoid its endpoint.
 ///
@@ -128,7 +129,11 @@ impl LocalCluster {
     ///
     /// # Cancel safety
     /// Safe: dropping it gives slot and connection back.
-    pub async fn checkout(self: &Rc<Self>, reuse: Reuse) -> Result<Lease, CheckoutError> {
+    pub async fn checkout(
+        self: &Rc<Self>,
+        reuse: Reuse,
+        needs: Needs,
+    ) -> Result<Lease, CheckoutError> {
         let set = self.set();
         let mut search = Search {
             cluster: self,
@@ -136,6 +141,7 @@ impl LocalCluster {
             idle: reuse
                 .is_allowed(set.settings.http_reuse)
                 .then(|| reuse.check()),
+            needs,
             failures: Vec::new(),
         };
         let order = self.turn.order(&set.servers);
@@ -177,6 +183,7 @@ struct Search<'a> {
     set: &'a Rc<LocalSet>,
     /// How an idle connection is looked at; None: it may not serve.
     idle: Option<Check>,
+    needs: Needs,
     /// Endpoints that could not be connected to, and why: none is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
@@ -209,7 +216,7 @@ impl Search<'_> {
             let is_up = local.endpoint().condition() == Condition::Up;
             if (is_up || effort == Effort::Any)
                 && let Some(check) = self.idle
-                && let Some(idle) = local.pool.take(check)
+                && let Some(idle) = self.idle(server, local, check)
             {
                 return Ok(self.lease(idle, Origin::Pooled, local, permit));
             }
@@ -222,17 +229,19 @@ impl Search<'_> {
             if self.has_failed(endpoint.id()) || (has_waited && !is_up) {
                 continue;
             }
+            if let Some(check) = self.idle
+                && server.handshake.allows_http2(self.needs)
+            {
+                local.pool.shared.wait().await;
+                if let Some(stream) = self.idle(server, local, check) {
+                    return Ok(self.lease(stream, Origin::Pooled, local, permit));
+                }
+            }
             let Some(attempt) = Attempt::begin(endpoint, effort) else {
                 continue;
             };
-            self.cluster.budget.make_room();
-            match attempt.dial(self.set.settings.timeouts.connect).await {
-                Ok(socket) => {
-                    self.counts(local).dialled.count();
-                    let connected = endpoint.server().connected();
-                    let connection = self.cluster.budget.connection(socket, connected);
-                    return Ok(self.lease(connection, Origin::Dialled, local, permit));
-                }
+            match self.dial(server, local, &attempt).await {
+                Ok(stream) => return Ok(self.lease(stream, Origin::Dialled, local, permit)),
                 Err(error) => {
                     self.counts(local).refused.count();
                     self.failures.push((Rc::clone(local), error));
@@ -240,6 +249,61 @@ impl Search<'_> {
             }
         }
         Err(permit)
+    }
+
+    /// A connection that others have used, or a stream of one that they use.
+    fn idle(
+        &self,
+        server: &LocalServer,
+        local: &LocalEndpoint,
+        check: Check,
+    ) -> Option<ServerStream> {
+        if server.handshake.allows_http2(self.needs)
+            && let Some(stream) = local.pool.shared.stream()
+        {
+            return Some(ServerStream::Http2(stream));
+        }
+        local.pool.take(check).map(ServerStream::Http1)
+    }
+
+    /// A new connection.
+    async fn dial(
+        &self,
+        server: &LocalServer,
+        local: &LocalEndpoint,
+        attempt: &Attempt<'_>,
+    ) -> io::Result<ServerStream> {
+        let settings = &self.set.settings;
+        let budget = &self.cluster.budget;
+        let shared = &local.pool.shared;
+        let allows_http2 = server.handshake.allows_http2(self.needs);
+        let _dialling = allows_http2.then(|| shared.dial());
+        budget.make_room();
+        let limits = Limits {
+            head: settings.head,
+            stall: settings.timeouts.server,
+        };
+        let dialling = connect::dial(
+            local.endpoint().address(),
+            &server.handshake,
+            self.needs,
+            settings.timeouts.connect,
+            &limits,
+        );
+        let established = attempt.watch(dialling).await?;
+        self.counts(local).dialled.count();
+        let connected = local.endpoint().server().connected();
+        Ok(match established {
+            Established::Http1(io) => {
+                shared.chose_http1(true);
+                ServerStream::Http1(budget.connection(io, connected))
+            }
+            Established::Http2(connection, driver) => {
+                shared.chose_http1(false);
+                let open = budget.open();
+                ServerStream::Http2(shared.add(*connection, *driver, connected, open))
+            }
+        })
     }
 
     /// Waits in line for whichever of the `full` servers has a free slot first.
@@ -264,14 +328,14 @@ impl Search<'_> {
 
     fn lease(
         &self,
-        connection: Box<Connection>,
+        stream: ServerStream,
         origin: Origin,
         local: &Rc<LocalEndpoint>,
         permit: Permit,
     ) -> Lease {
         self.counts(local).exchanges.count();
         let active = Active::new(self.cluster, local);
-        Lease::new(connection, origin, active, Rc::clone(self.set), permit)
+        Lease::new(stream, origin, active, Rc::clone(self.set), permit)
     }
 
     fn counts<'a>(&self, local: &'a LocalEndpoint) -> &'a Counts {
@@ -305,9 +369,10 @@ impl Attempt<'_> {
         may_begin.then_some(Attempt { endpoint, is_probe })
     }
 
-    async fn dial(self, limit: Duration) -> io::Result<Socket> {
+    /// The result of an attempt to connect, of which the endpoint's health takes note.
+    async fn watch<T>(&self, dial: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let health = self.endpoint.health();
-        let mut dial = std::pin::pin!(connect::dial(self.endpoint.address(), limit));
+        let mut dial = std::pin::pin!(dial);
         let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;
         let dialled = if let Ok(dialled) = early {
             dialled

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::connect;
 use super::endpoint::{Address, Endpoint, Gauge, Server};
+use super::establish::Handshake;
 use crate::config::{self, HttpReuse, ServerAddress};
 
 /// A backend's state at run time.
@@ -48,6 +49,7 @@ impl PartialEq for EndpointSet {
         let is_same = |(one, other): (&Member, &Member)| {
             let mut endpoints = one.endpoints.iter().zip(&other.endpoints);
             one.limit == other.limit
+                && one.handshake == other.handshake
                 && Arc::ptr_eq(&one.server, &other.server)
                 && one.endpoints.len() == other.endpoints.len()
                 && endpoints.all(|(one, other)| Arc::ptr_eq(one, other))
@@ -62,6 +64,7 @@ impl PartialEq for EndpointSet {
 pub struct Member {
     server: Arc<Server>,
     limit: Option<NonZeroU32>,
+    handshake: Arc<Handshake>,
     endpoints: Vec<Arc<Endpoint>>,
 }
 
@@ -69,6 +72,11 @@ impl Member {
     /// The server.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// How connections to it begin.
+    pub(super) fn handshake(&self) -> &Arc<Handshake> {
+        &self.handshake
     }
 
     /// Whether workers may keep idle connections to it. They may not if it has fewer slots
@@ -226,6 +234,7 @@ fn member(
         endpoints: endpoints.collect(),
         server: shared,
         limit,
+        handshake: Arc::new(Handshake::new(server)),
     }
 }
 

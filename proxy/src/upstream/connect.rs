@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::endpoint::Address;
+use super::establish::{Established, Handshake, Limits, Needs};
 use crate::config::ServerAddress;
 use crate::transport::io::Socket;
 
@@ -45,15 +46,25 @@ pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
     }
 }
 
-/// Connects to `address` within `limit`.
+/// Connects to `address` within `limit`, and makes the connection ready for requests.
 ///
 /// # Errors
-/// The system's; `TimedOut` if `limit` passed.
+/// The system's; `TimedOut` if `limit` passed; those of the handshake.
 ///
 /// # Cancel safety
 /// Safe: the attempt is given up.
-pub(super) async fn dial(address: &Address, limit: Duration) -> io::Result<Socket> {
-    let dialled = timeout(limit, connect(address)).await;
+pub(super) async fn dial(
+    address: &Address,
+    handshake: &Handshake,
+    needs: Needs,
+    limit: Duration,
+    limits: &Limits,
+) -> io::Result<Established> {
+    let dialled = timeout(limit, async {
+        let socket = connect(address).await?;
+        handshake.establish(socket, needs, limits).await
+    })
+    .await;
     dialled.unwrap_or_else(|_| {
         let text = format!("no answer within {} s", limit.as_secs_f64());
         Err(io::Error::new(io::ErrorKind::TimedOut, text))

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::endpoint::Connected;
 use crate::transport::buffer::BufferPool;
-use crate::transport::io::{Io, Socket};
+use crate::transport::io::Io;
 use crate::wire::Wire;
 
 /// Whether a connection may carry another exchange.
@@ -60,15 +60,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// On a connected socket.
+    /// On a connection that nothing was sent on.
     pub(super) fn new(
-        socket: Socket,
+        io: Io,
         buffers: &BufferPool,
         connected: Connected,
         open: Open,
     ) -> Box<Connection> {
         Box::new(Connection {
-            wire: Wire::new(Io::plain(socket), buffers),
+            wire: Wire::new(io, buffers),
             reusable: Reusable::Yes,
             connected,
             _open: open,

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::endpoint::{Connected, Permit};
 use super::local::{LocalCluster, LocalEndpoint, LocalSet};
+use super::stream::ServerStream;
 use crate::config::{BackendTimeouts, HeadLimits};
+use crate::http2::ByteStream;
 use crate::wire::Wire;
 
 /// Where a lease's connection comes from.
@@ -26,8 +28,8 @@ pub enum Origin {
 /// Dropping it closes the connection; [`Lease::release`] keeps it for the next request.
 #[derive(Debug)]
 pub struct Lease {
-    /// The connection.
-    pub connection: Box<Connection>,
+    /// Where the request goes.
+    pub stream: ServerStream,
     /// Whether it has served before.
     pub origin: Origin,
     /// With the endpoint that it leads to.
@@ -39,14 +41,14 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(
-        connection: Box<Connection>,
+        stream: ServerStream,
         origin: Origin,
         active: Active,
         set: Rc<LocalSet>,
         permit: Permit,
     ) -> Lease {
         Lease {
-            connection,
+            stream,
             origin,
             active,
             set,
@@ -71,36 +73,59 @@ impl Lease {
 
     /// Gives the connection back, if it can serve again; closes it otherwise. `now` is the
     /// present time.
-    pub fn release(mut self, now: Instant) {
+    pub fn release(self, now: Instant) {
+        // One of HTTP/2 stays where it is, for others as well.
+        let ServerStream::Http1(mut connection) = self.stream else {
+            return;
+        };
         // A connection authenticated for one client serves no other.
-        if self.connection.is_reusable() && !self.connection.is_private() {
-            self.connection.wire.rest();
-            self.active.endpoint.pool.put(self.connection, now);
+        if connection.is_reusable() && !connection.is_private() {
+            connection.wire.rest();
+            self.active.endpoint.pool.put(connection, now);
         }
     }
 
-    /// Whether the connection can carry another exchange.
-    pub(super) fn is_reusable(&self) -> bool {
-        self.connection.is_reusable()
-    }
-
-    /// Takes the connection out, with where it leads to; the slot is given back.
-    pub(super) fn into_parts(self) -> (Box<Connection>, Rc<LocalCluster>, Rc<LocalEndpoint>) {
+    /// Takes a connection out that can carry another exchange, with where it leads to; the slot is
+    /// given back.
+    pub(super) fn into_reusable(
+        self,
+    ) -> Option<(Box<Connection>, Rc<LocalCluster>, Rc<LocalEndpoint>)> {
+        let ServerStream::Http1(connection) = self.stream else {
+            return None;
+        };
         let cluster = Rc::clone(&self.active.cluster);
         let endpoint = Rc::clone(&self.active.endpoint);
-        (self.connection, cluster, endpoint)
+        connection
+            .is_reusable()
+            .then_some((connection, cluster, endpoint))
     }
 
-    /// Takes the connection out for a tunnel; the slot stays taken while `Hold` lives.
-    pub fn into_tunnel(self) -> (Wire, Hold) {
-        let (wire, connected) = self.connection.into_parts();
+    /// Takes the stream out for a tunnel; the slot stays taken while `Hold` lives. None if no
+    /// request was sent on it.
+    pub fn into_tunnel(self) -> Option<(Upgraded, Hold)> {
+        let (upgraded, connected) = match self.stream {
+            ServerStream::Http1(connection) => {
+                let (wire, connected) = connection.into_parts();
+                (Upgraded::Http1(Box::new(wire)), Some(connected))
+            }
+            ServerStream::Http2(stream) => (Upgraded::Http2(Box::new(stream.into_bytes()?)), None),
+        };
         let hold = Hold {
             _permit: self.permit,
-            _connected: Some(connected),
+            _connected: connected,
             _active: Some(self.active),
         };
-        (wire, hold)
+        Some((upgraded, hold))
     }
+}
+
+/// A server's side of a tunnel.
+#[derive(Debug)]
+pub enum Upgraded {
+    /// A connection, with the bytes that came behind the 101.
+    Http1(Box<Wire>),
+    /// A stream.
+    Http2(Box<ByteStream>),
 }
 
 /// Keeps a tunnel counted among its server's connections; by default it holds nothing.

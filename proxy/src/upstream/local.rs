@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::balance::RoundRobin;
 use super::cluster::{Cluster, ClusterConfig, EndpointSet, Member, Settings};
 use super::endpoint::{Endpoint, EndpointId, Server};
+use super::establish::Handshake;
 use super::health::Condition;
 use super::pool::{ConnectionBudget, Pool, Reclaimed};
 
@@ -40,6 +41,8 @@ pub(super) struct LocalSet {
 #[derive(Debug)]
 pub(super) struct LocalServer {
     pub(super) server: Arc<Server>,
+    /// How connections to it begin.
+    pub(super) handshake: Arc<Handshake>,
     /// In the order in which they are tried.
     pub(super) endpoints: Box<[Rc<LocalEndpoint>]>,
 }
@@ -112,22 +115,29 @@ impl LocalCluster {
         if before.settings == config.settings && before.source.as_ref().is_some_and(is_same) {
             return;
         }
-        let mut known: HashMap<EndpointId, &Rc<LocalEndpoint>> = before
-            .servers
-            .iter()
-            .flat_map(|server| &server.endpoints)
-            .map(|local| (local.endpoint.id(), local))
+        let endpoints = before.servers.iter().flat_map(|server| {
+            let of_server = |local| (&server.handshake, local);
+            server.endpoints.iter().map(of_server)
+        });
+        let mut known: HashMap<EndpointId, (&Arc<Handshake>, &Rc<LocalEndpoint>)> = endpoints
+            .map(|(handshake, local)| (local.endpoint.id(), (handshake, local)))
             .collect();
         let workers = self.cluster.workers();
         let mut take_over = |member: &Member, endpoint: &Arc<Endpoint>| {
-            let local = known.remove(&endpoint.id()).map_or_else(
+            let old = known.get(&endpoint.id()).copied();
+            // Connections that began otherwise serve no further request.
+            let old = old.filter(|(handshake, _)| *handshake == member.handshake());
+            if old.is_some() {
+                known.remove(&endpoint.id());
+            }
+            let local = old.map_or_else(
                 || {
                     Rc::new(LocalEndpoint {
                         endpoint: Arc::clone(endpoint),
                         pool: self.budget.pool(),
                     })
                 },
-                Rc::clone,
+                |(_, local)| Rc::clone(local),
             );
             let max_idle = config.settings.max_idle();
             let max_idle = max_idle.filter(|_| member.allows_idle(workers));
@@ -136,6 +146,7 @@ impl LocalCluster {
         };
         let servers = config.endpoints.members().iter().map(|member| LocalServer {
             server: Arc::clone(member.server()),
+            handshake: Arc::clone(member.handshake()),
             endpoints: member
                 .endpoints()
                 .iter()
@@ -147,7 +158,7 @@ impl LocalCluster {
             servers: servers.collect(),
             source: Some(Arc::clone(&config.endpoints)),
         };
-        for gone in known.into_values() {
+        for (_, gone) in known.into_values() {
             gone.pool.set_max_idle(None);
         }
         self.set.replace(Rc::new(set));
@@ -183,10 +194,10 @@ mod tests {
     use super::*;
     use crate::config::HttpReuse;
     use crate::upstream::testing::{Bed, closed};
-    use crate::upstream::{Lease, Origin, Reuse};
+    use crate::upstream::{Lease, Needs, Origin, Reuse};
 
     async fn lease(cluster: &Rc<LocalCluster>) -> Lease {
-        cluster.checkout(Reuse::Safe).await.unwrap()
+        cluster.checkout(Reuse::Safe, Needs::Any).await.unwrap()
     }
 
     /// Where the connection of another request comes from.
@@ -276,7 +287,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         cluster.sweep();
         tokio::time::resume();
-        let in_use = cluster.checkout(Reuse::Fresh).await.unwrap();
+        let in_use = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
         let oldest = bed.accept("1").await;
         cluster.sweep();
         closed(oldest).await;

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::connection::{Check, Connection, Open};
 use super::endpoint::Connected;
+use super::http2::SharedConnections;
 use crate::transport::buffer::BufferPool;
-use crate::transport::io::Socket;
+use crate::transport::io::Io;
 
 /// A connection idle for less than this may be about to be used again. At a server that is
 /// at its limit, closing it would cost a new connection for each request.
@@ -44,10 +45,14 @@ impl ConnectionBudget {
         })
     }
 
-    /// A connection on a connected socket, which counts here.
-    pub(super) fn connection(&self, socket: Socket, connected: Connected) -> Box<Connection> {
-        let open = Open::new(&self.open);
-        Connection::new(socket, &self.buffers, connected, open)
+    /// A new connection, which counts here.
+    pub(super) fn connection(&self, io: Io, connected: Connected) -> Box<Connection> {
+        Connection::new(io, &self.buffers, connected, self.open())
+    }
+
+    /// Counts a new connection.
+    pub(super) fn open(&self) -> Open {
+        Open::new(&self.open)
     }
 
     /// Gives back memory that the connections do not need any more.
@@ -92,6 +97,8 @@ pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// How long a connection is kept without use; None: not at all.
     max_idle: Cell<Option<Duration>>,
+    /// Those of HTTP/2, idle or not.
+    pub(super) shared: SharedConnections,
 }
 
 #[derive(Debug)]
@@ -105,6 +112,7 @@ impl Pool {
     /// once, and those that are put later too.
     pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
         self.max_idle.set(max_idle);
+        self.shared.set_max_idle(max_idle);
         if max_idle.is_none() {
             self.idle.take();
         }
@@ -132,12 +140,24 @@ impl Pool {
         }
     }
 
-    /// Since when the one that was put first has been here.
+    /// Since when the one that was put first has been here, or one of HTTP/2 has had nothing to do.
     fn idle_since(&self) -> Option<Instant> {
+        let first = self.first_put();
+        first.into_iter().chain(self.shared.idle_since()).min()
+    }
+
+    fn first_put(&self) -> Option<Instant> {
         self.idle.borrow().first().map(|idle| idle.since)
     }
 
     fn drop_oldest(&self) {
+        if self.shared.idle_since().is_some_and(|since| {
+            let first = self.first_put();
+            first.is_none_or(|first| since < first)
+        }) {
+            self.shared.drop_oldest();
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if !idle.is_empty() {
             idle.remove(0);
@@ -146,6 +166,7 @@ impl Pool {
 
     /// Closes what is dead or has been idle too long.
     pub(super) fn sweep(&self) {
+        self.shared.sweep();
         let max_idle = self.max_idle.get().unwrap_or_default();
         let mut idle = self.idle.borrow_mut();
         if !idle.is_empty() {
@@ -189,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::config::ServerAddress;
+    use crate::transport::io::Socket;
     use crate::upstream::endpoint::Server;
 
     fn pool(budget: &ConnectionBudget) -> Rc<Pool> {
@@ -202,7 +224,7 @@ mod tests {
         let address = ServerAddress::Unix("/".into());
         let server = Arc::new(Server::new("a", &address, None, 1));
         let (near, far) = UnixStream::pair().unwrap();
-        let connection = budget.connection(Socket::Unix(near), server.connected());
+        let connection = budget.connection(Io::plain(Socket::Unix(near)), server.connected());
         (connection, far)
     }
 

@@ -10,6 +10,7 @@ use super::connection::{Check, Connection};
 use super::endpoint::Permit;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalSet};
+use super::stream::ServerStream;
 
 /// One client's connections, at most one for each cluster. Idle ones take no slot.
 #[derive(Debug, Default)]
@@ -25,10 +26,9 @@ struct Private {
 impl PrivateConnections {
     /// Keeps the lease's connection, if it can serve again, and gives its slot back.
     pub fn put(&mut self, lease: Lease) {
-        if !lease.is_reusable() {
+        let Some((mut connection, cluster, endpoint)) = lease.into_reusable() else {
             return;
-        }
-        let (mut connection, cluster, endpoint) = lease.into_parts();
+        };
         connection.wire.rest();
         self.0
             .retain(|private| !Rc::ptr_eq(&private.cluster, &cluster));
@@ -85,7 +85,13 @@ impl Private {
         let server = self.endpoint.endpoint().server();
         server.counts(self.cluster.worker).exchanges.count();
         let active = Active::new(&self.cluster, &self.endpoint);
-        Lease::new(self.connection, Origin::Pooled, active, set, permit)
+        Lease::new(
+            ServerStream::Http1(self.connection),
+            Origin::Pooled,
+            active,
+            set,
+            permit,
+        )
     }
 
     /// Whether its server is still configured, and has neither closed it nor said anything.
@@ -101,8 +107,8 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
-    use crate::upstream::Reuse;
     use crate::upstream::testing::{Bed, closed};
+    use crate::upstream::{Needs, Reuse};
 
     fn bed(servers: &str) -> (Bed, Rc<LocalCluster>) {
         let mut bed = Bed::new(servers);
@@ -114,8 +120,8 @@ mod tests {
 
     /// Keeps a new connection to the cluster.
     async fn keep(private: &mut PrivateConnections, cluster: &Rc<LocalCluster>) {
-        let mut lease = cluster.checkout(Reuse::Fresh).await.unwrap();
-        lease.connection.make_private();
+        let mut lease = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
+        lease.stream.make_private();
         private.put(lease);
     }
 
@@ -164,16 +170,16 @@ mod tests {
         let (_bed, cluster) = bed("a=1*1");
         let mut private = PrivateConnections::default();
         keep(&mut private, &cluster).await;
-        let other = cluster.checkout(Reuse::Fresh).await.unwrap();
+        let other = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
         let full = private.take(&cluster).await;
         assert!(matches!(full, Err(CheckoutError::QueueFull(_))));
         drop(other);
         let lease = private.take(&cluster).await.unwrap().unwrap();
         assert!(matches!(
-            cluster.checkout(Reuse::Fresh).await,
+            cluster.checkout(Reuse::Fresh, Needs::Any).await,
             Err(CheckoutError::QueueFull(_))
         ));
         drop(lease);
-        cluster.checkout(Reuse::Fresh).await.unwrap();
+        cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
     }
 }

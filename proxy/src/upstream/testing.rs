@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::cluster::ClusterConfig;
 use super::endpoint::Address;
 use super::pool::ConnectionBudget;
-use super::{Condition, Lease, LocalCluster, Reuse};
+use super::{Condition, Lease, LocalCluster, Needs, Reuse};
 use crate::config::{self, BackendTimeouts, HeadLimits, HttpReuse, ServerAddress};
 use crate::transport::buffer::BufferPool;
 
@@ -101,7 +101,7 @@ impl Bed {
 
     /// Which socket a new connection leads to; `-` if to none.
     pub(super) async fn dial(&self, cluster: &Rc<LocalCluster>) -> String {
-        match cluster.checkout(Reuse::Fresh).await {
+        match cluster.checkout(Reuse::Fresh, Needs::Any).await {
             Ok(lease) => self.socket(&lease),
             Err(_) => "-".to_owned(),
         }

@@ -5,27 +5,55 @@ use std::task::{Context, Poll, ready};
 
 use thiserror::Error;
 
-use super::{BodyError, Progress, Wire};
+use super::body::{BodyError, Progress};
 use crate::http::fields::Fields;
-use crate::http1::body::BodyLength;
-use crate::http1::chunked;
-use crate::transport::buffer::BUFFER_SIZE;
 
-/// Payload that is joined to one chunk.
-const MAX_CHUNK: usize = BUFFER_SIZE - 64;
-/// Room for the size line of such a chunk: four digits and CRLF.
-const SIZE_LINE: usize = 6;
+/// Where a body comes from.
+pub trait Source {
+    /// The next piece of the body.
+    ///
+    /// # Errors
+    /// [`BodyError`]; the message cannot be completed.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>>;
 
-/// Moves a body, framed anew for its receiver.
-///
-/// Pieces of a body whose length is known are written from the buffer that they were read
-/// into. Pieces of a chunked body are joined on the way, so that a sender of small chunks
-/// costs the receiver no more than one of large ones.
+    /// The payload that is there.
+    fn data(&self) -> &[u8];
+
+    /// The payload was used up to `count` bytes.
+    fn consume_data(&mut self, count: usize);
+
+    /// The trailers of a complete body.
+    fn trailers(&self) -> Option<&Fields>;
+}
+
+/// Where a body goes, framed as was announced.
+pub trait Sink {
+    /// Takes a piece, or a part of it: yields how much, at least one byte.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Sends what was taken, as far as that is for this side to do.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The source has nothing more at present.
+    fn pause(&mut self) {}
+
+    /// Ends the body. `head` is that of the message: trailers that its `Connection` names are
+    /// left out.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()>;
+}
+
+/// Moves a body.
 #[derive(Debug)]
 pub struct Relay {
-    framing: BodyLength,
-    /// Where the open chunk's size line is to be, in the receiver's queue.
-    chunk: Option<usize>,
     moved: u64,
     is_complete: bool,
     waits_for: Side,
@@ -51,18 +79,17 @@ pub enum RelayError {
     Sink(#[source] io::Error),
 }
 
-impl Relay {
-    /// For a receiver that gets the body in this framing.
-    pub fn new(framing: BodyLength) -> Relay {
+impl Default for Relay {
+    fn default() -> Relay {
         Relay {
-            framing,
-            chunk: None,
             moved: 0,
             is_complete: false,
             waits_for: Side::Source,
         }
     }
+}
 
+impl Relay {
     /// Bytes of payload moved so far.
     pub fn moved(&self) -> u64 {
         self.moved
@@ -78,7 +105,7 @@ impl Relay {
         self.waits_for
     }
 
-    /// Moves what can be moved; ready when all of it is in the receiver's socket.
+    /// Moves what can be moved; ready when all of it was sent, as far as `to` does that.
     ///
     /// `head` is that of the message: trailers that its Connection names are left out.
     ///
@@ -86,15 +113,15 @@ impl Relay {
     /// [`RelayError`].
     pub fn poll(
         &mut self,
-        from: &mut Wire,
-        to: &mut Wire,
+        from: &mut impl Source,
+        to: &mut impl Sink,
         head: &Fields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RelayError>> {
         while !self.is_complete {
             match from.poll_body(cx) {
                 Poll::Pending => {
-                    self.close_chunk(to);
+                    to.pause();
                     self.waits_for = if to.poll_flush(cx).map_err(RelayError::Sink)?.is_ready() {
                         Side::Source
                     } else {
@@ -105,105 +132,20 @@ impl Relay {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Source(error))),
                 Poll::Ready(Ok(Progress::Data)) => {
                     self.waits_for = Side::Sink;
-                    let count = ready!(self.poll_piece(from.data(), to, cx));
+                    let count = ready!(to.poll_write(from.data(), cx));
                     let count = count.map_err(RelayError::Sink)?;
                     self.moved += count as u64;
                     from.consume_data(count);
                 }
-                Poll::Ready(Ok(Progress::End)) => self.end(from, to, head),
+                Poll::Ready(Ok(Progress::End)) => {
+                    to.end(from.trailers(), head).map_err(RelayError::Sink)?;
+                    self.is_complete = true;
+                }
             }
         }
         self.waits_for = Side::Sink;
         to.poll_flush(cx).map_err(RelayError::Sink)
     }
-
-    fn poll_piece(
-        &mut self,
-        data: &[u8],
-        to: &mut Wire,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        match self.framing {
-            BodyLength::Chunked => self.poll_chunk(data, to, cx),
-            // A receiver that expects no body gets none; nothing sends one to it.
-            BodyLength::None => Poll::Ready(Ok(data.len())),
-            BodyLength::Known(_) | BodyLength::UntilClose => to.poll_write_data(data, cx),
-        }
-    }
-
-    /// Joins a piece to the open chunk; a chunk that is full is written first.
-    fn poll_chunk(
-        &mut self,
-        data: &[u8],
-        to: &mut Wire,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if self.chunk.is_none() {
-            // Behind a head, if there is one; but not behind what the receiver has left, of
-            // which the part that it took still has its place in the queue.
-            if to.output.is_partly_sent() || to.output.pending().len() > MAX_CHUNK / 2 {
-                ready!(to.poll_flush(cx))?;
-            }
-            let queue = to.output();
-            self.chunk = Some(queue.len());
-            queue.extend_from_slice(&[b'0'; SIZE_LINE]);
-        }
-        let queue = to.output.end();
-        let room = MAX_CHUNK.saturating_sub(queue.len());
-        if room == 0 {
-            self.close_chunk(to);
-            ready!(to.poll_flush(cx))?;
-            return self.poll_chunk(data, to, cx);
-        }
-        let count = data.len().min(room);
-        queue.extend_from_slice(&data[..count]);
-        Poll::Ready(Ok(count))
-    }
-
-    /// Writes the size line of the open chunk, now that its size is known.
-    fn close_chunk(&mut self, to: &mut Wire) {
-        let Some(start) = self.chunk.take() else {
-            return;
-        };
-        let queue = to.output.end();
-        let payload = start + SIZE_LINE;
-        let size = queue.len() - payload;
-        if size == 0 {
-            // An empty chunk would be the last one.
-            queue.truncate(start);
-            return;
-        }
-        let (line, length) = size_line(size);
-        queue[start..start + length].copy_from_slice(&line[..length]);
-        if length < SIZE_LINE {
-            queue.copy_within(payload.., start + length);
-            queue.truncate(start + length + size);
-        }
-        queue.extend_from_slice(b"\r\n");
-    }
-
-    fn end(&mut self, from: &Wire, to: &mut Wire, head: &Fields) {
-        self.close_chunk(to);
-        if self.framing == BodyLength::Chunked {
-            let none = Fields::default();
-            let trailers = from.trailers().unwrap_or(&none);
-            chunked::push_last_chunk(trailers, head, to.output.end());
-        }
-        self.is_complete = true;
-    }
-}
-
-/// The size line of a chunk of up to [`MAX_CHUNK`] bytes, and how long it is.
-fn size_line(size: usize) -> ([u8; SIZE_LINE], usize) {
-    let digits = (1..SIZE_LINE - 2)
-        .find(|digits| size >> (4 * digits) == 0)
-        .unwrap_or(SIZE_LINE - 2);
-    let mut line = [b'\r'; SIZE_LINE];
-    for (index, digit) in line[..digits].iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[size >> (4 * (digits - 1 - index)) & 0xf];
-    }
-    line[digits + 1] = b'\n';
-    (line, digits + 2)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::http::edit::Edit;
+use crate::http::edit::{self, Edit};
 use crate::http::field::HeaderFlags;
 use crate::http::fields::{Field, Fields};
 
@@ -33,7 +33,7 @@ pub(super) fn push(fields: &Fields, left_out: HeaderFlags, edits: &[Edit], out: 
     }
     flush(&run, bytes, out);
     if !edits.is_empty() {
-        push_edits(edits, out);
+        edit::added_lines(edits, |name, value| push_line(name, value, out));
     }
 }
 
@@ -55,18 +55,6 @@ fn whole_line(line: &Field, bytes: &[u8]) -> Option<Range<usize>> {
 
 fn flush(run: &Range<usize>, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes.get(run.clone()).unwrap_or_default());
-}
-
-/// The lines that edits add, but those that a later edit replaces.
-#[cold]
-fn push_edits(edits: &[Edit], out: &mut Vec<u8>) {
-    for (index, edit) in edits.iter().enumerate() {
-        let mut later = edits[index + 1..].iter();
-        let is_replaced = later.any(|later| later.replaces(edit.kind(), edit.name()));
-        if let Some(value) = edit.value().filter(|_| !is_replaced) {
-            push_line(edit.name(), value, out);
-        }
-    }
 }
 
 /// Appends one line.

@@ -141,15 +141,15 @@ async fn a_full_server_is_waited_for_rather_than_a_dead_one_tried() {
     bed.backend.timeouts.queue = Duration::ZERO;
     bed.listen("1");
     let cluster = bed.start();
-    let held = cluster.checkout(Reuse::Safe).await.unwrap();
-    let full = cluster.checkout(Reuse::Safe).await;
+    let held = cluster.checkout(Reuse::Safe, Needs::Any).await.unwrap();
+    let full = cluster.checkout(Reuse::Safe, Needs::Any).await;
     assert!(matches!(full, Err(CheckoutError::QueueFull(_))), "{full:?}");
     assert_eq!(bed.refused(), 1);
-    let full = cluster.checkout(Reuse::Safe).await;
+    let full = cluster.checkout(Reuse::Safe, Needs::Any).await;
     assert!(matches!(full, Err(CheckoutError::QueueFull(_))), "{full:?}");
     assert_eq!(bed.refused(), 1);
     drop(held);
-    assert!(cluster.checkout(Reuse::Safe).await.is_ok());
+    assert!(cluster.checkout(Reuse::Safe, Needs::Any).await.is_ok());
 }
 
 #[test]

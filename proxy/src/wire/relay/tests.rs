@@ -7,16 +7,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::http1::body::BodyLength;
 use crate::transport::buffer::BufferPool;
 use crate::transport::io::{Io, Socket};
-
-#[test]
-fn size_lines() {
-    for size in [1, 9, 15, 16, 255, 256, 4095, 4096, MAX_CHUNK] {
-        let (line, length) = size_line(size);
-        assert_eq!(line[..length], *format!("{size:x}\r\n").as_bytes());
-    }
-}
+use crate::wire::Wire;
 
 fn wire(pool: &BufferPool) -> (UnixStream, Wire) {
     let (far, near) = UnixStream::pair().unwrap();
@@ -42,7 +36,8 @@ async fn relayed(
         }
         drop(source);
     };
-    let mut relay = Relay::new(framing);
+    to.begin_outgoing(framing);
+    let mut relay = Relay::default();
     let fields = Fields::default();
     let relay = async {
         let result = poll_fn(|cx| relay.poll(&mut from, &mut to, &fields, cx)).await;
@@ -103,7 +98,8 @@ async fn a_chunked_body_for_a_slow_receiver_has_one_end() {
         source.write_all(&body).await.unwrap();
         drop(source);
     };
-    let mut relay = Relay::new(BodyLength::Chunked);
+    to.begin_outgoing(BodyLength::Chunked);
+    let mut relay = Relay::default();
     let fields = Fields::default();
     let relay = async {
         poll_fn(|cx| relay.poll(&mut from, &mut to, &fields, cx))

@@ -1,0 +1,73 @@
+//! What the connections of both versions have in common when a request ends.
+
+use super::Connection;
+use crate::request::context::Context;
+use crate::request::exchange::DownloadError;
+use crate::telemetry::{AccessRecord, End};
+use crate::tunnel::{self, Downstream, Tunnel, Upstream};
+use crate::upstream::{Lease, Upgraded};
+use crate::wire::BodyError;
+
+/// Notes what the client is told.
+pub(super) fn told(cx: &mut Context, status: u16) {
+    cx.record.status = Some(status);
+    cx.rules.answers.count(cx.rules.worker, status);
+}
+
+/// The log's word for a response that did not arrive whole.
+pub(super) fn download_end(error: &DownloadError) -> End {
+    match error {
+        DownloadError::Server(BodyError::Chunk(_)) => End::ServerInvalid,
+        DownloadError::Server(_) => End::ServerClosed,
+        DownloadError::ServerTimeout => End::ServerTimeout,
+        DownloadError::ClientTimeout => End::ClientTimeout,
+        DownloadError::BodyTooLarge(_) | DownloadError::ClientBody(BodyError::Chunk(_)) => {
+            End::Refused
+        }
+        DownloadError::ClientBody(_) | DownloadError::ClientGone(_) => End::ClientClosed,
+    }
+}
+
+impl Connection {
+    /// A tunnel from the client to the lease's server, and the record of a request if somebody
+    /// reads it. `client` comes with the bytes that it sent early.
+    pub(super) fn tunnel(
+        &self,
+        cx: Context,
+        (client, early): (tunnel::End, Box<[u8]>),
+        lease: Lease,
+    ) -> Option<(Tunnel, Option<Box<Context>>)> {
+        let limits = *lease.timeouts();
+        let (server, hold) = lease.into_tunnel()?;
+        let (server, server_early) = match server {
+            Upgraded::Http1(wire) => {
+                let (io, input) = wire.into_parts();
+                (tunnel::End::Io(io), input.filled().into())
+            }
+            Upgraded::Http2(stream) => (tunnel::End::Http2(stream), Box::default()),
+        };
+        let timeouts = &cx.rules.config.timeouts;
+        let downstream = Downstream {
+            stream: client,
+            early,
+            client: timeouts.client,
+            client_fin: timeouts.client_fin,
+        };
+        let upstream = Upstream {
+            stream: server,
+            early: server_early,
+            hold,
+            idle: limits.tunnel,
+            server: limits.server,
+            server_fin: limits.server_fin,
+        };
+        let tunnel = Tunnel::new(downstream, upstream, self.scratch.clone());
+        let record = if AccessRecord::enabled() {
+            Some(Box::new(cx))
+        } else {
+            cx.discard();
+            None
+        };
+        Some((tunnel, record))
+    }
+}

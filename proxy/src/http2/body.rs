@@ -1,0 +1,225 @@
+//! Both bodies of a stream.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+
+use super::head;
+use super::{Http2Error, Opaque};
+use crate::http::fields::Fields;
+use crate::http1::body::BodyLength;
+use crate::wire::{BodyError, Progress};
+
+/// Largest piece that is copied for one frame of data.
+const MAX_PIECE: usize = 16 * 1024;
+
+/// The body that comes from the peer.
+pub(super) struct Incoming {
+    stream: Option<RecvStream>,
+    /// Received, and not used yet.
+    data: Bytes,
+    received: u64,
+    /// The most that the peer may send.
+    max: Option<u64>,
+    trailers: Option<Box<Fields>>,
+    is_complete: bool,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Incoming").fmt(f)
+    }
+}
+
+impl Incoming {
+    /// Without a stream there is none yet.
+    pub(super) fn new(stream: Option<RecvStream>) -> Incoming {
+        Incoming {
+            is_complete: stream.as_ref().is_some_and(RecvStream::is_end_stream),
+            stream,
+            data: Bytes::new(),
+            received: 0,
+            max: None,
+            trailers: None,
+        }
+    }
+
+    pub(super) fn limit(&mut self, max: Option<u64>) {
+        self.max = max;
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete && self.data.is_empty()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        if !self.data.is_empty() {
+            return Poll::Ready(Ok(Progress::Data));
+        }
+        let Some(stream) = self.stream.as_mut().filter(|_| !self.is_complete) else {
+            return Poll::Ready(Ok(Progress::End));
+        };
+        while let Some(data) = ready!(stream.poll_data(cx)) {
+            let data = data.map_err(|error| BodyError::Io(Http2Error(error).into()))?;
+            if data.is_empty() {
+                continue;
+            }
+            self.received += data.len() as u64;
+            if let Some(max) = self.max
+                && self.received > max
+            {
+                return Poll::Ready(Err(BodyError::TooLarge(max)));
+            }
+            self.data = data;
+            return Poll::Ready(Ok(Progress::Data));
+        }
+        let trailers = ready!(stream.poll_trailers(cx));
+        let trailers = trailers.map_err(|error| BodyError::Io(Http2Error(error).into()))?;
+        self.trailers = trailers.map(|map| Box::new(head::trailers(&map)));
+        self.is_complete = true;
+        Poll::Ready(Ok(Progress::End))
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Lets the peer send as much again.
+    pub(super) fn consume(&mut self, count: usize) {
+        let count = count.min(self.data.len());
+        self.data.advance(count);
+        if let Some(stream) = &mut self.stream {
+            // It fails only for more than was received.
+            let _ = stream.flow_control().release_capacity(count);
+        }
+    }
+
+    pub(super) fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_deref()
+    }
+}
+
+/// The body that goes to the peer.
+pub(super) struct Outgoing {
+    stream: SendStream<Bytes>,
+    /// Bytes that are still to come, if that is known.
+    remaining: Option<u64>,
+    sent: u64,
+    has_ended: bool,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Outgoing").fmt(f)
+    }
+}
+
+impl Outgoing {
+    /// For a body of this length, whose end was sent with the head if it is empty.
+    pub(super) fn new(stream: SendStream<Bytes>, length: BodyLength) -> Outgoing {
+        Outgoing {
+            stream,
+            remaining: match length {
+                BodyLength::Known(length) => Some(length),
+                _ => None,
+            },
+            sent: 0,
+            has_ended: length.is_empty(),
+        }
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes as much as the peer, and the other streams, leave room for.
+    pub(super) fn poll_write(
+        &mut self,
+        data: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.has_ended {
+            // A receiver that expects no body gets none.
+            return Poll::Ready(Ok(data.len()));
+        }
+        ready!(self.poll_room(cx))?;
+        Poll::Ready(self.try_write(data))
+    }
+
+    /// Ready when there is room for something.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.stream.capacity() == 0 {
+            self.stream.reserve_capacity(MAX_PIECE);
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(Http2Error(error).into())),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes as much as there is room for, without waiting.
+    pub(super) fn try_write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = self.stream.capacity().min(data.len()).min(MAX_PIECE);
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let is_last = match &mut self.remaining {
+            Some(remaining) => {
+                *remaining = remaining.saturating_sub(count as u64);
+                *remaining == 0
+            }
+            None => false,
+        };
+        self.send(Bytes::copy_from_slice(&data[..count]), is_last)?;
+        self.sent += count as u64;
+        Ok(count)
+    }
+
+    fn send(&mut self, data: Bytes, is_last: bool) -> io::Result<()> {
+        self.has_ended |= is_last;
+        let sent = self.stream.send_data(data, is_last);
+        sent.map_err(|error| Http2Error(error).into())
+    }
+
+    pub(super) fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        if self.has_ended {
+            return Ok(());
+        }
+        match trailers.map(|trailers| head::trailer_map(trailers, head)) {
+            Some(map) if !map.is_empty() => {
+                self.has_ended = true;
+                let sent = self.stream.send_trailers(map);
+                sent.map_err(|error| Http2Error(error).into())
+            }
+            _ => self.send(Bytes::new(), true),
+        }
+    }
+
+    /// Ready when the peer wants no more of it.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.stream.poll_reset(cx).map(reset_error)
+    }
+
+    /// Says that the body broke off.
+    pub(super) fn fail(&mut self) {
+        if !self.has_ended {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+}
+
+/// The error of a stream that the peer has reset.
+pub(super) fn reset_error(reset: Result<Reason, h2::Error>) -> io::Error {
+    match reset {
+        Ok(reason) => Http2Error(reason.into()).into(),
+        Err(error) => Http2Error(error).into(),
+    }
+}

@@ -1,0 +1,272 @@
+//! Limits on frames that cost more than they bring.
+//!
+//! The h2 crate answers every PING and SETTINGS, and lets a client open and reset streams for
+//! ever. Here each such frame is paid for from a budget; work, and time, fill it up again. Reads
+//! the headers of frames alone (RFC 9113, section 4.1), in both directions.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Length of a frame's header.
+const HEADER: usize = 9;
+
+/// Length of the preface of a client's connection (RFC 9113, section 3.4).
+const PREFACE: u64 = 24;
+
+/// Resets that come at once: a browser that leaves a page resets a hundred streams. As nghttp2
+/// has it.
+const MAX_RESETS: u32 = 1000;
+
+/// Other frames without use that come at once. gRPC measures the delay with a PING for some of the
+/// data that it gets; those are paid for by the data.
+const MAX_IDLE: u32 = 1000;
+
+/// Time in which one frame more of each kind is allowed: 33 in a second, as nghttp2 has it.
+const REFILL: Duration = Duration::from_millis(30);
+
+/// A budget that time fills up.
+#[derive(Debug)]
+struct Bucket {
+    left: u32,
+    max: u32,
+}
+
+impl Bucket {
+    const fn full(max: u32) -> Bucket {
+        Bucket { left: max, max }
+    }
+
+    fn add(&mut self, count: u32) {
+        self.left = self.left.saturating_add(count).min(self.max);
+    }
+
+    /// False if there is nothing left.
+    fn spend(&mut self) -> bool {
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
+    }
+}
+
+/// Finds the headers of frames in a stream of bytes.
+#[derive(Debug, Default)]
+struct Frames {
+    /// Bytes of the present frame's payload, or of the preface, that are to come.
+    skip: u64,
+    header: [u8; HEADER],
+    filled: usize,
+}
+
+impl Frames {
+    /// Calls `each` with the type, the flags and the length of every frame that begins in `bytes`.
+    fn scan(&mut self, mut bytes: &[u8], mut each: impl FnMut(u8, u8, u32)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let count = usize::try_from(self.skip).map_or(bytes.len(), |n| n.min(bytes.len()));
+                self.skip -= count as u64;
+                bytes = &bytes[count..];
+                continue;
+            }
+            let count = (HEADER - self.filled).min(bytes.len());
+            self.header[self.filled..self.filled + count].copy_from_slice(&bytes[..count]);
+            self.filled += count;
+            bytes = &bytes[count..];
+            if self.filled == HEADER {
+                self.filled = 0;
+                let [a, b, c, kind, flags, ..] = self.header;
+                let length = u32::from_be_bytes([0, a, b, c]);
+                self.skip = u64::from(length);
+                each(kind, flags, length);
+            }
+        }
+    }
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+
+/// The flag of a SETTINGS or PING that answers one of ours.
+const ACK: u8 = 1;
+
+/// The budget of one connection.
+#[derive(Debug)]
+pub(super) struct Budget {
+    received: Frames,
+    sent: Frames,
+    resets: Bucket,
+    idle: Bucket,
+    /// Until when time was credited.
+    credited: Instant,
+    is_exceeded: bool,
+}
+
+impl Budget {
+    /// Of a connection whose peer begins with the preface.
+    pub(super) fn of_client(now: Instant) -> Budget {
+        let mut budget = Budget::of_server(now);
+        budget.received.skip = PREFACE;
+        budget
+    }
+
+    /// Of a connection to a server, whose own side begins with the preface.
+    pub(super) fn of_server(now: Instant) -> Budget {
+        Budget {
+            received: Frames::default(),
+            sent: Frames::default(),
+            resets: Bucket::full(MAX_RESETS),
+            idle: Bucket::full(MAX_IDLE),
+            credited: now,
+            is_exceeded: false,
+        }
+    }
+
+    /// Whether the peer has sent more than it may.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.is_exceeded
+    }
+
+    /// Takes note of what the peer sent.
+    pub(super) fn received(&mut self, bytes: &[u8]) {
+        let mut useless = 0;
+        let mut resets = 0;
+        let mut useful = 0;
+        self.received.scan(bytes, |kind, flags, length| match kind {
+            RST_STREAM => resets += 1,
+            HEADERS => useful += 1,
+            DATA | CONTINUATION if length > 0 => useful += 1,
+            SETTINGS | PING if flags & ACK != 0 => {}
+            // Those of unknown types as well, which h2 ignores.
+            _ => useless += 1,
+        });
+        self.idle.add(useful);
+        if useless + resets > 0 {
+            self.spend(useless, resets);
+        }
+    }
+
+    /// Takes note of what was sent to the peer: it may answer data.
+    pub(super) fn sent(&mut self, bytes: &[u8]) {
+        let mut useful = 0;
+        self.sent.scan(bytes, |kind, _, length| {
+            // A WINDOW_UPDATE for the stream, one for the connection, and a PING.
+            if kind == DATA && length > 0 {
+                useful += 3;
+            }
+        });
+        self.idle.add(useful);
+    }
+
+    #[cold]
+    fn spend(&mut self, useless: u32, resets: u32) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.credited);
+        let earned = u32::try_from(passed.as_millis() / REFILL.as_millis()).unwrap_or(u32::MAX);
+        if earned > 0 {
+            self.credited = now;
+            self.idle.add(earned);
+            self.resets.add(earned);
+        }
+        let is_allowed = (0..useless).all(|_| self.idle.spend());
+        self.is_exceeded |= !is_allowed || !(0..resets).all(|_| self.resets.spend());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIORITY: u8 = 2;
+    const WINDOW_UPDATE: u8 = 8;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend(vec![0; payload]);
+        frame
+    }
+
+    fn budget() -> Budget {
+        Budget::of_server(Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn floods_are_noticed() {
+        for (kind, flags, payload) in [
+            (PING, 0, 8),
+            (SETTINGS, 0, 0),
+            (PRIORITY, 0, 5),
+            (WINDOW_UPDATE, 0, 4),
+            (RST_STREAM, 0, 4),
+            (DATA, 0, 0),
+            (CONTINUATION, 0, 0),
+            (0x42, 0, 100),
+        ] {
+            let mut budget = budget();
+            let frame = frame(kind, flags, payload);
+            for _ in 0..1000 {
+                budget.received(&frame);
+            }
+            assert!(!budget.is_exceeded(), "{kind}");
+            budget.received(&frame);
+            assert!(budget.is_exceeded(), "{kind}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_pays_for_control_frames_and_not_for_resets() {
+        let mut one = budget();
+        for _ in 0..5000 {
+            one.received(&frame(PING, 0, 8));
+            one.received(&frame(DATA, 0, 10));
+        }
+        for _ in 0..2000 {
+            one.sent(&frame(DATA, 0, 10));
+            (0..3).for_each(|_| one.received(&frame(WINDOW_UPDATE, 0, 4)));
+        }
+        // Answers to ours cost nothing.
+        for _ in 0..5000 {
+            one.received(&frame(PING, ACK, 8));
+        }
+        assert!(!one.is_exceeded());
+        let mut rapid = budget();
+        for _ in 0..1001 {
+            rapid.received(&frame(HEADERS, 5, 20));
+            rapid.received(&frame(RST_STREAM, 0, 4));
+        }
+        assert!(rapid.is_exceeded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_pays_too() {
+        let mut budget = budget();
+        for _ in 0..10_000 {
+            budget.received(&frame(PING, 0, 8));
+            tokio::time::advance(REFILL).await;
+        }
+        assert!(!budget.is_exceeded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_are_found_however_they_arrive() {
+        let mut bytes = vec![b'x'; usize::try_from(PREFACE).unwrap()];
+        for _ in 0..300 {
+            bytes.extend(frame(HEADERS, 4, 17));
+            bytes.extend(frame(PING, 0, 8));
+            bytes.extend(frame(RST_STREAM, 0, 4));
+        }
+        for size in [1, 2, 7, 9, 10, 100, bytes.len()] {
+            let mut budget = Budget::of_client(Instant::now());
+            for piece in bytes.chunks(size) {
+                budget.received(piece);
+            }
+            assert_eq!(budget.resets.left, MAX_RESETS - 300, "{size}");
+            assert!(!budget.is_exceeded());
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! HTTP/2 with a server: its connection, which several requests share, and their streams.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{self, ResponseFuture, SendRequest};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::body::{Incoming, Outgoing};
+use super::budget::Budget;
+use super::head::{self, Rest};
+use super::io::{Watch, WatchedIo};
+use super::shared::{Shared, Used};
+use super::{
+    ByteStream, CONNECTION_WINDOW, FRAME_SIZE, Http2Error, Opaque, SEND_BUFFER, STREAM_WINDOW,
+    Settings,
+};
+use crate::http::fields::Fields;
+use crate::http::message::{MethodKind, RequestHead, ResponseHead};
+use crate::http1::Limits;
+use crate::http1::response::{Parsed as ResponseFraming, ResponseError};
+use crate::http1::write::OutgoingRequest;
+use crate::timer::{Stall, Timer};
+use crate::transport::io::Io;
+use crate::wire::{BodyError, Progress, Sink, Source};
+
+/// A connection to a server.
+pub struct Connection {
+    send: SendRequest<Bytes>,
+    shared: Rc<Shared>,
+    max_streams: usize,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Connection").fmt(f)
+    }
+}
+
+/// Moves the bytes of a connection until it ends: to be spawned.
+pub struct Driver {
+    h2: client::Connection<WatchedIo, Bytes>,
+    shared: Rc<Shared>,
+    stall: Stall,
+    timer: Timer,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Driver").fmt(f)
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let is_over = pin!(&mut this.h2).poll(cx).is_ready() || this.shared.watch.is_flooded();
+        // A server that takes nothing more, not even an answer to its own PING.
+        let is_stuck = this.shared.watch.is_blocked() && {
+            let moved = this.shared.watch.moved();
+            this.stall.poll(&mut this.timer, moved, cx).is_ready()
+        };
+        if is_over || is_stuck {
+            return Poll::Ready(());
+        }
+        if !this.shared.watch.is_blocked() {
+            this.stall.restart();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.has_ended.set(true);
+    }
+}
+
+/// Why a request was not sent.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The connection takes no further request.
+    #[error("the connection takes no further request")]
+    Connection(#[source] Http2Error),
+    /// The head cannot be written in HTTP/2.
+    #[error("the request cannot be sent over HTTP/2")]
+    Head,
+    /// The server has not said that it knows RFC 8441.
+    #[error("the server takes no WebSockets over HTTP/2")]
+    NoWebSockets,
+}
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub enum ResponseFailure {
+    /// The stream or the connection has ended.
+    #[error(transparent)]
+    Stream(Http2Error),
+    /// It is not HTTP.
+    #[error(transparent)]
+    Invalid(ResponseError),
+}
+
+impl Connection {
+    /// Begins HTTP/2 on a new connection. A server that takes nothing for `stall` has gone.
+    ///
+    /// # Errors
+    /// [`Http2Error`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub async fn connect(
+        io: Io,
+        settings: &Settings,
+        stall: Duration,
+    ) -> Result<(Connection, Driver), Http2Error> {
+        let now = Instant::now();
+        let watch = Watch::new(Budget::of_server(now));
+        let (send, h2) = client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME_SIZE)
+            .max_header_list_size(settings.max_header_size)
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_push(false)
+            .handshake(WatchedIo::new(io, &watch))
+            .await?;
+        let shared = Rc::new(Shared::new(watch, now));
+        let driver = Driver {
+            h2,
+            shared: Rc::clone(&shared),
+            stall: Stall::new(stall, 0),
+            timer: Timer::default(),
+        };
+        let connection = Connection {
+            send,
+            shared,
+            max_streams: usize::try_from(settings.max_concurrent_streams).unwrap_or(usize::MAX),
+        };
+        Ok((connection, driver))
+    }
+
+    /// Whether a further request can be sent at once.
+    pub fn has_room(&mut self) -> bool {
+        let max = self.max_streams.min(self.send.current_max_send_streams());
+        self.is_open() && self.shared.active.get() < max
+    }
+
+    /// Whether the server takes further requests: it has neither closed the connection nor said
+    /// GOAWAY.
+    pub fn is_open(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        !self.shared.has_ended.get()
+            && !matches!(self.send.poll_ready(&mut nobody), Poll::Ready(Err(_)))
+    }
+
+    /// Requests that have a stream, or are about to.
+    pub fn active(&self) -> usize {
+        self.shared.active.get()
+    }
+
+    /// When its last stream ended; None if one is open.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.shared.active.get() == 0).then(|| self.shared.idle_since.get())
+    }
+
+    /// A stream for one exchange, on which nothing is sent yet.
+    pub fn stream(&self) -> Stream {
+        Stream {
+            send: self.send.clone(),
+            used: Used::new(&self.shared),
+            response: None,
+            incoming: Incoming::new(None),
+            outgoing: None,
+            heads: 0,
+        }
+    }
+}
+
+/// One request's stream.
+pub struct Stream {
+    send: SendRequest<Bytes>,
+    used: Used,
+    /// None before the request's head, and after the response's.
+    response: Option<ResponseFuture>,
+    incoming: Incoming,
+    outgoing: Option<Outgoing>,
+    heads: u64,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Stream").fmt(f)
+    }
+}
+
+impl Stream {
+    /// Sends the head of a request.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was sent.
+    pub fn send(
+        &mut self,
+        head: &RequestHead,
+        with: &OutgoingRequest<'_>,
+        is_websocket: bool,
+    ) -> Result<(), SendError> {
+        if is_websocket && !self.send.is_extended_connect_protocol_enabled() {
+            return Err(SendError::NoWebSockets);
+        }
+        let request = head::outgoing_request(head, with, is_websocket).ok_or(SendError::Head)?;
+        let is_end = with.body.is_empty() && !is_websocket;
+        let sent = self.send.send_request(request, is_end);
+        let (response, outgoing) =
+            sent.map_err(|error| SendError::Connection(Http2Error(error)))?;
+        let length = if is_websocket {
+            crate::http1::body::BodyLength::Chunked
+        } else {
+            with.body
+        };
+        self.response = Some(response);
+        self.outgoing = Some(Outgoing::new(outgoing, length));
+        Ok(())
+    }
+
+    /// The next head of a response: an interim one, or the final one.
+    ///
+    /// # Errors
+    /// [`ResponseFailure`].
+    pub fn poll_head(
+        &mut self,
+        limits: &Limits,
+        method: MethodKind,
+        head: &mut ResponseHead,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseFraming, ResponseFailure>> {
+        let Some(response) = &mut self.response else {
+            return Poll::Pending;
+        };
+        let interim = match response.poll_informational(cx) {
+            Poll::Ready(Some(interim)) => Some(interim),
+            Poll::Ready(None) | Poll::Pending => None,
+        };
+        let (parts, rest) = if let Some(interim) = interim {
+            let interim = interim.map_err(|error| ResponseFailure::Stream(error.into()))?;
+            (interim.into_parts().0, Rest::None)
+        } else {
+            let response = ready!(Pin::new(response).poll(cx));
+            let response = response.map_err(|error| ResponseFailure::Stream(error.into()))?;
+            let (parts, stream) = response.into_parts();
+            let is_end = stream.is_end_stream();
+            self.incoming = Incoming::new(Some(stream));
+            self.response = None;
+            (parts, if is_end { Rest::None } else { Rest::Follows })
+        };
+        self.heads += 1;
+        let framing = head::response(&parts, rest, limits, method, head);
+        Poll::Ready(framing.map_err(ResponseFailure::Invalid))
+    }
+
+    /// Grows with every head and every byte of either body.
+    pub fn moved(&self) -> u64 {
+        let sent = self.outgoing.as_ref().map_or(0, Outgoing::sent);
+        self.heads + self.incoming.received() + sent
+    }
+
+    /// Whether the response was read whole.
+    pub fn is_body_complete(&self) -> bool {
+        self.incoming.is_complete()
+    }
+
+    /// Makes a tunnel of a stream whose WebSocket the server has opened.
+    pub fn into_bytes(self) -> Option<ByteStream> {
+        let outgoing = self.outgoing?;
+        Some(ByteStream::new(self.incoming, outgoing, Some(self.used)))
+    }
+
+    fn sink(&mut self) -> io::Result<&mut Outgoing> {
+        let outgoing = self.outgoing.as_mut();
+        outgoing.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Source for Stream {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        self.incoming.poll(cx)
+    }
+
+    fn data(&self) -> &[u8] {
+        self.incoming.data()
+    }
+
+    fn consume_data(&mut self, count: usize) {
+        self.incoming.consume(count);
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.incoming.trailers()
+    }
+}
+
+impl Sink for Stream {
+    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.sink()?.poll_write(data, cx)
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's task does that.
+        Poll::Ready(Ok(()))
+    }
+
+    fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        self.sink()?.end(trailers, head)
+    }
+}

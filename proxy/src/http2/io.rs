@@ -1,0 +1,158 @@
+//! The stream of bytes below an HTTP/2 connection, as h2 wants it, watched on the way.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::budget::Budget;
+use crate::transport::io::Io;
+
+/// What the owner of a connection knows of the stream that h2 has.
+#[derive(Debug)]
+pub(super) struct Watch {
+    moved: Cell<u64>,
+    is_blocked: Cell<bool>,
+    budget: RefCell<Budget>,
+}
+
+impl Watch {
+    pub(super) fn new(budget: Budget) -> Rc<Watch> {
+        Rc::new(Watch {
+            moved: Cell::new(0),
+            is_blocked: Cell::new(false),
+            budget: RefCell::new(budget),
+        })
+    }
+
+    /// Grows with every byte in either direction.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.get()
+    }
+
+    /// Whether something waits for room in the socket.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    /// Whether the peer has sent too many frames without use.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.budget.borrow().is_exceeded()
+    }
+}
+
+/// An [`Io`] for h2.
+#[derive(Debug)]
+pub(super) struct WatchedIo {
+    io: Io,
+    watch: Rc<Watch>,
+}
+
+impl WatchedIo {
+    pub(super) fn new(io: Io, watch: &Rc<Watch>) -> WatchedIo {
+        WatchedIo {
+            io,
+            watch: Rc::clone(watch),
+        }
+    }
+
+    /// Tries `write` until it gets somewhere or has to wait.
+    fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&mut Io) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match write(&mut self.io) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.watch.is_blocked.set(true);
+                    ready!(self.io.poll_write_ready(cx))?;
+                }
+                result => {
+                    self.watch.is_blocked.set(false);
+                    self.watch.moved.set(self.io.moved());
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for WatchedIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.watch.is_flooded() {
+            // Nothing more is read; the owner closes the connection.
+            return Poll::Pending;
+        }
+        loop {
+            let io = &mut self.io;
+            match io.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    let start = buffer.filled().len();
+                    buffer.advance(count);
+                    self.watch.moved.set(self.io.moved());
+                    let mut budget = self.watch.budget.borrow_mut();
+                    budget.received(&buffer.filled()[start..]);
+                    if budget.is_exceeded() {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(io.poll_read_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for WatchedIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(self.poll_with(cx, |io| io.try_write(bytes)))?;
+        self.watch.budget.borrow_mut().sent(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // h2 writes the header of a frame and its payload.
+        let mut full = slices.iter().filter(|slice| !slice.is_empty());
+        let first = full.next().map_or(&[][..], |slice| slice);
+        let second = full.next().map_or(&[][..], |slice| slice);
+        let count = ready!(self.poll_with(cx, |io| io.try_write_both(first, second)))?;
+        let mut budget = self.watch.budget.borrow_mut();
+        let of_first = count.min(first.len());
+        budget.sent(&first[..of_first]);
+        budget.sent(&second[..count - of_first]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.io.poll_flush(cx);
+        self.watch.is_blocked.set(flushed.is_pending());
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_shutdown(cx)
+    }
+}

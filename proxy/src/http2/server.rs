@@ -1,0 +1,307 @@
+//! HTTP/2 with a client: its connection, and the streams that it opens.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{self, SendResponse};
+use tokio::time::Instant;
+
+use super::body::{self, Incoming, Outgoing};
+use super::budget::Budget;
+use super::head::{self, Rest};
+use super::io::{Watch, WatchedIo};
+use super::{
+    ByteStream, CONNECTION_WINDOW, FRAME_SIZE, Http2Error, Opaque, SEND_BUFFER, STREAM_WINDOW,
+    Settings,
+};
+use crate::http::fields::Fields;
+use crate::http::message::{RequestHead, ResponseHead};
+use crate::http1::Limits;
+use crate::http1::body::BodyLength;
+use crate::http1::request::{Parsed as Request, RequestError};
+use crate::http1::write::OutgoingResponse;
+use crate::timer::Timer;
+use crate::transport::io::Io;
+use crate::wire::{BodyError, Progress, Sink, Source};
+
+/// Streams that the client has reset, and that nobody has looked at yet: as many as h2 allows.
+const MAX_PENDING_RESETS: usize = 20;
+
+/// A connection of a client.
+pub struct Connection {
+    h2: server::Connection<WatchedIo, Bytes>,
+    watch: Rc<Watch>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Connection").fmt(f)
+    }
+}
+
+/// A stream with a request on it, whose head nobody has looked at.
+pub struct Opened {
+    parts: http::request::Parts,
+    rest: Rest,
+    stream: Box<Stream>,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Opened").fmt(f)
+    }
+}
+
+impl Connection {
+    /// Waits for the client's preface and settings.
+    ///
+    /// # Errors
+    /// [`Http2Error`].
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection.
+    pub async fn accept(io: Io, settings: &Settings) -> Result<Connection, Http2Error> {
+        let watch = Watch::new(Budget::of_client(Instant::now()));
+        let mut builder = server::Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME_SIZE)
+            .max_header_list_size(settings.max_header_size)
+            .max_concurrent_streams(settings.max_concurrent_streams)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_connect_protocol();
+        let h2 = builder.handshake(WatchedIo::new(io, &watch)).await?;
+        Ok(Connection { h2, watch })
+    }
+
+    /// The next stream that the client opens; None once the connection has ended. Polls all of
+    /// the connection.
+    ///
+    /// # Errors
+    /// [`Http2Error`]: the connection has ended.
+    pub fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Opened, Http2Error>>> {
+        self.h2.poll_accept(cx).map(|accepted| {
+            let accepted = accepted?.map_err(Http2Error);
+            Some(accepted.map(|(request, respond)| {
+                let (parts, stream) = request.into_parts();
+                let rest = if stream.is_end_stream() {
+                    Rest::None
+                } else {
+                    Rest::Follows
+                };
+                Opened {
+                    parts,
+                    rest,
+                    stream: Box::new(Stream::new(Incoming::new(Some(stream)), respond)),
+                }
+            }))
+        })
+    }
+
+    /// Waits until the connection has ended, without further streams.
+    pub async fn closed(&mut self) {
+        // How it ended does not matter any more.
+        let _ = poll_fn(|cx| self.h2.poll_closed(cx)).await;
+    }
+
+    /// Asks the client to open no further stream, and ends with the last that it has opened. No
+    /// request is lost: those on their way are served (RFC 9113, section 6.8).
+    pub fn drain(&mut self) {
+        self.h2.graceful_shutdown();
+    }
+
+    /// Ends the connection at once, since the client does too much that is of no use.
+    pub fn refuse(&mut self) {
+        self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    /// Whether the client has sent more frames without use than it may.
+    pub fn is_flooded(&self) -> bool {
+        self.watch.is_flooded()
+    }
+
+    /// Whether a stream is open.
+    pub fn has_streams(&self) -> bool {
+        self.h2.has_streams()
+    }
+
+    /// Whether the client does not take what is sent to it.
+    pub fn is_blocked(&self) -> bool {
+        self.watch.is_blocked()
+    }
+
+    /// Grows with every byte in either direction.
+    pub fn moved(&self) -> u64 {
+        self.watch.moved()
+    }
+}
+
+impl Opened {
+    /// Takes in the request's head.
+    ///
+    /// # Errors
+    /// [`RequestError`]; `head` holds as much as was understood, for the log.
+    pub fn read(&self, limits: &Limits, head: &mut RequestHead) -> Result<Request, RequestError> {
+        head::request(&self.parts, self.rest, limits, head)
+    }
+
+    /// The stream, to answer on.
+    pub fn into_stream(self) -> Box<Stream> {
+        self.stream
+    }
+}
+
+/// One request's stream.
+pub struct Stream {
+    incoming: Incoming,
+    respond: SendResponse<Bytes>,
+    /// Once the response has begun.
+    outgoing: Option<Outgoing>,
+    /// For all waits on this stream.
+    timer: Timer,
+    /// Of a response that could not be sent.
+    error: Option<Http2Error>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Opaque("Stream").fmt(f)
+    }
+}
+
+impl Stream {
+    fn new(incoming: Incoming, respond: SendResponse<Bytes>) -> Stream {
+        Stream {
+            incoming,
+            respond,
+            outgoing: None,
+            timer: Timer::default(),
+            error: None,
+        }
+    }
+
+    /// Breaks the request's body off before the piece that makes it larger than `limit`.
+    pub fn limit_body(&mut self, limit: Option<u64>) {
+        self.incoming.limit(limit);
+    }
+
+    /// Whether the request's body was read whole.
+    pub fn is_body_complete(&self) -> bool {
+        self.incoming.is_complete()
+    }
+
+    /// For all waits on this stream.
+    pub fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    /// Grows with every byte of either body.
+    pub fn moved(&self) -> u64 {
+        let sent = self.outgoing.as_ref().map_or(0, Outgoing::sent);
+        self.incoming.received() + sent
+    }
+
+    /// Begins the response, with a body of this length. What does not arrive is noticed by
+    /// what follows.
+    pub fn push_head(
+        &mut self,
+        head: &ResponseHead,
+        with: &OutgoingResponse<'_>,
+        body: BodyLength,
+    ) {
+        self.begin(head::outgoing_response(head, with), body);
+    }
+
+    /// Answers that the WebSocket is open.
+    pub fn push_accepted(&mut self, head: &ResponseHead) {
+        self.begin(head::accepted(head), BodyLength::Chunked);
+    }
+
+    fn begin(&mut self, response: http::Response<()>, body: BodyLength) {
+        match self.respond.send_response(response, body.is_empty()) {
+            Ok(stream) => self.outgoing = Some(Outgoing::new(stream, body)),
+            Err(error) => self.error = Some(Http2Error(error)),
+        }
+    }
+
+    /// Passes an interim response on.
+    pub fn push_interim(&mut self, head: &ResponseHead) {
+        // That the client is gone is noticed elsewhere.
+        let _ = self.respond.send_informational(head::interim(head));
+    }
+
+    /// Ready once the client wants no answer any more.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.poll_reset(cx),
+            None => self.respond.poll_reset(cx).map(body::reset_error),
+        }
+    }
+
+    /// Says that the response broke off.
+    pub fn fail(&mut self) {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.fail(),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    /// Makes a tunnel of a stream whose WebSocket is open; None before.
+    pub fn into_bytes(self) -> Option<ByteStream> {
+        let outgoing = self.outgoing?;
+        Some(ByteStream::new(self.incoming, outgoing, None))
+    }
+
+    fn sink(&mut self) -> io::Result<&mut Outgoing> {
+        if let Some(error) = self.error.take() {
+            return Err(error.into());
+        }
+        let outgoing = self.outgoing.as_mut();
+        outgoing.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Source for Stream {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        self.incoming.poll(cx)
+    }
+
+    fn data(&self) -> &[u8] {
+        self.incoming.data()
+    }
+
+    fn consume_data(&mut self, count: usize) {
+        self.incoming.consume(count);
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.incoming.trailers()
+    }
+}
+
+impl Sink for Stream {
+    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.sink()?.poll_write(data, cx)
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's task does that.
+        match self.error.take() {
+            Some(error) => Poll::Ready(Err(error.into())),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        self.sink()?.end(trailers, head)
+    }
+}

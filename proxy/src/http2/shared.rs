@@ -1,0 +1,52 @@
+//! What the task of a connection to a server has in common with the requests on it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::io::Watch;
+
+/// State that the connection's task has in common with those who use it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) watch: Rc<Watch>,
+    /// Requests that have a stream, or are about to.
+    pub(super) active: Cell<usize>,
+    /// When the last of them ended.
+    pub(super) idle_since: Cell<Instant>,
+    pub(super) has_ended: Cell<bool>,
+}
+
+impl Shared {
+    /// Of a new connection, without streams.
+    pub(super) fn new(watch: Rc<Watch>, now: Instant) -> Shared {
+        Shared {
+            watch,
+            active: Cell::new(0),
+            idle_since: Cell::new(now),
+            has_ended: Cell::new(false),
+        }
+    }
+}
+
+/// Counts a stream of a connection while it lives.
+#[derive(Debug)]
+pub(super) struct Used(Rc<Shared>);
+
+impl Used {
+    pub(super) fn new(shared: &Rc<Shared>) -> Used {
+        shared.active.set(shared.active.get() + 1);
+        Used(Rc::clone(shared))
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        let left = self.0.active.get() - 1;
+        self.0.active.set(left);
+        if left == 0 {
+            self.0.idle_since.set(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The client's side of an exchange, whichever version of HTTP it speaks.
+
+use std::io;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use crate::http::message::ResponseHead;
+use crate::http1::body::BodyLength;
+use crate::http1::write::{self, OutgoingResponse};
+use crate::http2::server::Stream;
+use crate::timer::Timer;
+use crate::wire::{Sink, Source, Wire};
+
+/// Where a request comes from, and its response goes to.
+pub trait Client: Source + Sink {
+    /// For all waits of the exchange.
+    fn timer(&mut self) -> &mut Timer;
+
+    /// Grows with everything that passes in either direction.
+    fn moved(&self) -> u64;
+
+    /// Whether a part of the body is there already.
+    fn has_early_body(&self) -> bool;
+
+    /// Notices a client that is gone while it is not read from otherwise. One that has ended its
+    /// side in order may still wait for an answer: it counts as gone once nothing has moved for
+    /// `limit`. Ready with the error of one that failed.
+    fn poll_gone(&mut self, limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>>;
+
+    /// Whether everything queued was sent.
+    fn is_flushed(&self) -> bool;
+
+    /// Queues `100 Continue`.
+    fn push_continue(&mut self);
+
+    /// Queues an interim response.
+    fn push_interim(&mut self, head: &ResponseHead);
+
+    /// Queues the head of the final response, and begins its body, of this length.
+    fn push_head(&mut self, head: &ResponseHead, with: &OutgoingResponse<'_>, body: BodyLength);
+}
+
+impl Client for Wire {
+    #[inline]
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    #[inline]
+    fn moved(&self) -> u64 {
+        self.io.moved()
+    }
+
+    #[inline]
+    fn has_early_body(&self) -> bool {
+        !self.input().is_empty()
+    }
+
+    #[inline]
+    fn poll_gone(&mut self, limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {
+        Wire::poll_gone(self, limit, task)
+    }
+
+    #[inline]
+    fn is_flushed(&self) -> bool {
+        Wire::is_flushed(self)
+    }
+
+    fn push_continue(&mut self) {
+        let output = self.output();
+        output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    fn push_interim(&mut self, head: &ResponseHead) {
+        write::push_interim(head, self.output());
+    }
+
+    fn push_head(&mut self, head: &ResponseHead, with: &OutgoingResponse<'_>, body: BodyLength) {
+        write::push_response(head, with, self.output());
+        self.begin_outgoing(body);
+    }
+}
+
+impl Client for Stream {
+    fn timer(&mut self) -> &mut Timer {
+        Stream::timer(self)
+    }
+
+    fn moved(&self) -> u64 {
+        Stream::moved(self)
+    }
+
+    fn has_early_body(&self) -> bool {
+        !self.data().is_empty()
+    }
+
+    fn poll_gone(&mut self, _limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {
+        // There is no half-closed client that may be gone: the connection's end resets it.
+        Stream::poll_gone(self, task).map(Some)
+    }
+
+    fn is_flushed(&self) -> bool {
+        true
+    }
+
+    fn push_continue(&mut self) {
+        let mut head = ResponseHead::default();
+        head.start(100, b"", crate::http::message::Version::Http2);
+        self.push_interim(&head);
+    }
+
+    fn push_interim(&mut self, head: &ResponseHead) {
+        Stream::push_interim(self, head);
+    }
+
+    fn push_head(&mut self, head: &ResponseHead, with: &OutgoingResponse<'_>, body: BodyLength) {
+        Stream::push_head(self, head, with, body);
+    }
+}

@@ -1,0 +1,76 @@
+//! One side of a tunnel.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::http2::ByteStream;
+use crate::transport::io::Io;
+
+/// A stream of bytes.
+#[derive(Debug)]
+pub enum End {
+    /// A connection.
+    Io(Io),
+    /// A stream of an HTTP/2 connection.
+    Http2(Box<ByteStream>),
+}
+
+/// Calls the same method on what is inside.
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            End::Io($stream) => $call,
+            End::Http2($stream) => $call,
+        }
+    };
+}
+
+impl End {
+    /// The socket, if it is plain TCP.
+    pub(super) fn as_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            End::Io(io) => io.as_tcp(),
+            End::Http2(_) => None,
+        }
+    }
+
+    /// Grows with every byte in either direction.
+    pub(super) fn moved(&self) -> u64 {
+        each!(self, stream => stream.moved())
+    }
+
+    pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_read_ready(cx))
+    }
+
+    pub(super) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        each!(self, stream => stream.try_read(buffer))
+    }
+
+    pub(super) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_write_ready(cx))
+    }
+
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        each!(self, stream => stream.try_write(bytes))
+    }
+
+    /// Ready when everything that was written is on its way.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            End::Io(io) => io.poll_flush(cx),
+            // Its connection's task does that.
+            End::Http2(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Sends the end of the stream behind everything that was written.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            End::Io(io) => io.poll_shutdown(cx),
+            End::Http2(stream) => Poll::Ready(stream.shutdown_write()),
+        }
+    }
+}

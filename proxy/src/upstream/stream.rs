@@ -1,0 +1,122 @@
+//! The server's side of an exchange, whichever version of HTTP it speaks.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::connection::Connection;
+use crate::http::fields::Fields;
+use crate::http2;
+use crate::wire::{BodyError, Progress, Sink, Source};
+
+/// Where a request goes, and its response comes from.
+#[derive(Debug)]
+pub enum ServerStream {
+    /// A connection that it has for itself.
+    Http1(Box<Connection>),
+    /// A stream of a connection that several requests share.
+    Http2(Box<http2::client::Stream>),
+}
+
+/// Calls the same method on what is inside.
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            ServerStream::Http1(connection) => {
+                let $stream = &mut connection.wire;
+                $call
+            }
+            ServerStream::Http2(stream) => {
+                let $stream = &mut **stream;
+                $call
+            }
+        }
+    };
+}
+
+impl ServerStream {
+    /// Grows with everything that passes in either direction.
+    #[inline]
+    pub fn moved(&self) -> u64 {
+        match self {
+            ServerStream::Http1(connection) => connection.wire.io.moved(),
+            ServerStream::Http2(stream) => stream.moved(),
+        }
+    }
+
+    /// Rules out that another exchange follows the present one on its connection.
+    pub fn disable_reuse(&mut self) {
+        if let ServerStream::Http1(connection) = self {
+            connection.disable_reuse();
+        }
+    }
+
+    /// Reserves its connection for the client of the present exchange.
+    pub fn make_private(&mut self) {
+        // HTTP/2 has no such connections: those who authenticate one fall back to HTTP/1.1.
+        if let ServerStream::Http1(connection) = self {
+            connection.make_private();
+        }
+    }
+
+    /// Whether its connection is reserved for one client.
+    pub fn is_private(&self) -> bool {
+        match self {
+            ServerStream::Http1(connection) => connection.is_private(),
+            ServerStream::Http2(_) => false,
+        }
+    }
+
+    /// Sends what is queued, as far as it can be sent now; whether it fails is found by the reader.
+    pub fn flush(&mut self, cx: &mut Context<'_>) {
+        let _ = each!(self, stream => Sink::poll_flush(stream, cx));
+    }
+}
+
+impl Source for ServerStream {
+    #[inline]
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        each!(self, stream => stream.poll_body(cx))
+    }
+
+    #[inline]
+    fn data(&self) -> &[u8] {
+        match self {
+            ServerStream::Http1(connection) => connection.wire.data(),
+            ServerStream::Http2(stream) => stream.data(),
+        }
+    }
+
+    #[inline]
+    fn consume_data(&mut self, count: usize) {
+        each!(self, stream => stream.consume_data(count));
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        match self {
+            ServerStream::Http1(connection) => connection.wire.trailers(),
+            ServerStream::Http2(stream) => stream.trailers(),
+        }
+    }
+}
+
+impl Sink for ServerStream {
+    #[inline]
+    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write(data, cx))
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Sink::poll_flush(stream, cx))
+    }
+
+    #[inline]
+    fn pause(&mut self) {
+        each!(self, stream => stream.pause());
+    }
+
+    #[inline]
+    fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        each!(self, stream => stream.end(trailers, head))
+    }
+}
