@@ -3,12 +3,12 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use rustls::version::TLS13;
-
 use super::{End as Side, *};
 use crate::telemetry::End;
-use crate::transport::io::Io;
-use crate::transport::tls::testing::{ios, pattern, read_to_end, shutdown, sockets, write_all};
+use crate::transport::io::{EndBy, Io};
+use crate::transport::tls::testing::{
+    pattern, read, read_to_end, shutdown, sockets, tls13, write_all,
+};
 
 /// How one side of the tunnel is reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +24,7 @@ async fn pair(kind: Kind) -> (Io, Io) {
             let (far, near) = sockets().await;
             (Io::plain(far), Io::plain(near))
         }
-        Kind::Tls => ios(&TLS13).await,
+        Kind::Tls => tls13().await,
     }
 }
 
@@ -86,10 +86,9 @@ async fn bytes_and_half_closes_are_carried_across() {
 
 #[tokio::test]
 async fn the_last_bytes_go_out_without_another_event() {
-    let (client, near_client) = pair(Kind::Plain).await;
+    let (mut client, near_client) = pair(Kind::Plain).await;
     let (mut server, near_server) = pair(Kind::Tls).await;
     let mut tunnel = tunnel(near_client, near_server);
-    let mut client = client;
     let sent = pattern(8_000_000);
     let talk = async {
         // Nothing is closed: a reader that was slow gets all of it.
@@ -98,9 +97,7 @@ async fn the_last_bytes_go_out_without_another_event() {
             let mut buffer = vec![0; 50_000];
             while seen.len() < sent.len() + 9 {
                 tokio::task::yield_now().await;
-                let count = crate::transport::tls::testing::read(&mut server, &mut buffer)
-                    .await
-                    .unwrap();
+                let count = read(&mut server, &mut buffer).await.unwrap();
                 seen.extend_from_slice(&buffer[..count]);
             }
             seen
@@ -117,11 +114,10 @@ async fn the_last_bytes_go_out_without_another_event() {
 
 #[tokio::test]
 async fn a_cut_is_no_half_close() {
-    let (client, near_client) = pair(Kind::Tls).await;
+    let (mut client, near_client) = pair(Kind::Tls).await;
     let (mut server, near_server) = pair(Kind::Plain).await;
     let mut tunnel = tunnel(near_client, near_server);
-    let mut client = client;
-    client.end_by(crate::transport::io::EndBy::Reset);
+    client.end_by(EndBy::Reset);
     drop(client);
     let end = poll_fn(|cx| tunnel.poll(cx)).await;
     assert_eq!(end, End::Tunnel);

@@ -1,4 +1,4 @@
-//! Which of the proxy's modules may import which, and who may name wasmtime.
+//! Which of the proxy's modules may import which, and who may name wasmtime and rustls.
 //!
 //! Owns the table of layers. Looks at every path into the crate, wherever it stands in a file.
 
@@ -45,8 +45,8 @@ const LEAVES: &[&str] = &[
     "timer",
 ];
 
-/// The one module that may name wasmtime.
-const PLUGIN: &str = "plugin";
+/// Crates that one module alone may name.
+const CRATES: &[(&str, &str)] = &[("wasmtime", "plugin"), ("rustls", "transport")];
 
 #[derive(Clone, Copy)]
 enum Imports {
@@ -62,17 +62,15 @@ pub(super) fn check(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, S
     let first = inside.iter().next().unwrap_or_default().to_string_lossy();
     let module = first.trim_end_matches(".rs");
     let code = code_of(text);
-    if module != PLUGIN {
-        for (at, _) in code.match_indices("wasmtime") {
+    for (name, only) in CRATES.iter().filter(|(_, only)| *only != module) {
+        for (at, _) in code.match_indices(name) {
             // A name of our own, such as a log target's, is no path into the crate.
-            let is_path = code[at..].starts_with("wasmtime::")
-                || code[at..].starts_with("wasmtime_wasi")
+            let after = &code[at + name.len()..];
+            let is_path = after.starts_with("::")
+                || after.starts_with("_wasi")
                 || code[..at].ends_with("use ");
             if is_path {
-                complain(
-                    line_of(&code, at),
-                    format!("only `{PLUGIN}` knows wasmtime"),
-                );
+                complain(line_of(&code, at), format!("only `{only}` knows {name}"));
             }
         }
     }
@@ -182,6 +180,12 @@ mod tests {
         check("proxy/src/request/admit.rs", "use crate::request::X;", &[]);
         check("proxy/src/request.rs", "use crate::upstream::Lease;", &[]);
         check("proxy/src/plugin/run/host.rs", "use wasmtime::Store;", &[]);
+        check("proxy/src/transport/tls.rs", "use rustls::Error;", &[]);
+        check(
+            "proxy/src/upstream.rs",
+            "use rustls::ServerConfig;",
+            &["proxy/src/upstream.rs:2: only `transport` knows rustls"],
+        );
         check("proxy/src/router.rs", "// as crate::process does", &[]);
         check("proxy/src/router.rs", "x(\"crate::process\");", &[]);
         check(

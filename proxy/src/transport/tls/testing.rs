@@ -110,6 +110,11 @@ pub(crate) async fn streams(
     (client.unwrap(), server.unwrap())
 }
 
+/// Streams of TLS 1.3, as HTTP has them.
+pub(crate) async fn tls13() -> (Io, Io) {
+    ios(&TLS13).await
+}
+
 /// As [`streams`], as HTTP has them.
 pub(crate) async fn ios(version: &'static SupportedProtocolVersion) -> (Io, Io) {
     let (client, server) = streams(version).await;
