@@ -1,5 +1,7 @@
 //! Heads in both directions.
 
+use BodyLength::{Chunked, Known, None as Nothing};
+
 use super::*;
 use crate::http1::write::{ConnectionOption, Expect};
 
@@ -223,7 +225,6 @@ fn responses_of_servers() {
         let found = (framing.body, framing.declared);
         assert_eq!(found, (body, declared), "{status} {length:?} {rest:?}");
     };
-    use BodyLength::{Chunked, Known, None as Nothing};
     let get = MethodKind::Get;
     check(200, None, Rest::Follows, get, Chunked, Chunked);
     check(200, Some("5"), Rest::Follows, get, Known(5), Known(5));
