@@ -12,13 +12,14 @@ mod linger;
 mod response;
 mod tunnel;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::frontend::Frontend;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
+use crate::http::message::Scheme;
 use crate::request::context::ConnectionFacts;
 use crate::shutdown::Shutdown;
 use crate::tunnel::Scratch;
@@ -58,7 +59,7 @@ impl Connection {
         scratch: Scratch,
     ) -> Connection {
         Connection {
-            facts: Rc::new(facts(&frontend, peer)),
+            facts: Rc::new(facts(&frontend, peer, Scheme::Http)),
             frontend,
             resources,
             shutdown,
@@ -67,36 +68,24 @@ impl Connection {
     }
 }
 
-fn facts(frontend: &Frontend, peer: &Peer) -> ConnectionFacts {
-    let name = Rc::clone(&frontend.name);
-    let Peer::Tcp(address) = peer else {
-        return ConnectionFacts {
-            frontend: name,
-            client: Arc::new(Client {
-                address: String::new(),
-                port: 0,
-            }),
-            forwarded_for: None,
-            trust: Trust::Untrusted,
-        };
-    };
-    // An IPv4 client of a dual-stack socket is an IPv4 client.
-    let ip: IpAddr = address.ip().to_canonical();
+fn facts(frontend: &Frontend, peer: &Peer, scheme: Scheme) -> ConnectionFacts {
     let rules = frontend.rules();
-    let mut trusted = rules.config.forwarded.trusted_proxies.iter();
-    let trust = if trusted.any(|network| network.contains(&ip)) {
-        Trust::Trusted
-    } else {
-        Trust::Untrusted
+    let trusted = &rules.config.forwarded.trusted_proxies;
+    let (peer, is_trusted) = match *peer {
+        Peer::Tcp(address) => {
+            let is_trusted = trusted.contains(&address.ip().to_canonical());
+            (Client::from(address), is_trusted)
+        }
+        Peer::Unix => (Client::default(), trusted.unix),
     };
-    let text = ip.to_string();
     ConnectionFacts {
-        frontend: name,
-        forwarded_for: Some(text.as_bytes().into()),
-        client: Arc::new(Client {
-            address: text,
-            port: address.port(),
-        }),
-        trust,
+        frontend: Rc::clone(&frontend.name),
+        peer: Arc::new(peer),
+        scheme,
+        trust: if is_trusted {
+            Trust::Trusted
+        } else {
+            Trust::Untrusted
+        },
     }
 }
