@@ -17,6 +17,7 @@ mod privileges;
 mod reload;
 mod sd_notify;
 mod signals;
+mod socket_access;
 mod sockets;
 mod start;
 mod survey;

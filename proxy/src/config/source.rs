@@ -81,8 +81,9 @@ impl Source {
         self.error_at(span, title, label, None)
     }
 
-    /// An error at the key `key_path`, as in `["backend", "www", "server", "a"]`, or at
-    /// as much of it as the file has; `help` says what would be right.
+    /// An error at the key `key_path`, as in `["backend", "www", "server", "a"]` or
+    /// `["frontend", "www", "bind[0]"]`, or at as much of it as the file has; `help` says what would
+    /// be right.
     pub fn key_error(&self, key_path: &[&str], message: &str, help: Option<&str>) -> Errors {
         let (tree, _) = self.tree();
         let place = find(tree.get_ref(), key_path);
@@ -250,7 +251,7 @@ fn place<'a>(key: Span, value: &'a Spanned<DeValue<'a>>) -> Place<'a> {
     }
 }
 
-/// Follows `path` as far as it leads.
+/// Follows `path` as far as it leads; a name may end in the position of an array's element.
 fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     let mut here = Place {
         span: None,
@@ -258,6 +259,12 @@ fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     };
     for name in path {
         let table = here.table.unwrap_or(tree);
+        if name.ends_with(']')
+            && let Some(element) = find_path(table, name)
+        {
+            here = element;
+            continue;
+        }
         let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else {
             here.table = None;
             break;

@@ -93,12 +93,17 @@ impl Listener {
         })
     }
 
-    /// Binds a Unix socket. One that a dead process left behind is replaced.
+    /// Binds a Unix socket. One that a dead process left behind is replaced. `prepare` is called
+    /// while the file is there and nobody can connect yet.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, and
-    /// those of `bind(2)` and `listen(2)`.
-    pub fn unix(path: &PathBuf, backlog: u32) -> io::Result<Listener> {
+    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, those of
+    /// `bind(2)` and `listen(2)`, and of `prepare`.
+    pub fn unix(
+        path: &PathBuf,
+        backlog: u32,
+        prepare: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<Listener> {
         let address = SockAddr::unix(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         match socket.connect(&address) {
@@ -114,7 +119,10 @@ impl Listener {
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&address)?;
-        Listener::listen(&socket, backlog)?;
+        if let Err(error) = prepare(path).and_then(|()| Listener::listen(&socket, backlog)) {
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Listener {
             socket,
             family: Family::Unix,

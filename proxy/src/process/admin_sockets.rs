@@ -73,7 +73,7 @@ fn into_std<T: From<OwnedFd>>(listener: Listener) -> T {
 fn bind_unix(path: &PathBuf) -> io::Result<Listener> {
     // Of the whole process, but no other file is created at this time.
     let before = umask(FileMode::from_bits_truncate(0o177));
-    let bound = Listener::unix(path, BACKLOG);
+    let bound = Listener::unix(path, BACKLOG, |_| Ok(()));
     umask(before);
     bound
 }

@@ -7,16 +7,17 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StartError;
+use super::socket_access::{self, Changed};
 use super::survey::{Addresses, Resolve};
-use crate::config::{BindAddress, Frontend};
+use crate::config::{self, BindAddress, Frontend, SocketAccess};
 use crate::control::FrontendListeners;
-use crate::downstream::listener::{Listener, Sharing};
+use crate::downstream::listener::{Listener, Sharing, unix_name};
 
 /// The open sockets. Dropping them removes the files of Unix sockets.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ pub(super) struct Bound {
     names: HashSet<String>,
     /// Files that are removed if it is dropped.
     fresh_paths: Vec<PathBuf>,
+    /// Files of kept sockets that are for others to connect to now, unless it is dropped.
+    changed: Vec<Changed>,
 }
 
 impl Open {
@@ -150,6 +153,7 @@ impl Sockets {
             return;
         }
         bound.fresh_paths.clear();
+        bound.changed.clear();
         let mut open = std::mem::take(&mut bound.open);
         for open in open.iter_mut().chain(&mut self.admin) {
             open.take_over();
@@ -189,6 +193,14 @@ impl Sockets {
 }
 
 impl Bound {
+    /// Changes who may connect to a Unix socket that is open already.
+    fn change_access(&mut self, known: &[Open], access: &SocketAccess) -> io::Result<()> {
+        let path = known.iter().find_map(|open| open.listener.path());
+        let changed = path.map(|path| socket_access::apply(path, access));
+        self.changed.extend(changed.transpose()?.flatten());
+        Ok(())
+    }
+
     /// How many addresses there are.
     pub(super) fn addresses(&self) -> Addresses {
         let mut paths: Vec<_> = self
@@ -241,7 +253,11 @@ impl Known {
         sockets: &mut FrontendListeners,
         bound: &mut Bound,
     ) -> io::Result<()> {
-        let bind = &frontend.bind[index].address;
+        let config::Bind {
+            address: bind,
+            access,
+            ..
+        } = &frontend.bind[index];
         let purpose = Purpose {
             frontend: frontend.name.clone(),
             bind: bind.to_string(),
@@ -250,7 +266,18 @@ impl Known {
         let known = self.find(|open| open.purpose.as_ref() == Some(&purpose));
         let groups = if known.is_empty() {
             let workers = sockets.workers.len();
-            let groups = self.open(bind, resolve, frontend.backlog, workers, bound)?;
+            let groups = match bind {
+                BindAddress::Unix(path) => {
+                    vec![self.open_unix(path, access, frontend.backlog, bound)?]
+                }
+                BindAddress::Name { host, port } => {
+                    let addresses = resolve(host, *port)?;
+                    self.open_all(&addresses, frontend.backlog, workers)?
+                }
+                BindAddress::Tcp(address) => {
+                    self.open_all(&[*address], frontend.backlog, workers)?
+                }
+            };
             groups
                 .into_iter()
                 .map(|group| {
@@ -264,6 +291,7 @@ impl Known {
                 })
                 .collect()
         } else {
+            bound.change_access(&known, access)?;
             by_name(known)
         };
         for group in groups {
@@ -310,34 +338,36 @@ impl Known {
         self.0.iter().filter(|open| wanted(open)).cloned().collect()
     }
 
-    /// The sockets of a `bind`: a group for each address that it has.
-    fn open(
+    fn open_unix(
         &self,
-        bind: &BindAddress,
-        resolve: &Resolve<'_>,
+        path: &PathBuf,
+        access: &SocketAccess,
+        backlog: u32,
+        bound: &mut Bound,
+    ) -> io::Result<Vec<Open>> {
+        let name = unix_name(path);
+        let known = self.find(|open| open.listener.name() == name);
+        if !known.is_empty() {
+            bound.change_access(&known, access)?;
+            return Ok(known);
+        }
+        let prepare = |path: &Path| socket_access::apply(path, access).map(drop);
+        let listener = Listener::unix(path, backlog, prepare)?;
+        bound.fresh_paths.push(path.clone());
+        Ok(vec![Open::own(listener, None)])
+    }
+
+    /// A group of sockets for each address.
+    fn open_all(
+        &self,
+        addresses: &[SocketAddr],
         backlog: u32,
         workers: usize,
-        bound: &mut Bound,
     ) -> io::Result<Vec<Vec<Open>>> {
-        match bind {
-            BindAddress::Tcp(address) => Ok(vec![self.open_tcp(*address, backlog, workers)?]),
-            BindAddress::Name { host, port } => {
-                let addresses = resolve(host, *port)?.into_iter();
-                addresses
-                    .map(|address| self.open_tcp(address, backlog, workers))
-                    .collect()
-            }
-            BindAddress::Unix(path) => {
-                let name = bind.to_string();
-                let known = self.find(|open| open.listener.name() == name);
-                if !known.is_empty() {
-                    return Ok(vec![known]);
-                }
-                let listener = Listener::unix(path, backlog)?;
-                bound.fresh_paths.push(path.clone());
-                Ok(vec![vec![Open::own(listener, None)]])
-            }
-        }
+        let addresses = addresses.iter();
+        addresses
+            .map(|address| self.open_tcp(*address, backlog, workers))
+            .collect()
     }
 
     fn open_tcp(
@@ -403,6 +433,9 @@ impl Drop for Sockets {
 
 impl Drop for Bound {
     fn drop(&mut self) {
+        for changed in self.changed.iter().rev() {
+            changed.undo();
+        }
         for path in &self.fresh_paths {
             let _ = std::fs::remove_file(path);
         }

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::privileges::{Account, PrivilegeError, find_group, find_user};
-use crate::config::{BindAddress, Config, Errors, LogTarget, Source};
+use crate::config::{BindAddress, Config, Errors, LogTarget, SocketAccess, Source};
 
 /// Result of a look at the machine.
 #[derive(Debug)]
@@ -59,8 +59,13 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
     surveyor.log(config);
     for frontend in &config.frontends {
         let key = ["frontend", &frontend.name, "bind"];
-        for bind in &frontend.bind {
+        for (index, bind) in frontend.bind.iter().enumerate() {
             surveyor.bind(&key, &bind.address);
+            let element = match frontend.bind.as_slice() {
+                [_] => "bind".to_owned(),
+                _ => format!("bind[{index}]"),
+            };
+            surveyor.access(&["frontend", &frontend.name, &element], &bind.access);
         }
     }
     if let Some(path) = &config.admin.socket {
@@ -105,16 +110,27 @@ impl Surveyor<'_> {
     }
 
     fn accounts(&mut self, config: &Config) {
-        let user = config.user.as_deref().map(find_user);
-        self.account("user", user.and_then(Result::err));
-        let group = config.group.as_deref().map(find_group);
-        self.account("group", group.and_then(Result::err));
+        self.names(&[], config.user.as_deref(), config.group.as_deref());
     }
 
-    fn account(&mut self, key: &str, error: Option<PrivilegeError>) {
+    /// Who may connect to a Unix socket.
+    fn access(&mut self, key: &[&str], access: &SocketAccess) {
+        self.names(key, access.user.as_deref(), access.group.as_deref());
+    }
+
+    /// The values of `user` and `group` in the table `key`.
+    fn names(&mut self, key: &[&str], user: Option<&str>, group: Option<&str>) {
+        let user = user.map(find_user);
+        self.account(key, "user", user.and_then(Result::err));
+        let group = group.map(find_group);
+        self.account(key, "group", group.and_then(Result::err));
+    }
+
+    fn account(&mut self, table: &[&str], key: &str, error: Option<PrivilegeError>) {
         if let Some(error) = error {
             let help = format!("create it, or name another {key}");
-            self.record(&[key], &crate::telemetry::chain(&error), Some(&help));
+            let key = [table, &[key]].concat();
+            self.record(&key, &crate::telemetry::chain(&error), Some(&help));
         }
     }
 
@@ -353,6 +369,17 @@ mod tests {
         check(
             "log.target = '/dev/null/log'",
             &["`log.target`: the folder /dev/null is not a folder"],
+        );
+        let access = [
+            "{ address = '/tmp/a', user = 'nobody-of-this-name' }",
+            "['*:0', { address = '/tmp/b', group = 'no-group-of-this-name' }]",
+        ];
+        assert_eq!(
+            found(&binds(&access)).0,
+            [
+                "`frontend.f0.bind.user`: there is no user `nobody-of-this-name` on this machine",
+                "`frontend.f1.bind[1].group`: there is no group `no-group-of-this-name` on this machine",
+            ]
         );
         let (messages, _) = found(&binds(&["['unix:/no/folder/s', 'name.invalid:80']"]));
         assert_eq!(messages.len(), 2, "{messages:?}");

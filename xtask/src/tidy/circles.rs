@@ -88,6 +88,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "admin_sockets",
             "inheritance",
             "sockets",
+            "socket_access",
             "workers",
             "belongings",
             "folder",
