@@ -7,26 +7,27 @@ pub mod http2;
 pub mod listener;
 pub mod resources;
 
+mod accept;
 mod heads;
 mod linger;
 mod response;
 mod tunnel;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::config::Bind;
 use crate::frontend::Frontend;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
-use crate::http::message::Scheme;
 use crate::request::context::ConnectionFacts;
 use crate::shutdown::Shutdown;
 use crate::tunnel::Scratch;
 use resources::Resources;
 
 /// The peer of an accepted connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Over TCP.
     Tcp(SocketAddr),
@@ -54,12 +55,13 @@ impl Connection {
     pub fn new(
         frontend: Rc<Frontend>,
         peer: &Peer,
+        bind: &Bind,
         resources: Rc<Resources>,
         shutdown: Shutdown,
         scratch: Scratch,
     ) -> Connection {
         Connection {
-            facts: Rc::new(facts(&frontend, peer, Scheme::Http)),
+            facts: Rc::new(facts(&frontend, peer, bind)),
             frontend,
             resources,
             shutdown,
@@ -68,24 +70,46 @@ impl Connection {
     }
 }
 
-fn facts(frontend: &Frontend, peer: &Peer, scheme: Scheme) -> ConnectionFacts {
-    let rules = frontend.rules();
-    let trusted = &rules.config.forwarded.trusted_proxies;
-    let (peer, is_trusted) = match *peer {
-        Peer::Tcp(address) => {
-            let is_trusted = trusted.contains(&address.ip().to_canonical());
-            (Client::from(address), is_trusted)
-        }
-        Peer::Unix => (Client::default(), trusted.unix),
+impl Connection {
+    /// Takes note of the client that a proxy before this one speaks for: from now on that is the
+    /// peer.
+    fn set_peer(&mut self, peer: &Peer, bind: &Bind) {
+        self.facts = Rc::new(facts(&self.frontend, peer, bind));
+    }
+}
+
+fn facts(frontend: &Frontend, peer: &Peer, bind: &Bind) -> ConnectionFacts {
+    let name = Rc::clone(&frontend.name);
+    let Peer::Tcp(address) = peer else {
+        return ConnectionFacts {
+            frontend: name,
+            client: Arc::new(Client {
+                address: String::new(),
+                port: 0,
+            }),
+            forwarded_for: None,
+            trust: Trust::Untrusted,
+            redirect: bind.redirect,
+        };
     };
+    // An IPv4 client of a dual-stack socket is an IPv4 client.
+    let ip: IpAddr = address.ip().to_canonical();
+    let rules = frontend.rules();
+    let mut trusted = rules.config.forwarded.trusted_proxies.iter();
+    let trust = if trusted.any(|network| network.contains(&ip)) {
+        Trust::Trusted
+    } else {
+        Trust::Untrusted
+    };
+    let text = ip.to_string();
     ConnectionFacts {
-        frontend: Rc::clone(&frontend.name),
-        peer: Arc::new(peer),
-        scheme,
-        trust: if is_trusted {
-            Trust::Trusted
-        } else {
-            Trust::Untrusted
-        },
+        frontend: name,
+        forwarded_for: Some(text.as_bytes().into()),
+        client: Arc::new(Client {
+            address: text,
+            port: address.port(),
+        }),
+        trust,
+        redirect: bind.redirect,
     }
 }

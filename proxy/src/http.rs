@@ -8,7 +8,6 @@ pub mod forwarded;
 pub mod head;
 pub mod message;
 pub mod number;
-pub mod origin;
 pub mod path;
 pub mod span;
 pub mod syntax;

@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use crate::config;
 use crate::downstream::listener::{self, Accepted, Acceptor, Listener, Workers};
 use crate::downstream::resources::Resources;
-use crate::frontend::{Frontend, Rules};
+use crate::frontend::{Frontend, Rules, Sockets, strict_transport_security};
 use crate::plugin::{BackendName, Instance};
 use crate::router::version::Version;
 use crate::router::{Change, Router};
@@ -174,7 +174,7 @@ struct Worker {
     sites: HashMap<String, Site>,
     /// Serves connections that were accepted for frontends which the last configuration removed.
     gone: HashMap<String, Acceptor>,
-    /// Connections for frontends of a configuration that has not reached this worker yet.
+    /// Connections from sockets of a configuration that has not reached this worker yet.
     early: Vec<Accepted>,
     drain_grace: Duration,
     /// Its own: those that accept, and the one that sweeps.
@@ -232,7 +232,7 @@ impl Worker {
             if let Some(accepted) = self.serve_one(accepted) {
                 tracing::debug!(
                     frontend = accepted.frontend(),
-                    "a connection is closed: its frontend is gone"
+                    "a connection is closed: its socket is gone"
                 );
             }
         }
@@ -288,8 +288,9 @@ impl Worker {
                 Some(Rc::new(RefCell::new(router)))
             }
         };
-        let name: Arc<str> = Arc::from(config.config.name.as_str());
         let rules = Rules {
+            sockets: Sockets::new(&config.config, &config.sockets),
+            hsts: config.config.hsts.and_then(strict_transport_security),
             config: config.config,
             answers: config.answers,
             worker: self.workers.own,
@@ -305,7 +306,6 @@ impl Worker {
             None => Site {
                 acceptor: Acceptor {
                     frontend: Rc::new(Frontend::new(rules, Rc::clone(&self.ids))),
-                    name,
                     workers: Rc::clone(&self.workers),
                     scratch: self.scratch.clone(),
                     resources: Rc::clone(&self.resources),
@@ -384,15 +384,14 @@ impl Worker {
         self.early.extend(early);
     }
 
-    /// Returns a connection for a frontend that it does not know.
+    /// Returns a connection from a socket that it does not know.
     fn serve_one(&self, accepted: Accepted) -> Option<Accepted> {
         let site = self.sites.get(accepted.frontend());
         let acceptor = site.map(|site| &site.acceptor);
         match acceptor.or_else(|| self.gone.get(accepted.frontend())) {
             Some(acceptor) => acceptor.serve(accepted),
-            None => return Some(accepted),
+            None => Some(accepted),
         }
-        None
     }
 
     fn drain(&self) {

@@ -410,7 +410,7 @@ async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
 }
 
 /// Asks once over a Unix socket.
-async fn assert_answers(path: &Path) -> anyhow::Result<()> {
+pub(crate) async fn assert_answers(path: &Path) -> anyhow::Result<()> {
     let ask = async {
         let mut client = UnixStream::connect(path).await?;
         let request = REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");

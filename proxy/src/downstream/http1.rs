@@ -194,7 +194,7 @@ impl Connection {
                 body: response.declared.for_client(version),
                 connection: ConnectionOption::for_client(version, persistence),
                 date: Some(date),
-                edits: &[],
+                edits: cx.response_edits(),
             };
             exchange.push_head(&with, body);
         });
@@ -295,7 +295,7 @@ impl Connection {
                 body: reply.length(),
                 connection: ConnectionOption::for_client(version, persistence),
                 date: Some(date),
-                edits: &[],
+                edits: cx.response_edits(),
             };
             write::push_response(&reply.head, &with, wire.output());
         });

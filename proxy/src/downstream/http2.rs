@@ -63,7 +63,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     if http2.is_flooded() {
         tracing::debug!(
             frontend = &*connection.frontend.name,
-            client = connection.facts.peer.address,
+            client = connection.facts.client.address,
             "the client sent too many frames without use; its connection is closed"
         );
         http2.refuse();
@@ -255,7 +255,7 @@ impl Connection {
                 body: response.declared,
                 connection: ConnectionOption::Implied,
                 date: Some(date),
-                edits: &[],
+                edits: cx.response_edits(),
             };
             exchange.push_head(&with, response.body);
         });
@@ -291,7 +291,7 @@ impl Connection {
                 body: reply.length(),
                 connection: ConnectionOption::Implied,
                 date: Some(date),
-                edits: &[],
+                edits: cx.response_edits(),
             };
             stream.push_head(&reply.head, &with, body);
         });

@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
 use super::resources::Resources;
-use super::{Connection, Peer, http1};
+use super::{Connection, Peer, accept, http1};
 use crate::connection_limiter::{ConnectionLimiter, WorkerPermit};
 use crate::frontend::Frontend;
 use crate::shutdown::Shutdown;
@@ -218,8 +218,6 @@ pub fn unix_name(path: &Path) -> String {
 pub struct Acceptor {
     /// Serves them.
     pub frontend: Rc<Frontend>,
-    /// Its name, for other workers.
-    pub name: Arc<str>,
     /// The workers that could serve them.
     pub workers: Rc<Workers>,
     /// The worker's buffer for tunnels.
@@ -246,20 +244,32 @@ pub struct Workers {
 pub struct Accepted {
     socket: OwnedFd,
     peer: Peer,
-    frontend: Arc<str>,
+    /// Where it came to, for other workers.
+    place: Arc<Place>,
     permit: WorkerPermit,
+}
+
+/// A listening socket, by its names.
+#[derive(Debug)]
+struct Place {
+    frontend: String,
+    socket: String,
 }
 
 impl Accepted {
     /// The name of the frontend that it came to.
     pub fn frontend(&self) -> &str {
-        &self.frontend
+        &self.place.frontend
     }
 }
 
 impl Acceptor {
-    /// Serves a connection in this worker.
-    pub fn serve(&self, accepted: Accepted) {
+    /// Serves a connection in this worker. Returns one from a socket that its frontend does not have.
+    pub fn serve(&self, accepted: Accepted) -> Option<Accepted> {
+        let rules = self.frontend.rules();
+        let Some(bind) = rules.sockets.bind(&accepted.place.socket) else {
+            return Some(accepted);
+        };
         let stream = match accepted.peer {
             Peer::Tcp(_) => TcpStream::from_std(std::net::TcpStream::from(accepted.socket))
                 .map(transport::Socket::Tcp),
@@ -272,18 +282,26 @@ impl Acceptor {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::error!(frontend = &*self.frontend.name, %error, "cannot poll a connection; it is closed");
-                return;
+                return None;
             }
         };
         let connection = Connection::new(
             Rc::clone(&self.frontend),
             &accepted.peer,
+            bind,
             Rc::clone(&self.resources),
             self.shutdown.clone(),
             self.scratch.clone(),
         );
         let guard = self.shutdown.enter(accepted.permit);
-        tokio::task::spawn_local(http1::serve(connection, Io::plain(stream), guard));
+        if accept::is_needed(bind) {
+            let bind = Rc::clone(bind);
+            let accepting = accept::serve(connection, bind, accepted.peer, stream, guard);
+            tokio::task::spawn_local(accepting);
+        } else {
+            tokio::task::spawn_local(http1::serve(connection, Io::plain(stream), guard));
+        }
+        None
     }
 
     /// Serves a connection here, or leaves it to a worker that has less to do.
@@ -297,7 +315,8 @@ impl Acceptor {
             }
             accepted.permit.move_to(self.workers.own);
         }
-        self.serve(accepted);
+        // The rules have every socket that this worker accepts from.
+        drop(self.serve(accepted));
     }
 }
 
@@ -307,12 +326,16 @@ impl Acceptor {
 /// The poller's, at the start.
 pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
     let family = listener.family;
+    let place = Arc::new(Place {
+        frontend: acceptor.frontend.name.to_string(),
+        socket: listener.name,
+    });
     let socket = register(listener.socket)?;
     let shutdown = acceptor.shutdown.clone();
     tokio::select! {
         biased;
         () = shutdown.begun() => Ok(()),
-        never = accept(&socket, family, &acceptor) => match never {},
+        never = accept(&socket, family, &place, &acceptor) => match never {},
     }
 }
 
@@ -330,6 +353,7 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
 async fn accept(
     socket: &AsyncFd<Socket>,
     family: Family,
+    place: &Arc<Place>,
     acceptor: &Acceptor,
 ) -> std::convert::Infallible {
     loop {
@@ -346,7 +370,7 @@ async fn accept(
             Ok(Ok((socket, peer))) => acceptor.assign(Accepted {
                 socket,
                 peer,
-                frontend: Arc::clone(&acceptor.name),
+                place: Arc::clone(place),
                 permit: acceptor
                     .workers
                     .limiter
@@ -354,7 +378,7 @@ async fn accept(
             }),
             Ok(Err(error)) => {
                 drop(permit);
-                pause(&error, &acceptor.name).await;
+                pause(&error, &place.frontend).await;
             }
         }
     }

@@ -21,13 +21,13 @@ pub enum Version {
     Http2,
 }
 
-/// The scheme that the client used: that of the connection, or what a trusted proxy says.
+/// The scheme of the request's target URI: that of the connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Plain.
+    /// Over plain TCP or a Unix socket.
     #[default]
     Http,
-    /// With TLS.
+    /// Over TLS.
     Https,
 }
 
@@ -96,7 +96,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Removes everything but the scheme, which no head says; capacity stays.
+    /// Removes everything but the scheme, which belongs to the connection; capacity stays.
     pub fn clear(&mut self) {
         let fields = std::mem::take(&mut self.fields);
         let scheme = self.scheme;
@@ -190,12 +190,12 @@ impl RequestHead {
         self.fields.values_of(FieldKind::Host).next()
     }
 
-    /// The scheme that the client used.
+    /// That of the connection that the request came over.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Sets the scheme, which stays over [`RequestHead::clear`]: each request sets its own.
+    /// Sets the scheme; stays over [`RequestHead::clear`].
     pub fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = scheme;
     }

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::record::{Record, Sender};
+use super::record::Record;
+use crate::config::RedirectToHttps;
 use crate::frontend::Rules;
+use crate::http::edit::Edit;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
 use crate::http::message::{RequestHead, Scheme};
-use crate::http::origin::Origin;
 use crate::telemetry::{End, current_panic};
 
 /// Facts about the client that all requests of a connection share. Never change.
@@ -16,12 +17,14 @@ use crate::telemetry::{End, current_panic};
 pub struct ConnectionFacts {
     /// The frontend's name, for the log.
     pub frontend: Rc<str>,
-    /// The peer: a client, or a proxy before this one.
-    pub peer: Arc<Client>,
-    /// How the peer speaks to this proxy.
-    pub scheme: Scheme,
-    /// Whether the peer is believed about the origin of its requests.
+    /// The peer.
+    pub client: Arc<Client>,
+    /// Its address as `X-Forwarded-For` has it; None for a Unix socket.
+    pub forwarded_for: Option<Box<[u8]>>,
+    /// Whether its own `X-Forwarded-*` fields count.
     pub trust: Trust,
+    /// Where its requests are sent, in place of an answer.
+    pub redirect: Option<RedirectToHttps>,
 }
 
 /// One request, from its head to the end of its response or tunnel.
@@ -36,8 +39,6 @@ pub struct Context {
     pub rules: Rc<Rules>,
     /// As the server gets it, but for what the decision changes.
     pub head: RequestHead,
-    /// The client that a trusted peer named; None if the peer is the client.
-    pub named_client: Option<Arc<Client>>,
     /// For the access log.
     pub record: Record,
     /// How it ended if nothing else is noted.
@@ -46,38 +47,30 @@ pub struct Context {
 }
 
 impl Context {
-    /// A request whose head is complete, or one that was refused.
+    /// A request whose head is complete.
     pub fn new(
         facts: Rc<ConnectionFacts>,
         rules: Rc<Rules>,
-        mut head: RequestHead,
+        head: RequestHead,
         record: Record,
     ) -> Context {
-        let origin = match facts.trust {
-            Trust::Untrusted => Origin::default(),
-            Trust::Trusted => {
-                let trusted = &rules.config.forwarded.trusted_proxies;
-                Origin::of(head.fields(), |address| trusted.contains(address))
-            }
-        };
-        head.set_scheme(origin.scheme.unwrap_or(facts.scheme));
         Context {
             facts,
             rules,
             head,
-            named_client: origin
-                .client
-                .map(|address| Arc::new(Client::named(address))),
             record,
             default_end: End::Drain,
             is_logged: false,
         }
     }
 
-    /// The sender of the request.
-    #[inline]
-    pub fn client(&self) -> &Arc<Client> {
-        self.named_client.as_ref().unwrap_or(&self.facts.peer)
+    /// Edits of the final response, whoever makes it.
+    pub fn response_edits(&self) -> &[Edit] {
+        match self.head.scheme() {
+            Scheme::Https => self.rules.hsts.as_slice(),
+            // RFC 6797, section 7.2: not over plain HTTP.
+            Scheme::Http => &[],
+        }
     }
 
     /// Writes the line, and gives the head back.
@@ -94,12 +87,12 @@ impl Context {
 
     fn write(&self) {
         let facts = &self.facts;
-        let sender = Sender {
-            client: self.client(),
-            peer: self.named_client.as_ref().map(|_| &*facts.peer),
-        };
-        self.record
-            .log(&facts.frontend, sender, &self.head, self.default_end);
+        self.record.log(
+            &facts.frontend,
+            &facts.client,
+            Some(&self.head),
+            self.default_end,
+        );
     }
 }
 

@@ -22,6 +22,9 @@ pub enum ProxyError {
     /// The head took longer than `timeout.request_header`.
     #[error("the head took too long")]
     HeadTimeout,
+    /// The answer would be a redirect, and the request names no host.
+    #[error("the request names no host to redirect to")]
+    NoHost,
     /// `http.normalize_path` is on, and the path cannot be normalized.
     #[error("refused")]
     Path(#[source] InvalidEscape),
@@ -51,7 +54,7 @@ impl ProxyError {
         match self {
             ProxyError::Head(error) => (head_status(*error), End::Refused),
             ProxyError::HeadTimeout => (408, End::ClientTimeout),
-            ProxyError::Path(_) => (400, End::Refused),
+            ProxyError::NoHost | ProxyError::Path(_) => (400, End::Refused),
             ProxyError::BodyTooLarge(_) => (413, End::Refused),
             ProxyError::Plugin(_) => (503, End::PluginFault),
             ProxyError::NoBackend => (503, End::NoRoute),

@@ -84,6 +84,14 @@ impl Reply {
         reply
     }
 
+    /// Sends the client to another URL, with everything that its request has.
+    pub(super) fn redirect(cx: &mut Context, location: &[u8]) -> Reply {
+        cx.record.finish(End::LocalReply);
+        let mut reply = Reply::new(308, Bytes::new());
+        reply.head.fields_mut().push(b"Location", location);
+        reply
+    }
+
     /// The answer to a request whose `Max-Forwards` was 0 (RFC 9110, sections 9.3.7 and
     /// 9.3.8).
     pub(super) fn of_last_hop(cx: &mut Context) -> Reply {

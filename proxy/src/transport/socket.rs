@@ -66,6 +66,26 @@ impl Socket {
         Ok(count)
     }
 
+    /// Looks at what can be read and leaves it there, without waiting: calls `look` with the first
+    /// bytes, as far as they fill `buffer`; with none at the end of the stream. If it answers None,
+    /// more is needed than there is.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing to read, or less than needed; those of the socket.
+    pub fn try_peek<T>(
+        &self,
+        buffer: &mut [u8],
+        look: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> io::Result<T> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        each!(self, socket => socket.try_io(Interest::READABLE, || {
+            let (_, count) = recv(socket, &mut *buffer, flags)?;
+            let seen = buffer.get(..count).unwrap_or_default();
+            // The poller reports the next byte anew.
+            look(seen).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        }))
+    }
+
     /// As [`Socket::try_read`], into two buffers.
     ///
     /// # Errors

@@ -22,7 +22,10 @@ const LAYERS: &[(&str, Imports)] = &[
     ("worker", Imports::Below),
     ("downstream", Imports::Below),
     ("request", Imports::Below),
-    ("frontend", Imports::Only(&["router", "plugin", "upstream"])),
+    (
+        "frontend",
+        Imports::Only(&["router", "plugin", "upstream", "http"]),
+    ),
     ("tunnel", Imports::Only(&["upstream", "http2", "transport"])),
     ("router", Imports::Only(&["plugin", "http"])),
     ("plugin", Imports::Only(&["http"])),

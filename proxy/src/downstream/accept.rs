@@ -1,0 +1,306 @@
+//! What a connection begins with, before its protocol, on a bind that says so.
+//!
+//! In the connection's own task and under `timeout.handshake`. Connections on binds without such
+//! options never come here. Spawned by `listener`.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+
+use thiserror::Error;
+use tokio::io::Interest;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Connection, Peer, http1, http2};
+use crate::config::{AcceptProxy, Bind};
+use crate::shutdown::{ConnectionGuard, Shutdown};
+use crate::transport::io::{Io, Socket};
+use crate::transport::proxy_protocol::{
+    self, Address, Header, MAX_HEADER_LENGTH, Parsed, ProxyProtocolError,
+};
+
+/// The first bytes of every HTTP/2 client (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Why a connection ends before its protocol begins.
+#[derive(Debug, Error)]
+enum AcceptError {
+    /// Not the header that the configuration asks this peer for.
+    #[error("the peer must send a PROXY protocol header")]
+    Header(#[source] ProxyProtocolError),
+    /// The peer ended it.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// `timeout.handshake` has passed.
+    #[error("the peer took longer than timeout.handshake")]
+    TimedOut,
+    /// The process stops.
+    #[error("the proxy is stopping")]
+    Stopping,
+    /// The connection failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Whether connections on such a bind begin with more than their protocol.
+pub(super) fn is_needed(bind: &Bind) -> bool {
+    bind.proxy_protocol.is_some() || bind.h2c
+}
+
+/// Serves one connection from its first byte to its last.
+///
+/// # Cancel safety
+/// Dropping it closes the connection.
+pub(super) async fn serve(
+    mut connection: Connection,
+    bind: Rc<Bind>,
+    peer: Peer,
+    socket: Socket,
+    guard: ConnectionGuard,
+) {
+    let limit = connection.frontend.rules().config.timeouts.handshake;
+    let deadline = Instant::now() + limit;
+    let shutdown = connection.shutdown.clone();
+    let begun = begin(&mut connection, &bind, peer, &socket);
+    let protocol = match within(deadline, &shutdown, begun).await {
+        Ok(protocol) => protocol,
+        Err(error) => {
+            tracing::debug!(
+                frontend = &*connection.frontend.name,
+                peer = %peer,
+                error = crate::telemetry::chain(&error),
+                "a connection is closed before its first request"
+            );
+            return;
+        }
+    };
+    let io = Io::plain(socket);
+    // A task of its own: the memory that this stage needed is given back.
+    match protocol {
+        Protocol::Http1 => tokio::task::spawn_local(http1::serve(connection, io, guard)),
+        Protocol::Http2 => tokio::task::spawn_local(http2::serve(connection, io, guard)),
+    };
+}
+
+async fn begin(
+    connection: &mut Connection,
+    bind: &Bind,
+    peer: Peer,
+    socket: &Socket,
+) -> Result<Protocol, AcceptError> {
+    if let Some(accept) = &bind.proxy_protocol
+        && must_send_header(accept, peer)
+        && let Some(client) = read_header(socket).await?
+    {
+        connection.set_peer(&client, bind);
+    }
+    // Here TLS takes the socket, and ALPN chooses the protocol.
+    if bind.h2c {
+        return peek::<{ PREFACE.len() }, _>(socket, by_preface).await;
+    }
+    Ok(Protocol::Http1)
+}
+
+/// Of a client that may know without asking that HTTP/2 is spoken here (RFC 9113, section 3.3).
+fn by_preface(bytes: &[u8]) -> Option<Result<Protocol, AcceptError>> {
+    if bytes.starts_with(PREFACE) {
+        Some(Ok(Protocol::Http2))
+    } else if PREFACE.starts_with(bytes) {
+        None
+    } else {
+        Some(Ok(Protocol::Http1))
+    }
+}
+
+/// The result of `stage`, unless the deadline passes or idle clients are closed before.
+async fn within<T>(
+    deadline: Instant,
+    shutdown: &Shutdown,
+    stage: impl Future<Output = Result<T, AcceptError>>,
+) -> Result<T, AcceptError> {
+    let stopping = async {
+        shutdown.begun().await;
+        if let Some(drain_deadline) = shutdown.drain_deadline() {
+            sleep_until(drain_deadline).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        staged = timeout_at(deadline, stage) => staged.unwrap_or(Err(AcceptError::TimedOut)),
+        () = stopping => Err(AcceptError::Stopping),
+    }
+}
+
+/// Whether the peer is one of those that speak for others. Guessing by the first bytes instead
+/// would let every client choose its address.
+fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
+    match peer {
+        Peer::Tcp(address) => {
+            let ip = address.ip().to_canonical();
+            accept.from.iter().any(|network| network.contains(&ip))
+        }
+        Peer::Unix => accept.from_unix,
+    }
+}
+
+/// Reads the header and not a byte more; None if the connection's own addresses count.
+async fn read_header(socket: &Socket) -> Result<Option<Peer>, AcceptError> {
+    let look = |bytes: &[u8]| match proxy_protocol::parse(bytes) {
+        Ok(Parsed::Partial) => None,
+        Ok(Parsed::Complete { consumed, header }) => Some(Ok((consumed, client_of(&header)))),
+        Err(error) => Some(Err(AcceptError::Header(error))),
+    };
+    let (length, client) = peek::<MAX_HEADER_LENGTH, _>(socket, look).await?;
+    let mut header = [0; MAX_HEADER_LENGTH];
+    // All of it was seen: it is there.
+    match socket.try_read(header.get_mut(..length).unwrap_or_default())? {
+        read if read == length => Ok(client),
+        _ => Err(AcceptError::Closed),
+    }
+}
+
+fn client_of(header: &Header<'_>) -> Option<Peer> {
+    match header {
+        Header::Local => None,
+        Header::Proxied { source, .. } => Some(match source {
+            Address::Tcp(address) => Peer::Tcp(*address),
+            Address::Unix(_) => Peer::Unix,
+        }),
+    }
+}
+
+/// Looks at the first bytes of a connection, at most `N`, until `look` has an answer.
+async fn peek<const N: usize, T>(
+    socket: &Socket,
+    look: impl Fn(&[u8]) -> Option<Result<T, AcceptError>>,
+) -> Result<T, AcceptError> {
+    loop {
+        let ready = socket.ready(Interest::READABLE).await?;
+        let seen = socket.try_peek(&mut [0; N], |bytes| match bytes {
+            [] => Some(Err(AcceptError::Closed)),
+            bytes => look(bytes),
+        });
+        match seen {
+            // A part stays readable for ever, and so does the end behind it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if ready.is_read_closed() {
+                    return Err(AcceptError::Closed);
+                }
+            }
+            Err(error) => return Err(error.into()),
+            Ok(seen) => return seen,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(f),
+            Peer::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn peer(text: &str) -> Peer {
+        text.parse().map_or(Peer::Unix, Peer::Tcp)
+    }
+
+    #[test]
+    fn peers_that_speak_for_others() {
+        let check = |from: &[&str], from_unix, client: &str, expected| {
+            let accept = AcceptProxy {
+                from: from.iter().map(|text| text.parse().unwrap()).collect(),
+                from_unix,
+            };
+            let found = must_send_header(&accept, peer(client));
+            assert_eq!(found, expected, "{from:?} {client}");
+        };
+        check(&["10.0.0.0/8"], false, "10.1.2.3:4", true);
+        check(&["10.0.0.0/8"], false, "11.1.2.3:4", false);
+        check(&["10.0.0.0/8"], false, "[::ffff:10.1.2.3]:4", true);
+        check(&["::1/128", "10.0.0.0/8"], false, "[::1]:4", true);
+        check(&["0.0.0.0/0", "::/0"], false, "unix", false);
+        check(&[], true, "unix", true);
+        check(&[], true, "127.0.0.1:4", false);
+    }
+
+    #[test]
+    fn protocols_by_the_first_bytes() {
+        let check = |bytes: &[u8], expected| {
+            let found = by_preface(bytes).map(Result::unwrap);
+            assert_eq!(found, expected, "{}", bytes.escape_ascii());
+        };
+        check(b"P", None);
+        check(&PREFACE[..23], None);
+        check(PREFACE, Some(Protocol::Http2));
+        check(b"PR ", Some(Protocol::Http1));
+        check(b"GET / HTTP/1.1\r\n", Some(Protocol::Http1));
+        check(b"\r\n", Some(Protocol::Http1));
+    }
+
+    const V1: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 80\r\n";
+    /// `LOCAL`, without addresses.
+    const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+    /// What is read of `pieces`, and what of them is left for the protocol.
+    async fn read(pieces: &[&[u8]]) -> (Result<Option<Peer>, String>, Vec<u8>) {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let socket = Socket::Unix(server);
+        let send = async {
+            for piece in pieces {
+                client.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(client);
+        };
+        let (header, ()) = tokio::join!(read_header(&socket), send);
+        let header = header.map_err(|error| crate::telemetry::chain(&error));
+        let Socket::Unix(mut server) = socket else {
+            unreachable!();
+        };
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).await.unwrap();
+        (header, rest)
+    }
+
+    #[tokio::test]
+    async fn headers_whole_in_pieces_and_broken_off() {
+        let check = async |pieces: &[&[u8]], expected: Result<Option<&str>, &str>, rest: &[u8]| {
+            let expected = expected.map(|client| client.map(peer));
+            let expected = (expected.map_err(str::to_owned), rest.to_vec());
+            assert_eq!(read(pieces).await, expected, "{pieces:?}");
+        };
+        let client = Some("192.0.2.7:5000");
+        check(&[V1], Ok(client), b"").await;
+        check(&[&[V1, b"GET /"].concat()], Ok(client), b"GET /").await;
+        let bytes: Vec<&[u8]> = V1.chunks(1).collect();
+        check(
+            &[&bytes[..], &[b"GET", b" /"]].concat(),
+            Ok(client),
+            b"GET /",
+        )
+        .await;
+        check(&[LOCAL, b"GET /"], Ok(None), b"GET /").await;
+        let closed = Err("the peer closed the connection");
+        check(&[], closed, b"").await;
+        check(&[&V1[..9]], closed, &V1[..9]).await;
+        let none = "the peer must send a PROXY protocol header: no PROXY protocol header";
+        check(&[b"GET / HTTP/1.1\r\n"], Err(none), b"GET / HTTP/1.1\r\n").await;
+        check(&[b"PROXX"], Err(none), b"PROXX").await;
+    }
+}

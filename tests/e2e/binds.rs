@@ -1,0 +1,157 @@
+//! Options of single binds: redirects to `https`, and the files of Unix sockets. The PROXY protocol
+//! is in `proxy_protocol`.
+
+mod proxy_protocol;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Uid, User};
+use pointsman_tests::{Origin, Process, Proxy, Wire};
+
+use crate::limits::assert_answers;
+
+/// One worker and one frontend, whose `bind` is this.
+fn config(bind: &str, frontend: &str, origin: &Origin) -> String {
+    format!(
+        "workers = 1\nadmin.socket = \"admin.sock\"\n[frontend.http-in]\nbind = {bind}\ndefault_backend = \"www\"\n{frontend}\n\
+         [backend.www]\nserver.www = \"{}\"\n",
+        origin.address()
+    )
+}
+
+#[tokio::test]
+async fn every_request_is_sent_to_https() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let bind = r#"{ address = "127.0.0.1:0", redirect_to_https = true }"#;
+    let frontend = "hsts.max_age = \"1d\"";
+    let proxy = Proxy::pointsman(&config(bind, frontend, &origin)).await?;
+    let mut client = Wire::connect(proxy.address()).await?;
+    for (request, location) in [
+        (
+            "GET /a?b=c HTTP/1.1\r\nHost: www.test.tld:80\r\n\r\n",
+            "https://www.test.tld/a?b=c",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 4\r\n\r\nbody",
+            "https://www.test.tld/",
+        ),
+        (
+            "HEAD http://[::1]/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "https://[::1]/a",
+        ),
+    ] {
+        let answer = client.exchange(request).await?;
+        assert_eq!(answer.head.status()?, 308, "{request}");
+        assert_eq!(answer.head.field("location").as_deref(), Some(location));
+        // RFC 6797, section 7.2.
+        assert_eq!(answer.head.field("strict-transport-security"), None);
+        assert_eq!(answer.body, b"");
+    }
+    let line = proxy.line_with("id=1 ").await?;
+    assert!(line.contains(" status=308 "), "{line}");
+    assert!(line.contains(" end=local-reply "), "{line}");
+
+    let answer = client.exchange("GET / HTTP/1.0\r\n\r\n").await?;
+    assert_eq!(answer.head.status()?, 400);
+    assert_eq!(origin.connections(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_port_begins_with_a_reload() -> anyhow::Result<()> {
+    const GET: &str = "GET /x HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+    let origin = Origin::naming("www").await?;
+    let plain = config(r#""127.0.0.1:0""#, "", &origin);
+    let proxy = Proxy::pointsman(&plain).await?;
+    let mut before = Wire::connect(proxy.address()).await?;
+    assert_eq!(before.exchange(GET).await?.body, b"www");
+    let bind = r#"{ address = "127.0.0.1:0", redirect_to_https = 8443 }"#;
+    proxy.configure(&config(bind, "", &origin))?;
+    proxy.ctl(&["reload"]).await?;
+    // The socket is the same; a connection is what it was when it was accepted.
+    let mut after = Wire::connect(proxy.address()).await?;
+    let answer = after.exchange(GET).await?;
+    let location = answer.head.field("location");
+    assert_eq!(location.as_deref(), Some("https://www.test.tld:8443/x"));
+    assert_eq!(before.exchange(GET).await?.body, b"www");
+    Ok(())
+}
+
+#[tokio::test]
+async fn h2c_is_for_clients_that_begin_with_it() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let bind = r#"{ address = "127.0.0.1:0", h2c = true, proxy_protocol.from = "127.0.0.2" }"#;
+    let proxy = Proxy::pointsman(&config(bind, "", &origin)).await?;
+    for (arguments, expected) in [
+        ("", "www 1.1 200"),
+        ("--http2-prior-knowledge", "www 2 200"),
+        (
+            "--http2-prior-knowledge --haproxy-protocol --interface 127.0.0.2",
+            "www 2 200",
+        ),
+    ] {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error"])
+            .args(["--write-out", " %{http_version} %{http_code}\n"])
+            .args(arguments.split_whitespace())
+            .arg(format!("http://{}/", proxy.address()));
+        let curl = Process::start(curl)?;
+        assert_eq!(curl.line_with(" ").await?, expected, "{arguments}");
+    }
+    Ok(())
+}
+
+fn permissions(path: &Path) -> anyhow::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o777)
+}
+
+#[tokio::test]
+async fn the_file_of_a_unix_socket_is_for_whom_the_bind_says() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("p.sock");
+    let bind = |more: &str| format!("{{ address = '{}'{more} }}", path.display());
+    let own = User::from_uid(Uid::effective())?.map_or("root".to_owned(), |user| user.name);
+    let more = format!(", mode = '0600', user = '{own}'");
+    let proxy = Proxy::pointsman(&config(&bind(&more), "", &origin)).await?;
+    assert_eq!(permissions(&path)?, 0o600);
+    assert_answers(&path).await?;
+
+    // The file of a socket that stays gets them, too.
+    let inode = fs::metadata(&path)?.ino();
+    proxy.configure(&config(&bind(", mode = '0666'"), "", &origin))?;
+    proxy.ctl(&["reload"]).await?;
+    assert_eq!(permissions(&path)?, 0o666);
+    assert_eq!(fs::metadata(&path)?.ino(), inode);
+    assert_answers(&path).await?;
+
+    // A reload that comes to nothing changes nothing.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let binds = format!("[{}, '{}']", bind(", mode = '0600'"), taken.local_addr()?);
+    proxy.configure(&config(&binds, "", &origin))?;
+    let refused = proxy.ctl(&["reload"]).await.expect_err("a taken address");
+    assert!(refused.to_string().contains("in use"), "{refused}");
+    assert_eq!(permissions(&path)?, 0o666);
+    let nobody = bind(", group = 'no-group-of-this-name'");
+    proxy.configure(&config(&nobody, "", &origin))?;
+    let refused = proxy.ctl(&["reload"]).await.expect_err("no such group");
+    let expected = "no group `no-group-of-this-name`";
+    assert!(refused.to_string().contains(expected), "{refused}");
+    assert_answers(&path).await
+}
+
+#[tokio::test]
+async fn an_unknown_user_of_a_socket_is_reported_at_its_key() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let bind = "['127.0.0.1:0', { address = 'p.sock', user = 'nobody-of-this-name' }]";
+    let refusal = Proxy::refused(&config(bind, "", &origin)).await?;
+    assert_eq!(refusal.code, Some(64), "{}", refusal.log);
+    let expected = "`frontend.http-in.bind[1].user`: there is no user `nobody-of-this-name`";
+    assert!(refusal.log.contains(expected), "{}", refusal.log);
+    // The value is underlined.
+    assert!(refusal.log.contains("pointsman.toml:4:"), "{}", refusal.log);
+    Ok(())
+}
