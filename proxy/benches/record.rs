@@ -43,6 +43,7 @@ fn record() -> AccessRecord<'static> {
             address: "127.0.0.1",
             port: 50000,
         },
+        peer: None,
         method: Some("GET"),
         host: Some(b"io.test.tld"),
         target: Some(b"/index.html?a=b"),

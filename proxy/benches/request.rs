@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use pointsman::http::forwarded::{Trust, set_x_forwarded};
+use pointsman::http::forwarded::{Trust, drop_claims, set_x_forwarded};
 use pointsman::http::head::Client;
 use pointsman::http::message::RequestHead;
 use pointsman::http1::write::{Expect, OutgoingRequest, Via, push_request};
@@ -209,7 +209,8 @@ fn head_of_a_request(bencher: Bencher<'_, '_>) {
         let Ok(Progress::Complete(parsed)) = parsed else {
             unreachable!("the request is whole")
         };
-        set_x_forwarded(&mut head, Some(b"192.0.2.1"), Trust::Untrusted);
+        drop_claims(&mut head, Trust::Untrusted);
+        set_x_forwarded(&mut head, b"192.0.2.1", None, Trust::Untrusted);
         let with = OutgoingRequest {
             body: parsed.body,
             target: None,

@@ -18,7 +18,7 @@ mod tls;
 mod units;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -356,12 +356,12 @@ impl Default for FrontendTimeouts {
 /// `[frontend.NAME.forwarded]`: what servers are told about the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
-    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are sent. Default true.
+    /// Whether this proxy sets `X-Forwarded-For`, `-Proto` and `-Host`. Default true.
     pub x_forwarded: bool,
     /// Whether `Via` is sent (RFC 9110, section 7.6.3). Default true.
     pub via: bool,
-    /// Peers whose own `X-Forwarded-*` fields are believed. Default none.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Peers that are believed about the origin of requests. Default none.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Forwarded {
@@ -369,8 +369,26 @@ impl Default for Forwarded {
         Self {
             x_forwarded: true,
             via: true,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
         }
+    }
+}
+
+/// Peers that are believed about the origin of requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// By address. IPv4-mapped networks are IPv4.
+    pub networks: Vec<IpNet>,
+    /// Whether whoever connects over a Unix socket is one: `unix`.
+    pub unix: bool,
+}
+
+impl TrustedProxies {
+    /// Whether `address`, in canonical form, is one's.
+    pub fn contains(&self, address: &IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(address))
     }
 }
 

@@ -13,14 +13,15 @@ mod linger;
 mod response;
 mod tunnel;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::Bind;
+use crate::config::{Bind, RedirectToHttps};
 use crate::frontend::Frontend;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
+use crate::http::message::Scheme;
 use crate::request::context::ConnectionFacts;
 use crate::shutdown::Shutdown;
 use crate::tunnel::Scratch;
@@ -61,7 +62,7 @@ impl Connection {
         scratch: Scratch,
     ) -> Connection {
         Connection {
-            facts: Rc::new(facts(&frontend, peer, bind)),
+            facts: Rc::new(facts(&frontend, peer, Scheme::Http, bind.redirect)),
             frontend,
             resources,
             shutdown,
@@ -71,45 +72,38 @@ impl Connection {
 }
 
 impl Connection {
-    /// Takes note of the client that a proxy before this one speaks for: from now on that is the
-    /// peer.
-    fn set_peer(&mut self, peer: &Peer, bind: &Bind) {
-        self.facts = Rc::new(facts(&self.frontend, peer, bind));
+    /// Takes note of the client that a proxy before this one speaks for, and of how that client
+    /// speaks to it: from now on it is the peer.
+    fn set_peer(&mut self, peer: &Peer, scheme: Scheme) {
+        let redirect = self.facts.redirect;
+        self.facts = Rc::new(facts(&self.frontend, peer, scheme, redirect));
     }
 }
 
-fn facts(frontend: &Frontend, peer: &Peer, bind: &Bind) -> ConnectionFacts {
-    let name = Rc::clone(&frontend.name);
-    let Peer::Tcp(address) = peer else {
-        return ConnectionFacts {
-            frontend: name,
-            client: Arc::new(Client {
-                address: String::new(),
-                port: 0,
-            }),
-            forwarded_for: None,
-            trust: Trust::Untrusted,
-            redirect: bind.redirect,
-        };
-    };
-    // An IPv4 client of a dual-stack socket is an IPv4 client.
-    let ip: IpAddr = address.ip().to_canonical();
+fn facts(
+    frontend: &Frontend,
+    peer: &Peer,
+    scheme: Scheme,
+    redirect: Option<RedirectToHttps>,
+) -> ConnectionFacts {
     let rules = frontend.rules();
-    let mut trusted = rules.config.forwarded.trusted_proxies.iter();
-    let trust = if trusted.any(|network| network.contains(&ip)) {
-        Trust::Trusted
-    } else {
-        Trust::Untrusted
+    let trusted = &rules.config.forwarded.trusted_proxies;
+    let (peer, is_trusted) = match *peer {
+        Peer::Tcp(address) => {
+            let is_trusted = trusted.contains(&address.ip().to_canonical());
+            (Client::from(address), is_trusted)
+        }
+        Peer::Unix => (Client::default(), trusted.unix),
     };
-    let text = ip.to_string();
     ConnectionFacts {
-        frontend: name,
-        forwarded_for: Some(text.as_bytes().into()),
-        client: Arc::new(Client {
-            address: text,
-            port: address.port(),
-        }),
-        trust,
-        redirect: bind.redirect,
+        frontend: Rc::clone(&frontend.name),
+        peer: Arc::new(peer),
+        scheme,
+        trust: if is_trusted {
+            Trust::Trusted
+        } else {
+            Trust::Untrusted
+        },
+        redirect,
     }
 }

@@ -8,6 +8,7 @@ pub mod forwarded;
 pub mod head;
 pub mod message;
 pub mod number;
+pub mod origin;
 pub mod path;
 pub mod span;
 pub mod syntax;

@@ -160,11 +160,7 @@ async fn route<C: Client>(
     {
         return Err(ProxyError::BodyTooLarge(limit));
     }
-    let forwarded = &cx.rules.config.forwarded;
-    if forwarded.x_forwarded {
-        let client = cx.facts.forwarded_for.as_deref();
-        forwarded::set_x_forwarded(&mut cx.head, client, cx.facts.trust);
-    }
+    describe_origin(cx);
     let mut decided = None;
     if let Some((verdict, on_fault)) = decide(cx, client, frontend).await? {
         match (verdict.decision, on_fault) {
@@ -183,6 +179,18 @@ async fn route<C: Client>(
     let backend = Rc::clone(backend.ok_or(ProxyError::NoBackend)?);
     cx.record.backend = Some(Rc::clone(&backend));
     Ok(Decision::Forward(Outgoing::new(backend, decided)))
+}
+
+/// The server and the plugin are told who sent the request, by this proxy alone.
+fn describe_origin(cx: &mut Context) {
+    let facts = &cx.facts;
+    forwarded::drop_claims(&mut cx.head, facts.trust);
+    if cx.rules.config.forwarded.x_forwarded {
+        let peer = facts.peer.address.as_bytes();
+        let client = cx.named_client.as_ref();
+        let client = client.map(|client| client.address.as_bytes());
+        forwarded::set_x_forwarded(&mut cx.head, peer, client, facts.trust);
+    }
 }
 
 /// Asks the router, if there is one, and waits where the plugin has no instance for this request yet.
@@ -217,8 +225,8 @@ fn ask(
     supplied: Option<Supplied>,
 ) -> (RouterDecision, OnFault) {
     let request = &mut plugin::Request {
+        client: cx.named_client.as_ref().unwrap_or(&cx.facts.peer),
         head: &mut cx.head,
-        client: &cx.facts.client,
         attempt: 0,
         id: Some(cx.record.id()),
     };

@@ -68,6 +68,7 @@ fn record(id: u64) -> AccessRecord<'static> {
             address: "127.0.0.1",
             port: 50000,
         },
+        peer: None,
         method: Some("GET"),
         host: Some(b"io.test.tld"),
         target: Some(b"/"),

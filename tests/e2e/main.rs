@@ -19,6 +19,7 @@ mod limits;
 mod logs;
 mod memory;
 mod metrics;
+mod origins;
 mod parity;
 mod reload;
 mod retries;

@@ -1,6 +1,7 @@
 //! `pointsman route`: one decision, explained.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,12 @@ use tokio::time::Instant;
 
 use super::lines::{self, Line};
 use super::{Exit, response};
-use crate::config::{BackendId, Config, Frontend};
+use crate::config::{BackendId, Config, Forwarded, Frontend};
 use crate::http::field::FieldKind;
+use crate::http::forwarded::{self, Trust};
 use crate::http::head::Client;
 use crate::http::message::RequestHead;
+use crate::http::origin::Origin;
 use crate::http::path;
 use crate::http::syntax;
 use crate::http1::request::{self, RequestError};
@@ -42,9 +45,9 @@ pub(super) struct Flags {
     /// A field of the request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(String, String)>,
-    /// The client's address
+    /// The address that connects: the client's, or that of a trusted proxy before it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    client: std::net::IpAddr,
+    client: IpAddr,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -157,6 +160,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         report.reason = Some(error.to_string());
         return Ok(report);
     }
+    let client = describe_origin(&mut head, &frontend.forwarded, flags.client);
     let Some(router) = &frontend.router else {
         resolve(&mut report, &config, frontend, &Route::Default);
         return Ok(report);
@@ -182,7 +186,6 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     };
     report.plugin = Some(version.plugin_name().to_owned());
     report.sha256 = Some(version.sha256().to_owned());
-    let client = client(flags);
     let mut request = Request {
         head: &mut head,
         client: &client,
@@ -279,11 +282,25 @@ fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     Ok(head)
 }
 
-fn client(flags: &Flags) -> Arc<Client> {
-    Arc::new(Client {
-        address: flags.client.to_string(),
-        port: 0,
-    })
+/// Treats what the head says about its origin as the frontend does, and gives the client.
+fn describe_origin(head: &mut RequestHead, settings: &Forwarded, peer: IpAddr) -> Arc<Client> {
+    let peer = peer.to_canonical();
+    let trusted = &settings.trusted_proxies;
+    let (trust, origin) = if trusted.contains(&peer) {
+        let origin = Origin::of(head.fields(), |address| trusted.contains(address));
+        (Trust::Trusted, origin)
+    } else {
+        (Trust::Untrusted, Origin::default())
+    };
+    head.set_scheme(origin.scheme.unwrap_or_default());
+    let peer = Client::named(peer);
+    let named = origin.client.map(Client::named);
+    forwarded::drop_claims(head, trust);
+    if settings.x_forwarded {
+        let client = named.as_ref().map(|client| client.address.as_bytes());
+        forwarded::set_x_forwarded(head, peer.address.as_bytes(), client, trust);
+    }
+    Arc::new(named.unwrap_or(peer))
 }
 
 fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Route) {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{BindAddress, ServerAddress};
 
@@ -78,15 +78,16 @@ pub(super) fn host(text: &str) -> Result<String, AddressError> {
     name(text, 443)
 }
 
-/// Reads an address or a network in CIDR form (RFC 4632).
+/// Reads an address or a network in CIDR form (RFC 4632). One of IPv4-mapped addresses is IPv4,
+/// as are the clients in it.
 pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address));
+        return Ok(IpNet::from(address.to_canonical()));
     }
     let Ok(network) = text.parse::<IpNet>() else {
         return error(
             "neither an IP address nor a network",
-            "write `10.0.0.1`, `10.0.0.0/8`, `::1` or `fd00::/8`",
+            "write `10.0.0.1`, `10.0.0.0/8`, `::1`, `fd00::/8`, or `unix` for all Unix sockets",
         );
     };
     if network.addr() != network.network() {
@@ -95,7 +96,20 @@ pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
             format!("write `{}`", network.trunc()),
         );
     }
-    Ok(network)
+    Ok(canonical(network))
+}
+
+/// A network of IPv4-mapped addresses (RFC 4291, section 2.5.5.2) as IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    match network.addr().to_canonical() {
+        IpAddr::V4(address) if network.prefix_len() > 32 => {
+            let prefix = network.prefix_len().checked_sub(MAPPED);
+            let mapped = prefix.and_then(|prefix| Ipv4Net::new(address, prefix).ok());
+            mapped.map_or(network, IpNet::from)
+        }
+        _ => network,
+    }
 }
 
 enum Host {
@@ -358,6 +372,10 @@ mod tests {
         check("::1", "::1/128");
         check("fd00::/8", "fd00::/8");
         check("0.0.0.0/0", "0.0.0.0/0");
+        check("::/0", "::/0");
+        check("::ffff:10.0.0.1", "10.0.0.1/32");
+        check("::ffff:10.0.0.0/104", "10.0.0.0/8");
+        check("::ffff:0:0/96", "0.0.0.0/0");
         assert!(
             network("10.0.0.1/8")
                 .unwrap_err()

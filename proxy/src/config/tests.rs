@@ -140,10 +140,12 @@ fn every_key_of_a_frontend_takes_effect() {
     let trusted: Vec<_> = frontend
         .forwarded
         .trusted_proxies
+        .networks
         .iter()
         .map(ToString::to_string)
         .collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    assert!(frontend.forwarded.trusted_proxies.unix);
     assert!(frontend.http.normalize_path);
     assert_eq!(frontend.http.max_concurrent_streams, 10);
 

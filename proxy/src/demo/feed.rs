@@ -89,6 +89,7 @@ fn message(record: &AccessRecord<'_>) -> Value {
         "id": record.id.map(|id| format!("{id:x}")),
         "frontend": record.frontend,
         "client": record.client.to_string(),
+        "peer": record.peer.map(|peer| peer.to_string()),
         "method": record.method,
         "host": bytes(record.host),
         "target": bytes(record.target),

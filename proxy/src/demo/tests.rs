@@ -192,6 +192,7 @@ async fn pages_see_the_proxys_access_records() {
             address: "127.0.0.1",
             port: 5000,
         },
+        peer: None,
         method: Some("GET"),
         host: Some(b"www.localhost:8080"),
         target: Some(b"/\"\xff"),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Connection, Peer, http1, http2};
 use crate::config::{AcceptProxy, Bind};
+use crate::http::message::Scheme;
 use crate::shutdown::{ConnectionGuard, Shutdown};
 use crate::transport::io::{Io, Socket};
 use crate::transport::proxy_protocol::{
@@ -97,9 +98,9 @@ async fn begin(
 ) -> Result<Protocol, AcceptError> {
     if let Some(accept) = &bind.proxy_protocol
         && must_send_header(accept, peer)
-        && let Some(client) = read_header(socket).await?
+        && let Some((client, scheme)) = read_header(socket).await?
     {
-        connection.set_peer(&client, bind);
+        connection.set_peer(&client, scheme);
     }
     // Here TLS takes the socket, and ALPN chooses the protocol.
     if bind.h2c {
@@ -151,7 +152,7 @@ fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
 }
 
 /// Reads the header and not a byte more; None if the connection's own addresses count.
-async fn read_header(socket: &Socket) -> Result<Option<Peer>, AcceptError> {
+async fn read_header(socket: &Socket) -> Result<Option<(Peer, Scheme)>, AcceptError> {
     let look = |bytes: &[u8]| match proxy_protocol::parse(bytes) {
         Ok(Parsed::Partial) => None,
         Ok(Parsed::Complete { consumed, header }) => Some(Ok((consumed, client_of(&header)))),
@@ -166,14 +167,24 @@ async fn read_header(socket: &Socket) -> Result<Option<Peer>, AcceptError> {
     }
 }
 
-fn client_of(header: &Header<'_>) -> Option<Peer> {
-    match header {
-        Header::Local => None,
-        Header::Proxied { source, .. } => Some(match source {
-            Address::Tcp(address) => Peer::Tcp(*address),
-            Address::Unix(_) => Peer::Unix,
-        }),
-    }
+/// The client that the header names, and how it connected. Only an SSL TLV says that it did so by
+/// TLS: a port says nothing.
+fn client_of(header: &Header<'_>) -> Option<(Peer, Scheme)> {
+    let Header::Proxied {
+        source, extensions, ..
+    } = header
+    else {
+        return None;
+    };
+    let peer = match source {
+        Address::Tcp(address) => Peer::Tcp(*address),
+        Address::Unix(_) => Peer::Unix,
+    };
+    let scheme = match extensions.tls {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    };
+    Some((peer, scheme))
 }
 
 /// Looks at the first bytes of a connection, at most `N`, until `look` has an answer.
@@ -258,7 +269,7 @@ mod tests {
     const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
     /// What is read of `pieces`, and what of them is left for the protocol.
-    async fn read(pieces: &[&[u8]]) -> (Result<Option<Peer>, String>, Vec<u8>) {
+    async fn read(pieces: &[&[u8]]) -> (Result<Option<(Peer, Scheme)>, String>, Vec<u8>) {
         let (mut client, server) = UnixStream::pair().unwrap();
         let socket = Socket::Unix(server);
         let send = async {
@@ -281,7 +292,12 @@ mod tests {
     #[tokio::test]
     async fn headers_whole_in_pieces_and_broken_off() {
         let check = async |pieces: &[&[u8]], expected: Result<Option<&str>, &str>, rest: &[u8]| {
-            let expected = expected.map(|client| client.map(peer));
+            let expected = expected.map(|client| {
+                client.map(|text| match text.strip_prefix("tls ") {
+                    Some(text) => (peer(text), Scheme::Https),
+                    None => (peer(text), Scheme::Http),
+                })
+            });
             let expected = (expected.map_err(str::to_owned), rest.to_vec());
             assert_eq!(read(pieces).await, expected, "{pieces:?}");
         };
@@ -295,6 +311,17 @@ mod tests {
             b"GET /",
         )
         .await;
+        let mut tls = Vec::new();
+        let header = Header::Proxied {
+            source: Address::Tcp("192.0.2.7:5000".parse().unwrap()),
+            destination: Address::Tcp("192.0.2.1:443".parse().unwrap()),
+            extensions: proxy_protocol::Extensions {
+                tls: Some(proxy_protocol::Tls::default()),
+                ..proxy_protocol::Extensions::default()
+            },
+        };
+        proxy_protocol::push_v2(&header, proxy_protocol::Checksum::Include, &mut tls);
+        check(&[&tls], Ok(Some("tls 192.0.2.7:5000")), b"").await;
         check(&[LOCAL, b"GET /"], Ok(None), b"GET /").await;
         let closed = Err("the peer closed the connection");
         check(&[], closed, b"").await;

@@ -63,7 +63,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     if http2.is_flooded() {
         tracing::debug!(
             frontend = &*connection.frontend.name,
-            client = connection.facts.client.address,
+            client = connection.facts.peer.address,
             "the client sent too many frames without use; its connection is closed"
         );
         http2.refuse();

@@ -96,7 +96,7 @@ impl Edit {
     #[inline]
     pub fn replaces(&self, kind: FieldKind, name: &[u8]) -> bool {
         self.kind == kind
-            && (kind != FieldKind::Other || self.name.eq_ignore_ascii_case(name))
+            && (kind.is_one_name() || self.name.eq_ignore_ascii_case(name))
             && !matches!(self.action, Action::Append(_))
     }
 

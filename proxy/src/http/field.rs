@@ -3,6 +3,8 @@
 //! A name is classified once, when its line is parsed; every later rule compares kinds and
 //! tests bits. Pure; called by `message` and by both protocol versions.
 
+mod origin;
+
 /// Declares [`FieldKind`] with the canonical spelling of each name.
 macro_rules! field_kinds {
     ($($kind:ident = $name:literal),+ $(,)?) => {
@@ -11,20 +13,26 @@ macro_rules! field_kinds {
         #[repr(u8)]
         pub enum FieldKind {
             $(#[doc = concat!("`", $name, "`.")] $kind,)+
+            /// One of the other fields by which servers recognise clients: many names, such
+            /// as `X-Real-IP` and `X-Forwarded-Port`.
+            Origin,
+            /// A name that servers with CGI variables cannot tell from one by which they
+            /// recognise clients, such as `X_Forwarded_For`.
+            Disguised,
             /// Any other name.
             Other,
         }
 
         impl FieldKind {
-            /// Every kind but [`FieldKind::Other`].
+            /// Every kind that stands for one name.
             pub const NAMED: &'static [FieldKind] = &[$(FieldKind::$kind),+];
 
-            /// The name as this proxy writes it; empty for [`FieldKind::Other`].
+            /// The name as this proxy writes it; empty for a kind of many names.
             #[inline]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => $name,)+
-                    FieldKind::Other => "",
+                    FieldKind::Origin | FieldKind::Disguised | FieldKind::Other => "",
                 }
             }
 
@@ -33,7 +41,7 @@ macro_rules! field_kinds {
             pub const fn line_start(self) -> &'static str {
                 match self {
                     $(FieldKind::$kind => concat!($name, ": "),)+
-                    FieldKind::Other => "",
+                    FieldKind::Origin | FieldKind::Disguised | FieldKind::Other => "",
                 }
             }
         }
@@ -72,7 +80,6 @@ field_kinds! {
     XForwardedFor = "X-Forwarded-For",
     XForwardedHost = "X-Forwarded-Host",
     XForwardedProto = "X-Forwarded-Proto",
-    XRealIp = "X-Real-IP",
 }
 
 impl FieldKind {
@@ -95,7 +102,6 @@ impl FieldKind {
             (7, b't') if is(name, b"trailer") => FieldKind::Trailer,
             (7, b'u') if is(name, b"upgrade") => FieldKind::Upgrade,
             (9, b'f') if is(name, b"forwarded") => FieldKind::Forwarded,
-            (9, b'x') if is(name, b"x-real-ip") => FieldKind::XRealIp,
             (10, b'c') if is(name, b"connection") => FieldKind::Connection,
             (10, b'k') if is(name, b"keep-alive") => FieldKind::KeepAlive,
             (10, b's') if is(name, b"set-cookie") => FieldKind::SetCookie,
@@ -118,8 +124,18 @@ impl FieldKind {
             (19, b'p') if is(name, b"proxy-authorization") => FieldKind::ProxyAuthorization,
             (20, b's') if is(name, b"sec-websocket-accept") => FieldKind::SecWebSocketAccept,
             (21, b's') if is(name, b"sec-websocket-version") => FieldKind::SecWebSocketVersion,
+            (origin::MIN_LENGTH.., b'c' | b'f' | b't' | b'x') => origin::classify(name),
             _ => FieldKind::Other,
         }
+    }
+
+    /// Whether the kind stands for one name, rather than many.
+    #[inline]
+    pub const fn is_one_name(self) -> bool {
+        !matches!(
+            self,
+            FieldKind::Origin | FieldKind::Disguised | FieldKind::Other
+        )
     }
 
     /// Whether the field is meant for one connection by definition (RFC 9110, section 7.6.1).
@@ -130,18 +146,11 @@ impl FieldKind {
 
     /// Whether a `Connection` option of this name leaves the field in place.
     ///
-    /// RFC 9110, section 7.6.1, has a proxy remove each field that is named; those that
-    /// frame or route the message are not for a peer to take away.
+    /// RFC 9110, section 7.6.1, has a proxy remove each field that is named. Those that
+    /// frame or route the message are not for a peer to take away, nor are those by which a
+    /// trusted proxy names the client: a stranger behind it would pass for the proxy.
     pub const fn is_protected(self) -> bool {
         HeaderFlags::PROTECTED.has(self)
-    }
-
-    /// Whether the field may stand in a trailer section.
-    ///
-    /// Fields that frame, route, modify or authenticate a message, or that tell how to
-    /// process its content, may not (RFC 9110, section 6.5.1).
-    pub const fn is_allowed_in_trailers(self) -> bool {
-        !HeaderFlags::NOT_IN_TRAILERS.has(self)
     }
 }
 
@@ -168,35 +177,36 @@ impl HeaderFlags {
         FieldKind::Host,
         FieldKind::Trailer,
         FieldKind::Via,
-    ]);
+    ])
+    .with(HeaderFlags::ORIGIN);
 
-    const NOT_IN_TRAILERS: HeaderFlags = HeaderFlags::HOP_BY_HOP.with(HeaderFlags::of(&[
-        FieldKind::Authorization,
-        FieldKind::CacheControl,
-        FieldKind::ContentEncoding,
-        FieldKind::ContentLength,
-        FieldKind::ContentRange,
-        FieldKind::ContentType,
-        FieldKind::Cookie,
-        FieldKind::Date,
-        FieldKind::Expect,
-        FieldKind::Forwarded,
-        FieldKind::Host,
-        FieldKind::MaxForwards,
-        FieldKind::ProxyAuthenticate,
-        FieldKind::ProxyAuthorization,
-        FieldKind::SecWebSocketAccept,
-        FieldKind::SecWebSocketKey,
-        FieldKind::SecWebSocketVersion,
-        FieldKind::SetCookie,
-        FieldKind::Trailer,
-        FieldKind::Via,
-        FieldKind::WwwAuthenticate,
-        FieldKind::XForwardedFor,
-        FieldKind::XForwardedHost,
-        FieldKind::XForwardedProto,
-        FieldKind::XRealIp,
-    ]));
+    /// Fields that may not stand in a trailer section: those that frame, route, modify or
+    /// authenticate a message, or that tell how to process its content (RFC 9110, section
+    /// 6.5.1).
+    pub const NOT_IN_TRAILERS: HeaderFlags = HeaderFlags::HOP_BY_HOP
+        .with(HeaderFlags::ORIGIN)
+        .with(HeaderFlags::of(&[
+            FieldKind::Authorization,
+            FieldKind::CacheControl,
+            FieldKind::ContentEncoding,
+            FieldKind::ContentLength,
+            FieldKind::ContentRange,
+            FieldKind::ContentType,
+            FieldKind::Cookie,
+            FieldKind::Date,
+            FieldKind::Expect,
+            FieldKind::Host,
+            FieldKind::MaxForwards,
+            FieldKind::ProxyAuthenticate,
+            FieldKind::ProxyAuthorization,
+            FieldKind::SecWebSocketAccept,
+            FieldKind::SecWebSocketKey,
+            FieldKind::SecWebSocketVersion,
+            FieldKind::SetCookie,
+            FieldKind::Trailer,
+            FieldKind::Via,
+            FieldKind::WwwAuthenticate,
+        ]));
 
     /// `X-Forwarded-For`, `-Host` and `-Proto`.
     pub const X_FORWARDED: HeaderFlags = HeaderFlags::of(&[
@@ -204,6 +214,14 @@ impl HeaderFlags {
         FieldKind::XForwardedHost,
         FieldKind::XForwardedProto,
     ]);
+
+    /// Every field by which servers recognise clients, in any spelling.
+    pub const ORIGIN: HeaderFlags =
+        HeaderFlags::KNOWN_ORIGIN.with(HeaderFlags::of(&[FieldKind::Origin, FieldKind::Disguised]));
+
+    /// Those of them that this proxy reads.
+    pub const KNOWN_ORIGIN: HeaderFlags =
+        HeaderFlags::X_FORWARDED.with(HeaderFlags::of(&[FieldKind::Forwarded]));
 
     /// The set of `kinds`.
     pub const fn of(kinds: &[FieldKind]) -> HeaderFlags {
@@ -277,7 +295,7 @@ mod tests {
             }
             let mut other = name.as_bytes().to_vec();
             *other.last_mut().unwrap() ^= 1;
-            assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name}");
+            assert_ne!(FieldKind::of(&other), kind, "{name}");
         }
         for name in [
             "",
@@ -289,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Other, "{name}");
         }
-        assert!(FieldKind::NAMED.len() < 64, "HeaderFlags has 64 bits");
+        assert!((FieldKind::Other as u8) < 64, "HeaderFlags has 64 bits");
     }
 
     #[test]
@@ -300,7 +318,8 @@ mod tests {
         flags.insert(FieldKind::Other);
         assert!(flags.has(FieldKind::Host) && flags.has(FieldKind::Other));
         assert!(!flags.intersects(HeaderFlags::X_FORWARDED));
-        assert!(FieldKind::Te.is_hop_by_hop() && !FieldKind::Te.is_allowed_in_trailers());
-        assert!(FieldKind::Other.is_allowed_in_trailers());
+        assert!(FieldKind::Te.is_hop_by_hop() && !FieldKind::Via.is_hop_by_hop());
+        assert!(HeaderFlags::NOT_IN_TRAILERS.has(FieldKind::Te));
+        assert!(!HeaderFlags::NOT_IN_TRAILERS.has(FieldKind::Other));
     }
 }

@@ -114,7 +114,7 @@ impl Fields {
         self.push_spans(name, value, kind);
     }
 
-    /// Adds a line of a known kind, not [`FieldKind::Other`]; as [`Fields::push`].
+    /// Adds a line of a kind that stands for one name; as [`Fields::push`].
     #[inline]
     pub fn push_kind(&mut self, kind: FieldKind, value: &[u8]) {
         let name = self.append_name(kind);
@@ -137,6 +137,30 @@ impl Fields {
             self.bytes.extend_from_slice(b"\r\n");
             self.push_spans(name, value, kind);
         }
+    }
+
+    /// Replaces the lines of a kind that stands for one name by one line: their members, in
+    /// order, and `last` behind them. Adds none if there is nothing to put into it.
+    pub fn push_joined(&mut self, kind: FieldKind, last: &[u8]) {
+        let begin = self.bytes.len();
+        let name = self.append_name(kind);
+        let start = self.bytes.len();
+        for line in &mut self.lines {
+            if line.kind == kind {
+                line.is_forwarded = false;
+                join(&mut self.bytes, start, line.value.len());
+                self.bytes
+                    .extend_from_within(line.value.start()..line.value.end());
+            }
+        }
+        join(&mut self.bytes, start, last.len());
+        let value = Span::new(start, self.append(last).end());
+        if value.is_empty() {
+            self.bytes.truncate(begin);
+            return;
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        self.push_spans(name, value, kind);
     }
 
     #[inline]
@@ -256,6 +280,25 @@ impl Fields {
         }
     }
 
+    /// Keeps back every line of `kinds`.
+    pub fn drop_kinds(&mut self, kinds: HeaderFlags) {
+        if self.flags.intersects(kinds) {
+            for line in self.lines.iter_mut().filter(|line| kinds.has(line.kind)) {
+                line.is_forwarded = false;
+            }
+        }
+    }
+
+    /// Lets only the last line of this kind go on.
+    pub fn forward_last(&mut self, kind: FieldKind) {
+        if self.flags.has(kind) {
+            let lines = self.lines.iter_mut().rev();
+            let mut lines = lines.filter(|line| line.kind == kind && line.is_forwarded);
+            lines.next();
+            lines.for_each(|line| line.is_forwarded = false);
+        }
+    }
+
     /// Gives the first line of this kind another value, which is in the buffer, and lets it
     /// alone of its kind go on.
     pub fn forward_only(&mut self, kind: FieldKind, value: Span) {
@@ -278,6 +321,13 @@ impl Fields {
                 line.is_forwarded = false;
             }
         }
+    }
+}
+
+/// Writes the comma between two members, where there is one before and one to come.
+fn join(bytes: &mut Vec<u8>, start: usize, next: usize) {
+    if bytes.len() > start && next > 0 {
+        bytes.extend_from_slice(b", ");
     }
 }
 

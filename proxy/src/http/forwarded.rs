@@ -1,4 +1,4 @@
-//! `X-Forwarded-*`, by which a proxy describes a request's origin, and `Max-Forwards`.
+//! The fields by which a proxy describes a request's origin to servers, and `Max-Forwards`.
 //!
 //! Applied to the head when it is admitted: plugins and the server then read the same
 //! lines.
@@ -7,39 +7,69 @@ use super::field::{FieldKind, HeaderFlags};
 use super::fields::Forwarding;
 use super::message::{MethodKind, RequestHead};
 use super::number::push_decimal;
+use super::origin;
 
 /// Whether the peer's own word about the request's origin is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// A known proxy: its lines stay, and ours are added.
     Trusted,
-    /// Any other peer: its lines are replaced.
+    /// Any other peer: its lines are dropped.
     Untrusted,
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host`. The scheme is the head's.
+/// Keeps back the fields by which servers recognise clients where a stranger wrote them.
 ///
-/// `client` is the peer's address as text; None for a Unix socket.
-pub fn set_x_forwarded(head: &mut RequestHead, client: Option<&[u8]>, trust: Trust) {
+/// Those in disguise are a stranger's whoever the peer is: proxies pass on what they do not
+/// recognise, and none writes such names itself.
+#[inline]
+pub fn drop_claims(head: &mut RequestHead, trust: Trust) {
+    let claims = match trust {
+        Trust::Trusted => HeaderFlags::of(&[FieldKind::Disguised]),
+        Trust::Untrusted => HeaderFlags::ORIGIN,
+    };
+    head.fields_mut().drop_kinds(claims);
+}
+
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host`, one line of each. The scheme is the head's.
+///
+/// `peer` is the address that connected, as text; empty for a Unix socket. `client` is the
+/// client that a trusted peer named, None if it named none. Call [`drop_claims`] first.
+pub fn set_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>, trust: Trust) {
     let scheme = head.scheme().as_str();
-    let fields = head.fields_mut();
-    let had_some = fields.flags().intersects(HeaderFlags::X_FORWARDED);
-    if had_some && trust == Trust::Untrusted {
-        for kind in [
-            FieldKind::XForwardedFor,
-            FieldKind::XForwardedProto,
-            FieldKind::XForwardedHost,
-        ] {
-            fields.set_forwarding(kind, Forwarding::Drop);
-        }
+    let flags = head.fields().flags();
+    let is_kept = trust == Trust::Trusted && flags.intersects(HeaderFlags::KNOWN_ORIGIN);
+    if is_kept {
+        return extend_x_forwarded(head, peer, client);
     }
-    if let Some(client) = client {
+    let fields = head.fields_mut();
+    if !peer.is_empty() {
+        fields.push_kind(FieldKind::XForwardedFor, peer);
+    }
+    fields.push_kind(FieldKind::XForwardedProto, scheme.as_bytes());
+    fields.push_copy(FieldKind::XForwardedHost, FieldKind::Host);
+}
+
+/// The same behind a trusted proxy that has described the origin already.
+#[cold]
+fn extend_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>) {
+    let scheme = head.scheme();
+    let fields = head.fields_mut();
+    if let Some(client) = client.filter(|_| !fields.has(FieldKind::XForwardedFor)) {
+        // Named in `Forwarded` alone, which not every server reads.
         fields.push_kind(FieldKind::XForwardedFor, client);
     }
-    if !had_some || !fields.forwards(FieldKind::XForwardedProto) {
-        fields.push_kind(FieldKind::XForwardedProto, scheme.as_bytes());
+    fields.push_joined(FieldKind::XForwardedFor, peer);
+    let is_plain = fields
+        .only_value_of(FieldKind::XForwardedProto)
+        .is_some_and(|value| !value.contains(&b',') && origin::last_scheme(fields).is_some());
+    if !is_plain {
+        fields.set_forwarding(FieldKind::XForwardedProto, Forwarding::Drop);
+        fields.push_kind(FieldKind::XForwardedProto, scheme.as_str().as_bytes());
     }
-    if !had_some || !fields.forwards(FieldKind::XForwardedHost) {
+    if fields.forwards(FieldKind::XForwardedHost) {
+        fields.forward_last(FieldKind::XForwardedHost);
+    } else {
         fields.push_copy(FieldKind::XForwardedHost, FieldKind::Host);
     }
 }
@@ -113,64 +143,105 @@ mod tests {
     }
 
     #[test]
-    fn x_forwarded() {
-        let check = |trust, lines: &[(&str, &str)], expected: &[(&str, &str)]| {
-            let mut head = head("GET", lines);
-            set_x_forwarded(&mut head, Some(b"192.0.2.1"), trust);
-            same(&head, expected);
-        };
-        check(
-            Trust::Untrusted,
+    fn a_strangers_claims_are_replaced() {
+        let ours = [
+            ("Host", "a"),
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("X-Forwarded-Proto", "http"),
+            ("X-Forwarded-Host", "a"),
+        ];
+        for claims in [
+            &[][..],
+            &[("x-forwarded-for", "6.6.6.6"), ("X-Forwarded-Host", "b")],
+            &[("Forwarded", "for=6.6.6.6"), ("X-Real-IP", "6.6.6.6")],
+            &[("X_Forwarded_For", "6.6.6.6"), ("X-Forwarded-Port", "1")],
             &[
-                ("Host", "a"),
-                ("x-forwarded-for", "6.6.6.6"),
-                ("X-Forwarded-Host", "b"),
-            ],
-            &[
-                ("Host", "a"),
-                ("X-Forwarded-For", "192.0.2.1"),
-                ("X-Forwarded-Proto", "http"),
-                ("X-Forwarded-Host", "a"),
-            ],
-        );
-        check(
-            Trust::Trusted,
-            &[
-                ("Host", "a"),
-                ("X-Forwarded-For", "6.6.6.6"),
+                ("X-Forwarded_Proto", "https"),
                 ("X-Forwarded-Proto", "https"),
             ],
-            &[
-                ("Host", "a"),
-                ("X-Forwarded-For", "6.6.6.6"),
-                ("X-Forwarded-Proto", "https"),
-                ("X-Forwarded-For", "192.0.2.1"),
-                ("X-Forwarded-Host", "a"),
-            ],
-        );
-        check(
-            Trust::Untrusted,
-            &[],
-            &[
-                ("X-Forwarded-For", "192.0.2.1"),
-                ("X-Forwarded-Proto", "http"),
-            ],
-        );
+        ] {
+            let lines: Vec<_> = [("Host", "a")].iter().chain(claims).copied().collect();
+            let mut head = head("GET", &lines);
+            drop_claims(&mut head, Trust::Untrusted);
+            set_x_forwarded(&mut head, b"192.0.2.1", None, Trust::Untrusted);
+            same(&head, &ours);
+        }
+        let mut head = head("GET", &[]);
+        set_x_forwarded(&mut head, b"", None, Trust::Untrusted);
+        same(&head, &[("X-Forwarded-Proto", "http")]);
     }
 
     #[test]
-    fn a_line_that_connection_names_is_said_anew() {
-        let mut head = head("GET", &[("Host", "a"), ("X-Forwarded-Proto", "https")]);
-        head.fields_mut().drop_named(b"x-forwarded-proto");
-        head.set_scheme(Scheme::Https);
-        set_x_forwarded(&mut head, None, Trust::Trusted);
+    fn a_trusted_proxys_lines_are_extended() {
+        let check = |peer: &str, client: Option<&str>, lines: &[(&str, &str)], added: &[_]| {
+            let mut head = head("GET", &[&[("Host", "a")], lines].concat());
+            head.set_scheme(Scheme::Https);
+            drop_claims(&mut head, Trust::Trusted);
+            let client = client.map(str::as_bytes);
+            set_x_forwarded(&mut head, peer.as_bytes(), client, Trust::Trusted);
+            same(&head, &[&[("Host", "a")], added].concat());
+        };
+        let list = |value| ("X-Forwarded-For", value);
+        let proto = ("X-Forwarded-Proto", "https");
+        let host = ("X-Forwarded-Host", "a");
+        let peer = "10.0.0.1";
+        check(peer, None, &[], &[list(peer), proto, host]);
+        check(
+            peer,
+            Some("6.6.6.6"),
+            &[list("6.6.6.6"), proto],
+            &[proto, list("6.6.6.6, 10.0.0.1"), host],
+        );
+        check(
+            peer,
+            Some("5.5.5.5"),
+            &[list("6.6.6.6"), list(""), ("x-forwarded-for", "5.5.5.5,")],
+            &[list("6.6.6.6, 5.5.5.5,, 10.0.0.1"), proto, host],
+        );
+        // A Unix socket has no address.
+        let one = [list("6.6.6.6"), list("5.5.5.5")];
+        check("", None, &one, &[list("6.6.6.6, 5.5.5.5"), proto, host]);
+        check("", None, &[list("")], &[proto, host]);
+        // The client was named in `Forwarded`.
+        let forwarded = ("Forwarded", "for=6.6.6.6");
+        check(
+            peer,
+            Some("6.6.6.6"),
+            &[
+                forwarded,
+                ("X-Real-IP", "6.6.6.6"),
+                ("X_Real_IP", "7.7.7.7"),
+            ],
+            &[
+                forwarded,
+                ("X-Real-IP", "6.6.6.6"),
+                list("6.6.6.6, 10.0.0.1"),
+                proto,
+                host,
+            ],
+        );
+        for scheme in ["http, https", "on", ""] {
+            let lines = [("X-Forwarded-Proto", scheme)];
+            check(peer, None, &lines, &[list(peer), proto, host]);
+        }
+        let twice = [("X-Forwarded-Host", "b"), ("x-forwarded-host", "c")];
+        check(peer, None, &twice, &[twice[1], list(peer), proto]);
+        let wss = ("X-Forwarded-Proto", "wss");
+        check(peer, None, &[wss], &[wss, list(peer), host]);
+    }
+
+    #[test]
+    fn connection_takes_no_word_of_a_proxy_away() {
+        let mut head = head(
+            "GET",
+            &[("X-Forwarded-For", "1.1.1.1"), ("X-Real-IP", "1.1.1.1")],
+        );
+        for name in ["x-forwarded-for", "x-real-ip"] {
+            head.fields_mut().drop_named(name.as_bytes());
+        }
         same(
             &head,
-            &[
-                ("Host", "a"),
-                ("X-Forwarded-Proto", "https"),
-                ("X-Forwarded-Host", "a"),
-            ],
+            &[("X-Forwarded-For", "1.1.1.1"), ("X-Real-IP", "1.1.1.1")],
         );
     }
 

@@ -21,13 +21,13 @@ pub enum Version {
     Http2,
 }
 
-/// The scheme of the request's target URI: that of the connection.
+/// The scheme that the client used: that of the connection, or what a trusted proxy says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Over plain TCP or a Unix socket.
+    /// Plain.
     #[default]
     Http,
-    /// Over TLS.
+    /// With TLS.
     Https,
 }
 
@@ -96,7 +96,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Removes everything but the scheme, which belongs to the connection; capacity stays.
+    /// Removes everything but the scheme, which no head says; capacity stays.
     pub fn clear(&mut self) {
         let fields = std::mem::take(&mut self.fields);
         let scheme = self.scheme;
@@ -190,12 +190,12 @@ impl RequestHead {
         self.fields.values_of(FieldKind::Host).next()
     }
 
-    /// That of the connection that the request came over.
+    /// The scheme that the client used.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Sets the scheme; stays over [`RequestHead::clear`].
+    /// Sets the scheme, which stays over [`RequestHead::clear`]: each request sets its own.
     pub fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = scheme;
     }

@@ -4,8 +4,8 @@
 use thiserror::Error;
 
 use super::{Progress, Scan, lines};
-use crate::http::field::FieldKind;
-use crate::http::fields::{Fields, Forwarding};
+use crate::http::field::{FieldKind, HeaderFlags};
+use crate::http::fields::Fields;
 use crate::http::syntax::tokens;
 
 /// Bytes of a trailer section. It has to fit into the caller's read buffer; checksums and
@@ -56,11 +56,7 @@ pub(super) fn parse(
 
 /// Leaves the fields that may be trailers (RFC 9110, section 6.5.1).
 pub fn admit(fields: &mut Fields) {
-    for &kind in FieldKind::NAMED {
-        if !kind.is_allowed_in_trailers() {
-            fields.set_forwarding(kind, Forwarding::Drop);
-        }
-    }
+    fields.drop_kinds(HeaderFlags::NOT_IN_TRAILERS);
 }
 
 /// httparse lets lines of a head end in LF; inside a chunked body nothing does.

@@ -180,6 +180,7 @@ impl Connection {
             incoming: Incoming::new(None),
             outgoing: None,
             heads: 0,
+            received_before: self.shared.watch.received(),
         }
     }
 }
@@ -193,6 +194,8 @@ pub struct Stream {
     incoming: Incoming,
     outgoing: Option<Outgoing>,
     heads: u64,
+    /// Bytes that the server had sent on the connection before the request.
+    received_before: u64,
 }
 
 impl std::fmt::Debug for Stream {
@@ -263,6 +266,12 @@ impl Stream {
         self.heads += 1;
         let framing = head::response(&parts, rest, limits, method, head);
         Poll::Ready(framing.map_err(ResponseFailure::Invalid))
+    }
+
+    /// Gives up on a response that does not come. If the server has sent nothing at all since the
+    /// request, not on any stream, the connection is dead: no further request goes there.
+    pub fn give_up(&self) {
+        self.used.give_up_if_silent_since(self.received_before);
     }
 
     /// Grows with every head and every byte of either body.

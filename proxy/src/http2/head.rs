@@ -247,7 +247,9 @@ pub(super) fn response(
     method: MethodKind,
     head: &mut ResponseHead,
 ) -> Result<ResponseFraming, ResponseError> {
-    head.start(parts.status.as_u16(), b"", Version::Http2);
+    // HTTP/2 has no reason phrase; some readers of HTTP/1.1 want one.
+    let reason = parts.status.canonical_reason().unwrap_or_default();
+    head.start(parts.status.as_u16(), reason.as_bytes(), Version::Http2);
     if parts.headers.len() > limits.max_headers {
         return Err(ResponseError::TooManyFields);
     }
@@ -365,3 +367,6 @@ pub(super) fn trailer_map(trailers: &Fields, head: &Fields) -> HeaderMap {
     }
     map
 }
+
+#[cfg(test)]
+mod tests;

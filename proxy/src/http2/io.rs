@@ -15,6 +15,7 @@ use crate::transport::io::Io;
 #[derive(Debug)]
 pub(super) struct Watch {
     moved: Cell<u64>,
+    received: Cell<u64>,
     is_blocked: Cell<bool>,
     budget: RefCell<Budget>,
 }
@@ -23,6 +24,7 @@ impl Watch {
     pub(super) fn new(budget: Budget) -> Rc<Watch> {
         Rc::new(Watch {
             moved: Cell::new(0),
+            received: Cell::new(0),
             is_blocked: Cell::new(false),
             budget: RefCell::new(budget),
         })
@@ -31,6 +33,11 @@ impl Watch {
     /// Grows with every byte in either direction.
     pub(super) fn moved(&self) -> u64 {
         self.moved.get()
+    }
+
+    /// Bytes from the peer.
+    pub(super) fn received(&self) -> u64 {
+        self.received.get()
     }
 
     /// Whether something waits for room in the socket.
@@ -98,6 +105,7 @@ impl AsyncRead for WatchedIo {
                     let start = buffer.filled().len();
                     buffer.advance(count);
                     self.watch.moved.set(self.io.moved());
+                    self.watch.received.set(self.io.read());
                     let mut budget = self.watch.budget.borrow_mut();
                     budget.received(&buffer.filled()[start..]);
                     if budget.is_exceeded() {

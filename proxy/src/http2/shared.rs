@@ -41,6 +41,15 @@ impl Used {
     }
 }
 
+impl Used {
+    /// Sends no further request over the connection if the server has sent nothing since then.
+    pub(super) fn give_up_if_silent_since(&self, received: u64) {
+        if self.0.watch.received() == received {
+            self.0.has_ended.set(true);
+        }
+    }
+}
+
 impl Drop for Used {
     fn drop(&mut self) {
         let left = self.0.active.get() - 1;

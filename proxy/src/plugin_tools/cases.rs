@@ -5,6 +5,7 @@
 //! `pointsman plugin test` and by the tests of the bundled plugins.
 
 use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -244,10 +245,7 @@ impl Case {
             name: request.name.clone(),
             config: serde_json::to_string(config).map_err(|error| error.to_string())?,
             head,
-            client: Arc::new(Client {
-                address: request.client.clone(),
-                port: 49152,
-            }),
+            client: Arc::new(client(&request.client)),
             request,
         })
     }
@@ -303,6 +301,20 @@ impl Display for Case {
             write!(f, "\n({} field lines in all)", fields.len())?;
         }
         Ok(())
+    }
+}
+
+/// Port of the clients that have an address.
+const CLIENT_PORT: u16 = 49152;
+
+/// The client at this address, which the plugin gets in the proxy's form; another text as it is.
+fn client(address: &str) -> Client {
+    match address.parse::<IpAddr>() {
+        Ok(ip) => Client::from(SocketAddr::new(ip, CLIENT_PORT)),
+        Err(_) => Client {
+            address: address.to_owned(),
+            port: 0,
+        },
     }
 }
 

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::record::Record;
+use super::record::{Record, Sender};
 use crate::config::RedirectToHttps;
 use crate::frontend::Rules;
 use crate::http::edit::Edit;
 use crate::http::forwarded::Trust;
 use crate::http::head::Client;
 use crate::http::message::{RequestHead, Scheme};
+use crate::http::origin::Origin;
 use crate::telemetry::{End, current_panic};
 
 /// Facts about the client that all requests of a connection share. Never change.
@@ -17,11 +18,11 @@ use crate::telemetry::{End, current_panic};
 pub struct ConnectionFacts {
     /// The frontend's name, for the log.
     pub frontend: Rc<str>,
-    /// The peer.
-    pub client: Arc<Client>,
-    /// Its address as `X-Forwarded-For` has it; None for a Unix socket.
-    pub forwarded_for: Option<Box<[u8]>>,
-    /// Whether its own `X-Forwarded-*` fields count.
+    /// The peer: a client, or a proxy before this one.
+    pub peer: Arc<Client>,
+    /// How the peer speaks to this proxy.
+    pub scheme: Scheme,
+    /// Whether the peer is believed about the origin of its requests.
     pub trust: Trust,
     /// Where its requests are sent, in place of an answer.
     pub redirect: Option<RedirectToHttps>,
@@ -39,6 +40,8 @@ pub struct Context {
     pub rules: Rc<Rules>,
     /// As the server gets it, but for what the decision changes.
     pub head: RequestHead,
+    /// The client that a trusted peer named; None if the peer is the client.
+    pub named_client: Option<Arc<Client>>,
     /// For the access log.
     pub record: Record,
     /// How it ended if nothing else is noted.
@@ -47,21 +50,38 @@ pub struct Context {
 }
 
 impl Context {
-    /// A request whose head is complete.
+    /// A request whose head is complete, or one that was refused.
     pub fn new(
         facts: Rc<ConnectionFacts>,
         rules: Rc<Rules>,
-        head: RequestHead,
+        mut head: RequestHead,
         record: Record,
     ) -> Context {
+        let origin = match facts.trust {
+            Trust::Untrusted => Origin::default(),
+            Trust::Trusted => {
+                let trusted = &rules.config.forwarded.trusted_proxies;
+                Origin::of(head.fields(), |address| trusted.contains(address))
+            }
+        };
+        head.set_scheme(origin.scheme.unwrap_or(facts.scheme));
         Context {
             facts,
             rules,
             head,
+            named_client: origin
+                .client
+                .map(|address| Arc::new(Client::named(address))),
             record,
             default_end: End::Drain,
             is_logged: false,
         }
+    }
+
+    /// The sender of the request.
+    #[inline]
+    pub fn client(&self) -> &Arc<Client> {
+        self.named_client.as_ref().unwrap_or(&self.facts.peer)
     }
 
     /// Edits of the final response, whoever makes it.
@@ -87,12 +107,12 @@ impl Context {
 
     fn write(&self) {
         let facts = &self.facts;
-        self.record.log(
-            &facts.frontend,
-            &facts.client,
-            Some(&self.head),
-            self.default_end,
-        );
+        let sender = Sender {
+            client: self.client(),
+            peer: self.named_client.as_ref().map(|_| &*facts.peer),
+        };
+        self.record
+            .log(&facts.frontend, sender, &self.head, self.default_end);
     }
 }
 

@@ -269,7 +269,10 @@ impl<C: Client> Exchange<C> {
             }
         }
         match ready!(self.poll_peers(None, task)) {
-            Expired::Server => Poll::Ready(Err(ExchangeError::ServerTimeout)),
+            Expired::Server => {
+                self.lease.stream.give_up();
+                Poll::Ready(Err(ExchangeError::ServerTimeout))
+            }
             Expired::Client => Poll::Ready(Err(ExchangeError::ClientTimeout)),
             Expired::Gone(error) => Poll::Ready(Err(ExchangeError::ClientGone(error))),
         }

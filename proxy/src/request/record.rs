@@ -37,6 +37,15 @@ pub struct Record {
     reason: Option<String>,
 }
 
+/// The sender of a request, as its record shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// The client.
+    pub client: &'a Client,
+    /// The peer of the connection, if that is another.
+    pub peer: Option<&'a Client>,
+}
+
 /// The stages whose time is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -127,20 +136,19 @@ impl Record {
     }
 
     /// Writes the access-log line. `end` is how the request ended if nothing was noted.
-    pub fn log(&self, frontend: &str, client: &Client, head: Option<&RequestHead>, end: End) {
+    pub fn log(&self, frontend: &str, sender: Sender<'_>, head: &RequestHead, end: End) {
         if !AccessRecord::enabled() {
             return;
         }
         let mut times = self.times;
         times.total = Some(self.started.elapsed());
-        let head = head.filter(|head| !head.method().is_empty());
+        let head = Some(head).filter(|head| !head.method().is_empty());
+        let Sender { client, peer } = sender;
         AccessRecord {
             id: Some(self.id),
             frontend,
-            client: ClientAddress {
-                address: &client.address,
-                port: client.port,
-            },
+            client: address_of(client),
+            peer: peer.map(address_of),
             method: head.and_then(|head| std::str::from_utf8(head.method()).ok()),
             host: head.and_then(RequestHead::authority),
             target: head.map(RequestHead::target),
@@ -158,5 +166,12 @@ impl Record {
             times,
         }
         .emit();
+    }
+}
+
+fn address_of(client: &Client) -> ClientAddress<'_> {
+    ClientAddress {
+        address: &client.address,
+        port: client.port,
     }
 }

@@ -17,6 +17,8 @@ pub struct AccessRecord<'a> {
     pub frontend: &'a str,
     /// Its sender.
     pub client: ClientAddress<'a>,
+    /// The peer of the connection, where that is not the sender.
+    pub peer: Option<ClientAddress<'a>>,
     /// As sent; absent where the head could not be read.
     pub method: Option<&'a str>,
     /// The Host field, or the target's authority.
@@ -59,22 +61,22 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The far end of a client's connection. Shown as `address:port`, `[address]:port`, or a Unix
-/// socket's path.
+/// A client or a peer. Shown as `address:port` or `[address]:port`, as the address alone where
+/// the port is not known, or as `unix`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress<'a> {
-    /// An IP address in text form, or the path of a Unix socket (empty where it has none).
+    /// An IP address in text form; empty for the peer of a Unix socket.
     pub address: &'a str,
-    /// 0 for a Unix socket.
+    /// 0 where it is not known.
     pub port: u16,
 }
 
 impl<'a> ClientAddress<'a> {
-    /// Peer of a Unix socket; absent for others.
-    pub(super) fn unix_path(&self) -> Option<&'a str> {
+    /// All that is shown where there is no port.
+    pub(super) fn without_port(&self) -> Option<&'a str> {
         match (self.port, self.address) {
             (0, "") => Some("unix"),
-            (0, path) => Some(path),
+            (0, address) => Some(address),
             _ => None,
         }
     }
@@ -87,8 +89,8 @@ impl<'a> ClientAddress<'a> {
 
 impl fmt::Display for ClientAddress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.unix_path() {
-            Some(path) => f.write_str(path),
+        match self.without_port() {
+            Some(text) => f.write_str(text),
             None if self.is_bracketed() => write!(f, "[{}]:{}", self.address, self.port),
             None => write!(f, "{}:{}", self.address, self.port),
         }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::access::AccessRecord;
+use super::access::{AccessRecord, ClientAddress};
 use super::clock::Clock;
 use super::escape;
 use super::number::{self, Precision};
@@ -136,7 +136,10 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
         form.word(out, |out| number::hexadecimal(out, id));
     }
     text(out, form, key!("frontend"), Some(record.frontend));
-    client(record, out, form);
+    address(out, form, key!("client"), record.client);
+    if let Some(peer) = record.peer {
+        address(out, form, key!("peer"), peer);
+    }
     let method = record.method;
     cut_text(out, form, key!("method"), key!("method_length"), method);
     cut_bytes(out, form, key!("host"), key!("host_length"), record.host);
@@ -180,11 +183,10 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
     time(out, form, key!("total"), times.total, Precision::Micros);
 }
 
-fn client(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
-    form.key(out, key!("client"));
-    let client = record.client;
-    if let Some(path) = client.unix_path() {
-        return form.text(out, path);
+fn address(out: &mut Vec<u8>, form: impl Form, key: &Key, client: ClientAddress<'_>) {
+    form.key(out, key);
+    if let Some(text) = client.without_port() {
+        return form.text(out, text);
     }
     if !escape::is_bare(client.address.as_bytes()) {
         return form.text(out, &client.to_string());

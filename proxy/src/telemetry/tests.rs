@@ -88,6 +88,7 @@ fn record() -> AccessRecord<'static> {
             address: "127.0.0.1",
             port: 50000,
         },
+        peer: None,
         method: Some("GET"),
         host: Some(b"io.test.tld"),
         target: Some(b"/"),
@@ -133,7 +134,7 @@ fn a_terminal_gets_colours() {
 }
 
 #[test]
-fn clients_are_shown_with_their_port_or_their_path() {
+fn clients_are_shown_with_their_port_if_it_is_known() {
     let check = |address: &'static str, port: u16, expected: &str| {
         let client = ClientAddress { address, port };
         let line = text(&AccessRecord { client, ..record() });
@@ -145,9 +146,21 @@ fn clients_are_shown_with_their_port_or_their_path() {
     check("127.0.0.1", 80, "127.0.0.1:80");
     check("::1", 65535, "[::1]:65535");
     check("", 0, "unix");
-    check("/run/client.sock", 0, "/run/client.sock");
-    check("/run/a b", 0, "\"/run/a b\"");
+    check("192.0.2.1", 0, "192.0.2.1");
+    check("2001:db8::1", 0, "2001:db8::1");
+    check("a b", 0, "\"a b\"");
     check("a b", 1, "\"a b:1\"");
+}
+
+#[test]
+fn a_peer_is_shown_behind_the_client() {
+    let peer = Some(ClientAddress {
+        address: "::1",
+        port: 80,
+    });
+    let record = AccessRecord { peer, ..record() };
+    assert!(text(&record).contains(" client=127.0.0.1:50000 peer=[::1]:80 method="));
+    assert!(json(&record).contains(r#""client":"127.0.0.1:50000","peer":"[::1]:80","method""#));
 }
 
 #[test]
@@ -649,6 +662,7 @@ proptest! {
             id,
             frontend: texts[0].as_deref().unwrap_or(""),
             client: ClientAddress { address: texts[1].as_deref().unwrap_or(""), port },
+            peer: texts[2].as_deref().map(|address| ClientAddress { address, port }),
             method: texts[2].as_deref(),
             host: bytes[0].as_deref(),
             target: bytes[1].as_deref(),

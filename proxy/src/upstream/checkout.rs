@@ -141,6 +141,8 @@ impl LocalCluster {
             idle: reuse
                 .is_allowed(set.settings.http_reuse)
                 .then(|| reuse.check()),
+            // GOAWAY tells which requests a server that closes has not acted on: none is at risk.
+            may_share: reuse != Reuse::Fresh && set.settings.http_reuse != HttpReuse::Never,
             needs,
             failures: Vec::new(),
         };
@@ -183,6 +185,8 @@ struct Search<'a> {
     set: &'a Rc<LocalSet>,
     /// How an idle connection is looked at; None: it may not serve.
     idle: Option<Check>,
+    /// Whether it may have a stream of a connection of HTTP/2 that others use.
+    may_share: bool,
     needs: Needs,
     /// Endpoints that could not be connected to, and why: none is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
@@ -215,8 +219,7 @@ impl Search<'_> {
         for local in &server.endpoints {
             let is_up = local.endpoint().condition() == Condition::Up;
             if (is_up || effort == Effort::Any)
-                && let Some(check) = self.idle
-                && let Some(idle) = self.idle(server, local, check)
+                && let Some(idle) = self.idle(server, local)
             {
                 return Ok(self.lease(idle, Origin::Pooled, local, permit));
             }
@@ -229,11 +232,9 @@ impl Search<'_> {
             if self.has_failed(endpoint.id()) || (has_waited && !is_up) {
                 continue;
             }
-            if let Some(check) = self.idle
-                && server.handshake.allows_http2(self.needs)
-            {
+            if self.may_share && server.handshake.allows_http2(self.needs) {
                 local.pool.shared.wait().await;
-                if let Some(stream) = self.idle(server, local, check) {
+                if let Some(stream) = self.idle(server, local) {
                     return Ok(self.lease(stream, Origin::Pooled, local, permit));
                 }
             }
@@ -252,18 +253,14 @@ impl Search<'_> {
     }
 
     /// A connection that others have used, or a stream of one that they use.
-    fn idle(
-        &self,
-        server: &LocalServer,
-        local: &LocalEndpoint,
-        check: Check,
-    ) -> Option<ServerStream> {
-        if server.handshake.allows_http2(self.needs)
+    fn idle(&self, server: &LocalServer, local: &LocalEndpoint) -> Option<ServerStream> {
+        if self.may_share
+            && server.handshake.allows_http2(self.needs)
             && let Some(stream) = local.pool.shared.stream()
         {
             return Some(ServerStream::Http2(stream));
         }
-        local.pool.take(check).map(ServerStream::Http1)
+        local.pool.take(self.idle?).map(ServerStream::Http1)
     }
 
     /// A new connection.

@@ -66,6 +66,13 @@ impl ServerStream {
         }
     }
 
+    /// Gives up on a response that does not come.
+    pub fn give_up(&self) {
+        if let ServerStream::Http2(stream) = self {
+            stream.give_up();
+        }
+    }
+
     /// Sends what is queued, as far as it can be sent now; whether it fails is found by the reader.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         let _ = each!(self, stream => Sink::poll_flush(stream, cx));

@@ -142,6 +142,8 @@ async fn a_trusted_proxy_is_believed() -> anyhow::Result<()> {
             ("x-forwarded-host", Some("b")),
         ],
     );
+    let lines = head.values("x-forwarded-for").count();
+    ensure!(lines == 1, "{lines} lines of X-Forwarded-For: {head:?}");
     // Another network's trust is not ours.
     let other = |setup: Setup| setup.frontend("forwarded.trusted_proxies = \"10.0.0.0/8\"");
     let head = forwarded(other, CLAIMED).await?;

@@ -36,8 +36,10 @@ const FORBIDDEN: &[&str] = &[
     "WWW-Authenticate",
     "X-Forwarded-For",
     "X-Forwarded-Host",
+    "X-Forwarded-Port",
     "X-Forwarded-Proto",
     "X-Real-IP",
+    "X_Forwarded_For",
 ];
 
 #[tokio::test]

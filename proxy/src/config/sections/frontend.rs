@@ -11,7 +11,7 @@ use crate::config::hints::Section;
 use crate::config::reader::{Entry, Table};
 use crate::config::{
     DEFAULT_BACKLOG, Forwarded, Frontend, FrontendHttp, FrontendLimits, FrontendTimeouts, Hsts,
-    Mode, address,
+    Mode, TrustedProxies, address,
 };
 
 const MODES: [(&str, Mode); 2] = [("http", Mode::Http), ("tcp", Mode::Tcp)];
@@ -147,8 +147,13 @@ fn forwarded_fields(mut table: Table<'_>) -> Forwarded {
     let trusted = table
         .take("trusted_proxies")
         .map_or_else(Vec::new, |e| e.one_or_many());
+    let mut unix = false;
     let network = |element: &Entry<'_>| {
         let text = element.text("10.0.0.0/8")?;
+        if text == "unix" {
+            unix = true;
+            return None;
+        }
         match address::network(text) {
             Ok(network) => Some(network),
             Err(error) => {
@@ -161,7 +166,10 @@ fn forwarded_fields(mut table: Table<'_>) -> Forwarded {
     let forwarded = Forwarded {
         x_forwarded: table.value_or("x_forwarded", default.x_forwarded, Entry::boolean),
         via: table.value_or("via", default.via, Entry::boolean),
-        trusted_proxies: trusted.iter().filter_map(network).collect(),
+        trusted_proxies: TrustedProxies {
+            networks: trusted.iter().filter_map(network).collect(),
+            unix,
+        },
     };
     table.finish();
     forwarded

@@ -1,7 +1,7 @@
 //! Heads as the next hop gets them.
 
 use super::*;
-use crate::http::forwarded::{Trust, set_x_forwarded};
+use crate::http::forwarded::{Trust, drop_claims, set_x_forwarded};
 use crate::http::message::MethodKind;
 use crate::http1::{Limits, Progress, Scan, request, response};
 
@@ -155,7 +155,8 @@ fn edited_requests() {
 #[test]
 fn lines_that_were_pushed() {
     let (_, mut head) = request_head("GET / HTTP/1.1\r\nX-Forwarded-For: b\r\nHost: a\r\n\r\n");
-    set_x_forwarded(&mut head, Some(b"192.0.2.1"), Trust::Untrusted);
+    drop_claims(&mut head, Trust::Untrusted);
+    set_x_forwarded(&mut head, b"192.0.2.1", None, Trust::Untrusted);
     let mut out = Vec::new();
     push_request(&head, &PLAIN, &mut out);
     same(

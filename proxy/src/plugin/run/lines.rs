@@ -1,6 +1,5 @@
 //! The lines of a head in the order in which the contract gives them to plugins.
 
-use crate::http::field::FieldKind;
 use crate::http::fields::{Field, Fields};
 
 /// Every forwarded line, name and value: lines of one name together, in the order received;
@@ -16,14 +15,17 @@ pub fn grouped(fields: &Fields) -> Vec<(&[u8], &[u8])> {
     let name = |line: &Field| fields.text(line.name());
     let is_alike = |one: &Field, other: &Field| {
         one.kind() == other.kind()
-            && (one.kind() != FieldKind::Other || name(one).eq_ignore_ascii_case(name(other)))
+            && (one.kind().is_one_name() || name(one).eq_ignore_ascii_case(name(other)))
     };
     lines.sort_unstable_by(|(_, index, line), (_, other_index, other)| {
         let kinds = (line.kind() as u8).cmp(&(other.kind() as u8));
         let lower = |line| name(line).iter().map(u8::to_ascii_lowercase);
-        let names = || match line.kind() {
-            FieldKind::Other => lower(line).cmp(lower(other)),
-            _ => std::cmp::Ordering::Equal,
+        let names = || {
+            if line.kind().is_one_name() {
+                std::cmp::Ordering::Equal
+            } else {
+                lower(line).cmp(lower(other))
+            }
         };
         kinds.then_with(names).then(index.cmp(other_index))
     });

@@ -12,6 +12,8 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.text("id", record.id.map(|id| format!("{id:x}")).as_deref());
     line.text("frontend", Some(record.frontend));
     line.text("client", Some(&record.client.to_string()));
+    let peer = record.peer.map(|peer| peer.to_string());
+    line.text("peer", peer.as_deref());
     line.cut_text("method", record.method);
     line.cut_bytes("host", record.host);
     line.cut_bytes("target", record.target);
