@@ -17,13 +17,14 @@ mod lease;
 mod local;
 pub mod pool;
 mod private;
+mod server_tls;
 mod slots;
 mod stream;
 #[cfg(test)]
 mod testing;
 
 pub use self::checkout::{CheckoutError, DialError, Reuse};
-pub use self::cluster::{Cluster, ClusterConfig};
+pub use self::cluster::{Cluster, ClusterConfig, ServerError};
 pub use self::connect::DialCause;
 pub use self::establish::Needs;
 pub use self::health::Condition;

@@ -17,7 +17,7 @@ use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionEr
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, Published, Versions};
 use crate::router::version::WorkerEvent;
-use crate::upstream::{Cluster, ClusterConfig};
+use crate::upstream::{Cluster, ClusterConfig, ServerError};
 
 /// A configuration that can be put into service.
 #[derive(Debug)]
@@ -400,14 +400,35 @@ fn resolve(
         let cluster = known.get(backend.name.as_str()).copied();
         match ClusterConfig::resolve(backend, cluster, workers) {
             Ok(found) => clusters.push(found),
-            Err(error) => {
-                let key = ["backend", &backend.name, "server", &error.server];
-                let message = format!("{error}: {}", error.source);
-                mistakes.record(source.key_error(&key, &message, None));
-            }
+            Err(error) => mistakes.record(locate_server(source, &backend.name, &error)),
         }
     }
     clusters
+}
+
+/// Where in the file an error of a server belongs.
+fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors {
+    match error {
+        ServerError::Resolve {
+            server,
+            source: reason,
+        } => {
+            let key = ["backend", backend, "server", server];
+            source.key_error(&key, &format!("{error}: {reason}"), None)
+        }
+        ServerError::Tls {
+            server,
+            source: reason,
+        } => {
+            let key = ["backend", backend, "server", server, "tls", reason.key];
+            let key = if reason.key.is_empty() {
+                &key[..5]
+            } else {
+                &key[..]
+            };
+            source.key_error(key, &error.to_string(), None)
+        }
+    }
 }
 
 /// Whether the backends of both have the same names, in whatever order.

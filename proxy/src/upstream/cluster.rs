@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::connect;
 use super::endpoint::{Address, Endpoint, Gauge, Server};
 use super::establish::Handshake;
+use super::server_tls::ServerTlsError;
 use crate::config::{self, HttpReuse, ServerAddress};
 
 /// A backend's state at run time.
@@ -122,14 +123,25 @@ pub struct ClusterConfig {
     pub endpoints: Arc<EndpointSet>,
 }
 
-/// A server whose name cannot be resolved.
+/// A server that cannot be used as it is configured.
 #[derive(Debug, Error)]
-#[error("the address of server `{server}` cannot be resolved")]
-pub struct ResolveError {
-    /// The server's name in the configuration.
-    pub server: String,
-    /// The resolver's error.
-    pub source: io::Error,
+pub enum ServerError {
+    /// Its name cannot be resolved.
+    #[error("the address of server `{server}` cannot be resolved")]
+    Resolve {
+        /// The server's name in the configuration.
+        server: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// There is no TLS with it.
+    #[error("{source}")]
+    Tls {
+        /// The server's name in the configuration.
+        server: String,
+        /// The reason.
+        source: ServerTlsError,
+    },
 }
 
 impl ClusterConfig {
@@ -138,12 +150,12 @@ impl ClusterConfig {
     /// are taken over. Changes nothing that is in use.
     ///
     /// # Errors
-    /// The first server whose name has no address, with the reason.
+    /// The first server that cannot be used, with the reason.
     pub fn resolve(
         backend: &config::Backend,
         before: Option<&Arc<Cluster>>,
         workers: usize,
-    ) -> Result<ClusterConfig, ResolveError> {
+    ) -> Result<ClusterConfig, ServerError> {
         ClusterConfig::resolve_by(connect::resolve, backend, before, workers)
     }
 
@@ -153,7 +165,7 @@ impl ClusterConfig {
         backend: &config::Backend,
         before: Option<&Arc<Cluster>>,
         workers: usize,
-    ) -> Result<ClusterConfig, ResolveError> {
+    ) -> Result<ClusterConfig, ServerError> {
         let old_set = before.map(|before| before.endpoints());
         let old = old_set.as_deref().map_or(&[][..], EndpointSet::members);
         let old: HashMap<&str, &Member> = old
@@ -161,12 +173,17 @@ impl ClusterConfig {
             .map(|member| (member.server.name(), member))
             .collect();
         let members = backend.servers.iter().map(|server| {
-            let addresses = resolve(&server.address).map_err(|source| ResolveError {
-                server: server.name.clone(),
+            let name = || server.name.clone();
+            let addresses = resolve(&server.address).map_err(|source| ServerError::Resolve {
+                server: name(),
+                source,
+            })?;
+            let handshake = Handshake::load(server).map_err(|source| ServerError::Tls {
+                server: name(),
                 source,
             })?;
             let old = old.get(server.name.as_str()).copied();
-            Ok(member(server, addresses, old, workers))
+            Ok(member(server, handshake, addresses, old, workers))
         });
         let endpoints = EndpointSet {
             members: members.collect::<Result<_, _>>()?,
@@ -210,6 +227,7 @@ impl ClusterConfig {
 /// configured with the same address, or with one that leads there.
 fn member(
     server: &config::Server,
+    handshake: Handshake,
     addresses: Vec<Address>,
     old: Option<&Member>,
     workers: usize,
@@ -219,6 +237,12 @@ fn member(
         *old.server.address() == server.address || addresses.iter().any(known)
     });
     let limit = server.max_requests;
+    // An equal one is kept with its sessions.
+    let known = old.map(|old| &old.handshake);
+    let handshake = match known.filter(|known| ***known == handshake) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(handshake),
+    };
     let shared = old.map_or_else(
         || Arc::new(Server::new(&server.name, &server.address, limit, workers)),
         |old| Arc::clone(&old.server),
@@ -234,7 +258,7 @@ fn member(
         endpoints: endpoints.collect(),
         server: shared,
         limit,
-        handshake: Arc::new(Handshake::new(server)),
+        handshake,
     }
 }
 

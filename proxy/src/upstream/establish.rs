@@ -3,23 +3,25 @@
 use std::io;
 use std::time::Duration;
 
+use super::server_tls::{ServerTls, ServerTlsError};
 use crate::config::{self, HeadLimits, Protocol};
 use crate::http2::client::{Connection, Driver};
 use crate::http2::{self, Settings};
 use crate::transport::io::{Io, Socket};
 
 /// How connections to a server are made, beyond its address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
     protocol: Protocol,
+    tls: Option<ServerTls>,
 }
 
-/// Whether a request needs a certain version of HTTP.
+/// The use that a connection is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Any will do.
+    /// Requests, over any version of HTTP.
     Any,
-    /// HTTP/1.1 if there is a choice: it asks for another protocol.
+    /// A request for another protocol: HTTP/1.1, if there is a choice.
     Upgrade,
 }
 
@@ -39,10 +41,25 @@ pub(super) struct Limits {
 }
 
 impl Handshake {
-    /// As configured.
-    pub(super) fn new(server: &config::Server) -> Handshake {
-        Handshake {
+    /// As configured; reads the files that it needs.
+    ///
+    /// # Errors
+    /// [`ServerTlsError`].
+    pub(super) fn load(server: &config::Server) -> Result<Handshake, ServerTlsError> {
+        let tls = server.tls.as_ref();
+        Ok(Handshake {
             protocol: server.protocol,
+            tls: tls
+                .map(|tls| ServerTls::load(tls, &server.address))
+                .transpose()?,
+        })
+    }
+
+    /// The same for one worker, which waits for no other.
+    pub(super) fn for_worker(&self) -> Handshake {
+        Handshake {
+            protocol: self.protocol,
+            tls: self.tls.as_ref().map(ServerTls::for_worker),
         }
     }
 
@@ -55,10 +72,19 @@ impl Handshake {
         }
     }
 
+    /// Protocols to offer by ALPN.
+    fn offered(&self, needs: Needs) -> &'static [&'static [u8]] {
+        match self.protocol {
+            Protocol::Http2 => &[b"h2"],
+            Protocol::Negotiated if needs == Needs::Any => &[b"h2", b"http/1.1"],
+            Protocol::Http1 | Protocol::H2c | Protocol::Negotiated => &[b"http/1.1"],
+        }
+    }
+
     /// Makes a connected socket ready for requests.
     ///
     /// # Errors
-    /// Those of the socket, and of HTTP/2.
+    /// Those of the socket, of TLS and of HTTP/2.
     ///
     /// # Cancel safety
     /// Dropping it closes the socket.
@@ -68,8 +94,25 @@ impl Handshake {
         needs: Needs,
         limits: &Limits,
     ) -> io::Result<Established> {
-        let io = Io::plain(socket);
-        if !self.allows_http2(needs) || self.protocol == Protocol::Negotiated {
+        let (io, alpn_is_http2) = match &self.tls {
+            Some(tls) => {
+                let stream = tls.connect(socket, self.offered(needs)).await?;
+                let is_http2 = stream.alpn() == Some(b"h2");
+                (Io::tls(stream), is_http2)
+            }
+            None => (Io::plain(socket), false),
+        };
+        let is_http2 = match self.protocol {
+            Protocol::Http1 => false,
+            Protocol::H2c => true,
+            Protocol::Negotiated => alpn_is_http2,
+            Protocol::Http2 if alpn_is_http2 => true,
+            Protocol::Http2 => {
+                let text = "the server has not agreed to HTTP/2 (ALPN)";
+                return Err(io::Error::other(text));
+            }
+        };
+        if !is_http2 {
             return Ok(Established::Http1(io));
         }
         let settings = Settings {

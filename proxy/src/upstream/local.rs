@@ -42,7 +42,7 @@ pub(super) struct LocalSet {
 pub(super) struct LocalServer {
     pub(super) server: Arc<Server>,
     /// How connections to it begin.
-    pub(super) handshake: Arc<Handshake>,
+    pub(super) handshake: Rc<Handshake>,
     /// In the order in which they are tried.
     pub(super) endpoints: Box<[Rc<LocalEndpoint>]>,
 }
@@ -64,6 +64,13 @@ impl LocalEndpoint {
     pub fn server_name(&self) -> &str {
         self.endpoint.server().name()
     }
+}
+
+/// The worker's own of a handshake: the one that it has, if that is equal.
+fn local_handshake(before: &LocalSet, handshake: &Handshake) -> Rc<Handshake> {
+    let mut known = before.servers.iter().map(|server| &server.handshake);
+    let known = known.find(|known| ***known == *handshake);
+    known.map_or_else(|| Rc::new(handshake.for_worker()), Rc::clone)
 }
 
 impl LocalServer {
@@ -119,14 +126,14 @@ impl LocalCluster {
             let of_server = |local| (&server.handshake, local);
             server.endpoints.iter().map(of_server)
         });
-        let mut known: HashMap<EndpointId, (&Arc<Handshake>, &Rc<LocalEndpoint>)> = endpoints
+        let mut known: HashMap<EndpointId, (&Rc<Handshake>, &Rc<LocalEndpoint>)> = endpoints
             .map(|(handshake, local)| (local.endpoint.id(), (handshake, local)))
             .collect();
         let workers = self.cluster.workers();
         let mut take_over = |member: &Member, endpoint: &Arc<Endpoint>| {
             let old = known.get(&endpoint.id()).copied();
             // Connections that began otherwise serve no further request.
-            let old = old.filter(|(handshake, _)| *handshake == member.handshake());
+            let old = old.filter(|(handshake, _)| ***handshake == **member.handshake());
             if old.is_some() {
                 known.remove(&endpoint.id());
             }
@@ -146,7 +153,7 @@ impl LocalCluster {
         };
         let servers = config.endpoints.members().iter().map(|member| LocalServer {
             server: Arc::clone(member.server()),
-            handshake: Arc::clone(member.handshake()),
+            handshake: local_handshake(&before, member.handshake()),
             endpoints: member
                 .endpoints()
                 .iter()

@@ -130,6 +130,19 @@ impl ClientTls {
         let session = ClientConnection::new(Arc::clone(&self.config), name.0.clone());
         Handshake::connect(socket, session.map(Connection::Client))
     }
+
+    /// The same with other protocols to offer than those of the settings.
+    pub fn connect_offering(
+        &self,
+        socket: Socket,
+        name: &PeerName,
+        protocols: &[&[u8]],
+    ) -> Handshake {
+        let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let config = Arc::clone(&self.config);
+        let session = ClientConnection::new_with_alpn(config, name.0.clone(), protocols);
+        Handshake::connect(socket, session.map(Connection::Client))
+    }
 }
 
 fn verifier(roots: &Roots) -> Result<Arc<dyn ServerCertVerifier>, ClientTlsError> {

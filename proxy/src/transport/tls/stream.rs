@@ -73,6 +73,11 @@ impl TlsStream {
         })
     }
 
+    /// The protocol that both sides have agreed on (RFC 7301).
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.session.alpn_protocol()
+    }
+
     /// What the handshake has agreed on. Reads the client's certificate: to be called once.
     pub fn facts(&self) -> TlsFacts {
         TlsFacts::of(&self.session)
