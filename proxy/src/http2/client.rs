@@ -21,7 +21,7 @@ use super::{
     Settings,
 };
 use crate::http::fields::Fields;
-use crate::http::message::{MethodKind, RequestHead, ResponseHead};
+use crate::http::message::{MethodKind, RequestHead, ResponseHead, Scheme};
 use crate::http1::Limits;
 use crate::http1::response::{Parsed as ResponseFraming, ResponseError};
 use crate::http1::write::OutgoingRequest;
@@ -34,6 +34,7 @@ pub struct Connection {
     send: SendRequest<Bytes>,
     shared: Rc<Shared>,
     max_streams: usize,
+    scheme: Scheme,
 }
 
 impl std::fmt::Debug for Connection {
@@ -109,7 +110,7 @@ pub enum ResponseFailure {
 }
 
 impl Connection {
-    /// Begins HTTP/2 on a new connection. A server that takes nothing for `stall` has gone.
+    /// Begins HTTP/2 on a new connection, over TLS or not as `scheme` says. A server that takes nothing for `stall` has gone.
     ///
     /// # Errors
     /// [`Http2Error`].
@@ -119,6 +120,7 @@ impl Connection {
     pub async fn connect(
         io: Io,
         settings: &Settings,
+        scheme: Scheme,
         stall: Duration,
     ) -> Result<(Connection, Driver), Http2Error> {
         let now = Instant::now();
@@ -143,6 +145,7 @@ impl Connection {
             send,
             shared,
             max_streams: usize::try_from(settings.max_concurrent_streams).unwrap_or(usize::MAX),
+            scheme,
         };
         Ok((connection, driver))
     }
@@ -175,6 +178,7 @@ impl Connection {
     pub fn stream(&self) -> Stream {
         Stream {
             send: self.send.clone(),
+            scheme: self.scheme,
             used: Used::new(&self.shared),
             response: None,
             incoming: Incoming::new(None),
@@ -188,6 +192,7 @@ impl Connection {
 /// One request's stream.
 pub struct Stream {
     send: SendRequest<Bytes>,
+    scheme: Scheme,
     used: Used,
     /// None before the request's head, and after the response's.
     response: Option<ResponseFuture>,
@@ -218,7 +223,8 @@ impl Stream {
         if is_websocket && !self.send.is_extended_connect_protocol_enabled() {
             return Err(SendError::NoWebSockets);
         }
-        let request = head::outgoing_request(head, with, is_websocket).ok_or(SendError::Head)?;
+        let request = head::outgoing_request(head, with, self.scheme, is_websocket);
+        let request = request.ok_or(SendError::Head)?;
         let is_end = with.body.is_empty() && !is_websocket;
         let sent = self.send.send_request(request, is_end);
         let (response, outgoing) =

@@ -11,7 +11,7 @@ use crate::http::authority::is_host;
 use crate::http::edit::{self, Edit};
 use crate::http::field::{FieldKind, HeaderFlags};
 use crate::http::fields::{Fields, Forwarding};
-use crate::http::message::{MethodKind, RequestHead, ResponseHead, Version};
+use crate::http::message::{MethodKind, RequestHead, ResponseHead, Scheme, Version};
 use crate::http::syntax::tokens;
 use crate::http1::body::BodyLength;
 use crate::http1::framing;
@@ -161,12 +161,14 @@ fn random() -> [u8; 16] {
     (number | u128::from(RandomState::new().hash_one(1))).to_be_bytes()
 }
 
-/// The request as h2 sends it to a server.
+/// The request as h2 sends it to a server. `scheme` is that of the connection: servers may refuse
+/// another (RFC 9113, section 8.3.1); the client's own is in `X-Forwarded-Proto`.
 ///
 /// None if HTTP/2 has no such request.
 pub(super) fn outgoing_request(
     head: &RequestHead,
     with: &OutgoingRequest<'_>,
+    scheme: Scheme,
     is_websocket: bool,
 ) -> Option<http::Request<()>> {
     let fields = head.fields();
@@ -174,7 +176,7 @@ pub(super) fn outgoing_request(
     let authority = with.authority.or(host).unwrap_or(with.default_host);
     let target = with.target.unwrap_or_else(|| head.target());
     let uri = Uri::builder()
-        .scheme(head.scheme().as_str())
+        .scheme(scheme.as_str())
         .authority(authority)
         .path_and_query(path_and_query(target)?)
         .build()

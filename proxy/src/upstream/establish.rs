@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::server_tls::{ServerTls, ServerTlsError};
 use crate::config::{self, HeadLimits, Protocol};
+use crate::http::message::Scheme;
+use crate::http2::Settings;
 use crate::http2::client::{Connection, Driver};
-use crate::http2::{self, Settings};
 use crate::transport::io::{Io, Socket};
 
 /// How connections to a server are made, beyond its address.
@@ -119,7 +120,12 @@ impl Handshake {
             max_concurrent_streams: super::http2::MAX_STREAMS,
             max_header_size: u32::try_from(limits.head.max_header_size).unwrap_or(u32::MAX),
         };
-        let connected = http2::client::Connection::connect(io, &settings, limits.stall).await;
+        let scheme = if self.tls.is_some() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let connected = Connection::connect(io, &settings, scheme, limits.stall).await;
         let (connection, driver) = connected.map_err(io::Error::from)?;
         Ok(Established::Http2(Box::new(connection), Box::new(driver)))
     }

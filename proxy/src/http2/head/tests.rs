@@ -165,7 +165,7 @@ fn outgoing(head: &RequestHead, target: Option<&[u8]>, edits: &[Edit]) -> http::
         expect: Expect::Forward,
         persistence: Persistence::KeepAlive,
     };
-    outgoing_request(head, &with, false).unwrap()
+    outgoing_request(head, &with, Scheme::Https, false).unwrap()
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn requests_to_servers() {
         Edit::append(b"X-New", b"3").unwrap(),
     ];
     let request = outgoing(&head, None, &edits);
-    assert_eq!(request.uri(), "http://a.test/a?b=%3Cc%3E");
+    assert_eq!(request.uri(), "https://a.test/a?b=%3Cc%3E");
     let found: Vec<_> = request
         .headers()
         .iter()
@@ -207,7 +207,7 @@ fn requests_to_servers() {
     head.start(b"GET", b"/", Version::Http10);
     assert_eq!(
         outgoing(&head, Some(b"/z"), &[]).uri(),
-        "http://server:80/z"
+        "https://server:80/z"
     );
 }
 
