@@ -11,6 +11,7 @@ mod accept;
 mod heads;
 mod linger;
 mod response;
+mod tcp;
 mod tunnel;
 
 use std::net::SocketAddr;

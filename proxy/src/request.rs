@@ -10,6 +10,7 @@ pub mod error;
 pub mod exchange;
 pub mod record;
 pub mod reply;
+pub mod tcp;
 
 mod authentication;
 mod outgoing;
@@ -161,14 +162,7 @@ async fn route<C: Client>(
         return Err(ProxyError::BodyTooLarge(limit));
     }
     describe_origin(cx);
-    let mut decided = None;
-    if let Some((verdict, on_fault)) = decide(cx, client, frontend).await? {
-        match (verdict.decision, on_fault) {
-            (Ok(decision), _) => decided = Some(decision),
-            (Err(_), OnFault::DefaultBackend) => {}
-            (Err(fault), OnFault::Reject) => return Err(ProxyError::Plugin(fault)),
-        }
-    }
+    let decided = decided(cx, client, frontend).await?;
     let backend = match decided.as_ref().map(|decided| &decided.route) {
         Some(Route::Respond(answer)) => {
             return Ok(Decision::Answer(Reply::of_plugin(cx, answer)));
@@ -190,6 +184,23 @@ fn describe_origin(cx: &mut Context) {
         let client = cx.named_client.as_ref();
         let client = client.map(|client| client.address.as_bytes());
         forwarded::set_x_forwarded(&mut cx.head, peer, client, facts.trust);
+    }
+}
+
+/// The router's decision; None if there is no router, or if it failed and the frontend goes on
+/// without.
+async fn decided<C: Client>(
+    cx: &mut Context,
+    client: &mut C,
+    frontend: &Frontend,
+) -> Result<Option<Rc<plugin::Decision>>, ProxyError> {
+    let Some((verdict, on_fault)) = decide(cx, client, frontend).await? else {
+        return Ok(None);
+    };
+    match (verdict.decision, on_fault) {
+        (Ok(decision), _) => Ok(Some(decision)),
+        (Err(_), OnFault::DefaultBackend) => Ok(None),
+        (Err(fault), OnFault::Reject) => Err(ProxyError::Plugin(fault)),
     }
 }
 

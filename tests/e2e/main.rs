@@ -28,6 +28,7 @@ mod scenario;
 mod starting;
 mod starts;
 mod swaps;
+mod tcp;
 mod timeouts;
 mod trials;
 mod tunnels;

@@ -12,8 +12,8 @@ use thiserror::Error;
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Connection, Peer, http1, http2};
-use crate::config::{AcceptProxy, Bind};
+use super::{Connection, Peer, http1, http2, tcp};
+use crate::config::{AcceptProxy, Bind, Mode};
 use crate::http::message::Scheme;
 use crate::shutdown::{ConnectionGuard, Shutdown};
 use crate::transport::io::{Io, Socket};
@@ -48,11 +48,13 @@ enum AcceptError {
 enum Protocol {
     Http1,
     Http2,
+    /// Bytes, of whatever protocol.
+    None,
 }
 
-/// Whether connections on such a bind begin with more than their protocol.
-pub(super) fn is_needed(bind: &Bind) -> bool {
-    bind.proxy_protocol.is_some() || bind.h2c
+/// Whether connections on such a bind of such a frontend begin with more than their protocol.
+pub(super) fn is_needed(mode: Mode, bind: &Bind) -> bool {
+    mode == Mode::Tcp || bind.proxy_protocol.is_some() || bind.h2c
 }
 
 /// Serves one connection from its first byte to its last.
@@ -87,6 +89,7 @@ pub(super) async fn serve(
     match protocol {
         Protocol::Http1 => tokio::task::spawn_local(http1::serve(connection, io, guard)),
         Protocol::Http2 => tokio::task::spawn_local(http2::serve(connection, io, guard)),
+        Protocol::None => tokio::task::spawn_local(tcp::serve(connection, io, deadline, guard)),
     };
 }
 
@@ -103,6 +106,9 @@ async fn begin(
         connection.set_peer(&client, scheme);
     }
     // Here TLS takes the socket, and ALPN chooses the protocol.
+    if connection.frontend.rules().config.mode == Mode::Tcp {
+        return Ok(Protocol::None);
+    }
     if bind.h2c {
         return peek::<{ PREFACE.len() }, _>(socket, by_preface).await;
     }

@@ -294,7 +294,7 @@ impl Acceptor {
             self.scratch.clone(),
         );
         let guard = self.shutdown.enter(accepted.permit);
-        if accept::is_needed(bind) {
+        if accept::is_needed(rules.config.mode, bind) {
             let bind = Rc::clone(bind);
             let accepting = accept::serve(connection, bind, accepted.peer, stream, guard);
             tokio::task::spawn_local(accepting);

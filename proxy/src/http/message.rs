@@ -117,6 +117,18 @@ impl RequestHead {
         self.set_line(method, target, version);
     }
 
+    /// Makes it that of a connection without HTTP: all that it has is the host that its client asks
+    /// for.
+    pub fn set_server_name(&mut self, name: &str) {
+        self.clear();
+        self.fields.push_kind(FieldKind::Host, name.as_bytes());
+    }
+
+    /// Whether it is that of a connection without HTTP: no request is without a method.
+    pub fn is_without_http(&self) -> bool {
+        self.method().is_empty()
+    }
+
     /// Takes in a parsed head: `whole` with its request line is copied; method, target and
     /// `lines` (names and values) are slices of it.
     #[inline]

@@ -10,6 +10,7 @@ use crate::http1::target::TargetError;
 use crate::http1::upgrade::UpgradeError;
 use crate::plugin::Fault;
 use crate::telemetry::End;
+use crate::transport::client_hello::ClientHelloError;
 use crate::upstream::{CheckoutError, DialCause, DialError};
 use crate::wire::BodyError;
 
@@ -22,6 +23,15 @@ pub enum ProxyError {
     /// The head took longer than `timeout.request_header`.
     #[error("the head took too long")]
     HeadTimeout,
+    /// A connection without HTTP began as TLS, and its first message is not right.
+    #[error("refused")]
+    ClientHello(#[source] ClientHelloError),
+    /// That message took longer than `timeout.handshake`.
+    #[error("the ClientHello took too long")]
+    ClientHelloTimeout,
+    /// The plugin made a response to a connection without HTTP.
+    #[error("the plugin answered a connection that carries no HTTP")]
+    AnswerWithoutHttp,
     /// The answer would be a redirect, and the request names no host.
     #[error("the request names no host to redirect to")]
     NoHost,
@@ -53,10 +63,12 @@ impl ProxyError {
     pub fn outcome(&self) -> (u16, End) {
         match self {
             ProxyError::Head(error) => (head_status(*error), End::Refused),
-            ProxyError::HeadTimeout => (408, End::ClientTimeout),
-            ProxyError::NoHost | ProxyError::Path(_) => (400, End::Refused),
+            ProxyError::HeadTimeout | ProxyError::ClientHelloTimeout => (408, End::ClientTimeout),
+            ProxyError::ClientHello(_) | ProxyError::NoHost | ProxyError::Path(_) => {
+                (400, End::Refused)
+            }
             ProxyError::BodyTooLarge(_) => (413, End::Refused),
-            ProxyError::Plugin(_) => (503, End::PluginFault),
+            ProxyError::Plugin(_) | ProxyError::AnswerWithoutHttp => (503, End::PluginFault),
             ProxyError::NoBackend => (503, End::NoRoute),
             ProxyError::Checkout(CheckoutError::Unreachable(failed)) => (503, unreachable(failed)),
             ProxyError::Checkout(CheckoutError::QueueFull(_)) => (503, End::QueueTimeout),

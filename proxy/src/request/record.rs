@@ -142,6 +142,7 @@ impl Record {
         }
         let mut times = self.times;
         times.total = Some(self.started.elapsed());
+        let host = head.authority();
         let head = Some(head).filter(|head| !head.method().is_empty());
         let Sender { client, peer } = sender;
         AccessRecord {
@@ -150,7 +151,8 @@ impl Record {
             client: address_of(client),
             peer: peer.map(address_of),
             method: head.and_then(|head| std::str::from_utf8(head.method()).ok()),
-            host: head.and_then(RequestHead::authority),
+            // A connection without HTTP has a host alone.
+            host,
             target: head.map(RequestHead::target),
             status: self.status,
             bytes_in: self.bytes_in,

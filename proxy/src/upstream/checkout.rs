@@ -292,7 +292,9 @@ impl Search<'_> {
         let connected = local.endpoint().server().connected();
         Ok(match established {
             Established::Http1(io) => {
-                shared.chose_http1(true);
+                if self.needs != Needs::Bytes {
+                    shared.chose_http1(true);
+                }
                 ServerStream::Http1(budget.connection(io, connected))
             }
             Established::Http2(connection, driver) => {

@@ -24,6 +24,8 @@ pub enum Needs {
     Any,
     /// A request for another protocol: HTTP/1.1, if there is a choice.
     Upgrade,
+    /// No HTTP at all: it is a tunnel from its first byte, and may use no other's connection.
+    Bytes,
 }
 
 /// A connection that requests can be sent on.
@@ -67,6 +69,7 @@ impl Handshake {
     /// Whether connections of HTTP/2 may come of it, for such a request.
     pub(super) fn allows_http2(&self, needs: Needs) -> bool {
         match self.protocol {
+            _ if needs == Needs::Bytes => false,
             Protocol::Http1 => false,
             Protocol::Http2 | Protocol::H2c => true,
             Protocol::Negotiated => needs == Needs::Any,
@@ -76,6 +79,7 @@ impl Handshake {
     /// Protocols to offer by ALPN.
     fn offered(&self, needs: Needs) -> &'static [&'static [u8]] {
         match self.protocol {
+            _ if needs == Needs::Bytes => &[],
             Protocol::Http2 => &[b"h2"],
             Protocol::Negotiated if needs == Needs::Any => &[b"h2", b"http/1.1"],
             Protocol::Http1 | Protocol::H2c | Protocol::Negotiated => &[b"http/1.1"],
@@ -104,6 +108,7 @@ impl Handshake {
             None => (Io::plain(socket), false),
         };
         let is_http2 = match self.protocol {
+            _ if needs == Needs::Bytes => false,
             Protocol::Http1 => false,
             Protocol::H2c => true,
             Protocol::Negotiated => alpn_is_http2,

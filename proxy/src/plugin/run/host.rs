@@ -162,6 +162,9 @@ impl State {
 
 impl Request {
     fn edit(&mut self, edit: Result<Edited, EditError>) -> EditResult {
+        if self.head.is_without_http() {
+            return Ok(Err(EditError::Forbidden));
+        }
         let edit = match edit {
             Ok(edit) => edit,
             Err(error) => return Ok(Err(error)),
