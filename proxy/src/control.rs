@@ -81,6 +81,8 @@ impl Control {
         handles: Handles,
     ) -> (Control, Vec<WorkerConfig>) {
         let workers = handles.workers.len();
+        // Nothing else has changed them yet.
+        prepared.commit_sites();
         for cluster in &prepared.clusters {
             cluster.publish();
         }

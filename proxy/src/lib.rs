@@ -19,6 +19,7 @@ pub mod admin;
 pub mod control;
 pub mod process;
 pub mod rollout;
+pub mod sites;
 pub mod worker;
 
 pub mod downstream;

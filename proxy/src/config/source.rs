@@ -95,6 +95,16 @@ impl Source {
         )
     }
 
+    /// Whether the file has the key `key_path`.
+    pub fn has_key(&self, key_path: &[&str]) -> bool {
+        let (tree, _) = self.tree();
+        let Some((last, tables)) = key_path.split_last() else {
+            return true;
+        };
+        let table = find(tree.get_ref(), tables).table;
+        table.is_some_and(|table| table.contains_key(*last))
+    }
+
     /// An error of the file as a whole; `help` says what to do.
     pub fn file_error(&self, message: String, help: &str) -> Errors {
         let diagnostic = Diagnostic::without_place(message).help(help);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -17,6 +18,8 @@ use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionEr
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, Published, Versions};
 use crate::router::version::WorkerEvent;
+use crate::sites::{Committed, Mistake, PreparedSites, Sites};
+use crate::transport::tls::TicketError;
 use crate::upstream::{Cluster, ClusterConfig, ServerError};
 
 /// A configuration that can be put into service.
@@ -25,6 +28,10 @@ pub struct Prepared {
     pub(super) config: Config,
     source: Source,
     pub(super) clusters: Vec<ClusterConfig>,
+    /// Of the process.
+    pub(super) sites: Arc<Sites>,
+    /// Until they are committed.
+    next_sites: Option<PreparedSites>,
     live: Arc<dyn Backends>,
     /// In the order of the frontends.
     pub(super) routers: Vec<Option<Routing>>,
@@ -84,6 +91,7 @@ pub(super) struct ActiveConfig {
     pub(super) order: Ticket,
     pub(super) config: Config,
     pub(super) clusters: Vec<ClusterConfig>,
+    pub(super) sites: Arc<Sites>,
     pub(super) live: Arc<dyn Backends>,
     pub(super) versions: Versions,
     pub(super) loader: Option<Arc<Loader>>,
@@ -102,6 +110,9 @@ pub enum PrepareError {
     /// Plugins cannot run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// There are no random numbers for TLS.
+    #[error(transparent)]
+    Tickets(#[from] TicketError),
     /// A version was put on trial while a reload that would end the trial was prepared.
     #[error(
         "version {version} of frontend `{frontend}` was put on trial meanwhile, and this reload \
@@ -152,6 +163,19 @@ impl Prepared {
         let mut mistakes = Mistakes(None);
         let workers = active.map_or_else(|| config.worker_count(), |active| active.workers);
         let clusters = resolve(&config, &source, workers, active, &mut mistakes);
+        let sites = match active {
+            Some(active) => Arc::clone(&active.sites),
+            None => Sites::try_new()?,
+        };
+        let next_sites = match sites.prepare(&config, SystemTime::now()) {
+            Ok(prepared) => Some(prepared),
+            Err(found) => {
+                for mistake in found {
+                    mistakes.record(locate_certificate(&config, &source, &mistake));
+                }
+                None
+            }
+        };
         let live: Arc<dyn Backends> = match active {
             // Nothing that `configure` could ask about backends has changed.
             Some(active) if has_same_names(&active.config, &config) => Arc::clone(&active.live),
@@ -211,6 +235,8 @@ impl Prepared {
                 config,
                 source,
                 clusters,
+                sites,
+                next_sites,
                 live,
                 routers,
                 loader,
@@ -235,6 +261,19 @@ impl Prepared {
             })
     }
 
+    /// Puts its certificates into force.
+    pub(super) fn commit_sites(&mut self) -> Committed {
+        match self.next_sites.take() {
+            Some(prepared) => self.sites.commit(prepared),
+            None => Committed::InForce,
+        }
+    }
+
+    /// The certificates of the process.
+    pub fn sites(&self) -> &Sites {
+        &self.sites
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
@@ -256,6 +295,7 @@ impl Prepared {
             order: self.order,
             config: self.config,
             clusters: self.clusters,
+            sites: self.sites,
             live: self.live,
             versions,
             loader: self.loader,
@@ -457,6 +497,23 @@ pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
             source.key_error(&key, &error.to_string(), help)
         }
     }
+}
+
+/// Where in the file the mistake of a certificate belongs.
+fn locate_certificate(config: &Config, source: &Source, mistake: &Mistake) -> Errors {
+    let site = mistake.site.as_str();
+    let is_list = source.has_key(&["tls", site, "certificates"]);
+    let clients = config
+        .tls(site)
+        .and_then(|tls| tls.client_certificates.as_ref());
+    let crls = clients.map_or(0, |clients| clients.crl.len());
+    let keys = mistake.place.keys(is_list, crls);
+    let keys = ["tls", site]
+        .into_iter()
+        .chain(keys.iter().map(String::as_str));
+    let keys: Vec<&str> = keys.collect();
+    let advice = mistake.error.advice(config.user.as_deref());
+    source.key_error(&keys, &mistake.error.to_string(), advice.as_deref())
 }
 
 /// The backends in service, as plugins see them.

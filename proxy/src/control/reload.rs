@@ -8,6 +8,7 @@ use super::worker_configs::{self, Known};
 use super::{ChangeError, Control, FrontendListeners, Prepared, blocking};
 use crate::config;
 use crate::rollout::ticket::Ticket;
+use crate::sites::Committed;
 use crate::telemetry::TelemetryError;
 use crate::worker::Command;
 
@@ -104,6 +105,10 @@ impl Reload<'_> {
         let workers = &control.0.handles.workers;
         let mut state = control.state();
         if !prepared.is_current(&state.active) {
+            return Ok(Published::Stale);
+        }
+        // The last step that may fail.
+        if prepared.commit_sites() == Committed::Stale {
             return Ok(Published::Stale);
         }
         control.0.handles.telemetry.apply(&prepared.config.log);

@@ -29,7 +29,7 @@ pub use client::{ClientSettings, ClientTls, ClientTlsError, PeerName, Roots};
 pub use facts::{CertificateFacts, TlsFacts};
 pub use handshake::{Handshake, HandshakeError};
 pub use ocsp::OcspError;
-pub use server::{ServerSettings, ServerTls, ServerTlsError};
+pub use server::{ServerSettings, ServerTls, ServerTlsError, StagedSettings};
 pub use site::{Challenges, ClientAuthority, ClientPolicy};
 pub use stream::TlsStream;
 pub use tickets::{TicketError, TicketKeys};

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, Imports)] = &[
     ("control", Imports::Below),
     ("rollout", Imports::Below),
     ("worker", Imports::Below),
+    ("sites", Imports::Only(&["transport"])),
     ("downstream", Imports::Below),
     ("request", Imports::Below),
     (

@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         }
         let bind = Bind {
             address: address.unwrap_or(BindAddress::Unix(PathBuf::new())),
-            tls: tls_name.and_then(|e| named_tls(&e, tls)),
+            tls: tls_name.and_then(|e| named_tls(&e, mode, tls)),
             proxy_protocol: table
                 .table("proxy_protocol", Section::AcceptProxy)
                 .map(accept_proxy),
@@ -94,7 +94,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn named_tls(entry: &Entry<'_>, tls: &[Tls]) -> Option<String> {
+/// Protocols of HTTP (RFC 7301, section 6; RFC 9113, section 3.1).
+const HTTP_PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
+
+fn named_tls(entry: &Entry<'_>, mode: Mode, tls: &[Tls]) -> Option<String> {
     let names: Vec<_> = tls.iter().map(|tls| tls.name.as_str()).collect();
     let text = entry.text(names.first().unwrap_or(&"site"))?;
     if !names.contains(&text) {
@@ -105,6 +108,18 @@ fn named_tls(entry: &Entry<'_>, tls: &[Tls]) -> Option<String> {
         };
         let diagnostic = entry.error("names a table that is not there").absent();
         entry.push(diagnostic.label("no `[tls.NAME]` of this name").help(help));
+    }
+    let named = tls.iter().find(|tls| tls.name == text);
+    let protocols = named.and_then(|tls| tls.alpn.as_deref());
+    let is_foreign = |protocol: &&String| !HTTP_PROTOCOLS.contains(&protocol.as_str());
+    if mode == Mode::Http
+        && let Some(foreign) = protocols.unwrap_or_default().iter().find(is_foreign)
+    {
+        let message = format!("offers `{foreign}`, which this frontend does not speak");
+        let help = format!(
+            "`alpn` of `[tls.{text}]` may have `h2` and `http/1.1`, unless all its frontends have `mode = \"tcp\"`"
+        );
+        entry.push(entry.error(&message).label("by ALPN").help(help));
     }
     Some(text.to_owned())
 }

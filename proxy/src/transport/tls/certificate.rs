@@ -21,6 +21,8 @@ use super::provider;
 pub struct Identity {
     pub(super) key: Arc<CertifiedKey>,
     facts: Arc<CertificateFacts>,
+    /// When the stapled OCSP response was to be renewed, in seconds since 1970.
+    ocsp_until: Option<i64>,
 }
 
 /// What is wrong with a certificate or its key.
@@ -38,6 +40,9 @@ pub enum CertificateError {
     /// No section with a private key.
     #[error("there is no private key in it")]
     NoKey,
+    /// The text of the key is not PEM.
+    #[error("the private key is not valid PEM: {0}")]
+    KeyPem(String),
     /// A key that needs a passphrase.
     #[error("the private key is encrypted; decrypt it with `openssl pkey`")]
     EncryptedKey,
@@ -78,6 +83,21 @@ pub enum CertificateError {
     /// The OCSP response to staple.
     #[error(transparent)]
     Ocsp(#[from] OcspError),
+}
+
+impl CertificateError {
+    /// Whether the mistake is in the key, not in the certificate.
+    pub fn is_about_key(&self) -> bool {
+        use CertificateError as Error;
+        matches!(
+            self,
+            Error::NoKey
+                | Error::KeyPem(_)
+                | Error::EncryptedKey
+                | Error::UnsupportedKey(_)
+                | Error::KeyMismatch(_)
+        )
+    }
 }
 
 /// Who shows a certificate.
@@ -135,6 +155,7 @@ impl Identity {
         Ok(Identity {
             key: Arc::new(key),
             facts: Arc::new(facts),
+            ocsp_until: None,
         })
     }
 
@@ -143,12 +164,26 @@ impl Identity {
     /// # Errors
     /// [`OcspError`] if it is none, or too old at `now`.
     pub fn with_ocsp(self, response: &[u8], now: SystemTime) -> Result<Identity, OcspError> {
-        ocsp::check(response, seconds(now))?;
+        let until = ocsp::check(response, seconds(now))?;
         let mut key = CertifiedKey::clone(&self.key);
         key.ocsp = Some(response.to_vec());
         Ok(Identity {
             key: Arc::new(key),
             facts: self.facts,
+            ocsp_until: until,
+        })
+    }
+
+    /// Without the OCSP response, if clients would refuse it at `now`; None if there is none, or
+    /// a good one.
+    pub fn without_outdated_ocsp(&self, now: SystemTime) -> Option<Identity> {
+        self.ocsp_until.filter(|until| *until < seconds(now))?;
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = None;
+        Some(Identity {
+            key: Arc::new(key),
+            facts: Arc::clone(&self.facts),
+            ocsp_until: None,
         })
     }
 
@@ -181,7 +216,7 @@ fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         Error::NoItemsFound => CertificateError::NoKey,
-        other => CertificateError::Pem(other.to_string()),
+        other => CertificateError::KeyPem(other.to_string()),
     })
 }
 

@@ -20,8 +20,8 @@ pub enum OcspError {
     Outdated(String),
 }
 
-/// Whether `response` can be stapled at `now`, in seconds since 1970.
-pub(super) fn check(response: &[u8], now: i64) -> Result<(), OcspError> {
+/// Whether `response` can be stapled at `now`, in seconds since 1970; until when.
+pub(super) fn check(response: &[u8], now: i64) -> Result<Option<i64>, OcspError> {
     let (_, outer) = first(response)?;
     if outer.tag() != Tag::Sequence {
         return Err(OcspError::Malformed);
@@ -34,7 +34,7 @@ pub(super) fn check(response: &[u8], now: i64) -> Result<(), OcspError> {
     }
     match next_update(rest)? {
         Some(limit) if limit < now => Err(OcspError::Outdated(date(limit))),
-        _ => Ok(()),
+        limit => Ok(limit),
     }
 }
 

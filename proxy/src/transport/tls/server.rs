@@ -25,7 +25,8 @@ pub struct ServerSettings {
     /// The site's name. Sessions go on only at sites of the same name, and with the same
     /// [`ClientPolicy`].
     pub name: String,
-    /// Its certificates; the first one is the default.
+    /// Its certificates; the first one is the default. With none, every handshake fails but
+    /// those of challenges.
     pub identities: Vec<Identity>,
     /// The oldest version.
     pub min_version: Version,
@@ -42,9 +43,6 @@ pub struct ServerSettings {
 /// Why there is no TLS with these settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ServerTlsError {
-    /// There is no certificate.
-    #[error("a site needs a certificate")]
-    NoIdentity,
     /// The oldest version is newer than the newest.
     #[error("no version of TLS is allowed: the oldest is newer than the newest")]
     NoVersion,
@@ -63,6 +61,10 @@ pub struct ServerTls {
     keys: Arc<TicketKeys>,
     challenges: Arc<Challenges>,
 }
+
+/// Settings that handshakes can go by.
+#[derive(Debug)]
+pub struct StagedSettings(Arc<Site>);
 
 impl ServerTls {
     /// With the ticket keys and the challenges of the process.
@@ -88,9 +90,22 @@ impl ServerTls {
     /// # Errors
     /// [`ServerTlsError`]; the settings stay as they were.
     pub fn replace(&self, settings: &ServerSettings) -> Result<(), ServerTlsError> {
-        let site = site(settings, &self.keys, &self.challenges)?;
-        self.site.store(Arc::new(site));
+        self.commit(self.stage(settings)?);
         Ok(())
+    }
+
+    /// Makes ready what [`commit`](ServerTls::commit) puts into force.
+    ///
+    /// # Errors
+    /// [`ServerTlsError`].
+    pub fn stage(&self, settings: &ServerSettings) -> Result<StagedSettings, ServerTlsError> {
+        let site = site(settings, &self.keys, &self.challenges)?;
+        Ok(StagedSettings(Arc::new(site)))
+    }
+
+    /// As [`replace`](ServerTls::replace), which cannot fail any more.
+    pub fn commit(&self, staged: StagedSettings) {
+        self.site.store(staged.0);
     }
 
     /// Begins a handshake.
@@ -104,9 +119,6 @@ fn site(
     keys: &Arc<TicketKeys>,
     challenges: &Arc<Challenges>,
 ) -> Result<Site, ServerTlsError> {
-    if settings.identities.is_empty() {
-        return Err(ServerTlsError::NoIdentity);
-    }
     let certificates = Arc::new(Certificates::new(&settings.identities));
     let versions = versions(settings.min_version, settings.max_version);
     let builder = ServerConfig::builder_with_provider(provider())
@@ -152,6 +164,16 @@ fn context(settings: &ServerSettings) -> [u8; 32] {
         digest.update(part);
     }
     digest.finalize().into()
+}
+
+impl ClientPolicy {
+    /// Whether handshakes can go by it.
+    ///
+    /// # Errors
+    /// [`ServerTlsError::Ca`], [`ServerTlsError::Crl`].
+    pub fn check(&self) -> Result<(), ServerTlsError> {
+        verifier(self).map(drop)
+    }
 }
 
 fn verifier(policy: &ClientPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServerTlsError> {

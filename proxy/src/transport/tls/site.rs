@@ -108,6 +108,10 @@ impl Site {
         let is_known = name
             .as_deref()
             .is_some_and(|name| self.certificates.find(name).is_some());
+        if self.certificates.default.is_empty() {
+            // The first one has not come yet.
+            return Err(unrecognized());
+        }
         if self.unknown_names == UnknownNames::Refuse && !is_known {
             return Err(unrecognized());
         }

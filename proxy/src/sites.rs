@@ -1,0 +1,184 @@
+//! The certificates in force, and TLS with clients by them.
+//!
+//! One [`Sites`] for the process owns the [`ServerTls`] of every `[tls.NAME]` that a bind names,
+//! with the keys of session tickets and the answers to challenges. A change is prepared without
+//! the lock and committed in a moment; connections and sessions go on. No worker takes the lock:
+//! each holds the `ServerTls` of its binds. Called by `control` and by whoever brings certificates
+//! at run time.
+
+mod material;
+mod mistake;
+mod prepared;
+mod refresh;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+
+use crate::config::{self, Mode};
+use crate::transport::tls::{
+    Challenges, Identity, ServerSettings, ServerTls, ServerTlsError, StagedSettings, TicketError,
+    TicketKeys, Version,
+};
+use material::Material;
+
+pub use mistake::{FileError, Mistake, Place};
+pub use prepared::{Committed, PreparedSites};
+pub use refresh::Refreshed;
+pub use view::{CertificateSource, CertificateState, SiteState};
+
+/// Every site in force.
+#[derive(Debug)]
+pub struct Sites {
+    keys: Arc<TicketKeys>,
+    challenges: Arc<Challenges>,
+    /// Taken by changes and by views, never by a worker.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Counts changes: whatever was prepared before the last one is stale.
+    generation: u64,
+    by_name: BTreeMap<String, Site>,
+}
+
+/// A `[tls.NAME]`.
+#[derive(Debug)]
+struct Site {
+    config: config::Tls,
+    material: Material,
+    /// The certificate that came at run time.
+    issued: Option<Identity>,
+    ends: Vec<End>,
+    /// The last refusal of its files, so that it is reported once.
+    refusal: Option<String>,
+}
+
+/// A site as the frontends of one mode have it.
+#[derive(Debug)]
+struct End {
+    mode: Mode,
+    server: Arc<ServerTls>,
+}
+
+/// There is no site of this name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no bind names `[tls.{0}]`")]
+pub struct UnknownSite(pub String);
+
+impl Sites {
+    /// Without any site, and with new ticket keys.
+    ///
+    /// # Errors
+    /// [`TicketError::Random`].
+    pub fn try_new() -> Result<Arc<Sites>, TicketError> {
+        Ok(Arc::new(Sites {
+            keys: TicketKeys::new()?,
+            challenges: Arc::default(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The keys of session tickets, of all sites.
+    pub fn ticket_keys(&self) -> &TicketKeys {
+        &self.keys
+    }
+
+    /// The answers to challenges, of all sites.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// TLS with the clients of a site, in frontends of this mode.
+    pub fn server(&self, name: &str, mode: Mode) -> Option<Arc<ServerTls>> {
+        let state = self.state();
+        let end = state.by_name.get(name)?.end(mode)?;
+        Some(Arc::clone(&end.server))
+    }
+
+    /// Gives a site a certificate beside those of its files, in place of the last one that it got
+    /// so. A reload keeps it for as long as the site's `acme` stays the same.
+    ///
+    /// # Errors
+    /// [`UnknownSite`].
+    pub fn put(&self, name: &str, identity: Identity) -> Result<(), UnknownSite> {
+        let mut state = self.state();
+        let unknown = || UnknownSite(name.to_owned());
+        let site = state.by_name.get_mut(name).ok_or_else(unknown)?;
+        let issued = Some(identity);
+        // The policy for clients is the one in force: it was read before.
+        if let Ok(staged) = site.stage(&site.material, issued.as_ref()) {
+            site.issued = issued;
+            site.commit(staged);
+            state.generation += 1;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is written in one go.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Site {
+    fn end(&self, mode: Mode) -> Option<&End> {
+        self.ends.iter().find(|end| end.mode == mode)
+    }
+
+    /// Settings for each end, in their order.
+    fn stage(
+        &self,
+        material: &Material,
+        issued: Option<&Identity>,
+    ) -> Result<Vec<StagedSettings>, ServerTlsError> {
+        let ends = self.ends.iter();
+        ends.map(|end| {
+            let settings = settings(&self.config, end.mode, material, issued);
+            end.server.stage(&settings)
+        })
+        .collect()
+    }
+
+    fn commit(&self, staged: Vec<StagedSettings>) {
+        for (end, staged) in self.ends.iter().zip(staged) {
+            end.server.commit(staged);
+        }
+    }
+}
+
+fn settings(
+    config: &config::Tls,
+    mode: Mode,
+    material: &Material,
+    issued: Option<&Identity>,
+) -> ServerSettings {
+    let version = |version| match version {
+        config::TlsVersion::Tls12 => Version::Tls12,
+        config::TlsVersion::Tls13 => Version::Tls13,
+    };
+    let alpn = match (&config.alpn, mode) {
+        (Some(protocols), _) => protocols
+            .iter()
+            .map(|text| text.as_bytes().into())
+            .collect(),
+        (None, Mode::Http) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        (None, Mode::Tcp) => Vec::new(),
+    };
+    let versions = config.versions.iter().copied().map(version);
+    ServerSettings {
+        name: config.name.clone(),
+        identities: material.identities().chain(issued).cloned().collect(),
+        min_version: versions.clone().min().unwrap_or(Version::Tls12),
+        max_version: versions.max().unwrap_or(Version::Tls13),
+        alpn,
+        strict_sni: config.strict_sni,
+        clients: material.clients.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! What is wrong with the files of a `[tls.NAME]`, and where the configuration names them.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::transport::tls::{CertificateError, ServerTlsError};
+
+/// A file that cannot be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It is not there, or not for this user.
+    #[error("{} cannot be read: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// Of a certificate, its key or its OCSP response.
+    #[error("{}: {error}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// The mistake.
+        error: CertificateError,
+    },
+    /// Of those that certify clients.
+    #[error("{}: {error}", path.display())]
+    Clients {
+        /// The file.
+        path: PathBuf,
+        /// The mistake.
+        error: ServerTlsError,
+    },
+    /// The settings of the site.
+    #[error(transparent)]
+    Settings(ServerTlsError),
+}
+
+/// The key in a `[tls.NAME]` that names a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `certificate` of the certificate with this number, from 0.
+    Certificate(usize),
+    /// `key` of that.
+    Key(usize),
+    /// `ocsp` of that.
+    Ocsp(usize),
+    /// `client_certificates.ca`.
+    Ca,
+    /// `client_certificates.crl`, the one with this number, from 0.
+    Crl(usize),
+    /// The table as a whole.
+    Table,
+}
+
+/// A mistake, and where.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct Mistake {
+    /// The site's name.
+    pub site: String,
+    /// Its key.
+    pub place: Place,
+    /// The mistake.
+    pub error: FileError,
+}
+
+impl Mistake {
+    pub(super) fn of_settings(site: &str, error: ServerTlsError) -> Mistake {
+        Mistake {
+            site: site.to_owned(),
+            place: Place::Table,
+            error: FileError::Settings(error),
+        }
+    }
+}
+
+impl FileError {
+    /// What to do about it; `user` is the one that reads the files, if the configuration names one.
+    pub fn advice(&self, user: Option<&str>) -> Option<String> {
+        use CertificateError as Error;
+        let error = match self {
+            FileError::Read { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                let user = match user {
+                    Some(user) => format!("the user `{user}`"),
+                    None => "the user that the proxy runs as".to_owned(),
+                };
+                let advice = "reads it: let that user read the file, and search its folders";
+                return Some(format!("{user} {advice}"));
+            }
+            FileError::Certificate { error, .. } => error,
+            _ => return None,
+        };
+        let advice = match error {
+            Error::KeyMismatch(_) => "name the key that the certificate was issued for",
+            Error::Authority(_) | Error::OutOfOrder { .. } => {
+                "put the server's own certificate first, and after each the one that certifies it"
+            }
+            Error::NoName => "have it issued for the names that clients ask for",
+            Error::Expired(_) => "have it renewed",
+            Error::NotYetValid(_) => "wait, or check the clock of this machine",
+            Error::Ocsp(_) => "get a new one from the authority's responder, or leave out `ocsp`",
+            _ => return None,
+        };
+        Some(advice.to_owned())
+    }
+
+    /// Whether the same file may be good in a while.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            FileError::Read { .. } => true,
+            FileError::Certificate { error, .. } => {
+                matches!(error, CertificateError::NotYetValid(_))
+            }
+            FileError::Clients { .. } | FileError::Settings(_) => false,
+        }
+    }
+}
+
+impl Place {
+    /// The keys below the table. `is_list`: the certificates are elements of `certificates`;
+    /// `crls`: how many there are.
+    pub fn keys(self, is_list: bool, crls: usize) -> Vec<String> {
+        let of = |index: usize, key: &str| {
+            let element = is_list.then(|| format!("certificates[{index}]"));
+            element.into_iter().chain([key.to_owned()]).collect()
+        };
+        let clients = |key: String| vec!["client_certificates".to_owned(), key];
+        match self {
+            Place::Certificate(index) => of(index, "certificate"),
+            Place::Key(index) => of(index, "key"),
+            Place::Ocsp(index) => of(index, "ocsp"),
+            Place::Ca => clients("ca".to_owned()),
+            Place::Crl(_) if crls == 1 => clients("crl".to_owned()),
+            Place::Crl(index) => clients(format!("crl[{index}]")),
+            Place::Table => Vec::new(),
+        }
+    }
+}
+
+/// Several on one line, for the log.
+pub(super) struct Several<'a>(pub(super) &'a [Mistake]);
+
+impl fmt::Display for Several<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{}", mistake.error)?;
+        }
+        Ok(())
+    }
+}

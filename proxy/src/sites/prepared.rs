@@ -1,0 +1,173 @@
+//! The sites of a configuration that is about to come into force.
+
+use std::collections::{BTreeMap, btree_map};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::material::Material;
+use super::mistake::Mistake;
+use super::{End, Site, Sites, settings};
+use crate::config::{self, Config, Mode};
+use crate::transport::tls::{Identity, ServerTls, StagedSettings};
+
+/// Sites of a configuration, read and checked. Dropping them changes nothing.
+#[derive(Debug)]
+pub struct PreparedSites {
+    /// Of the sites that they follow.
+    base: u64,
+    list: Vec<PreparedSite>,
+}
+
+#[derive(Debug)]
+struct PreparedSite {
+    config: config::Tls,
+    material: Material,
+    issued: Option<Identity>,
+    /// Those that are in force already have settings to take up.
+    ends: Vec<(End, Option<StagedSettings>)>,
+}
+
+/// A site in force, of which the next one keeps what it can.
+struct Known {
+    config: config::Tls,
+    material: Material,
+    issued: Option<Identity>,
+    ends: Vec<(Mode, Arc<ServerTls>)>,
+}
+
+/// The fate of [`PreparedSites`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// They are in force.
+    InForce,
+    /// A certificate was replaced meanwhile: they have to be prepared again.
+    Stale,
+}
+
+impl Sites {
+    /// Reads the files of every `[tls.NAME]` that a bind of `config` names; blocks while it does.
+    /// Nothing changes.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn prepare(&self, config: &Config, now: SystemTime) -> Result<PreparedSites, Vec<Mistake>> {
+        let (base, known) = self.known();
+        let mut mistakes = Vec::new();
+        let mut list = Vec::new();
+        for (name, modes) in named(config) {
+            let Some(tls) = config.tls(name) else {
+                continue;
+            };
+            match self.prepare_site(tls, &modes, known.get(name), now) {
+                Ok(site) => list.push(site),
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(PreparedSites { base, list })
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// What is in force, and the count of its changes.
+    fn known(&self) -> (u64, BTreeMap<String, Known>) {
+        let state = self.state();
+        let known = state.by_name.iter().map(|(name, site)| {
+            let ends = site.ends.iter();
+            let known = Known {
+                config: site.config.clone(),
+                material: site.material.clone(),
+                issued: site.issued.clone(),
+                ends: ends
+                    .map(|end| (end.mode, Arc::clone(&end.server)))
+                    .collect(),
+            };
+            (name.clone(), known)
+        });
+        (state.generation, known.collect())
+    }
+
+    fn prepare_site(
+        &self,
+        tls: &config::Tls,
+        modes: &[Mode],
+        known: Option<&Known>,
+        now: SystemTime,
+    ) -> Result<PreparedSite, Vec<Mistake>> {
+        let material = Material::read(tls, known.map(|known| &known.material), now)?;
+        let issued = known.filter(|known| known.config.acme == tls.acme);
+        let issued = issued.and_then(|known| known.issued.clone());
+        let ends = modes.iter().map(|mode| {
+            let settings = settings(tls, *mode, &material, issued.as_ref());
+            let ends = known.map_or(&[][..], |known| &known.ends);
+            let known = ends.iter().find(|(known, _)| known == mode);
+            let (server, staged) = if let Some((_, server)) = known {
+                (Arc::clone(server), Some(server.stage(&settings)?))
+            } else {
+                let (keys, challenges) = (Arc::clone(&self.keys), Arc::clone(&self.challenges));
+                let server = ServerTls::new(&settings, keys, challenges)?;
+                (Arc::new(server), None)
+            };
+            let mode = *mode;
+            Ok((End { mode, server }, staged))
+        });
+        let ends = ends
+            .collect::<Result<_, _>>()
+            .map_err(|error| vec![Mistake::of_settings(&tls.name, error)])?;
+        Ok(PreparedSite {
+            config: tls.clone(),
+            material,
+            issued,
+            ends,
+        })
+    }
+
+    /// Puts them into force, in place of all others.
+    pub fn commit(&self, prepared: PreparedSites) -> Committed {
+        let mut state = self.state();
+        if state.generation != prepared.base {
+            return Committed::Stale;
+        }
+        state.generation += 1;
+        let sites = prepared.list.into_iter().map(|site| {
+            let ends = site.ends.into_iter().map(|(end, staged)| {
+                if let Some(staged) = staged {
+                    end.server.commit(staged);
+                }
+                end
+            });
+            let name = site.config.name.clone();
+            let site = Site {
+                config: site.config,
+                material: site.material,
+                issued: site.issued,
+                ends: ends.collect(),
+                refusal: None,
+            };
+            (name, site)
+        });
+        state.by_name = sites.collect();
+        Committed::InForce
+    }
+}
+
+/// The sites that binds name, each with the modes of their frontends.
+fn named(config: &Config) -> BTreeMap<&str, Vec<Mode>> {
+    let mut named: BTreeMap<&str, Vec<Mode>> = BTreeMap::new();
+    for frontend in &config.frontends {
+        for name in frontend.bind.iter().filter_map(|bind| bind.tls.as_deref()) {
+            match named.entry(name) {
+                btree_map::Entry::Vacant(entry) => {
+                    entry.insert(vec![frontend.mode]);
+                }
+                btree_map::Entry::Occupied(mut entry) => {
+                    if !entry.get().contains(&frontend.mode) {
+                        entry.get_mut().push(frontend.mode);
+                    }
+                }
+            }
+        }
+    }
+    named
+}
