@@ -25,6 +25,7 @@ use crate::http::head::Client;
 use crate::http::message::Scheme;
 use crate::request::context::ConnectionFacts;
 use crate::shutdown::Shutdown;
+use crate::transport::io::Io;
 use crate::tunnel::Scratch;
 use resources::Resources;
 
@@ -73,11 +74,23 @@ impl Connection {
 }
 
 impl Connection {
+    /// Takes note of where the peer has connected to, for requests that cannot ask the socket.
+    fn note_destination(&mut self, io: &Io) {
+        if let Some(facts) = Rc::get_mut(&mut self.facts)
+            && facts.destination.is_none()
+        {
+            facts.destination = io.local_address().map(Box::new);
+        }
+    }
+
     /// Takes note of the client that a proxy before this one speaks for, and of how that client
-    /// speaks to it: from now on it is the peer.
-    fn set_peer(&mut self, peer: &Peer, scheme: Scheme) {
+    /// speaks to it, and where: from now on it is the peer.
+    fn set_peer(&mut self, peer: &Peer, scheme: Scheme, destination: Option<SocketAddr>) {
         let redirect = self.facts.redirect;
-        self.facts = Rc::new(facts(&self.frontend, peer, scheme, redirect));
+        self.facts = Rc::new(ConnectionFacts {
+            destination: destination.map(Box::new),
+            ..facts(&self.frontend, peer, scheme, redirect)
+        });
     }
 }
 
@@ -105,6 +118,7 @@ fn facts(
         } else {
             Trust::Untrusted
         },
+        destination: None,
         redirect,
     }
 }

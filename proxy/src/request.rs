@@ -13,6 +13,7 @@ pub mod reply;
 pub mod tcp;
 
 mod authentication;
+mod origin;
 mod outgoing;
 mod redirect;
 
@@ -33,6 +34,7 @@ use crate::http1::upgrade::Upgrade;
 use crate::plugin::{self, Fault, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::telemetry::{End, chain};
+use crate::transport::proxy_protocol::Header;
 use crate::upstream::{Lease, Needs, Origin, PrivateConnections, Reuse, ServerStream};
 use client::Client;
 use context::Context;
@@ -275,10 +277,15 @@ async fn checkout<C: Client>(
     private: &mut PrivateConnections,
 ) -> Result<Lease, ProxyError> {
     let backend = outgoing.backend();
+    let header = if backend.names_clients() {
+        origin::describe(&cx.facts, client.local_address())
+    } else {
+        Header::Local
+    };
     let lease = pin!(async {
         match private.take(backend).await? {
             Some(lease) => Ok(lease),
-            None => backend.checkout(reuse, needs).await,
+            None => backend.checkout_for(&header, reuse, needs).await,
         }
     });
     let lease = unless_gone(cx, client, lease).await?;

@@ -1,7 +1,8 @@
 //! Options of single binds: redirects to `https`, and the files of Unix sockets. The PROXY protocol
-//! is in `proxy_protocol`.
+//! is in `proxy_protocol`, and its way to servers in `proxy_sent`.
 
 mod proxy_protocol;
+mod proxy_sent;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use thiserror::Error;
@@ -42,6 +43,15 @@ enum AcceptError {
     /// The connection failed.
     #[error("the connection failed")]
     Io(#[from] io::Error),
+}
+
+/// The client that a peer speaks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Client {
+    peer: Peer,
+    scheme: Scheme,
+    /// Where it connected to.
+    destination: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +111,9 @@ async fn begin(
 ) -> Result<Protocol, AcceptError> {
     if let Some(accept) = &bind.proxy_protocol
         && must_send_header(accept, peer)
-        && let Some((client, scheme)) = read_header(socket).await?
+        && let Some(client) = read_header(socket).await?
     {
-        connection.set_peer(&client, scheme);
+        connection.set_peer(&client.peer, client.scheme, client.destination);
     }
     // Here TLS takes the socket, and ALPN chooses the protocol.
     if connection.frontend.rules().config.mode == Mode::Tcp {
@@ -158,7 +168,7 @@ fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
 }
 
 /// Reads the header and not a byte more; None if the connection's own addresses count.
-async fn read_header(socket: &Socket) -> Result<Option<(Peer, Scheme)>, AcceptError> {
+async fn read_header(socket: &Socket) -> Result<Option<Client>, AcceptError> {
     let look = |bytes: &[u8]| match proxy_protocol::parse(bytes) {
         Ok(Parsed::Partial) => None,
         Ok(Parsed::Complete { consumed, header }) => Some(Ok((consumed, client_of(&header)))),
@@ -173,11 +183,13 @@ async fn read_header(socket: &Socket) -> Result<Option<(Peer, Scheme)>, AcceptEr
     }
 }
 
-/// The client that the header names, and how it connected. Only an SSL TLV says that it did so by
+/// The client that the header names. Only an SSL TLV says that it did so by
 /// TLS: a port says nothing.
-fn client_of(header: &Header<'_>) -> Option<(Peer, Scheme)> {
+fn client_of(header: &Header<'_>) -> Option<Client> {
     let Header::Proxied {
-        source, extensions, ..
+        source,
+        destination,
+        extensions,
     } = header
     else {
         return None;
@@ -190,7 +202,15 @@ fn client_of(header: &Header<'_>) -> Option<(Peer, Scheme)> {
         Some(_) => Scheme::Https,
         None => Scheme::Http,
     };
-    Some((peer, scheme))
+    let destination = match destination {
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
+    };
+    Some(Client {
+        peer,
+        scheme,
+        destination,
+    })
 }
 
 /// Looks at the first bytes of a connection, at most `N`, until `look` has an answer.
@@ -286,7 +306,9 @@ mod tests {
             drop(client);
         };
         let (header, ()) = tokio::join!(read_header(&socket), send);
-        let header = header.map_err(|error| crate::telemetry::chain(&error));
+        let header = header
+            .map(|client| client.map(|client| (client.peer, client.scheme)))
+            .map_err(|error| crate::telemetry::chain(&error));
         let Socket::Unix(mut server) = socket else {
             unreachable!();
         };

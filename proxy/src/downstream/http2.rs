@@ -39,7 +39,8 @@ const MAX_GOODBYE: Duration = Duration::from_secs(1);
 ///
 /// # Cancel safety
 /// Dropping it closes the connection; its requests end with it.
-pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
+pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
+    connection.note_destination(&io);
     let connection = Rc::new(connection);
     let rules = connection.frontend.rules();
     let limit = rules.config.timeouts.request_header;

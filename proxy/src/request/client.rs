@@ -1,6 +1,7 @@
 //! The client's side of an exchange, whichever version of HTTP it speaks.
 
 use std::io;
+use std::net::SocketAddr;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::wire::{Sink, Source, Wire};
 pub trait Client: Source + Sink {
     /// For all waits of the exchange.
     fn timer(&mut self) -> &mut Timer;
+
+    /// This proxy's end of its connection, if that is known and over TCP.
+    fn local_address(&self) -> Option<SocketAddr>;
 
     /// Grows with everything that passes in either direction.
     fn moved(&self) -> u64;
@@ -44,6 +48,10 @@ impl Client for Wire {
     #[inline]
     fn timer(&mut self) -> &mut Timer {
         &mut self.timer
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.io.local_address()
     }
 
     #[inline]
@@ -84,6 +92,11 @@ impl Client for Wire {
 impl Client for Stream {
     fn timer(&mut self) -> &mut Timer {
         Stream::timer(self)
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        // Its connection's facts have it.
+        None
     }
 
     fn moved(&self) -> u64 {

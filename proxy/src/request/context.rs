@@ -1,5 +1,6 @@
 //! Everything that one request owns besides its two connections.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct ConnectionFacts {
     pub scheme: Scheme,
     /// Whether the peer is believed about the origin of its requests.
     pub trust: Trust,
+    /// Where the peer connected to; None: to this proxy's end of its connection.
+    pub destination: Option<Box<SocketAddr>>,
     /// Where its requests are sent, in place of an answer.
     pub redirect: Option<RedirectToHttps>,
 }

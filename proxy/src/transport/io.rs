@@ -5,6 +5,7 @@
 //! [`Io::as_tcp`].
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
@@ -195,6 +196,14 @@ impl Io {
         match &mut self.stream {
             Stream::Plain(socket) => Poll::Ready(socket.shutdown_write()),
             Stream::Tls(stream) => stream.poll_shutdown(cx),
+        }
+    }
+
+    /// This end of a TCP connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.stream {
+            Stream::Plain(socket) => socket.local_address(),
+            Stream::Tls(stream) => stream.local_address(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Knows no TLS; `transport::io` and `transport::tls` are built on it.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -137,6 +137,14 @@ impl Socket {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let result = each!(self, socket => recv(socket, &mut [0], flags));
         matches!(result, Err(Errno::WOULDBLOCK))
+    }
+
+    /// This end of a TCP connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
     }
 
     /// Sends the end of the stream; reading goes on.

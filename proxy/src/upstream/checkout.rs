@@ -27,6 +27,7 @@ use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
 use super::stream::ServerStream;
 use crate::config::HttpReuse;
+use crate::transport::proxy_protocol::Header;
 
 /// How long a connection attempt may take before other requests avoid its endpoint.
 ///
@@ -134,6 +135,22 @@ impl LocalCluster {
         reuse: Reuse,
         needs: Needs,
     ) -> Result<Lease, CheckoutError> {
+        self.checkout_for(&Header::Local, reuse, needs).await
+    }
+
+    /// As [`checkout`](Self::checkout); servers that want to know get to know the client.
+    ///
+    /// # Errors
+    /// As [`checkout`](Self::checkout).
+    ///
+    /// # Cancel safety
+    /// As [`checkout`](Self::checkout).
+    pub async fn checkout_for(
+        self: &Rc<Self>,
+        client: &Header<'_>,
+        reuse: Reuse,
+        needs: Needs,
+    ) -> Result<Lease, CheckoutError> {
         let set = self.set();
         let mut search = Search {
             cluster: self,
@@ -144,6 +161,7 @@ impl LocalCluster {
             // GOAWAY tells which requests a server that closes has not acted on: none is at risk.
             may_share: reuse != Reuse::Fresh && set.settings.http_reuse != HttpReuse::Never,
             needs,
+            client,
             failures: Vec::new(),
         };
         let order = self.turn.order(&set.servers);
@@ -188,6 +206,7 @@ struct Search<'a> {
     /// Whether it may have a stream of a connection of HTTP/2 that others use.
     may_share: bool,
     needs: Needs,
+    client: &'a Header<'a>,
     /// Endpoints that could not be connected to, and why: none is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
@@ -232,7 +251,7 @@ impl Search<'_> {
             if self.has_failed(endpoint.id()) || (has_waited && !is_up) {
                 continue;
             }
-            if self.may_share && server.handshake.allows_http2(self.needs) {
+            if self.may_share(server) {
                 local.pool.shared.wait().await;
                 if let Some(stream) = self.idle(server, local) {
                     return Ok(self.lease(stream, Origin::Pooled, local, permit));
@@ -252,10 +271,18 @@ impl Search<'_> {
         Err(permit)
     }
 
+    /// Whether it may have a stream of a connection of the server's that others use.
+    fn may_share(&self, server: &LocalServer) -> bool {
+        let handshake = &server.handshake;
+        self.may_share && handshake.allows_http2(self.needs) && !handshake.names_clients()
+    }
+
     /// A connection that others have used, or a stream of one that they use.
     fn idle(&self, server: &LocalServer, local: &LocalEndpoint) -> Option<ServerStream> {
-        if self.may_share
-            && server.handshake.allows_http2(self.needs)
+        if server.handshake.names_clients() {
+            return None;
+        }
+        if self.may_share(server)
             && let Some(stream) = local.pool.shared.stream()
         {
             return Some(ServerStream::Http2(stream));
@@ -283,6 +310,7 @@ impl Search<'_> {
         let dialling = connect::dial(
             local.endpoint().address(),
             &server.handshake,
+            self.client,
             self.needs,
             settings.timeouts.connect,
             &limits,
@@ -295,7 +323,12 @@ impl Search<'_> {
                 if self.needs != Needs::Bytes {
                     shared.chose_http1(true);
                 }
-                ServerStream::Http1(budget.connection(io, connected))
+                let mut connection = budget.connection(io, connected);
+                // The pool keeps none that names a client.
+                if server.handshake.names_clients() && settings.http_reuse != HttpReuse::Never {
+                    connection.make_private();
+                }
+                ServerStream::Http1(connection)
             }
             Established::Http2(connection, driver) => {
                 shared.chose_http1(false);

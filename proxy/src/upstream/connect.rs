@@ -12,6 +12,7 @@ use super::endpoint::Address;
 use super::establish::{Established, Handshake, Limits, Needs};
 use crate::config::ServerAddress;
 use crate::transport::io::Socket;
+use crate::transport::proxy_protocol::Header;
 
 /// After how long without a byte TCP asks a silent peer whether it is still there.
 ///
@@ -46,7 +47,7 @@ pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
     }
 }
 
-/// Connects to `address` within `limit`, and makes the connection ready for requests.
+/// Connects to `address` within `limit`, and makes the connection ready for requests of `client`.
 ///
 /// # Errors
 /// The system's; `TimedOut` if `limit` passed; those of the handshake.
@@ -56,13 +57,14 @@ pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
 pub(super) async fn dial(
     address: &Address,
     handshake: &Handshake,
+    client: &Header<'_>,
     needs: Needs,
     limit: Duration,
     limits: &Limits,
 ) -> io::Result<Established> {
     let dialled = timeout(limit, async {
         let socket = connect(address).await?;
-        handshake.establish(socket, needs, limits).await
+        handshake.establish(socket, client, needs, limits).await
     })
     .await;
     dialled.unwrap_or_else(|_| {

@@ -3,16 +3,21 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::io::Interest;
+
 use super::server_tls::{ServerTls, ServerTlsError};
-use crate::config::{self, HeadLimits, Protocol};
+use crate::config::{self, HeadLimits, Protocol, ProxyVersion};
 use crate::http::message::Scheme;
 use crate::http2::Settings;
 use crate::http2::client::{Connection, Driver};
 use crate::transport::io::{Io, Socket};
+use crate::transport::proxy_protocol::{self, Checksum, Header};
 
 /// How connections to a server are made, beyond its address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
+    /// The header that names the client. None: nobody is named.
+    proxy_protocol: Option<ProxyVersion>,
     protocol: Protocol,
     tls: Option<ServerTls>,
 }
@@ -51,6 +56,7 @@ impl Handshake {
     pub(super) fn load(server: &config::Server) -> Result<Handshake, ServerTlsError> {
         let tls = server.tls.as_ref();
         Ok(Handshake {
+            proxy_protocol: server.proxy_protocol,
             protocol: server.protocol,
             tls: tls
                 .map(|tls| ServerTls::load(tls, &server.address))
@@ -61,9 +67,35 @@ impl Handshake {
     /// The same for one worker, which waits for no other.
     pub(super) fn for_worker(&self) -> Handshake {
         Handshake {
+            proxy_protocol: self.proxy_protocol,
             protocol: self.protocol,
             tls: self.tls.as_ref().map(ServerTls::for_worker),
         }
+    }
+
+    /// Whether a connection names the client that it is made for, so that it serves no other.
+    pub(super) fn names_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
+    /// Sends the header that names the client, if the server is to have one.
+    async fn introduce(&self, socket: &Socket, client: &Header<'_>) -> io::Result<()> {
+        let mut header = Vec::new();
+        match self.proxy_protocol {
+            None => return Ok(()),
+            Some(ProxyVersion::V1) => proxy_protocol::push_v1(client, &mut header),
+            Some(ProxyVersion::V2) => proxy_protocol::push_v2(client, Checksum::Omit, &mut header),
+        }
+        let mut rest = &header[..];
+        while !rest.is_empty() {
+            socket.ready(Interest::WRITABLE).await?;
+            match socket.try_write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Whether connections of HTTP/2 may come of it, for such a request.
@@ -86,7 +118,7 @@ impl Handshake {
         }
     }
 
-    /// Makes a connected socket ready for requests.
+    /// Makes a connected socket ready for requests of `client`.
     ///
     /// # Errors
     /// Those of the socket, of TLS and of HTTP/2.
@@ -96,9 +128,11 @@ impl Handshake {
     pub(super) async fn establish(
         &self,
         socket: Socket,
+        client: &Header<'_>,
         needs: Needs,
         limits: &Limits,
     ) -> io::Result<Established> {
+        self.introduce(&socket, client).await?;
         let (io, alpn_is_http2) = match &self.tls {
             Some(tls) => {
                 let stream = tls.connect(socket, self.offered(needs)).await?;

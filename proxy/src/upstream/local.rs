@@ -33,6 +33,8 @@ pub struct LocalCluster {
 pub(super) struct LocalSet {
     pub(super) settings: Settings,
     pub(super) servers: Box<[LocalServer]>,
+    /// Whether any of them wants to know the client of a new connection.
+    names_clients: bool,
     /// The set it was made from; None before the first.
     source: Option<Arc<EndpointSet>>,
 }
@@ -97,6 +99,7 @@ impl LocalCluster {
             set: RefCell::new(Rc::new(LocalSet {
                 settings: config.settings,
                 servers: Box::default(),
+                names_clients: false,
                 source: None,
             })),
         };
@@ -107,6 +110,11 @@ impl LocalCluster {
     /// The part that all workers share.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Whether a server wants to know the client of a new connection.
+    pub fn names_clients(&self) -> bool {
+        self.set.borrow().names_clients
     }
 
     /// The current set.
@@ -147,7 +155,8 @@ impl LocalCluster {
                 |(_, local)| Rc::clone(local),
             );
             let max_idle = config.settings.max_idle();
-            let max_idle = max_idle.filter(|_| member.allows_idle(workers));
+            let max_idle = max_idle
+                .filter(|_| member.allows_idle(workers) && !member.handshake().names_clients());
             local.pool.set_max_idle(max_idle);
             local
         };
@@ -160,9 +169,13 @@ impl LocalCluster {
                 .map(|endpoint| take_over(member, endpoint))
                 .collect(),
         });
+        let servers: Box<[LocalServer]> = servers.collect();
         let set = LocalSet {
             settings: config.settings,
-            servers: servers.collect(),
+            names_clients: servers
+                .iter()
+                .any(|server| server.handshake.names_clients()),
+            servers,
             source: Some(Arc::clone(&config.endpoints)),
         };
         for (_, gone) in known.into_values() {

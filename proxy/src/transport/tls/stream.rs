@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write as _};
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
@@ -314,6 +315,11 @@ impl TlsStream {
         self.session.send_close_notify();
         ready!(self.poll_flush(cx))?;
         Poll::Ready(self.socket.shutdown_write())
+    }
+
+    /// This end of a TCP connection.
+    pub(in crate::transport) fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.local_address()
     }
 
     /// Decides how the connection ends when it is dropped.
