@@ -15,6 +15,7 @@ pub mod demo;
 pub mod fuzzing;
 pub mod plugin_tools;
 
+pub mod acme;
 pub mod admin;
 pub mod control;
 pub mod process;

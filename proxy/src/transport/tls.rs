@@ -26,7 +26,7 @@ use rustls::version::{TLS12, TLS13};
 
 pub use certificate::{CertificateError, Identity, Role};
 pub use client::{ClientSettings, ClientTls, ClientTlsError, PeerName, Roots};
-pub use facts::{CertificateFacts, TlsFacts};
+pub use facts::{CertificateFacts, TlsFacts, date};
 pub use handshake::{Handshake, HandshakeError};
 pub use ocsp::OcspError;
 pub use server::{ServerSettings, ServerTls, ServerTlsError, StagedSettings};

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, Imports)] = &[
     ("router", Imports::Only(&["plugin", "http"])),
     ("plugin", Imports::Only(&["http"])),
     ("upstream", Imports::Below),
+    ("acme", Imports::Only(&["transport"])),
     ("http2", Imports::Below),
     ("wire", Imports::Below),
     ("http1", Imports::Only(&["http"])),

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{Error as RustlsError, InconsistentKeys};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -149,7 +150,9 @@ impl Identity {
             .load_private_key(key)
             .map_err(|error| CertificateError::UnsupportedKey(error.to_string()))?;
         let key = CertifiedKey::new(chain, key);
-        if key.keys_match().is_err() {
+        // Other errors are about certificates that rustls does not verify, such as those of
+        // challenges, with a critical extension of their own (RFC 8737, section 3).
+        if key.keys_match() == Err(RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) {
             return Err(CertificateError::KeyMismatch(facts.subject.into()));
         }
         Ok(Identity {

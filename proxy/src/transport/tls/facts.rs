@@ -204,7 +204,7 @@ fn escaped(value: &str) -> String {
 }
 
 /// A time in seconds since 1970, for people.
-pub(super) fn date(seconds: i64) -> String {
+pub fn date(seconds: i64) -> String {
     // Later than HTTP can write them are those that never expire.
     const LATEST: u64 = 253_402_300_799;
     let seconds = u64::try_from(seconds).unwrap_or_default().min(LATEST);

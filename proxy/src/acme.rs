@@ -1,0 +1,21 @@
+//! Certificates from an ACME server (RFC 8555): ordered, kept on disk, renewed.
+//!
+//! [`Manager`] has a task for each `[tls.NAME]` with `acme`, and hands new certificates to its
+//! [`Publish`]er. Workers only look up tokens in [`HttpChallenges`]. Called by `control`; knows
+//! no frontend, and no configuration but `config::Acme`.
+
+mod account;
+mod challenge;
+mod error;
+mod http;
+mod manager;
+mod order;
+mod schedule;
+mod site;
+mod storage;
+
+pub use challenge::HttpChallenges;
+pub use error::OrderError;
+pub use manager::Manager;
+pub use site::{Publish, SiteStatus};
+pub use storage::{StorageError, Stored, check_storage, stored};

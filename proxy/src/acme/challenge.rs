@@ -1,0 +1,153 @@
+//! Answers to challenges, for as long as an order needs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use instant_acme::KeyAuthorization;
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+
+use super::error::OrderError;
+use crate::transport::tls::{Challenges, Identity};
+
+/// Longest token that is served; servers send some 43 characters.
+const MAX_TOKEN: usize = 512;
+
+/// What requests for `/.well-known/acme-challenge/` are answered with (RFC 8555, section 8.3).
+///
+/// Shared by all workers, which read it without waiting.
+#[derive(Debug, Default)]
+pub struct HttpChallenges {
+    by_token: ArcSwap<HashMap<Box<str>, Arc<str>>>,
+}
+
+impl HttpChallenges {
+    /// The path of every challenge, before its token.
+    pub const PATH: &'static [u8] = b"/.well-known/acme-challenge/";
+
+    /// The answer to a request for `target`, if it is a challenge of an order that is under way.
+    pub fn answer(&self, target: &[u8]) -> Option<Arc<str>> {
+        let token = target.strip_prefix(Self::PATH)?;
+        let token = str::from_utf8(token).ok()?;
+        self.by_token.load().get(token).cloned()
+    }
+
+    fn insert(&self, token: &str, answer: &str) {
+        let answer: Arc<str> = answer.into();
+        self.by_token.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(token.into(), Arc::clone(&answer));
+            known
+        });
+    }
+
+    fn remove(&self, token: &str) {
+        self.by_token.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.remove(token);
+            known
+        });
+    }
+}
+
+/// Where challenges of either kind are answered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers {
+    pub(super) http: Arc<HttpChallenges>,
+    pub(super) tls: Arc<Challenges>,
+}
+
+/// A challenge that is answered until this is dropped.
+#[derive(Debug)]
+pub(super) struct Answered {
+    answers: Answers,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    Token(Box<str>),
+    Name(Box<str>),
+}
+
+impl Answers {
+    /// Answers over HTTP.
+    pub(super) fn http(
+        &self,
+        token: &str,
+        authorization: &KeyAuthorization,
+    ) -> Result<Answered, OrderError> {
+        // RFC 8555, section 8.1: nothing but the characters of base64url.
+        let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
+        if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_allowed) {
+            return Err(OrderError::Answer("a token that is none".to_owned()));
+        }
+        self.http.insert(token, authorization.as_str());
+        Ok(self.answered(By::Token(token.into())))
+    }
+
+    /// Answers by a certificate for `name`, in the handshake (RFC 8737).
+    pub(super) fn tls(
+        &self,
+        name: &str,
+        authorization: &KeyAuthorization,
+    ) -> Result<Answered, OrderError> {
+        let identity = identity(name, authorization.digest().as_ref())?;
+        self.tls.insert(name, &identity);
+        Ok(self.answered(By::Name(name.into())))
+    }
+
+    fn answered(&self, by: By) -> Answered {
+        Answered {
+            answers: self.clone(),
+            by,
+        }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        match &self.by {
+            By::Token(token) => self.answers.http.remove(token),
+            By::Name(name) => self.answers.tls.remove(name),
+        }
+    }
+}
+
+fn identity(name: &str, digest: &[u8]) -> Result<Identity, OrderError> {
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(Identity::from_der(certificate.der(), &key.serialize_der())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_by_token() {
+        let challenges = HttpChallenges::default();
+        challenges.insert("abc", "abc.thumb");
+        let check = |target: &str, expected| {
+            let found = challenges.answer(target.as_bytes());
+            assert_eq!(found.as_deref(), expected, "{target}");
+        };
+        check("/.well-known/acme-challenge/abc", Some("abc.thumb"));
+        check("/.well-known/acme-challenge/ab", None);
+        check("/.well-known/acme-challenge/abc/", None);
+        check("/.well-known/acme-challenge/abc?x", None);
+        check("/.well-known/acme-challenge/", None);
+        check("/abc", None);
+        challenges.remove("abc");
+        check("/.well-known/acme-challenge/abc", None);
+    }
+
+    #[test]
+    fn certificates_for_challenges() {
+        let identity = identity("a.example", &[7; 32]).unwrap();
+        assert_eq!(&*identity.facts().names, [Box::from("a.example")]);
+    }
+}

@@ -1,0 +1,163 @@
+//! Why there is no certificate.
+
+use std::fmt;
+
+use instant_acme::Problem;
+use thiserror::Error;
+
+use super::http::HttpError;
+use super::storage::StorageError;
+use crate::config::AcmeChallenge;
+use crate::transport::tls::CertificateError;
+
+/// Longest text of a server's that is passed on to the log.
+const MAX_TEXT: usize = 1024;
+
+/// Why an order came to nothing.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The server says what is wrong (RFC 8555, section 6.7).
+    #[error("the ACME server refused: {0}")]
+    Refused(Refusal),
+    /// The server did not find what it expected at a name.
+    #[error("the challenge for `{name}` failed: {refusal}")]
+    Challenge {
+        /// The name.
+        name: String,
+        /// What the server says.
+        refusal: Refusal,
+    },
+    /// The server proves control of this name in other ways alone.
+    #[error("the ACME server offers no challenge {} for `{name}`", challenge_name(*.challenge))]
+    NoChallenge {
+        /// As configured.
+        challenge: AcmeChallenge,
+        /// The name.
+        name: String,
+    },
+    /// The server is not done with it.
+    #[error("the ACME server did not finish the order in time")]
+    Timeout,
+    /// The server could not be asked, or gave no answer.
+    #[error("cannot ask the ACME server")]
+    Http(#[from] HttpError),
+    /// The server does not keep to RFC 8555.
+    #[error("the ACME server sent {0}")]
+    Answer(String),
+    /// What came is no certificate that could be used.
+    #[error("the certificate that was issued cannot be used")]
+    Certificate(#[from] CertificateError),
+    /// The certificate is for others.
+    #[error("the certificate that was issued lacks the name `{0}`")]
+    MissingName(String),
+    /// The certificate is to be renewed already.
+    #[error("the certificate that was issued is to be renewed already: is the clock right?")]
+    DueAlready,
+    /// Keys and requests for certificates.
+    #[error("cannot make a key or a request for a certificate")]
+    Request(#[from] rcgen::Error),
+    /// The account's key on disk.
+    #[error(
+        "the key of the ACME account cannot be read; remove `account.json` to register another"
+    )]
+    AccountKey,
+    /// State on disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a server says is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// As `urn:ietf:params:acme:error:rateLimited`.
+    pub kind: String,
+    /// In words.
+    pub detail: String,
+}
+
+impl Refusal {
+    pub(super) fn new(problem: &Problem) -> Refusal {
+        let mut detail = problem.detail.clone().unwrap_or_default();
+        for part in &problem.subproblems {
+            detail.push_str("; ");
+            detail.push_str(&part.to_string());
+        }
+        Refusal {
+            kind: limited(problem.r#type.as_deref().unwrap_or("about:blank")),
+            detail: limited(&detail),
+        }
+    }
+
+    /// Whether the same may succeed later.
+    pub(super) fn is_temporary(&self) -> bool {
+        let kind = self.kind.strip_prefix("urn:ietf:params:acme:error:");
+        matches!(kind, Some("badNonce" | "rateLimited" | "serverInternal"))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.detail.is_empty() {
+            return f.write_str(&self.kind);
+        }
+        write!(f, "{} ({})", self.detail, self.kind)
+    }
+}
+
+impl From<instant_acme::Error> for OrderError {
+    fn from(error: instant_acme::Error) -> OrderError {
+        use instant_acme::Error;
+        match error {
+            Error::Api(problem) => OrderError::Refused(Refusal::new(&problem)),
+            Error::Timeout(_) => OrderError::Timeout,
+            Error::Json(error) => OrderError::Answer(format!("JSON that cannot be read: {error}")),
+            Error::Other(error) => match error.downcast::<HttpError>() {
+                Ok(error) => OrderError::Http(*error),
+                Err(error) => OrderError::Answer(limited(&error.to_string())),
+            },
+            other => OrderError::Answer(limited(&format!("something unexpected: {other}"))),
+        }
+    }
+}
+
+fn challenge_name(challenge: AcmeChallenge) -> &'static str {
+    match challenge {
+        AcmeChallenge::Http01 => "http-01",
+        AcmeChallenge::TlsAlpn01 => "tls-alpn-01",
+    }
+}
+
+fn limited(text: &str) -> String {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_of_the_server() {
+        let check = |json: &str, expected: &str| {
+            let problem: Problem = serde_json::from_str(json).unwrap();
+            let error = OrderError::from(instant_acme::Error::Api(problem));
+            assert_eq!(error.to_string(), expected);
+        };
+        check(
+            r#"{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many orders"}"#,
+            "the ACME server refused: too many orders (urn:ietf:params:acme:error:rateLimited)",
+        );
+        check("{}", "the ACME server refused: about:blank");
+        check(
+            r#"{"detail": "no", "subproblems": [{"type": "t", "detail": "d",
+                "identifier": {"type": "dns", "value": "a.example"}}]}"#,
+            "the ACME server refused: no; for \"a.example\": d (t) (about:blank)",
+        );
+        let long = format!(r#"{{"detail": "{}"}}"#, "ä".repeat(4000));
+        let problem = serde_json::from_str(&long).unwrap();
+        assert!(Refusal::new(&problem).to_string().len() < 1100);
+    }
+}

@@ -1,0 +1,382 @@
+//! Requests to an ACME server: HTTP/1.1 over TLS, a connection each, everything bounded.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::Acme;
+use crate::transport::io::{Io, Socket};
+use crate::transport::tls::{
+    ClientSettings, ClientTls, ClientTlsError, HandshakeError, PeerName, Roots, Version,
+};
+
+/// For connecting to one address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a request as a whole.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest answer. Chains take some KiB.
+const MAX_BODY: usize = 1 << 20;
+/// Longest head of an answer.
+const MAX_HEAD: usize = 64 << 10;
+
+const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
+
+/// Why a request got no answer that could be used.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// Nothing is sent in the clear.
+    #[error("{0} is not a URL of `https`")]
+    Url(String),
+    /// The name service does not know it.
+    #[error("cannot resolve `{host}`")]
+    Resolve {
+        /// The server's name.
+        host: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// None of its addresses takes connections.
+    #[error("cannot connect to {host}")]
+    Connect {
+        /// The server's name.
+        host: String,
+        /// The error of the last address.
+        source: io::Error,
+    },
+    /// The file of authorities that certify the server.
+    #[error("cannot read {}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The authorities, or a name that no certificate can have.
+    #[error(transparent)]
+    Tls(#[from] ClientTlsError),
+    /// There is no TLS with it.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The connection, or what came over it.
+    #[error("the request failed")]
+    Exchange(#[from] hyper::Error),
+    /// The answer is too long, or was cut off.
+    #[error("the answer cannot be read")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There was no answer in time.
+    #[error("no answer from {host} within {} s", REQUEST_TIMEOUT.as_secs())]
+    Timeout {
+        /// The server's name.
+        host: String,
+    },
+    /// An error page, as of a proxy on the way.
+    #[error("{host} answered with status {status}")]
+    Status {
+        /// The server's name.
+        host: String,
+        /// Of the answer.
+        status: u16,
+    },
+}
+
+/// A client of one ACME server. A clone refers to the same one.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    tls: ClientTls,
+    /// Of the last answer that was an error.
+    retry_after: Arc<Mutex<Option<SystemTime>>>,
+}
+
+impl Client {
+    /// Reads the authorities; blocks while it does.
+    pub(super) fn try_new(acme: &Acme) -> Result<Client, HttpError> {
+        let roots = match &acme.ca {
+            None => Roots::System,
+            Some(path) => Roots::Pem(std::fs::read(path).map_err(|source| HttpError::Ca {
+                path: path.clone(),
+                source,
+            })?),
+        };
+        let tls = ClientTls::new(&ClientSettings {
+            roots,
+            identity: None,
+            min_version: Version::Tls12,
+            max_version: Version::Tls13,
+            alpn: vec![b"http/1.1".to_vec()],
+        })?;
+        Ok(Client {
+            tls,
+            retry_after: Arc::default(),
+        })
+    }
+
+    /// When the server wants to be asked again, if its last error said so.
+    pub(super) fn retry_after(&self) -> Option<SystemTime> {
+        *self.last()
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<SystemTime>> {
+        self.retry_after
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<BodyWrapper<Bytes>>,
+    ) -> Result<Response<Full<Bytes>>, HttpError> {
+        let target = Target::of(request.uri())?;
+        let io = self.connect(&target).await?;
+        let fields = request.headers_mut();
+        fields.insert(HOST, target.field);
+        fields.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        *request.uri_mut() = target.path.into();
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(Stream(io)))
+            .await?;
+        // Ends with the answer, since nothing else is sent.
+        tokio::spawn(connection);
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        let body = body.map_err(HttpError::Body)?.to_bytes();
+        let status = parts.status;
+        if status.is_client_error() || status.is_server_error() {
+            *self.last() = retry_after(&parts.headers, SystemTime::now());
+            if !is_json(&parts.headers) {
+                return Err(HttpError::Status {
+                    host: target.host,
+                    status: status.as_u16(),
+                });
+            }
+        }
+        Ok(Response::from_parts(parts, Full::new(body)))
+    }
+
+    async fn connect(&self, target: &Target) -> Result<Io, HttpError> {
+        let host = &target.host;
+        let addresses = tokio::net::lookup_host((host.as_str(), target.port)).await;
+        let addresses = addresses.map_err(|source| HttpError::Resolve {
+            host: host.clone(),
+            source,
+        })?;
+        let socket = connect(addresses).await;
+        let socket = socket.map_err(|source| HttpError::Connect {
+            host: host.clone(),
+            source,
+        })?;
+        let name = PeerName::parse(host)?;
+        Ok(Io::tls(self.tls.connect(Socket::Tcp(socket), &name).await?))
+    }
+}
+
+impl HttpClient for Client {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
+        let client = self.clone();
+        Box::pin(async move {
+            let host = request.uri().host().unwrap_or_default().to_owned();
+            let answer = timeout(REQUEST_TIMEOUT, client.exchange(request)).await;
+            let answer = answer.unwrap_or(Err(HttpError::Timeout { host }));
+            match answer {
+                Ok(response) => Ok(response.into()),
+                Err(error) => Err(instant_acme::Error::Other(Box::new(error))),
+            }
+        })
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+struct Target {
+    /// Without brackets.
+    host: String,
+    port: u16,
+    field: HeaderValue,
+    path: PathAndQuery,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Result<Target, HttpError> {
+        let target = || {
+            if uri.scheme_str() != Some("https") {
+                return None;
+            }
+            let authority = uri.authority()?;
+            let host = authority.host();
+            let bare = host
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'));
+            let field = match authority.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            };
+            let path = uri.path_and_query().cloned();
+            Some(Target {
+                host: bare.unwrap_or(host).to_owned(),
+                port: authority.port_u16().unwrap_or(443),
+                field: field.try_into().ok()?,
+                path: path.unwrap_or(PathAndQuery::from_static("/")),
+            })
+        };
+        target().ok_or_else(|| HttpError::Url(uri.to_string()))
+    }
+}
+
+async fn connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "it has no address");
+    for address in addresses {
+        let attempt = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        match attempt.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                return Ok(socket);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// RFC 9110, section 10.2.3.
+fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<SystemTime> {
+    let value = fields.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match value.parse::<u32>() {
+        Ok(seconds) => now.checked_add(Duration::from_secs(seconds.into())),
+        Err(_) => httpdate::parse_http_date(value).ok(),
+    }
+}
+
+fn is_json(fields: &HeaderMap) -> bool {
+    let media = fields
+        .get(CONTENT_TYPE)
+        .and_then(|media| media.to_str().ok());
+    let media = media.and_then(|media| media.split(';').next());
+    media.is_some_and(|media| media.trim_end().ends_with("json"))
+}
+
+/// An [`Io`] for hyper.
+struct Stream(Io);
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_read_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.0.try_write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_write_ready(cx))?;
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let check = |url: &str, expected: Option<(&str, u16, &str, &str)>| {
+            let target = Target::of(&url.parse().unwrap()).ok();
+            let found = target.as_ref().map(|target| {
+                let field = target.field.to_str().unwrap();
+                (&*target.host, target.port, field, target.path.as_str())
+            });
+            assert_eq!(found, expected, "{url}");
+        };
+        check(
+            "https://acme.example/dir?x=1",
+            Some(("acme.example", 443, "acme.example", "/dir?x=1")),
+        );
+        check(
+            "https://acme.example:14000",
+            Some(("acme.example", 14000, "acme.example:14000", "/")),
+        );
+        check("https://[::1]:1/d", Some(("::1", 1, "[::1]:1", "/d")));
+        check("http://acme.example/dir", None);
+        check("/dir", None);
+    }
+
+    #[test]
+    fn pauses_that_the_server_asks_for() {
+        let check = |value: &str, expected: Option<u64>| {
+            let mut fields = HeaderMap::new();
+            fields.insert(RETRY_AFTER, value.parse().unwrap());
+            let found = retry_after(&fields, UNIX_EPOCH + Duration::from_secs(1000));
+            let found = found.map(|time| time.duration_since(UNIX_EPOCH).unwrap().as_secs());
+            assert_eq!(found, expected, "{value}");
+        };
+        check("120", Some(1120));
+        check(" 7 ", Some(1007));
+        check("Thu, 01 Jan 1970 01:00:00 GMT", Some(3600));
+        check("soon", None);
+        check("", None);
+        check("-1", None);
+    }
+
+    #[test]
+    fn media_types() {
+        let check = |value: &str, expected| {
+            let mut fields = HeaderMap::new();
+            fields.insert(CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(is_json(&fields), expected, "{value}");
+        };
+        check("application/problem+json; charset=utf-8", true);
+        check("application/json", true);
+        check("text/html", false);
+    }
+}

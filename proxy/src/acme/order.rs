@@ -1,0 +1,208 @@
+//! One order, from the account to the certificate.
+//!
+//! An order that was interrupted goes on where it was: its URL and key are on disk as soon as the
+//! server has it. Most limits of public servers count orders.
+
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+
+use super::account;
+use super::challenge::{Answered, Answers};
+use super::error::{OrderError, Refusal};
+use super::http::Client;
+use super::storage::{PendingOrder, State, Storage, Stored, blocking};
+use crate::config::{Acme, AcmeChallenge};
+
+/// How long the server may take for its challenges, and again to issue.
+const POLLS: RetryPolicy = RetryPolicy::new()
+    .initial_delay(Duration::from_millis(250))
+    .backoff(1.5)
+    .timeout(Duration::from_mins(3));
+
+/// Everything that an order needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) acme: &'a Acme,
+    pub(super) client: &'a Client,
+    pub(super) storage: &'a Storage,
+    pub(super) answers: &'a Answers,
+}
+
+/// Orders a certificate, or goes on with the order in `state`.
+pub(super) async fn obtain(means: Means<'_>, state: &mut State) -> Result<Stored, OrderError> {
+    let Means {
+        acme,
+        client,
+        storage,
+        ..
+    } = means;
+    let attempt = match account::open(acme, client, storage).await {
+        Ok(account) => means.attempt(&account, state).await,
+        Err(error) => Err(error),
+    };
+    match attempt {
+        Err(error) if account::is_unknown(&error) => {
+            let account = account::renew(acme, client, storage).await?;
+            means.attempt(&account, state).await
+        }
+        attempt => attempt,
+    }
+}
+
+impl Means<'_> {
+    async fn attempt(self, account: &Account, state: &mut State) -> Result<Stored, OrderError> {
+        let (mut order, key) = match self.resume(account, state).await? {
+            Some(resumed) => resumed,
+            None => self.create(account, state).await?,
+        };
+        let finished = self.finish(&mut order, &key).await;
+        if !finished.as_ref().is_err_and(may_go_on) {
+            state.order = None;
+        }
+        finished
+    }
+
+    /// The order in `state`, if the server still has it and may still fulfil it.
+    async fn resume(
+        self,
+        account: &Account,
+        state: &mut State,
+    ) -> Result<Option<(Order, String)>, OrderError> {
+        let Some(PendingOrder { url, key }) = state.order.clone() else {
+            return Ok(None);
+        };
+        match account.order(url).await.map_err(OrderError::from) {
+            Ok(mut order) => {
+                tracing::debug!(url = order.url(), "the ACME order before");
+                let is_open = order.state().status != OrderStatus::Invalid;
+                Ok(is_open.then_some((order, key)))
+            }
+            Err(OrderError::Refused(refusal)) if !refusal.is_temporary() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(
+        self,
+        account: &Account,
+        state: &mut State,
+    ) -> Result<(Order, String), OrderError> {
+        let names = self.acme.names.iter().cloned();
+        let names: Vec<Identifier> = names.map(Identifier::Dns).collect();
+        let key = KeyPair::generate()?.serialize_pem();
+        let order = account.new_order(&NewOrder::new(&names)).await?;
+        state.order = Some(PendingOrder {
+            url: order.url().to_owned(),
+            key: key.clone(),
+        });
+        let (storage, state) = (self.storage.clone(), state.clone());
+        blocking(move || storage.set_state(&state)).await?;
+        Ok((order, key))
+    }
+
+    async fn finish(self, order: &mut Order, key: &str) -> Result<Stored, OrderError> {
+        let mut status = order.state().status;
+        if status == OrderStatus::Pending {
+            // Until the server has looked.
+            let _answered = self.prove(order).await?;
+            match order.poll_ready(&POLLS).await.map_err(OrderError::from) {
+                Ok(ready) => status = ready,
+                Err(error @ OrderError::Refused(_)) => {
+                    return Err(explain(order).await.unwrap_or(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match status {
+            OrderStatus::Ready => order.finalize_csr(&request(self.acme, key)?).await?,
+            OrderStatus::Invalid => {
+                let error = OrderError::Answer("an order that is invalid".to_owned());
+                return Err(explain(order).await.unwrap_or(error));
+            }
+            OrderStatus::Pending | OrderStatus::Processing | OrderStatus::Valid => {}
+        }
+        let chain = order.poll_certificate(&POLLS).await?;
+        let stored = Stored::new(format!("{}\n{key}", chain.trim_end()))?;
+        match stored.missing(&self.acme.names) {
+            Some(name) => Err(OrderError::MissingName(name.clone())),
+            None => Ok(stored),
+        }
+    }
+
+    /// Answers all challenges, and has the server look.
+    async fn prove(self, order: &mut Order) -> Result<Vec<Answered>, OrderError> {
+        let acme = self.acme;
+        let wanted = match acme.challenge {
+            AcmeChallenge::Http01 => ChallengeType::Http01,
+            AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        };
+        let mut answered = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            let name = authorization.identifier().to_string();
+            if !acme.names.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+                return Err(OrderError::Answer(
+                    "an authorization for another name".to_owned(),
+                ));
+            }
+            // Others need nothing any more, or make the order invalid.
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            let Some(mut challenge) = authorization.challenge(wanted.clone()) else {
+                let challenge = acme.challenge;
+                return Err(OrderError::NoChallenge { challenge, name });
+            };
+            let proof = challenge.key_authorization();
+            answered.push(match acme.challenge {
+                AcmeChallenge::Http01 => self.answers.http(&challenge.token, &proof)?,
+                AcmeChallenge::TlsAlpn01 => self.answers.tls(&name, &proof)?,
+            });
+            if challenge.status == ChallengeStatus::Pending {
+                challenge.set_ready().await?;
+            }
+        }
+        Ok(answered)
+    }
+}
+
+/// Whether the next try can go on with the same order.
+fn may_go_on(error: &OrderError) -> bool {
+    match error {
+        OrderError::Http(_) | OrderError::Timeout | OrderError::Storage(_) => true,
+        OrderError::Refused(refusal) => refusal.is_temporary(),
+        _ => false,
+    }
+}
+
+/// Which challenge has failed, and why, if the server says so.
+async fn explain(order: &mut Order) -> Option<OrderError> {
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = authorization.refresh().await else {
+            continue;
+        };
+        let mut problems = state.challenges.iter();
+        if let Some(problem) = problems.find_map(|challenge| challenge.error.as_ref()) {
+            return Some(OrderError::Challenge {
+                name: state.identifier().to_string(),
+                refusal: Refusal::new(problem),
+            });
+        }
+    }
+    None
+}
+
+/// A request for the certificate (RFC 2986), DER.
+fn request(acme: &Acme, key: &str) -> Result<Vec<u8>, OrderError> {
+    let mut params = CertificateParams::new(acme.names.clone())?;
+    params.distinguished_name = DistinguishedName::new();
+    let key = KeyPair::from_pem(key)?;
+    Ok(params.serialize_request(&key)?.der().to_vec())
+}

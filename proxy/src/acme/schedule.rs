@@ -1,0 +1,119 @@
+//! When a certificate is ordered. Arithmetic alone: no clock, no disk, no chance.
+//!
+//! Times are seconds since 1970, since they are compared with those of certificates and kept on
+//! disk.
+
+/// Pause after the first failure.
+const MIN_PAUSE: i64 = 60;
+/// The pause doubles with each failure up to this.
+const MAX_PAUSE: i64 = 24 * 60 * 60;
+/// Longest pause that a server can ask for: limits of public servers count by the week.
+const MAX_RETRY_AFTER: i64 = 7 * 24 * 60 * 60;
+/// Renewals come earlier by up to one in this many parts of the lifetime, and pauses are shorter
+/// by up to one in half as many, so that many proxies do not ask at the same moment.
+const SPREAD: i64 = 20;
+
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
+}
+
+/// When a certificate is to be renewed: at two thirds of its lifetime, or up to a twentieth of the
+/// lifetime earlier. `chance` decides; the same for the same certificate, so that a restart, or
+/// another process, comes to the same time.
+pub(super) fn renewal(validity: Validity, chance: u16) -> i64 {
+    let lifetime = validity.not_after.saturating_sub(validity.not_before);
+    let lifetime = lifetime.max(0);
+    let due = lifetime / 3 * 2 + lifetime % 3 * 2 / 3;
+    let early = part(lifetime / SPREAD, chance);
+    validity.not_before.saturating_add(due - early)
+}
+
+/// When to try again after so many failures in a row. `retry_after` is a time that the server
+/// has asked for.
+pub(super) fn next_try(now: i64, failures: u32, retry_after: Option<i64>, chance: u16) -> i64 {
+    let doublings = failures.saturating_sub(1).min(16);
+    let pause = (MIN_PAUSE << doublings).min(MAX_PAUSE);
+    let pause = pause - part(pause / (SPREAD / 2), chance);
+    let wanted = retry_after.map_or(0, |time| time.saturating_sub(now).min(MAX_RETRY_AFTER));
+    now.saturating_add(pause.max(wanted))
+}
+
+/// A time from the disk, unless the clock must have been wrong when it was written.
+pub(super) fn believable(now: i64, next_try: i64) -> i64 {
+    next_try.min(now.saturating_add(MAX_RETRY_AFTER))
+}
+
+/// From nothing of `whole` to nearly all of it.
+fn part(whole: i64, chance: u16) -> i64 {
+    whole / 0x1_0000 * i64::from(chance) + whole % 0x1_0000 * i64::from(chance) / 0x1_0000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    #[test]
+    fn renewals() {
+        let check = |not_before, not_after, chance, expected| {
+            let validity = Validity {
+                not_before,
+                not_after,
+            };
+            let found = renewal(validity, chance);
+            assert_eq!(found, expected, "{not_before} {not_after} {chance}");
+        };
+        check(0, 90 * DAY, 0, 60 * DAY);
+        check(0, 90 * DAY, 0x8000, 60 * DAY - 90 * DAY / 40);
+        check(1000, 1000 + 90 * DAY, 0, 1000 + 60 * DAY);
+        check(0, 6 * DAY, 0, 4 * DAY);
+        check(100, 130, 0, 120);
+        check(100, 101, 0, 100);
+        // Clocks and certificates that are wrong.
+        check(100, 100, 0xffff, 100);
+        check(100, 50, 0xffff, 100);
+        check(i64::MIN, i64::MAX, 0, i64::MIN + i64::MAX / 3 * 2);
+        // Never later than two thirds, never more than a twentieth earlier.
+        for chance in [0, 1, 0x7fff, 0xffff] {
+            let validity = Validity {
+                not_before: 0,
+                not_after: 90 * DAY,
+            };
+            let due = renewal(validity, chance);
+            assert!((60 * DAY - 90 * DAY / 20..=60 * DAY).contains(&due));
+        }
+    }
+
+    #[test]
+    fn pauses() {
+        let check = |failures, retry_after, expected| {
+            let found = next_try(1000, failures, retry_after, 0) - 1000;
+            assert_eq!(found, expected, "{failures} {retry_after:?}");
+        };
+        check(0, None, 60);
+        check(1, None, 60);
+        check(2, None, 120);
+        check(5, None, 960);
+        check(11, None, 61_440);
+        check(12, None, DAY);
+        check(u32::MAX, None, DAY);
+        check(1, Some(1000 + 3600), 3600);
+        check(12, Some(1000 + 3600), DAY);
+        check(1, Some(0), 60);
+        check(1, Some(i64::MAX), 7 * DAY);
+        let shortest = next_try(0, 1, None, 0xffff);
+        assert!((54..=60).contains(&shortest), "{shortest}");
+    }
+
+    #[test]
+    fn times_of_a_wrong_clock() {
+        let check = |next_try, expected| assert_eq!(believable(1000, next_try), expected);
+        check(0, 0);
+        check(1000 + DAY, 1000 + DAY);
+        check(i64::MAX, 1000 + 7 * DAY);
+    }
+}

@@ -1,0 +1,292 @@
+//! One site: looks at the disk, orders when it is time, publishes.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::timeout;
+
+use super::challenge::Answers;
+use super::error::OrderError;
+use super::http::Client;
+use super::order::{self, Means};
+use super::schedule;
+use super::storage::{State, Storage, StorageError, Stored, blocking};
+use crate::config::Acme;
+use crate::telemetry::chain;
+use crate::transport::tls::{Identity, date};
+
+/// For an order as a whole: the server's challenges, its authority, and slow answers.
+const ORDER_TIMEOUT: Duration = Duration::from_mins(10);
+/// Longest time between two looks at the disk and the clock: another process may have renewed the
+/// certificate, and the clock may have been set.
+const LOOK_INTERVAL: Duration = Duration::from_mins(1);
+/// The same while there is no certificate that could be used.
+const EAGER_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two looks whether another process has stopped ordering.
+const LOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Takes new certificates.
+pub trait Publish: Send + Sync + fmt::Debug {
+    /// From now on handshakes at `[tls.SITE]` show `identity`, where it has the name.
+    fn publish(&self, site: &str, identity: &Identity);
+}
+
+/// Certificate and orders of a site at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteStatus {
+    /// NAME of `[tls.NAME]`.
+    pub site: String,
+    /// Names of the certificate.
+    pub names: Vec<String>,
+    /// Until when the certificate in use is valid, in seconds since 1970. None without one.
+    pub not_after: Option<i64>,
+    /// When the next order is due, in seconds since 1970. None: not known yet.
+    pub next: Option<i64>,
+    /// Orders of this process that came to nothing.
+    pub failures: u64,
+    /// Why the last try failed; None after a success.
+    pub error: Option<String>,
+}
+
+/// A site, as its task has it.
+pub(super) struct Site {
+    name: String,
+    acme: Acme,
+    storage: Storage,
+    answers: Answers,
+    publish: Arc<dyn Publish>,
+    status: Arc<Mutex<SiteStatus>>,
+    /// The certificate that was published.
+    current: Option<Stored>,
+    /// What is wrong with the disk, if that is in the log already.
+    reported: Option<String>,
+}
+
+impl Site {
+    /// A site that has not looked at anything yet.
+    pub(super) fn new(
+        name: &str,
+        acme: &Acme,
+        answers: Answers,
+        publish: Arc<dyn Publish>,
+        status: Arc<Mutex<SiteStatus>>,
+    ) -> Site {
+        Site {
+            name: name.to_owned(),
+            storage: Storage::new(acme),
+            acme: acme.clone(),
+            answers,
+            publish,
+            status,
+            current: None,
+            reported: None,
+        }
+    }
+
+    /// Goes on until it is dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            let pause = match self.step().await {
+                Ok(pause) => {
+                    self.reported = None;
+                    pause
+                }
+                // Nothing is ordered that could not be kept.
+                Err(error) => {
+                    self.report(&error);
+                    LOOK_INTERVAL
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Does what is to be done now; how long there is nothing more to do.
+    async fn step(&mut self) -> Result<Duration, StorageError> {
+        if let Err(pause) = self.look().await? {
+            return Ok(pause);
+        }
+        let storage = self.storage.clone();
+        let Some(_lock) = blocking(move || storage.lock()).await? else {
+            return Ok(LOCK_INTERVAL);
+        };
+        // Another process may have been done just before.
+        match self.look().await? {
+            Err(pause) => Ok(pause),
+            Ok(state) => {
+                self.order(state).await?;
+                Ok(Duration::ZERO)
+            }
+        }
+    }
+
+    /// Takes up the certificate on disk. If an order is due, the state to begin with; else how
+    /// long to wait.
+    async fn look(&mut self) -> Result<Result<State, Duration>, StorageError> {
+        let storage = self.storage.clone();
+        let read = blocking(move || Ok((storage.certificate(), storage.state()?))).await?;
+        let (stored, mut state) = read;
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(error @ StorageError::Certificate { .. }) => {
+                self.report(&error);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let now = now();
+        if state.names != self.acme.names {
+            // Failures of other names say nothing about these.
+            state = State {
+                names: self.acme.names.clone(),
+                ..State::default()
+            };
+        }
+        let renewal = stored
+            .as_ref()
+            .map_or(i64::MIN, |stored| self.renewal(stored));
+        if let Some(stored) = stored {
+            self.take_up(stored);
+        }
+        let due = renewal.max(schedule::believable(now, state.next_try));
+        self.update(|status| {
+            status.next = Some(due.max(now));
+            status.error.clone_from(&state.error);
+        });
+        if due <= now {
+            return Ok(Ok(state));
+        }
+        let longest = match self.current {
+            Some(_) => LOOK_INTERVAL,
+            None => EAGER_LOOK_INTERVAL,
+        };
+        let wait = u64::try_from(due - now).unwrap_or(u64::MAX);
+        Ok(Err(Duration::from_secs(wait).min(longest)))
+    }
+
+    /// When the certificate is to be replaced: at once if it lacks a name.
+    fn renewal(&self, stored: &Stored) -> i64 {
+        match stored.missing(&self.acme.names) {
+            Some(_) => i64::MIN,
+            None => schedule::renewal(stored.validity(), stored.chance()),
+        }
+    }
+
+    /// Publishes the certificate unless it is the same as before, or not valid.
+    fn take_up(&mut self, stored: Stored) {
+        let is_known = |current: &Stored| current.is_same(&stored);
+        if self.current.as_ref().is_some_and(is_known)
+            || stored.identity.check_dates(SystemTime::now()).is_err()
+        {
+            return;
+        }
+        self.publish.publish(&self.name, &stored.identity);
+        let not_after = stored.validity().not_after;
+        self.update(|status| status.not_after = Some(not_after));
+        self.current = Some(stored);
+    }
+
+    /// Orders, with the lock held, and keeps what came of it.
+    async fn order(&mut self, mut state: State) -> Result<(), StorageError> {
+        state.failures = state.failures.saturating_add(1);
+        state.next_try = schedule::next_try(now(), state.failures, None, chance());
+        state.error = Some("the last try was interrupted".to_owned());
+        self.write(&state).await?;
+        let names = self.acme.names.join(", ");
+        tracing::info!(tls = self.name, names, "ordering a certificate");
+        let mut retry_after = None;
+        let kept = match self.obtain(&mut state, &mut retry_after).await {
+            Ok(stored) => self.keep(stored, &mut state).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = kept else { return Ok(()) };
+        state.next_try = schedule::next_try(now(), state.failures, retry_after, chance());
+        let reason = chain(&error);
+        let next_try = date(state.next_try);
+        tracing::error!(tls = self.name, names, next_try, "no certificate: {reason}");
+        state.error = Some(reason);
+        self.update(|status| status.failures += 1);
+        self.write(&state).await
+    }
+
+    /// `retry_after` is when the server wants to be asked again.
+    async fn obtain(
+        &self,
+        state: &mut State,
+        retry_after: &mut Option<i64>,
+    ) -> Result<Stored, OrderError> {
+        let acme = self.acme.clone();
+        let client = tokio::task::spawn_blocking(move || Client::try_new(&acme)).await;
+        let client = client.map_err(|_| StorageError::Interrupted)??;
+        let means = Means {
+            acme: &self.acme,
+            client: &client,
+            storage: &self.storage,
+            answers: &self.answers,
+        };
+        let ordered = timeout(ORDER_TIMEOUT, order::obtain(means, state)).await;
+        *retry_after = client.retry_after().map(seconds);
+        ordered.unwrap_or(Err(OrderError::Timeout))
+    }
+
+    /// Keeps a certificate, and publishes it.
+    async fn keep(&mut self, stored: Stored, state: &mut State) -> Result<(), OrderError> {
+        let (storage, written) = (self.storage.clone(), stored.clone());
+        blocking(move || storage.set_certificate(&written)).await?;
+        state.order = None;
+        let not_after = date(stored.validity().not_after);
+        let names = self.acme.names.join(", ");
+        tracing::info!(tls = self.name, names, not_after, "certificate obtained");
+        let is_due = self.renewal(&stored) <= now();
+        self.take_up(stored);
+        if is_due {
+            // The next order would come at once, and the one after it.
+            return Err(OrderError::DueAlready);
+        }
+        let done = State {
+            names: self.acme.names.clone(),
+            ..State::default()
+        };
+        self.write(&done).await?;
+        Ok(())
+    }
+
+    async fn write(&self, state: &State) -> Result<(), StorageError> {
+        let (storage, state) = (self.storage.clone(), state.clone());
+        blocking(move || storage.set_state(&state)).await
+    }
+
+    fn report(&mut self, error: &StorageError) {
+        let reason = chain(error);
+        self.update(|status| status.error = Some(reason.clone()));
+        if self.reported.as_ref() != Some(&reason) {
+            tracing::error!(tls = self.name, "storage of certificates: {reason}");
+            self.reported = Some(reason);
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut SiteStatus)) {
+        change(&mut lock(&self.status));
+    }
+}
+
+/// Held for a moment, by the task and whoever shows the status.
+pub(super) fn lock(status: &Mutex<SiteStatus>) -> MutexGuard<'_, SiteStatus> {
+    status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> i64 {
+    seconds(SystemTime::now())
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn chance() -> u16 {
+    let [low, high, ..] = RandomState::new().hash_one(0).to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
