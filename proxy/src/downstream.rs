@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::config::{Bind, RedirectToHttps};
 use crate::frontend::Frontend;
 use crate::http::forwarded::Trust;
-use crate::http::head::Client;
+use crate::http::head::{Client, TlsFacts};
 use crate::http::message::Scheme;
 use crate::request::context::ConnectionFacts;
 use crate::shutdown::Shutdown;
@@ -92,6 +92,13 @@ impl Connection {
             ..facts(&self.frontend, peer, scheme, redirect)
         });
     }
+
+    /// Takes note of its TLS session.
+    fn set_tls(&mut self, tls: TlsFacts) {
+        let facts = Rc::get_mut(&mut self.facts).expect("no request has begun");
+        facts.scheme = Scheme::Https;
+        facts.tls = Some(Arc::new(tls));
+    }
 }
 
 fn facts(
@@ -113,6 +120,7 @@ fn facts(
         frontend: Rc::clone(&frontend.name),
         peer: Arc::new(peer),
         scheme,
+        tls: None,
         trust: if is_trusted {
             Trust::Trusted
         } else {

@@ -9,7 +9,8 @@ use crate::config;
 use crate::http::edit::Edit;
 use crate::plugin::BackendName;
 use crate::router::Router;
-use crate::telemetry::Answers;
+use crate::telemetry::{Answers, Handshakes};
+use crate::transport::tls::ServerTls;
 use crate::upstream::LocalCluster;
 
 /// A frontend in one worker; it outlives the rules that a reload replaces.
@@ -33,6 +34,8 @@ pub struct Rules {
     pub hsts: Option<Edit>,
     /// Counts the answers.
     pub answers: Arc<Answers>,
+    /// Counts the TLS handshakes.
+    pub handshakes: Arc<Handshakes>,
     /// The number of this worker.
     pub worker: usize,
     /// None: everything goes to the default backend.
@@ -55,19 +58,39 @@ pub fn strict_transport_security(hsts: config::Hsts) -> Option<Edit> {
     Edit::set(b"Strict-Transport-Security", value.as_bytes()).ok()
 }
 
+/// A `bind` in one worker.
+#[derive(Debug)]
+pub struct LocalBind {
+    /// As configured.
+    pub config: config::Bind,
+    /// TLS with its clients, if it is configured.
+    pub tls: Option<Arc<ServerTls>>,
+}
+
 /// The sockets of a frontend, each with what its new connections begin with.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    current: HashMap<String, Rc<config::Bind>>,
+    current: HashMap<String, Rc<LocalBind>>,
     /// Those that the last reload removed. Another worker may have accepted connections from them
     /// that have not come here yet.
-    gone: HashMap<String, Rc<config::Bind>>,
+    gone: HashMap<String, Rc<LocalBind>>,
 }
 
 impl Sockets {
-    /// By their names, each with the position of its `bind` in `config`.
-    pub fn new(config: &config::Frontend, names: &HashMap<String, usize>) -> Sockets {
-        let bind = |index: &usize| config.bind.get(*index).cloned().map(Rc::new);
+    /// By their names, each with the position of its `bind` in `config`. `tls` has an element for
+    /// each of those.
+    pub fn new(
+        config: &config::Frontend,
+        tls: &[Option<Arc<ServerTls>>],
+        names: &HashMap<String, usize>,
+    ) -> Sockets {
+        let bind = |index: &usize| {
+            let config = config.bind.get(*index)?.clone();
+            let tls = tls.get(*index).cloned().flatten();
+            // Rather nothing than plain text.
+            let is_whole = tls.is_some() == config.tls.is_some();
+            is_whole.then(|| Rc::new(LocalBind { config, tls }))
+        };
         let current = names
             .iter()
             .filter_map(|(name, index)| Some((name.clone(), bind(index)?)));
@@ -78,12 +101,12 @@ impl Sockets {
     }
 
     /// The `bind` that the socket of this name was opened for.
-    pub fn bind(&self, name: &str) -> Option<&Rc<config::Bind>> {
+    pub fn bind(&self, name: &str) -> Option<&Rc<LocalBind>> {
         self.current.get(name).or_else(|| self.gone.get(name))
     }
 
     fn remember(&mut self, before: &Sockets) {
-        let is_gone = |(name, _): &(&String, &Rc<config::Bind>)| !self.current.contains_key(*name);
+        let is_gone = |(name, _): &(&String, &Rc<LocalBind>)| !self.current.contains_key(*name);
         let gone = before.current.iter().filter(is_gone);
         let gone = gone.map(|(name, bind)| (name.clone(), Rc::clone(bind)));
         self.gone = gone.collect();
@@ -134,7 +157,11 @@ mod tests {
         );
         let (config, _) = config::parse(Path::new("/pointsman.toml"), text).unwrap();
         let names = (0..binds.len()).map(|index| (index.to_string(), index));
-        Sockets::new(&config.frontends[0], &names.collect())
+        Sockets::new(
+            &config.frontends[0],
+            &vec![None; binds.len()],
+            &names.collect(),
+        )
     }
 
     #[test]
@@ -158,7 +185,7 @@ mod tests {
         let first = sockets(&["'*:80'", "{ address = '*:81', h2c = true }"]);
         let mut second = sockets(&["{ address = '*:80', h2c = true }"]);
         second.remember(&first);
-        let h2c = |sockets: &Sockets, name| sockets.bind(name).map(|bind| bind.h2c);
+        let h2c = |sockets: &Sockets, name| sockets.bind(name).map(|bind| bind.config.h2c);
         assert_eq!(h2c(&second, "0"), Some(true), "as configured now");
         assert_eq!(h2c(&second, "1"), Some(true), "as it was");
         assert_eq!(h2c(&second, "2"), None);

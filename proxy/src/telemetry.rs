@@ -31,7 +31,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::access::{AccessRecord, ClientAddress, End, RequestId, Times};
-pub use self::counters::{Answers, Counter};
+pub use self::counters::{Answers, Counter, HandshakeOutcome, Handshakes};
 pub use self::ledger::{Countable, Ledger};
 use self::line::{Fields, Line};
 pub use self::output::AccessTap;

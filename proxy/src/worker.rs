@@ -24,8 +24,9 @@ use crate::plugin::{BackendName, Instance};
 use crate::router::version::Version;
 use crate::router::{Change, Router};
 use crate::shutdown::Shutdown;
-use crate::telemetry::Answers;
+use crate::telemetry::{Answers, Handshakes};
 use crate::transport::buffer::BufferPool;
+use crate::transport::tls::ServerTls;
 use crate::tunnel::Scratch;
 use crate::upstream::pool::ConnectionBudget;
 use crate::upstream::{ClusterConfig, LocalCluster};
@@ -73,10 +74,14 @@ pub struct FrontendConfig {
     pub sockets: HashMap<String, usize>,
     /// The new ones.
     pub listeners: Vec<Listener>,
+    /// TLS of each `bind`, in their order.
+    pub tls: Vec<Option<Arc<ServerTls>>>,
     /// None where the frontend has no router.
     pub router: Option<RouterUpdate>,
     /// Counts what it answers.
     pub answers: Arc<Answers>,
+    /// Counts its TLS handshakes.
+    pub handshakes: Arc<Handshakes>,
 }
 
 /// The router of a frontend in one worker.
@@ -289,10 +294,11 @@ impl Worker {
             }
         };
         let rules = Rules {
-            sockets: Sockets::new(&config.config, &config.sockets),
+            sockets: Sockets::new(&config.config, &config.tls, &config.sockets),
             hsts: config.config.hsts.and_then(strict_transport_security),
             config: config.config,
             answers: config.answers,
+            handshakes: config.handshakes,
             worker: self.workers.own,
             router,
             default_backend,

@@ -19,7 +19,7 @@ use crate::control::Control;
 use crate::plugin::Fault;
 use crate::router::stats::{BUCKETS, Stats, Totals};
 use crate::router::version::Version;
-use crate::telemetry::Answers;
+use crate::telemetry::{Answers, Handshakes};
 use crate::upstream::Condition;
 use crate::upstream::endpoint::Server;
 
@@ -104,6 +104,7 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         self.connections(encoder)?;
+        self.tls(encoder)?;
         self.log(encoder)?;
         self.versions(encoder)?;
         decisions(encoder)?;
@@ -139,6 +140,38 @@ impl Metrics {
             }
         }
         counters(encoder, "responses", "Responses to clients", answers)
+    }
+
+    fn tls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut handshakes = Vec::new();
+        for ([frontend], counts) in Handshakes::of_all() {
+            for (outcome, count) in Handshakes::OUTCOMES.iter().zip(counts) {
+                let labels = labels([("frontend", &frontend), ("outcome", outcome)]);
+                handshakes.push((labels, count));
+            }
+        }
+        let help = "TLS handshakes with clients";
+        counters(encoder, "handshakes", help, handshakes)?;
+        let mut expiry = Vec::new();
+        for site in self.0.sites().states() {
+            for certificate in site.certificates {
+                let name = certificate.facts.names.first().map_or("", |name| name);
+                let labels = labels([("tls", &site.name), ("name", name)]);
+                // Of two for one name, as one with RSA beside one with ECDSA: the first to expire.
+                let known = expiry.iter_mut().find(|(known, _)| *known == labels);
+                let not_after = certificate.facts.not_after;
+                match known {
+                    Some((_, earliest)) => *earliest = not_after.min(*earliest),
+                    None => expiry.push((labels, not_after)),
+                }
+            }
+        }
+        gauges(
+            encoder,
+            "certificate_expiry",
+            "When a certificate for clients expires, in seconds since 1970",
+            expiry,
+        )
     }
 
     fn log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Control, worker_configs};
 use crate::downstream::listener::Listener;
 use crate::router::Change;
-use crate::telemetry::Answers;
+use crate::telemetry::{Answers, Handshakes};
 use crate::worker::{Command, FrontendConfig, RouterUpdate, WorkerConfig, WorkerInputs};
 
 impl Control {
@@ -49,8 +49,10 @@ impl Control {
                 config: config.clone(),
                 sockets: sockets.collect(),
                 listeners: listeners.into_iter().map(|(_, one)| one).collect(),
+                tls: worker_configs::tls(config, &state.active.sites),
                 router,
                 answers: answers.unwrap_or_else(|| Answers::of(name, self.workers())),
+                handshakes: Handshakes::of(name, self.workers()),
             });
         }
         WorkerConfig {

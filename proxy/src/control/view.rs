@@ -9,6 +9,7 @@ use crate::config::{self, Config, Source};
 use crate::rollout::versions::{Cause, EndedTrial, RetiredVersion};
 use crate::router::rollout::Rollout;
 use crate::router::version::Version;
+use crate::sites::Sites;
 use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::Cluster;
 use crate::worker::DrainState;
@@ -53,6 +54,11 @@ impl Control {
     /// Configurations applied since the start, and refused.
     pub fn reloads(&self) -> Reloads {
         self.state().reloads
+    }
+
+    /// The certificates in force.
+    pub fn sites(&self) -> Arc<Sites> {
+        Arc::clone(&self.state().active.sites)
     }
 
     /// How long open requests have after [`drain`](Self::drain).

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::listeners::FrontendListeners;
 use super::prepared::{NewRouter, Prepared, Routing};
-use crate::config::Config;
+use crate::config::{Bind, Config, Frontend};
 use crate::rollout::versions::{ConfiguredFile, Published, Versions};
-use crate::telemetry::Answers;
+use crate::sites::Sites;
+use crate::telemetry::{Answers, Handshakes};
+use crate::transport::tls::ServerTls;
 use crate::worker::{FrontendConfig, RouterUpdate, WorkerConfig};
 
 /// Longest time that a stopping worker keeps idle clients. A client between two of many requests
@@ -72,6 +74,7 @@ pub(super) fn deal(
         let answers = known
             .answers(name)
             .unwrap_or_else(|| Answers::of(name, workers));
+        let handshakes = Handshakes::of(name, workers);
         // Of each worker, in order: one that replaces it gets the same sockets.
         let mut sockets = std::mem::take(&mut listeners.workers).into_iter();
         for (config, router) in configs.iter_mut().zip(routers) {
@@ -79,8 +82,10 @@ pub(super) fn deal(
                 config: frontend.clone(),
                 sockets: listeners.names.clone(),
                 listeners: sockets.next().unwrap_or_default(),
+                tls: tls(frontend, &prepared.sites),
                 router,
                 answers: Arc::clone(&answers),
+                handshakes: Arc::clone(&handshakes),
             });
         }
         shared.answers.insert(name.clone(), answers);
@@ -89,6 +94,13 @@ pub(super) fn deal(
         }
     }
     (configs, shared)
+}
+
+/// TLS of each `bind` of a frontend.
+pub(super) fn tls(frontend: &Frontend, sites: &Sites) -> Vec<Option<Arc<ServerTls>>> {
+    let binds = frontend.bind.iter();
+    let server = |bind: &Bind| sites.server(bind.tls.as_deref()?, frontend.mode);
+    binds.map(server).collect()
 }
 
 /// How long a stopping worker keeps idle clients.

@@ -4,23 +4,27 @@
 //! options never come here. Spawned by `listener`.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use thiserror::Error;
 use tokio::io::Interest;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Connection, Peer, http1, http2, tcp};
-use crate::config::{AcceptProxy, Bind, Mode};
+use crate::config::{AcceptProxy, Mode};
+use crate::frontend::LocalBind;
 use crate::http::message::Scheme;
 use crate::shutdown::{ConnectionGuard, Shutdown};
+use crate::telemetry::HandshakeOutcome;
 use crate::transport::io::{Io, Socket};
 use crate::transport::proxy_protocol::{
     self, Address, Header, MAX_HEADER_LENGTH, Parsed, ProxyProtocolError,
 };
+use crate::transport::tls::{HandshakeError, ServerTls};
 
 /// The first bytes of every HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,6 +35,9 @@ enum AcceptError {
     /// Not the header that the configuration asks this peer for.
     #[error("the peer must send a PROXY protocol header")]
     Header(#[source] ProxyProtocolError),
+    /// There is no TLS session.
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
     /// The peer ended it.
     #[error("the peer closed the connection")]
     Closed,
@@ -60,11 +67,14 @@ enum Protocol {
     Http2,
     /// Bytes, of whatever protocol.
     None,
+    /// None: the certificate was all that the client wanted (RFC 8737, section 3).
+    Challenge,
 }
 
 /// Whether connections on such a bind of such a frontend begin with more than their protocol.
-pub(super) fn is_needed(mode: Mode, bind: &Bind) -> bool {
-    mode == Mode::Tcp || bind.proxy_protocol.is_some() || bind.h2c
+pub(super) fn is_needed(mode: Mode, bind: &LocalBind) -> bool {
+    let config = &bind.config;
+    mode == Mode::Tcp || bind.tls.is_some() || config.proxy_protocol.is_some() || config.h2c
 }
 
 /// Serves one connection from its first byte to its last.
@@ -73,17 +83,16 @@ pub(super) fn is_needed(mode: Mode, bind: &Bind) -> bool {
 /// Dropping it closes the connection.
 pub(super) async fn serve(
     mut connection: Connection,
-    bind: Rc<Bind>,
+    bind: Rc<LocalBind>,
     peer: Peer,
     socket: Socket,
     guard: ConnectionGuard,
 ) {
-    let limit = connection.frontend.rules().config.timeouts.handshake;
-    let deadline = Instant::now() + limit;
-    let shutdown = connection.shutdown.clone();
-    let begun = begin(&mut connection, &bind, peer, &socket);
-    let protocol = match within(deadline, &shutdown, begun).await {
-        Ok(protocol) => protocol,
+    let rules = connection.frontend.rules();
+    let deadline = Instant::now() + rules.config.timeouts.handshake;
+    drop(rules);
+    let (mut io, protocol) = match begin(&mut connection, &bind, peer, socket, deadline).await {
+        Ok(begun) => begun,
         Err(error) => {
             tracing::debug!(
                 frontend = &*connection.frontend.name,
@@ -94,35 +103,78 @@ pub(super) async fn serve(
             return;
         }
     };
-    let io = Io::plain(socket);
     // A task of its own: the memory that this stage needed is given back.
     match protocol {
-        Protocol::Http1 => tokio::task::spawn_local(http1::serve(connection, io, guard)),
-        Protocol::Http2 => tokio::task::spawn_local(http2::serve(connection, io, guard)),
-        Protocol::None => tokio::task::spawn_local(tcp::serve(connection, io, deadline, guard)),
-    };
+        Protocol::Http1 => drop(spawn_local(http1::serve(connection, io, guard))),
+        Protocol::Http2 => drop(spawn_local(http2::serve(connection, io, guard))),
+        Protocol::None => drop(spawn_local(tcp::serve(connection, io, deadline, guard))),
+        Protocol::Challenge => {
+            // Nothing depends on whether that arrives.
+            let _ = timeout_at(deadline, poll_fn(|cx| io.poll_shutdown(cx))).await;
+        }
+    }
 }
 
+/// The stream and its protocol, once what comes before them has come.
 async fn begin(
     connection: &mut Connection,
-    bind: &Bind,
+    bind: &LocalBind,
     peer: Peer,
-    socket: &Socket,
-) -> Result<Protocol, AcceptError> {
-    if let Some(accept) = &bind.proxy_protocol
+    socket: Socket,
+    deadline: Instant,
+) -> Result<(Io, Protocol), AcceptError> {
+    let shutdown = connection.shutdown.clone();
+    if let Some(accept) = &bind.config.proxy_protocol
         && must_send_header(accept, peer)
-        && let Some(client) = read_header(socket).await?
+        && let Some(client) = within(deadline, &shutdown, read_header(&socket)).await?
     {
         connection.set_peer(&client.peer, client.scheme, client.destination);
     }
-    // Here TLS takes the socket, and ALPN chooses the protocol.
-    if connection.frontend.rules().config.mode == Mode::Tcp {
-        return Ok(Protocol::None);
+    if let Some(tls) = &bind.tls {
+        return secure(connection, tls, socket, deadline).await;
     }
-    if bind.h2c {
-        return peek::<{ PREFACE.len() }, _>(socket, by_preface).await;
-    }
-    Ok(Protocol::Http1)
+    let protocol = if connection.frontend.rules().config.mode == Mode::Tcp {
+        Protocol::None
+    } else if bind.config.h2c {
+        let look = peek::<{ PREFACE.len() }, _>(&socket, by_preface);
+        within(deadline, &shutdown, look).await?
+    } else {
+        Protocol::Http1
+    };
+    Ok((Io::plain(socket), protocol))
+}
+
+/// Makes a TLS session, and takes note of it.
+async fn secure(
+    connection: &mut Connection,
+    tls: &ServerTls,
+    socket: Socket,
+    deadline: Instant,
+) -> Result<(Io, Protocol), AcceptError> {
+    let handshake = async {
+        let stream = tls.accept(socket).await?;
+        Ok((stream.facts(), stream))
+    };
+    let made = within(deadline, &connection.shutdown, handshake).await;
+    let rules = connection.frontend.rules();
+    let outcome = match &made {
+        Ok((facts, _)) if facts.resumed => HandshakeOutcome::Resumed,
+        Ok(_) => HandshakeOutcome::Full,
+        Err(_) => HandshakeOutcome::Failed,
+    };
+    rules.handshakes.count(rules.worker, outcome);
+    let (facts, stream) = made?;
+    let protocol = if facts.is_challenge() {
+        Protocol::Challenge
+    } else if rules.config.mode == Mode::Tcp {
+        Protocol::None
+    } else if facts.alpn.as_deref() == Some(b"h2") {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
+    connection.set_tls(facts);
+    Ok((Io::tls(stream), protocol))
 }
 
 /// Of a client that may know without asking that HTTP/2 is spoken here (RFC 9113, section 3.3).

@@ -288,7 +288,7 @@ impl Acceptor {
         let connection = Connection::new(
             Rc::clone(&self.frontend),
             &accepted.peer,
-            bind,
+            &bind.config,
             Rc::clone(&self.resources),
             self.shutdown.clone(),
             self.scratch.clone(),

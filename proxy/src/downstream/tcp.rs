@@ -44,7 +44,10 @@ pub(super) async fn serve(
     let started = Instant::now();
     let mut wire = Box::new(Wire::new(io, &connection.resources.buffers));
     let rules = connection.frontend.rules();
+    let tls = connection.facts.tls.as_ref();
     let name = match rules.router {
+        // Where TLS ends here, that was its name.
+        Some(_) if let Some(tls) = tls => Ok(tls.server_name.as_deref().map(str::to_owned)),
         Some(_) => read_name(&mut wire, deadline).await,
         None => Ok(None),
     };

@@ -4,6 +4,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+// Plain data, for those who must know nothing of connections.
+pub use crate::transport::tls::{CertificateFacts, TlsFacts};
+
 /// The sender of a request: the peer of its connection, or the client that a trusted proxy
 /// names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

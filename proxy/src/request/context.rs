@@ -9,7 +9,7 @@ use crate::config::RedirectToHttps;
 use crate::frontend::Rules;
 use crate::http::edit::Edit;
 use crate::http::forwarded::Trust;
-use crate::http::head::Client;
+use crate::http::head::{Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme};
 use crate::http::origin::Origin;
 use crate::telemetry::{End, current_panic};
@@ -23,6 +23,8 @@ pub struct ConnectionFacts {
     pub peer: Arc<Client>,
     /// How the peer speaks to this proxy.
     pub scheme: Scheme,
+    /// Of the TLS session between the peer and this proxy.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Whether the peer is believed about the origin of its requests.
     pub trust: Trust,
     /// Where the peer connected to; None: to this proxy's end of its connection.

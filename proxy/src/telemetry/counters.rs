@@ -72,6 +72,64 @@ impl Answers {
     }
 }
 
+/// The TLS handshakes of a frontend, over all workers.
+#[derive(Debug)]
+pub struct Handshakes(Box<[HandshakeCounts]>);
+
+/// In the order of [`HandshakeOutcome`].
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct HandshakeCounts([Counter; 3]);
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeOutcome {
+    /// A new session.
+    Full,
+    /// An earlier session goes on.
+    Resumed,
+    /// No session.
+    Failed,
+}
+
+/// The handshakes of every frontend that there ever was.
+static ALL_HANDSHAKES: Ledger<1, Handshakes> = Ledger::new();
+
+impl Handshakes {
+    /// The names of the outcomes, in the order of their counts.
+    pub const OUTCOMES: [&str; 3] = ["full", "resumed", "failed"];
+
+    /// Those of a frontend that has come into force, for so many workers.
+    pub fn of(frontend: &str, workers: usize) -> Arc<Handshakes> {
+        let counts = (0..workers).map(|_| HandshakeCounts::default());
+        let handshakes = Arc::new(Handshakes(counts.collect()));
+        ALL_HANDSHAKES.book([frontend], &handshakes);
+        handshakes
+    }
+
+    /// The handshakes of every frontend that this process has had, by its name.
+    pub fn of_all() -> Vec<([String; 1], [u64; 3])> {
+        ALL_HANDSHAKES.totals()
+    }
+
+    /// Counts one, of a worker that counts from one thread alone.
+    pub fn count(&self, worker: usize, outcome: HandshakeOutcome) {
+        self.0[worker].0[outcome as usize].count();
+    }
+}
+
+impl Countable for Handshakes {
+    type Totals = [u64; 3];
+
+    fn add_to(&self, totals: &mut [u64; 3]) {
+        for counts in &self.0 {
+            for (total, count) in totals.iter_mut().zip(&counts.0) {
+                *total += count.get();
+            }
+        }
+    }
+}
+
 impl Countable for Answers {
     type Totals = [u64; 5];
 
