@@ -62,6 +62,50 @@ async fn every_request_is_sent_to_https() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn browsers_are_to_stay_with_https() -> anyhow::Result<()> {
+    const OWN: &str = "max-age=1; preload";
+    let origin = Origin::answering(format!(
+        "HTTP/1.1 200 OK\r\nStrict-Transport-Security: {OWN}\r\nContent-Length: 3\r\n\r\nwww"
+    ))
+    .await?;
+    // A client by TLS: a proxy before this one says so, by a field or by a header of version 2
+    // with an SSL TLV.
+    let bind = r#"{ address = "127.0.0.1:0", proxy_protocol.from = "127.0.0.2" }"#;
+    let frontend = "hsts = { max_age = '1d', include_subdomains = true }\n\
+                    forwarded.trusted_proxies = '127.0.0.1'\nmax_body = '1B'";
+    let proxy = Proxy::pointsman(&config(bind, frontend, &origin)).await?;
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14".to_vec();
+    header.extend([192, 0, 2, 7, 192, 0, 2, 1, 19, 136, 1, 187]);
+    header.extend([0x20, 0, 5, 1, 0, 0, 0, 0]);
+    let mut by_header = Wire::connect_from([127, 0, 0, 2].into(), proxy.address()).await?;
+    by_header.send(header).await?;
+    let mut by_field = Wire::connect(proxy.address()).await?;
+    let ours = Some("max-age=86400; includeSubDomains");
+    let get = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n";
+    let end = "\r\n";
+    let https = "X-Forwarded-Proto: https\r\n\r\n";
+    let large = "Content-Length: 2\r\n\r\nxx";
+    let field = async |client: &mut Wire, request: String| -> anyhow::Result<_> {
+        let head = client.exchange(request).await?.head;
+        Ok((head.status()?, head.field("strict-transport-security")))
+    };
+    let expect = |status, value: Option<&str>| (status, value.map(str::to_owned));
+    let seen = field(&mut by_header, format!("{get}{end}")).await?;
+    assert_eq!(seen, expect(200, ours));
+    let seen = field(&mut by_field, format!("{get}{https}")).await?;
+    assert_eq!(seen, expect(200, ours));
+    // RFC 6797, section 7.2: plain HTTP is left alone.
+    let seen = field(&mut by_field, format!("{get}{end}")).await?;
+    assert_eq!(seen, expect(200, Some(OWN)));
+    // The proxy's own answers, too.
+    let seen = field(&mut by_header, format!("{get}{large}")).await?;
+    assert_eq!(seen, expect(413, ours));
+    let seen = field(&mut by_field, format!("{get}{large}")).await?;
+    assert_eq!(seen, expect(413, None));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_redirect_to_another_port_begins_with_a_reload() -> anyhow::Result<()> {
     const GET: &str = "GET /x HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
     let origin = Origin::naming("www").await?;

@@ -21,10 +21,10 @@ fn config(frontend: &str, server: SocketAddr, version: &str) -> String {
 }
 
 /// Answers with the addresses that it got by the PROXY protocol.
-fn haproxy(origin: &Origin) -> anyhow::Result<Proxy> {
+fn haproxy(origin: &Origin, options: &str) -> anyhow::Result<Proxy> {
     Proxy::haproxy(&format!(
         "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n\
-         listen l\n bind fd@0 accept-proxy\n http-request set-header X-Seen \
+         listen l\n bind fd@0 accept-proxy {options}\n http-request set-header X-Seen \
          %[src]:%[src_port]-%[dst]:%[dst_port]\n server o {}\n",
         origin.address()
     ))
@@ -38,7 +38,7 @@ fn seen(origin: &Origin) -> Option<String> {
 #[tokio::test]
 async fn haproxy_gets_the_addresses_of_the_client() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let haproxy = haproxy(&origin)?;
+    let haproxy = haproxy(&origin, "")?;
     let source = Ipv4Addr::new(127, 0, 0, 2);
     for version in ["v1", "v2"] {
         for mode in ["http", "tcp"] {
@@ -55,9 +55,29 @@ async fn haproxy_gets_the_addresses_of_the_client() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn requests_of_http2_do_not_share_a_connection() -> anyhow::Result<()> {
+    let origin = Origin::naming("www").await?;
+    let haproxy = haproxy(&origin, "proto h2")?;
+    let config = config("", haproxy.address(), "v2").replace("'v2'", "'v2', protocol = 'h2c'");
+    let proxy = Proxy::pointsman(&config).await?;
+    let mut clients = Vec::new();
+    for host in [2, 3, 4] {
+        let source = Ipv4Addr::new(127, 0, 0, host);
+        let mut client = Wire::connect_from(source, proxy.address()).await?;
+        for _ in 0..2 {
+            assert_eq!(client.exchange(GET).await?.body, b"www");
+            let expected = format!("{}-{}", client.local_address()?, proxy.address());
+            assert_eq!(seen(&origin), Some(expected));
+        }
+        clients.push(client);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn addresses_are_passed_on() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    let haproxy = haproxy(&origin)?;
+    let haproxy = haproxy(&origin, "")?;
     let bind = "bind = { address = '127.0.0.1:0', h2c = true, proxy_protocol.from = '127.0.0.1' }";
     let proxy = Proxy::pointsman(&config(bind, haproxy.address(), "v2")).await?;
     let mut client = Wire::connect(proxy.address()).await?;
