@@ -19,6 +19,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use self::budget::Violation;
 pub use self::bytes::ByteStream;
 
 /// Bytes that a peer may send on one stream before somebody has taken them: what RFC 9113,

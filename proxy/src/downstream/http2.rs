@@ -61,13 +61,14 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
         tokio::task::spawn_local(connection.serve_stream(*opened, place));
         place = Place::Later;
     }
-    if http2.is_flooded() {
+    if let Some(violation) = http2.violation() {
         tracing::debug!(
             frontend = &*connection.frontend.name,
-            client = connection.facts.peer.address,
-            "the client sent too many frames without use; its connection is closed"
+            peer = &*connection.facts.peer.address,
+            ?violation,
+            "an HTTP/2 connection is closed for what its client has sent"
         );
-        http2.refuse();
+        http2.refuse(violation);
         // It may not take that either.
         let _ = timeout(MAX_GOODBYE, http2.closed()).await;
     }
@@ -137,7 +138,7 @@ impl Waits {
             Poll::Ready(_) => return Poll::Ready(Event::Ended),
             Poll::Pending => {}
         }
-        if http2.is_flooded() {
+        if http2.violation().is_some() {
             return Poll::Ready(Event::Ended);
         }
         if !self.is_draining {

@@ -102,7 +102,18 @@ pub(super) struct Budget {
     idle: Bucket,
     /// Until when time was credited.
     credited: Instant,
-    is_exceeded: bool,
+    /// Whether the peer has sent a frame.
+    has_begun: bool,
+    violation: Option<Violation>,
+}
+
+/// What a peer has done that ends its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// It did not begin with SETTINGS (RFC 9113, section 3.4).
+    Preface,
+    /// It sent more frames without use than it may.
+    Flood,
 }
 
 impl Budget {
@@ -121,13 +132,14 @@ impl Budget {
             resets: Bucket::full(MAX_RESETS),
             idle: Bucket::full(MAX_IDLE),
             credited: now,
-            is_exceeded: false,
+            has_begun: false,
+            violation: None,
         }
     }
 
-    /// Whether the peer has sent more than it may.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.is_exceeded
+    /// What the peer has done wrong.
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.violation
     }
 
     /// Takes note of what the peer sent.
@@ -135,7 +147,12 @@ impl Budget {
         let mut useless = 0;
         let mut resets = 0;
         let mut useful = 0;
+        let (has_begun, violation) = (&mut self.has_begun, &mut self.violation);
         self.received.scan(bytes, |kind, flags, length| match kind {
+            _ if !*has_begun && kind != SETTINGS => {
+                *has_begun = true;
+                *violation = Some(Violation::Preface);
+            }
             RST_STREAM => resets += 1,
             HEADERS => useful += 1,
             DATA | CONTINUATION if length > 0 => useful += 1,
@@ -143,6 +160,7 @@ impl Budget {
             // Those of unknown types as well, which h2 ignores.
             _ => useless += 1,
         });
+        self.has_begun |= useless + resets + useful > 0;
         self.idle.add(useful);
         if useless + resets > 0 {
             self.spend(useless, resets);
@@ -172,7 +190,9 @@ impl Budget {
             self.resets.add(earned);
         }
         let is_allowed = (0..useless).all(|_| self.idle.spend());
-        self.is_exceeded |= !is_allowed || !(0..resets).all(|_| self.resets.spend());
+        if !is_allowed || !(0..resets).all(|_| self.resets.spend()) {
+            self.violation.get_or_insert(Violation::Flood);
+        }
     }
 }
 
@@ -192,7 +212,10 @@ mod tests {
     }
 
     fn budget() -> Budget {
-        Budget::of_server(Instant::now())
+        let mut budget = Budget::of_server(Instant::now());
+        budget.received(&frame(SETTINGS, 0, 0));
+        budget.idle.add(1);
+        budget
     }
 
     #[tokio::test(start_paused = true)]
@@ -212,9 +235,9 @@ mod tests {
             for _ in 0..1000 {
                 budget.received(&frame);
             }
-            assert!(!budget.is_exceeded(), "{kind}");
+            assert!(budget.violation().is_none(), "{kind}");
             budget.received(&frame);
-            assert!(budget.is_exceeded(), "{kind}");
+            assert!(budget.violation() == Some(Violation::Flood), "{kind}");
         }
     }
 
@@ -233,13 +256,22 @@ mod tests {
         for _ in 0..5000 {
             one.received(&frame(PING, ACK, 8));
         }
-        assert!(!one.is_exceeded());
+        assert!(one.violation().is_none());
         let mut rapid = budget();
         for _ in 0..1001 {
             rapid.received(&frame(HEADERS, 5, 20));
             rapid.received(&frame(RST_STREAM, 0, 4));
         }
-        assert!(rapid.is_exceeded());
+        assert!(rapid.violation() == Some(Violation::Flood));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_begins_with_settings() {
+        let mut budget = Budget::of_client(Instant::now());
+        budget.received(&[b'x'; 24]);
+        assert_eq!(budget.violation(), None);
+        budget.received(&frame(PING, 0, 8));
+        assert_eq!(budget.violation(), Some(Violation::Preface));
     }
 
     #[tokio::test(start_paused = true)]
@@ -249,12 +281,13 @@ mod tests {
             budget.received(&frame(PING, 0, 8));
             tokio::time::advance(REFILL).await;
         }
-        assert!(!budget.is_exceeded());
+        assert!(budget.violation().is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn frames_are_found_however_they_arrive() {
         let mut bytes = vec![b'x'; usize::try_from(PREFACE).unwrap()];
+        bytes.extend(frame(SETTINGS, 0, 6));
         for _ in 0..300 {
             bytes.extend(frame(HEADERS, 4, 17));
             bytes.extend(frame(PING, 0, 8));
@@ -266,7 +299,7 @@ mod tests {
                 budget.received(piece);
             }
             assert_eq!(budget.resets.left, MAX_RESETS - 300, "{size}");
-            assert!(!budget.is_exceeded());
+            assert!(budget.violation().is_none());
         }
     }
 }

@@ -62,7 +62,8 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let is_over = pin!(&mut this.h2).poll(cx).is_ready() || this.shared.watch.is_flooded();
+        let is_over =
+            pin!(&mut this.h2).poll(cx).is_ready() || this.shared.watch.violation().is_some();
         // A server that takes nothing more, not even an answer to its own PING.
         let is_stuck = this.shared.watch.is_blocked() && {
             let moved = this.shared.watch.moved();

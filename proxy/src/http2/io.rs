@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::budget::Budget;
+use super::budget::{Budget, Violation};
 use crate::transport::io::Io;
 
 /// What the owner of a connection knows of the stream that h2 has.
@@ -45,9 +45,9 @@ impl Watch {
         self.is_blocked.get()
     }
 
-    /// Whether the peer has sent too many frames without use.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.budget.borrow().is_exceeded()
+    /// What the peer has done that ends its connection.
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.budget.borrow().violation()
     }
 }
 
@@ -94,7 +94,7 @@ impl AsyncRead for WatchedIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.watch.is_flooded() {
+        if self.watch.violation().is_some() {
             // Nothing more is read; the owner closes the connection.
             return Poll::Pending;
         }
@@ -108,7 +108,7 @@ impl AsyncRead for WatchedIo {
                     self.watch.received.set(self.io.read());
                     let mut budget = self.watch.budget.borrow_mut();
                     budget.received(&buffer.filled()[start..]);
-                    if budget.is_exceeded() {
+                    if budget.violation().is_some() {
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Ready(Ok(()));

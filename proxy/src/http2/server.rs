@@ -11,7 +11,7 @@ use h2::server::{self, SendResponse};
 use tokio::time::Instant;
 
 use super::body::{self, Incoming, Outgoing};
-use super::budget::Budget;
+use super::budget::{Budget, Violation};
 use super::head::{self, Rest};
 use super::io::{Watch, WatchedIo};
 use super::{
@@ -119,14 +119,17 @@ impl Connection {
         self.h2.graceful_shutdown();
     }
 
-    /// Ends the connection at once, since the client does too much that is of no use.
-    pub fn refuse(&mut self) {
-        self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    /// Ends the connection at once, and tells the client why.
+    pub fn refuse(&mut self, violation: Violation) {
+        self.h2.abrupt_shutdown(match violation {
+            Violation::Preface => Reason::PROTOCOL_ERROR,
+            Violation::Flood => Reason::ENHANCE_YOUR_CALM,
+        });
     }
 
-    /// Whether the client has sent more frames without use than it may.
-    pub fn is_flooded(&self) -> bool {
-        self.watch.is_flooded()
+    /// What the client has done that is to end the connection.
+    pub fn violation(&self) -> Option<Violation> {
+        self.watch.violation()
     }
 
     /// Whether a stream is open.
