@@ -44,6 +44,9 @@ use outgoing::Outgoing;
 use record::Stage;
 use reply::Reply;
 
+/// How often a request is sent: enough for a server that takes a few requests on each connection.
+const MAX_TRIES: u32 = 16;
+
 /// Outcome of a request.
 #[derive(Debug)]
 pub enum Outcome<C> {
@@ -107,7 +110,9 @@ pub async fn handle<C: Client>(
     } else {
         Needs::Any
     };
+    let mut tries = 0;
     loop {
+        tries += 1;
         let lease = match checkout(cx, &mut *client, &outgoing, (reuse, needs), private).await {
             Ok(lease) => lease,
             Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
@@ -117,7 +122,7 @@ pub async fn handle<C: Client>(
         };
         match exchange(cx, client, lease, request, &outgoing, head).await {
             Ok(outcome) => return outcome,
-            Err(failed) if failed.is_repeatable => {
+            Err(failed) if failed.is_repeatable && tries < MAX_TRIES => {
                 reuse = Reuse::Fresh;
                 client = failed.client;
                 head = failed.head;
@@ -340,7 +345,9 @@ async fn exchange<C: Client>(
         server: lease.timeouts().server,
         head: lease.head_limits().into(),
     };
-    let is_pooled = lease.origin == Origin::Pooled;
+    // Others may have ended a connection of HTTP/2 that is new to this request.
+    let is_http2 = matches!(lease.stream, ServerStream::Http2(_));
+    let is_pooled = is_http2 || lease.origin == Origin::Pooled;
     let mut exchange = Exchange::new(client, lease, sent, limits, head);
     let fields = cx.head.fields();
     let polled = poll_fn(|task| exchange.poll_head(fields, task)).await;

@@ -14,6 +14,7 @@ mod endpoints;
 mod faults;
 mod framing;
 mod growth;
+mod http2;
 mod languages;
 mod limits;
 mod logs;

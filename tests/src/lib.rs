@@ -27,6 +27,7 @@
 //! ```
 
 mod black_hole;
+mod http2;
 mod message;
 mod origin;
 mod process;
@@ -42,6 +43,7 @@ use anyhow::Context;
 use tokio::net::TcpSocket;
 
 pub use black_hole::BlackHole;
+pub use http2::{Asked, Http2Client, Http2Origin};
 pub use message::{Head, Message};
 pub use origin::Origin;
 pub use process::Process;

@@ -219,6 +219,9 @@ impl Connection {
                 return self.finish(cx);
             }
         };
+        if request.upgrade.is_some() {
+            stream.expect_tunnel();
+        }
         let mut private = PrivateConnections::default();
         let response_head = self.resources.response_head();
         let outcome = request::handle(

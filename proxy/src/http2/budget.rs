@@ -56,6 +56,10 @@ struct Frames {
     skip: u64,
     header: [u8; HEADER],
     filled: usize,
+    /// Whether the header of a frame was there.
+    has_header: bool,
+    /// Whether the first frame was there as a whole.
+    has_first: bool,
 }
 
 impl Frames {
@@ -65,6 +69,7 @@ impl Frames {
             if self.skip > 0 {
                 let count = usize::try_from(self.skip).map_or(bytes.len(), |n| n.min(bytes.len()));
                 self.skip -= count as u64;
+                self.has_first |= self.skip == 0 && self.has_header;
                 bytes = &bytes[count..];
                 continue;
             }
@@ -77,6 +82,8 @@ impl Frames {
                 let [a, b, c, kind, flags, ..] = self.header;
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.skip = u64::from(length);
+                self.has_header = true;
+                self.has_first |= length == 0;
                 each(kind, flags, length);
             }
         }
@@ -102,8 +109,6 @@ pub(super) struct Budget {
     idle: Bucket,
     /// Until when time was credited.
     credited: Instant,
-    /// Whether the peer has sent a frame.
-    has_begun: bool,
     violation: Option<Violation>,
 }
 
@@ -132,9 +137,13 @@ impl Budget {
             resets: Bucket::full(MAX_RESETS),
             idle: Bucket::full(MAX_IDLE),
             credited: now,
-            has_begun: false,
             violation: None,
         }
+    }
+
+    /// Whether the peer has sent a whole frame.
+    pub(super) fn has_frame(&self) -> bool {
+        self.received.has_first
     }
 
     /// What the peer has done wrong.
@@ -147,20 +156,21 @@ impl Budget {
         let mut useless = 0;
         let mut resets = 0;
         let mut useful = 0;
-        let (has_begun, violation) = (&mut self.has_begun, &mut self.violation);
-        self.received.scan(bytes, |kind, flags, length| match kind {
-            _ if !*has_begun && kind != SETTINGS => {
-                *has_begun = true;
+        let mut is_first = !self.received.has_header;
+        let violation = &mut self.violation;
+        self.received.scan(bytes, |kind, flags, length| {
+            if std::mem::take(&mut is_first) && kind != SETTINGS {
                 *violation = Some(Violation::Preface);
             }
-            RST_STREAM => resets += 1,
-            HEADERS => useful += 1,
-            DATA | CONTINUATION if length > 0 => useful += 1,
-            SETTINGS | PING if flags & ACK != 0 => {}
-            // Those of unknown types as well, which h2 ignores.
-            _ => useless += 1,
+            match kind {
+                RST_STREAM => resets += 1,
+                HEADERS => useful += 1,
+                DATA | CONTINUATION if length > 0 => useful += 1,
+                SETTINGS | PING if flags & ACK != 0 => {}
+                // Those of unknown types as well, which h2 ignores.
+                _ => useless += 1,
+            }
         });
-        self.has_begun |= useless + resets + useful > 0;
         self.idle.add(useful);
         if useless + resets > 0 {
             self.spend(useless, resets);
@@ -287,7 +297,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn frames_are_found_however_they_arrive() {
         let mut bytes = vec![b'x'; usize::try_from(PREFACE).unwrap()];
-        bytes.extend(frame(SETTINGS, 0, 6));
+        bytes.extend(frame(SETTINGS, 0, 0));
         for _ in 0..300 {
             bytes.extend(frame(HEADERS, 4, 17));
             bytes.extend(frame(PING, 0, 8));

@@ -1,5 +1,6 @@
 //! HTTP/2 with a server: its connection, which several requests share, and their streams.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -111,7 +112,9 @@ pub enum ResponseFailure {
 }
 
 impl Connection {
-    /// Begins HTTP/2 on a new connection, over TLS or not as `scheme` says. A server that takes nothing for `stall` has gone.
+    /// Begins HTTP/2 on a new connection, over TLS or not as `scheme` says, and waits for the
+    /// server's settings: how many requests it takes at once, and whether WebSockets. A server that
+    /// takes nothing for `stall` has gone.
     ///
     /// # Errors
     /// [`Http2Error`].
@@ -126,7 +129,7 @@ impl Connection {
     ) -> Result<(Connection, Driver), Http2Error> {
         let now = Instant::now();
         let watch = Watch::new(Budget::of_server(now));
-        let (send, h2) = client::Builder::new()
+        let (send, mut h2) = client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME_SIZE)
@@ -135,6 +138,14 @@ impl Connection {
             .enable_push(false)
             .handshake(WatchedIo::new(io, &watch))
             .await?;
+        poll_fn(|cx| {
+            let polled = pin!(&mut h2).poll(cx);
+            if watch.has_frame() && polled.is_pending() {
+                return Poll::Ready(Ok(()));
+            }
+            polled.map(|ended| Err(ended.err().unwrap_or_else(|| h2::Reason::NO_ERROR.into())))
+        })
+        .await?;
         let shared = Rc::new(Shared::new(watch, now));
         let driver = Driver {
             h2,
@@ -185,6 +196,7 @@ impl Connection {
             incoming: Incoming::new(None),
             outgoing: None,
             heads: 0,
+            is_tunnel: false,
             received_before: self.shared.watch.received(),
         }
     }
@@ -200,6 +212,8 @@ pub struct Stream {
     incoming: Incoming,
     outgoing: Option<Outgoing>,
     heads: u64,
+    /// Its bytes are those of a tunnel once the server agrees.
+    is_tunnel: bool,
     /// Bytes that the server had sent on the connection before the request.
     received_before: u64,
 }
@@ -235,6 +249,7 @@ impl Stream {
         } else {
             with.body
         };
+        self.is_tunnel = is_websocket;
         self.response = Some(response);
         self.outgoing = Some(Outgoing::new(outgoing, length));
         Ok(())
@@ -333,6 +348,10 @@ impl Sink for Stream {
     }
 
     fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
+        if self.is_tunnel {
+            // There is no body that could end.
+            return Ok(());
+        }
         self.sink()?.end(trailers, head)
     }
 }

@@ -45,6 +45,11 @@ impl Watch {
         self.is_blocked.get()
     }
 
+    /// Whether the peer has sent a whole frame.
+    pub(super) fn has_frame(&self) -> bool {
+        self.budget.borrow().has_frame()
+    }
+
     /// What the peer has done that ends its connection.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.budget.borrow().violation()

@@ -173,6 +173,8 @@ pub struct Stream {
     timer: Timer,
     /// Of a response that could not be sent.
     error: Option<Http2Error>,
+    /// What the client sends is no body, but a tunnel's bytes.
+    is_tunnel: bool,
 }
 
 impl std::fmt::Debug for Stream {
@@ -189,7 +191,13 @@ impl Stream {
             outgoing: None,
             timer: Timer::default(),
             error: None,
+            is_tunnel: false,
         }
+    }
+
+    /// The request asks for a tunnel: whatever the client sends is for that, and no body.
+    pub fn expect_tunnel(&mut self) {
+        self.is_tunnel = true;
     }
 
     /// Breaks the request's body off before the piece that makes it larger than `limit`.
@@ -275,6 +283,9 @@ impl Stream {
 
 impl Source for Stream {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>> {
+        if self.is_tunnel {
+            return Poll::Ready(Ok(Progress::End));
+        }
         self.incoming.poll(cx)
     }
 

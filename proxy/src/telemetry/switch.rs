@@ -23,6 +23,9 @@ const LEVELS: [Level; 5] = [
 /// Sources that are the proxy's own; all others are dependencies.
 const OWN_SOURCES: [&str; 2] = ["pointsman", "plugin"];
 
+/// Dependencies whose warnings are about what a peer has sent: any peer could fill the log.
+const QUIET_SOURCES: [&str; 1] = ["h2"];
+
 /// A filter for all layers. Clones share one level.
 #[derive(Debug, Clone)]
 pub(super) struct LevelSwitch(
@@ -48,11 +51,14 @@ impl LevelSwitch {
         let own = OWN_SOURCES
             .iter()
             .any(|source| metadata.target().starts_with(source));
+        let quiet = QUIET_SOURCES
+            .iter()
+            .any(|source| metadata.target().starts_with(source));
         // More urgent levels are the lesser ones.
-        let limit = if own {
-            self.level()
-        } else {
-            self.level().min(Level::WARN)
+        let limit = match (own, quiet) {
+            (true, _) => self.level(),
+            (false, false) => self.level().min(Level::WARN),
+            (false, true) => self.level().min(Level::ERROR),
         };
         *metadata.level() <= limit
     }

