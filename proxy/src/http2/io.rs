@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::budget::{Budget, Violation};
+use crate::transport::buffer::BUFFER_SIZE;
 use crate::transport::io::Io;
 
 /// What the owner of a connection knows of the stream that h2 has.
@@ -93,6 +94,22 @@ impl WatchedIo {
     }
 }
 
+thread_local! {
+    /// What is read before it is known how much there is. h2's own buffer would have to be cleared
+    /// for every read, which takes longer than to copy what usually comes.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_SIZE].into());
+}
+
+/// Reads as much as there is room for, and not more than 16 KiB.
+fn read_into(io: &mut Io, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let room = buffer.remaining().min(scratch.len());
+        let count = io.try_read(&mut scratch[..room])?;
+        buffer.put_slice(&scratch[..count]);
+        Ok(())
+    })
+}
+
 impl AsyncRead for WatchedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -104,11 +121,10 @@ impl AsyncRead for WatchedIo {
             return Poll::Pending;
         }
         loop {
+            let start = buffer.filled().len();
             let io = &mut self.io;
-            match io.try_read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    let start = buffer.filled().len();
-                    buffer.advance(count);
+            match read_into(io, buffer) {
+                Ok(()) => {
                     self.watch.moved.set(self.io.moved());
                     self.watch.received.set(self.io.read());
                     let mut budget = self.watch.budget.borrow_mut();
