@@ -126,6 +126,7 @@ fn asked((head, client): &mut (RequestHead, Arc<Client>)) -> plugin::Request<'_>
     plugin::Request {
         head,
         client,
+        tls: None,
         attempt: 0,
         id: None,
     }

@@ -244,6 +244,7 @@ fn ask(
 ) -> (RouterDecision, OnFault) {
     let request = &mut plugin::Request {
         client: cx.named_client.as_ref().unwrap_or(&cx.facts.peer),
+        tls: cx.facts.tls.as_ref(),
         head: &mut cx.head,
         attempt: 0,
         id: Some(cx.record.id()),

@@ -160,6 +160,8 @@ fn a_command_line_without_sense_exits_2() {
     check(&["route", "-H", "a: b\nc"], "header");
     check(&["route", "B A D"], "B A D");
     check(&["route", "--client", "nobody"], "nobody");
+    check(&["route", "--http-version", "3"], "possible values: 1.0");
+    check(&["route", "--scheme", "ftp"], "possible values: http");
 }
 
 #[test]

@@ -22,12 +22,13 @@ pub struct Request {
     cookies: OnceCell<Vec<Vec<u8>>>,
 }
 
-/// The peer of the connection: behind another proxy, that proxy.
+/// The client of a request: the peer, or the address given by PROXY protocol or by a trusted proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
+    /// Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone. Empty for a client on a Unix socket.
     pub address: String,
-    /// 0 for a Unix socket.
+    /// Port of the peer, which differs for each connection; 0 for a Unix socket, and for a client that
+    /// a trusted proxy named.
     pub port: u16,
 }
 
@@ -40,7 +41,7 @@ impl Client {
     }
 }
 
-/// Facts of the TLS session that a request came over.
+/// Facts of the TLS session of the client's own connection to the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Server name that the client asked for (SNI), in lower case.
@@ -65,9 +66,14 @@ impl Request {
         self.method.get_or_init(|| self.head.method())
     }
 
-    /// `http` or `https`.
+    /// `http` or `https`; a trusted proxy's word counts.
     pub fn scheme(&self) -> String {
         self.head.scheme()
+    }
+
+    /// The version of HTTP: `1.0`, `1.1` or `2`; empty for a connection without HTTP.
+    pub fn version(&self) -> String {
+        self.head.version()
     }
 
     /// The target in origin form, as in `/a?b=c`; `*` for `OPTIONS *` (RFC 9112, section 3.2).
@@ -146,14 +152,51 @@ impl Request {
             })
     }
 
-    /// The peer that sent the request.
+    /// The client: the peer, or the one that a trusted proxy named.
     pub fn client(&self) -> Client {
         self.head.client()
     }
 
-    /// Facts of the TLS session; none for a request in the clear.
+    /// Facts of the TLS session; none for a request in the clear, such as one from a proxy that ends
+    /// TLS, though [`scheme`](Self::scheme) may be `https` then.
     pub fn tls(&self) -> Option<Tls> {
         self.head.tls()
+    }
+
+    /// Subject of the verified client certificate, a distinguished name (RFC 4514), as in
+    /// `CN=example.com,O=Example`. None without TLS, or if the client presented no certificate.
+    pub fn client_certificate_subject(&self) -> Option<String> {
+        self.head.client_certificate_subject()
+    }
+
+    /// Issuer of the client certificate, a distinguished name. None as for
+    /// [`client_certificate_subject`](Self::client_certificate_subject).
+    pub fn client_certificate_issuer(&self) -> Option<String> {
+        self.head.client_certificate_issuer()
+    }
+
+    /// DNS names in lower case, addresses and URIs (SPIFFE, for example) of the client certificate, in
+    /// its order. Empty without a certificate.
+    pub fn client_certificate_names(&self) -> Vec<String> {
+        self.head.client_certificate_names()
+    }
+
+    /// Serial number of the client certificate: hex, lower case, without leading zeros. None as for
+    /// [`client_certificate_subject`](Self::client_certificate_subject).
+    pub fn client_certificate_serial(&self) -> Option<String> {
+        self.head.client_certificate_serial()
+    }
+
+    /// SHA-256 of the client certificate: hex, lower case. None as for
+    /// [`client_certificate_subject`](Self::client_certificate_subject).
+    pub fn client_certificate_sha256(&self) -> Option<String> {
+        self.head.client_certificate_sha256()
+    }
+
+    /// Until when the client certificate is valid, in seconds since 1970. None as for
+    /// [`client_certificate_subject`](Self::client_certificate_subject).
+    pub fn client_certificate_not_after(&self) -> Option<u64> {
+        self.head.client_certificate_not_after()
     }
 
     /// How many backends were tried before this call: 0 on the first.
@@ -231,7 +274,8 @@ fn digit(octet: u8) -> Option<u8> {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::testing::RequestBuilder;
+    use crate::Tls;
+    use crate::testing::{ClientCertificate, RequestBuilder};
 
     #[test]
     fn the_target_splits_at_its_first_question_mark() {
@@ -253,13 +297,52 @@ mod tests {
             ("192.0.2.1", Some("192.0.2.1")),
             ("::ffff:192.0.2.1", Some("192.0.2.1")),
             ("2001:db8::1", Some("2001:db8::1")),
-            ("/run/client.sock", None),
             ("", None),
         ] {
             let request = RequestBuilder::get("/").client(text, 0).build();
             let expected = address.map(|address| address.parse().unwrap());
             assert_eq!(request.client().ip(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_request_without_tls_has_no_certificate() {
+        let request = RequestBuilder::get("/").build();
+        assert_eq!((&*request.version(), &*request.scheme()), ("1.1", "http"));
+        assert_eq!(request.tls(), None);
+        assert_eq!(request.client_certificate_subject(), None);
+        assert_eq!(request.client_certificate_not_after(), None);
+        assert!(request.client_certificate_names().is_empty());
+    }
+
+    #[test]
+    fn a_certificate_is_read_part_by_part() {
+        let tls = Tls {
+            server_name: Some("a.test".to_owned()),
+            alpn: Some("h2".to_owned()),
+        };
+        let certificate = ClientCertificate {
+            subject: "CN=a".to_owned(),
+            issuer: "CN=b".to_owned(),
+            names: vec!["a.test".to_owned(), "spiffe://b".to_owned()],
+            serial: "1f".to_owned(),
+            sha256: "abcd".to_owned(),
+            not_after: 7,
+        };
+        let request = RequestBuilder::get("/")
+            .version("2")
+            .tls(tls.clone())
+            .client_certificate(certificate)
+            .build();
+        assert_eq!((&*request.version(), &*request.scheme()), ("2", "https"));
+        assert_eq!(request.tls(), Some(tls));
+        let text = |value: Option<String>| value.unwrap();
+        assert_eq!(text(request.client_certificate_subject()), "CN=a");
+        assert_eq!(text(request.client_certificate_issuer()), "CN=b");
+        assert_eq!(request.client_certificate_names(), ["a.test", "spiffe://b"]);
+        assert_eq!(text(request.client_certificate_serial()), "1f");
+        assert_eq!(text(request.client_certificate_sha256()), "abcd");
+        assert_eq!(request.client_certificate_not_after(), Some(7));
     }
 
     #[test]

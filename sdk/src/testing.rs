@@ -122,6 +122,23 @@ pub fn edits(request: &Request) -> Vec<Edit> {
     request.head().edits.borrow().clone()
 }
 
+/// The certificate of a client, as [`Request`] tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Distinguished name (RFC 4514).
+    pub subject: String,
+    /// Distinguished name (RFC 4514).
+    pub issuer: String,
+    /// DNS names, addresses and URIs.
+    pub names: Vec<String>,
+    /// In hex.
+    pub serial: String,
+    /// In hex.
+    pub sha256: String,
+    /// Seconds since 1970.
+    pub not_after: u64,
+}
+
 /// Makes a request in memory: by default from 127.0.0.1, in the clear, without fields.
 pub struct RequestBuilder(Head);
 
@@ -131,6 +148,7 @@ impl RequestBuilder {
         Self(Head {
             method: method.to_owned(),
             scheme: "http".to_owned(),
+            version: "1.1".to_owned(),
             path_with_query: target.to_owned(),
             headers: Vec::new(),
             client: Client {
@@ -138,6 +156,7 @@ impl RequestBuilder {
                 port: 49152,
             },
             tls: None,
+            client_certificate: None,
             attempt: 0,
             edits: RefCell::default(),
         })
@@ -156,7 +175,14 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the peer.
+    /// Sets the version of HTTP: `1.0`, `1.1` or `2`.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.0.version);
+        self
+    }
+
+    /// Sets the client.
     #[must_use]
     pub fn client(mut self, address: &str, port: u16) -> Self {
         self.0.client = Client {
@@ -172,6 +198,14 @@ impl RequestBuilder {
         "https".clone_into(&mut self.0.scheme);
         self.0.tls = Some(tls);
         self
+    }
+
+    /// Makes it a request over TLS by a client with this certificate, which was verified.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.0.client_certificate = Some(certificate);
+        let tls = self.0.tls.take().unwrap_or_default();
+        self.tls(tls)
     }
 
     /// Sets how many backends were tried before.

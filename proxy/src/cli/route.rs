@@ -1,5 +1,7 @@
 //! `pointsman route`: one decision, explained.
 
+mod connection;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use self::connection::ConnectionFlags;
 use super::lines::{self, Line};
 use super::{Exit, response};
 use crate::config::{BackendId, Config, Forwarded, Frontend};
@@ -48,6 +51,8 @@ pub(super) struct Flags {
     /// The address that connects: the client's, or that of a trusted proxy before it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     client: IpAddr,
+    #[command(flatten)]
+    connection: ConnectionFlags,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -160,6 +165,8 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         report.reason = Some(error.to_string());
         return Ok(report);
     }
+    flags.connection.set_line(&mut head);
+    let tls = flags.connection.facts()?;
     let client = describe_origin(&mut head, &frontend.forwarded, flags.client);
     let Some(router) = &frontend.router else {
         resolve(&mut report, &config, frontend, &Route::Default);
@@ -189,6 +196,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     let mut request = Request {
         head: &mut head,
         client: &client,
+        tls: tls.as_ref(),
         attempt: 0,
         id: None,
     };
@@ -292,7 +300,7 @@ fn describe_origin(head: &mut RequestHead, settings: &Forwarded, peer: IpAddr) -
     } else {
         (Trust::Untrusted, Origin::default())
     };
-    head.set_scheme(origin.scheme.unwrap_or_default());
+    head.set_scheme(origin.scheme.unwrap_or(head.scheme()));
     let peer = Client::named(peer);
     let named = origin.client.map(Client::named);
     forwarded::drop_claims(head, trust);

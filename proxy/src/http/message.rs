@@ -21,6 +21,17 @@ pub enum Version {
     Http2,
 }
 
+impl Version {
+    /// `1.0`, `1.1` or `2`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2",
+        }
+    }
+}
+
 /// The scheme that the client used: that of the connection, or what a trusted proxy says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -218,6 +229,20 @@ impl RequestHead {
         self.version
     }
 
+    /// The version as plugins read it; empty without HTTP.
+    pub fn version_text(&self) -> &'static str {
+        if self.is_without_http() {
+            ""
+        } else {
+            self.version.as_str()
+        }
+    }
+
+    /// Sets the version, for a request that nobody sent.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
     /// The field lines.
     #[inline]
     pub fn fields(&self) -> &Fields {
@@ -300,6 +325,11 @@ impl ResponseHead {
     #[inline]
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Sets the version, for a request that nobody sent.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// The field lines.

@@ -109,6 +109,7 @@ pub fn run(
         let mut request = Request {
             head: &mut heads[slot],
             client: case.client(),
+            tls: case.tls(),
             attempt: 0,
             id: None,
         };
@@ -195,6 +196,7 @@ fn cached(plugin: &Plugin, table: &Table, case: &Case) -> Result<Option<u128>, B
     let mut request = Request {
         head: &mut case.head(),
         client: case.client(),
+        tls: case.tls(),
         attempt: 0,
         id: None,
     };

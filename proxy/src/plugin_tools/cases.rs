@@ -15,15 +15,17 @@ use tokio::time::Instant;
 
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
-use crate::http::head::Client;
-use crate::http::message::{RequestHead, Scheme, Version};
+use crate::http::head::{Client, TlsFacts};
+use crate::http::message::{RequestHead, Scheme};
 use crate::http::syntax;
 use crate::plugin::{BackendName, BackendState, Backends, Plugin, Reads, Request, Settings};
+use connection::{RawScheme, RawTls, RawVersion};
 use expect::{Expect, Failure};
 use field::Octets;
 
 pub use expect::Difference;
 
+mod connection;
 mod expect;
 mod field;
 
@@ -72,6 +74,7 @@ pub struct Case {
     request: RawCase,
     head: RequestHead,
     client: Arc<Client>,
+    tls: Option<Arc<TlsFacts>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,7 +97,9 @@ struct RawCase {
     #[serde(default)]
     target: Target,
     #[serde(default)]
-    scheme: RawScheme,
+    version: RawVersion,
+    scheme: Option<RawScheme>,
+    tls: Option<RawTls>,
     #[serde(default = "loopback")]
     client: String,
     #[serde(default)]
@@ -110,14 +115,6 @@ fn get() -> String {
 
 fn loopback() -> String {
     "127.0.0.1".to_owned()
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RawScheme {
-    #[default]
-    Http,
-    Https,
 }
 
 /// A target, written out or long.
@@ -218,6 +215,7 @@ impl Table {
                 let mut request = Request {
                     head: &mut case.head(),
                     client: case.client(),
+                    tls: case.tls(),
                     attempt: case.request.attempt,
                     id: None,
                 };
@@ -246,6 +244,7 @@ impl Case {
             config: serde_json::to_string(config).map_err(|error| error.to_string())?,
             head,
             client: Arc::new(client(&request.client)),
+            tls: request.tls.as_ref().map(RawTls::facts),
             request,
         })
     }
@@ -268,6 +267,11 @@ impl Case {
     /// Who sends it.
     pub fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// Of the connection that it came over; None without TLS.
+    pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
+        self.tls.as_ref()
     }
 
     /// Whether a decision is expected, rather than that the configuration be refused.
@@ -321,9 +325,10 @@ fn client(address: &str) -> Client {
 /// The head of a case's request. Its fields are what the plugin sees, all of them.
 fn head(request: &RawCase) -> Result<RequestHead, String> {
     let mut head = RequestHead::default();
-    head.set_scheme(match request.scheme {
-        RawScheme::Http => Scheme::Http,
-        RawScheme::Https => Scheme::Https,
+    head.set_scheme(match (request.scheme, &request.tls) {
+        (Some(scheme), _) => scheme.into(),
+        (None, Some(_)) => Scheme::Https,
+        (None, None) => Scheme::Http,
     });
     if !syntax::is_name(request.method.as_bytes()) {
         return Err(format!("{:?} is not a method", request.method));
@@ -339,7 +344,7 @@ fn head(request: &RawCase) -> Result<RequestHead, String> {
     head.start(
         request.method.as_bytes(),
         target.as_bytes(),
-        Version::Http11,
+        request.version.into(),
     );
     let fields = head.fields_mut();
     for line in &request.headers {
@@ -388,6 +393,7 @@ impl Backends for Named {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::message::Version;
 
     fn error(case: &str) -> String {
         let text = format!("backends = [\"www\"]\n[[case]]\nname = \"a\"\n{case}");
@@ -422,6 +428,18 @@ mod tests {
                 "expected [name, value] or [name, value, how many lines of it]",
             ),
             ("method = \"G T\"\nexpect.default = true", "not a method"),
+            (
+                "version = \"3\"\nexpect.default = true",
+                "unknown variant `3`",
+            ),
+            (
+                "tls.sni = \"a\"\nexpect.default = true",
+                "unknown field `sni`",
+            ),
+            (
+                "tls.client_certificate.cn = \"a\"\nexpect.default = true",
+                "unknown field `cn`",
+            ),
             ("target = \"a b\"\nexpect.default = true", "not a target"),
             ("expects.default = true", "unknown field `expects`"),
             (
@@ -436,6 +454,34 @@ mod tests {
             Table::parse("backends = []"),
             Err(CasesError::Empty)
         ));
+    }
+
+    #[test]
+    fn how_a_request_came() {
+        let table = Table::parse(
+            "backends = []\n[[case]]\nname = \"x\"\nexpect.default = true\n\
+             [[case]]\nname = \"y\"\nversion = \"2\"\nexpect.default = true\n\
+             tls = { server_name = \"A.test\", alpn = \"h2\", client_certificate = \
+             { subject = \"CN=a\", names = [\"a.test\"], not_after = 7 } }\n\
+             [[case]]\nname = \"z\"\nscheme = \"http\"\ntls = {}\nexpect.default = true",
+        )
+        .unwrap();
+        let came = |case: &Case| (case.head.version(), case.head.scheme());
+        let [plain, session, bare] = &table.cases[..] else {
+            panic!("three cases");
+        };
+        assert_eq!(came(plain), (Version::Http11, Scheme::Http));
+        assert_eq!(plain.tls(), None);
+        assert_eq!(came(session), (Version::Http2, Scheme::Https));
+        let facts = session.tls().unwrap();
+        assert_eq!(facts.server_name.as_deref(), Some("a.test"));
+        assert_eq!(facts.alpn.as_deref(), Some(&b"h2"[..]));
+        let certificate = facts.client_certificate.as_ref().unwrap();
+        assert_eq!(&*certificate.subject, "CN=a");
+        assert_eq!(certificate.names, [Box::from("a.test")]);
+        assert_eq!(certificate.not_after(), 7);
+        assert_eq!(came(bare), (Version::Http11, Scheme::Http));
+        assert_eq!(bare.tls(), Some(&Arc::default()));
     }
 
     #[test]

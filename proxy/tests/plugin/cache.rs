@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pointsman::http::head::Client;
+use pointsman::http::head::{CertificateFacts, Client, TlsFacts};
 use pointsman::http::message::{self, RequestHead, Scheme};
 use pointsman::plugin::{Instance, Route};
 use pointsman::router::rollout::{Mode, Rollout, Share};
@@ -58,7 +58,9 @@ fn reads() -> impl Strategy<Value = (&'static str, &'static str, &'static [&'sta
         ("header", "X-A", &["|a", "|a,b"][..]),
         ("headers", "", &["host: a\n", "host: a\nx-a: a\n"][..]),
         ("client", "", &["1 1", "11 1"][..]),
-        ("tls", "", &["none"][..]),
+        ("tls", "", &["none", "a ", "b "][..]),
+        ("version", "", &["2"][..]),
+        ("certificate-subject", "", &["none", "", "b"][..]),
         ("attempt", "", &["0"][..]),
     ])
 }
@@ -95,15 +97,25 @@ prop_compose! {
             0..4,
         ),
         address in prop::sample::select(vec!["1", "11"]),
+        version in prop::sample::select(vec![message::Version::Http11, message::Version::Http2]),
+        server_name in prop::option::of(prop::sample::select(vec!["", "a", "b"])),
     ) -> Asked {
         let mut head = RequestHead::default();
         head.set_scheme(scheme);
-        head.start(method.as_bytes(), path.as_bytes(), message::Version::Http11);
+        head.start(method.as_bytes(), path.as_bytes(), version);
         for (name, value) in lines {
             head.fields_mut().push(name.as_bytes(), value.as_bytes());
         }
         let client = Arc::new(Client { address: address.to_owned(), port: 1 });
-        Asked { head, client, attempt: 0 }
+        let tls = server_name.map(|name| {
+            let certificate = CertificateFacts { subject: name.into(), ..Default::default() };
+            Arc::new(TlsFacts {
+                server_name: Some(name.into()),
+                client_certificate: (name != "a").then(|| Box::new(certificate)),
+                ..TlsFacts::default()
+            })
+        });
+        Asked { head, client, tls, attempt: 0 }
     }
 }
 

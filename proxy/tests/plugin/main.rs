@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use pointsman::http::head::Client;
+use pointsman::http::head::{Client, TlsFacts};
 use pointsman::http::message::{RequestHead, Version};
 use pointsman::plugin::{
     BackendName, BackendState, Backends, Compiler, Decision, Engine, EngineLimits, Fault, Instance,
@@ -112,6 +112,7 @@ fn instantiate(name: &str, settings: &Settings) -> Result<Instance, Fault> {
 struct Asked {
     head: RequestHead,
     client: Arc<Client>,
+    tls: Option<Arc<TlsFacts>>,
     attempt: u32,
 }
 
@@ -120,6 +121,7 @@ impl Asked {
         Request {
             head: &mut self.head,
             client: &self.client,
+            tls: self.tls.as_ref(),
             attempt: self.attempt,
             id: Some(0x4f1c),
         }
@@ -138,6 +140,7 @@ fn asked(fields: &[(&str, &[u8])]) -> Asked {
             address: "192.0.2.1".into(),
             port: 4711,
         }),
+        tls: None,
         attempt: 0,
     }
 }

@@ -1,14 +1,23 @@
 //! What a plugin reads, edits and decides arrives as it was meant.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pointsman::http::edit::Edit;
+use pointsman::http::head::{CertificateFacts, TlsFacts};
+use pointsman::http::message::Version;
 use pointsman::plugin::{Cacheability, Decision, Edits, Fault, Read, Reads, Route};
 use serde_json::{Value, json};
 
-use crate::{asked, instantiate, settings};
+use crate::{Asked, asked, instantiate, settings};
 
 /// Runs a script once over a request with some fields.
 fn run(root: &Value) -> (Result<Decision, Fault>, Reads) {
+    run_on(root, |_| {})
+}
+
+/// The same for a request that is changed before.
+fn run_on(root: &Value, change: impl FnOnce(&mut Asked)) -> (Result<Decision, Fault>, Reads) {
     let config = json!({"cacheable": true, "root": root}).to_string();
     let mut instance = instantiate("guest-scripted", &settings(config)).unwrap();
     assert_eq!(instance.cacheability(), Cacheability::Cacheable);
@@ -25,6 +34,7 @@ fn run(root: &Value) -> (Result<Decision, Fault>, Reads) {
     };
     let mut asked = asked(&fields);
     asked.attempt = 7;
+    change(&mut asked);
     let result = instance.route(&mut asked.request(), &mut reads);
     assert!(!instance.is_spent());
     (result, reads)
@@ -32,12 +42,16 @@ fn run(root: &Value) -> (Result<Decision, Fault>, Reads) {
 
 /// Reads `what` and decides for `www` only if the value is `value`.
 fn expect(what: &str, name: &str, value: &str, read: &[Read]) {
+    expect_of(|_| {}, what, name, value, read);
+}
+
+fn expect_of(change: impl FnOnce(&mut Asked), what: &str, name: &str, value: &str, read: &[Read]) {
     let script = json!({"read": {
         "what": what, "name": name,
         "cases": {value: {"backend": "www"}},
         "otherwise": "backend-by-value",
     }});
-    let (result, reads) = run(&script);
+    let (result, reads) = run_on(&script, change);
     assert_eq!(
         result.unwrap().route,
         Route::Backend("www".into()),
@@ -55,6 +69,7 @@ fn field(name: &str) -> Read {
 fn every_read_has_its_value_and_is_recorded() {
     expect("method", "", "GET", &[Read::Method]);
     expect("scheme", "", "http", &[Read::Scheme]);
+    expect("version", "", "1.1", &[Read::Version]);
     expect("path-with-query", "", "/a?b=c", &[Read::PathWithQuery]);
     expect("client", "", "192.0.2.1 4711", &[Read::Client]);
     expect("tls", "", "none", &[Read::Tls]);
@@ -69,6 +84,60 @@ fn every_read_has_its_value_and_is_recorded() {
     expect("header", "a b", "", &[]);
     let all = "host: a.test\nx-a: 1\nx-a: 2\nother: \noctets: \u{fffd}\n";
     expect("headers", "", all, &[Read::Headers]);
+}
+
+#[test]
+fn the_version_of_http() {
+    let check = |version, expected| {
+        let change = |asked: &mut Asked| asked.head.set_version(version);
+        expect_of(change, "version", "", expected, &[Read::Version]);
+    };
+    check(Version::Http10, "1.0");
+    check(Version::Http11, "1.1");
+    check(Version::Http2, "2");
+    let change = |asked: &mut Asked| asked.head.set_server_name("a.test");
+    expect_of(change, "version", "", "", &[Read::Version]);
+}
+
+#[test]
+fn facts_of_a_session() {
+    let check = |facts: &TlsFacts, what: &str, expected: &str, read: Read| {
+        let change = |asked: &mut Asked| asked.tls = Some(Arc::new(facts.clone()));
+        expect_of(change, what, "", expected, &[read]);
+    };
+    let mut facts = TlsFacts::default();
+    check(&facts, "tls", " ", Read::Tls);
+    facts.server_name = Some("a.test".into());
+    facts.alpn = Some((*b"h2").into());
+    check(&facts, "tls", "a.test h2", Read::Tls);
+    // The scheme is what the head says: a trusted proxy may know better.
+    check(&facts, "scheme", "http", Read::Scheme);
+    let parts = [
+        ("subject", "CN=a", Read::CertificateSubject),
+        ("issuer", "CN=b", Read::CertificateIssuer),
+        ("names", "a.test spiffe://b", Read::CertificateNames),
+        ("serial", "1f", Read::CertificateSerial),
+        ("sha256", "abcd", Read::CertificateSha256),
+        ("not-after", "7", Read::CertificateNotAfter),
+    ];
+    for (part, _, read) in &parts {
+        let what = format!("certificate-{part}");
+        let absent = if *part == "names" { "" } else { "none" };
+        expect(&what, "", absent, std::slice::from_ref(read));
+        check(&facts, &what, absent, read.clone());
+    }
+    facts.client_certificate = Some(Box::new(CertificateFacts {
+        subject: "CN=a".into(),
+        issuer: "CN=b".into(),
+        names: vec!["a.test".into(), "spiffe://b".into()],
+        serial: "1f".into(),
+        sha256: "abcd".into(),
+        not_before: 0,
+        not_after: 7,
+    }));
+    for (part, expected, read) in parts {
+        check(&facts, &format!("certificate-{part}"), expected, read);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use crate::testing::Edit;
+use crate::testing::{ClientCertificate, Edit};
 use crate::{Client, EditError, Tls, syntax};
 
 /// Longest target that a plugin may set, as in the proxy.
@@ -15,11 +15,13 @@ const MAX_TARGET: usize = 8 * 1024;
 pub(crate) struct Head {
     pub(crate) method: String,
     pub(crate) scheme: String,
+    pub(crate) version: String,
     pub(crate) path_with_query: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) client: Client,
     pub(crate) tls: Option<Tls>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) attempt: u32,
     pub(crate) edits: RefCell<Vec<Edit>>,
 }
@@ -31,6 +33,10 @@ impl Head {
 
     pub(crate) fn scheme(&self) -> String {
         self.scheme.clone()
+    }
+
+    pub(crate) fn version(&self) -> String {
+        self.version.clone()
     }
 
     pub(crate) fn path_with_query(&self) -> String {
@@ -55,6 +61,35 @@ impl Head {
 
     pub(crate) fn tls(&self) -> Option<Tls> {
         self.tls.clone()
+    }
+
+    fn of_certificate<T>(&self, part: impl FnOnce(&ClientCertificate) -> T) -> Option<T> {
+        self.client_certificate.as_ref().map(part)
+    }
+
+    pub(crate) fn client_certificate_subject(&self) -> Option<String> {
+        self.of_certificate(|certificate| certificate.subject.clone())
+    }
+
+    pub(crate) fn client_certificate_issuer(&self) -> Option<String> {
+        self.of_certificate(|certificate| certificate.issuer.clone())
+    }
+
+    pub(crate) fn client_certificate_names(&self) -> Vec<String> {
+        self.of_certificate(|certificate| certificate.names.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn client_certificate_serial(&self) -> Option<String> {
+        self.of_certificate(|certificate| certificate.serial.clone())
+    }
+
+    pub(crate) fn client_certificate_sha256(&self) -> Option<String> {
+        self.of_certificate(|certificate| certificate.sha256.clone())
+    }
+
+    pub(crate) fn client_certificate_not_after(&self) -> Option<u64> {
+        self.of_certificate(|certificate| certificate.not_after)
     }
 
     pub(crate) fn attempt(&self) -> u32 {

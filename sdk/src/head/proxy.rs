@@ -15,6 +15,10 @@ impl Head {
         self.0.scheme()
     }
 
+    pub(crate) fn version(&self) -> String {
+        self.0.version()
+    }
+
     pub(crate) fn path_with_query(&self) -> String {
         self.0.path_with_query()
     }
@@ -40,6 +44,30 @@ impl Head {
             server_name: tls.server_name,
             alpn: tls.alpn,
         })
+    }
+
+    pub(crate) fn client_certificate_subject(&self) -> Option<String> {
+        self.0.client_certificate_subject()
+    }
+
+    pub(crate) fn client_certificate_issuer(&self) -> Option<String> {
+        self.0.client_certificate_issuer()
+    }
+
+    pub(crate) fn client_certificate_names(&self) -> Vec<String> {
+        self.0.client_certificate_names()
+    }
+
+    pub(crate) fn client_certificate_serial(&self) -> Option<String> {
+        self.0.client_certificate_serial()
+    }
+
+    pub(crate) fn client_certificate_sha256(&self) -> Option<String> {
+        self.0.client_certificate_sha256()
+    }
+
+    pub(crate) fn client_certificate_not_after(&self) -> Option<u64> {
+        self.0.client_certificate_not_after()
     }
 
     pub(crate) fn attempt(&self) -> u32 {

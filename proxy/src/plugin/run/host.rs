@@ -14,10 +14,10 @@ use super::fault::Refusal;
 use super::limits::{Deadline, MemoryLimit};
 use super::lines;
 use super::log::Log;
-use super::types::{Backends, Edits, Read, Reads};
+use super::types::{self, Backends, Edits, Read, Reads};
 use super::wasi::Wasi;
-use crate::http::head::Client;
-use crate::http::message::{self, Scheme};
+use crate::http::head::{CertificateFacts, Client, TlsFacts};
+use crate::http::message;
 use crate::http::syntax;
 use request::EditError;
 
@@ -57,6 +57,7 @@ pub(super) struct State {
 struct Request {
     head: message::RequestHead,
     client: Arc<Client>,
+    tls: Option<Arc<TlsFacts>>,
     attempt: u32,
     edits: Edits,
     /// Edits made, those that others replaced included.
@@ -64,6 +65,7 @@ struct Request {
     edit_bytes: usize,
 }
 
+type OptionalText = wasmtime::Result<Option<String>>;
 type EditResult = wasmtime::Result<Result<(), EditError>>;
 
 impl State {
@@ -87,21 +89,17 @@ impl State {
         }
     }
 
-    /// Takes a request in; the handle is the guest's way to it.
-    pub(super) fn begin(
-        &mut self,
-        head: message::RequestHead,
-        client: Arc<Client>,
-        attempt: u32,
-    ) -> Resource<RequestHead> {
+    /// Takes a request in, its head included; the handle is the guest's way to it.
+    pub(super) fn begin(&mut self, request: &mut types::Request<'_>) -> Resource<RequestHead> {
         self.call = self.call.wrapping_add(1);
         self.handles = self.handles.saturating_add(1);
         self.reads.clear();
         self.memory.take_refused();
         self.request = Some(Request {
-            head,
-            client,
-            attempt,
+            head: std::mem::take(request.head),
+            client: Arc::clone(request.client),
+            tls: request.tls.cloned(),
+            attempt: request.attempt,
             edits: Edits::default(),
             edit_count: 0,
             edit_bytes: 0,
@@ -158,6 +156,19 @@ impl State {
         self.reads.record(read);
         Ok(value)
     }
+
+    /// The same for something of the client's certificate; None without one.
+    fn read_certificate<T>(
+        &mut self,
+        handle: &Resource<RequestHead>,
+        read: Read,
+        value: impl FnOnce(&CertificateFacts) -> T,
+    ) -> wasmtime::Result<Option<T>> {
+        self.read(handle, read, |request| {
+            let facts = request.tls.as_deref()?;
+            facts.client_certificate.as_deref().map(value)
+        })
+    }
 }
 
 impl Request {
@@ -204,6 +215,12 @@ impl request::HostRequestHead for State {
         })
     }
 
+    fn version(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
+        self.read(&handle, Read::Version, |request| {
+            request.head.version_text().to_owned()
+        })
+    }
+
     fn path_with_query(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
         self.read(&handle, Read::PathWithQuery, |request| {
             text(request.head.target())
@@ -246,14 +263,56 @@ impl request::HostRequestHead for State {
     }
 
     fn tls(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<Option<request::Tls>> {
-        self.read(&handle, Read::Tls, |request| match request.head.scheme() {
-            Scheme::Http => None,
-            // The head does not carry a session's facts yet.
-            Scheme::Https => Some(request::Tls {
-                server_name: None,
-                alpn: None,
-            }),
+        self.read(&handle, Read::Tls, |request| {
+            let facts = request.tls.as_deref()?;
+            Some(request::Tls {
+                server_name: facts.server_name.as_deref().map(str::to_owned),
+                // One of this proxy's own names for protocols.
+                alpn: facts.alpn.as_deref().map(text),
+            })
         })
+    }
+
+    fn client_certificate_subject(&mut self, handle: Resource<RequestHead>) -> OptionalText {
+        self.read_certificate(&handle, Read::CertificateSubject, |certificate| {
+            certificate.subject.to_string()
+        })
+    }
+
+    fn client_certificate_issuer(&mut self, handle: Resource<RequestHead>) -> OptionalText {
+        self.read_certificate(&handle, Read::CertificateIssuer, |certificate| {
+            certificate.issuer.to_string()
+        })
+    }
+
+    fn client_certificate_names(
+        &mut self,
+        handle: Resource<RequestHead>,
+    ) -> wasmtime::Result<Vec<String>> {
+        let names = self.read_certificate(&handle, Read::CertificateNames, |certificate| {
+            certificate.names.iter().map(ToString::to_string).collect()
+        });
+        names.map(Option::unwrap_or_default)
+    }
+
+    fn client_certificate_serial(&mut self, handle: Resource<RequestHead>) -> OptionalText {
+        self.read_certificate(&handle, Read::CertificateSerial, |certificate| {
+            certificate.serial.to_string()
+        })
+    }
+
+    fn client_certificate_sha256(&mut self, handle: Resource<RequestHead>) -> OptionalText {
+        self.read_certificate(&handle, Read::CertificateSha256, |certificate| {
+            certificate.sha256.to_string()
+        })
+    }
+
+    fn client_certificate_not_after(
+        &mut self,
+        handle: Resource<RequestHead>,
+    ) -> wasmtime::Result<Option<u64>> {
+        let read = Read::CertificateNotAfter;
+        self.read_certificate(&handle, read, CertificateFacts::not_after)
     }
 
     fn attempt(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<u32> {

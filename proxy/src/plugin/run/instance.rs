@@ -72,8 +72,7 @@ impl Instance {
         let state = self.store.data_mut();
         state.log.begin(request.id);
         std::mem::swap(&mut state.reads, reads);
-        let head = std::mem::take(request.head);
-        let handle = state.begin(head, Arc::clone(request.client), request.attempt);
+        let handle = state.begin(request);
         let deadline = std::mem::replace(&mut self.deadline_of_next, self.deadline);
         state.deadline = Deadline::of(deadline);
         self.store.set_epoch_deadline(ticker::FIRST_CHECK);
@@ -110,6 +109,7 @@ impl Instance {
         let mut request = Request {
             head: &mut head,
             client: &client,
+            tls: None,
             attempt: 0,
             id: None,
         };

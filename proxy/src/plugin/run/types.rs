@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::http::edit::Edit;
-use crate::http::head::Client;
+use crate::http::head::{Client, TlsFacts};
 use crate::http::message::{RequestHead, ResponseHead, Version};
 
 /// Most reads of one call that are recorded; with more, the decision is not cacheable.
@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub head: &'a mut RequestHead,
     /// Its sender.
     pub client: &'a Arc<Client>,
+    /// Of the connection that it came over; None without TLS.
+    pub tls: Option<&'a Arc<TlsFacts>>,
     /// How many backends were tried before: 0 at first.
     pub attempt: u32,
     /// Its number in the log; None for one that nobody sent.
@@ -175,6 +177,8 @@ pub enum Read {
     Method,
     /// `scheme`
     Scheme,
+    /// `version`
+    Version,
     /// `path-with-query`
     PathWithQuery,
     /// `header`: every value of this field, whose name is in lower case.
@@ -185,6 +189,18 @@ pub enum Read {
     Client,
     /// `tls`
     Tls,
+    /// `client-certificate-subject`
+    CertificateSubject,
+    /// `client-certificate-issuer`
+    CertificateIssuer,
+    /// `client-certificate-names`
+    CertificateNames,
+    /// `client-certificate-serial`
+    CertificateSerial,
+    /// `client-certificate-sha256`
+    CertificateSha256,
+    /// `client-certificate-not-after`
+    CertificateNotAfter,
     /// `attempt`
     Attempt,
 }
@@ -204,11 +220,18 @@ impl fmt::Display for Read {
         match self {
             Read::Method => f.write_str("method"),
             Read::Scheme => f.write_str("scheme"),
+            Read::Version => f.write_str("version"),
             Read::PathWithQuery => f.write_str("path-with-query"),
             Read::Header(name) => write!(f, "header {name}"),
             Read::Headers => f.write_str("headers"),
             Read::Client => f.write_str("client"),
             Read::Tls => f.write_str("tls"),
+            Read::CertificateSubject => f.write_str("client-certificate-subject"),
+            Read::CertificateIssuer => f.write_str("client-certificate-issuer"),
+            Read::CertificateNames => f.write_str("client-certificate-names"),
+            Read::CertificateSerial => f.write_str("client-certificate-serial"),
+            Read::CertificateSha256 => f.write_str("client-certificate-sha256"),
+            Read::CertificateNotAfter => f.write_str("client-certificate-not-after"),
             Read::Attempt => f.write_str("attempt"),
         }
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::edit::Edit;
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
-use crate::http::head::Client;
+use crate::http::head::{CertificateFacts, Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme, Version};
 
 /// A deterministic plugin: what it reads next hangs on what it has read.
@@ -25,13 +25,20 @@ enum Seen {
     Values(Vec<Vec<u8>>),
     Lines(Vec<(String, Vec<u8>)>),
     Client(String, u16),
-    Tls(bool),
+    Tls(Option<(Option<String>, Option<String>)>),
+    Optional(Option<String>),
+    Names(Vec<String>),
+    Seconds(Option<u64>),
     Number(u32),
 }
 
 fn see(read: &Read, facts: Facts<'_>) -> Seen {
     let head = facts.head;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let certificate = facts.tls.and_then(|tls| tls.client_certificate.as_deref());
+    let of_certificate = |part: fn(&CertificateFacts) -> &str| {
+        Seen::Optional(certificate.map(|facts| part(facts).to_owned()))
+    };
     match read {
         Read::Method => Seen::Text(text(head.method())),
         Read::Scheme => Seen::Text(head.scheme().as_str().to_owned()),
@@ -50,7 +57,19 @@ fn see(read: &Read, facts: Facts<'_>) -> Seen {
             )
         }
         Read::Client => Seen::Client(facts.client.address.clone(), facts.client.port),
-        Read::Tls => Seen::Tls(head.scheme() == Scheme::Https),
+        Read::Version => Seen::Text(head.version_text().to_owned()),
+        Read::Tls => Seen::Tls(facts.tls.map(|tls| {
+            let alpn = tls.alpn.as_deref().map(text);
+            (tls.server_name.as_deref().map(str::to_owned), alpn)
+        })),
+        Read::CertificateSubject => of_certificate(|facts| &facts.subject),
+        Read::CertificateIssuer => of_certificate(|facts| &facts.issuer),
+        Read::CertificateNames => Seen::Names(certificate.map_or_else(Vec::new, |facts| {
+            facts.names.iter().map(ToString::to_string).collect()
+        })),
+        Read::CertificateSerial => of_certificate(|facts| &facts.serial),
+        Read::CertificateSha256 => of_certificate(|facts| &facts.sha256),
+        Read::CertificateNotAfter => Seen::Seconds(certificate.map(CertificateFacts::not_after)),
         Read::Attempt => Seen::Number(facts.attempt),
     }
 }
@@ -94,7 +113,14 @@ fn reads() -> impl Strategy<Value = Read> {
         Just(Read::PathWithQuery),
         Just(Read::Headers),
         Just(Read::Client),
+        Just(Read::Version),
         Just(Read::Tls),
+        Just(Read::CertificateSubject),
+        Just(Read::CertificateIssuer),
+        Just(Read::CertificateNames),
+        Just(Read::CertificateSerial),
+        Just(Read::CertificateSha256),
+        Just(Read::CertificateNotAfter),
         Just(Read::Attempt),
         prop::sample::select(vec!["host", "x-a", "x-b"]).prop_map(|name| Read::Header(name.into())),
     ]
@@ -113,6 +139,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 struct Asked {
     head: RequestHead,
     client: Client,
+    tls: Option<TlsFacts>,
     attempt: u32,
 }
 
@@ -121,7 +148,39 @@ impl Asked {
         Facts {
             head: &self.head,
             client: &self.client,
+            tls: self.tls.as_ref(),
             attempt: self.attempt,
+        }
+    }
+}
+
+/// Of few parts that look alike, as what is made of them.
+fn texts() -> impl Strategy<Value = Box<str>> {
+    prop::sample::select(vec!["", "a", "b", "ab"]).prop_map(Box::from)
+}
+
+prop_compose! {
+    fn certificates()(
+        (subject, issuer) in (texts(), texts()),
+        names in prop::collection::vec(texts(), 0..3),
+        (serial, sha256) in (texts(), texts()),
+        not_after in -1..2_i64,
+    ) -> CertificateFacts {
+        CertificateFacts { subject, issuer, names, serial, sha256, not_before: 0, not_after }
+    }
+}
+
+prop_compose! {
+    fn sessions()(
+        server_name in prop::option::of(texts()),
+        alpn in prop::option::of(texts()),
+        certificate in prop::option::of(certificates()),
+    ) -> TlsFacts {
+        TlsFacts {
+            server_name,
+            alpn: alpn.map(Box::from),
+            client_certificate: certificate.map(Box::new),
+            ..TlsFacts::default()
         }
     }
 }
@@ -129,7 +188,7 @@ impl Asked {
 prop_compose! {
     /// From few parts, so that requests share values, and values look alike.
     fn requests()(
-        method in prop::sample::select(vec!["GET", "POST"]),
+        method in prop::sample::select(vec!["GET", "POST", ""]),
         scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
         target in prop::sample::select(vec!["/", "/a", "/a?b"]),
         lines in prop::collection::vec(
@@ -143,17 +202,20 @@ prop_compose! {
         te in prop::sample::select(vec![Forwarding::Forward, Forwarding::Drop]),
         address in prop::sample::select(vec!["1", "11"]),
         port in 1..3_u16,
+        tls in prop::option::of(sessions()),
+        version in prop::sample::select(vec![Version::Http10, Version::Http11, Version::Http2]),
         attempt in 0..2_u32,
     ) -> Asked {
         let mut head = RequestHead::default();
         head.set_scheme(scheme);
-        head.start(method.as_bytes(), target.as_bytes(), Version::Http11);
+        head.start(method.as_bytes(), target.as_bytes(), version);
         for (name, value) in lines {
             head.fields_mut().push(name.as_bytes(), value.as_bytes());
         }
         head.fields_mut().drop_named(dropped.as_bytes());
         head.fields_mut().set_forwarding(FieldKind::Te, te);
-        Asked { head, client: Client { address: address.to_owned(), port }, attempt }
+        let client = Client { address: address.to_owned(), port };
+        Asked { head, client, tls, attempt }
     }
 }
 
@@ -279,8 +341,70 @@ fn request_for(host: &str) -> Asked {
             address: String::new(),
             port: 0,
         },
+        tls: None,
         attempt: 0,
     }
+}
+
+fn certificate(asked: &mut Asked) -> &mut CertificateFacts {
+    let facts = asked.tls.as_mut().unwrap();
+    facts.client_certificate.as_mut().unwrap()
+}
+
+/// A decision is shared exactly by the requests in which what was read is the same.
+#[test]
+fn a_decision_depends_on_the_session_and_the_version_only_if_they_were_read() {
+    let asked = |change: fn(&mut Asked)| {
+        let mut asked = request_for("a.test");
+        asked.tls = Some(TlsFacts {
+            client_certificate: Some(Box::default()),
+            ..TlsFacts::default()
+        });
+        change(&mut asked);
+        asked
+    };
+    let check = |read: Read, change: fn(&mut Asked)| {
+        let (one, other) = (asked(|_| {}), asked(change));
+        for (read, is_shared) in [(read, false), (Read::Method, true)] {
+            let mut cache = Cache::default();
+            cache
+                .insert(std::slice::from_ref(&read), one.facts(), &decision(1))
+                .unwrap();
+            assert!(cache.find(one.facts()).is_some());
+            assert_eq!(cache.find(other.facts()).is_some(), is_shared, "{read}");
+        }
+    };
+    check(Read::Version, |asked| {
+        asked.head.set_version(Version::Http2);
+    });
+    check(Read::Tls, |asked| asked.tls = None);
+    check(Read::Tls, |asked| {
+        asked.tls.as_mut().unwrap().server_name = Some("a.test".into());
+    });
+    check(Read::Tls, |asked| {
+        asked.tls.as_mut().unwrap().alpn = Some((*b"h2").into());
+    });
+    check(Read::CertificateSubject, |asked| {
+        asked.tls.as_mut().unwrap().client_certificate = None;
+    });
+    check(Read::CertificateSubject, |asked| {
+        certificate(asked).subject = "CN=a".into();
+    });
+    check(Read::CertificateIssuer, |asked| {
+        certificate(asked).issuer = "CN=a".into();
+    });
+    check(Read::CertificateNames, |asked| {
+        certificate(asked).names = vec!["a".into()];
+    });
+    check(Read::CertificateSerial, |asked| {
+        certificate(asked).serial = "1".into();
+    });
+    check(Read::CertificateSha256, |asked| {
+        certificate(asked).sha256 = "1".into();
+    });
+    check(Read::CertificateNotAfter, |asked| {
+        certificate(asked).not_after = 1;
+    });
 }
 
 #[test]

@@ -110,6 +110,21 @@ pub enum Role {
     Client,
 }
 
+impl CertificateFacts {
+    /// Those of the first certificate in a text, PEM.
+    ///
+    /// # Errors
+    /// [`CertificateError`]: there is none.
+    pub fn from_pem(pem: &[u8]) -> Result<CertificateFacts, CertificateError> {
+        use rustls::pki_types::pem::Error;
+        let der = CertificateDer::from_pem_slice(pem).map_err(|error| match error {
+            Error::NoItemsFound => CertificateError::NoCertificate,
+            other => CertificateError::Pem(other.to_string()),
+        })?;
+        CertificateFacts::from_der(&der).ok_or(CertificateError::Malformed(1))
+    }
+}
+
 impl Identity {
     /// From the chain, the own certificate first, and the private key, both PEM; they may be the
     /// same bytes. Whether it is valid now is another question: [`Identity::check_dates`].

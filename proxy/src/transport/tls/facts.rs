@@ -17,7 +17,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 pub(super) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 
 /// What a TLS connection has agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The name that the client asked for, in lower case. Only on a server's side.
     pub server_name: Option<Box<str>>,
@@ -35,7 +35,7 @@ pub struct TlsFacts {
 }
 
 /// What a certificate says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// The subject, as RFC 4514 writes it: `CN=example.com,O=Example`.
     pub subject: Box<str>,
@@ -90,6 +90,11 @@ impl TlsFacts {
 }
 
 impl CertificateFacts {
+    /// Until when it is valid, in seconds since 1970; 0 for one that ended before.
+    pub fn not_after(&self) -> u64 {
+        self.not_after.try_into().unwrap_or_default()
+    }
+
     /// None if `der` is no certificate.
     pub fn from_der(der: &[u8]) -> Option<CertificateFacts> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;

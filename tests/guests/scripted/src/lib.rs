@@ -90,6 +90,8 @@ enum Node {
         #[serde(default)]
         body: String,
     },
+    /// 200, with what was read last as the body.
+    RespondValue,
     Error(String),
 }
 
@@ -98,11 +100,18 @@ enum Node {
 enum What {
     Method,
     Scheme,
+    Version,
     PathWithQuery,
     Header,
     Headers,
     Client,
     Tls,
+    CertificateSubject,
+    CertificateIssuer,
+    CertificateNames,
+    CertificateSerial,
+    CertificateSha256,
+    CertificateNotAfter,
     Attempt,
 }
 
@@ -192,6 +201,7 @@ fn follow(root: &Node, request: &RequestHead) -> Result<Decision, String> {
                 headers,
                 body,
             } => return Ok(respond(*status, headers, body)),
+            Node::RespondValue => return Ok(respond(200, &[], &value)),
             Node::Error(message) => return Err(message.clone()),
         };
     }
@@ -214,6 +224,7 @@ fn read(request: &RequestHead, what: What, name: &str) -> String {
     match what {
         What::Method => request.method(),
         What::Scheme => request.scheme(),
+        What::Version => request.version(),
         What::PathWithQuery => request.path_with_query(),
         What::Header => request
             .header(name)
@@ -240,6 +251,20 @@ fn read(request: &RequestHead, what: What, name: &str) -> String {
                 format!("{} {}", text(tls.server_name), text(tls.alpn))
             }
         },
+        What::CertificateSubject => or_none(request.client_certificate_subject()),
+        What::CertificateIssuer => or_none(request.client_certificate_issuer()),
+        What::CertificateNames => request.client_certificate_names().join(" "),
+        What::CertificateSerial => or_none(request.client_certificate_serial()),
+        What::CertificateSha256 => or_none(request.client_certificate_sha256()),
+        What::CertificateNotAfter => or_none(
+            request
+                .client_certificate_not_after()
+                .map(|at| at.to_string()),
+        ),
         What::Attempt => request.attempt().to_string(),
     }
+}
+
+fn or_none(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "none".to_owned())
 }

@@ -97,6 +97,25 @@ fn a_chain_is_followed_by_names_and_keys() {
 }
 
 #[test]
+fn facts_are_those_of_the_first_certificate() {
+    let authority = Authority::new();
+    let (first, key) = authority.issue(&["example.com"]);
+    let (second, _) = authority.issue(&["example.org"]);
+    let text = key.serialize_pem() + &first.pem() + &second.pem();
+    let facts = CertificateFacts::from_pem(text.as_bytes()).unwrap();
+    assert_eq!(facts.names, [Box::from("example.com")]);
+    let error = |text: &str| CertificateFacts::from_pem(text.as_bytes()).unwrap_err();
+    assert_eq!(error(""), CertificateError::NoCertificate);
+    assert_eq!(error(&key.serialize_pem()), CertificateError::NoCertificate);
+    let begin = "-----BEGIN CERTIFICATE-----\n";
+    let end = "-----END CERTIFICATE-----\n";
+    let malformed = format!("{begin}aGVsbG8=\n{end}");
+    assert_eq!(error(&malformed), CertificateError::Malformed(1));
+    let broken = format!("{begin}!\n{end}");
+    assert!(matches!(error(&broken), CertificateError::Pem(_)));
+}
+
+#[test]
 fn clients_need_no_names() {
     let (nameless, key) = Authority::new().issue(&[]);
     let (chain, key) = (nameless.pem(), key.serialize_pem());

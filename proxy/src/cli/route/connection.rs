@@ -1,0 +1,103 @@
+//! How the request of `pointsman route` comes: its version, its scheme, and TLS.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use crate::cli::Exit;
+use crate::http::head::TlsFacts;
+use crate::http::message::{RequestHead, Scheme, Version};
+use crate::transport::tls::CertificateFacts;
+
+/// Flags about the connection.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectionFlags {
+    /// The version of HTTP
+    #[arg(long, value_name = "VERSION", default_value = "1.1")]
+    http_version: HttpVersion,
+    /// The scheme, unless a trusted proxy says another; by default that of the connection
+    #[arg(long)]
+    scheme: Option<SchemeName>,
+    /// The connection has TLS; any of the following flags says so, too
+    #[arg(long)]
+    tls: bool,
+    /// The server name that the client asks for by TLS
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// The protocol agreed by ALPN; by default `h2` for HTTP/2
+    #[arg(long, value_name = "PROTOCOL")]
+    alpn: Option<String>,
+    /// A file with the certificate (PEM) that the client presents; it is not verified
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HttpVersion {
+    #[value(name = "1.0")]
+    Http10,
+    #[value(name = "1.1")]
+    Http11,
+    #[value(name = "2")]
+    Http2,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemeName {
+    Http,
+    Https,
+}
+
+impl ConnectionFlags {
+    /// Sets the version and the scheme of a head.
+    pub(super) fn set_line(&self, head: &mut RequestHead) {
+        head.set_version(match self.http_version {
+            HttpVersion::Http10 => Version::Http10,
+            HttpVersion::Http11 => Version::Http11,
+            HttpVersion::Http2 => Version::Http2,
+        });
+        head.set_scheme(match self.scheme {
+            Some(SchemeName::Https) => Scheme::Https,
+            None if self.has_tls() => Scheme::Https,
+            Some(SchemeName::Http) | None => Scheme::Http,
+        });
+    }
+
+    /// What the proxy would know of the TLS session.
+    pub(super) fn facts(&self) -> Result<Option<Arc<TlsFacts>>, Exit> {
+        if !self.has_tls() {
+            return Ok(None);
+        }
+        let by_version = (self.http_version == HttpVersion::Http2).then_some("h2");
+        let alpn = self.alpn.as_deref().or(by_version);
+        let server_name = self.server_name.as_deref();
+        Ok(Some(Arc::new(TlsFacts {
+            server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            alpn: alpn.map(|alpn| alpn.as_bytes().into()),
+            client_certificate: self.certificate()?,
+            ..TlsFacts::default()
+        })))
+    }
+
+    fn has_tls(&self) -> bool {
+        self.tls
+            || self.server_name.is_some()
+            || self.alpn.is_some()
+            || self.client_certificate.is_some()
+    }
+
+    fn certificate(&self) -> Result<Option<Box<CertificateFacts>>, Exit> {
+        let Some(path) = &self.client_certificate else {
+            return Ok(None);
+        };
+        let fail = |error: &dyn std::fmt::Display| {
+            let message = format!("{}: {error}", path.display());
+            crate::cli::fail(&std::io::Error::other(message))
+        };
+        let pem = fs::read(path).map_err(|error| fail(&error))?;
+        let facts = CertificateFacts::from_pem(&pem).map_err(|error| fail(&error))?;
+        Ok(Some(Box::new(facts)))
+    }
+}
