@@ -26,6 +26,7 @@ mod reload;
 mod retries;
 mod routing;
 mod scenario;
+mod sessions;
 mod starting;
 mod starts;
 mod swaps;
