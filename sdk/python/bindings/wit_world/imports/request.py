@@ -16,7 +16,8 @@ from componentize_py_types import Result, Ok, Err, Some
 @dataclass
 class Client:
     """
-    The peer of the connection: behind another proxy, that proxy.
+    The client of a request: the peer, or the address given by PROXY protocol or by a trusted
+    proxy.
     """
     address: str
     port: int
@@ -24,7 +25,7 @@ class Client:
 @dataclass
 class Tls:
     """
-    Facts of the TLS session, for a request that came over TLS.
+    Facts of the TLS session of the client's own connection to this proxy.
     """
     server_name: Optional[str]
     alpn: Optional[str]
@@ -60,7 +61,12 @@ class RequestHead:
         raise NotImplementedError
     def scheme(self) -> str:
         """
-        `http` or `https`.
+        `http` or `https`; a trusted proxy's word counts.
+        """
+        raise NotImplementedError
+    def version(self) -> str:
+        """
+        `1.0`, `1.1` or `2`; empty for a connection without HTTP.
         """
         raise NotImplementedError
     def path_with_query(self) -> str:
@@ -85,12 +91,42 @@ class RequestHead:
         raise NotImplementedError
     def tls(self) -> Optional[Tls]:
         """
-        None for a request that came without TLS.
+        None for a request that came without TLS. Behind a proxy that ends TLS it is none, though
+        `scheme` may be `https`.
+        """
+        raise NotImplementedError
+    def client_certificate_subject(self) -> Optional[str]:
+        """
+        Of the verified client certificate; none without TLS, or if the client presented no
+        certificate. Subject and issuer are distinguished names (RFC 4514).
+        """
+        raise NotImplementedError
+    def client_certificate_issuer(self) -> Optional[str]:
+        raise NotImplementedError
+    def client_certificate_names(self) -> List[str]:
+        """
+        DNS names, addresses and URIs of the certificate (SPIFFE, for example), in its order.
+        """
+        raise NotImplementedError
+    def client_certificate_serial(self) -> Optional[str]:
+        """
+        In hex, lower case, without leading zeros.
+        """
+        raise NotImplementedError
+    def client_certificate_sha256(self) -> Optional[str]:
+        """
+        SHA-256 of the certificate, in hex, lower case.
+        """
+        raise NotImplementedError
+    def client_certificate_not_after(self) -> Optional[int]:
+        """
+        Until when it is valid, in seconds since 1970.
         """
         raise NotImplementedError
     def attempt(self) -> int:
         """
-        How many backends were tried before this call: 0 on the first.
+        How many backends were tried before this call: 0 on the first. There is only one call for
+        a request yet.
         """
         raise NotImplementedError
     def set_header(self, name: str, value: bytes) -> None:
