@@ -8,6 +8,7 @@
 //! and `admin`; opens no socket.
 
 mod attempt;
+mod certificates;
 mod changes;
 mod error;
 mod listeners;

@@ -28,6 +28,26 @@ pub struct Status {
     pub frontends: Vec<Frontend>,
     /// In the order of the configuration.
     pub backends: Vec<Backend>,
+    /// Certificates for clients, by the names of their `[tls.NAME]`.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The name of its `[tls.NAME]`.
+    pub tls: String,
+    /// DNS names, IP addresses and URIs that it is for.
+    pub names: Vec<String>,
+    /// Its file; null if it did not come from one.
+    pub file: Option<String>,
+    /// From when on it is valid, in seconds since 1970.
+    pub not_before: i64,
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after: i64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A frontend in [`Status`].

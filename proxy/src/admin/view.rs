@@ -10,6 +10,7 @@ use crate::rollout::versions::Cause;
 use crate::router::results::Results;
 use crate::router::stats::BUCKETS;
 use crate::router::version::Version;
+use crate::sites::CertificateSource;
 use crate::upstream::Condition;
 use crate::upstream::cluster::Member;
 use crate::upstream::endpoint::Endpoint;
@@ -56,7 +57,30 @@ pub(super) fn status(control: &Control) -> api::Status {
         reloads_refused: reloads.refused,
         frontends: frontends.collect(),
         backends: backends.collect(),
+        certificates: certificates(control),
     }
+}
+
+fn certificates(control: &Control) -> Vec<api::Certificate> {
+    let sites = control.sites().states().into_iter();
+    let certificates = sites.flat_map(|site| {
+        let name = site.name;
+        site.certificates.into_iter().map(move |certificate| {
+            let facts = certificate.facts;
+            api::Certificate {
+                tls: name.clone(),
+                names: facts.names.iter().map(ToString::to_string).collect(),
+                file: match certificate.source {
+                    CertificateSource::File(path) => Some(path.display().to_string()),
+                    CertificateSource::Issued => None,
+                },
+                not_before: facts.not_before,
+                not_after: facts.not_after,
+                sha256: facts.sha256.into(),
+            }
+        })
+    });
+    certificates.collect()
 }
 
 fn server(member: &Member) -> api::Server {

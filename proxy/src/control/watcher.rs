@@ -1,8 +1,8 @@
-//! Plugin files that change: put into service once they have settled.
+//! Files that change, of plugins and certificates: put into service once they have settled.
 //!
 //! Directories are watched, not files, because a file is seldom replaced by writing to it: another
 //! is renamed onto it, or a symbolic link on the way to it changes (as Kubernetes does for a
-//! `ConfigMap`). `swap` compares the contents.
+//! `ConfigMap`, and certbot for a certificate). `swap` and `sites` compare the contents.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::certificates::Taken;
 use super::{ChangeError, Control};
 use crate::telemetry::chain;
 
@@ -32,9 +33,18 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 /// Identifies a file's content without reading it: path, identity, length and time.
 type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
-/// A plugin's file.
+/// Who uses a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum User {
+    /// The plugin of this frontend.
+    Plugin(String),
+    /// The `[tls.NAME]` of this name.
+    Site(String),
+}
+
+/// A file.
 struct Watched {
-    frontend: String,
+    user: User,
     path: PathBuf,
     looks: Looks,
     /// When it is to be loaded unless it changes again; None: it has been.
@@ -55,7 +65,7 @@ enum Outcome {
 }
 
 impl Control {
-    /// Watches the plugin files until the process ends.
+    /// Watches the files of plugins and certificates until the process ends.
     pub async fn watch_files(self) {
         watch(self).await;
     }
@@ -73,7 +83,7 @@ async fn watch(control: Control) {
     let mut watcher = match notify::recommended_watcher(on_event) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(%error, "plugin files are not watched: reload to take up new ones");
+            tracing::warn!(%error, "files are not watched: reload to take up new plugins and certificates");
             return;
         }
     };
@@ -95,28 +105,34 @@ async fn watch(control: Control) {
         for file in &mut files {
             if file.is_due() {
                 file.is_loading = true;
-                let (control, frontend) = (control.clone(), file.frontend.clone());
+                let (control, user) = (control.clone(), file.user.clone());
                 let path = file.path.clone();
                 // Files of other frontends do not wait for this one's compiler.
                 loads.spawn(async move {
-                    let outcome = put_into_service(&control, &frontend, &path).await;
-                    (frontend, path, outcome)
+                    let outcome = match &user {
+                        User::Plugin(frontend) => put_into_service(&control, frontend, &path).await,
+                        User::Site(name) => match control.refresh_site(name).await {
+                            Taken::Done => Outcome::Done,
+                            Taken::TryAgain => Outcome::TryAgain,
+                        },
+                    };
+                    (user, path, outcome)
                 });
             }
         }
     }
 }
 
-/// A file that was being loaded, by its frontend and path, and what became of it.
-type Loaded = (String, PathBuf, Outcome);
+/// A file that was being loaded, by its user and path, and what became of it.
+type Loaded = (User, PathBuf, Outcome);
 
 fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
     // Loading itself runs elsewhere, and its panics are errors.
-    let Ok((frontend, path, outcome)) = loaded else {
+    let Ok((user, path, outcome)) = loaded else {
         return;
     };
     let mut files = files.iter_mut();
-    let file = files.find(|file| file.frontend == frontend && file.path == path);
+    let file = files.find(|file| file.user == user && file.path == path);
     if let Some(file) = file {
         file.settle(outcome);
     }
@@ -124,17 +140,21 @@ fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
 
 /// Adds files that the configuration names now, and removes others.
 fn review(control: &Control, files: &mut Vec<Watched>) {
-    let named = control.watched();
+    let plugins = control.watched().into_iter();
+    let plugins = plugins.map(|(frontend, path)| (User::Plugin(frontend), path));
+    let sites = control.sites().files().into_iter();
+    let sites = sites.map(|(name, path)| (User::Site(name), path));
+    let named: Vec<_> = plugins.chain(sites).collect();
     files.retain(|file| {
         let mut named = named.iter();
-        named.any(|(frontend, path)| *frontend == file.frontend && *path == file.path)
+        named.any(|(user, path)| *user == file.user && *path == file.path)
     });
-    for (frontend, path) in named {
-        let is_known = |file: &Watched| file.frontend == frontend && file.path == path;
+    for (user, path) in named {
+        let is_known = |file: &Watched| file.user == user && file.path == path;
         if !files.iter().any(is_known) {
             files.push(Watched {
                 looks: looks(&path),
-                frontend,
+                user,
                 path,
                 // It may have changed since it was loaded.
                 due: Some(Instant::now() + SETTLED),

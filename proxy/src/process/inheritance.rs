@@ -7,12 +7,15 @@
 //! decides who gets which socket; `upgrade` decides when.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::fd::AsRawFd as _;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, dup, fcntl_getfd, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -32,6 +35,9 @@ const FIRST: RawFd = 3;
 /// More than any service manager would pass.
 const MAX_SOCKETS: RawFd = 4096;
 
+/// Longer than any keys of session tickets.
+const MAX_SECRET: u64 = 64 << 10;
+
 /// Longest time for a successor to serve: it may have to compile its plugins.
 const MAX_START: Duration = Duration::from_mins(10);
 /// Longest time for a successor to end once it has closed the pipe.
@@ -43,6 +49,8 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub struct Inherited {
     pub(super) sockets: Vec<Open>,
+    /// The keys of session tickets.
+    tickets: Option<Vec<u8>>,
     predecessor: Option<PipeWriter>,
 }
 
@@ -52,6 +60,10 @@ struct Legacy {
     /// The writing end of the pipe.
     ready: RawFd,
     sockets: Vec<Passed>,
+    /// A file in memory with the keys of session tickets: neither the environment nor a disk
+    /// gets to see them.
+    #[serde(default)]
+    tickets: Option<RawFd>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +92,14 @@ pub enum InheritError {
         descriptor: RawFd,
         /// The variable that names it.
         variable: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The keys of session tickets cannot be read.
+    #[error("descriptor {descriptor}, passed for the keys of session tickets, cannot be read")]
+    Tickets {
+        /// Its number.
+        descriptor: RawFd,
         /// The system's error.
         source: io::Error,
     },
@@ -139,6 +159,7 @@ impl Inherited {
         });
         Ok(Inherited {
             sockets: sockets.collect::<Result<_, _>>()?,
+            tickets: None,
             predecessor: None,
         })
     }
@@ -151,6 +172,10 @@ impl Inherited {
             variable: VARIABLE,
             source,
         })?;
+        let tickets = legacy.tickets.map(|descriptor| {
+            let read = own(descriptor).and_then(|file| read_secret(&file));
+            read.map_err(|source| InheritError::Tickets { descriptor, source })
+        });
         let sockets = legacy.sockets.into_iter().map(|passed| {
             let keeper = if passed.is_lent {
                 Keeper::Manager
@@ -162,6 +187,7 @@ impl Inherited {
         });
         Ok(Inherited {
             sockets: sockets.collect::<Result<_, _>>()?,
+            tickets: tickets.transpose()?,
             predecessor: Some(PipeWriter::from(ready)),
         })
     }
@@ -169,6 +195,11 @@ impl Inherited {
     /// Whether another process of ours waits for this one to be ready.
     pub(super) fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
+    }
+
+    /// The keys of session tickets, once; None if no process came before.
+    pub(super) fn take_tickets(&mut self) -> Option<Vec<u8>> {
+        self.tickets.take()
     }
 
     /// Notifies the predecessor that this process serves.
@@ -219,6 +250,28 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// A file in memory with these bytes, which nobody can change any more.
+fn secret(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(memfd_create("session-tickets", flags)?);
+    file.write_all_at(bytes, 0)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals)?;
+    Ok(OwnedFd::from(file))
+}
+
+fn read_secret(file: &OwnedFd) -> io::Result<Vec<u8>> {
+    let file = File::from(file.try_clone()?);
+    let length = file.metadata()?.len();
+    if length > MAX_SECRET {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    // Another process may have the same position.
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// A process that is about to take over. Dropping this kills it.
 #[derive(Debug)]
 pub(super) struct Successor {
@@ -227,11 +280,12 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// Starts the program by which this process was started, with the same arguments.
+    /// Starts the program by which this process was started, with the same arguments. `tickets`
+    /// are the keys of session tickets.
     ///
     /// # Errors
     /// [`UpgradeError::Start`].
-    pub(super) fn start(sockets: &[Open]) -> Result<Successor, UpgradeError> {
+    pub(super) fn start(sockets: &[Open], tickets: &[u8]) -> Result<Successor, UpgradeError> {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
         if cfg!(fuzzing) {
@@ -245,7 +299,8 @@ impl Successor {
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES");
-        alone(|| spawn(command, sockets)).map_err(|source| UpgradeError::Start { program, source })
+        alone(|| spawn(command, sockets, tickets))
+            .map_err(|source| UpgradeError::Start { program, source })
     }
 
     /// Waits until it serves; its number.
@@ -289,15 +344,17 @@ impl Drop for Successor {
 }
 
 /// Call it [`alone`]: for a moment, every process that is started inherits these descriptors.
-fn spawn(mut command: Command, sockets: &[Open]) -> io::Result<Successor> {
+fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<Successor> {
     let (reader, writer) = io::pipe()?;
     // Only these stay open in the successor: all others are close-on-exec.
     let ready = dup(&writer)?;
     drop(writer);
     let descriptors = sockets.iter().map(|open| dup(&*open.listener));
     let descriptors: Vec<OwnedFd> = descriptors.collect::<Result<_, _>>()?;
+    let tickets = dup(secret(tickets)?)?;
     let legacy = Legacy {
         ready: ready.as_raw_fd(),
+        tickets: Some(tickets.as_raw_fd()),
         sockets: sockets
             .iter()
             .zip(&descriptors)

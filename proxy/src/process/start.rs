@@ -177,8 +177,13 @@ impl Opened {
         let Start {
             runtime,
             signals,
-            inherited,
+            mut inherited,
         } = start;
+        if let Some(keys) = inherited.take_tickets()
+            && let Err(error) = prepared.sites().ticket_keys().import(&keys)
+        {
+            tracing::warn!(%error, "sessions of TLS begin anew");
+        }
         let guard = runtime.enter();
         warn_about_root(prepared.config());
         let events = prepared.take_events();
@@ -209,6 +214,7 @@ impl Opened {
             tasks.spawn(control.clone().handle_events(events));
         }
         tasks.spawn(control.clone().watch_files());
+        tasks.spawn(control.clone().watch_expiry());
         serve_admin(&process, admin, &mut tasks);
         tracing::info!(workers, max_connections, "ready");
         if !inherited.has_predecessor() {

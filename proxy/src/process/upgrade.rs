@@ -20,8 +20,8 @@ impl Process {
         control.ensure_serving()?;
         let mut state = control.drain_state().subscribe();
         let sockets = self.sockets().all();
-        let successor =
-            Successor::start(&sockets).map_err(|error| ChangeError::Process(error.into()))?;
+        let successor = Successor::start(&sockets, &control.sites().ticket_keys().export())
+            .map_err(|error| ChangeError::Process(error.into()))?;
         // Only the successor keeps them open, should this process stop.
         drop(sockets);
         let successor = tokio::select! {

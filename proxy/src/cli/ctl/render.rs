@@ -55,6 +55,19 @@ pub(super) fn status(status: &api::Status) -> String {
             }
         }
     }
+    if !status.certificates.is_empty() {
+        line(String::new());
+        line("TLS             SHA-256       EXPIRES               NAMES".to_owned());
+    }
+    for certificate in &status.certificates {
+        line(format!(
+            "{:<15} {}  {}  {}",
+            certificate.tls,
+            certificate.sha256.get(..12).unwrap_or(&certificate.sha256),
+            time(certificate.not_after.try_into().unwrap_or_default()),
+            certificate.names.join(" ")
+        ));
+    }
     text
 }
 
