@@ -32,6 +32,7 @@ mod starts;
 mod swaps;
 mod tcp;
 mod timeouts;
+mod tls;
 mod trials;
 mod tunnels;
 mod upgrade;

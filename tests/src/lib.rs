@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! ```
 
+mod authority;
 mod black_hole;
 mod http2;
 mod message;
@@ -42,6 +43,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpSocket;
 
+pub use authority::Authority;
 pub use black_hole::BlackHole;
 pub use http2::{Asked, Http2Client, Http2Origin};
 pub use message::{Head, Message};

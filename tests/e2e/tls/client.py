@@ -1,0 +1,157 @@
+"""A TLS client of the tests. Prints one line of JSON."""
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import socket
+import ssl
+import sys
+import threading
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def context(arguments):
+    made = ssl.create_default_context(cafile=arguments.ca)
+    if arguments.version:
+        made.minimum_version = made.maximum_version = VERSIONS[arguments.version]
+    if arguments.alpn:
+        made.set_alpn_protocols(arguments.alpn.split(","))
+    if arguments.cert:
+        made.load_cert_chain(arguments.cert + ".pem", arguments.cert + ".key")
+    if not arguments.name:
+        made.check_hostname = False
+    return made
+
+
+def connect(arguments, made, session=None):
+    plain = socket.create_connection(("127.0.0.1", arguments.port), timeout=30)
+    return made.wrap_socket(plain, server_hostname=arguments.name, session=session)
+
+
+def exchange(arguments, stream, close=True):
+    fields = "Connection: close\r\n" if close else ""
+    host = arguments.name or "none"
+    stream.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        piece = stream.recv(65536)
+        if not piece:
+            raise EOFError(answer)
+        answer += piece
+    head, body = answer.split(b"\r\n\r\n", 1)
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    while len(body) < length:
+        body += stream.recv(65536)
+    return head.decode(), body.decode()
+
+
+def facts(stream):
+    return {
+        "version": stream.version(),
+        "alpn": stream.selected_alpn_protocol(),
+        "reused": stream.session_reused,
+        "sha256": hashlib.sha256(stream.getpeercert(True)).hexdigest(),
+        "names": [name for _, name in stream.getpeercert().get("subjectAltName", [])],
+    }
+
+
+def request(arguments):
+    """Connects so many times, each time with the session of the first."""
+    made, session, found = context(arguments), None, []
+    for _ in range(arguments.count):
+        with connect(arguments, made, session) as stream:
+            head, body = exchange(arguments, stream)
+            found.append(facts(stream) | {"head": head, "body": body})
+            session = session or stream.session
+    return found
+
+
+def load(arguments):
+    """Requests on new connections until standard input ends."""
+    made, stop, found, errors = context(arguments), threading.Event(), [], []
+
+    def run():
+        while not stop.is_set():
+            try:
+                with connect(arguments, made) as stream:
+                    head, _ = exchange(arguments, stream)
+                    assert head.startswith("HTTP/1.1 200"), head
+                    found.append(facts(stream)["sha256"])
+            except Exception as error:
+                errors.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    certificates = list(dict.fromkeys(found))
+    return {"requests": len(found), "errors": errors, "certificates": certificates}
+
+
+def websocket(arguments):
+    """A message there and back, and a close, on a connection that was upgraded."""
+    with connect(arguments, context(arguments)) as stream:
+        key = base64.b64encode(os.urandom(16)).decode()
+        stream.sendall(
+            (
+                f"GET / HTTP/1.1\r\nHost: {arguments.name}\r\nConnection: Upgrade\r\n"
+                f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+            ).encode()
+        )
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += stream.recv(1)
+        sent = os.urandom(20_000)
+        echoed = bytearray()
+
+        def send():
+            stream.sendall(sent)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        while len(echoed) < len(sent):
+            echoed += stream.recv(65536)
+        sender.join()
+        return {"head": head.decode(), "same": bytes(echoed) == sent}
+
+
+def keep(arguments):
+    """Two requests on one connection, the second after a line of standard input."""
+    with connect(arguments, context(arguments)) as stream:
+        first, _ = exchange(arguments, stream, close=False)
+        print("kept", flush=True)
+        sys.stdin.readline()
+        second, _ = exchange(arguments, stream, close=False)
+        # A clean end: without `close_notify`, this raises.
+        return {"first": first, "second": second, "rest": stream.recv(1).decode()}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["request", "load", "websocket", "keep"])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--ca", required=True)
+    parser.add_argument("--name")
+    parser.add_argument("--version", choices=VERSIONS)
+    parser.add_argument("--alpn")
+    parser.add_argument("--cert")
+    parser.add_argument("--count", type=int, default=1)
+    arguments = parser.parse_args()
+    try:
+        found = globals()[arguments.command](arguments)
+    except (OSError, EOFError) as error:
+        found = {"error": str(error)}
+    print(json.dumps(found))
+
+
+main()

@@ -1,0 +1,108 @@
+//! Sessions that go on: in every worker, over a reload, in the next process.
+
+use super::{NAME, Site, TLS};
+
+/// A request that ends the connection, as OpenSSL sends it.
+const GET: &str = "GET / HTTP/1.0\r\nHost: www.test.tld\r\n\r\n";
+
+/// Whether a client that has a session went on with it.
+async fn resumes(site: &Site, version: &str) -> anyhow::Result<bool> {
+    let arguments = [
+        "-ign_eof",
+        "-servername",
+        NAME,
+        version,
+        "-sess_in",
+        "session",
+    ];
+    let told = site.openssl(&arguments, GET).await?;
+    assert!(told.contains("\r\n\r\nwww"), "{told}");
+    assert_ne!(
+        told.contains("New, TLS"),
+        told.contains("Reused, TLS"),
+        "{told}"
+    );
+    Ok(told.contains("Reused, TLS"))
+}
+
+/// A client gets a session.
+async fn begin(site: &Site, version: &str) -> anyhow::Result<()> {
+    let arguments = [
+        "-ign_eof",
+        "-servername",
+        NAME,
+        version,
+        "-sess_out",
+        "session",
+    ];
+    let told = site.openssl(&arguments, GET).await?;
+    assert!(told.contains("New, TLS"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_every_worker() -> anyhow::Result<()> {
+    let site = Site::start(TLS).await?;
+    for version in ["1.2", "1.3"] {
+        let arguments = ["--name", NAME, "--version", version, "--count", "12"];
+        let found = site.client("request", &arguments).await?;
+        let found = found.as_array().map_or(&[][..], |found| found);
+        let reused: Vec<_> = found.iter().map(|one| one["reused"] == true).collect();
+        assert_eq!(
+            reused,
+            [[false].as_slice(), &[true; 11]].concat(),
+            "{found:?}"
+        );
+    }
+    assert_eq!(site.handshakes("full").await?, 2);
+    assert_eq!(site.handshakes("resumed").await?, 22);
+    Ok(())
+}
+
+#[tokio::test]
+async fn over_a_reload_and_in_the_next_process() -> anyhow::Result<()> {
+    for version in ["-tls1_2", "-tls1_3"] {
+        let site = Site::start(TLS).await?;
+        begin(&site, version).await?;
+        assert!(resumes(&site, version).await?);
+        // Another certificate and other settings: the session is the same.
+        site.authority.issue(site.folder(), "site", &[NAME])?;
+        site.reload("", &format!("{TLS}\nstrict_sni = true"))
+            .await?;
+        assert!(resumes(&site, version).await?, "after a reload");
+        site.proxy.ctl(&["upgrade"]).await?;
+        assert_eq!(site.proxy.exited().await?, Some(0));
+        assert!(resumes(&site, version).await?, "after an upgrade");
+        site.proxy.ctl(&["upgrade"]).await?;
+        assert!(resumes(&site, version).await?, "after another");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn not_under_other_rules_for_clients() -> anyhow::Result<()> {
+    let site = Site::start(TLS).await?;
+    begin(&site, "-tls1_3").await?;
+    let optional = "client_certificates = { ca = \"ca.pem\", verify = \"optional\" }";
+    site.reload("", &format!("{TLS}\n{optional}")).await?;
+    assert!(!resumes(&site, "-tls1_3").await?);
+    site.reload("", TLS).await?;
+    assert!(resumes(&site, "-tls1_3").await?, "as it was");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_request_before_the_handshake_has_ended() -> anyhow::Result<()> {
+    let site = Site::start(TLS).await?;
+    let arguments = [
+        "-ign_eof",
+        "-servername",
+        NAME,
+        "-tls1_3",
+        "-sess_out",
+        "session",
+    ];
+    let told = site.openssl(&arguments, GET).await?;
+    assert!(told.contains("Max Early Data: 0"), "{told}");
+    Ok(())
+}
