@@ -16,6 +16,7 @@ mod storage;
 
 pub use challenge::HttpChallenges;
 pub use error::OrderError;
+pub use http::{HttpError, check_authorities};
 pub use manager::Manager;
 pub use site::{Publish, SiteStatus};
 pub use storage::{StorageError, Stored, check_storage, stored};

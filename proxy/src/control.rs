@@ -12,6 +12,7 @@ mod certificates;
 mod changes;
 mod error;
 mod listeners;
+mod orders;
 mod pending;
 mod prepared;
 mod reload;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::changes::Changes;
 use self::state::State;
+use crate::acme::{self, HttpChallenges};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::telemetry::Telemetry;
 use crate::worker::{Command, DrainState, WorkerConfig};
@@ -56,6 +58,9 @@ struct Inner {
     started: SystemTime,
     /// The process that has taken over.
     successor: watch::Sender<Option<u32>>,
+    /// Answers of workers to ACME servers.
+    challenges: Arc<HttpChallenges>,
+    acme: acme::Manager,
 }
 
 /// Handles to everything that a change touches.
@@ -87,9 +92,12 @@ impl Control {
         for cluster in &prepared.clusters {
             cluster.publish();
         }
+        let challenges = Arc::default();
+        let acme = orders::manager(&prepared.sites, Arc::clone(&challenges));
         let (configs, frontends) = worker_configs::deal(
             &mut prepared,
             listeners,
+            &challenges,
             workers,
             &worker_configs::Known::None,
         );
@@ -99,6 +107,8 @@ impl Control {
             handles,
             started: SystemTime::now(),
             successor: watch::Sender::new(None),
+            challenges,
+            acme,
         }));
         (control, configs)
     }
@@ -110,6 +120,7 @@ impl Control {
 
     /// Starts to drain, as SIGTERM does.
     pub fn drain(&self) {
+        self.0.acme.stop();
         self.0.handles.drain.send_if_modified(|state| {
             let is_serving = *state == DrainState::Serving;
             if is_serving {
@@ -117,6 +128,20 @@ impl Control {
             }
             is_serving
         });
+    }
+
+    /// Orders certificates where they are due, from now on. To be called once no other process
+    /// accepts connections from the same sockets: the challenges of an order are known to one.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn order_certificates(&self) {
+        let state = self.state();
+        if self.ensure_serving().is_ok() {
+            self.0.acme.begin();
+            let ordered = orders::ordered(&state.active.config);
+            self.0.acme.apply(ordered);
+        }
     }
 
     /// Whether the workers serve, for `process` to watch and change.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::acme::HttpChallenges;
 use crate::config;
 use crate::http::edit::Edit;
 use crate::plugin::BackendName;
@@ -36,6 +37,8 @@ pub struct Rules {
     pub answers: Arc<Answers>,
     /// Counts the TLS handshakes.
     pub handshakes: Arc<Handshakes>,
+    /// Answers to ACME servers.
+    pub challenges: Arc<HttpChallenges>,
     /// The number of this worker.
     pub worker: usize,
     /// None: everything goes to the default backend.

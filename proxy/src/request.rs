@@ -20,12 +20,13 @@ mod redirect;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use crate::config::OnFault;
 use crate::frontend::Frontend;
 use crate::http::forwarded::{self, MaxForwards};
-use crate::http::message::ResponseHead;
+use crate::http::message::{ResponseHead, Scheme};
 use crate::http::path;
 use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
@@ -82,8 +83,10 @@ pub async fn handle<C: Client>(
     frontend: &Frontend,
     private: &mut PrivateConnections,
 ) -> Outcome<C> {
-    // Here a request for `/.well-known/acme-challenge/` is answered (RFC 8555, section 8.3): its
-    // sender takes no other answer over plain HTTP.
+    // An ACME server asks over plain HTTP, and takes no other answer (RFC 8555, section 8.3).
+    if let Some(answer) = challenge(cx) {
+        return Outcome::Reply(Reply::of_challenge(cx, &answer), client);
+    }
     if let Some(redirect) = cx.facts.redirect {
         return Outcome::Reply(redirect::answer(cx, redirect), client);
     }
@@ -139,6 +142,14 @@ pub async fn handle<C: Client>(
             }
         }
     }
+}
+
+/// The answer to a challenge of an order that is under way.
+fn challenge(cx: &Context) -> Option<Arc<str>> {
+    if cx.facts.scheme != Scheme::Http || cx.head.method() != b"GET" {
+        return None;
+    }
+    cx.rules.challenges.answer(cx.head.target())
 }
 
 fn gone<C>(cx: &mut Context, error: &ExchangeError) -> Outcome<C> {

@@ -31,7 +31,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use self::access::{AccessRecord, ClientAddress, End, RequestId, Times};
-pub use self::counters::{Answers, Counter, HandshakeOutcome, Handshakes};
+pub use self::counters::{
+    Answers, CertificateOrders, Counter, HandshakeOutcome, Handshakes, OrderOutcome,
+};
 pub use self::ledger::{Countable, Ledger};
 use self::line::{Fields, Line};
 pub use self::output::AccessTap;

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use crate::acme::HttpChallenges;
 use crate::config;
 use crate::downstream::listener::{self, Accepted, Acceptor, Listener, Workers};
 use crate::downstream::resources::Resources;
@@ -60,6 +61,8 @@ pub struct WorkerConfig {
     pub frontends: Vec<FrontendConfig>,
     /// Every backend, in the order of the configuration.
     pub clusters: Vec<ClusterConfig>,
+    /// Answers to ACME servers.
+    pub challenges: Arc<HttpChallenges>,
     /// How long idle clients are kept once it stops.
     pub drain_grace: Duration,
 }
@@ -226,7 +229,8 @@ impl Worker {
             let default_backend = default_backend
                 .and_then(|id| config.clusters.get(id.index()))
                 .and_then(|config| clusters.get(config.cluster.name()).cloned());
-            let site = self.site(frontend, known, default_backend, &clusters);
+            let challenges = &config.challenges;
+            let site = self.site(frontend, known, default_backend, &clusters, challenges);
             self.sites.insert(name, site);
         }
         self.gone.clear();
@@ -275,6 +279,7 @@ impl Worker {
         known: Option<Site>,
         default_backend: Option<Rc<LocalCluster>>,
         backends: &Rc<Clusters>,
+        challenges: &Arc<HttpChallenges>,
     ) -> Site {
         let router = match config.router {
             None => None,
@@ -299,6 +304,7 @@ impl Worker {
             config: config.config,
             answers: config.answers,
             handshakes: config.handshakes,
+            challenges: Arc::clone(challenges),
             worker: self.workers.own,
             router,
             default_backend,

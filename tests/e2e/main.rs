@@ -3,6 +3,7 @@
 //! One module per topic. `pointsman_tests` has the harness.
 
 mod accounts;
+mod acme;
 mod admin;
 mod authentication;
 mod autobahn;

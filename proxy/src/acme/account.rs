@@ -14,9 +14,6 @@ use crate::config::Acme;
 /// Time between two looks whether another process is done with the account.
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a server says that does not know an account (RFC 8555, section 6.7).
-const UNKNOWN: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
-
 /// The account, registered if it was not.
 pub(super) async fn open(
     acme: &Acme,
@@ -48,7 +45,7 @@ pub(super) async fn renew(
 
 /// Whether the server does not know the account.
 pub(super) fn is_unknown(error: &OrderError) -> bool {
-    matches!(error, OrderError::Refused(refusal) if refusal.kind == UNKNOWN)
+    matches!(error, OrderError::Refused(refusal) if refusal.is_unknown_account())
 }
 
 async fn register(acme: &Acme, client: &Client, storage: &Storage) -> Result<Account, OrderError> {

@@ -90,8 +90,24 @@ impl Refusal {
 
     /// Whether the same may succeed later.
     pub(super) fn is_temporary(&self) -> bool {
-        let kind = self.kind.strip_prefix("urn:ietf:params:acme:error:");
-        matches!(kind, Some("badNonce" | "rateLimited" | "serverInternal"))
+        matches!(
+            self.error(),
+            Some("badNonce" | "rateLimited" | "serverInternal")
+        )
+    }
+
+    /// Whether the same may succeed now.
+    pub(super) fn is_bad_nonce(&self) -> bool {
+        self.error() == Some("badNonce")
+    }
+
+    /// Whether the server does not know the account.
+    pub(super) fn is_unknown_account(&self) -> bool {
+        self.error() == Some("accountDoesNotExist")
+    }
+
+    fn error(&self) -> Option<&str> {
+        self.kind.strip_prefix("urn:ietf:params:acme:error:")
     }
 }
 

@@ -95,6 +95,14 @@ pub enum HttpError {
     },
 }
 
+/// Looks whether the server could be verified; asks nobody. Blocks.
+///
+/// # Errors
+/// [`HttpError::Ca`], [`HttpError::Tls`].
+pub fn check_authorities(acme: &Acme) -> Result<(), HttpError> {
+    Client::try_new(acme).map(drop)
+}
+
 /// A client of one ACME server. A clone refers to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Client {

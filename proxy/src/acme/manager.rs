@@ -2,20 +2,30 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::challenge::{Answers, HttpChallenges};
 use super::site::{Publish, Site, SiteStatus, lock};
 use crate::config::Acme;
 use crate::transport::tls::Challenges;
 
+/// Pause after a fault of this program.
+const FAULT_PAUSE: Duration = Duration::from_mins(1);
+
 /// Orders and renews. Dropping it stops all tasks.
 #[derive(Debug)]
 pub struct Manager {
     answers: Answers,
     publish: Arc<dyn Publish>,
-    running: Mutex<HashMap<String, Running>>,
+    running: Mutex<Sites>,
+}
+
+#[derive(Debug, Default)]
+struct Sites {
+    may_order: bool,
+    by_name: HashMap<String, Running>,
 }
 
 #[derive(Debug)]
@@ -45,32 +55,40 @@ impl Manager {
         }
     }
 
+    /// Allows orders: [`apply`](Manager::apply) starts nothing before.
+    pub fn begin(&self) {
+        self.running().may_order = true;
+    }
+
     /// Orders for these sites and no others. Sites that have not changed go on; others start anew.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub fn apply<'a>(&self, sites: impl Iterator<Item = (&'a str, &'a Acme)>) {
         let mut running = self.running();
+        if !running.may_order {
+            return;
+        }
         let mut next = HashMap::new();
         for (name, acme) in sites {
-            let known = running.remove(name);
+            let known = running.by_name.remove(name);
             let known = known.filter(|known| known.acme == *acme);
             let site = known.unwrap_or_else(|| self.start(name, acme));
             next.insert(name.to_owned(), site);
         }
-        *running = next;
+        running.by_name = next;
     }
 
-    /// Stops all; what they were at goes on with the next process.
+    /// Stops all, for good; the next process goes on with what they were at.
     pub fn stop(&self) {
-        self.running().clear();
+        *self.running() = Sites::default();
     }
 
     /// Every site, by name.
     pub fn status(&self) -> Vec<SiteStatus> {
         let running = self.running();
-        let status = running.values().map(|site| lock(&site.status).clone());
-        let mut status: Vec<_> = status.collect();
+        let sites = running.by_name.values();
+        let mut status: Vec<_> = sites.map(|site| lock(&site.status).clone()).collect();
         status.sort_by(|one, other| one.site.cmp(&other.site));
         status
     }
@@ -81,22 +99,36 @@ impl Manager {
             names: acme.names.clone(),
             ..SiteStatus::default()
         }));
-        let site = Site::new(
-            name,
-            acme,
-            self.answers.clone(),
-            Arc::clone(&self.publish),
-            Arc::clone(&status),
-        );
+        let site = {
+            let (name, acme) = (name.to_owned(), acme.clone());
+            let (answers, publish) = (self.answers.clone(), Arc::clone(&self.publish));
+            let status = Arc::clone(&status);
+            move || Site::new(&name, &acme, &answers, &publish, &status)
+        };
         Running {
             acme: acme.clone(),
-            task: tokio::spawn(site.run()).abort_handle(),
+            task: tokio::spawn(keep_running(name.to_owned(), site)).abort_handle(),
             status,
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
+    fn running(&self) -> MutexGuard<'_, Sites> {
         // Each change is written in one go.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a site; after a fault of this program, another one in its place.
+async fn keep_running(name: String, site: impl Fn() -> Site) {
+    loop {
+        // Ends with this task.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(site().run());
+        let _ = tasks.join_next().await;
+        tracing::error!(
+            tls = name,
+            "a fault of the proxy itself while certificates were looked after"
+        );
+        tokio::time::sleep(FAULT_PAUSE).await;
     }
 }

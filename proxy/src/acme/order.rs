@@ -24,6 +24,10 @@ const POLLS: RetryPolicy = RetryPolicy::new()
     .backoff(1.5)
     .timeout(Duration::from_mins(3));
 
+/// How often a step is tried whose nonces the server has taken for old: each request has three, and
+/// servers forget them when they restart (RFC 8555, section 6.5).
+const MAX_ATTEMPTS: u32 = 3;
+
 /// Everything that an order needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Means<'a> {
@@ -35,26 +39,36 @@ pub(super) struct Means<'a> {
 
 /// Orders a certificate, or goes on with the order in `state`.
 pub(super) async fn obtain(means: Means<'_>, state: &mut State) -> Result<Stored, OrderError> {
-    let Means {
-        acme,
-        client,
-        storage,
-        ..
-    } = means;
-    let attempt = match account::open(acme, client, storage).await {
-        Ok(account) => means.attempt(&account, state).await,
-        Err(error) => Err(error),
-    };
-    match attempt {
-        Err(error) if account::is_unknown(&error) => {
-            let account = account::renew(acme, client, storage).await?;
-            means.attempt(&account, state).await
+    let mut attempts = 1;
+    loop {
+        match means.obtain(state).await {
+            // The same order goes on.
+            Err(OrderError::Refused(refusal))
+                if refusal.is_bad_nonce() && attempts < MAX_ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            obtained => return obtained,
         }
-        attempt => attempt,
     }
 }
 
 impl Means<'_> {
+    async fn obtain(self, state: &mut State) -> Result<Stored, OrderError> {
+        let (acme, client, storage) = (self.acme, self.client, self.storage);
+        let attempt = match account::open(acme, client, storage).await {
+            Ok(account) => self.attempt(&account, state).await,
+            Err(error) => Err(error),
+        };
+        match attempt {
+            Err(error) if account::is_unknown(&error) => {
+                let account = account::renew(acme, client, storage).await?;
+                self.attempt(&account, state).await
+            }
+            attempt => attempt,
+        }
+    }
+
     async fn attempt(self, account: &Account, state: &mut State) -> Result<Stored, OrderError> {
         let (mut order, key) = match self.resume(account, state).await? {
             Some(resumed) => resumed,

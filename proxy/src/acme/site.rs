@@ -14,7 +14,7 @@ use super::order::{self, Means};
 use super::schedule;
 use super::storage::{State, Storage, StorageError, Stored, blocking};
 use crate::config::Acme;
-use crate::telemetry::chain;
+use crate::telemetry::{CertificateOrders, OrderOutcome, chain};
 use crate::transport::tls::{Identity, date};
 
 /// For an order as a whole: the server's challenges, its authority, and slow answers.
@@ -44,8 +44,6 @@ pub struct SiteStatus {
     pub not_after: Option<i64>,
     /// When the next order is due, in seconds since 1970. None: not known yet.
     pub next: Option<i64>,
-    /// Orders of this process that came to nothing.
-    pub failures: u64,
     /// Why the last try failed; None after a success.
     pub error: Option<String>,
 }
@@ -58,10 +56,20 @@ pub(super) struct Site {
     answers: Answers,
     publish: Arc<dyn Publish>,
     status: Arc<Mutex<SiteStatus>>,
+    orders: Arc<CertificateOrders>,
     /// The certificate that was published.
     current: Option<Stored>,
     /// What is wrong with the disk, if that is in the log already.
     reported: Option<String>,
+}
+
+/// The fate of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// It is published.
+    New,
+    /// It is the one before, or not valid.
+    Ignored,
 }
 
 impl Site {
@@ -69,17 +77,18 @@ impl Site {
     pub(super) fn new(
         name: &str,
         acme: &Acme,
-        answers: Answers,
-        publish: Arc<dyn Publish>,
-        status: Arc<Mutex<SiteStatus>>,
+        answers: &Answers,
+        publish: &Arc<dyn Publish>,
+        status: &Arc<Mutex<SiteStatus>>,
     ) -> Site {
         Site {
             name: name.to_owned(),
             storage: Storage::new(acme),
             acme: acme.clone(),
-            answers,
-            publish,
-            status,
+            answers: answers.clone(),
+            publish: Arc::clone(publish),
+            status: Arc::clone(status),
+            orders: CertificateOrders::of(name),
             current: None,
             reported: None,
         }
@@ -147,8 +156,10 @@ impl Site {
         let renewal = stored
             .as_ref()
             .map_or(i64::MIN, |stored| self.renewal(stored));
-        if let Some(stored) = stored {
-            self.take_up(stored);
+        if let Some(stored) = stored
+            && let Taken::New = self.take_up(stored)
+        {
+            tracing::info!(tls = self.name, "certificate taken from the storage");
         }
         let due = renewal.max(schedule::believable(now, state.next_try));
         self.update(|status| {
@@ -175,17 +186,18 @@ impl Site {
     }
 
     /// Publishes the certificate unless it is the same as before, or not valid.
-    fn take_up(&mut self, stored: Stored) {
+    fn take_up(&mut self, stored: Stored) -> Taken {
         let is_known = |current: &Stored| current.is_same(&stored);
         if self.current.as_ref().is_some_and(is_known)
             || stored.identity.check_dates(SystemTime::now()).is_err()
         {
-            return;
+            return Taken::Ignored;
         }
         self.publish.publish(&self.name, &stored.identity);
         let not_after = stored.validity().not_after;
         self.update(|status| status.not_after = Some(not_after));
         self.current = Some(stored);
+        Taken::New
     }
 
     /// Orders, with the lock held, and keeps what came of it.
@@ -204,10 +216,14 @@ impl Site {
         let Err(error) = kept else { return Ok(()) };
         state.next_try = schedule::next_try(now(), state.failures, retry_after, chance());
         let reason = chain(&error);
+        self.update(|status| {
+            status.next = Some(state.next_try);
+            status.error = Some(reason.clone());
+        });
         let next_try = date(state.next_try);
         tracing::error!(tls = self.name, names, next_try, "no certificate: {reason}");
         state.error = Some(reason);
-        self.update(|status| status.failures += 1);
+        self.orders.count(OrderOutcome::Failed);
         self.write(&state).await
     }
 
@@ -239,6 +255,7 @@ impl Site {
         let not_after = date(stored.validity().not_after);
         let names = self.acme.names.join(", ");
         tracing::info!(tls = self.name, names, not_after, "certificate obtained");
+        self.orders.count(OrderOutcome::Obtained);
         let is_due = self.renewal(&stored) <= now();
         self.take_up(stored);
         if is_due {

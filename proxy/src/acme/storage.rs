@@ -103,7 +103,11 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     let existing = existing.unwrap_or(Path::new("."));
     access(existing, AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|errno| failed("write to", existing, errno.into()))?;
-    storage.certificate()?;
+    match storage.certificate() {
+        // Another is ordered in its place.
+        Ok(_) | Err(StorageError::Certificate { .. }) => {}
+        Err(error) => return Err(error),
+    }
     storage.account()?;
     storage.state()?;
     Ok(())

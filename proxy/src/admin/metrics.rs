@@ -19,7 +19,7 @@ use crate::control::Control;
 use crate::plugin::Fault;
 use crate::router::stats::{BUCKETS, Stats, Totals};
 use crate::router::version::Version;
-use crate::telemetry::{Answers, Handshakes};
+use crate::telemetry::{Answers, CertificateOrders, Handshakes};
 use crate::upstream::Condition;
 use crate::upstream::endpoint::Server;
 
@@ -105,6 +105,7 @@ impl Collector for Metrics {
         let encoder = &mut encoder;
         self.connections(encoder)?;
         self.tls(encoder)?;
+        self.orders(encoder)?;
         self.log(encoder)?;
         self.versions(encoder)?;
         decisions(encoder)?;
@@ -171,6 +172,25 @@ impl Metrics {
             "certificate_expiry",
             "When a certificate for clients expires, in seconds since 1970",
             expiry,
+        )
+    }
+
+    fn orders(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut orders = Vec::new();
+        for ([tls], counts) in CertificateOrders::of_all() {
+            for (outcome, count) in CertificateOrders::OUTCOMES.iter().zip(counts) {
+                orders.push((labels([("tls", &tls), ("result", outcome)]), count));
+            }
+        }
+        let help = "Orders of certificates from ACME servers";
+        counters(encoder, "certificate_orders", help, orders)?;
+        let sites = self.0.acme().into_iter();
+        let next = sites.filter_map(|site| Some((labels([("tls", &site.site)]), site.next?)));
+        gauges(
+            encoder,
+            "certificate_next_order",
+            "When the next order of a certificate is due, in seconds since 1970",
+            next.collect(),
         )
     }
 

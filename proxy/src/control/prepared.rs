@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::orders;
 use crate::config::{self, Config, Errors, Source};
 use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
 use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
@@ -19,7 +20,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, Published, Versions};
 use crate::router::version::WorkerEvent;
 use crate::sites::{Committed, Mistake, PreparedSites, Sites};
-use crate::transport::tls::TicketError;
+use crate::transport::tls::{Identity, TicketError};
 use crate::upstream::{Cluster, ClusterConfig, ServerError};
 
 /// A configuration that can be put into service.
@@ -32,6 +33,8 @@ pub struct Prepared {
     pub(super) sites: Arc<Sites>,
     /// Until they are committed.
     next_sites: Option<PreparedSites>,
+    /// Certificates of sites that order them, which were on disk.
+    stored: Vec<(String, Identity)>,
     live: Arc<dyn Backends>,
     /// In the order of the frontends.
     pub(super) routers: Vec<Option<Routing>>,
@@ -176,6 +179,10 @@ impl Prepared {
                 None
             }
         };
+        for found in orders::check(&config, &source) {
+            mistakes.record(found);
+        }
+        let stored = orders::stored(&config, active.map(|active| &active.config));
         let live: Arc<dyn Backends> = match active {
             // Nothing that `configure` could ask about backends has changed.
             Some(active) if has_same_names(&active.config, &config) => Arc::clone(&active.live),
@@ -237,6 +244,7 @@ impl Prepared {
                 clusters,
                 sites,
                 next_sites,
+                stored,
                 live,
                 routers,
                 loader,
@@ -263,10 +271,17 @@ impl Prepared {
 
     /// Puts its certificates into force.
     pub(super) fn commit_sites(&mut self) -> Committed {
-        match self.next_sites.take() {
+        let committed = match self.next_sites.take() {
             Some(prepared) => self.sites.commit(prepared),
             None => Committed::InForce,
+        };
+        if committed == Committed::InForce {
+            for (name, identity) in self.stored.drain(..) {
+                // The configuration has it.
+                let _ = self.sites.put(&name, identity);
+            }
         }
+        committed
     }
 
     /// The certificates of the process.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attempt::MAX_ATTEMPTS;
 use super::changes::Permit;
 use super::worker_configs::{self, Known};
-use super::{ChangeError, Control, FrontendListeners, Prepared, blocking};
+use super::{ChangeError, Control, FrontendListeners, Prepared, blocking, orders};
 use crate::config;
 use crate::rollout::ticket::Ticket;
 use crate::sites::Committed;
@@ -116,8 +116,13 @@ impl Reload<'_> {
             versions: &state.active.versions,
             answers: &state.answers,
         };
-        let (configs, frontends) =
-            worker_configs::deal(&mut prepared, listeners, workers.len(), &known);
+        let (configs, frontends) = worker_configs::deal(
+            &mut prepared,
+            listeners,
+            &control.0.challenges,
+            workers.len(),
+            &known,
+        );
         let mut versions = state.active.versions.clone();
         versions.replace(frontends.published);
         if let Some(loader) = prepared.loader() {
@@ -135,6 +140,8 @@ impl Reload<'_> {
         }
         (state.active, state.source) = prepared.activate(versions, workers.len());
         state.answers = frontends.answers;
+        let ordered = orders::ordered(&state.active.config);
+        control.0.acme.apply(ordered);
         tracing::info!("configuration in force");
         Ok(Published::InForce)
     }

@@ -58,6 +58,7 @@ impl Control {
         WorkerConfig {
             frontends,
             clusters: state.active.clusters.clone(),
+            challenges: Arc::clone(&self.0.challenges),
             drain_grace: worker_configs::drain_grace(&state.active.config),
         }
     }

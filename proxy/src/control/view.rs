@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Control;
 use super::state::Reloads;
+use crate::acme::SiteStatus;
 use crate::config::{self, Config, Source};
 use crate::rollout::versions::{Cause, EndedTrial, RetiredVersion};
 use crate::router::rollout::Rollout;
@@ -59,6 +60,11 @@ impl Control {
     /// The certificates in force.
     pub fn sites(&self) -> Arc<Sites> {
         Arc::clone(&self.state().active.sites)
+    }
+
+    /// Certificates from ACME servers, by their sites.
+    pub fn acme(&self) -> Vec<SiteStatus> {
+        self.0.acme.status()
     }
 
     /// How long open requests have after [`drain`](Self::drain).

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::listeners::FrontendListeners;
 use super::prepared::{NewRouter, Prepared, Routing};
+use crate::acme::HttpChallenges;
 use crate::config::{Bind, Config, Frontend};
 use crate::rollout::versions::{ConfiguredFile, Published, Versions};
 use crate::sites::Sites;
@@ -55,6 +56,7 @@ impl Known<'_> {
 pub(super) fn deal(
     prepared: &mut Prepared,
     listeners: &mut [FrontendListeners],
+    challenges: &Arc<HttpChallenges>,
     workers: usize,
     known: &Known<'_>,
 ) -> (Vec<WorkerConfig>, Frontends) {
@@ -64,6 +66,7 @@ pub(super) fn deal(
         .map(|_| WorkerConfig {
             frontends: Vec::new(),
             clusters: prepared.clusters.clone(),
+            challenges: Arc::clone(challenges),
             drain_grace: drain_grace(config),
         })
         .collect();

@@ -1,5 +1,5 @@
-//! Files that only root can create, for the user that the process changes to: the log and the cache of
-//! compiled plugins.
+//! Files that only root can create, for the user that the process changes to: the log, the cache of
+//! compiled plugins, and the storage of certificates.
 //!
 //! Touches nothing that is somebody else's already, or that somebody else could have led it to: a user
 //! could have put a link there.
@@ -42,6 +42,9 @@ pub(super) fn provide(config: &Config, account: &Account) -> Result<(), StartErr
     }
     if let Some(path) = cache_directory(config) {
         attempt(&path, cache(&path, owner))?;
+    }
+    for acme in config.tls.iter().filter_map(|tls| tls.acme.as_ref()) {
+        attempt(&acme.storage, storage(&acme.storage, owner))?;
     }
     Ok(())
 }
@@ -111,6 +114,34 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     fchown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
 }
 
+/// A directory for accounts and certificates: created for the user, or given to the user while it is
+/// empty and root's alone.
+fn storage(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
+    let Some((above, name)) = place(path, true)? else {
+        return Ok(());
+    };
+    match mkdirat(&above, name, Mode::from_raw_mode(0o700)) {
+        Err(error) if error != Errno::EXIST => return Err(error.into()),
+        _ => {}
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Whoever uses it, as the user, reports any other mistake.
+    let Ok(directory) = openat(&above, name, flags, Mode::empty()) else {
+        return Ok(());
+    };
+    let directory = File::from(directory);
+    if !is_roots_alone(&directory.metadata()?) {
+        return Ok(());
+    }
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            return Ok(());
+        }
+    }
+    fchown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +205,25 @@ mod tests {
         assert!(!is_users(&path("user/new")));
         symlink(path("root/safe"), path("user/cache")).unwrap();
         cache(&path("user/cache"), owner()).unwrap();
+        assert!(!is_users(&path("root/safe")));
+    }
+
+    #[test]
+    fn storage_is_given_away_while_it_is_empty() {
+        let Some(machine) = machine() else { return };
+        let path = |name: &str| machine.path().join(name);
+        storage(&path("root/new/acme"), owner()).unwrap();
+        assert!(is_users(&path("root/new/acme")));
+        assert!(!is_users(&path("root/new")));
+        fs::create_dir(path("root/empty")).unwrap();
+        storage(&path("root/empty"), owner()).unwrap();
+        assert!(is_users(&path("root/empty")));
+        fs::create_dir_all(path("root/full/file")).unwrap();
+        storage(&path("root/full"), owner()).unwrap();
+        assert!(!is_users(&path("root/full")));
+        fs::create_dir(path("root/safe")).unwrap();
+        symlink(path("root/safe"), path("user/link")).unwrap();
+        storage(&path("user/link"), owner()).unwrap();
         assert!(!is_users(&path("root/safe")));
     }
 

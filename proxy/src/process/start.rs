@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
@@ -36,6 +37,10 @@ use crate::worker::DrainState;
 /// Niceness of the threads that load plugins, and of a compiler that starves without it: a third of
 /// a worker's weight, so that requests do not wait for them.
 const LOADER_NICENESS: i32 = 5;
+
+/// How long the process before may take to stop accepting. Until then it would get some of the
+/// requests that an ACME server sends for an order of this process.
+const HANDOVER_TIME: Duration = Duration::from_secs(2);
 
 /// A process that is starting. From now on no signal ends it in the middle: one to stop ends the
 /// start, and those to reload or upgrade are obeyed once it serves.
@@ -220,7 +225,9 @@ impl Opened {
         if !inherited.has_predecessor() {
             sd_notify::notify(Phase::Ready);
         }
+        let has_predecessor = inherited.has_predecessor();
         inherited.notify();
+        tasks.spawn(order_certificates(control.clone(), has_predecessor));
         ready();
         drop(guard);
         let stopped = runtime.block_on(supervise(signals, &process, threads, tasks));
@@ -238,6 +245,13 @@ fn serve_admin(process: &Process, listeners: Vec<admin::Listener>, tasks: &mut J
         admin_sockets::announce(&listener);
         tasks.spawn(admin::serve(listener, admin.clone()));
     }
+}
+
+async fn order_certificates(control: Control, has_predecessor: bool) {
+    if has_predecessor {
+        tokio::time::sleep(HANDOVER_TIME).await;
+    }
+    control.order_certificates();
 }
 
 fn warn_about_root(config: &Config) {

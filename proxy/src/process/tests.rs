@@ -177,6 +177,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
         let config = WorkerConfig {
             frontends: Vec::new(),
             clusters: Vec::new(),
+            challenges: Arc::default(),
             drain_grace: Duration::MAX,
         };
         commands[0].send(Command::Apply(config)).unwrap();

@@ -92,6 +92,15 @@ impl Reply {
         reply
     }
 
+    /// What an ACME server wants to see.
+    pub(super) fn of_challenge(cx: &mut Context, answer: &str) -> Reply {
+        cx.record.finish(End::LocalReply);
+        let mut reply = Reply::new(200, Bytes::copy_from_slice(answer.as_bytes()));
+        let fields = reply.head.fields_mut();
+        fields.push_kind(FieldKind::ContentType, b"text/plain");
+        reply
+    }
+
     /// The answer to a request whose `Max-Forwards` was 0 (RFC 9110, sections 9.3.7 and
     /// 9.3.8).
     pub(super) fn of_last_hop(cx: &mut Context) -> Reply {

@@ -118,6 +118,54 @@ impl Handshakes {
     }
 }
 
+/// Orders of certificates for a `[tls.NAME]`.
+#[derive(Debug, Default)]
+pub struct CertificateOrders([Counter; 2]);
+
+/// How an order ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// With a certificate.
+    Obtained,
+    /// Without.
+    Failed,
+}
+
+/// The orders of every site that there ever was.
+static ALL_ORDERS: Ledger<1, CertificateOrders> = Ledger::new();
+
+impl CertificateOrders {
+    /// The names of the outcomes, in the order of their counts.
+    pub const OUTCOMES: [&str; 2] = ["obtained", "failed"];
+
+    /// Those of a site that has come into force.
+    pub fn of(tls: &str) -> Arc<CertificateOrders> {
+        let orders = Arc::default();
+        ALL_ORDERS.book([tls], &orders);
+        orders
+    }
+
+    /// The orders of every site that this process has had, by its name.
+    pub fn of_all() -> Vec<([String; 1], [u64; 2])> {
+        ALL_ORDERS.totals()
+    }
+
+    /// Counts one, from one thread alone.
+    pub fn count(&self, outcome: OrderOutcome) {
+        self.0[outcome as usize].count();
+    }
+}
+
+impl Countable for CertificateOrders {
+    type Totals = [u64; 2];
+
+    fn add_to(&self, totals: &mut [u64; 2]) {
+        for (total, count) in totals.iter_mut().zip(&self.0) {
+            *total += count.get();
+        }
+    }
+}
+
 impl Countable for Handshakes {
     type Totals = [u64; 3];
 

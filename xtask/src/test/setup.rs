@@ -18,6 +18,7 @@ const PACKAGES: &[Package] = &[
     Package::new("apache2-bin", &["apache2", "httpd"], "the scenario's page"),
     Package::new("haproxy", &["haproxy"], "comparison with HAProxy"),
     Package::new("curl", &["curl"], "a client that waits for 100-continue"),
+    Package::new("pebble", &["pebble"], "an ACME server"),
     Package::new("g++", &["c++", "g++"], "libFuzzer"),
     Package::new(
         "systemd",

@@ -74,6 +74,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "worker_configs",
             "error",
             "prepared",
+            "orders",
             "listeners",
         ],
     ),

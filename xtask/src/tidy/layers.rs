@@ -25,7 +25,7 @@ const LAYERS: &[(&str, Imports)] = &[
     ("request", Imports::Below),
     (
         "frontend",
-        Imports::Only(&["router", "plugin", "upstream", "http", "transport"]),
+        Imports::Only(&["router", "plugin", "upstream", "acme", "http", "transport"]),
     ),
     ("tunnel", Imports::Only(&["upstream", "http2", "transport"])),
     ("router", Imports::Only(&["plugin", "http"])),

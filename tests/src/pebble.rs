@@ -1,0 +1,182 @@
+//! A real ACME server, and a name service by which every name is this machine's.
+//!
+//! Debian's `pebble` and `pebble-challtestsrv`. Its state ends with it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+
+use crate::ReservedPort;
+use crate::process::Process;
+
+/// In its log, once for each order.
+const ORDERED: &str = "orders in the db";
+
+/// How it behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PebbleSetup {
+    /// How long its certificates are valid, in seconds. Default: years.
+    pub validity: Option<u32>,
+    /// In percent, how many good nonces it refuses.
+    pub refused_nonces: u8,
+    /// Whether it believes that everybody controls every name.
+    pub believes_all: bool,
+    /// Whether it takes a few seconds to look at challenges.
+    pub is_slow: bool,
+}
+
+/// A running ACME server.
+#[derive(Debug)]
+pub struct Pebble {
+    server: Process,
+    _names: Process,
+    directory: TempDir,
+    address: SocketAddr,
+    management: SocketAddr,
+    http: ReservedPort,
+    tls: ReservedPort,
+    _reserved: [ReservedPort; 4],
+}
+
+impl Pebble {
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub async fn start(setup: PebbleSetup) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let reserve = ReservedPort::new;
+        let reserved = [reserve()?, reserve()?, reserve()?, reserve()?];
+        let [address, management, names, names_management] =
+            [0, 1, 2, 3].map(|index: usize| reserved[index].address());
+        let (http, tls) = (reserve()?, reserve()?);
+        let names_server = start_names(names, names_management).await?;
+        certify(directory.path())?;
+        let file = |name: &str| directory.path().join(name);
+        let mut config = serde_json::json!({
+            "listenAddress": address,
+            "managementListenAddress": management,
+            "certificate": file("ca.pem"),
+            "privateKey": file("ca.key"),
+            "httpPort": http.address().port(),
+            "tlsPort": tls.address().port(),
+        });
+        if let Some(validity) = setup.validity {
+            config["certificateValidityPeriod"] = validity.into();
+        }
+        let config = serde_json::json!({ "pebble": config });
+        fs::write(file("pebble.json"), config.to_string())?;
+        let mut command = Command::new("pebble");
+        command
+            .arg("-config")
+            .arg(file("pebble.json"))
+            .args(["-dnsserver", &names.to_string()])
+            .env("PEBBLE_AUTHZREUSE", "0")
+            .env("PEBBLE_WFE_NONCEREJECT", setup.refused_nonces.to_string());
+        if setup.is_slow {
+            command.env("PEBBLE_VA_SLEEPTIME", "5");
+        } else {
+            command.env("PEBBLE_VA_NOSLEEP", "1");
+        }
+        if setup.believes_all {
+            command.env("PEBBLE_VA_ALWAYS_VALID", "1");
+        }
+        let server = Process::start(command)?;
+        server.line_with("ACME directory available at").await?;
+        Ok(Self {
+            server,
+            _names: names_server,
+            directory,
+            address,
+            management,
+            http,
+            tls,
+            _reserved: reserved,
+        })
+    }
+
+    /// The address that it asks for challenges of `http-01`, whatever the name.
+    pub fn http(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// The same for `tls-alpn-01`.
+    pub fn tls(&self) -> SocketAddr {
+        self.tls.address()
+    }
+
+    /// `acme` of a `[tls.NAME]` that asks this server, with `more` keys.
+    pub fn table(&self, names: &[&str], storage: &Path, more: &str) -> String {
+        format!(
+            "acme = {{ names = {names:?}, directory = \"https://{}/dir\", ca = {:?}, \
+             storage = {:?}, accept_terms = true, {more} }}",
+            self.address,
+            self.ca().display().to_string(),
+            storage.display().to_string(),
+        )
+    }
+
+    /// The authority that certifies the server itself.
+    pub fn ca(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// The authority of the certificates that it issues, in a file.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn root(&self) -> anyhow::Result<PathBuf> {
+        let path = self.directory.path().join("root.pem");
+        let mut command = Command::new("curl");
+        command
+            .args(["-sSf", "--cacert"])
+            .arg(self.ca())
+            .arg("-o")
+            .arg(&path)
+            .arg(format!("https://{}/roots/0", self.management));
+        let status = tokio::task::spawn_blocking(move || command.status()).await??;
+        ensure!(status.success(), "no root");
+        Ok(path)
+    }
+
+    /// How many orders there have been.
+    pub fn orders(&self) -> usize {
+        let log = self.server.log();
+        let orders = log.iter().filter(|line| line.contains(ORDERED));
+        orders.count()
+    }
+
+    /// Waits for the first order.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ordered(&self) -> anyhow::Result<()> {
+        self.server.line_with(ORDERED).await.map(drop)
+    }
+}
+
+async fn start_names(address: SocketAddr, management: SocketAddr) -> anyhow::Result<Process> {
+    let mut command = Command::new("pebble-challtestsrv");
+    let [address, management] = [address, management].map(|address| address.to_string());
+    command
+        .args(["-dns01", &address, "-management", &management])
+        .args(["-http01", "", "-https01", "", "-tlsalpn01", ""])
+        .args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]);
+    let names = Process::start(command)?;
+    names.line_with("Starting management server").await?;
+    Ok(names)
+}
+
+/// A certificate for the server itself, which certifies nobody else.
+fn certify(directory: &Path) -> anyhow::Result<()> {
+    let key = KeyPair::generate()?;
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names)?.self_signed(&key)?;
+    fs::write(directory.join("ca.pem"), certificate.pem()).context("writing a certificate")?;
+    fs::write(directory.join("ca.key"), key.serialize_pem()).context("writing a key")
+}
