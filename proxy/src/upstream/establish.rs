@@ -165,7 +165,8 @@ impl Handshake {
             Scheme::Http
         };
         let connected = Connection::connect(io, &settings, scheme, limits.stall).await;
-        let (connection, driver) = connected.map_err(io::Error::from)?;
+        // Never the kind of an error of connecting: the server was there.
+        let (connection, driver) = connected.map_err(io::Error::other)?;
         Ok(Established::Http2(Box::new(connection), Box::new(driver)))
     }
 }

@@ -16,6 +16,9 @@ use super::ciphertext::{Nothing, Receiver, Sender, Source};
 use super::facts::{CertificateFacts, TlsFacts};
 use crate::transport::socket::{EndBy, Socket};
 
+/// A truncation attack, or a peer that does not say `close_notify`.
+const CUT_OFF: &str = "the peer closed the connection without ending its TLS session";
+
 /// Plaintext that one write takes: two records. A reader that stalls makes a connection hold that
 /// much as ciphertext.
 const MAX_WRITE: usize = 32 * 1024;
@@ -137,6 +140,10 @@ impl TlsStream {
         for _ in 0..MAX_FRUITLESS_READS {
             match self.session.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // rustls explains it to programmers.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(io::Error::new(error.kind(), CUT_OFF));
+                }
                 result => return result,
             }
             if let Input::Failed(error) = &self.input {
