@@ -47,7 +47,7 @@ async fn proxy(server: SocketAddr, options: &str, top: &str) -> anyhow::Result<P
     .await
 }
 
-async fn run(mut command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(mut command: Command) -> anyhow::Result<()> {
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -149,13 +149,13 @@ async fn attacks_harm_nobody_else() -> anyhow::Result<()> {
 }
 
 /// A server of gRPC, which ends with this value.
-struct GrpcServer {
+pub(crate) struct GrpcServer {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl GrpcServer {
-    fn start() -> anyhow::Result<GrpcServer> {
+    pub(crate) fn start() -> anyhow::Result<GrpcServer> {
         let mut child = Command::new(python()?)
             .arg(script("grpc_calls.py"))
             .arg("serve")
@@ -180,7 +180,7 @@ impl Drop for GrpcServer {
     }
 }
 
-fn grpc(arguments: &[&str]) -> anyhow::Result<Command> {
+pub(crate) fn grpc(arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(python()?);
     command.arg(script("grpc_calls.py")).args(arguments);
     Ok(command)
@@ -237,7 +237,7 @@ async fn no_grpc_call_fails_while_a_plugin_is_swapped() -> anyhow::Result<()> {
     swaps
 }
 
-fn plugin(name: &str) -> PathBuf {
+pub(crate) fn plugin(name: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.join("../plugins")
         .join(name)

@@ -1,6 +1,7 @@
 //! The how-to with real parts: a page from Apache, pushes from Node's socket.io, Chromium in
 //! front, and between them Pointsman, then `HAProxy` with the configuration it stands for.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -51,6 +52,13 @@ fn as_root(lines: &str) -> &str {
     }
 }
 
+/// How the browser connects.
+pub(crate) enum Transport<'a> {
+    Plain,
+    /// With this certificate at the proxy.
+    Tls(&'a Path),
+}
+
 /// The servers behind the proxy.
 pub(crate) struct Site {
     apache: Apache,
@@ -72,8 +80,24 @@ impl Site {
 
     /// Drives the browser, looks at all that it saw, and yields Node's greeting.
     pub(crate) async fn check(&self, proxy: &Proxy) -> anyhow::Result<Value> {
+        self.check_over(Transport::Plain, proxy).await
+    }
+
+    /// The same over TLS, if the proxy has a certificate.
+    pub(crate) async fn check_over(
+        &self,
+        transport: Transport<'_>,
+        proxy: &Proxy,
+    ) -> anyhow::Result<Value> {
         let mut browser = node("browser.js");
         browser.arg(proxy.address().port().to_string());
+        let (protocol, scheme) = match transport {
+            Transport::Plain => ("http/1.1", "ws"),
+            Transport::Tls(certificate) => {
+                browser.arg(certificate);
+                ("h2", "wss")
+            }
+        };
         let mut browser = Process::start(browser)?;
         let report = browser.line_with("{\"status\":").await?;
         ensure!(browser.ended().await?.success(), "the browser failed");
@@ -82,6 +106,7 @@ impl Site {
 
         // The page came from Apache.
         assert_eq!(report["status"], 200, "{report:#}");
+        assert_eq!(report["protocol"], protocol, "{report:#}");
         assert_eq!(
             report["title"], "Pushes from Node, page from Apache",
             "{report:#}"
@@ -97,7 +122,8 @@ impl Site {
         );
         assert_eq!(report["webSockets"].as_array().map(Vec::len), Some(1));
         let url = report["webSockets"][0]["url"].as_str().unwrap_or_default();
-        assert!(url.starts_with("ws://io.test.tld/socket.io/"), "{report:#}");
+        let expected = format!("{scheme}://io.test.tld/socket.io/");
+        assert!(url.starts_with(&expected), "{report:#}");
 
         // Pushes came over it, each once and in order, and an answer went back.
         let pushes: Vec<u64> = seen["overWebSocket"]
@@ -224,7 +250,16 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(script: &str) -> anyhow::Result<Self> {
-        let process = Process::start(node(script))?;
+        Self::start_with(script, [""; 0]).await
+    }
+
+    pub(crate) async fn start_with(
+        script: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> anyhow::Result<Self> {
+        let mut command = node(script);
+        command.args(arguments);
+        let process = Process::start(command)?;
         let line = process.line_with("{\"port\":").await?;
         let ready: Value = serde_json::from_str(&line)?;
         let port = ready["port"].as_u64().context("no port")?;
@@ -236,7 +271,7 @@ impl Node {
 }
 
 /// The command that runs a script of `tests/node`.
-fn node(script: &str) -> Command {
+pub(crate) fn node(script: &str) -> Command {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     let mut command = Command::new("node");
     command.arg(directory.join(script)).current_dir(directory);

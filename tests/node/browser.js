@@ -1,12 +1,14 @@
 // Loads the page of the scenario in headless Chromium, waits for pushes over a WebSocket, and
 // prints one line of JSON with what it saw. Exits 1, with the reason, where that never comes.
 //
-//   node browser.js PROXY_PORT
+//   node browser.js PROXY_PORT [CERTIFICATE]
 //
-// The names of test.tld resolve to the proxy, port 80 to its port, so that the browser sends
-// the Host that it would send to port 80.
+// The names of test.tld resolve to the proxy, ports 80 and 443 to its port, so that the browser
+// sends the Host that it would send to them. With CERTIFICATE it uses https, and trusts the key
+// of that certificate.
 
-import { access } from "node:fs/promises";
+import { createHash, X509Certificate } from "node:crypto";
+import { access, readFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { chromium } from "playwright-core";
 
@@ -23,7 +25,17 @@ async function executable() {
   throw new Error(`no Chromium at ${CHROMIUM.join(", ")}; name one in CHROMIUM`);
 }
 
+/** The flag that makes Chromium trust the key of a certificate, and no other. */
+async function trusting(certificate) {
+  const { publicKey } = new X509Certificate(await readFile(certificate));
+  const info = publicKey.export({ type: "spki", format: "der" });
+  const digest = createHash("sha256").update(info).digest("base64");
+  return `--ignore-certificate-errors-spki-list=${digest}`;
+}
+
 const port = Number(process.argv[2]);
+const certificate = process.argv[3];
+const scheme = certificate ? "https" : "http";
 // A fresh profile each time is what playwright's launch() gives.
 const browser = await chromium.launch({
   executablePath: await executable(),
@@ -38,6 +50,7 @@ const browser = await chromium.launch({
     "--disable-sync",
     "--no-proxy-server",
     `--host-resolver-rules=MAP *.test.tld 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+    ...(certificate ? [await trusting(certificate)] : []),
   ],
 });
 
@@ -57,7 +70,7 @@ try {
     socket.on("framereceived", () => (seen.framesReceived += 1));
   });
 
-  const answer = await page.goto("http://www.test.tld/", { timeout: DEADLINE_MS });
+  const answer = await page.goto(`${scheme}://www.test.tld/`, { timeout: DEADLINE_MS });
   try {
     // The page counts the pushes that come once socket.io has moved to the WebSocket.
     await page.waitForFunction(
@@ -75,6 +88,9 @@ try {
       status: answer.status(),
       server: await answer.headerValue("server"),
       title: await page.title(),
+      protocol: await page.evaluate(
+        () => performance.getEntriesByType("navigation")[0].nextHopProtocol,
+      ),
       shown: await page.locator("#pushes li").count(),
       seen: await page.evaluate(() => window.seen),
       webSockets,

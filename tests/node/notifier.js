@@ -12,7 +12,7 @@ const http = createServer((request, response) => {
 });
 
 // The page is of another origin: www.test.tld, this one is io.test.tld.
-const io = new Server(http, { cors: { origin: "http://www.test.tld" } });
+const io = new Server(http, { cors: { origin: ["http://www.test.tld", "https://www.test.tld"] } });
 
 io.on("connection", (socket) => {
   const { host, "x-forwarded-for": forwardedFor } = socket.handshake.headers;

@@ -63,7 +63,12 @@ def serve():
 
 
 def channel(target, ca):
-    options = (("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20))
+    options = (
+        ("grpc.max_receive_message_length", 64 << 20),
+        ("grpc.max_send_message_length", 64 << 20),
+        # Each channel has a connection of its own.
+        ("grpc.use_local_subchannel_pool", 1),
+    )
     if ca:
         with open(ca, "rb") as file:
             return grpc.secure_channel(target, grpc.ssl_channel_credentials(file.read()), options)
@@ -120,25 +125,29 @@ def kinds(target, ca):
 
 
 def many(target, count, ca):
-    failed = []
-    with channel(target, ca) as to:
-        unary = to.unary_unary("/test.Echo/Unary")
-        left = threading.Semaphore(64)
-        done = threading.Semaphore(0)
+    failed, channels = [], []
+    left = threading.Semaphore(64)
+    done = threading.Semaphore(0)
 
-        def finished(call):
-            left.release()
-            done.release()
-            if call.code() != grpc.StatusCode.OK:
-                failed.append((call.code(), call.details()))
+    def finished(call):
+        left.release()
+        done.release()
+        if call.code() != grpc.StatusCode.OK:
+            failed.append((call.code(), call.details()))
 
-        for number in range(count):
-            left.acquire()
-            unary.future(b"%d" % number, timeout=60).add_done_callback(finished)
-            if number % 1000 == 999:
-                print(number + 1, flush=True)
-        for _ in range(count):
-            done.acquire()
+    for number in range(count):
+        # Further connections, so that not all calls go on by what was in force at the start.
+        if number % 500 == 0:
+            channels.append(channel(target, ca))
+            unary = channels[-1].unary_unary("/test.Echo/Unary")
+        left.acquire()
+        unary.future(b"%d" % number, timeout=60).add_done_callback(finished)
+        if number % 1000 == 999:
+            print(number + 1, flush=True)
+    for _ in range(count):
+        done.acquire()
+    for to in channels:
+        to.close()
     assert not failed, f"{len(failed)} of {count} failed: {failed[:3]}"
     print("done", flush=True)
 

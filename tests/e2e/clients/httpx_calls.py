@@ -1,0 +1,43 @@
+"""Requests by httpx over TLS.
+
+Usage: httpx_calls.py CA PORT PORT_WITHOUT_HTTP2
+"""
+
+import asyncio
+import ssl
+import sys
+
+import httpx
+
+CONCURRENT = 200
+
+
+def client(ca, http2):
+    context = ssl.create_default_context(cafile=ca)
+    return httpx.AsyncClient(http2=http2, verify=context, timeout=30, trust_env=False)
+
+
+async def agreed(ca, port, http2):
+    """The version of HTTP that a request got."""
+    async with client(ca, http2) as to:
+        answer = await to.get(f"https://localhost:{port}/")
+        assert answer.status_code == 200, answer
+        return answer.http_version
+
+
+async def concurrent(ca, port):
+    async with client(ca, True) as to:
+        url = f"https://localhost:{port}/"
+        for answer in await asyncio.gather(*(to.get(url) for _ in range(CONCURRENT))):
+            assert answer.status_code == 200, answer
+            assert answer.http_version == "HTTP/2", answer.http_version
+            assert answer.text == "0 none", answer.text
+
+
+async def main(ca, port, without):
+    found = [await agreed(ca, port, True), await agreed(ca, port, False), await agreed(ca, without, True)]
+    assert found == ["HTTP/2", "HTTP/1.1", "HTTP/1.1"], found
+    await concurrent(ca, port)
+
+
+asyncio.run(main(*sys.argv[1:]))
