@@ -365,6 +365,29 @@ async fn a_client_that_resets_a_stream_cancels_it_at_the_server() -> anyhow::Res
     Ok(())
 }
 
+/// Clients may send the end of a body in a frame of its own, and some fail if the stream was reset
+/// before that.
+#[tokio::test]
+async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
+    let www = Origin::naming("www").await?;
+    let proxy = proxy(www.address(), "", "").await?;
+    let client = Http2Client::connect(proxy.address()).await?;
+    let request = Request::post("http://www.test.tld/").header("content-length", "5");
+    let (response, mut stream) = client
+        .ready()
+        .await?
+        .send_request(request.body(())?, false)?;
+    stream.send_data("hello".into(), false)?;
+    let mut body = timeout(DEADLINE, response).await??.into_body();
+    while let Some(piece) = timeout(DEADLINE, body.data()).await? {
+        piece?;
+    }
+    // Comes after whatever the proxy has sent on that stream.
+    assert_eq!(client.get("/").await?.0, 200);
+    stream.send_data(Bytes::new(), true)?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_connection_that_is_dead_gets_no_further_request() -> anyhow::Result<()> {
     let script = |asked: Asked| async move {

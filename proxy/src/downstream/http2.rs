@@ -14,7 +14,6 @@ use super::tunnel::TunnelTask;
 use crate::frontend::Rules;
 use crate::http::message::MethodKind;
 use crate::http1::body::BodyLength;
-use crate::http1::request::Parsed as Request;
 use crate::http1::response::Parsed as Response;
 use crate::http1::write::{ConnectionOption, OutgoingResponse};
 use crate::http2::Settings;
@@ -34,6 +33,9 @@ use crate::wire::{Relay, Sink as _};
 
 /// How long a client that was told to go may take to close its side.
 const MAX_GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long the end of a request's body may take after its response.
+const MAX_LATE_END: Duration = Duration::from_secs(5);
 
 /// Serves one connection from the client's preface to its end.
 ///
@@ -233,27 +235,29 @@ impl Connection {
             &self.frontend,
             &mut private,
         );
-        match outcome.await {
+        let answered = match outcome.await {
             Outcome::Reply(reply, stream) => self.send(&mut cx, stream, &reply).await,
             Outcome::Response(exchange, response) => {
-                self.pass(&mut cx, exchange, &request, response, &mut private)
-                    .await;
+                self.pass(&mut cx, exchange, response, &mut private).await
             }
-            Outcome::Gone => {}
+            Outcome::Gone => None,
             Outcome::Switch(exchange) => return self.open_websocket(cx, exchange).await,
-        }
+        };
         self.finish(cx);
+        if let Some(mut stream) = answered.filter(|stream| !stream.is_body_complete()) {
+            let end = poll_fn(|task| stream.poll_late_end(request.body, task));
+            let _ = timeout(MAX_LATE_END, end).await;
+        }
     }
 
-    /// Passes a server's response on.
+    /// Passes a server's response on; gives the stream back if the client has it all.
     async fn pass(
         &self,
         cx: &mut Context,
         mut exchange: Exchange<Stream>,
-        _request: &Request,
         response: Response,
         private: &mut PrivateConnections,
-    ) {
+    ) -> Option<Box<Stream>> {
         told(cx, exchange.head.status());
         self.resources.with_date(|date| {
             let with = OutgoingResponse {
@@ -272,18 +276,25 @@ impl Connection {
         match result {
             Ok(()) => {
                 cx.record.finish(End::Ok);
-                let (_, head) = exchange.finish(fields, private, Instant::now());
+                let (stream, head) = exchange.finish(fields, private, Instant::now());
                 self.resources.put_response_head(head);
+                Some(stream)
             }
             Err(error) => {
                 exchange.client().fail();
                 cx.record.fail(download_end(&error), || chain(&error));
+                None
             }
         }
     }
 
-    /// Sends an answer that no server gave.
-    async fn send(&self, cx: &mut Context, mut stream: Box<Stream>, reply: &Reply) {
+    /// Sends an answer that no server gave; gives the stream back if the client has it all.
+    async fn send(
+        &self,
+        cx: &mut Context,
+        mut stream: Box<Stream>,
+        reply: &Reply,
+    ) -> Option<Box<Stream>> {
         told(cx, reply.head.status());
         let with_body = cx.head.method_kind() != MethodKind::Head;
         let body = if with_body {
@@ -327,7 +338,9 @@ impl Connection {
         if let Err((end, reason)) = sent.await {
             stream.fail();
             cx.record.fail(end, || reason);
+            return None;
         }
+        Some(stream)
     }
 
     /// Answers that the WebSocket is open, and makes a tunnel of both streams.

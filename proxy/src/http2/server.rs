@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -30,6 +30,10 @@ use crate::wire::{BodyError, Progress, Sink, Source};
 
 /// Streams that the client has reset, and that nobody has looked at yet: as many as h2 allows.
 const MAX_PENDING_RESETS: usize = 20;
+
+/// The most of a request's body that is waited for after its response: what a client can send
+/// before it learns of the response.
+const MAX_LATE_BODY: u64 = 64 * 1024;
 
 /// A connection of a client.
 pub struct Connection {
@@ -208,6 +212,22 @@ impl Stream {
     /// Whether the request's body was read whole.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
+    }
+
+    /// Reads and drops the end of a body of this length, if not much of it is to come; ready when
+    /// there is nothing to wait for. Clients may send the end in a frame of its own. If the stream
+    /// is reset in between, which RFC 9113 allows (section 8.1), some fail the request.
+    pub fn poll_late_end(&mut self, length: BodyLength, cx: &mut Context<'_>) -> Poll<()> {
+        let BodyLength::Known(length) = length else {
+            return Poll::Ready(());
+        };
+        while !self.is_tunnel && length.saturating_sub(self.incoming.received()) <= MAX_LATE_BODY {
+            match ready!(self.incoming.poll(cx)) {
+                Ok(Progress::Data) => self.incoming.consume(self.incoming.data().len()),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// For all waits on this stream.

@@ -28,10 +28,12 @@ async def agreed(ca, port, http2):
 async def concurrent(ca, port):
     async with client(ca, True) as to:
         url = f"https://localhost:{port}/"
-        for answer in await asyncio.gather(*(to.get(url) for _ in range(CONCURRENT))):
+        bodies = [b"%d" % number * 1000 for number in range(CONCURRENT)]
+        answers = await asyncio.gather(*(to.post(url, content=body) for body in bodies))
+        for body, answer in zip(bodies, answers):
             assert answer.status_code == 200, answer
             assert answer.http_version == "HTTP/2", answer.http_version
-            assert answer.text == "0 none", answer.text
+            assert answer.text == f"{len(body)} none", answer.text
 
 
 async def main(ca, port, without):
