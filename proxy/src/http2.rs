@@ -44,9 +44,21 @@ impl Http2Error {
     /// Whether the peer says that it has not acted on the request, which may be sent again (RFC
     /// 9113, section 8.7).
     pub fn is_unprocessed(&self) -> bool {
-        let is_refused = self.0.is_reset() && self.0.reason() == Some(h2::Reason::REFUSED_STREAM);
+        let reason = self.0.reason();
+        let is_refused = reason == Some(h2::Reason::REFUSED_STREAM) || self.requires_http1();
+        let is_refused = self.0.is_reset() && is_refused;
         let is_behind = self.0.is_go_away() && self.0.is_remote();
         self.0.is_remote() && is_refused || is_behind
+    }
+
+    /// Whether the server refused this one stream, rather than said GOAWAY.
+    pub fn is_refused(&self) -> bool {
+        self.0.is_reset()
+    }
+
+    /// Whether the server takes this request over HTTP/1.1 alone (RFC 9113, section 7).
+    pub fn requires_http1(&self) -> bool {
+        self.0.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED)
     }
 
     /// Whether the connection is lost, rather than the stream reset.

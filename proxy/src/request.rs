@@ -32,6 +32,7 @@ use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
 use crate::http1::upgrade::Upgrade;
+use crate::http2::Http2Error;
 use crate::plugin::{self, Fault, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::telemetry::{End, chain};
@@ -45,8 +46,12 @@ use outgoing::Outgoing;
 use record::Stage;
 use reply::Reply;
 
-/// How often a request is sent: enough for a server that takes a few requests on each connection.
+/// How often a request is sent that no server has acted on: enough for one that takes a few requests
+/// on each connection.
 const MAX_TRIES: u32 = 16;
+
+/// The same if servers refuse it.
+const MAX_REFUSALS: u32 = 3;
 
 /// Outcome of a request.
 #[derive(Debug)]
@@ -108,7 +113,7 @@ pub async fn handle<C: Client>(
         Place::First => Reuse::Risky,
         Place::Later => Reuse::Safe,
     };
-    let needs = if request.upgrade.is_some() {
+    let mut needs = if request.upgrade.is_some() {
         Needs::Upgrade
     } else {
         Needs::Any
@@ -125,8 +130,12 @@ pub async fn handle<C: Client>(
         };
         match exchange(cx, client, lease, request, &outgoing, head).await {
             Ok(outcome) => return outcome,
-            Err(failed) if failed.is_repeatable && tries < MAX_TRIES => {
-                reuse = Reuse::Fresh;
+            Err(failed) if failed.repeat.is_allowed(tries) => {
+                match failed.repeat {
+                    Repeat::Elsewhere | Repeat::Refused => {}
+                    Repeat::OverHttp1 => needs = Needs::Upgrade,
+                    Repeat::Never | Repeat::Once | Repeat::Unsent => reuse = Reuse::Fresh,
+                }
                 client = failed.client;
                 head = failed.head;
             }
@@ -317,28 +326,102 @@ struct Failed<C> {
     error: ProxyError,
     client: Box<C>,
     head: ResponseHead,
-    /// Nothing of the request can have been acted on, or doing so twice does no harm.
-    is_repeatable: bool,
+    repeat: Repeat,
+}
+
+/// Whether a request is sent again, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// Something of it may have been acted on, and doing so twice may do harm.
+    Never,
+    /// Over a new connection, after the first try: doing so twice does no harm.
+    Once,
+    /// Over a new connection: nothing of it was sent.
+    Unsent,
+    /// Over any other connection: the server has said GOAWAY before it.
+    Elsewhere,
+    /// Over any other connection: the server has refused it.
+    Refused,
+    /// Over HTTP/1.1: the server has not acted on it.
+    OverHttp1,
+}
+
+impl Repeat {
+    /// Whether there may be another try after so many.
+    fn is_allowed(self, tries: u32) -> bool {
+        match self {
+            Repeat::Never => false,
+            Repeat::Once => tries == 1,
+            Repeat::Unsent | Repeat::Elsewhere => tries < MAX_TRIES,
+            Repeat::Refused | Repeat::OverHttp1 => tries < MAX_REFUSALS,
+        }
+    }
+
+    /// After an exchange that failed.
+    fn of<C: Client>(
+        error: &ProxyError,
+        cx: &Context,
+        request: &Request,
+        exchange: &Exchange<C>,
+    ) -> Repeat {
+        let ProxyError::Exchange(error) = error else {
+            return Repeat::Never;
+        };
+        if !exchange.is_body_untouched() {
+            return Repeat::Never;
+        }
+        // Another request may have ended a connection of HTTP/2 that is new to this one.
+        let is_pooled = exchange.lease().origin == Origin::Pooled;
+        let has_served = is_pooled || exchange.is_with_http2_server();
+        match error {
+            ExchangeError::Refused(error) => Repeat::refused(error),
+            ExchangeError::Unsent if has_served => Repeat::Unsent,
+            // RFC 9110, section 9.2.2.
+            ExchangeError::Closed(_) | ExchangeError::IdleTimeout
+                if has_served
+                    && request.body.is_empty()
+                    && cx.head.method_kind().is_idempotent() =>
+            {
+                Repeat::Once
+            }
+            _ => Repeat::Never,
+        }
+    }
+
+    /// After a server has said that it did not act on the request.
+    fn refused(error: &Http2Error) -> Repeat {
+        if error.requires_http1() {
+            Repeat::OverHttp1
+        } else if error.is_refused() {
+            Repeat::Refused
+        } else {
+            Repeat::Elsewhere
+        }
+    }
 }
 
 /// Sends the request and waits for the head of its response.
 async fn exchange<C: Client>(
     cx: &mut Context,
-    client: Box<C>,
+    mut client: Box<C>,
     mut lease: Lease,
     request: &Request,
     outgoing: &Outgoing,
     head: ResponseHead,
 ) -> Result<Outcome<C>, Failed<C>> {
     // A body that is on its way already waits for no 100.
-    let expectation = if client.has_early_body() {
-        Expectation::None
-    } else {
-        request.expectation
+    let expectation = match request.expectation {
+        Expectation::Continue if poll_fn(|task| Poll::Ready(client.has_early_body(task))).await => {
+            Expectation::None
+        }
+        expectation => expectation,
     };
     if let Err(error) = outgoing.push(cx, request, expectation, &mut lease) {
         return Err(Failed {
-            is_repeatable: matches!(error, ExchangeError::Refused(_)),
+            repeat: match &error {
+                ExchangeError::Refused(error) => Repeat::refused(error),
+                _ => Repeat::Never,
+            },
             error: ProxyError::Exchange(error),
             client,
             head,
@@ -357,9 +440,6 @@ async fn exchange<C: Client>(
         server: lease.timeouts().server,
         head: lease.head_limits().into(),
     };
-    // Others may have ended a connection of HTTP/2 that is new to this request.
-    let is_http2 = matches!(lease.stream, ServerStream::Http2(_));
-    let is_pooled = is_http2 || lease.origin == Origin::Pooled;
     let mut exchange = Exchange::new(client, lease, sent, limits, head);
     let fields = cx.head.fields();
     let polled = poll_fn(|task| exchange.poll_head(fields, task)).await;
@@ -381,15 +461,13 @@ async fn exchange<C: Client>(
         }
         Err(error) => ProxyError::Exchange(error),
     };
-    let is_unprocessed = matches!(error, ProxyError::Exchange(ExchangeError::Refused(_)));
-    let is_repeatable = exchange.is_body_untouched()
-        && (is_unprocessed || is_pooled && is_repeatable(cx, request, &error));
+    let repeat = Repeat::of(&error, cx, request, &exchange);
     let (client, _, head) = exchange.into_parts();
     Err(Failed {
         error,
         client,
         head,
-        is_repeatable,
+        repeat,
     })
 }
 
@@ -402,18 +480,6 @@ fn accept_websocket<C: Client>(request: &Request, exchange: &mut Exchange<C>) {
         && (200..300).contains(&exchange.head.status())
     {
         exchange.head.switch_to_websocket(accept);
-    }
-}
-
-/// Only a request that cannot have been acted on, or whose repetition does no harm, is sent
-/// again (RFC 9110, section 9.2.2).
-fn is_repeatable(cx: &Context, request: &Request, error: &ProxyError) -> bool {
-    match error {
-        ProxyError::Exchange(ExchangeError::Unsent) => true,
-        ProxyError::Exchange(ExchangeError::Closed(_) | ExchangeError::IdleTimeout) => {
-            request.body.is_empty() && cx.head.method_kind().is_idempotent()
-        }
-        _ => false,
     }
 }
 

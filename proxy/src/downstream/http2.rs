@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Connection;
 use super::response::{download_end, told};
@@ -48,7 +48,17 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
     let limit = rules.config.timeouts.request_header;
     let settings = settings(&rules);
     let accepting = timeout(limit, Http2::accept(io, &settings));
-    let Ok(Ok(mut http2)) = accepting.await else {
+    let stopping = async {
+        connection.shutdown.begun().await;
+        if let Some(deadline) = connection.shutdown.drain_deadline() {
+            sleep_until(deadline).await;
+        }
+    };
+    let accepted = tokio::select! {
+        accepted = accepting => accepted,
+        () = stopping => return,
+    };
+    let Ok(Ok(mut http2)) = accepted else {
         return;
     };
     let mut waits = Waits::new(&rules, http2.moved());
@@ -259,6 +269,11 @@ impl Connection {
         private: &mut PrivateConnections,
     ) -> Option<Box<Stream>> {
         told(cx, exchange.head.status());
+        // A message that came over HTTP/2 may have trailers whatever its length.
+        let length = match response.body {
+            BodyLength::Known(_) if exchange.is_with_http2_server() => BodyLength::Chunked,
+            length => length,
+        };
         self.resources.with_date(|date| {
             let with = OutgoingResponse {
                 body: response.declared,
@@ -266,7 +281,7 @@ impl Connection {
                 date: Some(date),
                 edits: cx.response_edits(),
             };
-            exchange.push_head(&with, response.body);
+            exchange.push_head(&with, length);
         });
         let mut download = Relay::default();
         let fields = cx.head.fields();

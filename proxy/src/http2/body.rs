@@ -46,6 +46,12 @@ impl Incoming {
         }
     }
 
+    /// Whether something of it is there already. `cx` is woken when more comes.
+    pub(super) fn has_begun(&mut self, cx: &mut Context<'_>) -> bool {
+        // An error is found by whoever reads it.
+        self.poll(cx).is_ready() && !self.data.is_empty()
+    }
+
     pub(super) fn limit(&mut self, max: Option<u64>) {
         self.max = max;
     }
@@ -148,14 +154,19 @@ impl Outgoing {
             // A receiver that expects no body gets none.
             return Poll::Ready(Ok(data.len()));
         }
-        ready!(self.poll_room(cx))?;
+        ready!(self.poll_room(data.len().min(MAX_PIECE), cx))?;
         Poll::Ready(self.try_write(data))
     }
 
-    /// Ready when there is room for something.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when there is room for something. `wanted` is taken from the connection's window as
+    /// long as it is not used: nobody else gets it.
+    pub(super) fn poll_room(
+        &mut self,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.stream.capacity() == 0 {
-            self.stream.reserve_capacity(MAX_PIECE);
+            self.stream.reserve_capacity(wanted);
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(Http2Error(error).into())),
@@ -167,7 +178,11 @@ impl Outgoing {
 
     /// Takes as much as there is room for, without waiting.
     pub(super) fn try_write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let count = self.stream.capacity().min(data.len()).min(MAX_PIECE);
+        let wanted = data.len().min(MAX_PIECE);
+        if self.stream.capacity() < wanted {
+            self.stream.reserve_capacity(wanted);
+        }
+        let count = self.stream.capacity().min(wanted);
         if count == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -124,13 +124,19 @@ pub enum Violation {
 impl Budget {
     /// Of a connection whose peer begins with the preface.
     pub(super) fn of_client(now: Instant) -> Budget {
-        let mut budget = Budget::of_server(now);
+        let mut budget = Budget::new(now);
         budget.received.skip = PREFACE;
         budget
     }
 
     /// Of a connection to a server, whose own side begins with the preface.
     pub(super) fn of_server(now: Instant) -> Budget {
+        let mut budget = Budget::new(now);
+        budget.sent.skip = PREFACE;
+        budget
+    }
+
+    fn new(now: Instant) -> Budget {
         Budget {
             received: Frames::default(),
             sent: Frames::default(),
@@ -223,6 +229,7 @@ mod tests {
 
     fn budget() -> Budget {
         let mut budget = Budget::of_server(Instant::now());
+        budget.sent(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         budget.received(&frame(SETTINGS, 0, 0));
         budget.idle.add(1);
         budget

@@ -59,7 +59,8 @@ impl ByteStream {
     /// # Errors
     /// As [`poll_read_ready`](Self::poll_read_ready).
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_room(cx)
+        // One byte: how much there is to write is not known yet.
+        self.outgoing.poll_room(1, cx)
     }
 
     /// Writes without waiting as much as there is room for.

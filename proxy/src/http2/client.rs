@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::body::{Incoming, Outgoing};
-use super::budget::Budget;
+use super::budget::{Budget, Violation};
 use super::head::{self, Rest};
 use super::io::{Watch, WatchedIo};
 use super::shared::{Shared, Used};
@@ -22,8 +22,9 @@ use super::{
     Settings,
 };
 use crate::http::fields::Fields;
-use crate::http::message::{MethodKind, RequestHead, ResponseHead, Scheme};
+use crate::http::message::{MethodKind, RequestHead, ResponseHead, Scheme, Version};
 use crate::http1::Limits;
+use crate::http1::body::BodyLength;
 use crate::http1::response::{Parsed as ResponseFraming, ResponseError};
 use crate::http1::write::OutgoingRequest;
 use crate::timer::{Stall, Timer};
@@ -59,19 +60,20 @@ impl std::fmt::Debug for Driver {
 }
 
 impl Future for Driver {
-    type Output = ();
+    /// What the server has done that ended it.
+    type Output = Option<Violation>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Violation>> {
         let this = &mut *self;
-        let is_over =
-            pin!(&mut this.h2).poll(cx).is_ready() || this.shared.watch.violation().is_some();
+        let is_over = pin!(&mut this.h2).poll(cx).is_ready();
+        let violation = this.shared.watch.violation();
         // A server that takes nothing more, not even an answer to its own PING.
         let is_stuck = this.shared.watch.is_blocked() && {
             let moved = this.shared.watch.moved();
             this.stall.poll(&mut this.timer, moved, cx).is_ready()
         };
-        if is_over || is_stuck {
-            return Poll::Ready(());
+        if is_over || is_stuck || violation.is_some() {
+            return Poll::Ready(violation);
         }
         if !this.shared.watch.is_blocked() {
             this.stall.restart();
@@ -165,6 +167,7 @@ impl Connection {
     /// Whether a further request can be sent at once.
     pub fn has_room(&mut self) -> bool {
         let max = self.max_streams.min(self.send.current_max_send_streams());
+        let max = max.min(self.shared.limit.get());
         self.is_open() && self.shared.active.get() < max
     }
 
@@ -240,12 +243,15 @@ impl Stream {
         }
         let request = head::outgoing_request(head, with, self.scheme, is_websocket);
         let request = request.ok_or(SendError::Head)?;
-        let is_end = with.body.is_empty() && !is_websocket;
+        // A message that came over HTTP/2 may have trailers whatever its length: the end is where
+        // it was there.
+        let is_open = head.version() == Version::Http2 && with.body != BodyLength::None;
+        let is_end = with.body.is_empty() && !is_open && !is_websocket;
         let sent = self.send.send_request(request, is_end);
         let (response, outgoing) =
             sent.map_err(|error| SendError::Connection(Http2Error(error)))?;
-        let length = if is_websocket {
-            crate::http1::body::BodyLength::Chunked
+        let length = if is_websocket || is_open {
+            BodyLength::Chunked
         } else {
             with.body
         };
@@ -288,6 +294,11 @@ impl Stream {
         self.heads += 1;
         let framing = head::response(&parts, rest, limits, method, head);
         Poll::Ready(framing.map_err(ResponseFailure::Invalid))
+    }
+
+    /// Takes note that the server refused this stream: it has room for fewer than it said.
+    pub fn note_refusal(&self) {
+        self.used.note_refusal();
     }
 
     /// Gives up on a response that does not come. If the server has sent nothing at all since the

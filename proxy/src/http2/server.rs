@@ -61,7 +61,7 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Connection {
-    /// Waits for the client's preface and settings.
+    /// Waits for the client's preface.
     ///
     /// # Errors
     /// [`Http2Error`].
@@ -202,11 +202,17 @@ impl Stream {
     /// The request asks for a tunnel: whatever the client sends is for that, and no body.
     pub fn expect_tunnel(&mut self) {
         self.is_tunnel = true;
+        self.incoming.limit(None);
     }
 
     /// Breaks the request's body off before the piece that makes it larger than `limit`.
     pub fn limit_body(&mut self, limit: Option<u64>) {
         self.incoming.limit(limit);
+    }
+
+    /// Whether a part of the request's body is there already.
+    pub fn has_early_body(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.is_tunnel && self.incoming.has_begun(cx)
     }
 
     /// Whether the request's body was read whole.

@@ -16,6 +16,8 @@ pub(super) struct Shared {
     /// When the last of them ended.
     pub(super) idle_since: Cell<Instant>,
     pub(super) has_ended: Cell<bool>,
+    /// Requests at once that the server has not refused.
+    pub(super) limit: Cell<usize>,
 }
 
 impl Shared {
@@ -26,6 +28,7 @@ impl Shared {
             active: Cell::new(0),
             idle_since: Cell::new(now),
             has_ended: Cell::new(false),
+            limit: Cell::new(usize::MAX),
         }
     }
 }
@@ -42,6 +45,12 @@ impl Used {
 }
 
 impl Used {
+    /// Fewer requests from now on than there are: none if it was alone.
+    pub(super) fn note_refusal(&self) {
+        let accepted = self.0.active.get().saturating_sub(1);
+        self.0.limit.set(self.0.limit.get().min(accepted));
+    }
+
     /// Sends no further request over the connection if the server has sent nothing since then.
     pub(super) fn give_up_if_silent_since(&self, received: u64) {
         if self.0.watch.received() == received {

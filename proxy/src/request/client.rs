@@ -23,8 +23,12 @@ pub trait Client: Source + Sink {
     /// Grows with everything that passes in either direction.
     fn moved(&self) -> u64;
 
+    /// Bytes of interim responses in one exchange that it may be sent: an end to those of a server
+    /// that sends nothing else.
+    const MAX_INTERIM_BYTES: usize;
+
     /// Whether a part of the body is there already.
-    fn has_early_body(&self) -> bool;
+    fn has_early_body(&mut self, task: &mut Task<'_>) -> bool;
 
     /// Notices a client that is gone while it is not read from otherwise. One that has ended its
     /// side in order may still wait for an answer: it counts as gone once nothing has moved for
@@ -45,6 +49,8 @@ pub trait Client: Source + Sink {
 }
 
 impl Client for Wire {
+    const MAX_INTERIM_BYTES: usize = 1024 * 1024;
+
     #[inline]
     fn timer(&mut self) -> &mut Timer {
         &mut self.timer
@@ -60,7 +66,7 @@ impl Client for Wire {
     }
 
     #[inline]
-    fn has_early_body(&self) -> bool {
+    fn has_early_body(&mut self, _task: &mut Task<'_>) -> bool {
         !self.input().is_empty()
     }
 
@@ -90,6 +96,9 @@ impl Client for Wire {
 }
 
 impl Client for Stream {
+    // They wait in the connection, as long as the client does not read them.
+    const MAX_INTERIM_BYTES: usize = 32 * 1024;
+
     fn timer(&mut self) -> &mut Timer {
         Stream::timer(self)
     }
@@ -103,8 +112,8 @@ impl Client for Stream {
         Stream::moved(self)
     }
 
-    fn has_early_body(&self) -> bool {
-        !self.data().is_empty()
+    fn has_early_body(&mut self, task: &mut Task<'_>) -> bool {
+        Stream::has_early_body(self, task)
     }
 
     fn poll_gone(&mut self, _limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {

@@ -30,10 +30,6 @@ use crate::wire::{BodyError, Relay, RelayError, Side};
 /// all the same: servers need not answer it (RFC 9110, section 10.1.1).
 const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Bytes of interim responses in one exchange: an end to those of a server that sends
-/// nothing else.
-const MAX_INTERIM_BYTES: usize = 1024 * 1024;
-
 /// Why there is no response.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
@@ -62,7 +58,7 @@ pub enum ExchangeError {
     /// The response's head is not HTTP.
     #[error("the server's answer is not HTTP")]
     Invalid(#[source] ResponseError),
-    /// More than `MAX_INTERIM_BYTES` (1 MiB) of interim responses.
+    /// More interim responses than [`Client::MAX_INTERIM_BYTES`].
     #[error("the server sent interim responses without end")]
     Interim,
     /// Nothing moved for `timeout.server`.
@@ -228,6 +224,11 @@ impl<C: Client> Exchange<C> {
         self.client.push_head(&self.head, with, body);
     }
 
+    /// Whether the server speaks HTTP/2.
+    pub fn is_with_http2_server(&self) -> bool {
+        matches!(self.lease.stream, ServerStream::Http2(_))
+    }
+
     /// The lease.
     pub fn lease(&self) -> &Lease {
         &self.lease
@@ -295,7 +296,7 @@ impl<C: Client> Exchange<C> {
                 Ok(Progress::Partial { skip }) => {
                     wire.consume_input(skip);
                     // Empty lines say even less than interim responses.
-                    count_interim(&mut self.interim_bytes, skip)?;
+                    count_interim::<C>(&mut self.interim_bytes, skip)?;
                 }
                 Err(error) => return Poll::Ready(Err(ExchangeError::Invalid(error))),
             }
@@ -323,18 +324,20 @@ impl<C: Client> Exchange<C> {
             return Poll::Pending;
         };
         let (limits, method) = (&self.limits.head, self.sent.method);
-        stream
-            .poll_head(limits, method, &mut self.head, task)
-            .map_err(|failure| match failure {
-                ResponseFailure::Invalid(error) => ExchangeError::Invalid(error),
-                ResponseFailure::Stream(error) if error.is_unprocessed() => {
-                    ExchangeError::Refused(error)
+        let polled = stream.poll_head(limits, method, &mut self.head, task);
+        polled.map_err(|failure| match failure {
+            ResponseFailure::Invalid(error) => ExchangeError::Invalid(error),
+            ResponseFailure::Stream(error) if error.is_unprocessed() => {
+                if error.is_refused() {
+                    stream.note_refusal();
                 }
-                ResponseFailure::Stream(error) if error.is_of_connection() => {
-                    ExchangeError::Closed(Some(error.into()))
-                }
-                ResponseFailure::Stream(error) => ExchangeError::Reset(error),
-            })
+                ExchangeError::Refused(error)
+            }
+            ResponseFailure::Stream(error) if error.is_of_connection() => {
+                ExchangeError::Closed(Some(error.into()))
+            }
+            ResponseFailure::Stream(error) => ExchangeError::Reset(error),
+        })
     }
 
     fn accept(&mut self, response: Response) -> Result<Response, ExchangeError> {
@@ -370,13 +373,13 @@ impl<C: Client> Exchange<C> {
         match &mut self.lease.stream {
             ServerStream::Http1(connection) => connection.wire.consume_input(length),
             ServerStream::Http2(_) => {
-                count_interim(
+                count_interim::<C>(
                     &mut self.interim_bytes,
                     self.head.fields().bytes().len() + 1,
                 )?;
             }
         }
-        count_interim(&mut self.interim_bytes, length)?;
+        count_interim::<C>(&mut self.interim_bytes, length)?;
         let is_continue = self.head.status() == 100;
         let is_answered = is_continue
             && self.sent.expectation == Expectation::Continue
@@ -398,7 +401,7 @@ impl<C: Client> Exchange<C> {
             // its answer, or the lack of one.
             self.lease.stream.flush(task);
             // A client that sends its body all the same needs no 100.
-            if !self.client.has_early_body() {
+            if !self.client.has_early_body(task) {
                 if self.client.timer().poll_until(until, task).is_pending() {
                     return Ok(());
                 }
@@ -471,7 +474,7 @@ impl<C: Client> Exchange<C> {
         {
             return Poll::Ready(Expired::Gone(error));
         }
-        if is_held && self.client.has_early_body() {
+        if is_held && self.client.has_early_body(task) {
             // The body has come without a 100: the next poll sends it.
             task.waker().wake_by_ref();
         }
@@ -529,9 +532,9 @@ impl<C: Client> Exchange<C> {
     }
 }
 
-fn count_interim(counted: &mut usize, bytes: usize) -> Result<(), ExchangeError> {
+fn count_interim<C: Client>(counted: &mut usize, bytes: usize) -> Result<(), ExchangeError> {
     *counted += bytes;
-    if *counted > MAX_INTERIM_BYTES {
+    if *counted > C::MAX_INTERIM_BYTES {
         return Err(ExchangeError::Interim);
     }
     Ok(())

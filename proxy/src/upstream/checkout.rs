@@ -17,12 +17,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
 use super::connect::{self, DialCause};
 use super::connection::Check;
 use super::endpoint::{Address, Counts, Endpoint, EndpointId, Permit};
 use super::establish::{Established, Limits, Needs};
 use super::health::Condition;
+use super::http2::Sharing;
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalServer, LocalSet};
 use super::stream::ServerStream;
@@ -59,6 +61,16 @@ impl Reuse {
         match (self, by) {
             (Reuse::Fresh, _) | (_, HttpReuse::Never) | (Reuse::Risky, HttpReuse::Safe) => false,
             (Reuse::Replayable | Reuse::Safe, _) | (Reuse::Risky, HttpReuse::Always) => true,
+        }
+    }
+
+    /// Which connections of HTTP/2 it may share. One that nobody uses may end at any moment, as one
+    /// of HTTP/1.1; the others of one in use are at risk with it.
+    fn sharing(self, by: HttpReuse) -> Sharing {
+        match (self, by) {
+            (Reuse::Fresh, _) | (_, HttpReuse::Never) => Sharing::None,
+            (Reuse::Risky, HttpReuse::Safe) => Sharing::InUse,
+            _ => Sharing::Any,
         }
     }
 
@@ -158,8 +170,8 @@ impl LocalCluster {
             idle: reuse
                 .is_allowed(set.settings.http_reuse)
                 .then(|| reuse.check()),
-            // GOAWAY tells which requests a server that closes has not acted on: none is at risk.
-            may_share: reuse != Reuse::Fresh && set.settings.http_reuse != HttpReuse::Never,
+            sharing: reuse.sharing(set.settings.http_reuse),
+            wait_until: None,
             needs,
             client,
             failures: Vec::new(),
@@ -203,8 +215,10 @@ struct Search<'a> {
     set: &'a Rc<LocalSet>,
     /// How an idle connection is looked at; None: it may not serve.
     idle: Option<Check>,
-    /// Whether it may have a stream of a connection of HTTP/2 that others use.
-    may_share: bool,
+    /// Which connections of HTTP/2 it may have a stream of.
+    sharing: Sharing,
+    /// Until when it waits for connections that other requests make.
+    wait_until: Option<Instant>,
     needs: Needs,
     client: &'a Header<'a>,
     /// Endpoints that could not be connected to, and why: none is tried twice.
@@ -251,11 +265,8 @@ impl Search<'_> {
             if self.has_failed(endpoint.id()) || (has_waited && !is_up) {
                 continue;
             }
-            if self.may_share(server) {
-                local.pool.shared.wait().await;
-                if let Some(stream) = self.idle(server, local) {
-                    return Ok(self.lease(stream, Origin::Pooled, local, permit));
-                }
+            if let Some(stream) = self.wait(server, local).await {
+                return Ok(self.lease(stream, Origin::Pooled, local, permit));
             }
             let Some(attempt) = Attempt::begin(endpoint, effort) else {
                 continue;
@@ -274,7 +285,27 @@ impl Search<'_> {
     /// Whether it may have a stream of a connection of the server's that others use.
     fn may_share(&self, server: &LocalServer) -> bool {
         let handshake = &server.handshake;
-        self.may_share && handshake.allows_http2(self.needs) && !handshake.names_clients()
+        self.sharing != Sharing::None
+            && handshake.allows_http2(self.needs)
+            && !handshake.names_clients()
+    }
+
+    /// A stream of a connection that another request is making, so that a burst of requests does
+    /// not open one for each. All such waits together take `timeout.connect` at most.
+    async fn wait(&mut self, server: &LocalServer, local: &LocalEndpoint) -> Option<ServerStream> {
+        let limit = self.set.settings.timeouts.connect;
+        let shared = &local.pool.shared;
+        while self.may_share(server) && shared.is_worth_waiting_for() {
+            let until = *self
+                .wait_until
+                .get_or_insert_with(|| Instant::now() + limit);
+            timeout_at(until, shared.dialled()).await.ok()?;
+            let stream = self.idle(server, local);
+            if stream.is_some() {
+                return stream;
+            }
+        }
+        None
     }
 
     /// A connection that others have used, or a stream of one that they use.
@@ -283,7 +314,7 @@ impl Search<'_> {
             return None;
         }
         if self.may_share(server)
-            && let Some(stream) = local.pool.shared.stream()
+            && let Some(stream) = local.pool.shared.stream(self.sharing)
         {
             return Some(ServerStream::Http2(stream));
         }
@@ -320,7 +351,7 @@ impl Search<'_> {
         let connected = local.endpoint().server().connected();
         Ok(match established {
             Established::Http1(io) => {
-                if self.needs != Needs::Bytes {
+                if allows_http2 {
                     shared.chose_http1(true);
                 }
                 let mut connection = budget.connection(io, connected);
@@ -333,7 +364,8 @@ impl Search<'_> {
             Established::Http2(connection, driver) => {
                 shared.chose_http1(false);
                 let open = budget.open();
-                ServerStream::Http2(shared.add(*connection, *driver, connected, open))
+                let name = server.server.name();
+                ServerStream::Http2(shared.add(*connection, *driver, name, (connected, open)))
             }
         })
     }

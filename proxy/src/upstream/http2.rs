@@ -28,6 +28,17 @@ pub(super) struct SharedConnections {
     is_http1: Cell<bool>,
 }
 
+/// Which connections a request may have a stream of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// None: it gets a new one.
+    None,
+    /// Those that others use at the moment.
+    InUse,
+    /// Every one.
+    Any,
+}
+
 /// A request that makes a connection, which others wait for.
 pub(super) struct Dialling<'a>(&'a SharedConnections);
 
@@ -49,12 +60,13 @@ impl SharedConnections {
 
     /// A stream of a connection that has room for one: of the fullest, so that the others become
     /// idle.
-    pub(super) fn stream(&self) -> Option<Box<Stream>> {
+    pub(super) fn stream(&self, sharing: Sharing) -> Option<Box<Stream>> {
         let mut open = self.open.borrow_mut();
         open.retain_mut(Connection::is_open);
-        let mut with_room = open
-            .iter_mut()
-            .filter_map(|one| one.has_room().then_some(&*one));
+        let mut with_room = open.iter_mut().filter_map(|one| {
+            let is_allowed = sharing == Sharing::Any || one.active() > 0;
+            (is_allowed && one.has_room()).then_some(&*one)
+        });
         let first = with_room.next()?;
         let fullest = with_room.fold(first, |best, one| {
             if one.active() > best.active() {
@@ -66,17 +78,18 @@ impl SharedConnections {
         Some(Box::new(fullest.stream()))
     }
 
-    /// Waits while another request makes a connection, so that a burst of requests does not open
-    /// one for each; at most once.
+    /// Whether another request is making a connection that this one may get a stream of.
+    pub(super) fn is_worth_waiting_for(&self) -> bool {
+        self.is_dialling.get() && !self.is_http1.get() && self.max_idle.get().is_some()
+    }
+
+    /// Waits until a connection was made, or could not be. To be polled before anything else
+    /// happens.
     ///
     /// # Cancel safety
     /// Safe.
-    pub(super) async fn wait(&self) {
-        // Registered before the flag is read, so that no end is missed in between.
-        let dialled = self.dialled.notified();
-        if self.is_dialling.get() && !self.is_http1.get() {
-            dialled.await;
-        }
+    pub(super) async fn dialled(&self) {
+        self.dialled.notified().await;
     }
 
     /// Others wait until the returned value is dropped.
@@ -95,12 +108,19 @@ impl SharedConnections {
         &self,
         connection: Connection,
         driver: Driver,
-        connected: Connected,
-        open: Open,
+        server: &str,
+        counted: (Connected, Open),
     ) -> Box<Stream> {
+        let server = server.to_owned();
         tokio::task::spawn_local(async move {
-            driver.await;
-            drop((connected, open));
+            if let Some(violation) = driver.await {
+                tracing::warn!(
+                    server,
+                    ?violation,
+                    "an HTTP/2 connection is closed for what its server has sent"
+                );
+            }
+            drop(counted);
         });
         let stream = Box::new(connection.stream());
         // Otherwise it ends with this stream.
