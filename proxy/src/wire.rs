@@ -278,6 +278,11 @@ impl Source for Wire {
     }
 
     #[inline]
+    fn is_final(&self) -> bool {
+        matches!(self.decoder, BodyDecoder::Empty)
+    }
+
+    #[inline]
     fn consume_data(&mut self, count: usize) {
         let count = count.min(self.data);
         self.data -= count;
@@ -291,7 +296,12 @@ impl Source for Wire {
 
 impl Sink for Wire {
     #[inline]
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &mut self,
+        data: &[u8],
+        _is_final: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.output.poll_body(data, &mut self.io, cx)
     }
 

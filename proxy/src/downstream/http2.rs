@@ -70,7 +70,8 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
             break;
         };
         let connection = Rc::clone(&connection);
-        tokio::task::spawn_local(connection.serve_stream(*opened, place));
+        // In a box: a task is moved several times before it is where it stays.
+        tokio::task::spawn_local(Box::pin(connection.serve_stream(*opened, place)));
         place = Place::Later;
     }
     if let Some(violation) = http2.violation() {
@@ -271,7 +272,7 @@ impl Connection {
         told(cx, exchange.head.status());
         // A message that came over HTTP/2 may have trailers whatever its length.
         let length = match response.body {
-            BodyLength::Known(_) if exchange.is_with_http2_server() => BodyLength::Chunked,
+            BodyLength::Known(0) if exchange.is_with_http2_server() => BodyLength::Chunked,
             length => length,
         };
         self.resources.with_date(|date| {
@@ -335,7 +336,7 @@ impl Connection {
         let mut stall = Stall::new(client, stream.moved());
         let sent = poll_fn(|task| {
             while !rest.is_empty() {
-                match stream.poll_write(rest, task) {
+                match stream.poll_write(rest, true, task) {
                     Poll::Ready(Ok(count)) => rest = &rest[count..],
                     Poll::Ready(Err(error)) => {
                         return Poll::Ready(Err((End::ClientClosed, error.to_string())));

@@ -9,7 +9,6 @@ use h2::{Reason, RecvStream, SendStream};
 use super::head;
 use super::{Http2Error, Opaque};
 use crate::http::fields::Fields;
-use crate::http1::body::BodyLength;
 use crate::wire::{BodyError, Progress};
 
 /// Largest piece that is copied for one frame of data.
@@ -92,6 +91,12 @@ impl Incoming {
         Poll::Ready(Ok(Progress::End))
     }
 
+    /// Whether the data that is there ends the body, and no trailers follow.
+    pub(super) fn is_final(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_some_and(RecvStream::is_end_stream)
+    }
+
     pub(super) fn data(&self) -> &[u8] {
         &self.data
     }
@@ -114,8 +119,6 @@ impl Incoming {
 /// The body that goes to the peer.
 pub(super) struct Outgoing {
     stream: SendStream<Bytes>,
-    /// Bytes that are still to come, if that is known.
-    remaining: Option<u64>,
     sent: u64,
     has_ended: bool,
 }
@@ -127,16 +130,12 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    /// For a body of this length, whose end was sent with the head if it is empty.
-    pub(super) fn new(stream: SendStream<Bytes>, length: BodyLength) -> Outgoing {
+    /// Behind the head; `has_ended` if that was all.
+    pub(super) fn new(stream: SendStream<Bytes>, has_ended: bool) -> Outgoing {
         Outgoing {
             stream,
-            remaining: match length {
-                BodyLength::Known(length) => Some(length),
-                _ => None,
-            },
             sent: 0,
-            has_ended: length.is_empty(),
+            has_ended,
         }
     }
 
@@ -148,6 +147,7 @@ impl Outgoing {
     pub(super) fn poll_write(
         &mut self,
         data: &[u8],
+        is_final: bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if self.has_ended {
@@ -155,7 +155,7 @@ impl Outgoing {
             return Poll::Ready(Ok(data.len()));
         }
         ready!(self.poll_room(data.len().min(MAX_PIECE), cx))?;
-        Poll::Ready(self.try_write(data))
+        Poll::Ready(self.try_write(data, is_final))
     }
 
     /// Ready when there is room for something. `wanted` is taken from the connection's window as
@@ -177,7 +177,7 @@ impl Outgoing {
     }
 
     /// Takes as much as there is room for, without waiting.
-    pub(super) fn try_write(&mut self, data: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&mut self, data: &[u8], is_final: bool) -> io::Result<usize> {
         let wanted = data.len().min(MAX_PIECE);
         if self.stream.capacity() < wanted {
             self.stream.reserve_capacity(wanted);
@@ -186,13 +186,7 @@ impl Outgoing {
         if count == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let is_last = match &mut self.remaining {
-            Some(remaining) => {
-                *remaining = remaining.saturating_sub(count as u64);
-                *remaining == 0
-            }
-            None => false,
-        };
+        let is_last = is_final && count == data.len();
         self.send(Bytes::copy_from_slice(&data[..count]), is_last)?;
         self.sent += count as u64;
         Ok(count)

@@ -68,7 +68,7 @@ impl ByteStream {
     /// # Errors
     /// `WouldBlock` if there is none.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outgoing.try_write(bytes)
+        self.outgoing.try_write(bytes, false)
     }
 
     /// Sends the end of the stream; reading goes on.

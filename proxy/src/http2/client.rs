@@ -250,14 +250,9 @@ impl Stream {
         let sent = self.send.send_request(request, is_end);
         let (response, outgoing) =
             sent.map_err(|error| SendError::Connection(Http2Error(error)))?;
-        let length = if is_websocket || is_open {
-            BodyLength::Chunked
-        } else {
-            with.body
-        };
         self.is_tunnel = is_websocket;
         self.response = Some(response);
-        self.outgoing = Some(Outgoing::new(outgoing, length));
+        self.outgoing = Some(Outgoing::new(outgoing, is_end));
         Ok(())
     }
 
@@ -339,6 +334,10 @@ impl Source for Stream {
         self.incoming.data()
     }
 
+    fn is_final(&self) -> bool {
+        self.incoming.is_final()
+    }
+
     fn consume_data(&mut self, count: usize) {
         self.incoming.consume(count);
     }
@@ -349,8 +348,13 @@ impl Source for Stream {
 }
 
 impl Sink for Stream {
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.sink()?.poll_write(data, cx)
+    fn poll_write(
+        &mut self,
+        data: &[u8],
+        is_final: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.sink()?.poll_write(data, is_final, cx)
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -265,7 +265,7 @@ impl Stream {
 
     fn begin(&mut self, response: http::Response<()>, body: BodyLength) {
         match self.respond.send_response(response, body.is_empty()) {
-            Ok(stream) => self.outgoing = Some(Outgoing::new(stream, body)),
+            Ok(stream) => self.outgoing = Some(Outgoing::new(stream, body.is_empty())),
             Err(error) => self.error = Some(Http2Error(error)),
         }
     }
@@ -319,6 +319,10 @@ impl Source for Stream {
         self.incoming.data()
     }
 
+    fn is_final(&self) -> bool {
+        self.incoming.is_final()
+    }
+
     fn consume_data(&mut self, count: usize) {
         self.incoming.consume(count);
     }
@@ -329,8 +333,13 @@ impl Source for Stream {
 }
 
 impl Sink for Stream {
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.sink()?.poll_write(data, cx)
+    fn poll_write(
+        &mut self,
+        data: &[u8],
+        is_final: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.sink()?.poll_write(data, is_final, cx)
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -94,6 +94,14 @@ impl Source for ServerStream {
     }
 
     #[inline]
+    fn is_final(&self) -> bool {
+        match self {
+            ServerStream::Http1(connection) => connection.wire.is_final(),
+            ServerStream::Http2(stream) => stream.is_final(),
+        }
+    }
+
+    #[inline]
     fn consume_data(&mut self, count: usize) {
         each!(self, stream => stream.consume_data(count));
     }
@@ -108,8 +116,13 @@ impl Source for ServerStream {
 
 impl Sink for ServerStream {
     #[inline]
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        each!(self, stream => stream.poll_write(data, cx))
+    fn poll_write(
+        &mut self,
+        data: &[u8],
+        is_final: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write(data, is_final, cx))
     }
 
     #[inline]

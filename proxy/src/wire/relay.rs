@@ -19,6 +19,9 @@ pub trait Source {
     /// The payload that is there.
     fn data(&self) -> &[u8];
 
+    /// Whether the payload that is there ends the body, and no trailers follow.
+    fn is_final(&self) -> bool;
+
     /// The payload was used up to `count` bytes.
     fn consume_data(&mut self, count: usize);
 
@@ -28,11 +31,17 @@ pub trait Source {
 
 /// Where a body goes, framed as was announced.
 pub trait Sink {
-    /// Takes a piece, or a part of it: yields how much, at least one byte.
+    /// Takes a piece, or a part of it: yields how much, at least one byte. Whether it `is_final`
+    /// tells that nothing but [`Sink::end`] follows once it was taken whole.
     ///
     /// # Errors
     /// Those of the stream.
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    fn poll_write(
+        &mut self,
+        data: &[u8],
+        is_final: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>;
 
     /// Sends what was taken, as far as that is for this side to do.
     ///
@@ -132,7 +141,7 @@ impl Relay {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(RelayError::Source(error))),
                 Poll::Ready(Ok(Progress::Data)) => {
                     self.waits_for = Side::Sink;
-                    let count = ready!(to.poll_write(from.data(), cx));
+                    let count = ready!(to.poll_write(from.data(), from.is_final(), cx));
                     let count = count.map_err(RelayError::Sink)?;
                     self.moved += count as u64;
                     from.consume_data(count);

@@ -1,0 +1,151 @@
+//! WebSockets over HTTP/2 (RFC 8441), on either side.
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use pointsman_tests::{Asked, DEADLINE, Http2Client, Http2Origin, Origin, Proxy, Wire};
+use sha1::{Digest as _, Sha1};
+use tokio::time::timeout;
+
+use super::proxy;
+use crate::tunnels::handshake;
+
+/// A WebSocket's bytes, there and back, by extended CONNECT.
+async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
+    let mut request = Request::builder()
+        .method(Method::CONNECT)
+        .uri("http://io.test.tld/chat")
+        .header("sec-websocket-version", "13")
+        .body(())?;
+    let protocol = h2::ext::Protocol::from_static("websocket");
+    request.extensions_mut().insert(protocol);
+    let (response, mut stream) = client.ready().await?.send_request(request, false)?;
+    let response = timeout(DEADLINE, response).await??;
+    assert_eq!(response.status(), 200);
+    assert!(!response.headers().contains_key("sec-websocket-accept"));
+    let mut body = response.into_body();
+    for message in ["hello", "again"] {
+        stream.send_data(message.into(), false)?;
+        let mut seen = Vec::new();
+        while seen.len() < message.len() {
+            let piece = timeout(DEADLINE, body.data()).await?.context("an echo")??;
+            body.flow_control().release_capacity(piece.len())?;
+            seen.extend_from_slice(&piece);
+        }
+        assert_eq!(seen, message.as_bytes());
+    }
+    // The end of one direction is carried across.
+    stream.send_data(Bytes::new(), true)?;
+    while let Some(piece) = timeout(DEADLINE, body.data()).await? {
+        assert!(piece?.is_empty());
+    }
+    Ok(())
+}
+
+/// The `Sec-WebSocket-Accept` of a key (RFC 6455, section 1.3).
+fn accept_of(key: &str) -> String {
+    let digest = Sha1::new()
+        .chain_update(key)
+        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+        .finalize();
+    STANDARD.encode(digest)
+}
+
+/// Switches to WebSocket, and sends back what it gets.
+async fn http1_echo() -> anyhow::Result<Origin> {
+    Origin::scripted(|mut wire, _| async move {
+        let head = wire.head().await?;
+        let key = head.field("sec-websocket-key").context("a key")?;
+        let accept = accept_of(&key);
+        wire.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))
+        .await?;
+        let (mut socket, _) = wire.into_parts();
+        let (mut read, mut write) = socket.split();
+        tokio::io::copy(&mut read, &mut write).await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn http2_echo() -> anyhow::Result<Http2Origin> {
+    let mut builder = h2::server::Builder::new();
+    builder.enable_connect_protocol();
+    Http2Origin::start(builder, None, |mut asked: Asked| async move {
+        ensure!(asked.request.method() == Method::CONNECT, "{asked:?}");
+        ensure!(!asked.request.headers().contains_key("sec-websocket-key"));
+        let mut stream = asked.respond.send_response(Response::new(()), false)?;
+        let mut body = asked.request.into_body();
+        while let Some(piece) = body.data().await {
+            let piece = piece?;
+            body.flow_control().release_capacity(piece.len())?;
+            stream.send_data(piece, false)?;
+        }
+        stream.send_data(Bytes::new(), true)?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn websockets_over_http2() -> anyhow::Result<()> {
+    let (http1, http2) = (http1_echo().await?, http2_echo().await?);
+    for (server, options) in [
+        (http1.address(), ""),
+        (http2.address(), ", protocol = \"h2c\""),
+    ] {
+        let proxy = proxy(server, options, "").await?;
+        let client = Http2Client::connect(proxy.address()).await?;
+        echoes(&client).await?;
+        let line = proxy.line_with("end=tunnel").await?;
+        assert!(line.contains("bytes_in=10 bytes_out=10"), "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn websockets_over_http1_to_an_http2_server() -> anyhow::Result<()> {
+    let www = http2_echo().await?;
+    let proxy = proxy(www.address(), ", protocol = \"h2c\"", "").await?;
+    let mut wire = Wire::connect(proxy.address()).await?;
+    wire.send(handshake("io.test.tld")).await?;
+    let head = wire.head().await?;
+    assert_eq!(head.status()?, 101);
+    assert!(head.field("sec-websocket-accept").is_some());
+    wire.send("hello").await?;
+    assert_eq!(wire.exactly(5).await?, b"hello");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_without_websockets_is_a_502() -> anyhow::Result<()> {
+    let script = |asked: Asked| async { asked.answer("x") };
+    let www = Http2Origin::start(h2::server::Builder::new(), None, script).await?;
+    let proxy = proxy(www.address(), ", protocol = \"h2c\"", "").await?;
+    let mut wire = Wire::connect(proxy.address()).await?;
+    let answer = wire.exchange(handshake("io.test.tld")).await?;
+    assert_eq!(answer.head.status()?, 502);
+    proxy.line_with("takes no WebSockets over HTTP/2").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn max_body_does_not_end_websockets() -> anyhow::Result<()> {
+    let www = http1_echo().await?;
+    let proxy = Proxy::pointsman(&format!(
+        r#"
+        [frontend.http-in]
+        bind = {{ address = "127.0.0.1:0", h2c = true }}
+        default_backend = "www"
+        max_body = "4B"
+        [backend.www]
+        server.www = "{}"
+        "#,
+        www.address()
+    ))
+    .await?;
+    echoes(&Http2Client::connect(proxy.address()).await?).await
+}
