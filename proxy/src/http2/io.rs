@@ -72,6 +72,21 @@ impl WatchedIo {
         }
     }
 
+    /// Why the peer takes no more: a TLS alert that it has sent says more than the error of a write,
+    /// after which h2 reads nothing.
+    fn reason_of(&mut self, of_write: io::Error) -> io::Error {
+        // The poller may not know of it yet.
+        while !self.io.has_nothing_to_read() {
+            match self.io.try_read(&mut [0; 1024]) {
+                Ok(1..) => {}
+                Ok(0) => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return error,
+            }
+        }
+        of_write
+    }
+
     /// Tries `write` until it gets somewhere or has to wait.
     fn poll_with(
         &mut self,
@@ -82,8 +97,11 @@ impl WatchedIo {
             match write(&mut self.io) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.watch.is_blocked.set(true);
-                    ready!(self.io.poll_write_ready(cx))?;
+                    if let Err(error) = ready!(self.io.poll_write_ready(cx)) {
+                        return Poll::Ready(Err(self.reason_of(error)));
+                    }
                 }
+                Err(error) => return Poll::Ready(Err(self.reason_of(error))),
                 result => {
                     self.watch.is_blocked.set(false);
                     self.watch.moved.set(self.io.moved());
@@ -178,7 +196,7 @@ impl AsyncWrite for WatchedIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = self.io.poll_flush(cx);
         self.watch.is_blocked.set(flushed.is_pending());
-        flushed
+        flushed.map_err(|error| self.reason_of(error))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -28,8 +28,9 @@ use crate::timer::Timer;
 use crate::transport::io::Io;
 use crate::wire::{BodyError, Progress, Sink, Source};
 
-/// Streams that the client has reset, and that nobody has looked at yet: as many as h2 allows.
-const MAX_PENDING_RESETS: usize = 20;
+/// Streams that the client has reset before anybody has looked at them, unless it may have more at
+/// once: as many as h2 allows.
+const MIN_PENDING_RESETS: usize = 20;
 
 /// The most of a request's body that is waited for after its response: what a client can send
 /// before it learns of the response.
@@ -70,6 +71,7 @@ impl Connection {
     /// Dropping it closes the connection.
     pub async fn accept(io: Io, settings: &Settings) -> Result<Connection, Http2Error> {
         let watch = Watch::new(Budget::of_client(Instant::now()));
+        let max_streams = usize::try_from(settings.max_concurrent_streams).unwrap_or(usize::MAX);
         let mut builder = server::Builder::new();
         builder
             .initial_window_size(STREAM_WINDOW)
@@ -77,7 +79,8 @@ impl Connection {
             .max_frame_size(FRAME_SIZE)
             .max_header_list_size(settings.max_header_size)
             .max_concurrent_streams(settings.max_concurrent_streams)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            // A browser may leave a page that it has just begun to ask for.
+            .max_pending_accept_reset_streams(max_streams.max(MIN_PENDING_RESETS))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_connect_protocol();
         let h2 = builder.handshake(WatchedIo::new(io, &watch)).await?;
