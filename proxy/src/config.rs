@@ -239,7 +239,7 @@ pub enum LogTarget {
 pub struct Frontend {
     /// Letters, digits and `-_.:`.
     pub name: String,
-    /// What its connections carry. Default [`Mode::Http`].
+    /// The protocol of its connections. Default [`Mode::Http`].
     pub mode: Mode,
     /// At least one.
     pub bind: Vec<Bind>,

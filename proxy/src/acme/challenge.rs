@@ -13,7 +13,7 @@ use crate::transport::tls::{Challenges, Identity};
 /// Longest token that is served; servers send some 43 characters.
 const MAX_TOKEN: usize = 512;
 
-/// What requests for `/.well-known/acme-challenge/` are answered with (RFC 8555, section 8.3).
+/// The answers to requests for `/.well-known/acme-challenge/` (RFC 8555, section 8.3).
 ///
 /// Shared by all workers, which read it without waiting.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ pub enum OrderError {
     Challenge {
         /// The name.
         name: String,
-        /// What the server says.
+        /// The server's reason.
         refusal: Refusal,
     },
     /// The server proves control of this name in other ways alone.
@@ -44,7 +44,7 @@ pub enum OrderError {
     /// The server does not keep to RFC 8555.
     #[error("the ACME server sent {0}")]
     Answer(String),
-    /// What came is no certificate that could be used.
+    /// The issued certificate cannot be used.
     #[error("the certificate that was issued cannot be used")]
     Certificate(#[from] CertificateError),
     /// The certificate is for others.
@@ -66,7 +66,7 @@ pub enum OrderError {
     Storage(#[from] StorageError),
 }
 
-/// What a server says is wrong.
+/// A server's reason for refusing a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// As `urn:ietf:params:acme:error:rateLimited`.

@@ -59,7 +59,7 @@ pub(super) struct Site {
     orders: Arc<CertificateOrders>,
     /// The certificate that was published.
     current: Option<Stored>,
-    /// What is wrong with the disk, if that is in the log already.
+    /// The last problem with the disk that was logged.
     reported: Option<String>,
 }
 

@@ -34,7 +34,7 @@ use crate::transport::tls::{CertificateError, Identity, Role};
 /// Largest file that is read: chains take some KiB.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What is wrong with the storage.
+/// Why the storage cannot be used.
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// The system's.
@@ -55,7 +55,7 @@ pub enum StorageError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: serde_json::Error,
     },
     /// Not written by this program, or broken.
@@ -63,7 +63,7 @@ pub enum StorageError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: CertificateError,
     },
     /// A fault of the proxy itself, or the end of the process.
@@ -113,7 +113,7 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// What must survive the process, besides certificates.
+/// The state that outlives the process, certificates aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     /// Those that the rest is about.
@@ -229,7 +229,7 @@ impl Storage {
     fn create(&self, directory: &Path) -> Result<(), StorageError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
-        // What is above belongs to the operator, and so may be readable.
+        // The directories above are the operator's, and may be readable.
         for path in [&self.root, &self.server, &self.name] {
             match builder.create(path) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {

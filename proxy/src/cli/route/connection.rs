@@ -65,7 +65,7 @@ impl ConnectionFlags {
         });
     }
 
-    /// What the proxy would know of the TLS session.
+    /// The facts that the proxy would have of the TLS session.
     pub(super) fn facts(&self) -> Result<Option<Arc<TlsFacts>>, Exit> {
         if !self.has_tls() {
             return Ok(None);

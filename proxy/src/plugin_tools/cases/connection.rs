@@ -83,7 +83,7 @@ impl Default for RawCertificate {
 }
 
 impl RawTls {
-    /// What the proxy would know of such a session.
+    /// The facts that the proxy would have of such a session.
     pub(super) fn facts(&self) -> Arc<TlsFacts> {
         let server_name = self.server_name.as_deref();
         let certificate = self.client_certificate.as_ref();

@@ -26,7 +26,7 @@ pub struct Identity {
     ocsp_until: Option<i64>,
 }
 
-/// What is wrong with a certificate or its key.
+/// Why a certificate or its key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CertificateError {
     /// The text is not PEM.

@@ -33,7 +33,7 @@ pub enum HandshakeError {
     /// The socket failed.
     #[error("the connection failed during the TLS handshake")]
     Io(#[source] io::Error),
-    /// What came is not TLS at all, as a plain HTTP request.
+    /// The first bytes are not TLS: a plain HTTP request, for instance.
     #[error("the peer does not speak TLS")]
     NotTls,
     /// The peer ended the handshake, and said why.

@@ -6,7 +6,7 @@ use x509_parser::time::ASN1Time;
 
 use super::facts::date;
 
-/// What is wrong with an OCSP response.
+/// Why an OCSP response cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OcspError {
     /// Other bytes.
