@@ -12,6 +12,9 @@ use pointsman_tests::{DEADLINE, Origin, Pebble, PebbleSetup, Proxy, Wire};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::scenario::{Site, Transport};
 
 const NAME: &str = "www.test.tld";
 const ANY: &str = "127.0.0.1:0";
@@ -175,33 +178,83 @@ async fn renewals_fail_no_request() -> anyhow::Result<()> {
     .await?;
     let proxy = Proxy::pointsman(&fixture.config_for_http()).await?;
     proxy.line_with(OBTAINED).await?;
-    let (address, root) = (https(&proxy)?, fixture.pebble.root().await?);
-    let (stop, stopped) = watch::channel(false);
-    let clients: Vec<_> = (0..2)
-        .map(|_| {
-            let (root, stopped) = (root.clone(), stopped.clone());
+    let load = Load::start(https(&proxy)?, &fixture.pebble.root().await?, "www");
+    proxy.wait_for("two renewals", renewed_twice).await?;
+    load.stop().await?;
+    assert!(!proxy.log().iter().any(|line| line.contains(FAILED)));
+    Ok(())
+}
+
+/// Clients that go on until they are stopped, over a new connection for each request.
+struct Load {
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<anyhow::Result<u32>>>,
+}
+
+impl Load {
+    /// Two clients, which expect `text` in every answer.
+    fn start(address: SocketAddr, root: &Path, text: &'static str) -> Load {
+        let (stop, stopped) = watch::channel(false);
+        let client = || {
+            let (root, stopped) = (root.to_owned(), stopped.clone());
             tokio::spawn(async move {
                 let mut answers = 0;
                 while !*stopped.borrow() {
-                    ensure!(get(address, root.clone()).await? == b"www");
+                    let answer = String::from_utf8(get(address, root.clone()).await?)?;
+                    ensure!(answer.contains(text), "{answer}");
                     answers += 1;
                 }
                 Ok(answers)
             })
-        })
-        .collect();
-    let renewed = |lines: &[String]| {
-        let obtained = lines.iter().filter(|line| line.contains(OBTAINED));
-        (obtained.count() >= 3).then_some(())
-    };
-    proxy.wait_for("two renewals", renewed).await?;
-    stop.send(true)?;
-    for client in clients {
-        let answers: u32 = client.await??;
-        assert!(answers > 0);
+        };
+        let clients = vec![client(), client()];
+        Load { stop, clients }
     }
+
+    /// Every answer was right, and each client had one.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send(true)?;
+        for client in self.clients {
+            ensure!(client.await?? > 0, "no answer");
+        }
+        Ok(())
+    }
+}
+
+fn renewed_twice(lines: &[String]) -> Option<()> {
+    let obtained = lines.iter().filter(|line| line.contains(OBTAINED));
+    (obtained.count() >= 3).then_some(())
+}
+
+#[tokio::test]
+async fn browsers_get_pages_and_pushes_through_renewals() -> anyhow::Result<()> {
+    let site = Site::start().await?;
+    let pebble = Pebble::start(PebbleSetup {
+        validity: Some(12),
+        ..PebbleSetup::default()
+    })
+    .await?;
+    let storage = tempfile::tempdir()?;
+    let names = [NAME, "io.test.tld"];
+    let acme = pebble.table(&names, storage.path(), "challenge = \"tls-alpn-01\"");
+    let bind = format!(
+        "bind = {{ address = \"{}\", tls = \"site\" }}",
+        pebble.tls()
+    );
+    let config = site.config("").replace("bind = \"127.0.0.1:0\"", &bind);
+    let proxy = Proxy::pointsman(&format!("{config}[tls.site]\n{acme}\n")).await?;
+    proxy.line_with(OBTAINED).await?;
+    let load = Load::start(proxy.address(), &pebble.root().await?, "Pushes from Node");
+    // What every renewed certificate has in its chain.
+    let intermediate = pebble.intermediate().await?;
+    while renewed_twice(&proxy.log()).is_none() {
+        site.check_over(Transport::Tls(&intermediate), &proxy)
+            .await?;
+    }
+    load.stop().await?;
     let log = proxy.log();
-    assert!(!log.iter().any(|line| line.contains(FAILED)));
+    let is_fault = |line: &&String| line.contains(FAILED) || line.contains(" status=5");
+    assert_eq!(log.iter().find(is_fault), None);
     Ok(())
 }
 

@@ -131,16 +131,28 @@ impl Pebble {
     /// # Errors
     /// It does not say.
     pub async fn root(&self) -> anyhow::Result<PathBuf> {
-        let path = self.directory.path().join("root.pem");
+        self.download("roots/0", "root.pem").await
+    }
+
+    /// The authority between that and those certificates, in a file.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn intermediate(&self) -> anyhow::Result<PathBuf> {
+        self.download("intermediates/0", "intermediate.pem").await
+    }
+
+    async fn download(&self, target: &str, file: &str) -> anyhow::Result<PathBuf> {
+        let path = self.directory.path().join(file);
         let mut command = Command::new("curl");
         command
             .args(["-sSf", "--cacert"])
             .arg(self.ca())
             .arg("-o")
             .arg(&path)
-            .arg(format!("https://{}/roots/0", self.management));
+            .arg(format!("https://{}/{target}", self.management));
         let status = tokio::task::spawn_blocking(move || command.status()).await??;
-        ensure!(status.success(), "no root");
+        ensure!(status.success(), "no {target}");
         Ok(path)
     }
 
