@@ -290,7 +290,8 @@ pub(super) fn response(
 /// A response as h2 sends it to a client.
 pub(super) fn outgoing_response(head: &ResponseHead, with: &OutgoingResponse<'_>) -> Response<()> {
     let fields = head.fields();
-    let mut map = HeaderMap::with_capacity(fields.len() + 2);
+    // One field at least is of HTTP/1.1 alone, as a rule, and makes room for one that is added.
+    let mut map = HeaderMap::with_capacity(fields.len());
     push_map(fields, LEFT_OUT, with.edits, &mut map);
     if let Some(date) = with.date.filter(|_| !fields.has(FieldKind::Date))
         && let Ok(date) = HeaderValue::from_bytes(date)
