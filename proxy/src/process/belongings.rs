@@ -71,26 +71,32 @@ fn log(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     }
 }
 
-/// A directory that root has created, for itself or just now, becomes the user's with all that is
-/// in it. Where there is anything but compiled plugins, it is no cache.
-fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
+/// A directory that is root's alone, so that nobody else changes its entries meanwhile; created if it
+/// is missing. None if it is somebody else's, or cannot be opened: whoever uses it reports
+/// that.
+fn directory(path: &Path) -> io::Result<Option<File>> {
     let Some((above, name)) = place(path, true)? else {
-        return Ok(());
+        return Ok(None);
     };
     match mkdirat(&above, name, Mode::from_raw_mode(0o700)) {
         Err(error) if error != Errno::EXIST => return Err(error.into()),
         _ => {}
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // The loader reports any other mistake.
     let Ok(directory) = openat(&above, name, flags, Mode::empty()) else {
-        return Ok(());
+        return Ok(None);
     };
     let directory = File::from(directory);
-    // Nobody else changes its entries in between.
-    if !is_roots_alone(&directory.metadata()?) {
+    let is_roots = is_roots_alone(&directory.metadata()?);
+    Ok(is_roots.then_some(directory))
+}
+
+/// A directory that root has created, for itself or just now, becomes the user's with all that is
+/// in it. Where there is anything but compiled plugins, it is no cache.
+fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
+    let Some(directory) = directory(path)? else {
         return Ok(());
-    }
+    };
     let mut names = Vec::new();
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
@@ -117,22 +123,9 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
 /// A directory for accounts and certificates: created for the user, or given to the user while it is
 /// empty and root's alone.
 fn storage(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
-    let Some((above, name)) = place(path, true)? else {
+    let Some(directory) = directory(path)? else {
         return Ok(());
     };
-    match mkdirat(&above, name, Mode::from_raw_mode(0o700)) {
-        Err(error) if error != Errno::EXIST => return Err(error.into()),
-        _ => {}
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Whoever uses it, as the user, reports any other mistake.
-    let Ok(directory) = openat(&above, name, flags, Mode::empty()) else {
-        return Ok(());
-    };
-    let directory = File::from(directory);
-    if !is_roots_alone(&directory.metadata()?) {
-        return Ok(());
-    }
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
