@@ -265,7 +265,7 @@ pub struct Frontend {
     pub router: Option<Router>,
 }
 
-/// What the connections of a frontend carry.
+/// The protocol of a frontend's connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Requests.

@@ -20,7 +20,7 @@ pub struct Bind {
     pub h2c: bool,
     /// Answers every request with a redirect to the same URL over `https`. Default none.
     pub redirect: Option<RedirectToHttps>,
-    /// Who may connect to a Unix socket.
+    /// Permissions and owner of a Unix socket.
     pub access: SocketAccess,
 }
 

@@ -43,7 +43,7 @@ pub(super) fn stored(config: &Config, active: Option<&Config>) -> Vec<(String, I
         known != Some(acme)
     };
     let new = ordered(config).filter(|(name, acme)| is_new(name, acme));
-    // Whoever orders reports what is wrong with the disk.
+    // The order itself reports problems with the disk.
     new.filter_map(|(name, acme)| Some((name.to_owned(), acme::stored(acme).ok()??.identity)))
         .collect()
 }

@@ -33,7 +33,7 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 /// Identifies a file's content without reading it: path, identity, length and time.
 type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
-/// Who uses a file.
+/// The part of the configuration that uses a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
     /// The plugin of this frontend.

@@ -1,4 +1,4 @@
-//! What a connection begins with, before its protocol, on a bind that says so.
+//! The start of a connection on a bind with options: PROXY header, TLS handshake, and which protocol follows.
 //!
 //! In the connection's own task and under `timeout.handshake`. Connections on binds without such
 //! options never come here. Spawned by `listener`.
@@ -346,7 +346,7 @@ mod tests {
     /// `LOCAL`, without addresses.
     const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-    /// What is read of `pieces`, and what of them is left for the protocol.
+    /// Reads `pieces`; the result, and the bytes left for the protocol.
     async fn read(pieces: &[&[u8]]) -> (Result<Option<(Peer, Scheme)>, String>, Vec<u8>) {
         let (mut client, server) = UnixStream::pair().unwrap();
         let socket = Socket::Unix(server);

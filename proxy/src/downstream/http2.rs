@@ -172,7 +172,7 @@ impl Waits {
     fn drain(&mut self, http2: &mut Http2, task: &mut Task<'_>) {
         self.is_draining = true;
         http2.drain();
-        // What that has queued is sent by the next poll.
+        // The next poll sends the queued GOAWAY.
         task.waker().wake_by_ref();
     }
 

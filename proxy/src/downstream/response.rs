@@ -1,4 +1,4 @@
-//! What the connections of both versions have in common when a request ends.
+//! The end of a request, for both versions of HTTP.
 
 use super::Connection;
 use crate::request::context::Context;

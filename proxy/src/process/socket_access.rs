@@ -1,4 +1,4 @@
-//! Who may connect to a Unix socket: the permissions and the owner of its file.
+//! Access to Unix sockets: the permissions and the owner of a socket's file.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -113,7 +113,7 @@ impl Surveyor<'_> {
         self.names(&[], config.user.as_deref(), config.group.as_deref());
     }
 
-    /// Who may connect to a Unix socket.
+    /// Looks up the user and the group of a Unix socket.
     fn access(&mut self, key: &[&str], access: &SocketAccess) {
         self.names(key, access.user.as_deref(), access.group.as_deref());
     }

@@ -7,7 +7,7 @@ use super::node;
 use crate::http::message::Scheme;
 use crate::http::syntax;
 
-/// What one proxy says about the request that it received.
+/// The element that one proxy has added, about the request that it received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Element {
     /// `for`; None if it is hidden, unknown or not said.

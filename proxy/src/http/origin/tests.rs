@@ -43,7 +43,7 @@ fn the_rightmost_untrusted_address() {
     check("192.0.2.1, ::ffff:10.0.0.1", Some("192.0.2.1"));
     // All are trusted: the leftmost.
     check("10.0.0.3, 10.0.0.2, 10.0.0.1", Some("10.0.0.3"));
-    // What is no address ends the list.
+    // The first entry that is not an address ends the list.
     check("192.0.2.1, unknown, 10.0.0.1", Some("10.0.0.1"));
     check("192.0.2.1, _hidden", None);
     check("garbage", None);
@@ -119,7 +119,7 @@ fn the_last_scheme() {
     check(&[""], None);
 }
 
-/// What a stranger may write before a proxy adds to it: anything that a value may be.
+/// A forged field, before a proxy adds to it: any valid value.
 fn claim() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("10.0.0.1".to_owned()),
@@ -152,7 +152,7 @@ fn node(address: &IpAddr, port: Option<u16>) -> String {
 }
 
 proptest! {
-    /// Whatever a stranger claims, the proxies that saw it say who it is.
+    /// Forged entries never change the address that the trusted proxies have added.
     #[test]
     fn nobody_chooses_an_address(
         claims in proptest::collection::vec(claim(), 0..3),
