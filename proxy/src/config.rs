@@ -5,6 +5,7 @@
 //! report through [`Source`]. A leaf: everything may import it, it imports nothing above.
 
 mod address;
+mod backend;
 mod bind;
 mod diagnostic;
 mod hints;
@@ -17,7 +18,6 @@ mod tests;
 mod tls;
 mod units;
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,11 @@ use std::time::Duration;
 use http::{HeaderName, header};
 use ipnet::IpNet;
 
+pub use backend::{
+    Affinity, AffinityCookie, Backend, BackendTimeouts, Balance, Check, CheckKind, Failures, Hash,
+    HashKey, HttpReuse, Init, LearnedAffinity, Outlier, Resolve, Retry, SameSite, Secure, Server,
+    ServerAddress, ServerState, Statuses,
+};
 pub use bind::{AcceptProxy, Bind, BindAddress, RedirectToHttps, SocketAccess};
 pub use diagnostic::Errors;
 pub use source::Source;
@@ -484,126 +489,6 @@ impl Default for Limits {
             memory: 64 << 20,
             host_memory: 1 << 20,
             response: 64 << 10,
-        }
-    }
-}
-
-/// `[backend.NAME]`: servers that are equally good for a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backend {
-    /// Letters, digits and `-_.:`.
-    pub name: String,
-    /// At least one, in the order of the file.
-    pub servers: Vec<Server>,
-    /// How long a server may take.
-    pub timeouts: BackendTimeouts,
-    /// How large the head of a response may be.
-    pub limits: HeadLimits,
-    /// Which requests are served over connections that others have used. Default
-    /// [`HttpReuse::Safe`].
-    pub http_reuse: HttpReuse,
-}
-
-/// Which requests are served over connections that others have used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HttpReuse {
-    /// None: each gets a connection of its own.
-    Never,
-    /// All but the first of a client's connection where it cannot be sent again: if the
-    /// server closes the idle connection at that moment, that client gets an error for a
-    /// request that it would not expect to fail.
-    #[default]
-    Safe,
-    /// All.
-    Always,
-}
-
-/// `server.NAME` of a backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Letters, digits and `-_.:`.
-    pub name: String,
-    /// Where it listens.
-    pub address: ServerAddress,
-    /// Requests and tunnels that it gets at once; others queue. None: no limit.
-    pub max_requests: Option<NonZeroU32>,
-    /// TLS. None: connections to it are not encrypted.
-    pub tls: Option<ServerTls>,
-    /// Default [`Protocol::Negotiated`] with TLS, [`Protocol::Http1`] without.
-    pub protocol: Protocol,
-    /// The PROXY protocol header that each connection begins with. Default none.
-    pub proxy_protocol: Option<ProxyVersion>,
-}
-
-impl Server {
-    /// With every option at its default.
-    pub fn new(name: &str, address: ServerAddress) -> Server {
-        Server {
-            name: name.to_owned(),
-            address,
-            max_requests: None,
-            tls: None,
-            protocol: Protocol::Http1,
-            proxy_protocol: None,
-        }
-    }
-}
-
-/// Where a server listens, as written: nothing is resolved yet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ServerAddress {
-    /// Over TCP.
-    Tcp {
-        /// An IP address (without brackets) or a name in lower case.
-        host: String,
-        /// Never 0.
-        port: u16,
-    },
-    /// Path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for ServerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServerAddress::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            ServerAddress::Tcp { host, port } => write!(f, "{host}:{port}"),
-            ServerAddress::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Timeouts on the server's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackendTimeouts {
-    /// From dialling to connected, for each address. Default 5 s.
-    pub connect: Duration,
-    /// From no free slot to a slot. Default 5 s; zero never waits.
-    pub queue: Duration,
-    /// From the last progress from or to the server. Default 60 s.
-    pub server: Duration,
-    /// From a tunnel's last byte in either direction.
-    ///
-    /// None: `timeout.client` and [`server`](Self::server) apply, each to its side.
-    pub tunnel: Option<Duration>,
-    /// From half-closed to closed, on the server's side. Default 30 s.
-    pub server_fin: Duration,
-    /// How long a connection is kept without use. Default 30 s.
-    ///
-    /// Below the keep-alive of common servers (nginx 75 s, Go 120 s; Apache's 5 s and Node's
-    /// 5 s are met by noticing the close), so that reuse seldom races with a close.
-    pub server_keep_alive: Duration,
-}
-
-impl Default for BackendTimeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            queue: Duration::from_secs(5),
-            server: Duration::from_mins(1),
-            tunnel: None,
-            server_fin: Duration::from_secs(30),
-            server_keep_alive: Duration::from_secs(30),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Outgoing {
             match lease.endpoint().endpoint().server().address() {
                 address @ ServerAddress::Tcp { .. } => address.to_string(),
                 // A path is no host.
-                ServerAddress::Unix(_) => "localhost".to_owned(),
+                ServerAddress::Unix(_) | ServerAddress::Srv(_) => "localhost".to_owned(),
             }
         };
         let edits = self.decided.as_deref().map(|decided| &decided.edits);

@@ -331,7 +331,6 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BackendTimeouts;
 
     const WORKERS: usize = 2;
 
@@ -350,13 +349,8 @@ mod tests {
                 ..config::Server::new(name, address)
             }
         };
-        config::Backend {
-            name: "b".to_owned(),
-            servers: servers.split(' ').map(server).collect(),
-            timeouts: BackendTimeouts::default(),
-            limits: config::HeadLimits::default(),
-            http_reuse: HttpReuse::default(),
-        }
+        let servers = servers.split(' ').map(server).collect();
+        config::Backend::new("b", servers)
     }
 
     #[test]

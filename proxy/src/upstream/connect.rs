@@ -28,6 +28,7 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
     match address {
         ServerAddress::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
+        ServerAddress::Srv(_) => Err(io::Error::other("not supported yet")),
         ServerAddress::Tcp { host, port } => {
             let mut addresses: Vec<_> = Vec::new();
             for address in (host.as_str(), *port).to_socket_addrs()? {

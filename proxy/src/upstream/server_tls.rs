@@ -115,6 +115,8 @@ impl ServerTls {
             (Some(name), _) | (None, ServerAddress::Tcp { host: name, .. }) => name,
             // Not verified then, as the configuration's reader has made sure.
             (None, ServerAddress::Unix(_)) => "localhost",
+            // The name that the operator knows, not those that DNS answers with (RFC 6125, section 1.8).
+            (None, ServerAddress::Srv(name)) => service_domain(name),
         };
         let name = PeerName::parse(name).map_err(wrong("server_name"))?;
         let loaded = identity.as_ref().map(|(chain, key)| {
@@ -190,4 +192,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is longer than 4 MiB"));
     }
     Ok(text)
+}
+
+/// The part of an SRV record's name behind its service and protocol: `_http._tcp.example.org`.
+fn service_domain(name: &str) -> &str {
+    let labels = name.split('.').take_while(|label| label.starts_with('_'));
+    let length: usize = labels.map(|label| label.len() + 1).sum();
+    name.get(length..).unwrap_or(name)
 }

@@ -13,7 +13,7 @@ use super::cluster::ClusterConfig;
 use super::endpoint::Address;
 use super::pool::ConnectionBudget;
 use super::{Condition, Lease, LocalCluster, Needs, Reuse};
-use crate::config::{self, BackendTimeouts, HeadLimits, HttpReuse, ServerAddress};
+use crate::config::{self, ServerAddress};
 use crate::transport::buffer::BufferPool;
 
 /// Sockets by name, some of them listening.
@@ -31,13 +31,7 @@ impl Bed {
         let mut bed = Bed {
             directory: tempfile::tempdir().unwrap(),
             listeners: HashMap::new(),
-            backend: config::Backend {
-                name: "b".to_owned(),
-                servers: Vec::new(),
-                timeouts: BackendTimeouts::default(),
-                http_reuse: HttpReuse::default(),
-                limits: HeadLimits::default(),
-            },
+            backend: config::Backend::new("b", Vec::new()),
             current: None,
             workers: 1,
         };

@@ -39,11 +39,10 @@ impl<'a> Reader<'a> {
         });
         table.finish();
         Some(Backend {
-            name: entry.name.to_owned(),
-            servers,
             timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
             limits,
             http_reuse,
+            ..Backend::new(entry.name, servers)
         })
     }
 
