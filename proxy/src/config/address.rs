@@ -1,5 +1,5 @@
-//! Addresses in text: where to listen, where a server is, which peers to trust. Pure
-//! functions; names stay names.
+//! Addresses in text: where to listen, where a server or a name server is, which peers to trust.
+//! Pure functions; names stay names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,13 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, Addr
     if let Some(path) = unix_path(text, directory)? {
         return Ok(ServerAddress::Unix(path));
     }
+    if let Some(name) = text.strip_prefix("srv:") {
+        return Ok(ServerAddress::Srv(service(name)?));
+    }
+    if text.starts_with('_') && !text.contains(':') {
+        let help = format!("write `srv:{text}` for SRV records, or `{text}:8080`");
+        return error("no port", help);
+    }
     let (host, port) = host_and_port(text, "8080")?;
     let host = match host {
         Host::Any => return error("`*` is no server", format!("name one: `localhost:{port}`")),
@@ -76,6 +83,27 @@ pub(super) fn host(text: &str) -> Result<String, AddressError> {
         return error("not a name alone", "as in `example.org`");
     }
     name(text, 443)
+}
+
+/// Port of DNS (RFC 1035, section 4.2).
+const DNS_PORT: u16 = 53;
+
+/// Reads the IP address of a name server; its port may be left out.
+pub(super) fn nameserver(text: &str) -> Result<SocketAddr, AddressError> {
+    let alone = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    if let Ok(address) = alone.unwrap_or(text).parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, DNS_PORT));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            error("no server listens on port 0", "a port is 1 to 65535")
+        }
+        Ok(address) => Ok(address),
+        Err(_) => error(
+            "neither an IP address nor one with a port",
+            "as in `127.0.0.1`, `127.0.0.1:53`, `::1` or `[::1]:53`",
+        ),
+    }
 }
 
 /// Reads an address or a network in CIDR form (RFC 4632). One of IPv4-mapped addresses is IPv4,
@@ -278,6 +306,30 @@ fn name(host: &str, port: u16) -> Result<String, AddressError> {
     Ok(host.to_ascii_lowercase())
 }
 
+/// The name of SRV records (RFC 2782), in lower case.
+fn service(name: &str) -> Result<String, AddressError> {
+    const FORM: &str = "as in `srv:_http._tcp.example.org`";
+    if name.contains(':') {
+        return error("a port, which the SRV records have", FORM);
+    }
+    let strange = |c: &char| !c.is_ascii_alphanumeric() && !"-_.".contains(*c);
+    if let Some(strange) = name.chars().find(strange) {
+        let label = format!("`{}` is not allowed in a name", strange.escape_debug());
+        return error(label, FORM);
+    }
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    if labels.len() > MAX_NAME || labels.split('.').any(|l| l.is_empty() || l.len() > 63) {
+        return error(
+            "no name that DNS could hold",
+            "labels of 1 to 63 letters, 253 in all",
+        );
+    }
+    if labels.split('.').all(|label| label.starts_with('_')) {
+        return error("no domain after the service", FORM);
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +411,51 @@ mod tests {
         check("unix:/run/x.sock", "unix:/run/x.sock");
         for text in ["*:80", "localhost:0", "localhost", "https://a.test"] {
             assert!(server(text, Path::new("")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn services() {
+        let check = |text: &str, name: &str| {
+            let server = server(text, Path::new("/etc"));
+            assert_eq!(server, Ok(ServerAddress::Srv(name.to_owned())), "{text}");
+        };
+        check("srv:_http._tcp.example.org", "_http._tcp.example.org");
+        check("srv:_HTTP._tcp.Example.org.", "_http._tcp.example.org.");
+        check("srv:web.service.consul", "web.service.consul");
+        let refuse = |text: &str, label: &str, help: &str| {
+            let error = server(text, Path::new("")).unwrap_err();
+            assert!(error.label.contains(label), "{text}: {error:?}");
+            assert!(error.help.contains(help), "{text}: {error:?}");
+        };
+        refuse("srv:", "no name", "1 to 63");
+        refuse("srv:.", "no name", "1 to 63");
+        refuse("srv:_http._tcp", "no domain", "_http._tcp.example.org");
+        refuse("srv:_http..example.org", "no name", "1 to 63");
+        refuse("srv:_http._tcp.example.org:80", "a port", "`srv:_http");
+        refuse("srv:_http._tcp.bücher.test", "`ü` is not", "`srv:_http");
+        refuse("srv:_http._tcp.a b", "` ` is not", "`srv:_http");
+        let long = format!("srv:{}", "a.".repeat(127));
+        refuse(&format!("{long}a"), "no name", "253 in all");
+        refuse(
+            "_http._tcp.example.org",
+            "no port",
+            "`srv:_http._tcp.example.org`",
+        );
+    }
+
+    #[test]
+    fn nameservers() {
+        let check = |text: &str, shown: &str| {
+            assert_eq!(nameserver(text).unwrap().to_string(), shown, "{text}");
+        };
+        check("127.0.0.1", "127.0.0.1:53");
+        check("127.0.0.1:5353", "127.0.0.1:5353");
+        check("::1", "[::1]:53");
+        check("[::1]", "[::1]:53");
+        check("[::1]:5353", "[::1]:5353");
+        for text in ["", "dns.test", "127.0.0.1:0", "127.0.0.1:", "[::1", "*"] {
+            assert!(nameserver(text).is_err(), "{text}");
         }
     }
 

@@ -63,9 +63,9 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The table of the whole file.
-    pub(super) fn root(report: &'a Report, tree: &'a DeTable<'a>) -> Self {
-        Self::new(report, Section::Top, String::new(), 0..0, tree)
+    /// The table of the whole file, whose keys are those of `section`.
+    pub(super) fn root(report: &'a Report, section: Section, tree: &'a DeTable<'a>) -> Self {
+        Self::new(report, section, String::new(), 0..0, tree)
     }
 
     fn new(
@@ -212,6 +212,12 @@ impl<'a> Entry<'a> {
         self.report.push(diagnostic);
     }
 
+    /// Reports an error at the value; `what` follows the key's path, `label` stands beside the
+    /// value, and `help` says what would be right.
+    pub(super) fn refuse(&self, what: &str, label: impl Into<String>, help: impl Into<String>) {
+        self.push(self.error(what).label(label).help(help));
+    }
+
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value.get_ref()
     }
@@ -330,13 +336,36 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Text with `%`, in `range`.
+    pub(super) fn percent(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let read = match self.value() {
+            DeValue::String(text) => units::percent(text),
+            DeValue::Integer(number) => Err(units::bare_percent(&number.to_string())),
+            _ => {
+                self.wrong_type("a percentage", "as in `\"20%\"`");
+                return None;
+            }
+        };
+        match read {
+            Ok(percent) if range.contains(&percent) => Some(percent),
+            Ok(_) => {
+                self.out_of_range(&format!("{}%", range.start()), &format!("{}%", range.end()));
+                None
+            }
+            Err(error) => {
+                self.refuse("is not a percentage", error.label, error.help);
+                None
+            }
+        }
+    }
+
     fn out_of_range(&self, least: &str, most: &str) {
         let label = format!("must be `{least}` to `{most}`");
         self.report.push(self.error("is out of range").label(label));
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Clone>(&self, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let text = self.text(words[0])?;
         let chosen = choices.iter().find(|(word, _)| *word == text);
@@ -349,7 +378,7 @@ impl<'a> Entry<'a> {
             let diagnostic = self.error(&message).label("not one of these");
             self.report.push(diagnostic.help(help));
         }
-        chosen.map(|(_, value)| *value)
+        chosen.map(|(_, value)| value.clone())
     }
 
     /// The elements of an array, or the value alone where it is none.

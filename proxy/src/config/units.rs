@@ -1,4 +1,4 @@
-//! Durations and sizes in text with a unit, both ways. Pure functions.
+//! Durations, sizes and percentages in text with a unit, both ways. Pure functions.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ const FOREIGN_DURATION_UNITS: &[(&str, &str)] = &[
     ("days", "d"),
 ];
 
-/// Why a text is no duration or size.
+/// Why a text is no duration, size or percentage.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnitError {
     /// What is wrong, beside the underlined text.
@@ -162,6 +162,31 @@ pub(super) fn bare_size(number: &str) -> UnitError {
     let help =
         format!("add the unit: `\"{number}B\"` for bytes, `\"{number}KiB\"`, `\"{number}MiB\"`");
     UnitError::new("no unit", help)
+}
+
+/// Reads `"20%"`: one whole number with its sign.
+pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
+    let Some(number) = text.strip_suffix('%') else {
+        let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        return Err(if is_number {
+            bare_percent(text)
+        } else {
+            UnitError::new("no `%` at the end", PERCENT_FORM)
+        });
+    };
+    // `parse` alone would take a sign.
+    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit()) {
+        return Err(UnitError::new("not a whole number", PERCENT_FORM));
+    }
+    let percent = number.parse();
+    percent.map_err(|_| UnitError::new("too large", PERCENT_FORM))
+}
+
+const PERCENT_FORM: &str = "a percentage is text: a whole number and `%`, as in `20%`";
+
+/// The error of a percentage that is a number alone.
+pub(super) fn bare_percent(number: &str) -> UnitError {
+    UnitError::new("no `%`", format!("write `\"{number}%\"`"))
 }
 
 /// Splits off digits and the letters after them; the unit is empty at the text's end.
@@ -294,6 +319,28 @@ mod tests {
         check("1MiB512KiB", "more than", "`64KiB`");
         check("99999999999999999999B", "too large", "`64KiB`");
         check("99999999999999GiB", "too large", "`64KiB`");
+    }
+
+    #[test]
+    fn percentages() {
+        for (text, number) in [("0%", 0), ("20%", 20), ("125%", 125), ("007%", 7)] {
+            assert_eq!(percent(text), Ok(number), "{text}");
+        }
+        let check = |text: &str, label: &str, help: &str| {
+            let error = percent(text).unwrap_err();
+            assert!(error.label.contains(label), "{text}: {error:?}");
+            assert!(error.help.contains(help), "{text}: {error:?}");
+        };
+        check("20", "no `%`", "`\"20%\"`");
+        check("", "no `%`", "`20%`");
+        check("twenty", "no `%`", "`20%`");
+        check("%", "not a whole number", "`20%`");
+        check("1.5%", "not a whole number", "`20%`");
+        check("-5%", "not a whole number", "`20%`");
+        check("+5%", "not a whole number", "`20%`");
+        check("20 %", "not a whole number", "`20%`");
+        check("20%%", "not a whole number", "`20%`");
+        check("99999999999%", "too large", "`20%`");
     }
 
     #[test]
