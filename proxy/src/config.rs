@@ -27,9 +27,9 @@ use http::{HeaderName, header};
 use ipnet::IpNet;
 
 pub use backend::{
-    Affinity, AffinityCookie, Backend, BackendTimeouts, Balance, Check, CheckKind, Failures, Hash,
-    HashKey, HttpReuse, Init, LearnedAffinity, Outlier, Resolve, Retry, SameSite, Secure, Server,
-    ServerAddress, ServerState, Statuses,
+    Affinity, AffinityCookie, Backend, BackendTimeouts, Balance, Check, CheckKind,
+    DEFAULT_MAX_QUEUE, Failures, Hash, HashKey, HttpReuse, Init, LearnedAffinity, Outlier, Resolve,
+    Retry, SameSite, Secure, Server, ServerAddress, ServerState, Statuses,
 };
 pub use bind::{AcceptProxy, Bind, BindAddress, RedirectToHttps, SocketAccess};
 pub use diagnostic::Errors;

@@ -1,6 +1,10 @@
 //! Advice for keys that are not ours: other proxies' spellings, keys of another table, typing
 //! errors. Owns the names of the tables; reads no value.
 
+mod foreign;
+
+use foreign::{FOREIGN, FOREIGN_BALANCE, FOREIGN_FAILURES, FOREIGN_TIMEOUTS};
+
 /// A table of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
@@ -26,7 +30,14 @@ pub(super) enum Section {
     Acme,
     Backends,
     Backend,
+    Resolve,
+    Balance,
+    Check,
+    Outlier,
+    Affinity,
+    Retry,
     BackendTimeout,
+    ServersFile,
     Servers,
     Server,
     ServerTls,
@@ -55,7 +66,14 @@ impl Section {
             Section::ServerTls => "backend.NAME.server.NAME.tls",
             Section::Router => "frontend.NAME.router",
             Section::Limits => "frontend.NAME.router.limits",
-            Section::Backends | Section::Backend => "backend.NAME",
+            // A servers file has the same `server` as a backend, and nothing else.
+            Section::Backends | Section::Backend | Section::ServersFile => "backend.NAME",
+            Section::Resolve => "backend.NAME.resolve",
+            Section::Balance => "backend.NAME.balance",
+            Section::Check => "backend.NAME.check",
+            Section::Outlier => "backend.NAME.outlier",
+            Section::Affinity => "backend.NAME.affinity",
+            Section::Retry => "backend.NAME.retry",
             Section::BackendTimeout => "backend.NAME.timeout",
             Section::Servers | Section::Server => "backend.NAME.server.NAME",
         }
@@ -122,105 +140,46 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("backend.NAME.timeout", "server_fin"),
     ("backend.NAME.timeout", "server_keep_alive"),
     ("backend.NAME", "http_reuse"),
+    ("backend.NAME", "servers_file"),
+    ("backend.NAME", "resolve"),
+    ("backend.NAME", "balance"),
+    ("backend.NAME", "slow_start"),
+    ("backend.NAME", "check"),
+    ("backend.NAME", "outlier"),
+    ("backend.NAME", "affinity"),
+    ("backend.NAME", "retry"),
+    ("backend.NAME", "max_requests"),
+    ("backend.NAME", "max_queue"),
+    ("backend.NAME.resolve", "init"),
+    ("backend.NAME.resolve", "nameservers"),
+    ("backend.NAME.resolve", "min_interval"),
+    ("backend.NAME.resolve", "max_interval"),
+    ("backend.NAME.balance", "hash"),
+    ("backend.NAME.balance", "max_load"),
+    ("backend.NAME.check", "interval"),
+    ("backend.NAME.check", "expect"),
+    ("backend.NAME.check", "rise"),
+    ("backend.NAME.check", "fall"),
+    ("backend.NAME.outlier", "consecutive"),
+    ("backend.NAME.outlier", "ejection"),
+    ("backend.NAME.outlier", "max_ejection"),
+    ("backend.NAME.outlier", "max_ejected"),
+    ("backend.NAME.outlier", "panic"),
+    ("backend.NAME.affinity", "learn"),
+    ("backend.NAME.affinity", "secret"),
+    ("backend.NAME.affinity", "secure"),
+    ("backend.NAME.affinity", "http_only"),
+    ("backend.NAME.affinity", "same_site"),
+    ("backend.NAME.affinity", "ttl"),
+    ("backend.NAME.affinity", "max_entries"),
+    ("backend.NAME.retry", "attempts"),
+    ("backend.NAME.retry", "methods"),
+    ("backend.NAME.retry", "pause"),
+    ("backend.NAME.retry", "budget"),
     ("backend.NAME.server.NAME", "address"),
-];
-
-/// Words of other proxies, in lower case with `_`, and what to do instead.
-const FOREIGN: &[(&str, &str)] = &[
-    ("nbthread", "write `workers` at the top of the file"),
-    ("threads", "write `workers` at the top of the file"),
-    ("nbproc", "write `workers` at the top of the file"),
-    (
-        "global",
-        "its settings stand at the top of the file, outside any table",
-    ),
-    (
-        "defaults",
-        "there are none to inherit: set `timeout` in each frontend and backend",
-    ),
-    ("listen", "write a `[frontend.NAME]` and a `[backend.NAME]`"),
-    ("frontends", "write `[frontend.NAME]`"),
-    ("backends", "write `[backend.NAME]`"),
-    ("servers", "write `server.NAME = \"localhost:8080\"`"),
-    (
-        "daemon",
-        "leave it out: the service manager keeps the process",
-    ),
-    (
-        "mode",
-        "the frontend's `mode` decides: backends serve either",
-    ),
-    (
-        "ssl",
-        "write `[tls.NAME]` for clients, or `tls = true` at a server",
-    ),
-    (
-        "crt",
-        "write `certificate` and `key` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
-    ),
-    (
-        "ssl_certificate",
-        "write `certificate` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
-    ),
-    ("ssl_certificate_key", "write `key` in `[tls.NAME]`"),
-    (
-        "accept_proxy",
-        "write `proxy_protocol = { from = \"10.0.0.0/8\" }` in a bind",
-    ),
-    (
-        "send_proxy",
-        "write `proxy_protocol = \"v1\"` at the server",
-    ),
-    (
-        "send_proxy_v2",
-        "write `proxy_protocol = \"v2\"` at the server",
-    ),
-    ("sni", "write `tls.server_name` at the server"),
-    ("proto", "write `protocol`"),
-    (
-        "acl",
-        "rules are the router's: `router.plugin = \"host-suffix\"` and `router.config.rules`",
-    ),
-    (
-        "use_backend",
-        "rules are the router's: `router.plugin = \"host-suffix\"` and \
-         `router.config.rules = [{ suffix = \"example.org\", backend = \"NAME\" }]`",
-    ),
-    ("rules", "rules are the router's own: `router.config.rules`"),
-    (
-        "option",
-        "leave it out: what it would switch on has a key of its own, or is on",
-    ),
-    ("balance", "leave it out: servers take turns"),
-    (
-        "forwardfor",
-        "write `forwarded.x_forwarded`, which is on by default",
-    ),
-    ("http_request", "headers are edited by the router's plugin"),
-    (
-        "stats",
-        "write `[admin]` with `socket = \"/run/pointsman.sock\"`",
-    ),
-    ("merge_slashes", "write `http.normalize_path`"),
-    ("listen_address", "write `bind`"),
-    ("upstream", "write `[backend.NAME]`"),
-    ("upstreams", "write `[backend.NAME]`"),
-    ("logging", "write `[log]`"),
-    ("timeouts", "write `timeout`"),
-    ("plugins", "write `router.plugin` in a frontend"),
-    ("wasm", "write `router.plugin`"),
-    ("trusted", "write `forwarded.trusted_proxies`"),
-];
-
-/// Words of other proxies for timeouts.
-const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
-    ("http_request", "write `request_header`"),
-    ("http_keep_alive", "write `keep_alive`"),
-    ("clitimeout", "write `client`"),
-    ("srvtimeout", "write `server`"),
-    ("contimeout", "write `connect`"),
-    ("check", "leave it out: there are no health checks to time"),
-    ("tarpit", "leave it out: there is no tarpit"),
+    ("backend.NAME.server.NAME", "weight"),
+    ("backend.NAME.server.NAME", "backup"),
+    ("backend.NAME.server.NAME", "state"),
 ];
 
 /// Keys that have another name now: the table, the old name, the new one.
@@ -229,6 +188,27 @@ const RENAMED: &[(Section, &str, &str)] = &[
     (Section::FrontendTimeout, "request", "request_header"),
     (Section::Server, "max_connections", "max_requests"),
 ];
+
+/// What to write instead of another proxy's value for `balance`.
+pub(super) fn foreign_balance(text: &str) -> Option<&'static str> {
+    word(FOREIGN_BALANCE, text)
+}
+
+/// Our word for another proxy's word for a failure.
+pub(super) fn failure(text: &str) -> Option<&'static str> {
+    word(FOREIGN_FAILURES, text)
+}
+
+fn word(words: &[(&str, &'static str)], text: &str) -> Option<&'static str> {
+    let normal = normalized(text);
+    let found = words.iter().find(|(word, _)| *word == normal)?;
+    Some(found.1)
+}
+
+/// In lower case, and with `_` as other proxies have `-` or a blank.
+fn normalized(text: &str) -> String {
+    text.to_lowercase().replace(['-', ' '], "_")
+}
 
 /// The present name of a key that was renamed.
 pub(super) fn new_name(section: Section, name: &str) -> Option<&'static str> {
@@ -239,7 +219,7 @@ pub(super) fn new_name(section: Section, name: &str) -> Option<&'static str> {
 
 /// What to do about a key that `section` does not have; `known` are those that it has.
 pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> String {
-    let normal = name.to_lowercase().replace(['-', ' '], "_");
+    let normal = normalized(name);
     if let Some(key) = known.iter().find(|key| **key == normal) {
         return format!("it is written `{key}`");
     }
@@ -261,18 +241,18 @@ pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> Strin
         return help;
     }
     if here.ends_with("timeout")
-        && let Some((_, help)) = FOREIGN_TIMEOUTS.iter().find(|(word, _)| *word == normal)
+        && let Some(help) = word(FOREIGN_TIMEOUTS, &normal)
     {
-        return (*help).to_owned();
+        return help.to_owned();
     }
-    if let Some((_, help)) = FOREIGN.iter().find(|(word, _)| *word == normal) {
-        return (*help).to_owned();
-    }
-    if let Some(key) = closest(&normal, known) {
-        return format!("did you mean `{key}`?");
+    if let Some(help) = word(FOREIGN, &normal) {
+        return help.to_owned();
     }
     if let Some((table, key)) = ELSEWHERE.iter().find(|(t, k)| *k == normal && *t != here) {
         return belongs(here, table, key);
+    }
+    if let Some(key) = closest(&normal, known) {
+        return format!("did you mean `{key}`?");
     }
     match known {
         [] => "this table has no keys".to_owned(),
@@ -326,6 +306,7 @@ pub(super) fn table_form(section: Section, path: &str) -> String {
         }
         Section::ServerTls => "write `tls = true`, or a table".to_owned(),
         Section::AcceptProxy => "write `proxy_protocol = { from = \"10.0.0.0/8\" }`".to_owned(),
+        Section::Affinity => "write `affinity = { cookie = \"NAME\" }`".to_owned(),
         Section::Servers => "name the server: `server.a = \"localhost:8080\"`".to_owned(),
         Section::Frontends | Section::Frontend => {
             "every frontend has a name: `[frontend.www]`".to_owned()

@@ -1,6 +1,6 @@
 //! Every key of the file: what it may be, and what it is where it is absent.
 //!
-//! Called by [`parse`](super::parse) alone.
+//! Called by [`parse`](super::parse) and [`servers_file`](super::servers_file) alone.
 
 mod backend;
 mod bind;
@@ -15,13 +15,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+use toml::de::DeTable;
 
-use super::diagnostic::Errors;
+use super::diagnostic::{Diagnostic, Errors};
 use super::hints::{self, Section};
 use super::reader::{Entry, Report, Table};
+use super::units;
 use super::{
     Admin, Backend, Compile, Config, DEFAULT_DRAIN, DEFAULT_REDACT, HeadLimits, HttpReuse, Log,
-    LogFormat, LogLevel, LogTarget, Source, Tls,
+    LogFormat, LogLevel, LogTarget, Server, Source, Tls,
 };
 
 /// Longest timeout: whoever wants none at all means a year.
@@ -58,6 +60,9 @@ const PLUGIN_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
 
+/// Each request that waits holds memory and a connection of its client.
+const MAX_QUEUE: RangeInclusive<u32> = 0..=1_000_000;
+
 const HTTP_REUSE: [(&str, HttpReuse); 3] = [
     ("never", HttpReuse::Never),
     ("safe", HttpReuse::Safe),
@@ -78,7 +83,7 @@ pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> 
         report: &report,
         directory: source.directory(),
     }
-    .config(Table::root(&report, tree.get_ref()));
+    .config(Table::root(&report, Section::Top, tree.get_ref()));
     let (found, _) = report.into_parts();
     match source.check(&syntax, found) {
         Err(errors) if !syntax.is_empty() => Err(errors),
@@ -95,8 +100,28 @@ pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> 
         report: &report,
         directory: source.directory(),
     }
-    .config(Table::root(&report, tree.get_ref()));
+    .config(Table::root(&report, Section::Top, tree.get_ref()));
     report.into_parts().1
+}
+
+/// Reads a servers file from its tree, and the errors of its syntax.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn read_servers(
+    source: &Source,
+    tree: &DeTable<'_>,
+    syntax: &[Diagnostic],
+) -> Result<Vec<Server>, Errors> {
+    let report = Report::default();
+    let servers = Reader {
+        report: &report,
+        directory: source.directory(),
+    }
+    .servers_of_file(Table::root(&report, Section::ServersFile, tree));
+    let (found, _) = report.into_parts();
+    source.check(syntax, found)?;
+    Ok(servers)
 }
 
 /// Tables that a frontend may name.
@@ -197,18 +222,7 @@ impl<'a> Reader<'a> {
         let socket = table.take("socket").and_then(|e| self.path(&e));
         let address = table.take("address").and_then(|e| loopback(&e));
         let redact = table.take("redact").map(|e| e.one_or_many());
-        let name = |element: &Entry<'_>| {
-            let name = HeaderName::try_from(element.text("cookie")?).ok();
-            if name.is_none() {
-                let diagnostic = element.error("is not the name of a field");
-                element.push(
-                    diagnostic
-                        .label("no field has it")
-                        .help("as in `\"cookie\"`"),
-                );
-            }
-            name
-        };
+        let name = |element: &Entry<'_>| field_name(element, "cookie");
         let redact = redact.map(|names| names.iter().filter_map(name).collect());
         table.finish();
         Admin {
@@ -265,6 +279,65 @@ fn compile(mut table: Table<'_>) -> Compile {
     };
     table.finish();
     compile
+}
+
+/// A whole number of 32 bits.
+fn whole(entry: &Entry<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+    let (least, most) = range.into_inner();
+    u32::try_from(entry.integer(least.into()..=most.into())?).ok()
+}
+
+/// Two durations in `range`, each by its key and its default, of which the first must not be
+/// longer.
+fn ordered(
+    table: &mut Table<'_>,
+    range: &RangeInclusive<Duration>,
+    least: (&'static str, Duration),
+    most: (&'static str, Duration),
+) -> (Duration, Duration) {
+    let entries = (table.take(least.0), table.take(most.0));
+    let read = |entry: &Option<Entry<'_>>, default| {
+        let entry = entry.as_ref();
+        entry.map_or(Some(default), |e| e.duration(range.clone()))
+    };
+    let (Some(shorter), Some(longer)) = (read(&entries.0, least.1), read(&entries.1, most.1))
+    else {
+        return (least.1, most.1);
+    };
+    if shorter > longer {
+        let (shown, name) = (units::show_duration(longer), most.0);
+        match entries {
+            (Some(entry), _) => {
+                let what = format!("is longer than `{name}`");
+                entry.refuse(
+                    &what,
+                    format!("`{name}` is `{shown}`"),
+                    format!("raise `{name}`"),
+                );
+            }
+            (None, Some(entry)) => {
+                let (shown, name) = (units::show_duration(shorter), least.0);
+                let what = format!("is shorter than `{name}`");
+                entry.refuse(
+                    &what,
+                    format!("`{name}` is `{shown}`"),
+                    format!("lower `{name}`"),
+                );
+            }
+            (None, None) => {}
+        }
+    }
+    (shorter, longer)
+}
+
+/// The name of a field, in lower case; `example` is one.
+fn field_name(entry: &Entry<'_>, example: &str) -> Option<HeaderName> {
+    let name = HeaderName::try_from(entry.text(example)?).ok();
+    if name.is_none() {
+        let help = format!("as in `\"{example}\"`");
+        entry.refuse("is not the name of a field", "no field has it", help);
+    }
+    name
 }
 
 fn connections(entry: &Entry<'_>) -> Option<NonZeroU32> {

@@ -1,5 +1,7 @@
 //! Tests of the whole reader: values, defaults, the manual, and that no text panics.
 
+mod backend;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,10 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Acme, AcmeChallenge, Admin, BackendTimeouts, Bind, BindAddress, CertificateFiles,
-    ClientCertificates, Config, Errors, FrontendTimeouts, Hsts, HttpReuse, Isolation, Limits,
-    LogFormat, LogLevel, LogTarget, Mode, OnFault, PluginSource, Protocol, ProxyVersion,
-    ServerAddress, ServerTls, Source, TlsVersion, load, parse, sections,
+    Acme, AcmeChallenge, Admin, Bind, BindAddress, ClientCertificates, Config, Errors,
+    FrontendTimeouts, Hsts, Isolation, Limits, LogFormat, LogLevel, LogTarget, Mode, OnFault,
+    PluginSource, Source, TlsVersion, load, parse, sections,
 };
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
@@ -173,48 +174,6 @@ fn every_key_of_a_frontend_takes_effect() {
     };
     assert_eq!(router.limits, limits);
     assert!(config.frontends[1].router.is_none());
-}
-
-#[test]
-fn every_key_of_a_backend_takes_effect() {
-    let (config, _) = read(EVERY);
-    let backend = &config.backends[0];
-    let timeouts = BackendTimeouts {
-        connect: Duration::from_millis(1500),
-        queue: Duration::ZERO,
-        server: Duration::from_hours(24),
-        tunnel: Some(Duration::from_hours(12)),
-        server_fin: Duration::from_millis(1),
-        server_keep_alive: Duration::from_secs(3),
-    };
-    assert_eq!(backend.timeouts, timeouts);
-    assert_eq!(backend.http_reuse, HttpReuse::Always);
-    let servers: Vec<_> = backend
-        .servers
-        .iter()
-        .map(|s| s.address.to_string())
-        .collect();
-    assert_eq!(servers, ["example.org:80", "[::1]:8080"]);
-    assert_eq!(backend.servers[1].max_requests.unwrap().get(), 100);
-    let unix = ServerAddress::Unix("/run/api.sock".into());
-    assert_eq!(config.backends[1].servers[0].address, unix);
-    let servers = &config.backends[1].servers;
-    assert_eq!(servers[0].protocol, Protocol::H2c);
-    let tls = ServerTls {
-        ca: Some("etc/ca.pem".into()),
-        server_name: Some("api.example.org".to_owned()),
-        certificate: Some(CertificateFiles {
-            certificate: "etc/proxy.pem".into(),
-            key: "etc/proxy.key".into(),
-            ocsp: None,
-        }),
-        danger_accept_invalid: true,
-    };
-    assert_eq!(servers[1].tls, Some(tls));
-    assert_eq!(servers[1].protocol, Protocol::Http2);
-    assert_eq!(servers[1].proxy_protocol, Some(ProxyVersion::V2));
-    assert_eq!(servers[2].tls, Some(ServerTls::default()));
-    assert_eq!(servers[2].protocol, Protocol::Negotiated);
 }
 
 #[test]

@@ -1,37 +1,43 @@
-//! `[backend.NAME]`: the servers, and how they are spoken to.
+//! `[backend.NAME]`: its own keys, and the way to those of its subtables.
 
-use super::{HTTP_REUSE, Reader, TIMEOUT, WAIT, check_name, connections, head_limits};
+mod affinity;
+mod balance;
+mod check;
+mod failures;
+mod resolve;
+mod server;
+mod statuses;
+
+use std::path::PathBuf;
+
+use super::{
+    HTTP_REUSE, MAX_QUEUE, Reader, TIMEOUT, WAIT, check_name, connections, head_limits, whole,
+};
 use crate::config::hints::{self, Section};
 use crate::config::reader::{Entry, Table};
 use crate::config::{
-    Backend, BackendId, BackendTimeouts, HttpReuse, Protocol, ProxyVersion, Server, ServerAddress,
-    address,
+    Backend, BackendId, BackendTimeouts, DEFAULT_MAX_QUEUE, HttpReuse, Outlier, Resolve, Retry,
+    Server,
 };
 
-const PROTOCOLS: [(&str, Protocol); 3] = [
-    ("http1", Protocol::Http1),
-    ("h2", Protocol::Http2),
-    ("h2c", Protocol::H2c),
-];
-
-const PROXY_VERSIONS: [(&str, ProxyVersion); 2] =
-    [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
+const SERVER_EXAMPLE: &str = "`server.a = \"localhost:8080\"`";
 
 impl<'a> Reader<'a> {
     /// A backend whose servers are wrong is still one that a frontend may name.
     pub(super) fn backend(&self, entry: &Entry<'a>) -> Option<Backend> {
         let mut table = entry.table(Section::Backend)?;
         check_name(entry, "backend");
-        let example = "`server.a = \"localhost:8080\"`";
-        let servers = table.require("server", example);
-        let servers = servers.and_then(|e| e.table(Section::Servers));
-        let servers = servers.map_or_else(Vec::new, |mut servers| {
-            let entries = servers.take_all();
-            if entries.is_empty() {
-                servers.empty(example);
-            }
-            entries.iter().filter_map(|e| self.server(e)).collect()
-        });
+        let servers = self.servers(&mut table);
+        let servers_file = table.take("servers_file");
+        let resolve = table.table("resolve", Section::Resolve);
+        let balance = table.take("balance").and_then(|e| balance::balance(&e));
+        let slow_start = table.take("slow_start").and_then(|e| e.duration(TIMEOUT));
+        let check = table.take("check").and_then(|e| check::check(&e, &servers));
+        let outlier = table.table("outlier", Section::Outlier);
+        let affinity = table.take("affinity");
+        let retry = table.table("retry", Section::Retry);
+        let max_requests = table.take("max_requests").and_then(|e| connections(&e));
+        let max_queue = table.value_or("max_queue", DEFAULT_MAX_QUEUE, |e| whole(e, MAX_QUEUE));
         let timeouts = table.table("timeout", Section::BackendTimeout);
         let limits = head_limits(&mut table);
         let http_reuse = table.value_or("http_reuse", HttpReuse::default(), |e| {
@@ -39,85 +45,61 @@ impl<'a> Reader<'a> {
         });
         table.finish();
         Some(Backend {
+            name: entry.name.to_owned(),
+            servers,
+            servers_file: servers_file.and_then(|e| self.servers_file(&e)),
+            resolve: resolve.map_or_else(Resolve::default, resolve::resolve),
+            balance: balance.unwrap_or_default(),
+            slow_start,
+            check,
+            outlier: outlier.map_or_else(Outlier::default, failures::outlier),
+            affinity: affinity.and_then(|e| affinity::affinity(&e)),
+            retry: retry.map_or_else(Retry::default, failures::retry),
+            max_requests,
+            max_queue,
             timeouts: timeouts.map(backend_timeouts).unwrap_or_default(),
             limits,
             http_reuse,
-            ..Backend::new(entry.name, servers)
         })
     }
 
-    fn server(&self, entry: &Entry<'a>) -> Option<Server> {
-        check_name(entry, "server");
-        if !entry.is_table() {
-            return Some(Server::new(entry.name, self.server_address(entry)?));
-        }
-        let mut table = entry.table(Section::Server)?;
-        let address = table.require("address", "`address = \"localhost:8080\"`");
-        let address = address.and_then(|e| self.server_address(&e));
-        let max_requests = table.take("max_requests").and_then(|e| connections(&e));
-        let tls = table.take("tls").and_then(|e| self.server_tls(&e));
-        let protocol = table.take("protocol");
-        let usual = match tls {
-            Some(_) => Protocol::Negotiated,
-            None => Protocol::Http1,
+    /// At least one, unless a file has more.
+    fn servers(&self, backend: &mut Table<'a>) -> Vec<Server> {
+        let has_file = backend.has("servers_file");
+        let servers = if has_file {
+            backend.take("server")
+        } else {
+            backend.require("server", SERVER_EXAMPLE)
         };
-        let chosen = protocol.as_ref().and_then(|e| e.choice(&PROTOCOLS));
-        if let (Some(entry), Some(chosen)) = (&protocol, chosen) {
-            check_protocol(entry, chosen, tls.is_some());
+        let Some(mut servers) = servers.and_then(|e| e.table(Section::Servers)) else {
+            return Vec::new();
+        };
+        let entries = servers.take_all();
+        if entries.is_empty() && !has_file {
+            servers.empty(SERVER_EXAMPLE);
         }
-        let proxy_protocol = table.take("proxy_protocol");
-        let proxy_protocol = proxy_protocol.and_then(|e| e.choice(&PROXY_VERSIONS));
-        table.finish();
-        let address = address?;
-        if let Some(tls) = &tls
-            && tls.server_name.is_none()
-            && !tls.danger_accept_invalid
-            && matches!(address, ServerAddress::Unix(_))
-        {
-            let message = format!("`{}.tls` has no `server_name`", entry.path);
-            let diagnostic = entry.key_error(message).label("a path is no name");
-            entry.push(diagnostic.help("add `tls.server_name = \"example.org\"`"));
-        }
-        Some(Server {
-            max_requests,
-            tls,
-            protocol: chosen.unwrap_or(usual),
-            proxy_protocol,
-            ..Server::new(entry.name, address)
-        })
+        entries.iter().filter_map(|e| self.server(e)).collect()
     }
 
-    fn server_address(&self, entry: &Entry<'a>) -> Option<ServerAddress> {
-        let text = entry.text("localhost:8080")?;
-        match address::server(text, self.directory) {
-            Ok(address) => Some(address),
-            Err(error) => {
-                let diagnostic = entry.error("is not an address").label(error.label);
-                entry.push(diagnostic.help(error.help));
-                None
-            }
-        }
+    /// The servers of a servers file, which may have none.
+    pub(super) fn servers_of_file(&self, mut top: Table<'a>) -> Vec<Server> {
+        let servers = top.require("server", SERVER_EXAMPLE);
+        let servers = servers.and_then(|e| e.table(Section::Servers));
+        top.finish();
+        let entries = servers.map_or_else(Vec::new, |mut table| table.take_all());
+        entries.iter().filter_map(|e| self.server(e)).collect()
     }
-}
 
-fn check_protocol(entry: &Entry<'_>, protocol: Protocol, has_tls: bool) {
-    let (label, help) = match (protocol, has_tls) {
-        (Protocol::Http2, false) => (
-            "`h2` is HTTP/2 over TLS",
-            "write `\"h2c\"` for HTTP/2 without TLS, or add `tls = true`",
-        ),
-        (Protocol::H2c, true) => (
-            "`h2c` is HTTP/2 without TLS",
-            "write `\"h2\"` for HTTP/2 over TLS, or leave `tls` out",
-        ),
-        _ => return,
-    };
-    entry.push(
-        entry
-            .error("does not go with `tls`")
-            .label(label)
-            .help(help),
-    );
+    fn servers_file(&self, entry: &Entry<'a>) -> Option<PathBuf> {
+        let path = self.path(entry)?;
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if !matches!(extension, Some("json" | "toml")) {
+            let help = "as in `\"servers.json\"`";
+            entry.refuse("must end in `.json` or `.toml`", "neither of these", help);
+            return None;
+        }
+        Some(path)
+    }
 }
 
 pub(super) fn backend_id(entry: &Entry<'_>, backends: &[Backend]) -> Option<BackendId> {

@@ -1,0 +1,240 @@
+//! Words of HAProxy, nginx, Envoy, Traefik and Caddy, and what to write instead. Tables alone.
+
+/// Words of other proxies, in lower case with `_`, and what to do instead.
+pub(super) const FOREIGN: &[(&str, &str)] = &[
+    ("nbthread", "write `workers` at the top of the file"),
+    ("threads", "write `workers` at the top of the file"),
+    ("nbproc", "write `workers` at the top of the file"),
+    (
+        "global",
+        "its settings stand at the top of the file, outside any table",
+    ),
+    (
+        "defaults",
+        "there are none to inherit: set `timeout` in each frontend and backend",
+    ),
+    ("listen", "write a `[frontend.NAME]` and a `[backend.NAME]`"),
+    ("frontends", "write `[frontend.NAME]`"),
+    ("backends", "write `[backend.NAME]`"),
+    ("servers", "write `server.NAME = \"localhost:8080\"`"),
+    (
+        "daemon",
+        "leave it out: the service manager keeps the process",
+    ),
+    (
+        "mode",
+        "the frontend's `mode` decides: backends serve either",
+    ),
+    (
+        "ssl",
+        "write `[tls.NAME]` for clients, or `tls = true` at a server",
+    ),
+    (
+        "crt",
+        "write `certificate` and `key` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
+    ),
+    (
+        "ssl_certificate",
+        "write `certificate` in `[tls.NAME]`, and `tls = \"NAME\"` in a bind",
+    ),
+    ("ssl_certificate_key", "write `key` in `[tls.NAME]`"),
+    (
+        "accept_proxy",
+        "write `proxy_protocol = { from = \"10.0.0.0/8\" }` in a bind",
+    ),
+    (
+        "send_proxy",
+        "write `proxy_protocol = \"v1\"` at the server",
+    ),
+    (
+        "send_proxy_v2",
+        "write `proxy_protocol = \"v2\"` at the server",
+    ),
+    ("sni", "write `tls.server_name` at the server"),
+    ("proto", "write `protocol`"),
+    (
+        "acl",
+        "rules are the router's: `router.plugin = \"host-suffix\"` and `router.config.rules`",
+    ),
+    (
+        "use_backend",
+        "rules are the router's: `router.plugin = \"host-suffix\"` and \
+         `router.config.rules = [{ suffix = \"example.org\", backend = \"NAME\" }]`",
+    ),
+    ("rules", "rules are the router's own: `router.config.rules`"),
+    (
+        "option",
+        "leave it out: what it would switch on has a key of its own, as `httpchk` has \
+         `check = \"http\"`, or is on",
+    ),
+    (
+        "forwardfor",
+        "write `forwarded.x_forwarded`, which is on by default",
+    ),
+    ("http_request", "headers are edited by the router's plugin"),
+    (
+        "stats",
+        "write `[admin]` with `socket = \"/run/pointsman.sock\"`",
+    ),
+    ("merge_slashes", "write `http.normalize_path`"),
+    ("listen_address", "write `bind`"),
+    ("upstream", "write `[backend.NAME]`"),
+    ("upstreams", "write `[backend.NAME]`"),
+    ("logging", "write `[log]`"),
+    ("timeouts", "write `timeout`"),
+    ("plugins", "write `router.plugin` in a frontend"),
+    ("wasm", "write `router.plugin`"),
+    ("trusted", "write `forwarded.trusted_proxies`"),
+    // How servers are chosen.
+    ("leastconn", "write `balance = \"least_requests\"`"),
+    ("least_conn", "write `balance = \"least_requests\"`"),
+    ("least_time", "write `balance = \"peak_ewma\"`"),
+    ("ip_hash", "write `balance = { hash = \"client\" }`"),
+    ("lb_policy", "write `balance`"),
+    ("load_balancer", "write `balance`"),
+    ("load_balancing", "write `balance`"),
+    (
+        "hash_type",
+        "leave it out: `balance = { hash = \"client\" }` is consistent",
+    ),
+    (
+        "hash_balance_factor",
+        "write `balance = { hash = \"client\", max_load = \"125%\" }`",
+    ),
+    ("slowstart", "write `slow_start` in the backend"),
+    ("slow_start_config", "write `slow_start` in the backend"),
+    ("disabled", "write `state = \"maintenance\"` at the server"),
+    ("down", "write `state = \"maintenance\"` at the server"),
+    // Names.
+    (
+        "server_template",
+        "write `server.NAME = \"example.org:80\"`: it has every address of the name; or \
+         `\"srv:_http._tcp.example.org\"`",
+    ),
+    ("resolvers", "write `resolve.nameservers` in the backend"),
+    ("resolver", "write `resolve.nameservers` in the backend"),
+    ("nameserver", "write `resolve.nameservers` in the backend"),
+    ("init_addr", "write `resolve.init` in the backend"),
+    (
+        "dns_refresh_rate",
+        "write `resolve.min_interval` in the backend",
+    ),
+    // Health.
+    ("option_httpchk", "write `check = \"http\"` in the backend"),
+    ("httpchk", "write `check = \"http\"` in the backend"),
+    (
+        "http_check",
+        "write `check = { path = \"/health\", expect = \"2xx\" }` in the backend",
+    ),
+    ("tcp_check", "write `check = \"tcp\"` in the backend"),
+    ("health_check", "write `check` in the backend"),
+    ("health_checks", "write `check` in the backend"),
+    ("healthcheck", "write `check` in the backend"),
+    ("inter", "write `check.interval` in the backend"),
+    (
+        "fastinter",
+        "leave it out: `check.interval` is the same in every state",
+    ),
+    (
+        "downinter",
+        "leave it out: `check.interval` is the same in every state",
+    ),
+    ("max_fails", "write `outlier.consecutive` in the backend"),
+    ("fail_timeout", "write `outlier.ejection` in the backend"),
+    ("observe", "write `outlier` in the backend"),
+    ("error_limit", "write `outlier.consecutive` in the backend"),
+    ("outlier_detection", "write `outlier` in the backend"),
+    ("passive_health_check", "write `outlier` in the backend"),
+    // Sessions.
+    (
+        "cookie",
+        "write `affinity = { cookie = \"NAME\" }` in the backend",
+    ),
+    (
+        "sticky",
+        "write `affinity = { cookie = \"NAME\" }` in the backend",
+    ),
+    (
+        "dynamic_cookie_key",
+        "write `affinity = { cookie = \"NAME\", secret = \"TEXT\" }`",
+    ),
+    (
+        "stick_table",
+        "write `affinity = { learn = \"FIELD\" }` in the backend",
+    ),
+    (
+        "stick",
+        "write `affinity = { learn = \"FIELD\" }` in the backend",
+    ),
+    // Attempts and limits.
+    ("retries", "write `retry.attempts` in the backend"),
+    ("num_retries", "write `retry.attempts` in the backend"),
+    ("retry_on", "write `retry.on` in the backend"),
+    ("retry_policy", "write `retry` in the backend"),
+    ("proxy_next_upstream", "write `retry.on` in the backend"),
+    (
+        "proxy_next_upstream_tries",
+        "write `retry.attempts` in the backend",
+    ),
+    (
+        "redispatch",
+        "leave it out: another address is tried first in any case",
+    ),
+    (
+        "option_redispatch",
+        "leave it out: another address is tried first in any case",
+    ),
+    ("maxqueue", "write `max_queue`"),
+    ("max_conns", "write `max_requests`"),
+    ("circuit_breakers", "write `max_requests` and `max_queue`"),
+    ("circuit_breaker", "write `max_requests` and `max_queue`"),
+    (
+        "minconn",
+        "leave it out: `max_requests` is the same at any load",
+    ),
+    (
+        "fullconn",
+        "leave it out: `max_requests` is the same at any load",
+    ),
+];
+
+/// Values of other proxies for `balance`.
+pub(super) const FOREIGN_BALANCE: &[(&str, &str)] = &[
+    ("roundrobin", "write `\"round_robin\"`"),
+    ("static_rr", "write `\"round_robin\"`"),
+    ("wrr", "write `\"round_robin\"`"),
+    ("leastconn", "write `\"least_requests\"`"),
+    ("least_conn", "write `\"least_requests\"`"),
+    ("least_request", "write `\"least_requests\"`"),
+    ("p2c", "write `\"least_requests\"`"),
+    ("least_time", "write `\"peak_ewma\"`"),
+    ("ewma", "write `\"peak_ewma\"`"),
+    ("source", "write `{ hash = \"client\" }`"),
+    ("ip_hash", "write `{ hash = \"client\" }`"),
+    ("client", "write `{ hash = \"client\" }`"),
+    ("hash", "write `{ hash = \"client\" }`"),
+    ("ring_hash", "write `{ hash = \"client\" }`"),
+    ("maglev", "write `{ hash = \"client\" }`"),
+    ("hdr", "write `{ hash = \"header:NAME\" }`"),
+    ("url_param", "write `{ hash = \"query:NAME\" }`"),
+];
+
+/// Words of other proxies for failures, and ours.
+pub(super) const FOREIGN_FAILURES: &[(&str, &str)] = &[
+    ("conn_failure", "connect"),
+    ("connect_failure", "connect"),
+    ("empty_response", "reset"),
+    ("response_timeout", "timeout"),
+    ("reset_before_request", "reset"),
+];
+
+/// Words of other proxies for timeouts.
+pub(super) const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
+    ("http_request", "write `request_header`"),
+    ("http_keep_alive", "write `keep_alive`"),
+    ("clitimeout", "write `client`"),
+    ("srvtimeout", "write `server`"),
+    ("contimeout", "write `connect`"),
+    ("check", "write `check.timeout` in the backend"),
+    ("tarpit", "leave it out: there is no tarpit"),
+];
