@@ -10,6 +10,7 @@ mod bind;
 mod diagnostic;
 mod hints;
 mod json;
+mod json_tree;
 mod reader;
 mod sections;
 mod source;
@@ -563,4 +564,23 @@ pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
         (config, None) => Ok((config, source)),
         (_, Some(mistakes)) => Err(mistakes),
     }
+}
+
+/// Reads the text of a servers file: JSON where the name of `path` ends in `.json`, else TOML. `path`
+/// is named in errors, and relative paths in the text start at its directory; nothing is read
+/// from it.
+///
+/// # Errors
+/// All that is wrong with the text.
+pub fn servers_file(path: &Path, text: String) -> Result<Vec<Server>, Errors> {
+    let source = Source::new(path, text);
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let (tree, syntax) = if is_json {
+        json_tree::parse(source.text())
+    } else {
+        source.tree()
+    };
+    sections::read_servers(&source, tree.get_ref(), &syntax)
 }

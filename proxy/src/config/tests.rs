@@ -1,6 +1,7 @@
 //! Tests of the whole reader: values, defaults, the manual, and that no text panics.
 
 mod backend;
+mod servers_file;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
