@@ -28,6 +28,7 @@
 
 mod authority;
 mod black_hole;
+mod dnsmasq;
 mod http2;
 mod message;
 mod origin;
@@ -46,6 +47,7 @@ use tokio::net::TcpSocket;
 
 pub use authority::Authority;
 pub use black_hole::BlackHole;
+pub use dnsmasq::{Dnsmasq, Record};
 pub use http2::{Asked, Http2Client, Http2Origin};
 pub use message::{Head, Message};
 pub use origin::Origin;

@@ -19,6 +19,7 @@ const PACKAGES: &[Package] = &[
     Package::new("haproxy", &["haproxy"], "comparison with HAProxy"),
     Package::new("curl", &["curl"], "a client that waits for 100-continue"),
     Package::new("pebble", &["pebble"], "an ACME server"),
+    Package::new("dnsmasq-base", &["dnsmasq"], "a DNS server"),
     Package::new("g++", &["c++", "g++"], "libFuzzer"),
     Package::new(
         "systemd",

@@ -1,0 +1,202 @@
+//! A real DNS server: Debian's `dnsmasq`, with the records that a test gives it.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+
+use anyhow::Context;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{ReservedPort, path_with_sbin};
+
+/// What a name stands for, and for how many seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An A or AAAA record.
+    Address(String, IpAddr, u32),
+    /// A CNAME record, whose target has to be the name of another record.
+    Alias(String, String, u32),
+    /// An SRV record. Its TTL is that of all of them.
+    Service {
+        /// `_http._tcp.test.tld`.
+        name: String,
+        /// The host.
+        target: String,
+        /// Of the host.
+        port: u16,
+        /// Those with the least are used before the others.
+        priority: u16,
+        /// Share among those of one priority.
+        weight: u16,
+    },
+}
+
+impl Record {
+    /// An A or AAAA record.
+    pub fn address(name: &str, address: impl Into<IpAddr>, ttl: u32) -> Self {
+        Self::Address(name.to_owned(), address.into(), ttl)
+    }
+
+    /// A CNAME record.
+    pub fn alias(name: &str, target: &str, ttl: u32) -> Self {
+        Self::Alias(name.to_owned(), target.to_owned(), ttl)
+    }
+
+    /// An SRV record.
+    pub fn service(name: &str, target: &str, port: u16, priority: u16, weight: u16) -> Self {
+        Self::Service {
+            name: name.to_owned(),
+            target: target.to_owned(),
+            port,
+            priority,
+            weight,
+        }
+    }
+
+    /// A line of dnsmasq's configuration.
+    fn line(&self) -> String {
+        match self {
+            Self::Address(name, address, ttl) => format!("host-record={name},{address},{ttl}"),
+            Self::Alias(name, target, ttl) => format!("cname={name},{target},{ttl}"),
+            Self::Service {
+                name,
+                target,
+                port,
+                priority,
+                weight,
+            } => format!("srv-host={name},{target},{port},{priority},{weight}"),
+        }
+    }
+}
+
+/// A running DNS server for `tld`: other names below that do not exist. It refuses all others, and
+/// asks nobody.
+#[derive(Debug)]
+pub struct Dnsmasq {
+    process: Process,
+    directory: TempDir,
+    port: ReservedPort,
+}
+
+impl Dnsmasq {
+    /// Starts it without a record, and waits until it answers.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// Starts it with records, and waits until it answers.
+    ///
+    /// # Errors
+    /// As [`Dnsmasq::start`].
+    pub async fn with(records: &[Record]) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let port = ReservedPort::new()?;
+        write(&directory, records)?;
+        let process = run(&directory, port.address()).await?;
+        Ok(Self {
+            process,
+            directory,
+            port,
+        })
+    }
+
+    /// Where it answers, over UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// It as a configuration writes it: `resolve = { nameservers = [...] }`.
+    pub fn nameserver(&self) -> String {
+        self.address().to_string()
+    }
+
+    /// Replaces all records, and waits until they are served.
+    ///
+    /// Starts the program anew at the same address, because it reads them only then. Questions
+    /// that come in between are lost, as datagrams may be.
+    ///
+    /// # Errors
+    /// It does not start again.
+    pub async fn set_records(&mut self, records: &[Record]) -> anyhow::Result<()> {
+        write(&self.directory, records)?;
+        // A stopped process would not notice.
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.ended().await?;
+        self.process = run(&self.directory, self.address()).await?;
+        Ok(())
+    }
+
+    /// It gets questions but does not answer.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// It answers again, the questions in between too.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    /// How many questions for `name` have come since the last change of records, whatever the type.
+    pub fn questions(&self, name: &str) -> usize {
+        questions(&self.process.log(), name)
+    }
+
+    /// Waits for the question for `name` with this number since the last change of records.
+    ///
+    /// # Errors
+    /// It does not come.
+    pub async fn asked(&self, name: &str, count: usize) -> anyhow::Result<()> {
+        let what = format!("{count} questions for {name}");
+        self.process
+            .wait_for(&what, |log| (questions(log, name) >= count).then_some(()))
+            .await
+    }
+}
+
+/// Counts lines such as `dnsmasq[1]: query[A] www.test.tld from 127.0.0.1`.
+fn questions(log: &[String], name: &str) -> usize {
+    let asks = |line: &&String| {
+        let mut words = line
+            .split(' ')
+            .skip_while(|word| !word.starts_with("query["));
+        words.nth(1) == Some(name)
+    };
+    log.iter().filter(asks).count()
+}
+
+fn write(directory: &TempDir, records: &[Record]) -> anyhow::Result<()> {
+    let lines: Vec<_> = records.iter().map(Record::line).collect();
+    let text = lines.join("\n") + "\n";
+    fs::write(directory.path().join("dnsmasq.conf"), text).context("writing records")
+}
+
+async fn run(directory: &TempDir, address: SocketAddr) -> anyhow::Result<Process> {
+    let file = directory.path().join("dnsmasq.conf");
+    let mut command = Command::new("dnsmasq");
+    command
+        .env("PATH", path_with_sbin())
+        .args(["--keep-in-foreground", "--log-facility=-", "--log-queries"])
+        .args(["--no-resolv", "--no-hosts", "--bind-interfaces"])
+        // All the rights that it was started with: it has nothing to give up.
+        .args(["--user=", "--group=", "--pid-file="])
+        // For SRV records, which have no TTL of their own.
+        .args(["--local=/tld/", "--local-ttl=1"])
+        .arg(format!("--listen-address={}", address.ip()))
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--conf-file={}", file.display()));
+    let process = Process::start(command)?;
+    // Its sockets are bound by then: questions are not lost.
+    process.line_with("started, version").await?;
+    Ok(process)
+}
