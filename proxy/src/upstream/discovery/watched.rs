@@ -1,0 +1,106 @@
+//! A system file in parsed form, parsed again when the file changes.
+//!
+//! Blocks for as long as the file system takes: the files are small, local and nearly always
+//! cached. Called by `resolver` on the thread of lookups, which carries no requests.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// A file that is read again when it changes.
+#[derive(Debug)]
+pub(super) struct Watched<T> {
+    path: PathBuf,
+    parse: fn(&[u8]) -> T,
+    /// Held while the file is read, so that two lookups do not read it twice.
+    last: Mutex<Option<(Stamp, T)>>,
+}
+
+/// Differs if the file has been written to or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn new(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl<T: Clone> Watched<T> {
+    /// Reads nothing yet.
+    pub(super) fn new(path: impl Into<PathBuf>, parse: fn(&[u8]) -> T) -> Watched<T> {
+        Watched {
+            path: path.into(),
+            parse,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The file's content as of now.
+    ///
+    /// # Errors
+    /// The file is not there or cannot be read.
+    pub(super) fn current(&self) -> io::Result<T> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the content: a change between the two is noticed the next time.
+        let stamp = Stamp::new(&fs::metadata(&self.path)?);
+        if let Some((of, value)) = &*last
+            && *of == stamp
+        {
+            return Ok(value.clone());
+        }
+        let value = (self.parse)(&fs::read(&self.path)?);
+        *last = Some((stamp, value.clone()));
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_again_what_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hosts");
+        let watched = Watched::new(&path, |bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert_eq!(
+            watched.current().unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        fs::write(&path, "one").unwrap();
+        assert_eq!(watched.current().unwrap(), "one");
+        fs::write(&path, "three").unwrap();
+        assert_eq!(watched.current().unwrap(), "three");
+        let other = directory.path().join("other");
+        fs::write(&other, "seven").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(watched.current().unwrap(), "seven");
+        fs::remove_file(&path).unwrap();
+        assert!(watched.current().is_err());
+    }
+
+    #[test]
+    fn keeps_what_has_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hosts");
+        fs::write(&path, "").unwrap();
+        let watched = Watched::new(&path, |_| std::sync::Arc::new(()));
+        let first = watched.current().unwrap();
+        assert!(std::sync::Arc::ptr_eq(&first, &watched.current().unwrap()));
+    }
+}
