@@ -1,0 +1,166 @@
+//! When a name is resolved again.
+//!
+//! Pure: neither clock nor random source.
+
+use std::time::Duration;
+
+use crate::config;
+
+/// Longest pause after failures in a row, where `max_interval` does not bound it further.
+///
+/// A name server that is back after an outage is noticed within the patience of an operator.
+const MAX_RETRY: Duration = Duration::from_secs(30);
+
+/// Part of a pause by which it may be shorter or longer, so that names that were first resolved
+/// together are not resolved together for ever.
+const JITTER: f64 = 0.1;
+
+/// Why a lookup has found nothing, as far as it matters for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// There is no such name, which is true for this long (RFC 2308).
+    Negative(Duration),
+    /// So many lookups in a row have failed, or have found no name without saying for how long.
+    Failures(u32),
+}
+
+/// How long to wait after a lookup before the next, from the TTL of the answer or why there is
+/// none. `random` is at least 0 and below 1.
+///
+/// At least `min_interval`, at most `max_interval`.
+pub(super) fn next_lookup(
+    result: Result<Duration, Unanswered>,
+    settings: &config::Resolve,
+    random: f64,
+) -> Duration {
+    let (min, max) = (settings.min_interval, settings.max_interval);
+    // Not `clamp`, which panics if somebody has set the least above the most.
+    let bounded = |pause: Duration, max: Duration| pause.min(max).max(min);
+    let pause = match result {
+        Ok(ttl) | Err(Unanswered::Negative(ttl)) => bounded(ttl, max),
+        Err(Unanswered::Failures(failures)) => {
+            let factor = 1u32.checked_shl(failures.saturating_sub(1));
+            bounded(
+                min.saturating_mul(factor.unwrap_or(u32::MAX)),
+                max.min(MAX_RETRY),
+            )
+        }
+    };
+    let factor = 1.0 + JITTER * (2.0 * random - 1.0);
+    let jittered = Duration::try_from_secs_f64(pause.as_secs_f64() * factor);
+    bounded(jittered.unwrap_or(max), max)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIDDLE: f64 = 0.5;
+
+    fn settings(min: Duration, max: Duration) -> config::Resolve {
+        config::Resolve {
+            min_interval: min,
+            max_interval: max,
+            ..config::Resolve::default()
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn follows_the_ttl_within_bounds() {
+        let settings = settings(secs(2), secs(300));
+        for (ttl, expected) in [
+            (Duration::ZERO, secs(2)),
+            (secs(1), secs(2)),
+            (secs(2), secs(2)),
+            (secs(60), secs(60)),
+            (secs(300), secs(300)),
+            (secs(86_400), secs(300)),
+            (Duration::MAX, secs(300)),
+        ] {
+            assert_eq!(next_lookup(Ok(ttl), &settings, MIDDLE), expected, "{ttl:?}");
+            let negative = Err(Unanswered::Negative(ttl));
+            assert_eq!(next_lookup(negative, &settings, MIDDLE), expected);
+        }
+    }
+
+    #[test]
+    fn waits_longer_after_each_failure() {
+        let check = |min, max, failures: u32, expected| {
+            let result = Err(Unanswered::Failures(failures));
+            let pause = next_lookup(result, &settings(min, max), MIDDLE);
+            assert_eq!(pause, expected, "{failures} failures");
+        };
+        for (failures, expected) in [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (5, 16),
+            (6, 30),
+            (33, 30),
+            (u32::MAX, 30),
+        ] {
+            check(secs(1), secs(300), failures, secs(expected));
+        }
+        check(secs(1), secs(10), 9, secs(10));
+        check(secs(60), secs(300), 1, secs(60));
+        check(secs(60), secs(300), 9, secs(60));
+    }
+
+    #[test]
+    fn spreads_lookups() {
+        let settings = settings(secs(1), secs(300));
+        let check = |ttl, random, expected: f64| {
+            let pause = next_lookup(Ok(ttl), &settings, random).as_secs_f64();
+            assert!(
+                (pause - expected).abs() < 1e-6,
+                "{pause} s, not {expected} s"
+            );
+        };
+        check(secs(100), 0.0, 90.0);
+        check(secs(100), 0.25, 95.0);
+        check(secs(100), 0.75, 105.0);
+        check(secs(1), 0.0, 1.0);
+        check(secs(1), 0.75, 1.05);
+        check(secs(300), 0.75, 300.0);
+    }
+
+    #[test]
+    fn bounds_that_contradict_do_no_harm() {
+        let pause = next_lookup(Ok(secs(5)), &settings(secs(20), secs(10)), MIDDLE);
+        assert_eq!(pause, secs(20));
+    }
+
+    fn duration() -> impl Strategy<Value = Duration> {
+        any::<u64>().prop_flat_map(|bits| (0..=bits).prop_map(Duration::from_millis))
+    }
+
+    proptest! {
+        #[test]
+        fn stays_within_bounds(
+            bounds in (duration(), duration()),
+            ttl in duration(),
+            failures in any::<u32>(),
+            random in 0.0..1.0f64,
+        ) {
+            let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
+            let settings = settings(min, max);
+            for result in [
+                Ok(ttl),
+                Err(Unanswered::Negative(ttl)),
+                Err(Unanswered::Failures(failures)),
+            ] {
+                let pause = next_lookup(result, &settings, random);
+                prop_assert!(pause >= min && pause <= max, "{:?}: {:?}", result, pause);
+            }
+            let retry = next_lookup(Err(Unanswered::Failures(failures)), &settings, random);
+            prop_assert!(retry <= MAX_RETRY.mul_f64(1.0 + JITTER).max(min.saturating_mul(2)));
+        }
+    }
+}
