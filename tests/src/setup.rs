@@ -1,6 +1,6 @@
 //! The plainest configuration: one frontend, one backend, no router; and what a test adds.
 //!
-//! One worker, so that it is certain which requests find which pooled connection.
+//! One worker unless a test wants more, so that it is certain which requests find which pooled connection.
 
 use std::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use crate::proxy::Proxy;
 /// A configuration in the making.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
+    workers: Option<u8>,
     top: String,
     frontend: String,
     backend: String,
@@ -45,17 +46,31 @@ impl Setup {
         self
     }
 
+    /// Has so many workers, in place of one.
+    #[must_use]
+    pub fn workers(mut self, workers: u8) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The configuration's text.
+    pub fn config(&self) -> String {
+        format!(
+            "workers = {}\n{}\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
+             default_backend = \"www\"\n{}\n[backend.www]\n{}",
+            self.workers.unwrap_or(1),
+            self.top,
+            self.frontend,
+            self.backend
+        )
+    }
+
     /// Starts Pointsman with it.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].
     pub async fn start(&self) -> anyhow::Result<Proxy> {
-        Proxy::pointsman(&format!(
-            "workers = 1\n{}\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
-             default_backend = \"www\"\n{}\n[backend.www]\n{}",
-            self.top, self.frontend, self.backend
-        ))
-        .await
+        Proxy::pointsman(&self.config()).await
     }
 }
 

@@ -1,0 +1,186 @@
+//! A server whose answers a test changes while it runs, those to health checks apart from others.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::DEADLINE;
+use crate::message::Message;
+use crate::origin::Origin;
+use crate::wire::Wire;
+
+/// The path of health checks.
+const HEALTH: &str = "/health";
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It is answered with this status. The body of a 200 is the server's name.
+    Answers(u16),
+    /// It is answered with 200 as soon as the mood is another one.
+    Holds,
+    /// It is never answered, and its connection stays open.
+    Silent,
+    /// Its connection is closed.
+    Closes,
+}
+
+/// A server that names itself, in a mood that can change.
+#[derive(Debug)]
+pub struct MoodyOrigin {
+    origin: Origin,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    mood: watch::Sender<Mood>,
+    /// For checks. The last one stays.
+    checks: Mutex<Vec<Mood>>,
+    record: watch::Sender<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    requests: Vec<Message>,
+    checks: Vec<Message>,
+}
+
+impl MoodyOrigin {
+    /// Answers everything with 200 at first.
+    ///
+    /// # Errors
+    /// No port to listen on.
+    pub async fn naming(name: &str) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            mood: watch::Sender::new(Mood::Answers(200)),
+            checks: Mutex::new(vec![Mood::Answers(200)]),
+            record: watch::Sender::default(),
+        });
+        let serving = Arc::clone(&shared);
+        let origin = Origin::scripted(move |wire, _| {
+            let shared = Arc::clone(&serving);
+            async move { shared.serve(wire).await }
+        })
+        .await?;
+        Ok(Self { origin, shared })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.origin.address()
+    }
+
+    /// How requests fare from now on; those that are held are answered.
+    pub fn set(&self, mood: Mood) {
+        self.shared.mood.send_replace(mood);
+    }
+
+    /// How the next checks fare, those of the path `/health`: as the moods say in turn, and from
+    /// then on as the last one does.
+    pub fn set_checks(&self, moods: impl IntoIterator<Item = Mood>) {
+        let mut moods: Vec<_> = moods.into_iter().collect();
+        moods.reverse();
+        *self.shared.checks() = moods;
+    }
+
+    /// The requests received so far but for checks, in order.
+    pub fn requests(&self) -> Vec<Message> {
+        self.shared.record.borrow().requests.clone()
+    }
+
+    /// The checks received so far.
+    pub fn checks(&self) -> Vec<Message> {
+        self.shared.record.borrow().checks.clone()
+    }
+
+    /// Waits until it has received so many requests, checks apart.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub async fn reached(&self, count: usize) -> anyhow::Result<()> {
+        self.wait(|record| record.requests.len() >= count).await
+    }
+
+    /// Waits until it has received so many checks.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub async fn checked(&self, count: usize) -> anyhow::Result<()> {
+        self.wait(|record| record.checks.len() >= count).await
+    }
+
+    async fn wait(&self, is_there: impl FnMut(&Record) -> bool) -> anyhow::Result<()> {
+        let mut record = self.shared.record.subscribe();
+        let waiting = timeout(DEADLINE, record.wait_for(is_there)).await;
+        waiting.with_context(|| format!("too few requests at {}", self.shared.name))??;
+        Ok(())
+    }
+
+    /// Stops listening and closes its connections, as a server that is killed does.
+    pub async fn stop(self) {
+        self.origin.stop().await;
+    }
+}
+
+impl Shared {
+    fn checks(&self) -> MutexGuard<'_, Vec<Mood>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
+        // Ends with the connection; a client that leaves is no fault of this server.
+        while let Ok(request) = wire.request().await {
+            let is_check = request.head.start_line.contains(HEALTH);
+            let mood = if is_check {
+                self.next_check()
+            } else {
+                *self.mood.borrow()
+            };
+            self.record.send_modify(|record| {
+                let kind = if is_check {
+                    &mut record.checks
+                } else {
+                    &mut record.requests
+                };
+                kind.push(request);
+            });
+            let status = match mood {
+                Mood::Answers(status) => status,
+                Mood::Holds => {
+                    let mut mood = self.mood.subscribe();
+                    mood.wait_for(|mood| *mood != Mood::Holds).await?;
+                    200
+                }
+                Mood::Silent => {
+                    let _ = wire.end().await;
+                    return Ok(());
+                }
+                Mood::Closes => return Ok(()),
+            };
+            let body = if status == 200 { &*self.name } else { "" };
+            let answer = format!(
+                "HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            if wire.send(answer).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn next_check(&self) -> Mood {
+        let mut checks = self.checks();
+        match checks.as_slice() {
+            [] => Mood::Answers(200),
+            [last] => *last,
+            _ => checks.pop().unwrap_or(Mood::Silent),
+        }
+    }
+}
