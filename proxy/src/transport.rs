@@ -2,6 +2,7 @@
 //!
 //! Called by the connections of both sides. Knows no HTTP.
 
+pub mod async_io;
 pub mod buffer;
 pub mod client_hello;
 pub mod io;
