@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import select
 import socket
 import ssl
 import sys
@@ -115,17 +116,24 @@ def websocket(arguments):
         while b"\r\n\r\n" not in head:
             head += receive(stream, 1)
         sent = os.urandom(20_000)
-        echoed = bytearray()
+        return {"head": head.decode(), "same": echo(stream, sent) == sent}
 
-        def send():
-            stream.sendall(sent)
 
-        sender = threading.Thread(target=send)
-        sender.start()
-        while len(echoed) < len(sent):
+def echo(stream, sent):
+    """Both ways at once, in one thread: OpenSSL's connections are not for two."""
+    stream.setblocking(False)
+    rest, echoed = sent, bytearray()
+    while len(echoed) < len(sent):
+        try:
+            if rest:
+                rest = rest[stream.send(rest) :]
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        try:
             echoed += receive(stream, 65536)
-        sender.join()
-        return {"head": head.decode(), "same": bytes(echoed) == sent}
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            select.select([stream], [stream] if rest else [], [], 10)
+    return bytes(echoed)
 
 
 def keep(arguments):
