@@ -25,12 +25,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::config::PluginSource;
+use crate::config::{MAX_WEIGHT, PluginSource, ServerState};
 use crate::control::{Aborted, ChangeError, Control, PrepareError};
 use crate::rollout::RolloutError;
 use crate::router::rollout::{Mode, Share};
 use crate::router::version::Version;
 use crate::telemetry::chain;
+use crate::upstream::Order;
+use crate::upstream::server::state_word;
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 * 1024;
@@ -47,21 +49,23 @@ const MAX_SLOW_CHANGES: usize = MAX_CONNECTIONS / 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Paths of GET.
-const QUESTIONS: [&str; 5] = [
+const QUESTIONS: [&str; 6] = [
     "/v1/status",
     "/v1/plugins",
     "/v1/trials",
     "/v1/config",
+    "/v1/servers",
     "/metrics",
 ];
 /// Paths of POST.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 9] = [
     "/v1/swap",
     "/v1/promote",
     "/v1/abort",
     "/v1/rollback",
     "/v1/reload",
     "/v1/upgrade",
+    "/v1/server",
     "/v1/drain",
     "/v1/log-level",
 ];
@@ -207,6 +211,7 @@ impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Refusal {
         let status = match error {
             ChangeError::NoRouter(_)
+            | ChangeError::NoServer(..)
             | ChangeError::NoVersion(..)
             | ChangeError::NothingBefore(_)
             | ChangeError::Rollout(RolloutError::None(_)) => StatusCode::NOT_FOUND,
@@ -316,6 +321,7 @@ fn query(
         "/v1/plugins" => Ok(json(&view::plugins(control, rights))),
         "/v1/trials" => Ok(json(&view::trials(control))),
         "/v1/config" => Ok(json(&view::config(control))),
+        "/v1/servers" => Ok(json(&view::servers(control))),
         "/metrics" => {
             let accept = headers.get_all(ACCEPT).iter();
             let accept = accept.filter_map(|accept| accept.to_str().ok());
@@ -359,6 +365,7 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
             let version = control.rollback(&frontend, version).await?;
             Ok(in_service(&frontend, &version))
         }
+        "/v1/server" => server(control, parse(body)?),
         "/v1/log-level" => {
             let api::LogLevel { level } = parse(body)?;
             let known: tracing::Level = level.parse().map_err(|_| {
@@ -384,6 +391,34 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
             Ok("draining: no new connections".to_owned())
         }
     }
+}
+
+fn server(control: &Control, order: api::ServerOrder) -> Result<String, Refusal> {
+    let refuse = |text: &str| Err(Refusal(StatusCode::BAD_REQUEST, text.to_owned()));
+    let api::ServerOrder {
+        backend,
+        server,
+        state,
+        weight,
+    } = order;
+    let state = match state.as_deref() {
+        None => None,
+        Some("ready") => Some(ServerState::Ready),
+        Some("drain") => Some(ServerState::Drain),
+        Some("maintenance") => Some(ServerState::Maintenance),
+        Some(_) => return refuse("`state` is none of ready, drain, maintenance"),
+    };
+    if weight.is_some_and(|weight| weight > MAX_WEIGHT) {
+        return refuse("`weight` is more than 256");
+    }
+    if state.is_none() && weight.is_none() {
+        return refuse("neither `state` nor `weight` is given");
+    }
+    control.order_server(&backend, &server, Order { state, weight })?;
+    let mut words = Vec::new();
+    words.extend(state.map(|state| format!("is {}", state_word(state))));
+    words.extend(weight.map(|weight| format!("has weight {weight}")));
+    Ok(format!("server {backend}/{server} {}", words.join(" and ")))
 }
 
 async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {

@@ -29,8 +29,8 @@ use ipnet::IpNet;
 
 pub use backend::{
     Affinity, AffinityCookie, Backend, BackendTimeouts, Balance, Check, CheckKind,
-    DEFAULT_MAX_QUEUE, Failures, Hash, HashKey, HttpReuse, Init, LearnedAffinity, Outlier, Resolve,
-    Retry, SameSite, Secure, Server, ServerAddress, ServerState, Statuses,
+    DEFAULT_MAX_QUEUE, Failures, Hash, HashKey, HttpReuse, Init, LearnedAffinity, MAX_WEIGHT,
+    Outlier, Resolve, Retry, SameSite, Secure, Server, ServerAddress, ServerState, Statuses,
 };
 pub use bind::{AcceptProxy, Bind, BindAddress, RedirectToHttps, SocketAccess};
 pub use diagnostic::Errors;
@@ -508,6 +508,9 @@ pub const DEFAULT_MAX_FAULTS: u32 = 20;
 /// Default of [`Router::fault_window`].
 pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 
+/// What errors call the file.
+const CONFIGURATION: &str = "the configuration";
+
 /// A configuration file as far as it makes sense, for those who look for more mistakes.
 #[derive(Debug)]
 pub struct Draft {
@@ -524,7 +527,7 @@ pub struct Draft {
 /// # Errors
 /// All that is wrong with the file, or that it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
-    let text = source::read(path)?;
+    let text = source::read(path, CONFIGURATION)?;
     parse(path, text)
 }
 
@@ -533,7 +536,7 @@ pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
 /// # Errors
 /// It cannot be read, or is not TOML.
 pub fn draft(path: &Path) -> Result<Draft, Errors> {
-    let source = Source::new(path, source::read(path)?);
+    let source = Source::new(path, source::read(path, CONFIGURATION)?);
     let (config, mistakes) = sections::read(&source)?;
     Ok(Draft {
         config,
@@ -548,7 +551,7 @@ pub fn draft(path: &Path) -> Result<Draft, Errors> {
 /// # Errors
 /// The file cannot be read.
 pub fn admin_socket(path: &Path) -> Result<Option<PathBuf>, Errors> {
-    let source = Source::new(path, source::read(path)?);
+    let source = Source::new(path, source::read(path, CONFIGURATION)?);
     let socket = source.text_at(&["admin", "socket"]);
     Ok(socket.map(|socket| source.directory().join(socket)))
 }
@@ -566,13 +569,21 @@ pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
     }
 }
 
+/// Reads the servers file at `path`.
+///
+/// # Errors
+/// All that is wrong with it, or that it cannot be read.
+pub fn load_servers(path: &Path) -> Result<Vec<Server>, Errors> {
+    servers_file(path, source::read(path, "the servers file")?)
+}
+
 /// Reads the text of a servers file: JSON where the name of `path` ends in `.json`, else TOML. `path`
 /// is named in errors, and relative paths in the text start at its directory; nothing is read
 /// from it.
 ///
 /// # Errors
 /// All that is wrong with the text.
-pub fn servers_file(path: &Path, text: String) -> Result<Vec<Server>, Errors> {
+fn servers_file(path: &Path, text: String) -> Result<Vec<Server>, Errors> {
     let source = Source::new(path, text);
     let is_json = path
         .extension()

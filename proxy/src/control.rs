@@ -19,6 +19,7 @@ mod reload;
 mod replacement;
 mod rollback;
 mod rollouts;
+mod servers;
 mod state;
 mod swap;
 mod view;
@@ -89,9 +90,10 @@ impl Control {
         let workers = handles.workers.len();
         // Nothing else has changed them yet.
         prepared.commit_sites();
-        for cluster in &prepared.clusters {
+        for cluster in &mut prepared.clusters {
             cluster.publish();
         }
+        prepared.keep();
         let challenges = Arc::default();
         let acme = orders::manager(&prepared.sites, Arc::clone(&challenges));
         let (configs, frontends) = worker_configs::deal(

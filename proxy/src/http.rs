@@ -1,6 +1,7 @@
 //! HTTP's rules as pure functions and values: no I/O, no async, nothing of the proxy's own.
 
 pub mod authority;
+pub mod cookie;
 pub mod edit;
 pub mod field;
 pub mod fields;

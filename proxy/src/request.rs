@@ -12,6 +12,7 @@ pub mod record;
 pub mod reply;
 pub mod tcp;
 
+mod affinity;
 mod authentication;
 mod origin;
 mod outgoing;
@@ -37,14 +38,15 @@ use crate::plugin::{self, Fault, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::telemetry::{End, chain};
 use crate::transport::proxy_protocol::Header;
-use crate::upstream::{Lease, Needs, PrivateConnections, Reuse, ServerStream};
+use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse, ServerStream};
+use affinity::Affinity;
 use client::Client;
 use context::Context;
 use error::ProxyError;
 use exchange::{Exchange, ExchangeError, ExchangeLimits, Sent};
 use outgoing::Outgoing;
 use record::Stage;
-use repeat::Repeat;
+use repeat::{Repeat, Tries};
 use reply::Reply;
 
 /// Outcome of a request.
@@ -102,46 +104,62 @@ pub async fn handle<C: Client>(
     };
     let mut head = head;
     let is_replayable = request.body.is_empty() && cx.head.method_kind().is_idempotent();
-    let mut reuse = match place {
+    let reuse = match place {
         _ if is_replayable => Reuse::Replayable,
         Place::First => Reuse::Risky,
         Place::Later => Reuse::Safe,
     };
-    let mut needs = if request.upgrade.is_some() {
+    let needs = if request.upgrade.is_some() {
         Needs::Upgrade
     } else {
         Needs::Any
     };
-    let mut tries = 0;
+    let mut tries = Tries::new(reuse, needs);
+    let affinity = Affinity::of(cx, &outgoing);
+    outgoing.backend().count_request();
     loop {
-        tries += 1;
-        let lease = match checkout(cx, &mut *client, &outgoing, (reuse, needs), private).await {
+        tries.begin();
+        let demand = Demand {
+            bound: affinity.bound,
+            key: affinity.key,
+            avoid: &tries.avoid,
+            ..Demand::new(tries.reuse, tries.needs)
+        };
+        let lease = match checkout(cx, &mut *client, &outgoing, demand, private).await {
             Ok(lease) => lease,
             Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
                 return gone(cx, &error);
             }
             Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
         };
-        match exchange(cx, client, lease, request, &outgoing, head).await {
-            Ok(outcome) => return outcome,
-            Err(failed) if failed.repeat.is_allowed(tries) => {
-                match failed.repeat {
-                    Repeat::Elsewhere | Repeat::Refused => {}
-                    Repeat::OverHttp1 => needs = Needs::Upgrade,
-                    Repeat::Never | Repeat::Once | Repeat::Unsent => reuse = Reuse::Fresh,
+        match exchange(cx, client, lease, request, &outgoing, head, &mut tries).await {
+            Ok(outcome) => {
+                if let Outcome::Response(exchange, _) | Outcome::Switch(exchange) = &outcome {
+                    affinity.answered(cx, exchange.lease(), &exchange.head);
                 }
-                client = failed.client;
-                head = failed.head;
+                return outcome;
             }
             Err(Failed {
-                error: ProxyError::Exchange(error @ ExchangeError::ClientGone(_)),
+                error: None,
+                client: again,
+                head: cleared,
+            }) => {
+                client = again;
+                head = cleared;
+            }
+            Err(Failed {
+                error: Some(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))),
                 ..
             }) => {
                 return gone(cx, &error);
             }
-            Err(failed) => {
-                let reply = Reply::refusal(cx, &failed.error);
-                return Outcome::Reply(reply, failed.client);
+            Err(Failed {
+                error: Some(error),
+                client,
+                ..
+            }) => {
+                let reply = Reply::refusal(cx, &error);
+                return Outcome::Reply(reply, client);
             }
         }
     }
@@ -293,7 +311,7 @@ async fn checkout<C: Client>(
     cx: &mut Context,
     client: &mut C,
     outgoing: &Outgoing,
-    (reuse, needs): (Reuse, Needs),
+    demand: Demand<'_>,
     private: &mut PrivateConnections,
 ) -> Result<Lease, ProxyError> {
     let backend = outgoing.backend();
@@ -302,10 +320,14 @@ async fn checkout<C: Client>(
     } else {
         Header::Local
     };
+    let demand = Demand {
+        client: &header,
+        ..demand
+    };
     let lease = pin!(async {
-        match private.take(backend).await? {
+        match private.take(backend, &demand).await? {
             Some(lease) => Ok(lease),
-            None => backend.checkout_for(&header, reuse, needs).await,
+            None => backend.checkout(&demand).await,
         }
     });
     let lease = unless_gone(cx, client, lease).await?;
@@ -317,10 +339,10 @@ async fn checkout<C: Client>(
 
 /// An exchange without a response.
 struct Failed<C> {
-    error: ProxyError,
+    /// None: the request is sent again.
+    error: Option<ProxyError>,
     client: Box<C>,
     head: ResponseHead,
-    repeat: Repeat,
 }
 
 /// Sends the request and waits for the head of its response.
@@ -331,6 +353,7 @@ async fn exchange<C: Client>(
     request: &Request,
     outgoing: &Outgoing,
     head: ResponseHead,
+    tries: &mut Tries,
 ) -> Result<Outcome<C>, Failed<C>> {
     // A body that is on its way already waits for no 100.
     let expectation = match request.expectation {
@@ -340,12 +363,13 @@ async fn exchange<C: Client>(
         expectation => expectation,
     };
     if let Err(error) = outgoing.push(cx, request, expectation, &mut lease) {
+        let repeat = match &error {
+            ExchangeError::Refused(error) => Repeat::refused(error),
+            _ => Repeat::Never,
+        };
+        let is_repeated = tries.allow(repeat, &lease);
         return Err(Failed {
-            repeat: match &error {
-                ExchangeError::Refused(error) => Repeat::refused(error),
-                _ => Repeat::Never,
-            },
-            error: ProxyError::Exchange(error),
+            error: (!is_repeated).then_some(ProxyError::Exchange(error)),
             client,
             head,
         });
@@ -371,26 +395,43 @@ async fn exchange<C: Client>(
         accept_websocket(request, &mut exchange);
     }
     let error = match polled {
-        Ok(_) if exchange.head.status() == 101 => match check_switch(cx, request, &exchange) {
-            Ok(()) => {
-                cx.record.passed(Stage::Response);
-                return Ok(Outcome::Switch(exchange));
-            }
-            Err(error) => error,
-        },
         Ok(response) => {
-            cx.record.passed(Stage::Response);
-            return Ok(Outcome::Response(exchange, response));
+            let status = exchange.head.status();
+            exchange.lease_mut().answered(status);
+            if tries.again(status, cx, request, &exchange) {
+                None
+            } else if status != 101 {
+                cx.record.passed(Stage::Response);
+                return Ok(Outcome::Response(exchange, response));
+            } else {
+                match check_switch(cx, request, &exchange) {
+                    Ok(()) => {
+                        cx.record.passed(Stage::Response);
+                        return Ok(Outcome::Switch(exchange));
+                    }
+                    Err(error) => Some(error),
+                }
+            }
         }
-        Err(error) => ProxyError::Exchange(error),
+        Err(error) => {
+            let failure = error.failure();
+            let error = ProxyError::Exchange(error);
+            let repeat = tries.repeat(&error, cx, request, &exchange);
+            // An idle connection that was closed says nothing about its server.
+            if !matches!(repeat, Repeat::Once | Repeat::Unsent)
+                && let Some(failure) = failure
+            {
+                exchange.lease_mut().failed(failure);
+            }
+            let is_repeated = tries.allow(repeat, exchange.lease());
+            (!is_repeated).then_some(error)
+        }
     };
-    let repeat = Repeat::of(&error, cx, request, &exchange);
     let (client, _, head) = exchange.into_parts();
     Err(Failed {
         error,
         client,
         head,
-        repeat,
     })
 }
 

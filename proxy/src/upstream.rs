@@ -7,36 +7,49 @@
 mod balance;
 mod checkout;
 pub mod cluster;
+mod configured;
 pub mod connect;
 pub mod connection;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "`connect` resolves names until endpoints follow them"
-    )
-)]
 mod discovery;
 pub mod endpoint;
+pub mod endpoint_set;
 mod establish;
-mod health;
+mod failure;
+pub mod hash;
+pub mod health;
 mod http2;
+mod latency;
+mod learned;
 mod lease;
 mod local;
 pub mod pool;
 mod private;
+mod queue;
+mod random;
+mod retry_budget;
+pub mod server;
 mod server_tls;
+mod setup;
+mod shared;
 mod slots;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod view;
+mod wake;
 
-pub use self::checkout::{CheckoutError, DialError, Reuse};
-pub use self::cluster::{Cluster, ClusterConfig, ServerError};
+pub use self::checkout::{CheckoutError, Demand, DialError, Reuse};
+pub use self::cluster::{Cluster, ClusterConfig, Order, Relisted, Settings};
+pub use self::configured::ServerError;
 pub use self::connect::DialCause;
+pub use self::discovery::Moved;
+pub use self::endpoint::EndpointId;
 pub use self::establish::Needs;
+pub use self::failure::Failure;
 pub use self::health::Condition;
+pub use self::health::keeper::{Keeper, KeeperInputs};
 pub use self::lease::{Hold, Lease, Origin, Upgraded};
 pub use self::local::{LocalCluster, LocalEndpoint};
 pub use self::private::PrivateConnections;
+pub use self::setup::Preparation;
 pub use self::stream::ServerStream;

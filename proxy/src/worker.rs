@@ -103,6 +103,8 @@ pub enum Command {
     Router(String, Change),
     /// Another configuration.
     Apply(WorkerConfig),
+    /// Other endpoints of a cluster.
+    Endpoints(Box<ClusterConfig>),
 }
 
 /// Whether workers serve.
@@ -152,8 +154,9 @@ async fn work(
     let mut worker = Worker::new(inputs);
     worker.apply(config);
     let clusters = Rc::clone(&worker.clusters);
+    let budget = Rc::clone(&worker.budget);
     worker.tasks.spawn_local(async {
-        sweep(clusters).await;
+        sweep(clusters, budget).await;
         Ok(())
     });
     // The receiver may have given up.
@@ -376,6 +379,14 @@ impl Worker {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Apply(config) => self.apply(config),
+            Command::Endpoints(config) => {
+                let clusters = self.clusters.borrow();
+                let known = clusters.get(config.cluster.name());
+                let known = known.filter(|known| Arc::ptr_eq(known.cluster(), &config.cluster));
+                if let Some(known) = known {
+                    known.apply(&config);
+                }
+            }
             Command::Router(frontend, change) => {
                 if let Some(router) = self.router(&frontend) {
                     router.borrow_mut().apply(change);
@@ -450,13 +461,17 @@ async fn finish(drain: &mut watch::Receiver<DrainState>, shutdown: &Shutdown) ->
     }
 }
 
-async fn sweep(clusters: Rc<RefCell<Rc<Clusters>>>) {
+async fn sweep(clusters: Rc<RefCell<Rc<Clusters>>>, budget: Rc<ConnectionBudget>) {
     let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         interval.tick().await;
         let clusters = Rc::clone(&clusters.borrow());
         for cluster in clusters.values() {
             cluster.sweep();
+        }
+        // Requests come in between.
+        while budget.close_retired() {
+            tokio::task::yield_now().await;
         }
     }
 }

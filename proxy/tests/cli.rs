@@ -309,7 +309,21 @@ fn a_bad_file_binds_nothing() {
     };
     unix(&GOOD.replace("www_backend\"", "nowhere\""));
     unix(&GOOD.replace("suffix =", "sufix ="));
-    unix(&GOOD.replace("127.0.0.1:9010", "no-such-name.invalid:9010"));
+    let required = GOOD.replace("127.0.0.1:9010", "no-such-name.invalid:9010");
+    unix(&required.replace(
+        "[backend.www_backend]",
+        "[backend.www_backend]\nresolve.init = \"required\"",
+    ));
+}
+
+#[test]
+fn a_name_without_an_address_is_a_warning() {
+    let place = Place::new(&GOOD.replace("127.0.0.1:9010", "no-such-name.invalid:9010"));
+    let run = place.run(&["check"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let text = run.stderr + &run.stdout;
+    assert!(text.contains("no-such-name.invalid:9010"), "{text}");
+    assert!(text.contains("cannot be resolved"), "{text}");
 }
 
 #[test]

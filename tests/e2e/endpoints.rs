@@ -271,7 +271,7 @@ async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
         assert_eq!(client.exchange(GET).await?.body, b"www");
     }
     assert_eq!(of_server(&proxy, "connect_errors").await?, 1);
-    let down = format!("{} is down", hole.address());
+    let down = format!("{} is unreachable", hole.address());
     let status = proxy.ctl(&["status"]).await?;
     ensure!(status.contains(&down), "{status}");
     Ok(())

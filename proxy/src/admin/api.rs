@@ -85,7 +85,19 @@ pub struct Server {
     pub connects: u64,
     /// Connections that could not be made.
     pub connect_errors: u64,
-    /// Its addresses, in the order in which they are tried.
+    /// Requests that failed there, and were sent again.
+    #[serde(default)]
+    pub retries: u64,
+    /// Changes of what checks and requests have found out about its addresses.
+    #[serde(default)]
+    pub state_changes: u64,
+    /// Its share of the requests, beside those of others.
+    #[serde(default)]
+    pub weight: u16,
+    /// Whether it serves only while no other server can.
+    #[serde(default)]
+    pub backup: bool,
+    /// Its addresses.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
 }
@@ -95,8 +107,9 @@ pub struct Server {
 pub struct Endpoint {
     /// Resolved.
     pub address: String,
-    /// `up`, or `down` if the last attempt to connect failed.
+    /// `up`, `going-down`, `down`, `unreachable`, `ejected`, `trial`, `draining` or `maintenance`.
     pub state: String,
+
     /// Requests and tunnels in progress.
     pub active: u32,
 }
@@ -174,6 +187,29 @@ pub struct Swap {
     pub shadow: Option<f64>,
     /// Put it on trial instead: let it decide for so many percent of the clients.
     pub canary: Option<f64>,
+}
+
+/// Of `GET /v1/servers`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Servers {
+    /// In the order of the configuration.
+    pub backends: Vec<Backend>,
+}
+
+/// For `POST /v1/server`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerOrder {
+    /// The backend's name.
+    pub backend: String,
+    /// The server's name.
+    pub server: String,
+    /// `ready`, `drain` or `maintenance`.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// 0 to 256.
+    #[serde(default)]
+    pub weight: Option<u16>,
 }
 
 /// For `POST /v1/promote` and `POST /v1/abort`.

@@ -20,8 +20,8 @@ use crate::plugin::Fault;
 use crate::router::stats::{BUCKETS, Stats, Totals};
 use crate::router::version::Version;
 use crate::telemetry::{Answers, CertificateOrders, Handshakes};
-use crate::upstream::Condition;
-use crate::upstream::endpoint::Server;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::server::Server;
 
 /// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,21 +233,32 @@ impl Metrics {
         let mut active = Vec::new();
         let mut queued = Vec::new();
         let mut usable = Vec::new();
-        let mut up = Vec::new();
+        let mut states = Vec::new();
+        let mut weights = Vec::new();
         for cluster in self.0.clusters() {
             let name = labels([("backend", cluster.name())]);
             active.push((name.clone(), i64::from(cluster.active())));
             queued.push((name.clone(), i64::from(cluster.queued())));
             usable.push((name, i64::from(cluster.usable_servers())));
-            for member in cluster.endpoints().members() {
-                for endpoint in member.endpoints() {
+            let set = cluster.endpoints();
+            for member in set.members() {
+                let server = member.server().name();
+                let name = labels([("backend", cluster.name()), ("server", server)]);
+                weights.push((name, i64::from(member.weight())));
+                for choice in set.of_member(member) {
+                    let endpoint = &choice.endpoint;
+                    let address = endpoint.address().to_string();
                     let labels = labels([
                         ("backend", cluster.name()),
-                        ("server", member.server().name()),
-                        ("address", &endpoint.address().to_string()),
+                        ("server", server),
+                        ("address", &address),
                     ]);
-                    let is_up = endpoint.condition() == Condition::Up;
-                    up.push((labels, i64::from(is_up)));
+                    let state = endpoint.state_word();
+                    for word in Endpoint::STATES {
+                        let mut labels = labels.clone();
+                        labels.push(("state", word.to_owned()));
+                        states.push((labels, i64::from(word == state)));
+                    }
                 }
             }
         }
@@ -266,14 +277,20 @@ impl Metrics {
         gauges(
             encoder,
             "backend_usable_servers",
-            "Servers that have a free slot",
+            "Servers that are up and not draining",
             usable,
         )?;
         gauges(
             encoder,
-            "endpoint_up",
-            "0 for an address to which the last attempt to connect failed, or else 1",
-            up,
+            "server_weight",
+            "A server's share of the requests, beside those of others",
+            weights,
+        )?;
+        gauges(
+            encoder,
+            "endpoint_state",
+            "1 for the state that an address of a server is in, 0 for the others",
+            states,
         )
     }
 }
@@ -335,12 +352,16 @@ fn buckets(totals: &Totals) -> Vec<(f64, u64)> {
 fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut requests = Vec::new();
     let mut connects = Vec::new();
+    let mut retries = Vec::new();
+    let mut changes = Vec::new();
     for ([backend, server], totals) in Server::totals_of_all() {
         let name = [("backend", backend.as_str()), ("server", server.as_str())];
         let with = |result| labels([name[0], name[1], ("result", result)]);
         connects.push((with("connected"), totals.dialled));
         connects.push((with("failed"), totals.refused));
         requests.push((labels(name), totals.exchanges));
+        retries.push((labels(name), totals.retried));
+        changes.push((labels(name), totals.changes));
     }
     counters(
         encoder,
@@ -353,6 +374,18 @@ fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "server_connects",
         "Connections to a server",
         connects,
+    )?;
+    counters(
+        encoder,
+        "server_retries",
+        "Requests that failed at a server, and were sent again",
+        retries,
+    )?;
+    counters(
+        encoder,
+        "server_state_changes",
+        "Changes of what checks and requests have found out about a server's addresses",
+        changes,
     )
 }
 

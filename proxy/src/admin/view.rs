@@ -11,9 +11,8 @@ use crate::router::results::Results;
 use crate::router::stats::BUCKETS;
 use crate::router::version::Version;
 use crate::sites::CertificateSource;
-use crate::upstream::Condition;
-use crate::upstream::cluster::Member;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::endpoint_set::{EndpointSet, Member};
 use crate::worker::DrainState;
 
 pub(super) fn config(control: &Control) -> api::Config {
@@ -34,13 +33,6 @@ pub(super) fn status(control: &Control) -> api::Status {
             name,
         }
     });
-    let backends = control.clusters();
-    let backends = backends.iter().map(|cluster| api::Backend {
-        name: cluster.name().to_string(),
-        active: cluster.active(),
-        queued: cluster.queued(),
-        servers: cluster.endpoints().members().iter().map(server).collect(),
-    });
     let reloads = control.reloads();
     api::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -56,8 +48,25 @@ pub(super) fn status(control: &Control) -> api::Status {
         reloads: reloads.applied,
         reloads_refused: reloads.refused,
         frontends: frontends.collect(),
-        backends: backends.collect(),
+        backends: servers(control).backends,
         certificates: certificates(control),
+    }
+}
+
+pub(super) fn servers(control: &Control) -> api::Servers {
+    let clusters = control.clusters();
+    let backends = clusters.iter().map(|cluster| {
+        let set = cluster.endpoints();
+        let servers = set.members().iter().map(|member| server(&set, member));
+        api::Backend {
+            name: cluster.name().to_string(),
+            active: cluster.active(),
+            queued: cluster.queued(),
+            servers: servers.collect(),
+        }
+    });
+    api::Servers {
+        backends: backends.collect(),
     }
 }
 
@@ -83,24 +92,26 @@ fn certificates(control: &Control) -> Vec<api::Certificate> {
     certificates.collect()
 }
 
-fn server(member: &Member) -> api::Server {
+fn server(set: &EndpointSet, member: &Member) -> api::Server {
     let totals = member.server().totals();
+    let endpoints = set.of_member(member).iter();
     api::Server {
         name: member.server().name().to_owned(),
         requests: totals.exchanges,
         connects: totals.dialled,
         connect_errors: totals.refused,
-        endpoints: member.endpoints().iter().map(|one| endpoint(one)).collect(),
+        retries: totals.retried,
+        state_changes: totals.changes,
+        weight: member.weight(),
+        backup: member.is_backup(),
+        endpoints: endpoints.map(|choice| endpoint(&choice.endpoint)).collect(),
     }
 }
 
 fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
     api::Endpoint {
         address: endpoint.address().to_string(),
-        state: match endpoint.condition() {
-            Condition::Up => "up".to_owned(),
-            Condition::Due | Condition::Down => "down".to_owned(),
-        },
+        state: endpoint.state_word().to_owned(),
         active: endpoint.active(),
     }
 }

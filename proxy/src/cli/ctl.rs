@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
 
-use self::render::{plugins, status, trials};
+use self::render::{plugins, servers, status, trials};
 use super::{Exit, printable};
 use crate::admin::api;
 use crate::config;
@@ -93,12 +93,39 @@ enum Command {
     Reload,
     /// Run the program anew, hand the sockets over to it, and drain
     Upgrade,
+    /// Show the servers of every backend, with their state
+    Servers,
+    /// Change whether a server takes requests, or its weight, until the configuration says otherwise
+    Server {
+        /// BACKEND/SERVER
+        #[arg(value_parser = server_of)]
+        server: (String, String),
+        #[command(subcommand)]
+        order: ServerOrder,
+    },
     /// Accept no more, and end with the last connection
     Drain,
     /// Change what is logged, until the next reload
     LogLevel {
         /// error, warn, info, debug or trace
         level: String,
+    },
+}
+
+/// What is ordered for a server.
+#[derive(Debug, Subcommand)]
+enum ServerOrder {
+    /// Send it requests, and forget what was found out about it
+    Ready,
+    /// Send it only the requests of its sessions
+    Drain,
+    /// Send it no requests, and do not check it
+    Maintenance,
+    /// Change its share of the requests
+    Weight {
+        /// 0 to 256
+        #[arg(value_parser = clap::value_parser!(u16).range(0..=256))]
+        weight: u16,
     },
 }
 
@@ -213,6 +240,27 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
         }
         Command::Reload => send(socket, "/v1/reload", json, &()),
         Command::Upgrade => send(socket, "/v1/upgrade", json, &()),
+        Command::Servers => ask(socket, "/v1/servers", json, servers),
+        Command::Server { server, order } => {
+            let (backend, server) = server.clone();
+            let state = match order {
+                ServerOrder::Ready => Some("ready"),
+                ServerOrder::Drain => Some("drain"),
+                ServerOrder::Maintenance => Some("maintenance"),
+                ServerOrder::Weight { .. } => None,
+            };
+            let weight = match order {
+                ServerOrder::Weight { weight } => Some(*weight),
+                _ => None,
+            };
+            let order = api::ServerOrder {
+                backend,
+                server,
+                state: state.map(str::to_owned),
+                weight,
+            };
+            send(socket, "/v1/server", json, &order)
+        }
         Command::Drain => send(socket, "/v1/drain", json, &()),
         Command::LogLevel { level } => {
             let level = api::LogLevel {
@@ -322,4 +370,12 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
 fn percent_of(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     number.parse().map_err(|_| "a number, as in 10%".to_owned())
+}
+
+/// `BACKEND/SERVER`.
+fn server_of(text: &str) -> Result<(String, String), String> {
+    let (backend, server) = text
+        .split_once('/')
+        .ok_or("the names of a backend and a server, as in www/a")?;
+    Ok((backend.to_owned(), server.to_owned()))
 }

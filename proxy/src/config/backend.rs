@@ -73,6 +73,9 @@ impl Backend {
 /// for one slot.
 pub const DEFAULT_MAX_QUEUE: u32 = 1024;
 
+/// Highest weight of a server; `HAProxy`'s, too.
+pub const MAX_WEIGHT: u16 = 256;
+
 /// `backend.NAME.server.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

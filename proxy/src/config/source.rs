@@ -169,8 +169,8 @@ impl Source {
     }
 }
 
-/// Reads the file at `path`.
-pub(super) fn read(path: &Path) -> Result<String, Errors> {
+/// Reads the file at `path`, which errors call `what`.
+pub(super) fn read(path: &Path, what: &str) -> Result<String, Errors> {
     let fail = |text: String, diagnostic| {
         let source = Source::new(path, text);
         Err(Errors::new(&source.file, vec![diagnostic]))
@@ -178,17 +178,17 @@ pub(super) fn read(path: &Path) -> Result<String, Errors> {
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let message = format!("the configuration cannot be read: {error}");
+        let message = format!("{what} cannot be read: {error}");
         return fail(String::new(), Diagnostic::without_place(message));
     }
     if bytes.len() as u64 > MAX_FILE {
-        let message = "the configuration is longer than 16 MiB";
+        let message = format!("{what} is longer than 16 MiB");
         return fail(String::new(), Diagnostic::without_place(message));
     }
     String::from_utf8(bytes).or_else(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        let diagnostic = Diagnostic::new(at..at + 1, "the configuration is not UTF-8");
+        let diagnostic = Diagnostic::new(at..at + 1, format!("{what} is not UTF-8"));
         fail(text, diagnostic.label("this byte"))
     })
 }

@@ -16,6 +16,9 @@ pub enum ChangeError {
     /// No such frontend, or one without a router.
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
+    /// No such backend, or no such server of it.
+    #[error("there is no server `{0}/{1}`; `servers` lists them")]
+    NoServer(String, String),
     /// No version with this number to go back to.
     #[error("frontend `{0}` has no such version as {1} to go back to; `plugins` lists them")]
     NoVersion(String, u32),

@@ -21,7 +21,7 @@ use crate::rollout::versions::{Cause, Published, Versions};
 use crate::router::version::WorkerEvent;
 use crate::sites::{Committed, Mistake, PreparedSites, Sites};
 use crate::transport::tls::{Identity, TicketError};
-use crate::upstream::{Cluster, ClusterConfig, ServerError};
+use crate::upstream::{Cluster, ClusterConfig, Keeper, KeeperInputs, Preparation, ServerError};
 
 /// A configuration that can be put into service.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub struct Prepared {
     loader: Option<Arc<Loader>>,
     compiler: Compiler,
     events: Events,
+    pub(super) keeper: Keeper,
+    /// Until it runs.
+    keeper_inputs: Option<KeeperInputs>,
     /// When it was requested.
     order: Ticket,
     /// When the configuration was requested that it was prepared to follow.
@@ -93,12 +96,13 @@ pub(super) struct ActiveConfig {
     /// When it was requested.
     pub(super) order: Ticket,
     pub(super) config: Config,
-    pub(super) clusters: Vec<ClusterConfig>,
+    pub(super) clusters: Vec<Arc<Cluster>>,
     pub(super) sites: Arc<Sites>,
     pub(super) live: Arc<dyn Backends>,
     pub(super) versions: Versions,
     pub(super) loader: Option<Arc<Loader>>,
     pub(super) compiler: Compiler,
+    pub(super) keeper: Keeper,
     pub(super) events: mpsc::UnboundedSender<WorkerEvent>,
     /// Number of workers; the machine's number of cores may have changed since.
     pub(super) workers: usize,
@@ -165,7 +169,14 @@ impl Prepared {
         let order = order.unwrap_or(Ticket::START);
         let mut mistakes = Mistakes(None);
         let workers = active.map_or_else(|| config.worker_count(), |active| active.workers);
-        let clusters = resolve(&config, &source, workers, active, &mut mistakes);
+        let (keeper, keeper_inputs) = if let Some(active) = active {
+            (active.keeper.clone(), None)
+        } else {
+            let (keeper, inputs) = Keeper::new();
+            (keeper, Some(inputs))
+        };
+        let known = active.map_or(&[][..], |active| &active.clusters);
+        let clusters = resolve(&config, &source, &keeper, workers, known, &mut mistakes);
         let sites = match active {
             Some(active) => Arc::clone(&active.sites),
             None => Sites::try_new()?,
@@ -250,6 +261,8 @@ impl Prepared {
                 loader,
                 compiler,
                 events,
+                keeper,
+                keeper_inputs,
                 order,
                 base: active.map_or(Ticket::START, |active| active.order),
             }),
@@ -299,6 +312,18 @@ impl Prepared {
         self.events.receiver.take()
     }
 
+    /// What the keeper needs to run, once; None for a configuration that follows another.
+    pub fn take_keeper(&mut self) -> Option<KeeperInputs> {
+        self.keeper_inputs.take()
+    }
+
+    /// Has the keeper look after its servers.
+    pub(super) fn keep(&self) {
+        let clusters = self.clusters.iter();
+        let clusters = clusters.map(|config| Arc::clone(&config.cluster)).collect();
+        self.keeper.keep(clusters);
+    }
+
     /// Loads versions of this configuration; None without any router.
     pub(super) fn loader(&self) -> Option<&Loader> {
         self.loader.as_deref()
@@ -309,7 +334,8 @@ impl Prepared {
         let active = ActiveConfig {
             order: self.order,
             config: self.config,
-            clusters: self.clusters,
+            clusters: self.clusters.into_iter().map(|one| one.cluster).collect(),
+            keeper: self.keeper,
             sites: self.sites,
             live: self.live,
             versions,
@@ -441,19 +467,20 @@ fn route(
 fn resolve(
     config: &Config,
     source: &Source,
+    keeper: &Keeper,
     workers: usize,
-    active: Option<&ActiveConfig>,
+    known: &[Arc<Cluster>],
     mistakes: &mut Mistakes,
 ) -> Vec<ClusterConfig> {
-    let known = active.map_or(&[][..], |active| &active.clusters);
     let known: HashMap<&str, &Arc<Cluster>> = known
         .iter()
-        .map(|config| (&**config.cluster.name(), &config.cluster))
+        .map(|cluster| (&**cluster.name(), cluster))
         .collect();
     let mut clusters = Vec::new();
+    let mut preparation = Preparation::of(&config.backends, &known);
     for backend in &config.backends {
         let cluster = known.get(backend.name.as_str()).copied();
-        match ClusterConfig::resolve(backend, cluster, workers) {
+        match ClusterConfig::load(backend, &mut preparation, cluster, workers, keeper) {
             Ok(found) => clusters.push(found),
             Err(error) => mistakes.record(locate_server(source, &backend.name, &error)),
         }
@@ -470,6 +497,15 @@ fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors 
         } => {
             let key = ["backend", backend, "server", server];
             source.key_error(&key, &format!("{error}: {reason}"), None)
+        }
+        ServerError::File(errors) => errors.clone(),
+        ServerError::Twice { .. } => {
+            let key = ["backend", backend, "servers_file"];
+            source.key_error(
+                &key,
+                &error.to_string(),
+                Some("give one of them another name"),
+            )
         }
         ServerError::Tls {
             server,

@@ -112,6 +112,10 @@ impl Reload<'_> {
             return Ok(Published::Stale);
         }
         control.0.handles.telemetry.apply(&prepared.config.log);
+        for cluster in &mut prepared.clusters {
+            cluster.publish();
+        }
+        prepared.keep();
         let known = Known::Active {
             versions: &state.active.versions,
             answers: &state.answers,
@@ -130,9 +134,6 @@ impl Reload<'_> {
         }
         for listeners in &*listeners {
             listeners.announce();
-        }
-        for cluster in &prepared.clusters {
-            cluster.publish();
         }
         for (worker, config) in workers.iter().zip(configs) {
             // A worker that is gone is stopping.

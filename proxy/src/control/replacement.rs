@@ -7,6 +7,7 @@ use super::{Control, worker_configs};
 use crate::downstream::listener::Listener;
 use crate::router::Change;
 use crate::telemetry::{Answers, Handshakes};
+use crate::upstream::Cluster;
 use crate::worker::{Command, FrontendConfig, RouterUpdate, WorkerConfig, WorkerInputs};
 
 impl Control {
@@ -57,7 +58,7 @@ impl Control {
         }
         WorkerConfig {
             frontends,
-            clusters: state.active.clusters.clone(),
+            clusters: state.active.clusters.iter().map(Cluster::current).collect(),
             challenges: Arc::clone(&self.0.challenges),
             drain_grace: worker_configs::drain_grace(&state.active.config),
         }

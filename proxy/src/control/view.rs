@@ -102,8 +102,7 @@ impl Control {
     /// The clusters in service, in the order of the configuration.
     pub fn clusters(&self) -> Vec<Arc<Cluster>> {
         let state = self.state();
-        let clusters = state.active.clusters.iter();
-        clusters.map(|config| Arc::clone(&config.cluster)).collect()
+        state.active.clusters.clone()
     }
 
     /// Every frontend that has a router, in the order of the configuration.

@@ -40,6 +40,8 @@ enum User {
     Plugin(String),
     /// The `[tls.NAME]` of this name.
     Site(String),
+    /// The backend of this name, for more servers.
+    Servers(String),
 }
 
 /// A file.
@@ -64,8 +66,17 @@ enum Outcome {
     TryAgain,
 }
 
+impl From<Taken> for Outcome {
+    fn from(taken: Taken) -> Outcome {
+        match taken {
+            Taken::Done => Outcome::Done,
+            Taken::TryAgain => Outcome::TryAgain,
+        }
+    }
+}
+
 impl Control {
-    /// Watches the files of plugins and certificates until the process ends.
+    /// Watches the files of plugins, certificates and servers until the process ends.
     pub async fn watch_files(self) {
         watch(self).await;
     }
@@ -83,7 +94,7 @@ async fn watch(control: Control) {
     let mut watcher = match notify::recommended_watcher(on_event) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(%error, "files are not watched: reload to take up new plugins and certificates");
+            tracing::warn!(%error, "files are not watched: reload to take up new plugins, certificates and servers");
             return;
         }
     };
@@ -111,10 +122,10 @@ async fn watch(control: Control) {
                 loads.spawn(async move {
                     let outcome = match &user {
                         User::Plugin(frontend) => put_into_service(&control, frontend, &path).await,
-                        User::Site(name) => match control.refresh_site(name).await {
-                            Taken::Done => Outcome::Done,
-                            Taken::TryAgain => Outcome::TryAgain,
-                        },
+                        User::Site(name) => control.refresh_site(name).await.into(),
+                        User::Servers(backend) => {
+                            control.refresh_servers(backend, &path).await.into()
+                        }
                     };
                     (user, path, outcome)
                 });
@@ -144,7 +155,9 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
     let plugins = plugins.map(|(frontend, path)| (User::Plugin(frontend), path));
     let sites = control.sites().files().into_iter();
     let sites = sites.map(|(name, path)| (User::Site(name), path));
-    let named: Vec<_> = plugins.chain(sites).collect();
+    let servers = control.server_files().into_iter();
+    let servers = servers.map(|(backend, path)| (User::Servers(backend), path));
+    let named: Vec<_> = plugins.chain(sites).chain(servers).collect();
     files.retain(|file| {
         let mut named = named.iter();
         named.any(|(user, path)| *user == file.user && *path == file.path)

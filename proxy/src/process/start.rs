@@ -192,6 +192,12 @@ impl Opened {
         let guard = runtime.enter();
         warn_about_root(prepared.config());
         let events = prepared.take_events();
+        let (changed, moves) = mpsc::unbounded_channel();
+        if let Some(keeper) = prepared.take_keeper() {
+            keeper
+                .start(changed, give_up_bind_right)
+                .map_err(StartError::Start)?;
+        }
         let limiter = Arc::new(ConnectionLimiter::new(max_connections, workers));
         let (drain, drain_state) = watch::channel(DrainState::Serving);
         let (senders, commands) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
@@ -218,6 +224,7 @@ impl Opened {
         if let Some(events) = events {
             tasks.spawn(control.clone().handle_events(events));
         }
+        tasks.spawn(control.clone().handle_moves(moves));
         tasks.spawn(control.clone().watch_files());
         tasks.spawn(control.clone().watch_expiry());
         serve_admin(&process, admin, &mut tasks);

@@ -51,6 +51,8 @@ pub struct Context {
     pub record: Record,
     /// How it ended if nothing else is noted.
     pub default_end: End,
+    /// Edits of the response that are this request's own, and those that all have.
+    edits: Vec<Edit>,
     is_logged: bool,
 }
 
@@ -79,6 +81,7 @@ impl Context {
                 .map(|address| Arc::new(Client::named(address))),
             record,
             default_end: End::Drain,
+            edits: Vec::new(),
             is_logged: false,
         }
     }
@@ -91,6 +94,22 @@ impl Context {
 
     /// Edits of the final response, whoever makes it.
     pub fn response_edits(&self) -> &[Edit] {
+        if self.edits.is_empty() {
+            self.common_edits()
+        } else {
+            &self.edits
+        }
+    }
+
+    /// Adds an edit of the final response.
+    pub fn edit_response(&mut self, edit: Option<Edit>) {
+        if self.edits.is_empty() {
+            self.edits = self.common_edits().to_vec();
+        }
+        self.edits.extend(edit);
+    }
+
+    fn common_edits(&self) -> &[Edit] {
         match self.head.scheme() {
             Scheme::Https => self.rules.hsts.as_slice(),
             // RFC 6797, section 7.2: not over plain HTTP.

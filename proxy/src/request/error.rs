@@ -71,7 +71,9 @@ impl ProxyError {
             ProxyError::Plugin(_) | ProxyError::AnswerWithoutHttp => (503, End::PluginFault),
             ProxyError::NoBackend => (503, End::NoRoute),
             ProxyError::Checkout(CheckoutError::Unreachable(failed)) => (503, unreachable(failed)),
-            ProxyError::Checkout(CheckoutError::QueueFull(_)) => (503, End::QueueTimeout),
+            ProxyError::Checkout(CheckoutError::NoneUsable) => (503, End::NoServer),
+            ProxyError::Checkout(CheckoutError::QueueTimeout(_)) => (503, End::QueueTimeout),
+            ProxyError::Checkout(CheckoutError::QueueFull) => (503, End::QueueFull),
             ProxyError::Exchange(error) => exchange_outcome(error),
             ProxyError::ServerHandshake(_) => (502, End::ServerInvalid),
         }

@@ -23,7 +23,7 @@ use crate::http1::{Limits, Persistence, Progress};
 use crate::http2::Http2Error;
 use crate::http2::client::{ResponseFailure, SendError};
 use crate::timer::Stall;
-use crate::upstream::{Lease, Origin, PrivateConnections, ServerStream};
+use crate::upstream::{Failure, Lease, Origin, PrivateConnections, ServerStream};
 use crate::wire::{BodyError, Relay, RelayError, Side};
 
 /// How long a server may keep silent about `Expect: 100-continue` before the body is sent
@@ -76,6 +76,17 @@ pub enum ExchangeError {
     /// The client is gone.
     #[error("the client closed the connection")]
     ClientGone(#[source] Option<io::Error>),
+}
+
+impl ExchangeError {
+    /// The way in which the server has failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            ExchangeError::Closed(_) | ExchangeError::Reset(_) => Some(Failure::Reset),
+            ExchangeError::ServerTimeout => Some(Failure::Timeout),
+            _ => None,
+        }
+    }
 }
 
 /// Why a response's body did not arrive whole.
@@ -232,6 +243,11 @@ impl<C: Client> Exchange<C> {
     /// The lease.
     pub fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// The same, to take note of what came of it.
+    pub fn lease_mut(&mut self) -> &mut Lease {
+        &mut self.lease
     }
 
     /// Sends the request and waits for the head of the final response.

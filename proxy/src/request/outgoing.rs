@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::context::Context;
 use super::exchange::ExchangeError;
 use crate::config::ServerAddress;
+use crate::http::edit::Edit;
 use crate::http::field::FieldKind;
 use crate::http1::Persistence;
 use crate::http1::request::{Expectation, Parsed as Request};
@@ -27,6 +28,12 @@ impl Outgoing {
 
     pub(super) fn backend(&self) -> &Rc<LocalCluster> {
         &self.backend
+    }
+
+    /// What the decision changes of its fields.
+    pub(super) fn edits(&self) -> &[Edit] {
+        let decided = self.decided.as_deref();
+        decided.map_or(&[], |decided| &decided.edits.fields)
     }
 
     /// Sends the head on the lease's stream, or queues it on its connection.
@@ -55,7 +62,7 @@ impl Outgoing {
             target: edits.and_then(|edits| edits.target.as_deref()),
             authority: edits.and_then(|edits| edits.host.as_deref()),
             default_host: default_host.as_bytes(),
-            edits: edits.map_or(&[], |edits| &edits.fields),
+            edits: self.edits(),
             via: if cx.rules.config.forwarded.via {
                 Via::Add
             } else {

@@ -10,9 +10,14 @@ use crate::http1::Persistence;
 use crate::http1::body::BodyLength;
 use crate::plugin;
 use crate::telemetry::{End, chain};
+use crate::upstream::CheckoutError;
 
 /// Methods that this proxy forwards (RFC 9110, section 15.5.6).
 const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+
+/// After how many seconds a client may try again that found the queues full: a burst has passed, or
+/// others have had their turn.
+const RETRY_AFTER: &[u8] = b"1";
 
 /// An answer that is there as a whole.
 #[derive(Debug)]
@@ -76,6 +81,11 @@ impl Reply {
         fields.push_kind(FieldKind::ContentType, b"text/plain; charset=utf-8");
         if status == 405 {
             fields.push(b"Allow", ALLOW);
+        }
+        if let ProxyError::Checkout(CheckoutError::QueueFull | CheckoutError::QueueTimeout(_)) =
+            error
+        {
+            fields.push(b"Retry-After", RETRY_AFTER);
         }
         if status < 500 || status == 501 || status == 505 {
             // Where its next request would begin is anybody's guess.

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
+use super::affinity::Affinity;
 use super::context::Context;
 use super::error::ProxyError;
 use super::outgoing::Outgoing;
 use crate::frontend::Frontend;
 use crate::plugin::Route;
-use crate::upstream::{Lease, Needs, PrivateConnections, Reuse};
+use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse};
 use crate::wire::Wire;
 
 /// The log's word for a plugin that answers where there is no HTTP. It is no fault that counts
@@ -38,7 +39,11 @@ pub async fn connect(
     let backend = Rc::clone(backend.ok_or(ProxyError::NoBackend)?);
     cx.record.backend = Some(Rc::clone(&backend));
     let outgoing = Outgoing::new(backend, None);
-    let connection = (Reuse::Fresh, Needs::Bytes);
+    let affinity = Affinity::of(cx, &outgoing);
+    let demand = Demand {
+        key: affinity.key,
+        ..Demand::new(Reuse::Fresh, Needs::Bytes)
+    };
     let mut private = PrivateConnections::default();
-    super::checkout(cx, client, &outgoing, connection, &mut private).await
+    super::checkout(cx, client, &outgoing, demand, &mut private).await
 }

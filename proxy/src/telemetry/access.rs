@@ -141,6 +141,8 @@ pub enum End {
     NoResources,
     /// No slot of a server came free in time.
     QueueTimeout,
+    /// As many requests wait for a slot as may.
+    QueueFull,
     /// The server closed before its response was whole.
     ServerClosed,
     /// The server's answer is not HTTP.
@@ -161,7 +163,7 @@ pub enum End {
 
 impl End {
     /// Every way to end, in the order of `docs/logs.md`.
-    pub const ALL: [End; 20] = [
+    pub const ALL: [End; 21] = [
         End::Ok,
         End::LocalReply,
         End::Refused,
@@ -174,6 +176,7 @@ impl End {
         End::ConnectFailed,
         End::NoResources,
         End::QueueTimeout,
+        End::QueueFull,
         End::ServerClosed,
         End::ServerInvalid,
         End::ServerTimeout,
@@ -199,6 +202,7 @@ impl End {
             End::ConnectFailed => "connect-failed",
             End::NoResources => "no-resources",
             End::QueueTimeout => "queue-timeout",
+            End::QueueFull => "queue-full",
             End::ServerClosed => "server-closed",
             End::ServerInvalid => "server-invalid",
             End::ServerTimeout => "server-timeout",

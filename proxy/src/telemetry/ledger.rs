@@ -36,6 +36,8 @@ struct Account<C: Countable + ?Sized> {
     /// Of counters that nobody holds any more.
     closed: C::Totals,
     open: Vec<Arc<C>>,
+    /// Counters that there may be before those that nobody holds are looked for.
+    next_purge: usize,
 }
 
 impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
@@ -56,8 +58,13 @@ impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
         let account = accounts.entry(names).or_insert_with(|| Account {
             closed: C::Totals::default(),
             open: Vec::new(),
+            next_purge: 1,
         });
-        account.close_unused();
+        if account.open.len() >= account.next_purge {
+            account.close_unused();
+            // Once for as many new ones as are left: the cost of each stays the same.
+            account.next_purge = (2 * account.open.len()).max(1);
+        }
         if !account.open.iter().any(|open| Arc::ptr_eq(open, counters)) {
             account.open.push(Arc::clone(counters));
         }
@@ -93,7 +100,7 @@ impl<const NAMES: usize, C: Countable + ?Sized> fmt::Debug for Ledger<NAMES, C> 
 impl<C: Countable + ?Sized> Account<C> {
     /// Counters that are held here alone change no more: their values are enough.
     fn close_unused(&mut self) {
-        let Account { closed, open } = self;
+        let Account { closed, open, .. } = self;
         open.retain_mut(|counters| {
             let is_used = Arc::get_mut(counters).is_none();
             if !is_used {

@@ -1,55 +1,248 @@
-//! Which server is tried first, and which next.
+//! Which endpoint serves a request: the algorithms of `balance`.
+//!
+//! They choose among [`Candidates`] and know nothing of connections: what they ask about a candidate
+//! stands in [`Field`]. One for each worker and set of endpoints.
 
-use std::cell::Cell;
+mod candidates;
+mod schedule;
 
-/// Servers take turns.
-#[derive(Debug, Default)]
-pub(super) struct RoundRobin {
-    next: Cell<usize>,
+use std::cell::{Cell, RefCell};
+
+use self::schedule::Schedule;
+use super::hash;
+use super::random::Random;
+use crate::config::Balance;
+
+pub(super) use self::candidates::Candidates;
+
+/// Up to so many candidates, all are compared; of more, two are drawn, which is nearly as good.
+const MAX_COMPARED: usize = 16;
+
+/// Draws before candidates are looked through one by one.
+const MAX_DRAWS: usize = 8;
+
+/// Servers of a key that may be full before any other is taken: to find each takes a look at all.
+const MAX_FULL: usize = 8;
+
+/// What is known of candidates, which are numbered.
+pub(super) trait Field {
+    /// Requests in progress of all candidates together.
+    fn total_load(&self) -> u32;
+
+    /// Requests in progress, over all workers.
+    fn load(&self, candidate: usize) -> u32;
+
+    /// Whether this request may go there now.
+    fn is_open(&self, candidate: usize) -> bool;
+
+    /// How long its answers take, in any unit; None if nothing is known.
+    fn latency(&self, candidate: usize) -> Option<f64>;
+
+    /// What stands for it, the same in every process.
+    fn token(&self, candidate: usize) -> u64;
 }
 
-impl RoundRobin {
-    /// All of `servers`, in the order in which to try them for one request.
-    pub(super) fn order<'a, T>(&self, servers: &'a [T]) -> impl Iterator<Item = &'a T> + Clone {
-        let first = self.turn(servers.len());
-        let (later, sooner) = servers.split_at(first);
-        sooner.iter().chain(later)
+/// Chooses, and remembers what it has to for that.
+#[derive(Debug)]
+pub(super) struct Balancer {
+    balance: Balance,
+    random: Random,
+    /// Where the next search begins, so that equals take turns.
+    turn: Cell<usize>,
+    schedule: RefCell<Schedule>,
+}
+
+impl Balancer {
+    /// `turn` is where it begins.
+    pub(super) fn new(balance: Balance, turn: usize, random: Random) -> Balancer {
+        Balancer {
+            balance,
+            random,
+            turn: Cell::new(turn),
+            schedule: RefCell::default(),
+        }
     }
 
-    fn turn(&self, count: usize) -> usize {
-        // A reload may have left fewer.
-        let turn = if self.next.get() < count {
-            self.next.get()
-        } else {
-            0
-        };
-        self.next.set(turn + 1);
-        turn
+    /// Where the next search begins.
+    pub(super) fn turn(&self) -> usize {
+        self.turn.get()
     }
+
+    /// A number below `count`, another each time; 0 if that is 0.
+    pub(super) fn any(&self, count: usize) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn.checked_rem(count).unwrap_or(0)
+    }
+
+    /// Whether it makes use of how long answers take.
+    pub(super) fn needs_latency(&self) -> bool {
+        self.balance == Balance::PeakEwma
+    }
+
+    /// One of `candidates` that is open. `key` is the hash of the request's part that
+    /// [`Balance::Hash`] goes by.
+    #[inline]
+    pub(super) fn choose(
+        &self,
+        candidates: &Candidates,
+        key: Option<u64>,
+        field: &impl Field,
+    ) -> Option<usize> {
+        if let [only] = candidates.list() {
+            return field.is_open(*only).then_some(*only);
+        }
+        self.choose_of_many(candidates, key, field)
+    }
+
+    fn choose_of_many(
+        &self,
+        candidates: &Candidates,
+        key: Option<u64>,
+        field: &impl Field,
+    ) -> Option<usize> {
+        match &self.balance {
+            Balance::LeastRequests => self.least(candidates, field, |_| 1.0),
+            Balance::PeakEwma => {
+                self.least(candidates, field, |candidate| {
+                    // One that nothing is known of is tried, but not by everybody at once.
+                    let is_idle = field.load(candidate) == 0;
+                    let unknown = if is_idle { 0.0 } else { f64::MAX };
+                    field.latency(candidate).unwrap_or(unknown)
+                })
+            }
+            Balance::RoundRobin => {
+                let mut schedule = self.schedule.borrow_mut();
+                schedule.follow(candidates, self.turn.get());
+                schedule.next(|candidate| field.is_open(candidate))
+            }
+            Balance::Random => self.draw(candidates, field),
+            Balance::First => {
+                let mut list = candidates.list().iter().copied();
+                list.find(|candidate| field.is_open(*candidate))
+            }
+            Balance::Hash(hash) => match key {
+                Some(key) => by_hash(candidates, key, hash.max_load, field),
+                None => self.least(candidates, field, |_| 1.0),
+            },
+        }
+    }
+
+    /// The one with the least (requests in progress + 1) × cost / weight, of all or of two.
+    fn least(
+        &self,
+        candidates: &Candidates,
+        field: &impl Field,
+        cost: impl Fn(usize) -> f64,
+    ) -> Option<usize> {
+        let list = candidates.list();
+        let price = |candidate: usize, weight: u32| {
+            (f64::from(field.load(candidate)) + 1.0) * cost(candidate) / f64::from(weight)
+        };
+        if list.len() > MAX_COMPARED {
+            let one = self.draw(candidates, field)?;
+            let other = self.draw(candidates, field)?;
+            let price = |candidate| price(candidate, candidates.weight_of(candidate));
+            return Some(if price(other) < price(one) {
+                other
+            } else {
+                one
+            });
+        }
+        let start = self.turn.get() % list.len().max(1);
+        self.turn.set(start + 1);
+        let mut best: Option<(usize, f64)> = None;
+        for offset in 0..list.len() {
+            let position = (start + offset) % list.len();
+            let candidate = list[position];
+            if !field.is_open(candidate) {
+                continue;
+            }
+            let price = price(candidate, candidates.weights()[position]);
+            if best.is_none_or(|(_, least)| price < least) {
+                best = Some((candidate, price));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    }
+
+    /// One by chance, in proportion to the weights.
+    fn draw(&self, candidates: &Candidates, field: &impl Field) -> Option<usize> {
+        for _ in 0..MAX_DRAWS {
+            let candidate = candidates.at(self.random.below(candidates.total().max(1)))?;
+            if field.is_open(candidate) {
+                return Some(candidate);
+            }
+        }
+        // Most of them are taken: the first that is not, from anywhere on.
+        let list = candidates.list();
+        let start = self.random.below(list.len().max(1) as u64);
+        let (later, sooner) = list.split_at(usize::try_from(start).unwrap_or(0));
+        let mut all = sooner.iter().chain(later).copied();
+        all.find(|candidate| field.is_open(*candidate))
+    }
+}
+
+/// By rendezvous: each key has an order of its own among all candidates, and goes to the first that is
+/// open; with `max_load`, to the first that has no more than so many percent of its fair share.
+fn by_hash(
+    candidates: &Candidates,
+    key: u64,
+    max_load: Option<u32>,
+    field: &impl Field,
+) -> Option<usize> {
+    let best = |full: &[usize]| {
+        let weighed = candidates.list().iter().zip(candidates.weights());
+        let mut best: Option<(usize, f64)> = None;
+        for (&candidate, &weight) in weighed {
+            if !field.is_open(candidate) || full.contains(&candidate) {
+                continue;
+            }
+            let score = score(key, field.token(candidate), weight, candidates.is_even());
+            if best.is_none_or(|(_, highest)| score > highest) {
+                best = Some((candidate, score));
+            }
+        }
+        best.map(|(candidate, _)| candidate)
+    };
+    let first = best(&[])?;
+    let Some(max_load) = max_load else {
+        return Some(first);
+    };
+    let all = u128::from(field.total_load()) + 1;
+    let has_room = |candidate: usize| {
+        let weight = candidates.weight_of(candidate);
+        let share = all * u128::from(weight) * u128::from(max_load);
+        let most = share.div_ceil(u128::from(candidates.total()) * 100);
+        u128::from(field.load(candidate)) < most
+    };
+    let (mut full, mut next) = (Vec::new(), Some(first));
+    while let Some(candidate) = next {
+        if has_room(candidate) {
+            return Some(candidate);
+        }
+        full.push(candidate);
+        if full.len() >= MAX_FULL {
+            break;
+        }
+        next = best(&full);
+    }
+    // Some candidate is always below the average.
+    let mut others = candidates.list().iter().copied();
+    let other = others.find(|other| field.is_open(*other) && has_room(*other));
+    other.or(Some(first))
+}
+
+/// How much a key prefers a candidate: with these, each of two candidates is the preferred one of as
+/// many keys as its weight says (Schindelhauer and Schomaker, Weighted Distributed Hash Tables).
+fn score(key: u64, token: u64, weight: u32, is_even: bool) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are enough")]
+    let point = ((hash::of_pair(key, token) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    if is_even {
+        return point;
+    }
+    -f64::from(weight) / point.ln()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_begins_in_its_turn() {
-        let robin = RoundRobin::default();
-        let check = |servers: &'static str, expected| {
-            let order: String = robin
-                .order(servers.as_bytes())
-                .map(|&b| char::from(b))
-                .collect();
-            assert_eq!(order, expected);
-        };
-        check("abc", "abc");
-        check("abc", "bca");
-        check("abc", "cab");
-        check("abc", "abc");
-        // Fewer since a reload.
-        check("abc", "bca");
-        check("a", "a");
-        check("ab", "ba");
-        check("", "");
-    }
-}
+mod tests;

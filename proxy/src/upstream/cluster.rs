@@ -1,30 +1,42 @@
 //! Clusters: what a backend is at run time, as all workers share it.
 //!
-//! A [`Cluster`] is the same one for as long as its backend's name is configured; what a
-//! reload changes is its [`EndpointSet`], an immutable snapshot. Made by `control` off the
+//! A [`Cluster`] is the same one for as long as its backend's name is configured; what reloads,
+//! discovery and operators change is its [`EndpointSet`], an immutable snapshot. Made off the
 //! workers' threads; each worker has a `LocalCluster` of it.
 
-use std::collections::HashMap;
-use std::io;
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use thiserror::Error;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::connect;
-use super::endpoint::{Address, Endpoint, Gauge, Server};
+use super::configured::{Configured, Listed, Reading, Resolved, ServerError, configure, literal};
+use super::endpoint::{Address, Endpoint, EndpointId, Gauge};
+use super::endpoint_set::{EndpointSet, Found, Member};
 use super::establish::Handshake;
-use super::server_tls::ServerTlsError;
-use crate::config::{self, HttpReuse, ServerAddress};
+use super::failure::Failure;
+use super::health::{Condition, Tried};
+use super::learned::Learned;
+use super::server::Server;
+use super::shared::Shared;
+use super::wake::Wake;
+use crate::config::{self, Affinity, HttpReuse, Outlier, ServerAddress, ServerState};
 
 /// A backend's state at run time.
 #[derive(Debug)]
 pub struct Cluster {
-    name: Arc<str>,
+    pub(super) shared: Arc<Shared>,
     /// The current set, for readers; workers get it by a command.
     endpoints: ArcSwap<EndpointSet>,
+    sources: Mutex<Sources>,
+    /// Sessions and their endpoints, if they are learned.
+    learned: ArcSwapOption<Learned>,
+    /// Servers that are usable, with the lower half of the epoch that they were counted at above.
+    usable: AtomicU64,
+    /// Held while an endpoint is ejected.
+    ejecting: Mutex<()>,
     /// One for each worker.
     loads: Box<[Load]>,
 }
@@ -37,78 +49,66 @@ pub(super) struct Load {
     pub(super) queued: Gauge,
 }
 
-/// The servers of a cluster and their endpoints at one moment.
-#[derive(Debug)]
-pub struct EndpointSet {
-    /// In the order of the configuration; never empty.
-    members: Vec<Member>,
+/// What the present set is made of.
+#[derive(Debug, Default)]
+struct Sources {
+    settings: Arc<Settings>,
+    /// In the order of the configuration, then in that of the file.
+    servers: Vec<Configured>,
+    /// When the file was read.
+    listed: Reading,
+    found: HashMap<ServerAddress, Vec<Found>>,
+    orders: HashMap<String, Order>,
+    /// Endpoints that have left, by the names of their servers and their addresses: one that comes
+    /// back while requests of it go on is the same one.
+    gone: HashMap<(String, Address), Weak<Endpoint>>,
+    /// Sets that workers may still have. They are freed here, since that takes a while.
+    retired: Vec<Arc<EndpointSet>>,
 }
 
-impl PartialEq for EndpointSet {
-    /// Whether both have the very same endpoints, in the same order and with the same limits.
-    fn eq(&self, other: &EndpointSet) -> bool {
-        let is_same = |(one, other): (&Member, &Member)| {
-            let mut endpoints = one.endpoints.iter().zip(&other.endpoints);
-            one.limit == other.limit
-                && one.handshake == other.handshake
-                && Arc::ptr_eq(&one.server, &other.server)
-                && one.endpoints.len() == other.endpoints.len()
-                && endpoints.all(|(one, other)| Arc::ptr_eq(one, other))
-        };
-        self.members.len() == other.members.len()
-            && self.members.iter().zip(&other.members).all(is_same)
-    }
-}
-
-/// A server in an [`EndpointSet`].
-#[derive(Debug)]
-pub struct Member {
-    server: Arc<Server>,
-    limit: Option<NonZeroU32>,
-    handshake: Arc<Handshake>,
-    endpoints: Vec<Arc<Endpoint>>,
-}
-
-impl Member {
-    /// The server.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.server
-    }
-
-    /// How connections to it begin.
-    pub(super) fn handshake(&self) -> &Arc<Handshake> {
-        &self.handshake
-    }
-
-    /// Whether workers may keep idle connections to it. They may not if it has fewer slots
-    /// than there are workers: one's idle connection would be in the way of another's request.
-    pub(super) fn allows_idle(&self, workers: usize) -> bool {
-        self.limit
-            .is_none_or(|limit| limit.get() as usize >= workers)
-    }
-
-    /// Its addresses in the resolver's order, which they are tried in; never empty.
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints
-    }
+/// What an operator has ordered for a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Whether it takes requests.
+    pub state: Option<ServerState>,
+    /// Its weight.
+    pub weight: Option<u16>,
 }
 
 /// How a cluster is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How long each of its waits may take.
-    pub timeouts: config::BackendTimeouts,
-    /// How large the head of a response may be.
-    pub head: config::HeadLimits,
-    /// Which requests may use an idle connection.
-    pub http_reuse: HttpReuse,
+    /// As configured, but without its servers.
+    pub backend: config::Backend,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            backend: config::Backend::new("", Vec::new()),
+        }
+    }
 }
 
 impl Settings {
+    fn new(backend: &config::Backend) -> Settings {
+        let mut backend = backend.clone();
+        backend.servers.clear();
+        Settings { backend }
+    }
+
+    /// Mixed into the cookies of servers. None: there are no such cookies.
+    fn secret(&self) -> Option<&str> {
+        match &self.backend.affinity {
+            Some(Affinity::Cookie(cookie)) => Some(&cookie.secret),
+            _ => None,
+        }
+    }
+
     /// How long a connection is kept without use; None: not at all.
     pub(super) fn max_idle(&self) -> Option<Duration> {
-        let is_reused = self.http_reuse != HttpReuse::Never;
-        is_reused.then_some(self.timeouts.server_keep_alive)
+        let is_reused = self.backend.http_reuse != HttpReuse::Never;
+        is_reused.then_some(self.backend.timeouts.server_keep_alive)
     }
 }
 
@@ -118,173 +118,466 @@ pub struct ClusterConfig {
     /// Which one.
     pub cluster: Arc<Cluster>,
     /// How it is used.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Its servers.
     pub endpoints: Arc<EndpointSet>,
-}
-
-/// A server that cannot be used as it is configured.
-#[derive(Debug, Error)]
-pub enum ServerError {
-    /// Its name cannot be resolved.
-    #[error("the address of server `{server}` cannot be resolved")]
-    Resolve {
-        /// The server's name in the configuration.
-        server: String,
-        /// The resolver's error.
-        source: io::Error,
-    },
-    /// There is no TLS with it.
-    #[error("{source}")]
-    Tls {
-        /// The server's name in the configuration.
-        server: String,
-        /// The reason.
-        source: ServerTlsError,
-    },
+    servers: Vec<Configured>,
+    listed: Reading,
+    found: HashMap<ServerAddress, Vec<Found>>,
 }
 
 impl ClusterConfig {
-    /// Resolves the servers' names, for so many workers; blocks meanwhile. `before` is the
-    /// cluster with the same name that is in force, of which unchanged servers and endpoints
-    /// are taken over. Changes nothing that is in use.
+    /// What a backend's configuration makes of it, for so many workers; `listed` are the servers of
+    /// its file. `before` is the cluster with the same name that is in force,
+    /// of which unchanged servers and endpoints are taken over. Changes nothing that is in use.
     ///
     /// # Errors
     /// The first server that cannot be used, with the reason.
-    pub fn resolve(
+    pub(super) fn prepare(
         backend: &config::Backend,
+        listed: &Listed,
+        resolve: &mut dyn FnMut(&ServerAddress) -> Resolved,
         before: Option<&Arc<Cluster>>,
         workers: usize,
+        wake: &Wake,
     ) -> Result<ClusterConfig, ServerError> {
-        ClusterConfig::resolve_by(connect::resolve, backend, before, workers)
-    }
-
-    /// The same with another resolver.
-    pub(super) fn resolve_by(
-        resolve: impl Fn(&ServerAddress) -> io::Result<Vec<Address>>,
-        backend: &config::Backend,
-        before: Option<&Arc<Cluster>>,
-        workers: usize,
-    ) -> Result<ClusterConfig, ServerError> {
-        let old_set = before.map(|before| before.endpoints());
-        let old = old_set.as_deref().map_or(&[][..], EndpointSet::members);
-        let old: HashMap<&str, &Member> = old
-            .iter()
-            .map(|member| (member.server.name(), member))
-            .collect();
-        let members = backend.servers.iter().map(|server| {
-            let name = || server.name.clone();
-            let addresses = resolve(&server.address).map_err(|source| ServerError::Resolve {
-                server: name(),
-                source,
-            })?;
-            let handshake = Handshake::load(server).map_err(|source| ServerError::Tls {
-                server: name(),
-                source,
-            })?;
-            let old = old.get(server.name.as_str()).copied();
-            Ok(member(server, handshake, addresses, old, workers))
-        });
-        let endpoints = EndpointSet {
-            members: members.collect::<Result<_, _>>()?,
+        let cluster = match before {
+            Some(before) => Arc::clone(before),
+            None => Arc::new(Cluster::new(&backend.name, workers, wake.clone())),
         };
-        // Workers need not look at one that they have.
-        let endpoints = old_set
-            .filter(|old| **old == endpoints)
-            .unwrap_or_else(|| Arc::new(endpoints));
-        let cluster = before.map_or_else(
-            || {
-                Arc::new(Cluster {
-                    name: Arc::from(backend.name.as_str()),
-                    endpoints: ArcSwap::new(Arc::clone(&endpoints)),
-                    loads: (0..workers).map(|_| Load::default()).collect(),
-                })
-            },
-            Arc::clone,
-        );
-        Ok(ClusterConfig {
+        let mut config = ClusterConfig {
+            settings: Arc::new(Settings::new(backend)),
+            endpoints: cluster.endpoints(),
+            servers: configure(&backend.servers, &listed.servers, &cluster.handshakes())?,
+            listed: listed.reading,
+            found: HashMap::new(),
             cluster,
-            settings: Settings {
-                timeouts: backend.timeouts,
-                head: backend.limits,
-                http_reuse: backend.http_reuse,
-            },
-            endpoints,
-        })
-    }
-
-    /// Puts it into force, but for the workers. One thread at a time may call it.
-    pub fn publish(&self) {
-        for member in &self.endpoints.members {
-            member.server.book(&self.cluster.name);
-            member.server.slots().set_limit(member.limit);
+        };
+        for Configured { server, .. } in &config.servers {
+            let found = match literal(&server.address) {
+                Some(found) => vec![found],
+                None => resolve(&server.address).map_err(|source| ServerError::Resolve {
+                    server: server.name.clone(),
+                    source,
+                })?,
+            };
+            config.found.insert(server.address.clone(), found);
         }
-        self.cluster.endpoints.store(Arc::clone(&self.endpoints));
+        let built = config.cluster.build(
+            &config.settings,
+            &config.servers,
+            &config.found,
+            &HashMap::new(),
+        );
+        config.endpoints = Arc::new(built);
+        if before.is_none() {
+            // Plugins are tried out before anything is published.
+            let endpoints = Arc::clone(&config.endpoints);
+            config.cluster.endpoints.store(endpoints);
+        }
+        Ok(config)
+    }
+
+    /// Puts it into force, but for the workers.
+    pub fn publish(&mut self) {
+        let cluster = &self.cluster;
+        let mut guard = cluster.sources();
+        let sources = &mut *guard;
+        let mut servers = std::mem::take(&mut self.servers);
+        let is_same_file =
+            sources.settings.backend.servers_file == self.settings.backend.servers_file;
+        if is_same_file && sources.listed > self.listed {
+            // It has changed since this configuration was prepared.
+            servers.retain(|one| !one.is_listed);
+            let names: HashSet<_> = servers.iter().map(|one| one.server.name.clone()).collect();
+            let listed = sources.servers.iter().filter(|one| one.is_listed);
+            let listed = listed.filter(|one| !names.contains(&one.server.name));
+            servers.extend(listed.cloned());
+        } else {
+            sources.listed = self.listed;
+        }
+        sources.prune(&servers);
+        // What discovery has found meanwhile is newer.
+        for (address, addresses) in self.found.drain() {
+            let known = sources.found.entry(address).or_default();
+            if known.is_empty() {
+                *known = addresses;
+            }
+        }
+        if *sources.settings != *self.settings {
+            sources.settings = Arc::clone(&self.settings);
+        }
+        self.settings = Arc::clone(&sources.settings);
+        sources.servers = servers;
+        let shared = &cluster.shared;
+        let backend = &self.settings.backend;
+        shared.set_slow_start(backend.slow_start.is_some());
+        shared.slots.set_limit(backend.max_requests);
+        shared.queue.set_max(backend.max_queue);
+        cluster.learn(backend.affinity.as_ref());
+        self.endpoints = cluster.install(sources);
     }
 }
 
-/// A server as configured. It is the `old` one with the same name, if it is the same machine:
-/// configured with the same address, or with one that leads there.
-fn member(
-    server: &config::Server,
-    handshake: Handshake,
-    addresses: Vec<Address>,
-    old: Option<&Member>,
-    workers: usize,
-) -> Member {
-    let old = old.filter(|old| {
-        let known = |address| old.endpoint(address).is_some();
-        *old.server.address() == server.address || addresses.iter().any(known)
-    });
-    let limit = server.max_requests;
-    // An equal one is kept with its sessions.
-    let known = old.map(|old| &old.handshake);
-    let handshake = match known.filter(|known| ***known == handshake) {
-        Some(known) => Arc::clone(known),
-        None => Arc::new(handshake),
-    };
-    let shared = old.map_or_else(
-        || Arc::new(Server::new(&server.name, &server.address, limit, workers)),
-        |old| Arc::clone(&old.server),
-    );
-    let endpoints = addresses.into_iter().map(|address| {
-        let known = old.and_then(|old| old.endpoint(&address));
-        known.map_or_else(
-            || Arc::new(Endpoint::new(&shared, address, workers)),
-            Arc::clone,
-        )
-    });
-    Member {
-        endpoints: endpoints.collect(),
-        server: shared,
-        limit,
-        handshake,
+impl Sources {
+    /// Forgets what is not about these servers, which are to follow: addresses that nobody has any
+    /// more, and orders that the configuration overrules since.
+    fn prune(&mut self, servers: &[Configured]) {
+        let used: HashSet<_> = servers.iter().map(|one| &one.server.address).collect();
+        self.found.retain(|address, _| used.contains(address));
+        for address in used {
+            if let Some(found) = literal(address) {
+                self.found.insert(address.clone(), vec![found]);
+            }
+        }
+        let Sources {
+            orders,
+            servers: before,
+            ..
+        } = self;
+        orders.retain(|name, order| {
+            let find = |servers: &[Configured]| {
+                let found = servers.iter().find(|one| one.server.name == *name);
+                found.map(|one| (one.server.state, one.server.weight))
+            };
+            let (Some(before), Some(now)) = (find(before), find(servers)) else {
+                return false;
+            };
+            if before.0 != now.0 {
+                order.state = None;
+            }
+            if before.1 != now.1 {
+                order.weight = None;
+            }
+            *order != Order::default()
+        });
     }
 }
 
-impl Member {
-    fn endpoint(&self, address: &Address) -> Option<&Arc<Endpoint>> {
-        let mut endpoints = self.endpoints.iter();
-        endpoints.find(|endpoint| endpoint.address() == address)
-    }
-}
-
-impl EndpointSet {
-    /// Its servers, in the order of the configuration.
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
+/// The fate of servers of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relisted {
+    /// They are in force.
+    InForce,
+    /// The file has been read again since, or the backend has another.
+    Overtaken,
+    /// The configuration has changed in between: it has to be read again.
+    Stale,
 }
 
 impl Cluster {
+    fn new(name: &str, workers: usize, wake: Wake) -> Cluster {
+        Cluster {
+            shared: Arc::new(Shared::new(name, wake)),
+            endpoints: ArcSwap::default(),
+            sources: Mutex::default(),
+            learned: ArcSwapOption::empty(),
+            usable: AtomicU64::new(0),
+            ejecting: Mutex::default(),
+            loads: (0..workers).map(|_| Load::default()).collect(),
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handshakes(&self) -> HashMap<String, Arc<Handshake>> {
+        let sources = self.sources();
+        let servers = sources.servers.iter();
+        servers
+            .map(|one| (one.server.name.clone(), Arc::clone(&one.handshake)))
+            .collect()
+    }
+
     /// The backend's name: its identity.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.shared.name
     }
 
     /// The current set.
     pub fn endpoints(&self) -> Arc<EndpointSet> {
         self.endpoints.load_full()
+    }
+
+    /// What is in force, for a worker.
+    pub fn current(self: &Arc<Cluster>) -> ClusterConfig {
+        let sources = self.sources();
+        ClusterConfig {
+            cluster: Arc::clone(self),
+            settings: Arc::clone(&sources.settings),
+            endpoints: self.endpoints(),
+            servers: Vec::new(),
+            listed: Reading::default(),
+            found: HashMap::new(),
+        }
+    }
+
+    /// How it is used.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.sources().settings)
+    }
+
+    /// The addresses that discovery has found for a server; whether this changes anything. The
+    /// caller tells the workers.
+    pub(super) fn set_found(&self, address: &ServerAddress, found: Vec<Found>) -> bool {
+        let mut sources = self.sources();
+        let mut servers = sources.servers.iter();
+        let is_used = servers.any(|one| one.server.address == *address);
+        if !is_used || sources.found.get(address) == Some(&found) {
+            return false;
+        }
+        sources.found.insert(address.clone(), found);
+        self.install(&mut sources);
+        true
+    }
+
+    /// The addresses of this server, as far as they are known.
+    pub(super) fn found(&self, address: &ServerAddress) -> Option<Vec<Found>> {
+        self.sources().found.get(address).cloned()
+    }
+
+    /// The names that have to be resolved.
+    pub(super) fn names(&self) -> Vec<ServerAddress> {
+        let sources = self.sources();
+        let servers = sources.servers.iter().map(|one| &one.server.address);
+        let names: HashSet<&ServerAddress> = servers
+            .filter(|address| literal(address).is_none())
+            .collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// Puts the servers of its file into force. The caller tells the workers.
+    ///
+    /// # Errors
+    /// [`ServerError`]; those before stay.
+    pub(super) fn set_listed(&self, path: &Path, listed: &Listed) -> Result<Relisted, ServerError> {
+        let (settings, configured, reading) = {
+            let sources = self.sources();
+            let configured = sources.servers.iter().filter(|one| !one.is_listed);
+            let configured: Vec<_> = configured.map(|one| one.server.clone()).collect();
+            (Arc::clone(&sources.settings), configured, sources.listed)
+        };
+        let has_file = settings.backend.servers_file.as_deref() == Some(path);
+        if !has_file || reading >= listed.reading {
+            return Ok(Relisted::Overtaken);
+        }
+        let servers = configure(&configured, &listed.servers, &self.handshakes())?;
+        let mut sources = self.sources();
+        let now = sources.servers.iter().filter(|one| !one.is_listed);
+        let is_same = now.map(|one| &one.server).eq(&configured);
+        if !is_same || sources.settings != settings {
+            return Ok(Relisted::Stale);
+        }
+        if sources.listed >= listed.reading {
+            return Ok(Relisted::Overtaken);
+        }
+        sources.prune(&servers);
+        sources.listed = listed.reading;
+        sources.servers = servers;
+        self.install(&mut sources);
+        Ok(Relisted::InForce)
+    }
+
+    /// Does as an operator orders; None without such a server. The caller tells the workers.
+    pub fn order(&self, server: &str, order: Order) -> Option<()> {
+        let mut sources = self.sources();
+        let mut servers = sources.servers.iter();
+        let configured = servers.find(|one| one.server.name == server)?;
+        let configured = configured.server.clone();
+        let known = sources.orders.entry(server.to_owned()).or_default();
+        known.state = order.state.or(known.state);
+        known.weight = order.weight.or(known.weight);
+        // As configured: nothing is left to remember.
+        known.state = known.state.filter(|state| *state != configured.state);
+        known.weight = known.weight.filter(|weight| *weight != configured.weight);
+        if order.state == Some(ServerState::Ready) {
+            let endpoints = self.endpoints();
+            for choice in endpoints.of(server) {
+                let change = choice.endpoint.health().reset();
+                choice.endpoint.publish(change, &"an operator's order");
+            }
+        }
+        self.install(&mut sources);
+        Some(())
+    }
+
+    /// Makes a set of what is known, and puts it into force.
+    fn install(&self, sources: &mut Sources) -> Arc<EndpointSet> {
+        let set = self.build(
+            &sources.settings,
+            &sources.servers,
+            &sources.found,
+            &sources.gone,
+        );
+        for member in set.members() {
+            let server = member.server();
+            let order = sources.orders.get(server.name());
+            let state = order.and_then(|order| order.state);
+            let weight = order.and_then(|order| order.weight);
+            server.book();
+            let state = state.unwrap_or(member.state());
+            let was_out = server.set_state(state) == ServerState::Maintenance;
+            let is_back = was_out && state == ServerState::Ready;
+            member.set_weight(weight);
+            for choice in set.of_member(member) {
+                let (max_requests, max_queue) = member.limits();
+                choice.endpoint.set_limits(max_requests, max_queue);
+                if is_back && self.shared.starts_slowly() {
+                    choice.endpoint.health().begin_slow_start();
+                }
+            }
+        }
+        let before = self.endpoints();
+        // Workers need not look at one that they have.
+        let set = if before.is_same(&set) {
+            before
+        } else {
+            let set = Arc::new(set);
+            self.endpoints.store(Arc::clone(&set));
+            sources.gone.retain(|_, gone| gone.strong_count() > 0);
+            for choice in before.choices() {
+                let endpoint = &choice.endpoint;
+                if set.position(endpoint.id()).is_none() {
+                    let key = (
+                        endpoint.server().name().to_owned(),
+                        endpoint.address().clone(),
+                    );
+                    sources.gone.insert(key, Arc::downgrade(endpoint));
+                }
+            }
+            sources.retired.push(before);
+            set
+        };
+        sources.retired.retain(|set| Arc::strong_count(set) > 1);
+        self.shared.changed();
+        set
+    }
+
+    /// Frees the sets that no worker has any more.
+    pub(super) fn free_retired(&self) {
+        let mut sources = self.sources();
+        sources.retired.retain(|set| Arc::strong_count(set) > 1);
+    }
+
+    /// A set of these servers. Of the present set those are taken over that are the same machine:
+    /// configured with the same address, or with one that leads there.
+    fn build(
+        &self,
+        settings: &Settings,
+        servers: &[Configured],
+        found: &HashMap<ServerAddress, Vec<Found>>,
+        gone: &HashMap<(String, Address), Weak<Endpoint>>,
+    ) -> EndpointSet {
+        let before = self.endpoints();
+        let is_first = before.members().is_empty();
+        let workers = self.workers();
+        let mut set = EndpointSet::default();
+        for one in servers {
+            let server = &one.server;
+            let addresses = found.get(&server.address).map_or(&[][..], Vec::as_slice);
+            let old = before.member(&server.name);
+            let known = old.map_or(&[][..], |old| before.of_member(old)).iter();
+            let known: HashMap<&Address, &Arc<Endpoint>> = known
+                .map(|choice| (choice.endpoint.address(), &choice.endpoint))
+                .collect();
+            let is_known = |found: &Found| known.contains_key(&found.address);
+            let old = old.filter(|old| {
+                *old.server().address() == server.address || addresses.iter().any(is_known)
+            });
+            let shared = old.map_or_else(
+                || {
+                    let (name, address) = (&server.name, &server.address);
+                    Arc::new(Server::new(name, address, &self.shared, workers))
+                },
+                |old| Arc::clone(old.server()),
+            );
+            let back = |address: &Address| {
+                let gone = gone.get(&(server.name.clone(), address.clone()))?;
+                let gone = gone.upgrade()?;
+                Arc::ptr_eq(gone.server(), &shared).then_some(gone)
+            };
+            let new = |address: &Address| {
+                let new = Endpoint::new(&shared, address.clone(), workers);
+                if !is_first && settings.backend.slow_start.is_some() {
+                    new.health().begin_slow_start();
+                }
+                Arc::new(new)
+            };
+            let endpoints = addresses.iter().map(|found| {
+                let address = &found.address;
+                let known = old.and_then(|_| known.get(address).map(|known| Arc::clone(known)));
+                let endpoint = known.or_else(|| back(address));
+                (endpoint.unwrap_or_else(|| new(address)), found)
+            });
+            let endpoints: Vec<_> = endpoints.collect();
+            let handshake = Arc::clone(&one.handshake);
+            set.push(Member::new(shared, handshake, server), endpoints);
+        }
+        set.finish(&self.shared.name, settings.secret());
+        set
+    }
+
+    /// Keeps sessions as configured from now on.
+    fn learn(&self, affinity: Option<&Affinity>) {
+        let Some(Affinity::Learned(affinity)) = affinity else {
+            self.learned.store(None);
+            return;
+        };
+        let known = self.learned.load_full();
+        let learned = match &known {
+            Some(known) if known.fits(affinity.max_entries) => return,
+            Some(known) => known.resized(affinity.max_entries),
+            None => Learned::new(affinity.max_entries),
+        };
+        self.learned.store(Some(Arc::new(learned)));
+    }
+
+    /// The endpoint of a session, if that was seen within `ttl`.
+    pub fn learned(&self, session: &[u8], ttl: Duration) -> Option<EndpointId> {
+        self.learned.load().as_ref()?.find(session, ttl)
+    }
+
+    /// Notes that a session belongs to this endpoint.
+    pub fn remember(&self, session: &[u8], endpoint: EndpointId) {
+        if let Some(learned) = &*self.learned.load() {
+            learned.insert(session, endpoint);
+        }
+    }
+
+    /// A request has failed at this endpoint, which may be one too many: then it is ejected, unless
+    /// too many are already, or no other is usable.
+    pub(super) fn fail(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        outlier: &Outlier,
+        failure: Failure,
+        of: Tried,
+    ) {
+        if !endpoint.health().failed(outlier, of) {
+            return;
+        }
+        // Two at once could eject too many. Whoever comes second leaves it to the next failure.
+        let Ok(_alone) = self.ejecting.try_lock() else {
+            return;
+        };
+        let set = self.endpoints.load();
+        let (mut all, mut ejected, mut has_usable) = (1, 1, false);
+        for other in set.choices() {
+            if other.endpoint.id() == endpoint.id() {
+                continue;
+            }
+            all += 1;
+            let condition = other.endpoint.condition();
+            ejected += usize::from(matches!(condition, Condition::Ejected | Condition::Trial));
+            has_usable |= other.endpoint.is_usable() && set.weight(other) > 0;
+        }
+        // One may always be ejected, however few there are.
+        let is_allowed = ejected == 1 && outlier.max_ejected > 0
+            || ejected * 100 <= all * outlier.max_ejected as usize;
+        if has_usable && is_allowed || endpoint.condition() == Condition::Trial {
+            endpoint.eject(outlier, &failure);
+        }
     }
 
     /// Requests and tunnels in progress, over all workers.
@@ -299,20 +592,29 @@ impl Cluster {
 
     /// Servers, usable or not.
     pub fn server_count(&self) -> u32 {
-        self.count_servers(|_| true)
-    }
-
-    /// Servers that have a free slot.
-    pub fn usable_servers(&self) -> u32 {
-        self.count_servers(|server| server.slots().is_free())
-    }
-
-    fn count_servers(&self, counts: impl Fn(&Server) -> bool) -> u32 {
-        // Wait-free: plugins ask on the way of a request.
         let endpoints = self.endpoints.load();
-        let members = endpoints.members.iter();
-        let count = members.filter(|member| counts(&member.server)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        u32::try_from(endpoints.members().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Servers that are up and not draining, whether or not they have a free slot.
+    pub fn usable_servers(&self) -> u32 {
+        // Plugins ask on the way of a request: counted once after each change.
+        let epoch = self.shared.epoch();
+        let (known, count) = (self.usable.load(Ordering::Relaxed), |usable: u64| {
+            u32::try_from(usable & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+        });
+        if known >> 32 == epoch & u64::from(u32::MAX) {
+            return count(known);
+        }
+        let endpoints = self.endpoints.load();
+        let members = endpoints.members().iter();
+        let usable = members.filter(|member| {
+            let mut choices = endpoints.of_member(member).iter();
+            choices.any(|choice| choice.endpoint.is_usable())
+        });
+        let usable = usable.count() as u64 & u64::from(u32::MAX);
+        self.usable.store(epoch << 32 | usable, Ordering::Relaxed);
+        count(usable)
     }
 
     fn sum(&self, gauge: fn(&Load) -> &Gauge) -> u32 {
@@ -329,69 +631,4 @@ impl Cluster {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WORKERS: usize = 2;
-
-    /// `name=address` or `name=address*max_requests`, several separated by blanks.
-    fn backend(servers: &str) -> config::Backend {
-        let server = |server: &str| {
-            let (name, address) = server.split_once('=').unwrap();
-            let (address, limit) = address.split_once('*').unwrap_or((address, "0"));
-            let (host, port) = address.rsplit_once(':').unwrap();
-            let address = ServerAddress::Tcp {
-                host: host.to_owned(),
-                port: port.parse().unwrap(),
-            };
-            config::Server {
-                max_requests: NonZeroU32::new(limit.parse().unwrap()),
-                ..config::Server::new(name, address)
-            }
-        };
-        let servers = servers.split(' ').map(server).collect();
-        config::Backend::new("b", servers)
-    }
-
-    #[test]
-    fn a_reload_keeps_what_has_not_changed() {
-        // Before and after; of the last server after: whether server and endpoint are kept.
-        let check = |before, after, server, endpoint| {
-            let first = ClusterConfig::resolve(&backend(before), None, WORKERS).unwrap();
-            let second = ClusterConfig::resolve(&backend(after), Some(&first.cluster), WORKERS);
-            let second = second.unwrap();
-            assert!(Arc::ptr_eq(&first.cluster, &second.cluster));
-            let last = second.endpoints.members().last().unwrap();
-            let mut old = first.endpoints.members().iter();
-            let is_kept = old.any(|old| Arc::ptr_eq(&old.server, &last.server));
-            assert_eq!(is_kept, server, "server: {before} -> {after}");
-            let mut old = first.endpoints.members().iter().flat_map(Member::endpoints);
-            let is_kept = old.any(|old| Arc::ptr_eq(old, &last.endpoints[0]));
-            assert_eq!(is_kept, endpoint, "endpoint: {before} -> {after}");
-        };
-        check("a=127.0.0.1:1", "a=127.0.0.1:1", true, true);
-        check("a=127.0.0.1:1", "a=127.0.0.1:1*5", true, true);
-        check("a=127.0.0.1:1", "b=127.0.0.1:2 a=127.0.0.1:1", true, true);
-        check("a=127.0.0.1:1", "a=127.0.0.1:2", false, false);
-        check("a=127.0.0.1:1", "b=127.0.0.1:1", false, false);
-        // Another name for the same machine.
-        check("a=localhost:1", "a=127.0.0.1:1", true, true);
-    }
-
-    #[test]
-    fn a_limit_changes_when_it_is_published() {
-        let first = ClusterConfig::resolve(&backend("a=127.0.0.1:1*1"), None, WORKERS).unwrap();
-        let cluster = &first.cluster;
-        let server = Arc::clone(first.endpoints.members()[0].server());
-        let held = server.try_permit().unwrap();
-        assert_eq!(cluster.usable_servers(), 0);
-        let servers = backend("a=127.0.0.1:1*2 b=127.0.0.1:2");
-        let second = ClusterConfig::resolve(&servers, Some(cluster), WORKERS).unwrap();
-        assert_eq!((cluster.server_count(), cluster.usable_servers()), (1, 0));
-        second.publish();
-        assert_eq!((cluster.server_count(), cluster.usable_servers()), (2, 2));
-        let another = server.try_permit().unwrap();
-        assert!(server.try_permit().is_none());
-        drop((held, another));
-    }
-}
+mod tests;

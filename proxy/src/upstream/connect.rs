@@ -1,7 +1,6 @@
 //! From an address to a connected socket.
 
 use std::io;
-use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -10,7 +9,6 @@ use tokio::time::timeout;
 
 use super::endpoint::Address;
 use super::establish::{Established, Handshake, Limits, Needs};
-use crate::config::ServerAddress;
 use crate::transport::io::Socket;
 use crate::transport::proxy_protocol::Header;
 
@@ -20,33 +18,6 @@ use crate::transport::proxy_protocol::Header;
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_mins(1);
 /// Time between two unanswered probes; the kernel gives up after nine.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Every address of a server; blocks while the resolver works.
-///
-/// # Errors
-/// The resolver's; `NotFound` where a name has no address.
-pub fn resolve(address: &ServerAddress) -> io::Result<Vec<Address>> {
-    match address {
-        ServerAddress::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
-        ServerAddress::Srv(_) => Err(io::Error::other("not supported yet")),
-        ServerAddress::Tcp { host, port } => {
-            let mut addresses: Vec<_> = Vec::new();
-            for address in (host.as_str(), *port).to_socket_addrs()? {
-                let address = Address::Tcp(address);
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-            if addresses.is_empty() {
-                return Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("`{host}` has no address"),
-                ));
-            }
-            Ok(addresses)
-        }
-    }
-}
 
 /// Connects to `address` within `limit`, and makes the connection ready for requests of `client`.
 ///
@@ -74,7 +45,7 @@ pub(super) async fn dial(
     })
 }
 
-async fn connect(address: &Address) -> io::Result<Socket> {
+pub(super) async fn connect(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
             let socket = TcpStream::connect(address).await?;

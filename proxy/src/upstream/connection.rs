@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::endpoint::Connected;
+use super::server::Connected;
 use crate::transport::buffer::BufferPool;
 use crate::transport::io::Io;
 use crate::wire::Wire;

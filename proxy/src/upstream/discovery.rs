@@ -1,14 +1,18 @@
-//! From the names of servers to their addresses, again and again.
+//! From the names of servers to their addresses: before a configuration comes into force, and again
+//! and again while it is.
 //!
-//! [`Resolver`] asks DNS once, [`schedule`] says when to ask next. Neither keeps anything about a
-//! server between two lookups.
+//! `resolver` asks DNS once, `schedule` says when to ask next. Called by `setup` and by the keeper.
 
+mod found;
 mod hosts;
+mod lookups;
 mod name_servers;
+mod names;
 mod preference;
 mod resolver;
 mod schedule;
 mod watched;
 
-#[expect(unused_imports, reason = "as the module itself")]
-pub(crate) use self::resolver::{Answer, Preference, ResolveError, Resolver, Target};
+pub(super) use self::lookups::Lookups;
+pub use self::names::Moved;
+pub(super) use self::names::Names;

@@ -1,8 +1,8 @@
-//! Servers and their endpoints, as all workers share them.
+//! Endpoints, as all workers share them.
 //!
-//! An [`Endpoint`] is one resolved address of a [`Server`]. Both keep their identity, with
-//! their slots, counters and health, over the reloads that leave them as they are. Made by
-//! `cluster`; a lease holds the endpoint itself.
+//! An [`Endpoint`] is one resolved address of a [`Server`]. It keeps its identity, with its slots and
+//! its health, over the changes that leave it as it is. Made by `cluster`; a lease holds the endpoint
+//! itself.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,13 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::health::{Condition, Health};
+use super::health::{Change, Condition, Health, Tried};
+use super::queue::{Place, Queue};
+use super::server::{Server, state_word};
+use super::shared::Shared;
 use super::slots::{Slots, Taken};
-use crate::config::ServerAddress;
-use crate::telemetry::{Countable, Counter, Ledger};
+use crate::config::{Outlier, ServerState};
 
 /// Where a server listens, resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// TCP.
     Tcp(SocketAddr),
@@ -34,159 +36,24 @@ impl fmt::Display for Address {
     }
 }
 
-/// A configured server of a backend, whatever its addresses are.
-#[derive(Debug)]
-pub struct Server {
-    name: String,
-    /// As configured.
-    address: ServerAddress,
-    slots: Slots,
-    /// Connections to it, idle ones included.
-    open: AtomicU32,
-    /// One for each worker.
-    counts: Arc<[Counts]>,
-}
-
-/// Counters of every server that was ever in force, by the names of backend and server.
-static ALL: Ledger<2, [Counts]> = Ledger::new();
-
-/// What one worker did with a server. Written by that worker alone, on a cache line of its
-/// own.
+/// A slot of an endpoint, and one of its backend, where they have limits; given back when dropped.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-pub(super) struct Counts {
-    pub(super) exchanges: Counter,
-    pub(super) dialled: Counter,
-    pub(super) refused: Counter,
+pub(super) struct Permit {
+    endpoint: Option<Arc<Endpoint>>,
+    backend: Option<Arc<Shared>>,
 }
-
-/// Totals of a server, over all workers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ServerTotals {
-    /// Requests and tunnels that it got.
-    pub exchanges: u64,
-    /// Connections made for them.
-    pub dialled: u64,
-    /// Connections that could not be made.
-    pub refused: u64,
-}
-
-impl Server {
-    /// A server for so many workers.
-    pub(super) fn new(
-        name: &str,
-        address: &ServerAddress,
-        limit: Option<NonZeroU32>,
-        workers: usize,
-    ) -> Server {
-        Server {
-            name: name.to_owned(),
-            address: address.clone(),
-            slots: Slots::new(limit),
-            open: AtomicU32::new(0),
-            counts: (0..workers).map(|_| Counts::default()).collect(),
-        }
-    }
-
-    /// The name in the configuration.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The address in the configuration.
-    pub fn address(&self) -> &ServerAddress {
-        &self.address
-    }
-
-    /// Its totals, over all workers.
-    pub fn totals(&self) -> ServerTotals {
-        let mut totals = ServerTotals::default();
-        self.counts.add_to(&mut totals);
-        totals
-    }
-
-    /// The totals of every server that this process has had, by the names of its backend and its
-    /// own.
-    pub fn totals_of_all() -> Vec<([String; 2], ServerTotals)> {
-        ALL.totals()
-    }
-
-    /// Before it serves this backend. Takes a lock: not for workers.
-    pub(super) fn book(&self, backend: &str) {
-        ALL.book([backend, &self.name], &self.counts);
-    }
-
-    pub(super) fn counts(&self, worker: usize) -> &Counts {
-        &self.counts[worker]
-    }
-
-    pub(super) fn slots(&self) -> &Slots {
-        &self.slots
-    }
-
-    /// Whether it has more connections than it may get requests at once: some of the idle
-    /// ones may keep it from serving those that are in use.
-    pub(super) fn is_crowded(&self) -> bool {
-        let open = self.open.load(Ordering::Relaxed);
-        self.slots.limit().is_some_and(|limit| open > limit.get())
-    }
-
-    /// Counts a new connection to it.
-    pub(super) fn connected(self: &Arc<Server>) -> Connected {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Connected(Arc::clone(self))
-    }
-
-    /// A permit for one request, if a slot is free.
-    pub(super) fn try_permit(self: &Arc<Server>) -> Option<Permit> {
-        Some(self.permit_for(self.slots.try_take()?))
-    }
-
-    /// Waits in line for a slot.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    pub(super) async fn permit(self: &Arc<Server>) -> Permit {
-        self.permit_for(self.slots.take().await)
-    }
-
-    fn permit_for(self: &Arc<Server>, taken: Taken) -> Permit {
-        // Without a limit no count of holders is kept, which all workers would share.
-        Permit((taken == Taken::Slot).then(|| Arc::clone(self)))
-    }
-}
-
-impl Countable for [Counts] {
-    type Totals = ServerTotals;
-
-    fn add_to(&self, totals: &mut ServerTotals) {
-        for counts in self {
-            totals.exchanges += counts.exchanges.get();
-            totals.dialled += counts.dialled.get();
-            totals.refused += counts.refused.get();
-        }
-    }
-}
-
-/// A slot of this server, where it has a limit; given back when dropped.
-#[derive(Debug, Default)]
-pub(super) struct Permit(Option<Arc<Server>>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(server) = &self.0 {
-            server.slots.release();
+        if let Some(shared) = self.backend.take() {
+            shared.slots.release();
+            shared.queue.wake();
         }
-    }
-}
-
-/// Counts a connection to this server while it lives, in use or idle.
-#[derive(Debug)]
-pub(super) struct Connected(Arc<Server>);
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.slots.release();
+            endpoint.queue.wake();
+            endpoint.server.shared.queue.wake();
+        }
     }
 }
 
@@ -194,12 +61,41 @@ impl Drop for Connected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EndpointId(u64);
 
+/// The number of the next one.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl EndpointId {
+    /// The lower half of its number.
+    pub(super) fn low(self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the other half follows from the present"
+        )]
+        let low = self.0 as u32;
+        low
+    }
+
+    /// The last one whose number has this lower half.
+    pub(super) fn from_low(low: u32) -> EndpointId {
+        let next = NEXT_ID.load(Ordering::Relaxed);
+        let id = next & !u64::from(u32::MAX) | u64::from(low);
+        EndpointId(if id < next {
+            id
+        } else {
+            id.saturating_sub(1 << 32).max(u64::from(low))
+        })
+    }
+}
+
 /// One resolved address of a server.
 #[derive(Debug)]
 pub struct Endpoint {
     id: EndpointId,
     server: Arc<Server>,
     address: Address,
+    slots: Slots,
+    /// Requests that are bound to it, and wait for a slot.
+    queue: Arc<Queue>,
     health: Health,
     /// One for each worker.
     loads: Box<[Load]>,
@@ -217,6 +113,7 @@ struct Load {
 pub(super) struct Gauge(AtomicU32);
 
 impl Gauge {
+    #[inline]
     pub(super) fn get(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
@@ -231,14 +128,30 @@ impl Gauge {
     }
 }
 
+/// Which requests an endpoint gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// All.
+    Usable,
+    /// One at a time, which finds out whether it serves again.
+    Trial,
+    /// Those for which there is no other.
+    Suspect,
+    /// Those of its sessions.
+    Draining,
+    /// None.
+    Unusable,
+}
+
 impl Endpoint {
     /// An address of `server` that nothing is known of yet, for so many workers.
     pub(super) fn new(server: &Arc<Server>, address: Address, workers: usize) -> Endpoint {
-        static IDS: AtomicU64 = AtomicU64::new(0);
         Endpoint {
-            id: EndpointId(IDS.fetch_add(1, Ordering::Relaxed)),
+            id: EndpointId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             server: Arc::clone(server),
             address,
+            slots: Slots::new(None),
+            queue: Arc::new(Queue::new(0)),
             health: Health::new(),
             loads: (0..workers).map(|_| Load::default()).collect(),
         }
@@ -259,12 +172,40 @@ impl Endpoint {
         &self.address
     }
 
-    /// Whether it could lately be connected to.
+    /// What checks and requests have found out.
     pub fn condition(&self) -> Condition {
         self.health.condition()
     }
 
+    /// Whether every request may use it, if it has a free slot.
+    pub fn is_usable(&self) -> bool {
+        self.standing() == Standing::Usable
+    }
+
+    /// What becomes of requests for it, in a word: [`Endpoint::STATES`].
+    pub fn state_word(&self) -> &'static str {
+        let condition = self.condition();
+        match self.server.state() {
+            ServerState::Drain if condition.is_usable() => state_word(ServerState::Drain),
+            ServerState::Maintenance => state_word(ServerState::Maintenance),
+            ServerState::Ready | ServerState::Drain => condition.word(),
+        }
+    }
+
+    /// Every such word.
+    pub const STATES: [&str; 8] = [
+        "up",
+        "going-down",
+        "down",
+        "unreachable",
+        "ejected",
+        "trial",
+        "draining",
+        "maintenance",
+    ];
+
     /// Requests and tunnels in progress, over all workers.
+    #[inline]
     pub fn active(&self) -> u32 {
         self.loads.iter().map(|load| load.active.get()).sum()
     }
@@ -276,5 +217,151 @@ impl Endpoint {
 
     pub(super) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Which requests it gets.
+    #[inline]
+    pub(super) fn standing(&self) -> Standing {
+        let condition = self.health.condition();
+        match (self.server.state(), condition) {
+            (ServerState::Maintenance, _) | (_, Condition::Down) => Standing::Unusable,
+            (ServerState::Drain, _) => Standing::Draining,
+            (ServerState::Ready, Condition::Up | Condition::GoingDown) => Standing::Usable,
+            (ServerState::Ready, Condition::Trial) => Standing::Trial,
+            (ServerState::Ready, Condition::Unreachable | Condition::Ejected) => Standing::Suspect,
+        }
+    }
+
+    /// Whether a request of one of its sessions may still go to it.
+    pub(super) fn keeps_sessions(&self) -> bool {
+        let standing = self.standing();
+        standing == Standing::Usable
+            || standing == Standing::Draining && self.health.condition().is_usable()
+    }
+
+    /// Whether requests of its sessions may find out if it serves again.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.server.state() != ServerState::Maintenance
+            && self.health.condition() == Condition::Trial
+    }
+
+    /// Changes its limits. One thread at a time may call it.
+    pub(super) fn set_limits(&self, max_requests: Option<NonZeroU32>, max_queue: u32) {
+        self.slots.set_limit(max_requests);
+        self.queue.set_max(max_queue);
+        self.queue.wake();
+    }
+
+    /// Whether a request could begin now.
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.slots.is_free()
+    }
+
+    /// Most requests at once, over all workers.
+    pub fn max_requests(&self) -> Option<NonZeroU32> {
+        self.slots.limit()
+    }
+
+    /// Whether its server has more connections than this address may get requests at once: some of
+    /// the idle ones may keep it from serving those that are in use.
+    pub(super) fn is_crowded(&self) -> bool {
+        let limit = self.slots.limit();
+        limit.is_some_and(|limit| self.server.open() > limit.get())
+    }
+
+    /// A permit for one request, if slots are free and nobody waits for one.
+    pub(super) fn try_permit(self: &Arc<Endpoint>) -> Option<Permit> {
+        let is_free = self.queue.is_empty() && self.server.shared.queue.is_empty();
+        is_free.then(|| self.overtaking_permit()).flatten()
+    }
+
+    /// The same for the first of those that wait.
+    pub(super) fn overtaking_permit(self: &Arc<Endpoint>) -> Option<Permit> {
+        let shared = &self.server.shared;
+        if !self.slots.is_free() {
+            return None;
+        }
+        let of_backend = shared.slots.try_take()?;
+        let Some(own) = self.slots.try_take() else {
+            // Somebody was quicker, and somebody else may have found the backend full just now.
+            if of_backend == Taken::Slot {
+                shared.slots.release();
+                shared.queue.wake();
+            }
+            return None;
+        };
+        Some(self.permit(own, of_backend))
+    }
+
+    /// A permit for a request that is bound to it, which its backend's limit does not hold back.
+    pub(super) fn try_bound_permit(self: &Arc<Endpoint>) -> Option<Permit> {
+        let own = self.slots.try_take()?;
+        Some(self.permit(own, self.server.shared.slots.take()))
+    }
+
+    fn permit(self: &Arc<Endpoint>, own: Taken, of_backend: Taken) -> Permit {
+        // Without a limit no count of holders is kept, which all workers would share.
+        Permit {
+            endpoint: (own == Taken::Slot).then(|| Arc::clone(self)),
+            backend: (of_backend == Taken::Slot).then(|| Arc::clone(&self.server.shared)),
+        }
+    }
+
+    /// Whether nobody waits for it alone.
+    pub(super) fn has_no_queue(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// A place in the line of requests that are bound to it; None if that is as long as it may be.
+    pub(super) fn enter_queue(&self) -> Option<Place> {
+        self.queue.enter()
+    }
+
+    /// No connection could be made.
+    pub(super) fn unreachable(&self, error: &dyn fmt::Display) {
+        self.publish(self.health.unreachable(), error);
+    }
+
+    /// A connection was made.
+    pub(super) fn reached(&self) {
+        self.publish(self.health.connected(), &"a connection was made");
+    }
+
+    /// A request was answered as it should be.
+    #[inline]
+    pub(super) fn answered(&self, of: Tried) {
+        self.health.answered();
+        if of == Tried::Trial {
+            let change = self.health.trial_succeeded();
+            self.publish(change, &"a request was answered");
+        }
+    }
+
+    /// Ejects it.
+    pub(super) fn eject(&self, outlier: &Outlier, reason: &dyn fmt::Display) {
+        self.publish(self.health.eject(outlier), reason);
+    }
+
+    /// Has everybody know of a change of its condition.
+    pub(super) fn publish(&self, change: Option<Change>, reason: &dyn fmt::Display) {
+        let Some(Change { from, to }) = change else {
+            return;
+        };
+        self.server.count_change();
+        let shared = &self.server.shared;
+        if to.is_usable() && !from.is_usable() && shared.starts_slowly() {
+            self.health.begin_slow_start();
+        }
+        shared.changed();
+        // Those that wait for it may have to go elsewhere.
+        self.queue.wake();
+        let (backend, server) = (&*shared.name, &*self.server.name);
+        let (from, to) = (from.word(), to.word());
+        let address = &self.address;
+        if self.health.condition().is_usable() {
+            tracing::info!(backend, server, %address, from, to, %reason, "server changed");
+        } else {
+            tracing::warn!(backend, server, %address, from, to, %reason, "server changed");
+        }
     }
 }

@@ -118,6 +118,41 @@ impl Handshake {
         }
     }
 
+    /// Names the client on a connected socket, and begins TLS if the server has it, with an offer of
+    /// these protocols; whether the server has chosen HTTP/2 of them.
+    ///
+    /// # Errors
+    /// Those of the socket and of TLS.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the socket.
+    pub(super) async fn secure(
+        &self,
+        socket: Socket,
+        client: &Header<'_>,
+        offered: &'static [&'static [u8]],
+    ) -> io::Result<(Io, bool)> {
+        self.introduce(&socket, client).await?;
+        match &self.tls {
+            Some(tls) => {
+                let stream = tls.connect(socket, offered).await?;
+                let is_http2 = stream.alpn() == Some(b"h2");
+                Ok((Io::tls(stream), is_http2))
+            }
+            None => Ok((Io::plain(socket), false)),
+        }
+    }
+
+    /// The protocol of its servers.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether there is TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Makes a connected socket ready for requests of `client`.
     ///
     /// # Errors
@@ -132,15 +167,7 @@ impl Handshake {
         needs: Needs,
         limits: &Limits,
     ) -> io::Result<Established> {
-        self.introduce(&socket, client).await?;
-        let (io, alpn_is_http2) = match &self.tls {
-            Some(tls) => {
-                let stream = tls.connect(socket, self.offered(needs)).await?;
-                let is_http2 = stream.alpn() == Some(b"h2");
-                (Io::tls(stream), is_http2)
-            }
-            None => (Io::plain(socket), false),
-        };
+        let (io, alpn_is_http2) = self.secure(socket, client, self.offered(needs)).await?;
         let is_http2 = match self.protocol {
             _ if needs == Needs::Bytes => false,
             Protocol::Http1 => false,

@@ -1,147 +1,485 @@
-//! Whether an endpoint could lately be connected to.
+//! Whether an endpoint serves: what checks and requests have found out about it.
 //!
-//! Shared by all workers, in atomics: what one finds out, none of the others has to. Owned
-//! by `endpoint::Endpoint`.
+//! Shared by all workers, in atomics: what one finds out, none of the others has to. Owned by
+//! `endpoint::Endpoint`, which publishes each change. Requests write it, and `keeper`, which makes the
+//! checks and ends ejections.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod check;
+pub mod keeper;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an endpoint that could not be connected to gets no request, unless every other
-/// is as bad.
-///
-/// A host that swallows packets then costs one request one `timeout.connect` in so long;
-/// nginx's `fail_timeout` has the same default.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(10);
+use crate::config::Outlier;
 
-/// When the last attempt to connect failed, and whether a probe is under way.
-#[derive(Debug)]
-pub(super) struct Health {
-    created: Instant,
-    /// Milliseconds from `created` to the last failure, plus one; 0 if none has followed the
-    /// last connection.
-    failed: AtomicU64,
-    /// A request is finding out whether it can be connected to again.
-    probing: AtomicBool,
-}
+/// Percent of its weight that an endpoint has at the begin of a slow start.
+pub(super) const SLOW_START_FLOOR: u32 = 10;
 
-/// Whether a request may use an endpoint.
+/// The condition of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing speaks against it.
     Up,
-    /// It could not be connected to, long enough ago that one request may try.
-    Due,
-    /// It could not be connected to lately, or a request is trying.
+    /// It serves, and the last checks have failed, though not enough of them.
+    GoingDown,
+    /// Checks have failed.
     Down,
+    /// It cannot be connected to.
+    Unreachable,
+    /// Too many requests have failed there.
+    Ejected,
+    /// Its ejection has ended: one request at a time finds out whether it serves again.
+    Trial,
+}
+
+impl Condition {
+    /// As the log, the metrics and the admin interface have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Condition::Up => "up",
+            Condition::GoingDown => "going-down",
+            Condition::Down => "down",
+            Condition::Unreachable => "unreachable",
+            Condition::Ejected => "ejected",
+            Condition::Trial => "trial",
+        }
+    }
+
+    /// Whether every request may use it.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Condition::Up | Condition::GoingDown)
+    }
+}
+
+/// What a request was to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// One of many.
+    Request,
+    /// The one that finds out whether it serves again.
+    Trial,
+}
+
+/// A change of an endpoint's condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) from: Condition,
+    pub(super) to: Condition,
+}
+
+/// Which checks have failed lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    Up = 0,
+    GoingDown = 1,
+    Down = 2,
+}
+
+/// What requests have found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Serves = 0,
+    Unreachable = 1,
+    Ejected = 2,
+    Trial = 3,
+}
+
+/// Both, in one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Word(u8);
+
+impl Word {
+    fn new(checked: Checked, met: Met) -> Word {
+        Word(checked as u8 | (met as u8) << 2)
+    }
+
+    fn checked(self) -> Checked {
+        match self.0 & 3 {
+            0 => Checked::Up,
+            1 => Checked::GoingDown,
+            _ => Checked::Down,
+        }
+    }
+
+    fn met(self) -> Met {
+        match self.0 >> 2 {
+            0 => Met::Serves,
+            1 => Met::Unreachable,
+            2 => Met::Ejected,
+            _ => Met::Trial,
+        }
+    }
+
+    fn condition(self) -> Condition {
+        match (self.checked(), self.met()) {
+            (Checked::Down, _) => Condition::Down,
+            (_, Met::Unreachable) => Condition::Unreachable,
+            (_, Met::Ejected) => Condition::Ejected,
+            (_, Met::Trial) => Condition::Trial,
+            (Checked::GoingDown, Met::Serves) => Condition::GoingDown,
+            (Checked::Up, Met::Serves) => Condition::Up,
+        }
+    }
+}
+
+/// What is known of an endpoint.
+#[derive(Debug)]
+pub(super) struct Health {
+    created: Instant,
+    word: AtomicU8,
+    /// Whether a check has ended.
+    is_checked: AtomicBool,
+    /// Checks in a row that speak for a change.
+    checks: AtomicU32,
+    /// Requests in a row that failed.
+    failures: AtomicU32,
+    /// Ejections in a row.
+    ejections: AtomicU32,
+    /// Milliseconds from `created` to the end of the last ejection.
+    ejected_until: AtomicU64,
+    /// A request is finding out whether it serves again.
+    is_trying: AtomicBool,
+    /// Percent of its weight that it has.
+    share: AtomicU32,
+    /// Milliseconds from `created` to the begin of its slow start.
+    slow_since: AtomicU64,
 }
 
 impl Health {
     pub(super) fn new() -> Health {
         Health {
             created: Instant::now(),
-            failed: AtomicU64::new(0),
-            probing: AtomicBool::new(false),
+            word: AtomicU8::new(Word::new(Checked::Up, Met::Serves).0),
+            is_checked: AtomicBool::new(false),
+            checks: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            is_trying: AtomicBool::new(false),
+            share: AtomicU32::new(100),
+            slow_since: AtomicU64::new(0),
         }
     }
 
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
     pub(super) fn condition(&self) -> Condition {
-        if self.failed.load(Ordering::Relaxed) == 0 {
-            Condition::Up
-        } else if self.probing.load(Ordering::Relaxed) {
-            Condition::Down
-        } else {
-            self.since_failure()
-        }
+        self.word().condition()
     }
 
-    /// As if nobody were probing.
-    fn since_failure(&self) -> Condition {
-        let Some(failed) = self.failed.load(Ordering::Relaxed).checked_sub(1) else {
-            return Condition::Up;
-        };
-        let retry = self.created + Duration::from_millis(failed) + RETRY_AFTER;
-        if Instant::now() < retry {
-            Condition::Down
-        } else {
-            Condition::Due
-        }
+    /// Applies `change` to what is known; None if nothing comes of it.
+    fn change(&self, change: impl Fn(Checked, Met) -> Option<(Checked, Met)>) -> Option<Change> {
+        let order = Ordering::AcqRel;
+        let changed = self.word.fetch_update(order, Ordering::Acquire, |word| {
+            let (checked, met) = change(Word(word).checked(), Word(word).met())?;
+            Some(Word::new(checked, met).0)
+        });
+        let from = Word(changed.ok()?);
+        let (checked, met) = change(from.checked(), from.met())?;
+        let (from, to) = (from.condition(), Word::new(checked, met).condition());
+        (from != to).then_some(Change { from, to })
     }
 
-    /// A connection was made.
-    pub(super) fn connected(&self) {
-        // Nearly always so already: then the line stays shared.
-        if self.failed.load(Ordering::Relaxed) != 0 {
-            self.failed.store(0, Ordering::Relaxed);
-        }
+    fn meet(&self, from: &[Met], to: Met) -> Option<Change> {
+        self.change(|checked, met| from.contains(&met).then_some((checked, to)))
     }
 
     /// No connection could be made.
-    pub(super) fn failed(&self) {
-        let age = self.created.elapsed().as_millis();
-        let failed = u64::try_from(age).unwrap_or(u64::MAX).saturating_add(1);
-        self.failed.store(failed, Ordering::Relaxed);
+    pub(super) fn unreachable(&self) -> Option<Change> {
+        self.meet(&[Met::Serves, Met::Ejected, Met::Trial], Met::Unreachable)
     }
 
-    /// Whether the caller is the one who may probe; it calls [`end_probe`](Self::end_probe)
+    /// A connection was made.
+    #[inline]
+    pub(super) fn connected(&self) -> Option<Change> {
+        // Nearly always so already: then the line stays shared.
+        if self.word().met() != Met::Unreachable {
+            return None;
+        }
+        self.meet(&[Met::Unreachable], Met::Serves)
+    }
+
+    /// A request was answered as it should be.
+    #[inline]
+    pub(super) fn answered(&self) {
+        // Nearly always so already: then the line stays shared.
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The request that has tried it was answered as it should be.
+    pub(super) fn trial_succeeded(&self) -> Option<Change> {
+        self.meet(&[Met::Trial], Met::Serves)
+    }
+
+    /// A request has failed there; whether that is one too many.
+    pub(super) fn failed(&self, outlier: &Outlier, of: Tried) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        // Requests of the time before its ejection say nothing about it now.
+        let is_one_too_many = match self.word().met() {
+            Met::Trial => of == Tried::Trial,
+            _ => failures >= outlier.consecutive,
+        };
+        outlier.consecutive > 0 && is_one_too_many
+    }
+
+    /// Ejects it, for longer than the time before. One thread at a time may call it.
+    pub(super) fn eject(&self, outlier: &Outlier) -> Option<Change> {
+        if !matches!(self.word().met(), Met::Serves | Met::Trial) {
+            return None;
+        }
+        let now = self.age();
+        let last = self.ejected_until.load(Ordering::Relaxed);
+        let ejections = self.ejections.load(Ordering::Relaxed);
+        // One that has served for as long as it was out begins anew.
+        let served = Duration::from_millis(now.saturating_sub(last));
+        let ejections = if served > duration(ejections, outlier) {
+            1
+        } else {
+            ejections.saturating_add(1)
+        };
+        self.ejections.store(ejections, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+        let until = now.saturating_add(millis(duration(ejections, outlier)));
+        // Before anybody sees that it is ejected.
+        self.ejected_until.store(until, Ordering::Release);
+        self.meet(&[Met::Serves, Met::Trial], Met::Ejected)
+    }
+
+    /// When its ejection ends, if it is ejected.
+    pub(super) fn ejected_until(&self) -> Option<Instant> {
+        let is_ejected = Word(self.word.load(Ordering::Acquire)).met() == Met::Ejected;
+        let until = Duration::from_millis(self.ejected_until.load(Ordering::Acquire));
+        is_ejected.then(|| self.created + until)
+    }
+
+    /// Ends its ejection.
+    pub(super) fn allow_trial(&self) -> Option<Change> {
+        self.meet(&[Met::Ejected], Met::Trial)
+    }
+
+    /// Whether the caller is the one request that tries it; it calls [`end_trial`](Self::end_trial)
     /// once it knows more, or gives up.
-    pub(super) fn try_probe(&self) -> bool {
-        if self.probing.swap(true, Ordering::Acquire) {
-            return false;
-        }
-        // Another's probe may have ended since the caller looked.
-        let is_due = self.since_failure() == Condition::Due;
-        if !is_due {
-            self.end_probe();
-        }
-        is_due
+    pub(super) fn try_trial(&self) -> bool {
+        self.word().met() == Met::Trial && !self.is_trying.swap(true, Ordering::AcqRel)
     }
 
-    pub(super) fn end_probe(&self) {
-        self.probing.store(false, Ordering::Release);
+    pub(super) fn end_trial(&self) {
+        self.is_trying.store(false, Ordering::Release);
     }
+
+    /// A check has succeeded; so many in a row have to, before one that is down is up.
+    pub(super) fn check_succeeded(&self, rise: u32) -> Option<Change> {
+        self.is_checked.store(true, Ordering::Relaxed);
+        let is_down = self.word().checked() == Checked::Down;
+        let checks = self.checks.load(Ordering::Relaxed) + 1;
+        let is_up = !is_down || checks >= rise;
+        let checks = if is_up { 0 } else { checks };
+        self.checks.store(checks, Ordering::Relaxed);
+        self.change(|checked, met| {
+            let checked = if is_up { Checked::Up } else { checked };
+            Some((checked, met))
+        })
+    }
+
+    /// A check has failed; so many in a row have to, before one that is up is down. The first of
+    /// all is enough.
+    pub(super) fn check_failed(&self, fall: u32) -> Option<Change> {
+        let is_first = !self.is_checked.swap(true, Ordering::Relaxed);
+        let was_down = self.word().checked() == Checked::Down;
+        let checks = self.checks.load(Ordering::Relaxed) + 1;
+        let is_down = was_down || is_first || checks >= fall;
+        let checks = if is_down { 0 } else { checks };
+        self.checks.store(checks, Ordering::Relaxed);
+        let to = if is_down {
+            Checked::Down
+        } else {
+            Checked::GoingDown
+        };
+        self.change(|_, met| Some((to, met)))
+    }
+
+    /// Forgets its checks: there are none any more.
+    pub(super) fn forget_checks(&self) -> Option<Change> {
+        self.is_checked.store(false, Ordering::Relaxed);
+        self.checks.store(0, Ordering::Relaxed);
+        self.change(|_, met| Some((Checked::Up, met)))
+    }
+
+    /// Forgets everything, as an operator orders.
+    pub(super) fn reset(&self) -> Option<Change> {
+        self.failures.store(0, Ordering::Relaxed);
+        self.ejections.store(0, Ordering::Relaxed);
+        self.is_checked.store(false, Ordering::Relaxed);
+        self.checks.store(0, Ordering::Relaxed);
+        self.change(|_, _| Some((Checked::Up, Met::Serves)))
+    }
+
+    /// Percent of its weight that it has.
+    #[inline]
+    pub(super) fn share(&self) -> u32 {
+        self.share.load(Ordering::Relaxed)
+    }
+
+    /// From now on its share grows.
+    pub(super) fn begin_slow_start(&self) {
+        self.slow_since.store(self.age(), Ordering::Relaxed);
+        self.share.store(SLOW_START_FLOOR, Ordering::Relaxed);
+    }
+
+    /// Takes its share to where it should be by now, if a slow start takes so long.
+    pub(super) fn go_on_with_slow_start(&self, duration: Option<Duration>) {
+        let since = self.slow_since.load(Ordering::Relaxed);
+        let elapsed = u128::from(self.age().saturating_sub(since));
+        let whole = duration.map_or(0, |duration| duration.as_millis());
+        let share = if elapsed >= whole {
+            100
+        } else {
+            let grown = elapsed * u128::from(100 - SLOW_START_FLOOR) / whole;
+            SLOW_START_FLOOR + u32::try_from(grown).unwrap_or(0)
+        };
+        self.share.store(share, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since it was created.
+    fn age(&self) -> u64 {
+        millis(self.created.elapsed())
+    }
+}
+
+/// How long the `count`th ejection in a row lasts.
+fn duration(count: u32, outlier: &Outlier) -> Duration {
+    outlier
+        .ejection
+        .saturating_mul(count)
+        .min(outlier.max_ejection)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn down_after_a_failure_until_it_connects_or_time_passes() {
-        let health = Health::new();
-        assert_eq!(health.condition(), Condition::Up);
-        health.failed();
-        assert_eq!(health.condition(), Condition::Down);
-        assert!(!health.try_probe());
-        health.connected();
-        assert_eq!(health.condition(), Condition::Up);
-        health.failed();
-        tokio::time::advance(RETRY_AFTER).await;
-        assert_eq!(health.condition(), Condition::Due);
+    fn outlier(consecutive: u32) -> Outlier {
+        Outlier {
+            consecutive,
+            ..Outlier::default()
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_probe_at_a_time() {
+    async fn unreachable_until_a_connection_is_made() {
         let health = Health::new();
-        health.failed();
-        tokio::time::advance(RETRY_AFTER).await;
-        assert!(health.try_probe());
-        assert_eq!(health.condition(), Condition::Down);
-        assert!(!health.try_probe());
-        // Given up: nothing was learnt, and the next may try.
-        health.end_probe();
-        assert_eq!(health.condition(), Condition::Due);
-        assert!(health.try_probe());
-        // Failed: again nobody for a while.
-        health.failed();
-        health.end_probe();
-        assert_eq!(health.condition(), Condition::Down);
-        assert!(!health.try_probe());
-        tokio::time::advance(RETRY_AFTER).await;
-        assert!(health.try_probe());
-        health.connected();
-        health.end_probe();
-        assert_eq!(health.condition(), Condition::Up);
+        assert_eq!(health.connected(), None);
+        let change = health.unreachable().unwrap();
+        assert_eq!(
+            (change.from, change.to),
+            (Condition::Up, Condition::Unreachable)
+        );
+        assert_eq!(health.unreachable(), None);
+        assert_eq!(health.connected().unwrap().to, Condition::Up);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ejected_for_longer_each_time() {
+        let health = Health::new();
+        let outlier = outlier(2);
+        assert!(!health.failed(&outlier, Tried::Request));
+        health.answered();
+        assert!(!health.failed(&outlier, Tried::Request));
+        assert!(health.failed(&outlier, Tried::Request));
+        for seconds in [10, 20, 30] {
+            let ejected = Instant::now();
+            assert_eq!(health.eject(&outlier).unwrap().to, Condition::Ejected);
+            let until = health.ejected_until().unwrap();
+            assert_eq!(until - ejected, Duration::from_secs(seconds));
+            tokio::time::advance(until - ejected).await;
+            assert_eq!(health.allow_trial().unwrap().to, Condition::Trial);
+            assert!(health.try_trial());
+            assert!(!health.try_trial());
+            // Requests from before say nothing; a single failure of this one is enough.
+            assert!(!health.failed(&outlier, Tried::Request));
+            assert!(health.failed(&outlier, Tried::Trial));
+            health.end_trial();
+        }
+        assert!(health.try_trial());
+        health.answered();
+        assert_eq!(health.condition(), Condition::Trial);
+        assert_eq!(health.trial_succeeded().unwrap().to, Condition::Up);
+        health.end_trial();
+        assert!(!health.try_trial());
+        // It has served for long enough to begin anew.
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let ejected = Instant::now();
+        assert!(health.eject(&outlier).is_some());
+        let until = health.ejected_until().unwrap();
+        assert_eq!(until - ejected, Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_ejection_is_longer_than_the_longest() {
+        let health = Health::new();
+        let outlier = Outlier {
+            max_ejection: Duration::from_secs(15),
+            ..outlier(1)
+        };
+        for _ in 0..5 {
+            assert!(health.eject(&outlier).is_some());
+            let until = health.ejected_until().unwrap();
+            assert!(until <= Instant::now() + outlier.max_ejection);
+            tokio::time::advance(outlier.ejection).await;
+            health.allow_trial();
+        }
+    }
+
+    #[test]
+    fn checks() {
+        // Results of checks, with rise 2 and fall 3, and the condition after each.
+        for (checks, expected) in [
+            ("-", "down"),
+            ("+-", "up going-down"),
+            ("+--+-", "up going-down going-down up going-down"),
+            ("+---+", "up going-down going-down down down"),
+            ("-++", "down down up"),
+            ("-+-+", "down down down down"),
+            ("-+-++", "down down down down up"),
+        ] {
+            let health = Health::new();
+            let conditions: Vec<_> = checks
+                .chars()
+                .map(|check| {
+                    match check {
+                        '+' => health.check_succeeded(2),
+                        _ => health.check_failed(3),
+                    };
+                    health.condition().word()
+                })
+                .collect();
+            assert_eq!(conditions.join(" "), expected, "{checks}");
+        }
+    }
+
+    #[test]
+    fn checks_and_requests_do_not_overrule_each_other() {
+        let health = Health::new();
+        health.eject(&outlier(1));
+        assert_eq!(health.check_succeeded(1), None);
+        assert_eq!(health.condition(), Condition::Ejected);
+        assert_eq!(health.check_failed(1).unwrap().to, Condition::Down);
+        assert_eq!(health.allow_trial(), None);
+        assert_eq!(health.check_succeeded(1).unwrap().to, Condition::Trial);
+        // The port that is checked may be another one.
+        assert_eq!(health.unreachable().unwrap().to, Condition::Unreachable);
+        assert_eq!(health.check_succeeded(1), None);
+        assert_eq!(health.connected().unwrap().to, Condition::Up);
     }
 }

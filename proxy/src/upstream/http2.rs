@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Open;
-use super::endpoint::Connected;
+use super::server::Connected;
 use crate::http2::client::{Connection, Driver, Stream};
 
 /// Requests on one connection before another is opened, whatever more the server allows: a lost

@@ -3,12 +3,17 @@
 //! Made by `checkout`; a response's body or a tunnel owns it to its end.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::cluster::Settings;
 use super::connection::Connection;
-use super::endpoint::{Connected, Permit};
-use super::local::{LocalCluster, LocalEndpoint, LocalSet};
+use super::endpoint::{Endpoint, Permit};
+use super::failure::Failure;
+use super::health::Tried;
+use super::local::{LocalCluster, LocalEndpoint};
+use super::server::Connected;
 use super::stream::ServerStream;
 use crate::config::{BackendTimeouts, HeadLimits};
 use crate::http2::ByteStream;
@@ -34,26 +39,107 @@ pub struct Lease {
     pub origin: Origin,
     /// With the endpoint that it leads to.
     active: Active,
-    /// The endpoint set in force when it was taken.
-    set: Rc<LocalSet>,
+    /// The settings in force when it was taken.
+    settings: Rc<Settings>,
     permit: Permit,
+    trial: Option<Trial>,
+    /// When it was taken, if that matters.
+    begin: Option<Instant>,
+}
+
+/// The one request that finds out whether an endpoint serves again.
+#[derive(Debug)]
+pub(super) struct Trial(Arc<Endpoint>);
+
+impl Trial {
+    /// None if another one does so already.
+    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Option<Trial> {
+        let is_first = endpoint.health().try_trial();
+        is_first.then(|| Trial(Arc::clone(endpoint)))
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.0.health().end_trial();
+    }
 }
 
 impl Lease {
+    /// `begin` is when it was taken, if that matters.
     pub(super) fn new(
         stream: ServerStream,
         origin: Origin,
         active: Active,
-        set: Rc<LocalSet>,
-        permit: Permit,
+        settings: Rc<Settings>,
+        (permit, trial): (Permit, Option<Trial>),
+        begin: Option<Instant>,
     ) -> Lease {
         Lease {
             stream,
             origin,
             active,
-            set,
+            settings,
             permit,
+            trial,
+            begin,
         }
+    }
+
+    /// The head of a response has come, with this status.
+    pub fn answered(&mut self, status: u16) {
+        let failure = Failure::Status(status);
+        if failure.is_among(&self.settings.backend.outlier.on) {
+            self.failed(failure);
+        } else {
+            if let Some(begin) = self.begin {
+                let now = Instant::now();
+                let latency = &self.active.endpoint.latency;
+                latency.observe(now.duration_since(begin), now);
+            }
+            self.active.endpoint.endpoint().answered(self.tried());
+            self.trial = None;
+        }
+    }
+
+    /// The server has failed at the request.
+    pub fn failed(&mut self, failure: Failure) {
+        if let Some(begin) = self.begin {
+            let now = Instant::now();
+            let latency = &self.active.endpoint.latency;
+            latency.observe_failure(now.duration_since(begin), now);
+        }
+        let outlier = &self.settings.backend.outlier;
+        if failure.is_among(&outlier.on) {
+            let endpoint = self.active.endpoint.endpoint();
+            let cluster = &self.active.cluster.cluster;
+            cluster.fail(endpoint, outlier, failure, self.tried());
+        }
+        self.trial = None;
+    }
+
+    fn tried(&self) -> Tried {
+        match self.trial {
+            Some(_) => Tried::Trial,
+            None => Tried::Request,
+        }
+    }
+
+    /// The backend's settings, as they were when the lease was taken.
+    pub fn settings(&self) -> &Rc<Settings> {
+        &self.settings
+    }
+
+    /// The cluster that the endpoint belongs to.
+    pub fn cluster(&self) -> &Rc<LocalCluster> {
+        &self.active.cluster
+    }
+
+    /// Counts a request that is sent again.
+    pub fn count_retry(&self) {
+        let server = self.active.endpoint.endpoint().server();
+        let counts = server.counts(self.active.cluster.worker);
+        counts.retried.count();
     }
 
     /// The endpoint that the connection leads to.
@@ -63,12 +149,12 @@ impl Lease {
 
     /// The backend's timeouts, as they were when the lease was taken.
     pub fn timeouts(&self) -> &BackendTimeouts {
-        &self.set.settings.timeouts
+        &self.settings.backend.timeouts
     }
 
     /// The backend's limits on the head of a response.
     pub fn head_limits(&self) -> HeadLimits {
-        self.set.settings.head
+        self.settings.backend.limits
     }
 
     /// Gives the connection back, if it can serve again; closes it otherwise. `now` is the
@@ -152,6 +238,13 @@ impl Active {
             cluster: Rc::clone(cluster),
             endpoint: Rc::clone(endpoint),
         }
+    }
+}
+
+impl Active {
+    /// Where it is.
+    pub(super) fn endpoint(&self) -> &Rc<LocalEndpoint> {
+        &self.endpoint
     }
 }
 

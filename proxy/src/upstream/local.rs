@@ -1,20 +1,26 @@
 //! A cluster as one worker has it: with the idle connections to its endpoints.
 //!
-//! A [`LocalCluster`] lives as long as its backend's name is configured; a reload gives it
-//! another [`LocalSet`]. Requests under way keep the set that they began with. Nothing here
-//! leaves its worker: reference counts are plain numbers.
+//! A [`LocalCluster`] lives as long as its backend's name is configured; changes give it another
+//! [`LocalSet`], at a cost that depends on the endpoints in use and not on all that there are.
+//! Nothing here leaves its worker: reference counts are plain numbers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::balance::RoundRobin;
-use super::cluster::{Cluster, ClusterConfig, EndpointSet, Member, Settings};
-use super::endpoint::{Endpoint, EndpointId, Server};
+use tokio::time::Instant;
+
+use super::balance::Balancer;
+use super::cluster::{Cluster, ClusterConfig, Settings};
+use super::endpoint::{Endpoint, EndpointId};
+use super::endpoint_set::EndpointSet;
 use super::establish::Handshake;
-use super::health::Condition;
+use super::latency::Latency;
 use super::pool::{ConnectionBudget, Pool, Reclaimed};
+use super::random::Random;
+use super::retry_budget::RetryBudget;
+use super::view::View;
 
 /// A worker's view of a cluster.
 #[derive(Debug)]
@@ -22,38 +28,41 @@ pub struct LocalCluster {
     pub(super) cluster: Arc<Cluster>,
     /// Counts from 0.
     pub(super) worker: usize,
-    pub(super) turn: RoundRobin,
     pub(super) budget: Rc<ConnectionBudget>,
+    pub(super) retries: RetryBudget,
     /// Replaced by [`apply`](Self::apply) alone.
     set: RefCell<Rc<LocalSet>>,
+    /// The endpoints of the set that this worker has used.
+    known: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
+    /// The worker's own of each handshake, which waits for no other worker.
+    handshakes: RefCell<Vec<(Arc<Handshake>, Rc<Handshake>)>>,
 }
 
 /// A worker's view of an endpoint set, with the settings that came with it.
 #[derive(Debug)]
 pub(super) struct LocalSet {
-    pub(super) settings: Settings,
-    pub(super) servers: Box<[LocalServer]>,
-    /// Whether any of them wants to know the client of a new connection.
-    names_clients: bool,
-    /// The set it was made from; None before the first.
-    source: Option<Arc<EndpointSet>>,
-}
-
-/// A worker's view of a server.
-#[derive(Debug)]
-pub(super) struct LocalServer {
-    pub(super) server: Arc<Server>,
-    /// How connections to it begin.
-    pub(super) handshake: Rc<Handshake>,
-    /// In the order in which they are tried.
-    pub(super) endpoints: Box<[Rc<LocalEndpoint>]>,
+    /// The worker's own copy, so that no count of holders is shared.
+    pub(super) settings: Rc<Settings>,
+    shared_settings: Arc<Settings>,
+    pub(super) source: Arc<EndpointSet>,
+    pub(super) balancer: Balancer,
+    /// By the endpoints' positions, once they are used.
+    locals: RefCell<Box<[Option<Rc<LocalEndpoint>>]>>,
+    view: RefCell<Rc<View>>,
 }
 
 /// A worker's view of an endpoint, with the worker's idle connections to it.
 #[derive(Debug)]
 pub struct LocalEndpoint {
     endpoint: Arc<Endpoint>,
+    /// How connections to it begin.
+    pub(super) handshake: Rc<Handshake>,
+    /// What that was made from.
+    source: Arc<Handshake>,
     pub(super) pool: Rc<Pool>,
+    pub(super) latency: Latency,
+    /// Where its cookie leads.
+    cookie: Cell<u64>,
 }
 
 impl LocalEndpoint {
@@ -66,21 +75,59 @@ impl LocalEndpoint {
     pub fn server_name(&self) -> &str {
         self.endpoint.server().name()
     }
+
+    /// The value of the cookie that leads here, if the backend has such cookies.
+    pub fn cookie(&self) -> u64 {
+        self.cookie.get()
+    }
 }
 
-/// The worker's own of a handshake: the one that it has, if that is equal.
-fn local_handshake(before: &LocalSet, handshake: &Handshake) -> Rc<Handshake> {
-    let mut known = before.servers.iter().map(|server| &server.handshake);
-    let known = known.find(|known| ***known == *handshake);
-    known.map_or_else(|| Rc::new(handshake.for_worker()), Rc::clone)
+/// How old a view may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AsOf {
+    /// What it says is right at this moment.
+    Now,
+    /// That of a large set may be a moment old.
+    Lately,
 }
 
-impl LocalServer {
-    /// Whether a request may expect to be served by one of its endpoints.
-    pub(super) fn is_promising(&self) -> bool {
-        self.endpoints
-            .iter()
-            .any(|local| local.endpoint.condition() != Condition::Down)
+impl LocalSet {
+    /// `before` is the one that it follows.
+    fn new(config: &ClusterConfig, turn: usize, before: Option<&LocalSet>) -> LocalSet {
+        let count = config.endpoints.choices().len();
+        let balance = config.settings.backend.balance.clone();
+        let same = before.filter(|before| Arc::ptr_eq(&before.shared_settings, &config.settings));
+        LocalSet {
+            settings: same.map_or_else(
+                || Rc::new(Settings::clone(&config.settings)),
+                |same| Rc::clone(&same.settings),
+            ),
+            shared_settings: Arc::clone(&config.settings),
+            source: Arc::clone(&config.endpoints),
+            balancer: Balancer::new(balance, turn, Random::new()),
+            locals: RefCell::new(vec![None; count].into()),
+            view: RefCell::default(),
+        }
+    }
+
+    /// Which endpoints requests may go to.
+    pub(super) fn view(&self, cluster: &Cluster, as_of: AsOf) -> Rc<View> {
+        let epoch = cluster.shared.epoch();
+        let mut view = self.view.borrow_mut();
+        if view.epoch() != epoch && (as_of == AsOf::Now || view.may_be_renewed()) {
+            *view = Rc::new(View::new(&self.source, &self.settings, epoch));
+        }
+        Rc::clone(&view)
+    }
+
+    /// The endpoint at this position.
+    pub(super) fn endpoint(&self, position: usize) -> &Arc<Endpoint> {
+        &self.source.choices()[position].endpoint
+    }
+
+    /// The worker's part of an endpoint, if it has used it.
+    pub(super) fn used(&self, position: usize) -> Option<Rc<LocalEndpoint>> {
+        self.locals.borrow()[position].clone()
     }
 }
 
@@ -91,20 +138,16 @@ impl LocalCluster {
         worker: usize,
         budget: &Rc<ConnectionBudget>,
     ) -> LocalCluster {
-        let local = LocalCluster {
+        LocalCluster {
             cluster: Arc::clone(&config.cluster),
             worker,
-            turn: RoundRobin::default(),
             budget: Rc::clone(budget),
-            set: RefCell::new(Rc::new(LocalSet {
-                settings: config.settings,
-                servers: Box::default(),
-                names_clients: false,
-                source: None,
-            })),
-        };
-        local.apply(config);
-        local
+            retries: RetryBudget::new(),
+            // Workers begin with different servers.
+            set: RefCell::new(Rc::new(LocalSet::new(config, worker, None))),
+            known: RefCell::default(),
+            handshakes: RefCell::default(),
+        }
     }
 
     /// The part that all workers share.
@@ -112,9 +155,20 @@ impl LocalCluster {
         &self.cluster
     }
 
+    /// How it is used.
+    pub fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.set.borrow().settings)
+    }
+
+    /// What `read` makes of its settings.
+    #[inline]
+    pub fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
+        read(&self.set.borrow().settings)
+    }
+
     /// Whether a server wants to know the client of a new connection.
     pub fn names_clients(&self) -> bool {
-        self.set.borrow().names_clients
+        self.set.borrow().source.names_clients()
     }
 
     /// The current set.
@@ -122,196 +176,139 @@ impl LocalCluster {
         Rc::clone(&self.set.borrow())
     }
 
+    /// The endpoint that a cookie leads to.
+    pub fn endpoint_of_cookie(&self, cookie: u64) -> Option<EndpointId> {
+        let set = self.set.borrow();
+        let position = set.source.position_of_cookie(cookie)?;
+        Some(set.endpoint(position).id())
+    }
+
+    /// The worker's part of the endpoint at this position of `set`.
+    pub(super) fn local(&self, set: &LocalSet, position: usize) -> Rc<LocalEndpoint> {
+        if let Some(local) = &set.locals.borrow()[position] {
+            return Rc::clone(local);
+        }
+        let choice = &set.source.choices()[position];
+        let member = &set.source.members()[choice.member];
+        let is_current = Arc::ptr_eq(&self.set.borrow().source, &set.source);
+        let mut known = self.known.borrow_mut();
+        let local = known.get(&choice.endpoint.id());
+        let local = local.filter(|local| Arc::ptr_eq(&local.source, member.handshake()));
+        let local = local.map_or_else(
+            || {
+                Rc::new(LocalEndpoint {
+                    endpoint: Arc::clone(&choice.endpoint),
+                    handshake: self.handshake(member.handshake()),
+                    source: Arc::clone(member.handshake()),
+                    pool: self.budget.pool(),
+                    latency: Latency::default(),
+                    cookie: Cell::default(),
+                })
+            },
+            Rc::clone,
+        );
+        // A request that goes by an earlier set leaves nothing behind.
+        if is_current {
+            known.insert(choice.endpoint.id(), Rc::clone(&local));
+            local.cookie.set(choice.cookie);
+            self.limit_idle(set, position, &local);
+        }
+        set.locals.borrow_mut()[position] = Some(Rc::clone(&local));
+        local
+    }
+
+    fn handshake(&self, source: &Arc<Handshake>) -> Rc<Handshake> {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let known = handshakes.iter().find(|(one, _)| Arc::ptr_eq(one, source));
+        if let Some((_, known)) = known {
+            return Rc::clone(known);
+        }
+        // Those that no endpoint has any more.
+        handshakes.retain(|(_, local)| Rc::strong_count(local) > 1);
+        let local = Rc::new(source.for_worker());
+        handshakes.push((Arc::clone(source), Rc::clone(&local)));
+        local
+    }
+
+    fn limit_idle(&self, set: &LocalSet, position: usize, local: &LocalEndpoint) {
+        let choice = &set.source.choices()[position];
+        let member = &set.source.members()[choice.member];
+        let may_idle =
+            member.allows_idle(self.cluster.workers()) && !member.handshake().names_clients();
+        match set.settings.max_idle().filter(|_| may_idle) {
+            Some(max_idle) => local.pool.set_max_idle(Some(max_idle)),
+            None => self.budget.retire(&local.pool),
+        }
+    }
+
     /// Puts another endpoint set into force. Idle connections to endpoints that are gone are
     /// closed; those in use are closed when they come back.
     pub fn apply(&self, config: &ClusterConfig) {
         let before = self.set();
-        let is_same = |source| Arc::ptr_eq(source, &config.endpoints);
-        if before.settings == config.settings && before.source.as_ref().is_some_and(is_same) {
+        let is_same = Arc::ptr_eq(&before.shared_settings, &config.settings)
+            && Arc::ptr_eq(&before.source, &config.endpoints);
+        if is_same {
             return;
         }
-        let endpoints = before.servers.iter().flat_map(|server| {
-            let of_server = |local| (&server.handshake, local);
-            server.endpoints.iter().map(of_server)
-        });
-        let mut known: HashMap<EndpointId, (&Rc<Handshake>, &Rc<LocalEndpoint>)> = endpoints
-            .map(|(handshake, local)| (local.endpoint.id(), (handshake, local)))
-            .collect();
-        let workers = self.cluster.workers();
-        let mut take_over = |member: &Member, endpoint: &Arc<Endpoint>| {
-            let old = known.get(&endpoint.id()).copied();
-            // Connections that began otherwise serve no further request.
-            let old = old.filter(|(handshake, _)| ***handshake == **member.handshake());
-            if old.is_some() {
-                known.remove(&endpoint.id());
+        let set = LocalSet::new(config, before.balancer.turn(), Some(&before));
+        self.known.borrow_mut().retain(|id, local| {
+            let position = set.source.position(*id);
+            let position = position.filter(|position| {
+                let choice = &set.source.choices()[*position];
+                let handshake = set.source.members()[choice.member].handshake();
+                // Connections that began otherwise serve no further request.
+                Arc::ptr_eq(handshake, &local.source)
+            });
+            match position {
+                Some(position) => self.limit_idle(&set, position, local),
+                None => self.budget.retire(&local.pool),
             }
-            let local = old.map_or_else(
-                || {
-                    Rc::new(LocalEndpoint {
-                        endpoint: Arc::clone(endpoint),
-                        pool: self.budget.pool(),
-                    })
-                },
-                |(_, local)| Rc::clone(local),
-            );
-            let max_idle = config.settings.max_idle();
-            let max_idle = max_idle
-                .filter(|_| member.allows_idle(workers) && !member.handshake().names_clients());
-            local.pool.set_max_idle(max_idle);
-            local
-        };
-        let servers = config.endpoints.members().iter().map(|member| LocalServer {
-            server: Arc::clone(member.server()),
-            handshake: local_handshake(&before, member.handshake()),
-            endpoints: member
-                .endpoints()
-                .iter()
-                .map(|endpoint| take_over(member, endpoint))
-                .collect(),
+            position.is_some()
         });
-        let servers: Box<[LocalServer]> = servers.collect();
-        let set = LocalSet {
-            settings: config.settings,
-            names_clients: servers
-                .iter()
-                .any(|server| server.handshake.names_clients()),
-            servers,
-            source: Some(Arc::clone(&config.endpoints)),
-        };
-        for (_, gone) in known.into_values() {
-            gone.pool.set_max_idle(None);
-        }
         self.set.replace(Rc::new(set));
+        self.budget.close_retired();
+        // Those that wait may have somewhere to go now.
+        self.cluster.shared.queue.wake();
     }
 
     /// The backend is gone: closes its idle connections, and those in use when they come
     /// back.
     pub fn retire(&self) {
-        for endpoint in self.set().servers.iter().flat_map(|one| &one.endpoints) {
-            endpoint.pool.set_max_idle(None);
+        for (_, local) in self.known.take() {
+            self.budget.retire(&local.pool);
         }
+        self.budget.close_retired();
     }
 
     /// Closes what has been idle too long, was closed by its server, or is in the way of
     /// other workers' requests.
     pub fn sweep(&self) {
-        for server in &self.set().servers {
-            for local in &server.endpoints {
-                local.pool.sweep();
-                while server.server.is_crowded() && local.pool.reclaim() == Reclaimed::One {}
-            }
+        for local in self.known.borrow().values() {
+            local.pool.sweep();
+            while local.endpoint.is_crowded() && local.pool.reclaim() == Reclaimed::One {}
         }
         self.budget.trim();
+    }
+
+    /// Whether connections to this endpoint may still serve.
+    pub(super) fn has(&self, local: &Rc<LocalEndpoint>) -> bool {
+        let known = self.known.borrow();
+        let known = known.get(&local.endpoint.id());
+        known.is_some_and(|known| Rc::ptr_eq(known, local))
+    }
+
+    /// Counts a request, of which a share may be sent again.
+    #[inline]
+    pub fn count_request(&self) {
+        self.retries.deposit();
+    }
+
+    /// Whether a request may be sent once more, as far as the budget goes.
+    pub fn may_retry(&self) -> bool {
+        let percent = self.set.borrow().settings.backend.retry.budget;
+        self.retries.withdraw(percent, Instant::now())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::config::HttpReuse;
-    use crate::upstream::testing::{Bed, closed};
-    use crate::upstream::{Lease, Needs, Origin, Reuse};
-
-    async fn lease(cluster: &Rc<LocalCluster>) -> Lease {
-        cluster.checkout(Reuse::Safe, Needs::Any).await.unwrap()
-    }
-
-    /// Where the connection of another request comes from.
-    async fn origin(cluster: &Rc<LocalCluster>) -> Origin {
-        let lease = lease(cluster).await;
-        let origin = lease.origin;
-        lease.release(Instant::now());
-        origin
-    }
-
-    #[tokio::test]
-    async fn a_reload_keeps_the_connections_of_what_stays() {
-        for (after, expected) in [
-            ("a=1", Origin::Pooled),
-            ("a=1*7", Origin::Pooled),
-            ("a=2,1", Origin::Pooled),
-            ("a=3", Origin::Dialled),
-            ("b=1", Origin::Dialled),
-        ] {
-            let mut bed = Bed::new("a=1");
-            for socket in ["1", "2", "3"] {
-                bed.listen(socket);
-            }
-            let cluster = bed.start();
-            lease(&cluster).await.release(Instant::now());
-            bed.configure(after);
-            cluster.apply(&bed.reload());
-            assert_eq!(origin(&cluster).await, expected, "{after}");
-        }
-    }
-
-    #[tokio::test]
-    async fn connections_to_what_is_gone_are_closed() {
-        let mut bed = Bed::new("a=1");
-        bed.listen("1");
-        bed.listen("2");
-        let cluster = bed.start();
-        let (idle, in_use) = (lease(&cluster).await, lease(&cluster).await);
-        let (idle_peer, in_use_peer) = (bed.accept("1").await, bed.accept("1").await);
-        idle.release(Instant::now());
-        bed.configure("a=2");
-        cluster.apply(&bed.reload());
-        closed(idle_peer).await;
-        assert_eq!(in_use.endpoint().server_name(), "a");
-        in_use.release(Instant::now());
-        closed(in_use_peer).await;
-        // Of a backend that is gone, too.
-        lease(&cluster).await.release(Instant::now());
-        let peer = bed.accept("2").await;
-        cluster.retire();
-        closed(peer).await;
-    }
-
-    #[tokio::test]
-    async fn without_reuse_nothing_is_kept() {
-        // Whether reuse is off, a server's limit and the workers; what another request gets.
-        for (reuse, limit, workers, expected) in [
-            (HttpReuse::Safe, "", 1, Origin::Pooled),
-            (HttpReuse::Never, "", 1, Origin::Dialled),
-            (HttpReuse::Safe, "*2", 2, Origin::Pooled),
-            (HttpReuse::Safe, "*1", 2, Origin::Dialled),
-        ] {
-            let mut bed = Bed::new(&format!("a=1{limit}"));
-            bed.backend.http_reuse = reuse;
-            bed.workers = workers;
-            bed.listen("1");
-            let cluster = bed.start();
-            lease(&cluster).await.release(Instant::now());
-            let found = origin(&cluster).await;
-            assert_eq!(
-                found, expected,
-                "{reuse:?}, limit {limit}, {workers} workers"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn idle_connections_make_way_at_a_crowded_server() {
-        let mut bed = Bed::new("a=1*2");
-        bed.listen("1");
-        let cluster = bed.start();
-        let (one, two) = (lease(&cluster).await, lease(&cluster).await);
-        one.release(Instant::now());
-        two.release(Instant::now());
-        // As many as there are slots are no crowd.
-        tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        cluster.sweep();
-        tokio::time::resume();
-        let in_use = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
-        let oldest = bed.accept("1").await;
-        cluster.sweep();
-        closed(oldest).await;
-        assert_eq!(origin(&cluster).await, Origin::Pooled);
-        drop(in_use);
-    }
-}
+mod tests;

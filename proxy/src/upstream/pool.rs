@@ -7,14 +7,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Check, Connection, Open};
-use super::endpoint::Connected;
 use super::http2::SharedConnections;
+use super::server::Connected;
 use crate::transport::buffer::BufferPool;
 use crate::transport::io::Io;
 
 /// A connection idle for less than this may be about to be used again. At a server that is
 /// at its limit, closing it would cost a new connection for each request.
 const MIN_RECLAIM_AGE: Duration = Duration::from_millis(100);
+
+/// Connections of retired pools that are closed at once: in well under a millisecond.
+const MAX_CLOSED: usize = 32;
 
 /// How many connections a worker has to servers, in use or idle, and where the idle ones
 /// are: so that they never take the descriptors that clients need.
@@ -24,6 +27,8 @@ pub struct ConnectionBudget {
     /// From here on an idle connection makes room for each new one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
+    /// Those of endpoints that are gone, which are being closed.
+    retired: RefCell<Vec<Rc<Pool>>>,
     /// Buffers for its connections.
     buffers: BufferPool,
     /// Pools that there may be before those of endpoints that are gone are looked for.
@@ -40,6 +45,7 @@ impl ConnectionBudget {
             open: Rc::default(),
             limit,
             pools: RefCell::default(),
+            retired: RefCell::default(),
             buffers,
             next_purge: Cell::new(MIN_PURGE),
         })
@@ -72,6 +78,26 @@ impl ConnectionBudget {
         pools.push(Rc::downgrade(&pool));
         drop(pools);
         pool
+    }
+
+    /// Has the connections of a pool closed: those that are idle by and by, since each takes a system
+    /// call, and those in use when they come back.
+    pub(super) fn retire(&self, pool: &Rc<Pool>) {
+        pool.max_idle.set(None);
+        self.retired.borrow_mut().push(Rc::clone(pool));
+    }
+
+    /// Closes some connections of pools that are retired; whether there are more.
+    pub fn close_retired(&self) -> bool {
+        let mut retired = self.retired.borrow_mut();
+        for _ in 0..MAX_CLOSED {
+            let Some(last) = retired.last() else { break };
+            if last.idle.borrow_mut().pop().is_none() {
+                last.shared.set_max_idle(None);
+                retired.pop();
+            }
+        }
+        !retired.is_empty()
     }
 
     /// Closes the connection that has been idle longest, if there are too many.
@@ -211,7 +237,9 @@ mod tests {
     use super::*;
     use crate::config::ServerAddress;
     use crate::transport::io::Socket;
-    use crate::upstream::endpoint::Server;
+    use crate::upstream::server::Server;
+    use crate::upstream::shared::Shared;
+    use crate::upstream::wake::Wake;
 
     fn pool(budget: &ConnectionBudget) -> Rc<Pool> {
         let pool = budget.pool();
@@ -222,7 +250,8 @@ mod tests {
     /// A connection with its far end.
     fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Connection>, UnixStream) {
         let address = ServerAddress::Unix("/".into());
-        let server = Arc::new(Server::new("a", &address, None, 1));
+        let shared = Arc::new(Shared::new("b", Wake::default()));
+        let server = Arc::new(Server::new("a", &address, &shared, 1));
         let (near, far) = UnixStream::pair().unwrap();
         let connection = budget.connection(Io::plain(Socket::Unix(near)), server.connected());
         (connection, far)

@@ -4,10 +4,11 @@
 //! client's connection; filled when an exchange ends, and asked before `checkout`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::checkout::CheckoutError;
+use super::checkout::{CheckoutError, Demand};
 use super::connection::{Check, Connection};
-use super::endpoint::Permit;
+use super::endpoint::{Endpoint, Permit, Standing};
 use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint, LocalSet};
 use super::stream::ServerStream;
@@ -39,65 +40,90 @@ impl PrivateConnections {
         });
     }
 
-    /// A lease on the connection to this cluster; None if there is none that still serves.
+    /// A lease on the connection to this cluster; None if there is none that still serves, or if the
+    /// request is to go elsewhere.
     ///
     /// # Errors
-    /// [`CheckoutError::QueueFull`]; the connection is kept.
+    /// [`CheckoutError::QueueTimeout`], [`CheckoutError::QueueFull`]; the connection is kept.
     ///
     /// # Cancel safety
     /// Safe: the connection is kept.
     pub async fn take(
         &mut self,
         cluster: &Rc<LocalCluster>,
+        demand: &Demand<'_>,
     ) -> Result<Option<Lease>, CheckoutError> {
         let is_its = |private: &Private| Rc::ptr_eq(&private.cluster, cluster);
         let Some(index) = self.0.iter().position(is_its) else {
             return Ok(None);
         };
-        let set = cluster.set();
-        if !self.0[index].is_usable(&set) {
+        if !self.0[index].is_usable() {
             self.0.swap_remove(index);
             return Ok(None);
         }
-        let permit = self.0[index].permit(&set).await?;
+        let endpoint = self.0[index].endpoint.endpoint();
+        // One client's connection may carry several sessions.
+        let is_elsewhere = demand.bound.is_some_and(|bound| bound != endpoint.id());
+        if is_elsewhere || demand.avoid.contains(&endpoint.id()) {
+            return Ok(None);
+        }
+        let Some(permit) = cluster.bound_permit(&cluster.set(), endpoint).await? else {
+            return Ok(None);
+        };
         // It may have ended while the slot was waited for.
         let mut private = self.0.swap_remove(index);
-        Ok(private
-            .is_usable(&set)
-            .then(|| private.into_lease(set, permit)))
+        Ok(private.is_usable().then(|| private.into_lease(permit)))
+    }
+}
+
+impl LocalCluster {
+    /// Waits in line for a slot of this endpoint; None if it does not serve any more.
+    pub(super) async fn bound_permit(
+        &self,
+        set: &LocalSet,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Option<Permit>, CheckoutError> {
+        if endpoint.has_no_queue()
+            && let Some(permit) = endpoint.try_bound_permit()
+        {
+            return Ok(Some(permit));
+        }
+        let limit = set.settings.backend.timeouts.queue;
+        let place = endpoint.enter_queue().ok_or(CheckoutError::QueueFull)?;
+        let _waiting = Queued::new(self);
+        let permit = place.wait(|| {
+            if endpoint.standing() == Standing::Unusable {
+                return Some(None);
+            }
+            endpoint.try_bound_permit().map(Some)
+        });
+        let permit = tokio::time::timeout(limit, permit).await;
+        permit.map_err(|_| CheckoutError::QueueTimeout(limit))
     }
 }
 
 impl Private {
-    /// Waits in line for a slot of its server.
-    async fn permit(&self, set: &LocalSet) -> Result<Permit, CheckoutError> {
-        let server = self.endpoint.endpoint().server();
-        if let Some(permit) = server.try_permit() {
-            return Ok(permit);
-        }
-        let limit = set.settings.timeouts.queue;
-        let _waiting = Queued::new(&self.cluster);
-        let permit = tokio::time::timeout(limit, server.permit()).await;
-        permit.map_err(|_| CheckoutError::QueueFull(limit))
-    }
-
-    fn into_lease(self, set: Rc<LocalSet>, permit: Permit) -> Lease {
+    fn into_lease(self, permit: Permit) -> Lease {
         let server = self.endpoint.endpoint().server();
         server.counts(self.cluster.worker).exchanges.count();
+        let settings = self.cluster.settings();
         let active = Active::new(&self.cluster, &self.endpoint);
+        let stream = ServerStream::Http1(self.connection);
         Lease::new(
-            ServerStream::Http1(self.connection),
+            stream,
             Origin::Pooled,
             active,
-            set,
-            permit,
+            settings,
+            (permit, None),
+            None,
         )
     }
 
-    /// Whether its server is still configured, and has neither closed it nor said anything.
-    fn is_usable(&mut self, set: &LocalSet) -> bool {
-        let mut endpoints = set.servers.iter().flat_map(|server| &server.endpoints);
-        endpoints.any(|endpoint| Rc::ptr_eq(endpoint, &self.endpoint))
+    /// Whether its server still serves its sessions, and has neither closed it nor said anything.
+    fn is_usable(&mut self) -> bool {
+        let endpoint = self.endpoint.endpoint();
+        self.cluster.has(&self.endpoint)
+            && endpoint.keeps_sessions()
             && self.connection.is_alive(Check::Socket)
     }
 }
@@ -107,8 +133,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
-    use crate::upstream::testing::{Bed, closed};
-    use crate::upstream::{Needs, Reuse};
+    use crate::upstream::testing::{Bed, closed, fresh};
 
     fn bed(servers: &str) -> (Bed, Rc<LocalCluster>) {
         let mut bed = Bed::new(servers);
@@ -120,7 +145,7 @@ mod tests {
 
     /// Keeps a new connection to the cluster.
     async fn keep(private: &mut PrivateConnections, cluster: &Rc<LocalCluster>) {
-        let mut lease = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
+        let mut lease = cluster.checkout(&fresh()).await.unwrap();
         lease.stream.make_private();
         private.put(lease);
     }
@@ -130,13 +155,13 @@ mod tests {
         let (one, two) = (bed("a=1"), bed("a=1"));
         let mut private = PrivateConnections::default();
         for (_, cluster) in [&one, &two] {
-            assert!(private.take(cluster).await.unwrap().is_none());
+            assert!(private.take(cluster, &fresh()).await.unwrap().is_none());
             keep(&mut private, cluster).await;
         }
         for (_, cluster) in [&one, &two] {
-            let lease = private.take(cluster).await.unwrap().unwrap();
+            let lease = private.take(cluster, &fresh()).await.unwrap().unwrap();
             assert_eq!(lease.origin, Origin::Pooled);
-            assert!(private.take(cluster).await.unwrap().is_none());
+            assert!(private.take(cluster, &fresh()).await.unwrap().is_none());
             private.put(lease);
         }
         // A further one to the same cluster takes the place of the first.
@@ -152,16 +177,25 @@ mod tests {
         let mut private = PrivateConnections::default();
         keep(&mut private, &cluster).await;
         drop(bed.accept("1").await);
-        assert!(private.take(&cluster).await.unwrap().is_none(), "ended");
+        assert!(
+            private.take(&cluster, &fresh()).await.unwrap().is_none(),
+            "ended"
+        );
         keep(&mut private, &cluster).await;
         let mut peer = bed.accept("1").await;
         peer.write_all(b"H").await.unwrap();
-        assert!(private.take(&cluster).await.unwrap().is_none(), "spoke");
+        assert!(
+            private.take(&cluster, &fresh()).await.unwrap().is_none(),
+            "spoke"
+        );
         keep(&mut private, &cluster).await;
         let peer = bed.accept("1").await;
         bed.configure("a=2");
         cluster.apply(&bed.reload());
-        assert!(private.take(&cluster).await.unwrap().is_none(), "gone");
+        assert!(
+            private.take(&cluster, &fresh()).await.unwrap().is_none(),
+            "gone"
+        );
         closed(peer).await;
     }
 
@@ -170,16 +204,16 @@ mod tests {
         let (_bed, cluster) = bed("a=1*1");
         let mut private = PrivateConnections::default();
         keep(&mut private, &cluster).await;
-        let other = cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
-        let full = private.take(&cluster).await;
-        assert!(matches!(full, Err(CheckoutError::QueueFull(_))));
+        let other = cluster.checkout(&fresh()).await.unwrap();
+        let full = private.take(&cluster, &fresh()).await;
+        assert!(matches!(full, Err(CheckoutError::QueueTimeout(_))));
         drop(other);
-        let lease = private.take(&cluster).await.unwrap().unwrap();
+        let lease = private.take(&cluster, &fresh()).await.unwrap().unwrap();
         assert!(matches!(
-            cluster.checkout(Reuse::Fresh, Needs::Any).await,
-            Err(CheckoutError::QueueFull(_))
+            cluster.checkout(&fresh()).await,
+            Err(CheckoutError::QueueTimeout(_))
         ));
         drop(lease);
-        cluster.checkout(Reuse::Fresh, Needs::Any).await.unwrap();
+        cluster.checkout(&fresh()).await.unwrap();
     }
 }

@@ -195,7 +195,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The part of an SRV record's name behind its service and protocol: `_http._tcp.example.org`.
-fn service_domain(name: &str) -> &str {
+pub(super) fn service_domain(name: &str) -> &str {
     let labels = name.split('.').take_while(|label| label.starts_with('_'));
     let length: usize = labels.map(|label| label.len() + 1).sum();
     name.get(length..).unwrap_or(name)

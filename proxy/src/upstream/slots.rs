@@ -1,24 +1,20 @@
-//! How many requests and tunnels a server gets at once: `max_requests`.
+//! How many requests and tunnels there may be at once: `max_requests`.
 //!
-//! Shared by all workers, and changed in place by a reload, so that what is in progress
-//! counts against the new limit too. Owned by `endpoint::Server`.
+//! Shared by all workers, and changed in place by a reload, so that what is in progress counts
+//! against the new limit too. Owned by `endpoint::Endpoint` and `cluster::Cluster`.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tokio::sync::Semaphore;
-
-/// The limit of a server that has none; more than there can be connections.
+/// Stands for no limit; more than there can be connections.
 const UNLIMITED: u32 = u32::MAX;
 
-/// A server's slots, in use and free.
+/// Slots, in use and free.
 #[derive(Debug)]
 pub(super) struct Slots {
     limit: AtomicU32,
-    /// Free slots. Without a limit nobody touches it, so that workers share no cache line.
-    free: Semaphore,
-    /// Slots in use beyond a limit that was lowered: so many are not given back.
-    excess: AtomicU32,
+    /// Without a limit nobody touches it, so that workers share no cache line.
+    used: AtomicU32,
 }
 
 /// Whether a request that may begin occupies a slot.
@@ -26,21 +22,19 @@ pub(super) struct Slots {
 pub(super) enum Taken {
     /// It does, until [`Slots::release`].
     Slot,
-    /// The server has no limit.
+    /// There is no limit.
     Nothing,
 }
 
 impl Slots {
     pub(super) fn new(limit: Option<NonZeroU32>) -> Slots {
-        let limit = limit.map_or(UNLIMITED, NonZeroU32::get);
         Slots {
-            limit: AtomicU32::new(limit),
-            free: Semaphore::new(limit as usize),
-            excess: AtomicU32::new(0),
+            limit: AtomicU32::new(limit.map_or(UNLIMITED, NonZeroU32::get)),
+            used: AtomicU32::new(0),
         }
     }
 
-    /// None if the server has no limit.
+    /// None if there is no limit.
     pub(super) fn limit(&self) -> Option<NonZeroU32> {
         match self.limit.load(Ordering::Relaxed) {
             UNLIMITED => None,
@@ -48,61 +42,44 @@ impl Slots {
         }
     }
 
-    /// Changes the limit. One thread at a time may call it.
+    /// Changes the limit. What is in use beyond it ends in its own time.
     ///
     /// Requests that began while there was no limit are not counted against a new one.
     pub(super) fn set_limit(&self, limit: Option<NonZeroU32>) {
         let limit = limit.map_or(UNLIMITED, NonZeroU32::get);
-        let before = self.limit.swap(limit, Ordering::Relaxed);
-        if let Some(more) = limit.checked_sub(before) {
-            let pay = |excess: u32| Some(excess.saturating_sub(more));
-            let relaxed = Ordering::Relaxed;
-            let excess = self.excess.fetch_update(relaxed, relaxed, pay);
-            let paid = excess.unwrap_or_default().min(more);
-            self.free.add_permits((more - paid) as usize);
-        } else {
-            let fewer = before - limit;
-            let forgotten = self.free.forget_permits(fewer as usize);
-            // At most `fewer` are forgotten.
-            let forgotten = u32::try_from(forgotten).unwrap_or(fewer);
-            self.excess.fetch_add(fewer - forgotten, Ordering::Relaxed);
-        }
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Whether a request could begin now.
     pub(super) fn is_free(&self) -> bool {
-        self.limit().is_none() || self.free.available_permits() > 0
+        self.used.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }
 
     /// Takes a slot, if one is free.
     pub(super) fn try_take(&self) -> Option<Taken> {
-        if self.limit().is_none() {
+        let Some(limit) = self.limit() else {
             return Some(Taken::Nothing);
-        }
-        self.free.try_acquire().ok()?.forget();
-        Some(Taken::Slot)
+        };
+        let take = |used: u32| (used < limit.get()).then_some(used + 1);
+        // Sequentially consistent with a queue's count of those that wait: whoever takes no slot and
+        // then waits is seen by whoever gives one back.
+        let order = Ordering::SeqCst;
+        let taken = self.used.fetch_update(order, order, take);
+        taken.ok().map(|_| Taken::Slot)
     }
 
-    /// Waits in line for a slot.
-    ///
-    /// # Cancel safety
-    /// Safe: the place in the line is given up.
-    pub(super) async fn take(&self) -> Taken {
-        // The semaphore is never closed; if it were, the request would go on without a slot.
-        let Ok(permit) = self.free.acquire().await else {
+    /// Takes a slot, beyond the limit if none is free.
+    pub(super) fn take(&self) -> Taken {
+        if self.limit().is_none() {
             return Taken::Nothing;
-        };
-        permit.forget();
+        }
+        self.used.fetch_add(1, Ordering::SeqCst);
         Taken::Slot
     }
 
     /// Gives a slot back.
     pub(super) fn release(&self) {
-        let pay = |excess: u32| excess.checked_sub(1);
-        let relaxed = Ordering::Relaxed;
-        if self.excess.fetch_update(relaxed, relaxed, pay).is_err() {
-            self.free.add_permits(1);
-        }
+        self.used.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -144,20 +121,6 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_lowered_and_raised_again_owes_nothing() {
-        let slots = Slots::new(limit(4));
-        for _ in 0..4 {
-            slots.try_take();
-        }
-        slots.set_limit(limit(1));
-        slots.set_limit(limit(3));
-        slots.release();
-        assert_eq!(free(&slots), 0);
-        slots.release();
-        assert_eq!(free(&slots), 1);
-    }
-
-    #[test]
     fn a_limit_can_come_and_go() {
         let slots = Slots::new(None);
         assert_eq!(slots.try_take(), Some(Taken::Nothing));
@@ -170,14 +133,5 @@ mod tests {
         slots.release();
         slots.set_limit(limit(2));
         assert_eq!(free(&slots), 2);
-    }
-
-    #[tokio::test]
-    async fn a_limit_that_is_lifted_wakes_the_queue() {
-        let slots = Slots::new(limit(1));
-        slots.try_take();
-        let waiting = async { slots.take().await };
-        let lifting = async { slots.set_limit(None) };
-        assert_eq!(tokio::join!(waiting, lifting).0, Taken::Slot);
     }
 }

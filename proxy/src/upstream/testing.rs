@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::cluster::ClusterConfig;
-use super::endpoint::Address;
+use super::configured::Listed;
+use super::endpoint::{Address, Endpoint};
+use super::endpoint_set::Found;
 use super::pool::ConnectionBudget;
-use super::{Condition, Lease, LocalCluster, Needs, Reuse};
+use super::wake::Wake;
+use super::{Condition, Demand, Lease, LocalCluster, Needs, Reuse};
 use crate::config::{self, ServerAddress};
 use crate::transport::buffer::BufferPool;
 
@@ -46,7 +50,7 @@ impl Bed {
             let (sockets, limit) = sockets.split_once('*').unwrap_or((sockets, "0"));
             config::Server {
                 max_requests: NonZeroU32::new(limit.parse().unwrap()),
-                ..config::Server::new(name, ServerAddress::Unix(sockets.into()))
+                ..config::Server::new(name, ServerAddress::Srv(sockets.to_owned()))
             }
         });
         self.backend.servers = servers.collect();
@@ -58,25 +62,33 @@ impl Bed {
         self.listeners.insert(name.to_owned(), listener);
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// As a reload would have it; publishes it.
     pub(super) fn reload(&mut self) -> ClusterConfig {
         let resolve = |address: &ServerAddress| {
-            let ServerAddress::Unix(sockets) = address else {
-                unreachable!("only Unix sockets here")
+            let ServerAddress::Srv(sockets) = address else {
+                unreachable!("only names here")
             };
             let address = |socket: &str| match socket.parse() {
                 Ok(address) => Address::Tcp(address),
                 Err(_) => Address::Unix(self.path(socket)),
             };
-            Ok(sockets.to_str().unwrap().split(',').map(address).collect())
+            let found = sockets.split(',').map(|one| Found::new(address(one)));
+            Ok(found.collect())
         };
         let before = self.current.as_ref().map(|config| &config.cluster);
-        let config = ClusterConfig::resolve_by(resolve, &self.backend, before, self.workers);
-        let config = config.unwrap();
+        let config = ClusterConfig::prepare(
+            &self.backend,
+            &Listed::default(),
+            &mut { resolve },
+            before,
+            self.workers,
+            &Wake::default(),
+        );
+        let mut config = config.unwrap();
         config.publish();
         self.current = Some(config.clone());
         config
@@ -95,7 +107,7 @@ impl Bed {
 
     /// Which socket a new connection leads to; `-` if to none.
     pub(super) async fn dial(&self, cluster: &Rc<LocalCluster>) -> String {
-        match cluster.checkout(Reuse::Fresh, Needs::Any).await {
+        match cluster.checkout(&fresh()).await {
             Ok(lease) => self.socket(&lease),
             Err(_) => "-".to_owned(),
         }
@@ -107,10 +119,18 @@ impl Bed {
         address.replace(&prefix, "")
     }
 
+    /// The first endpoint of the server at this position.
+    pub(super) fn endpoint(&self, server: usize) -> Arc<Endpoint> {
+        let set = &self.current.as_ref().unwrap().endpoints;
+        Arc::clone(&set.of_member(&set.members()[server])[0].endpoint)
+    }
+
     /// Of the first endpoint of the server at this position.
     pub(super) fn condition(&self, server: usize) -> Condition {
-        let members = self.current.as_ref().unwrap().endpoints.members();
-        members[server].endpoints()[0].condition()
+        let set = &self.current.as_ref().unwrap().endpoints;
+        set.of_member(&set.members()[server])[0]
+            .endpoint
+            .condition()
     }
 
     /// Connections that could not be made.
@@ -118,6 +138,16 @@ impl Bed {
         let members = self.current.as_ref().unwrap().endpoints.members().iter();
         members.map(|member| member.server().totals().refused).sum()
     }
+}
+
+/// Of a request that takes a new connection.
+pub(super) fn fresh() -> Demand<'static> {
+    Demand::new(Reuse::Fresh, Needs::Any)
+}
+
+/// Of a request that takes any connection.
+pub(super) fn safe() -> Demand<'static> {
+    Demand::new(Reuse::Safe, Needs::Any)
 }
 
 /// Waits until the other side has closed.

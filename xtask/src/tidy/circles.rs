@@ -60,6 +60,7 @@ const ORDERS: &[(&str, &[&str])] = &[
         &[
             "worker_events",
             "watcher",
+            "servers",
             "certificates",
             "replacement",
             "rollback",

@@ -71,6 +71,49 @@ pub(super) fn status(status: &api::Status) -> String {
     text
 }
 
+pub(super) fn servers(servers: &api::Servers) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    line(
+        "BACKEND/SERVER                ADDRESS                      STATE        WEIGHT  ACTIVE   REQUESTS    RETRIES"
+            .to_owned(),
+    );
+    for backend in &servers.backends {
+        for server in &backend.servers {
+            let name = format!("{}/{}", backend.name, server.name);
+            let weight = if server.backup {
+                format!("{} (backup)", server.weight)
+            } else {
+                server.weight.to_string()
+            };
+            if server.endpoints.is_empty() {
+                line(format!(
+                    "{name:<29} -                            no address"
+                ));
+            }
+            for (index, endpoint) in server.endpoints.iter().enumerate() {
+                // The counts are those of the server.
+                let counts = if index == 0 {
+                    format!("{:>10} {:>10}", server.requests, server.retries)
+                } else {
+                    String::new()
+                };
+                line(
+                    format!(
+                        "{name:<29} {:<28} {:<12} {weight:>6} {:>7} {counts}",
+                        endpoint.address, endpoint.state, endpoint.active
+                    )
+                    .trim_end()
+                    .to_owned(),
+                );
+            }
+        }
+    }
+    text
+}
+
 pub(super) fn plugins(plugins: &api::Plugins) -> String {
     let mut text = String::new();
     let mut line = |words: String| {

@@ -6,9 +6,16 @@ use std::task::Poll;
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::search::{MAX_DIALS, SUSPECT_AFTER};
 use super::*;
-use crate::upstream::health::RETRY_AFTER;
-use crate::upstream::testing::Bed;
+use crate::config::ServerState::{Drain, Maintenance, Ready};
+use crate::config::{Balance, HttpReuse, Retry};
+use crate::upstream::Condition;
+use crate::upstream::testing::{Bed, fresh, safe};
 
 /// Lets time pass, and stands still no longer.
 async fn advance(time: Duration) {
@@ -35,18 +42,18 @@ async fn which_endpoint_serves() {
     // Servers; the sockets that listen; where requests go; connections that failed.
     for (servers, listening, expected, refused) in [
         ("a=1 b=2 c=3", "1 2 3", "1 2 3 1", 0),
-        // Addresses of one server are no servers: they do not take turns.
-        ("a=1,2 b=3", "1 2 3", "1 3 1 3", 0),
-        // A dead address costs one attempt, however many servers there are.
+        // Each address has its turn, whichever server it is of.
+        ("a=1,2 b=3", "1 2 3", "1 2 3 1", 0),
+        // A dead address costs one attempt, however many there are.
         ("a=1,2", "2", "2 2 2 2", 1),
-        ("a=1,2 b=3", "2 3", "2 3 2 3", 1),
-        ("a=1 b=2", "2", "2 2 2 2", 1),
         ("a=1 b=2 c=3", "3", "3 3 3 3", 2),
         // With nothing left each is tried again, once by each request.
         ("a=1", "", "- - -", 3),
         ("a=1 b=2", "", "- - -", 6),
     ] {
         let mut bed = Bed::new(servers);
+        bed.backend.balance = Balance::RoundRobin;
+        bed.backend.retry.attempts = 0;
         listening
             .split_whitespace()
             .for_each(|socket| bed.listen(socket));
@@ -61,50 +68,79 @@ async fn which_endpoint_serves() {
 }
 
 #[tokio::test]
+async fn a_request_makes_a_limited_number_of_attempts() {
+    let servers: Vec<_> = (0..40)
+        .map(|number| format!("s{number}={number}"))
+        .collect();
+    let mut bed = Bed::new(&servers.join(" "));
+    bed.backend.retry.attempts = 0;
+    let cluster = bed.start();
+    for dials in 1..=5 {
+        assert_eq!(bed.dial(&cluster).await, "-");
+        assert_eq!(bed.refused(), dials * MAX_DIALS as u64);
+    }
+}
+
+#[tokio::test]
 async fn a_lone_server_that_comes_back_is_used_at_once() {
     let mut bed = Bed::new("a=1");
+    bed.backend.retry.attempts = 0;
     let cluster = bed.start();
     assert_eq!(bed.dial(&cluster).await, "-");
+    assert_eq!(bed.condition(0), Condition::Unreachable);
     bed.listen("1");
     assert_eq!(bed.dial(&cluster).await, "1");
+    assert_eq!(bed.condition(0), Condition::Up);
 }
 
-#[tokio::test]
-async fn a_dead_endpoint_is_tried_again_after_a_while() {
-    let mut bed = Bed::new("a=1 b=2");
-    bed.listen("2");
-    let cluster = bed.start();
-    for attempts in 1..4 {
-        for _ in 0..4 {
-            assert_eq!(bed.dial(&cluster).await, "2");
-        }
-        assert_eq!(bed.refused(), attempts);
-        advance(RETRY_AFTER).await;
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_a_server_that_restarts() {
+    // When the server is back, in milliseconds; attempts in all; how the request ends.
+    for (back, attempts, expected) in [
+        (0, 3, "1"),
+        (1_500, 3, "1"),
+        (2_900, 3, "1"),
+        (3_500, 3, "-"),
+        (1_500, 1, "-"),
+        (500, 1, "1"),
+        (500, 0, "-"),
+    ] {
+        let mut bed = Bed::new("a=1");
+        bed.backend.retry.attempts = attempts;
+        let cluster = bed.start();
+        let path = bed.path("1");
+        let listen = async {
+            tokio::time::sleep(Duration::from_millis(back)).await;
+            tokio::net::UnixListener::bind(path).unwrap()
+        };
+        let (listener, seen) = if back == 0 {
+            (listen.await, bed.dial(&cluster).await)
+        } else {
+            tokio::join!(listen, bed.dial(&cluster))
+        };
+        drop(listener);
+        assert_eq!(seen, expected, "back after {back} ms, {attempts} attempts");
     }
-    bed.listen("1");
-    let served = [bed.dial(&cluster).await, bed.dial(&cluster).await];
-    assert!(served.contains(&"1".to_owned()), "{served:?}");
 }
 
-#[tokio::test]
-async fn a_request_probes_one_endpoint_at_most() {
-    let mut bed = Bed::new("a=1,2 b=3,4");
-    bed.listen("4");
+#[tokio::test(start_paused = true)]
+async fn no_pause_where_connect_is_not_to_be_retried() {
+    let mut bed = Bed::new("a=1");
+    bed.backend.retry = Retry {
+        on: crate::config::Failures::default(),
+        ..Retry::default()
+    };
     let cluster = bed.start();
-    assert_eq!(bed.dial(&cluster).await, "4");
-    assert_eq!(bed.refused(), 3);
-    advance(RETRY_AFTER).await;
-    // In turn from `b` and from `a`, each of which is tried from its first address on.
-    for attempts in [4, 5, 5, 6, 6] {
-        assert_eq!(bed.dial(&cluster).await, "4");
-        assert_eq!(bed.refused(), attempts);
-    }
+    let begin = Instant::now();
+    assert_eq!(bed.dial(&cluster).await, "-");
+    assert_eq!(begin.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
 async fn nobody_waits_for_an_endpoint_that_is_silent() {
     let (hole, _filler) = black_hole().await;
     let mut bed = Bed::new(&format!("a={} b=2", hole.local_addr().unwrap()));
+    bed.backend.balance = Balance::RoundRobin;
     bed.backend.timeouts.connect = Duration::from_hours(1);
     bed.listen("2");
     let cluster = bed.start();
@@ -113,43 +149,228 @@ async fn nobody_waits_for_an_endpoint_that_is_silent() {
     assert!(is_pending(&mut first).await);
     advance(2 * SUSPECT_AFTER).await;
     assert!(is_pending(&mut first).await);
+    assert_eq!(bed.condition(0), Condition::Unreachable);
     for _ in 0..4 {
         assert_eq!(bed.dial(&cluster).await, "2");
     }
-    // One request probes it when its turn comes, and no other.
-    advance(RETRY_AFTER).await;
-    assert_eq!(bed.dial(&cluster).await, "2");
-    assert_eq!(bed.condition(0), Condition::Due);
-    let mut probe = Box::pin(bed.dial(&cluster));
-    assert!(is_pending(&mut probe).await);
-    assert_eq!(bed.condition(0), Condition::Down);
+}
+
+#[tokio::test]
+async fn one_request_tries_an_endpoint_whose_ejection_has_ended() {
+    let mut bed = Bed::new("a=1 b=2");
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    let endpoint = bed.endpoint(0);
+    endpoint.eject(&bed.backend.outlier, &"a test");
     for _ in 0..4 {
         assert_eq!(bed.dial(&cluster).await, "2");
     }
-    // One that is given up has found out nothing: the next request probes.
-    drop(probe);
-    assert_eq!(bed.condition(0), Condition::Due);
-    assert_eq!(bed.dial(&cluster).await, "2");
-    let mut probe = Box::pin(bed.dial(&cluster));
-    assert!(is_pending(&mut probe).await);
-    assert_eq!(bed.condition(0), Condition::Down);
+    let change = endpoint.health().allow_trial();
+    endpoint.publish(change, &"a test");
+    let mut trial = cluster.checkout(&fresh()).await.unwrap();
+    assert_eq!(trial.endpoint().server_name(), "a");
+    for _ in 0..4 {
+        assert_eq!(bed.dial(&cluster).await, "2");
+    }
+    // One that was given up has found out nothing.
+    drop(trial);
+    trial = cluster.checkout(&fresh()).await.unwrap();
+    assert_eq!(trial.endpoint().server_name(), "a");
+    trial.answered(200);
+    drop(trial);
+    let seen = [bed.dial(&cluster).await, bed.dial(&cluster).await];
+    assert!(seen.contains(&"1".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn failures_in_a_row_eject_but_never_the_last_that_is_usable() {
+    let mut bed = Bed::new("a=1 b=2");
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    for (server, expected) in [("a", Condition::Ejected), ("b", Condition::Up)] {
+        let position = usize::from(server == "b");
+        for _ in 0..20 {
+            let mut lease = cluster.checkout(&fresh()).await.unwrap();
+            if lease.endpoint().server_name() == server {
+                lease.failed(crate::upstream::Failure::Timeout);
+            } else {
+                lease.answered(200);
+            }
+        }
+        assert_eq!(bed.condition(position), expected, "{server}");
+    }
+}
+
+#[tokio::test]
+async fn backups_and_draining_servers() {
+    let mut bed = Bed::new("a=1 b=2 c=3");
+    for socket in ["1", "2", "3"] {
+        bed.listen(socket);
+    }
+    bed.backend.servers[2].backup = true;
+    let cluster = bed.start();
+    let order = |bed: &Bed, server, state| {
+        let shared = &bed.current.as_ref().unwrap().cluster;
+        let order = crate::upstream::Order {
+            state: Some(state),
+            weight: None,
+        };
+        shared.order(server, order).unwrap();
+        cluster.apply(&shared.current());
+    };
+    let seen = |count: usize| {
+        let (bed, cluster) = (&bed, &cluster);
+        async move {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..count {
+                seen.insert(bed.dial(cluster).await);
+            }
+            seen.into_iter().collect::<Vec<_>>().join(" ")
+        }
+    };
+    assert_eq!(seen(6).await, "1 2");
+    let session = bed.endpoint(0).id();
+    order(&bed, "a", Drain);
+    assert_eq!(seen(6).await, "2");
+    let bound = Demand {
+        bound: Some(session),
+        ..fresh()
+    };
+    let lease = cluster.checkout(&bound).await.unwrap();
+    assert_eq!(lease.endpoint().server_name(), "a", "its sessions stay");
+    order(&bed, "b", Maintenance);
+    assert_eq!(seen(6).await, "3");
+    order(&bed, "a", Maintenance);
+    let lease = cluster.checkout(&bound).await.unwrap();
+    assert_eq!(lease.endpoint().server_name(), "c");
+    order(&bed, "c", Maintenance);
+    let none = cluster.checkout(&fresh()).await;
+    assert!(matches!(none, Err(CheckoutError::NoneUsable)), "{none:?}");
+    order(&bed, "b", Ready);
+    assert_eq!(seen(6).await, "2");
+}
+
+#[tokio::test]
+async fn a_server_on_trial_is_tried_although_others_wait() {
+    let mut bed = Bed::new("a=1*1 b=2*1");
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    let endpoint = bed.endpoint(1);
+    endpoint.eject(&bed.backend.outlier, &"a test");
+    let held = cluster.checkout(&fresh()).await.unwrap();
+    assert_eq!(held.endpoint().server_name(), "a");
+    let demand = fresh();
+    let mut waiting = pin!(cluster.checkout(&demand));
+    assert!(is_pending(&mut waiting).await);
+    let change = endpoint.health().allow_trial();
+    endpoint.publish(change, &"a test");
+    let trial = waiting.await.unwrap();
+    assert_eq!(trial.endpoint().server_name(), "b");
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_gets_a_server_that_is_added() {
+    let mut bed = Bed::new("a=1*1");
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    let held = cluster.checkout(&fresh()).await.unwrap();
+    let demand = fresh();
+    let mut waiting = pin!(cluster.checkout(&demand));
+    assert!(is_pending(&mut waiting).await);
+    bed.configure("a=1*1 b=2");
+    cluster.apply(&bed.reload());
+    assert_eq!(waiting.await.unwrap().endpoint().server_name(), "b");
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_bound_request_leaves_a_server_that_is_taken_out() {
+    let mut bed = Bed::new("a=1*1 b=2");
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    let bound = Demand {
+        bound: Some(bed.endpoint(0).id()),
+        ..fresh()
+    };
+    let held = cluster.checkout(&bound).await.unwrap();
+    assert_eq!(held.endpoint().server_name(), "a");
+    let mut waiting = pin!(cluster.checkout(&bound));
+    assert!(is_pending(&mut waiting).await);
+    let shared = &bed.current.as_ref().unwrap().cluster;
+    let order = crate::upstream::Order {
+        state: Some(Maintenance),
+        weight: None,
+    };
+    shared.order("a", order).unwrap();
+    cluster.apply(&shared.current());
+    assert_eq!(waiting.await.unwrap().endpoint().server_name(), "b");
+    drop(held);
+}
+
+#[tokio::test]
+async fn no_more_wait_than_may() {
+    let mut bed = Bed::new("a=1*1");
+    bed.backend.max_queue = 1;
+    bed.listen("1");
+    let cluster = bed.start();
+    let held = cluster.checkout(&safe()).await.unwrap();
+    let mut waiting = pin!(bed.dial(&cluster));
+    assert!(is_pending(&mut waiting).await);
+    let full = cluster.checkout(&safe()).await;
+    assert!(matches!(full, Err(CheckoutError::QueueFull)), "{full:?}");
+    drop(held);
+    assert_eq!(waiting.await, "1");
+}
+
+#[tokio::test]
+async fn a_backend_has_a_limit_of_its_own() {
+    let mut bed = Bed::new("a=1 b=2");
+    bed.backend.max_requests = std::num::NonZeroU32::new(3);
+    bed.backend.timeouts.queue = Duration::ZERO;
+    bed.listen("1");
+    bed.listen("2");
+    let cluster = bed.start();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(cluster.checkout(&safe()).await.unwrap());
+    }
+    let full = cluster.checkout(&safe()).await;
+    assert!(
+        matches!(full, Err(CheckoutError::QueueTimeout(_))),
+        "{full:?}"
+    );
+    held.pop();
+    assert!(cluster.checkout(&safe()).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_full_server_is_waited_for_rather_than_a_dead_one_tried() {
     let mut bed = Bed::new("a=1*1 b=2");
     bed.backend.timeouts.queue = Duration::ZERO;
+    bed.backend.balance = Balance::RoundRobin;
     bed.listen("1");
     let cluster = bed.start();
-    let held = cluster.checkout(Reuse::Safe, Needs::Any).await.unwrap();
-    let full = cluster.checkout(Reuse::Safe, Needs::Any).await;
-    assert!(matches!(full, Err(CheckoutError::QueueFull(_))), "{full:?}");
+    let held = cluster.checkout(&safe()).await.unwrap();
+    let full = cluster.checkout(&safe()).await;
+    assert!(
+        matches!(full, Err(CheckoutError::QueueTimeout(_))),
+        "{full:?}"
+    );
     assert_eq!(bed.refused(), 1);
-    let full = cluster.checkout(Reuse::Safe, Needs::Any).await;
-    assert!(matches!(full, Err(CheckoutError::QueueFull(_))), "{full:?}");
+    let full = cluster.checkout(&safe()).await;
+    assert!(
+        matches!(full, Err(CheckoutError::QueueTimeout(_))),
+        "{full:?}"
+    );
     assert_eq!(bed.refused(), 1);
     drop(held);
-    assert!(cluster.checkout(Reuse::Safe, Needs::Any).await.is_ok());
+    assert!(cluster.checkout(&safe()).await.is_ok());
 }
 
 #[test]

@@ -180,6 +180,11 @@ impl Resolver {
                 Ok(host) => {
                     ttl = ttl.min(host.ttl);
                     found.extend(targets(record, &host.addresses));
+                    if found.len() > MAX_TARGETS {
+                        return Err(ResolveError::TooMany(found.len()));
+                    }
+                    // Others have their turn, however much there is to do.
+                    tokio::task::yield_now().await;
                 }
                 Err(ResolveError::NoSuchName { .. }) => {}
                 Err(error) => failed = Some(error),

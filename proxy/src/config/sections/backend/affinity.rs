@@ -23,12 +23,15 @@ const SAME_SITE: [(&str, SameSite); 3] = [
     ("none", SameSite::None),
 ];
 
-/// `Max-Age` and times to live count seconds.
+/// `Max-Age` counts seconds.
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TIMEOUT;
+
+/// A table of sessions counts up to 48 days.
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
 
 const DEFAULT_TTL: Duration = Duration::from_mins(30);
 
-/// Each takes a few hundred bytes.
+/// Each takes up to 64 bytes.
 const ENTRIES: RangeInclusive<u32> = 64..=16_777_216;
 
 const DEFAULT_ENTRIES: u32 = 65_536;
@@ -52,7 +55,7 @@ pub(super) fn affinity(entry: &Entry<'_>) -> Option<Affinity> {
     }
     let options = cookie_options(&mut table);
     let learned = (
-        table.value_or("ttl", DEFAULT_TTL, |e| e.duration(SECONDS)),
+        table.value_or("ttl", DEFAULT_TTL, |e| e.duration(TTL)),
         table.value_or("max_entries", DEFAULT_ENTRIES, |e| whole(e, ENTRIES)),
     );
     table.finish();

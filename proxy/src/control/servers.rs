@@ -1,0 +1,108 @@
+//! Servers while the process runs: what discovery finds, and what operators order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::certificates::Taken;
+use super::{ChangeError, Control, blocking};
+use crate::upstream::{Cluster, Moved, Order, Relisted};
+use crate::worker::Command;
+
+impl Control {
+    /// Gives workers the addresses that names have by now, until the keeper is gone.
+    pub async fn handle_moves(self, mut moves: mpsc::UnboundedReceiver<Moved>) {
+        while let Some(moved) = moves.recv().await {
+            let Moved {
+                cluster,
+                name,
+                addresses,
+            } = moved;
+            self.send_endpoints(&cluster);
+            let backend = &**cluster.name();
+            tracing::info!(backend, name, addresses, "a name has other addresses");
+        }
+    }
+
+    /// Does with a server as an operator orders.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoServer`], [`ChangeError::Stopping`].
+    pub fn order_server(
+        &self,
+        backend: &str,
+        server: &str,
+        order: Order,
+    ) -> Result<(), ChangeError> {
+        self.ensure_serving()?;
+        let clusters = self.clusters();
+        let cluster = clusters.iter().find(|cluster| **cluster.name() == *backend);
+        let ordered = cluster.and_then(|cluster| {
+            cluster.order(server, order)?;
+            Some(cluster)
+        });
+        let no_server = || ChangeError::NoServer(backend.to_owned(), server.to_owned());
+        self.send_endpoints(ordered.ok_or_else(no_server)?);
+        Ok(())
+    }
+
+    /// The files with more servers, by their backends.
+    pub(super) fn server_files(&self) -> Vec<(String, PathBuf)> {
+        let state = self.state();
+        let backends = state.active.config.backends.iter();
+        let files = backends.filter_map(|backend| {
+            let path = backend.servers_file.clone()?;
+            Some((backend.name.clone(), path))
+        });
+        files.collect()
+    }
+
+    /// Takes up the file with more servers of a backend.
+    pub(super) async fn refresh_servers(&self, backend: &str, path: &Path) -> Taken {
+        let mut clusters = self.clusters().into_iter();
+        let Some(cluster) = clusters.find(|one| **one.name() == *backend) else {
+            return Taken::Done;
+        };
+        let read = {
+            let (cluster, path) = (Arc::clone(&cluster), path.to_owned());
+            blocking(move || cluster.read_servers(&path)).await
+        };
+        match read {
+            Ok(Ok(Relisted::InForce)) => {
+                self.send_endpoints(&cluster);
+                let servers = cluster.server_count();
+                tracing::info!(backend, servers, "the servers of a file are in force");
+                Taken::Done
+            }
+            Ok(Ok(Relisted::Overtaken)) => Taken::Done,
+            Ok(Ok(Relisted::Stale)) => Taken::TryAgain,
+            Ok(Err(error)) => {
+                let file = path.display();
+                tracing::error!(
+                    backend,
+                    %file,
+                    "the new servers are refused, those before go on: {error}"
+                );
+                Taken::Done
+            }
+            Err(error) => {
+                tracing::error!(backend, %error, "the servers of a file could not be read");
+                Taken::TryAgain
+            }
+        }
+    }
+
+    fn send_endpoints(&self, cluster: &Arc<Cluster>) {
+        // Held, so that no older set comes behind a newer one.
+        let state = self.state();
+        let clusters = &state.active.clusters;
+        if !clusters.iter().any(|one| Arc::ptr_eq(one, cluster)) {
+            return;
+        }
+        for worker in &self.0.handles.workers {
+            // A worker that is gone is stopping.
+            let _ = worker.send(Command::Endpoints(Box::new(cluster.current())));
+        }
+    }
+}

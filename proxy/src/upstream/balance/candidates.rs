@@ -1,0 +1,75 @@
+//! The endpoints that the next requests may go to.
+
+/// Candidates with their weights. Never changed in place: made anew after each change.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Candidates {
+    list: Vec<usize>,
+    /// As in `list`; none is 0.
+    weights: Vec<u32>,
+    /// The sum of the weights up to each, itself included.
+    sums: Vec<u64>,
+    is_even: bool,
+    version: u64,
+}
+
+impl Candidates {
+    /// Of these, by their numbers, which grow, with their weights. `version` is another for each.
+    pub(in crate::upstream) fn new(
+        weighed: impl Iterator<Item = (usize, u32)>,
+        version: u64,
+    ) -> Candidates {
+        let (list, weights): (Vec<_>, Vec<_>) = weighed.filter(|(_, weight)| *weight > 0).unzip();
+        let mut sum = 0;
+        let sums = weights.iter().map(|weight: &u32| {
+            sum += u64::from(*weight);
+            sum
+        });
+        Candidates {
+            sums: sums.collect(),
+            is_even: weights.windows(2).all(|pair| pair[0] == pair[1]),
+            list,
+            weights,
+            version,
+        }
+    }
+
+    #[inline]
+    pub(in crate::upstream) fn list(&self) -> &[usize] {
+        &self.list
+    }
+
+    pub(super) fn weights(&self) -> &[u32] {
+        &self.weights
+    }
+
+    /// Whether all weigh the same.
+    pub(super) fn is_even(&self) -> bool {
+        self.is_even
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The sum of all weights.
+    pub(super) fn total(&self) -> u64 {
+        self.sums.last().copied().unwrap_or(0)
+    }
+
+    /// The weight of a candidate; 1 for any other.
+    pub(super) fn weight_of(&self, candidate: usize) -> u32 {
+        let position = self.list.binary_search(&candidate);
+        position.map_or(1, |position| self.weights[position])
+    }
+
+    /// The candidate whose part of the sum of all weights this point is in.
+    pub(super) fn at(&self, point: u64) -> Option<usize> {
+        let position = if self.is_even {
+            let weight = u64::from(*self.weights.first()?);
+            usize::try_from(point / weight).ok()?
+        } else {
+            self.sums.partition_point(|sum| *sum <= point)
+        };
+        self.list.get(position).copied()
+    }
+}

@@ -1,0 +1,483 @@
+//! The search for an endpoint and a connection, of one request.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::demand::Demand;
+use super::error::{CheckoutError, DialError};
+use super::patience::{Patience, longest};
+use crate::config::HttpReuse;
+use crate::upstream::balance::Field;
+use crate::upstream::connect::{self, DialCause};
+use crate::upstream::connection::Check;
+use crate::upstream::endpoint::{Endpoint, EndpointId, Permit, Standing};
+use crate::upstream::establish::{Established, Limits};
+use crate::upstream::http2::Sharing;
+use crate::upstream::lease::{Active, Lease, Origin, Queued, Trial};
+use crate::upstream::local::{AsOf, LocalCluster, LocalEndpoint, LocalSet};
+use crate::upstream::server::Counts;
+use crate::upstream::stream::ServerStream;
+use crate::upstream::view::View;
+
+/// How long a connection attempt may take before other requests avoid its endpoint.
+///
+/// By then the first SYN, sent anew after a second (RFC 6298, section 2), is lost or the host
+/// is gone. Without it, all requests of a whole `timeout.connect` would wait for a host that
+/// has just gone silent.
+pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Connection attempts of a request before it pauses: those of a request that none can serve must not
+/// grow with the number of servers.
+pub(super) const MAX_DIALS: usize = 16;
+
+/// A request in search of a connection.
+pub(super) struct Search<'a> {
+    cluster: &'a Rc<LocalCluster>,
+    pub(super) set: Rc<LocalSet>,
+    view: Rc<View>,
+    demand: &'a Demand<'a>,
+    patience: &'a Patience,
+    /// Whether it goes only to servers where it has not failed.
+    pub(super) is_choosy: bool,
+    /// How an idle connection is looked at; None: it may not serve.
+    idle: Option<Check>,
+    /// Which connections of HTTP/2 it may have a stream of.
+    sharing: Sharing,
+    /// Until when it waits for connections that other requests make.
+    wait_until: Option<Instant>,
+    /// Endpoints that could not be connected to, and why: none is tried twice.
+    failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
+}
+
+/// What the balancer may know.
+struct Open<'a, 's>(&'a Search<'s>);
+
+impl Field for Open<'_, '_> {
+    fn total_load(&self) -> u32 {
+        self.0.cluster.cluster.active()
+    }
+
+    fn load(&self, candidate: usize) -> u32 {
+        self.0.set.endpoint(candidate).active()
+    }
+
+    #[inline]
+    fn is_open(&self, candidate: usize) -> bool {
+        let search = self.0;
+        let endpoint = search.set.endpoint(candidate);
+        // The view may be a moment old.
+        let is_usable = search.view.is_panic || endpoint.standing() == Standing::Usable;
+        is_usable && endpoint.has_free_slot() && !search.is_ruled_out(endpoint.id())
+    }
+
+    fn latency(&self, candidate: usize) -> Option<f64> {
+        let latency = &self.0.set.used(candidate)?.latency;
+        latency.seconds(Instant::now())
+    }
+
+    fn token(&self, candidate: usize) -> u64 {
+        self.0.set.source.choices()[candidate].token
+    }
+}
+
+/// An endpoint with a slot for a request.
+struct Chosen {
+    position: usize,
+    permit: Permit,
+    trial: Option<Trial>,
+}
+
+/// The next endpoint to try.
+enum Next {
+    Try(Chosen),
+    /// All that could serve have no free slot.
+    Full,
+    /// None is left.
+    None,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        cluster: &'a Rc<LocalCluster>,
+        demand: &'a Demand<'a>,
+        patience: &'a Patience,
+    ) -> Search<'a> {
+        let set = cluster.set();
+        let http_reuse = set.settings.backend.http_reuse;
+        let reuse = demand.reuse;
+        Search {
+            cluster,
+            view: set.view(&cluster.cluster, AsOf::Lately),
+            set,
+            demand,
+            patience,
+            is_choosy: true,
+            idle: reuse.is_allowed(http_reuse).then(|| reuse.check()),
+            sharing: reuse.sharing(http_reuse),
+            wait_until: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Looks at the present set, after a wait.
+    pub(super) fn renew(&mut self) {
+        self.set = self.cluster.set();
+        self.view = self.set.view(&self.cluster.cluster, AsOf::Now);
+    }
+
+    /// Whether there is another view than before, which it has now.
+    fn has_news(&mut self) -> bool {
+        let before = self.view.epoch();
+        self.renew();
+        self.view.epoch() != before
+    }
+
+    fn is_ruled_out(&self, id: EndpointId) -> bool {
+        self.is_choosy && self.demand.avoid.contains(&id) || self.has_failed(id)
+    }
+
+    fn has_failed(&self, id: EndpointId) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|(failed, _)| failed.endpoint().id() == id)
+    }
+
+    /// Whether it has failed at every endpoint that is usable.
+    pub(super) fn has_only_avoided(&self) -> bool {
+        let avoid = self.demand.avoid;
+        let mut candidates = self.view.candidates.list().iter();
+        self.is_choosy
+            && !avoid.is_empty()
+            && candidates.all(|position| avoid.contains(&self.set.endpoint(*position).id()))
+    }
+
+    pub(super) async fn run(&mut self) -> Result<Lease, CheckoutError> {
+        loop {
+            let chosen = match self.next() {
+                Next::Try(chosen) => chosen,
+                Next::Full => self.queue().await?,
+                // What was usable a moment ago may be a suspect by now.
+                Next::None if self.has_news() => continue,
+                Next::None => break,
+            };
+            if let Some(lease) = self.connect(chosen).await {
+                return Ok(lease);
+            }
+        }
+        loop {
+            let chosen = match self.next_suspect() {
+                Next::Try(chosen) => chosen,
+                Next::Full if self.failures.is_empty() => self.queue().await?,
+                Next::Full | Next::None => break,
+            };
+            if let Some(lease) = self.connect(chosen).await {
+                return Ok(lease);
+            }
+        }
+        if self.failures.is_empty() {
+            return Err(CheckoutError::NoneUsable);
+        }
+        Err(self.unreachable())
+    }
+
+    /// The next of those that only a request for which there is no other may use. Among equals it
+    /// begins with another one for each request.
+    fn next_suspect(&self) -> Next {
+        // The last attempt begins a little late.
+        let backend = &self.set.settings.backend;
+        let is_late = self
+            .patience
+            .is_over(longest(backend).saturating_add(backend.retry.pause));
+        if is_late || self.failures.len() >= MAX_DIALS {
+            return Next::None;
+        }
+        let mut is_full = false;
+        let rank = |position: &usize| View::rank(&self.set.source, *position);
+        let view = &self.view;
+        let groups = view
+            .suspects
+            .chunk_by(|one, other| rank(one) == rank(other));
+        // The view may be a moment old, that of a large set in any case.
+        for group in groups.chain([view.candidates.list()]) {
+            let start = self.set.balancer.any(group.len());
+            let (later, sooner) = group.split_at(start);
+            for &position in sooner.iter().chain(later) {
+                let endpoint = self.set.endpoint(position);
+                let is_possible = match endpoint.standing() {
+                    Standing::Usable => !self.is_ruled_out(endpoint.id()),
+                    Standing::Suspect | Standing::Trial => !self.has_failed(endpoint.id()),
+                    Standing::Draining | Standing::Unusable => false,
+                };
+                if !is_possible {
+                    continue;
+                }
+                if let Some(permit) = endpoint.overtaking_permit() {
+                    return Next::Try(Chosen {
+                        position,
+                        permit,
+                        trial: None,
+                    });
+                }
+                is_full = true;
+            }
+        }
+        if is_full { Next::Full } else { Next::None }
+    }
+
+    fn next(&self) -> Next {
+        if !self.failures.is_empty() && self.has_tried_enough() {
+            return Next::None;
+        }
+        if let Some(chosen) = self.trial() {
+            return Next::Try(chosen);
+        }
+        let (candidates, balancer) = (&self.view.candidates, &self.set.balancer);
+        if let Some(position) = balancer.choose(candidates, self.demand.key, &Open(self))
+            && let Some(permit) = self.set.endpoint(position).try_permit()
+        {
+            return Next::Try(Chosen {
+                position,
+                permit,
+                trial: None,
+            });
+        }
+        let mut left = candidates.list().iter();
+        let is_full = left.any(|position| {
+            let endpoint = self.set.endpoint(*position);
+            (self.view.is_panic || endpoint.is_usable()) && !self.is_ruled_out(endpoint.id())
+        });
+        if is_full { Next::Full } else { Next::None }
+    }
+
+    /// Whether it gives up on those that should serve it.
+    fn has_tried_enough(&self) -> bool {
+        let backend = &self.set.settings.backend;
+        let limit = backend.timeouts.connect * (backend.retry.attempts + 1);
+        self.patience.is_over(limit) || self.failures.len() >= MAX_DIALS
+    }
+
+    /// An endpoint that one request is to try.
+    fn trial(&self) -> Option<Chosen> {
+        self.view.trials.iter().find_map(|&position| {
+            let endpoint = self.set.endpoint(position);
+            if self.is_ruled_out(endpoint.id()) {
+                return None;
+            }
+            let trial = Trial::begin(endpoint)?;
+            Some(Chosen {
+                position,
+                // Others that wait do not keep it from being tried.
+                permit: endpoint.overtaking_permit()?,
+                trial: Some(trial),
+            })
+        })
+    }
+
+    /// Waits in line for a slot of any endpoint.
+    async fn queue(&mut self) -> Result<Chosen, CheckoutError> {
+        let limit = self.set.settings.backend.timeouts.queue;
+        let place = self.cluster.cluster.shared.queue.enter();
+        let place = place.ok_or(CheckoutError::QueueFull)?;
+        let _waiting = Queued::new(self.cluster);
+        // Rather the server that it has failed at than none, and nobody waits behind it in vain.
+        self.is_choosy = false;
+        let take = || {
+            self.renew();
+            if let Some(chosen) = self.trial() {
+                return Some(chosen);
+            }
+            let (candidates, balancer) = (&self.view.candidates, &self.set.balancer);
+            let Some(position) = balancer.choose(candidates, self.demand.key, &Open(self)) else {
+                return match self.next_suspect() {
+                    Next::Try(chosen) if candidates.list().is_empty() => Some(chosen),
+                    _ => None,
+                };
+            };
+            let permit = self.set.endpoint(position).overtaking_permit()?;
+            Some(Chosen {
+                position,
+                permit,
+                trial: None,
+            })
+        };
+        let chosen = tokio::time::timeout(limit, place.wait(take)).await;
+        chosen.map_err(|_| CheckoutError::QueueTimeout(limit))
+    }
+
+    /// A connection to the endpoint that it is bound to; None if that does not serve any more.
+    pub(super) async fn bound(&mut self, id: EndpointId) -> Result<Option<Lease>, CheckoutError> {
+        let Some(position) = self.set.source.position(id) else {
+            return Ok(None);
+        };
+        let endpoint = self.set.endpoint(position);
+        let keeps_sessions = endpoint.keeps_sessions();
+        // One that gets no other requests has to be tried by those of its sessions.
+        let trial = (!keeps_sessions && endpoint.is_on_trial()).then(|| Trial::begin(endpoint));
+        let trial = trial.flatten();
+        if !keeps_sessions && trial.is_none() || self.is_ruled_out(id) {
+            return Ok(None);
+        }
+        let permit = self.cluster.bound_permit(&self.set, endpoint).await?;
+        let Some(permit) = permit else {
+            return Ok(None);
+        };
+        let chosen = Chosen {
+            position,
+            permit,
+            trial,
+        };
+        Ok(self.connect(chosen).await)
+    }
+
+    /// A connection to the endpoint; without one the permit is given back.
+    async fn connect(&mut self, chosen: Chosen) -> Option<Lease> {
+        let local = self.cluster.local(&self.set, chosen.position);
+        // From now on: an endpoint that many are waiting for has no few requests.
+        let active = Active::new(self.cluster, &local);
+        if let Some(idle) = self.idle(&local) {
+            return Some(self.lease(idle, Origin::Pooled, active, chosen));
+        }
+        if let Some(stream) = self.wait(&local).await {
+            return Some(self.lease(stream, Origin::Pooled, active, chosen));
+        }
+        match self.dial(&local).await {
+            Ok(stream) => Some(self.lease(stream, Origin::Dialled, active, chosen)),
+            Err(error) => {
+                self.counts(&local).refused.count();
+                self.failures.push((local, error));
+                None
+            }
+        }
+    }
+
+    /// Whether it may have a stream of a connection that others use.
+    fn may_share(&self, local: &LocalEndpoint) -> bool {
+        let handshake = &local.handshake;
+        self.sharing != Sharing::None
+            && handshake.allows_http2(self.demand.needs)
+            && !handshake.names_clients()
+    }
+
+    /// A stream of a connection that another request is making, so that a burst of requests does
+    /// not open one for each. All such waits together take `timeout.connect` at most.
+    async fn wait(&mut self, local: &LocalEndpoint) -> Option<ServerStream> {
+        let limit = self.set.settings.backend.timeouts.connect;
+        let shared = &local.pool.shared;
+        while self.may_share(local) && shared.is_worth_waiting_for() {
+            let until = *self
+                .wait_until
+                .get_or_insert_with(|| Instant::now() + limit);
+            timeout_at(until, shared.dialled()).await.ok()?;
+            let stream = self.idle(local);
+            if stream.is_some() {
+                return stream;
+            }
+        }
+        None
+    }
+
+    /// A connection that others have used, or a stream of one that they use.
+    fn idle(&self, local: &LocalEndpoint) -> Option<ServerStream> {
+        if local.handshake.names_clients() {
+            return None;
+        }
+        if self.may_share(local)
+            && let Some(stream) = local.pool.shared.stream(self.sharing)
+        {
+            return Some(ServerStream::Http2(stream));
+        }
+        local.pool.take(self.idle?).map(ServerStream::Http1)
+    }
+
+    /// A new connection.
+    async fn dial(&self, local: &LocalEndpoint) -> io::Result<ServerStream> {
+        let backend = &self.set.settings.backend;
+        let budget = &self.cluster.budget;
+        let shared = &local.pool.shared;
+        let handshake = &local.handshake;
+        let needs = self.demand.needs;
+        let allows_http2 = handshake.allows_http2(needs);
+        let _dialling = allows_http2.then(|| shared.dial());
+        budget.make_room();
+        let limits = Limits {
+            head: backend.limits,
+            stall: backend.timeouts.server,
+        };
+        let endpoint = local.endpoint();
+        self.patience.begin();
+        let dialling = connect::dial(
+            endpoint.address(),
+            handshake,
+            self.demand.client,
+            needs,
+            backend.timeouts.connect,
+            &limits,
+        );
+        let established = watch(endpoint, dialling).await?;
+        self.counts(local).dialled.count();
+        let connected = endpoint.server().connected();
+        Ok(match established {
+            Established::Http1(io) => {
+                if allows_http2 {
+                    shared.chose_http1(true);
+                }
+                let mut connection = budget.connection(io, connected);
+                // The pool keeps none that names a client.
+                if handshake.names_clients() && backend.http_reuse != HttpReuse::Never {
+                    connection.make_private();
+                }
+                ServerStream::Http1(connection)
+            }
+            Established::Http2(connection, driver) => {
+                shared.chose_http1(false);
+                let open = budget.open();
+                let name = endpoint.server().name();
+                ServerStream::Http2(shared.add(*connection, *driver, name, (connected, open)))
+            }
+        })
+    }
+
+    fn lease(&self, stream: ServerStream, origin: Origin, active: Active, chosen: Chosen) -> Lease {
+        self.counts(active.endpoint()).exchanges.count();
+        let settings = Rc::clone(&self.set.settings);
+        let begin = self.set.balancer.needs_latency().then(Instant::now);
+        let rights = (chosen.permit, chosen.trial);
+        Lease::new(stream, origin, active, settings, rights, begin)
+    }
+
+    fn counts<'e>(&self, local: &'e LocalEndpoint) -> &'e Counts {
+        local.endpoint().server().counts(self.cluster.worker)
+    }
+
+    fn unreachable(&mut self) -> CheckoutError {
+        let failures = self.failures.drain(..).map(|(local, error)| DialError {
+            server: local.server_name().to_owned(),
+            address: local.endpoint().address().clone(),
+            error,
+        });
+        CheckoutError::Unreachable(failures.collect())
+    }
+}
+
+/// The result of an attempt to connect, of which the endpoint's health takes note. Dropped before
+/// its end, it has found out nothing.
+async fn watch<T>(endpoint: &Endpoint, dial: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut dial = std::pin::pin!(dial);
+    let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;
+    let dialled = if let Ok(dialled) = early {
+        dialled
+    } else {
+        let seconds = SUSPECT_AFTER.as_secs_f64();
+        endpoint.unreachable(&format_args!("no answer within {seconds} s"));
+        dial.await
+    };
+    match &dialled {
+        Ok(_) => endpoint.reached(),
+        // That descriptors have run out is not the server's fault.
+        Err(error) if DialCause::of(error) == DialCause::Exhausted => {}
+        Err(error) => endpoint.unreachable(error),
+    }
+    dialled
+}

@@ -1,0 +1,384 @@
+//! Tests of what changes keep.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WORKERS: usize = 2;
+
+/// `name=address` or `name=address*max_requests`, several separated by blanks. Addresses separated by
+/// commas are those of one name.
+fn backend(servers: &str) -> config::Backend {
+    let server = |server: &str| {
+        let (name, address) = server.split_once('=').unwrap();
+        let (address, limit) = address.split_once('*').unwrap_or((address, "0"));
+        config::Server {
+            max_requests: NonZeroU32::new(limit.parse().unwrap()),
+            ..config::Server::new(name, ServerAddress::Srv(address.to_owned()))
+        }
+    };
+    config::Backend::new("b", servers.split_whitespace().map(server).collect())
+}
+
+fn found(addresses: &str) -> Vec<Found> {
+    let addresses = addresses.split(',').filter(|address| *address != "none");
+    addresses
+        .map(|address| Found::new(Address::Unix(address.into())))
+        .collect()
+}
+
+fn prepare(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
+    let backend = backend(servers);
+    let mut resolve = |address: &ServerAddress| {
+        let ServerAddress::Srv(addresses) = address else {
+            unreachable!("only names here")
+        };
+        Ok(found(addresses))
+    };
+    let (listed, wake) = (Listed::default(), Wake::default());
+    ClusterConfig::prepare(&backend, &listed, &mut resolve, before, WORKERS, &wake).unwrap()
+}
+
+fn publish(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
+    let mut config = prepare(servers, before);
+    config.publish();
+    config
+}
+
+/// The addresses of a set, each with its server.
+fn addresses(set: &EndpointSet) -> String {
+    let choices = set.choices().iter().map(|choice| {
+        let Address::Unix(path) = choice.endpoint.address() else {
+            unreachable!("only paths here")
+        };
+        format!("{}={}", choice.endpoint.server().name(), path.display())
+    });
+    choices.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_reload_keeps_what_has_not_changed() {
+    // Before and after; of the last server after: whether server and endpoint are kept.
+    let check = |before, after, server, endpoint| {
+        let first = publish(before, None);
+        let second = prepare(after, Some(&first.cluster));
+        assert!(Arc::ptr_eq(&first.cluster, &second.cluster));
+        let last = second.endpoints.choices().last().unwrap();
+        let mut old = first.endpoints.members().iter();
+        let is_kept = old.any(|old| Arc::ptr_eq(old.server(), last.endpoint.server()));
+        assert_eq!(is_kept, server, "server: {before} -> {after}");
+        let mut old = first.endpoints.choices().iter();
+        let is_kept = old.any(|old| Arc::ptr_eq(&old.endpoint, &last.endpoint));
+        assert_eq!(is_kept, endpoint, "endpoint: {before} -> {after}");
+    };
+    check("a=1", "a=1", true, true);
+    check("a=1", "a=1*5", true, true);
+    check("a=1", "b=2 a=1", true, true);
+    check("a=1", "a=2", false, false);
+    check("a=1", "b=1", false, false);
+    // Another name for the same machine, and a name with more addresses.
+    check("a=1", "a=2,1", true, true);
+    check("a=1,2", "a=2", true, true);
+}
+
+#[test]
+fn a_limit_changes_when_it_is_published() {
+    let first = publish("a=1*1", None);
+    let endpoint = Arc::clone(&first.endpoints.choices()[0].endpoint);
+    let held = endpoint.try_permit().unwrap();
+    // A plugin is told of servers that are up, whether or not they have a slot.
+    assert_eq!(first.cluster.usable_servers(), 1);
+    let mut second = prepare("a=1*2 b=2", Some(&first.cluster));
+    assert_eq!(first.cluster.server_count(), 1);
+    assert!(endpoint.try_permit().is_none());
+    second.publish();
+    assert_eq!(first.cluster.server_count(), 2);
+    let another = endpoint.try_permit().unwrap();
+    assert!(endpoint.try_permit().is_none());
+    drop((held, another));
+}
+
+#[test]
+fn servers_that_plugins_count() {
+    let config = publish("a=1 b=2 c=3,4", None);
+    let cluster = &config.cluster;
+    let order = |server, state| {
+        let order = Order {
+            state: Some(state),
+            weight: None,
+        };
+        cluster.order(server, order).unwrap();
+    };
+    assert_eq!(cluster.usable_servers(), 3);
+    order("a", ServerState::Drain);
+    order("b", ServerState::Maintenance);
+    assert_eq!(cluster.usable_servers(), 1);
+    let set = cluster.endpoints();
+    set.of("c")[0].endpoint.unreachable(&"a test");
+    assert_eq!(cluster.usable_servers(), 1);
+    set.of("c")[1].endpoint.unreachable(&"a test");
+    assert_eq!(cluster.usable_servers(), 0);
+    order("a", ServerState::Ready);
+    assert_eq!(cluster.usable_servers(), 1);
+}
+
+#[test]
+fn orders_stay_until_the_configuration_says_otherwise() {
+    let config = publish("a=1 b=2", None);
+    let cluster = &config.cluster;
+    let drain = Order {
+        state: Some(ServerState::Drain),
+        weight: Some(7),
+    };
+    assert_eq!(cluster.order("c", drain), None);
+    cluster.order("a", drain).unwrap();
+    let check = |servers: config::Backend, expected| {
+        let wake = Wake::default();
+        let mut resolve = |address: &ServerAddress| {
+            let ServerAddress::Srv(addresses) = address else {
+                unreachable!("only names here")
+            };
+            Ok(found(addresses))
+        };
+        let before = Some(cluster);
+        let listed = Listed::default();
+        let prepared =
+            ClusterConfig::prepare(&servers, &listed, &mut resolve, before, WORKERS, &wake);
+        prepared.unwrap().publish();
+        let set = cluster.endpoints();
+        let a = set.member("a").unwrap();
+        assert_eq!((a.server().state(), a.weight()), expected);
+    };
+    check(backend("a=1 b=2"), (ServerState::Drain, 7));
+    // Even if it is another machine now.
+    check(backend("a=9 b=2"), (ServerState::Drain, 7));
+    let mut other = backend("a=9 b=2");
+    other.servers[0].weight = 3;
+    check(other, (ServerState::Drain, 3));
+    check(backend("a=9 b=2"), (ServerState::Drain, 1));
+    let mut other = backend("a=9 b=2");
+    other.servers[0].state = ServerState::Maintenance;
+    check(other, (ServerState::Maintenance, 1));
+    check(backend("a=9 b=2"), (ServerState::Ready, 1));
+}
+
+#[test]
+fn what_discovery_finds_disturbs_nothing_else() {
+    let config = publish("a=1,2 b=3", None);
+    let cluster = &config.cluster;
+    let before = cluster.endpoints();
+    let name = |name: &str| ServerAddress::Srv(name.to_owned());
+    assert!(!cluster.set_found(&name("1,2"), found("1,2")));
+    assert!(!cluster.set_found(&name("other"), found("1,2")));
+    assert!(Arc::ptr_eq(&before, &cluster.endpoints()));
+    assert!(cluster.set_found(&name("1,2"), found("2,5")));
+    let after = cluster.endpoints();
+    assert_eq!(addresses(&after), "a=2 a=5 b=3");
+    assert!(Arc::ptr_eq(
+        &before.of("a")[1].endpoint,
+        &after.of("a")[0].endpoint
+    ));
+    assert!(Arc::ptr_eq(
+        &before.of("b")[0].endpoint,
+        &after.of("b")[0].endpoint
+    ));
+    // A name without any address leaves a server without endpoints.
+    assert!(cluster.set_found(&name("1,2"), found("none")));
+    assert_eq!(addresses(&cluster.endpoints()), "b=3");
+    assert_eq!(cluster.server_count(), 2);
+}
+
+#[test]
+fn what_discovery_finds_during_a_reload_is_newer() {
+    let config = publish("a=1", None);
+    let mut reload = prepare("a=1 b=2", Some(&config.cluster));
+    let name = ServerAddress::Srv("1".to_owned());
+    assert!(config.cluster.set_found(&name, found("7")));
+    reload.publish();
+    assert_eq!(addresses(&reload.endpoints), "a=7 b=2");
+}
+
+#[test]
+fn retired_sets_are_freed_once_no_worker_has_them() {
+    let config = publish("a=1", None);
+    let cluster = &config.cluster;
+    let worker = cluster.current();
+    let name = ServerAddress::Srv("1".to_owned());
+    cluster.set_found(&name, found("2"));
+    cluster.set_found(&name, found("3"));
+    drop(config.endpoints);
+    assert_eq!(
+        cluster.sources().retired.len(),
+        1,
+        "the one that a worker has"
+    );
+    drop(worker);
+    cluster.free_retired();
+    assert!(cluster.sources().retired.is_empty());
+}
+
+#[test]
+fn an_address_that_was_not_known_is_taken_from_a_reload() {
+    let config = publish("a=none", None);
+    assert_eq!(addresses(&config.endpoints), "");
+    let backend = backend("a=none");
+    let (listed, wake) = (Listed::default(), Wake::default());
+    let before = Some(&config.cluster);
+    // The name has an address by now.
+    let mut resolve = |_: &ServerAddress| Ok(found("5"));
+    let reload = ClusterConfig::prepare(&backend, &listed, &mut resolve, before, WORKERS, &wake);
+    let mut reload = reload.unwrap();
+    reload.publish();
+    assert_eq!(addresses(&reload.endpoints), "a=5");
+}
+
+/// A backend with a file, of which these servers were read.
+fn with_file(servers: &str, listed: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
+    let mut config = backend(servers);
+    config.servers_file = Some("servers.json".into());
+    let listed = list(listed);
+    let wake = Wake::default();
+    let mut resolve = |address: &ServerAddress| {
+        let ServerAddress::Srv(addresses) = address else {
+            unreachable!("only names here")
+        };
+        Ok(found(addresses))
+    };
+    ClusterConfig::prepare(&config, &listed, &mut resolve, before, WORKERS, &wake).unwrap()
+}
+
+/// Servers of a file that is read now. Their addresses are literal.
+fn list(servers: &str) -> Listed {
+    let reading = Reading::begin();
+    let server =
+        |(name, path): (&str, &str)| config::Server::new(name, ServerAddress::Unix(path.into()));
+    let servers = servers.split_whitespace();
+    let servers = servers.map(|one| server(one.split_once('=').unwrap()));
+    Listed {
+        servers: servers.collect(),
+        reading,
+    }
+}
+
+#[test]
+fn a_file_that_changes_during_a_reload_stays_in_force() {
+    let file = Path::new("servers.json");
+    let mut first = with_file("a=1", "x=7", None);
+    first.publish();
+    let cluster = Arc::clone(&first.cluster);
+    assert_eq!(addresses(&cluster.endpoints()), "a=1 x=7");
+    let mut reload = with_file("a=1 b=2", "x=7", Some(&cluster));
+    let newer = list("x=8 y=9");
+    assert_eq!(cluster.set_listed(file, &newer).unwrap(), Relisted::InForce);
+    assert_eq!(addresses(&cluster.endpoints()), "a=1 x=8 y=9");
+    reload.publish();
+    assert_eq!(addresses(&cluster.endpoints()), "a=1 b=2 x=8 y=9");
+    // What was read before is late; another file is not this backend's.
+    assert_eq!(
+        cluster.set_listed(file, &newer).unwrap(),
+        Relisted::Overtaken
+    );
+    let other = cluster.set_listed(Path::new("other.json"), &list("z=1"));
+    assert_eq!(other.unwrap(), Relisted::Overtaken);
+    // A reload that names a server of the newer file keeps its own.
+    let mut clash = with_file("a=1 y=3", "x=8", Some(&cluster));
+    cluster.set_listed(file, &list("x=8 y=9")).unwrap();
+    clash.publish();
+    assert_eq!(addresses(&cluster.endpoints()), "a=1 y=3 x=8");
+}
+
+#[test]
+fn orders_end_with_their_servers() {
+    let mut first = with_file("a=1", "x=7", None);
+    first.publish();
+    let cluster = &first.cluster;
+    let drain = Order {
+        state: Some(ServerState::Drain),
+        weight: None,
+    };
+    cluster.order("x", drain).unwrap();
+    let state = || cluster.endpoints().member("x").map(|x| x.server().state());
+    let file = Path::new("servers.json");
+    cluster.set_listed(file, &list("x=7 y=8")).unwrap();
+    assert_eq!(state(), Some(ServerState::Drain));
+    cluster.set_listed(file, &list("y=8")).unwrap();
+    cluster.set_listed(file, &list("x=7 y=8")).unwrap();
+    assert_eq!(state(), Some(ServerState::Ready));
+}
+
+#[test]
+fn an_address_that_comes_back_has_the_slots_that_it_had() {
+    let config = publish("a=1*1 b=2", None);
+    let cluster = &config.cluster;
+    let name = ServerAddress::Srv("1".to_owned());
+    let endpoint = Arc::clone(&cluster.endpoints().of("a")[0].endpoint);
+    let held = endpoint.try_permit().unwrap();
+    cluster.set_found(&name, found("9"));
+    cluster.set_found(&name, found("1"));
+    let back = Arc::clone(&cluster.endpoints().of("a")[0].endpoint);
+    assert!(Arc::ptr_eq(&endpoint, &back));
+    assert!(back.try_permit().is_none());
+    drop(held);
+    assert!(back.try_permit().is_some());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Take,
+    GiveBackOldest,
+    GiveBackNewest,
+    /// The name leads here from now on.
+    Move(&'static str),
+    /// Most requests of each address.
+    Limit(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Take),
+        2 => Just(Step::GiveBackOldest),
+        1 => Just(Step::GiveBackNewest),
+        2 => prop::sample::select(vec!["1", "2", "1,2", "none"]).prop_map(Step::Move),
+        1 => (1..4_u32).prop_map(Step::Limit),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+proptest! {
+    #[test]
+    fn no_address_has_more_requests_than_slots(steps in steps()) {
+        let servers = |limit| format!("a=name*{limit}");
+        let name = ServerAddress::Srv("name".to_owned());
+        let mut limit = 2;
+        let config = publish(&servers(limit), None);
+        let cluster = &config.cluster;
+        cluster.set_found(&name, found("1,2"));
+        let mut held: VecDeque<(Address, crate::upstream::endpoint::Permit)> = VecDeque::new();
+        for step in steps {
+            match step {
+                Step::Take => {
+                    for choice in cluster.endpoints().choices() {
+                        let address = choice.endpoint.address().clone();
+                        let count = held.iter().filter(|(one, _)| *one == address).count();
+                        let permit = choice.endpoint.try_permit();
+                        // Exactly as long as there are free ones.
+                        prop_assert_eq!(permit.is_some(), count < limit as usize);
+                        held.extend(permit.map(|permit| (address, permit)));
+                    }
+                }
+                Step::GiveBackOldest => drop(held.pop_front()),
+                Step::GiveBackNewest => drop(held.pop_back()),
+                Step::Move(addresses) => {
+                    cluster.set_found(&name, found(addresses));
+                }
+                Step::Limit(other) => {
+                    limit = other;
+                    publish(&servers(limit), Some(cluster));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! From what DNS answers to what endpoints are made of.
+
+use super::resolver::{Preference, Target};
+use crate::upstream::endpoint::Address;
+use crate::upstream::endpoint_set::Found;
+
+/// The addresses of a server.
+pub(super) fn found(targets: Vec<Target>) -> Vec<Found> {
+    let targets = targets.into_iter().map(|target| Found {
+        address: Address::Tcp(target.address),
+        weight: target.weight,
+        priority: target.priority,
+        is_fallback: target.preference == Preference::Fallback,
+    });
+    targets.collect()
+}

@@ -1,0 +1,131 @@
+//! The names of a configuration, looked up before it comes into force.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::found::found;
+use super::resolver::{ResolveError, Resolver};
+use crate::config::{Backend, Init, ServerAddress};
+use crate::telemetry::chain;
+use crate::upstream::cluster::Cluster;
+use crate::upstream::configured::literal;
+use crate::upstream::endpoint_set::Found;
+
+/// Lookups at one time.
+const MAX_LOOKUPS: usize = 16;
+
+/// Name servers and a name.
+type Question = (Vec<SocketAddr>, ServerAddress);
+
+/// What was found for each name that nothing was known of.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Lookups(HashMap<Question, Result<Vec<Found>, Arc<ResolveError>>>);
+
+impl Lookups {
+    /// Looks up these names, each of a backend, all at once, unless an address is known from
+    /// `before`: discovery keeps that up to date. Not those whose `resolve.init` does not want it.
+    /// Blocks.
+    pub(in crate::upstream) fn of<'b>(
+        servers: impl Iterator<Item = (&'b Backend, &'b ServerAddress)>,
+        before: &HashMap<&str, &Arc<Cluster>>,
+    ) -> Lookups {
+        let mut questions = HashSet::new();
+        for (backend, address) in servers {
+            if backend.resolve.init == Init::None || literal(address).is_some() {
+                continue;
+            }
+            let cluster = before.get(backend.name.as_str());
+            let known = cluster.and_then(|cluster| cluster.found(address));
+            if known.is_none_or(|known| known.is_empty()) {
+                questions.insert((backend.resolve.nameservers.clone(), address.clone()));
+            }
+        }
+        if questions.is_empty() {
+            return Lookups::default();
+        }
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(look_up(questions)),
+            Err(error) => Lookups::failed(questions, ResolveError::Failed(error)),
+        }
+    }
+
+    fn failed(questions: HashSet<Question>, error: ResolveError) -> Lookups {
+        let error = Arc::new(error);
+        let questions = questions.into_iter();
+        Lookups(
+            questions
+                .map(|one| (one, Err(Arc::clone(&error))))
+                .collect(),
+        )
+    }
+
+    /// The addresses of a server of this backend, of which `before` is in force. One without any is
+    /// an error only if `resolve.init` says so.
+    pub(in crate::upstream) fn resolve(
+        &self,
+        backend: &Backend,
+        address: &ServerAddress,
+        before: Option<&Arc<Cluster>>,
+    ) -> Result<Vec<Found>, Arc<ResolveError>> {
+        let known = before.and_then(|before| before.found(address));
+        let question = (backend.resolve.nameservers.clone(), address.clone());
+        match self.0.get(&question) {
+            Some(Ok(found)) => Ok(found.clone()),
+            Some(Err(error)) if backend.resolve.init == Init::Required => Err(Arc::clone(error)),
+            Some(Err(error)) => {
+                let reason = chain(&**error);
+                tracing::warn!(
+                    backend = backend.name,
+                    name = %address,
+                    reason,
+                    "a name cannot be resolved: its server has no address until it can be"
+                );
+                Ok(known.unwrap_or_default())
+            }
+            None => Ok(known.unwrap_or_default()),
+        }
+    }
+}
+
+async fn look_up(questions: HashSet<Question>) -> Lookups {
+    let mut resolvers: HashMap<Vec<SocketAddr>, Resolver> = HashMap::new();
+    let mut lookups = JoinSet::new();
+    // Each has its time, which begins with its first question.
+    let permits = Rc::new(Semaphore::new(MAX_LOOKUPS));
+    let mut found_by = HashMap::new();
+    for question in questions {
+        let resolver = match resolvers.get(&question.0) {
+            Some(known) => known.clone(),
+            None => match Resolver::try_new(&question.0) {
+                Ok(resolver) => {
+                    resolvers.insert(question.0.clone(), resolver.clone());
+                    resolver
+                }
+                Err(error) => {
+                    found_by.insert(question, Err(Arc::new(ResolveError::Failed(error))));
+                    continue;
+                }
+            },
+        };
+        let permits = Rc::clone(&permits);
+        lookups.spawn_local(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire().await;
+            let answer = resolver.lookup(&question.1).await;
+            (question, answer.map(|answer| found(answer.targets)))
+        });
+    }
+    while let Some(Ok((question, answer))) = lookups.join_next().await {
+        found_by.insert(question, answer.map_err(Arc::new));
+    }
+    Lookups(found_by)
+}

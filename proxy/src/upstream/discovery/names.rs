@@ -1,0 +1,228 @@
+//! The names of servers, looked up again and again while the process runs.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use super::found::found;
+use super::resolver::{ResolveError, Resolver};
+use super::schedule::{Unanswered, next_lookup};
+use crate::config::{Init, Resolve, ServerAddress};
+use crate::telemetry::chain;
+use crate::upstream::cluster::Cluster;
+use crate::upstream::random::Random;
+
+/// How long addresses are kept of a name that does not exist any more: `HAProxy`'s `hold nx` has the
+/// same default. A name server that is just being changed says so for a moment.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// Lookups at one time.
+const MAX_LOOKUPS: usize = 16;
+
+/// A name that has other addresses than before. Workers do not have them yet.
+#[derive(Debug)]
+pub struct Moved {
+    /// Of which backend.
+    pub cluster: Arc<Cluster>,
+    /// The name, as configured.
+    pub name: String,
+    /// How many it has.
+    pub addresses: usize,
+}
+
+/// The lookups under way, by the addresses of their clusters and their names.
+pub(in crate::upstream) struct Names {
+    watched: HashMap<(usize, ServerAddress), Watched>,
+    resolvers: HashMap<Vec<SocketAddr>, Resolver>,
+    tasks: JoinSet<()>,
+    changed: mpsc::UnboundedSender<Moved>,
+    random: Rc<Random>,
+    /// For lookups that are under way.
+    permits: Rc<Semaphore>,
+}
+
+struct Watched {
+    resolve: Resolve,
+    task: AbortHandle,
+}
+
+impl Names {
+    /// Clusters of which a name has other addresses are sent to `changed`.
+    pub(in crate::upstream) fn new(
+        changed: mpsc::UnboundedSender<Moved>,
+        random: &Rc<Random>,
+    ) -> Names {
+        Names {
+            watched: HashMap::new(),
+            resolvers: HashMap::new(),
+            tasks: JoinSet::new(),
+            changed,
+            random: Rc::clone(random),
+            permits: Rc::new(Semaphore::new(MAX_LOOKUPS)),
+        }
+    }
+
+    /// Looks up the names of these clusters from now on, and no others.
+    pub(in crate::upstream) fn watch(&mut self, clusters: &[Arc<Cluster>]) {
+        while self.tasks.try_join_next().is_some() {}
+        let mut before = std::mem::take(&mut self.watched);
+        for cluster in clusters {
+            let settings = cluster.settings();
+            let resolve = &settings.backend.resolve;
+            for name in cluster.names() {
+                let key = (Arc::as_ptr(cluster) as usize, name.clone());
+                let known = before.remove(&key).filter(|known| {
+                    let is_same = known.resolve == *resolve;
+                    if !is_same {
+                        known.task.abort();
+                    }
+                    is_same
+                });
+                if let Some(watched) = known.or_else(|| self.begin(cluster, name, resolve)) {
+                    self.watched.insert(key, watched);
+                }
+            }
+        }
+        for gone in before.into_values() {
+            gone.task.abort();
+        }
+    }
+
+    fn begin(
+        &mut self,
+        cluster: &Arc<Cluster>,
+        name: ServerAddress,
+        resolve: &Resolve,
+    ) -> Option<Watched> {
+        let resolver = match self.resolvers.get(&resolve.nameservers) {
+            Some(known) => known.clone(),
+            None => match Resolver::try_new(&resolve.nameservers) {
+                Ok(resolver) => {
+                    let nameservers = resolve.nameservers.clone();
+                    self.resolvers.insert(nameservers, resolver.clone());
+                    resolver
+                }
+                Err(error) => {
+                    tracing::error!(%error, %name, "names are not resolved");
+                    return None;
+                }
+            },
+        };
+        let watch = Watch {
+            cluster: Arc::clone(cluster),
+            name,
+            resolve: resolve.clone(),
+            resolver,
+            changed: self.changed.clone(),
+            random: Rc::clone(&self.random),
+            permits: Rc::clone(&self.permits),
+            failures: 0,
+            missing_since: None,
+        };
+        Some(Watched {
+            resolve: resolve.clone(),
+            task: self.tasks.spawn_local(watch.run()),
+        })
+    }
+}
+
+/// A name that is looked up.
+struct Watch {
+    cluster: Arc<Cluster>,
+    name: ServerAddress,
+    resolve: Resolve,
+    resolver: Resolver,
+    changed: mpsc::UnboundedSender<Moved>,
+    random: Rc<Random>,
+    permits: Rc<Semaphore>,
+    /// Lookups in a row that have failed.
+    failures: u32,
+    /// Since when there is no such name.
+    missing_since: Option<Instant>,
+}
+
+impl Watch {
+    async fn run(mut self) {
+        let known = self.cluster.found(&self.name);
+        if known.is_some_and(|known| !known.is_empty()) {
+            // It was looked up just now; how long that is good for is not known.
+            sleep(self.next(Ok(self.resolve.min_interval))).await;
+        } else if self.resolve.init != Init::None {
+            // It was looked up in vain just now, and the log has it.
+            self.failures = 1;
+        }
+        loop {
+            let answer = {
+                // Each has its time, which begins with its first question.
+                let _permit = self.permits.acquire().await;
+                self.resolver.lookup(&self.name).await
+            };
+            let result = match answer {
+                Ok(answer) => {
+                    self.succeeded();
+                    self.set(found(answer.targets));
+                    Ok(answer.ttl)
+                }
+                Err(error) => Err(self.failed(&error)),
+            };
+            sleep(self.next(result)).await;
+        }
+    }
+
+    fn next(&self, result: Result<Duration, Unanswered>) -> Duration {
+        next_lookup(result, &self.resolve, self.random.fraction())
+    }
+
+    fn set(&self, found: Vec<crate::upstream::endpoint_set::Found>) {
+        let count = found.len();
+        if self.cluster.set_found(&self.name, found) {
+            // The process is ending if nobody receives it.
+            let _ = self.changed.send(Moved {
+                cluster: Arc::clone(&self.cluster),
+                name: self.name.to_string(),
+                addresses: count,
+            });
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            let backend = &**self.cluster.name();
+            tracing::info!(backend, name = %self.name, "a name can be resolved again");
+        }
+        self.missing_since = None;
+    }
+
+    fn failed(&mut self, error: &ResolveError) -> Unanswered {
+        self.failures = self.failures.saturating_add(1);
+        let backend = &**self.cluster.name();
+        if self.failures == 1 {
+            let reason = chain(error);
+            tracing::warn!(
+                backend,
+                name = %self.name,
+                reason,
+                "a name cannot be resolved: the addresses that are known stay"
+            );
+        }
+        let ResolveError::NoSuchName { ttl, .. } = error else {
+            self.missing_since = None;
+            return Unanswered::Failures(self.failures);
+        };
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= HOLD {
+            self.set(Vec::new());
+        }
+        // Soon enough to see that it has come back.
+        match ttl {
+            Some(ttl) => Unanswered::Negative((*ttl).min(HOLD)),
+            None => Unanswered::Failures(self.failures),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The servers of a cluster and their endpoints at one moment.
+//!
+//! Immutable but for what belongs to the endpoints themselves, and for weights. Made by `cluster`
+//! with everything that workers look things up by, so that they can take one over at once, however
+//! large it is.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::endpoint::{Address, Endpoint, EndpointId};
+use super::establish::Handshake;
+use super::hash;
+use super::server::Server;
+use crate::config::{self, ServerAddress, ServerState};
+
+/// Stands for no weight in an [`AtomicU16`].
+const NO_WEIGHT: u16 = u16::MAX;
+
+/// Added to the tier of servers that are backups: no SRV record's priority is as high.
+const BACKUP: u32 = 1 << 16;
+
+/// An address that was found for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) address: Address,
+    /// Multiplies the server's.
+    pub(super) weight: u16,
+    /// Those of a lower one are used first.
+    pub(super) priority: u16,
+    /// Whether it is used only while no other of its server is usable.
+    pub(super) is_fallback: bool,
+}
+
+impl Found {
+    pub(super) fn new(address: Address) -> Found {
+        Found {
+            address,
+            weight: 1,
+            priority: 0,
+            is_fallback: false,
+        }
+    }
+}
+
+/// The servers of a cluster and their endpoints.
+#[derive(Debug, Default)]
+pub struct EndpointSet {
+    /// In the order of the configuration.
+    members: Vec<Member>,
+    /// In the order of their servers.
+    choices: Vec<Choice>,
+    names: HashMap<String, usize>,
+    positions: HashMap<EndpointId, usize>,
+    /// By [`Choice::cookie`].
+    cookies: HashMap<u64, usize>,
+    names_clients: bool,
+}
+
+/// A server in an [`EndpointSet`].
+#[derive(Debug)]
+pub struct Member {
+    server: Arc<Server>,
+    handshake: Arc<Handshake>,
+    weight: u16,
+    /// An operator's.
+    ordered_weight: AtomicU16,
+    is_backup: bool,
+    state: ServerState,
+    max_requests: Option<NonZeroU32>,
+    max_queue: u32,
+    choices: Range<usize>,
+}
+
+/// An endpoint in an [`EndpointSet`].
+#[derive(Debug)]
+pub struct Choice {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// Position of its server.
+    pub(super) member: usize,
+    weight: u16,
+    /// Those of a lower one are used first.
+    pub(super) tier: u32,
+    pub(super) is_fallback: bool,
+    /// Of the names of backend and server, and of the address where there are several: the same in
+    /// every process.
+    pub(super) token: u64,
+    /// The same, known to those alone who have the secret; 0 if nobody needs it.
+    pub(super) cookie: u64,
+}
+
+impl Member {
+    pub(super) fn new(
+        server: Arc<Server>,
+        handshake: Arc<Handshake>,
+        config: &config::Server,
+    ) -> Member {
+        Member {
+            server,
+            handshake,
+            weight: config.weight,
+            ordered_weight: AtomicU16::new(NO_WEIGHT),
+            is_backup: config.backup,
+            state: config.state,
+            max_requests: config.max_requests,
+            max_queue: config.max_queue,
+            choices: 0..0,
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// How connections to it begin.
+    pub(super) fn handshake(&self) -> &Arc<Handshake> {
+        &self.handshake
+    }
+
+    /// Where its endpoints begin among the choices of its set.
+    pub(super) fn position(&self) -> usize {
+        self.choices.start
+    }
+
+    /// Its weight, as configured or as an operator has ordered.
+    pub fn weight(&self) -> u16 {
+        match self.ordered_weight.load(Ordering::Relaxed) {
+            NO_WEIGHT => self.weight,
+            weight => weight,
+        }
+    }
+
+    pub(super) fn set_weight(&self, ordered: Option<u16>) {
+        let ordered = ordered.unwrap_or(NO_WEIGHT);
+        self.ordered_weight.store(ordered, Ordering::Relaxed);
+    }
+
+    /// Whether it serves only while no other server can.
+    pub fn is_backup(&self) -> bool {
+        self.is_backup
+    }
+
+    /// Its state as configured.
+    pub(super) fn state(&self) -> ServerState {
+        self.state
+    }
+
+    /// Most requests of each of its endpoints at once, and most that wait for it.
+    pub(super) fn limits(&self) -> (Option<NonZeroU32>, u32) {
+        (self.max_requests, self.max_queue)
+    }
+
+    /// Whether workers may keep idle connections to it. They may not if it has fewer slots
+    /// than there are workers: one's idle connection would be in the way of another's request.
+    pub(super) fn allows_idle(&self, workers: usize) -> bool {
+        self.max_requests
+            .is_none_or(|limit| limit.get() as usize >= workers)
+    }
+
+    fn is_same(&self, other: &Member) -> bool {
+        Arc::ptr_eq(&self.server, &other.server)
+            && Arc::ptr_eq(&self.handshake, &other.handshake)
+            && self.weight() == other.weight()
+            && self.is_backup == other.is_backup
+            && self.state == other.state
+            && self.limits() == other.limits()
+            && self.choices == other.choices
+    }
+}
+
+impl EndpointSet {
+    /// Adds a server with its endpoints.
+    pub(super) fn push(&mut self, mut member: Member, endpoints: Vec<(Arc<Endpoint>, &Found)>) {
+        let position = self.members.len();
+        let start = self.choices.len();
+        for (endpoint, found) in endpoints {
+            let backup = if member.is_backup { BACKUP } else { 0 };
+            self.positions.insert(endpoint.id(), self.choices.len());
+            self.choices.push(Choice {
+                endpoint,
+                member: position,
+                weight: found.weight,
+                tier: backup + u32::from(found.priority),
+                is_fallback: found.is_fallback,
+                token: 0,
+                cookie: 0,
+            });
+        }
+        self.names_clients |= member.handshake.names_clients();
+        member.choices = start..self.choices.len();
+        self.names.insert(member.server.name().to_owned(), position);
+        self.members.push(member);
+    }
+
+    /// After the last server: makes names for the endpoints. `secret` is for their cookies.
+    pub(super) fn finish(&mut self, backend: &str, secret: Option<&str>) {
+        for member in &self.members {
+            let choices = &mut self.choices[member.choices.clone()];
+            // A name may have another address tomorrow, or several.
+            let is_literal = is_literal(member.server.address());
+            for choice in choices {
+                let address = choice.endpoint.address().to_string();
+                let address = if is_literal { "" } else { address.as_str() };
+                let parts = [backend, member.server.name(), address].map(str::as_bytes);
+                choice.token = hash::of_parts(&parts);
+                choice.cookie = secret.map_or(0, |secret| cookie(secret, &parts));
+            }
+        }
+        if secret.is_some() {
+            let cookies = self.choices.iter().enumerate();
+            self.cookies = cookies
+                .map(|(position, choice)| (choice.cookie, position))
+                .collect();
+        }
+    }
+
+    /// Its servers, in the order of the configuration.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Its endpoints, in the order of their servers.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// The server of this name.
+    pub(super) fn member(&self, name: &str) -> Option<&Member> {
+        self.names
+            .get(name)
+            .map(|&position| &self.members[position])
+    }
+
+    /// The endpoints of a server.
+    pub fn of_member(&self, member: &Member) -> &[Choice] {
+        &self.choices[member.choices.clone()]
+    }
+
+    /// The endpoints of the server of this name.
+    pub(super) fn of(&self, name: &str) -> &[Choice] {
+        self.member(name)
+            .map_or(&[], |member| self.of_member(member))
+    }
+
+    /// Whether any of its servers wants to know the client of a new connection.
+    pub(super) fn names_clients(&self) -> bool {
+        self.names_clients
+    }
+
+    /// Where an endpoint is among the choices.
+    pub(super) fn position(&self, id: EndpointId) -> Option<usize> {
+        self.positions.get(&id).copied()
+    }
+
+    /// Where the endpoint with this cookie is.
+    pub(super) fn position_of_cookie(&self, cookie: u64) -> Option<usize> {
+        self.cookies.get(&cookie).copied()
+    }
+
+    /// The weight of a choice, in hundredths: that of its server, its own, and how far its slow
+    /// start has come.
+    pub(super) fn weight(&self, choice: &Choice) -> u32 {
+        let weight = u32::from(self.members[choice.member].weight()) * u32::from(choice.weight);
+        weight.saturating_mul(choice.endpoint.health().share())
+    }
+
+    /// Whether both have the very same endpoints, in the same order and with the same options.
+    pub(super) fn is_same(&self, other: &EndpointSet) -> bool {
+        let mut members = self.members.iter().zip(&other.members);
+        let mut choices = self.choices.iter().zip(&other.choices);
+        self.members.len() == other.members.len()
+            && self.choices.len() == other.choices.len()
+            && members.all(|(one, other)| one.is_same(other))
+            && choices.all(|(one, other)| {
+                Arc::ptr_eq(&one.endpoint, &other.endpoint)
+                    && one.weight == other.weight
+                    && one.tier == other.tier
+                    && one.cookie == other.cookie
+                    && one.is_fallback == other.is_fallback
+            })
+    }
+}
+
+/// Whether a server's address is one, and not a name.
+fn is_literal(address: &ServerAddress) -> bool {
+    match address {
+        ServerAddress::Tcp { host, .. } => host.parse::<IpAddr>().is_ok(),
+        ServerAddress::Unix(_) => true,
+        ServerAddress::Srv(_) => false,
+    }
+}
+
+/// A value that nobody can make without the secret, and that says nothing about the server.
+fn cookie(secret: &str, parts: &[&[u8]]) -> u64 {
+    let mut sha256 = Sha256::new();
+    for part in [secret.as_bytes()].iter().chain(parts) {
+        sha256.update(part.len().to_le_bytes());
+        sha256.update(part);
+    }
+    let digest = sha256.finalize();
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+}

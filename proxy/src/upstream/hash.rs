@@ -1,0 +1,56 @@
+//! Hashes that are the same in every process: for what two proxies must choose alike.
+//!
+//! They are quick, not secret: a client that wants to reach one server of a hashed backend can find a
+//! key that leads there.
+
+/// Of a key.
+pub fn of(bytes: &[u8]) -> u64 {
+    mixed(fnv(OFFSET, bytes))
+}
+
+/// Of several texts; their borders count.
+pub fn of_parts(parts: &[&[u8]]) -> u64 {
+    let hash = parts.iter().fold(OFFSET, |hash, part| {
+        // No part has as many bytes.
+        fnv(fnv(hash, part), &part.len().to_le_bytes())
+    });
+    mixed(hash)
+}
+
+/// Of a key and one of those among which it chooses.
+#[inline]
+pub fn of_pair(key: u64, with: u64) -> u64 {
+    mixed(key ^ with.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// FNV-1a's, for 64 bits.
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
+}
+
+/// `MurmurHash3`'s last step: each bit of the result depends on each of `hash`.
+#[inline]
+fn mixed(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_in_every_process() {
+        assert_eq!(of(b"a"), 0x82a2_a958_a9be_ce5b);
+        assert_ne!(of_parts(&[b"ab", b"c"]), of_parts(&[b"a", b"bc"]));
+        assert_ne!(of_pair(1, 2), of_pair(2, 1));
+    }
+}

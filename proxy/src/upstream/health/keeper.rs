@@ -1,0 +1,358 @@
+//! The keeper: one thread of the process that makes the checks, finds out when servers are back, ends
+//! ejections, and looks up names.
+//!
+//! Workers read what it finds in atomics. It reads what they find, once they wake it. It serves no
+//! request: whatever takes long here delays none.
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Condition;
+use super::check;
+use crate::config::{Check, ServerAddress, ServerState};
+use crate::transport::proxy_protocol::Header;
+use crate::upstream::cluster::{Cluster, Settings};
+use crate::upstream::connect;
+use crate::upstream::discovery::{Moved, Names};
+use crate::upstream::endpoint::{Endpoint, EndpointId};
+use crate::upstream::establish::{Handshake, Limits, Needs};
+use crate::upstream::random::Random;
+use crate::upstream::server_tls::service_domain;
+use crate::upstream::wake::Wake;
+
+/// Shortest time between two looks at all endpoints.
+const REST: Duration = Duration::from_millis(20);
+
+/// Pause before it is tried for the first time whether a server can be connected to again.
+const FIRST_RECOVERY: Duration = Duration::from_secs(1);
+
+/// The pause doubles with each failure up to this.
+const MAX_RECOVERY: Duration = Duration::from_secs(10);
+
+/// Checks at one time: each takes a descriptor.
+const MAX_CHECKS: usize = 64;
+
+/// Steps of a slow start.
+const SLOW_START_STEPS: u32 = 20;
+
+/// Shortest step.
+const MIN_STEP: Duration = Duration::from_millis(100);
+
+/// A handle to the keeper; a clone is another one.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    clusters: watch::Sender<Vec<Arc<Cluster>>>,
+    wake: Wake,
+}
+
+impl Keeper {
+    /// A handle, and the keeper to be run. It keeps nothing yet.
+    pub fn new() -> (Keeper, KeeperInputs) {
+        let (clusters, receiver) = watch::channel(Vec::new());
+        let wake = Wake::default();
+        let inputs = KeeperInputs {
+            clusters: receiver,
+            wake: wake.clone(),
+        };
+        (Keeper { clusters, wake }, inputs)
+    }
+
+    /// Keeps these clusters from now on, and no others.
+    pub fn keep(&self, clusters: Vec<Arc<Cluster>>) {
+        self.clusters.send_replace(clusters);
+    }
+
+    /// What wakes it.
+    pub fn waker(&self) -> &Wake {
+        &self.wake
+    }
+}
+
+/// What a keeper gets from others.
+#[derive(Debug)]
+pub struct KeeperInputs {
+    clusters: watch::Receiver<Vec<Arc<Cluster>>>,
+    wake: Wake,
+}
+
+impl KeeperInputs {
+    /// Runs the keeper on a thread of its own, which begins with `prepare`, until its handles are
+    /// gone. Names that have other addresses are sent to `changed`.
+    ///
+    /// # Errors
+    /// The thread cannot be made.
+    pub fn start(self, changed: mpsc::UnboundedSender<Moved>, prepare: fn()) -> io::Result<()> {
+        thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || {
+                prepare();
+                let runtime = Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default());
+                match runtime {
+                    Ok(runtime) => runtime.block_on(keep(self, changed)),
+                    Err(error) => tracing::error!(%error, "servers are not checked"),
+                }
+            })?;
+        Ok(())
+    }
+}
+
+/// Wakes what has nothing to do for an endpoint: recoveries, ends of ejections, slow starts.
+type News = [Notify; 3];
+
+/// A task, and what it was begun for.
+struct Attended {
+    task: AbortHandle,
+    settings: Arc<Settings>,
+    handshake: Arc<Handshake>,
+    news: Rc<News>,
+}
+
+async fn keep(mut inputs: KeeperInputs, changed: mpsc::UnboundedSender<Moved>) {
+    let mut attended: HashMap<EndpointId, Attended> = HashMap::new();
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let random = Rc::new(Random::new());
+    let permits = Rc::new(Semaphore::new(MAX_CHECKS));
+    let mut names = Names::new(changed, &random);
+    loop {
+        let clusters = inputs.clusters.borrow_and_update().clone();
+        attend(&clusters, &mut attended, &mut tasks, &random, &permits);
+        names.watch(&clusters);
+        for cluster in &clusters {
+            cluster.free_retired();
+        }
+        drop(clusters);
+        tokio::select! {
+            () = inputs.wake.notified() => sleep(REST).await,
+            ended = inputs.clusters.changed() => if ended.is_err() { return },
+        }
+        // Those that were aborted.
+        while tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Begins a task for each endpoint that needs one, and ends the others.
+fn attend(
+    clusters: &[Arc<Cluster>],
+    attended: &mut HashMap<EndpointId, Attended>,
+    tasks: &mut JoinSet<()>,
+    random: &Rc<Random>,
+    permits: &Rc<Semaphore>,
+) {
+    let mut before = std::mem::take(attended);
+    for cluster in clusters {
+        let settings = cluster.settings();
+        let set = cluster.endpoints();
+        for choice in set.choices() {
+            let endpoint = &choice.endpoint;
+            let handshake = set.members()[choice.member].handshake();
+            let known = before.remove(&endpoint.id());
+            if !needs_attention(endpoint, settings.backend.check.as_ref()) {
+                if let Some(known) = known {
+                    known.task.abort();
+                }
+                continue;
+            }
+            let is_same = |known: &Attended| {
+                known.settings.backend.check == settings.backend.check
+                    && known.settings.backend.slow_start == settings.backend.slow_start
+                    && Arc::ptr_eq(&known.handshake, handshake)
+            };
+            let known = match known {
+                Some(known) if is_same(&known) && !known.task.is_finished() => {
+                    known.news.iter().for_each(Notify::notify_one);
+                    known
+                }
+                other => {
+                    if let Some(other) = other {
+                        other.task.abort();
+                    }
+                    let news = Rc::<News>::default();
+                    let attendance = Attendance {
+                        news: Rc::clone(&news),
+                        endpoint: Arc::clone(endpoint),
+                        host: host(endpoint.server().address()),
+                        handshake: handshake.for_worker(),
+                        settings: Arc::clone(&settings),
+                        random: Rc::clone(random),
+                        permits: Rc::clone(permits),
+                    };
+                    Attended {
+                        task: tasks.spawn_local(attendance.run()),
+                        settings: Arc::clone(&settings),
+                        handshake: Arc::clone(handshake),
+                        news,
+                    }
+                }
+            };
+            attended.insert(endpoint.id(), known);
+        }
+    }
+    for (_, gone) in before {
+        gone.task.abort();
+    }
+}
+
+/// Whether there is something to do for it, now or in time.
+fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
+    let is_checked = check.is_some();
+    if endpoint.server().state() == ServerState::Maintenance {
+        return false;
+    }
+    let condition = endpoint.condition();
+    if !is_checked && matches!(condition, Condition::Down | Condition::GoingDown) {
+        // Its checks have been taken out of the configuration.
+        let change = endpoint.health().forget_checks();
+        endpoint.publish(change, &"it is not checked any more");
+    }
+    is_checked
+        || matches!(condition, Condition::Unreachable | Condition::Ejected)
+        || endpoint.health().share() < 100
+}
+
+/// The Host of checks that name none (RFC 9110, section 7.2): no path, and no labels of a service.
+fn host(address: &ServerAddress) -> String {
+    match address {
+        ServerAddress::Tcp { .. } => address.to_string(),
+        ServerAddress::Srv(name) => service_domain(name).to_owned(),
+        ServerAddress::Unix(_) => "localhost".to_owned(),
+    }
+}
+
+/// An endpoint that needs attention.
+struct Attendance {
+    endpoint: Arc<Endpoint>,
+    host: String,
+    handshake: Handshake,
+    settings: Arc<Settings>,
+    random: Rc<Random>,
+    /// For checks that are under way.
+    permits: Rc<Semaphore>,
+    /// Something about it may have changed.
+    news: Rc<News>,
+}
+
+impl Attendance {
+    /// Goes on until its task is aborted.
+    async fn run(self) {
+        let [recoveries, ejections, starts] = &*self.news;
+        // None of them waits for another.
+        tokio::join!(
+            self.check(),
+            async {
+                loop {
+                    self.recover().await;
+                    recoveries.notified().await;
+                }
+            },
+            async {
+                loop {
+                    self.end_ejection().await;
+                    ejections.notified().await;
+                }
+            },
+            async {
+                loop {
+                    self.start_slowly().await;
+                    starts.notified().await;
+                }
+            },
+        );
+    }
+
+    /// Checks without end, if it is to be checked.
+    async fn check(&self) {
+        let Some(check) = &self.settings.backend.check else {
+            return;
+        };
+        let endpoint = &self.endpoint;
+        // Not all at once.
+        sleep(check.interval.mul_f64(self.random.fraction())).await;
+        loop {
+            let checked = {
+                // The semaphore is never closed.
+                let _permit = self.permits.acquire().await;
+                check::check(check, endpoint.address(), &self.host, &self.handshake).await
+            };
+            match checked {
+                Ok(()) => {
+                    if check.port.is_none() {
+                        endpoint.reached();
+                    }
+                    let change = endpoint.health().check_succeeded(check.rise);
+                    endpoint.publish(change, &"a check has succeeded");
+                }
+                // That descriptors have run out is not the server's fault.
+                Err(error) if error.is_exhaustion() => {}
+                Err(error) => {
+                    let change = endpoint.health().check_failed(check.fall);
+                    endpoint.publish(change, &format_args!("a check has failed: {error}"));
+                }
+            }
+            sleep(self.jittered(check.interval)).await;
+        }
+    }
+
+    /// Ends its ejections as they are due; ready once it has none.
+    async fn end_ejection(&self) {
+        while let Some(until) = self.endpoint.health().ejected_until() {
+            if Instant::now() < until {
+                sleep_until(until).await;
+                continue;
+            }
+            let change = self.endpoint.health().allow_trial();
+            self.endpoint.publish(change, &"its ejection has ended");
+        }
+    }
+
+    /// Waits until it can be connected to again.
+    async fn recover(&self) {
+        let mut pause = FIRST_RECOVERY;
+        let timeouts = &self.settings.backend.timeouts;
+        let limits = Limits {
+            head: self.settings.backend.limits,
+            stall: timeouts.server,
+        };
+        while self.endpoint.condition() == Condition::Unreachable {
+            sleep(self.jittered(pause)).await;
+            pause = (pause * 2).min(MAX_RECOVERY);
+            let dialled = connect::dial(
+                self.endpoint.address(),
+                &self.handshake,
+                &Header::Local,
+                Needs::Any,
+                timeouts.connect,
+                &limits,
+            );
+            if dialled.await.is_ok() {
+                self.endpoint.reached();
+            }
+        }
+    }
+
+    /// Raises its share step by step.
+    async fn start_slowly(&self) {
+        let health = self.endpoint.health();
+        while health.share() < 100 {
+            let duration = self.settings.backend.slow_start;
+            let step = duration.unwrap_or_default() / SLOW_START_STEPS;
+            sleep(step.max(MIN_STEP)).await;
+            health.go_on_with_slow_start(duration);
+            self.endpoint.server().weights_changed();
+        }
+    }
+
+    fn jittered(&self, pause: Duration) -> Duration {
+        pause.mul_f64(0.9 + 0.2 * self.random.fraction())
+    }
+}

@@ -1,0 +1,83 @@
+//! How long an endpoint's answers take: an average that goes up at once, and that is forgotten with
+//! time (peak EWMA, as in Finagle), so that a server which stalls is avoided from its first late answer
+//! on, and tried again later.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// After so long an answer counts for a third of what it did.
+const DECAY: Duration = Duration::from_secs(10);
+
+/// The answers of an endpoint to one worker.
+#[derive(Debug, Default)]
+pub(super) struct Latency(Cell<Option<(f64, Instant)>>);
+
+impl Latency {
+    /// Seconds until an answer, as expected at this moment; None if there was none yet.
+    pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
+        let (average, last) = self.0.get()?;
+        Some(average * kept(last, now))
+    }
+
+    /// Takes note of an answer.
+    pub(super) fn observe(&self, latency: Duration, now: Instant) {
+        let sample = latency.as_secs_f64();
+        let average = match self.0.get() {
+            Some((average, last)) if sample < average => {
+                let kept = kept(last, now);
+                average * kept + sample * (1.0 - kept)
+            }
+            _ => sample,
+        };
+        self.0.set(Some((average, now)));
+    }
+
+    /// Takes note of a request that has failed after so long. One that fails at once makes no server
+    /// quick.
+    pub(super) fn observe_failure(&self, latency: Duration, now: Instant) {
+        let known = self.seconds(now).unwrap_or(0.0);
+        if latency.as_secs_f64() > known {
+            self.observe(latency, now);
+        }
+    }
+}
+
+/// The part of an average that still counts.
+fn kept(last: Instant, now: Instant) -> f64 {
+    let age = now.saturating_duration_since(last).as_secs_f64();
+    (-age / DECAY.as_secs_f64()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn up_at_once_and_down_slowly() {
+        let latency = Latency::default();
+        let seconds = || latency.seconds(Instant::now());
+        assert_eq!(seconds(), None);
+        let observe = |millis| {
+            latency.observe(Duration::from_millis(millis), Instant::now());
+            seconds().unwrap()
+        };
+        assert!((observe(10) - 0.01).abs() < 1e-9);
+        assert!((observe(500) - 0.5).abs() < 1e-9);
+        assert!((observe(10) - 0.5).abs() < 1e-9);
+        // Forgotten without any answer, too.
+        tokio::time::advance(DECAY).await;
+        let third = seconds().unwrap();
+        assert!((0.15..0.2).contains(&third), "{third}");
+        assert!((observe(10) - third).abs() < 0.01);
+        tokio::time::advance(10 * DECAY).await;
+        assert!(seconds().unwrap() < 0.001);
+        assert!(observe(10) < 0.011);
+        // A failure at once is no quick answer.
+        latency.observe_failure(Duration::from_millis(1), Instant::now());
+        assert!(seconds().unwrap() > 0.009);
+        latency.observe_failure(Duration::from_secs(2), Instant::now());
+        assert!((seconds().unwrap() - 2.0).abs() < 1e-9);
+    }
+}

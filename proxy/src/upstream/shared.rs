@@ -1,0 +1,60 @@
+//! What all servers of a backend share, in all workers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::queue::Queue;
+use super::slots::Slots;
+use super::wake::Wake;
+
+/// Limits of a backend, and the news about its servers.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The backend's name.
+    pub(super) name: Arc<str>,
+    /// `max_requests` of the backend.
+    pub(super) slots: Slots,
+    /// Requests that wait for a slot of any of its servers.
+    pub(super) queue: Arc<Queue>,
+    /// Grows with each change of a server's condition, state or weight.
+    epoch: AtomicU64,
+    /// Whether a server that has come back gets its full share by and by.
+    starts_slowly: AtomicBool,
+    /// Wakes the keeper.
+    wake: Wake,
+}
+
+impl Shared {
+    pub(super) fn new(name: &str, wake: Wake) -> Shared {
+        Shared {
+            name: Arc::from(name),
+            slots: Slots::new(None),
+            queue: Arc::new(Queue::new(0)),
+            epoch: AtomicU64::new(1),
+            starts_slowly: AtomicBool::new(false),
+            wake,
+        }
+    }
+
+    pub(super) fn starts_slowly(&self) -> bool {
+        self.starts_slowly.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_slow_start(&self, starts_slowly: bool) {
+        self.starts_slowly.store(starts_slowly, Ordering::Relaxed);
+    }
+
+    /// A number that is another after each change.
+    #[inline]
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// To be called after a change, by whoever has made it.
+    pub(super) fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        // Those that wait may have somewhere to go now.
+        self.queue.wake();
+        self.wake.wake();
+    }
+}

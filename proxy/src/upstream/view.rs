@@ -1,0 +1,123 @@
+//! Which endpoints of a set requests may go to at one moment.
+//!
+//! Made by each worker for itself, after each change of a server's condition, state or weight.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::balance::Candidates;
+use super::cluster::Settings;
+use super::endpoint::Standing;
+use super::endpoint_set::{Choice, EndpointSet};
+use super::health::Condition;
+use crate::config::ServerState;
+
+/// Sets larger than this are looked through at most once in [`MIN_AGE`]: by then some of what a view
+/// says may be wrong, which whoever goes by it finds out.
+const SMALL: usize = 64;
+
+const MIN_AGE: Duration = Duration::from_millis(10);
+
+/// The endpoints of a set, by the requests that they get.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    epoch: u64,
+    /// When it was made, if it is one of a large set.
+    made: Option<Instant>,
+    pub(super) candidates: Candidates,
+    /// Those that one request at a time is to try.
+    pub(super) trials: Vec<usize>,
+    /// Those for requests that no other can serve.
+    pub(super) suspects: Vec<usize>,
+    /// Whether too few are usable, so that all are candidates.
+    pub(super) is_panic: bool,
+}
+
+impl View {
+    pub(super) fn new(set: &EndpointSet, settings: &Settings, epoch: u64) -> View {
+        let mut view = View {
+            epoch,
+            made: (set.choices().len() > SMALL).then(Instant::now),
+            ..View::default()
+        };
+        let mut usable = Vec::new();
+        let mut ready = 0;
+        let mut all_usable = 0;
+        for member in set.members() {
+            let choices = set.of_member(member);
+            let first = member.position();
+            let is_usable = |choice: &Choice| choice.endpoint.standing() == Standing::Usable;
+            let has_preferred = choices
+                .iter()
+                .any(|choice| !choice.is_fallback && is_usable(choice));
+            for (position, choice) in (first..).zip(choices) {
+                let standing = choice.endpoint.standing();
+                if choice.endpoint.server().state() == ServerState::Ready {
+                    ready += 1;
+                    all_usable += usize::from(standing == Standing::Usable);
+                }
+                match standing {
+                    Standing::Usable if choice.is_fallback && has_preferred => {}
+                    Standing::Usable => usable.push(position),
+                    Standing::Trial => {
+                        if !(choice.is_fallback && has_preferred) {
+                            view.trials.push(position);
+                        }
+                        view.suspects.push(position);
+                    }
+                    Standing::Suspect => view.suspects.push(position),
+                    Standing::Draining | Standing::Unusable => {}
+                }
+            }
+        }
+        let choice = |position: usize| &set.choices()[position];
+        let panic = settings.backend.outlier.panic as usize;
+        if all_usable * 100 < panic * ready {
+            let positions = 0..set.choices().len();
+            let is_ready = |position: &usize| {
+                choice(*position).endpoint.server().state() == ServerState::Ready
+            };
+            usable = positions.filter(is_ready).collect();
+            view.is_panic = true;
+        }
+        let weighed = usable.into_iter().filter_map(|position| {
+            let weight = set.weight(choice(position));
+            (weight > 0).then_some((position, weight))
+        });
+        let weighed: Vec<_> = weighed.collect();
+        // Those that are to be used first; and with them the others, once none of them is usable.
+        let tiers = weighed.iter().map(|(position, _)| choice(*position).tier);
+        let tier = tiers.min();
+        let first = weighed
+            .into_iter()
+            .filter(|(position, _)| Some(choice(*position).tier) == tier);
+        view.candidates = Candidates::new(first, epoch);
+        // A backup is for when there is no other, and a server without weight for its sessions: it is
+        // not to be tried meanwhile.
+        let has_weight = |position: &usize| set.weight(choice(*position)) > 0;
+        let is_first = |position: &usize| tier.is_none_or(|tier| choice(*position).tier <= tier);
+        view.trials
+            .retain(|position| has_weight(position) && is_first(position));
+        view.suspects.retain(has_weight);
+        view.suspects
+            .sort_by_key(|position| View::rank(set, *position));
+        view
+    }
+
+    /// What comes first among suspects: one that may answer, before those that cannot be connected to.
+    pub(super) fn rank(set: &EndpointSet, position: usize) -> (bool, u32) {
+        let choice = &set.choices()[position];
+        let is_unreachable = choice.endpoint.condition() == Condition::Unreachable;
+        (is_unreachable, choice.tier)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether it is old enough.
+    pub(super) fn may_be_renewed(&self) -> bool {
+        self.made.is_none_or(|made| made.elapsed() >= MIN_AGE)
+    }
+}
