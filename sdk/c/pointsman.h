@@ -280,7 +280,7 @@ void pm_refuse_type(pm_value *value, const char *expected);
 /* What the proxy knows about its backends. Asked in pm_route, that decision is never cached. In
  * pm_configure every server counts as usable, and nothing is in progress. */
 typedef struct pm_load {
-    /* Servers that have a free slot, whether they can be reached or not. */
+    /* Servers that are up and not draining, with or without a free slot. */
     uint32_t usable_servers;
     /* Requests and tunnels in progress, over all servers. */
     uint32_t active;

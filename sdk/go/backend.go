@@ -4,7 +4,7 @@ import "github.com/pointsman/pointsman/sdk/go/internal/proxy"
 
 // A State is the load of a backend.
 type State struct {
-	// UsableServers have a free slot, whether they can be reached or not.
+	// UsableServers are up and not draining, with or without a free slot.
 	UsableServers uint32
 	// Active counts requests and tunnels in progress, over all servers.
 	Active uint32

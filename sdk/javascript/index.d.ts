@@ -176,7 +176,7 @@ export const Decision: {
 
 /** The load of a backend. */
 export interface BackendState {
-  /** Servers that have a free slot, whether they can be reached or not. */
+  /** Servers that are up and not draining, with or without a free slot. */
   readonly usableServers: number;
   /** Requests and tunnels in progress, over all servers. */
   readonly active: number;

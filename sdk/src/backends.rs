@@ -11,7 +11,7 @@ use crate::Error;
 /// The load of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Servers that have a free slot, whether they can be reached or not.
+    /// Servers that are up and not draining, with or without a free slot.
     pub usable_servers: u32,
     /// Requests and tunnels in progress, over all servers.
     pub active: u32,

@@ -87,7 +87,7 @@ typedef struct {
 } pointsman_router_request_result_void_edit_error_t;
 
 typedef struct pointsman_router_backends_backend_state_t {
-  // Servers that have a free slot, whether they can be reached or not.
+  // Servers that are up and not draining, with or without a free slot.
   uint32_t   usable_servers;
   // Requests and tunnels in progress, over all servers.
   uint32_t   active;
