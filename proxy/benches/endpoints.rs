@@ -1,4 +1,4 @@
-//! What a worker pays for a change of servers: a backend of 2,000, all of which are replaced.
+//! The cost to a worker of replacing all 2,000 servers of a backend.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -13,7 +13,7 @@ use pointsman::upstream::{
     Cluster, ClusterConfig, Demand, Keeper, LocalCluster, Needs, Preparation, Reuse,
 };
 use tokio::net::UnixListener;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 const SERVERS: usize = 2_000;
 
@@ -67,59 +67,65 @@ fn next(backends: &Mutex<Backends>) -> ClusterConfig {
     })
 }
 
+/// A worker before such a backend, whose servers all listen on one socket.
+struct Bed {
+    runtime: LocalRuntime,
+    backends: Mutex<Backends>,
+    listener: UnixListener,
+    budget: Rc<ConnectionBudget>,
+    local: Rc<LocalCluster>,
+}
+
+impl Bed {
+    fn new() -> Bed {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .unwrap();
+        let backends = Mutex::new(Backends::new());
+        let path = backends.lock().unwrap().directory.path().join("server");
+        let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
+        let budget = ConnectionBudget::new(10_000, BufferPool::default());
+        let local = Rc::new(LocalCluster::new(&next(&backends), 0, &budget));
+        Bed {
+            runtime,
+            backends,
+            listener,
+            budget,
+            local,
+        }
+    }
+
+    /// Requests, each over a new connection that is closed at once.
+    fn requests(&self, count: usize) {
+        self.runtime.block_on(async {
+            for _ in 0..count {
+                let demand = Demand::new(Reuse::Fresh, Needs::Any);
+                drop(self.local.checkout(&demand).await.unwrap());
+                drop(self.listener.accept().await.unwrap());
+            }
+        });
+    }
+}
+
 /// A worker takes over other endpoints, having used so many of those before.
 #[divan::bench(args = [0, 100, 2_000])]
 fn replaced(bencher: Bencher<'_, '_>, used: usize) {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-        .unwrap();
-    let backends = Mutex::new(Backends::new());
-    let path = backends.lock().unwrap().directory.path().join("server");
-    let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
-    let budget = ConnectionBudget::new(10_000, BufferPool::default());
-    let first = next(&backends);
-    let local = Rc::new(LocalCluster::new(&first, 0, &budget));
+    let bed = Bed::new();
     bencher
         .with_inputs(|| {
-            runtime.block_on(async {
-                for _ in 0..used {
-                    let demand = Demand::new(Reuse::Fresh, Needs::Any);
-                    let lease = local.checkout(&demand).await.unwrap();
-                    drop(lease);
-                    drop(listener.accept().await.unwrap());
-                }
-            });
-            while budget.close_retired() {}
-            next(&backends)
+            bed.requests(used);
+            while bed.budget.close_retired() {}
+            next(&bed.backends)
         })
-        .bench_local_refs(|config| local.apply(config));
+        .bench_local_refs(|config| bed.local.apply(config));
 }
 
 /// The first request after such a change, with a new connection.
 #[divan::bench]
 fn first_request(bencher: Bencher<'_, '_>) {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-        .unwrap();
-    let backends = Mutex::new(Backends::new());
-    let path = backends.lock().unwrap().directory.path().join("server");
-    let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
-    let budget = ConnectionBudget::new(10_000, BufferPool::default());
-    let first = next(&backends);
-    let local = Rc::new(LocalCluster::new(&first, 0, &budget));
+    let bed = Bed::new();
     bencher
-        .with_inputs(|| {
-            let config = next(&backends);
-            local.apply(&config);
-            config
-        })
-        .bench_local_refs(|_| {
-            runtime.block_on(async {
-                let demand = Demand::new(Reuse::Fresh, Needs::Any);
-                drop(local.checkout(&demand).await.unwrap());
-                drop(listener.accept().await.unwrap());
-            });
-        });
+        .with_inputs(|| bed.local.apply(&next(&bed.backends)))
+        .bench_local_refs(|()| bed.requests(1));
 }

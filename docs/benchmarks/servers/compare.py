@@ -213,8 +213,7 @@ def dns(records, port):
     with open(path, "w") as file:
         file.write("\n".join(["no-resolv", "no-hosts", f"port={port}", "listen-address=127.0.0.1",
                               "bind-interfaces", "local=/test/", *lines, ""]))
-    program = "dnsmasq" if os.access("/usr/sbin/dnsmasq", os.X_OK) else "dnsmasq"
-    return subprocess.Popen([f"/usr/sbin/{program}", "--keep-in-foreground", "-C", path, "--log-facility=-"],
+    return subprocess.Popen(["/usr/sbin/dnsmasq", "--keep-in-foreground", "-C", path, "--log-facility=-"],
                             stderr=subprocess.DEVNULL)
 
 
