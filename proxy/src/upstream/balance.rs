@@ -24,7 +24,7 @@ const MAX_DRAWS: usize = 8;
 /// Servers of a key that may be full before any other is taken: to find each takes a look at all.
 const MAX_FULL: usize = 8;
 
-/// What is known of candidates, which are numbered.
+/// Facts about candidates, which are numbered.
 pub(super) trait Field {
     /// Requests in progress of all candidates together.
     fn total_load(&self) -> u32;
@@ -38,7 +38,7 @@ pub(super) trait Field {
     /// How long its answers take, in any unit; None if nothing is known.
     fn latency(&self, candidate: usize) -> Option<f64>;
 
-    /// What stands for it, the same in every process.
+    /// Its identity, the same in every process.
     fn token(&self, candidate: usize) -> u64;
 }
 

@@ -4,6 +4,9 @@
 //! discovery and operators change is its [`EndpointSet`], an immutable snapshot. Made off the
 //! workers' threads; each worker has a `LocalCluster` of it.
 
+mod build;
+mod ejection;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,15 +17,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::configured::{Configured, Listed, Reading, Resolved, ServerError, configure, literal};
 use super::endpoint::{Address, Endpoint, EndpointId, Gauge};
-use super::endpoint_set::{EndpointSet, Found, Member};
+use super::endpoint_set::{EndpointSet, Found};
 use super::establish::Handshake;
-use super::failure::Failure;
-use super::health::{Condition, Tried};
 use super::learned::Learned;
-use super::server::Server;
+use super::settings::Settings;
 use super::shared::Shared;
 use super::wake::Wake;
-use crate::config::{self, Affinity, HttpReuse, Outlier, ServerAddress, ServerState};
+use crate::config::{self, Affinity, ServerAddress, ServerState};
 
 /// A backend's state at run time.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub(super) struct Load {
     pub(super) queued: Gauge,
 }
 
-/// What the present set is made of.
+/// The material of the present set.
 #[derive(Debug, Default)]
 struct Sources {
     settings: Arc<Settings>,
@@ -66,50 +67,13 @@ struct Sources {
     retired: Vec<Arc<EndpointSet>>,
 }
 
-/// What an operator has ordered for a server.
+/// An operator's order for a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Order {
     /// Whether it takes requests.
     pub state: Option<ServerState>,
     /// Its weight.
     pub weight: Option<u16>,
-}
-
-/// How a cluster is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// As configured, but without its servers.
-    pub backend: config::Backend,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            backend: config::Backend::new("", Vec::new()),
-        }
-    }
-}
-
-impl Settings {
-    fn new(backend: &config::Backend) -> Settings {
-        let mut backend = backend.clone();
-        backend.servers.clear();
-        Settings { backend }
-    }
-
-    /// Mixed into the cookies of servers. None: there are no such cookies.
-    fn secret(&self) -> Option<&str> {
-        match &self.backend.affinity {
-            Some(Affinity::Cookie(cookie)) => Some(&cookie.secret),
-            _ => None,
-        }
-    }
-
-    /// How long a connection is kept without use; None: not at all.
-    pub(super) fn max_idle(&self) -> Option<Duration> {
-        let is_reused = self.backend.http_reuse != HttpReuse::Never;
-        is_reused.then_some(self.backend.timeouts.server_keep_alive)
-    }
 }
 
 /// A cluster with what a configuration makes of it.
@@ -300,7 +264,7 @@ impl Cluster {
         self.endpoints.load_full()
     }
 
-    /// What is in force, for a worker.
+    /// The configuration in force, for a worker.
     pub fn current(self: &Arc<Cluster>) -> ClusterConfig {
         let sources = self.sources();
         ClusterConfig {
@@ -460,64 +424,6 @@ impl Cluster {
         sources.retired.retain(|set| Arc::strong_count(set) > 1);
     }
 
-    /// A set of these servers. Of the present set those are taken over that are the same machine:
-    /// configured with the same address, or with one that leads there.
-    fn build(
-        &self,
-        settings: &Settings,
-        servers: &[Configured],
-        found: &HashMap<ServerAddress, Vec<Found>>,
-        gone: &HashMap<(String, Address), Weak<Endpoint>>,
-    ) -> EndpointSet {
-        let before = self.endpoints();
-        let is_first = before.members().is_empty();
-        let workers = self.workers();
-        let mut set = EndpointSet::default();
-        for one in servers {
-            let server = &one.server;
-            let addresses = found.get(&server.address).map_or(&[][..], Vec::as_slice);
-            let old = before.member(&server.name);
-            let known = old.map_or(&[][..], |old| before.of_member(old)).iter();
-            let known: HashMap<&Address, &Arc<Endpoint>> = known
-                .map(|choice| (choice.endpoint.address(), &choice.endpoint))
-                .collect();
-            let is_known = |found: &Found| known.contains_key(&found.address);
-            let old = old.filter(|old| {
-                *old.server().address() == server.address || addresses.iter().any(is_known)
-            });
-            let shared = old.map_or_else(
-                || {
-                    let (name, address) = (&server.name, &server.address);
-                    Arc::new(Server::new(name, address, &self.shared, workers))
-                },
-                |old| Arc::clone(old.server()),
-            );
-            let back = |address: &Address| {
-                let gone = gone.get(&(server.name.clone(), address.clone()))?;
-                let gone = gone.upgrade()?;
-                Arc::ptr_eq(gone.server(), &shared).then_some(gone)
-            };
-            let new = |address: &Address| {
-                let new = Endpoint::new(&shared, address.clone(), workers);
-                if !is_first && settings.backend.slow_start.is_some() {
-                    new.health().begin_slow_start();
-                }
-                Arc::new(new)
-            };
-            let endpoints = addresses.iter().map(|found| {
-                let address = &found.address;
-                let known = old.and_then(|_| known.get(address).map(|known| Arc::clone(known)));
-                let endpoint = known.or_else(|| back(address));
-                (endpoint.unwrap_or_else(|| new(address)), found)
-            });
-            let endpoints: Vec<_> = endpoints.collect();
-            let handshake = Arc::clone(&one.handshake);
-            set.push(Member::new(shared, handshake, server), endpoints);
-        }
-        set.finish(&self.shared.name, settings.secret());
-        set
-    }
-
     /// Keeps sessions as configured from now on.
     fn learn(&self, affinity: Option<&Affinity>) {
         let Some(Affinity::Learned(affinity)) = affinity else {
@@ -542,41 +448,6 @@ impl Cluster {
     pub fn remember(&self, session: &[u8], endpoint: EndpointId) {
         if let Some(learned) = &*self.learned.load() {
             learned.insert(session, endpoint);
-        }
-    }
-
-    /// A request has failed at this endpoint, which may be one too many: then it is ejected, unless
-    /// too many are already, or no other is usable.
-    pub(super) fn fail(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        outlier: &Outlier,
-        failure: Failure,
-        of: Tried,
-    ) {
-        if !endpoint.health().failed(outlier, of) {
-            return;
-        }
-        // Two at once could eject too many. Whoever comes second leaves it to the next failure.
-        let Ok(_alone) = self.ejecting.try_lock() else {
-            return;
-        };
-        let set = self.endpoints.load();
-        let (mut all, mut ejected, mut has_usable) = (1, 1, false);
-        for other in set.choices() {
-            if other.endpoint.id() == endpoint.id() {
-                continue;
-            }
-            all += 1;
-            let condition = other.endpoint.condition();
-            ejected += usize::from(matches!(condition, Condition::Ejected | Condition::Trial));
-            has_usable |= other.endpoint.is_usable() && set.weight(other) > 0;
-        }
-        // One may always be ejected, however few there are.
-        let is_allowed = ejected == 1 && outlier.max_ejected > 0
-            || ejected * 100 <= all * outlier.max_ejected as usize;
-        if has_usable && is_allowed || endpoint.condition() == Condition::Trial {
-            endpoint.eject(outlier, &failure);
         }
     }
 

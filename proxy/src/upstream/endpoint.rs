@@ -172,7 +172,7 @@ impl Endpoint {
         &self.address
     }
 
-    /// What checks and requests have found out.
+    /// Its condition, as checks and requests have found it.
     pub fn condition(&self) -> Condition {
         self.health.condition()
     }
@@ -182,7 +182,7 @@ impl Endpoint {
         self.standing() == Standing::Usable
     }
 
-    /// What becomes of requests for it, in a word: [`Endpoint::STATES`].
+    /// Its state in a word, one of [`Endpoint::STATES`].
     pub fn state_word(&self) -> &'static str {
         let condition = self.condition();
         match self.server.state() {

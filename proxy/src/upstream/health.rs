@@ -53,7 +53,7 @@ impl Condition {
     }
 }
 
-/// What a request was to an endpoint.
+/// Whether a request was the trial of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tried {
     /// One of many.
@@ -77,7 +77,7 @@ enum Checked {
     Down = 2,
 }
 
-/// What requests have found out.
+/// The condition as requests have found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Met {
     Serves = 0,
@@ -124,7 +124,7 @@ impl Word {
     }
 }
 
-/// What is known of an endpoint.
+/// The health of an endpoint.
 #[derive(Debug)]
 pub(super) struct Health {
     created: Instant,

@@ -16,7 +16,7 @@ use super::endpoint::EndpointId;
 /// Entries of a bucket: two cache lines.
 const WAYS: usize = 8;
 
-/// What times are counted in.
+/// The unit of times in the table.
 const UNIT: Duration = Duration::from_secs(4);
 
 /// Bits of an entry's place: the endpoint's number, when it was seen, and bits of its hash.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::cluster::Settings;
 use super::connection::Connection;
 use super::endpoint::{Endpoint, Permit};
 use super::failure::Failure;
 use super::health::Tried;
 use super::local::{LocalCluster, LocalEndpoint};
 use super::server::Connected;
+use super::settings::Settings;
 use super::stream::ServerStream;
 use crate::config::{BackendTimeouts, HeadLimits};
 use crate::http2::ByteStream;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::balance::Balancer;
-use super::cluster::{Cluster, ClusterConfig, Settings};
+use super::cluster::{Cluster, ClusterConfig};
 use super::endpoint::{Endpoint, EndpointId};
 use super::endpoint_set::EndpointSet;
 use super::establish::Handshake;
@@ -20,6 +20,7 @@ use super::latency::Latency;
 use super::pool::{ConnectionBudget, Pool, Reclaimed};
 use super::random::Random;
 use super::retry_budget::RetryBudget;
+use super::settings::Settings;
 use super::view::View;
 
 /// A worker's view of a cluster.
@@ -57,7 +58,7 @@ pub struct LocalEndpoint {
     endpoint: Arc<Endpoint>,
     /// How connections to it begin.
     pub(super) handshake: Rc<Handshake>,
-    /// What that was made from.
+    /// The shared handshake that this one was copied from.
     source: Arc<Handshake>,
     pub(super) pool: Rc<Pool>,
     pub(super) latency: Latency,
@@ -85,7 +86,7 @@ impl LocalEndpoint {
 /// How old a view may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AsOf {
-    /// What it says is right at this moment.
+    /// It is up to date.
     Now,
     /// That of a large set may be a moment old.
     Lately,
@@ -160,7 +161,7 @@ impl LocalCluster {
         Rc::clone(&self.set.borrow().settings)
     }
 
-    /// What `read` makes of its settings.
+    /// Reads its settings.
     #[inline]
     pub fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
         read(&self.set.borrow().settings)

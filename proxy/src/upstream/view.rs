@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::balance::Candidates;
-use super::cluster::Settings;
 use super::endpoint::Standing;
 use super::endpoint_set::{Choice, EndpointSet};
 use super::health::Condition;
+use super::settings::Settings;
 use crate::config::ServerState;
 
 /// Sets larger than this are looked through at most once in [`MIN_AGE`]: by then some of what a view

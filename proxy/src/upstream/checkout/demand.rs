@@ -1,4 +1,4 @@
-//! What a request needs of a connection.
+//! A request's demands on its connection.
 
 use crate::config::HttpReuse;
 use crate::transport::proxy_protocol::Header;
@@ -50,12 +50,12 @@ impl Reuse {
     }
 }
 
-/// What a request needs of a connection.
+/// A request's demands on its connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
     /// Which connections it may use.
     pub reuse: Reuse,
-    /// What it is for.
+    /// The use that it is for.
     pub needs: Needs,
     /// Its client, for servers that want to know.
     pub client: &'a Header<'a>,

@@ -52,7 +52,7 @@ pub(super) struct Search<'a> {
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
 
-/// What the balancer may know.
+/// The balancer's view of a search.
 struct Open<'a, 's>(&'a Search<'s>);
 
 impl Field for Open<'_, '_> {

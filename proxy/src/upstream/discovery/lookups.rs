@@ -23,7 +23,7 @@ const MAX_LOOKUPS: usize = 16;
 /// Name servers and a name.
 type Question = (Vec<SocketAddr>, ServerAddress);
 
-/// What was found for each name that nothing was known of.
+/// Answers for the names without a known address.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Lookups(HashMap<Question, Result<Vec<Found>, Arc<ResolveError>>>);
 

@@ -56,7 +56,7 @@ pub(crate) struct Target {
     pub preference: Preference,
 }
 
-/// What a name stands for.
+/// The targets of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// By priority and address, each address once: answers in another order are equal. Not empty.
@@ -125,7 +125,7 @@ impl Resolver {
         Ok(Resolver(Arc::new(Shared { servers, hosts })))
     }
 
-    /// What `address` stands for at this moment.
+    /// The targets of `address` at this moment.
     ///
     /// An IP address needs no I/O. `/etc/hosts` comes before DNS. Takes 5 s at most.
     ///
@@ -254,7 +254,7 @@ impl Resolver {
     }
 }
 
-/// What `find` finds for the first name that has anything.
+/// The result of `find` for the first name that has one.
 async fn first<T>(
     names: io::Result<Vec<Name>>,
     find: impl AsyncFn(Name) -> Result<T, Failure>,
@@ -317,7 +317,7 @@ fn sent_along(host: &Name, additionals: &[Record]) -> Option<Addresses> {
     (!addresses.is_empty()).then_some(Addresses { addresses, ttl })
 }
 
-/// What an SRV record says of its host.
+/// An SRV record, without its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Service {
     port: u16,

@@ -20,13 +20,14 @@ use super::Condition;
 use super::check;
 use crate::config::{Check, ServerAddress, ServerState};
 use crate::transport::proxy_protocol::Header;
-use crate::upstream::cluster::{Cluster, Settings};
+use crate::upstream::cluster::Cluster;
 use crate::upstream::connect;
 use crate::upstream::discovery::{Moved, Names};
 use crate::upstream::endpoint::{Endpoint, EndpointId};
 use crate::upstream::establish::{Handshake, Limits, Needs};
 use crate::upstream::random::Random;
 use crate::upstream::server_tls::service_domain;
+use crate::upstream::settings::Settings;
 use crate::upstream::wake::Wake;
 
 /// Shortest time between two looks at all endpoints.
@@ -71,13 +72,13 @@ impl Keeper {
         self.clusters.send_replace(clusters);
     }
 
-    /// What wakes it.
+    /// The handle that wakes it.
     pub fn waker(&self) -> &Wake {
         &self.wake
     }
 }
 
-/// What a keeper gets from others.
+/// The keeper's ends of its channels.
 #[derive(Debug)]
 pub struct KeeperInputs {
     clusters: watch::Receiver<Vec<Arc<Cluster>>>,
