@@ -508,7 +508,7 @@ pub const DEFAULT_MAX_FAULTS: u32 = 20;
 /// Default of [`Router::fault_window`].
 pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 
-/// What errors call the file.
+/// The file's name in errors.
 const CONFIGURATION: &str = "the configuration";
 
 /// A configuration file as far as it makes sense, for those who look for more mistakes.

@@ -112,7 +112,7 @@ enum Command {
     },
 }
 
-/// What is ordered for a server.
+/// An order for a server.
 #[derive(Debug, Subcommand)]
 enum ServerOrder {
     /// Send it requests, and forget what was found out about it

@@ -226,12 +226,13 @@ pub struct Hash {
     pub max_load: Option<u32>,
 }
 
-/// What a request is hashed by. A request without it goes to the server with the least requests.
+/// The part of a request that is hashed. Requests without it go to the server with the fewest
+/// requests in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HashKey {
     /// The client's address, without its port.
     Client,
-    /// A field of the request.
+    /// A field of the request, as the server gets it.
     Header(HeaderName),
     /// A cookie.
     Cookie(String),
@@ -242,7 +243,7 @@ pub enum HashKey {
 /// `backend.NAME.check`: active checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What is checked.
+    /// The protocol of the check.
     pub kind: CheckKind,
     /// From the end of a check to the begin of the next. Default 2 s.
     pub interval: Duration,
@@ -256,7 +257,7 @@ pub struct Check {
     pub port: Option<NonZeroU16>,
 }
 
-/// What a check does.
+/// The protocol of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckKind {
     /// Connects; with TLS, the handshake has to succeed.

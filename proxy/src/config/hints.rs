@@ -189,7 +189,7 @@ const RENAMED: &[(Section, &str, &str)] = &[
     (Section::Server, "max_connections", "max_requests"),
 ];
 
-/// What to write instead of another proxy's value for `balance`.
+/// Our word for another proxy's value of `balance`.
 pub(super) fn foreign_balance(text: &str) -> Option<&'static str> {
     word(FOREIGN_BALANCE, text)
 }

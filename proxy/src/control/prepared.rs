@@ -312,7 +312,7 @@ impl Prepared {
         self.events.receiver.take()
     }
 
-    /// What the keeper needs to run, once; None for a configuration that follows another.
+    /// The keeper's inputs, once; None for a configuration that follows another.
     pub fn take_keeper(&mut self) -> Option<KeeperInputs> {
         self.keeper_inputs.take()
     }

@@ -16,7 +16,7 @@ use crate::upstream::{EndpointId, Lease, LocalCluster, hash};
 /// Longest session that is learned: longer values are no sessions.
 const MAX_SESSION: usize = 1024;
 
-/// What binds a request to a server.
+/// The server or the key that a request is bound to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Affinity {
     /// The endpoint of its session.

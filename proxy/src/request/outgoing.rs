@@ -30,7 +30,7 @@ impl Outgoing {
         &self.backend
     }
 
-    /// What the decision changes of its fields.
+    /// The decision's edits of its fields.
     pub(super) fn edits(&self) -> &[Edit] {
         let decided = self.decided.as_deref();
         decided.map_or(&[], |decided| &decided.edits.fields)

@@ -24,7 +24,7 @@ pub(super) struct Tries {
     pub(super) avoid: Vec<EndpointId>,
     /// Which connections it may use.
     pub(super) reuse: Reuse,
-    /// What it is for.
+    /// The use that its connection is for.
     pub(super) needs: Needs,
 }
 

@@ -81,7 +81,7 @@ pub(super) fn check(entry: &Entry<'_>, servers: &[Server]) -> Option<Check> {
     Some(check)
 }
 
-/// What only checks of one kind have.
+/// Keys that belong to one kind of check.
 #[derive(Default)]
 struct Options {
     path: Option<String>,
