@@ -460,6 +460,7 @@ async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::R
 }
 
 /// Processor time of the proxy: how long it takes by the clock depends on who else is busy.
+/// Deadlines are counted in milliseconds, the first of which may have begun before the call.
 #[tokio::test]
 async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     const TIMES: u32 = 5;
@@ -473,7 +474,8 @@ async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     for _ in 0..TIMES {
         let since = Instant::now();
         assert_eq!(ask(&mut client).await?, 503);
-        assert!(since.elapsed() >= deadline, "ended early");
+        let passed = since.elapsed();
+        assert!(passed >= deadline - Duration::from_millis(1), "{passed:?}");
     }
     let used = processor_time(&proxy)?.saturating_sub(before) / TIMES;
     let about = deadline * 9 / 10..deadline * 5 / 4;

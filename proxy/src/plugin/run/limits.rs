@@ -120,8 +120,8 @@ impl Deadline {
 
     fn is_over_at(&mut self, processor: Duration, wall: Instant) -> bool {
         let (first_processor, first_wall) = *self.first.get_or_insert((processor, wall));
-        // The first question comes one to two epochs after the start of the call. It has not had
-        // more than that, and on a busy machine less.
+        // The first question comes one to two epochs after the start of the call, so at most one
+        // epoch that it has not had is counted: all of it when a late ticker counts two at once.
         let before = TICK.min(self.allowed / 2);
         let used = processor.saturating_sub(first_processor) + before;
         let passed = wall.saturating_duration_since(first_wall);
