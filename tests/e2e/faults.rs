@@ -331,8 +331,13 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let config = format!("{top}{config}{}", backend(&server));
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
     let mut client = Wire::connect(proxy.address()).await?;
-    for _ in 0..150 {
-        assert_eq!(ask(&mut client).await?, 200);
+    let mut served = 0;
+    while served < 150 {
+        // On a busy machine the next instance is late, and requests go by `on_fault` until then.
+        match ask(&mut client).await? {
+            200 => served += 1,
+            status => assert_eq!(status, 503),
+        }
     }
     let plugins: serde_json::Value =
         serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
