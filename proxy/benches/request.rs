@@ -12,10 +12,11 @@ use pointsman::http::message::RequestHead;
 use pointsman::http1::write::{Expect, OutgoingRequest, Via, push_request};
 use pointsman::http1::{self, Limits, Persistence, Progress, Scan};
 use pointsman::plugin::{
-    self, BackendName, BackendState, Backends, Compiler, Engine, EngineLimits, Plugin, Settings,
-    Source,
+    self, Answers, BackendName, BackendState, Backends, Compiler, Engine, EngineLimits,
+    Environment, Plugin, ServerName, ServerState, Settings, Source,
 };
 use pointsman::router::Router;
+use pointsman::router::stage::Stage;
 use pointsman::router::version::{Version, VersionSpec};
 use pointsman::transport::io::{Io, Socket};
 use pointsman::tunnel::{self, End, Scratch, Tunnel};
@@ -47,22 +48,38 @@ const REQUEST: &[u8] = b"GET /index.html?a=b HTTP/1.1\r\n\
 struct TwoBackends;
 
 impl Backends for TwoBackends {
+    fn names(&self) -> Vec<BackendName> {
+        ["node_backend", "www_backend"]
+            .map(BackendName::from)
+            .to_vec()
+    }
+
     fn find(&self, name: &str) -> Option<BackendName> {
-        ["www_backend", "node_backend"]
-            .contains(&name)
-            .then(|| BackendName::from(name))
+        self.names().into_iter().find(|known| **known == *name)
+    }
+
+    fn find_server(&self, _: &str, _: &str) -> Option<ServerName> {
+        None
+    }
+
+    fn is_usable(&self, _: &str) -> bool {
+        true
     }
 
     fn state(&self, name: &str) -> Option<BackendState> {
-        Some(BackendState {
-            usable_servers: self.servers(name)?,
-            active: 0,
-            queued: 0,
+        self.find(name).map(|_| BackendState {
+            usable_servers: 1,
+            ..BackendState::default()
         })
     }
 
-    fn servers(&self, name: &str) -> Option<u32> {
-        self.find(name).map(|_| 1)
+    fn servers(&self, name: &str) -> Option<Vec<ServerState>> {
+        self.configured(name)
+    }
+
+    fn configured(&self, name: &str) -> Option<Vec<ServerState>> {
+        let server = ServerState::idle("server".into(), 1, None);
+        self.find(name).map(|_| vec![server])
     }
 }
 
@@ -72,7 +89,7 @@ fn version(config: &serde_json::Value) -> Version {
 
 fn version_by(
     config: &serde_json::Value,
-    prepare: impl FnOnce(&Source, Plugin, &Settings, &Arc<dyn Backends>) -> Plugin,
+    prepare: impl FnOnce(&Source, Plugin, &Settings, &Environment) -> Plugin,
 ) -> Version {
     let engine = Engine::try_new(EngineLimits { instances: 8 }, Compiler::Here).unwrap();
     let source = Source {
@@ -84,14 +101,14 @@ fn version_by(
         ..Settings::default()
     };
     let plugin = Plugin::load(&engine, &source, None).unwrap();
-    let backends: Arc<dyn Backends> = Arc::new(TwoBackends);
-    let plugin = prepare(&source, plugin, &settings, &backends);
-    let draft = VersionSpec::new(plugin, settings, backends);
+    let environment = Environment::new(Arc::new(TwoBackends), Arc::default());
+    let plugin = prepare(&source, plugin, &settings, &environment);
+    let draft = VersionSpec::new(plugin, settings, environment);
     Version::try_new(draft).unwrap().0
 }
 
 fn router(config: &serde_json::Value) -> Router {
-    Router::new(Arc::new(version(config)), None, 0)
+    Router::new(vec![Stage::new(Arc::new(version(config)), None, 0)], 0)
 }
 
 /// The scenario's one rule.
@@ -109,7 +126,7 @@ fn rules(count: usize) -> serde_json::Value {
 }
 
 /// A head with 12 fields of a browser, and `more` that a rule may ask for; and who sent it.
-fn request(more: usize) -> (RequestHead, Arc<Client>) {
+fn request(more: usize) -> (RequestHead, Arc<Client>, Answers) {
     let mut head = RequestHead::default();
     let parsed =
         http1::request::parse(REQUEST, &Limits::default(), &mut Scan::default(), &mut head);
@@ -118,16 +135,18 @@ fn request(more: usize) -> (RequestHead, Arc<Client>) {
         let name = format!("x-{number}");
         head.fields_mut().push(name.as_bytes(), b"a match");
     }
-    (head, client())
+    (head, client(), Answers::default())
 }
 
 /// As the router is asked about it.
-fn asked((head, client): &mut (RequestHead, Arc<Client>)) -> plugin::Request<'_> {
+fn asked((head, client, answers): &mut (RequestHead, Arc<Client>, Answers)) -> plugin::Request<'_> {
     plugin::Request {
         head,
         client,
         tls: None,
+        body: None,
         attempt: 0,
+        answers,
         id: None,
     }
 }
@@ -152,16 +171,18 @@ fn decision_from_the_cache(bencher: Bencher<'_, '_>) {
 fn decision_by_host_suffix(bencher: Bencher<'_, '_>) {
     let mut router = router(&one_rule());
     let mut request = request(0);
-    bencher.bench_local(|| router.ask(&mut asked(black_box(&mut request))));
+    bencher.bench_local(|| router.stages_mut()[0].ask(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]
 fn decision_by_fields_read(bencher: Bencher<'_, '_>, fields: usize) {
     let mut router = router(&rules(fields));
     let mut request = request(fields);
-    router.ask(&mut asked(&mut request)).unwrap();
-    assert_eq!(router.reads().reads.len(), fields);
-    bencher.bench_local(|| router.ask(&mut asked(black_box(&mut request))));
+    router.stages_mut()[0]
+        .ask(&mut asked(&mut request))
+        .unwrap();
+    assert_eq!(router.stages()[0].reads().reads.len(), fields);
+    bencher.bench_local(|| router.stages_mut()[0].ask(&mut asked(black_box(&mut request))));
 }
 
 #[divan::bench(args = [1, 8, 32])]
@@ -182,8 +203,10 @@ fn instance(bencher: Bencher<'_, '_>) {
 /// The same as `isolation = "request"` has it: as it is once it is configured.
 #[divan::bench]
 fn instance_preset(bencher: Bencher<'_, '_>) {
-    let version = version_by(&one_rule(), |source, plugin, settings, backends| {
-        plugin.snapshot(source, settings, backends, None).unwrap()
+    let version = version_by(&one_rule(), |source, plugin, settings, environment| {
+        plugin
+            .snapshot(source, settings, environment, None)
+            .unwrap()
     });
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }

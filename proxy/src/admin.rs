@@ -25,11 +25,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::config::{MAX_WEIGHT, PluginSource, ServerState};
+use crate::config::{MAX_WEIGHT, PluginSource, ServerState, StageId};
 use crate::control::{Aborted, ChangeError, Control, PrepareError};
 use crate::rollout::RolloutError;
 use crate::router::rollout::{Mode, Share};
 use crate::router::version::Version;
+use crate::tables::{self, SaveError};
 use crate::telemetry::chain;
 use crate::upstream::Order;
 use crate::upstream::server::state_word;
@@ -58,7 +59,7 @@ const QUESTIONS: [&str; 6] = [
     "/metrics",
 ];
 /// Paths of POST.
-const CHANGES: [&str; 9] = [
+const CHANGES: [&str; 13] = [
     "/v1/swap",
     "/v1/promote",
     "/v1/abort",
@@ -66,9 +67,16 @@ const CHANGES: [&str; 9] = [
     "/v1/reload",
     "/v1/upgrade",
     "/v1/server",
+    TABLE_GET,
+    "/v1/table/set",
+    "/v1/table/delete",
+    "/v1/table/save",
     "/v1/drain",
     "/v1/log-level",
 ];
+
+/// Changes nothing, but what it answers may be secret, and a key may be long.
+const TABLE_GET: &str = "/v1/table/get";
 
 /// Paths of those that may take a compiler.
 const SLOW_CHANGES: [&str; 3] = ["/v1/swap", "/v1/reload", "/v1/upgrade"];
@@ -211,16 +219,22 @@ impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Refusal {
         let status = match error {
             ChangeError::NoRouter(_)
+            | ChangeError::NoStage(..)
             | ChangeError::NoServer(..)
             | ChangeError::NoVersion(..)
             | ChangeError::NothingBefore(_)
-            | ChangeError::Rollout(RolloutError::None(_)) => StatusCode::NOT_FOUND,
+            | ChangeError::Rollout(RolloutError::None(_))
+            | ChangeError::Table(
+                tables::ChangeError::NoTable(_) | tables::ChangeError::NoKey { .. },
+            )
+            | ChangeError::Save(SaveError::NoTable(_)) => StatusCode::NOT_FOUND,
             ChangeError::Stopping
             | ChangeError::Overtaken { .. }
             | ChangeError::OvertakenByReload
             | ChangeError::Aborted(_)
             | ChangeError::Busy
-            | ChangeError::Prepare(PrepareError::OnTrial { .. }) => StatusCode::CONFLICT,
+            | ChangeError::Prepare(PrepareError::OnTrial { .. })
+            | ChangeError::Save(SaveError::Changed(_)) => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Refusal(status, chain(&error))
@@ -290,6 +304,11 @@ async fn dispatch(
         return query(&admin.control, path, &parts.headers, rights);
     }
     let body = read(body).await?;
+    if path == TABLE_GET {
+        let api::Key { table, key } = parse(&body)?;
+        let value = admin.control.get_entry(&table, &key)?;
+        return Ok(json(&api::Value { value }));
+    }
     let permit = admin.permit(path)?;
     let (admin, path) = (admin.clone(), path.to_owned());
     // A change that has begun is completed, even if nobody waits for it any more.
@@ -317,7 +336,7 @@ fn query(
             let text = format!("{path} takes the Unix socket: set `admin.socket`");
             Err(Refusal(StatusCode::FORBIDDEN, text))
         }
-        "/v1/status" => Ok(json(&view::status(control))),
+        "/v1/status" => Ok(json(&view::status(control, rights))),
         "/v1/plugins" => Ok(json(&view::plugins(control, rights))),
         "/v1/trials" => Ok(json(&view::trials(control))),
         "/v1/config" => Ok(json(&view::config(control))),
@@ -346,26 +365,48 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
     match path {
         "/v1/swap" => swap(control, parse(body)?).await,
         "/v1/promote" => {
-            let api::EndTrial { frontend } = parse(body)?;
-            let version = control.promote(&frontend)?;
-            Ok(in_service(&frontend, &version))
+            let api::EndTrial { frontend, stage } = parse(body)?;
+            let stage = control.find_stage(&frontend, stage.as_deref())?;
+            let version = control.promote(&stage)?;
+            Ok(in_service(&stage, &version))
         }
         "/v1/abort" => {
-            let api::EndTrial { frontend } = parse(body)?;
-            let ended = match control.abort(&frontend)? {
+            let api::EndTrial { frontend, stage } = parse(body)?;
+            let stage = control.find_stage(&frontend, stage.as_deref())?;
+            let ended = match control.abort(&stage)? {
                 Aborted::Trial(version) => {
                     format!("version {} is no longer on trial", version.number())
                 }
                 Aborted::Pending => "the version being loaded is not put on trial".to_owned(),
             };
-            Ok(format!("frontend {frontend}: {ended}"))
+            Ok(format!("{stage}: {ended}"))
         }
         "/v1/rollback" => {
-            let api::Rollback { frontend, version } = parse(body)?;
-            let version = control.rollback(&frontend, version).await?;
-            Ok(in_service(&frontend, &version))
+            let api::Rollback {
+                frontend,
+                stage,
+                version,
+            } = parse(body)?;
+            let stage = control.find_stage(&frontend, stage.as_deref())?;
+            let version = control.rollback(&stage, version).await?;
+            Ok(in_service(&stage, &version))
         }
         "/v1/server" => server(control, parse(body)?),
+        "/v1/table/set" => {
+            let api::Entry { table, key, value } = parse(body)?;
+            control.change_entry(&table, &key, Some(&value)).await?;
+            Ok(format!("table {table} is changed, until its file changes"))
+        }
+        "/v1/table/delete" => {
+            let api::Key { table, key } = parse(body)?;
+            control.change_entry(&table, &key, None).await?;
+            Ok(format!("table {table} is changed, until its file changes"))
+        }
+        "/v1/table/save" => {
+            let api::SaveTable { table } = parse(body)?;
+            let file = control.save_table(&table).await?;
+            Ok(format!("table {table} is saved to {}", file.display()))
+        }
         "/v1/log-level" => {
             let api::LogLevel { level } = parse(body)?;
             let known: tracing::Level = level.parse().map_err(|_| {
@@ -425,6 +466,7 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
     let refuse = |text: String| Err(Refusal(StatusCode::BAD_REQUEST, text));
     let api::Swap {
         frontend,
+        stage,
         file,
         shadow,
         canary,
@@ -432,11 +474,12 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
     if let Some(file) = file.as_ref().filter(|file| !file.is_absolute()) {
         return refuse(format!("{} is not an absolute path", file.display()));
     }
+    let stage = control.find_stage(&frontend, stage.as_deref())?;
     let plugin = file.map(PluginSource::File);
     let (mode, percent) = match (shadow, canary) {
         (None, None) => {
-            let version = control.swap(&frontend, plugin).await?;
-            return Ok(in_service(&frontend, &version));
+            let version = control.swap(&stage, plugin).await?;
+            return Ok(in_service(&stage, &version));
         }
         (Some(percent), None) => (Mode::Mirror, percent),
         (None, Some(percent)) => (Mode::Canary, percent),
@@ -447,11 +490,9 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
     let Some(share) = Share::of_percent(percent) else {
         return refuse(format!("{percent} % is not within 0.01 to 100"));
     };
-    let version = control
-        .start_rollout(&frontend, plugin, mode, share)
-        .await?;
+    let version = control.start_rollout(&stage, plugin, mode, share).await?;
     Ok(format!(
-        "frontend {frontend}: version {} of {} is on trial; `trials` shows what comes of it",
+        "{stage}: version {} of {} is on trial; `trials` shows what comes of it",
         version.number(),
         version.plugin_name()
     ))
@@ -498,9 +539,9 @@ fn in_force(kept: &[&str]) -> String {
     text + "; these take a restart, and are as before: " + &kept.join(", ")
 }
 
-fn in_service(frontend: &str, version: &Version) -> String {
+fn in_service(stage: &StageId, version: &Version) -> String {
     format!(
-        "frontend {frontend}: version {} of {} decides (sha256 {})",
+        "{stage}: version {} of {} decides (sha256 {})",
         version.number(),
         version.plugin_name(),
         version.sha256()

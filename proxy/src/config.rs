@@ -12,8 +12,11 @@ mod hints;
 mod json;
 mod json_tree;
 mod reader;
+mod routing;
 mod sections;
 mod source;
+mod stage;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -34,7 +37,13 @@ pub use backend::{
 };
 pub use bind::{AcceptProxy, Bind, BindAddress, RedirectToHttps, SocketAccess};
 pub use diagnostic::Errors;
+pub use routing::{DEFAULT_MAX_ATTEMPTS, MediaRange, Routing, RoutingBody, TooLarge};
 pub use source::Source;
+pub use stage::{
+    DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, Limits, MAX_STAGES, OnFault, PluginSource,
+    Stage, StageId,
+};
+pub use table::{DEFAULT_TABLE_SIZE, Table, TableFormat, TableValues};
 pub use tls::{
     Acme, AcmeChallenge, CertificateFiles, ClientCertificates, Protocol, ProxyVersion, ServerTls,
     Tls, TlsVersion,
@@ -45,9 +54,13 @@ pub const BUNDLED_PLUGINS: &[&str] = &[
     "address-list",
     "canary",
     "header-match",
+    "headers",
     "host-suffix",
+    "json-route",
     "maintenance",
     "path-prefix",
+    "redirect",
+    "table-route",
 ];
 
 /// Everything that the configuration file says. Made by [`load`] or [`parse`] alone.
@@ -81,6 +94,8 @@ pub struct Config {
     pub frontends: Vec<Frontend>,
     /// Where requests go, in the order of the file.
     pub backends: Vec<Backend>,
+    /// What plugins may look up, in the order of the file.
+    pub tables: Vec<Table>,
 }
 
 impl Config {
@@ -94,6 +109,20 @@ impl Config {
     /// The frontend of this name.
     pub fn frontend(&self, name: &str) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| frontend.name == name)
+    }
+
+    /// Every stage of every router, in the order of the file.
+    pub fn stages(&self) -> impl Iterator<Item = (StageId, &Stage)> {
+        self.frontends.iter().flat_map(|frontend| {
+            let stages = frontend.router.iter();
+            stages.map(|stage| (StageId::new(&frontend.name, &stage.name), stage))
+        })
+    }
+
+    /// This stage.
+    pub fn stage(&self, id: &StageId) -> Option<&Stage> {
+        let mut stages = self.frontend(&id.frontend)?.router.iter();
+        stages.find(|stage| stage.name == id.name)
     }
 
     /// The `[tls.NAME]` of this name.
@@ -251,7 +280,7 @@ pub struct Frontend {
     pub bind: Vec<Bind>,
     /// Where a request goes for which the router names no backend.
     ///
-    /// Always set where `router` is None.
+    /// Always set where `router` is empty.
     pub default_backend: Option<BackendId>,
     /// How long a client may take.
     pub timeouts: FrontendTimeouts,
@@ -267,8 +296,11 @@ pub struct Frontend {
     pub backlog: u32,
     /// How large a request may be.
     pub limits: FrontendLimits,
-    /// None: everything goes to `default_backend`.
-    pub router: Option<Router>,
+    /// Its plugins, in the order in which they are asked: at most [`MAX_STAGES`]. Empty: everything
+    /// goes to `default_backend`.
+    pub router: Vec<Stage>,
+    /// What concerns the whole router.
+    pub routing: Routing,
 }
 
 /// The protocol of a frontend's connections.
@@ -418,95 +450,12 @@ impl Default for FrontendHttp {
     }
 }
 
-/// `[frontend.NAME.router]`: the plugin that names the backend of each request.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Router {
-    /// Where the component comes from.
-    pub plugin: PluginSource,
-    /// The plugin's own table as JSON; `{}` where there is none.
-    pub config: serde_json::Value,
-    /// What becomes of a request on which the plugin fails. Default [`OnFault::Reject`].
-    pub on_fault: OnFault,
-    /// So many faults within [`fault_window`](Self::fault_window) end a version's service.
-    /// Default [`DEFAULT_MAX_FAULTS`].
-    pub max_faults: u32,
-    /// Default [`DEFAULT_FAULT_WINDOW`].
-    pub fault_window: Duration,
-    /// How long an instance of the plugin is used. Default [`Isolation::Instance`].
-    pub isolation: Isolation,
-    /// Whether a change of the plugin's file puts it into service. Default true.
-    pub watch: bool,
-    /// What the plugin may use up.
-    pub limits: Limits,
-}
-
-/// Where a plugin's component comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum PluginSource {
-    /// One of [`BUNDLED_PLUGINS`].
-    Bundled(String),
-    /// A file; a relative path starts at the configuration file's directory.
-    File(PathBuf),
-}
-
-/// How long an instance of a plugin is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// For one request after the other.
-    Instance,
-    /// For one decision alone: nothing of a request outlives it.
-    Request,
-}
-
-/// What becomes of a request on which the plugin fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFault {
-    /// It is answered 503.
-    Reject,
-    /// It goes to the frontend's default backend, which is then set.
-    DefaultBackend,
-}
-
-/// `[frontend.NAME.router.limits]`: what a plugin may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest time of one decision, in processor time. Default 10 ms.
-    pub deadline: Duration,
-    /// Longest time to instantiate and to configure, in processor time. Default 5 s.
-    pub configure_deadline: Duration,
-    /// Bytes of one instance: memories, tables, globals, and what the proxy keeps. Default 64 MiB.
-    pub memory: u64,
-    /// Bytes that one call can make the host allocate. Default 1 MiB.
-    pub host_memory: u64,
-    /// Bytes of a response that the plugin makes, fields and body. Default 64 KiB.
-    pub response: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_millis(10),
-            configure_deadline: Duration::from_secs(5),
-            memory: 64 << 20,
-            host_memory: 1 << 20,
-            response: 64 << 10,
-        }
-    }
-}
-
 /// Default of [`Config::drain`]: what most supervisors wait before they kill.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
 /// Default of [`Frontend::backlog`]: a burst of connections that a busy worker takes in
 /// well under a second.
 pub const DEFAULT_BACKLOG: u32 = 1024;
-
-/// Default of [`Router::max_faults`]: a handful of requests that no test had is not yet a
-/// broken plugin.
-pub const DEFAULT_MAX_FAULTS: u32 = 20;
-
-/// Default of [`Router::fault_window`].
-pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 
 /// The file's name in errors.
 const CONFIGURATION: &str = "the configuration";

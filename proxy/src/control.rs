@@ -8,6 +8,7 @@
 //! and `admin`; opens no socket.
 
 mod attempt;
+mod backends;
 mod certificates;
 mod changes;
 mod error;
@@ -20,8 +21,11 @@ mod replacement;
 mod rollback;
 mod rollouts;
 mod servers;
+mod stages;
 mod state;
+mod superseded;
 mod swap;
+mod tables;
 mod view;
 mod watcher;
 mod worker_configs;
@@ -41,11 +45,12 @@ use crate::worker::{Command, DrainState, WorkerConfig};
 
 pub use self::error::ChangeError;
 pub use self::listeners::FrontendListeners;
-pub use self::prepared::{PrepareError, Prepared, locate};
+pub use self::prepared::{PrepareError, Prepared, locate_table};
 pub use self::reload::{Published, Reload};
 pub use self::rollouts::Aborted;
+pub use self::stages::{OnTrial, locate};
 pub use self::state::Reloads;
-pub use self::view::RouterState;
+pub use self::view::StageState;
 
 /// The process's controls. A clone refers to the same ones.
 #[derive(Debug, Clone)]
@@ -90,6 +95,7 @@ impl Control {
         let workers = handles.workers.len();
         // Nothing else has changed them yet.
         prepared.commit_sites();
+        prepared.commit_tables(None);
         for cluster in &mut prepared.clusters {
             cluster.publish();
         }
@@ -123,13 +129,16 @@ impl Control {
     /// Starts to drain, as SIGTERM does.
     pub fn drain(&self) {
         self.0.acme.stop();
-        self.0.handles.drain.send_if_modified(|state| {
+        let has_begun = self.0.handles.drain.send_if_modified(|state| {
             let is_serving = *state == DrainState::Serving;
             if is_serving {
                 *state = DrainState::Draining;
             }
             is_serving
         });
+        if has_begun {
+            self.warn_about_unsaved_tables();
+        }
     }
 
     /// Orders certificates where they are due, from now on. To be called once no other process

@@ -49,6 +49,13 @@ pub struct Rules {
     pub backends: Rc<HashMap<BackendName, Rc<LocalCluster>>>,
 }
 
+impl Rules {
+    /// How often the router may be asked about a request.
+    pub fn max_attempts(&self) -> u32 {
+        self.config.routing.max_attempts
+    }
+}
+
 /// The field of responses that has browsers use TLS alone (RFC 6797, section 6.1).
 pub fn strict_transport_security(hsts: config::Hsts) -> Option<Edit> {
     let mut value = format!("max-age={}", hsts.max_age.as_secs());

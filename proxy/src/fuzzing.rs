@@ -14,8 +14,9 @@ use crate::admin::{self, Admin, Rights};
 use crate::config::{self, Config};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::control::{Control, FrontendListeners, Handles, Prepared};
-use crate::plugin::{self, Compiler};
-use crate::rollout::loader::{ConfiguredBackends, Load, Loader};
+use crate::plugin::{self, Compiler, Environment};
+use crate::rollout::backends::ConfiguredBackends;
+use crate::rollout::loader::{Load, Loader};
 use crate::telemetry::{self, LogFormat, LogSettings, LogTarget, Telemetry};
 use crate::worker::DrainState;
 
@@ -74,13 +75,13 @@ pub fn component(file: &[u8]) {
     });
     let (config, loader) = &*PLACE;
     let frontend = &config.frontends[0];
-    let router = frontend.router.as_ref().expect("it is in the text");
+    let stage = frontend.router.first().expect("it is in the text");
     let load = Load {
         frontend: &frontend.name,
-        router,
-        plugin: &router.plugin,
+        stage,
+        plugin: &stage.plugin,
         source: None,
-        backends: Arc::new(ConfiguredBackends::new(config)),
+        environment: Environment::new(Arc::new(ConfiguredBackends::new(config)), Arc::default()),
         events: None,
     };
     let file = plugin::Source {

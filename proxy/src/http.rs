@@ -11,5 +11,6 @@ pub mod message;
 pub mod number;
 pub mod origin;
 pub mod path;
+pub mod query;
 pub mod span;
 pub mod syntax;

@@ -1,7 +1,8 @@
-//! Freed memory that the C library's allocator keeps.
+//! What the system and the C library's allocator do with memory: how much of it stays when it is freed, and
+//! in pages of which size.
 //!
 //! A leaf. Compiling a plugin takes up to hundreds of megabytes, now and then; by itself glibc
-//! would keep most of them for good. With another C library both functions do nothing.
+//! would keep most of them for good. With another C library [`settle`] and [`give_back`] do nothing.
 
 /// Above this, memory is mapped by itself, and what is free at the end of a heap goes back.
 /// glibc begins with 128 KiB and raises it to 64 MiB with what it sees.
@@ -45,5 +46,29 @@ pub fn give_back() {
     // allocator's own locks.
     unsafe {
         nix::libc::malloc_trim(0);
+    }
+}
+
+/// Asks for huge pages under the capacity of `values`, before it is written to. Where memory is read at
+/// random, as that of a large table is, finding a page otherwise takes as long as reading it.
+pub fn prefer_huge_pages<T>(values: &Vec<T>) {
+    /// Of x86-64, and of most others.
+    const HUGE: usize = 2 << 20;
+    let begin = values.as_ptr().cast::<u8>();
+    let skipped = begin.align_offset(HUGE);
+    let length = values.capacity() * size_of::<T>();
+    let length = length.saturating_sub(skipped) / HUGE * HUGE;
+    if length == 0 {
+        return;
+    }
+    let begin = begin.wrapping_add(skipped).cast_mut().cast();
+    #[expect(
+        unsafe_code,
+        reason = "there is no other way to the kernel's memory management"
+    )]
+    // SAFETY: these are whole pages of one allocation, and their contents stay as they are. Nothing depends
+    // on the result: a kernel without huge pages refuses.
+    unsafe {
+        nix::libc::madvise(begin, length, nix::libc::MADV_HUGEPAGE);
     }
 }

@@ -11,7 +11,8 @@ pub use self::compile::{
     CacheError, CompileError, CompileLimits, CompiledCache, Compiler, EngineLimits, Priority, work,
 };
 pub use self::run::{
-    BackendName, BackendState, Backends, Cacheability, Decision, Edits, Engine, EngineError, Fault,
-    FieldLine, Instance, LineBudget, LoadError, MAX_READS, Origin, Plugin, Read, Reads, Request,
-    Response, Route, Settings, SnapshotError, Source, grouped,
+    Answers, BackendName, BackendState, Backends, BodyPrefix, Cacheability, Decision, Edits,
+    Engine, EngineError, Environment, Fault, FieldLine, Instance, LineBudget, LoadError, MAX_READS,
+    Options, Origin, Otherwise, Plugin, Read, Reads, Request, Resolver, Response, Route,
+    ServerChoice, ServerName, ServerState, Settings, SnapshotError, Source, Tag, Target, Value,
 };

@@ -4,6 +4,7 @@
 //! response. Knows no client's protocol; called by `downstream` for each request that it has
 //! read. Never fails: an error becomes an answer and a line in the log.
 
+mod body_prefix;
 pub mod client;
 pub mod context;
 pub mod error;
@@ -14,18 +15,21 @@ pub mod tcp;
 
 mod affinity;
 mod authentication;
+mod choice;
+mod gone;
 mod origin;
 mod outgoing;
 mod redirect;
 mod repeat;
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::config::OnFault;
+use bytes::Bytes;
+
 use crate::frontend::Frontend;
 use crate::http::forwarded::{self, MaxForwards};
 use crate::http::message::{ResponseHead, Scheme};
@@ -34,16 +38,17 @@ use crate::http1::body::BodyLength;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::response::Parsed as Response;
 use crate::http1::upgrade::Upgrade;
-use crate::plugin::{self, Fault, Route};
-use crate::router::{Router, RouterDecision, Supplied};
+use crate::plugin::{Answers, BodyPrefix};
 use crate::telemetry::{End, chain};
 use crate::transport::proxy_protocol::Header;
 use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse, ServerStream};
 use affinity::Affinity;
+use choice::Choice;
 use client::Client;
 use context::Context;
 use error::ProxyError;
 use exchange::{Exchange, ExchangeError, ExchangeLimits, Sent};
+use gone::unless_gone;
 use outgoing::Outgoing;
 use record::Stage;
 use repeat::{Repeat, Tries};
@@ -94,50 +99,123 @@ pub async fn handle<C: Client>(
     if forwarded::count_max_forwards(&mut cx.head) == MaxForwards::Answer {
         return Outcome::Reply(Reply::of_last_hop(cx), client);
     }
-    let outgoing = match route(cx, &mut *client, request, frontend).await {
-        Ok(Decision::Forward(outgoing)) => outgoing,
-        Ok(Decision::Answer(reply)) => return Outcome::Reply(reply, client),
+    match admit(cx, &mut *client, request, frontend).await {
+        Ok(()) => {}
         Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
             return gone(cx, &error);
         }
         Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
-    };
+    }
+    let sending = Sending::of(cx, request, place);
     let mut head = head;
-    let is_replayable = request.body.is_empty() && cx.head.method_kind().is_idempotent();
-    let reuse = match place {
-        _ if is_replayable => Reuse::Replayable,
-        Place::First => Reuse::Risky,
-        Place::Later => Reuse::Safe,
-    };
-    let needs = if request.upgrade.is_some() {
-        Needs::Upgrade
-    } else {
-        Needs::Any
-    };
-    let mut tries = Tries::new(reuse, needs);
-    let affinity = Affinity::of(cx, &outgoing);
-    outgoing.backend().count_request();
+    let mut failed: Option<(Outgoing, ProxyError)> = None;
     loop {
-        tries.begin();
-        let demand = Demand {
-            bound: affinity.bound,
-            key: affinity.key,
-            avoid: &tries.avoid,
-            ..Demand::new(tries.reuse, tries.needs)
-        };
-        let lease = match checkout(cx, &mut *client, &outgoing, demand, private).await {
-            Ok(lease) => lease,
+        let outgoing = match choice::choose(cx, &mut *client, frontend).await {
+            Ok(Choice::Forward(outgoing)) => outgoing,
+            Ok(Choice::Answer(reply)) => return Outcome::Reply(reply, client),
             Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
                 return gone(cx, &error);
             }
             Err(error) => return Outcome::Reply(Reply::refusal(cx, &error), client),
         };
-        match exchange(cx, client, lease, request, &outgoing, head, &mut tries).await {
+        if let Some((before, error)) = &failed
+            && outgoing.is_same_choice(before)
+        {
+            return Outcome::Reply(Reply::refusal(cx, error), client);
+        }
+        let sent = send(cx, client, request, head, sending, &outgoing, private).await;
+        let unsent = match sent {
+            Ok(outcome) => return outcome,
+            Err(unsent) => *unsent,
+        };
+        (client, head) = (unsent.client, unsent.head);
+        cx.attempt += 1;
+        // A reload may have come meanwhile.
+        cx.rules = frontend.rules();
+        if cx.attempt >= cx.rules.max_attempts() {
+            return Outcome::Reply(Reply::refusal(cx, &unsent.error), client);
+        }
+        failed = Some((outgoing, unsent.error));
+    }
+}
+
+/// How a request may be sent.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    reuse: Reuse,
+    needs: Needs,
+}
+
+impl Sending {
+    fn of(cx: &Context, request: &Request, place: Place) -> Sending {
+        let is_replayable = request.body.is_empty() && cx.head.method_kind().is_idempotent();
+        Sending {
+            reuse: match place {
+                _ if is_replayable => Reuse::Replayable,
+                Place::First => Reuse::Risky,
+                Place::Later => Reuse::Safe,
+            },
+            needs: if request.upgrade.is_some() {
+                Needs::Upgrade
+            } else {
+                Needs::Any
+            },
+        }
+    }
+}
+
+/// A request of which nothing has reached a server: the router may choose anew.
+struct Unsent<C> {
+    error: ProxyError,
+    client: Box<C>,
+    head: ResponseHead,
+}
+
+/// Sends the request where it is to go, again where that is safe.
+async fn send<C: Client>(
+    cx: &mut Context,
+    mut client: Box<C>,
+    request: &Request,
+    mut head: ResponseHead,
+    sending: Sending,
+    outgoing: &Outgoing,
+    private: &mut PrivateConnections,
+) -> Result<Outcome<C>, Box<Unsent<C>>> {
+    let limit = outgoing.options().and_then(|options| options.tries);
+    let mut tries = Tries::new(sending.reuse, sending.needs, limit);
+    let affinity = Affinity::of(cx, outgoing);
+    outgoing.backend().count_request();
+    loop {
+        tries.begin();
+        let mut demand = Demand {
+            bound: affinity.bound(outgoing),
+            key: affinity.key,
+            avoid: &tries.avoid,
+            ..Demand::new(tries.reuse, tries.needs)
+        };
+        outgoing.apply_timeouts(&mut demand);
+        let lease = match checkout(cx, &mut *client, outgoing, demand, private).await {
+            Ok(lease) => lease,
+            Err(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))) => {
+                return Ok(gone(cx, &error));
+            }
+            Err(error) if tries.is_first() => {
+                return Err(Box::new(Unsent {
+                    error,
+                    client,
+                    head,
+                }));
+            }
+            Err(error) => {
+                return Ok(Outcome::Reply(Reply::refusal(cx, &error), client));
+            }
+        };
+        match exchange(cx, client, lease, request, outgoing, head, &mut tries).await {
             Ok(outcome) => {
                 if let Outcome::Response(exchange, _) | Outcome::Switch(exchange) = &outcome {
                     affinity.answered(cx, exchange.lease(), &exchange.head);
                 }
-                return outcome;
+                return Ok(outcome);
             }
             Err(Failed {
                 error: None,
@@ -151,7 +229,7 @@ pub async fn handle<C: Client>(
                 error: Some(ProxyError::Exchange(error @ ExchangeError::ClientGone(_))),
                 ..
             }) => {
-                return gone(cx, &error);
+                return Ok(gone(cx, &error));
             }
             Err(Failed {
                 error: Some(error),
@@ -159,7 +237,7 @@ pub async fn handle<C: Client>(
                 ..
             }) => {
                 let reply = Reply::refusal(cx, &error);
-                return Outcome::Reply(reply, client);
+                return Ok(Outcome::Reply(reply, client));
             }
         }
     }
@@ -178,19 +256,14 @@ fn gone<C>(cx: &mut Context, error: &ExchangeError) -> Outcome<C> {
     Outcome::Gone
 }
 
-/// Answer of the router.
-enum Decision {
-    Forward(Outgoing),
-    Answer(Reply),
-}
-
-/// Asks the router; a fault goes by the frontend's policy.
-async fn route<C: Client>(
+/// Checks a request, waits for the beginning of its body if the router wants it, and makes its head
+/// what plugins and servers see.
+async fn admit<C: Client>(
     cx: &mut Context,
     client: &mut C,
     request: &Request,
     frontend: &Frontend,
-) -> Result<Decision, ProxyError> {
+) -> Result<(), ProxyError> {
     if cx.rules.config.http.normalize_path {
         path::normalize(&mut cx.head).map_err(ProxyError::Path)?;
     }
@@ -200,18 +273,22 @@ async fn route<C: Client>(
     {
         return Err(ProxyError::BodyTooLarge(limit));
     }
+    if let Some(settings) = &cx.rules.config.routing.body
+        && body_prefix::is_awaited(&cx.head, request, settings)
+    {
+        let (since, stall) = (cx.record.mark(), cx.rules.config.timeouts.client);
+        // Seldom needed: it is to take no room in the task of each connection.
+        let prefix = Box::pin(body_prefix::read(client, request, settings, since, stall)).await?;
+        cx.body_prefix = Some(BodyPrefix {
+            bytes: Bytes::copy_from_slice(prefix.bytes(client)),
+            is_complete: prefix.is_complete,
+        });
+        cx.record.passed(Stage::Body);
+        // A reload may have come meanwhile.
+        cx.rules = frontend.rules();
+    }
     describe_origin(cx);
-    let decided = decided(cx, client, frontend).await?;
-    let backend = match decided.as_ref().map(|decided| &decided.route) {
-        Some(Route::Respond(answer)) => {
-            return Ok(Decision::Answer(Reply::of_plugin(cx, answer)));
-        }
-        Some(Route::Backend(name)) => cx.rules.backends.get(name),
-        Some(Route::Default) | None => cx.rules.default_backend.as_ref(),
-    };
-    let backend = Rc::clone(backend.ok_or(ProxyError::NoBackend)?);
-    cx.record.backend = Some(Rc::clone(&backend));
-    Ok(Decision::Forward(Outgoing::new(backend, decided)))
+    Ok(())
 }
 
 /// The server and the plugin are told who sent the request, by this proxy alone.
@@ -224,86 +301,6 @@ fn describe_origin(cx: &mut Context) {
         let client = client.map(|client| client.address.as_bytes());
         forwarded::set_x_forwarded(&mut cx.head, peer, client, facts.trust);
     }
-}
-
-/// The router's decision; None if there is no router, or if it failed and the frontend goes on
-/// without.
-async fn decided<C: Client>(
-    cx: &mut Context,
-    client: &mut C,
-    frontend: &Frontend,
-) -> Result<Option<Rc<plugin::Decision>>, ProxyError> {
-    let Some((verdict, on_fault)) = decide(cx, client, frontend).await? else {
-        return Ok(None);
-    };
-    match (verdict.decision, on_fault) {
-        (Ok(decision), _) => Ok(Some(decision)),
-        (Err(_), OnFault::DefaultBackend) => Ok(None),
-        (Err(fault), OnFault::Reject) => Err(ProxyError::Plugin(fault)),
-    }
-}
-
-/// Asks the router, if there is one, and waits where the plugin has no instance for this request yet.
-async fn decide<C: Client>(
-    cx: &mut Context,
-    client: &mut C,
-    frontend: &Frontend,
-) -> Result<Option<(RouterDecision, OnFault)>, ProxyError> {
-    let mut supplied = None;
-    loop {
-        let Some(router) = cx.rules.router.clone() else {
-            return Ok(None);
-        };
-        let (verdict, on_fault) = ask(cx, &mut router.borrow_mut(), supplied.take());
-        let Some(wait) = verdict.wait else {
-            return Ok(Some((verdict, on_fault)));
-        };
-        // Seldom needed: it is to take no room in the task of each connection.
-        let wait = Box::pin(wait.end());
-        supplied = unless_gone(cx, client, wait).await?;
-        if supplied.is_none() {
-            // There may be other rules by now.
-            cx.rules = frontend.rules();
-        }
-    }
-}
-
-/// Asks the router; the record has its answer.
-fn ask(
-    cx: &mut Context,
-    router: &mut Router,
-    supplied: Option<Supplied>,
-) -> (RouterDecision, OnFault) {
-    let request = &mut plugin::Request {
-        client: cx.named_client.as_ref().unwrap_or(&cx.facts.peer),
-        tls: cx.facts.tls.as_ref(),
-        head: &mut cx.head,
-        attempt: 0,
-        id: Some(cx.record.id()),
-    };
-    let verdict = router.decide(request, supplied);
-    if verdict.wait.is_none() {
-        cx.record.decided(router.decider(&verdict), verdict.cached);
-        cx.record.fault = verdict.decision.as_ref().err().map(Fault::kind);
-    }
-    (verdict, router.on_fault())
-}
-
-/// The value of `future`, as long as the client waits for it.
-async fn unless_gone<C: Client, F: Future + Unpin>(
-    cx: &Context,
-    client: &mut C,
-    mut future: F,
-) -> Result<F::Output, ProxyError> {
-    let client_fin = cx.rules.config.timeouts.client_fin;
-    poll_fn(|task| {
-        if let Poll::Ready(value) = Pin::new(&mut future).poll(task) {
-            return Poll::Ready(Ok(value));
-        }
-        let gone = client.poll_gone(client_fin, task);
-        gone.map(|error| Err(ProxyError::Exchange(ExchangeError::ClientGone(error))))
-    })
-    .await
 }
 
 /// A connection to a server, as long as the client waits for it.
@@ -331,7 +328,15 @@ async fn checkout<C: Client>(
         }
     });
     let lease = unless_gone(cx, client, lease).await?;
-    let lease = lease.map_err(ProxyError::Checkout)?;
+    let mut lease = lease.map_err(ProxyError::Checkout)?;
+    if let Some(options) = outgoing.options() {
+        lease.set_timeouts(options.server_timeout, options.tunnel_timeout);
+    }
+    // The router is not asked again. A table that was replaced since need not wait for the response.
+    cx.answers = Answers::default();
+    if let Some(prefix) = &mut cx.body_prefix {
+        prefix.bytes = Bytes::new();
+    }
     cx.record.endpoint = Some(Rc::clone(lease.endpoint()));
     cx.record.passed(Stage::Connect);
     Ok(lease)
@@ -357,6 +362,7 @@ async fn exchange<C: Client>(
 ) -> Result<Outcome<C>, Failed<C>> {
     // A body that is on its way already waits for no 100.
     let expectation = match request.expectation {
+        Expectation::Continue if cx.body_prefix.is_some() => Expectation::None,
         Expectation::Continue if poll_fn(|task| Poll::Ready(client.has_early_body(task))).await => {
             Expectation::None
         }

@@ -1,286 +1,279 @@
 //! A frontend's router in one worker: from a head to a decision.
 //!
-//! Chooses the version of the plugin that decides; each is a `LocalVersion` here. Called by
-//! `request`; the only caller of `plugin` while a request is served.
+//! Owns the list of plugins, each a `Stage`. Called by `request`; the only caller of `plugin` while
+//! a request is served.
 
 mod breaker;
 mod cache;
 mod decision;
 mod local_version;
+mod progress;
 mod reports;
 pub mod results;
 pub mod rollout;
+pub mod stage;
 pub mod stats;
 mod supply;
 pub mod version;
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::OnFault;
-use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
+use crate::plugin::{Decision, Fault, Instance, Request, Route};
 
-use self::decision::Decider;
-use self::local_version::LocalVersion;
-use self::reports::Reports;
-use self::rollout::{Mode, Rollout};
+use self::decision::StageDecision;
+use self::progress::Progress;
+use self::stage::Stage;
 use self::version::Version;
 
 pub use self::decision::RouterDecision;
+pub use self::stage::{Change, RolloutEnd};
 pub use self::supply::{Supplied, Wait};
 
-/// The router of a frontend in one worker.
+/// A stage of another configuration.
 #[derive(Debug)]
-pub struct Router {
-    active: LocalVersion,
-    rollout: Option<LocalRollout>,
-    reads: Reads,
-    reports: Reports,
+pub enum StageUpdate {
+    /// Nothing that it depends on has changed: it stays, with this version in service.
+    Keep(Arc<Version>),
+    /// Another version. Without an instance, it gets one as after a fault.
+    Replace(Arc<Version>, Option<Instance>),
 }
 
-/// A rollout in one worker.
+impl StageUpdate {
+    /// As a stage that knows nothing yet.
+    fn stage(self, worker: usize) -> Stage {
+        match self {
+            StageUpdate::Keep(version) => Stage::new(version, None, worker),
+            StageUpdate::Replace(version, instance) => Stage::new(version, instance, worker),
+        }
+    }
+}
+
+/// The router of a frontend in one worker: its plugins, in the order of the configuration.
 #[derive(Debug)]
-struct LocalRollout {
-    rollout: Arc<Rollout>,
-    version: LocalVersion,
-    /// Of the shares of the requests so far.
-    sum: u32,
+pub struct Router {
+    /// Never empty.
+    stages: Vec<Stage>,
+    worker: usize,
+    /// Whether its decisions say what each stage said.
+    explains: bool,
 }
 
 impl Router {
-    /// The router of `worker`, with an instance created elsewhere. Without an instance, or once
-    /// it is spent, the next request creates one.
-    pub fn new(version: Arc<Version>, instance: Option<Instance>, worker: usize) -> Router {
+    /// The router of `worker`, of at least one stage.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn new(stages: Vec<Stage>, worker: usize) -> Router {
+        assert!(!stages.is_empty(), "a router has a stage");
         Router {
-            active: LocalVersion::new(version, instance, worker),
-            rollout: None,
-            reads: Reads::default(),
-            reports: Reports::default(),
+            stages,
+            worker,
+            explains: false,
         }
     }
 
-    /// Applies a change.
-    pub fn apply(&mut self, change: Change) {
-        match change {
-            Change::Replace(version, instance) => self.replace(version, instance),
-            Change::StartRollout(rollout, instance) => self.start_rollout(rollout, instance),
-            Change::EndRollout(end) => self.end_rollout(end),
-            Change::Provide(version, instance) => self.provide(&version, instance),
-        }
+    /// Whether its decisions say what each stage said.
+    pub fn set_explains(&mut self, explains: bool) {
+        self.explains = explains;
     }
 
-    fn replace(&mut self, version: Arc<Version>, instance: Instance) {
-        self.rollout = None;
-        self.active = LocalVersion::new(version, Some(instance), self.active.worker());
+    /// Makes it anew for `worker` from what the configuration has.
+    ///
+    /// # Panics
+    /// If there is no stage.
+    pub fn of_updates(updates: Vec<StageUpdate>, worker: usize) -> Router {
+        let stages = updates.into_iter().map(|update| update.stage(worker));
+        Router::new(stages.collect(), worker)
+    }
+
+    /// Takes the stages of another configuration, of which there is at least one. Those that are
+    /// kept go on with their instances and their cached decisions, at whatever place they have now;
+    /// requests that wait for an instance of another ask anew.
+    pub fn update(&mut self, updates: Vec<StageUpdate>) {
+        let mut old = std::mem::take(&mut self.stages);
+        let stages = updates.into_iter().map(|update| {
+            let kept = match &update {
+                StageUpdate::Keep(version) => {
+                    let name = &version.stage().name;
+                    old.iter().position(|stage| stage.name() == name)
+                }
+                StageUpdate::Replace(..) => None,
+            };
+            match kept {
+                Some(position) => old.swap_remove(position),
+                None => update.stage(self.worker),
+            }
+        });
+        self.stages = stages.collect();
+        old.iter_mut().for_each(Stage::retire);
+    }
+
+    /// The position of the stage of this name.
+    pub fn position(&self, stage: &str) -> Option<usize> {
+        self.stages.iter().position(|one| one.name() == stage)
+    }
+
+    /// Applies a change to one stage; there may be none of that number any more.
+    pub fn apply(&mut self, stage: usize, change: Change) {
+        if let Some(stage) = self.stages.get_mut(stage) {
+            stage.apply(change);
+        }
     }
 
     /// Drops its instances and its cached decisions.
     pub fn retire(&mut self) {
-        self.rollout = None;
-        let version = Arc::clone(self.active.version());
-        self.active = LocalVersion::new(version, None, self.active.worker());
-        self.close();
+        self.stages.iter_mut().for_each(Stage::retire);
     }
 
     /// No instance comes from elsewhere any more: its frontend is gone.
     pub fn close(&mut self) {
-        self.active.close_supply();
-        if let Some(local) = &mut self.rollout {
-            local.version.close_supply();
-        }
+        self.stages.iter_mut().for_each(Stage::close);
     }
 
-    fn start_rollout(&mut self, rollout: Arc<Rollout>, instance: Option<Instance>) {
-        let version = Arc::clone(rollout.version());
-        self.rollout = Some(LocalRollout {
-            version: LocalVersion::new(version, instance, self.active.worker()),
-            rollout,
-            sum: 0,
-        });
+    /// Its plugins, in the order of the configuration.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
-    fn end_rollout(&mut self, end: RolloutEnd) {
-        if let (Some(local), RolloutEnd::Promoted) = (self.rollout.take(), end) {
-            self.active = local.version;
-        }
+    /// The same, to ask one by one.
+    pub fn stages_mut(&mut self) -> &mut [Stage] {
+        &mut self.stages
     }
 
-    fn provide(&mut self, version: &Arc<Version>, instance: Result<Instance, Fault>) {
-        if let Some(local) = self.local(version) {
-            local.provide(instance);
-        }
+    /// The number of the worker that it is in.
+    pub fn worker(&self) -> usize {
+        self.worker
     }
 
-    fn local(&mut self, version: &Arc<Version>) -> Option<&mut LocalVersion> {
-        let candidate = self.rollout.as_mut().map(|local| &mut local.version);
-        let mut versions = candidate.into_iter().chain([&mut self.active]);
-        versions.find(|local| Arc::ptr_eq(local.version(), version))
+    /// The stage that had the last word on a request.
+    pub fn stage(&self, decision: &RouterDecision) -> &Stage {
+        &self.stages[decision.stage]
     }
 
-    /// The version that decides for all clients outside a canary's share.
-    pub fn version(&self) -> &Arc<Version> {
-        self.active.version()
-    }
-
-    /// The version that made this decision.
+    /// The version that had the last word on a request.
     pub fn decider(&self, decision: &RouterDecision) -> &Arc<Version> {
-        match &self.rollout {
-            Some(local) if decision.by == Decider::Canary => local.version.version(),
-            _ => self.version(),
+        self.stage(decision).decider(decision.by)
+    }
+
+    /// Forgets the decisions about requests like this one: they name what is not there any more.
+    pub fn forget(&mut self, request: &mut Request<'_>) {
+        for stage in &mut self.stages {
+            stage.forget(request);
         }
     }
 
-    /// Where a request goes if the plugin fails on it.
-    pub fn on_fault(&self) -> OnFault {
-        self.version().on_fault()
-    }
-
-    /// Whether the plugin allows its decisions to be reused.
-    pub fn cacheability(&self) -> Option<Cacheability> {
-        self.active.cacheability()
-    }
-
-    /// The plugin's reads during its last call.
-    pub fn reads(&self) -> &Reads {
-        &self.reads
-    }
-
-    /// Decides about `request`: from the cache if the plugin could not tell it from an earlier
-    /// request, otherwise by asking the plugin. A fault is logged; after a fault of a canary the
-    /// active version decides.
+    /// Decides about `request`: asks stage by stage until one does not answer `next`.
     ///
-    /// `supplied` is what the request has waited for after an earlier question.
+    /// `supplied` is what the request has waited for after an earlier call.
     pub fn decide(
         &mut self,
         request: &mut Request<'_>,
         supplied: Option<Supplied>,
     ) -> RouterDecision {
-        // Between the two another version may have come, or the trial may have ended.
-        let is_of = |version: &Arc<Version>| {
-            let supplied = supplied.as_ref();
-            supplied.is_some_and(|supplied| Arc::ptr_eq(&supplied.version, version))
-        };
-        let active = self.active.version();
-        let (supplied, for_canary) = match &self.rollout {
-            _ if is_of(active) => (supplied, None),
-            Some(local) if is_of(local.version.version()) => (None, supplied),
-            _ => (None, None),
-        };
-        let is_taken = for_canary.is_some() || supplied.is_none() && self.takes(request);
-        if is_taken && let Some(decision) = self.decide_by_canary(request, for_canary) {
-            return decision;
-        }
-        let active = self
-            .active
-            .decide(request, supplied, &mut self.reads, &mut self.reports);
-        if active.wait.is_some() {
-            return active;
-        }
-        if let Err(fault) = &active.decision {
-            self.reports.fault(self.active.version(), fault, request.id);
-        }
-        self.mirror(request, &active);
-        active
-    }
-
-    /// Whether a canary is to decide about the request.
-    fn takes(&mut self, request: &Request<'_>) -> bool {
-        let Some(local) = &mut self.rollout else {
-            return false;
-        };
-        let rollout = &local.rollout;
-        if rollout.mode() != Mode::Canary {
-            return false;
-        }
-        match request.client.address.as_str() {
-            // Over a Unix socket all clients are alike.
-            "" => rollout.share().takes_next(&mut local.sum),
-            address => rollout.share().takes_client(address),
-        }
-    }
-
-    /// None after a fault of the canary.
-    fn decide_by_canary(
-        &mut self,
-        request: &mut Request<'_>,
-        supplied: Option<Supplied>,
-    ) -> Option<RouterDecision> {
-        let local = self.rollout.as_mut()?;
-        let rollout = &local.rollout;
-        let canary = local
-            .version
-            .decide(request, supplied, &mut self.reads, &mut self.reports);
-        if canary.wait.is_some() {
-            return Some(canary);
-        }
-        let results = rollout.results();
-        results.record(self.active.worker(), &canary.decision);
-        match &canary.decision {
-            Ok(_) => Some(RouterDecision {
-                by: Decider::Canary,
-                ..canary
-            }),
-            Err(fault) => {
-                self.reports.fault(rollout.version(), fault, request.id);
-                None
+        let (mut supplied, mut progress) = self.resume(supplied);
+        loop {
+            let at = progress.stage;
+            let is_last = at + 1 == self.stages.len();
+            let stage = &mut self.stages[at];
+            let StageDecision {
+                decision,
+                cached,
+                wait,
+                by,
+            } = stage.decide(request, supplied.take());
+            if let Some(mut wait) = wait {
+                *wait.progress = progress;
+                return RouterDecision {
+                    decision,
+                    cached: false,
+                    fault: None,
+                    wait: Some(wait),
+                    explanation: None,
+                    stage: at,
+                    by,
+                };
             }
+            progress.cached &= cached;
+            if let Some(explanation) = &mut progress.explanation {
+                explain(explanation, stage, &decision, cached);
+            }
+            let version = stage.decider(by);
+            let outcome = match decision {
+                Ok(decision) => {
+                    let is_next = decision.route == Route::Next;
+                    let (questions, backends) = (version.questions(), version.backends());
+                    progress
+                        .resolver
+                        .add(&decision, questions, request, backends);
+                    if is_next && !is_last {
+                        progress.stage += 1;
+                        continue;
+                    }
+                    Ok(progress.resolver.end().unwrap_or(decision))
+                }
+                Err(fault) => {
+                    progress.fault = Some(fault.kind());
+                    match stage.on_fault() {
+                        OnFault::Reject => Err(fault),
+                        OnFault::Next if !is_last => {
+                            progress.stage += 1;
+                            continue;
+                        }
+                        OnFault::Next | OnFault::DefaultBackend => {
+                            Ok(progress.resolver.end_by(Route::Default))
+                        }
+                    }
+                }
+            };
+            return RouterDecision {
+                decision: outcome,
+                cached: progress.cached,
+                fault: progress.fault,
+                wait: None,
+                explanation: progress.explanation,
+                stage: at,
+                by,
+            };
         }
     }
 
-    /// Asks the mirrored version as well, without effect, if it is this request's turn.
-    fn mirror(&mut self, request: &mut Request<'_>, active: &RouterDecision) {
-        let Some(local) = &mut self.rollout else {
-            return;
+    /// Where to go on with a request; from the first stage if the one that it waited for has gone.
+    fn resume(&self, supplied: Option<Supplied>) -> (Option<Supplied>, Progress) {
+        let beginning = || Progress {
+            explanation: self.explains.then(String::new),
+            ..Progress::default()
         };
-        let rollout = &local.rollout;
-        if rollout.mode() != Mode::Mirror || !rollout.share().takes_next(&mut local.sum) {
-            return;
+        let Some(mut supplied) = supplied else {
+            return (None, beginning());
+        };
+        let progress = std::mem::take(&mut *supplied.progress);
+        let stage = self.stages.get(progress.stage);
+        if stage.is_some_and(|stage| stage.has(&supplied.version)) {
+            (Some(supplied), progress)
+        } else {
+            (None, beginning())
         }
-        let mirrored = local
-            .version
-            .decide(request, None, &mut self.reads, &mut self.reports);
-        // Nobody waits for a decision without effect: the instance is for the next one.
-        if mirrored.wait.is_some() {
-            return;
-        }
-        if let Err(fault) = &mirrored.decision {
-            self.reports.fault(rollout.version(), fault, request.id);
-        }
-        let worker = self.active.worker();
-        let results = rollout.results();
-        results.compare(worker, request.head, &active.decision, &mirrored.decision);
-    }
-
-    /// Asks the plugin, without the cache.
-    ///
-    /// # Errors
-    /// The plugin's [`Fault`].
-    pub fn ask(&mut self, request: &mut Request<'_>) -> Result<Rc<Decision>, Fault> {
-        self.active.ask(request, None, &mut self.reads)
     }
 }
 
-/// A change of a router while it serves.
-#[derive(Debug)]
-pub enum Change {
-    /// Another version decides, with this instance. Cached decisions of the old one are dropped,
-    /// and a rollout ends.
-    Replace(Arc<Version>, Instance),
-    /// A version is rolled out beside the active one. Without an instance, the next request for it
-    /// creates one.
-    StartRollout(Arc<Rollout>, Option<Instance>),
-    /// The rollout ends: its version takes over with its cached decisions, or is dropped.
-    EndRollout(RolloutEnd),
-    /// An instance of a version that was created off the worker thread, or the reason for its
-    /// failure. By then another version may decide.
-    Provide(Arc<Version>, Result<Instance, Fault>),
-}
-
-/// How a rollout ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolloutEnd {
-    /// The version takes over.
-    Promoted,
-    /// The version is dropped.
-    Aborted,
+/// Adds what a stage said, as in `canary=next (cached)`.
+fn explain(
+    explanation: &mut String,
+    stage: &Stage,
+    decision: &Result<Rc<Decision>, Fault>,
+    cached: bool,
+) {
+    if !explanation.is_empty() {
+        explanation.push_str("; ");
+    }
+    let said = match decision {
+        Ok(decision) => decision.route.describe(),
+        Err(fault) => format!("fault {}", fault.kind()),
+    };
+    let cached = if cached { " (cached)" } else { "" };
+    // Writing to a text cannot fail.
+    let _ = write!(explanation, "{}={said}{cached}", stage.name());
 }

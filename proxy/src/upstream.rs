@@ -39,7 +39,7 @@ mod testing;
 mod view;
 mod wake;
 
-pub use self::checkout::{CheckoutError, Demand, DialError, Reuse};
+pub use self::checkout::{Bound, CheckoutError, Demand, DialError, Reuse};
 pub use self::cluster::{Cluster, ClusterConfig, Order, Relisted};
 pub use self::configured::ServerError;
 pub use self::connect::DialCause;

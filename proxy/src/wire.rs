@@ -6,6 +6,7 @@
 
 mod body;
 mod output;
+mod prefix;
 mod relay;
 
 use std::io;
@@ -190,20 +191,9 @@ impl Wire {
     }
 
     fn decode_body(&mut self) -> Result<Option<Progress>, BodyError> {
-        if let BodyDecoder::Chunked(_) = self.decoder {
-            self.trailers.get_or_insert_default();
-        }
-        let mut none = Fields::default();
-        let trailers = self.trailers.as_deref_mut().unwrap_or(&mut none);
-        match self.decoder.decode(self.input.filled(), trailers)? {
+        match self.decode_input(0)? {
             Decoded::Data(range) => {
                 self.input.consume(range.start);
-                self.received += range.len() as u64;
-                if let Some(limit) = self.max_body
-                    && self.received > limit
-                {
-                    return Err(BodyError::TooLarge(limit));
-                }
                 self.data = range.len();
                 Ok(Some(Progress::Data))
             }
@@ -217,6 +207,27 @@ impl Wire {
                 Ok(Some(Progress::End))
             }
         }
+    }
+
+    /// The next step of the decoder over the input from `at` on.
+    #[inline]
+    fn decode_input(&mut self, at: usize) -> Result<Decoded, BodyError> {
+        if let BodyDecoder::Chunked(_) = self.decoder {
+            self.trailers.get_or_insert_default();
+        }
+        let mut none = Fields::default();
+        let trailers = self.trailers.as_deref_mut().unwrap_or(&mut none);
+        let input = self.input.filled().get(at..).unwrap_or_default();
+        let decoded = self.decoder.decode(input, trailers)?;
+        if let Decoded::Data(range) = &decoded {
+            self.received += range.len() as u64;
+            if let Some(limit) = self.max_body
+                && self.received > limit
+            {
+                return Err(BodyError::TooLarge(limit));
+            }
+        }
+        Ok(decoded)
     }
 
     /// The queue's end, to append a head to. [`Wire::poll_flush`] writes it.
@@ -279,7 +290,8 @@ impl Source for Wire {
 
     #[inline]
     fn is_final(&self) -> bool {
-        matches!(self.decoder, BodyDecoder::Empty)
+        let has_trailers = self.trailers.as_deref().is_some_and(|t| !t.is_empty());
+        matches!(self.decoder, BodyDecoder::Empty) && !has_trailers
     }
 
     #[inline]

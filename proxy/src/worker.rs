@@ -17,13 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::acme::HttpChallenges;
-use crate::config;
+use crate::config::{self, StageId};
 use crate::downstream::listener::{self, Accepted, Acceptor, Listener, Workers};
 use crate::downstream::resources::Resources;
 use crate::frontend::{Frontend, Rules, Sockets, strict_transport_security};
-use crate::plugin::{BackendName, Instance};
-use crate::router::version::Version;
-use crate::router::{Change, Router};
+use crate::plugin::BackendName;
+use crate::router::{Change, Router, StageUpdate};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Answers, Handshakes};
 use crate::transport::buffer::BufferPool;
@@ -79,28 +78,19 @@ pub struct FrontendConfig {
     pub listeners: Vec<Listener>,
     /// TLS of each `bind`, in their order.
     pub tls: Vec<Option<Arc<ServerTls>>>,
-    /// None where the frontend has no router.
-    pub router: Option<RouterUpdate>,
+    /// In their order; empty where the frontend has no router.
+    pub router: Vec<StageUpdate>,
     /// Counts what it answers.
     pub answers: Arc<Answers>,
     /// Counts its TLS handshakes.
     pub handshakes: Arc<Handshakes>,
 }
 
-/// The router of a frontend in one worker.
-#[derive(Debug)]
-pub enum RouterUpdate {
-    /// Nothing that it depends on has changed.
-    Keep,
-    /// Another one. Without an instance, it gets one as after a fault.
-    Replace(Arc<Version>, Option<Instance>),
-}
-
 /// A change while it serves, applied between two requests.
 #[derive(Debug)]
 pub enum Command {
-    /// To the router of this frontend.
-    Router(String, Change),
+    /// To this stage of a router.
+    Stage(StageId, Change),
     /// Another configuration.
     Apply(WorkerConfig),
     /// Other endpoints of a cluster.
@@ -284,23 +274,14 @@ impl Worker {
         backends: &Rc<Clusters>,
         challenges: &Arc<HttpChallenges>,
     ) -> Site {
-        let router = match config.router {
-            None => None,
-            Some(RouterUpdate::Keep) => known
-                .as_ref()
-                .and_then(|site| site.acceptor.frontend.rules().router.clone()),
-            Some(RouterUpdate::Replace(version, instance)) => {
-                // Requests under way still refer to the old one, but do not ask it any more.
-                let old = known
-                    .as_ref()
-                    .and_then(|site| site.acceptor.frontend.rules().router.clone());
-                if let Some(old) = old {
-                    old.borrow_mut().retire();
-                }
-                let router = Router::new(version, instance, self.workers.own);
-                Some(Rc::new(RefCell::new(router)))
-            }
-        };
+        let router = known
+            .as_ref()
+            .and_then(|site| site.acceptor.frontend.rules().router.clone());
+        let router = self.router_of(config.router, router);
+        if let Some(router) = &router {
+            let explains = config.config.routing.explain_header.is_some();
+            router.borrow_mut().set_explains(explains);
+        }
         let rules = Rules {
             sockets: Sockets::new(&config.config, &config.tls, &config.sockets),
             hsts: config.config.hsts.and_then(strict_transport_security),
@@ -346,6 +327,30 @@ impl Worker {
         site
     }
 
+    /// The router of a frontend with these stages, which had this one before. It stays the same for
+    /// requests under way.
+    fn router_of(
+        &self,
+        updates: Vec<StageUpdate>,
+        known: Option<Rc<RefCell<Router>>>,
+    ) -> Option<Rc<RefCell<Router>>> {
+        match known {
+            Some(router) if updates.is_empty() => {
+                router.borrow_mut().retire();
+                None
+            }
+            Some(router) => {
+                router.borrow_mut().update(updates);
+                Some(router)
+            }
+            None if updates.is_empty() => None,
+            None => {
+                let router = Router::of_updates(updates, self.workers.own);
+                Some(Rc::new(RefCell::new(router)))
+            }
+        }
+    }
+
     /// Serves until the signal to stop.
     ///
     /// # Errors
@@ -387,9 +392,12 @@ impl Worker {
                     known.apply(&config);
                 }
             }
-            Command::Router(frontend, change) => {
-                if let Some(router) = self.router(&frontend) {
-                    router.borrow_mut().apply(change);
+            Command::Stage(id, change) => {
+                if let Some(router) = self.router(&id.frontend) {
+                    let mut router = router.borrow_mut();
+                    if let Some(stage) = router.position(&id.name) {
+                        router.apply(stage, change);
+                    }
                 }
             }
         }

@@ -234,6 +234,50 @@ fn a_plugins_own_mistakes_are_the_configurations() {
     }
 }
 
+/// A router of several plugins, of which each may be wrong.
+#[test]
+fn every_plugin_of_a_router_is_tried_out() {
+    let list = |first: &str, second: &str| {
+        let one = "router.plugin = \"host-suffix\"\nrouter.config.rules = [{ suffix = \"io.test.tld\", backend = \"node_backend\" }]";
+        assert!(GOOD.contains(one));
+        Place::new(&GOOD.replace(one, &format!("router = [\n{first},\n{second},\n]")))
+    };
+    let first = "{ plugin = \"host-suffix\", config.rules = [{ sufix = \"a\", backend = \"b\" }] }";
+    let second = "{ plugin = \"./absent.wasm\" }";
+    let place = list(first, second);
+    for command in ["check", "run", "route"] {
+        let text = place.fails(64, &[command]);
+        for part in [
+            "pointsman.toml:6:",
+            "frontend.http-in.router[0].config",
+            "pointsman.toml:7:",
+            "frontend.http-in.router[1].plugin",
+        ] {
+            assert!(text.contains(part), "{command}: no {part:?} in\n{text}");
+        }
+    }
+    let open = "{ name = \"list\", plugin = \"address-list\", config.default = \"allow\", on_fault = \"next\" }";
+    let good = "{ plugin = \"host-suffix\", config.rules = [] }";
+    let run = list(good, open).run(&["check"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    assert!(
+        run.stderr
+            .starts_with("http-in: list: warn  every client is let in"),
+        "{run:?}"
+    );
+    assert!(run.stderr.ends_with(" on_fault=next\n"), "{run:?}");
+    let text = list(good, second).fails(64, &["check"]);
+    assert!(
+        text.contains("router[1].plugin") && !text.contains("router[0]"),
+        "{text}"
+    );
+    assert!(
+        list(good, open)
+            .prints(&["route"])
+            .contains("www_backend (default-backend)")
+    );
+}
+
 /// Everything in one run: what is wrong with the file, with the machine, and with the plugins.
 #[test]
 fn mistakes_of_every_kind_are_told_at_once() {
@@ -482,4 +526,28 @@ fn demo_says_that_its_port_is_taken() {
         !run.stdout.contains(&format!("http://www.localhost:{port}")),
         "{run:?}"
     );
+}
+
+#[test]
+fn tables_are_checked() {
+    let table = "[table.tenants]\nfile = \"tenants.csv\"\nvalues = \"backends\"\n";
+    let place = Place::new(&format!("{GOOD}{table}"));
+    let check = |text: &str, expected: &str| {
+        fs::write(place.path("tenants.csv"), text).unwrap();
+        for command in ["check", "run", "route"] {
+            let errors = place.fails(64, &[command]);
+            let expected = format!("error: `table.tenants.file`: tenants.csv: {expected}");
+            assert!(errors.contains(&expected), "{errors}");
+        }
+    };
+    check(
+        "a,www_backend\nb,w3\n",
+        "line 2: the value `w3` of the key `b` is not a backend",
+    );
+    check(
+        "a,www_backend\n\"b,www_backend\n",
+        "line 2: a field begins with a quote here, and no quote ends it",
+    );
+    fs::write(place.path("tenants.csv"), "a,www_backend\n").unwrap();
+    assert_eq!(place.prints(&["check"]), "");
 }

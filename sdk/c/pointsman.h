@@ -3,125 +3,30 @@
  *
  * A plugin defines two functions, pm_configure and pm_route, declared at the end of this file.
  *
- * Memory: nothing is ever freed by hand. What these functions give out during pm_configure lives
- * as long as the plugin; what they give out during pm_route lives until pm_route returns. What
- * they take (names, values, bodies) is copied, so it may lie on the stack.
- *
- * Texts: `const char *` is a text of the plugin's own, or one from its configuration. `pm_str` is
- * what came with a request: octets with a length, no NUL at the end, perhaps no UTF-8.
+ * Memory: nothing is ever freed by hand. What these functions return during pm_configure lives as
+ * long as the plugin; what they return during pm_route lives until pm_route returns. What they
+ * take (names, values, bodies) is copied, so it may lie on the stack.
  */
 #ifndef POINTSMAN_H
 #define POINTSMAN_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "pointsman_questions.h"
+#include "pointsman_text.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#if defined(__GNUC__) || defined(__clang__)
-#define PM_PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
-#define PM_NORETURN __attribute__((__noreturn__))
-#else
-#define PM_PRINTF(at, first)
-#define PM_NORETURN
-#endif
-
-/* Octets. */
-
-/* Octets with a length. `ptr` is NULL for none, as for a field that a request does not have, and
- * only then: an empty value has a `ptr` and no length. */
-typedef struct pm_str {
-    const char *ptr;
-    size_t len;
-} pm_str;
-
-/* Several, as the lines of a field. */
-typedef struct pm_strs {
-    const pm_str *items;
-    size_t len;
-} pm_strs;
-
-/* None. */
-static inline pm_str pm_none(void)
-{
-    pm_str none = {NULL, 0};
-    return none;
-}
-
-static inline bool pm_is_none(pm_str octets)
-{
-    return octets.ptr == NULL;
-}
-
-/* The octets at `ptr`. */
-static inline pm_str pm_octets(const char *ptr, size_t len)
-{
-    pm_str octets = {ptr, len};
-    return octets;
-}
-
-/* A text as octets; none for NULL. */
-static inline pm_str pm_text(const char *text)
-{
-    return pm_octets(text, text == NULL ? 0 : strlen(text));
-}
-
-/* For "%.*s", of a variable: pm_info("host %.*s", PM_ARG(host)). */
-#define PM_ARG(octets) (int)(octets).len, ((octets).ptr == NULL ? "" : (octets).ptr)
-
-/* Whether these are the octets of `text`. None is equal to no text. */
-bool pm_is(pm_str octets, const char *text);
-/* The same, whatever the case of ASCII letters. */
-bool pm_is_nocase(pm_str octets, const char *text);
-/* Whether both are none, or have the same octets. */
-bool pm_equal(pm_str a, pm_str b);
-bool pm_equal_nocase(pm_str a, pm_str b);
-bool pm_starts_with(pm_str octets, const char *text);
-bool pm_ends_with(pm_str octets, const char *text);
-bool pm_is_utf8(pm_str octets);
-/* Without the white space of ASCII around it. */
-pm_str pm_trim(pm_str octets);
-/* Takes what stands before the next `separator` off the front of `*rest`; false once there is
- * nothing left: while (pm_split(&rest, ',', &part)) ... */
-bool pm_split(pm_str *rest, char separator, pm_str *part);
-/* A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address that has several
- * colons and no brackets is left as it is. */
-pm_str pm_without_port(pm_str host);
-/* A copy with a NUL at the end; it ends at the first NUL that is in `octets`. */
-const char *pm_c_string(pm_str octets);
-/* A text as printf makes it. */
-const char *pm_format(const char *format, ...) PM_PRINTF(1, 2);
-/* Memory that need not be freed, see above; never NULL. What is in it is undefined. */
-void *pm_alloc(size_t size);
-/* Room for `count` things of `size` octets each, zeroed. */
-void *pm_alloc_array(size_t count, size_t size);
-
 /*
- * The request. Only what is asked for crosses into the sandbox, and each thing asked for becomes
- * part of what a cached decision depends on: ask for what the decision needs, and no more.
- * Reads answer with the request as it came, whatever was edited before.
+ * The request. Only what the plugin asks for crosses into the sandbox, and every read becomes part
+ * of the key under which the decision is cached: read only what you need, and where a yes, a no or
+ * a number is enough, ask a question instead (pointsman_questions.h). Reads show the request as
+ * the proxy admitted it, without edits.
+ *
+ * In a frontend with `mode = "tcp"` there is no HTTP: pm_host is the TLS server name, pm_method,
+ * pm_path and pm_authority are empty, pm_version is none, and edits fail.
  */
 typedef struct pm_request pm_request;
-
-/* The peer of the connection: behind another proxy, that proxy. */
-typedef struct pm_peer {
-    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
-    pm_str address;
-    /* 0 for a Unix socket. */
-    uint16_t port;
-} pm_peer;
-
-/* Facts of the TLS session that a request came over. */
-typedef struct pm_tls_session {
-    /* Server name that the client asked for (SNI), in lower case; perhaps none. */
-    pm_str server_name;
-    /* Protocol agreed by ALPN, as in `h2`; perhaps none. */
-    pm_str alpn;
-} pm_tls_session;
 
 typedef struct pm_field {
     pm_str name;
@@ -133,74 +38,133 @@ typedef struct pm_fields {
     size_t len;
 } pm_fields;
 
-/* As sent, as in `GET`. */
+/* As sent, for example `GET`. */
 pm_str pm_method(pm_request *request);
-/* `http` or `https`. */
+/* `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts. */
 pm_str pm_scheme(pm_request *request);
-/* The path with its query, as in `/a?b=c`; `*` for `OPTIONS *`. Nothing is decoded. */
-pm_str pm_target(pm_request *request);
-/* The target up to its first `?`. */
-pm_str pm_path(pm_request *request);
-/* What follows the first `?` of the target, or none. */
-pm_str pm_query(pm_request *request);
-/* The value of the query's first parameter of this name, or none; empty where it has no `=`.
- * `+` is a blank and %XX is decoded, in names too; a broken escape is left as it is. */
-static inline pm_str pm_query_param(pm_request *request, const char *name);
-/* The first line of the field `host` (`:authority` of HTTP/2), with its port, or none. */
+/* `1.0`, `1.1`, `2` or `3`, or none. */
+pm_str pm_version(pm_request *request);
+/* Host as sent, with its port. */
+pm_str pm_authority(pm_request *request);
+/* The host of the authority: lower case, without port and trailing dot. */
 pm_str pm_host(pm_request *request);
-/* The host without its port, see pm_without_port, or none. */
-pm_str pm_hostname(pm_request *request);
-/* The value of the first line of the field `name`, which matches in any case, or none. */
+/* Origin form, for example `/a?b=c`; `*` for `OPTIONS *`. Nothing is decoded. */
+pm_str pm_path_with_query(pm_request *request);
+/* The path alone, as sent. */
+pm_str pm_path(pm_request *request);
+/* The text after the first `?` of pm_path_with_query, which it reads, or none. */
+pm_str pm_query(pm_request *request);
+/* First value of a query parameter, or none. %XX is decoded once, `+` is read as a blank. */
+static inline pm_str pm_query_parameter(pm_request *request, const char *name);
+/* Value of the first line of the field `name`, which matches in any case, or none. */
 static inline pm_str pm_header(pm_request *request, const char *name);
-/* The same as a text; NULL where there is no such line, or it is not UTF-8. */
+/* The same as a C string; NULL if there is no such line, or it is not UTF-8. */
 const char *pm_header_text(pm_request *request, const char *name);
-/* The value of every line of the field, in the order received. */
+/* Value of every line of the field, in the order received. */
 static inline pm_strs pm_header_lines(pm_request *request, const char *name);
-/* Every field line, names in lower case. Lines of one name are together, in the order received;
- * the order of the names is not that of the request. */
+/* Every field line in the order received, names as sent. */
 pm_fields pm_headers(pm_request *request);
-/* The value of the first cookie of this name, whose case counts, or none. */
+/* Value of one cookie, or none. The case of its name counts. */
 static inline pm_str pm_cookie(pm_request *request, const char *name);
-pm_peer pm_client(pm_request *request);
-/* False for a request in the clear; then `*session` has none of its facts. */
-bool pm_tls(pm_request *request, pm_tls_session *session);
-/* How many backends were tried before this call: 0 on the first. */
+/* Address of the client: the peer, or the address that PROXY protocol or a trusted proxy gives.
+ * Text form of RFC 5952, without zone and port; empty for a client on a Unix socket. */
+pm_str pm_client_address(pm_request *request);
+/* Port of the peer; 0 for a Unix socket. It differs for each connection. */
+uint16_t pm_client_port(pm_request *request);
+/* Server name of the TLS session (SNI) in lower case, or none. */
+pm_str pm_server_name(pm_request *request);
+/* Protocol agreed by ALPN, for example `h2`, or none. */
+pm_str pm_alpn(pm_request *request);
+/* Of the verified client certificate; none without one. Subject and issuer are distinguished
+ * names (RFC 4514). */
+pm_str pm_client_certificate_subject(pm_request *request);
+pm_str pm_client_certificate_issuer(pm_request *request);
+/* DNS names and URIs. */
+pm_strs pm_client_certificate_names(pm_request *request);
+/* In hex. */
+pm_str pm_client_certificate_serial(pm_request *request);
+/* SHA-256 of the certificate, in hex. */
+pm_str pm_client_certificate_sha256(pm_request *request);
+/* Seconds since 1970; false, and 0, without a certificate. */
+bool pm_client_certificate_not_after(pm_request *request, uint64_t *seconds);
+/* Number of choices for this request that failed before this call; 0 at first. */
 uint32_t pm_attempt(pm_request *request);
+/* The part of the body that had arrived when pm_route was called; none unless the frontend waits
+ * for it (`routing.body`). A decision that reads it is not cached. */
+pm_str pm_body_prefix(pm_request *request);
+/* Whether pm_body_prefix is the whole body. */
+bool pm_body_is_complete(pm_request *request);
 
-/* What became of an edit. */
-typedef enum pm_edit {
-    PM_EDITED,
-    /* Not a field name, value or request target that HTTP allows. */
-    PM_INVALID_SYNTAX,
-    /* A field that frames or upgrades the message, which only the proxy may set. */
-    PM_FORBIDDEN
-} pm_edit;
-
-/* Edits apply to what the chosen backend receives, in the order made. With an answer that is no
- * backend they are dropped. */
+/*
+ * Edits. They take effect if pm_route returns a backend, a server, the default backend or `next`.
+ *
+ * An edit fails, and returns false, if HTTP does not allow the name, the value or the target, or
+ * if only the proxy may set the field (`connection`, `content-length` and the like; `host` has
+ * pm_set_authority). The first failure becomes the error of pm_route, whatever that returns,
+ * unless the plugin takes it: if (!pm_set_header(...)) pm_warn(..., pm_take_edit_error(request)).
+ */
 
 /* Replaces every line of the field by one. */
-static inline pm_edit pm_set_header(pm_request *request, const char *name, pm_str value);
-/* Adds a line after those that are there. `host` is forbidden: there is one. */
-static inline pm_edit pm_append_header(pm_request *request, const char *name, pm_str value);
-/* Removes every line of the field. `host` is forbidden. */
-static inline pm_edit pm_remove_header(pm_request *request, const char *name);
-/* Replaces the target by another in origin form, as in `/a?b=c`. */
-pm_edit pm_set_path_with_query(pm_request *request, pm_str target);
+static inline bool pm_set_header(pm_request *request, const char *name, pm_str value);
+/* Adds one line after those that are there. */
+static inline bool pm_append_header(pm_request *request, const char *name, pm_str value);
+/* Removes every line of the field. */
+static inline bool pm_remove_header(pm_request *request, const char *name);
+/* Replaces the Host that the server sees (HTTP/2: `:authority`). */
+bool pm_set_authority(pm_request *request, pm_str authority);
+/* Replaces the target by another in origin form, for example `/a?b=c`. */
+bool pm_set_path_with_query(pm_request *request, pm_str target);
+/* Replaces the first `length` bytes of the path; the rest and the query stay. One cached decision
+ * serves every path below a prefix. */
+bool pm_replace_path_prefix(pm_request *request, uint32_t length, pm_str replacement);
+/* Edits of the final response, whoever makes it. They also apply to a response that this or a
+ * later plugin makes. */
+static inline bool pm_set_response_header(pm_request *request, const char *name, pm_str value);
+static inline bool pm_append_response_header(pm_request *request, const char *name, pm_str value);
+static inline bool pm_remove_response_header(pm_request *request, const char *name);
+/* The reason of the first edit that failed, or none. From now on it counts as handled. */
+pm_str pm_take_edit_error(pm_request *request);
+
+/* Options. Of several calls of one option the last counts. */
+
+/* Requests with the same key go to the same server while it is usable. */
+void pm_set_affinity(pm_request *request, pm_str key);
+/* Override a timeout of the backend for this request. 0 is valid for the queue only. */
+void pm_set_queue_timeout_ms(pm_request *request, uint32_t milliseconds);
+void pm_set_connect_timeout_ms(pm_request *request, uint32_t milliseconds);
+void pm_set_server_timeout_ms(pm_request *request, uint32_t milliseconds);
+void pm_set_tunnel_timeout_ms(pm_request *request, uint32_t milliseconds);
+/* How often the request may be sent in all, 1 to 16, where that is safe. */
+void pm_set_tries(pm_request *request, uint32_t tries);
+/* A name and a value for the access record and the trace: at most 16 tags of 256 bytes. Octets
+ * that are not UTF-8 become U+FFFD. */
+static inline void pm_tag(pm_request *request, const char *name, pm_str value);
 
 /* Decisions: what pm_route returns, made by one of the functions below. */
 typedef enum pm_decision_kind {
     PM_TO_BACKEND,
     PM_TO_DEFAULT,
     PM_RESPOND,
+    PM_TO_SERVER,
+    PM_TO_NEXT,
     PM_FAIL
 } pm_decision_kind;
+
+/* What happens if a chosen server is not usable. */
+typedef enum pm_fallback {
+    /* Another server of the backend. */
+    PM_ANOTHER_SERVER,
+    /* The router is asked again, with the next pm_attempt. */
+    PM_ASK_AGAIN
+} pm_fallback;
 
 typedef struct pm_decision {
     pm_decision_kind kind;
     uint16_t status;
     /* The backend's name, the body, or the error's message. */
     pm_str text;
+    pm_str server;
+    pm_fallback otherwise;
     pm_field *headers;
     size_t header_count;
 } pm_decision;
@@ -209,22 +173,28 @@ typedef struct pm_decision {
 static inline pm_decision pm_backend(const char *name);
 /* The frontend's `default_backend`. */
 pm_decision pm_default_backend(void);
+/* One server of a backend. */
+static inline pm_decision pm_server(const char *backend, const char *server,
+                                    pm_fallback otherwise);
+/* Not for this plugin: the next one of the router decides, with the edits and options so far;
+ * after the last one, the frontend's `default_backend`. */
+pm_decision pm_next(void);
 /* A response that the proxy sends itself: a status from 200 to 599, and a body. */
 pm_decision pm_respond(unsigned status, pm_str body);
 /* Adds a field line to a response. */
 static inline void pm_add_header(pm_decision *response, const char *name, pm_str value);
 /* Sends the client elsewhere: 301, 302, 303, 307 or 308. */
 pm_decision pm_redirect(unsigned status, pm_str location);
-/* Counts as a fault of the plugin: the request goes by the frontend's `on_fault`. */
+/* A fault of the plugin: the request goes by its `on_fault`. */
 pm_decision pm_fail(const char *format, ...) PM_PRINTF(1, 2);
 
 /*
  * The configuration: `router.config`, read in pm_configure.
  *
- * Nobody has to look for errors. The first one is kept, with its key, and told to the proxy once
- * pm_configure has returned; what a function here returns in place of a value that is missing or
- * of another type is "", 0, false or an empty list. A key that was not asked for is an error too
- * ("unknown key"), so ask for every key that a user may give, also after an error.
+ * Errors need no handling. The SDK keeps the first one, with its key, and reports it once
+ * pm_configure has returned. In place of a value that is missing or of another type, the functions
+ * here return "", 0, false or an empty list. A key that was not asked for is an error too ("unknown
+ * key"), so ask for every key that a user may give, also after an error.
  */
 typedef struct pm_value pm_value;
 
@@ -277,19 +247,42 @@ void pm_refuse(pm_value *value, const char *format, ...) PM_PRINTF(2, 3);
 /* The same for a value of the wrong type: "expected a text or a list of texts, not 5". */
 void pm_refuse_type(pm_value *value, const char *expected);
 
-/* What the proxy knows about its backends. Asked in pm_route, that decision is never cached. In
- * pm_configure every server counts as usable, and nothing is in progress. */
-typedef struct pm_load {
-    /* Servers that are up and not draining, with or without a free slot. */
+/* What the proxy knows about its backends. A decision for which pm_route asks is not cached; to
+ * ask whether a backend is usable, see pm_define_usable. In pm_configure every server counts as
+ * usable and idle. */
+typedef struct pm_backend_state {
     uint32_t usable_servers;
-    /* Requests and tunnels in progress, over all servers. */
+    /* Requests and tunnels in progress. */
     uint32_t active;
     /* Requests that wait for a free slot. */
     uint32_t queued;
-} pm_load;
+} pm_backend_state;
 
-/* False where the proxy's configuration has no backend of this name. */
-static inline bool pm_backend_load(const char *name, pm_load *load);
+typedef struct pm_server_state {
+    pm_str name;
+    /* Up and not draining, whether or not a slot is free. */
+    bool usable;
+    uint32_t weight;
+    /* Requests and tunnels in progress. */
+    uint32_t active;
+    /* Requests that the server accepts at once. */
+    bool has_limit;
+    uint32_t limit;
+    /* Moving average of the time to a response's head; none before the first response. */
+    bool has_latency;
+    uint32_t latency_us;
+} pm_server_state;
+
+typedef struct pm_servers {
+    const pm_server_state *items;
+    size_t len;
+} pm_servers;
+
+/* Every backend of the configuration. */
+pm_strs pm_backend_names(void);
+/* False if the configuration has no backend of this name. */
+static inline bool pm_get_backend_state(const char *name, pm_backend_state *state);
+static inline bool pm_get_servers(const char *backend, pm_servers *servers);
 static inline bool pm_backend_exists(const char *name);
 
 /* The proxy's log. What the plugin prints with printf goes there too, at `info`. */
@@ -307,9 +300,10 @@ PM_NORETURN void pm_panic(const char *message);
 
 /* Whether the proxy may reuse a decision. */
 typedef enum pm_cacheability {
-    /* A decision follows from the configuration and from what was read of the request alone. */
+    /* A decision follows from the configuration, from what was read of the request and from the
+     * answers to questions, and from nothing else. */
     PM_CACHEABLE,
-    /* It depends on more, as on earlier requests: each is made afresh. */
+    /* A decision depends on more, such as earlier requests: each is made afresh. */
     PM_UNCACHEABLE
 } pm_cacheability;
 
@@ -322,15 +316,20 @@ pm_decision pm_route(pm_request *request);
 
 /* The same with names that have a length, which those with `const char *` are made of. A name
  * that is not UTF-8 is that of no field, parameter, cookie, key or backend. */
-pm_str pm_query_param_n(pm_request *request, pm_str name);
+pm_str pm_query_parameter_n(pm_request *request, pm_str name);
 pm_str pm_header_n(pm_request *request, pm_str name);
 pm_str pm_header_text_n(pm_request *request, pm_str name);
 pm_strs pm_header_lines_n(pm_request *request, pm_str name);
 pm_str pm_cookie_n(pm_request *request, pm_str name);
-pm_edit pm_set_header_n(pm_request *request, pm_str name, pm_str value);
-pm_edit pm_append_header_n(pm_request *request, pm_str name, pm_str value);
-pm_edit pm_remove_header_n(pm_request *request, pm_str name);
+bool pm_set_header_n(pm_request *request, pm_str name, pm_str value);
+bool pm_append_header_n(pm_request *request, pm_str name, pm_str value);
+bool pm_remove_header_n(pm_request *request, pm_str name);
+bool pm_set_response_header_n(pm_request *request, pm_str name, pm_str value);
+bool pm_append_response_header_n(pm_request *request, pm_str name, pm_str value);
+bool pm_remove_response_header_n(pm_request *request, pm_str name);
+void pm_tag_n(pm_request *request, pm_str name, pm_str value);
 pm_decision pm_backend_n(pm_str name);
+pm_decision pm_server_n(pm_str backend, pm_str server, pm_fallback otherwise);
 pm_decision pm_fail_n(pm_str message);
 void pm_add_header_n(pm_decision *response, pm_str name, pm_str value);
 pm_value *pm_get_n(pm_value *table, pm_str key);
@@ -338,12 +337,13 @@ pm_value *pm_find_n(pm_value *table, pm_str key);
 pm_str pm_as_text_n(pm_value *value);
 pm_str pm_as_backend_n(pm_value *value);
 void pm_refuse_n(pm_value *value, pm_str message);
-bool pm_backend_load_n(pm_str name, pm_load *load);
+bool pm_get_backend_state_n(pm_str name, pm_backend_state *state);
+bool pm_get_servers_n(pm_str backend, pm_servers *servers);
 void pm_log_n(pm_level level, pm_str message);
 
-static inline pm_str pm_query_param(pm_request *request, const char *name)
+static inline pm_str pm_query_parameter(pm_request *request, const char *name)
 {
-    return pm_query_param_n(request, pm_text(name));
+    return pm_query_parameter_n(request, pm_text(name));
 }
 
 static inline pm_str pm_header(pm_request *request, const char *name)
@@ -361,24 +361,49 @@ static inline pm_str pm_cookie(pm_request *request, const char *name)
     return pm_cookie_n(request, pm_text(name));
 }
 
-static inline pm_edit pm_set_header(pm_request *request, const char *name, pm_str value)
+static inline bool pm_set_header(pm_request *request, const char *name, pm_str value)
 {
     return pm_set_header_n(request, pm_text(name), value);
 }
 
-static inline pm_edit pm_append_header(pm_request *request, const char *name, pm_str value)
+static inline bool pm_append_header(pm_request *request, const char *name, pm_str value)
 {
     return pm_append_header_n(request, pm_text(name), value);
 }
 
-static inline pm_edit pm_remove_header(pm_request *request, const char *name)
+static inline bool pm_remove_header(pm_request *request, const char *name)
 {
     return pm_remove_header_n(request, pm_text(name));
+}
+
+static inline bool pm_set_response_header(pm_request *request, const char *name, pm_str value)
+{
+    return pm_set_response_header_n(request, pm_text(name), value);
+}
+
+static inline bool pm_append_response_header(pm_request *request, const char *name, pm_str value)
+{
+    return pm_append_response_header_n(request, pm_text(name), value);
+}
+
+static inline bool pm_remove_response_header(pm_request *request, const char *name)
+{
+    return pm_remove_response_header_n(request, pm_text(name));
+}
+
+static inline void pm_tag(pm_request *request, const char *name, pm_str value)
+{
+    pm_tag_n(request, pm_text(name), value);
 }
 
 static inline pm_decision pm_backend(const char *name)
 {
     return pm_backend_n(pm_text(name));
+}
+
+static inline pm_decision pm_server(const char *backend, const char *server, pm_fallback otherwise)
+{
+    return pm_server_n(pm_text(backend), pm_text(server), otherwise);
 }
 
 static inline void pm_add_header(pm_decision *response, const char *name, pm_str value)
@@ -396,15 +421,20 @@ static inline pm_value *pm_find(pm_value *table, const char *key)
     return pm_find_n(table, pm_text(key));
 }
 
-static inline bool pm_backend_load(const char *name, pm_load *load)
+static inline bool pm_get_backend_state(const char *name, pm_backend_state *state)
 {
-    return pm_backend_load_n(pm_text(name), load);
+    return pm_get_backend_state_n(pm_text(name), state);
+}
+
+static inline bool pm_get_servers(const char *backend, pm_servers *servers)
+{
+    return pm_get_servers_n(pm_text(backend), servers);
 }
 
 static inline bool pm_backend_exists(const char *name)
 {
-    pm_load load;
-    return pm_backend_load(name, &load);
+    pm_backend_state state;
+    return pm_get_backend_state(name, &state);
 }
 
 #ifdef __cplusplus

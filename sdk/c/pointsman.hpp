@@ -6,8 +6,8 @@
  *     pointsman::Cacheability configure(pointsman::Config config);   // once, before any request
  *     pointsman::Decision route(pointsman::Request &request);        // may be const
  *
- * Memory: what these functions give out during configure lives as long as the plugin, what they
- * give out during route lives until route returns; nothing of it is ever freed by hand. What they
+ * Memory: what these functions return during configure lives as long as the plugin, what they
+ * return during route lives until route returns; nothing of it is ever freed by hand. What they
  * take is copied. So a std::string_view of the configuration may be a member, one of a request
  * may not.
  *
@@ -16,121 +16,18 @@
 #ifndef POINTSMAN_HPP
 #define POINTSMAN_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <iterator>
-#include <limits>
 #include <new>
 #include <optional>
 #include <string_view>
-#include <type_traits>
 
-#include "pointsman.h"
+#include "pointsman_config.hpp"
+#include "pointsman_questions.hpp"
 
 namespace pointsman {
-
-class Request;
-
-namespace detail {
-
-inline pm_str to_c(std::string_view octets)
-{
-    /* An empty view may have no address, but it is not none. */
-    return octets.data() == nullptr ? pm_octets("", 0) : pm_octets(octets.data(), octets.size());
-}
-
-inline std::string_view from_c(pm_str octets)
-{
-    return std::string_view(octets.ptr, octets.len);
-}
-
-inline std::optional<std::string_view> maybe(pm_str octets)
-{
-    return pm_is_none(octets) ? std::nullopt : std::optional(from_c(octets));
-}
-
-/* One part of a text: what a view can be made of, a character, a bool or an integer. */
-class Part {
-public:
-    template <class T> explicit Part(const T &value)
-    {
-        if constexpr (std::is_convertible_v<const T &, std::string_view>) {
-            view = value;
-        } else if constexpr (std::is_same_v<T, bool>) {
-            view = value ? "true" : "false";
-        } else if constexpr (std::is_same_v<T, char>) {
-            digits[0] = value;
-            view = std::string_view(digits, 1);
-        } else {
-            static_assert(std::is_integral_v<T>, "a text, a character, a bool or an integer");
-            write(value < 0, value < 0 ? 0 - static_cast<std::uint64_t>(value)
-                                       : static_cast<std::uint64_t>(value));
-        }
-    }
-
-    Part(const Part &) = delete;
-    Part &operator=(const Part &) = delete;
-
-    std::string_view view;
-
-private:
-    void write(bool negative, std::uint64_t magnitude)
-    {
-        char *start = digits + sizeof digits;
-        do {
-            *--start = static_cast<char>('0' + magnitude % 10);
-            magnitude /= 10;
-        } while (magnitude > 0);
-        if (negative)
-            *--start = '-';
-        view = std::string_view(start, static_cast<std::size_t>(digits + sizeof digits - start));
-    }
-
-    char digits[21] = {};
-};
-
-} // namespace detail
-
-/* The parts one after the other: texts, characters, bools, integers. */
-template <class... Parts> std::string_view text(const Parts &...parts)
-{
-    if constexpr (sizeof...(Parts) == 0) {
-        return "";
-    } else {
-        const detail::Part list[] = {detail::Part(parts)...};
-        std::size_t length = 0;
-        for (const detail::Part &part : list)
-            length += part.view.size();
-        char *start = static_cast<char *>(pm_alloc(length));
-        char *at = start;
-        for (const detail::Part &part : list) {
-            if (!part.view.empty())
-                std::memcpy(at, part.view.data(), part.view.size());
-            at += part.view.size();
-        }
-        return std::string_view(start, length);
-    }
-}
-
-/* A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address that has several
- * colons and no brackets is left as it is. */
-inline std::string_view without_port(std::string_view host)
-{
-    return detail::from_c(pm_without_port(detail::to_c(host)));
-}
-
-/* Without the white space of ASCII around it. */
-inline std::string_view trim(std::string_view octets)
-{
-    return detail::from_c(pm_trim(detail::to_c(octets)));
-}
-
-/* Whether the octets are the same, whatever the case of ASCII letters. */
-inline bool equal_nocase(std::string_view a, std::string_view b)
-{
-    return pm_equal_nocase(detail::to_c(a), detail::to_c(b));
-}
 
 /* The log. Each function takes the parts of one message. */
 
@@ -162,192 +59,6 @@ template <class... Parts> void warn(const Parts &...parts)
 template <class... Parts> void error(const Parts &...parts)
 {
     log(PM_ERROR, parts...);
-}
-
-/* What the proxy knows about its backends. */
-namespace backends {
-
-using Load = pm_load;
-
-inline std::optional<Load> load(std::string_view name)
-{
-    Load load = {};
-    return pm_backend_load_n(detail::to_c(name), &load) ? std::optional(load) : std::nullopt;
-}
-
-inline bool exists(std::string_view name)
-{
-    return load(name).has_value();
-}
-
-} // namespace backends
-
-/* A part of the configuration. Errors need no care: the first is told to the proxy, with its
- * key, once configure has returned; see pointsman.h. */
-class Config {
-public:
-    explicit Config(pm_value *value) : value_(value) {}
-
-    /* Whether it is there, as what `find` gives need not be. */
-    explicit operator bool() const { return pm_kind_of(value_) != PM_ABSENT; }
-
-    bool is_text() const { return pm_kind_of(value_) == PM_TEXT; }
-    bool is_number() const { return pm_kind_of(value_) == PM_NUMBER; }
-    bool is_list() const { return pm_kind_of(value_) == PM_LIST; }
-    bool is_table() const { return pm_kind_of(value_) == PM_TABLE; }
-
-    /* The value of a key that must be there. */
-    Config operator[](std::string_view key) const
-    {
-        return Config(pm_get_n(value_, detail::to_c(key)));
-    }
-
-    /* The value of a key that may be there. */
-    Config find(std::string_view key) const
-    {
-        return Config(pm_find_n(value_, detail::to_c(key)));
-    }
-
-    std::string_view text() const { return detail::from_c(pm_as_text_n(value_)); }
-    std::string_view text_or(std::string_view otherwise) const
-    {
-        return *this ? text() : otherwise;
-    }
-
-    /* The name of a backend that the proxy's configuration has. */
-    std::string_view backend() const { return detail::from_c(pm_as_backend_n(value_)); }
-
-    bool boolean() const { return pm_as_bool(value_); }
-    bool boolean_or(bool otherwise) const { return pm_as_bool_or(value_, otherwise); }
-
-    std::int64_t integer(std::int64_t min = std::numeric_limits<std::int64_t>::min(),
-                         std::int64_t max = std::numeric_limits<std::int64_t>::max()) const
-    {
-        return pm_as_integer(value_, min, max);
-    }
-
-    std::int64_t integer_or(std::int64_t otherwise,
-                            std::int64_t min = std::numeric_limits<std::int64_t>::min(),
-                            std::int64_t max = std::numeric_limits<std::int64_t>::max()) const
-    {
-        return pm_as_integer_or(value_, min, max, otherwise);
-    }
-
-    double number(double min, double max) const { return pm_as_number(value_, min, max); }
-
-    double number_or(double otherwise, double min, double max) const
-    {
-        return pm_as_number_or(value_, min, max, otherwise);
-    }
-
-    /* A list: for (pointsman::Config rule : config["rules"]) ... */
-    std::size_t size() const { return pm_count(value_); }
-    Config operator[](std::size_t index) const { return Config(pm_item(value_, index)); }
-
-    class Iterator {
-    public:
-        Iterator(pm_value *list, std::size_t index) : list_(list), index_(index) {}
-        Config operator*() const { return Config(pm_item(list_, index_)); }
-        Iterator &operator++()
-        {
-            index_++;
-            return *this;
-        }
-        bool operator!=(const Iterator &other) const { return index_ != other.index_; }
-
-    private:
-        pm_value *list_;
-        std::size_t index_;
-    };
-
-    Iterator begin() const { return Iterator(value_, 0); }
-    Iterator end() const { return Iterator(value_, size()); }
-
-    /* A table whose keys are the user's own. */
-    std::size_t entries() const { return pm_entries(value_); }
-    Config entry(std::size_t index, std::string_view &key) const
-    {
-        const char *name = "";
-        pm_value *value = pm_entry(value_, index, &name);
-        key = name;
-        return Config(value);
-    }
-
-    /* Refuses the configuration at this key, with the parts of a message. */
-    template <class... Parts> void refuse(const Parts &...parts) const
-    {
-        pm_refuse_n(value_, detail::to_c(pointsman::text(parts...)));
-    }
-
-    /* The same for a value of the wrong type: "expected a text or a list of texts, not 5". */
-    void refuse_type(const char *expected) const { pm_refuse_type(value_, expected); }
-
-private:
-    pm_value *value_;
-};
-
-/* Whether the proxy may reuse a decision. */
-enum class Cacheability {
-    /* A decision follows from the configuration and from what was read of the request alone. */
-    cacheable = PM_CACHEABLE,
-    /* It depends on more, as on earlier requests: each is made afresh. */
-    uncacheable = PM_UNCACHEABLE
-};
-
-inline constexpr Cacheability cacheable = Cacheability::cacheable;
-inline constexpr Cacheability uncacheable = Cacheability::uncacheable;
-
-/* What route answers, made by one of the functions below. */
-class Decision {
-public:
-    explicit Decision(pm_decision decision) : decision_(decision) {}
-    pm_decision c() const { return decision_; }
-
-protected:
-    pm_decision decision_;
-};
-
-/* A response that the proxy sends itself; a decision too. */
-class Response : public Decision {
-public:
-    using Decision::Decision;
-
-    /* Adds a field line. */
-    Response &header(std::string_view name, std::string_view value)
-    {
-        pm_add_header_n(&decision_, detail::to_c(name), detail::to_c(value));
-        return *this;
-    }
-};
-
-/* The backend of this name. */
-inline Decision backend(std::string_view name)
-{
-    return Decision(pm_backend_n(detail::to_c(name)));
-}
-
-/* The frontend's `default_backend`. */
-inline Decision default_backend()
-{
-    return Decision(pm_default_backend());
-}
-
-/* No backend: a status from 200 to 599, and a body. */
-inline Response respond(unsigned status, std::string_view body = "")
-{
-    return Response(pm_respond(status, detail::to_c(body)));
-}
-
-/* Sends the client elsewhere: 301, 302, 303, 307 or 308. */
-inline Response redirect(unsigned status, std::string_view location)
-{
-    return Response(pm_redirect(status, detail::to_c(location)));
-}
-
-/* Counts as a fault of the plugin; takes the parts of a message. */
-template <class... Parts> Decision fail(const Parts &...parts)
-{
-    return Decision(pm_fail_n(detail::to_c(text(parts...))));
 }
 
 /* Several things of C, each as `To` when it is asked for. */
@@ -419,146 +130,379 @@ inline Field field(const pm_field &field)
     return Field{from_c(field.name), from_c(field.value)};
 }
 
+/* In the range of the contract: no timeout is below 0, or above 49 days. */
+inline std::uint32_t bounded(std::chrono::milliseconds timeout)
+{
+    constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
+    std::int64_t count = timeout.count();
+    return static_cast<std::uint32_t>(count < 0 ? 0 : count > most ? most : count);
+}
+
 template <class Type> struct Plugin;
 
 } // namespace detail
 
+/* Octets, if there are any. */
+using Text = std::optional<std::string_view>;
 using Lines = Range<pm_str, std::string_view, detail::line>;
 using Fields = Range<pm_field, Field, detail::field>;
 
-/* The peer of the connection: behind another proxy, that proxy. */
-struct Client {
-    /* An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients. */
-    std::string_view address;
-    /* 0 for a Unix socket. */
-    std::uint16_t port;
+/* What the proxy knows about its backends. A decision for which route asks is not cached; to ask
+ * whether a backend is usable, see questions::usable. */
+namespace backends {
+
+using State = pm_backend_state;
+
+struct Server {
+    std::string_view name;
+    /* Up and not draining, whether or not a slot is free. */
+    bool usable;
+    std::uint32_t weight;
+    /* Requests and tunnels in progress. */
+    std::uint32_t active;
+    /* Requests that it accepts at once; none without a limit. */
+    std::optional<std::uint32_t> limit;
+    /* Moving average of the time to a response's head; none before the first response. */
+    std::optional<std::chrono::microseconds> latency;
 };
 
-/* Facts of the TLS session that a request came over. */
-struct Tls {
-    /* Server name that the client asked for (SNI), in lower case. */
-    std::optional<std::string_view> server_name;
-    /* Protocol agreed by ALPN, as in `h2`. */
-    std::optional<std::string_view> alpn;
+inline Server server(const pm_server_state &c)
+{
+    Server server{detail::from_c(c.name), c.usable, c.weight, c.active, std::nullopt, std::nullopt};
+    if (c.has_limit)
+        server.limit = c.limit;
+    if (c.has_latency)
+        server.latency = std::chrono::microseconds(c.latency_us);
+    return server;
+}
+
+using Servers = Range<pm_server_state, Server, server>;
+
+/* Every backend of the configuration. */
+inline Lines names()
+{
+    pm_strs names = pm_backend_names();
+    return Lines(names.items, names.len);
+}
+
+inline std::optional<State> state(std::string_view name)
+{
+    State state = {};
+    bool exists = pm_get_backend_state_n(detail::to_c(name), &state);
+    return exists ? std::optional(state) : std::nullopt;
+}
+
+inline std::optional<Servers> servers(std::string_view name)
+{
+    pm_servers servers = {};
+    if (!pm_get_servers_n(detail::to_c(name), &servers))
+        return std::nullopt;
+    return Servers(servers.items, servers.len);
+}
+
+inline bool exists(std::string_view name)
+{
+    return state(name).has_value();
+}
+
+} // namespace backends
+
+/* Whether the proxy may reuse a decision. */
+enum class Cacheability {
+    /* A decision follows from the configuration, from what was read of the request and from the
+     * answers to questions, and from nothing else. */
+    cacheable = PM_CACHEABLE,
+    /* A decision depends on more, such as earlier requests: each is made afresh. */
+    uncacheable = PM_UNCACHEABLE
 };
 
-/* What became of an edit. */
-enum class Edit {
-    done = PM_EDITED,
-    /* Not a field name, value or request target that HTTP allows. */
-    invalid_syntax = PM_INVALID_SYNTAX,
-    /* A field that frames or upgrades the message, which only the proxy may set. */
-    forbidden = PM_FORBIDDEN
+inline constexpr Cacheability cacheable = Cacheability::cacheable;
+inline constexpr Cacheability uncacheable = Cacheability::uncacheable;
+
+/* What happens if a chosen server is not usable. */
+enum class Otherwise {
+    another_server = PM_ANOTHER_SERVER,
+    /* The router is asked again, with the next `request.attempt()`. */
+    ask_again = PM_ASK_AGAIN
 };
+
+/* What route returns, made by one of the functions below. */
+class Decision {
+public:
+    explicit Decision(pm_decision decision) : decision_(decision) {}
+    pm_decision c() const { return decision_; }
+
+protected:
+    pm_decision decision_;
+};
+
+/* A response that the proxy sends itself; a decision too. */
+class Response : public Decision {
+public:
+    using Decision::Decision;
+
+    /* Adds a field line. */
+    Response &header(std::string_view name, std::string_view value)
+    {
+        pm_add_header_n(&decision_, detail::to_c(name), detail::to_c(value));
+        return *this;
+    }
+};
+
+/* The backend of this name. */
+inline Decision backend(std::string_view name)
+{
+    return Decision(pm_backend_n(detail::to_c(name)));
+}
+
+/* The frontend's `default_backend`. */
+inline Decision default_backend()
+{
+    return Decision(pm_default_backend());
+}
+
+/* One server of a backend. */
+inline Decision server(std::string_view backend, std::string_view server,
+                       Otherwise otherwise = Otherwise::another_server)
+{
+    return Decision(pm_server_n(detail::to_c(backend), detail::to_c(server),
+                                static_cast<pm_fallback>(otherwise)));
+}
+
+/* Not for this plugin: the next one of the router decides; after the last one, the frontend's
+ * `default_backend`. */
+inline Decision next()
+{
+    return Decision(pm_next());
+}
+
+/* No backend: a status from 200 to 599, and a body. */
+inline Response respond(unsigned status, std::string_view body = "")
+{
+    return Response(pm_respond(status, detail::to_c(body)));
+}
+
+/* Sends the client elsewhere: 301, 302, 303, 307 or 308. */
+inline Response redirect(unsigned status, std::string_view location)
+{
+    return Response(pm_redirect(status, detail::to_c(location)));
+}
+
+/* A fault of the plugin; takes the parts of a message. */
+template <class... Parts> Decision fail(const Parts &...parts)
+{
+    return Decision(pm_fail_n(detail::to_c(text(parts...))));
+}
 
 /*
- * The request. Only what is asked for crosses into the sandbox, and each thing asked for becomes
- * part of what a cached decision depends on: ask for what the decision needs, and no more.
+ * The request. Every read becomes part of the key under which the decision is cached: read only
+ * what you need, and where a yes, a no or a choice is enough, ask a question.
  */
 class Request {
 public:
-    /* As sent, as in `GET`. */
+    /* As sent, for example `GET`. */
     std::string_view method() const { return detail::from_c(pm_method(request_)); }
-
     /* `http` or `https`. */
     std::string_view scheme() const { return detail::from_c(pm_scheme(request_)); }
-
-    /* The path with its query, as in `/a?b=c`; `*` for `OPTIONS *`. */
-    std::string_view target() const { return detail::from_c(pm_target(request_)); }
-
-    /* The target up to its first `?`. */
+    /* `1.0`, `1.1`, `2` or `3`. */
+    Text version() const { return detail::maybe(pm_version(request_)); }
+    /* Host as sent, with its port. */
+    std::string_view authority() const { return detail::from_c(pm_authority(request_)); }
+    /* The host: lower case, without port and trailing dot. */
+    std::string_view host() const { return detail::from_c(pm_host(request_)); }
+    /* Origin form, for example `/a?b=c`; `*` for `OPTIONS *`. */
+    std::string_view path_with_query() const
+    {
+        return detail::from_c(pm_path_with_query(request_));
+    }
+    /* The path alone, as sent. */
     std::string_view path() const { return detail::from_c(pm_path(request_)); }
-
-    /* What follows the first `?` of the target. */
-    std::optional<std::string_view> query() const { return detail::maybe(pm_query(request_)); }
-
-    /* The first parameter of this name in the query, decoded. */
-    std::optional<std::string_view> query_param(std::string_view name) const
+    /* The text after the first `?` of path_with_query. */
+    Text query() const { return detail::maybe(pm_query(request_)); }
+    /* First value of a query parameter, decoded. */
+    Text query_parameter(std::string_view name) const
     {
-        return detail::maybe(pm_query_param_n(request_, detail::to_c(name)));
+        return detail::maybe(pm_query_parameter_n(request_, detail::to_c(name)));
     }
-
-    /* The first line of the field `host` (`:authority` of HTTP/2), with its port. */
-    std::optional<std::string_view> host() const { return detail::maybe(pm_host(request_)); }
-
-    /* The host without its port. */
-    std::optional<std::string_view> hostname() const
-    {
-        return detail::maybe(pm_hostname(request_));
-    }
-
-    /* The first line of the field `name`, which matches in any case. */
-    std::optional<std::string_view> header(std::string_view name) const
+    /* First line of the field `name`, which matches in any case. */
+    Text header(std::string_view name) const
     {
         return detail::maybe(pm_header_n(request_, detail::to_c(name)));
     }
-
-    /* The same; none where it is not UTF-8. */
-    std::optional<std::string_view> header_text(std::string_view name) const
+    /* The same; none if it is not UTF-8. */
+    Text header_text(std::string_view name) const
     {
         return detail::maybe(pm_header_text_n(request_, detail::to_c(name)));
     }
-
     /* Every line of the field, in the order received. */
     Lines header_lines(std::string_view name) const
     {
         pm_strs lines = pm_header_lines_n(request_, detail::to_c(name));
         return Lines(lines.items, lines.len);
     }
-
-    /* Every field line, names in lower case. */
+    /* Every field line in the order received, names as sent. */
     Fields headers() const
     {
         pm_fields fields = pm_headers(request_);
         return Fields(fields.items, fields.len);
     }
-
-    /* The value of the first cookie of this name, whose case counts. */
-    std::optional<std::string_view> cookie(std::string_view name) const
+    /* Value of one cookie. */
+    Text cookie(std::string_view name) const
     {
         return detail::maybe(pm_cookie_n(request_, detail::to_c(name)));
     }
 
-    Client client() const
+    /* Address of the client; empty for a Unix socket. */
+    std::string_view client_address() const
     {
-        pm_peer peer = pm_client(request_);
-        return Client{detail::from_c(peer.address), peer.port};
+        return detail::from_c(pm_client_address(request_));
     }
-
-    /* None for a request in the clear. */
-    std::optional<Tls> tls() const
+    /* Port of the peer. It differs for each connection. */
+    std::uint16_t client_port() const { return pm_client_port(request_); }
+    /* Server name of the TLS session (SNI), in lower case. */
+    Text server_name() const { return detail::maybe(pm_server_name(request_)); }
+    /* Protocol agreed by ALPN, for example `h2`. */
+    Text alpn() const { return detail::maybe(pm_alpn(request_)); }
+    /* Of the verified client certificate; none without one. */
+    Text client_certificate_subject() const
     {
-        pm_tls_session session;
-        if (!pm_tls(request_, &session))
+        return detail::maybe(pm_client_certificate_subject(request_));
+    }
+    Text client_certificate_issuer() const
+    {
+        return detail::maybe(pm_client_certificate_issuer(request_));
+    }
+    /* DNS names and URIs. */
+    Lines client_certificate_names() const
+    {
+        pm_strs names = pm_client_certificate_names(request_);
+        return Lines(names.items, names.len);
+    }
+    /* In hex. */
+    Text client_certificate_serial() const
+    {
+        return detail::maybe(pm_client_certificate_serial(request_));
+    }
+    /* SHA-256 of the certificate, in hex. */
+    Text client_certificate_sha256() const
+    {
+        return detail::maybe(pm_client_certificate_sha256(request_));
+    }
+    std::optional<std::chrono::system_clock::time_point> client_certificate_not_after() const
+    {
+        std::uint64_t seconds = 0;
+        if (!pm_client_certificate_not_after(request_, &seconds))
             return std::nullopt;
-        return Tls{detail::maybe(session.server_name), detail::maybe(session.alpn)};
+        return std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
+    }
+    /* Number of choices for this request that failed before this call. */
+    std::uint32_t attempt() const { return pm_attempt(request_); }
+    /* The part of the body that had arrived when route was called. Such a decision is not cached. */
+    Text body_prefix() const { return detail::maybe(pm_body_prefix(request_)); }
+    bool body_is_complete() const { return pm_body_is_complete(request_); }
+
+    /* Answers to questions: a value of the matcher, or nullptr; yes or no; a value, if any. */
+    template <class T> const T *ask(const Matcher<T> &matcher) const
+    {
+        std::uint32_t number = pm_ask(request_, matcher.question_);
+        return number == 0 || number > matcher.values_.size() ? nullptr
+                                                              : &matcher.values_[number - 1];
+    }
+    bool ask(const Share &share) const { return pm_ask(request_, share.question_) != 0; }
+    bool ask(const Usable &usable) const { return pm_ask(request_, usable.question_) != 0; }
+    Text ask(const ValueQuestion &question) const
+    {
+        return detail::maybe(pm_ask_value(request_, question.question_));
     }
 
-    /* How many backends were tried before this call: 0 on the first. */
-    std::uint32_t attempt() const { return pm_attempt(request_); }
+    /* Edits: false, and route's error unless it is taken, if HTTP does not allow one. */
 
     /* Replaces every line of the field by one. */
-    Edit set_header(std::string_view name, std::string_view value)
+    bool set_header(std::string_view name, std::string_view value)
     {
-        return Edit(pm_set_header_n(request_, detail::to_c(name), detail::to_c(value)));
+        return pm_set_header_n(request_, detail::to_c(name), detail::to_c(value));
     }
-
-    /* Adds a line after those that are there. */
-    Edit append_header(std::string_view name, std::string_view value)
+    /* The same with the answer to a question; removes the field if there is none. */
+    bool set_header_by(std::string_view name, const ValueQuestion &question)
     {
-        return Edit(pm_append_header_n(request_, detail::to_c(name), detail::to_c(value)));
+        return pm_set_header_by_n(request_, detail::to_c(name), question.question_);
     }
-
+    /* Adds one line after those that are there. */
+    bool append_header(std::string_view name, std::string_view value)
+    {
+        return pm_append_header_n(request_, detail::to_c(name), detail::to_c(value));
+    }
     /* Removes every line of the field. */
-    Edit remove_header(std::string_view name)
+    bool remove_header(std::string_view name)
     {
-        return Edit(pm_remove_header_n(request_, detail::to_c(name)));
+        return pm_remove_header_n(request_, detail::to_c(name));
     }
-
-    /* Replaces the target by another in origin form, as in `/a?b=c`. */
-    Edit set_path_with_query(std::string_view target)
+    /* Replaces the Host that the server sees. */
+    bool set_authority(std::string_view authority)
     {
-        return Edit(pm_set_path_with_query(request_, detail::to_c(target)));
+        return pm_set_authority(request_, detail::to_c(authority));
+    }
+    /* Replaces the target by another in origin form, for example `/a?b=c`. */
+    bool set_path_with_query(std::string_view target)
+    {
+        return pm_set_path_with_query(request_, detail::to_c(target));
+    }
+    /* Replaces the first `length` bytes of the path; the rest and the query stay. */
+    bool replace_path_prefix(std::uint32_t length, std::string_view replacement)
+    {
+        return pm_replace_path_prefix(request_, length, detail::to_c(replacement));
+    }
+    /* Edits of the final response, whoever makes it. */
+    bool set_response_header(std::string_view name, std::string_view value)
+    {
+        return pm_set_response_header_n(request_, detail::to_c(name), detail::to_c(value));
+    }
+    bool append_response_header(std::string_view name, std::string_view value)
+    {
+        return pm_append_response_header_n(request_, detail::to_c(name), detail::to_c(value));
+    }
+    bool remove_response_header(std::string_view name)
+    {
+        return pm_remove_response_header_n(request_, detail::to_c(name));
+    }
+    /* The reason of the first edit that failed, if one did. From now on it counts as handled. */
+    Text take_edit_error() { return detail::maybe(pm_take_edit_error(request_)); }
+
+    /* Options. Of several calls of one option the last counts. */
+
+    /* Requests with the same key go to the same server while it is usable. */
+    void set_affinity(std::string_view key) { pm_set_affinity(request_, detail::to_c(key)); }
+    void set_affinity_by(const ValueQuestion &question)
+    {
+        pm_set_affinity_by(request_, question.question_);
+    }
+    /* Override a timeout of the backend. 0 is valid for the queue only. */
+    void set_queue_timeout(std::chrono::milliseconds timeout)
+    {
+        pm_set_queue_timeout_ms(request_, detail::bounded(timeout));
+    }
+    void set_connect_timeout(std::chrono::milliseconds timeout)
+    {
+        pm_set_connect_timeout_ms(request_, detail::bounded(timeout));
+    }
+    void set_server_timeout(std::chrono::milliseconds timeout)
+    {
+        pm_set_server_timeout_ms(request_, detail::bounded(timeout));
+    }
+    void set_tunnel_timeout(std::chrono::milliseconds timeout)
+    {
+        pm_set_tunnel_timeout_ms(request_, detail::bounded(timeout));
+    }
+    /* How often the request may be sent in all, 1 to 16, where that is safe. */
+    void set_tries(std::uint32_t tries) { pm_set_tries(request_, tries); }
+    /* A name and a value for the access record and the trace. */
+    void tag(std::string_view name, std::string_view value)
+    {
+        pm_tag_n(request_, detail::to_c(name), detail::to_c(value));
+    }
+    void tag_by(std::string_view name, const ValueQuestion &question)
+    {
+        pm_tag_by_n(request_, detail::to_c(name), question.question_);
     }
 
 private:

@@ -24,13 +24,15 @@ HOST_CC = cc
 HOST_CXX = c++
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 
-SDK_SOURCES := $(addprefix $(SDK)/,pointsman.c pointsman_config.c pointsman_json.c \
-	pointsman_memory.c pointsman_request.c pointsman_text.c)
+SDK_SOURCES := $(addprefix $(SDK)/,pointsman.c pointsman_config.c pointsman_edit.c \
+	pointsman_json.c pointsman_memory.c pointsman_questions.c pointsman_request.c pointsman_text.c)
+DOUBLE := $(addprefix $(SDK)/pointsman_test,.c _backends.c _edits.c _matcher.c _parts.c \
+	_questions.c _reads.c)
 IS_CPP := $(filter %.cpp,$(SOURCES))
 
 WASM_SOURCES := $(SOURCES) $(SDK_SOURCES) $(SDK)/pointsman_libc.c $(SDK)/bindings/router.c \
 	$(if $(IS_CPP),$(SDK)/pointsman_cpp.cpp)
-TEST_SOURCES := $(SOURCES) $(TESTS) $(SDK_SOURCES) $(SDK)/pointsman_test.c
+TEST_SOURCES := $(SOURCES) $(TESTS) $(SDK_SOURCES) $(DOUBLE)
 
 WASM_OBJECTS := $(patsubst %,build/wasm/%.o,$(notdir $(WASM_SOURCES)))
 TEST_OBJECTS := $(patsubst %,build/test/%.o,$(notdir $(TEST_SOURCES)))

@@ -101,6 +101,14 @@ void pm_refuse_n(pm_value *value, pm_str message)
     refused = pm_built(&builder);
 }
 
+void pm_refuse_question(pm_value *at, pm_str reason)
+{
+    if (at != NULL)
+        pm_refuse_n(at, reason);
+    else if (pm_is_none(refused))
+        refused = pm_copy(pm_lossy(reason));
+}
+
 void pm_refuse(pm_value *value, const char *format, ...)
 {
     va_list arguments;
@@ -207,8 +215,8 @@ const char *pm_as_text_or(pm_value *value, const char *otherwise)
 pm_str pm_as_backend_n(pm_value *value)
 {
     pm_str name = pm_as_text_n(value);
-    pm_load load;
-    if (pm_kind_of(value) == PM_TEXT && !pm_backend_load_n(name, &load)) {
+    pm_backend_state state;
+    if (pm_kind_of(value) == PM_TEXT && !pm_get_backend_state_n(name, &state)) {
         pm_builder builder = {0};
         pm_append_text(&builder, "there is no backend ");
         pm_append_quoted(&builder, name);

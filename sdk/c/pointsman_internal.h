@@ -1,4 +1,4 @@
-/* What the parts of the SDK know of each other. Not for plugins. */
+/* Declarations that the SDK's files share. Not for plugins. */
 #ifndef POINTSMAN_INTERNAL_H
 #define POINTSMAN_INTERNAL_H
 
@@ -8,18 +8,19 @@
 
 /* Memory (pointsman_memory.c). */
 
-/* Ends configure: what was given out until now stays for good. */
+/* Ends configure: memory given out until now stays for good. */
 void pm_memory_seal(void);
-/* Ends route: what was given out since is gone. */
+/* Ends route: frees the memory given out since. */
 void pm_memory_reset(void);
-/* Ends a test: everything is gone. Not in the sandbox. */
+/* Ends a test: frees everything. Not in the sandbox. */
 void pm_memory_clear(void);
 
 /* Octets (pointsman_text.c). */
 
 /* The length of the UTF-8 sequence that `octets` begin with; 0 where there is none. */
 size_t pm_utf8_length(pm_str octets);
-/* What is not UTF-8 replaced by U+FFFD: the proxy ends a plugin that hands it another text. */
+/* Replaces octets that are not UTF-8 by U+FFFD: passed as text, they
+ * would trap. */
 pm_str pm_lossy(pm_str octets);
 /* A copy, which has a NUL after it. */
 pm_str pm_copy(pm_str octets);
@@ -69,6 +70,9 @@ pm_value *pm_json_read(pm_str text, size_t *wrong);
 pm_value *pm_config_begin(pm_str text, pm_str *error);
 /* Ends it: the error to tell, or none. */
 pm_str pm_config_end(void);
+
+/* Refuses the configuration because of a question: at `at`, or at no key if that is NULL. */
+void pm_refuse_question(pm_value *at, pm_str reason);
 
 /* For tests, not in the sandbox: as if there had been no configure (pointsman.c). */
 void pm_forget(void);

@@ -1,171 +1,116 @@
 /*
- * Reads and edits of a request. Each read is a call out of the sandbox; method, target and host
- * are asked for once.
+ * Reads of a request. Each is a call out of the sandbox.
  */
 #include "pointsman_request.h"
 
-/* What the bindings give out is taken as it is, with no copy. */
+/* The bindings' lists are used as they are, with no copy. */
 _Static_assert(sizeof(pm_str) == sizeof(pointsman_router_request_field_value_t), "same layout");
+_Static_assert(sizeof(pm_str) == sizeof(router_string_t), "same layout");
 _Static_assert(sizeof(pm_field) == sizeof(pointsman_router_request_tuple2_string_field_value_t),
                "same layout");
 
-/* What is empty may be anywhere, NULL too. */
-static pm_str not_none(pm_str octets)
+typedef pointsman_router_request_borrow_request_head_t head;
+
+static pm_str read_text(pm_request *request, void (*read)(head, router_string_t *))
 {
-    return octets.len == 0 ? pm_octets("", 0) : octets;
+    router_string_t text;
+    read(request->head, &text);
+    return pm_from_string(text);
 }
 
-static pm_str from_string(router_string_t string)
+static pm_str read_optional(pm_request *request, bool (*read)(head, router_string_t *))
 {
-    return not_none(pm_octets((const char *)string.ptr, string.len));
+    router_string_t text;
+    return read(request->head, &text) ? pm_from_string(text) : pm_none();
 }
 
-static router_string_t to_string(pm_str octets)
+/* For reads by name: octets that are not text name nothing. */
+static bool is_name(pm_str name)
 {
-    router_string_t string = {(uint8_t *)(uintptr_t)octets.ptr, octets.len};
-    return string;
+    return !pm_is_none(name) && pm_is_utf8(name);
 }
 
-static pointsman_router_request_field_value_t to_value(pm_str octets)
+static pm_str read_named(pm_request *request, pm_str name,
+                         bool (*read)(head, router_string_t *,
+                                      pointsman_router_request_field_value_t *))
 {
-    pointsman_router_request_field_value_t value = {(uint8_t *)(uintptr_t)octets.ptr, octets.len};
-    return value;
+    router_string_t asked = pm_to_string(name);
+    pointsman_router_request_field_value_t value;
+    bool found = is_name(name) && read(request->head, &asked, &value);
+    return found ? pm_from_value(value) : pm_none();
+}
+
+static pm_strs strings(void *items, size_t count)
+{
+    pm_strs list = {items, count};
+    for (size_t i = 0; i < count; i++)
+        ((pm_str *)items)[i] = pm_not_none(list.items[i]);
+    return list;
 }
 
 pm_str pm_method(pm_request *request)
 {
-    if (pm_is_none(request->method)) {
-        router_string_t method;
-        pointsman_router_request_method_request_head_method(request->head, &method);
-        request->method = from_string(method);
-    }
-    return request->method;
+    return read_text(request, pointsman_router_request_method_request_head_method);
 }
 
 pm_str pm_scheme(pm_request *request)
 {
-    router_string_t scheme;
-    pointsman_router_request_method_request_head_scheme(request->head, &scheme);
-    return from_string(scheme);
+    return read_text(request, pointsman_router_request_method_request_head_scheme);
 }
 
-pm_str pm_target(pm_request *request)
+pm_str pm_version(pm_request *request)
 {
-    if (pm_is_none(request->target)) {
-        router_string_t target;
-        pointsman_router_request_method_request_head_path_with_query(request->head, &target);
-        request->target = from_string(target);
-    }
-    return request->target;
+    return read_optional(request, pointsman_router_request_method_request_head_version);
+}
+
+pm_str pm_authority(pm_request *request)
+{
+    pointsman_router_request_field_value_t authority;
+    pointsman_router_request_method_request_head_authority(request->head, &authority);
+    return pm_from_value(authority);
+}
+
+pm_str pm_host(pm_request *request)
+{
+    return read_text(request, pointsman_router_request_method_request_head_host);
+}
+
+pm_str pm_path_with_query(pm_request *request)
+{
+    return read_text(request, pointsman_router_request_method_request_head_path_with_query);
 }
 
 pm_str pm_path(pm_request *request)
 {
-    pm_str rest = pm_target(request);
-    pm_str path = pm_none();
-    pm_split(&rest, '?', &path);
-    return path;
+    return read_text(request, pointsman_router_request_method_request_head_path);
 }
 
 pm_str pm_query(pm_request *request)
 {
-    pm_str query = pm_target(request);
+    pm_str query = pm_path_with_query(request);
     pm_str path;
     pm_split(&query, '?', &path);
     return query;
 }
 
-static int hex_digit(char digit)
+pm_str pm_query_parameter_n(pm_request *request, pm_str name)
 {
-    digit = pm_lower(digit);
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+    return read_named(request, name, pointsman_router_request_method_request_head_query_parameter);
 }
 
-/* Takes one octet, decoded, off the front of `*part`, which is not empty. */
-static char decode_octet(pm_str *part)
+pm_str pm_cookie_n(pm_request *request, pm_str name)
 {
-    char octet = part->ptr[0];
-    size_t length = 1;
-    if (octet == '+') {
-        octet = ' ';
-    } else if (octet == '%' && part->len >= 3) {
-        int high = hex_digit(part->ptr[1]);
-        int low = hex_digit(part->ptr[2]);
-        if (high >= 0 && low >= 0) {
-            octet = (char)(high << 4 | low);
-            length = 3;
-        }
-    }
-    part->ptr += length;
-    part->len -= length;
-    return octet;
-}
-
-static bool decodes_to(pm_str part, pm_str expected)
-{
-    size_t i = 0;
-    while (part.len > 0) {
-        char octet = decode_octet(&part);
-        if (i == expected.len || octet != expected.ptr[i])
-            return false;
-        i++;
-    }
-    return i == expected.len;
-}
-
-static pm_str decode(pm_str part)
-{
-    char *decoded = pm_alloc(part.len);
-    size_t length = 0;
-    while (part.len > 0)
-        decoded[length++] = decode_octet(&part);
-    return pm_octets(decoded, length);
-}
-
-pm_str pm_query_param_n(pm_request *request, pm_str name)
-{
-    pm_str query = pm_query(request);
-    pm_str parameter;
-    while (pm_split(&query, '&', &parameter)) {
-        pm_str value = parameter;
-        pm_str key;
-        pm_split(&value, '=', &key);
-        if (decodes_to(key, name))
-            return pm_is_none(value) ? pm_octets("", 0) : decode(value);
-    }
-    return pm_none();
-}
-
-pm_str pm_host(pm_request *request)
-{
-    if (!request->has_host) {
-        request->host = pm_header(request, "host");
-        request->has_host = true;
-    }
-    return request->host;
-}
-
-pm_str pm_hostname(pm_request *request)
-{
-    return pm_without_port(pm_host(request));
+    return read_named(request, name, pointsman_router_request_method_request_head_cookie);
 }
 
 pm_strs pm_header_lines_n(pm_request *request, pm_str name)
 {
-    pm_strs lines = {NULL, 0};
-    if (!pm_is_utf8(name))
-        return lines;
-    router_string_t asked = to_string(name);
+    if (!is_name(name))
+        return strings(NULL, 0);
+    router_string_t asked = pm_to_string(name);
     pointsman_router_request_list_field_value_t values;
     pointsman_router_request_method_request_head_header(request->head, &asked, &values);
-    pm_str *items = (pm_str *)(void *)values.ptr;
-    for (size_t i = 0; i < values.len; i++)
-        items[i] = not_none(items[i]);
-    lines.items = items;
-    lines.len = values.len;
-    return lines;
+    return strings(values.ptr, values.len);
 }
 
 pm_str pm_header_n(pm_request *request, pm_str name)
@@ -183,7 +128,7 @@ pm_str pm_header_text_n(pm_request *request, pm_str name)
 const char *pm_header_text(pm_request *request, const char *name)
 {
     pm_str value = pm_header_text_n(request, pm_text(name));
-    /* HTTP has no NUL; a text that seems to end there would be another text. */
+    /* HTTP has no NUL; a C string that seemed to end there would be another text. */
     if (pm_is_none(value) || memchr(value.ptr, '\0', value.len) != NULL)
         return NULL;
     return pm_c_string(value);
@@ -195,57 +140,70 @@ pm_fields pm_headers(pm_request *request)
     pointsman_router_request_method_request_head_headers(request->head, &lines);
     pm_field *items = (pm_field *)(void *)lines.ptr;
     for (size_t i = 0; i < lines.len; i++)
-        items[i].value = not_none(items[i].value);
+        items[i].value = pm_not_none(items[i].value);
     pm_fields fields = {items, lines.len};
     return fields;
 }
 
-/* What follows `name=` in a pair of a cookie, or none. */
-static pm_str cookie_value(pm_str pair, pm_str name)
+pm_str pm_client_address(pm_request *request)
 {
-    if (pair.len <= name.len || pair.ptr[name.len] != '=' ||
-        !pm_equal(pm_octets(pair.ptr, name.len), name))
-        return pm_none();
-    return pm_octets(pair.ptr + name.len + 1, pair.len - name.len - 1);
+    return read_text(request, pointsman_router_request_method_request_head_client_address);
 }
 
-pm_str pm_cookie_n(pm_request *request, pm_str name)
+uint16_t pm_client_port(pm_request *request)
 {
-    if (pm_is_none(name))
-        return pm_none();
-    pm_strs lines = pm_header_lines(request, "cookie");
-    for (size_t i = 0; i < lines.len; i++) {
-        pm_str rest = lines.items[i];
-        pm_str pair;
-        while (pm_split(&rest, ';', &pair)) {
-            pm_str value = cookie_value(pm_trim(pair), name);
-            if (!pm_is_none(value))
-                return value;
-        }
-    }
-    return pm_none();
+    return pointsman_router_request_method_request_head_client_port(request->head);
 }
 
-pm_peer pm_client(pm_request *request)
+pm_str pm_server_name(pm_request *request)
 {
-    pointsman_router_request_client_t client;
-    pointsman_router_request_method_request_head_client(request->head, &client);
-    pm_peer peer = {from_string(client.address), client.port};
-    return peer;
+    return read_optional(request, pointsman_router_request_method_request_head_server_name);
 }
 
-bool pm_tls(pm_request *request, pm_tls_session *session)
+pm_str pm_alpn(pm_request *request)
 {
-    pointsman_router_request_tls_t tls;
-    session->server_name = pm_none();
-    session->alpn = pm_none();
-    if (!pointsman_router_request_method_request_head_tls(request->head, &tls))
-        return false;
-    if (tls.server_name.is_some)
-        session->server_name = from_string(tls.server_name.val);
-    if (tls.alpn.is_some)
-        session->alpn = from_string(tls.alpn.val);
-    return true;
+    return read_optional(request, pointsman_router_request_method_request_head_alpn);
+}
+
+pm_str pm_client_certificate_subject(pm_request *request)
+{
+    return read_optional(request,
+                         pointsman_router_request_method_request_head_client_certificate_subject);
+}
+
+pm_str pm_client_certificate_issuer(pm_request *request)
+{
+    return read_optional(request,
+                         pointsman_router_request_method_request_head_client_certificate_issuer);
+}
+
+pm_strs pm_client_certificate_names(pm_request *request)
+{
+    router_list_string_t names;
+    pointsman_router_request_method_request_head_client_certificate_names(request->head, &names);
+    return strings(names.ptr, names.len);
+}
+
+pm_str pm_client_certificate_serial(pm_request *request)
+{
+    return read_optional(request,
+                         pointsman_router_request_method_request_head_client_certificate_serial);
+}
+
+pm_str pm_client_certificate_sha256(pm_request *request)
+{
+    return read_optional(request,
+                         pointsman_router_request_method_request_head_client_certificate_sha256);
+}
+
+bool pm_client_certificate_not_after(pm_request *request, uint64_t *seconds)
+{
+    uint64_t found = 0;
+    bool is_known = pointsman_router_request_method_request_head_client_certificate_not_after(
+        request->head, &found);
+    /* Without a certificate the bindings write an undefined value. */
+    *seconds = is_known ? found : 0;
+    return is_known;
 }
 
 uint32_t pm_attempt(pm_request *request)
@@ -253,56 +211,15 @@ uint32_t pm_attempt(pm_request *request)
     return pointsman_router_request_method_request_head_attempt(request->head);
 }
 
-static pm_edit edited(bool done, pointsman_router_request_edit_error_t error)
+pm_str pm_body_prefix(pm_request *request)
 {
-    if (done)
-        return PM_EDITED;
-    return error.tag == POINTSMAN_ROUTER_REQUEST_EDIT_ERROR_FORBIDDEN ? PM_FORBIDDEN
-                                                                       : PM_INVALID_SYNTAX;
+    router_list_u8_t prefix;
+    if (!pointsman_router_request_method_request_head_body_prefix(request->head, &prefix))
+        return pm_none();
+    return pm_not_none(pm_octets((const char *)prefix.ptr, prefix.len));
 }
 
-pm_edit pm_set_header_n(pm_request *request, pm_str name, pm_str value)
+bool pm_body_is_complete(pm_request *request)
 {
-    if (!pm_is_utf8(name))
-        return PM_INVALID_SYNTAX;
-    router_string_t field = to_string(name);
-    pointsman_router_request_field_value_t octets = to_value(value);
-    pointsman_router_request_edit_error_t error = {0};
-    bool done = pointsman_router_request_method_request_head_set_header(request->head, &field,
-                                                                        &octets, &error);
-    return edited(done, error);
-}
-
-pm_edit pm_append_header_n(pm_request *request, pm_str name, pm_str value)
-{
-    if (!pm_is_utf8(name))
-        return PM_INVALID_SYNTAX;
-    router_string_t field = to_string(name);
-    pointsman_router_request_field_value_t octets = to_value(value);
-    pointsman_router_request_edit_error_t error = {0};
-    bool done = pointsman_router_request_method_request_head_append_header(request->head, &field,
-                                                                           &octets, &error);
-    return edited(done, error);
-}
-
-pm_edit pm_remove_header_n(pm_request *request, pm_str name)
-{
-    if (!pm_is_utf8(name))
-        return PM_INVALID_SYNTAX;
-    router_string_t field = to_string(name);
-    pointsman_router_request_edit_error_t error = {0};
-    bool done =
-        pointsman_router_request_method_request_head_remove_header(request->head, &field, &error);
-    return edited(done, error);
-}
-
-pm_edit pm_set_path_with_query(pm_request *request, pm_str target)
-{
-    if (!pm_is_utf8(target))
-        return PM_INVALID_SYNTAX;
-    router_string_t text = to_string(target);
-    pointsman_router_request_edit_error_t error = {0};
-    bool done = pointsman_router_request_method_request_head_set_path_with_query(request->head,
-                                                                                 &text, &error);
-    return edited(done, error);
+    return pointsman_router_request_method_request_head_body_is_complete(request->head);
 }

@@ -86,23 +86,6 @@ bool pm_split(pm_str *rest, char separator, pm_str *part)
     return true;
 }
 
-pm_str pm_without_port(pm_str host)
-{
-    pm_str rest = host;
-    pm_str name;
-    if (pm_starts_with(host, "[")) {
-        pm_split(&rest, ']', &name);
-        if (pm_starts_with(rest, ":"))
-            return pm_octets(host.ptr, name.len + 1);
-        return host;
-    }
-    /* With exactly one colon there is exactly one more part. */
-    pm_str port;
-    pm_str more;
-    bool has_port = pm_split(&rest, ':', &name) && pm_split(&rest, ':', &port);
-    return has_port && !pm_split(&rest, ':', &more) ? name : host;
-}
-
 static bool continues(pm_str octets, size_t index)
 {
     return index < octets.len && ((unsigned char)octets.ptr[index] & 0xC0) == 0x80;

@@ -2,17 +2,42 @@ package pointsman
 
 import "strconv"
 
-// A Decision is where a request goes: make one with Backend, DefaultBackend, Respond or
-// Redirect. Two that name a backend are equal (==) if it is the same.
+// A Decision is where a request goes: make one with Backend, Server, DefaultBackend, Next,
+// Respond or Redirect. The zero value is DefaultBackend. Two that name the same backend and
+// server are equal (==).
 type Decision struct {
-	// One of the three; the zero value is DefaultBackend.
-	backend  string
+	kind decisionKind
+	// Of a backend or a server.
+	backend string
+	// Of a server.
+	server    string
+	otherwise Fallback
+	// Of a response.
 	response *Response
-	named    bool
 }
 
-// A Response is sent by the proxy instead of a backend's. The proxy adds what frames the
-// message; a status or a field that HTTP forbids is a fault of the plugin.
+type decisionKind uint8
+
+const (
+	toDefaultBackend decisionKind = iota
+	toBackend
+	toServer
+	toNext
+	toClient
+)
+
+// Fallback is what happens if the server of a decision is not usable.
+type Fallback uint8
+
+const (
+	// AnotherServer of the backend gets the request.
+	AnotherServer Fallback = iota
+	// AskAgain: the router is asked again, with the next Attempt.
+	AskAgain
+)
+
+// A Response is sent by the proxy instead of a backend's. The proxy adds the fields that frame
+// the message; a status or a field that HTTP forbids is a fault of the plugin.
 type Response struct {
 	// Status is 200 to 599.
 	Status  int
@@ -20,10 +45,15 @@ type Response struct {
 	Body    string
 }
 
-// Backend sends a request to the backend of that name. One that the proxy's configuration
-// has not is a fault of the plugin.
+// Backend sends a request to the backend of that name. A name that is not in the proxy's
+// configuration is a fault of the plugin.
 func Backend(name string) Decision {
-	return Decision{backend: name, named: true}
+	return Decision{kind: toBackend, backend: name}
+}
+
+// Server sends a request to one server of a backend.
+func Server(backend, server string, otherwise Fallback) Decision {
+	return Decision{kind: toServer, backend: backend, server: server, otherwise: otherwise}
 }
 
 // DefaultBackend sends a request to the frontend's default_backend.
@@ -31,9 +61,15 @@ func DefaultBackend() Decision {
 	return Decision{}
 }
 
+// Next leaves the decision to the next plugin of the frontend's list, with the edits and
+// options so far; after the last one the request goes to the frontend's default_backend.
+func Next() Decision {
+	return Decision{kind: toNext}
+}
+
 // Respond sends a request to no backend: the proxy answers it.
 func Respond(response Response) Decision {
-	return Decision{response: &response}
+	return Decision{kind: toClient, response: &response}
 }
 
 // Redirect sends the client elsewhere, with status 301, 302, 303, 307 or 308 (RFC 9110,
@@ -45,12 +81,17 @@ func Redirect(status int, location string) Decision {
 	})
 }
 
-// Backend returns the name of the backend; false where none is named.
+// Backend returns the name of the backend, of Backend and of Server; false if none is named.
 func (d Decision) Backend() (name string, found bool) {
-	return d.backend, d.named
+	return d.backend, d.kind == toBackend || d.kind == toServer
 }
 
-// Response returns the plugin's own response; false where a backend is to answer.
+// Server returns the name of the server, and what happens without it; false if none is named.
+func (d Decision) Server() (name string, otherwise Fallback, found bool) {
+	return d.server, d.otherwise, d.kind == toServer
+}
+
+// Response returns the plugin's own response; false if there is none.
 func (d Decision) Response() (response Response, found bool) {
 	if d.response == nil {
 		return Response{}, false
@@ -58,13 +99,22 @@ func (d Decision) Response() (response Response, found bool) {
 	return *d.response, true
 }
 
-// String returns `backend NAME`, `default backend` or `respond STATUS`, for tests and logs.
+// String returns a text for tests and logs: `backend NAME`, `server NAME of backend
+// NAME`, with `, or ask again` if that is so, `default backend`, `next` or `respond STATUS`.
 func (d Decision) String() string {
-	switch {
-	case d.response != nil:
-		return "respond " + strconv.Itoa(d.response.Status)
-	case d.named:
+	switch d.kind {
+	case toBackend:
 		return "backend " + d.backend
+	case toServer:
+		text := "server " + d.server + " of backend " + d.backend
+		if d.otherwise == AskAgain {
+			text += ", or ask again"
+		}
+		return text
+	case toNext:
+		return "next"
+	case toClient:
+		return "respond " + strconv.Itoa(d.response.Status)
 	default:
 		return "default backend"
 	}

@@ -1,22 +1,13 @@
 package pointsman
 
 import (
-	"errors"
 	"strconv"
+	"strings"
 )
 
-// Why the proxy refuses an edit of a request.
-var (
-	// ErrInvalidSyntax: not a field name, value or target that HTTP allows.
-	ErrInvalidSyntax = errors.New("not a field or target that HTTP allows")
-	// ErrForbidden: a field that frames or upgrades the message, which only the proxy
-	// may set: connection, content-length, transfer-encoding, upgrade and the like.
-	ErrForbidden = errors.New("a field that only the proxy may set")
-)
-
-// A KeyError is what is wrong with one key of a plugin's configuration.
+// A KeyError is a mistake at one key of a plugin's configuration.
 type KeyError struct {
-	// Path is that of the key, written as in rules[0].suffix. Empty for the whole.
+	// Path is the key's, for example rules[0].suffix. Empty for the whole.
 	Path    string
 	Message string
 }
@@ -29,10 +20,23 @@ func (e *KeyError) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// ErrorAt makes an error about the key at a path in the plugin's configuration, written
-// as in rules[0].suffix. The proxy shows it at that key's place in its file.
+// ErrorAt makes an error about the key at a path in the plugin's configuration, for example
+// rules[0].suffix. The proxy shows it at that key's place in its file.
 func ErrorAt(path, message string) error {
 	return &KeyError{path, message}
+}
+
+// ErrorAtEntry makes an error of a Matcher's definition, about the list at a path in the plugin's
+// configuration. It is about one element of the list if err names an entry; the entries must have
+// been made of the list's elements, one of each, in order.
+func ErrorAtEntry(list string, err error) error {
+	if rest, found := strings.CutPrefix(err.Error(), "entry "); found {
+		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+		if number, failed := strconv.Atoi(rest[:max(end, 0)]); failed == nil && number > 0 {
+			return ErrorAt(At(list, number-1), err.Error())
+		}
+	}
+	return ErrorAt(list, err.Error())
 }
 
 // At returns the path of an element of a list: At("rules", 0) is rules[0].

@@ -6,13 +6,13 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// What the plugin exports, by the canonical ABI: the other side of internal/proxy.
+// The plugin's exports by the canonical ABI: the other side of internal/proxy.
 
 // The router of this instance, from configure on.
 var router Router
 
-// The result of the last call, which the proxy reads after it, and what keeps in memory
-// what the result points to.
+// The result of the last call, which the proxy reads after it, and references that keep what
+// the result points to in memory.
 var (
 	result  [7]uint32
 	message string
@@ -20,7 +20,23 @@ var (
 	fields  []uint32
 )
 
-//go:wasmexport pointsman:router/plugin@0.1.0#configure
+// Words of a result: whether it is an error, the decision's case, the case's own.
+const (
+	wordError    = 0
+	wordCase     = 1
+	wordContents = 2
+)
+
+// The contract's cases of a decision.
+const (
+	caseBackend = iota
+	caseDefaultBackend
+	caseRespond
+	caseServer
+	caseNext
+)
+
+//go:wasmexport pointsman:router/plugin@1.0.0#configure
 func exportConfigure(config unsafe.Pointer, length uint32) unsafe.Pointer {
 	made, err := start(unsafe.String((*byte)(config), length))
 	if err != nil {
@@ -29,12 +45,12 @@ func exportConfigure(config unsafe.Pointer, length uint32) unsafe.Pointer {
 	router = made
 	result = [7]uint32{}
 	if !router.Cacheable {
-		result[1] = 1
+		result[wordCase] = 1
 	}
 	return unsafe.Pointer(&result)
 }
 
-//go:wasmexport pointsman:router/plugin@0.1.0#route
+//go:wasmexport pointsman:router/plugin@1.0.0#route
 func exportRoute(handle int32) unsafe.Pointer {
 	forgetRandom()
 	request := &Request{head: proxy.NewHead(handle)}
@@ -45,34 +61,49 @@ func exportRoute(handle int32) unsafe.Pointer {
 	}
 	answer = decision
 	result = [7]uint32{}
-	switch response := decision.response; {
-	case response != nil:
-		result[1] = 2
-		// What does not fit becomes what the proxy refuses.
-		result[2] = uint32(min(max(response.Status, 0), 0xffff))
-		fields = fields[:0]
-		for i := range response.Headers {
-			field := &response.Headers[i]
-			field.Name = proxy.Text(field.Name)
-			name, nameLength := address(field.Name)
-			value, valueLength := address(field.Value)
-			fields = append(fields, name, nameLength, value, valueLength)
-		}
-		result[3] = uint32(uintptr(unsafe.Pointer(unsafe.SliceData(fields))))
-		result[4] = uint32(len(response.Headers))
-		result[5], result[6] = address(response.Body)
-	case decision.named:
+	contents := result[wordContents:]
+	switch decision.kind {
+	case toBackend:
+		result[wordCase] = caseBackend
 		answer.backend = proxy.Text(decision.backend)
-		result[2], result[3] = address(answer.backend)
+		contents[0], contents[1] = address(answer.backend)
+	case toServer:
+		result[wordCase] = caseServer
+		answer.backend, answer.server = proxy.Text(decision.backend), proxy.Text(decision.server)
+		contents[0], contents[1] = address(answer.backend)
+		contents[2], contents[3] = address(answer.server)
+		contents[4] = uint32(min(decision.otherwise, AskAgain))
+	case toNext:
+		result[wordCase] = caseNext
+	case toClient:
+		result[wordCase] = caseRespond
+		lower(decision.response, contents)
 	default:
-		result[1] = 1
+		result[wordCase] = caseDefaultBackend
 	}
 	return unsafe.Pointer(&result)
 }
 
+// lower writes where the parts of a response are.
+func lower(response *Response, contents []uint32) {
+	// A status that does not fit becomes one that the proxy refuses.
+	contents[0] = uint32(min(max(response.Status, 0), 0xffff))
+	fields = fields[:0]
+	for i := range response.Headers {
+		field := &response.Headers[i]
+		field.Name = proxy.Text(field.Name)
+		name, nameLength := address(field.Name)
+		value, valueLength := address(field.Value)
+		fields = append(fields, name, nameLength, value, valueLength)
+	}
+	contents[1] = uint32(uintptr(unsafe.Pointer(unsafe.SliceData(fields))))
+	contents[2] = uint32(len(response.Headers))
+	contents[3], contents[4] = address(response.Body)
+}
+
 func fail(err error) unsafe.Pointer {
 	message = proxy.Text(describe(err))
-	result = [7]uint32{0: 1}
+	result = [7]uint32{wordError: 1}
 	result[1], result[2] = address(message)
 	return unsafe.Pointer(&result)
 }

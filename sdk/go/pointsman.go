@@ -1,15 +1,15 @@
 // Package pointsman is for routing plugins of the reverse proxy Pointsman, in Go.
 //
 // A plugin is a package main that hands a function to Export. The function is called once
-// with the plugin's configuration and returns a Router, which the proxy then asks for a
-// Decision on each request:
+// with the plugin's configuration. It defines the questions that the plugin asks and returns a
+// Router, which the proxy then asks for a Decision on each request:
 //
 //	package main
 //
 //	import pointsman "github.com/pointsman/pointsman/sdk/go"
 //
 //	type Config struct {
-//		Backend string `json:"backend"`
+//		Hosts map[string]string `json:"hosts"`
 //	}
 //
 //	func init() { pointsman.Export(configure) }
@@ -17,18 +17,45 @@
 //	func main() {}
 //
 //	func configure(config Config) (pointsman.Router, error) {
+//		backends, err := pointsman.Domain("host", pointsman.EntriesOf(config.Hosts))
+//		if err != nil {
+//			return pointsman.Router{}, pointsman.ErrorAt("hosts", err.Error())
+//		}
 //		return pointsman.Router{
 //			Cacheable: true,
 //			Route: func(request *pointsman.Request) (pointsman.Decision, error) {
-//				if value, _ := request.Cookie("canary"); value == "1" {
-//					return pointsman.Backend(config.Backend), nil
+//				if backend, found := backends.Of(request); found {
+//					return pointsman.Backend(backend), nil
 //				}
-//				return pointsman.DefaultBackend(), nil
+//				return pointsman.Next(), nil
 //			},
 //		}, nil
 //	}
 //
-// It is built for wasip1 and runs in a sandbox; under `go test` it runs natively, with a
+// # Questions
+//
+// A plugin defines questions in configure and asks them in Route: a [Matcher], a [Condition] or a
+// [ValueQuestion]. The proxy answers them by itself and keeps decisions under the answers, not
+// under the values that the questions are about: one decision serves every request with the same
+// answers, and Route runs only for answers that are new.
+//
+// The text that the definitions call over names a part of the request: method, scheme, authority,
+// host, path, path-with-query, query:NAME, header:NAME (each line), values:NAME (each member of a
+// comma-separated list), cookie:NAME, client-address, server-name, or body-json:POINTER (RFC
+// 6901), which needs the frontend's routing.body. The error of a definition is text for the
+// operator; [ErrorAt] and [ErrorAtEntry] add the key of the configuration.
+//
+// # Edits and options
+//
+// They take effect only if Route returns a backend, a server, the default backend or Next. An edit
+// fails if HTTP does not allow the name, value or target, or if the field frames the message or the
+// connection, which only the proxy may set: connection, content-length, transfer-encoding, upgrade
+// and the like. Of several calls of one option the last counts. An option out of its bounds is a
+// mistake of the plugin: the call panics, and Route fails.
+//
+// # Tests
+//
+// A plugin is built for wasip1 and runs in a sandbox; under `go test` it runs natively, with a
 // double of the proxy from the package pointsmantest.
 package pointsman
 
@@ -39,30 +66,31 @@ import (
 	"strings"
 )
 
-// A Router is what a plugin is once it is configured.
+// A Router is a configured plugin.
 type Router struct {
 	// Route decides where a request goes. An error counts as a fault of the plugin, as a
-	// panic does, and the request goes by the frontend's on_fault. A request without a
-	// match is no error but DefaultBackend.
+	// panic does, and on_fault says where the request goes. A request without a match is
+	// no error but Next.
 	Route func(request *Request) (Decision, error)
-	// Cacheable: a decision follows from the configuration and from what Route read of
-	// the request alone, and may serve every request in which those reads give the same
-	// values. Otherwise each decision is made afresh, which is right for any router.
+	// Cacheable: a decision follows from the configuration, from what Route read of the
+	// request and from the answers to questions, and from nothing else. The proxy then
+	// reuses it for every request with the same values and answers. Otherwise each decision
+	// is made afresh, which is right for any router.
 	Cacheable bool
 }
 
-// What Export was given.
+// The function that Export was given, with its configuration as text.
 var exported func(config string) (Router, error)
 
-// Export makes a plugin of its package. To be called from an init function, with what makes a
-// router of the plugin's own table in the proxy's configuration, router.config.
+// Export makes a plugin of its package. Call it from an init function, with a function that
+// makes a router of the plugin's own table in the proxy's configuration, router.config.
 //
-// Config is a struct, most often. Its fields are named by tags, as in `json:"backend"`.
-// Each is a key that has to be there, unless it is a pointer or is tagged
-// `json:"port,omitempty"` or `default:"8080"`. Keys that the struct does not have are
-// errors, as are values of another type: the proxy shows each at its place in the file. A type
-// may have a method of its own to be read by: ReadValue, UnmarshalJSON or UnmarshalText, in
-// this order. NoConfig is for a plugin without a configuration.
+// Config is usually a struct. Tags name its fields, for example `json:"backend"`. Each field
+// is a required key, unless it is a pointer or is tagged `json:"port,omitempty"` or
+// `default:"8080"`. Keys that the struct does not have are errors, as are values of another
+// type: the proxy shows each at its place in the file. A type may define how it is read, by
+// ReadValue, UnmarshalJSON or UnmarshalText, in this order. NoConfig is for a plugin without a
+// configuration.
 //
 // An error of configure keeps the plugin out of service, and the version before it in
 // service; ErrorAt names the key. A panic does the same.
@@ -78,6 +106,8 @@ func Export[Config any](configure func(config Config) (Router, error)) {
 
 // start makes the router.
 func start(config string) (router Router, err error) {
+	configuring = true
+	defer func() { configuring = false }()
 	defer recovered("configure", &err)
 	if exported == nil {
 		return Router{}, errors.New("the plugin exports nothing: call pointsman.Export in an init function")

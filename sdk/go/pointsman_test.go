@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	pointsman "github.com/pointsman/pointsman/sdk/go"
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
@@ -26,6 +27,9 @@ func TestDecisions(t *testing.T) {
 		{pointsman.Backend(""), "backend "},
 		{pointsman.DefaultBackend(), "default backend"},
 		{pointsman.Decision{}, "default backend"},
+		{pointsman.Next(), "next"},
+		{pointsman.Server("a", "b", pointsman.AnotherServer), "server b of backend a"},
+		{pointsman.Server("a", "b", pointsman.AskAgain), "server b of backend a, or ask again"},
 		{pointsman.Respond(pointsman.Response{Status: 403}), "respond 403"},
 		{pointsman.Redirect(308, "/a"), "respond 308"},
 	} {
@@ -45,37 +49,79 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+func TestADecisionHasWhatItWasMadeOf(t *testing.T) {
+	for _, c := range []struct {
+		decision        pointsman.Decision
+		backend, server string
+		named, one      bool
+	}{
+		{pointsman.Backend("a"), "a", "", true, false},
+		{pointsman.Server("a", "b", pointsman.AskAgain), "a", "b", true, true},
+		{pointsman.Next(), "", "", false, false},
+		{pointsman.DefaultBackend(), "", "", false, false},
+	} {
+		backend, named := c.decision.Backend()
+		server, _, one := c.decision.Server()
+		if backend != c.backend || named != c.named || server != c.server || one != c.one {
+			t.Errorf("%v: %q, %v, %q, %v", c.decision, backend, named, server, one)
+		}
+	}
+	if _, otherwise, _ := pointsman.Server("a", "b", pointsman.AskAgain).Server(); otherwise != pointsman.AskAgain {
+		t.Error("the fallback is lost")
+	}
+}
+
 func TestAnInstanceSeesBackendsAndLogLines(t *testing.T) {
+	servers := []pointsman.ServerState{
+		{Name: "one", Usable: true, Weight: 2, Active: 3, Limit: 4, Latency: 5 * time.Millisecond},
+		{Name: "two", Active: 1},
+	}
+	var names []string
+	var state pointsman.State
+	var seen []pointsman.ServerState
 	pointsman.Export(func(pointsman.NoConfig) (pointsman.Router, error) {
 		if !pointsman.BackendExists("a") || pointsman.BackendExists("c") {
 			t.Error("backends of the proxy")
+		}
+		if err := pointsman.RequireBackend("to", "c"); err == nil || err.Error() != `to: there is no backend "c"` {
+			t.Error(err)
 		}
 		return pointsman.Router{
 			Cacheable: true,
 			Route: func(*pointsman.Request) (pointsman.Decision, error) {
 				pointsman.LogWarn("octets \xff")
-				if state, _ := pointsman.BackendState("a"); state.Active > 0 {
-					return pointsman.Backend("b"), nil
+				names = pointsman.BackendNames()
+				state, _ = pointsman.BackendState("a")
+				seen, _ = pointsman.BackendServers("a")
+				if _, found := pointsman.BackendServers("c"); found {
+					t.Error("servers of no backend")
 				}
-				return pointsman.Backend("a"), nil
+				return pointsman.DefaultBackend(), pointsman.RequireBackend("a", "a")
 			},
 		}, nil
 	})
-	instance, err := pointsmantest.Configure(`{}`, "a", "b")
+	instance, err := pointsmantest.Configure(`{}`, "b", "a")
 	if err != nil || !instance.Cacheable() {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		active  uint32
-		backend string
-	}{{0, "a"}, {1, "b"}} {
-		instance.SetBackend("a", pointsman.State{Active: c.active})
-		got, err := instance.Route(pointsmantest.Get("/"))
-		if got != pointsman.Backend(c.backend) || err != nil {
-			t.Errorf("%v, %v", got, err)
+		set     func()
+		state   pointsman.State
+		servers []pointsman.ServerState
+	}{
+		{func() {}, pointsman.State{UsableServers: 1}, []pointsman.ServerState{{Name: "server", Usable: true, Weight: 1}}},
+		{func() { instance.SetServers("a", servers...) }, pointsman.State{UsableServers: 1, Active: 4}, servers},
+		{func() { instance.SetServers("a"); instance.SetQueued("a", 2) }, pointsman.State{Queued: 2}, nil},
+	} {
+		c.set()
+		if _, err := instance.Route(pointsmantest.Get("/")); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(names, []string{"a", "b"}) || state != c.state || !slices.Equal(seen, c.servers) {
+			t.Errorf("%v, %+v, %+v", names, state, seen)
 		}
 	}
-	if got := instance.TakeLog(); !slices.Equal(got, []string{"warn: octets \uFFFD", "warn: octets \uFFFD"}) {
+	if got := instance.TakeLog(); len(got) != 3 || got[0] != "warn: octets \uFFFD" || instance.TakeLog() != nil {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,9 +1,10 @@
 package pointsman_test
 
 import (
+	"reflect"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 
 	pointsman "github.com/pointsman/pointsman/sdk/go"
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
@@ -37,7 +38,6 @@ func TestTheTargetSplitsAtItsFirstQuestionMark(t *testing.T) {
 		{"/a?", "/a", "", true},
 		{"/?a?b", "/", "a?b", true},
 		{"*", "*", "", false},
-		{"", "", "", false},
 	} {
 		ask(t, pointsmantest.Get(c.target), func(request *pointsman.Request) {
 			query, found := request.Query()
@@ -74,7 +74,7 @@ func TestAParameterIsFoundAndDecoded(t *testing.T) {
 		{"/?b?a=1", "b?a", "1", true},
 	} {
 		ask(t, pointsmantest.Get(c.target), func(request *pointsman.Request) {
-			value, found := request.QueryParam(c.name)
+			value, found := request.QueryParameter(c.name)
 			if value != c.value || found != c.found {
 				t.Errorf("%s, %q: %q, %v", c.target, c.name, value, found)
 			}
@@ -82,36 +82,27 @@ func TestAParameterIsFoundAndDecoded(t *testing.T) {
 	}
 }
 
-func TestAHostLosesItsPort(t *testing.T) {
-	for host, name := range map[string]string{
+func TestAHostLosesCasePortAndTrailingDot(t *testing.T) {
+	for authority, host := range map[string]string{
 		"a":           "a",
-		"a:80":        "a",
-		"a:":          "a",
+		"A.Test:80":   "a.test",
+		"a.:":         "a",
+		"a..":         "a.",
 		":80":         "",
 		"":            "",
-		":":           "",
 		"[::1]":       "[::1]",
 		"[::1]:80":    "[::1]",
-		"[::1]x":      "[::1]x",
-		"[::1":        "[::1",
-		"[":           "[",
-		"[]:":         "[]",
-		"2001:db8::1": "2001:db8::1",
-		"a:b:c":       "a:b:c",
 		"\xff.test:1": "\xff.test",
-		"a\x00:1":     "a\x00",
 	} {
-		ask(t, pointsmantest.Get("/").Header("Host", host), func(request *pointsman.Request) {
-			whole, found := request.Host()
-			got, gotFound := request.Hostname()
-			if whole != host || got != name || !found || !gotFound {
-				t.Errorf("%q: %q, %v", host, got, gotFound)
+		ask(t, pointsmantest.Get("/").Header("Host", authority), func(request *pointsman.Request) {
+			if request.Authority() != authority || request.Host() != host {
+				t.Errorf("%q: %q, %q", authority, request.Authority(), request.Host())
 			}
 		})
 	}
 	ask(t, pointsmantest.Get("/"), func(request *pointsman.Request) {
-		if host, found := request.Hostname(); host != "" || found {
-			t.Errorf("no host: %q", host)
+		if request.Authority() != "" || request.Host() != "" {
+			t.Error("no host")
 		}
 	})
 }
@@ -120,8 +111,7 @@ func TestACookieIsFoundAmongOthers(t *testing.T) {
 	built := pointsmantest.Get("/").
 		Header("cookie", "ab=1; a=2;a=3").
 		Header("Cookie", "b=\xff; =x;c ; d=; e=f=g;;").
-		Header("cookie", "").
-		Header("cookie", ";=;\xff=\xfe; z")
+		Header("cookie", "")
 	ask(t, built, func(request *pointsman.Request) {
 		for _, c := range []struct {
 			name, value string
@@ -134,9 +124,6 @@ func TestACookieIsFoundAmongOthers(t *testing.T) {
 			{"c", "", false},
 			{"d", "", true},
 			{"e", "f=g", true},
-			{"", "x", true},
-			{"\xff", "\xfe", true},
-			{"z", "", false},
 			{"cookie", "", false},
 		} {
 			value, found := request.Cookie(c.name)
@@ -153,7 +140,7 @@ func TestACookieIsFoundAmongOthers(t *testing.T) {
 }
 
 func TestAFieldIsReadInAnyCaseAndAsOctets(t *testing.T) {
-	built := pointsmantest.Get("/").Header("Host", "\xff.test").Header("X-A", "1").Header("x-a", "2")
+	built := pointsmantest.Get("/").Header("Host", "\xff.test").Header("X-A", " 1\t").Header("x-a", "2")
 	ask(t, built, func(request *pointsman.Request) {
 		if _, found := request.HeaderText("host"); found {
 			t.Error("octets are no text")
@@ -167,7 +154,7 @@ func TestAFieldIsReadInAnyCaseAndAsOctets(t *testing.T) {
 		if lines := request.HeaderLines("y"); lines != nil {
 			t.Errorf("%q", lines)
 		}
-		want := []pointsman.Field{{Name: "host", Value: "\xff.test"}, {Name: "x-a", Value: "1"}, {Name: "x-a", Value: "2"}}
+		want := []pointsman.Field{{Name: "Host", Value: "\xff.test"}, {Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}}
 		if fields := request.Headers(); !slices.Equal(fields, want) {
 			t.Errorf("%q", fields)
 		}
@@ -179,56 +166,62 @@ func TestAFieldIsReadInAnyCaseAndAsOctets(t *testing.T) {
 
 func TestFactsOfTheConnection(t *testing.T) {
 	ask(t, pointsmantest.New("PURGE", "*"), func(request *pointsman.Request) {
-		client := request.Client()
-		_, secure := request.TLS()
-		if request.Method() != "PURGE" || request.Scheme() != "http" || secure ||
-			client.Address != "127.0.0.1" || request.Attempt() != 0 {
+		version, _ := request.Version()
+		_, named := request.ServerName()
+		_, agreed := request.ALPN()
+		_, issued := request.ClientCertificate().Issuer()
+		_, ends := request.ClientCertificate().NotAfter()
+		_, waited := request.BodyPrefix()
+		if request.Method() != "PURGE" || request.Scheme() != "http" || version != "1.1" || named || agreed ||
+			issued || ends || waited || request.BodyIsComplete() || request.ClientAddress() != "127.0.0.1" ||
+			request.Attempt() != 0 || request.ClientCertificate().Names() != nil {
 			t.Errorf("%+v", request)
 		}
 	})
-	session := pointsman.TLS{ServerName: "a.test", ALPN: "h2"}
-	built := pointsmantest.Get("/").TLS(session).Client("::1", 7).Attempt(2)
+	certificate := pointsmantest.Certificate{
+		Subject: "CN=a", Issuer: "CN=b", Names: []string{"a.test", "spiffe://a"}, Serial: "1f", SHA256: "ab",
+		NotAfter: time.Unix(1<<33, 0),
+	}
+	built := pointsmantest.Get("/").TLS("a.test", "h2").Version("2").Client("::1", 7).Attempt(2).
+		ClientCertificate(certificate).Body("{}")
 	ask(t, built, func(request *pointsman.Request) {
-		got, secure := request.TLS()
-		if got != session || !secure || request.Scheme() != "https" ||
-			request.Client() != (pointsman.Client{Address: "::1", Port: 7}) || request.Attempt() != 2 {
+		version, _ := request.Version()
+		name, _ := request.ServerName()
+		protocol, _ := request.ALPN()
+		body, _ := request.BodyPrefix()
+		if version != "2" || name != "a.test" || protocol != "h2" || request.Scheme() != "https" ||
+			request.ClientAddress() != "::1" || request.ClientPort() != 7 || request.Attempt() != 2 ||
+			body != "{}" || !request.BodyIsComplete() {
 			t.Errorf("%+v", request)
+		}
+		read := request.ClientCertificate()
+		var got pointsmantest.Certificate
+		got.Subject, _ = read.Subject()
+		got.Issuer, _ = read.Issuer()
+		got.Names = read.Names()
+		got.Serial, _ = read.Serial()
+		got.SHA256, _ = read.SHA256()
+		got.NotAfter, _ = read.NotAfter()
+		if !reflect.DeepEqual(got, certificate) {
+			t.Errorf("%+v", got)
+		}
+	})
+	ask(t, pointsmantest.Get("/").BodyPrefix("{").Scheme("https"), func(request *pointsman.Request) {
+		if body, found := request.BodyPrefix(); body != "{" || !found || request.BodyIsComplete() || request.Scheme() != "https" {
+			t.Errorf("%q", body)
 		}
 	})
 }
 
-func TestEditsAreChecked(t *testing.T) {
-	built := pointsmantest.Get("/old")
-	ask(t, built, func(request *pointsman.Request) {
-		for i, c := range []struct{ got, want error }{
-			{request.SetHeader("a b", "c"), pointsman.ErrInvalidSyntax},
-			{request.SetHeader("\xff", "c"), pointsman.ErrInvalidSyntax},
-			{request.AppendHeader("", "c"), pointsman.ErrInvalidSyntax},
-			{request.AppendHeader("a", "c\r\nd: e"), pointsman.ErrInvalidSyntax},
-			{request.SetHeader("a", "\x7f"), pointsman.ErrInvalidSyntax},
-			{request.SetPathWithQuery("a"), pointsman.ErrInvalidSyntax},
-			{request.SetPathWithQuery("/a b"), pointsman.ErrInvalidSyntax},
-			{request.SetPathWithQuery("/a#b"), pointsman.ErrInvalidSyntax},
-			{request.SetPathWithQuery("/\xff"), pointsman.ErrInvalidSyntax},
-			{request.RemoveHeader("Content-Length"), pointsman.ErrForbidden},
-			{request.SetHeader("sec-websocket-key", "a"), pointsman.ErrForbidden},
-			{request.AppendHeader("Host", "a"), pointsman.ErrForbidden},
-			{request.RemoveHeader("host"), pointsman.ErrForbidden},
-			{request.SetHeader("X-A", "\xff\t1"), nil},
-			{request.AppendHeader("x-b", ""), nil},
-			{request.RemoveHeader("x-c"), nil},
-			{request.SetPathWithQuery("/new?a=b"), nil},
-		} {
-			if c.got != c.want {
-				t.Errorf("%d: %v, not %v", i, c.got, c.want)
-			}
+func TestAConnectionHasNoHTTP(t *testing.T) {
+	ask(t, pointsmantest.Connection("a.test"), func(request *pointsman.Request) {
+		_, hasVersion := request.Version()
+		if request.Host() != "a.test" || request.Authority() != "" || request.Method() != "" ||
+			request.Path() != "" || hasVersion {
+			t.Errorf("%+v", request)
 		}
-		if request.PathWithQuery() != "/old" {
-			t.Error("reads tell what the client sent")
+		if request.SetHeader("a", "b") == nil || request.SetPathWithQuery("/") == nil || request.SetAuthority("a") == nil {
+			t.Error("edits fail")
 		}
 	})
-	want := "set x-a: \xff\t1|append x-b: |remove x-c|path-with-query /new?a=b"
-	if got := strings.Join(built.Edits(), "|"); got != want {
-		t.Errorf("%q", got)
-	}
 }

@@ -1,10 +1,12 @@
 //! What the proxy knows about its backends.
 //!
-//! To ask while routing makes that decision uncacheable; to ask in `configure` does not, where
-//! every server counts as usable and nothing is in progress.
-//! Answers come from the proxy, in tests from the `testing` instance.
+//! A call in `route` makes that decision uncacheable: ask
+//! [`questions::usable`](crate::questions::usable) where a yes or a no is enough. A call in
+//! `configure` does not; every server counts as usable and idle there. Answers come from the
+//! proxy, in tests from the `testing` instance.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::Error;
 
@@ -19,7 +21,32 @@ pub struct State {
     pub queued: u32,
 }
 
-/// The load of the backend `name`; none where the proxy's configuration has no such.
+/// One server of a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its name in the proxy's configuration.
+    pub name: String,
+    /// Up and not draining, with or without a free slot.
+    pub usable: bool,
+    /// Its weight.
+    pub weight: u32,
+    /// Requests and tunnels in progress.
+    pub active: u32,
+    /// Requests that it accepts at once; none without a limit.
+    pub limit: Option<u32>,
+    /// Moving average of the time to a response's head; none before the first response.
+    pub latency: Option<Duration>,
+}
+
+/// The name of every backend of the proxy's configuration.
+pub fn names() -> Vec<String> {
+    #[cfg(target_family = "wasm")]
+    return crate::guest::backend_names();
+    #[cfg(not(target_family = "wasm"))]
+    return crate::testing::backend_names();
+}
+
+/// The load of the backend `name`; none if the proxy's configuration has no such backend.
 pub fn state(name: &str) -> Option<State> {
     #[cfg(target_family = "wasm")]
     return crate::guest::backend_state(name);
@@ -27,12 +54,20 @@ pub fn state(name: &str) -> Option<State> {
     return crate::testing::backend_state(name);
 }
 
+/// The servers of the backend `name`; none if the proxy's configuration has no such backend.
+pub fn servers(name: &str) -> Option<Vec<Server>> {
+    #[cfg(target_family = "wasm")]
+    return crate::guest::backend_servers(name);
+    #[cfg(not(target_family = "wasm"))]
+    return crate::testing::backend_servers(name);
+}
+
 /// Whether the proxy's configuration has a backend `name`.
 pub fn exists(name: &str) -> bool {
     state(name).is_some()
 }
 
-/// Sees to it, in `configure`, that the proxy's configuration has the backend `name`, which the
+/// Checks in `configure` that the proxy's configuration has the backend `name`, which the
 /// plugin's own has at `key`, as in `rules[0].backend`.
 ///
 /// # Errors

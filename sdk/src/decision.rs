@@ -1,22 +1,62 @@
-//! What a plugin answers: a backend, the frontend's default, or a response of its own.
+//! What a plugin answers: a backend, a server, a response of its own, or nothing.
 //!
 //! Owns how an answer is written. Whether it is valid is for the proxy to judge.
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// To the backend of this name. One that the proxy's configuration has not is a fault.
+    /// To the backend of this name. A name that the proxy's configuration does not have is a
+    /// fault.
     Backend(String),
     /// To the frontend's `default_backend`.
     DefaultBackend,
+    /// To one server of a backend.
+    Server(ServerChoice),
     /// Nowhere: the proxy sends this response.
     Respond(Response),
+    /// Not for this plugin: the next one of the frontend's router decides, with the edits and
+    /// options so far; after the last one, the request goes to the frontend's
+    /// `default_backend`.
+    Next,
+}
+
+/// One server of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerChoice {
+    /// The backend's name.
+    pub backend: String,
+    /// The server's name in that backend.
+    pub server: String,
+    /// What happens if the server is not usable.
+    pub otherwise: Otherwise,
+}
+
+/// What happens if the chosen server is not usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Another server of the backend takes the request.
+    AnotherServer,
+    /// The router is asked again: [`Request::attempt`](crate::Request::attempt) is higher then.
+    AskAgain,
 }
 
 impl Decision {
     /// To the backend `name`.
     pub fn backend(name: impl Into<String>) -> Self {
         Self::Backend(name.into())
+    }
+
+    /// To the server `server` of `backend`.
+    pub fn server(
+        backend: impl Into<String>,
+        server: impl Into<String>,
+        otherwise: Otherwise,
+    ) -> Self {
+        Self::Server(ServerChoice {
+            backend: backend.into(),
+            server: server.into(),
+            otherwise,
+        })
     }
 
     /// No backend: the proxy sends `response`, as in
@@ -70,5 +110,10 @@ impl Response {
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// The field lines, in the order they were added.
+    pub fn headers(&self) -> &[(String, Vec<u8>)] {
+        &self.headers
     }
 }

@@ -1,4 +1,4 @@
-//! Why a plugin refuses its configuration, fails to route, or cannot edit a request.
+//! Why a plugin refuses its configuration or fails to route.
 //!
 //! Owns the text that the proxy shows. Used by every plugin and by `config`.
 
@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write as _};
 
 /// Why a plugin refuses its configuration or cannot route a request.
 ///
-/// Any error converts to one by `?`; its causes become part of the text. Like other
+/// Any standard error converts to one by `?`; its causes become part of the text. Like other
 /// types that do this, it is no `std::error::Error` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -31,6 +31,30 @@ impl Error {
             key: Some(path.to_string()),
             message: message.to_string(),
         }
+    }
+
+    /// The same error about the key at `path`, as in
+    /// `questions::suffix("host").entries(hosts).map_err(|error| error.at_key("hosts"))`.
+    ///
+    /// Replaces the key that the error already has.
+    #[must_use]
+    pub fn at_key(self, path: impl Display) -> Self {
+        Self {
+            key: Some(path.to_string()),
+            ..self
+        }
+    }
+
+    /// The entry of a matcher that the error of its definition is about, counted from 0; none if
+    /// the error is about something else.
+    ///
+    /// For keys of a list that became entries: `rules[2].prefix`.
+    pub fn entry(&self) -> Option<usize> {
+        // The proxy writes `entry 3, "a", is not ...`, counted from 1.
+        let rest = self.message.strip_prefix("entry ")?;
+        let digits = rest.split(|character: char| !character.is_ascii_digit());
+        let place: usize = digits.into_iter().next()?.parse().ok()?;
+        place.checked_sub(1)
     }
 }
 
@@ -57,27 +81,6 @@ impl<E: StdError> From<E> for Error {
     }
 }
 
-/// Why the proxy refuses an edit of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EditError {
-    /// Not a field name, value or request target that HTTP allows.
-    InvalidSyntax,
-    /// A field that frames or upgrades the message, which only the proxy may set:
-    /// `connection`, `content-length`, `transfer-encoding`, `upgrade` and the like.
-    Forbidden,
-}
-
-impl Display for EditError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InvalidSyntax => "not a field or target that HTTP allows",
-            Self::Forbidden => "a field that only the proxy may set",
-        })
-    }
-}
-
-impl StdError for EditError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +89,21 @@ mod tests {
     fn an_error_at_a_key_starts_with_it() {
         let error = Error::at(format_args!("rules[{}].suffix", 0), "is empty");
         assert_eq!(error.to_string(), "rules[0].suffix: is empty");
+        let error = Error::new("is empty").at_key("rules").at_key("rules[1]");
+        assert_eq!(error.to_string(), "rules[1]: is empty");
+    }
+
+    #[test]
+    fn an_error_of_a_definition_names_its_entry() {
+        for (message, expected) in [
+            ("entry 3, \"a\", is not a network", Some(2)),
+            ("entry 12 repeats entry 7, \"a\"", Some(11)),
+            ("entry 0 repeats", None),
+            ("entry, that is none", None),
+            ("there is no table \"a\"", None),
+        ] {
+            assert_eq!(Error::new(message).at_key("rules").entry(), expected);
+        }
     }
 
     #[test]

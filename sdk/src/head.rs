@@ -1,14 +1,20 @@
 //! Where a request head lies: in the proxy, or in memory under test.
 //!
 //! Owns the choice between two types of the same methods, so that in a plugin nothing
-//! stands between a read and the call to the proxy. Used by `request` alone.
+//! stands between a read and the call to the proxy. Used by `request` and `testing`.
 
+#[cfg(not(target_family = "wasm"))]
+mod effects;
 #[cfg(not(target_family = "wasm"))]
 mod memory;
 #[cfg(target_family = "wasm")]
 mod proxy;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use memory::Head;
+pub use effects::{Edit, Options, ResponseEdit};
+#[cfg(not(target_family = "wasm"))]
+pub use memory::ClientCertificate;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use memory::{Body, Head};
 #[cfg(target_family = "wasm")]
 pub(crate) use proxy::Head;

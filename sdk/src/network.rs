@@ -1,9 +1,8 @@
-//! Networks of IP addresses, and lists of them.
+//! Networks of IP addresses, for configurations.
 //!
-//! Owns their text form, and the look-up of the most specific one. Prepared in `configure`, so
-//! that asking costs a few comparisons however long the list is.
+//! Owns their text form. Which network of many contains a client is a question:
+//! [`questions::network`](crate::questions::network).
 
-use std::cmp::Reverse;
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -54,6 +53,11 @@ fn bits_of(address: IpAddr) -> (Family, u128) {
 }
 
 impl Network {
+    /// How many bits its addresses have in common: at most 32 or 128.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether `address` is one of its own.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (family, bits) = bits_of(address);
@@ -125,81 +129,6 @@ impl Display for Network {
     }
 }
 
-/// Networks, each with what it stands for; the most specific one that has an address counts.
-#[derive(Clone, Debug)]
-pub struct Networks<T> {
-    /// From the longest prefix to the shortest.
-    levels: Vec<Level<T>>,
-}
-
-#[derive(Clone, Debug)]
-struct Level<T> {
-    family: Family,
-    prefix: u8,
-    /// In the order of their bits, none twice.
-    networks: Vec<(u128, T)>,
-}
-
-impl<T> Networks<T> {
-    /// A list of networks.
-    ///
-    /// # Errors
-    /// A network that is in it twice.
-    pub fn new(networks: impl IntoIterator<Item = (Network, T)>) -> Result<Self, Network> {
-        let mut levels: Vec<Level<T>> = Vec::new();
-        for (network, value) in networks {
-            let Network {
-                family,
-                bits,
-                prefix,
-            } = network;
-            let alike = |level: &&mut Level<T>| level.family == family && level.prefix == prefix;
-            match levels.iter_mut().find(alike) {
-                Some(level) => level.networks.push((bits, value)),
-                None => levels.push(Level {
-                    family,
-                    prefix,
-                    networks: vec![(bits, value)],
-                }),
-            }
-        }
-        levels.sort_by_key(|level| Reverse(level.prefix));
-        for level in &mut levels {
-            level.networks.sort_by_key(|(bits, _)| *bits);
-            let mut pairs = level.networks.iter().zip(level.networks.iter().skip(1));
-            if let Some(((bits, _), _)) = pairs.find(|((a, _), (b, _))| a == b) {
-                return Err(Network {
-                    family: level.family,
-                    bits: *bits,
-                    prefix: level.prefix,
-                });
-            }
-        }
-        Ok(Self { levels })
-    }
-
-    /// Whether it has no network.
-    pub fn is_empty(&self) -> bool {
-        self.levels.is_empty()
-    }
-
-    /// What the most specific network that has `address` stands for.
-    pub fn find(&self, address: IpAddr) -> Option<&T> {
-        let (family, bits) = bits_of(address);
-        let levels = self.levels.iter().filter(|level| level.family == family);
-        levels
-            .filter_map(|level| {
-                let bits = family.masked(bits, level.prefix);
-                let found = level
-                    .networks
-                    .binary_search_by_key(&bits, |(bits, _)| *bits);
-                level.networks.get(found.ok()?)
-            })
-            .map(|(_, value)| value)
-            .next()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -243,62 +172,7 @@ mod tests {
         assert!(error.ends_with("the network is 192.0.2.0/24"), "{error}");
     }
 
-    #[test]
-    fn the_most_specific_network_counts() {
-        let list = |texts: &[&str]| {
-            let networks = texts
-                .iter()
-                .map(|text| (text.parse().unwrap(), (*text).to_owned()));
-            Networks::new(networks)
-        };
-        let networks = list(&[
-            "0.0.0.0/0",
-            "10.0.0.0/8",
-            "10.1.0.0/16",
-            "10.1.2.3",
-            "2001:db8::/32",
-        ]);
-        let networks = networks.unwrap();
-        for (address, expected) in [
-            ("10.1.2.3", Some("10.1.2.3")),
-            ("10.1.2.4", Some("10.1.0.0/16")),
-            ("10.2.0.0", Some("10.0.0.0/8")),
-            ("::ffff:10.2.0.0", Some("10.0.0.0/8")),
-            ("192.0.2.1", Some("0.0.0.0/0")),
-            ("2001:db8::1", Some("2001:db8::/32")),
-            ("2001:db9::1", None),
-        ] {
-            let found = networks.find(address.parse().unwrap());
-            assert_eq!(found.map(String::as_str), expected, "{address}");
-        }
-        let twice = list(&["10.0.0.0/8", "192.0.2.1", "10.0.0.0/8"]).unwrap_err();
-        assert_eq!(twice.to_string(), "10.0.0.0/8");
-    }
-
     proptest! {
-        /// The list finds what asking each network finds.
-        #[test]
-        fn a_list_finds_what_its_networks_contain(
-            seeds in proptest::collection::vec((any::<u32>(), 0_u8..=32), 0..20),
-            address in any::<u32>(),
-        ) {
-            let mut all: Vec<Network> = seeds
-                .iter()
-                .map(|&(bits, prefix)| Network {
-                    family: Family::V4,
-                    // Close together, so that some contain others.
-                    bits: Family::V4.masked(u128::from(bits & 0xf00f_0003), prefix),
-                    prefix,
-                })
-                .collect();
-            all.sort();
-            all.dedup();
-            let networks = Networks::new(all.iter().map(|&network| (network, network))).unwrap();
-            let address = IpAddr::from(Ipv4Addr::from_bits(address & 0xf00f_0003));
-            let best = all.iter().filter(|n| n.contains(address)).max_by_key(|n| n.prefix);
-            prop_assert_eq!(networks.find(address), best);
-        }
-
         #[test]
         fn a_networks_text_is_its_own(bits in any::<u128>(), prefix in 0_u8..=128) {
             let network = Network {

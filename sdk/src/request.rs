@@ -1,53 +1,31 @@
 //! The request whose route is being decided, as plugins see it.
 //!
-//! Owns the typed reads and edits over a head that lies in the proxy, or in memory under
-//! test. Each read of a field crosses the sandbox; method, target, host and cookies cross once.
+//! Owns the typed reads, edits and options over a head that lies in the proxy, or in memory
+//! under test. Reads and questions that cost a text cross the sandbox once.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use crate::Error;
 use crate::head::Head;
-use crate::{EditError, syntax};
+use crate::questions::sealed;
+use crate::questions::{Answer, Question, ValueQuestion};
 
 /// A request head, read lazily: only what is asked for crosses into the sandbox.
 ///
-/// Field values are octets, which need not be UTF-8 (RFC 9110, section 5.5). Edits apply
-/// to what the chosen backend receives, in the order made, and are dropped where the
-/// decision is a response; reads keep telling what the client sent.
+/// Every read becomes part of the key under which the decision is cached. Read only what you
+/// need; where a yes, a no or one of a few answers is enough, [`ask`](Self::ask) a question.
+///
+/// Field values are octets, which need not be UTF-8 (RFC 9110, section 5.5). Reads show the
+/// request without edits. Edits and options take effect only if the decision is a backend, a
+/// server, the default backend or [`Decision::Next`](crate::Decision::Next).
 pub struct Request {
     head: Head,
     method: OnceCell<String>,
+    host: OnceCell<String>,
     target: OnceCell<String>,
-    host: OnceCell<Option<Vec<u8>>>,
-    cookies: OnceCell<Vec<Vec<u8>>>,
-}
-
-/// The client of a request: the peer, or the address given by PROXY protocol or by a trusted proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone. Empty for a client on a Unix socket.
-    pub address: String,
-    /// Port of the peer, which differs for each connection; 0 for a Unix socket, and for a client that
-    /// a trusted proxy named.
-    pub port: u16,
-}
-
-impl Client {
-    /// The address, an IPv4 one where it is an IPv6 one that stands for it (`::ffff:192.0.2.1`);
-    /// none for a Unix socket.
-    pub fn ip(&self) -> Option<IpAddr> {
-        let address: IpAddr = self.address.parse().ok()?;
-        Some(address.to_canonical())
-    }
-}
-
-/// Facts of the TLS session of the client's own connection to the proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Server name that the client asked for (SNI), in lower case.
-    pub server_name: Option<String>,
-    /// Protocol agreed by ALPN, as in `h2`.
-    pub alpn: Option<String>,
+    path: OnceCell<String>,
 }
 
 impl Request {
@@ -55,64 +33,77 @@ impl Request {
         Self {
             head,
             method: OnceCell::new(),
-            target: OnceCell::new(),
             host: OnceCell::new(),
-            cookies: OnceCell::new(),
+            target: OnceCell::new(),
+            path: OnceCell::new(),
         }
     }
 
-    /// The method as sent, as in `GET` (RFC 9110, section 9).
+    /// Asks a question that was defined in `configure`: see [`questions`](crate::questions).
+    ///
+    /// A [`Matcher`](crate::questions::Matcher) answers with the matching entry's value, a share
+    /// or usability with a `bool`, a look-up or a value with octets.
+    pub fn ask<'a, Q: Question>(&self, question: &'a Q) -> Answer<'a, Q> {
+        sealed::Question::ask(question, &self.head)
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// Reads.
+impl Request {
+    /// The method as sent, for example `GET` (RFC 9110, section 9).
     pub fn method(&self) -> &str {
         self.method.get_or_init(|| self.head.method())
     }
 
-    /// `http` or `https`; a trusted proxy's word counts.
+    /// `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts.
     pub fn scheme(&self) -> String {
         self.head.scheme()
     }
 
-    /// The version of HTTP: `1.0`, `1.1` or `2`; empty for a connection without HTTP.
-    pub fn version(&self) -> String {
+    /// `1.0`, `1.1`, `2` or `3`; none in a frontend with `mode = "tcp"`.
+    pub fn version(&self) -> Option<String> {
         self.head.version()
     }
 
-    /// The target in origin form, as in `/a?b=c`; `*` for `OPTIONS *` (RFC 9112, section 3.2).
+    /// Host as sent, with a port if it has one; empty if the client sent none (HTTP/1.0).
+    pub fn authority(&self) -> Vec<u8> {
+        self.head.authority()
+    }
+
+    /// The host of [`authority`](Self::authority): lower case, without port and trailing dot. In
+    /// a frontend with `mode = "tcp"`, the server name of the TLS `ClientHello`.
+    pub fn host(&self) -> &str {
+        self.host.get_or_init(|| self.head.host())
+    }
+
+    /// The target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112,
+    /// section 3.2).
     pub fn path_with_query(&self) -> &str {
         self.target.get_or_init(|| self.head.path_with_query())
     }
 
-    /// The target up to its first `?`, as in `/a`. Nothing is decoded.
+    /// The path alone, for example `/a`. Nothing is decoded.
     pub fn path(&self) -> &str {
-        let target = self.path_with_query();
-        target.split_once('?').map_or(target, |(path, _)| path)
+        self.path.get_or_init(|| self.head.path())
     }
 
-    /// What follows the first `?` of the target, as in `b=c`. Nothing is decoded.
+    /// What follows the first `?` of the target, for example `b=c`. Nothing is decoded.
+    ///
+    /// Reads the whole target: [`query_parameter`](Self::query_parameter) reads less.
     pub fn query(&self) -> Option<&str> {
         self.path_with_query()
             .split_once('?')
             .map(|(_, query)| query)
     }
 
-    /// The value of the first parameter `name` of the query, as forms write it: `+` is a blank and
-    /// `%41` an `A`, in names, too. An escape that is none is left as it is.
-    pub fn query_param(&self, name: &str) -> Option<Vec<u8>> {
-        self.query()?.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(key) == name.as_bytes()).then(|| decoded(value))
-        })
-    }
-
-    /// The host that the request is for, with its port where it has one: the field
-    /// `host`, or `:authority` of HTTP/2. None where the client sent neither (HTTP/1.0).
-    pub fn host(&self) -> Option<&[u8]> {
-        self.host.get_or_init(|| self.header("host")).as_deref()
-    }
-
-    /// [`host`](Self::host) without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such
-    /// as `::1`, which must have brackets to be followed by a port, is left as it is.
-    pub fn hostname(&self) -> Option<&[u8]> {
-        self.host().map(syntax::without_port)
+    /// The first value of the query parameter `name`; `%XX` decoded once, `+` read as a blank.
+    pub fn query_parameter(&self, name: &str) -> Option<Vec<u8>> {
+        self.head.query_parameter(name)
     }
 
     /// The value of the first line of the field `name`, which matches in any case.
@@ -120,7 +111,7 @@ impl Request {
         self.header_lines(name).into_iter().next()
     }
 
-    /// The value of the first line of the field `name` as text; none where there is no
+    /// The value of the first line of the field `name` as text; none if there is no
     /// such line, or its value is not UTF-8.
     pub fn header_str(&self, name: &str) -> Option<String> {
         self.header(name)
@@ -132,38 +123,45 @@ impl Request {
         self.head.header(name)
     }
 
-    /// Every field line, names in lower case. Lines of one name are together, in the order
-    /// received; the order of the names is not that of the request.
+    /// Every field line in the order received, names as sent.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
         self.head.headers()
     }
 
-    /// The value of the first cookie `name`, whose case counts (RFC 6265, section 4.2).
+    /// The value of the cookie `name`, whose case counts (RFC 6265, section 5.4).
     pub fn cookie(&self, name: &str) -> Option<Vec<u8>> {
-        let lines = self.cookies.get_or_init(|| self.header_lines("cookie"));
-        lines
-            .iter()
-            .flat_map(|line| line.split(|&octet| octet == b';'))
-            .find_map(|pair| {
-                let pair = pair.trim_ascii();
-                let (key, value) = pair.split_at_checked(name.len())?;
-                let value = value.strip_prefix(b"=")?;
-                (key == name.as_bytes()).then(|| value.to_vec())
-            })
+        self.head.cookie(name)
     }
 
-    /// The client: the peer, or the one that a trusted proxy named.
-    pub fn client(&self) -> Client {
-        self.head.client()
+    /// Address of the client: the peer, or the address given by PROXY protocol or by a trusted
+    /// proxy. Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone and no port. Empty for a
+    /// client on a Unix socket.
+    pub fn client_address(&self) -> String {
+        self.head.client_address()
     }
 
-    /// Facts of the TLS session; none for a request in the clear, such as one from a proxy that ends
-    /// TLS, though [`scheme`](Self::scheme) may be `https` then.
-    pub fn tls(&self) -> Option<Tls> {
-        self.head.tls()
+    /// [`client_address`](Self::client_address) as an address; none for a Unix socket.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        let address: IpAddr = self.client_address().parse().ok()?;
+        Some(address.to_canonical())
     }
 
-    /// Subject of the verified client certificate, a distinguished name (RFC 4514), as in
+    /// Port of the peer, which differs for each connection; 0 for a Unix socket.
+    pub fn client_port(&self) -> u16 {
+        self.head.client_port()
+    }
+
+    /// Server name of the TLS session (SNI), in lower case; none without TLS at the proxy.
+    pub fn server_name(&self) -> Option<String> {
+        self.head.server_name()
+    }
+
+    /// Protocol agreed by ALPN, for example `h2`.
+    pub fn alpn(&self) -> Option<String> {
+        self.head.alpn()
+    }
+
+    /// Subject of the verified client certificate, a distinguished name (RFC 4514), for example
     /// `CN=example.com,O=Example`. None without TLS, or if the client presented no certificate.
     pub fn client_certificate_subject(&self) -> Option<String> {
         self.head.client_certificate_subject()
@@ -175,19 +173,19 @@ impl Request {
         self.head.client_certificate_issuer()
     }
 
-    /// DNS names in lower case, addresses and URIs (SPIFFE, for example) of the client certificate, in
-    /// its order. Empty without a certificate.
+    /// DNS names and URIs (SPIFFE, for example) of the client certificate, in its order. Empty
+    /// without a certificate.
     pub fn client_certificate_names(&self) -> Vec<String> {
         self.head.client_certificate_names()
     }
 
-    /// Serial number of the client certificate: hex, lower case, without leading zeros. None as for
+    /// Serial number of the client certificate, in hex. None as for
     /// [`client_certificate_subject`](Self::client_certificate_subject).
     pub fn client_certificate_serial(&self) -> Option<String> {
         self.head.client_certificate_serial()
     }
 
-    /// SHA-256 of the client certificate: hex, lower case. None as for
+    /// SHA-256 of the client certificate, in hex. None as for
     /// [`client_certificate_subject`](Self::client_certificate_subject).
     pub fn client_certificate_sha256(&self) -> Option<String> {
         self.head.client_certificate_sha256()
@@ -199,248 +197,175 @@ impl Request {
         self.head.client_certificate_not_after()
     }
 
-    /// How many backends were tried before this call: 0 on the first.
+    /// Number of choices for this request that failed before this call; 0 at first.
     pub fn attempt(&self) -> u32 {
         self.head.attempt()
     }
 
+    /// The part of the body that had arrived; none unless the frontend waits for it
+    /// (`routing.body`). A decision that reads it is not cached.
+    pub fn body_prefix(&self) -> Option<Vec<u8>> {
+        self.head.body_prefix()
+    }
+
+    /// Whether [`body_prefix`](Self::body_prefix) is the whole body.
+    pub fn body_is_complete(&self) -> bool {
+        self.head.body_is_complete()
+    }
+}
+
+/// Edits of what the server receives, in the order made.
+impl Request {
     /// Replaces every line of the field `name` by one with this value.
     ///
     /// # Errors
-    /// HTTP forbids the name or the value, or only the proxy may set the field.
-    pub fn set_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), EditError> {
-        self.head.set_header(name, value.as_ref())
+    /// HTTP does not allow the name or the value, or only the proxy may set the field
+    /// ([`syntax::is_reserved`](crate::syntax::is_reserved)); `host` has
+    /// [`set_authority`](Self::set_authority).
+    pub fn set_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let edited = self.head.set_header(name, value.as_ref());
+        edited.map_err(Error::new)
     }
 
-    /// Adds one line, after those that are there.
+    /// Replaces every line of the field `name` by one with the answer to `question`; removes the
+    /// field if there is no answer.
     ///
     /// # Errors
-    /// As [`set_header`](Self::set_header); `host`, of which a request has one, is forbidden.
-    pub fn append_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), EditError> {
-        self.head.append_header(name, value.as_ref())
+    /// As [`set_header`](Self::set_header).
+    pub fn set_header_by(&self, name: &str, question: &impl ValueQuestion) -> Result<(), Error> {
+        let edited = self.head.set_header_by(name, question.number());
+        edited.map_err(Error::new)
     }
 
-    /// Removes every line of the field `name`, where there are any.
+    /// Adds one line after those that are there.
     ///
     /// # Errors
-    /// As [`append_header`](Self::append_header).
-    pub fn remove_header(&self, name: &str) -> Result<(), EditError> {
-        self.head.remove_header(name)
+    /// As [`set_header`](Self::set_header).
+    pub fn append_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let edited = self.head.append_header(name, value.as_ref());
+        edited.map_err(Error::new)
     }
 
-    /// Sets the target, in origin form.
+    /// Removes every line of the field `name`.
     ///
     /// # Errors
-    /// HTTP forbids the target, or it is longer than 8 KiB. A client can send such targets: where
-    /// the new one is made of the old one, answer with a response rather than by `?`.
-    pub fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
-        self.head.set_path_with_query(value)
+    /// As [`set_header`](Self::set_header).
+    pub fn remove_header(&self, name: &str) -> Result<(), Error> {
+        self.head.remove_header(name).map_err(Error::new)
     }
 
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn head(&self) -> &Head {
-        &self.head
+    /// Replaces the Host (HTTP/2: `:authority`) that the server sees.
+    ///
+    /// # Errors
+    /// It is no host with an optional port (RFC 9110, section 7.2).
+    pub fn set_authority(&self, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.head.set_authority(value.as_ref()).map_err(Error::new)
+    }
+
+    /// Replaces the target by another in origin form.
+    ///
+    /// # Errors
+    /// HTTP does not allow the target, or it is too long. A client can send such targets: if the
+    /// new one is made of the old one, answer with a response rather than by `?`.
+    pub fn set_path_with_query(&self, value: &str) -> Result<(), Error> {
+        self.head.set_path_with_query(value).map_err(Error::new)
+    }
+
+    /// Replaces the first `length` bytes of the path; the rest and the query stay.
+    ///
+    /// Done per request, so one cached decision serves every path below a prefix.
+    ///
+    /// # Errors
+    /// HTTP does not allow the replacement in a path.
+    pub fn replace_path_prefix(&self, length: usize, replacement: &str) -> Result<(), Error> {
+        let length = u32::try_from(length)?;
+        let edited = self.head.replace_path_prefix(length, replacement);
+        edited.map_err(Error::new)
     }
 }
 
-/// What a form wrote (application/x-www-form-urlencoded).
-fn decoded(text: &str) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        match (first, after) {
-            (b'+', _) => octets.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    octets.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => octets.push(first),
-            },
-            _ => octets.push(first),
-        }
+/// Edits of the final response's head, whoever makes the response.
+impl Request {
+    /// Replaces every line of the response's field `name` by one with this value.
+    ///
+    /// # Errors
+    /// As [`set_header`](Self::set_header).
+    pub fn set_response_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let edited = self.head.set_response_header(name, value.as_ref());
+        edited.map_err(Error::new)
     }
-    octets
+
+    /// Adds one line to the response.
+    ///
+    /// # Errors
+    /// As [`set_header`](Self::set_header).
+    pub fn append_response_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let edited = self.head.append_response_header(name, value.as_ref());
+        edited.map_err(Error::new)
+    }
+
+    /// Removes every line of the response's field `name`.
+    ///
+    /// # Errors
+    /// As [`set_header`](Self::set_header).
+    pub fn remove_response_header(&self, name: &str) -> Result<(), Error> {
+        self.head.remove_response_header(name).map_err(Error::new)
+    }
 }
 
-/// The value of a hexadecimal digit.
-fn digit(octet: u8) -> Option<u8> {
-    let value = char::from(octet).to_digit(16)?;
-    u8::try_from(value).ok()
+/// Options. Of several calls of one option the last counts.
+impl Request {
+    /// Sends requests with the same key to the same server while it is usable.
+    pub fn set_affinity(&self, key: impl AsRef<[u8]>) {
+        self.head.set_affinity(key.as_ref());
+    }
+
+    /// Sends requests with the same answer to `question` to the same server while it is usable.
+    pub fn set_affinity_by(&self, question: &impl ValueQuestion) {
+        self.head.set_affinity_by(question.number());
+    }
+
+    /// Longest wait for a free slot of the backend, in this request. Zero: none.
+    pub fn set_queue_timeout(&self, timeout: Duration) {
+        self.head.set_queue_timeout(milliseconds(timeout));
+    }
+
+    /// Longest time to connect to a server, in this request; above zero.
+    pub fn set_connect_timeout(&self, timeout: Duration) {
+        self.head.set_connect_timeout(milliseconds(timeout));
+    }
+
+    /// Longest silence of the server, in this request; above zero.
+    pub fn set_server_timeout(&self, timeout: Duration) {
+        self.head.set_server_timeout(milliseconds(timeout));
+    }
+
+    /// Longest silence of a tunnel that begins with this request; above zero.
+    pub fn set_tunnel_timeout(&self, timeout: Duration) {
+        self.head.set_tunnel_timeout(milliseconds(timeout));
+    }
+
+    /// How often the request may be sent in all, 1 to 16, where that is safe.
+    pub fn set_tries(&self, tries: u32) {
+        self.head.set_tries(tries);
+    }
+
+    /// A name and a value for the access record and the trace: at most 16 of 256 bytes.
+    pub fn tag(&self, name: &str, value: &str) {
+        self.head.tag(name, value);
+    }
+
+    /// The same with the answer to `question` as the value.
+    pub fn tag_by(&self, name: &str, question: &impl ValueQuestion) {
+        self.head.tag_by(name, question.number());
+    }
+}
+
+/// Whole milliseconds, rounded up: 0 means something else than a little.
+fn milliseconds(timeout: Duration) -> u32 {
+    let rounded = timeout.as_nanos().div_ceil(1_000_000);
+    u32::try_from(rounded).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use crate::Tls;
-    use crate::testing::{ClientCertificate, RequestBuilder};
-
-    #[test]
-    fn the_target_splits_at_its_first_question_mark() {
-        for (target, path, query) in [
-            ("/", "/", None),
-            ("/a?b=c", "/a", Some("b=c")),
-            ("/a?", "/a", Some("")),
-            ("/?a?b", "/", Some("a?b")),
-            ("*", "*", None),
-        ] {
-            let request = RequestBuilder::get(target).build();
-            assert_eq!((request.path(), request.query()), (path, query));
-        }
-    }
-
-    #[test]
-    fn a_client_has_an_address_unless_it_is_a_socket() {
-        for (text, address) in [
-            ("192.0.2.1", Some("192.0.2.1")),
-            ("::ffff:192.0.2.1", Some("192.0.2.1")),
-            ("2001:db8::1", Some("2001:db8::1")),
-            ("", None),
-        ] {
-            let request = RequestBuilder::get("/").client(text, 0).build();
-            let expected = address.map(|address| address.parse().unwrap());
-            assert_eq!(request.client().ip(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_request_without_tls_has_no_certificate() {
-        let request = RequestBuilder::get("/").build();
-        assert_eq!((&*request.version(), &*request.scheme()), ("1.1", "http"));
-        assert_eq!(request.tls(), None);
-        assert_eq!(request.client_certificate_subject(), None);
-        assert_eq!(request.client_certificate_not_after(), None);
-        assert!(request.client_certificate_names().is_empty());
-    }
-
-    #[test]
-    fn a_certificate_is_read_part_by_part() {
-        let tls = Tls {
-            server_name: Some("a.test".to_owned()),
-            alpn: Some("h2".to_owned()),
-        };
-        let certificate = ClientCertificate {
-            subject: "CN=a".to_owned(),
-            issuer: "CN=b".to_owned(),
-            names: vec!["a.test".to_owned(), "spiffe://b".to_owned()],
-            serial: "1f".to_owned(),
-            sha256: "abcd".to_owned(),
-            not_after: 7,
-        };
-        let request = RequestBuilder::get("/")
-            .version("2")
-            .tls(tls.clone())
-            .client_certificate(certificate)
-            .build();
-        assert_eq!((&*request.version(), &*request.scheme()), ("2", "https"));
-        assert_eq!(request.tls(), Some(tls));
-        let text = |value: Option<String>| value.unwrap();
-        assert_eq!(text(request.client_certificate_subject()), "CN=a");
-        assert_eq!(text(request.client_certificate_issuer()), "CN=b");
-        assert_eq!(request.client_certificate_names(), ["a.test", "spiffe://b"]);
-        assert_eq!(text(request.client_certificate_serial()), "1f");
-        assert_eq!(text(request.client_certificate_sha256()), "abcd");
-        assert_eq!(request.client_certificate_not_after(), Some(7));
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let request = RequestBuilder::get("/")
-            .header("cookie", "ab=1; a=2;a=3")
-            .header("Cookie", b"b=\xff; =x;c ; d=")
-            .build();
-        for (name, value) in [
-            ("a", Some(&b"2"[..])),
-            ("ab", Some(b"1")),
-            ("A", None),
-            ("b", Some(b"\xff")),
-            ("c", None),
-            ("d", Some(b"")),
-            ("cookie", None),
-        ] {
-            assert_eq!(request.cookie(name).as_deref(), value, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_field_is_read_in_any_case_and_as_octets() {
-        let request = RequestBuilder::get("/")
-            .header("Host", b"\xff.test")
-            .header("X-A", "1")
-            .header("x-a", "2")
-            .build();
-        assert_eq!(request.host(), Some(&b"\xff.test"[..]));
-        assert_eq!(request.header_str("host"), None);
-        assert_eq!(request.header_str("x-A").as_deref(), Some("1"));
-        assert_eq!(request.header_lines("X-a"), [b"1", b"2"]);
-        assert!(request.header_lines("y").is_empty());
-    }
-
-    #[test]
-    fn a_port_is_no_part_of_a_hostname() {
-        for (host, hostname) in [
-            ("a", "a"),
-            ("a:80", "a"),
-            ("a:", "a"),
-            (":80", ""),
-            ("", ""),
-            ("[::1]", "[::1]"),
-            ("[::1]:80", "[::1]"),
-            ("[::1]x", "[::1]x"),
-            ("[::1", "[::1"),
-            ("2001:db8::1", "2001:db8::1"),
-        ] {
-            let request = RequestBuilder::get("/").header("host", host).build();
-            assert_eq!(request.hostname(), Some(hostname.as_bytes()), "{host}");
-        }
-        assert_eq!(RequestBuilder::get("/").build().hostname(), None);
-    }
-
-    #[test]
-    fn a_parameter_is_decoded() {
-        let request =
-            RequestBuilder::get("/?a=1&b+c=d%20e&a=2&%66=%zz%4&g&=h&i=%e4%C3%9f&j==").build();
-        for (name, value) in [
-            ("a", Some(&b"1"[..])),
-            ("b c", Some(b"d e")),
-            ("f", Some(b"%zz%4")),
-            ("g", Some(b"")),
-            ("", Some(b"h")),
-            ("i", Some(b"\xe4\xc3\x9f")),
-            ("j", Some(b"=")),
-            ("k", None),
-            ("A", None),
-        ] {
-            assert_eq!(request.query_param(name).as_deref(), value, "{name}");
-        }
-        assert_eq!(RequestBuilder::get("/a").build().query_param("a"), None);
-    }
-
-    proptest! {
-        /// Whatever a client sends: reads answer, and no one panics.
-        #[test]
-        fn any_octets_can_be_read(
-            target in "[ -~]{0,40}",
-            lines in proptest::collection::vec(
-                ("(host|cookie|x-a)", proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
-            name in "[ -~]{0,4}",
-        ) {
-            let mut request = RequestBuilder::get(&target);
-            for (field, value) in &lines {
-                request = request.header(field, value);
-            }
-            let request = request.build();
-            prop_assert!(request.path().len() <= target.len());
-            let _ = (request.query(), request.query_param(&name), request.cookie(&name));
-            let first = lines.iter().find(|(field, _)| field == "host");
-            prop_assert_eq!(request.host(), first.map(|(_, value)| value.as_slice()));
-            if let (Some(host), Some(hostname)) = (request.host(), request.hostname()) {
-                prop_assert!(host.starts_with(hostname));
-            }
-            prop_assert_eq!(request.header_str("x-a").map(String::into_bytes),
-                request.header("x-a").filter(|value| str::from_utf8(value).is_ok()));
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,4 @@
-//! What HTTP's grammar says of names and hosts, for plugins that check their configuration by it.
-//!
-//! No allocation: some of it runs for each uncached request.
+//! What HTTP's grammar says of names, for plugins that check their configuration by it.
 
 /// Fields that frame, upgrade or negotiate the connection, which only the proxy may set.
 const RESERVED: [&str; 10] = [
@@ -22,31 +20,13 @@ pub fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(part)
 }
 
-/// Whether only the proxy may set the field `name`, in any case: an edit of it is
-/// [`Forbidden`](crate::EditError::Forbidden), a response with it a fault.
+/// Whether only the proxy may set the field `name`, in any case: an edit of it fails, and a
+/// response with it is a fault.
 pub fn is_reserved(name: &str) -> bool {
     let begins = name.get(.."sec-websocket-".len());
     let mut reserved = RESERVED.iter();
     reserved.any(|reserved| reserved.eq_ignore_ascii_case(name))
         || begins.is_some_and(|begins| begins.eq_ignore_ascii_case("sec-websocket-"))
-}
-
-/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such as `::1`, which must
-/// have brackets to be followed by a port, is left as it is.
-pub fn without_port(value: &[u8]) -> &[u8] {
-    let host = if value.starts_with(b"[") {
-        let bracket = value.iter().position(|&octet| octet == b']');
-        bracket
-            .and_then(|bracket| value.split_at_checked(bracket + 1))
-            .filter(|(_, port)| port.starts_with(b":"))
-            .map(|(host, _)| host)
-    } else {
-        let mut parts = value.split(|&octet| octet == b':');
-        let host = parts.next();
-        // With exactly one colon there is exactly one more part.
-        host.filter(|_| parts.next().is_some() && parts.next().is_none())
-    };
-    host.unwrap_or(value)
 }
 
 #[cfg(test)]

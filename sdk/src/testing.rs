@@ -1,98 +1,283 @@
 //! Tests of a plugin without the proxy: native, in memory, with the same glue.
 //!
-//! Owns the doubles of a request and of the proxy. Exists only outside the sandbox.
+//! Owns the doubles of a request and of the proxy. Exists only outside the sandbox. Questions
+//! are answered for real, except shares: a test says which requests are in one
+//! ([`RequestBuilder::in_share`]).
 //!
 //! ```
+//! # use pointsman_sdk::questions::{self, LookUp};
 //! # use pointsman_sdk::{Decision, Error, NoConfig, Request, Router};
-//! use pointsman_sdk::testing::{Instance, RequestBuilder};
+//! use pointsman_sdk::testing::{Proxy, RequestBuilder};
 //!
-//! # struct MyRouter;
+//! # struct MyRouter(LookUp);
 //! # impl Router for MyRouter {
 //! #     type Config = NoConfig;
-//! #     fn configure(_: NoConfig) -> Result<Self, Error> { Ok(Self) }
-//! #     fn route(&self, _: &Request) -> Result<Decision, Error> { Ok(Decision::DefaultBackend) }
+//! #     fn configure(_: NoConfig) -> Result<Self, Error> {
+//! #         questions::look_up("tenants", "header:x-tenant").map(Self)
+//! #     }
+//! #     fn route(&self, request: &Request) -> Result<Decision, Error> {
+//! #         Ok(request.ask(&self.0).map_or(Decision::Next, |name| {
+//! #             Decision::backend(String::from_utf8_lossy(&name))
+//! #         }))
+//! #     }
 //! # }
-//! let router = Instance::<MyRouter>::configure("{}", &["www_backend"]).unwrap();
-//! let request = RequestBuilder::get("/").header("host", "test.tld").build();
-//! assert_eq!(router.route(&request), Ok(Decision::DefaultBackend));
+//! let proxy = Proxy::new(&["gold"]).table("tenants", &[("acme", "gold")]);
+//! let router = proxy.configure::<MyRouter>("{}").unwrap();
+//! let request = RequestBuilder::get("/").header("x-tenant", "acme").build();
+//! assert_eq!(router.route(&request), Ok(Decision::backend("gold")));
 //! ```
 
-use std::cell::RefCell;
+mod part;
+mod question;
+mod request;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
+use std::rc::Rc;
 
+pub use crate::head::{ClientCertificate, Edit, Options, ResponseEdit};
+pub use request::{RequestBuilder, edits, options, response_edits};
+
+use crate::backends::{Server, State};
 use crate::head::Head;
 use crate::log::Level;
-use crate::{Client, Decision, Request, Router, Tls, backends, config};
+use crate::matching::{Case, Kind};
+use crate::{Decision, Request, Router, config};
+use question::Question;
+
+/// Most questions of a plugin, as in the proxy.
+const MAX_QUESTIONS: usize = 1024;
 
 thread_local! {
-    static PROXY: RefCell<Proxy> = RefCell::default();
+    /// The proxy of the instance that was used last on this thread.
+    static CURRENT: RefCell<Rc<Double>> = RefCell::default();
 }
 
-/// What stands in for the proxy on this thread.
+/// What stands in for the proxy.
 #[derive(Default)]
-struct Proxy {
-    backends: Vec<(String, backends::State)>,
-    log: Vec<(Level, String)>,
+struct Double {
+    backends: RefCell<Vec<Backend>>,
+    tables: RefCell<HashMap<String, Table>>,
+    questions: RefCell<Vec<Question>>,
+    is_configuring: Cell<bool>,
+    log: RefCell<Vec<(Level, String)>>,
 }
 
-pub(crate) fn backend_state(name: &str) -> Option<backends::State> {
-    PROXY.with_borrow(|proxy| {
-        let found = proxy.backends.iter().find(|(known, _)| known == name);
-        found.map(|(_, state)| *state)
-    })
+type Table = HashMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Clone)]
+struct Backend {
+    name: String,
+    state: State,
+    servers: Vec<Server>,
+}
+
+impl Backend {
+    /// With one server of its own name, idle.
+    fn new(name: &str) -> Self {
+        let server = Server {
+            name: name.to_owned(),
+            usable: true,
+            weight: 1,
+            ..Server::default()
+        };
+        Self {
+            name: name.to_owned(),
+            state: State {
+                usable_servers: 1,
+                ..State::default()
+            },
+            servers: vec![server],
+        }
+    }
+}
+
+impl Double {
+    /// Runs `read` on the backend `name`.
+    fn of_backend<T>(&self, name: &str, read: impl FnOnce(&Backend) -> T) -> Option<T> {
+        let backends = self.backends.borrow();
+        backends
+            .iter()
+            .find(|backend| backend.name == name)
+            .map(read)
+    }
+
+    fn define(&self, question: Result<Question, String>) -> Result<u32, String> {
+        assert!(
+            self.is_configuring.get(),
+            "a question was defined outside of `configure`"
+        );
+        let mut questions = self.questions.borrow_mut();
+        if questions.len() == MAX_QUESTIONS {
+            return Err(format!("a plugin has {MAX_QUESTIONS} questions at most"));
+        }
+        questions.push(question?);
+        Ok(u32::try_from(questions.len() - 1).unwrap_or_default())
+    }
+
+    fn with_question<T>(&self, number: u32, answer: impl FnOnce(&Question) -> T) -> T {
+        let questions = self.questions.borrow();
+        let question = usize::try_from(number).ok();
+        let question = question.and_then(|number| questions.get(number));
+        let Some(question) = question else {
+            panic!("the question {number} is not one of this instance's");
+        };
+        answer(question)
+    }
+
+    fn look_up(&self, table: &str, key: &[u8]) -> Option<Vec<u8>> {
+        let tables = self.tables.borrow();
+        tables.get(table)?.get(key).cloned()
+    }
+
+    fn is_usable(&self, backend: &str) -> bool {
+        self.of_backend(backend, |backend| backend.state.usable_servers > 0)
+            .unwrap_or(false)
+    }
+}
+
+fn current() -> Rc<Double> {
+    CURRENT.with_borrow(Rc::clone)
+}
+
+pub(crate) fn backend_names() -> Vec<String> {
+    let current = current();
+    let backends = current.backends.borrow();
+    backends
+        .iter()
+        .map(|backend| backend.name.clone())
+        .collect()
+}
+
+pub(crate) fn backend_state(name: &str) -> Option<State> {
+    current().of_backend(name, |backend| backend.state)
+}
+
+pub(crate) fn backend_servers(name: &str) -> Option<Vec<Server>> {
+    current().of_backend(name, |backend| backend.servers.clone())
 }
 
 pub(crate) fn write_log(level: Level, message: &str) {
-    PROXY.with_borrow_mut(|proxy| proxy.log.push((level, message.to_owned())));
+    current().log.borrow_mut().push((level, message.to_owned()));
 }
 
 pub(crate) fn random_number() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Sets the load that [`backends::state`] tells of `name` on this thread; adds the backend
-/// where [`Instance::configure`] did not name it.
-pub fn set_backend(name: &str, state: backends::State) {
-    PROXY.with_borrow_mut(|proxy| {
-        proxy.backends.retain(|(known, _)| known != name);
-        proxy.backends.push((name.to_owned(), state));
-    });
+pub(crate) fn define_matcher(
+    kind: Kind,
+    over: &str,
+    case: Case,
+    entries: &[(String, u32)],
+) -> Result<u32, String> {
+    current().define(Question::matcher(kind, over, case, entries))
 }
 
-/// Takes the lines that were logged on this thread.
-pub fn take_log() -> Vec<(Level, String)> {
-    PROXY.with_borrow_mut(|proxy| mem::take(&mut proxy.log))
+pub(crate) fn define_share(over: &str, salt: &str, per_million: u32) -> Result<u32, String> {
+    current().define(Question::share(over, salt, per_million))
+}
+
+pub(crate) fn define_look_up(table: &str, over: &str) -> Result<u32, String> {
+    let proxy = current();
+    if !proxy.tables.borrow().contains_key(table) {
+        return Err(format!("there is no table {table:?}"));
+    }
+    proxy.define(Question::look_up(table, over))
+}
+
+pub(crate) fn define_value(over: &str) -> Result<u32, String> {
+    current().define(Question::of_value(over))
+}
+
+pub(crate) fn define_usable(backend: &str) -> Result<u32, String> {
+    let proxy = current();
+    if proxy.of_backend(backend, |_| ()).is_none() {
+        return Err(format!("there is no backend {backend:?}"));
+    }
+    proxy.define(Ok(Question::Usable {
+        backend: backend.to_owned(),
+    }))
+}
+
+pub(crate) fn ask(head: &Head, question: u32) -> Option<u32> {
+    let proxy = current();
+    let is_usable = |backend: &str| proxy.is_usable(backend);
+    proxy.with_question(question, |question| question.number(head, is_usable))
+}
+
+pub(crate) fn ask_value(head: &Head, question: u32) -> Option<Vec<u8>> {
+    let proxy = current();
+    let look_up = |table: &str, key: &[u8]| proxy.look_up(table, key);
+    proxy.with_question(question, |question| question.value(head, look_up))
+}
+
+/// A proxy in memory, to be given a plugin.
+#[derive(Default)]
+pub struct Proxy(Double);
+
+impl Proxy {
+    /// A proxy with these backends, each with one usable and idle server of its name.
+    pub fn new(backends: &[&str]) -> Self {
+        let backends = backends.iter().map(|name| Backend::new(name)).collect();
+        Self(Double {
+            backends: RefCell::new(backends),
+            ..Double::default()
+        })
+    }
+
+    /// Adds the operator's table `name` with these keys and values.
+    #[must_use]
+    pub fn table(self, name: &str, entries: &[(&str, &str)]) -> Self {
+        let tables = &self.0.tables;
+        tables
+            .borrow_mut()
+            .insert(name.to_owned(), table_of(entries));
+        self
+    }
+
+    /// Configures a router with `config`, which is JSON.
+    ///
+    /// # Errors
+    /// What the proxy would show: `rules[0].suffix: message`.
+    pub fn configure<R: Router>(self, config: &str) -> Result<Instance<R>, String> {
+        let proxy = Rc::new(self.0);
+        CURRENT.set(Rc::clone(&proxy));
+        proxy.is_configuring.set(true);
+        let router = config::parse(config).and_then(R::configure);
+        proxy.is_configuring.set(false);
+        let router = router.map_err(|error| error.to_string())?;
+        Ok(Instance { router, proxy })
+    }
+}
+
+fn table_of(entries: &[(&str, &str)]) -> Table {
+    let entries = entries.iter();
+    entries
+        .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 /// A configured router, driven as the proxy drives one.
-pub struct Instance<R>(R);
+pub struct Instance<R> {
+    router: R,
+    proxy: Rc<Double>,
+}
 
 impl<R: Router> Instance<R> {
-    /// Configures a router with `config`, which is JSON, before a proxy that has these
-    /// backends, each with one server.
+    /// Configures a router with `config`, which is JSON, in a [`Proxy`] with these backends.
     ///
     /// # Errors
     /// What the proxy would show: `rules[0].suffix: message`.
     pub fn configure(config: &str, backends: &[&str]) -> Result<Self, String> {
-        let state = backends::State {
-            usable_servers: 1,
-            ..backends::State::default()
-        };
-        PROXY.with_borrow_mut(|proxy| {
-            let named = backends.iter().map(|name| ((*name).to_owned(), state));
-            proxy.backends = named.collect();
-            proxy.log.clear();
-        });
-        config::parse(config)
-            .and_then(R::configure)
-            .map(Self)
-            .map_err(|error| error.to_string())
+        Proxy::new(backends).configure(config)
     }
 
     /// The router itself.
     pub fn router(&self) -> &R {
-        &self.0
+        &self.router
     }
 
     /// Routes a request.
@@ -100,192 +285,47 @@ impl<R: Router> Instance<R> {
     /// # Errors
     /// The router's own, as text.
     pub fn route(&self, request: &Request) -> Result<Decision, String> {
-        self.0.route(request).map_err(|error| error.to_string())
-    }
-}
-
-/// An edit that a plugin made to a request. Names are in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Every line of the field was replaced by one.
-    SetHeader(String, Vec<u8>),
-    /// A line was added.
-    AppendHeader(String, Vec<u8>),
-    /// Every line of the field was removed.
-    RemoveHeader(String),
-    /// The target was replaced.
-    SetPathWithQuery(String),
-}
-
-/// The edits made to a request, in their order.
-pub fn edits(request: &Request) -> Vec<Edit> {
-    request.head().edits.borrow().clone()
-}
-
-/// The certificate of a client, as [`Request`] tells of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// Distinguished name (RFC 4514).
-    pub subject: String,
-    /// Distinguished name (RFC 4514).
-    pub issuer: String,
-    /// DNS names, addresses and URIs.
-    pub names: Vec<String>,
-    /// In hex.
-    pub serial: String,
-    /// In hex.
-    pub sha256: String,
-    /// Seconds since 1970.
-    pub not_after: u64,
-}
-
-/// Makes a request in memory: by default from 127.0.0.1, in the clear, without fields.
-pub struct RequestBuilder(Head);
-
-impl RequestBuilder {
-    /// A request with this method and target, as in `GET` and `/a?b=c`.
-    pub fn new(method: &str, target: &str) -> Self {
-        Self(Head {
-            method: method.to_owned(),
-            scheme: "http".to_owned(),
-            version: "1.1".to_owned(),
-            path_with_query: target.to_owned(),
-            headers: Vec::new(),
-            client: Client {
-                address: "127.0.0.1".to_owned(),
-                port: 49152,
-            },
-            tls: None,
-            client_certificate: None,
-            attempt: 0,
-            edits: RefCell::default(),
-        })
+        CURRENT.set(Rc::clone(&self.proxy));
+        let decision = self.router.route(request);
+        decision.map_err(|error| error.to_string())
     }
 
-    /// A `GET` request.
-    pub fn get(target: &str) -> Self {
-        Self::new("GET", target)
+    /// Replaces the load of the backend `name`, which is added if it is not there. The answer to
+    /// [`questions::usable`](crate::questions::usable) follows `usable_servers`.
+    pub fn set_backend(&self, name: &str, state: State) {
+        self.change_backend(name, |backend| backend.state = state);
     }
 
-    /// Adds a field line.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let line = (name.to_ascii_lowercase(), value.as_ref().to_vec());
-        self.0.headers.push(line);
-        self
+    /// Replaces the servers of the backend `name`, which is added if it is not there.
+    pub fn set_servers(&self, name: &str, servers: Vec<Server>) {
+        let usable = servers.iter().filter(|server| server.usable).count();
+        self.change_backend(name, |backend| {
+            backend.state.usable_servers = u32::try_from(usable).unwrap_or(u32::MAX);
+            backend.servers = servers;
+        });
     }
 
-    /// Sets the version of HTTP: `1.0`, `1.1` or `2`.
-    #[must_use]
-    pub fn version(mut self, version: &str) -> Self {
-        version.clone_into(&mut self.0.version);
-        self
+    /// Replaces the operator's table `name`.
+    pub fn set_table(&self, name: &str, entries: &[(&str, &str)]) {
+        let mut tables = self.proxy.tables.borrow_mut();
+        tables.insert(name.to_owned(), table_of(entries));
     }
 
-    /// Sets the client.
-    #[must_use]
-    pub fn client(mut self, address: &str, port: u16) -> Self {
-        self.0.client = Client {
-            address: address.to_owned(),
-            port,
-        };
-        self
+    /// Takes the lines that the plugin logged.
+    pub fn take_log(&self) -> Vec<(Level, String)> {
+        mem::take(&mut self.proxy.log.borrow_mut())
     }
 
-    /// Makes it a request over TLS, whose scheme is `https`.
-    #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
-        "https".clone_into(&mut self.0.scheme);
-        self.0.tls = Some(tls);
-        self
-    }
-
-    /// Makes it a request over TLS by a client with this certificate, which was verified.
-    #[must_use]
-    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
-        self.0.client_certificate = Some(certificate);
-        let tls = self.0.tls.take().unwrap_or_default();
-        self.tls(tls)
-    }
-
-    /// Sets how many backends were tried before.
-    #[must_use]
-    pub fn attempt(mut self, attempt: u32) -> Self {
-        self.0.attempt = attempt;
-        self
-    }
-
-    /// The request.
-    pub fn build(self) -> Request {
-        Request::new(self.0)
+    fn change_backend(&self, name: &str, change: impl FnOnce(&mut Backend)) {
+        let mut backends = self.proxy.backends.borrow_mut();
+        if !backends.iter().any(|backend| backend.name == name) {
+            backends.push(Backend::new(name));
+        }
+        if let Some(backend) = backends.iter_mut().find(|backend| backend.name == name) {
+            change(backend);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{EditError, Error, NoConfig};
-
-    struct Editor;
-
-    impl Router for Editor {
-        type Config = NoConfig;
-
-        fn configure(_: NoConfig) -> Result<Self, Error> {
-            Ok(Self)
-        }
-
-        fn route(&self, request: &Request) -> Result<Decision, Error> {
-            request.set_header("X-Seen", request.method())?;
-            request.set_path_with_query("/new")?;
-            crate::info!("{} edits", 2);
-            let busy = backends::state("a").is_some_and(|state| state.active > 0);
-            Ok(Decision::backend(if busy { "b" } else { "a" }))
-        }
-    }
-
-    crate::export!(Editor);
-
-    #[test]
-    fn an_instance_sees_edits_backends_and_log_lines() {
-        let editor = Instance::<Editor>::configure("{}", &["a", "b"]).unwrap();
-        let request = RequestBuilder::get("/old").build();
-        assert_eq!(editor.route(&request), Ok(Decision::backend("a")));
-        assert_eq!(
-            edits(&request),
-            [
-                Edit::SetHeader("x-seen".into(), b"GET".into()),
-                Edit::SetPathWithQuery("/new".into())
-            ]
-        );
-        assert_eq!(request.path(), "/old");
-        assert_eq!(take_log(), [(Level::Info, "2 edits".to_owned())]);
-
-        let busy = backends::State {
-            active: 1,
-            ..backends::State::default()
-        };
-        set_backend("a", busy);
-        assert_eq!(editor.route(&request), Ok(Decision::backend("b")));
-    }
-
-    #[test]
-    fn edits_are_checked() {
-        let request = RequestBuilder::get("/").build();
-        let invalid = Err(EditError::InvalidSyntax);
-        assert_eq!(request.set_header("a b", "c"), invalid);
-        assert_eq!(request.append_header("", "c"), invalid);
-        assert_eq!(request.append_header("a", "c\r\nd: e"), invalid);
-        assert_eq!(request.set_path_with_query("a"), invalid);
-        assert_eq!(request.set_path_with_query("/a b"), invalid);
-        assert_eq!(request.set_path_with_query("/a#b"), invalid);
-        let long = format!("/{}", "a".repeat(8 * 1024));
-        assert_eq!(request.set_path_with_query(&long), invalid);
-        let forbidden = Err(EditError::Forbidden);
-        assert_eq!(request.remove_header("Content-Length"), forbidden);
-        assert_eq!(request.set_header("sec-websocket-key", "a"), forbidden);
-        assert_eq!(request.append_header("Host", "a"), forbidden);
-        assert_eq!(request.remove_header("host"), forbidden);
-        assert_eq!(edits(&request), []);
-    }
-}
+mod tests;

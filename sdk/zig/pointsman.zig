@@ -1,34 +1,40 @@
 //! Write routing plugins for Pointsman in Zig.
 //!
 //! A plugin is a struct with `configure`, `route` and, where a decision follows from the
-//! configuration and from what was read of the request alone, `pub const cacheable = true`. What a
-//! request's reads and a decision need lives until `route` returns, what `configure` makes as long
-//! as the instance: nothing has to be freed. Tests run natively: see `testing`.
+//! configuration, from what was read of the request and from answers to questions alone,
+//! `pub const cacheable = true`. What a request's reads and a decision need lives until `route`
+//! returns, what `configure` makes as long as the instance: nothing has to be freed. Tests run
+//! natively: see `testing`.
 
 const std = @import("std");
 const builtin = @import("builtin");
 
 pub const Request = @import("request.zig").Request;
-pub const withoutPort = @import("request.zig").withoutPort;
+pub const questions = @import("questions.zig");
 pub const config = @import("config.zig");
 pub const testing = @import("testing.zig");
 
-/// The contract in the canonical ABI; there in the sandbox alone.
+/// The contract in the canonical ABI; in the sandbox only.
 pub const wasm = if (builtin.target.cpu.arch.isWasm()) @import("wasm.zig") else struct {};
 
 const proxy = if (builtin.target.cpu.arch.isWasm()) wasm else testing.proxy;
 
 /// Where a request goes.
 pub const Decision = union(enum) {
-    /// To the backend of this name. One that the proxy's configuration has not is a fault.
+    /// To the backend of this name. A name that the configuration does not have is a fault.
     backend: []const u8,
     /// To the frontend's `default_backend`.
     default_backend,
     /// Nowhere: the proxy sends this response.
     respond: Response,
+    /// To one server of a backend.
+    server: ServerChoice,
+    /// Not for this plugin: the next one of the router decides, with the edits and options so far;
+    /// after the last one, the frontend's `default_backend`.
+    next,
 };
 
-/// A response that a plugin makes itself. The proxy adds what frames the message.
+/// A response that a plugin makes itself. The proxy adds the fields that frame the message.
 pub const Response = struct {
     /// 200 to 599.
     status: u16,
@@ -36,33 +42,28 @@ pub const Response = struct {
     body: []const u8 = "",
 };
 
-/// A field line. Names are in lower case where they are a request's.
+pub const ServerChoice = struct {
+    backend: []const u8,
+    server: []const u8,
+    /// What happens if that server is not usable.
+    otherwise: Fallback = .another_server,
+};
+
+pub const Fallback = enum(u8) {
+    /// Another server of the backend.
+    another_server,
+    /// The router is asked again, with the next `attempt`.
+    ask_again,
+};
+
+/// A field line.
 pub const Field = struct {
     name: []const u8,
     value: []const u8,
 };
 
-/// The peer that sent a request.
-pub const Client = struct {
-    /// An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
-    address: []const u8,
-    /// 0 for a Unix socket.
-    port: u16,
-};
-
-/// Facts of the TLS session that a request came over.
-pub const Tls = struct {
-    server_name: ?[]const u8 = null,
-    alpn: ?[]const u8 = null,
-};
-
-/// Why the proxy refuses an edit of a request.
-pub const EditError = error{
-    /// Not a field name, value or request target that HTTP allows.
-    InvalidSyntax,
-    /// A field that only the proxy may set.
-    Forbidden,
-};
+/// Why the proxy refuses an edit: `message` has its text.
+pub const EditError = error{Refused};
 
 /// To the backend `name`.
 pub fn backend(name: []const u8) Decision {
@@ -87,25 +88,51 @@ pub fn allocator() std.mem.Allocator {
     return proxy.allocator();
 }
 
-/// What the proxy knows about its backends. To ask while routing makes that decision uncacheable.
+/// What the proxy knows about its backends. A decision for which `route` asks is not cached; to ask
+/// whether a backend is usable, see `questions.usable`. While `configure` runs, every server counts
+/// as usable and idle.
 pub const backends = struct {
     pub const State = struct {
         usable_servers: u32 = 1,
+        /// Requests and tunnels in progress.
         active: u32 = 0,
+        /// Requests that wait for a free slot.
         queued: u32 = 0,
     };
 
-    /// The load of a backend; none where the proxy's configuration has no such.
+    pub const Server = struct {
+        name: []const u8,
+        /// Up and not draining, whether or not a slot is free.
+        usable: bool = true,
+        weight: u32 = 1,
+        /// Requests and tunnels in progress.
+        active: u32 = 0,
+        /// Requests that it accepts at once; null without a limit.
+        limit: ?u32 = null,
+        /// Moving average of the time to a response's head; null before the first response.
+        latency_us: ?u32 = null,
+    };
+
+    /// Every backend of the configuration.
+    pub fn names() []const []const u8 {
+        return proxy.backendNames();
+    }
+
+    /// Null for a name that is not in the configuration.
     pub fn state(name: []const u8) ?State {
         return proxy.backendState(name);
+    }
+
+    pub fn servers(name: []const u8) ?[]const Server {
+        return proxy.backendServers(name);
     }
 
     pub fn exists(name: []const u8) bool {
         return state(name) != null;
     }
 
-    /// Sees to it, in `configure`, that there is the backend `name`, which the plugin's
-    /// configuration has at `key`, as in `rules[0].backend`.
+    /// Checks, in `configure`, that there is the backend `name`, which the plugin's configuration
+    /// has at `key`, as in `rules[0].backend`.
     pub fn require(key: []const u8, name: []const u8) error{Refused}!void {
         if (!exists(name)) return refuse("{s}: there is no backend \"{s}\"", .{ key, name });
     }
@@ -161,11 +188,20 @@ pub const log = struct {
 
 var refusal: ?[]const u8 = null;
 
-/// Ends `configure` or `route` with a text: `return refuse("rules[{d}].suffix: is empty", .{at})`.
-/// What stands before the first `: ` is the key that the proxy points at in its file.
+/// Ends `configure` or `route` with a text: `return refuse("rules[{d}].suffix: is empty", .{index})`.
+/// The text before the first `: ` is the key that the proxy points at in its file.
 pub fn refuse(comptime format: []const u8, arguments: anytype) error{Refused} {
     refusal = std.fmt.allocPrint(allocator(), format, arguments) catch "out of memory";
     return error.Refused;
+}
+
+/// Adds the key of the configuration to an error's text:
+/// `try at("rules", questions.suffix(...))`.
+pub fn at(key: []const u8, result: anytype) @TypeOf(result) {
+    return result catch |reason| {
+        if (reason == error.Refused) return refuse("{s}: {s}", .{ key, message(reason) });
+        return reason;
+    };
 }
 
 /// A refusal's text goes when the memory that it lies in does.
@@ -183,6 +219,7 @@ pub fn message(reason: anyerror) []const u8 {
 
 test {
     _ = @import("request.zig");
+    _ = questions;
     _ = config;
     _ = testing;
 }

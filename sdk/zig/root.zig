@@ -32,9 +32,9 @@ fn tell(message: []const u8, _: ?usize) noreturn {
 }
 
 comptime {
-    @export(&configure, .{ .name = "pointsman:router/plugin@0.1.0#configure" });
-    @export(&route, .{ .name = "pointsman:router/plugin@0.1.0#route" });
-    @export(&answered, .{ .name = "cabi_post_pointsman:router/plugin@0.1.0#route" });
+    @export(&configure, .{ .name = "pointsman:router/plugin@1.0.0#configure" });
+    @export(&route, .{ .name = "pointsman:router/plugin@1.0.0#route" });
+    @export(&answered, .{ .name = "cabi_post_pointsman:router/plugin@1.0.0#route" });
     @export(&wasm.realloc, .{ .name = "cabi_realloc" });
 }
 

@@ -4,59 +4,127 @@
 //!     var head: testing.Head = .{ .headers = &.{.{ .name = "cookie", .value = "canary=1" }} };
 //!     var request = head.request();
 //!     const decision = try plugin.route(&request);
+//!
+//! Questions are answered for real, by plain loops, except regular expressions: a request names
+//! those that match it. A question of another kind or one that was not defined panics, as it would
+//! trap in the proxy.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");
 const Request = @import("request.zig").Request;
+const questions = @import("double_questions.zig");
 
-/// A request head in memory, and the edits made to it. Names are in lower case.
+/// Stands in for the proxy.
+pub const proxy = @import("double.zig");
+
+/// A request head in memory, and the edits made to it.
 pub const Head = struct {
     method: []const u8 = "GET",
-    scheme: []const u8 = "http",
-    target: []const u8 = "/",
+    /// `https` if there is an ALPN or a server name, unless it is set.
+    scheme: ?[]const u8 = null,
+    /// Null without HTTP, as in a frontend with `mode = "tcp"`.
+    version: ?[]const u8 = "1.1",
+    path_with_query: []const u8 = "/",
+    /// The authority and the host are those of the field `host`; without HTTP the host is the
+    /// server name.
     headers: []const pointsman.Field = &.{},
-    client: pointsman.Client = .{ .address = "127.0.0.1", .port = 49152 },
-    tls: ?pointsman.Tls = null,
+    client_address: []const u8 = "127.0.0.1",
+    client_port: u16 = 49152,
+    server_name: ?[]const u8 = null,
+    alpn: ?[]const u8 = null,
+    client_certificate: ?Certificate = null,
     attempt: u32 = 0,
-    /// As `set x-a: 1`, in order.
+    body: ?Body = null,
+    /// The salts of the shares that the request is in. It is in each share of 1,000,000.
+    shares: []const []const u8 = &.{},
+    /// The regular expressions that match: entries, as the plugin wrote them.
+    matching: []const []const u8 = &.{},
+
+    /// `set x-a: 1`, `set-by x-a: cookie:session`, `append x-b: 2`, `remove x-c`,
+    /// `authority a.test`, `path-with-query /a` or `replace-path-prefix 4 /b`, in order.
     edits: std.ArrayList([]const u8) = .empty,
+    /// `set x-a: 1`, `append x-b: 2` or `remove x-c`.
+    response_edits: std.ArrayList([]const u8) = .empty,
+    /// `affinity KEY`, `affinity-by cookie:session`, `queue-timeout 100` and the like, `tries 3`,
+    /// `tag a=1` or `tag-by a=tenants[header:x-tenant]`.
+    options: std.ArrayList([]const u8) = .empty,
+    /// What was read or asked: `method`, `header cookie`, `suffix over host`,
+    /// `look-up tenants[header:x-tenant]`, `usable primary`.
+    reads: std.ArrayList([]const u8) = .empty,
 
     pub fn request(self: *Head) Request {
         return .{ .handle = self };
     }
 };
 
-/// Makes a plugin before a proxy that has these backends, each with one idle server.
+pub const Certificate = struct {
+    subject: []const u8 = "",
+    issuer: []const u8 = "",
+    names: []const []const u8 = &.{},
+    serial: []const u8 = "",
+    sha256: []const u8 = "",
+    not_after: u64 = 0,
+};
+
+/// The part of a body that had arrived, and whether that is all.
+pub const Body = struct {
+    prefix: []const u8,
+    is_complete: bool = true,
+};
+
+/// Makes a plugin in front of a proxy that has these backends, each with one idle server. Tables
+/// must be there before.
 pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const u8) !Plugin {
     lines = .empty;
     known = .empty;
+    questions.clear();
     for (names) |name| try setBackend(name, .{});
     const Config = @typeInfo(@TypeOf(Plugin.configure)).@"fn".param_types[0].?;
     return Plugin.configure(try pointsman.config.parse(Config, json));
 }
 
-/// What the plugin has logged since it was configured.
+/// The lines that the plugin has logged since it was configured.
 pub var lines: std.ArrayList([]const u8) = .empty;
 
-/// What `now` tells.
+/// What `now` returns.
 pub var time: pointsman.Time = .{ .seconds = 0, .nanoseconds = 0 };
 
-/// What `random` tells.
+/// What `random` returns.
 pub var random_number: u64 = 0;
 
-/// Sets what `backends.state` tells of `name`, from the next question on.
+/// A backend of the double.
+pub const Backend = struct {
+    name: []const u8,
+    state: pointsman.backends.State,
+    servers: []const pointsman.backends.Server = &.{},
+};
+
+/// A row of one of the operator's tables.
+pub const Row = struct { table: []const u8, key: []const u8, value: []const u8 };
+
+/// Sets the state of a backend, from the next question on.
 pub fn setBackend(name: []const u8, state: pointsman.backends.State) !void {
-    for (known.items) |*backend| if (std.mem.eql(u8, backend.name, name)) {
+    if (find(name)) |backend| {
         backend.state = state;
-        return;
-    };
-    try known.append(arena.allocator(), .{ .name = name, .state = state });
+    } else try known.append(allocator(), .{ .name = name, .state = state });
 }
 
-/// Frees what requests and plugins have taken.
+/// Sets the servers of a backend that is there.
+pub fn setServers(name: []const u8, servers: []const pointsman.backends.Server) void {
+    find(name).?.servers = servers;
+}
+
+/// Adds a row to a table. Of two with the same key the last counts.
+pub fn setRow(table: []const u8, key: []const u8, value: []const u8) !void {
+    try rows.append(allocator(), .{ .table = table, .key = key, .value = value });
+}
+
+/// Frees what requests and plugins have taken, and removes backends, tables and questions.
 pub fn reset() void {
     lines = .empty;
     known = .empty;
+    rows = .empty;
+    questions.clear();
     pointsman.forget();
     _ = arena.reset(.retain_capacity);
 }
@@ -68,148 +136,37 @@ pub fn expectOptional(expected: ?[]const u8, found: ?[]const u8) !void {
     } else try std.testing.expectEqual(null, found);
 }
 
-var known: std.ArrayList(struct { name: []const u8, state: pointsman.backends.State }) = .empty;
-var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
-
-/// What stands in for the proxy.
-pub const proxy = struct {
-    pub const Handle = *Head;
-
-    pub fn now() pointsman.Time {
-        return time;
+/// Checks one of the lists of a `Head`, such as its edits.
+pub fn expectList(expected: []const []const u8, found: std.ArrayList([]const u8)) !void {
+    for (expected, 0..) |text, index| {
+        try std.testing.expect(index < found.items.len);
+        try std.testing.expectEqualStrings(text, found.items[index]);
     }
-
-    pub fn random() u64 {
-        return random_number;
-    }
-
-    pub fn allocator() std.mem.Allocator {
-        return arena.allocator();
-    }
-
-    pub fn method(head: Handle) []const u8 {
-        return head.method;
-    }
-
-    pub fn scheme(head: Handle) []const u8 {
-        return head.scheme;
-    }
-
-    pub fn target(head: Handle) []const u8 {
-        return head.target;
-    }
-
-    pub fn header(head: Handle, name: []const u8) []const []const u8 {
-        const values = allocator().alloc([]const u8, head.headers.len) catch @panic("out of memory");
-        var length: usize = 0;
-        for (head.headers) |field| {
-            if (std.ascii.eqlIgnoreCase(field.name, name)) {
-                values[length] = field.value;
-                length += 1;
-            }
-        }
-        return values[0..length];
-    }
-
-    pub fn headers(head: Handle) []const pointsman.Field {
-        return head.headers;
-    }
-
-    pub fn client(head: Handle) pointsman.Client {
-        return head.client;
-    }
-
-    pub fn tls(head: Handle) ?pointsman.Tls {
-        return head.tls;
-    }
-
-    pub fn attempt(head: Handle) u32 {
-        return head.attempt;
-    }
-
-    pub fn setHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
-        try check(name, value);
-        edit(head, "set {s}: {s}", .{ lower(name), value });
-    }
-
-    pub fn appendHeader(head: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
-        try check(name, value);
-        if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
-        edit(head, "append {s}: {s}", .{ lower(name), value });
-    }
-
-    pub fn removeHeader(head: Handle, name: []const u8) pointsman.EditError!void {
-        try check(name, "");
-        if (std.ascii.eqlIgnoreCase(name, "host")) return error.Forbidden;
-        edit(head, "remove {s}", .{lower(name)});
-    }
-
-    pub fn setPathWithQuery(head: Handle, value: []const u8) pointsman.EditError!void {
-        // As long as the proxy allows.
-        if (value.len == 0 or value.len > 8 * 1024 or value[0] != '/') return error.InvalidSyntax;
-        for (value) |octet| {
-            if (octet <= ' ' or octet >= 127 or octet == '#') return error.InvalidSyntax;
-        }
-        edit(head, "path-with-query {s}", .{value});
-    }
-
-    pub fn backendState(name: []const u8) ?pointsman.backends.State {
-        for (known.items) |backend| if (std.mem.eql(u8, backend.name, name)) return backend.state;
-        return null;
-    }
-
-    pub fn log(_: pointsman.log.Level, text: []const u8) void {
-        lines.append(allocator(), text) catch @panic("out of memory");
-    }
-
-    fn edit(head: Handle, comptime format: []const u8, arguments: anytype) void {
-        const text = std.fmt.allocPrint(allocator(), format, arguments) catch @panic("out of memory");
-        head.edits.append(allocator(), text) catch @panic("out of memory");
-    }
-
-    fn lower(name: []const u8) []const u8 {
-        return std.ascii.allocLowerString(allocator(), name) catch @panic("out of memory");
-    }
-
-    fn check(name: []const u8, value: []const u8) pointsman.EditError!void {
-        if (name.len == 0) return error.InvalidSyntax;
-        for (name) |octet| {
-            const mark = std.mem.indexOfScalar(u8, "!#$%&'*+-.^_`|~", octet) != null;
-            if (!mark and !std.ascii.isAlphanumeric(octet)) return error.InvalidSyntax;
-        }
-        const reserved = [_][]const u8{
-            "connection",       "content-length", "expect",  "http2-settings",    "keep-alive",
-            "proxy-connection", "te",             "trailer", "transfer-encoding", "upgrade",
-        };
-        for (reserved) |other| if (std.ascii.eqlIgnoreCase(name, other)) return error.Forbidden;
-        if (std.ascii.startsWithIgnoreCase(name, "sec-websocket-")) return error.Forbidden;
-        for (value) |octet| {
-            if (std.ascii.isControl(octet) and octet != '\t') return error.InvalidSyntax;
-        }
-    }
-};
-
-test "edits are checked" {
-    var head: Head = .{};
-    var request = head.request();
-    try std.testing.expectError(error.InvalidSyntax, request.setHeader("a b", "c"));
-    try std.testing.expectError(error.InvalidSyntax, request.appendHeader("a", "c\r\nd: e"));
-    try std.testing.expectError(error.InvalidSyntax, request.setPathWithQuery("a"));
-    const long: [8 * 1024 + 1]u8 = @splat('/');
-    try std.testing.expectError(error.Forbidden, request.setHeader("Content-Length", "1"));
-    try std.testing.expectError(error.Forbidden, request.removeHeader("host"));
-    try std.testing.expectError(error.InvalidSyntax, request.setPathWithQuery(&long));
-    try request.setHeader("X-A", "1");
-    try request.setPathWithQuery("/b");
-    try std.testing.expectEqual(2, head.edits.items.len);
-    try std.testing.expectEqualStrings("set x-a: 1", head.edits.items[0]);
+    try std.testing.expectEqual(expected.len, found.items.len);
 }
 
-test "a backend has the load that is set" {
+pub var known: std.ArrayList(Backend) = .empty;
+pub var rows: std.ArrayList(Row) = .empty;
+var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
+
+pub fn allocator() std.mem.Allocator {
+    return arena.allocator();
+}
+
+pub fn find(name: []const u8) ?*Backend {
+    for (known.items) |*backend| if (std.mem.eql(u8, backend.name, name)) return backend;
+    return null;
+}
+
+test "a backend has the state that is set" {
     try setBackend("a", .{ .active = 3 });
     try setBackend("a", .{ .active = 4 });
+    setServers("a", &.{.{ .name = "s1", .limit = 5 }});
     try std.testing.expectEqual(4, pointsman.backends.state("a").?.active);
+    try std.testing.expectEqual(5, pointsman.backends.servers("a").?[0].limit);
+    try std.testing.expectEqualStrings("a", pointsman.backends.names()[0]);
     try std.testing.expect(!pointsman.backends.exists("b"));
+    try std.testing.expectEqual(null, pointsman.backends.servers("b"));
     reset();
     try std.testing.expect(!pointsman.backends.exists("a"));
 }
@@ -225,4 +182,8 @@ test "a refusal's text is not kept longer than its memory" {
     try std.testing.expectEqualStrings("a", pointsman.message(pointsman.refuse("{s}", .{"a"})));
     reset();
     try std.testing.expectEqualStrings("Refused", pointsman.message(error.Refused));
+}
+
+test {
+    _ = @import("double_edits.zig");
 }

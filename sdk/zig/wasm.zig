@@ -1,134 +1,153 @@
-//! The proxy as the sandbox sees it: the contract's imports in the canonical ABI, by hand.
+//! The proxy as the sandbox sees it: the contract's imports, and the answers of its exports.
 //!
-//! What the proxy hands over is put where `cabi_realloc` says: into one of two arenas, neither of
-//! which is freed piece by piece.
+//! `testing.proxy` has the same functions for tests.
 
 const std = @import("std");
+const abi = @import("abi.zig");
 const pointsman = @import("pointsman.zig");
 
+const List = abi.List;
+const Option = abi.Option;
+
 pub const Handle = i32;
+pub const allocator = abi.allocator;
+pub const configured = abi.configured;
+pub const realloc = abi.realloc;
+pub const Answer = abi.Answer;
 
-/// A list or a text, as it lies in memory.
-const List = extern struct {
-    ptr: [*]u8,
-    len: usize,
-
-    fn octets(self: List) []const u8 {
-        return self.ptr[0..self.len];
-    }
-
-    fn put(value: []const u8) List {
-        // The proxy checks the address of what is empty too, and an allocator's lies out of bounds.
-        return .{ .ptr = if (value.len == 0) &nowhere else @constCast(value.ptr), .len = value.len };
-    }
-
-    fn of(self: List, comptime T: type) []const T {
-        // An empty list may be anywhere.
-        if (self.len == 0) return &.{};
-        return @as([*]const T, @ptrCast(@alignCast(self.ptr)))[0..self.len];
-    }
-};
-
-var nowhere: [0]u8 align(8) = .{};
-
-const OptionalText = extern struct {
-    is_some: u8,
-    text: List,
-
-    fn get(self: OptionalText) ?[]const u8 {
-        return if (self.is_some != 0) self.text.octets() else null;
-    }
+const Head = struct {
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.method"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.scheme"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.version"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.authority"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.host"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.path-with-query"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.path"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.query-parameter"(Handle, [*]const u8, usize, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.header"(Handle, [*]const u8, usize, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.headers"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.cookie"(Handle, [*]const u8, usize, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-address"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-port"(Handle) u32;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.server-name"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.alpn"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-subject"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-issuer"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-names"(Handle, *List) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-serial"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-sha256"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.client-certificate-not-after"(Handle, *Option(u64)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.attempt"(Handle) u32;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.body-prefix"(Handle, *Option(List)) void;
+    extern "pointsman:router/request@1.0.0" fn @"[method]request-head.body-is-complete"(Handle) u32;
+    extern "pointsman:router/request@1.0.0" fn @"[resource-drop]request-head"(Handle) void;
 };
 
 const imports = struct {
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.method"(i32, *List) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.scheme"(i32, *List) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.path-with-query"(i32, *List) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.header"(i32, [*]const u8, usize, *List) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.headers"(i32, *List) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.client"(i32, *extern struct { address: List, port: u16 }) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.tls"(i32, *extern struct { is_some: u8, server_name: OptionalText, alpn: OptionalText }) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.attempt"(i32) u32;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.set-header"(i32, [*]const u8, usize, [*]const u8, usize, *[2]u8) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.append-header"(i32, [*]const u8, usize, [*]const u8, usize, *[2]u8) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.remove-header"(i32, [*]const u8, usize, *[2]u8) void;
-    extern "pointsman:router/request@0.1.0" fn @"[method]request-head.set-path-with-query"(i32, [*]const u8, usize, *[2]u8) void;
-    extern "pointsman:router/request@0.1.0" fn @"[resource-drop]request-head"(i32) void;
-    extern "pointsman:router/backends@0.1.0" fn state([*]const u8, usize, *[4]u32) void;
-    extern "pointsman:router/log@0.1.0" fn write(i32, [*]const u8, usize) void;
-    extern "wasi:clocks/wall-clock@0.2.0" fn now(*extern struct { seconds: u64, nanoseconds: u32 }) void;
+    extern "pointsman:router/backends@1.0.0" fn names(*List) void;
+    extern "pointsman:router/backends@1.0.0" fn state([*]const u8, usize, *Option(State)) void;
+    extern "pointsman:router/backends@1.0.0" fn servers([*]const u8, usize, *Option(List)) void;
+    extern "pointsman:router/log@1.0.0" fn write(i32, [*]const u8, usize) void;
+    extern "wasi:clocks/wall-clock@0.2.0" fn now(*Time) void;
     extern "wasi:random/random@0.2.0" fn @"get-random-u64"() u64;
 };
 
-/// As long as the instance: what `configure` is given and makes.
-var lasting: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
-/// Until the proxy has the answer of `route`.
-var passing: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
-var is_configured = false;
+const State = extern struct { usable_servers: u32, active: u32, queued: u32 };
 
-/// What one large request has taken is given back beyond this.
-const kept_bytes = 64 * 1024;
+const Server = extern struct {
+    name: List,
+    usable: u8,
+    weight: u32,
+    active: u32,
+    limit: Option(u32),
+    latency: Option(u32),
+};
 
-pub fn allocator() std.mem.Allocator {
-    return if (is_configured) passing.allocator() else lasting.allocator();
+const Time = extern struct { seconds: u64, nanoseconds: u32 };
+
+comptime {
+    // As the canonical ABI lays them out.
+    std.debug.assert(@sizeOf(Server) == 36 and @offsetOf(Server, "limit") == 20);
+    std.debug.assert(@sizeOf(Option(u64)) == 16 and @sizeOf(abi.Numbered) == 12);
 }
 
-/// From now on, memory lasts for one request.
-pub fn configured() void {
-    is_configured = true;
-}
+pub const edits = @import("wasm_edits.zig");
+pub const questions = @import("wasm_questions.zig");
 
 /// The proxy has the answer.
 pub fn answered() void {
     pointsman.forget();
-    if (is_configured) _ = passing.reset(.{ .retain_with_limit = kept_bytes });
+    abi.answered();
 }
 
 pub fn drop(handle: Handle) void {
-    imports.@"[resource-drop]request-head"(handle);
+    Head.@"[resource-drop]request-head"(handle);
 }
 
-/// Memory for what the proxy hands over.
-pub fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callconv(.c) [*]u8 {
-    if (len == 0) return @ptrFromInt(alignment);
-    const new = allocator().rawAlloc(len, .fromByteUnits(alignment), @returnAddress()) orelse
-        @panic("out of memory");
-    if (old) |octets| @memcpy(new[0..@min(old_len, len)], octets[0..@min(old_len, len)]);
-    return new;
+fn text(comptime name: []const u8, handle: Handle) []const u8 {
+    var found: List = undefined;
+    @field(Head, "[method]request-head." ++ name)(handle, &found);
+    return found.octets();
+}
+
+fn optional(comptime name: []const u8, handle: Handle) ?[]const u8 {
+    var found: Option(List) = undefined;
+    @field(Head, "[method]request-head." ++ name)(handle, &found);
+    return abi.octetsOf(found);
+}
+
+/// A read by name. A name that is not text is the name of nothing.
+fn named(comptime read: []const u8, handle: Handle, name: []const u8) ?[]const u8 {
+    if (!abi.isText(name)) return null;
+    const asked: List = .put(name);
+    var found: Option(List) = undefined;
+    @field(Head, "[method]request-head." ++ read)(handle, asked.ptr, asked.len, &found);
+    return abi.octetsOf(found);
 }
 
 pub fn method(handle: Handle) []const u8 {
-    var found: List = undefined;
-    imports.@"[method]request-head.method"(handle, &found);
-    return found.octets();
+    return text("method", handle);
 }
 
 pub fn scheme(handle: Handle) []const u8 {
-    var found: List = undefined;
-    imports.@"[method]request-head.scheme"(handle, &found);
-    return found.octets();
+    return text("scheme", handle);
 }
 
-pub fn target(handle: Handle) []const u8 {
-    var found: List = undefined;
-    imports.@"[method]request-head.path-with-query"(handle, &found);
-    return found.octets();
+pub fn version(handle: Handle) ?[]const u8 {
+    return optional("version", handle);
+}
+
+pub fn authority(handle: Handle) []const u8 {
+    return text("authority", handle);
+}
+
+pub fn host(handle: Handle) []const u8 {
+    return text("host", handle);
+}
+
+pub fn pathWithQuery(handle: Handle) []const u8 {
+    return text("path-with-query", handle);
+}
+
+pub fn path(handle: Handle) []const u8 {
+    return text("path", handle);
+}
+
+pub fn queryParameter(handle: Handle, name: []const u8) ?[]const u8 {
+    return named("query-parameter", handle, name);
 }
 
 pub fn header(handle: Handle, name: []const u8) []const []const u8 {
-    // What is no text names no field.
-    if (!isText(name)) return &.{};
-    const text: List = .put(name);
+    if (!abi.isText(name)) return &.{};
+    const asked: List = .put(name);
     var found: List = undefined;
-    imports.@"[method]request-head.header"(handle, text.ptr, text.len, &found);
-    const values = allocator().alloc([]const u8, found.len) catch @panic("out of memory");
-    for (values, found.of(List)) |*value, line| value.* = line.octets();
-    return values;
+    Head.@"[method]request-head.header"(handle, asked.ptr, asked.len, &found);
+    return found.slices();
 }
 
 pub fn headers(handle: Handle) []const pointsman.Field {
     var found: List = undefined;
-    imports.@"[method]request-head.headers"(handle, &found);
+    Head.@"[method]request-head.headers"(handle, &found);
     const fields = allocator().alloc(pointsman.Field, found.len) catch @panic("out of memory");
     for (fields, found.of([2]List)) |*field, line| {
         field.* = .{ .name = line[0].octets(), .value = line[1].octets() };
@@ -136,77 +155,106 @@ pub fn headers(handle: Handle) []const pointsman.Field {
     return fields;
 }
 
-pub fn client(handle: Handle) pointsman.Client {
-    var found: @typeInfo(@typeInfo(@TypeOf(imports.@"[method]request-head.client")).@"fn".param_types[1].?).pointer.child = undefined;
-    imports.@"[method]request-head.client"(handle, &found);
-    return .{ .address = found.address.octets(), .port = found.port };
+pub fn cookie(handle: Handle, name: []const u8) ?[]const u8 {
+    return named("cookie", handle, name);
 }
 
-pub fn tls(handle: Handle) ?pointsman.Tls {
-    var found: @typeInfo(@typeInfo(@TypeOf(imports.@"[method]request-head.tls")).@"fn".param_types[1].?).pointer.child = undefined;
-    imports.@"[method]request-head.tls"(handle, &found);
-    if (found.is_some == 0) return null;
-    return .{ .server_name = found.server_name.get(), .alpn = found.alpn.get() };
+pub fn clientAddress(handle: Handle) []const u8 {
+    return text("client-address", handle);
+}
+
+pub fn clientPort(handle: Handle) u16 {
+    return @truncate(Head.@"[method]request-head.client-port"(handle));
+}
+
+pub fn serverName(handle: Handle) ?[]const u8 {
+    return optional("server-name", handle);
+}
+
+pub fn alpn(handle: Handle) ?[]const u8 {
+    return optional("alpn", handle);
+}
+
+pub fn clientCertificateSubject(handle: Handle) ?[]const u8 {
+    return optional("client-certificate-subject", handle);
+}
+
+pub fn clientCertificateIssuer(handle: Handle) ?[]const u8 {
+    return optional("client-certificate-issuer", handle);
+}
+
+pub fn clientCertificateNames(handle: Handle) []const []const u8 {
+    var found: List = undefined;
+    Head.@"[method]request-head.client-certificate-names"(handle, &found);
+    return found.slices();
+}
+
+pub fn clientCertificateSerial(handle: Handle) ?[]const u8 {
+    return optional("client-certificate-serial", handle);
+}
+
+pub fn clientCertificateSha256(handle: Handle) ?[]const u8 {
+    return optional("client-certificate-sha256", handle);
+}
+
+pub fn clientCertificateNotAfter(handle: Handle) ?u64 {
+    var found: Option(u64) = undefined;
+    Head.@"[method]request-head.client-certificate-not-after"(handle, &found);
+    return found.get();
 }
 
 pub fn attempt(handle: Handle) u32 {
-    return imports.@"[method]request-head.attempt"(handle);
+    return Head.@"[method]request-head.attempt"(handle);
 }
 
-pub fn setHeader(handle: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
-    if (!isText(name)) return error.InvalidSyntax;
-    const text: List, const octets: List = .{ .put(name), .put(value) };
-    var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.set-header"(handle, text.ptr, text.len, octets.ptr, octets.len, &answer);
-    return edited(answer);
+pub fn bodyPrefix(handle: Handle) ?[]const u8 {
+    return optional("body-prefix", handle);
 }
 
-pub fn appendHeader(handle: Handle, name: []const u8, value: []const u8) pointsman.EditError!void {
-    if (!isText(name)) return error.InvalidSyntax;
-    const text: List, const octets: List = .{ .put(name), .put(value) };
-    var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.append-header"(handle, text.ptr, text.len, octets.ptr, octets.len, &answer);
-    return edited(answer);
+pub fn bodyIsComplete(handle: Handle) bool {
+    return Head.@"[method]request-head.body-is-complete"(handle) != 0;
 }
 
-pub fn removeHeader(handle: Handle, name: []const u8) pointsman.EditError!void {
-    if (!isText(name)) return error.InvalidSyntax;
-    const text: List = .put(name);
-    var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.remove-header"(handle, text.ptr, text.len, &answer);
-    return edited(answer);
-}
-
-pub fn setPathWithQuery(handle: Handle, value: []const u8) pointsman.EditError!void {
-    if (!isText(value)) return error.InvalidSyntax;
-    const text: List = .put(value);
-    var answer: [2]u8 = undefined;
-    imports.@"[method]request-head.set-path-with-query"(handle, text.ptr, text.len, &answer);
-    return edited(answer);
-}
-
-fn edited(answer: [2]u8) pointsman.EditError!void {
-    if (answer[0] == 0) return;
-    return if (answer[1] == 0) error.InvalidSyntax else error.Forbidden;
+pub fn backendNames() []const []const u8 {
+    var found: List = undefined;
+    imports.names(&found);
+    return found.slices();
 }
 
 pub fn backendState(name: []const u8) ?pointsman.backends.State {
-    if (!isText(name)) return null;
-    const text: List = .put(name);
-    var found: [4]u32 = undefined;
-    imports.state(text.ptr, text.len, &found);
-    // Of the first word, one octet is set.
-    if (found[0] & 0xff == 0) return null;
-    return .{ .usable_servers = found[1], .active = found[2], .queued = found[3] };
+    if (!abi.isText(name)) return null;
+    const asked: List = .put(name);
+    var found: Option(State) = undefined;
+    imports.state(asked.ptr, asked.len, &found);
+    const state = found.get() orelse return null;
+    return .{ .usable_servers = state.usable_servers, .active = state.active, .queued = state.queued };
 }
 
-pub fn log(level: pointsman.log.Level, text: []const u8) void {
-    const line: List = .put(shown(text));
+pub fn backendServers(name: []const u8) ?[]const pointsman.backends.Server {
+    if (!abi.isText(name)) return null;
+    const asked: List = .put(name);
+    var found: Option(List) = undefined;
+    imports.servers(asked.ptr, asked.len, &found);
+    const list = found.get() orelse return null;
+    const servers = allocator().alloc(pointsman.backends.Server, list.len) catch @panic("out of memory");
+    for (servers, list.of(Server)) |*server, raw| server.* = .{
+        .name = raw.name.octets(),
+        .usable = raw.usable != 0,
+        .weight = raw.weight,
+        .active = raw.active,
+        .limit = raw.limit.get(),
+        .latency_us = raw.latency.get(),
+    };
+    return servers;
+}
+
+pub fn log(level: pointsman.log.Level, message: []const u8) void {
+    const line: List = .put(abi.shown(message));
     imports.write(@backingInt(level), line.ptr, line.len);
 }
 
 pub fn now() pointsman.Time {
-    var found: @typeInfo(@typeInfo(@TypeOf(imports.now)).@"fn".param_types[0].?).pointer.child = undefined;
+    var found: Time = undefined;
     imports.now(&found);
     return .{ .seconds = found.seconds, .nanoseconds = found.nanoseconds };
 }
@@ -217,65 +265,60 @@ pub fn random() u64 {
 
 /// An answer of `configure`, as it lies in memory.
 pub fn configuredAs(cacheable: bool) *const Answer {
-    returned = .{ 0, if (cacheable) 0 else 1, 0, 0, 0, 0, 0 };
+    returned = @splat(0);
+    returned[1] = if (cacheable) 0 else 1;
     return &returned;
 }
 
 /// An answer of `route`.
 pub fn decided(decision: pointsman.Decision) error{ Refused, OutOfMemory }!*const Answer {
+    returned = @splat(0);
     switch (decision) {
-        .default_backend => returned = .{ 0, 1, 0, 0, 0, 0, 0 },
         .backend => |name| {
-            if (!isText(name)) return pointsman.refuse("there is no backend \"{s}\"", .{name});
-            const text: List = .put(name);
-            returned = .{ 0, 0, @intFromPtr(text.ptr), text.len, 0, 0, 0 };
+            returned[1] = 0;
+            try putText(2, name, "backend");
         },
+        .default_backend => returned[1] = 1,
         .respond => |response| {
+            returned[1] = 2;
+            returned[2] = response.status;
             const lines = try allocator().alloc([2]List, response.headers.len);
             for (lines, response.headers) |*line, field| {
-                if (!isText(field.name)) {
+                if (!abi.isText(field.name)) {
                     return pointsman.refuse("\"{s}\" is not the name of a header field", .{field.name});
                 }
                 line.* = .{ .put(field.name), .put(field.value) };
             }
-            const list: List = .put(@ptrCast(lines));
-            const body: List = .put(response.body);
-            returned = .{
-                0,
-                2,
-                response.status,
-                @intFromPtr(list.ptr),
-                lines.len,
-                @intFromPtr(body.ptr),
-                body.len,
-            };
+            putList(3, .putItems(lines));
+            putList(5, .put(response.body));
         },
+        .server => |choice| {
+            returned[1] = 3;
+            try putText(2, choice.backend, "backend");
+            try putText(4, choice.server, "server");
+            returned[6] = @backingInt(choice.otherwise);
+        },
+        .next => returned[1] = 4,
     }
     return &returned;
 }
 
+fn putList(at: usize, list: List) void {
+    returned[at] = @intFromPtr(list.ptr);
+    returned[at + 1] = list.len;
+}
+
+fn putText(at: usize, name: []const u8, what: []const u8) error{Refused}!void {
+    if (!abi.isText(name)) return pointsman.refuse("there is no {s} \"{s}\"", .{ what, name });
+    putList(at, .put(name));
+}
+
 /// The error of either.
 pub fn failed(reason: anyerror) *const Answer {
-    const text: List = .put(shown(pointsman.message(reason)));
-    returned = .{ 1, @intFromPtr(text.ptr), text.len, 0, 0, 0, 0 };
+    returned = @splat(0);
+    returned[0] = 1;
+    putList(1, .put(abi.shown(pointsman.message(reason))));
     return &returned;
 }
 
-/// Seven words at most.
-pub const Answer = [7]usize;
 var returned: Answer = undefined;
-
-/// Text that is not UTF-8 must not cross: the proxy would take it for a trap.
-fn isText(octets: []const u8) bool {
-    return std.unicode.utf8ValidateSlice(octets);
-}
-
-/// What a person is to read, whatever octets of a request it was made of.
-fn shown(text: []const u8) []const u8 {
-    if (isText(text)) return text;
-    const copy = allocator().dupe(u8, text) catch return "out of memory";
-    for (copy) |*octet| if (octet.* >= 128) {
-        octet.* = '?';
-    };
-    return copy;
-}

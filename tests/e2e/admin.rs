@@ -115,7 +115,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     let metrics = ask(&format!("GET /metrics HTTP/1.1\r\n{host}")).await?;
     let metrics = String::from_utf8(metrics.body)?;
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
-    let line = "pointsman_plugin_active{frontend=\"http-in\",plugin=\"plugin\",version=\"1\"";
+    let line = "pointsman_plugin_active{frontend=\"http-in\",stage=\"plugin\",plugin=\"plugin\",version=\"1\"";
     assert!(metrics.contains(line), "{metrics}");
     for (arguments, words) in [
         (&["swap", "nowhere"][..], "no frontend `nowhere`"),

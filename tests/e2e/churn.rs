@@ -145,8 +145,8 @@ async fn standing(proxy: &Proxy, frontend: &str) -> anyhow::Result<Standing> {
 
 /// The version that an answer calls the active one, with its frontend.
 fn told(answer: &Value) -> Option<(String, u64)> {
-    let message = answer["message"].as_str()?.strip_prefix("frontend ")?;
-    let (frontend, rest) = message.split_once(": version ")?;
+    let (stage, rest) = answer["message"].as_str()?.split_once(": version ")?;
+    let (frontend, _) = stage.split_once('/')?;
     let (number, rest) = rest.split_once(' ')?;
     rest.contains(" decides").then_some(())?;
     Some((frontend.to_owned(), number.parse().ok()?))

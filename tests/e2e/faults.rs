@@ -30,6 +30,8 @@ use Answer::{Fault, Own, Served};
 /// A mode of the hostile guest, its value, and the answers to the first request and to the
 /// second on the same connection.
 const MODES: &[(&str, usize, Answer, Answer)] = &[
+    ("affinity-huge", 4096, Served, Served),
+    ("affinity-huge", 100_000, Served, Served),
     ("append-header", 10, Served, Served),
     (
         "append-header",
@@ -37,6 +39,39 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
         Fault("more than 128 edits"),
         Fault("more than 128 edits"),
     ),
+    ("ask-undefined", 0, Served, Served),
+    (
+        "ask-undefined",
+        2,
+        Fault("was not defined"),
+        Fault("was not defined"),
+    ),
+    (
+        "ask-number-of-value",
+        0,
+        Fault("question 1"),
+        Fault("question 1"),
+    ),
+    (
+        "ask-value-of-number",
+        0,
+        Fault("question 0"),
+        Fault("question 0"),
+    ),
+    ("by-number", 0, Fault("question 0"), Fault("question 0")),
+    ("by-undefined", 0, Fault("question 2"), Fault("question 2")),
+    (
+        "define-late",
+        0,
+        Fault("outside of `configure`"),
+        Fault("outside of `configure`"),
+    ),
+    ("tags-many", 16, Served, Served),
+    ("tags-many", 17, Fault("16 tags"), Fault("16 tags")),
+    ("timeout-zero", 0, Fault("0 ms"), Fault("0 ms")),
+    ("tries", 16, Served, Served),
+    ("tries", 17, Fault("17 tries"), Fault("17 tries")),
+    ("unknown-server", 0, Served, Served),
     // It names a backend after what it saw.
     (
         "backends-state",
@@ -585,7 +620,8 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
     std::fs::write(directory.path().join("empty.wasm"), "")?;
     // A component with nothing in it: no plugin either.
     std::fs::write(directory.path().join("hollow.wasm"), b"\0asm\x0d\0\x01\0")?;
-    let limits = "router.limits.configure_deadline = \"300ms\"";
+    // Time enough to grow beyond the limit of memory, on a busy machine, too.
+    let limits = "router.limits.configure_deadline = \"2s\"";
     let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
     let hasty = |name: &str| mode(name).replace(", is_patient = true", "");
     let file = |name: &str| mode("harmless").replace("./hostile.wasm", name);

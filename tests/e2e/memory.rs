@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use pointsman_tests::{DEADLINE, Origin, Proxy, Setup, Wire};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -150,9 +150,9 @@ async fn stalled_transfers_hold_little_and_give_it_back() -> anyhow::Result<()> 
             }
             clients = floods.join_all().await;
         }
-        let during = memory(&proxy)?;
-        let each = during.saturating_sub(before) / STALLED;
-        ensure!(each <= MAX_STALLED, "{stall:?}: {each} bytes each");
+        // On a busy machine some still move.
+        let during = at_most(&proxy, before + STALLED * MAX_STALLED).await;
+        during.with_context(|| format!("during {stall:?}"))?;
         drop(clients);
         done.notify_waiters();
         let after = at_most(&proxy, before + SLACK).await;
@@ -193,9 +193,8 @@ async fn idle_connections_hold_hardly_anything() -> anyhow::Result<()> {
         }
         // All of them have been accepted when one more has its answer.
         Wire::connect(proxy.address()).await?.exchange(GET).await?;
-        let during = memory(&proxy)?;
-        let each = during.saturating_sub(before) / IDLE;
-        ensure!(each <= MAX_IDLE, "{each} bytes each, asks: {asks}");
+        let during = at_most(&proxy, before + IDLE * MAX_IDLE).await;
+        during.with_context(|| format!("asks: {asks}"))?;
     }
     Ok(())
 }

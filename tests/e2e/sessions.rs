@@ -14,10 +14,11 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 /// What the plugin reads for the path of this name, and answers with.
-const READS: [&str; 9] = [
+const READS: [&str; 10] = [
     "scheme",
     "version",
-    "tls",
+    "server-name",
+    "alpn",
     "certificate-subject",
     "certificate-issuer",
     "certificate-names",
@@ -66,7 +67,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
             let request = format!("GET /version HTTP/{version}\r\nHost: a\r\n\r\n");
             assert_eq!(client.exchange(request).await?.body, version.as_bytes());
         }
-        for (path, expected) in [("version", "2"), ("scheme", "http"), ("tls", "none")] {
+        for (path, expected) in [("version", "2"), ("scheme", "http"), ("alpn", "none")] {
             let mut curl = Command::new("curl");
             curl.args(["--silent", "--show-error", "--http2-prior-knowledge"])
                 .args(["--write-out", " %{http_version}\n"])
@@ -77,7 +78,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
     }
     // A trusted proxy is believed about the scheme, but it has no session to tell of.
     let mut client = Wire::connect(proxy.address()).await?;
-    for (path, expected) in [("scheme", "https"), ("tls", "none")] {
+    for (path, expected) in [("scheme", "https"), ("server-name", "none")] {
         let request =
             format!("GET /{path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
         assert_eq!(client.exchange(request).await?.body, expected.as_bytes());
@@ -137,12 +138,14 @@ async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
     for (flags, path, expected) in [
         ("--http1.1", "scheme", "https"),
         ("--http1.1", "version", "1.1"),
-        ("--http1.1", "tls", "www.test http/1.1"),
+        ("--http1.1", "server-name", "www.test"),
+        ("--http1.1", "alpn", "http/1.1"),
         ("--http2", "version", "2"),
-        ("--http2", "tls", "www.test h2"),
+        ("--http2", "server-name", "www.test"),
+        ("--http2", "alpn", "h2"),
         ("--http2", "certificate-subject", "none"),
         ("--http2", "certificate-names", ""),
-        (WITH_CERTIFICATE, "tls", "www.test h2"),
+        (WITH_CERTIFICATE, "server-name", "www.test"),
         (WITH_CERTIFICATE, "certificate-subject", "CN=client.test"),
         (WITH_CERTIFICATE, "certificate-issuer", "CN=ca"),
         (
@@ -219,15 +222,15 @@ async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
         (&["--http-version", "2"], "/version", "2"),
         (&[], "/scheme", "http"),
         (&["--scheme", "https"], "/scheme", "https"),
-        (&["--scheme", "https"], "/tls", "none"),
+        (&["--scheme", "https"], "/server-name", "none"),
         (&["--tls"], "/scheme", "https"),
-        (&["--tls"], "/tls", " "),
+        (&["--tls"], "/server-name", "none"),
+        (&["--tls"], "/alpn", "none"),
         (&["--tls", "--scheme", "http"], "/scheme", "http"),
-        (&["--server-name", "A.test"], "/tls", "a.test "),
-        (&["--tls", "--http-version", "2"], "/tls", " h2"),
-        (&["--alpn", "x"], "/tls", " x"),
+        (&["--server-name", "A.test"], "/server-name", "a.test"),
+        (&["--tls", "--http-version", "2"], "/alpn", "h2"),
+        (&["--alpn", "x"], "/alpn", "x"),
         (&["--tls"], "/certificate-subject", "none"),
-        (CERTIFICATE, "/tls", " "),
         (CERTIFICATE, "/certificate-subject", "CN=client"),
         (CERTIFICATE, "/certificate-issuer", "CN=client"),
         (CERTIFICATE, "/certificate-names", "client.test"),

@@ -1,5 +1,7 @@
 //! Plugins that take long to start, or never do: nobody waits for them but their own requests.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::Context as _;
 use pointsman_tests::{Origin, Proxy, Wire, guest};
 use tokio::time::Instant;
@@ -111,20 +113,24 @@ async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `configure` loops, from the reload on that gives the backend a second server. The plugin's
-/// instance is gone by then.
+/// `configure` loops, from a moment on at which the proxy has started. The plugin's instance is gone
+/// by then.
 async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let www = Origin::naming("www").await?;
+    let harmless = Duration::from_secs(3);
+    let end = Instant::now() + harmless;
+    let moment = SystemTime::now() + harmless;
+    let moment = moment.duration_since(UNIX_EPOCH)?.as_millis();
     let keys = format!(
         "router.fault_window = \"1h\"\n{keys}\n\
-         router.config = {{ mode = \"configure-spin\", is_late = true, is_patient = true }}"
+         router.config = {{ configure = [{{ after = [{moment}, [{{ spin = 600000 }}]] }}], \
+         route = [\"exit\"], is_patient = true }}"
     );
-    let proxy = start("guest-hostile", &config(&keys, &[&www])).await?;
-    proxy.configure(&config(&keys, &[&www, &www]))?;
-    proxy.ctl(&["reload"]).await?;
+    let proxy = start("guest-wasi", &config(&keys, &[&www])).await?;
+    tokio::time::sleep_until(end).await;
     let mut slow = client(&proxy, "slow").await?;
     assert_eq!(status(&mut slow).await?, 503);
-    proxy.line_with("trapped").await?;
+    proxy.line_with("plugin fault").await?;
     Ok((www, proxy))
 }
 

@@ -54,14 +54,16 @@ async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_decision_made_before_is_called_cached() -> anyhow::Result<()> {
     let (_origin, proxy) = start(1).await?;
-    for request in [GET, GET, "GET /other HTTP/1.1\r\nHost: IO.test.tld\r\n\r\n"] {
+    let shouted = "GET /other HTTP/1.1\r\nHost: IO.TEST.TLD\r\n\r\n";
+    let other = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
+    for request in [GET, GET, shouted, other] {
         let mut client = Wire::connect(proxy.address()).await?;
         client.exchange(request).await?;
     }
-    // The plugin reads the host alone; to it a host in capitals is another.
+    // The plugin asks which suffix matches the host, in whatever case.
     assert_eq!(
-        field(&proxy, "cached", 3).await?,
-        ["false", "true", "false"]
+        field(&proxy, "cached", 4).await?,
+        ["false", "true", "true", "false"]
     );
     Ok(())
 }

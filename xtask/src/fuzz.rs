@@ -15,13 +15,14 @@ use crate::setup::{shown, succeed};
 use crate::terminal::say;
 
 /// Files in `proxy/fuzz/targets`.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 7] = [
     "admin",
     "client_hello",
     "component",
     "configuration",
     "http1",
     "proxy_protocol",
+    "questions",
 ];
 
 /// Most memory for one target, in MiB: several times its usual size.

@@ -1,16 +1,18 @@
 //! Lets clients in, or keeps them out, by their address.
 //!
-//! Owns which list counts: that with the most specific network. Reads the client's address.
+//! Owns which list counts: that with the most specific network. Reads nothing: one cached decision
+//! serves all clients of a list.
 
 #[cfg(test)]
 mod tests;
 
-use pointsman_sdk::{
-    Cacheability, Decision, Error, Network, Networks, Request, Response, Router, backends,
-};
+use std::collections::BTreeSet;
+
+use pointsman_sdk::questions::{self, Matcher};
+use pointsman_sdk::{Cacheability, Decision, Error, Network, Request, Response, Router, backends};
 use serde::Deserialize;
 
-/// `router.config`.
+/// The plugin's table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -24,7 +26,7 @@ pub struct Config {
     denied: Denied,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Allow,
@@ -42,7 +44,7 @@ struct Denied {
 
 /// The router.
 pub struct AddressList {
-    networks: Networks<Verdict>,
+    networks: Matcher<Verdict>,
     default: Verdict,
     allowed: Decision,
     denied: Decision,
@@ -52,18 +54,23 @@ impl Router for AddressList {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Error> {
-        let allow = config
-            .allow
-            .iter()
-            .map(|network| (*network, Verdict::Allow));
-        let deny = config.deny.iter().map(|network| (*network, Verdict::Deny));
-        let networks = Networks::new(allow.chain(deny)).map_err(|twice| config.is_twice(twice))?;
+        config.check()?;
+        let verdicts = |list: &[Network], verdict| -> Vec<_> {
+            let list = list.iter();
+            list.map(|network| (network.to_string(), verdict)).collect()
+        };
+        let allow = verdicts(&config.allow, Verdict::Allow);
+        let deny = verdicts(&config.deny, Verdict::Deny);
+        let key = if allow.is_empty() { "deny" } else { "allow" };
+        let networks = questions::network("client-address")
+            .entries(allow.into_iter().chain(deny))
+            .map_err(|error| error.at_key(key))?;
         let allowed = match config.backend {
             Some(name) => {
                 backends::require("backend", &name)?;
                 Decision::Backend(name)
             }
-            None => Decision::DefaultBackend,
+            None => Decision::Next,
         };
         Ok(Self {
             networks,
@@ -78,8 +85,7 @@ impl Router for AddressList {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        let address = request.client().ip();
-        let found = address.and_then(|address| self.networks.find(address));
+        let found = request.ask(&self.networks);
         Ok(match found.unwrap_or(&self.default) {
             Verdict::Allow => self.allowed.clone(),
             Verdict::Deny => self.denied.clone(),
@@ -88,6 +94,15 @@ impl Router for AddressList {
 }
 
 impl Config {
+    /// Checks that no network is in the lists twice.
+    fn check(&self) -> Result<(), Error> {
+        let mut known = BTreeSet::new();
+        let all = self.allow.iter().chain(&self.deny);
+        all.into_iter()
+            .find(|network| !known.insert(**network))
+            .map_or(Ok(()), |network| Err(self.is_twice(*network)))
+    }
+
     /// The error of a network that is in the lists twice.
     fn is_twice(&self, network: Network) -> Error {
         let keys = |name: &'static str, list: &[Network]| -> Vec<String> {

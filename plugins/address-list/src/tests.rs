@@ -15,12 +15,12 @@ fn is_denied(router: &Instance<AddressList>, address: &str) -> bool {
     matches!(router.route(&request), Ok(Decision::Respond(_)))
 }
 
-/// Ten thousand networks of several lengths, as lists of countries have them.
+/// A thousand networks of two lengths, as lists of countries have them.
 #[test]
 fn a_long_list_is_looked_up() {
-    let networks: Vec<String> = (0..5000_u32)
+    let networks: Vec<String> = (0..500_u32)
         .flat_map(|number| {
-            let (high, low) = (number / 250, number % 250);
+            let (high, low) = (number / 25, number % 25);
             [
                 format!("\"{}.{low}.0.0/18\"", 1 + high),
                 format!("\"2001:db8:{high:x}:{low:x}::/64\""),
@@ -34,12 +34,12 @@ fn a_long_list_is_looked_up() {
     .unwrap();
     for (address, expected) in [
         ("1.0.0.0", true),
-        ("20.249.63.255", true),
-        ("20.249.64.0", false),
+        ("20.24.63.255", true),
+        ("20.24.64.0", false),
         ("21.0.0.0", false),
         ("0.255.255.255", false),
-        ("2001:db8:13:f9:ffff::1", true),
-        ("2001:db8:13:fa::", false),
+        ("2001:db8:13:18:ffff::1", true),
+        ("2001:db8:13:19::", false),
     ] {
         assert_eq!(is_denied(&router, address), expected, "{address}");
     }

@@ -1,76 +1,115 @@
-//! Shares, places, and the errors of a configuration word for word. What canary decides is in
+//! Who is in the share, and the errors of a configuration word for word. What canary decides is in
 //! `cases.toml`, which is played against the component.
 
-use pointsman_sdk::testing::{Instance, RequestBuilder};
+use pointsman_sdk::testing::{Instance, RequestBuilder, ResponseEdit, response_edits};
 use proptest::prelude::*;
 
 use super::*;
 
-/// How many of 100,000 clients, told apart by `key`, are within `percent`.
-fn share(salt: &str, percent: f64, key: impl Fn(u32) -> String) -> usize {
-    let seed = fnv(FNV_BASIS, salt.as_bytes());
-    let within = |number: &u32| place(seed, key(*number).as_bytes()) < percent;
-    (0..100_000).filter(within).count()
+fn canary(options: &str) -> Instance<Canary> {
+    let config = format!(r#"{{"backend":"b",{options}}}"#);
+    Instance::configure(&config, &["b"]).unwrap()
 }
 
-#[test]
-fn shares_are_what_was_asked_for() {
-    let address = |number: u32| std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).to_string();
-    let session = |number: u32| format!("session-{number:08x}");
-    for percent in [0.0, 0.1, 1.0, 10.0, 50.0, 99.0, 100.0] {
-        for salt in ["", "a", "b"] {
-            for found in [share(salt, percent, address), share(salt, percent, session)] {
-                let found = f64::from(u32::try_from(found).unwrap_or_default());
-                // Five standard deviations.
-                let expected = percent * 1000.0;
-                let slack = 5.0 * (expected * (1.0 - percent / 100.0)).sqrt();
-                assert!((found - expected).abs() <= slack, "{percent} %: {found}");
-            }
-        }
-    }
-}
-
-#[test]
-fn another_salt_chooses_others() {
-    let both = (0..10_000_u32).filter(|number| {
-        let key = number.to_string();
-        let within = |salt: &str| place(fnv(FNV_BASIS, salt.as_bytes()), key.as_bytes()) < 10.0;
-        within("a") && within("b")
-    });
-    // A tenth of a tenth, were they independent: 100.
-    let both = both.count();
-    assert!((50..150).contains(&both), "{both}");
-}
-
-#[test]
-fn a_higher_share_only_adds_clients() {
-    let router = |percent: f64| {
-        let config = format!(r#"{{"backend":"b","percent":{percent}}}"#);
-        Instance::<Canary>::configure(&config, &["b"]).unwrap()
+/// Whether a request is sent to the canary, and the cookie that it gets.
+fn route(router: &Instance<Canary>, request: RequestBuilder) -> (bool, Option<String>) {
+    let request = request.build();
+    let is_chosen = match router.route(&request).unwrap() {
+        Decision::Backend(_) => true,
+        Decision::Next => false,
+        decision => panic!("{decision:?}"),
     };
-    let routers = [0.0, 0.5, 5.0, 33.3, 100.0].map(router);
-    for number in 0..1000_u32 {
-        let address = std::net::Ipv4Addr::from_bits(number).to_string();
-        let request = RequestBuilder::get("/").client(&address, 1).build();
-        let chosen = routers
-            .iter()
-            .map(|router| router.route(&request) == Ok(Decision::backend("b")));
-        let chosen: Vec<_> = chosen.collect();
-        assert!(chosen.is_sorted(), "{address}: {chosen:?}");
-        assert_eq!((chosen.first(), chosen.last()), (Some(&false), Some(&true)));
-    }
+    let cookie = match response_edits(&request).as_slice() {
+        [] => None,
+        [ResponseEdit::AppendHeader(name, value)] if name == "set-cookie" => {
+            Some(String::from_utf8(value.clone()).unwrap())
+        }
+        edits => panic!("{edits:?}"),
+    };
+    (is_chosen, cookie)
 }
 
-/// Were a place to change, clients would move as a proxy is updated.
 #[test]
-fn places_are_for_ever() {
-    for (salt, key, expected) in [
-        ("", "192.0.2.1", 17.804_828),
-        ("", "2001:db8::1", 71.833_006),
-        ("next", "192.0.2.1", 11.483_476),
+fn a_connection_without_http_gets_no_cookie() {
+    let router = canary(r#""percent":100,"sticky":{"cookie":"next"}"#);
+    let request = RequestBuilder::tcp().server_name("a.test");
+    assert_eq!(route(&router, request), (true, None));
+    let (is_chosen, cookie) = route(&router, RequestBuilder::get("/"));
+    assert!(is_chosen && cookie.is_some());
+}
+
+#[test]
+fn a_share_is_of_what_tells_clients_apart() {
+    for (options, field, value) in [
+        (r#""percent":5,"salt":"s""#, "x-other", "1"),
+        (
+            r#""percent":5,"salt":"s","by":{"cookie":"id"}"#,
+            "cookie",
+            "id=1",
+        ),
+        (
+            r#""percent":5,"salt":"s","by":{"header":"X-User"}"#,
+            "x-user",
+            "1",
+        ),
     ] {
-        let place = place(fnv(FNV_BASIS, salt.as_bytes()), key.as_bytes());
-        assert!((place - expected).abs() < 1e-5, "{salt} {key}: {place}");
+        let router = canary(options);
+        let request = || RequestBuilder::get("/").header(field, value);
+        assert_eq!(route(&router, request()), (false, None), "{options}");
+        let chosen = route(&router, request().in_share("s"));
+        assert_eq!(chosen, (true, None), "{options}");
+    }
+    // Of another salt, or without what tells clients apart.
+    let router = canary(r#""percent":5,"salt":"s","by":{"cookie":"id"}"#);
+    let request = RequestBuilder::get("/").header("cookie", "id=1");
+    assert_eq!(route(&router, request.in_share("t")), (false, None));
+    let request = RequestBuilder::get("/").in_share("s");
+    assert_eq!(route(&router, request), (false, None));
+}
+
+#[test]
+fn a_cookie_keeps_clients() {
+    let request = || RequestBuilder::get("/");
+    let router = canary(r#""percent":5,"sticky":{"cookie":"c"}"#);
+    let cookie = "c=1; Path=/; HttpOnly; SameSite=Lax".to_owned();
+    assert_eq!(route(&router, request()), (false, None));
+    assert_eq!(route(&router, request().in_share("")), (true, Some(cookie)));
+    let kept = request().header("cookie", "c=1");
+    assert_eq!(route(&router, kept.in_share("")), (true, None));
+    let kept = request().header("cookie", "c=1");
+    assert_eq!(route(&router, kept), (true, None));
+    let other = request().header("cookie", "c=0");
+    assert_eq!(route(&router, other), (false, None));
+
+    let options = r#""percent":5,"salt":"v2","sticky":{"cookie":"c","max_age":60,"secure":true}"#;
+    let cookie = "c=v2; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure".to_owned();
+    let router = canary(options);
+    assert_eq!(
+        route(&router, request().in_share("v2")),
+        (true, Some(cookie))
+    );
+    // Of the canary before.
+    let old = request().header("cookie", "c=1");
+    assert_eq!(route(&router, old), (false, None));
+
+    let router = canary(r#""percent":0,"sticky":{"cookie":"c"}"#);
+    let kept = request().header("cookie", "c=1");
+    assert_eq!(route(&router, kept), (false, None));
+}
+
+#[test]
+fn percents_are_parts_of_a_million() {
+    for (percent, expected) in [
+        (0.0, 0),
+        (0.0001, 1),
+        (0.000_04, 0),
+        (33.3, 333_000),
+        (100.0, 1_000_000),
+    ] {
+        assert_eq!(per_million(percent), Ok(expected));
+    }
+    for percent in [-0.1, 100.1, f64::NAN, f64::INFINITY] {
+        assert!(per_million(percent).is_err(), "{percent}");
     }
 }
 
@@ -119,6 +158,18 @@ fn a_bad_configuration_is_refused_at_its_key() {
             r#""backend":"b","percent":5,"override_header":"""#,
             r#"override_header: "" is not a name"#,
         ),
+        (
+            r#""backend":"b","percent":5,"sticky":{"cookie":"a b"}"#,
+            r#"sticky.cookie: "a b" is not a name"#,
+        ),
+        (
+            r#""backend":"b","percent":5,"sticky":{"cookie":"a"},"salt":"b;c""#,
+            "salt: is the cookie's value: only visible ASCII characters, and none of `\",;\\`",
+        ),
+        (
+            r#""backend":"b","percent":5,"sticky":{"max_age":5}"#,
+            "sticky: missing field `cookie`",
+        ),
     ] {
         let config = format!("{{{options}}}");
         let error = Instance::<Canary>::configure(&config, &["b"]).err();
@@ -127,12 +178,10 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// Whatever a client sends, there is a place for it, and a decision.
+    /// Whatever a client sends, there is a decision.
     #[test]
-    fn any_octets_have_a_place(value in proptest::collection::vec(any::<u8>(), 0..20)) {
-        prop_assert!((0.0..100.0).contains(&place(FNV_BASIS, &value)));
-        let config = r#"{"backend":"b","percent":50,"by":{"cookie":"a"},"override_header":"x-a"}"#;
-        let router = Instance::<Canary>::configure(config, &["b"]).unwrap();
+    fn any_octets_are_decided_about(value in proptest::collection::vec(any::<u8>(), 0..20)) {
+        let router = canary(r#""percent":50,"by":{"cookie":"a"},"override_header":"x-a""#);
         let request = RequestBuilder::get("/")
             .header("cookie", [b"a=", value.as_slice()].concat())
             .header("x-a", &value)

@@ -9,12 +9,12 @@ use pointsman_sdk::{Decision, Error, Response, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::regex::Regex;
+use crate::condition::{Condition, Test};
 
 /// Most field lines that the proxy takes of a plugin's answer.
 const MAX_FIELDS: usize = 128;
 
-/// `router.config`.
+/// The plugin's table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -82,63 +82,8 @@ fn found() -> u16 {
 /// A rule, checked: conditions that must all hold, from what few requests differ in to what each
 /// has its own of.
 pub(crate) struct Rule {
-    pub(crate) conditions: Vec<(What, Condition)>,
+    pub(crate) conditions: Vec<Condition>,
     pub(crate) decision: Decision,
-}
-
-/// What of a request a condition is about.
-#[derive(PartialEq, Eq)]
-pub(crate) enum What {
-    Method,
-    Path,
-    Header(String),
-    Cookie(String),
-    Query(String),
-}
-
-/// What must be true of a value.
-pub(crate) struct Condition {
-    test: Test,
-    ignore_case: bool,
-    negated: bool,
-}
-
-enum Test {
-    Present,
-    Exact(Vec<u8>),
-    /// For methods: any of them.
-    OneOf(Vec<Vec<u8>>),
-    Prefix(Vec<u8>),
-    Suffix(Vec<u8>),
-    Contains(Vec<u8>),
-    Regex(Box<Regex>),
-}
-
-impl Condition {
-    /// Whether it holds for what has these values, none for what is not there.
-    pub(crate) fn holds(&self, values: &[Vec<u8>]) -> bool {
-        values.iter().any(|value| self.matches(value)) != self.negated
-    }
-
-    fn matches(&self, value: &[u8]) -> bool {
-        // What is compared with is in lower case then.
-        let folded;
-        let value = if self.ignore_case {
-            folded = value.to_ascii_lowercase();
-            &folded
-        } else {
-            value
-        };
-        match &self.test {
-            Test::Present => true,
-            Test::Exact(text) => value == text,
-            Test::OneOf(texts) => texts.iter().any(|text| value == text),
-            Test::Prefix(text) => value.starts_with(text),
-            Test::Suffix(text) => value.ends_with(text),
-            Test::Contains(text) => value.windows(text.len()).any(|window| window == text),
-            Test::Regex(regex) => regex.is_match(value),
-        }
-    }
 }
 
 impl Config {
@@ -163,31 +108,32 @@ impl RawRule {
                 let message = "a method is a word such as GET; its case counts";
                 return Err(Error::at(key, message));
             }
-            let methods = methods.into_iter().map(String::into_bytes).collect();
-            let condition = Condition {
-                test: Test::OneOf(methods),
+            conditions.push(Condition {
+                over: "method".to_owned(),
+                test: Test::Exact(methods),
                 ignore_case: false,
                 negated: false,
-            };
-            conditions.push((What::Method, condition));
+                key,
+            });
         }
         for (name, condition) in self.header {
             let key = format!("{at}.header.{name}");
             check_name(&key, &name)?;
-            let condition = condition.checked(&key)?;
-            conditions.push((What::Header(name.to_ascii_lowercase()), condition));
+            let over = format!("header:{}", name.to_ascii_lowercase());
+            conditions.push(condition.checked(&key, over)?);
         }
         for (name, condition) in self.cookie {
             let key = format!("{at}.cookie.{name}");
             check_name(&key, &name)?;
-            conditions.push((What::Cookie(name), condition.checked(&key)?));
+            conditions.push(condition.checked(&key, format!("cookie:{name}"))?);
         }
         if let Some(condition) = self.path {
-            conditions.push((What::Path, condition.checked(&format!("{at}.path"))?));
+            let key = format!("{at}.path");
+            conditions.push(condition.checked(&key, "path".to_owned())?);
         }
         for (name, condition) in self.query {
             let key = format!("{at}.query.{name}");
-            conditions.push((What::Query(name), condition.checked(&key)?));
+            conditions.push(condition.checked(&key, format!("query:{name}"))?);
         }
         if conditions.is_empty() {
             let message = "a rule without a condition matches every request; for those that no other \
@@ -221,7 +167,7 @@ impl RawRule {
 }
 
 impl RawCondition {
-    fn checked(self, key: &str) -> Result<Condition, Error> {
+    fn checked(self, key: &str, over: String) -> Result<Condition, Error> {
         let texts = [
             ("exact", self.exact),
             ("prefix", self.prefix),
@@ -237,47 +183,54 @@ impl RawCondition {
             Error::at(key, format_args!("give one of {choices}"))
         };
         let mut negated = self.not;
-        let test = match (given.next(), self.present) {
+        let (test, key) = match (given.next(), self.present) {
             (None, Some(present)) => {
                 negated ^= !present;
-                Test::Present
+                (Test::Regex("^".to_owned()), format!("{key}.present"))
             }
-            (Some((name, text)), None) => {
-                test(&format!("{key}.{name}"), name, text, self.ignore_case)?
+            (Some((name, text)), None) if given.next().is_none() => {
+                let key = format!("{key}.{name}");
+                (test(&key, name, text, self.ignore_case)?, key)
             }
             _ => return Err(wrong()),
         };
-        if given.next().is_some() {
-            return Err(wrong());
-        }
         Ok(Condition {
+            over,
             // An expression folds case by itself.
             ignore_case: self.ignore_case && !matches!(test, Test::Regex(_)),
             test,
             negated,
+            key,
         })
     }
 }
 
 fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, Error> {
-    if name == "regex" {
-        let regex = Regex::new(&text, ignore_case).map_err(|message| Error::at(key, message))?;
-        return Ok(Test::Regex(Box::new(regex)));
-    }
-    if text.is_empty() && name != "exact" {
+    if text.is_empty() && name != "exact" && name != "regex" {
         let message = "an empty text is in every value: write `present = true`";
         return Err(Error::at(key, message));
     }
-    let mut octets = text.into_bytes();
-    if ignore_case {
-        octets.make_ascii_lowercase();
-    }
+    let flags = if ignore_case { "(?i)" } else { "" };
     Ok(match name {
-        "exact" => Test::Exact(octets),
-        "prefix" => Test::Prefix(octets),
-        "suffix" => Test::Suffix(octets),
-        _ => Test::Contains(octets),
+        "exact" => Test::Exact(vec![text]),
+        "prefix" => Test::Prefix(text),
+        "suffix" => Test::Suffix(text),
+        "contains" => Test::Regex(format!("{flags}{}", escaped(&text))),
+        _ => Test::Regex(format!("{flags}{text}")),
     })
+}
+
+/// An expression for the text itself.
+fn escaped(text: &str) -> String {
+    let mut expression = String::with_capacity(text.len());
+    for character in text.chars() {
+        // `\<` and `\>` would be borders of a word.
+        if character.is_ascii_punctuation() && !"<>".contains(character) {
+            expression.push('\\');
+        }
+        expression.push(character);
+    }
+    expression
 }
 
 impl RawResponse {

@@ -11,15 +11,35 @@ fn router(rules: &str) -> Result<Instance<HeaderMatch>, String> {
 }
 
 #[test]
-fn a_subject_is_read_once_for_all_rules() {
-    let rules: Vec<_> = ["1", "2", "3"]
-        .iter()
-        .map(|value| {
-            format!(r#"{{"header":{{"X-A":{{"exact":"{value}"}}}},"path":{{"prefix":"/"}},"backend":"a"}}"#)
-        })
-        .collect();
-    let router = router(&rules.join(",")).unwrap();
-    assert_eq!(router.router().subjects.len(), 2);
+fn conditions_share_questions() {
+    for (part, expected) in [
+        // One text of a part alone: the best of all texts is enough.
+        (r#""path":{"prefix":"/VALUE"}"#, 1),
+        (r#""cookie":{"a":{"exact":"VALUE"}}"#, 1),
+        (r#""method":"VALUE""#, 1),
+        // Lines of a field: each text by itself, once.
+        (r#""header":{"X-A":{"exact":"VALUE"}}"#, 3),
+        (r#""query":{"q":{"regex":"VALUE"}}"#, 3),
+    ] {
+        let rules = ["1", "2", "3", "2"].map(|value| {
+            let part = part.replace("VALUE", value);
+            format!(r#"{{{part},"backend":"a"}}"#)
+        });
+        let router = router(&rules.join(",")).unwrap();
+        assert_eq!(router.router().questions.len(), expected, "{part}");
+    }
+}
+
+#[test]
+fn more_questions_than_there_can_be_are_refused() {
+    let rules = |count: usize| {
+        let rule = |number| format!(r#"{{"header":{{"a":{{"exact":"{number}"}}}},"backend":"a"}}"#);
+        (0..count).map(rule).collect::<Vec<_>>().join(",")
+    };
+    assert!(router(&rules(1024)).is_ok());
+    let error = router(&rules(1025)).err().unwrap();
+    let expected = "rules[1024].header.a.exact: needs more than 1024 questions";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -45,8 +65,41 @@ fn conditions_must_all_hold() {
             .header("accept", accept)
             .header("cookie", cookie)
             .build();
-        let expected = backend.map_or(Decision::DefaultBackend, Decision::backend);
+        let expected = backend.map_or(Decision::Next, Decision::backend);
         assert_eq!(router.route(&request), Ok(expected), "{method} {target}");
+    }
+}
+
+#[test]
+fn contains_takes_every_character_as_it_is() {
+    let punctuation = (b'!'..=b'~').filter(u8::is_ascii_punctuation);
+    let punctuation: Vec<String> = punctuation.map(|octet| char::from(octet).into()).collect();
+    let all = punctuation.concat();
+    let texts = punctuation.iter().map(String::as_str);
+    let texts: Vec<&str> = texts.chain([&*all, "<script>", "a b"]).collect();
+    let values = texts
+        .iter()
+        .copied()
+        .chain(["", "script", "a", "a.b", "-a-"]);
+    let values: Vec<&str> = values.collect();
+    for text in &texts {
+        for ignore_case in [false, true] {
+            let quoted = text.replace('\\', r"\\").replace('"', r#"\""#);
+            let router = router(&format!(
+                r#"{{"header":{{"x-a":{{"contains":"{quoted}","ignore_case":{ignore_case}}}}},
+                    "backend":"a"}}"#
+            ))
+            .unwrap();
+            for value in &values {
+                let request = RequestBuilder::get("/").header("x-a", value).build();
+                let expected = if value.contains(text) {
+                    Decision::backend("a")
+                } else {
+                    Decision::Next
+                };
+                assert_eq!(router.route(&request), Ok(expected), "{text} in {value}");
+            }
+        }
     }
 }
 
@@ -85,9 +138,8 @@ fn a_bad_configuration_is_refused_at_its_key() {
              `present`",
         ),
         (
-            r#"{"query":{"q":{"regex":"[ab]*a[ab]{20}"}},"backend":"a"}"#,
-            "rules[0].query.q.regex: too large: begin it with `^`, have less in it, or repeat less \
-             often",
+            r#"{"query":{"q":{"regex":"("}},"backend":"a"}"#,
+            r#"rules[0].query.q.regex: entry 1, "(", is not a regular expression"#,
         ),
         (
             r#"{"method":"GET","respond":{"status":200,"headers":{"Content-Length":"1"}}}"#,

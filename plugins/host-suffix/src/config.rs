@@ -8,9 +8,7 @@ use pointsman_sdk::{Error, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::field;
-
-/// `router.config`.
+/// The plugin's table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -49,55 +47,40 @@ enum Written {
 }
 
 /// A rule, checked.
+#[derive(Clone)]
 pub(crate) struct Rule {
+    /// In lower case.
+    pub(crate) header: String,
     /// In lower case, none empty.
-    suffixes: Vec<Vec<u8>>,
+    pub(crate) suffixes: Vec<String>,
     pub(crate) backend: String,
-    port: Port,
-    boundary: Boundary,
+    pub(crate) port: Port,
+    pub(crate) boundary: Boundary,
 }
 
 /// What is compared of a value.
-#[derive(Clone, Copy)]
-enum Port {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
     Kept,
     Ignored,
 }
 
 /// Where in a value a suffix may start.
-#[derive(Clone, Copy)]
-enum Boundary {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boundary {
     Anywhere,
     Label,
 }
 
-impl Rule {
-    /// Whether `value`, without blanks around it, ends as this rule asks.
-    pub(crate) fn matches(&self, value: &[u8]) -> bool {
-        let value = match self.port {
-            Port::Kept => value,
-            Port::Ignored => syntax::without_port(value),
-        };
-        self.suffixes.iter().any(|suffix| {
-            field::ends_with(value, suffix)
-                && match self.boundary {
-                    Boundary::Anywhere => true,
-                    Boundary::Label => field::starts_label(value, suffix),
-                }
-        })
-    }
-}
-
 impl Config {
-    /// Each rule, with the field that it looks at, in lower case.
-    pub(crate) fn checked(self) -> Result<Vec<(String, Rule)>, Error> {
+    pub(crate) fn checked(self) -> Result<Vec<Rule>, Error> {
         let rules = self.rules.into_iter().enumerate();
         rules.map(|(index, rule)| rule.checked(index)).collect()
     }
 }
 
 impl RawRule {
-    fn checked(self, index: usize) -> Result<(String, Rule), Error> {
+    fn checked(self, index: usize) -> Result<Rule, Error> {
         let key = |name: &str| format!("rules[{index}].{name}");
         if !syntax::is_token(&self.header) {
             return Err(Error::at(
@@ -120,13 +103,10 @@ impl RawRule {
             ));
         }
         backends::require(key("backend"), &self.backend)?;
-        let rule = Rule {
-            suffixes: self
-                .suffix
-                .list
-                .into_iter()
-                .map(|suffix| suffix.to_ascii_lowercase().into_bytes())
-                .collect(),
+        let suffixes = self.suffix.list.iter();
+        Ok(Rule {
+            header: self.header.to_ascii_lowercase(),
+            suffixes: suffixes.map(|text| text.to_ascii_lowercase()).collect(),
             backend: self.backend,
             port: if self.ignore_port {
                 Port::Ignored
@@ -138,8 +118,7 @@ impl RawRule {
             } else {
                 Boundary::Anywhere
             },
-        };
-        Ok((self.header.to_ascii_lowercase(), rule))
+        })
     }
 }
 

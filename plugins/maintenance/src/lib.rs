@@ -1,19 +1,21 @@
 //! Answers with a page while a site is being worked on, but for those who work on it.
 //!
-//! Owns who gets through, and the page. Reads no more than its configuration asks about.
+//! Owns who gets through, and the page. Reads nothing, and asks no more than its configuration
+//! needs.
 
 #[cfg(test)]
 mod tests;
 
-use pointsman_sdk::{
-    Cacheability, Decision, Error, Network, Networks, Request, Response, Router, syntax,
-};
+use std::collections::BTreeSet;
+
+use pointsman_sdk::questions::{self, Matcher};
+use pointsman_sdk::{Cacheability, Decision, Error, Network, Request, Response, Router, syntax};
 use serde::Deserialize;
 
 /// The page where none is configured.
 const PAGE: &str = include_str!("page.html");
 
-/// `router.config`.
+/// The plugin's table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -62,15 +64,8 @@ fn html() -> String {
 pub struct Maintenance {
     enabled: bool,
     response: Response,
-    allow: Networks<()>,
-    paths: Vec<String>,
-    bypass: Option<(Place, Vec<u8>)>,
-}
-
-/// Where the value lies that lets a client through.
-enum Place {
-    Header(String),
-    Cookie(String),
+    /// What lets a client through.
+    ways: [Matcher<()>; 3],
 }
 
 impl Router for Maintenance {
@@ -84,18 +79,32 @@ impl Router for Maintenance {
                 return Err(Error::at(format_args!("paths[{index}]"), message));
             }
         }
-        let networks = config.allow.iter().map(|network| (*network, ()));
-        let allow = Networks::new(networks).map_err(|twice| {
-            let last = config.allow.iter().rposition(|known| *known == twice);
-            let key = format!("allow[{}]", last.unwrap_or_default());
-            Error::at(key, format_args!("{twice} is in the list already"))
-        })?;
+        let mut known = BTreeSet::new();
+        let mut networks = config.allow.iter().enumerate();
+        if let Some((index, twice)) = networks.find(|(_, network)| !known.insert(**network)) {
+            let message = format_args!("{twice} is in the list already");
+            return Err(Error::at(format_args!("allow[{index}]"), message));
+        }
+        let paths: BTreeSet<String> = config.paths.into_iter().collect();
+        let paths = paths.into_iter().map(|path| (path, ()));
+        let allow = config.allow.iter().map(|network| (network.to_string(), ()));
+        let bypass = config.bypass.map(Bypass::checked).transpose()?;
+        let (over, secret) = bypass.unwrap_or_default();
+        let secret = secret.into_iter().map(|secret| (secret, ()));
         Ok(Self {
             enabled: config.enabled,
             response,
-            allow,
-            paths: config.paths,
-            bypass: config.bypass.map(Bypass::checked).transpose()?,
+            ways: [
+                questions::exact(&over)
+                    .entries(secret)
+                    .map_err(|error| error.at_key("bypass"))?,
+                questions::exact("path")
+                    .entries(paths)
+                    .map_err(|error| error.at_key("paths"))?,
+                questions::network("client-address")
+                    .entries(allow)
+                    .map_err(|error| error.at_key("allow"))?,
+            ],
         })
     }
 
@@ -104,38 +113,12 @@ impl Router for Maintenance {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        // From what few requests differ in to what each has its own of: a cached decision is kept
-        // under what was read.
-        if !self.enabled || self.is_bypassed(request) || self.is_open(request) {
-            return Ok(Decision::DefaultBackend);
-        }
-        let listed = !self.allow.is_empty()
-            && request
-                .client()
-                .ip()
-                .is_some_and(|address| self.allow.find(address).is_some());
-        Ok(if listed {
-            Decision::DefaultBackend
+        let is_let_through = || self.ways.iter().any(|way| request.ask(way).is_some());
+        Ok(if !self.enabled || is_let_through() {
+            Decision::Next
         } else {
             Decision::respond(self.response.clone())
         })
-    }
-}
-
-impl Maintenance {
-    fn is_bypassed(&self, request: &Request) -> bool {
-        let Some((place, expected)) = &self.bypass else {
-            return false;
-        };
-        let value = match place {
-            Place::Header(name) => request.header(name),
-            Place::Cookie(name) => request.cookie(name),
-        };
-        value.is_some_and(|value| is_same(&value, expected))
-    }
-
-    fn is_open(&self, request: &Request) -> bool {
-        !self.paths.is_empty() && self.paths.iter().any(|path| path == request.path())
     }
 }
 
@@ -162,17 +145,17 @@ impl Config {
 }
 
 impl Bypass {
-    fn checked(self) -> Result<(Place, Vec<u8>), Error> {
-        let (key, place) = match (self.header, self.cookie) {
-            (Some(name), None) => ("bypass.header", Place::Header(name)),
-            (None, Some(name)) => ("bypass.cookie", Place::Cookie(name)),
+    /// The part of a request that must be the secret, and the secret.
+    fn checked(self) -> Result<(String, Option<String>), Error> {
+        let (key, kind, name) = match (self.header, self.cookie) {
+            (Some(name), None) => ("bypass.header", "header", name),
+            (None, Some(name)) => ("bypass.cookie", "cookie", name),
             _ => {
                 let message = "give one of `header` and `cookie`, and `value`";
                 return Err(Error::at("bypass", message));
             }
         };
-        let (Place::Header(name) | Place::Cookie(name)) = &place;
-        if !syntax::is_token(name) {
+        if !syntax::is_token(&name) {
             return Err(Error::at(key, format_args!("{name:?} is not a name")));
         }
         if self.value.is_empty() {
@@ -186,13 +169,8 @@ impl Bypass {
             let message = "no request would match: only visible ASCII characters, and no `;`";
             return Err(Error::at("bypass.value", message));
         }
-        Ok((place, self.value.into_bytes()))
+        Ok((format!("{kind}:{name}"), Some(self.value)))
     }
-}
-
-/// Whether two secrets are the same, in a time that does not tell how far they are.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 pointsman_sdk::export!(Maintenance);

@@ -1,19 +1,18 @@
 //! Routes by the beginning of the path: the longest prefix that matches wins.
 //!
-//! Owns the order of rules and what becomes of the path. Reads the target, and nothing else.
+//! Owns which prefix wins and what becomes of the path. Reads nothing: one cached decision serves
+//! every path below a prefix.
 
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use pointsman_sdk::{Cacheability, Decision, Error, Request, Response, Router, backends};
+use pointsman_sdk::questions::{self, Matcher, TextDefinition};
+use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
 use serde::Deserialize;
 
-/// Longest target that the proxy lets a plugin set.
-const MAX_TARGET: usize = 8 * 1024;
-
-/// `router.config`.
+/// The plugin's table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -37,16 +36,17 @@ fn yes() -> bool {
     true
 }
 
-/// The router: rules, the one with the longest prefix first.
+/// The router: rules by their prefixes, the longest that matches wins.
 pub struct PathPrefix {
-    rules: Vec<Rule>,
+    segments: Matcher<Rule>,
+    text: Matcher<Rule>,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Rule {
-    /// Without a slash at its end where it stands for whole segments.
-    prefix: String,
-    matching: Matching,
     backend: String,
+    /// Bytes of the prefix, without a slash at its end where it stands for whole segments.
+    length: usize,
     /// What stands in the prefix's place; for whole segments without a slash at its end.
     replacement: Option<String>,
 }
@@ -61,24 +61,32 @@ impl Router for PathPrefix {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Error> {
-        let mut rules: Vec<Rule> = Vec::with_capacity(config.rules.len());
+        let (mut segments, mut text) = (Vec::new(), Vec::new());
+        let mut places = BTreeMap::new();
         for (index, rule) in config.rules.into_iter().enumerate() {
             let written = rule.prefix.clone();
-            let rule = rule.checked(index)?;
-            let same =
-                |known: &Rule| known.prefix == rule.prefix && known.matching == rule.matching;
-            if let Some(first) = rules.iter().position(same) {
+            let (prefix, matching, rule) = rule.checked(index)?;
+            if let Some(first) = places.insert((prefix, matching), index) {
                 return Err(Error::at(
                     format_args!("rules[{index}].prefix"),
                     format_args!("{written:?} is the prefix of rules[{first}] already"),
                 ));
             }
-            rules.push(rule);
+            match matching {
+                Matching::Segments => segments.push((index, written, rule)),
+                Matching::Text => text.push((index, written, rule)),
+            }
         }
-        // Of two prefixes of one length at most one matches, but for whole segments and text, of
-        // which segments are the narrower.
-        rules.sort_by_key(|rule| (Reverse(rule.prefix.len()), rule.matching));
-        Ok(Self { rules })
+        if text.is_empty() || segments.is_empty() {
+            // Nothing to compare lengths with: rules of one backend share a cached decision.
+            for (_, _, rule) in text.iter_mut().chain(&mut segments) {
+                rule.forget_length();
+            }
+        }
+        Ok(Self {
+            segments: define(questions::path_prefix("path"), segments)?,
+            text: define(questions::prefix("path"), text)?,
+        })
     }
 
     fn cacheability(&self) -> Cacheability {
@@ -86,38 +94,46 @@ impl Router for PathPrefix {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        let path = request.path();
-        let mut found = self.rules.iter();
-        let Some((rule, rest)) = found.find_map(|rule| Some((rule, rule.rest(path)?))) else {
-            return Ok(Decision::DefaultBackend);
+        let answers = [request.ask(&self.text), request.ask(&self.segments)];
+        // Of equal ones the last: whole segments are the narrower.
+        let longest = answers.into_iter().flatten().max_by_key(|rule| rule.length);
+        let Some(rule) = longest else {
+            return Ok(Decision::Next);
         };
         if let Some(replacement) = &rule.replacement {
-            let path = [replacement, rest].concat();
-            // Of nothing, or of a part of a segment, a path is left all the same.
-            let slash = if path.starts_with('/') { "" } else { "/" };
-            let (mark, query) = request.query().map_or(("", ""), |query| ("?", query));
-            let target = [slash, &path, mark, query].concat();
-            if request.set_path_with_query(&target).is_err() {
-                return Ok(refused(&target));
-            }
+            request.replace_path_prefix(rule.length, replacement)?;
         }
         Ok(Decision::backend(&rule.backend))
     }
 }
 
+/// Defines a matcher of prefixes, each after its rule's place.
+fn define(
+    definition: TextDefinition<'_>,
+    rules: Vec<(usize, String, Rule)>,
+) -> Result<Matcher<Rule>, Error> {
+    let places: Vec<usize> = rules.iter().map(|(place, ..)| *place).collect();
+    let entries = rules.into_iter().map(|(_, prefix, rule)| (prefix, rule));
+    definition.entries(entries).map_err(|error| {
+        match error.entry().and_then(|entry| places.get(entry)) {
+            Some(place) => error.at_key(format_args!("rules[{place}].prefix")),
+            None => error.at_key("rules"),
+        }
+    })
+}
+
 impl Rule {
-    /// What follows the prefix in `path`; none where it does not match.
-    fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(self.prefix.as_str())?;
-        let ends_segment = rest.is_empty() || rest.starts_with('/');
-        // `*` of `OPTIONS *` is no path.
-        let matches = self.matching == Matching::Text || ends_segment;
-        (matches && path.starts_with('/')).then_some(rest)
+    /// Drops the prefix's length where the path stays as it is.
+    fn forget_length(&mut self) {
+        if self.replacement.is_none() {
+            self.length = 0;
+        }
     }
 }
 
 impl RawRule {
-    fn checked(self, index: usize) -> Result<Rule, Error> {
+    /// The rule, with the prefix that no other may have in the same way.
+    fn checked(self, index: usize) -> Result<(String, Matching, Rule), Error> {
         let key = |name: &str| format!("rules[{index}].{name}");
         check_path(&self.prefix).map_err(|message| Error::at(key("prefix"), message))?;
         if let Some(rewrite) = &self.rewrite {
@@ -136,27 +152,13 @@ impl RawRule {
         } else {
             (self.prefix, replacement, Matching::Text)
         };
-        Ok(Rule {
-            prefix,
-            matching,
+        let rule = Rule {
             backend: self.backend,
+            length: prefix.len(),
             replacement,
-        })
+        };
+        Ok((prefix, matching, rule))
     }
-}
-
-/// The answer to a target that the proxy does not take: the client's fault, not the plugin's, which
-/// too many of would put out of service (RFC 9110, sections 15.5.1 and 15.5.15).
-fn refused(target: &str) -> Decision {
-    let (status, text) = if target.len() > MAX_TARGET {
-        (414, "the target is too long\n")
-    } else {
-        (400, "the target has octets that HTTP does not allow\n")
-    };
-    let response = Response::new(status)
-        .header("content-type", "text/plain; charset=utf-8")
-        .body(text);
-    Decision::respond(response)
 }
 
 /// A path whose last segment ends with it.

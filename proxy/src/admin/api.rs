@@ -31,6 +31,30 @@ pub struct Status {
     /// Certificates for clients, by the names of their `[tls.NAME]`.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// In the order of the configuration.
+    #[serde(default)]
+    pub tables: Vec<Table>,
+}
+
+/// A table in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// As configured.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// Number of entries.
+    pub entries: usize,
+    /// Bytes of memory.
+    pub bytes: usize,
+    /// When the file was loaded that is in force, or when it was saved, in seconds since 1970.
+    pub loaded: u64,
+    /// Changes by hand that are not saved.
+    pub unsaved: u64,
+    /// Whether the file on disk was refused.
+    pub failed: bool,
+    /// Why it was; null for clients that may only ask.
+    pub error: Option<String>,
 }
 
 /// A certificate in [`Status`].
@@ -57,8 +81,20 @@ pub struct Frontend {
     pub name: String,
     /// Answers of 1xx, 2xx, 3xx, 4xx and 5xx.
     pub answers: [u64; 5],
-    /// Number of the version that decides; null without a router.
-    pub plugin_version: Option<u32>,
+    /// The plugins of its router, in the order in which they are asked.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+}
+
+/// A plugin of a router in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// As configured.
+    pub name: String,
+    /// As the configuration calls it.
+    pub plugin: String,
+    /// Number of the version that decides.
+    pub version: u32,
 }
 
 /// A backend in [`Status`].
@@ -117,7 +153,7 @@ pub struct Endpoint {
 /// Of `GET /v1/plugins`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// Of each frontend the active version, then those before it, the latest first.
+    /// Of each stage the active version, then those before it, the latest first.
     pub versions: Vec<Version>,
 }
 
@@ -126,7 +162,10 @@ pub struct Plugins {
 pub struct Version {
     /// The frontend's name.
     pub frontend: String,
-    /// Counts from 1 for each frontend.
+    /// The name of its stage.
+    #[serde(default)]
+    pub stage: String,
+    /// Counts from 1 for each stage.
     pub number: u32,
     /// As the configuration calls it.
     pub plugin: String,
@@ -181,6 +220,9 @@ pub struct Config {
 pub struct Swap {
     /// The frontend's name.
     pub frontend: String,
+    /// The stage's name; absent: the only one.
+    #[serde(default)]
+    pub stage: Option<String>,
     /// An absolute path of a component; absent: the configured one.
     pub file: Option<std::path::PathBuf>,
     /// Put it on trial instead: ask it about so many percent of the requests, without effect.
@@ -212,18 +254,58 @@ pub struct ServerOrder {
     pub weight: Option<u16>,
 }
 
+/// For `POST /v1/table/get` and `POST /v1/table/delete`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The table's name.
+    pub table: String,
+    /// The key.
+    pub key: String,
+}
+
+/// Answer to `POST /v1/table/get`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// The key's.
+    pub value: String,
+}
+
+/// For `POST /v1/table/set`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The table's name.
+    pub table: String,
+    /// The key.
+    pub key: String,
+    /// Its new value.
+    pub value: String,
+}
+
+/// For `POST /v1/table/save`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaveTable {
+    /// The table's name.
+    pub table: String,
+}
+
 /// For `POST /v1/promote` and `POST /v1/abort`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndTrial {
     /// The frontend's name.
     pub frontend: String,
+    /// The stage's name; absent: the only one.
+    #[serde(default)]
+    pub stage: Option<String>,
 }
 
 /// Of `GET /v1/trials`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trials {
-    /// Of each frontend the trial under way, then the one that ended last.
+    /// Of each stage the trial under way, then the one that ended last.
     pub trials: Vec<Trial>,
 }
 
@@ -232,6 +314,9 @@ pub struct Trials {
 pub struct Trial {
     /// The frontend's name.
     pub frontend: String,
+    /// The name of its stage.
+    #[serde(default)]
+    pub stage: String,
     /// The number of the active version.
     pub active: u32,
     /// The number of the version on trial.
@@ -277,6 +362,9 @@ pub struct Example {
 pub struct Rollback {
     /// The frontend's name.
     pub frontend: String,
+    /// The stage's name; absent: the only one.
+    #[serde(default)]
+    pub stage: Option<String>,
     /// The version's number; absent: the last good one before the active one.
     pub version: Option<u32>,
 }

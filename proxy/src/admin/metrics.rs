@@ -7,6 +7,7 @@ mod process;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
@@ -110,7 +111,8 @@ impl Collector for Metrics {
         self.versions(encoder)?;
         decisions(encoder)?;
         self.backends(encoder)?;
-        servers(encoder)
+        servers(encoder)?;
+        self.tables(encoder)
     }
 }
 
@@ -206,18 +208,19 @@ impl Metrics {
     /// The version in force. It changes, so no counter has these labels.
     fn versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
-        for router in self.0.routers() {
+        for stage in self.0.stages() {
             let mut add = |version: &Version, is_active| {
                 let labels = labels([
-                    ("frontend", &router.frontend),
+                    ("frontend", &stage.id.frontend),
+                    ("stage", &stage.id.name),
                     ("plugin", version.plugin_name()),
                     ("version", &version.number().to_string()),
                     ("sha256", version.sha256()),
                 ]);
                 active.push((labels, i64::from(is_active)));
             };
-            add(&router.active, true);
-            if let Some(rollout) = &router.rollout {
+            add(&stage.active, true);
+            if let Some(rollout) = &stage.rollout {
                 add(rollout.version(), false);
             }
         }
@@ -226,6 +229,45 @@ impl Metrics {
             "plugin_active",
             "1 for the version that decides, 0 for one on trial beside it",
             active,
+        )
+    }
+
+    fn tables(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut entries = Vec::new();
+        let mut bytes = Vec::new();
+        let mut loads = Vec::new();
+        let mut failed = Vec::new();
+        let mut unsaved = Vec::new();
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for table in self.0.table_states() {
+            let name = labels([("table", &table.name)]);
+            let loaded = table.loaded.duration_since(SystemTime::UNIX_EPOCH);
+            let loaded = loaded.map_or(0, |since| since.as_secs());
+            entries.push((name.clone(), number(table.entries)));
+            bytes.push((name.clone(), number(table.bytes)));
+            loads.push((name.clone(), i64::try_from(loaded).unwrap_or(i64::MAX)));
+            failed.push((name.clone(), i64::from(table.failure.is_some())));
+            unsaved.push((name, i64::try_from(table.unsaved).unwrap_or(i64::MAX)));
+        }
+        gauges(encoder, "table_entries", "Entries of a table", entries)?;
+        gauges(encoder, "table_bytes", "Memory of a table", bytes)?;
+        gauges(
+            encoder,
+            "table_last_load",
+            "When the file in force was loaded or saved, in seconds since 1970",
+            loads,
+        )?;
+        gauges(
+            encoder,
+            "table_load_failed",
+            "1 if the file of a table was refused since, and the one before is in force",
+            failed,
+        )?;
+        gauges(
+            encoder,
+            "table_unsaved_changes",
+            "Changes of a table by hand that its file does not have",
+            unsaved,
         )
     }
 
@@ -295,20 +337,21 @@ impl Metrics {
     }
 }
 
-/// Of all versions that each frontend has had.
+/// Of all versions that each stage has had.
 fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let frontends = Stats::of_all();
+    let stages = Stats::of_all();
     let mut decisions = Vec::new();
     let mut faults = Vec::new();
     let mut dropped = Vec::new();
-    for ([frontend], totals) in &frontends {
-        let with = |name, value| labels([("frontend", frontend.as_str()), (name, value)]);
+    for ([frontend, stage], totals) in &stages {
+        let own = [("frontend", frontend.as_str()), ("stage", stage.as_str())];
+        let with = |name, value| labels([own[0], own[1], (name, value)]);
         decisions.push((with("source", "cache"), totals.cached));
         decisions.push((with("source", "plugin"), totals.asked));
         for (kind, count) in Fault::KINDS.iter().zip(totals.faults) {
             faults.push((with("kind", kind), count));
         }
-        dropped.push((labels([("frontend", frontend)]), totals.dropped_lines));
+        dropped.push((labels(own), totals.dropped_lines));
     }
     counters(
         encoder,
@@ -329,9 +372,9 @@ fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         None,
         MetricType::Histogram,
     )?;
-    for ([frontend], totals) in &frontends {
+    for ([frontend, stage], totals) in &stages {
         histogram
-            .encode_family(&labels([("frontend", frontend)]))?
+            .encode_family(&labels([("frontend", frontend), ("stage", stage)]))?
             .encode_histogram::<NoLabelSet>(
                 seconds(totals.nanoseconds),
                 totals.buckets.iter().sum(),

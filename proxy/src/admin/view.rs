@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Rights, api};
-use crate::config;
+use crate::config::{self, StageId};
 use crate::control::Control;
 use crate::plugin::Fault;
 use crate::rollout::versions::Cause;
@@ -23,12 +23,17 @@ pub(super) fn config(control: &Control) -> api::Config {
     }
 }
 
-pub(super) fn status(control: &Control) -> api::Status {
-    let routers = control.routers();
+pub(super) fn status(control: &Control, rights: Rights) -> api::Status {
+    let stages = control.stages();
     let frontends = control.answers().into_iter().map(|(name, answers)| {
-        let router = routers.iter().find(|router| router.frontend == name);
+        let stages = stages.iter().filter(|stage| stage.id.frontend == name);
+        let stages = stages.map(|stage| api::Stage {
+            name: stage.id.name.clone(),
+            plugin: stage.active.plugin_name().to_owned(),
+            version: stage.active.number(),
+        });
         api::Frontend {
-            plugin_version: router.map(|router| router.active.number()),
+            stages: stages.collect(),
             answers: answers.totals(),
             name,
         }
@@ -50,6 +55,7 @@ pub(super) fn status(control: &Control) -> api::Status {
         frontends: frontends.collect(),
         backends: servers(control).backends,
         certificates: certificates(control),
+        tables: tables(control, rights),
     }
 }
 
@@ -92,6 +98,25 @@ fn certificates(control: &Control) -> Vec<api::Certificate> {
     certificates.collect()
 }
 
+fn tables(control: &Control, rights: Rights) -> Vec<api::Table> {
+    let tables = control.table_states().into_iter();
+    let tables = tables.map(|table| api::Table {
+        name: table.name,
+        file: table.file.display().to_string(),
+        entries: table.entries,
+        bytes: table.bytes,
+        loaded: seconds(table.loaded),
+        unsaved: table.unsaved,
+        failed: table.failure.is_some(),
+        // It may name keys and values.
+        error: table
+            .failure
+            .filter(|_| rights == Rights::Change)
+            .map(|failure| failure.reason),
+    });
+    tables.collect()
+}
+
 fn server(set: &EndpointSet, member: &Member) -> api::Server {
     let totals = member.server().totals();
     let endpoints = set.of_member(member).iter();
@@ -118,25 +143,25 @@ fn endpoint(endpoint: &Endpoint) -> api::Endpoint {
 
 pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
     let mut versions = Vec::new();
-    for router in control.routers() {
-        let state = if router.active.is_failing() {
+    for stage in control.stages() {
+        let state = if stage.active.is_failing() {
             "failing"
         } else {
             "active"
         };
-        let mut describe = |version: &Version, state, cause, config: &config::Router| {
+        let mut describe = |version: &Version, state, cause, config: &config::Stage| {
             // It may hold secrets.
             let config = (rights == Rights::Change).then(|| config.config.clone());
-            versions.push(describe(&router.frontend, version, state, cause, config));
+            versions.push(describe(&stage.id, version, state, cause, config));
         };
-        describe(&router.active, state, router.cause, &router.router);
-        if let (Some(rollout), Some(config)) = (&router.rollout, &router.rollout_router) {
+        describe(&stage.active, state, stage.cause, &stage.config);
+        if let (Some(rollout), Some(config)) = (&stage.rollout, &stage.rollout_config) {
             let state = rollout.mode().name();
             describe(rollout.version(), state, Cause::Trial, config);
         }
-        for retired in &router.retired {
+        for retired in &stage.retired {
             let state = retired.reason.name();
-            describe(&retired.version, state, retired.cause, &retired.router);
+            describe(&retired.version, state, retired.cause, &retired.stage);
         }
     }
     api::Plugins { versions }
@@ -144,19 +169,19 @@ pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
 
 pub(super) fn trials(control: &Control) -> api::Trials {
     let mut trials = Vec::new();
-    for router in control.routers() {
-        if let Some(rollout) = &router.rollout {
+    for stage in control.stages() {
+        if let Some(rollout) = &stage.rollout {
             trials.push(api::Trial {
-                active: router.active.number(),
+                active: stage.active.number(),
                 number: rollout.version().number(),
                 mode: rollout.mode().name().to_owned(),
                 percent: rollout.share().percent(),
                 state: "running".to_owned(),
                 ended: None,
-                ..trial(&router.frontend, rollout.results())
+                ..trial(&stage.id, rollout.results())
             });
         }
-        if let Some(ended) = &router.ended {
+        if let Some(ended) = &stage.ended {
             trials.push(api::Trial {
                 active: ended.active,
                 number: ended.number,
@@ -164,14 +189,14 @@ pub(super) fn trials(control: &Control) -> api::Trials {
                 percent: ended.share.percent(),
                 state: ended.end.name().to_owned(),
                 ended: Some(seconds(ended.at)),
-                ..trial(&router.frontend, &ended.results)
+                ..trial(&stage.id, &ended.results)
             });
         }
     }
     api::Trials { trials }
 }
 
-fn trial(frontend: &str, results: &Results) -> api::Trial {
+fn trial(stage: &StageId, results: &Results) -> api::Trial {
     let report = results.report();
     let examples = report.examples.into_iter().map(|example| api::Example {
         method: example.method,
@@ -181,7 +206,8 @@ fn trial(frontend: &str, results: &Results) -> api::Trial {
         trial: example.candidate,
     });
     api::Trial {
-        frontend: frontend.to_owned(),
+        frontend: stage.frontend.clone(),
+        stage: stage.name.clone(),
         asked: report.asked,
         differing: report.differing,
         failed: report.failed,
@@ -191,7 +217,7 @@ fn trial(frontend: &str, results: &Results) -> api::Trial {
 }
 
 fn describe(
-    frontend: &str,
+    stage: &StageId,
     version: &Version,
     state: &str,
     cause: Cause,
@@ -202,7 +228,8 @@ fn describe(
     let buckets = bounds.zip(totals.buckets);
     let kinds = Fault::KINDS.iter().zip(totals.faults);
     api::Version {
-        frontend: frontend.to_owned(),
+        frontend: stage.frontend.clone(),
+        stage: stage.name.clone(),
         number: version.number(),
         plugin: version.plugin_name().to_owned(),
         source: version.source().to_owned(),

@@ -59,8 +59,9 @@ enum Command {
     Config,
     /// Put a component into service; without FILE, the configured one
     Swap {
-        /// The frontend's name
-        frontend: String,
+        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        #[arg(value_parser = stage_of)]
+        stage: Stage,
         /// The component
         file: Option<PathBuf>,
         /// Only ask it about so many percent of the requests, and compare
@@ -74,18 +75,21 @@ enum Command {
     Trials,
     /// Put the version on trial into service
     Promote {
-        /// The frontend's name
-        frontend: String,
+        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        #[arg(value_parser = stage_of)]
+        stage: Stage,
     },
     /// End a trial; the active version goes on
     Abort {
-        /// The frontend's name
-        frontend: String,
+        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        #[arg(value_parser = stage_of)]
+        stage: Stage,
     },
     /// Go back to a version before; without VERSION, to the last good one
     Rollback {
-        /// The frontend's name
-        frontend: String,
+        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        #[arg(value_parser = stage_of)]
+        stage: Stage,
         /// The version's number
         version: Option<u32>,
     },
@@ -103,6 +107,13 @@ enum Command {
         #[command(subcommand)]
         order: ServerOrder,
     },
+    /// Read or change an entry of a table, or save the table to its file
+    Table {
+        /// The table's name
+        table: String,
+        #[command(subcommand)]
+        order: TableOrder,
+    },
     /// Accept no more, and end with the last connection
     Drain,
     /// Change what is logged, until the next reload
@@ -110,6 +121,14 @@ enum Command {
         /// error, warn, info, debug or trace
         level: String,
     },
+}
+
+/// A stage as users name it.
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    frontend: String,
+    /// None: the only one.
+    name: Option<String>,
 }
 
 /// An order for a server.
@@ -127,6 +146,34 @@ enum ServerOrder {
         #[arg(value_parser = clap::value_parser!(u16).range(0..=256))]
         weight: u16,
     },
+}
+
+/// An order for a table.
+#[derive(Debug, Subcommand)]
+enum TableOrder {
+    /// Print the value of a key
+    Get {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
+    /// Add a key or change its value, until the table's file changes
+    Set {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// The new value
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Remove a key, until the table's file changes
+    Delete {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
+    /// Write the table to its file
+    Save,
 }
 
 /// Why there is no answer.
@@ -166,10 +213,11 @@ pub(super) fn run(flags: &Flags) -> Exit {
 }
 
 /// Puts a component into service, and prints what came of it.
-pub(super) fn swap(process: &Process, frontend: &str, file: &Path) -> Result<(), Exit> {
+pub(super) fn swap(process: &Process, stage: &Stage, file: &Path) -> Result<(), Exit> {
     let socket = process.socket()?;
     let swap = api::Swap {
-        frontend: frontend.to_owned(),
+        frontend: stage.frontend.clone(),
+        stage: stage.name.clone(),
         file: Some(file.to_owned()),
         shadow: None,
         canary: None,
@@ -177,6 +225,15 @@ pub(super) fn swap(process: &Process, frontend: &str, file: &Path) -> Result<(),
     let text = send(&socket, "/v1/swap", false, &swap).map_err(|error| super::fail(&error))?;
     super::print(&text);
     Ok(())
+}
+
+impl Stage {
+    fn end_trial(&self) -> api::EndTrial {
+        api::EndTrial {
+            frontend: self.frontend.clone(),
+            stage: self.name.clone(),
+        }
+    }
 }
 
 impl Process {
@@ -204,16 +261,10 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
             show_text(&answer, json, |config: &api::Config| config.text.clone())
         }
         Command::Trials => ask(socket, "/v1/trials", json, trials),
-        Command::Promote { frontend } => {
-            let frontend = frontend.clone();
-            send(socket, "/v1/promote", json, &api::EndTrial { frontend })
-        }
-        Command::Abort { frontend } => {
-            let frontend = frontend.clone();
-            send(socket, "/v1/abort", json, &api::EndTrial { frontend })
-        }
+        Command::Promote { stage } => send(socket, "/v1/promote", json, &stage.end_trial()),
+        Command::Abort { stage } => send(socket, "/v1/abort", json, &stage.end_trial()),
         Command::Swap {
-            frontend,
+            stage,
             file,
             shadow,
             canary,
@@ -224,16 +275,18 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
                     .map_err(|error| CtlError::File(file.display().to_string(), error))
             };
             let swap = api::Swap {
-                frontend: frontend.clone(),
+                frontend: stage.frontend.clone(),
+                stage: stage.name.clone(),
                 file: file.as_ref().map(absolute).transpose()?,
                 shadow: *shadow,
                 canary: *canary,
             };
             send(socket, "/v1/swap", json, &swap)
         }
-        Command::Rollback { frontend, version } => {
+        Command::Rollback { stage, version } => {
             let rollback = api::Rollback {
-                frontend: frontend.clone(),
+                frontend: stage.frontend.clone(),
+                stage: stage.name.clone(),
                 version: *version,
             };
             send(socket, "/v1/rollback", json, &rollback)
@@ -261,6 +314,7 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
             };
             send(socket, "/v1/server", json, &order)
         }
+        Command::Table { table, order } => execute_table(table, order, socket, json),
         Command::Drain => send(socket, "/v1/drain", json, &()),
         Command::LogLevel { level } => {
             let level = api::LogLevel {
@@ -268,6 +322,34 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
             };
             send(socket, "/v1/log-level", json, &level)
         }
+    }
+}
+
+fn execute_table(
+    table: &str,
+    order: &TableOrder,
+    socket: &Path,
+    json: bool,
+) -> Result<String, CtlError> {
+    let table = table.to_owned();
+    match order {
+        TableOrder::Get { key } => {
+            let key = key.clone();
+            let answer = post(socket, "/v1/table/get", &api::Key { table, key })?;
+            show_text(&answer, json, |answer: &api::Value| {
+                format!("{}\n", answer.value)
+            })
+        }
+        TableOrder::Set { key, value } => {
+            let (key, value) = (key.clone(), value.clone());
+            let entry = api::Entry { table, key, value };
+            send(socket, "/v1/table/set", json, &entry)
+        }
+        TableOrder::Delete { key } => {
+            let key = key.clone();
+            send(socket, "/v1/table/delete", json, &api::Key { table, key })
+        }
+        TableOrder::Save => send(socket, "/v1/table/save", json, &api::SaveTable { table }),
     }
 }
 
@@ -282,11 +364,15 @@ fn ask<T: DeserializeOwned>(
 }
 
 fn send(socket: &Path, path: &str, json: bool, body: &impl Serialize) -> Result<String, CtlError> {
-    let body = serde_json::to_vec(body).map_err(CtlError::Answer)?;
-    let answer = exchange(socket, Method::POST, path, body.into())?;
+    let answer = post(socket, path, body)?;
     show_text(&answer, json, |done: &api::Done| {
         format!("{}\n", done.message)
     })
+}
+
+fn post(socket: &Path, path: &str, body: &impl Serialize) -> Result<Bytes, CtlError> {
+    let body = serde_json::to_vec(body).map_err(CtlError::Answer)?;
+    exchange(socket, Method::POST, path, body.into())
 }
 
 /// Shows an answer of which each value is in a line with others. Values of strangers are among
@@ -370,6 +456,21 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
 fn percent_of(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     number.parse().map_err(|_| "a number, as in 10%".to_owned())
+}
+
+/// `FRONTEND` or `FRONTEND/STAGE`.
+pub(super) fn stage_of(text: &str) -> Result<Stage, String> {
+    let (frontend, name) = match text.split_once('/') {
+        Some((frontend, name)) => (frontend, Some(name.to_owned())),
+        None => (text, None),
+    };
+    if frontend.is_empty() || name.as_ref().is_some_and(String::is_empty) {
+        return Err("a frontend and one of its plugins, as in www/canary".to_owned());
+    }
+    Ok(Stage {
+        frontend: frontend.to_owned(),
+        name,
+    })
 }
 
 /// `BACKEND/SERVER`.

@@ -23,6 +23,8 @@ pub(super) struct Line {
     #[serde(skip)]
     frontend: String,
     #[serde(skip)]
+    stage: String,
+    #[serde(skip)]
     plugin: String,
     text: String,
 }
@@ -50,7 +52,12 @@ pub(super) fn show(lines: &[Line]) {
         if lines[..index].contains(line) {
             continue;
         }
-        for part in [&line.frontend, &line.plugin] {
+        // Its name in the router tells more than the plugin's.
+        let plugin = match line.stage.as_str() {
+            "" => &line.plugin,
+            _ => &line.stage,
+        };
+        for part in [&line.frontend, plugin] {
             if !part.is_empty() {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{part}: ");
@@ -91,6 +98,7 @@ impl Visit for Line {
         let value = format!("{value:?}");
         match field.name() {
             "frontend" => self.frontend = value,
+            "stage" => self.stage = value,
             "plugin" => self.plugin = value,
             "message" => self.text.insert_str(0, &value),
             name => {

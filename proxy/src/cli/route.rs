@@ -1,32 +1,36 @@
 //! `pointsman route`: one decision, explained.
 
 mod connection;
+mod report;
+mod request;
 
-use std::fmt::Write as _;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::connection::ConnectionFlags;
-use super::lines::{self, Line};
+use self::report::{Answered, Report, StageReport};
+use super::lines;
 use super::{Exit, response};
-use crate::config::{BackendId, Config, Forwarded, Frontend};
-use crate::http::field::FieldKind;
-use crate::http::forwarded::{self, Trust};
-use crate::http::head::Client;
+use crate::config::{BackendId, Config, Frontend, Mode, OnFault, Source, TooLarge};
 use crate::http::message::RequestHead;
-use crate::http::origin::Origin;
 use crate::http::path;
 use crate::http::syntax;
-use crate::http1::request::{self, RequestError};
-use crate::http1::{Limits, Scan};
-use crate::plugin::{Cacheability, Fault, Request, Route};
-use crate::rollout::loader::{ConfiguredBackends, Load, Loader};
+use crate::plugin::{
+    Answers, BodyPrefix, Cacheability, Decision, Environment, Fault, Read, Request, Route,
+};
+use crate::rollout::backends::ConfiguredBackends;
+use crate::rollout::loader::{Load, Loader};
 use crate::router::Router;
+use crate::router::stage::Stage;
+use crate::router::version::Version;
+use crate::tables::{PreparedTables, Tables};
 
 /// Decisions over which the time is taken, after the first one.
 const REPEATS: usize = 1000;
@@ -53,6 +57,15 @@ pub(super) struct Flags {
     client: IpAddr,
     #[command(flatten)]
     connection: ConnectionFlags,
+    /// The request's body, of which the router sees what the frontend waits for
+    #[arg(long, value_name = "TEXT")]
+    body: Option<String>,
+    /// How many choices for the request have failed before
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    attempt: u32,
+    /// Print what each plugin read and asked, the answers, and what it decided
+    #[arg(long)]
+    explain: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -93,38 +106,33 @@ fn parse_target(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// What is printed.
-#[derive(Debug, Serialize)]
-struct Report {
-    frontend: String,
-    plugin: Option<String>,
-    sha256: Option<String>,
-    decision: &'static str,
-    backend: Option<String>,
-    status: Option<u16>,
-    /// Of a plugin that answers by itself.
-    response: Option<response::Shown>,
-    reason: Option<String>,
-    edits: Vec<String>,
-    reads: Vec<String>,
-    cacheable: bool,
-    /// The plugin's log lines while it was configured and decided, once.
-    log: Vec<Line>,
-    /// Of the first decision on a fresh instance.
-    first_ns: Option<u128>,
-    /// The median of those that follow.
-    median_ns: Option<u128>,
-    /// The mean of those that come from the cache, where it may keep this one.
-    cached_ns: Option<u128>,
-}
-
 pub(super) fn run(flags: &Flags) -> Exit {
     match explain(flags) {
+        Ok(report) if flags.json => {
+            super::print(&report.json());
+            Exit::Success
+        }
         Ok(report) => {
-            super::print(&render(&report, flags.json));
+            super::print(&report.text(flags.explain));
             Exit::Success
         }
         Err(exit) => exit,
+    }
+}
+
+/// The tables of the configuration, from their files.
+fn tables(config: &Config, source: &Source) -> Result<Arc<Tables>, Exit> {
+    let backends = config.backends.iter();
+    let backends: HashSet<&str> = backends.map(|backend| backend.name.as_str()).collect();
+    let is_backend = |name: &str| backends.contains(name);
+    match PreparedTables::new(&config.tables, None, &is_backend) {
+        Ok(prepared) => Ok(prepared.commit(None).tables),
+        Err(mistakes) => {
+            for (name, error) in mistakes {
+                super::print_errors(&crate::control::locate_table(config, source, &name, &error));
+            }
+            Err(Exit::Config)
+        }
     }
 }
 
@@ -133,103 +141,223 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     let frontend = choose(&config, flags.frontend.as_deref())?;
     let mut report = Report {
         frontend: frontend.name.clone(),
-        plugin: None,
-        sha256: None,
         decision: "default-backend",
-        backend: None,
-        status: None,
-        response: None,
-        reason: None,
-        edits: Vec::new(),
-        reads: Vec::new(),
         cacheable: true,
-        log: Vec::new(),
-        first_ns: None,
-        median_ns: None,
-        cached_ns: None,
+        ..Report::default()
     };
-    let mut head = match head(flags) {
+    let mut head = match admitted(flags, frontend) {
         Ok(head) => head,
-        Err(error) => {
-            report.decision = "refused";
-            report.status = Some(400);
-            report.reason = Some(error.to_string());
-            return Ok(report);
+        Err(reason) => return Ok(report.refused(400, reason)),
+    };
+    let body = match body_prefix(flags, frontend, &head) {
+        Ok(body) => body,
+        Err(reason) => return Ok(report.refused(413, reason)),
+    };
+    let tls = flags.connection.facts()?;
+    let (client, tls) = match frontend.mode {
+        Mode::Http => {
+            let client = request::describe_origin(&mut head, &frontend.forwarded, flags.client);
+            (client, tls)
+        }
+        Mode::Tcp => {
+            let ends_tls = frontend.bind.iter().any(|bind| bind.tls.is_some());
+            (request::peer(flags.client), tls.filter(|_| ends_tls))
         }
     };
-    if frontend.http.normalize_path
-        && let Err(error) = path::normalize(&mut head)
-    {
-        report.decision = "refused";
-        report.status = Some(400);
-        report.reason = Some(error.to_string());
-        return Ok(report);
-    }
-    flags.connection.set_line(&mut head);
-    let tls = flags.connection.facts()?;
-    let client = describe_origin(&mut head, &frontend.forwarded, flags.client);
-    let Some(router) = &frontend.router else {
+    if frontend.router.is_empty() {
         resolve(&mut report, &config, frontend, &Route::Default);
         return Ok(report);
-    };
+    }
+    let tables = tables(&config, &source)?;
     let loader =
         Loader::try_new(&config, 1, super::COMPILER).map_err(|error| super::fail(&error))?;
-    let load = Load {
-        frontend: &frontend.name,
-        router,
-        plugin: &router.plugin,
-        source: None,
-        backends: Arc::new(ConfiguredBackends::new(&config)),
-        events: None,
-    };
-    let (loaded, logged) = lines::collect(|| loader.load(load));
-    let version = match loaded {
-        Ok(loaded) => loaded.numbered(1).0,
-        Err(error) => {
-            lines::show(&logged);
-            super::print_errors(&crate::control::locate(&source, &frontend.name, &error));
-            return Err(Exit::Config);
-        }
-    };
-    report.plugin = Some(version.plugin_name().to_owned());
-    report.sha256 = Some(version.sha256().to_owned());
+    let versions = load(&loader, &config, &source, frontend, &tables)?;
+    let mut answers = Answers::default();
     let mut request = Request {
         head: &mut head,
         client: &client,
         tls: tls.as_ref(),
-        attempt: 0,
+        body: body.as_ref(),
+        attempt: flags.attempt,
+        answers: &mut answers,
         id: None,
     };
     // Loading has tried other instances out, which logged as much.
-    let (asked, logged) = lines::collect(|| {
-        let mut router = Router::new(Arc::clone(&version), version.instantiate().ok(), 0);
-        let start = Instant::now();
-        let decided = router.ask(&mut request);
-        (router, decided, start.elapsed())
+    let (mut router, logged) = lines::collect(|| {
+        let stages = versions.iter().map(|version| {
+            let instance = version.instantiate().ok();
+            Stage::new(Arc::clone(version), instance, 0)
+        });
+        Router::new(stages.collect(), 0)
     });
-    let (mut router, decided, first) = asked;
     report.log = logged;
-    report.first_ns = Some(first.as_nanos());
-    report.reads = router
-        .reads()
-        .reads
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    report.cacheable =
-        router.reads().cacheable && router.cacheability() == Some(Cacheability::Cacheable);
-    if decided.is_ok() {
-        report.median_ns = Some(median(&mut router, &mut request).as_nanos());
-        report.cached_ns = cached(&mut router, &mut request).map(|time| time.as_nanos());
-    }
-    match decided {
+    ask(&mut router, &mut request, &mut report);
+    let decision = router.decide(&mut request, None);
+    let decider = router.decider(&decision);
+    report.stage = Some(router.stage(&decision).name().to_owned());
+    report.plugin = Some(decider.plugin_name().to_owned());
+    report.sha256 = Some(decider.sha256().to_owned());
+    match decision.decision {
         Ok(decided) => {
-            report.edits = decided.edits.describe();
+            report.edits = decided.edits.describe(|_| String::new());
+            report.response_edits = decided.describe_response_edits();
+            report.options = decided.options.describe(|_| String::new());
             resolve(&mut report, &config, frontend, &decided.route);
         }
-        Err(fault) => failed(&mut report, &fault),
+        Err(fault) => {
+            report.decision = "fault";
+            report.reason = Some(report::reason(&fault));
+        }
     }
+    report.cached_ns = cached(&mut router, &mut request).map(|time| time.as_nanos());
     Ok(report)
+}
+
+/// The head as the router gets it, or why the request is refused.
+fn admitted(flags: &Flags, frontend: &Frontend) -> Result<RequestHead, String> {
+    if frontend.mode == Mode::Tcp {
+        return Ok(flags.connection.head_without_http());
+    }
+    let mut head = request::head(flags).map_err(|error| error.to_string())?;
+    if frontend.http.normalize_path {
+        path::normalize(&mut head).map_err(|error| error.to_string())?;
+    }
+    flags.connection.set_line(&mut head);
+    Ok(head)
+}
+
+/// As much of the body as the router waits for, or why the request is refused.
+fn body_prefix(
+    flags: &Flags,
+    frontend: &Frontend,
+    head: &RequestHead,
+) -> Result<Option<BodyPrefix>, String> {
+    let (Some(text), Some(settings)) = (&flags.body, &frontend.routing.body) else {
+        return Ok(None);
+    };
+    if text.is_empty() || !settings.is_for(head.fields().values(b"Content-Type")) {
+        return Ok(None);
+    }
+    let is_complete = text.len() <= settings.size;
+    if !is_complete && settings.too_large == TooLarge::Reject {
+        return Err(format!("the body has more than {} bytes", settings.size));
+    }
+    let bytes = text.as_bytes();
+    let bytes = bytes.get(..settings.size).unwrap_or(bytes);
+    Ok(Some(BodyPrefix {
+        bytes: Bytes::copy_from_slice(bytes),
+        is_complete,
+    }))
+}
+
+/// Asks stage by stage until one has the last word. The report has what each said.
+fn ask(router: &mut Router, request: &mut Request<'_>, report: &mut Report) {
+    for stage in router.stages_mut() {
+        let ((decided, first), logged) = lines::collect(|| {
+            let start = Instant::now();
+            (stage.ask(request), start.elapsed())
+        });
+        report.log.extend(logged);
+        let asked = stage_report(stage, request, &decided);
+        report.cacheable &= asked.cacheable;
+        for Answered { read, .. } in &asked.reads {
+            if !report.reads.contains(read) {
+                report.reads.push(read.clone());
+            }
+        }
+        report.stages.push(asked);
+        report.first_ns = Some(first.as_nanos());
+        report.median_ns = None;
+        let is_last = match &decided {
+            Ok(decision) => decision.route != Route::Next,
+            Err(_) => stage.on_fault() != OnFault::Next,
+        };
+        if decided.is_ok() {
+            report.median_ns = Some(median(stage, request).as_nanos());
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+fn stage_report(
+    stage: &Stage,
+    request: &mut Request<'_>,
+    decided: &Result<Rc<Decision>, Fault>,
+) -> StageReport {
+    let version = stage.version();
+    let questions = version.questions();
+    let name = |question: u32| questions.describe(question).to_string();
+    let reads = stage.reads();
+    let answered = reads.reads.iter().map(|read| Answered {
+        read: match read {
+            Read::Question(number) => name(*number),
+            read => read.to_string(),
+        },
+        answer: version.show(read, request),
+    });
+    let mut report = StageReport {
+        stage: stage.name().to_owned(),
+        plugin: version.plugin_name().to_owned(),
+        decision: String::new(),
+        cacheable: reads.cacheable && stage.cacheability() == Some(Cacheability::Cacheable),
+        reads: answered.collect(),
+        edits: Vec::new(),
+        response_edits: Vec::new(),
+        options: Vec::new(),
+    };
+    match decided {
+        Ok(decided) => {
+            report.decision = decided.route.describe();
+            report.edits = decided.edits.describe(name);
+            report.response_edits = decided.describe_response_edits();
+            report.options = decided.options.describe(name);
+        }
+        Err(fault) => report.decision = format!("fault: {}", report::reason(fault)),
+    }
+    report
+}
+
+/// Every plugin of the frontend's router, tried out.
+fn load(
+    loader: &Loader,
+    config: &Config,
+    source: &Source,
+    frontend: &Frontend,
+    tables: &Arc<Tables>,
+) -> Result<Vec<Arc<Version>>, Exit> {
+    let mut versions = Vec::new();
+    let mut mistakes = None;
+    for (position, stage) in frontend.router.iter().enumerate() {
+        let load = Load {
+            frontend: &frontend.name,
+            stage,
+            plugin: &stage.plugin,
+            source: None,
+            environment: Environment::new(
+                Arc::new(ConfiguredBackends::new(config)),
+                Arc::clone(tables),
+            ),
+            events: None,
+        };
+        let (loaded, logged) = lines::collect(|| loader.load(load));
+        match loaded {
+            Ok(loaded) => versions.push(loaded.numbered(1).0),
+            Err(error) => {
+                lines::show(&logged);
+                let errors = crate::control::locate(source, &frontend.name, position, &error);
+                errors.add_to(&mut mistakes);
+            }
+        }
+    }
+    match mistakes {
+        None => Ok(versions),
+        Some(errors) => {
+            super::print_errors(&errors);
+            Err(Exit::Config)
+        }
+    }
 }
 
 /// The frontend that was named, or the only one that has a router.
@@ -237,7 +365,7 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Frontend, Ex
     let candidates: Vec<&Frontend> = config
         .frontends
         .iter()
-        .filter(|frontend| name.map_or(frontend.router.is_some(), |name| frontend.name == name))
+        .filter(|frontend| name.map_or(!frontend.router.is_empty(), |name| frontend.name == name))
         .collect();
     match (candidates.as_slice(), name) {
         ([only], _) => Ok(only),
@@ -262,62 +390,18 @@ fn usage(message: &str, config: &Config) -> Exit {
     )))
 }
 
-/// The request's head as the plugin would get it.
-fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
-    let is_host = |name: &str| FieldKind::of(name.as_bytes()) == FieldKind::Host;
-    let (version, host) = if flags.headers.iter().any(|(name, _)| is_host(name)) {
-        ("1.1", "")
-    } else if flags.target.contains("://") {
-        ("1.1", "Host:\r\n")
-    } else {
-        // Someone who asks by hand may leave Host out: as HTTP/1.0 may.
-        ("1.0", "")
-    };
-    let (method, target) = (&flags.method, &flags.target);
-    let mut text = format!("{method} {target} HTTP/{version}\r\n{host}");
-    for (name, value) in &flags.headers {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{name}: {value}\r\n");
-    }
-    text.push_str("\r\n");
-    let mut head = RequestHead::default();
-    request::parse(
-        text.as_bytes(),
-        &Limits::default(),
-        &mut Scan::default(),
-        &mut head,
-    )?;
-    Ok(head)
-}
-
-/// Treats what the head says about its origin as the frontend does, and gives the client.
-fn describe_origin(head: &mut RequestHead, settings: &Forwarded, peer: IpAddr) -> Arc<Client> {
-    let peer = peer.to_canonical();
-    let trusted = &settings.trusted_proxies;
-    let (trust, origin) = if trusted.contains(&peer) {
-        let origin = Origin::of(head.fields(), |address| trusted.contains(address));
-        (Trust::Trusted, origin)
-    } else {
-        (Trust::Untrusted, Origin::default())
-    };
-    head.set_scheme(origin.scheme.unwrap_or(head.scheme()));
-    let peer = Client::named(peer);
-    let named = origin.client.map(Client::named);
-    forwarded::drop_claims(head, trust);
-    if settings.x_forwarded {
-        let client = named.as_ref().map(|client| client.address.as_bytes());
-        forwarded::set_x_forwarded(head, peer.address.as_bytes(), client, trust);
-    }
-    Arc::new(named.unwrap_or(peer))
-}
-
 fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Route) {
     let backend = match route {
         Route::Backend(name) => {
             report.decision = "backend";
             Some(name.to_string())
         }
-        Route::Default => {
+        Route::Server(choice) => {
+            report.decision = "server";
+            report.server = Some(choice.server.to_string());
+            Some(choice.backend.to_string())
+        }
+        Route::Default | Route::Next => {
             report.decision = "default-backend";
             frontend
                 .default_backend
@@ -337,20 +421,12 @@ fn resolve(report: &mut Report, config: &Config, frontend: &Frontend, route: &Ro
     report.backend = backend;
 }
 
-fn failed(report: &mut Report, fault: &Fault) {
-    report.decision = "fault";
-    report.reason = Some(match fault {
-        Fault::Trap { backtrace, .. } if !backtrace.is_empty() => format!("{fault}\n{backtrace}"),
-        fault => fault.to_string(),
-    });
-}
-
-fn median(router: &mut Router, request: &mut Request<'_>) -> Duration {
+fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
     let mut times = Vec::with_capacity(REPEATS);
     for _ in 0..REPEATS {
         let start = Instant::now();
         // How it ends was seen on the first.
-        let _ = router.ask(request);
+        let _ = stage.ask(request);
         times.push(start.elapsed());
     }
     times.sort_unstable();
@@ -370,69 +446,4 @@ fn cached(router: &mut Router, request: &mut Request<'_>) -> Option<Duration> {
         router.decide(request, None);
     }
     Some(start.elapsed() / u32::try_from(REPEATS).unwrap_or(u32::MAX))
-}
-
-fn render(report: &Report, json: bool) -> String {
-    if json {
-        return serde_json::to_string(report).unwrap_or_default() + "\n";
-    }
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        for (index, part) in value.split('\n').enumerate() {
-            let name = if index == 0 { name } else { "" };
-            let line = format!("{name:<10}{part}");
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
-    };
-    let mut decision = report.decision.to_owned();
-    if let Some(backend) = &report.backend {
-        decision = format!("{backend} ({decision})");
-    }
-    if let Some(status) = report.status {
-        decision = format!("{decision} {status}");
-    }
-    line("decision", &decision);
-    if let Some(reason) = &report.reason {
-        line("reason", reason);
-    }
-    if let Some(response) = &report.response {
-        line("response", &response.to_string());
-    }
-    line("frontend", &report.frontend);
-    if let Some(plugin) = &report.plugin {
-        line("plugin", plugin);
-        line(
-            "read",
-            &if report.reads.is_empty() {
-                "nothing".to_owned()
-            } else {
-                report.reads.join(", ")
-            },
-        );
-        line("cacheable", if report.cacheable { "yes" } else { "no" });
-    }
-    if !report.edits.is_empty() {
-        line("edits", &report.edits.join("\n"));
-    }
-    if !report.log.is_empty() {
-        let lines: Vec<_> = report.log.iter().map(ToString::to_string).collect();
-        line("log", &lines.join("\n"));
-    }
-    if let (Some(first), Some(median)) = (report.first_ns, report.median_ns) {
-        let mut text = format!("{}; {} at first", nanoseconds(median), nanoseconds(first));
-        if let Some(cached) = report.cached_ns {
-            text = format!("{text}; {} from the cache", nanoseconds(cached));
-        }
-        line("time", &text);
-    }
-    text
-}
-
-fn nanoseconds(time: u128) -> String {
-    match time {
-        0..10_000 => format!("{time} ns"),
-        10_000..10_000_000 => format!("{} µs", time / 1000),
-        _ => format!("{} ms", time / 1_000_000),
-    }
 }

@@ -23,6 +23,8 @@ pub(super) enum Section {
     AcceptProxy,
     Router,
     Limits,
+    Routing,
+    RoutingBody,
     TlsTables,
     Tls,
     Certificate,
@@ -41,6 +43,8 @@ pub(super) enum Section {
     Servers,
     Server,
     ServerTls,
+    Tables,
+    Table,
 }
 
 impl Section {
@@ -66,6 +70,8 @@ impl Section {
             Section::ServerTls => "backend.NAME.server.NAME.tls",
             Section::Router => "frontend.NAME.router",
             Section::Limits => "frontend.NAME.router.limits",
+            Section::Routing => "frontend.NAME.routing",
+            Section::RoutingBody => "frontend.NAME.routing.body",
             // A servers file has the same `server` as a backend, and nothing else.
             Section::Backends | Section::Backend | Section::ServersFile => "backend.NAME",
             Section::Resolve => "backend.NAME.resolve",
@@ -76,6 +82,7 @@ impl Section {
             Section::Retry => "backend.NAME.retry",
             Section::BackendTimeout => "backend.NAME.timeout",
             Section::Servers | Section::Server => "backend.NAME.server.NAME",
+            Section::Tables | Section::Table => "table.NAME",
         }
     }
 }
@@ -130,7 +137,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("frontend.NAME.router.limits", "configure_deadline"),
     ("frontend.NAME.router.limits", "memory"),
     ("frontend.NAME.router.limits", "host_memory"),
+    ("frontend.NAME.router.limits", "questions"),
     ("frontend.NAME.router.limits", "response"),
+    ("frontend.NAME.routing", "max_attempts"),
+    ("frontend.NAME.routing", "explain_header"),
+    ("frontend.NAME.routing.body", "too_large"),
     ("backend.NAME", "max_headers"),
     ("backend.NAME", "max_header_size"),
     ("backend.NAME.timeout", "connect"),
@@ -180,6 +191,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("backend.NAME.server.NAME", "weight"),
     ("backend.NAME.server.NAME", "backup"),
     ("backend.NAME.server.NAME", "state"),
+    ("table.NAME", "values"),
 ];
 
 /// Keys that have another name now: the table, the old name, the new one.
@@ -298,6 +310,7 @@ fn belongs(here: &str, table: &str, key: &str) -> String {
 pub(super) fn table_form(section: Section, path: &str) -> String {
     match section {
         Section::Router => "write `router.plugin = \"host-suffix\"`".to_owned(),
+        Section::RoutingBody => "write `routing.body = { size = \"16KiB\" }`".to_owned(),
         Section::FrontendTimeout => "one key for each: `timeout.client = \"60s\"`".to_owned(),
         Section::BackendTimeout => "one key for each: `timeout.server = \"60s\"`".to_owned(),
         Section::TopTimeout => "one key for each: `timeout.drain = \"30s\"`".to_owned(),
@@ -313,6 +326,9 @@ pub(super) fn table_form(section: Section, path: &str) -> String {
         }
         Section::Backends | Section::Backend => {
             "every backend has a name: `[backend.www]`".to_owned()
+        }
+        Section::Tables | Section::Table => {
+            "every table has a name: `[table.tenants]` with `file = \"tenants.csv\"`".to_owned()
         }
         _ => format!("write `[{path}]`"),
     }

@@ -6,6 +6,8 @@ mod backend;
 mod bind;
 mod frontend;
 mod router;
+mod routing;
+mod table;
 mod tls;
 
 use std::net::SocketAddr;
@@ -165,6 +167,11 @@ impl<'a> Reader<'a> {
             let entries = table.take_all();
             entries.iter().filter_map(|e| self.tls(e)).collect()
         });
+        let tables = top.table("table", Section::Tables);
+        let tables = tables.map_or_else(Vec::new, |mut table| {
+            let entries = table.take_all();
+            entries.iter().filter_map(|e| self.table(e)).collect()
+        });
         let frontends = top.table("frontend", Section::Frontends);
         if frontends.is_none() {
             top.missing("frontend", "`[frontend.www]` with `bind = \"*:80\"`");
@@ -195,6 +202,7 @@ impl<'a> Reader<'a> {
             tls,
             frontends,
             backends,
+            tables,
         }
     }
 

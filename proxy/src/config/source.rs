@@ -57,24 +57,36 @@ impl Source {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// What a plugin said of its own table in the frontend `frontend`.
+    /// The key of the plugin at this position of a frontend's router: `router` where that is one
+    /// table, `router[1]` in a list.
+    pub fn stage_key(&self, frontend: &str, position: usize) -> String {
+        let (tree, _) = self.tree();
+        let router = find(tree.get_ref(), &["frontend", frontend, "router"]);
+        match router.table {
+            Some(_) => "router".to_owned(),
+            None => format!("router[{position}]"),
+        }
+    }
+
+    /// What the plugin at this position of the router of `frontend` said of its own table.
     ///
     /// `message` may begin with a path and `": "`, as in `rules[0].backend: no backend of
     /// this name`; then the key is underlined, or as much of the path as there is. Any
     /// other message is shown at the router.
-    pub fn plugin_error(&self, frontend: &str, message: &str) -> Errors {
+    pub fn plugin_error(&self, frontend: &str, position: usize, message: &str) -> Errors {
         let (tree, _) = self.tree();
-        let router = find(tree.get_ref(), &["frontend", frontend, "router"]);
+        let key = self.stage_key(frontend, position);
+        let router = find(tree.get_ref(), &["frontend", frontend, &key]);
         let at_key = message.split_once(": ").and_then(|(path, reason)| {
             let config = find(router.table?, &["config"]);
             let place = find_path(config.table?, path)?;
             Some((place.span, format!("{path}`: {reason}")))
         });
         let (span, title) = match at_key {
-            Some((span, what)) => (span, format!("`frontend.{frontend}.router.config.{what}")),
+            Some((span, what)) => (span, format!("`frontend.{frontend}.{key}.config.{what}")),
             None => (
                 router.span,
-                format!("`frontend.{frontend}.router`: {message}"),
+                format!("`frontend.{frontend}.{key}`: {message}"),
             ),
         };
         let label = "refused by the plugin";

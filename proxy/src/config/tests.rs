@@ -10,9 +10,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Acme, AcmeChallenge, Admin, Bind, BindAddress, ClientCertificates, Config, Errors,
-    FrontendTimeouts, Hsts, Isolation, Limits, LogFormat, LogLevel, LogTarget, Mode, OnFault,
-    PluginSource, Source, TlsVersion, load, parse, sections,
+    Acme, AcmeChallenge, Admin, Bind, BindAddress, ClientCertificates, Config, DEFAULT_TABLE_SIZE,
+    Errors, FrontendTimeouts, Hsts, Isolation, Limits, LogFormat, LogLevel, LogTarget, Mode,
+    OnFault, PluginSource, Source, Table, TableFormat, TableValues, TlsVersion, load, parse,
+    sections,
 };
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
@@ -44,7 +45,7 @@ fn reads_the_configuration_of_the_design() {
         config.backend(frontend.default_backend.unwrap()).name,
         "www_backend"
     );
-    let router = frontend.router.as_ref().unwrap();
+    let router = &frontend.router[0];
     assert_eq!(
         router.plugin,
         PluginSource::Bundled("host-suffix".to_owned())
@@ -151,11 +152,12 @@ fn every_key_of_a_frontend_takes_effect() {
     assert!(frontend.http.normalize_path);
     assert_eq!(frontend.http.max_concurrent_streams, 10);
 
-    let router = frontend.router.as_ref().unwrap();
+    let router = &frontend.router[0];
     assert_eq!(
         router.plugin,
         PluginSource::File("etc/plugins/mine.wasm".into())
     );
+    assert_eq!(router.name, "first");
     assert_eq!(router.on_fault, OnFault::DefaultBackend);
     assert_eq!((router.max_faults, router.watch), (3, false));
     assert_eq!(router.fault_window, Duration::from_mins(1));
@@ -171,10 +173,11 @@ fn every_key_of_a_frontend_takes_effect() {
         configure_deadline: Duration::from_mins(1),
         memory: 16 << 20,
         host_memory: 512 << 10,
+        questions: 128 << 20,
         response: 0,
     };
     assert_eq!(router.limits, limits);
-    assert!(config.frontends[1].router.is_none());
+    assert!(config.frontends[1].router.is_empty());
 }
 
 #[test]
@@ -211,6 +214,31 @@ fn every_key_of_tls_takes_effect() {
 }
 
 #[test]
+fn tables() {
+    let table = |lines: &str| {
+        let (config, _) = read(&format!("{HAPROXY}\n[table.t]\n{lines}"));
+        config.tables[0].clone()
+    };
+    let plain = Table {
+        name: "t".to_owned(),
+        file: "etc/t.csv".into(),
+        format: TableFormat::Csv,
+        values: TableValues::Any,
+        file_size: DEFAULT_TABLE_SIZE,
+    };
+    assert_eq!(table("file = \"t.csv\""), plain);
+    let (config, _) = read(EVERY);
+    let every = Table {
+        name: "tenants".to_owned(),
+        file: "etc/tenants.json".into(),
+        format: TableFormat::Json,
+        values: TableValues::Backends,
+        file_size: 1 << 20,
+    };
+    assert_eq!(config.tables, [every]);
+}
+
+#[test]
 fn the_manual_has_every_key_and_no_other() {
     let (_, source) = read(EVERY);
     let known = sections::known_keys(&source);
@@ -229,7 +257,7 @@ fn the_manual_has_every_key_and_no_other() {
         .map(|(key, _)| key.to_owned());
     let mut documented: BTreeSet<String> = rows.chain(headings).collect();
     // The tables that only hold named ones have no heading of their own.
-    let parents = ["frontend", "backend", "backend.NAME.server", "tls"];
+    let parents = ["frontend", "backend", "backend.NAME.server", "tls", "table"];
     documented.extend(parents.map(str::to_owned));
     let missing: Vec<_> = known.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&known).collect();
@@ -251,7 +279,7 @@ fn the_examples_of_the_manual_are_good() {
 fn a_plugin_error_is_shown_where_it_belongs() {
     let check = |text: &str, message: &str, underlined: &str, title: &str| {
         let (_, source) = read(text);
-        let rendered = source.plugin_error("http-in", message).to_string();
+        let rendered = source.plugin_error("http-in", 0, message).to_string();
         assert!(rendered.contains(title), "{rendered}");
         let lines: Vec<_> = rendered.lines().collect();
         let marks = lines.iter().find(|line| line.contains('^')).unwrap();
@@ -291,6 +319,18 @@ fn a_plugin_error_is_shown_where_it_belongs() {
     );
     check(HAPROXY, "[0]: strange", "router", "[0]: strange");
     check(HAPROXY, ": strange", "router", ": strange");
+    let list = HAPROXY
+        .replace(
+            "router.plugin = \"host-suffix\"",
+            "router = [{ plugin = \"canary\" }]",
+        )
+        .replace("router.config.rules", "# ");
+    check(
+        &list,
+        "percent: missing",
+        "{ plugin = \"canary\" }",
+        "`frontend.http-in.router[0]`: percent: missing",
+    );
     let dotted = HAPROXY.replace("config.rules", "config.\"a.b[0]\"");
     check(
         &dotted,
@@ -371,7 +411,7 @@ fn survive(text: &str) {
         Err(errors) => assert!(!errors.to_string().is_empty() && !errors.styled().is_empty()),
         Ok((config, source)) => {
             for frontend in &config.frontends {
-                let errors = source.plugin_error(&frontend.name, "rules[0].backend: wrong");
+                let errors = source.plugin_error(&frontend.name, 0, "rules[0].backend: wrong");
                 assert_eq!(errors.len(), 1);
             }
         }
@@ -407,9 +447,9 @@ proptest! {
     #[test]
     fn no_plugin_message_panics(message in r"[a-z\[\]0-9.: é\n\u{1b}]{0,40}") {
         let (_, source) = read(EVERY);
-        let errors = source.plugin_error("z", &message);
+        let errors = source.plugin_error("z", 0, &message);
         let escaped = errors.to_string().contains('\u{1b}');
         prop_assert!(!escaped);
-        source.plugin_error(&message, &message);
+        source.plugin_error(&message, 3, &message);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::changes::Permit;
 use super::{ChangeError, Control, blocking};
-use crate::config::PluginSource;
+use crate::config::{PluginSource, StageId};
 use crate::rollout::loader::{Loaded, VersionError};
 use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
@@ -17,7 +17,7 @@ use crate::worker::DrainState;
 /// How often a change is prepared: again after each reload that comes in between.
 pub(super) const MAX_ATTEMPTS: usize = 8;
 
-/// The result of slow work for one frontend. Dropped once it is published, with its permit.
+/// The result of slow work for one stage. Dropped once it is published, with its permit.
 pub(super) struct Attempt<'a, T> {
     pub(super) task: LoadTask,
     pub(super) result: T,
@@ -54,22 +54,22 @@ impl Control {
         permits.acquire().await.map_err(|_| ChangeError::Stopping)
     }
 
-    /// Runs slow work for a frontend; of the change that `ticket` stands for, if any.
+    /// Runs slow work for a stage; of the change that `ticket` stands for, if any.
     ///
     /// # Errors
     /// [`ChangeError`], without any work for a change that is overtaken already.
     pub(super) async fn attempt<'a, T: Send + 'static>(
         &self,
         permits: &'a Semaphore,
-        frontend: &str,
+        stage: &StageId,
         ticket: Option<Ticket>,
         work: impl FnOnce(&LoadTask) -> T + Send + 'static,
     ) -> Result<Attempt<'a, T>, ChangeError> {
         let permit = self.permit(permits).await?;
         self.ensure_serving()?;
-        let task = self.state().task(frontend)?;
+        let task = self.state().task(stage)?;
         if let Some(ticket) = ticket {
-            self.state().ensure_latest(frontend, ticket)?;
+            self.state().ensure_latest(stage, ticket)?;
         }
         let (task, result) = blocking(move || {
             let result = work(&task);
@@ -84,18 +84,18 @@ impl Control {
         })
     }
 
-    /// Loads a version for a frontend from `plugin`, or else from the configured one.
+    /// Loads a version for a stage from `plugin`, or else from the configured one.
     ///
     /// # Errors
     /// As [`attempt`](Self::attempt).
     pub(super) async fn attempt_load(
         &self,
-        frontend: &str,
+        stage: &StageId,
         plugin: Option<PluginSource>,
         ticket: Ticket,
     ) -> Result<Attempt<'_, Result<Loaded, VersionError>>, ChangeError> {
         let loads = &self.0.changes.loads;
         let load = move |task: &LoadTask| task.run(plugin.as_ref());
-        self.attempt(loads, frontend, Some(ticket), load).await
+        self.attempt(loads, stage, Some(ticket), load).await
     }
 }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 use super::prepared::PrepareError;
-use crate::config;
+use crate::config::{self, StageId};
 use crate::rollout::RolloutError;
 use crate::rollout::loader::VersionError;
+use crate::tables::{self, SaveError};
 use crate::telemetry::TelemetryError;
 
 /// Why nothing was changed.
@@ -16,34 +17,42 @@ pub enum ChangeError {
     /// No such frontend, or one without a router.
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
+    /// No such stage of this frontend, which has others.
+    #[error("frontend `{}` has no `{}` in its router; there is {}", .0.frontend, .0.name, listed(.1))]
+    NoStage(StageId, Vec<String>),
+    /// The frontend has several stages, and none was named.
+    #[error("frontend `{frontend}` has several plugins: say which, {}", addresses(.frontend, .stages))]
+    WhichStage {
+        /// The frontend's name.
+        frontend: String,
+        /// The names of its stages, in their order.
+        stages: Vec<String>,
+    },
     /// No such backend, or no such server of it.
     #[error("there is no server `{0}/{1}`; `servers` lists them")]
     NoServer(String, String),
     /// No version with this number to go back to.
-    #[error("frontend `{0}` has no such version as {1} to go back to; `plugins` lists them")]
-    NoVersion(String, u32),
+    #[error("`{0}` has no such version as {1} to go back to; `plugins` lists them")]
+    NoVersion(StageId, u32),
     /// No version before the active one.
     #[error(
-        "frontend `{0}` has no good version before the active one to go back to: name one by its \
-         number; `plugins` lists them"
+        "`{0}` has no good version before the active one to go back to: name one by its number; \
+         `plugins` lists them"
     )]
-    NothingBefore(String),
+    NothingBefore(StageId),
     /// Each of the versions to go back to was tried.
-    #[error("frontend `{frontend}` has no version to go back to that can be started:{}", lines(.refusals))]
+    #[error("`{stage}` has no version to go back to that can be started:{}", lines(.refusals))]
     NoneStarts {
-        /// The frontend's name.
-        frontend: String,
+        /// Whose versions they are.
+        stage: StageId,
         /// The versions by their numbers, each with the reason.
         refusals: Vec<(u32, VersionError)>,
     },
     /// A later request was done first.
-    #[error(
-        "a later change of frontend `{frontend}` was done first, and stays: it left version \
-         {version}"
-    )]
+    #[error("a later change of `{stage}` was done first, and stays: it left version {version}")]
     Overtaken {
-        /// The frontend's name.
-        frontend: String,
+        /// What both would have changed.
+        stage: StageId,
         /// The version that came into service or on trial meanwhile.
         version: u32,
     },
@@ -51,8 +60,8 @@ pub enum ChangeError {
     #[error("a later reload was done first, and stays in force")]
     OvertakenByReload,
     /// The trial was aborted before it began.
-    #[error("the trial of frontend `{0}` was aborted before it began")]
-    Aborted(String),
+    #[error("the trial of `{0}` was aborted before it began")]
+    Aborted(StageId),
     /// Other changes came in between each time.
     #[error("other changes came in between again and again: try it once more")]
     Busy,
@@ -62,6 +71,12 @@ pub enum ChangeError {
     /// The plugin cannot serve.
     #[error(transparent)]
     Version(#[from] VersionError),
+    /// A table does not take the change.
+    #[error(transparent)]
+    Table(#[from] tables::ChangeError),
+    /// A table cannot be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
     /// The configuration is wrong.
     #[error("{0}")]
     Config(config::Errors),
@@ -82,6 +97,16 @@ pub enum ChangeError {
     Stopping,
 }
 
+impl ChangeError {
+    /// Whether what was to be changed is gone, or the process is about to be.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            ChangeError::Stopping | ChangeError::NoRouter(_) | ChangeError::NoStage(..)
+        )
+    }
+}
+
 fn lines(refusals: &[(u32, VersionError)]) -> String {
     let mut text = String::new();
     for (number, error) in refusals {
@@ -89,4 +114,16 @@ fn lines(refusals: &[(u32, VersionError)]) -> String {
         let _ = write!(text, "\nversion {number}: {error}");
     }
     text
+}
+
+/// The names of stages, quoted.
+fn listed(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| format!("`{name}`"));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
+/// Stages as they are addressed.
+fn addresses(frontend: &str, names: &[String]) -> String {
+    let addresses = names.iter().map(|name| format!("`{frontend}/{name}`"));
+    addresses.collect::<Vec<_>>().join(" or ")
 }

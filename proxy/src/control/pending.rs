@@ -2,6 +2,7 @@
 //!
 //! Part of the state of `control`.
 
+use crate::config::StageId;
 use crate::rollout::ticket::Ticket;
 
 /// The trials that are being prepared, so that they can be aborted before they begin.
@@ -10,15 +11,15 @@ pub(super) struct PendingTrials(Vec<PendingTrial>);
 
 #[derive(Debug)]
 struct PendingTrial {
-    frontend: String,
+    stage: StageId,
     ticket: Ticket,
     is_aborted: bool,
 }
 
 impl PendingTrials {
-    pub(super) fn begin(&mut self, frontend: &str, ticket: Ticket) {
+    pub(super) fn begin(&mut self, stage: &StageId, ticket: Ticket) {
         self.0.push(PendingTrial {
-            frontend: frontend.to_owned(),
+            stage: stage.clone(),
             ticket,
             is_aborted: false,
         });
@@ -34,11 +35,11 @@ impl PendingTrials {
         self.0.retain(|trial| trial.ticket != ticket);
     }
 
-    /// Aborts those of a frontend; whether there was one.
-    pub(super) fn abort(&mut self, frontend: &str) -> bool {
+    /// Aborts those of a stage; whether there was one.
+    pub(super) fn abort(&mut self, stage: &StageId) -> bool {
         let mut is_any = false;
         for trial in &mut self.0 {
-            if trial.frontend == frontend && !trial.is_aborted {
+            if trial.stage == *stage && !trial.is_aborted {
                 trial.is_aborted = true;
                 is_any = true;
             }

@@ -4,7 +4,7 @@
 //! Created before the workers start, and again for each reload, off the worker threads. Keeps what
 //! has not changed. Opens no socket and publishes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,14 +12,18 @@ use std::time::SystemTime;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::backends::LiveBackends;
 use super::orders;
-use crate::config::{self, Config, Errors, Source};
-use crate::plugin::{BackendName, BackendState, Backends, Compiler, EngineError};
-use crate::rollout::loader::{ConfiguredBackends, Load, Loaded, Loader, VersionError};
+use super::stages::{self, Base, OnTrial, PreparedStage};
+use crate::config::{Config, Errors, Source};
+use crate::plugin::{Backends, Compiler, EngineError};
+use crate::rollout::backends::ConfiguredBackends;
+use crate::rollout::loader::Loader;
 use crate::rollout::ticket::Ticket;
-use crate::rollout::versions::{Cause, Published, Versions};
+use crate::rollout::versions::Versions;
 use crate::router::version::WorkerEvent;
 use crate::sites::{Committed, Mistake, PreparedSites, Sites};
+use crate::tables::{Change, PreparedTables, Standing, TableError, Tables};
 use crate::transport::tls::{Identity, TicketError};
 use crate::upstream::{Cluster, ClusterConfig, Keeper, KeeperInputs, Preparation, ServerError};
 
@@ -36,8 +40,11 @@ pub struct Prepared {
     /// Certificates of sites that order them, which were on disk.
     stored: Vec<(String, Identity)>,
     live: Arc<dyn Backends>,
-    /// In the order of the frontends.
-    pub(super) routers: Vec<Option<Routing>>,
+    pub(super) tables: Arc<Tables>,
+    /// Until they are committed.
+    next_tables: Option<PreparedTables>,
+    /// The stages of each frontend, in the order of the configuration.
+    pub(super) routers: Vec<Vec<PreparedStage>>,
     loader: Option<Arc<Loader>>,
     compiler: Compiler,
     events: Events,
@@ -58,38 +65,6 @@ struct Events {
     receiver: Option<mpsc::UnboundedReceiver<WorkerEvent>>,
 }
 
-/// The router of a frontend.
-#[derive(Debug)]
-pub(super) enum Routing {
-    /// Nothing that it depends on has changed, or a later request has given it its version. Then
-    /// this is the SHA-256 of the configured file, which that version was preferred to.
-    Kept(Option<String>),
-    /// It is made anew.
-    New(Box<NewRouter>),
-}
-
-/// A version for a router.
-#[derive(Debug)]
-pub(super) struct NewRouter {
-    pub(super) loaded: Loaded,
-    /// Its configuration.
-    pub(super) router: config::Router,
-    /// The configured file's SHA-256.
-    pub(super) file: String,
-    pub(super) cause: Cause,
-    /// The request that brought that version.
-    pub(super) order: Ticket,
-    /// The version that it was prepared to follow.
-    pub(super) base: Option<Base>,
-}
-
-/// A router's version at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Base {
-    order: Ticket,
-    active: u32,
-}
-
 /// The configuration in force, with what the next one may keep.
 #[derive(Debug, Clone)]
 pub(super) struct ActiveConfig {
@@ -98,7 +73,9 @@ pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) clusters: Vec<Arc<Cluster>>,
     pub(super) sites: Arc<Sites>,
+    /// Another value whenever the backends or the tables have other names: plugins are configured again.
     pub(super) live: Arc<dyn Backends>,
+    pub(super) tables: Arc<Tables>,
     pub(super) versions: Versions,
     pub(super) loader: Option<Arc<Loader>>,
     pub(super) compiler: Compiler,
@@ -121,16 +98,8 @@ pub enum PrepareError {
     #[error(transparent)]
     Tickets(#[from] TicketError),
     /// A version was put on trial while a reload that would end the trial was prepared.
-    #[error(
-        "version {version} of frontend `{frontend}` was put on trial meanwhile, and this reload \
-         would end the trial: reload again to do that"
-    )]
-    OnTrial {
-        /// The frontend's name.
-        frontend: String,
-        /// The version on trial.
-        version: u32,
-    },
+    #[error(transparent)]
+    OnTrial(#[from] OnTrial),
 }
 
 impl Prepared {
@@ -194,15 +163,11 @@ impl Prepared {
             mistakes.record(found);
         }
         let stored = orders::stored(&config, active.map(|active| &active.config));
-        let live: Arc<dyn Backends> = match active {
-            // Nothing that `configure` could ask about backends has changed.
-            Some(active) if has_same_names(&active.config, &config) => Arc::clone(&active.live),
-            _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(&clusters)),
-            // One of them has no address: plugins are only tried out.
-            _ => Arc::new(ConfiguredBackends::new(&config)),
-        };
+        let next_tables = prepare_tables(&config, &source, active, &mut mistakes);
+        let tables = visible_tables(&config, next_tables.as_ref());
+        let live = visible_backends(&config, &clusters, &tables, active);
         // Without a plugin there is nothing to reserve address space for.
-        let has_router = config.frontends.iter().any(|front| front.router.is_some());
+        let has_router = config.stages().next().is_some();
         let loader = active.and_then(|active| active.loader.clone());
         let loader = match loader.filter(|loader| loader.has_room_for(&config)) {
             // Everything moves to another engine, so that the one before goes: each reserves much
@@ -215,38 +180,25 @@ impl Prepared {
             receiver: active.is_none().then_some(receiver),
             sender: active.map_or(sender, |active| active.events.clone()),
         };
-        let mut routers = Vec::new();
-        for frontend in &config.frontends {
-            let (Some(loader), Some(router)) = (&loader, &frontend.router) else {
-                routers.push(None);
-                continue;
-            };
-            let load = Load {
-                frontend: &frontend.name,
-                router,
-                plugin: &router.plugin,
-                source: None,
-                backends: Arc::clone(&live),
-                events: Some(events.sender.clone()),
-            };
-            let old = active.and_then(|active| active.config.frontend(&frontend.name));
-            let known = active.and_then(|active| active.versions.published(&frontend.name));
-            let known = known.map(|published| InService {
-                published,
-                has_same_router: old.is_some_and(|old| old.router.as_ref() == Some(router)),
-                has_same_backends: active.is_some_and(|active| Arc::ptr_eq(&active.live, &live)),
-            });
-            match route(loader, load, known, order) {
-                Ok(routing) => routers.push(Some(routing)),
-                Err(RouteError::Version(error)) => {
-                    mistakes.record(locate(&source, &frontend.name, &error));
-                }
-                Err(RouteError::OnTrial(version)) => {
-                    let frontend = frontend.name.clone();
-                    return Err(PrepareError::OnTrial { frontend, version });
-                }
+        stages::warn_of_policies(&config);
+        let routers = match &loader {
+            Some(loader) => {
+                let preparation = stages::Preparation {
+                    loader,
+                    live: &live,
+                    tables: &tables,
+                    events: &events.sender,
+                    known: active.map(|active| stages::Known {
+                        config: &active.config,
+                        versions: &active.versions,
+                        live: &active.live,
+                    }),
+                    order,
+                };
+                preparation.routers(&config, &source, &mut mistakes.0)?
             }
-        }
+            None => config.frontends.iter().map(|_| Vec::new()).collect(),
+        };
         match mistakes.0 {
             Some(errors) => Err(PrepareError::Config(errors)),
             None => Ok(Prepared {
@@ -257,6 +209,8 @@ impl Prepared {
                 next_sites,
                 stored,
                 live,
+                tables,
+                next_tables,
                 routers,
                 loader,
                 compiler,
@@ -271,13 +225,18 @@ impl Prepared {
 
     /// Whether `active` is what it was prepared to follow.
     pub(super) fn is_current(&self, active: &ActiveConfig) -> bool {
-        let mut routers = self.config.frontends.iter().zip(&self.routers);
-        self.base == active.order
-            && routers.all(|(frontend, routing)| match routing {
-                None | Some(Routing::Kept(_)) => true,
-                Some(Routing::New(new)) => {
-                    let now = active.versions.published(&frontend.name);
-                    new.base == now.map(Base::of)
+        let mut stages = self.routers.iter().flatten();
+        let backends = backend_names(&self.config);
+        let is_backend = |name: &str| backends.contains(name);
+        let tables = self.next_tables.as_ref();
+        let is_stale = tables
+            .is_some_and(|tables| tables.standing(&active.tables, &is_backend) == Standing::Stale);
+        !is_stale
+            && self.base == active.order
+            && stages.all(|prepared| match prepared {
+                PreparedStage::Kept(_) => true,
+                PreparedStage::New(new) => {
+                    new.base == active.versions.published(&new.former).map(Base::of)
                 }
             })
     }
@@ -295,6 +254,16 @@ impl Prepared {
             }
         }
         committed
+    }
+
+    /// Puts its tables into force, which follow those of `active`. Returns what has changed.
+    pub(super) fn commit_tables(&mut self, active: Option<&Tables>) -> Vec<Change> {
+        let Some(prepared) = self.next_tables.take() else {
+            return Vec::new();
+        };
+        let committed = prepared.commit(active);
+        self.tables = committed.tables;
+        committed.changes
     }
 
     /// The certificates of the process.
@@ -338,6 +307,7 @@ impl Prepared {
             keeper: self.keeper,
             sites: self.sites,
             live: self.live,
+            tables: self.tables,
             versions,
             loader: self.loader,
             compiler: self.compiler,
@@ -360,108 +330,74 @@ impl Mistakes {
     }
 }
 
-impl Base {
-    fn of(published: &Published) -> Base {
-        Base {
-            order: published.order,
-            active: published.active.number(),
+/// The tables as plugins see them.
+fn visible_tables(config: &Config, prepared: Option<&PreparedTables>) -> Arc<Tables> {
+    match prepared {
+        Some(prepared) => Arc::clone(prepared.tables()),
+        // Plugins are only tried out.
+        None => Arc::new(Tables::without_entries(&config.tables)),
+    }
+}
+
+/// The backends as plugins see them.
+fn visible_backends(
+    config: &Config,
+    clusters: &[ClusterConfig],
+    tables: &Arc<Tables>,
+    active: Option<&ActiveConfig>,
+) -> Arc<dyn Backends> {
+    match active {
+        // Nothing that `configure` could ask about backends and tables has changed.
+        Some(active)
+            if has_same_names(&active.config, config) && Arc::ptr_eq(&active.tables, tables) =>
+        {
+            Arc::clone(&active.live)
+        }
+        _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(clusters)),
+        // One of them has no address: plugins are only tried out.
+        _ => Arc::new(ConfiguredBackends::new(config)),
+    }
+}
+
+/// None if one of them is wrong.
+fn prepare_tables(
+    config: &Config,
+    source: &Source,
+    active: Option<&ActiveConfig>,
+    mistakes: &mut Mistakes,
+) -> Option<PreparedTables> {
+    let backends = backend_names(config);
+    let is_backend = |name: &str| backends.contains(name);
+    let active = active.map(|active| &active.tables);
+    match PreparedTables::new(&config.tables, active, &is_backend) {
+        Ok(prepared) => Some(prepared),
+        Err(found) => {
+            for (name, error) in found {
+                mistakes.record(locate_table(config, source, &name, &error));
+            }
+            None
         }
     }
 }
 
-/// The version in service of a frontend that stays.
-#[derive(Clone, Copy)]
-struct InService<'a> {
-    published: &'a Published,
-    has_same_router: bool,
-    has_same_backends: bool,
+/// For many questions.
+fn backend_names(config: &Config) -> HashSet<&str> {
+    let backends = config.backends.iter();
+    backends.map(|backend| backend.name.as_str()).collect()
 }
 
-/// Why a frontend gets no router.
-enum RouteError {
-    Version(VersionError),
-    /// With the number of the version on trial.
-    OnTrial(u32),
-}
-
-impl From<VersionError> for RouteError {
-    fn from(error: VersionError) -> RouteError {
-        RouteError::Version(error)
-    }
-}
-
-fn route(
-    loader: &Loader,
-    load: Load<'_>,
-    known: Option<InService<'_>>,
-    order: Ticket,
-) -> Result<Routing, RouteError> {
-    let file = loader.read(load.plugin)?;
-    let sha256 = file.sha256();
-    let router = load.router.clone();
-    let Some(known) = known else {
-        let new = NewRouter {
-            loaded: loader.load_file(file, load)?,
-            router,
-            file: sha256,
-            cause: if order == Ticket::START {
-                Cause::Start
-            } else {
-                Cause::Reload
-            },
-            order,
-            base: None,
-        };
-        return Ok(Routing::New(Box::new(new)));
-    };
-    let published = known.published;
-    let plugin = published.active.plugin();
-    let is_later = published.order > order;
-    // The active version was requested, or is the result of a rollback.
-    if is_later || known.has_same_router && sha256 == published.file.accepted {
-        // A trial goes on, and the reload after it moves the router.
-        let may_stay = loader.has(plugin) || published.rollout.is_some();
-        if known.has_same_backends && may_stay && !published.active.is_failing() {
-            return Ok(Routing::Kept(is_later.then_some(sha256)));
+/// Where in the file an error of a table belongs.
+pub fn locate_table(config: &Config, source: &Source, name: &str, error: &TableError) -> Errors {
+    let table = config.tables.iter().find(|table| table.name == name);
+    let file = table.map_or_else(String::new, |table| table.file.display().to_string());
+    let help = match error {
+        TableError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Some("the user that the proxy runs as reads it, and searches its folders")
         }
-        if let (true, Some((rollout, _))) = (is_later, &published.rollout) {
-            return Err(RouteError::OnTrial(rollout.version().number()));
-        }
-        let router = published.router.clone();
-        let load = Load {
-            router: &router,
-            source: Some(published.active.source().to_owned()),
-            ..load
-        };
-        let loaded = if Loader::fits(plugin, &load) || sha256 != published.active.sha256() {
-            loader.start(plugin, load)?
-        } else {
-            loader.load_file(file, load)?
-        };
-        let new = NewRouter {
-            loaded,
-            router,
-            file: sha256,
-            cause: published.cause,
-            order: published.order,
-            base: Some(Base::of(published)),
-        };
-        return Ok(Routing::New(Box::new(new)));
-    }
-    let loaded = if sha256 == published.active.sha256() && Loader::fits(plugin, &load) {
-        loader.start(plugin, load)?
-    } else {
-        loader.load_file(file, load)?
+        _ => None,
     };
-    let new = NewRouter {
-        loaded,
-        router,
-        file: sha256,
-        cause: Cause::Reload,
-        order,
-        base: Some(Base::of(published)),
-    };
-    Ok(Routing::New(Box::new(new)))
+    let message = format!("{file}: {error}");
+    source.key_error(&["table", name, "file"], &message, help)
 }
 
 fn resolve(
@@ -531,25 +467,6 @@ fn has_same_names(active: &Config, now: &Config) -> bool {
     active == now
 }
 
-/// Where in the file a plugin's error belongs.
-pub fn locate(source: &Source, frontend: &str, error: &VersionError) -> Errors {
-    match error {
-        VersionError::Configure(message) => source.plugin_error(frontend, message),
-        error => {
-            let key = ["frontend", frontend, "router", "plugin"];
-            let help = match error {
-                VersionError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    Some(
-                        "the user that the proxy runs as reads it: let that user read the file, and search its folders",
-                    )
-                }
-                _ => None,
-            };
-            source.key_error(&key, &error.to_string(), help)
-        }
-    }
-}
-
 /// Where in the file the mistake of a certificate belongs.
 fn locate_certificate(config: &Config, source: &Source, mistake: &Mistake) -> Errors {
     let site = mistake.site.as_str();
@@ -565,36 +482,4 @@ fn locate_certificate(config: &Config, source: &Source, mistake: &Mistake) -> Er
     let keys: Vec<&str> = keys.collect();
     let advice = mistake.error.advice(config.user.as_deref());
     source.key_error(&keys, &mistake.error.to_string(), advice.as_deref())
-}
-
-/// The backends in service, as plugins see them.
-#[derive(Debug)]
-struct LiveBackends(HashMap<BackendName, Arc<Cluster>>);
-
-impl LiveBackends {
-    fn new(clusters: &[ClusterConfig]) -> LiveBackends {
-        let clusters = clusters.iter().map(|config| &config.cluster);
-        let named = clusters.map(|cluster| (Arc::clone(cluster.name()), Arc::clone(cluster)));
-        LiveBackends(named.collect())
-    }
-}
-
-impl Backends for LiveBackends {
-    fn find(&self, name: &str) -> Option<BackendName> {
-        let (name, _) = self.0.get_key_value(name)?;
-        Some(BackendName::clone(name))
-    }
-
-    fn state(&self, name: &str) -> Option<BackendState> {
-        let backend = self.0.get(name)?;
-        Some(BackendState {
-            usable_servers: backend.usable_servers(),
-            active: backend.active(),
-            queued: backend.queued(),
-        })
-    }
-
-    fn servers(&self, name: &str) -> Option<u32> {
-        self.0.get(name).map(|backend| backend.server_count())
-    }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::attempt::MAX_ATTEMPTS;
 use super::changes::Permit;
+use super::superseded::Superseded;
+use super::tables::announce;
 use super::worker_configs::{self, Known};
 use super::{ChangeError, Control, FrontendListeners, Prepared, blocking, orders};
 use crate::config;
@@ -111,6 +113,7 @@ impl Reload<'_> {
         if prepared.commit_sites() == Committed::Stale {
             return Ok(Published::Stale);
         }
+        let tables_changed = prepared.commit_tables(Some(&state.active.tables));
         control.0.handles.telemetry.apply(&prepared.config.log);
         for cluster in &mut prepared.clusters {
             cluster.publish();
@@ -128,7 +131,7 @@ impl Reload<'_> {
             &known,
         );
         let mut versions = state.active.versions.clone();
-        versions.replace(frontends.published);
+        versions.replace(frontends.published, frontends.renamed);
         if let Some(loader) = prepared.loader() {
             versions.move_retired(loader);
         }
@@ -139,11 +142,16 @@ impl Reload<'_> {
             // A worker that is gone is stopping.
             let _ = worker.send(Command::Apply(config));
         }
+        let tables = Arc::clone(&state.active.tables);
         (state.active, state.source) = prepared.activate(versions, workers.len());
+        if !Arc::ptr_eq(&tables, &state.active.tables) {
+            state.superseded.push(Superseded::now(tables));
+        }
         state.answers = frontends.answers;
         let ordered = orders::ordered(&state.active.config);
         control.0.acme.apply(ordered);
         tracing::info!("configuration in force");
+        tables_changed.iter().for_each(announce);
         Ok(Published::InForce)
     }
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Control, worker_configs};
+use crate::config::StageId;
 use crate::downstream::listener::Listener;
-use crate::router::Change;
+use crate::router::{Change, StageUpdate};
 use crate::telemetry::{Answers, Handshakes};
 use crate::upstream::Cluster;
-use crate::worker::{Command, FrontendConfig, RouterUpdate, WorkerConfig, WorkerInputs};
+use crate::worker::{Command, FrontendConfig, WorkerConfig, WorkerInputs};
 
 impl Control {
     /// The configuration of a worker that gets the `inputs` of one that has failed. `listeners` are
@@ -28,17 +29,19 @@ impl Control {
         let mut frontends = Vec::new();
         for config in &state.active.config.frontends {
             let name = &config.name;
-            let published = state.active.versions.published(name);
-            let router = published.map(|published| {
+            let router = config.router.iter().filter_map(|stage| {
+                let id = StageId::new(name, &stage.name);
+                let published = state.active.versions.published(&id)?;
                 if let Some((rollout, _)) = &published.rollout {
                     let change = Change::StartRollout(Arc::clone(rollout), None);
                     // Its receiver is in the inputs.
-                    let _ = self.0.handles.workers[own].send(Command::Router(name.clone(), change));
+                    let _ = self.0.handles.workers[own].send(Command::Stage(id, change));
                     rollout.version().order_for(own);
                 }
                 published.active.order_for(own);
-                RouterUpdate::Replace(Arc::clone(&published.active), None)
+                Some(StageUpdate::Replace(Arc::clone(&published.active), None))
             });
+            let router = router.collect();
             let listeners = listeners.remove(name).unwrap_or_default();
             let sockets = listeners.iter().filter_map(|(bind, one)| {
                 let mut binds = config.bind.iter();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::attempt::MAX_ATTEMPTS;
 use super::state::{Standing, State};
 use super::{ChangeError, Control};
+use crate::config::StageId;
 use crate::rollout::Publication;
 use crate::rollout::loader::VersionError;
 use crate::rollout::task::LoadTask;
@@ -14,7 +15,7 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, RetiredVersion, TrialEnd};
 use crate::router::version::Version;
 
-/// Why the router goes back.
+/// Why the stage goes back.
 #[derive(Debug, Clone, Copy)]
 enum Reason {
     /// A person has requested it.
@@ -31,28 +32,28 @@ impl Control {
     /// [`ChangeError`]; the active version stays in service.
     pub async fn rollback(
         &self,
-        frontend: &str,
+        stage: &StageId,
         number: Option<u32>,
     ) -> Result<Arc<Version>, ChangeError> {
         let ticket = self.begin()?;
         let candidates = {
             let mut state = self.state();
-            state.task(frontend)?;
+            state.task(stage)?;
             match number {
-                None => state.active.versions.good_before(frontend),
+                None => state.active.versions.good_before(stage),
                 Some(number) => {
-                    if let Some(version) = self.confirm(&mut state, frontend, number, ticket) {
+                    if let Some(version) = self.confirm(&mut state, stage, number, ticket) {
                         return Ok(version);
                     }
-                    let retired = state.active.versions.find_retired(frontend, number);
+                    let retired = state.active.versions.find_retired(stage, number);
                     retired.into_iter().collect()
                 }
             }
         };
         if let (Some(number), true) = (number, candidates.is_empty()) {
-            return Err(ChangeError::NoVersion(frontend.to_owned(), number));
+            return Err(ChangeError::NoVersion(stage.clone(), number));
         }
-        self.go_back(frontend, candidates, Reason::Request(ticket))
+        self.go_back(stage, candidates, Reason::Request(ticket))
             .await
     }
 
@@ -63,12 +64,12 @@ impl Control {
     /// [`ChangeError`].
     pub(super) async fn go_back_from_failing(
         &self,
-        frontend: &str,
+        stage: &StageId,
         number: u32,
     ) -> Result<Option<Arc<Version>>, ChangeError> {
-        let candidates = self.state().active.versions.good_before_failing(frontend);
+        let candidates = self.state().active.versions.good_before_failing(stage);
         let reason = Reason::Faults(number);
-        match self.go_back(frontend, candidates, reason).await {
+        match self.go_back(stage, candidates, reason).await {
             Ok(version) => Ok(Some(version)),
             Err(ChangeError::Overtaken { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -78,17 +79,18 @@ impl Control {
     /// Goes back to the first of these versions that can be started.
     async fn go_back(
         &self,
-        frontend: &str,
+        stage: &StageId,
         candidates: Vec<RetiredVersion>,
         reason: Reason,
     ) -> Result<Arc<Version>, ChangeError> {
         let mut refusals: Vec<(u32, VersionError)> = Vec::new();
         for candidate in candidates {
-            match self.go_back_to(frontend, &candidate, reason).await {
+            match self.go_back_to(stage, &candidate, reason).await {
                 Err(ChangeError::Version(error)) => {
                     let number = candidate.version.number();
                     tracing::warn!(
-                        frontend,
+                        frontend = stage.frontend,
+                        stage = stage.name,
                         version = number,
                         %error,
                         "a version that was kept cannot be started again"
@@ -99,15 +101,15 @@ impl Control {
             }
         }
         if refusals.is_empty() {
-            return Err(ChangeError::NothingBefore(frontend.to_owned()));
+            return Err(ChangeError::NothingBefore(stage.clone()));
         }
-        let frontend = frontend.to_owned();
-        Err(ChangeError::NoneStarts { frontend, refusals })
+        let stage = stage.clone();
+        Err(ChangeError::NoneStarts { stage, refusals })
     }
 
     async fn go_back_to(
         &self,
-        frontend: &str,
+        stage: &StageId,
         target: &RetiredVersion,
         reason: Reason,
     ) -> Result<Arc<Version>, ChangeError> {
@@ -116,7 +118,7 @@ impl Control {
             let retired = target.clone();
             let restarts = &self.0.changes.restarts;
             let start = move |task: &LoadTask| task.revert(&retired);
-            let attempt = self.attempt(restarts, frontend, reason.ticket(), start);
+            let attempt = self.attempt(restarts, stage, reason.ticket(), start);
             let attempt = attempt.await?;
             let loaded = attempt.result?;
             let mut state = self.state();
@@ -124,17 +126,17 @@ impl Control {
                 continue;
             }
             match reason {
-                Reason::Faults(failing) if !state.active.versions.is_active(frontend, failing) => {
+                Reason::Faults(failing) if !state.active.versions.is_active(stage, failing) => {
                     return Err(ChangeError::Overtaken {
-                        frontend: frontend.to_owned(),
+                        stage: stage.clone(),
                         version: failing,
                     });
                 }
                 Reason::Faults(_) => {}
                 Reason::Request(ticket) => {
-                    state.ensure_latest(frontend, ticket)?;
+                    state.ensure_latest(stage, ticket)?;
                     // It may have come back by itself meanwhile.
-                    if let Some(version) = self.confirm(&mut state, frontend, number, ticket) {
+                    if let Some(version) = self.confirm(&mut state, stage, number, ticket) {
                         return Ok(version);
                     }
                 }
@@ -142,13 +144,13 @@ impl Control {
             let publication = Publication {
                 loaded,
                 number: Some(number),
-                router: target.router.clone(),
+                stage: target.stage.clone(),
                 cause: reason.cause(),
                 order: reason.ticket(),
             };
             let workers = &self.0.handles.workers;
             let versions = &mut state.active.versions;
-            return Ok(versions.publish(workers, frontend, publication));
+            return Ok(versions.publish(workers, stage, publication));
         }
         Err(ChangeError::Busy)
     }
@@ -159,15 +161,15 @@ impl Control {
     fn confirm(
         &self,
         state: &mut State,
-        frontend: &str,
+        stage: &StageId,
         number: u32,
         ticket: Ticket,
     ) -> Option<Arc<Version>> {
         let versions = &mut state.active.versions;
-        let version = versions.confirm(frontend, number, ticket)?;
+        let version = versions.confirm(stage, number, ticket)?;
         let workers = &self.0.handles.workers;
         // There may be none.
-        let _ = versions.drop_rollout(workers, frontend, None, TrialEnd::Superseded);
+        let _ = versions.drop_rollout(workers, stage, None, TrialEnd::Superseded);
         Some(version)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attempt::MAX_ATTEMPTS;
 use super::state::Standing;
 use super::{ChangeError, Control};
-use crate::config::PluginSource;
+use crate::config::{PluginSource, StageId};
 use crate::rollout::RolloutError;
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::TrialEnd;
@@ -38,42 +38,40 @@ impl Control {
     /// As [`swap`](Self::swap), and [`ChangeError::Aborted`].
     pub async fn start_rollout(
         &self,
-        frontend: &str,
+        stage: &StageId,
         plugin: Option<PluginSource>,
         mode: Mode,
         share: Share,
     ) -> Result<Arc<Version>, ChangeError> {
         let ticket = self.begin()?;
-        self.state().trials.begin(frontend, ticket);
+        self.state().trials.begin(stage, ticket);
         let _pending = Pending(self, ticket);
         let is_configured = plugin.is_none();
         for _ in 0..MAX_ATTEMPTS {
-            let attempt = self.attempt_load(frontend, plugin.clone(), ticket).await?;
+            let attempt = self.attempt_load(stage, plugin.clone(), ticket).await?;
             let loaded = attempt.result?;
             let workers = &self.0.handles.workers;
             let mut state = self.state();
             if state.trials.is_aborted(ticket) {
-                return Err(ChangeError::Aborted(frontend.to_owned()));
+                return Err(ChangeError::Aborted(stage.clone()));
             }
             if state.standing(&attempt.task)? == Standing::Stale {
                 continue;
             }
-            state.ensure_latest(frontend, ticket)?;
+            state.ensure_latest(stage, ticket)?;
             let active = &mut state.active;
             if is_configured {
                 let sha256 = loaded.version.sha256().to_owned();
-                active.versions.accept_file(frontend, sha256);
+                active.versions.accept_file(stage, sha256);
             }
-            let published = active.versions.published(frontend);
+            let published = active.versions.published(stage);
             let next = published.map_or(1, |published| published.next);
             let (version, instances) = loaded.numbered(next);
             let redact = active.config.admin.redact.clone();
             let rollout = Rollout::new(version, mode, share, redact, workers.len());
-            let router = attempt.task.router.clone();
+            let config = attempt.task.stage.clone();
             let versions = &mut active.versions;
-            return Ok(
-                versions.start_rollout(workers, frontend, rollout, instances, router, ticket)
-            );
+            return Ok(versions.start_rollout(workers, stage, rollout, instances, config, ticket));
         }
         Err(ChangeError::Busy)
     }
@@ -82,23 +80,23 @@ impl Control {
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
-    pub fn promote(&self, frontend: &str) -> Result<Arc<Version>, ChangeError> {
+    pub fn promote(&self, stage: &StageId) -> Result<Arc<Version>, ChangeError> {
         let ticket = self.begin()?;
         let versions = &mut self.state().active.versions;
-        Ok(versions.promote(&self.0.handles.workers, frontend, ticket)?)
+        Ok(versions.promote(&self.0.handles.workers, stage, ticket)?)
     }
 
     /// Ends a trial, and those that are still being prepared: the active version goes on.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
-    pub fn abort(&self, frontend: &str) -> Result<Aborted, ChangeError> {
+    pub fn abort(&self, stage: &StageId) -> Result<Aborted, ChangeError> {
         self.ensure_serving()?;
         let mut state = self.state();
-        let is_pending = state.trials.abort(frontend);
+        let is_pending = state.trials.abort(stage);
         let versions = &mut state.active.versions;
         let workers = &self.0.handles.workers;
-        match versions.drop_rollout(workers, frontend, None, TrialEnd::Aborted) {
+        match versions.drop_rollout(workers, stage, None, TrialEnd::Aborted) {
             Ok(version) => Ok(Aborted::Trial(version)),
             Err(_) if is_pending => Ok(Aborted::Pending),
             Err(error) => Err(error.into()),
@@ -108,11 +106,11 @@ impl Control {
     /// Ends the trial of a version that had too many faults, unless it has ended already.
     pub(super) fn end_failing_rollout(
         &self,
-        frontend: &str,
+        stage: &StageId,
         number: u32,
     ) -> Result<Arc<Version>, RolloutError> {
         let versions = &mut self.state().active.versions;
         let workers = &self.0.handles.workers;
-        versions.drop_rollout(workers, frontend, Some(number), TrialEnd::Failed)
+        versions.drop_rollout(workers, stage, Some(number), TrialEnd::Failed)
     }
 }

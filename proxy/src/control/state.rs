@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::ChangeError;
 use super::pending::PendingTrials;
 use super::prepared::{ActiveConfig, Prepared};
+use super::superseded::Superseded;
 use super::worker_configs::Frontends;
-use crate::config::Source;
+use crate::config::{Source, StageId};
 use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::Versions;
@@ -21,6 +22,8 @@ pub(super) struct State {
     pub(super) answers: HashMap<String, Arc<Answers>>,
     pub(super) reloads: Reloads,
     pub(super) trials: PendingTrials,
+    /// The oldest first.
+    pub(super) superseded: Vec<Superseded>,
 }
 
 /// Configurations applied since the start, and refused.
@@ -52,43 +55,80 @@ impl State {
             answers: frontends.answers,
             reloads: Reloads::default(),
             trials: PendingTrials::default(),
+            superseded: Vec::new(),
         }
     }
 
-    /// Everything that loading a version for a frontend needs.
+    /// The stage of this name; without one, the only stage of the frontend.
     ///
     /// # Errors
-    /// [`ChangeError::NoRouter`].
-    pub(super) fn task(&self, frontend: &str) -> Result<LoadTask, ChangeError> {
+    /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].
+    pub(super) fn find_stage(
+        &self,
+        frontend: &str,
+        name: Option<&str>,
+    ) -> Result<StageId, ChangeError> {
+        let configured = self.active.config.frontend(frontend);
+        let stages = configured.map_or(&[][..], |configured| &configured.router);
+        let names = || stages.iter().map(|stage| stage.name.clone()).collect();
+        match (stages, name) {
+            ([], _) => Err(ChangeError::NoRouter(frontend.to_owned())),
+            ([only], None) => Ok(StageId::new(frontend, &only.name)),
+            (_, None) => Err(ChangeError::WhichStage {
+                frontend: frontend.to_owned(),
+                stages: names(),
+            }),
+            (stages, Some(name)) => {
+                let id = StageId::new(frontend, name);
+                if stages.iter().any(|stage| stage.name == name) {
+                    Ok(id)
+                } else {
+                    Err(ChangeError::NoStage(id, names()))
+                }
+            }
+        }
+    }
+
+    /// That there is no such stage any more.
+    fn gone(&self, stage: &StageId) -> ChangeError {
+        let found = self.find_stage(&stage.frontend, Some(&stage.name)).err();
+        found.unwrap_or_else(|| ChangeError::NoRouter(stage.frontend.clone()))
+    }
+
+    /// Everything that loading a version for a stage needs.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`].
+    pub(super) fn task(&self, stage: &StageId) -> Result<LoadTask, ChangeError> {
         let task = || {
             let active = &self.active;
-            let configured = active.config.frontend(frontend)?;
             Some(LoadTask {
-                frontend: frontend.to_owned(),
-                router: configured.router.clone()?,
-                file: active.versions.published(frontend)?.file.clone(),
+                id: stage.clone(),
+                stage: active.config.stage(stage)?.clone(),
+                file: active.versions.published(stage)?.file.clone(),
                 loader: Arc::clone(active.loader.as_ref()?),
                 live: Arc::clone(&active.live),
+                tables: Arc::clone(&active.tables),
                 events: active.events.clone(),
             })
         };
-        task().ok_or_else(|| ChangeError::NoRouter(frontend.to_owned()))
+        task().ok_or_else(|| self.gone(stage))
     }
 
-    /// Checks that no later request has changed the frontend's version.
+    /// Checks that no later request has changed the stage's version.
     ///
     /// # Errors
-    /// [`ChangeError::Overtaken`], and [`ChangeError::NoRouter`].
-    pub(super) fn ensure_latest(&self, frontend: &str, ticket: Ticket) -> Result<(), ChangeError> {
-        let published = self.active.versions.published(frontend);
-        let published = published.ok_or_else(|| ChangeError::NoRouter(frontend.to_owned()))?;
+    /// [`ChangeError::Overtaken`], and as [`task`](Self::task).
+    pub(super) fn ensure_latest(&self, stage: &StageId, ticket: Ticket) -> Result<(), ChangeError> {
+        let published = self.active.versions.published(stage);
+        let published = published.ok_or_else(|| self.gone(stage))?;
         if published.order <= ticket {
             return Ok(());
         }
         let on_trial = published.rollout.as_ref();
         let version = on_trial.map_or(&published.active, |(rollout, _)| rollout.version());
         Err(ChangeError::Overtaken {
-            frontend: frontend.to_owned(),
+            stage: stage.clone(),
             version: version.number(),
         })
     }
@@ -96,9 +136,9 @@ impl State {
     /// Compares a task with what is in force.
     ///
     /// # Errors
-    /// [`ChangeError::NoRouter`].
+    /// As [`task`](Self::task).
     pub(super) fn standing(&self, task: &LoadTask) -> Result<Standing, ChangeError> {
-        let now = self.task(&task.frontend)?;
+        let now = self.task(&task.id)?;
         Ok(if now.is_same_as(task) {
             Standing::Current
         } else {

@@ -1,4 +1,4 @@
-//! Changes of one router's version to another file: swap, refresh.
+//! Changes of one stage's version to another file: swap, refresh.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::attempt::MAX_ATTEMPTS;
 use super::state::Standing;
 use super::{ChangeError, Control};
-use crate::config::PluginSource;
+use crate::config::{PluginSource, StageId};
 use crate::rollout::Publication;
 use crate::rollout::loader::Loaded;
 use crate::rollout::task::{LoadTask, Refreshed};
@@ -15,19 +15,19 @@ use crate::rollout::versions::Cause;
 use crate::router::version::Version;
 
 impl Control {
-    /// Puts `plugin` into service for `frontend`, or else the configured plugin.
+    /// Puts `plugin` into service for `stage`, or else the configured plugin.
     ///
     /// # Errors
     /// [`ChangeError`]; the version before stays in service.
     pub async fn swap(
         &self,
-        frontend: &str,
+        stage: &StageId,
         plugin: Option<PluginSource>,
     ) -> Result<Arc<Version>, ChangeError> {
         let ticket = self.begin()?;
         let is_configured = plugin.is_none();
         for _ in 0..MAX_ATTEMPTS {
-            let attempt = self.attempt_load(frontend, plugin.clone(), ticket).await?;
+            let attempt = self.attempt_load(stage, plugin.clone(), ticket).await?;
             let loaded = attempt.result?;
             let accepted = is_configured.then(|| loaded.version.sha256().to_owned());
             let version = self.publish(&attempt.task, loaded, Cause::Swap, ticket, accepted)?;
@@ -42,11 +42,11 @@ impl Control {
     ///
     /// # Errors
     /// As [`swap`](Self::swap).
-    pub(super) async fn refresh(&self, frontend: &str) -> Result<(), ChangeError> {
+    pub(super) async fn refresh(&self, stage: &StageId) -> Result<(), ChangeError> {
         let ticket = self.begin()?;
         for _ in 0..MAX_ATTEMPTS {
             let loads = &self.0.changes.loads;
-            let attempt = self.attempt(loads, frontend, Some(ticket), LoadTask::refresh);
+            let attempt = self.attempt(loads, stage, Some(ticket), LoadTask::refresh);
             let attempt = attempt.await?;
             let loaded = match attempt.result? {
                 Refreshed::Known => return Ok(()),
@@ -71,7 +71,7 @@ impl Control {
     fn refuse_file(&self, task: &LoadTask, sha256: String) {
         let mut state = self.state();
         if matches!(state.standing(task), Ok(Standing::Current))
-            && let Some(published) = state.active.versions.published_mut(&task.frontend)
+            && let Some(published) = state.active.versions.published_mut(&task.id)
         {
             published.file.refused = Some(sha256);
         }
@@ -95,46 +95,47 @@ impl Control {
         if state.standing(task)? == Standing::Stale {
             return Ok(None);
         }
-        let latest = state.ensure_latest(&task.frontend, ticket);
+        let latest = state.ensure_latest(&task.id, ticket);
         if let Some(accepted) = accepted {
             // Even if a later request was preferred to it: a reload must not undo that one.
-            state.active.versions.accept_file(&task.frontend, accepted);
+            state.active.versions.accept_file(&task.id, accepted);
         }
-        latest?;
-        let published = state.active.versions.published(&task.frontend);
-        if let (Cause::File, Some(published)) = (cause, published)
-            && published.serves(loaded.version.sha256(), &task.router)
+        let published = state.active.versions.published(&task.id);
+        let is_served = published
+            .filter(|published| published.serves(loaded.version.sha256(), &task.stage))
+            .map(|published| Arc::clone(&published.active));
+        if let Some(active) = is_served
+            && (cause == Cause::File || latest.is_err())
         {
-            // A swap or a reload was quicker. A second version of the same would be what
+            // Another request for the same was quicker. A second version of it would be what
             // `rollback` goes back to.
             tracing::debug!(
-                frontend = task.frontend,
+                frontend = task.id.frontend,
+                stage = task.id.name,
                 "the new plugin is in service already"
             );
-            return Ok(Some(Arc::clone(&published.active)));
+            return Ok(Some(active));
         }
+        latest?;
         let publication = Publication {
             loaded,
             number: None,
-            router: task.router.clone(),
+            stage: task.stage.clone(),
             cause,
             order: Some(ticket),
         };
         let workers = &self.0.handles.workers;
         let versions = &mut state.active.versions;
-        Ok(Some(versions.publish(workers, &task.frontend, publication)))
+        Ok(Some(versions.publish(workers, &task.id, publication)))
     }
 
-    /// The plugin files to watch, each with its frontend.
-    pub(super) fn watched(&self) -> Vec<(String, PathBuf)> {
+    /// The plugin files to watch, each with its stage.
+    pub(super) fn watched(&self) -> Vec<(StageId, PathBuf)> {
         let state = self.state();
-        let frontends = state.active.config.frontends.iter();
-        let watched = frontends.filter_map(|frontend| {
-            let router = frontend.router.as_ref().filter(|router| router.watch)?;
-            match &router.plugin {
-                PluginSource::File(path) => Some((frontend.name.clone(), path.clone())),
-                PluginSource::Bundled(_) => None,
-            }
+        let stages = state.active.config.stages();
+        let watched = stages.filter_map(|(id, stage)| match &stage.plugin {
+            PluginSource::File(path) if stage.watch => Some((id, path.clone())),
+            PluginSource::File(_) | PluginSource::Bundled(_) => None,
         });
         watched.collect()
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Control;
 use super::state::Reloads;
+use super::{ChangeError, Control};
 use crate::acme::SiteStatus;
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, Source, StageId};
 use crate::rollout::versions::{Cause, EndedTrial, RetiredVersion};
 use crate::router::rollout::Rollout;
 use crate::router::version::Version;
@@ -15,21 +15,21 @@ use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::Cluster;
 use crate::worker::DrainState;
 
-/// A frontend's router at one moment.
+/// A stage of a router at one moment.
 #[derive(Debug, Clone)]
-pub struct RouterState {
-    /// The frontend's name.
-    pub frontend: String,
+pub struct StageState {
+    /// Which one it is.
+    pub id: StageId,
     /// In service.
     pub active: Arc<Version>,
     /// The configuration of the active version.
-    pub router: config::Router,
+    pub config: config::Stage,
     /// Why the active version came.
     pub cause: Cause,
     /// The rollout beside it.
     pub rollout: Option<Arc<Rollout>>,
     /// The configuration of the version under rollout.
-    pub rollout_router: Option<config::Router>,
+    pub rollout_config: Option<config::Stage>,
     /// The rollout that ended last.
     pub ended: Option<EndedTrial>,
     /// Retired versions, the latest first.
@@ -105,25 +105,32 @@ impl Control {
         state.active.clusters.clone()
     }
 
-    /// Every frontend that has a router, in the order of the configuration.
-    pub fn routers(&self) -> Vec<RouterState> {
+    /// Every stage of every router, in the order of the configuration.
+    pub fn stages(&self) -> Vec<StageState> {
         let state = self.state();
-        let frontends = state.active.config.frontends.iter();
-        let routers = frontends.filter_map(|frontend| {
-            let versions = &state.active.versions;
-            let published = versions.published(&frontend.name)?;
-            let (rollout, rollout_router) = published.rollout.clone().unzip();
-            Some(RouterState {
-                frontend: frontend.name.clone(),
+        let versions = &state.active.versions;
+        let stages = state.active.config.stages().filter_map(|(id, _)| {
+            let published = versions.published(&id)?;
+            let (rollout, rollout_config) = published.rollout.clone().unzip();
+            Some(StageState {
                 active: Arc::clone(&published.active),
-                router: published.router.clone(),
+                config: published.stage.clone(),
                 cause: published.cause,
                 rollout,
-                rollout_router,
+                rollout_config,
                 ended: published.ended.clone(),
-                retired: versions.retired(&frontend.name).cloned().collect(),
+                retired: versions.retired(&id).cloned().collect(),
+                id,
             })
         });
-        routers.collect()
+        stages.collect()
+    }
+
+    /// The stage of this name; without one, the only stage of the frontend.
+    ///
+    /// # Errors
+    /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].
+    pub fn find_stage(&self, frontend: &str, name: Option<&str>) -> Result<StageId, ChangeError> {
+        self.state().find_stage(frontend, name)
     }
 }

@@ -1,4 +1,5 @@
-//! Files that change, of plugins and certificates: put into service once they have settled.
+//! Files that change, of plugins, certificates, servers and tables: put into service once they have
+//! settled.
 //!
 //! Directories are watched, not files, because a file is seldom replaced by writing to it: another
 //! is renamed onto it, or a symbolic link on the way to it changes (as Kubernetes does for a
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use super::certificates::Taken;
 use super::{ChangeError, Control};
+use crate::config::StageId;
 use crate::telemetry::chain;
 
 /// A file is read once it has not changed for this long.
@@ -36,12 +38,14 @@ type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 /// The part of the configuration that uses a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
-    /// The plugin of this frontend.
-    Plugin(String),
+    /// The plugin of this stage.
+    Plugin(StageId),
     /// The `[tls.NAME]` of this name.
     Site(String),
     /// The backend of this name, for more servers.
     Servers(String),
+    /// The table of this name.
+    Table(String),
 }
 
 /// A file.
@@ -76,7 +80,7 @@ impl From<Taken> for Outcome {
 }
 
 impl Control {
-    /// Watches the files of plugins, certificates and servers until the process ends.
+    /// Watches the files of plugins, certificates, servers and tables until the process ends.
     pub async fn watch_files(self) {
         watch(self).await;
     }
@@ -94,7 +98,7 @@ async fn watch(control: Control) {
     let mut watcher = match notify::recommended_watcher(on_event) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(%error, "files are not watched: reload to take up new plugins, certificates and servers");
+            tracing::warn!(%error, "files are not watched: reload to take up new plugins, certificates, servers and tables");
             return;
         }
     };
@@ -118,14 +122,15 @@ async fn watch(control: Control) {
                 file.is_loading = true;
                 let (control, user) = (control.clone(), file.user.clone());
                 let path = file.path.clone();
-                // Files of other frontends do not wait for this one's compiler.
+                // Files of other stages do not wait for this one's compiler.
                 loads.spawn(async move {
                     let outcome = match &user {
-                        User::Plugin(frontend) => put_into_service(&control, frontend, &path).await,
+                        User::Plugin(stage) => put_into_service(&control, stage, &path).await,
                         User::Site(name) => control.refresh_site(name).await.into(),
                         User::Servers(backend) => {
                             control.refresh_servers(backend, &path).await.into()
                         }
+                        User::Table(name) => control.refresh_table(name, &path).await.into(),
                     };
                     (user, path, outcome)
                 });
@@ -152,12 +157,14 @@ fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
 /// Adds files that the configuration names now, and removes others.
 fn review(control: &Control, files: &mut Vec<Watched>) {
     let plugins = control.watched().into_iter();
-    let plugins = plugins.map(|(frontend, path)| (User::Plugin(frontend), path));
+    let plugins = plugins.map(|(stage, path)| (User::Plugin(stage), path));
     let sites = control.sites().files().into_iter();
     let sites = sites.map(|(name, path)| (User::Site(name), path));
     let servers = control.server_files().into_iter();
     let servers = servers.map(|(backend, path)| (User::Servers(backend), path));
-    let named: Vec<_> = plugins.chain(sites).chain(servers).collect();
+    let tables = control.table_files().into_iter();
+    let tables = tables.map(|(name, path)| (User::Table(name), path));
+    let named: Vec<_> = plugins.chain(sites).chain(servers).chain(tables).collect();
     files.retain(|file| {
         let mut named = named.iter();
         named.any(|(user, path)| *user == file.user && *path == file.path)
@@ -240,13 +247,13 @@ impl Watched {
             self.pause = Duration::ZERO;
             self.due = Some(Instant::now() + SETTLED);
         }
-        // Between two renames there may be no file.
+        // Between two renames there may be no file. A table's that stays away is shown as such.
         let is_due = self.due.is_some_and(|due| Instant::now() >= due);
         if !is_due || self.is_loading {
             return false;
         }
         self.due = None;
-        self.looks.is_some()
+        self.looks.is_some() || matches!(self.user, User::Table(_))
     }
 
     fn settle(&mut self, outcome: Outcome) {
@@ -262,21 +269,27 @@ impl Watched {
     }
 }
 
-async fn put_into_service(control: &Control, frontend: &str, path: &Path) -> Outcome {
-    let error = match control.refresh(frontend).await {
-        Ok(()) | Err(ChangeError::Stopping | ChangeError::NoRouter(_)) => return Outcome::Done,
+async fn put_into_service(control: &Control, stage: &StageId, path: &Path) -> Outcome {
+    let error = match control.refresh(stage).await {
+        Ok(()) => return Outcome::Done,
+        Err(error) if error.is_gone() => return Outcome::Done,
         Err(error) => error,
     };
+    let StageId {
+        frontend,
+        name: stage,
+    } = stage;
     let file = path.display();
     let reason = chain(&error);
     match error {
         ChangeError::Overtaken { .. } => {
-            tracing::info!(frontend, %file, "the new plugin is not put into service: {reason}");
+            tracing::info!(frontend, stage, %file, "the new plugin is not put into service: {reason}");
             Outcome::Done
         }
         ChangeError::Version(error) if !error.is_transient() => {
             tracing::error!(
                 frontend,
+                stage,
                 %file,
                 "the new plugin is refused, the one before goes on: {reason}"
             );
@@ -285,6 +298,7 @@ async fn put_into_service(control: &Control, frontend: &str, path: &Path) -> Out
         _ => {
             tracing::error!(
                 frontend,
+                stage,
                 %file,
                 "the new plugin could not be loaded, the one before goes on; it is tried again: \
                  {reason}"

@@ -5,24 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listeners::FrontendListeners;
-use super::prepared::{NewRouter, Prepared, Routing};
+use super::prepared::Prepared;
+use super::stages::{NewStage, PreparedStage};
 use crate::acme::HttpChallenges;
-use crate::config::{Bind, Config, Frontend};
+use crate::config::{self, Bind, Config, Frontend, StageId};
 use crate::rollout::versions::{ConfiguredFile, Published, Versions};
+use crate::router::StageUpdate;
 use crate::sites::Sites;
 use crate::telemetry::{Answers, Handshakes};
 use crate::transport::tls::ServerTls;
-use crate::worker::{FrontendConfig, RouterUpdate, WorkerConfig};
+use crate::worker::{FrontendConfig, WorkerConfig};
 
 /// Longest time that a stopping worker keeps idle clients. A client between two of many requests
 /// sends its next one within that time. Half of `timeout.drain` if that is shorter, so that idle
 /// clients are gone by then.
 const MAX_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// State of each frontend that all workers share, by the frontends' names.
+/// State of the frontends that all workers share.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
-    pub(super) published: HashMap<String, Published>,
+    /// By their stages.
+    pub(super) published: HashMap<StageId, Published>,
+    /// What stages were called and what they are called now, where that differs.
+    pub(super) renamed: Vec<(StageId, StageId)>,
+    /// By the frontends' names.
     pub(super) answers: HashMap<String, Arc<Answers>>,
 }
 
@@ -37,10 +43,10 @@ pub(super) enum Known<'a> {
 }
 
 impl Known<'_> {
-    fn published(&self, frontend: &str) -> Option<&Published> {
+    fn published(&self, stage: &StageId) -> Option<&Published> {
         match self {
             Known::None => None,
-            Known::Active { versions, .. } => versions.published(frontend),
+            Known::Active { versions, .. } => versions.published(stage),
         }
     }
 
@@ -71,9 +77,25 @@ pub(super) fn deal(
         })
         .collect();
     let mut shared = Frontends::default();
-    for ((frontend, routing), listeners) in config.frontends.iter().zip(routers).zip(listeners) {
+    for ((frontend, stages), listeners) in config.frontends.iter().zip(routers).zip(listeners) {
         let name = &frontend.name;
-        let (published, routers) = deal_router(routing, known.published(name), workers);
+        let mut routers: Vec<Vec<StageUpdate>> = (0..workers).map(|_| Vec::new()).collect();
+        for (stage, prepared) in frontend.router.iter().zip(stages) {
+            let id = StageId::new(name, &stage.name);
+            let former = match &prepared {
+                PreparedStage::New(new) => new.former.clone(),
+                PreparedStage::Kept(_) => id.clone(),
+            };
+            let (published, updates) =
+                deal_stage(prepared, stage, known.published(&former), workers);
+            if former != id {
+                shared.renamed.push((former, id.clone()));
+            }
+            shared.published.insert(id, published);
+            for (router, update) in routers.iter_mut().zip(updates) {
+                router.push(update);
+            }
+        }
         let answers = known
             .answers(name)
             .unwrap_or_else(|| Answers::of(name, workers));
@@ -92,9 +114,6 @@ pub(super) fn deal(
             });
         }
         shared.answers.insert(name.clone(), answers);
-        if let Some(published) = published {
-            shared.published.insert(name.clone(), published);
-        }
     }
     (configs, shared)
 }
@@ -111,56 +130,61 @@ pub(super) fn drain_grace(config: &Config) -> Duration {
     MAX_DRAIN_GRACE.min(config.drain / 2)
 }
 
-/// A frontend's version, and its router for each worker.
-fn deal_router(
-    routing: Option<Routing>,
+/// A stage's version, and the stage for each worker.
+fn deal_stage(
+    prepared: PreparedStage,
+    configured: &config::Stage,
     known: Option<&Published>,
     workers: usize,
-) -> (Option<Published>, Vec<Option<RouterUpdate>>) {
-    match routing {
-        None => (None, (0..workers).map(|_| None).collect()),
-        Some(Routing::Kept(file)) => {
-            let kept = (0..workers).map(|_| Some(RouterUpdate::Keep));
-            let mut published = known.cloned();
-            if let (Some(published), Some(accepted)) = (&mut published, file) {
+) -> (Published, Vec<StageUpdate>) {
+    let new = match prepared {
+        PreparedStage::Kept(file) => {
+            let known = known.expect("only reloads remove stages, and this one follows the last");
+            let mut published = known.clone();
+            if let Some(accepted) = file {
                 published.file = ConfiguredFile {
                     accepted,
                     refused: None,
                 };
+                published.is_behind = published.stage != *configured;
             }
-            (published, kept.collect())
+            let kept = (0..workers).map(|_| StageUpdate::Keep(Arc::clone(&published.active)));
+            let kept = kept.collect();
+            return (published, kept);
         }
-        Some(Routing::New(new)) => {
-            let NewRouter {
-                loaded,
-                router,
-                file,
-                cause,
-                order,
-                base: _,
-            } = *new;
-            let number = known.map_or(1, |known| known.next);
-            let (version, instances) = loaded.numbered(number);
-            let routers = instances
-                .into_iter()
-                .map(|instance| Some(RouterUpdate::Replace(Arc::clone(&version), Some(instance))));
-            let routers = routers.collect();
-            let published = Published {
-                active: version,
-                router,
-                cause,
-                next: number + 1,
-                order,
-                file: ConfiguredFile {
-                    accepted: file,
-                    refused: None,
-                },
-                rollout: None,
-                ended: None,
-            };
-            (Some(published), routers)
-        }
-    }
+        PreparedStage::New(new) => *new,
+    };
+    let NewStage {
+        loaded,
+        stage,
+        file,
+        cause,
+        order,
+        base: _,
+        former: _,
+    } = new;
+    let number = known.map_or(1, |known| known.next);
+    let is_behind = known.is_some_and(|known| known.is_behind) && stage != *configured;
+    let (version, instances) = loaded.numbered(number);
+    let updates = instances
+        .into_iter()
+        .map(|instance| StageUpdate::Replace(Arc::clone(&version), Some(instance)));
+    let updates = updates.collect();
+    let published = Published {
+        active: version,
+        stage,
+        cause,
+        next: number + 1,
+        order,
+        file: ConfiguredFile {
+            accepted: file,
+            refused: None,
+        },
+        is_behind,
+        rollout: None,
+        ended: None,
+    };
+    (published, updates)
 }
 
 /// Reverts the keys of a new configuration that take a restart, and returns them.

@@ -32,33 +32,38 @@ impl Control {
 
     /// Goes back to the last version that worked, if there is one.
     async fn replace_failing(&self, event: &WorkerEvent) {
-        let frontend = &event.frontend;
         let is_active = self
             .state()
             .active
             .versions
-            .is_active(frontend, event.number);
+            .is_active(&event.stage, event.number);
         if !is_active {
             self.abort_failing_rollout(event);
             return;
         }
-        match self.go_back_from_failing(frontend, event.number).await {
+        let (frontend, stage) = (&event.stage.frontend, &event.stage.name);
+        match self.go_back_from_failing(&event.stage, event.number).await {
             Ok(Some(version)) => tracing::warn!(
                 frontend,
+                stage,
                 failed = event.number,
                 version = version.number(),
                 "the plugin had too many faults: the version before decides again"
             ),
-            // Another version is in service already, or nobody needs one any more.
-            Ok(None) | Err(ChangeError::Stopping | ChangeError::NoRouter(_)) => {}
+            // Another version is in service already.
+            Ok(None) => {}
+            // Nobody needs one any more.
+            Err(error) if error.is_gone() => {}
             Err(ChangeError::NothingBefore(_)) => tracing::error!(
                 frontend,
+                stage,
                 version = event.number,
                 "the plugin had too many faults, and there is no version before it: \
                  requests go by on_fault, and one in a while tries it again"
             ),
             Err(error) => tracing::error!(
                 frontend,
+                stage,
                 version = event.number,
                 %error,
                 "the plugin had too many faults, and no version before it can serve"
@@ -67,10 +72,11 @@ impl Control {
     }
 
     fn abort_failing_rollout(&self, event: &WorkerEvent) {
-        let ended = self.end_failing_rollout(&event.frontend, event.number);
+        let ended = self.end_failing_rollout(&event.stage, event.number);
         if ended.is_ok() {
             tracing::error!(
-                frontend = event.frontend,
+                frontend = event.stage.frontend,
+                stage = event.stage.name,
                 version = event.number,
                 "the plugin on trial had too many faults: its trial has ended"
             );
@@ -83,7 +89,7 @@ impl Control {
             .state()
             .active
             .versions
-            .find(&event.frontend, event.number);
+            .find(&event.stage, event.number);
         let Some(version) = version else {
             return;
         };
@@ -97,7 +103,7 @@ impl Control {
         }
         if let Some(worker) = self.0.handles.workers.get(worker) {
             let change = Change::Provide(version, instance);
-            let _ = worker.send(Command::Router(event.frontend.clone(), change));
+            let _ = worker.send(Command::Stage(event.stage.clone(), change));
         }
     }
 }

@@ -319,7 +319,7 @@ impl Connection {
             body: BodyLength::None,
             connection: ConnectionOption::Implied,
             date: None,
-            edits: &[],
+            edits: cx.response_edits(),
         };
         exchange.push_head(&with, BodyLength::None);
         let sent = flushed(exchange.client(), &cx.rules.config.timeouts).await;

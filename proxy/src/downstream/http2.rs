@@ -363,7 +363,7 @@ impl Connection {
     async fn open_websocket(&self, mut cx: Context, exchange: Exchange<Stream>) {
         told(&mut cx, 200);
         let (mut client, lease, head) = exchange.into_parts();
-        client.push_accepted(&head);
+        client.push_accepted(&head, cx.response_edits());
         let Some(client) = client.into_bytes() else {
             cx.record.finish(End::ClientClosed);
             return self.finish(cx);

@@ -37,7 +37,7 @@ impl Connection {
         (client, early): (tunnel::End, Box<[u8]>),
         lease: Lease,
     ) -> Option<(Tunnel, Option<Box<Context>>)> {
-        let limits = *lease.timeouts();
+        let limits = lease.timeouts();
         let (server, hold) = lease.into_tunnel()?;
         let (server, server_early) = match server {
             Upgraded::Http1(wire) => {

@@ -27,6 +27,13 @@ pub fn host_of(authority: &[u8], default_port: u16) -> Option<&[u8]> {
     Some(if is_default { host } else { authority })
 }
 
+/// The host of an authority: without its port, and without the dot by which a name may end. An
+/// IPv6 address keeps its brackets.
+pub fn host_name(authority: &[u8]) -> &[u8] {
+    let (host, _) = split_port(authority);
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
 /// The host and, if a colon follows it, the port.
 pub fn split_port(value: &[u8]) -> (&[u8], Option<&[u8]>) {
     let start = if value.first() == Some(&b'[') {
@@ -163,6 +170,27 @@ mod tests {
             check(value.as_bytes(), false);
         }
         check(b"\xe4.test.tld", false);
+    }
+
+    #[test]
+    fn host_names() {
+        for (authority, expected) in [
+            ("a.b", "a.b"),
+            ("a.b:80", "a.b"),
+            ("a.b.:80", "a.b"),
+            ("a.b..", "a.b."),
+            (".", ""),
+            ("", ""),
+            (":80", ""),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(
+                host_name(authority.as_bytes()),
+                expected.as_bytes(),
+                "{authority}"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,46 @@ pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|token| !token.is_empty())
 }
 
+/// A field's value without the blanks around it, which are no part of it (RFC 9110, section 5.5).
+pub fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// The members of one line of a comma-separated list, without whitespace around them.
+///
+/// As [`tokens`], but a comma within a quoted string separates nothing (RFC 9110, section 5.6.4).
+/// A quoted string keeps its quotes. One that does not end goes to the end of the line.
+pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    let all = std::iter::from_fn(move || {
+        let line = rest?;
+        let end = unquoted_comma(line);
+        rest = end.and_then(|end| line.get(end + 1..));
+        Some(&line[..end.unwrap_or(line.len())])
+    });
+    all.map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+fn unquoted_comma(line: &[u8]) -> Option<usize> {
+    let mut is_quoted = false;
+    let mut bytes = line.iter().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\\' if is_quoted => {
+                bytes.next();
+            }
+            b',' if !is_quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Whether `name` is a field name: a token (RFC 9110, section 5.6.2).
 pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
@@ -45,6 +85,23 @@ mod tests {
         check(" , ,", &[]);
         check("close", &["close"]);
         check("a, b\t,,c d ", &["a", "b", "c d"]);
+    }
+
+    #[test]
+    fn lists_with_quoted_strings() {
+        let check = |value: &str, expected: &[&str]| {
+            let found: Vec<&[u8]> = members(value.as_bytes()).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|member| member.as_bytes()).collect();
+            assert_eq!(found, expected, "{value}");
+        };
+        check("", &[]);
+        check(" , ,", &[]);
+        check("a, b\t,,c d ", &["a", "b", "c d"]);
+        check(r#""a,b", c"#, &[r#""a,b""#, "c"]);
+        check(r#"a="b\",c",d"#, &[r#"a="b\",c""#, "d"]);
+        check(r#"a\",b,c"#, &[r#"a\",b,c"#]);
+        check(r#"a,"b,c"#, &["a", r#""b,c"#]);
+        check("\"\\", &["\"\\"]);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 
 use super::head;
-use super::{Http2Error, Opaque};
+use super::{FRAME_SIZE, Http2Error, Opaque};
 use crate::http::fields::Fields;
 use crate::wire::{BodyError, Progress};
 
@@ -19,6 +19,8 @@ pub(super) struct Incoming {
     stream: Option<RecvStream>,
     /// Received, and not used yet.
     data: Bytes,
+    /// Bytes of `data` for which the peer may send as many again already.
+    credited: usize,
     received: u64,
     /// The most that the peer may send.
     max: Option<u64>,
@@ -39,6 +41,7 @@ impl Incoming {
             is_complete: stream.as_ref().is_some_and(RecvStream::is_end_stream),
             stream,
             data: Bytes::new(),
+            credited: 0,
             received: 0,
             max: None,
             trailers: None,
@@ -67,8 +70,39 @@ impl Incoming {
         if !self.data.is_empty() {
             return Poll::Ready(Ok(Progress::Data));
         }
+        match ready!(self.poll_piece(cx))? {
+            Some(piece) => {
+                self.data = piece;
+                Poll::Ready(Ok(Progress::Data))
+            }
+            None => Poll::Ready(Ok(Progress::End)),
+        }
+    }
+
+    /// Reads until `enough` bytes are the data that is there, of which the peer gets at most one
+    /// frame more to send: ready with [`Progress::Data`] if they are, with [`Progress::End`] if the
+    /// body has fewer.
+    pub(super) fn poll_prefix(
+        &mut self,
+        enough: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Progress, BodyError>> {
+        while self.data.len() < enough {
+            let Some(piece) = ready!(self.poll_piece(cx))? else {
+                return Poll::Ready(Ok(Progress::End));
+            };
+            // At once: many streams that wait would use up the connection's window.
+            self.release(piece.len());
+            self.credited += piece.len();
+            self.data = join(std::mem::take(&mut self.data), piece, enough);
+        }
+        Poll::Ready(Ok(Progress::Data))
+    }
+
+    /// The next piece that is not empty; None at the body's end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.is_complete) else {
-            return Poll::Ready(Ok(Progress::End));
+            return Poll::Ready(Ok(None));
         };
         while let Some(data) = ready!(stream.poll_data(cx)) {
             let data = data.map_err(|error| BodyError::Io(Http2Error(error).into()))?;
@@ -81,20 +115,19 @@ impl Incoming {
             {
                 return Poll::Ready(Err(BodyError::TooLarge(max)));
             }
-            self.data = data;
-            return Poll::Ready(Ok(Progress::Data));
+            return Poll::Ready(Ok(Some(data)));
         }
         let trailers = ready!(stream.poll_trailers(cx));
         let trailers = trailers.map_err(|error| BodyError::Io(Http2Error(error).into()))?;
         self.trailers = trailers.map(|map| Box::new(head::trailers(&map)));
         self.is_complete = true;
-        Poll::Ready(Ok(Progress::End))
+        Poll::Ready(Ok(None))
     }
 
     /// Whether the data that is there ends the body, and no trailers follow.
     pub(super) fn is_final(&self) -> bool {
         let stream = self.stream.as_ref();
-        stream.is_some_and(RecvStream::is_end_stream)
+        stream.is_some_and(RecvStream::is_end_stream) && self.trailers.is_none()
     }
 
     pub(super) fn data(&self) -> &[u8] {
@@ -105,6 +138,12 @@ impl Incoming {
     pub(super) fn consume(&mut self, count: usize) {
         let count = count.min(self.data.len());
         self.data.advance(count);
+        let credited = count.min(self.credited);
+        self.credited -= credited;
+        self.release(count - credited);
+    }
+
+    fn release(&mut self, count: usize) {
         if let Some(stream) = &mut self.stream {
             // It fails only for more than was received.
             let _ = stream.flow_control().release_capacity(count);
@@ -114,6 +153,30 @@ impl Incoming {
     pub(super) fn trailers(&self) -> Option<&Fields> {
         self.trailers.as_deref()
     }
+}
+
+/// `piece` behind `data`, in memory for `enough` bytes and one frame at most.
+fn join(data: Bytes, piece: Bytes, enough: usize) -> Bytes {
+    if data.is_empty() {
+        return piece;
+    }
+    let needed = data.len() + piece.len();
+    let joined = data.try_into_mut();
+    // Its own memory from the second piece on; a frame's is shared with others.
+    let mut joined = match joined {
+        Ok(joined) if joined.capacity() >= needed => joined,
+        joined => {
+            let most = enough.saturating_add(FRAME_SIZE as usize);
+            let mut larger = BytesMut::with_capacity((2 * needed).min(most).max(needed));
+            match joined {
+                Ok(joined) => larger.extend_from_slice(&joined),
+                Err(shared) => larger.extend_from_slice(&shared),
+            }
+            larger
+        }
+    };
+    joined.extend_from_slice(&piece);
+    joined.freeze()
 }
 
 /// The body that goes to the peer.
@@ -232,3 +295,6 @@ pub(super) fn reset_error(reset: Result<Reason, h2::Error>) -> io::Error {
         Err(error) => Http2Error(error).into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

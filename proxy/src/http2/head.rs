@@ -7,7 +7,7 @@ use http::response::Parts as ResponseParts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 
-use crate::http::authority::is_host;
+use crate::http::authority::{host_of, is_host};
 use crate::http::edit::{self, Edit};
 use crate::http::field::{FieldKind, HeaderFlags};
 use crate::http::fields::{Fields, Forwarding};
@@ -104,7 +104,12 @@ fn push_authority(parts: &RequestParts, head: &mut RequestHead) -> Result<(), Ta
         (Some(one), Some(other)) if !one.eq_ignore_ascii_case(other) => {
             return Err(TargetError::SeveralHosts);
         }
-        (Some(one), _) | (None, Some(one)) => one,
+        (Some(one), _) => {
+            let is_tls = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+            let default_port = if is_tls { 443 } else { 80 };
+            host_of(one, default_port).ok_or(TargetError::InvalidAuthority)?
+        }
+        (None, Some(one)) => one,
         (None, None) => return Err(TargetError::NoHost),
     };
     if !is_host(authority) {
@@ -304,11 +309,11 @@ pub(super) fn outgoing_response(head: &ResponseHead, with: &OutgoingResponse<'_>
 
 /// The answer that opens a WebSocket, for a client that asked by extended CONNECT (RFC 8441,
 /// section 5).
-pub(super) fn accepted(head: &ResponseHead) -> Response<()> {
+pub(super) fn accepted(head: &ResponseHead, edits: &[Edit]) -> Response<()> {
     let mut map = HeaderMap::with_capacity(head.fields().len());
     let mut left_out = LEFT_OUT;
     left_out.insert(FieldKind::SecWebSocketAccept);
-    push_map(head.fields(), left_out, &[], &mut map);
+    push_map(head.fields(), left_out, edits, &mut map);
     response_of(200, map)
 }
 

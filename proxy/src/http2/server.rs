@@ -18,6 +18,7 @@ use super::{
     ByteStream, CONNECTION_WINDOW, FRAME_SIZE, Http2Error, Opaque, SEND_BUFFER, STREAM_WINDOW,
     Settings,
 };
+use crate::http::edit::Edit;
 use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead};
 use crate::http1::Limits;
@@ -218,6 +219,19 @@ impl Stream {
         !self.is_tunnel && self.incoming.has_begun(cx)
     }
 
+    /// Reads the request's body until `enough` bytes are the data that is there: ready with
+    /// [`Progress::Data`] if they are, with [`Progress::End`] if the body has fewer.
+    ///
+    /// # Errors
+    /// [`BodyError`]; the body cannot be completed.
+    pub fn poll_prefix(
+        &mut self,
+        enough: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Progress, BodyError>> {
+        self.incoming.poll_prefix(enough, cx)
+    }
+
     /// Whether the request's body was read whole.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
@@ -262,8 +276,8 @@ impl Stream {
     }
 
     /// Answers that the WebSocket is open.
-    pub fn push_accepted(&mut self, head: &ResponseHead) {
-        self.begin(head::accepted(head), BodyLength::Chunked);
+    pub fn push_accepted(&mut self, head: &ResponseHead, edits: &[Edit]) {
+        self.begin(head::accepted(head, edits), BodyLength::Chunked);
     }
 
     fn begin(&mut self, response: http::Response<()>, body: BodyLength) {

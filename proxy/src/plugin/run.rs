@@ -2,23 +2,30 @@
 //!
 //! [`Engine`] for all plugins, [`Plugin`] for each file, [`Instance`] for each worker.
 
+mod backends;
 mod backtrace;
 mod bindings;
 mod code;
+mod contract;
 mod convert;
+mod decision;
+mod describe;
+mod draft;
 mod engine;
 mod fault;
 mod footprint;
+mod growth;
 mod host;
 mod instance;
 mod limits;
-mod lines;
 mod link;
 mod load;
 mod log;
+mod reads;
+mod request;
+mod resolve;
 mod snapshot;
 mod ticker;
-mod types;
 mod wasi;
 
 use std::sync::{Arc, Once};
@@ -35,20 +42,27 @@ use self::limits::{Deadline, MemoryLimit, thread_time};
 use self::link::Loaded;
 use self::log::Log;
 use self::wasi::{Origins, Wasi};
+use crate::config::StageId;
 use crate::plugin::compile::cache::CompiledCache;
+use crate::questions::{Builder, Questions};
+use crate::tables::Tables;
 
+use self::backends::ToldServers;
+pub use self::backends::{BackendName, BackendState, Backends, ServerName, ServerState};
+pub use self::decision::{
+    Decision, Edits, FieldLine, Options, Otherwise, Response, Route, ServerChoice, Tag, Target,
+    Value,
+};
 pub use self::engine::{Engine, EngineError};
 pub use self::fault::Fault;
 pub use self::instance::Instance;
-pub use self::lines::grouped;
 pub use self::link::{LoadError, Origin};
 pub use self::load::Source;
 pub use self::log::LineBudget;
+pub use self::reads::{Cacheability, MAX_READS, Read, Reads};
+pub use self::request::{Answers, BodyPrefix, Request};
+pub use self::resolve::Resolver;
 pub use self::snapshot::SnapshotError;
-pub use self::types::{
-    BackendName, BackendState, Backends, Cacheability, Decision, Edits, FieldLine, MAX_READS, Read,
-    Reads, Request, Response, Route,
-};
 
 /// Most handles of resources that one instance may have, its own resources included. The engine keeps
 /// some 32 bytes for each.
@@ -81,8 +95,12 @@ pub struct Settings {
     ///
     /// Default 64 KiB.
     pub max_response: usize,
-    /// Name of the frontend, for log lines of the plugin.
-    pub frontend: String,
+    /// Most bytes of the matchers of its questions, which all instances share.
+    ///
+    /// Default 64 MiB.
+    pub questions: usize,
+    /// The stage that it runs as, for log lines of the plugin.
+    pub stage: StageId,
     /// Lines that all its instances may log together.
     pub lines: LineBudget,
 }
@@ -96,9 +114,35 @@ impl Default for Settings {
             memory: 64 << 20,
             host_memory: 1 << 20,
             max_response: 64 << 10,
-            frontend: String::new(),
+            questions: 64 << 20,
+            stage: StageId::new("", ""),
             lines: LineBudget::default(),
         }
+    }
+}
+
+/// What plugins know of the proxy that they run in.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The backends of the configuration.
+    pub backends: Arc<dyn Backends>,
+    /// The operator's tables.
+    pub tables: Arc<Tables>,
+    told: Arc<ToldServers>,
+}
+
+impl Environment {
+    /// That of one version: its instances see the same while they are configured.
+    pub fn new(backends: Arc<dyn Backends>, tables: Arc<Tables>) -> Environment {
+        Environment {
+            backends,
+            tables,
+            told: Arc::default(),
+        }
+    }
+
+    fn is(&self, other: &Environment) -> bool {
+        Arc::ptr_eq(&self.backends, &other.backends) && Arc::ptr_eq(&self.tables, &other.tables)
     }
 }
 
@@ -131,14 +175,15 @@ struct Start {
 struct Snapshot {
     code: Code,
     config: String,
-    /// The backends that `configure` could ask about.
-    backends: Arc<dyn Backends>,
+    /// That in which `configure` ran.
+    environment: Environment,
     cacheability: Cacheability,
+    questions: Arc<Questions>,
 }
 
 impl Snapshot {
-    fn fits(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
-        self.config == config && Arc::ptr_eq(&self.backends, backends)
+    fn fits(&self, config: &str, environment: &Environment) -> bool {
+        self.config == config && self.environment.is(environment)
     }
 }
 
@@ -190,7 +235,7 @@ impl Plugin {
         &self,
         source: &Source,
         settings: &Settings,
-        backends: &Arc<dyn Backends>,
+        environment: &Environment,
         cache: Option<&CompiledCache>,
     ) -> Result<Plugin, SnapshotError> {
         let load = |component: &[u8]| {
@@ -198,31 +243,34 @@ impl Plugin {
             let code = load::load(&self.engine, component, &sha256, cache);
             code.map_err(SnapshotError::unsupported)
         };
-        let (written, cacheability) = snapshot::component(&source.bytes, |instrumented| {
-            let instrumented = Plugin {
-                code: Arc::new(load(instrumented)?),
-                snapshot: None,
-                ..self.clone()
-            };
-            let start = Start {
-                deadline: settings.configure_deadline,
-                may_wait: true,
-            };
-            let started = instrumented.start(settings, Arc::clone(backends), start);
-            let (mut store, _, instance, cacheability) =
-                started.map_err(|_| SnapshotError::Refused)?;
-            store
-                .data_mut()
-                .check_pure()
-                .map_err(SnapshotError::Impure)?;
-            store.set_hostcall_fuel(usize::MAX);
-            Ok((store, instance, cacheability))
-        })?;
+        let (written, (cacheability, questions)) =
+            snapshot::component(&source.bytes, |instrumented| {
+                let instrumented = Plugin {
+                    code: Arc::new(load(instrumented)?),
+                    snapshot: None,
+                    ..self.clone()
+                };
+                let start = Start {
+                    deadline: settings.configure_deadline,
+                    may_wait: true,
+                };
+                let started = instrumented.start(settings, environment, None, start);
+                let (mut store, _, instance, cacheability) =
+                    started.map_err(|_| SnapshotError::Refused)?;
+                store
+                    .data_mut()
+                    .check_pure()
+                    .map_err(SnapshotError::Impure)?;
+                store.set_hostcall_fuel(usize::MAX);
+                let questions = Arc::clone(&store.data().questions);
+                Ok((store, instance, (cacheability, questions)))
+            })?;
         let snapshot = Snapshot {
             code: load(&written)?,
             config: settings.config.clone(),
-            backends: Arc::clone(backends),
+            environment: environment.clone(),
             cacheability,
+            questions,
         };
         // Needed again only with another configuration.
         self.code.evict();
@@ -233,9 +281,9 @@ impl Plugin {
     }
 
     /// Whether it has a snapshot of this configuration among these backends.
-    pub fn has_snapshot_for(&self, config: &str, backends: &Arc<dyn Backends>) -> bool {
+    pub fn has_snapshot_for(&self, config: &str, environment: &Environment) -> bool {
         let snapshot = self.snapshot.as_ref();
-        snapshot.is_some_and(|snapshot| snapshot.fits(config, backends))
+        snapshot.is_some_and(|snapshot| snapshot.fits(config, environment))
     }
 
     /// Whether its instances start from a snapshot.
@@ -257,8 +305,9 @@ impl Plugin {
             Ok(Arc::new(Snapshot {
                 code: snapshot.code.unloaded()?,
                 config: snapshot.config.clone(),
-                backends: Arc::clone(&snapshot.backends),
+                environment: snapshot.environment.clone(),
                 cacheability: snapshot.cacheability,
+                questions: Arc::clone(&snapshot.questions),
             }))
         });
         Ok(Plugin {
@@ -275,8 +324,8 @@ impl Plugin {
     ///
     /// # Errors
     /// [`Fault::Instantiate`]: the code was evicted, and cannot be read again.
-    pub fn held(&self, settings: &Settings, backends: &Arc<dyn Backends>) -> Result<Plugin, Fault> {
-        let (code, _) = self.code(settings, backends);
+    pub fn held(&self, settings: &Settings, environment: &Environment) -> Result<Plugin, Fault> {
+        let (code, _) = self.code(settings, environment);
         let held = code.get(&self.engine).map_err(Fault::Instantiate)?;
         Ok(Plugin {
             _held: Some(held),
@@ -294,13 +343,9 @@ impl Plugin {
     }
 
     /// The code that instances with these arguments run, and their snapshot if they start from it.
-    fn code(
-        &self,
-        settings: &Settings,
-        backends: &Arc<dyn Backends>,
-    ) -> (&Code, Option<&Snapshot>) {
+    fn code(&self, settings: &Settings, environment: &Environment) -> (&Code, Option<&Snapshot>) {
         let snapshot = self.snapshot.as_deref();
-        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, backends));
+        let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, environment));
         (
             snapshot.map_or(&*self.code, |snapshot| &snapshot.code),
             snapshot,
@@ -343,19 +388,23 @@ impl Plugin {
     /// Makes an instance and runs its `configure`, unless it starts from a snapshot. Blocks for up to
     /// `configure_deadline`: not to be called on a worker's thread.
     ///
+    /// `known` are the questions of an earlier instance with these arguments, which this one must
+    /// define again; they are shared. None: it is the first one.
+    ///
     /// # Errors
     /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
     /// there is no room for it.
     pub fn instantiate(
         &self,
         settings: &Settings,
-        backends: Arc<dyn Backends>,
+        environment: &Environment,
+        known: Option<&Arc<Questions>>,
     ) -> Result<Instance, Fault> {
         let start = Start {
             deadline: settings.configure_deadline,
             may_wait: true,
         };
-        self.instance(settings, backends, start)
+        self.instance(settings, environment, known, start)
     }
 
     /// The same on a worker's thread, for a plugin that is known to start quickly: starting it and its
@@ -367,14 +416,15 @@ impl Plugin {
     pub fn instantiate_on_worker(
         &self,
         settings: &Settings,
-        backends: Arc<dyn Backends>,
+        environment: &Environment,
+        known: Option<&Arc<Questions>>,
     ) -> Result<Instance, Fault> {
         let deadline = settings.deadline.min(settings.configure_deadline);
         let start = Start {
             deadline,
             may_wait: false,
         };
-        let mut instance = self.instance(settings, backends, start)?;
+        let mut instance = self.instance(settings, environment, known, start)?;
         instance.deadline_of_next = deadline.saturating_sub(instance.start_time);
         Ok(instance)
     }
@@ -382,11 +432,12 @@ impl Plugin {
     fn instance(
         &self,
         settings: &Settings,
-        backends: Arc<dyn Backends>,
+        environment: &Environment,
+        known: Option<&Arc<Questions>>,
         start: Start,
     ) -> Result<Instance, Fault> {
         let before = thread_time();
-        let (store, router, _, cacheability) = self.start(settings, backends, start)?;
+        let (store, router, _, cacheability) = self.start(settings, environment, known, start)?;
         Ok(Instance {
             engine: self.engine.clone(),
             store,
@@ -403,13 +454,14 @@ impl Plugin {
     fn start(
         &self,
         settings: &Settings,
-        backends: Arc<dyn Backends>,
+        environment: &Environment,
+        known: Option<&Arc<Questions>>,
         start: Start,
     ) -> Result<(Store<State>, Router, RawInstance, Cacheability), Fault> {
-        let (code, snapshot) = self.code(settings, &backends);
+        let (code, snapshot) = self.code(settings, environment);
         let loaded = code.get(&self.engine).map_err(Fault::Instantiate)?;
-        let frontend = settings.frontend.clone();
-        let log = Log::new(frontend, Arc::clone(&self.name), settings.lines.clone());
+        let stage = settings.stage.clone();
+        let log = Log::new(stage, Arc::clone(&self.name), settings.lines.clone());
         let mut wasi = loaded.wasi.then(|| Box::new(Wasi::new(&log, self.origins)));
         let base = code
             .footprint()
@@ -425,10 +477,26 @@ impl Plugin {
         {
             wasi.allow_waits(start.deadline);
         }
-        let state = State::new(backends, memory, Deadline::of(start.deadline), log, wasi);
+        let backends = Arc::clone(&environment.backends);
+        let told = Arc::clone(&environment.told);
+        let deadline = Deadline::of(start.deadline);
+        let mut state = State::new(backends, told, memory, deadline, log, wasi);
+        match (snapshot, known) {
+            (Some(snapshot), _) => state.questions = Arc::clone(&snapshot.questions),
+            (None, Some(known)) => {
+                state.definitions = Some(Builder::verifying(Arc::clone(known)));
+            }
+            (None, None) => {
+                let tables = Arc::clone(&environment.tables);
+                let backends = Arc::clone(&environment.backends);
+                let find = Box::new(move |name: &str| backends.find(name).is_some());
+                state.definitions = Some(Builder::new(settings.questions, tables, find));
+            }
+        }
         let mut store = Store::new(self.engine.wasmtime(), state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(settings.host_memory);
+        // Entries of questions are looked at where they lie, though their list is counted.
+        store.set_hostcall_fuel(settings.host_memory.max(settings.questions));
         store.set_max_component_handles(MAX_COMPONENT_HANDLES);
         store.set_epoch_deadline(ticker::FIRST_CHECK);
         store.epoch_deadline_callback(|mut store| {
@@ -447,6 +515,7 @@ impl Plugin {
             wasi.end();
         }
         let (router, instance, cacheability) = started?;
+        store.set_hostcall_fuel(settings.host_memory);
         Ok((store, router, instance, cacheability))
     }
 
@@ -474,6 +543,13 @@ impl Plugin {
             .pointsman_router_plugin()
             .call_configure(&mut *store, config)
             .map_err(|error| fault::from_call(&error, explain(store)))?;
+        let state = store.data_mut();
+        let defined = state.definitions.take().map(Builder::build);
+        // The reason for its own error, if it has one.
+        if let Some(defined) = defined {
+            let defined = defined.map_err(|error| Fault::Questions(error.to_string()))?;
+            store.data_mut().questions = defined;
+        }
         let cacheability = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
         let cacheability = self.remembered(store.data(), convert::cacheability(cacheability));
         Ok((router, instance, cacheability))

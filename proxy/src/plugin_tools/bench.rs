@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use super::cases::{Case, Table};
 use crate::http::message::RequestHead;
 use crate::plugin::{
-    CacheError, Cacheability, CompiledCache, Engine, Fault, Instance, LoadError, Plugin, Reads,
-    Request, Source,
+    Answers, CacheError, Cacheability, CompiledCache, Engine, Fault, Instance, LoadError, Plugin,
+    Reads, Request, Source,
 };
 use crate::router::Router;
+use crate::router::stage::Stage;
 use crate::router::version::{Version, VersionSpec};
 
 /// Instances over which making one is timed.
@@ -110,7 +111,9 @@ pub fn run(
             head: &mut heads[slot],
             client: case.client(),
             tls: case.tls(),
+            body: case.body(),
             attempt: 0,
+            answers: &mut Answers::default(),
             id: None,
         };
         let start = Instant::now();
@@ -176,7 +179,7 @@ fn start(plugin: &Plugin, table: &Table, case: &Case) -> Result<(Instance, u128)
     let mut times = Vec::with_capacity(INSTANCES);
     loop {
         let start = Instant::now();
-        let made = plugin.instantiate(&settings, Arc::clone(&table.backends));
+        let made = plugin.instantiate(&settings, &table.environment(case), None);
         let instance = made.map_err(BenchError::Start)?;
         times.push(start.elapsed().as_nanos());
         if times.len() == INSTANCES {
@@ -187,17 +190,20 @@ fn start(plugin: &Plugin, table: &Table, case: &Case) -> Result<(Instance, u128)
 }
 
 fn cached(plugin: &Plugin, table: &Table, case: &Case) -> Result<Option<u128>, BenchError> {
-    let draft = VersionSpec::new(plugin.clone(), case.settings(), Arc::clone(&table.backends));
+    let draft = VersionSpec::new(plugin.clone(), case.settings(), table.environment(case));
     let (version, instance) = Version::try_new(draft).map_err(BenchError::Start)?;
     if instance.cacheability() == Cacheability::Uncacheable {
         return Ok(None);
     }
-    let mut router = Router::new(Arc::new(version), Some(instance), 0);
+    let stage = Stage::new(Arc::new(version), Some(instance), 0);
+    let mut router = Router::new(vec![stage], 0);
     let mut request = Request {
         head: &mut case.head(),
         client: case.client(),
         tls: case.tls(),
+        body: case.body(),
         attempt: 0,
+        answers: &mut Answers::default(),
         id: None,
     };
     // The first puts it in.

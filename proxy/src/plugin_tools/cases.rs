@@ -4,6 +4,7 @@
 //! instance of its own, so that no case hangs on those before it. Called by
 //! `pointsman plugin test` and by the tests of the bundled plugins.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,21 +14,25 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::config::StageId;
 use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::head::{Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme};
 use crate::http::syntax;
-use crate::plugin::{BackendName, BackendState, Backends, Plugin, Reads, Request, Settings};
+use crate::plugin::{Answers, BodyPrefix, Environment, Plugin, Read, Reads, Request, Settings};
+use crate::tables::Mistake;
 use connection::{RawScheme, RawTls, RawVersion};
 use expect::{Expect, Failure};
 use field::Octets;
+use world::{RawTables, World};
 
 pub use expect::Difference;
 
 mod connection;
 mod expect;
 mod field;
+mod world;
 
 /// Longest time for one decision: many times the proxy's default, for machines that are busy.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -42,6 +47,9 @@ pub enum CasesError {
     /// Not TOML, or not this format.
     #[error("{0}")]
     Format(#[from] toml::de::Error),
+    /// An entry that no table can have.
+    #[error("tables: {0}")]
+    Table(#[from] Mistake),
     /// A case that no request could be made of.
     #[error("case {case:?}: {message}")]
     Case {
@@ -60,8 +68,7 @@ pub enum CasesError {
 pub struct Table {
     /// In the order of the file.
     pub cases: Vec<Case>,
-    /// Those that it names, each with one idle server.
-    pub backends: Arc<dyn Backends>,
+    world: World,
 }
 
 /// A request, and what is expected of it.
@@ -75,12 +82,17 @@ pub struct Case {
     head: RequestHead,
     client: Arc<Client>,
     tls: Option<Arc<TlsFacts>>,
+    body: Option<BodyPrefix>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTable {
     backends: Vec<String>,
+    #[serde(default)]
+    servers: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    tables: RawTables,
     #[serde(default)]
     config: serde_json::Map<String, serde_json::Value>,
     #[serde(default, rename = "case")]
@@ -104,9 +116,37 @@ struct RawCase {
     client: String,
     #[serde(default)]
     attempt: u32,
+    body: Option<RawBody>,
+    /// Backends without a usable server.
+    #[serde(default)]
+    unusable: Vec<String>,
     #[serde(default)]
     headers: Vec<Line>,
     expect: Expect,
+}
+
+/// The beginning of a body, as far as the proxy has waited for it.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a text, which is the whole body, or { prefix = TEXT, complete = BOOLEAN }"
+)]
+enum RawBody {
+    Whole(String),
+    Prefix { prefix: String, complete: bool },
+}
+
+impl RawBody {
+    fn prefix(&self) -> BodyPrefix {
+        let (text, is_complete) = match self {
+            RawBody::Whole(text) => (text, true),
+            RawBody::Prefix { prefix, complete } => (prefix, *complete),
+        };
+        BodyPrefix {
+            bytes: text.clone().into(),
+            is_complete,
+        }
+    }
 }
 
 fn get() -> String {
@@ -198,35 +238,58 @@ impl Table {
         }
         Ok(Table {
             cases,
-            backends: Arc::new(Named(
-                raw.backends.into_iter().map(BackendName::from).collect(),
-            )),
+            world: World::new(&raw.backends, raw.servers, &raw.tables)?,
         })
+    }
+
+    /// What the plugin knows of the proxy in a case.
+    pub fn environment(&self, case: &Case) -> Environment {
+        self.world.environment(&case.request.unusable)
     }
 
     /// Asks `plugin` the case's request, on an instance of its own.
     pub fn run(&self, case: &Case, plugin: &Plugin) -> Verdict {
         let start = Instant::now();
         let mut reads = Reads::default();
+        let mut names = None;
         let answer = plugin
-            .instantiate(&case.settings(), Arc::clone(&self.backends))
+            .instantiate(&case.settings(), &self.environment(case), None)
             .map_err(Failure::Configure)
             .and_then(|mut instance| {
                 let mut request = Request {
                     head: &mut case.head(),
                     client: case.client(),
                     tls: case.tls(),
+                    body: case.body(),
                     attempt: case.request.attempt,
+                    answers: &mut Answers::default(),
                     id: None,
                 };
                 let outcome = instance.route(&mut request, &mut reads);
+                names = Some(Arc::clone(instance.questions()));
                 outcome.map_err(Failure::Route)
             });
+        let name = |question: u32| match &names {
+            Some(questions) => questions.describe(question).to_string(),
+            None => format!("question {question}"),
+        };
         Verdict {
             time: start.elapsed(),
-            differences: case.request.expect.compare(&answer),
-            reads: reads.reads.iter().map(ToString::to_string).collect(),
+            differences: case.request.expect.compare(&answer, &name),
+            reads: reads
+                .reads
+                .iter()
+                .map(|read| describe(read, &name))
+                .collect(),
         }
+    }
+}
+
+/// A read for people: of a question, what it is about.
+fn describe(read: &Read, name: &dyn Fn(u32) -> String) -> String {
+    match read {
+        Read::Question(number) => name(*number),
+        read => read.to_string(),
     }
 }
 
@@ -238,6 +301,13 @@ impl Case {
     ) -> Result<Case, String> {
         let head = head(&request)?;
         request.expect.check(backends)?;
+        if let Some(name) = request
+            .unusable
+            .iter()
+            .find(|name| !backends.contains(name))
+        {
+            return Err(format!("{name:?} is not among `backends`"));
+        }
         let config = request.config.as_ref().unwrap_or(config);
         Ok(Case {
             name: request.name.clone(),
@@ -245,6 +315,7 @@ impl Case {
             head,
             client: Arc::new(client(&request.client)),
             tls: request.tls.as_ref().map(RawTls::facts),
+            body: request.body.as_ref().map(RawBody::prefix),
             request,
         })
     }
@@ -254,7 +325,7 @@ impl Case {
         Settings {
             config: self.config.clone(),
             deadline: DEADLINE,
-            frontend: self.name.clone(),
+            stage: StageId::new(&self.name, ""),
             ..Settings::default()
         }
     }
@@ -272,6 +343,11 @@ impl Case {
     /// Of the connection that it came over; None without TLS.
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.tls.as_ref()
+    }
+
+    /// The beginning of the request's body.
+    pub fn body(&self) -> Option<&BodyPrefix> {
+        self.body.as_ref()
     }
 
     /// Whether a decision is expected, rather than that the configuration be refused.
@@ -354,13 +430,14 @@ fn head(request: &RawCase) -> Result<RequestHead, String> {
         };
         field::check_name(name)?;
         let value = value.bytes();
-        // Blanks at the ends are let through, which a parser would remove.
+        // Those at its ends are no part of it (RFC 9110, section 5.5).
+        let value = syntax::trimmed(&value);
         let is_allowed = |octet: &u8| *octet == b'\t' || !octet.is_ascii_control();
         if !value.iter().all(is_allowed) {
             return Err(format!("no request has such a value of the field `{name}`"));
         }
         for _ in 0..times {
-            fields.push(name.as_bytes(), &value);
+            fields.push(name.as_bytes(), value);
         }
     }
     for &kind in FieldKind::NAMED {
@@ -368,28 +445,6 @@ fn head(request: &RawCase) -> Result<RequestHead, String> {
     }
     Ok(head)
 }
-/// The backends of a table.
-#[derive(Debug)]
-struct Named(Vec<BackendName>);
-
-impl Backends for Named {
-    fn find(&self, name: &str) -> Option<BackendName> {
-        self.0.iter().find(|known| ***known == *name).cloned()
-    }
-
-    fn state(&self, name: &str) -> Option<BackendState> {
-        Some(BackendState {
-            usable_servers: self.servers(name)?,
-            active: 0,
-            queued: 0,
-        })
-    }
-
-    fn servers(&self, name: &str) -> Option<u32> {
-        self.find(name).map(|_| 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -256,9 +256,9 @@ mod tests {
         let anatomy = Anatomy::of(HOST_SUFFIX).unwrap();
         assert!(anatomy.is_component);
         assert!(anatomy.modules >= 1);
-        assert_eq!(anatomy.exports, ["pointsman:router/plugin@0.1.0"]);
+        assert_eq!(anatomy.exports, ["pointsman:router/plugin@1.0.0"]);
         let imports = &anatomy.imports;
-        assert!(imports.contains(&"pointsman:router/request@0.1.0".to_owned()));
+        assert!(imports.contains(&"pointsman:router/request@1.0.0".to_owned()));
         let by_rust = |tool: &String| tool.starts_with("Rust") || tool.starts_with("rustc");
         assert!(anatomy.made_with.iter().any(by_rust), "{anatomy:?}");
     }

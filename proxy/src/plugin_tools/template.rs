@@ -114,7 +114,8 @@ mod tests {
     /// Whether a file of an SDK's folder is for those who change the SDK, not for its users.
     fn stays(path: &str) -> bool {
         let top = path.split('/').next().unwrap_or(path);
-        let is_test = ["tests", "test"].contains(&top) || path.ends_with("_test.go");
+        let is_test_file = path.ends_with("_test.go") || path.ends_with("/tests.rs");
+        let is_test = ["tests", "test"].contains(&top) || is_test_file;
         is_test || top.starts_with("template") || top == ".gitignore"
     }
 

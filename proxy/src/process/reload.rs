@@ -20,6 +20,7 @@ impl Process {
         let result = self.apply(&mut reload).await;
         sd_notify::notify(Phase::Ready);
         self.control().record_reload(&result);
+        self.control().sweep_tables().await;
         if let Ok(kept) = &result
             && !kept.is_empty()
         {

@@ -226,6 +226,7 @@ impl Opened {
         }
         tasks.spawn(control.clone().handle_moves(moves));
         tasks.spawn(control.clone().watch_files());
+        tasks.spawn(control.clone().free_replaced_tables());
         tasks.spawn(control.clone().watch_expiry());
         serve_admin(&process, admin, &mut tasks);
         tracing::info!(workers, max_connections, "ready");

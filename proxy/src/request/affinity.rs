@@ -11,18 +11,34 @@ use crate::http::cookie;
 use crate::http::edit::Edit;
 use crate::http::field::FieldKind;
 use crate::http::message::{ResponseHead, Scheme};
-use crate::upstream::{EndpointId, Lease, LocalCluster, hash};
+use crate::plugin::Value;
+use crate::upstream::{Bound, EndpointId, Lease, LocalCluster, hash};
 
 /// Longest session that is learned: longer values are no sessions.
 const MAX_SESSION: usize = 1024;
 
 /// The server or the key that a request is bound to.
+///
+/// A plugin's server goes before its key, that before the session of the backend, and that before
+/// `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Affinity {
-    /// The endpoint of its session.
-    pub(super) bound: Option<EndpointId>,
-    /// The hash of its key.
+    tie: Tie,
+    /// The hash of the key that `balance` goes by.
     pub(super) key: Option<u64>,
+}
+
+/// What binds a request.
+#[derive(Debug, Clone, Copy, Default)]
+enum Tie {
+    #[default]
+    None,
+    /// The endpoint of its session.
+    Session(EndpointId),
+    /// The hash of the decision's key.
+    Key(u64),
+    /// The server that the decision names.
+    Server,
 }
 
 impl Affinity {
@@ -30,19 +46,38 @@ impl Affinity {
     #[inline]
     pub(super) fn of(cx: &Context, outgoing: &Outgoing) -> Affinity {
         let cluster = outgoing.backend();
+        let chosen = outgoing.server().map(|_| Tie::Server);
+        let chosen = chosen.or_else(|| {
+            let key = outgoing.options()?.affinity.as_ref()?;
+            match key {
+                Value::Fixed(key) => Some(Tie::Key(hash::of(key))),
+                Value::By(_) => None,
+            }
+        });
         cluster.with_settings(|settings| {
             let backend = &settings.backend;
+            let session = || {
+                let configured = backend.affinity.as_ref()?;
+                bound(cx, cluster, configured).map(Tie::Session)
+            };
             Affinity {
-                bound: match &backend.affinity {
-                    None => None,
-                    Some(configured) => bound(cx, cluster, configured),
-                },
+                tie: chosen.or_else(session).unwrap_or_default(),
                 key: match &backend.balance {
-                    Balance::Hash(hash) => key(cx, outgoing.edits(), &hash.key),
+                    Balance::Hash(hash) => key(cx, &hash.key),
                     _ => None,
                 },
             }
         })
+    }
+
+    /// Where the request is to go first.
+    pub(super) fn bound<'a>(&self, outgoing: &'a Outgoing) -> Option<Bound<'a>> {
+        match self.tie {
+            Tie::None => None,
+            Tie::Session(id) => Some(Bound::Session(id)),
+            Tie::Key(key) => Some(Bound::Key(key)),
+            Tie::Server => outgoing.server(),
+        }
     }
 
     /// After the head of a response: keeps its session with its server.
@@ -50,11 +85,15 @@ impl Affinity {
         let Some(configured) = &lease.settings().backend.affinity else {
             return;
         };
+        // A session would not lead to where the plugin sends its requests.
+        if let Tie::Key(_) | Tie::Server = self.tie {
+            return;
+        }
         let endpoint = lease.endpoint();
         let id = endpoint.endpoint().id();
         match configured {
             Configured::Cookie(cookie) => {
-                if self.bound != Some(id) {
+                if !matches!(self.tie, Tie::Session(bound) if bound == id) {
                     let value = set_cookie(cookie, endpoint.cookie(), cx.head.scheme());
                     cx.edit_response(Edit::append(b"Set-Cookie", value.as_bytes()).ok());
                 }
@@ -89,29 +128,22 @@ fn is_session(value: &[u8]) -> bool {
     (1..=MAX_SESSION).contains(&value.len())
 }
 
-/// The hash of the key. A field is taken as the server gets it, so that a plugin can choose the key.
-fn key(cx: &Context, edits: &[Edit], key: &HashKey) -> Option<u64> {
+/// The hash of the key.
+fn key(cx: &Context, key: &HashKey) -> Option<u64> {
     let head = &cx.head;
     let value = match key {
         HashKey::Client => return Some(hash::of(cx.client().address.as_bytes())),
-        HashKey::Header(name) => field(cx, edits, name.as_str().as_bytes()),
+        HashKey::Header(name) => {
+            let name = name.as_str().as_bytes();
+            match FieldKind::of(name) {
+                FieldKind::Host => head.authority(),
+                _ => head.fields().values(name).next(),
+            }
+        }
         HashKey::Cookie(name) => cookie::find(head.fields(), name.as_bytes()),
         HashKey::Query(name) => cookie::find_parameter(head.query()?, name.as_bytes()),
     };
     value.map(hash::of)
-}
-
-/// The first value of a field, or the one that the decision gives it.
-fn field<'v>(cx: &'v Context, edits: &'v [Edit], name: &[u8]) -> Option<&'v [u8]> {
-    if FieldKind::of(name) == FieldKind::Host {
-        return cx.head.authority();
-    }
-    let mut last = edits.iter().rev();
-    match last.find(|edit| edit.name().eq_ignore_ascii_case(name)) {
-        // None if it is removed.
-        Some(edit) => edit.value(),
-        None => cx.head.fields().values(name).next(),
-    }
 }
 
 fn set_cookie(cookie: &AffinityCookie, value: u64, scheme: Scheme) -> String {

@@ -10,7 +10,7 @@ use crate::http1::body::BodyLength;
 use crate::http1::write::{self, OutgoingResponse};
 use crate::http2::server::Stream;
 use crate::timer::Timer;
-use crate::wire::{Sink, Source, Wire};
+use crate::wire::{BodyError, Progress, Sink, Source, Wire};
 
 /// Where a request comes from, and its response goes to.
 pub trait Client: Source + Sink {
@@ -29,6 +29,18 @@ pub trait Client: Source + Sink {
 
     /// Whether a part of the body is there already.
     fn has_early_body(&mut self, task: &mut Task<'_>) -> bool;
+
+    /// Reads the body until `enough` bytes are its [`data`](Source::data): ready with
+    /// [`Progress::Data`] if they are, with [`Progress::End`] if the body has fewer. What is read
+    /// stays the data that is next.
+    ///
+    /// # Errors
+    /// [`BodyError`]; the request cannot be completed.
+    fn poll_prefix(
+        &mut self,
+        enough: usize,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Progress, BodyError>>;
 
     /// Notices a client that is gone while it is not read from otherwise. One that has ended its
     /// side in order may still wait for an answer: it counts as gone once nothing has moved for
@@ -68,6 +80,14 @@ impl Client for Wire {
     #[inline]
     fn has_early_body(&mut self, _task: &mut Task<'_>) -> bool {
         !self.input().is_empty()
+    }
+
+    fn poll_prefix(
+        &mut self,
+        enough: usize,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Progress, BodyError>> {
+        Wire::poll_prefix(self, enough, task)
     }
 
     #[inline]
@@ -114,6 +134,14 @@ impl Client for Stream {
 
     fn has_early_body(&mut self, task: &mut Task<'_>) -> bool {
         Stream::has_early_body(self, task)
+    }
+
+    fn poll_prefix(
+        &mut self,
+        enough: usize,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Progress, BodyError>> {
+        Stream::poll_prefix(self, enough, task)
     }
 
     fn poll_gone(&mut self, _limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {

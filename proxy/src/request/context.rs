@@ -12,6 +12,7 @@ use crate::http::forwarded::Trust;
 use crate::http::head::{Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme};
 use crate::http::origin::Origin;
+use crate::plugin::{Answers, BodyPrefix};
 use crate::telemetry::{End, current_panic};
 
 /// Facts about the client that all requests of a connection share. Never change.
@@ -51,6 +52,12 @@ pub struct Context {
     pub record: Record,
     /// How it ended if nothing else is noted.
     pub default_end: End,
+    /// How many choices have failed.
+    pub attempt: u32,
+    /// To questions about it.
+    pub answers: Answers,
+    /// The beginning of its body, if the router may read it.
+    pub body_prefix: Option<BodyPrefix>,
     /// Edits of the response that are this request's own, and those that all have.
     edits: Vec<Edit>,
     is_logged: bool,
@@ -81,6 +88,9 @@ impl Context {
                 .map(|address| Arc::new(Client::named(address))),
             record,
             default_end: End::Drain,
+            attempt: 0,
+            answers: Answers::default(),
+            body_prefix: None,
             edits: Vec::new(),
             is_logged: false,
         }
@@ -107,6 +117,15 @@ impl Context {
             self.edits = self.common_edits().to_vec();
         }
         self.edits.extend(edit);
+    }
+
+    /// Replaces the edits of the response that are this request's own.
+    pub(super) fn set_response_edits(&mut self, edits: &[Edit]) {
+        self.edits.clear();
+        if !edits.is_empty() {
+            let common = self.common_edits().to_vec();
+            self.edits = [&common, edits].concat();
+        }
     }
 
     fn common_edits(&self) -> &[Edit] {

@@ -41,12 +41,18 @@ pub enum ProxyError {
     /// The body is larger than `max_body`.
     #[error("the body is larger than the limit of {0} bytes")]
     BodyTooLarge(u64),
+    /// The body is larger than `routing.body.size`.
+    #[error("the body is larger than the {0} bytes that the router waits for")]
+    BodyPrefixTooLarge(usize),
     /// The plugin failed, and the frontend's policy is to reject.
     #[error("the plugin failed")]
     Plugin(#[source] Fault),
     /// The router named no backend, and there is no default.
     #[error("no rule matched, and the frontend has no default backend")]
     NoBackend,
+    /// An operator's table names a backend that is not in the configuration.
+    #[error("a table names backend {0:?}, which is not in the configuration")]
+    UnknownBackend(String),
     /// No connection to a server.
     #[error("no server")]
     Checkout(#[source] CheckoutError),
@@ -67,9 +73,9 @@ impl ProxyError {
             ProxyError::ClientHello(_) | ProxyError::NoHost | ProxyError::Path(_) => {
                 (400, End::Refused)
             }
-            ProxyError::BodyTooLarge(_) => (413, End::Refused),
+            ProxyError::BodyTooLarge(_) | ProxyError::BodyPrefixTooLarge(_) => (413, End::Refused),
             ProxyError::Plugin(_) | ProxyError::AnswerWithoutHttp => (503, End::PluginFault),
-            ProxyError::NoBackend => (503, End::NoRoute),
+            ProxyError::NoBackend | ProxyError::UnknownBackend(_) => (503, End::NoRoute),
             ProxyError::Checkout(CheckoutError::Unreachable(failed)) => (503, unreachable(failed)),
             ProxyError::Checkout(CheckoutError::NoneUsable) => (503, End::NoServer),
             ProxyError::Checkout(CheckoutError::QueueTimeout(_)) => (503, End::QueueTimeout),

@@ -11,8 +11,8 @@ use crate::http1::Persistence;
 use crate::http1::request::{Expectation, Parsed as Request};
 use crate::http1::write::{Expect, OutgoingRequest, Via, push_request};
 use crate::http2::client::SendError;
-use crate::plugin::Decision;
-use crate::upstream::{Lease, LocalCluster, ServerStream};
+use crate::plugin::{Decision, Options, Otherwise, Route, ServerChoice};
+use crate::upstream::{Bound, Demand, Lease, LocalCluster, ServerStream};
 
 /// Where a request goes, and what the decision changes of it.
 #[derive(Debug)]
@@ -31,9 +31,43 @@ impl Outgoing {
     }
 
     /// The decision's edits of its fields.
-    pub(super) fn edits(&self) -> &[Edit] {
+    fn edits(&self) -> &[Edit] {
         let decided = self.decided.as_deref();
         decided.map_or(&[], |decided| &decided.edits.fields)
+    }
+
+    /// The decision's options.
+    pub(super) fn options(&self) -> Option<&Options> {
+        self.decided.as_deref().map(|decided| &decided.options)
+    }
+
+    /// The server that the decision names.
+    pub(super) fn server(&self) -> Option<Bound<'_>> {
+        let choice = self.choice()?;
+        Some(match choice.otherwise {
+            Otherwise::AnotherServer => Bound::Server(&choice.server),
+            Otherwise::AskAgain => Bound::OnlyServer(&choice.server),
+        })
+    }
+
+    /// Whether both name the same backend and server, if any.
+    pub(super) fn is_same_choice(&self, other: &Outgoing) -> bool {
+        Rc::ptr_eq(&self.backend, &other.backend) && self.choice() == other.choice()
+    }
+
+    fn choice(&self) -> Option<&ServerChoice> {
+        match &self.decided.as_deref()?.route {
+            Route::Server(choice) => Some(choice),
+            _ => None,
+        }
+    }
+
+    /// Sets the timeouts of a demand that the decision names.
+    pub(super) fn apply_timeouts(&self, demand: &mut Demand<'_>) {
+        if let Some(options) = self.options() {
+            demand.queue_timeout = options.queue_timeout;
+            demand.connect_timeout = options.connect_timeout;
+        }
     }
 
     /// Sends the head on the lease's stream, or queues it on its connection.
@@ -57,10 +91,12 @@ impl Outgoing {
             }
         };
         let edits = self.decided.as_deref().map(|decided| &decided.edits);
+        let target = edits.and_then(|edits| edits.target.as_ref());
+        let target = target.map(|target| target.apply(cx.head.target()));
         let with = OutgoingRequest {
             body: request.body,
-            target: edits.and_then(|edits| edits.target.as_deref()),
-            authority: edits.and_then(|edits| edits.host.as_deref()),
+            target: target.as_deref(),
+            authority: edits.and_then(|edits| edits.authority.as_deref()),
             default_host: default_host.as_bytes(),
             edits: self.edits(),
             via: if cx.rules.config.forwarded.via {

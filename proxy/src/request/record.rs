@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::http::head::Client;
 use crate::http::message::RequestHead;
+use crate::plugin::{Decision, Value};
 use crate::router::version::Version;
 use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 use crate::upstream::{LocalCluster, LocalEndpoint};
@@ -31,6 +32,8 @@ pub struct Record {
     pub endpoint: Option<Rc<LocalEndpoint>>,
     /// The kind of the plugin's fault, whatever became of the request.
     pub fault: Option<&'static str>,
+    /// Has tags.
+    decided: Option<Rc<Decision>>,
     version: Option<Arc<Version>>,
     cached: Option<bool>,
     end: Option<End>,
@@ -49,6 +52,8 @@ pub struct Sender<'a> {
 /// The stages whose time is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// The first bytes of the body, if the router waits for them.
+    Body,
     /// The plugin's decision, or the cache's.
     Decision,
     /// Until there was a connection to a server.
@@ -74,6 +79,7 @@ impl Record {
             backend: None,
             endpoint: None,
             fault: None,
+            decided: None,
             version: None,
             cached: None,
             end: None,
@@ -96,6 +102,17 @@ impl Record {
         self.passed(Stage::Decision);
     }
 
+    /// Notes the tags of a decision.
+    pub(super) fn tag(&mut self, decided: &Rc<Decision>) {
+        let has_tags = !decided.options.tags.is_empty() && AccessRecord::enabled();
+        self.decided = has_tags.then(|| Rc::clone(decided));
+    }
+
+    /// When the latest stage ended whose time is taken; the head at first.
+    pub fn mark(&self) -> Instant {
+        self.mark
+    }
+
     /// A stage has ended just now.
     pub fn passed(&mut self, stage: Stage) {
         if !AccessRecord::enabled() {
@@ -104,6 +121,7 @@ impl Record {
         let now = Instant::now();
         let time = Some(now - self.mark);
         match stage {
+            Stage::Body => self.times.body = time,
             Stage::Decision => self.times.decision = time,
             Stage::Connect => self.times.connect = time,
             Stage::Response => self.times.response = time,
@@ -145,6 +163,15 @@ impl Record {
         let host = head.authority();
         let head = Some(head).filter(|head| !head.method().is_empty());
         let Sender { client, peer } = sender;
+        let tags = self
+            .decided
+            .iter()
+            .flat_map(|decided| &decided.options.tags);
+        let tags = tags.filter_map(|tag| match &tag.value {
+            Value::Fixed(value) => Some((&*tag.name, &**value)),
+            Value::By(_) => None,
+        });
+        let tags: Vec<(&str, &[u8])> = tags.collect();
         AccessRecord {
             id: Some(self.id),
             frontend,
@@ -159,9 +186,11 @@ impl Record {
             bytes_out: self.bytes_out,
             backend: self.backend.as_ref().map(|local| &**local.cluster().name()),
             server: self.endpoint.as_ref().map(|local| local.server_name()),
+            stage: self.version.as_ref().map(|version| &*version.stage().name),
             plugin: self.version.as_ref().map(|version| version.plugin_name()),
             version: self.version.as_ref().map(|version| version.number()),
             cached: self.cached,
+            tags: &tags,
             fault: self.fault,
             end: self.end.unwrap_or(end),
             reason: self.reason.as_deref(),

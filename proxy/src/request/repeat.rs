@@ -26,17 +26,25 @@ pub(super) struct Tries {
     pub(super) reuse: Reuse,
     /// The use that its connection is for.
     pub(super) needs: Needs,
+    /// How often it may be sent, in place of the backend's `retry.attempts`.
+    limit: Option<u8>,
 }
 
 impl Tries {
-    pub(super) fn new(reuse: Reuse, needs: Needs) -> Tries {
+    pub(super) fn new(reuse: Reuse, needs: Needs, limit: Option<u8>) -> Tries {
         Tries {
             count: 0,
             retried: 0,
             avoid: Vec::new(),
             reuse,
             needs,
+            limit,
         }
+    }
+
+    /// Whether it has not been sent before.
+    pub(super) fn is_first(&self) -> bool {
+        self.count == 1
     }
 
     /// Begins another one.
@@ -49,8 +57,13 @@ impl Tries {
     pub(super) fn allow(&mut self, repeat: Repeat, lease: &Lease) -> bool {
         let retry = &lease.settings().backend.retry;
         let has_tries = self.count < MAX_TRIES;
-        let has_attempts = self.retried < retry.attempts;
+        let attempts = self
+            .limit
+            .map_or(retry.attempts, |tries| u32::from(tries) - 1);
+        let has_attempts = self.retried < attempts;
+        let is_over = self.limit.is_some_and(|tries| self.count >= tries.into());
         let is_allowed = match repeat {
+            _ if is_over => false,
             Repeat::Never => false,
             Repeat::Once => self.count == 1,
             Repeat::Unsent | Repeat::Elsewhere => has_tries,

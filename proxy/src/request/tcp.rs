@@ -1,13 +1,11 @@
 //! Where a connection without HTTP goes: one decision, and one connection to a server.
 
-use std::rc::Rc;
-
 use super::affinity::Affinity;
+use super::choice::{self, Destination};
 use super::context::Context;
 use super::error::ProxyError;
 use super::outgoing::Outgoing;
 use crate::frontend::Frontend;
-use crate::plugin::Route;
 use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse};
 use crate::wire::Wire;
 
@@ -27,23 +25,46 @@ pub async fn connect(
     client: &mut Wire,
     frontend: &Frontend,
 ) -> Result<Lease, ProxyError> {
-    let decided = super::decided(cx, client, frontend).await?;
-    let backend = match decided.as_ref().map(|decided| &decided.route) {
-        Some(Route::Respond(_)) => {
-            cx.record.fault = Some(ANSWER);
-            return Err(ProxyError::AnswerWithoutHttp);
+    let mut failed: Option<(Outgoing, ProxyError)> = None;
+    loop {
+        let outgoing = match choice::destination(cx, client, frontend).await? {
+            Destination::Plugin(_) => {
+                cx.record.fault = Some(ANSWER);
+                return Err(ProxyError::AnswerWithoutHttp);
+            }
+            Destination::Backend(backend, decided) => Outgoing::new(backend, decided),
+        };
+        if let Some((before, error)) = failed
+            && outgoing.is_same_choice(&before)
+        {
+            return Err(error);
         }
-        Some(Route::Backend(name)) => cx.rules.backends.get(name),
-        Some(Route::Default) | None => cx.rules.default_backend.as_ref(),
-    };
-    let backend = Rc::clone(backend.ok_or(ProxyError::NoBackend)?);
-    cx.record.backend = Some(Rc::clone(&backend));
-    let outgoing = Outgoing::new(backend, None);
-    let affinity = Affinity::of(cx, &outgoing);
-    let demand = Demand {
+        let error = match connect_to(cx, client, &outgoing).await {
+            Err(error @ ProxyError::Checkout(_)) => error,
+            ended => return ended,
+        };
+        cx.attempt += 1;
+        // A reload may have come meanwhile.
+        cx.rules = frontend.rules();
+        if cx.attempt >= cx.rules.max_attempts() {
+            return Err(error);
+        }
+        failed = Some((outgoing, error));
+    }
+}
+
+async fn connect_to(
+    cx: &mut Context,
+    client: &mut Wire,
+    outgoing: &Outgoing,
+) -> Result<Lease, ProxyError> {
+    let affinity = Affinity::of(cx, outgoing);
+    let mut demand = Demand {
+        bound: affinity.bound(outgoing),
         key: affinity.key,
         ..Demand::new(Reuse::Fresh, Needs::Bytes)
     };
+    outgoing.apply_timeouts(&mut demand);
     let mut private = PrivateConnections::default();
-    super::checkout(cx, client, &outgoing, demand, &mut private).await
+    super::checkout(cx, client, outgoing, demand, &mut private).await
 }

@@ -16,7 +16,8 @@ pub(super) fn component(name: &str) -> &'static [u8] {
         };
     }
     components! {
-        "address-list" "canary" "header-match" "host-suffix" "maintenance" "path-prefix"
+        "address-list" "canary" "header-match" "headers" "host-suffix" "json-route" "maintenance"
+        "path-prefix" "redirect" "table-route"
     }
 }
 

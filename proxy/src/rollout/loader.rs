@@ -1,11 +1,10 @@
-//! From a router's configuration to a version that can be published: read, load, try out.
+//! From a stage's configuration to a version that can be published: read, load, try out.
 //!
 //! Workers get only versions that were compiled, checked against the contract, instantiated,
 //! configured and asked once. Called by `control`, off the worker threads, and by `check` and
 //! `route`. Reads files; blocks while it compiles.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,16 +16,15 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::bundled;
-use crate::config::{self, Config, Isolation, PluginSource};
+use crate::config::{self, Config, Isolation, PluginSource, StageId};
 use crate::memory;
 use crate::plugin::{
-    BackendName, BackendState, Backends, CompileLimits, CompiledCache, Compiler, Engine,
-    EngineError, EngineLimits, Fault, Instance, LineBudget, LoadError, Origin, Plugin, Settings,
-    Source,
+    CompileLimits, CompiledCache, Compiler, Engine, EngineError, EngineLimits, Environment, Fault,
+    Instance, LineBudget, LoadError, Origin, Plugin, Settings, Source,
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
-/// Why a router's plugin cannot serve; each text is complete, to be shown at its key.
+/// Why a stage's plugin cannot serve; each text is complete, to be shown at its key.
 #[derive(Debug, Error)]
 pub enum VersionError {
     /// The file cannot be read.
@@ -60,7 +58,7 @@ impl VersionError {
     }
 }
 
-/// Loads plugins, for as many routers as its engine has room for.
+/// Loads plugins, for as many stages as its engine has room for.
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
@@ -68,7 +66,7 @@ pub struct Loader {
     workers: usize,
     /// Longest file of a plugin, in bytes.
     file_size: u64,
-    /// Most routers.
+    /// Most stages, of all routers together.
     capacity: usize,
 }
 
@@ -77,14 +75,14 @@ pub struct Loader {
 pub struct Load<'a> {
     /// The frontend's name.
     pub frontend: &'a str,
-    /// Its router, as configured.
-    pub router: &'a config::Router,
-    /// Where the component comes from: the router's own plugin, or another to replace it.
+    /// A stage of its router, as configured.
+    pub stage: &'a config::Stage,
+    /// Where the component comes from: the stage's own plugin, or another to replace it.
     pub plugin: &'a PluginSource,
     /// Origin of the file, for people; None: taken from `plugin`.
     pub source: Option<String>,
     /// The backends that it can ask about.
-    pub backends: Arc<dyn Backends>,
+    pub environment: Environment,
     /// Receives the workers' events about it.
     pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
 }
@@ -106,7 +104,7 @@ impl Loaded {
 }
 
 impl Loader {
-    /// Starts the engine, with room for the routers of `config`, and for some more. Warns about a cache that cannot be used: plugins
+    /// Starts the engine, with room for the stages of `config`, and for some more. Warns about a cache that cannot be used: plugins
     /// are then compiled at each start.
     ///
     /// # Errors
@@ -127,7 +125,7 @@ impl Loader {
             memory: config.compile.memory,
             time: config.compile.time,
         });
-        let capacity = routers(config) + routers(config).clamp(MIN_SPARE, MAX_SPARE);
+        let capacity = stages(config) + stages(config).clamp(MIN_SPARE, MAX_SPARE);
         Ok(Loader {
             engine: Engine::try_new(limits(capacity, workers), compiler)?,
             cache,
@@ -137,9 +135,9 @@ impl Loader {
         })
     }
 
-    /// Whether there is room for all routers of `config`.
+    /// Whether there is room for all stages of `config`.
     pub fn has_room_for(&self, config: &Config) -> bool {
-        routers(config) <= self.capacity
+        stages(config) <= self.capacity
     }
 
     /// Loads a plugin and tries it out.
@@ -165,12 +163,13 @@ impl Loader {
     pub fn load_file(&self, file: Source, load: Load<'_>) -> Result<Loaded, VersionError> {
         let cache = self.cache.as_ref();
         let mut plugin = Plugin::load(&self.engine, &file, cache).map_err(VersionError::Load)?;
-        if load.router.isolation == Isolation::Request {
-            let settings = settings(load.frontend, load.router);
-            match plugin.snapshot(&file, &settings, &load.backends, cache) {
+        if load.stage.isolation == Isolation::Request {
+            let settings = settings(load.frontend, load.stage);
+            match plugin.snapshot(&file, &settings, &load.environment, cache) {
                 Ok(snapshot) => plugin = snapshot,
                 Err(reason) => tracing::info!(
                     frontend = load.frontend,
+                    stage = load.stage.name,
                     plugin = plugin.name(),
                     %reason,
                     "each instance is configured anew, for each request"
@@ -202,10 +201,10 @@ impl Loader {
 
     /// Whether a loaded plugin can be started as it is, without loading it again.
     pub fn fits(plugin: &Plugin, load: &Load<'_>) -> bool {
-        match load.router.isolation {
+        match load.stage.isolation {
             Isolation::Instance => !plugin.has_snapshot(),
             Isolation::Request => {
-                plugin.has_snapshot_for(&load.router.config.to_string(), &load.backends)
+                plugin.has_snapshot_for(&load.stage.config.to_string(), &load.environment)
             }
         }
     }
@@ -216,18 +215,18 @@ impl Loader {
     /// # Errors
     /// [`VersionError`], but not for reading and loading.
     pub fn start(&self, plugin: &Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
-        let router = load.router;
+        let stage = load.stage;
         let spec = VersionSpec {
             number: 0,
             plugin: self.adopt(plugin)?,
-            settings: settings(load.frontend, router),
+            settings: settings(load.frontend, stage),
             policy: Policy {
-                isolation: router.isolation,
-                on_fault: router.on_fault,
-                max_faults: router.max_faults,
-                window: router.fault_window,
+                isolation: stage.isolation,
+                on_fault: stage.on_fault,
+                max_faults: stage.max_faults,
+                window: stage.fault_window,
             },
-            backends: load.backends,
+            environment: load.environment,
             workers: self.workers,
             source: load.source.unwrap_or_else(|| describe(load.plugin)),
             events: load.events,
@@ -277,11 +276,11 @@ fn refused(fault: Fault) -> VersionError {
     }
 }
 
-/// Routers that reloads may add before that takes another engine, which all plugins move to: as many
+/// Stages that reloads may add before that takes another engine, which all plugins move to: as many
 /// as there are, within these bounds.
 const MIN_SPARE: usize = 4;
 const MAX_SPARE: usize = 16;
-/// Versions of one router that have instances at one time: the active one, one under rollout,
+/// Versions of one stage that have instances at one time: the active one, one under rollout,
 /// one in each of the reloads that are prepared at one time, one that is being dropped.
 const VERSIONS: usize = 3 + MAX_RELOADS;
 
@@ -292,12 +291,12 @@ pub const MAX_LOADS: usize = 4;
 /// Versions that are being started again at one time, which takes no compiler.
 pub const MAX_RESTARTS: usize = 4;
 
-fn routers(config: &Config) -> usize {
+fn stages(config: &Config) -> usize {
     let frontends = config.frontends.iter();
-    frontends.filter(|front| front.router.is_some()).count()
+    frontends.map(|frontend| frontend.router.len()).sum()
 }
 
-/// Room for every worker's instances of every router, and of the versions being prepared.
+/// Room for every worker's instances of every stage, and of the versions being prepared.
 fn limits(capacity: usize, workers: usize) -> EngineLimits {
     let versions = VERSIONS * capacity + MAX_LOADS + MAX_RESTARTS;
     let instances = versions * (workers + 1);
@@ -343,51 +342,18 @@ fn name_of(path: &Path) -> String {
     stem.to_string_lossy().into_owned()
 }
 
-fn settings(frontend: &str, router: &config::Router) -> Settings {
+fn settings(frontend: &str, stage: &config::Stage) -> Settings {
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     Settings {
-        config: router.config.to_string(),
-        deadline: router.limits.deadline,
-        configure_deadline: router.limits.configure_deadline,
-        memory: router.limits.memory,
-        host_memory: bytes(router.limits.host_memory),
-        max_response: bytes(router.limits.response),
-        frontend: frontend.to_owned(),
+        config: stage.config.to_string(),
+        deadline: stage.limits.deadline,
+        configure_deadline: stage.limits.configure_deadline,
+        memory: stage.limits.memory,
+        host_memory: bytes(stage.limits.host_memory),
+        max_response: bytes(stage.limits.response),
+        questions: bytes(stage.limits.questions),
+        stage: StageId::new(frontend, &stage.name),
         lines: LineBudget::default(),
-    }
-}
-
-/// The configured backends, none in use: what a plugin sees while it is tried out.
-#[derive(Debug)]
-pub struct ConfiguredBackends(HashMap<BackendName, u32>);
-
-impl ConfiguredBackends {
-    /// The backends of `config`.
-    pub fn new(config: &crate::config::Config) -> ConfiguredBackends {
-        let backends = config.backends.iter().map(|backend| {
-            let servers = u32::try_from(backend.servers.len()).unwrap_or(u32::MAX);
-            (BackendName::from(backend.name.as_str()), servers)
-        });
-        ConfiguredBackends(backends.collect())
-    }
-}
-
-impl Backends for ConfiguredBackends {
-    fn find(&self, name: &str) -> Option<BackendName> {
-        let (name, _) = self.0.get_key_value(name)?;
-        Some(BackendName::clone(name))
-    }
-
-    fn state(&self, name: &str) -> Option<BackendState> {
-        Some(BackendState {
-            usable_servers: self.servers(name)?,
-            active: 0,
-            queued: 0,
-        })
-    }
-
-    fn servers(&self, name: &str) -> Option<u32> {
-        self.0.get(name).copied()
     }
 }
 
@@ -397,7 +363,8 @@ mod tests {
 
     #[test]
     fn plugins_are_tested_within_the_limits_of_a_proxy_that_sets_none() {
-        let router = config::Router {
+        let stage = config::Stage {
+            name: String::new(),
             plugin: config::PluginSource::Bundled("host-suffix".to_owned()),
             config: serde_json::json!({}),
             on_fault: config::OnFault::Reject,
@@ -407,7 +374,7 @@ mod tests {
             watch: true,
             limits: config::Limits::default(),
         };
-        let in_the_proxy = settings("", &router);
+        let in_the_proxy = settings("", &stage);
         let defaults = Settings {
             // Each has a budget of its own.
             lines: in_the_proxy.lines.clone(),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::loader::Loaded;
 use super::ticket::Ticket;
 use super::versions::{Activation, Cause, TrialEnd, Versions};
-use crate::config;
+use crate::config::{self, StageId};
 use crate::plugin::Instance;
 use crate::router::rollout::Rollout;
 use crate::router::version::Version;
@@ -22,11 +22,11 @@ use crate::worker::Command;
 #[derive(Debug, Error)]
 pub enum RolloutError {
     /// There is none.
-    #[error("frontend `{0}` has no version on trial")]
-    None(String),
+    #[error("`{0}` has no version on trial")]
+    None(StageId),
     /// Its version has had too many faults to take over.
-    #[error("the version on trial of frontend `{0}` fails: its trial ends by itself")]
-    Failing(String),
+    #[error("the version on trial of `{0}` fails: its trial ends by itself")]
+    Failing(StageId),
 }
 
 /// The workers, by their numbers.
@@ -40,7 +40,7 @@ pub struct Publication {
     /// Its number, if it had one before; None: the next one.
     pub number: Option<u32>,
     /// Its configuration.
-    pub router: config::Router,
+    pub stage: config::Stage,
     /// Why it comes.
     pub cause: Cause,
     /// The request that it comes from, if any.
@@ -52,25 +52,26 @@ impl Versions {
     pub fn publish(
         &mut self,
         workers: &Workers,
-        frontend: &str,
+        id: &StageId,
         publication: Publication,
     ) -> Arc<Version> {
-        let next = self.published(frontend).map_or(1, |known| known.next);
+        let next = self.published(id).map_or(1, |known| known.next);
         let number = publication.number.unwrap_or(next);
         let (version, instances) = publication.loaded.numbered(number);
         let activation = Activation {
             version: Arc::clone(&version),
-            router: publication.router,
+            stage: publication.stage,
             cause: publication.cause,
             order: publication.order,
         };
-        self.activate(frontend, activation, TrialEnd::Superseded);
+        self.activate(id, activation, TrialEnd::Superseded);
         let replacements = instances
             .into_iter()
             .map(|instance| Change::Replace(Arc::clone(&version), instance));
-        send(workers, frontend, replacements);
+        send(workers, id, replacements);
         tracing::info!(
-            frontend,
+            frontend = id.frontend,
+            stage = id.name,
             plugin = version.plugin_name(),
             version = number,
             sha256 = version.sha256(),
@@ -82,30 +83,31 @@ impl Versions {
     }
 
     /// Starts a rollout beside the active version, with an instance for each worker. It replaces
-    /// one under way. `router` is the configuration of its version.
+    /// one under way. `stage` is the configuration of its version.
     pub fn start_rollout(
         &mut self,
         workers: &Workers,
-        frontend: &str,
+        id: &StageId,
         rollout: Rollout,
         instances: Vec<Instance>,
-        router: config::Router,
+        stage: config::Stage,
         order: Ticket,
     ) -> Arc<Version> {
         let version = Arc::clone(rollout.version());
         let rollout = Arc::new(rollout);
-        if let Some(published) = self.published_mut(frontend) {
+        if let Some(published) = self.published_mut(id) {
             published.end_rollout(TrialEnd::Replaced);
             published.next = version.number() + 1;
             published.order = order;
-            published.rollout = Some((Arc::clone(&rollout), router));
+            published.rollout = Some((Arc::clone(&rollout), stage));
         }
         let starts = instances
             .into_iter()
             .map(|instance| Change::StartRollout(Arc::clone(&rollout), Some(instance)));
-        send(workers, frontend, starts);
+        send(workers, id, starts);
         tracing::info!(
-            frontend,
+            frontend = id.frontend,
+            stage = id.name,
             plugin = version.plugin_name(),
             version = version.number(),
             sha256 = version.sha256(),
@@ -124,25 +126,25 @@ impl Versions {
     pub fn promote(
         &mut self,
         workers: &Workers,
-        frontend: &str,
+        id: &StageId,
         order: Ticket,
     ) -> Result<Arc<Version>, RolloutError> {
-        let published = self.published(frontend);
-        let Some((rollout, router)) = published.and_then(|known| known.rollout.clone()) else {
-            return Err(RolloutError::None(frontend.to_owned()));
+        let published = self.published(id);
+        let Some((rollout, stage)) = published.and_then(|known| known.rollout.clone()) else {
+            return Err(RolloutError::None(id.clone()));
         };
         let version = Arc::clone(rollout.version());
         if version.is_failing() {
-            return Err(RolloutError::Failing(frontend.to_owned()));
+            return Err(RolloutError::Failing(id.clone()));
         }
         let activation = Activation {
             version: Arc::clone(&version),
-            router,
+            stage,
             cause: Cause::Promotion,
             order: Some(order),
         };
-        self.activate(frontend, activation, TrialEnd::Promoted);
-        send_end(workers, frontend, &version, RolloutEnd::Promoted);
+        self.activate(id, activation, TrialEnd::Promoted);
+        send_end(workers, id, &version, RolloutEnd::Promoted);
         Ok(version)
     }
 
@@ -153,11 +155,11 @@ impl Versions {
     pub fn drop_rollout(
         &mut self,
         workers: &Workers,
-        frontend: &str,
+        id: &StageId,
         only: Option<u32>,
         end: TrialEnd,
     ) -> Result<Arc<Version>, RolloutError> {
-        let published = self.published_mut(frontend);
+        let published = self.published_mut(id);
         let dropped = published.and_then(|published| {
             let (rollout, _) = published.rollout.as_ref()?;
             let version = Arc::clone(rollout.version());
@@ -167,30 +169,31 @@ impl Versions {
                 version
             })
         });
-        let version = dropped.ok_or_else(|| RolloutError::None(frontend.to_owned()))?;
-        send_end(workers, frontend, &version, RolloutEnd::Aborted);
+        let version = dropped.ok_or_else(|| RolloutError::None(id.clone()))?;
+        send_end(workers, id, &version, RolloutEnd::Aborted);
         Ok(version)
     }
 }
 
-fn send_end(workers: &Workers, frontend: &str, version: &Version, end: RolloutEnd) {
+fn send_end(workers: &Workers, id: &StageId, version: &Version, end: RolloutEnd) {
     send(
         workers,
-        frontend,
+        id,
         std::iter::repeat_with(|| Change::EndRollout(end)),
     );
     tracing::info!(
-        frontend,
+        frontend = id.frontend,
+        stage = id.name,
         version = version.number(),
         ?end,
         "the trial has ended"
     );
 }
 
-/// Sends each worker one change of a router.
-fn send(workers: &Workers, frontend: &str, changes: impl IntoIterator<Item = Change>) {
+/// Sends each worker one change of a stage.
+fn send(workers: &Workers, id: &StageId, changes: impl IntoIterator<Item = Change>) {
     for (worker, change) in workers.iter().zip(changes) {
         // A worker that is gone is stopping.
-        let _ = worker.send(Command::Router(frontend.to_owned(), change));
+        let _ = worker.send(Command::Stage(id.clone(), change));
     }
 }

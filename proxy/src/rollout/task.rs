@@ -1,4 +1,4 @@
-//! One load of a plugin for one frontend, away from any lock.
+//! One load of a plugin for one stage, away from any lock.
 //!
 //! Blocks while it compiles. Created by `control` from what is in force, run on a thread of low
 //! priority.
@@ -9,23 +9,26 @@ use tokio::sync::mpsc;
 
 use super::loader::{Load, Loaded, Loader, VersionError};
 use super::versions::{ConfiguredFile, RetiredVersion};
-use crate::config::{self, PluginSource};
-use crate::plugin::Backends;
+use crate::config::{self, PluginSource, StageId};
+use crate::plugin::{Backends, Environment};
 use crate::router::version::WorkerEvent;
+use crate::tables::Tables;
 
-/// Everything that it takes to load a version for a frontend.
+/// Everything that it takes to load a version for a stage.
 #[derive(Debug, Clone)]
 pub struct LoadTask {
-    /// The frontend's name.
-    pub frontend: String,
-    /// Its router, as configured.
-    pub router: config::Router,
+    /// Which stage it is for.
+    pub id: StageId,
+    /// The stage, as configured.
+    pub stage: config::Stage,
     /// The configured file when it was last read.
     pub file: ConfiguredFile,
     /// Loads it.
     pub loader: Arc<Loader>,
     /// The backends that it can ask about.
     pub live: Arc<dyn Backends>,
+    /// The tables that it can ask about.
+    pub tables: Arc<Tables>,
     /// Receives the workers' events about it.
     pub events: mpsc::UnboundedSender<WorkerEvent>,
 }
@@ -44,20 +47,21 @@ pub enum Refreshed {
 impl LoadTask {
     fn load<'a>(&'a self, plugin: &'a PluginSource) -> Load<'a> {
         Load {
-            frontend: &self.frontend,
-            router: &self.router,
+            frontend: &self.id.frontend,
+            stage: &self.stage,
             plugin,
             source: None,
-            backends: Arc::clone(&self.live),
+            environment: Environment::new(Arc::clone(&self.live), Arc::clone(&self.tables)),
             events: Some(self.events.clone()),
         }
     }
 
-    /// Whether both would load for the same frontend in the same way.
+    /// Whether both would load for the same stage in the same way.
     pub fn is_same_as(&self, other: &LoadTask) -> bool {
-        self.frontend == other.frontend
-            && self.router == other.router
+        self.id == other.id
+            && self.stage == other.stage
             && Arc::ptr_eq(&self.live, &other.live)
+            && Arc::ptr_eq(&self.tables, &other.tables)
             // The engine before is to go.
             && Arc::ptr_eq(&self.loader, &other.loader)
     }
@@ -67,7 +71,7 @@ impl LoadTask {
     /// # Errors
     /// [`VersionError`].
     pub fn run(&self, plugin: Option<&PluginSource>) -> Result<Loaded, VersionError> {
-        let plugin = plugin.unwrap_or(&self.router.plugin);
+        let plugin = plugin.unwrap_or(&self.stage.plugin);
         self.loader.load(self.load(plugin))
     }
 
@@ -77,12 +81,12 @@ impl LoadTask {
     /// # Errors
     /// [`VersionError::Read`].
     pub fn refresh(&self) -> Result<Refreshed, VersionError> {
-        let file = self.loader.read(&self.router.plugin)?;
+        let file = self.loader.read(&self.stage.plugin)?;
         let sha256 = file.sha256();
         if sha256 == self.file.accepted || self.file.refused.as_ref() == Some(&sha256) {
             return Ok(Refreshed::Known);
         }
-        let loaded = self.loader.load_file(file, self.load(&self.router.plugin));
+        let loaded = self.loader.load_file(file, self.load(&self.stage.plugin));
         Ok(match loaded {
             Ok(loaded) => Refreshed::Loaded(Box::new(loaded)),
             Err(error) => Refreshed::Refused(sha256, error),
@@ -94,13 +98,11 @@ impl LoadTask {
     /// # Errors
     /// [`VersionError`], but not for reading and loading.
     pub fn revert(&self, retired: &RetiredVersion) -> Result<Loaded, VersionError> {
-        let RetiredVersion {
-            version, router, ..
-        } = retired;
+        let RetiredVersion { version, stage, .. } = retired;
         let load = Load {
-            router,
+            stage,
             source: Some(version.source().to_owned()),
-            ..self.load(&router.plugin)
+            ..self.load(&stage.plugin)
         };
         self.loader.start(version.plugin(), load)
     }

@@ -1,4 +1,4 @@
-//! Which versions each router has: in service, under rollout, retired.
+//! Which versions each stage has: in service, under rollout, retired.
 //!
 //! Plain state, changed under the lock of `control`.
 
@@ -8,29 +8,29 @@ use std::time::SystemTime;
 
 use super::loader::Loader;
 use super::ticket::Ticket;
-use crate::config;
+use crate::config::{self, StageId};
 use crate::router::results::Results;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
-/// Retired versions that are kept for each router.
+/// Retired versions that are kept for each stage.
 const MAX_RETIRED: usize = 4;
 
-/// The versions of every router, by the frontends' names.
+/// The versions of every stage of every router.
 #[derive(Debug, Clone, Default)]
 pub struct Versions {
-    published: HashMap<String, Published>,
+    published: HashMap<StageId, Published>,
     /// The latest first.
-    retired: HashMap<String, VecDeque<RetiredVersion>>,
+    retired: HashMap<StageId, VecDeque<RetiredVersion>>,
 }
 
-/// The version in service of one router.
+/// The version in service of one stage.
 #[derive(Debug, Clone)]
 pub struct Published {
     /// In service.
     pub active: Arc<Version>,
     /// Its configuration.
-    pub router: config::Router,
+    pub stage: config::Stage,
     /// Why it came.
     pub cause: Cause,
     /// The next version's number.
@@ -40,8 +40,11 @@ pub struct Published {
     pub order: Ticket,
     /// The configured file when it was last read.
     pub file: ConfiguredFile,
+    /// The configuration in force asks for other settings, and a later request was preferred to it:
+    /// the next reload applies them.
+    pub is_behind: bool,
     /// The rollout beside the active version, with the configuration of its version.
-    pub rollout: Option<(Arc<Rollout>, config::Router)>,
+    pub rollout: Option<(Arc<Rollout>, config::Stage)>,
     /// The rollout that ended last.
     pub ended: Option<EndedTrial>,
 }
@@ -63,7 +66,7 @@ pub struct RetiredVersion {
     /// The version.
     pub version: Arc<Version>,
     /// Its configuration.
-    pub router: config::Router,
+    pub stage: config::Stage,
     /// Why it came.
     pub cause: Cause,
     /// Why it was retired.
@@ -132,7 +135,7 @@ pub enum TrialEnd {
     Failed,
     /// Another version was put on trial.
     Replaced,
-    /// Another version was put into service, or a reload made the router anew.
+    /// Another version was put into service, or a reload made the stage anew.
     Superseded,
 }
 
@@ -140,7 +143,7 @@ pub enum TrialEnd {
 #[derive(Debug)]
 pub(super) struct Activation {
     pub(super) version: Arc<Version>,
-    pub(super) router: config::Router,
+    pub(super) stage: config::Stage,
     pub(super) cause: Cause,
     /// None: nobody requested it.
     pub(super) order: Option<Ticket>,
@@ -189,12 +192,12 @@ impl TrialEnd {
 impl Published {
     /// Whether the other is the same component with the same configuration.
     fn is_same_as(&self, other: &Published) -> bool {
-        self.serves(other.active.sha256(), &other.router)
+        self.serves(other.active.sha256(), &other.stage)
     }
 
     /// Whether the component with this SHA-256 is in service with this configuration.
-    pub fn serves(&self, sha256: &str, router: &config::Router) -> bool {
-        self.active.sha256() == sha256 && self.router == *router
+    pub fn serves(&self, sha256: &str, stage: &config::Stage) -> bool {
+        self.active.sha256() == sha256 && self.stage == *stage
     }
 
     /// Ends its rollout, if there is one.
@@ -215,42 +218,42 @@ impl Published {
 
 impl Versions {
     /// Of the first configuration.
-    pub fn new(published: HashMap<String, Published>) -> Versions {
+    pub fn new(published: HashMap<StageId, Published>) -> Versions {
         Versions {
             published,
             retired: HashMap::new(),
         }
     }
 
-    /// The versions in service, by the frontends' names.
-    pub fn all_published(&self) -> &HashMap<String, Published> {
+    /// The versions in service, by their stages.
+    pub fn all_published(&self) -> &HashMap<StageId, Published> {
         &self.published
     }
 
-    /// The version in service; None without a router.
-    pub fn published(&self, frontend: &str) -> Option<&Published> {
-        self.published.get(frontend)
+    /// The version in service; None if there is no such stage.
+    pub fn published(&self, id: &StageId) -> Option<&Published> {
+        self.published.get(id)
     }
 
     /// The same, to be changed.
-    pub fn published_mut(&mut self, frontend: &str) -> Option<&mut Published> {
-        self.published.get_mut(frontend)
+    pub fn published_mut(&mut self, id: &StageId) -> Option<&mut Published> {
+        self.published.get_mut(id)
     }
 
-    /// The retired versions of a router, the latest first.
-    pub fn retired(&self, frontend: &str) -> impl Iterator<Item = &RetiredVersion> {
-        self.retired.get(frontend).into_iter().flatten()
+    /// The retired versions of a stage, the latest first.
+    pub fn retired(&self, id: &StageId) -> impl Iterator<Item = &RetiredVersion> {
+        self.retired.get(id).into_iter().flatten()
     }
 
     /// Whether the version with this number is in service.
-    pub fn is_active(&self, frontend: &str, number: u32) -> bool {
-        let published = self.published(frontend);
+    pub fn is_active(&self, id: &StageId, number: u32) -> bool {
+        let published = self.published(id);
         published.is_some_and(|published| published.active.number() == number)
     }
 
     /// The version with this number, if the workers have it: in service or under rollout.
-    pub fn find(&self, frontend: &str, number: u32) -> Option<Arc<Version>> {
-        let published = self.published(frontend)?;
+    pub fn find(&self, id: &StageId, number: u32) -> Option<Arc<Version>> {
+        let published = self.published(id)?;
         let rollout = published.rollout.as_ref();
         let candidate = rollout.map(|(rollout, _)| rollout.version());
         let mut known = candidate.into_iter().chain([&published.active]);
@@ -260,18 +263,18 @@ impl Versions {
     }
 
     /// The retired version with this number.
-    pub fn find_retired(&self, frontend: &str, number: u32) -> Option<RetiredVersion> {
-        let mut retired = self.retired(frontend);
+    pub fn find_retired(&self, id: &StageId, number: u32) -> Option<RetiredVersion> {
+        let mut retired = self.retired(id);
         let found = retired.find(|retired| retired.version.number() == number);
         found.cloned()
     }
 
     /// The good versions before the active one, the last one first: neither those that failed,
     /// nor those that a person went back from.
-    pub fn good_before(&self, frontend: &str) -> Vec<RetiredVersion> {
-        let active = self.published(frontend);
+    pub fn good_before(&self, id: &StageId) -> Vec<RetiredVersion> {
+        let active = self.published(id);
         let active = active.map_or(0, |published| published.active.number());
-        let good = self.retired(frontend).filter(|retired| {
+        let good = self.retired(id).filter(|retired| {
             retired.reason == Retirement::Replaced && retired.version.number() < active
         });
         good.cloned().collect()
@@ -279,18 +282,18 @@ impl Versions {
 
     /// Those of [`good_before`](Self::good_before) which differ from the active one: the same
     /// version would fail as it has failed.
-    pub fn good_before_failing(&self, frontend: &str) -> Vec<RetiredVersion> {
-        let mut good = self.good_before(frontend);
-        if let Some(published) = self.published(frontend) {
-            good.retain(|retired| !published.serves(retired.version.sha256(), &retired.router));
+    pub fn good_before_failing(&self, id: &StageId) -> Vec<RetiredVersion> {
+        let mut good = self.good_before(id);
+        if let Some(published) = self.published(id) {
+            good.retain(|retired| !published.serves(retired.version.sha256(), &retired.stage));
         }
         good
     }
 
     /// A person wants the version with this number: whether it is in service already. If so, it
     /// is the last word.
-    pub fn confirm(&mut self, frontend: &str, number: u32, order: Ticket) -> Option<Arc<Version>> {
-        let published = self.published.get_mut(frontend)?;
+    pub fn confirm(&mut self, id: &StageId, number: u32, order: Ticket) -> Option<Arc<Version>> {
+        let published = self.published.get_mut(id)?;
         if published.active.number() != number {
             return None;
         }
@@ -299,8 +302,8 @@ impl Versions {
     }
 
     /// Records the configured file as one that can serve.
-    pub fn accept_file(&mut self, frontend: &str, sha256: String) {
-        if let Some(published) = self.published.get_mut(frontend) {
+    pub fn accept_file(&mut self, id: &StageId, sha256: String) {
+        if let Some(published) = self.published.get_mut(id) {
             published.file = ConfiguredFile {
                 accepted: sha256,
                 refused: None,
@@ -309,13 +312,13 @@ impl Versions {
     }
 
     /// Puts a version into service and retires the one before. A rollout ends.
-    pub(super) fn activate(&mut self, frontend: &str, activation: Activation, end: TrialEnd) {
-        let Some(published) = self.published.get_mut(frontend) else {
+    pub(super) fn activate(&mut self, id: &StageId, activation: Activation, end: TrialEnd) {
+        let Some(published) = self.published.get_mut(id) else {
             return;
         };
         let Activation {
             version,
-            router,
+            stage,
             cause,
             order,
         } = activation;
@@ -324,10 +327,11 @@ impl Versions {
         let old = published.clone();
         *published = Published {
             active: version,
-            router,
+            stage,
             cause,
             next: old.next.max(number + 1),
             order: order.unwrap_or(old.order),
+            is_behind: old.is_behind && matches!(cause, Cause::Rollback | Cause::Faults),
             ..old.clone()
         };
         let is_back = number < old.active.number();
@@ -338,31 +342,39 @@ impl Versions {
             _ => Retirement::Replaced,
         };
         if reason == Retirement::RolledBack {
-            self.pass_over(frontend, number);
+            self.pass_over(id, number);
         }
-        self.retire(frontend, old, reason);
+        self.retire(id, old, reason);
     }
 
     /// A person has gone back past the versions after this one.
-    fn pass_over(&mut self, frontend: &str, number: u32) {
-        for retired in self.retired.get_mut(frontend).into_iter().flatten() {
+    fn pass_over(&mut self, id: &StageId, number: u32) {
+        for retired in self.retired.get_mut(id).into_iter().flatten() {
             if retired.version.number() > number && retired.reason == Retirement::Replaced {
                 retired.reason = Retirement::RolledBack;
             }
         }
     }
 
-    /// Takes the versions of another configuration, and retires those that it replaces.
-    pub fn replace(&mut self, published: HashMap<String, Published>) {
+    /// Takes the versions of another configuration, and retires those that it replaces. `renamed`
+    /// are the stages that have another name now, which comes second.
+    pub fn replace(
+        &mut self,
+        published: HashMap<StageId, Published>,
+        renamed: Vec<(StageId, StageId)>,
+    ) {
+        for (former, now) in renamed {
+            self.rename(&former, now);
+        }
         let old = std::mem::replace(&mut self.published, published);
-        self.retired
-            .retain(|frontend, _| self.published.contains_key(frontend));
-        for (frontend, mut old) in old {
-            let Some(new) = self.published.get_mut(&frontend) else {
+        self.retired.retain(|id, _| self.published.contains_key(id));
+        for (id, mut old) in old {
+            let Some(new) = self.published.get_mut(&id) else {
                 continue;
             };
             if old.rollout.is_some() && new.rollout.is_none() {
-                tracing::warn!(frontend, "the reload has ended the trial");
+                let (frontend, stage) = (&id.frontend, &id.name);
+                tracing::warn!(frontend, stage, "the reload has ended the trial");
                 old.end_rollout(TrialEnd::Superseded);
             }
             new.ended.clone_from(&old.ended);
@@ -373,15 +385,29 @@ impl Versions {
                 } else {
                     Retirement::Replaced
                 };
-                self.retire(&frontend, old, reason);
+                self.retire(&id, old, reason);
             }
+        }
+    }
+
+    /// From now on its versions start under the new name.
+    fn rename(&mut self, former: &StageId, now: StageId) {
+        if let Some(mut retired) = self.retired.remove(former) {
+            for one in &mut retired {
+                one.stage.name.clone_from(&now.name);
+            }
+            self.retired.insert(now.clone(), retired);
+        }
+        if let Some(mut published) = self.published.remove(former) {
+            published.stage.name.clone_from(&now.name);
+            self.published.insert(now, published);
         }
     }
 
     /// Moves the retired versions to the engine of `loader`. Their code is loaded once they are gone
     /// back to.
     pub fn move_retired(&mut self, loader: &Loader) {
-        for (frontend, retired) in &mut self.retired {
+        for (id, retired) in &mut self.retired {
             retired.retain_mut(|one| {
                 let plugin = one.version.plugin();
                 if loader.has(plugin) {
@@ -391,7 +417,8 @@ impl Versions {
                     Ok(plugin) => one.version = Arc::new(one.version.with_plugin(plugin)),
                     Err(error) => {
                         let version = one.version.number();
-                        tracing::warn!(frontend, version, %error, "a version is not kept");
+                        let (frontend, stage) = (&id.frontend, &id.name);
+                        tracing::warn!(frontend, stage, version, %error, "a version is not kept");
                         return false;
                     }
                 }
@@ -400,10 +427,10 @@ impl Versions {
         }
     }
 
-    fn retire(&mut self, frontend: &str, old: Published, reason: Retirement) {
-        let now = self.published.get(frontend);
+    fn retire(&mut self, id: &StageId, old: Published, reason: Retirement) {
+        let now = self.published.get(id);
         let active = now.map(|now| now.active.number());
-        let retired = self.retired.entry(frontend.to_owned()).or_default();
+        let retired = self.retired.entry(id.to_owned()).or_default();
         // A version that is in service again is not retired.
         retired.retain(|one| Some(one.version.number()) != active);
         // Freed once no worker runs it, unless a version in service has the same.
@@ -411,7 +438,7 @@ impl Versions {
         plugin.evict();
         retired.push_front(RetiredVersion {
             version: Arc::new(old.active.with_plugin(plugin)),
-            router: old.router,
+            stage: old.stage,
             cause: old.cause,
             reason,
         });

@@ -1,4 +1,4 @@
-//! Decisions that can be used again: a tree of what the plugin read, and of what it found.
+//! Decisions that can be used again: a tree of what the plugin read or asked, and of what it found.
 //!
 //! The host sees every read a plugin makes, so it knows what a decision hangs on (Open
 //! vSwitch's megaflow cache, for HTTP heads). An inner node is a read, with one branch for
@@ -18,7 +18,8 @@ use std::rc::Rc;
 
 use hashbrown::HashTable;
 
-use crate::plugin::{Decision, Edits, Read, Route};
+use crate::http::edit::Edit;
+use crate::plugin::{Decision, Edits, Options, Read, Route, Target, Value};
 
 pub(super) use value::Facts;
 
@@ -52,7 +53,7 @@ const MIN_SHRINK: usize = 64;
 pub(super) struct Cache {
     limits: Limits,
     /// Keyed at random: nobody outside can choose values that collide.
-    hasher: RandomState,
+    hasher: ValueHasher,
     nodes: Vec<Option<Node>>,
     /// Places in `nodes` that are None.
     free: Vec<Id>,
@@ -63,6 +64,36 @@ pub(super) struct Cache {
     bytes: usize,
     /// The value looked up, kept for its allocation.
     value: Vec<u8>,
+}
+
+/// Hashes values, under keys that are drawn for each cache.
+#[derive(Debug)]
+struct ValueHasher {
+    random: RandomState,
+    /// For short values, as the answers to most questions are.
+    keys: [u64; 2],
+}
+
+impl ValueHasher {
+    fn new() -> ValueHasher {
+        let random = RandomState::new();
+        let keys = [0_u8, 1].map(|number| random.hash_one(number));
+        ValueHasher { random, keys }
+    }
+
+    fn hash(&self, value: &[u8]) -> u64 {
+        let mut short = [0; 8];
+        let Some(bytes) = short.get_mut(..value.len()) else {
+            return self.random.hash_one(value);
+        };
+        bytes.copy_from_slice(value);
+        let [first, second] = self.keys;
+        let number = u64::from_le_bytes(short).wrapping_add(value.len() as u64);
+        let (number, factor) = (number ^ first, second | 1);
+        let product = u128::from(number) * u128::from(factor);
+        let high = u64::try_from(product >> 64).unwrap_or_default();
+        high ^ number.wrapping_mul(factor)
+    }
 }
 
 /// Index into `nodes`.
@@ -109,7 +140,7 @@ impl Cache {
     pub(super) fn new(limits: Limits) -> Cache {
         Cache {
             limits,
-            hasher: RandomState::new(),
+            hasher: ValueHasher::new(),
             nodes: Vec::new(),
             free: Vec::new(),
             root: None,
@@ -121,7 +152,7 @@ impl Cache {
     }
 
     /// The decision about a request that the plugin could not tell from this one.
-    pub(super) fn find(&mut self, facts: Facts<'_>) -> Option<&Rc<Decision>> {
+    pub(super) fn find(&mut self, facts: &mut Facts<'_>) -> Option<&Rc<Decision>> {
         let leaf = self.walk(facts)?;
         match &mut node_mut(&mut self.nodes, leaf).content {
             Content::Leaf {
@@ -134,14 +165,14 @@ impl Cache {
         }
     }
 
-    fn walk(&mut self, facts: Facts<'_>) -> Option<Id> {
+    fn walk(&mut self, facts: &mut Facts<'_>) -> Option<Id> {
         let mut id = self.root?;
         loop {
             let Content::Read { read, branches } = &node(&self.nodes, id).content else {
                 return Some(id);
             };
             facts.value_of(read, &mut self.value);
-            let hash = self.hasher.hash_one(&self.value[..]);
+            let hash = self.hasher.hash(&self.value);
             id = branch(&self.nodes, branches, hash, &self.value)?;
         }
     }
@@ -153,7 +184,7 @@ impl Cache {
     pub(super) fn insert(
         &mut self,
         reads: &[Read],
-        facts: Facts<'_>,
+        facts: &mut Facts<'_>,
         decision: &Rc<Decision>,
     ) -> Result<(), Inconsistent> {
         let mut cost = NODE_COST + cost_of(decision);
@@ -192,7 +223,7 @@ impl Cache {
                 return Err(Inconsistent);
             }
             facts.value_of(read, &mut self.value);
-            hash = self.hasher.hash_one(&self.value[..]);
+            hash = self.hasher.hash(&self.value);
             at = branch(&self.nodes, branches, hash, &self.value);
             above = Some(id);
         }
@@ -211,6 +242,13 @@ impl Cache {
                 decision: known, ..
             } if known == decision => Ok(()),
             _ => Err(Inconsistent),
+        }
+    }
+
+    /// Forgets the decision that a request like this one would get.
+    pub(super) fn forget(&mut self, facts: &mut Facts<'_>) {
+        if let Some(leaf) = self.walk(facts) {
+            self.remove(leaf);
         }
     }
 
@@ -342,10 +380,7 @@ impl Node {
 }
 
 fn name_cost(read: &Read) -> usize {
-    match read {
-        Read::Header(name) => name.len(),
-        _ => 0,
-    }
+    read.name().len()
 }
 
 /// Bytes that a decision takes.
@@ -358,22 +393,37 @@ fn cost_of(decision: &Decision) -> usize {
                 .sum();
             fields + answer.body.len()
         }
-        Route::Backend(_) | Route::Default => 0,
+        Route::Backend(_) | Route::Server(_) | Route::Default | Route::Next => 0,
     };
-    size_of::<Decision>() + edit_cost(&decision.edits) + answer
+    let response: usize = decision.response_edits.iter().map(field_cost).sum();
+    size_of::<Decision>()
+        + edit_cost(&decision.edits)
+        + response
+        + option_cost(&decision.options)
+        + answer
 }
 
 /// What a field takes besides its octets: its place in a list, and what the allocator adds.
 const FIELD_COST: usize = 96;
 
+fn field_cost(edit: &Edit) -> usize {
+    let value = edit.value().unwrap_or_default();
+    FIELD_COST + edit.name().len() + value.len()
+}
+
 fn edit_cost(edits: &Edits) -> usize {
-    let fields = edits.fields.iter().map(|edit| {
-        let value = edit.value().unwrap_or_default();
-        FIELD_COST + edit.name().len() + value.len()
-    });
-    let host = edits.host.as_deref().unwrap_or_default();
-    let target = edits.target.as_deref().unwrap_or_default();
-    fields.sum::<usize>() + host.len() + target.len()
+    let fields: usize = edits.fields.iter().map(field_cost).sum();
+    let authority = edits.authority.as_deref().unwrap_or_default();
+    let target = edits.target.as_ref().map_or(0, Target::size);
+    fields + size_of_val(&edits.by[..]) + authority.len() + target
+}
+
+fn option_cost(options: &Options) -> usize {
+    let tags = options.tags.iter();
+    let tags: usize = tags
+        .map(|tag| FIELD_COST + tag.name.len() + tag.value.size())
+        .sum();
+    options.affinity.as_ref().map_or(0, Value::size) + tags
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::breaker::Admission;
 use super::cache::{Cache, Facts};
-use super::decision::{Decider, RouterDecision};
+use super::decision::{Decider, StageDecision};
 use super::reports::Reports;
 use super::supply::{Supplied, Supply};
 use super::version::Version;
@@ -70,20 +70,24 @@ impl LocalVersion {
         self.cacheability
     }
 
-    /// See [`Router::decide`](super::Router::decide).
+    /// See [`Stage::decide`](super::stage::Stage::decide).
     pub(super) fn decide(
         &mut self,
         request: &mut Request<'_>,
         supplied: Option<Supplied>,
         reads: &mut Reads,
         reports: &mut Reports,
-    ) -> RouterDecision {
-        if let Some(decision) = self.cache.find(Facts::of(request)) {
-            if let Some(Ok(instance)) = supplied.and_then(|unused| self.supply.give(unused.made)) {
+    ) -> StageDecision {
+        let version = &self.version;
+        let facts = &mut Facts::of(request, version.questions(), version.backends());
+        if let Some(decision) = self.cache.find(facts) {
+            // That one request has waited for too long says nothing about those that still wait.
+            let unused = supplied.filter(|unused| unused.made.is_ok());
+            if let Some(Ok(instance)) = unused.and_then(|unused| self.supply.give(unused.made)) {
                 self.instance = Some(instance);
             }
             self.version.counters(self.worker).cached();
-            return RouterDecision {
+            return StageDecision {
                 decision: Ok(Rc::clone(decision)),
                 cached: true,
                 wait: None,
@@ -105,8 +109,8 @@ impl LocalVersion {
         supplied: Option<Supplied>,
         reads: &mut Reads,
         reports: &mut Reports,
-    ) -> RouterDecision {
-        let mut made = RouterDecision {
+    ) -> StageDecision {
+        let mut made = StageDecision {
             decision: Err(Fault::Suspended),
             cached: false,
             wait: None,
@@ -154,7 +158,7 @@ impl LocalVersion {
         made
     }
 
-    /// See [`Router::ask`](super::Router::ask).
+    /// See [`Stage::ask`](super::stage::Stage::ask).
     pub(super) fn ask(
         &mut self,
         request: &mut Request<'_>,
@@ -168,6 +172,13 @@ impl LocalVersion {
             self.instance = Some(instance);
         }
         decision.map(Rc::new)
+    }
+
+    /// Forgets the decision about requests like this one.
+    pub(super) fn forget(&mut self, request: &mut Request<'_>) {
+        let version = &self.version;
+        let facts = &mut Facts::of(request, version.questions(), version.backends());
+        self.cache.forget(facts);
     }
 
     /// Takes an instance that was created off the worker's thread, or the reason for its failure.
@@ -220,7 +231,7 @@ impl LocalVersion {
     /// Caches the decision, if that is allowed.
     fn remember(
         &mut self,
-        request: &Request<'_>,
+        request: &mut Request<'_>,
         decision: &Rc<Decision>,
         reads: &Reads,
         reports: &mut Reports,
@@ -228,9 +239,9 @@ impl LocalVersion {
         if !reads.cacheable || self.cacheability() != Some(Cacheability::Cacheable) {
             return;
         }
-        let inserted = self
-            .cache
-            .insert(&reads.reads, Facts::of(request), decision);
+        let version = &self.version;
+        let facts = &mut Facts::of(request, version.questions(), version.backends());
+        let inserted = self.cache.insert(&reads.reads, facts, decision);
         if inserted.is_ok() {
             return;
         }
@@ -239,7 +250,8 @@ impl LocalVersion {
         if let Some(more) = reports.admit("inconsistent") {
             tracing::warn!(
                 id = request.id.map(|id| display(RequestId(id))),
-                frontend = self.version.frontend(),
+                frontend = self.version.stage().frontend,
+                stage = self.version.stage().name,
                 plugin = self.version.plugin_name(),
                 version = self.version.number(),
                 more,

@@ -59,7 +59,8 @@ impl Reports {
         };
         tracing::warn!(
             id = request.map(|id| display(RequestId(id))),
-            frontend = version.frontend(),
+            frontend = version.stage().frontend,
+            stage = version.stage().name,
             plugin = version.plugin_name(),
             version = version.number(),
             kind = fault.kind(),

@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use http::HeaderName;
 use percent_encoding::percent_decode_str;
 
-use crate::http::edit::Action;
+use crate::http::edit::{Action, Edit};
 use crate::http::message::RequestHead;
-use crate::plugin::{Decision, Edits, Fault, Route};
+use crate::plugin::{Decision, Fault, Target};
 use crate::telemetry::Counter;
 
 /// Most differing decisions that are kept as examples.
@@ -180,28 +180,40 @@ impl Results {
             Ok(decision) => decision,
             Err(fault) => return format!("fault: {}", fault.kind()),
         };
-        let route = match &decision.route {
-            Route::Backend(name) => format!("backend {name}"),
-            Route::Default => "the default backend".to_owned(),
-            Route::Respond(response) => format!("answer {}", response.status),
-        };
-        route + &self.describe_edits(&decision.edits)
+        decision.route.describe() + &self.describe_changes(decision)
     }
 
     /// Without the values of fields, which may be secrets.
-    fn describe_edits(&self, edits: &Edits) -> String {
-        let host = edits.host.iter().map(|_| ", sets host".to_owned());
-        let fields = edits.fields.iter().map(|edit| {
-            let verb = match edit.action() {
-                Action::Set(_) => "sets",
-                Action::Append(_) => "appends",
-                Action::Remove => "removes",
-            };
-            format!(", {verb} {}", edit.name().escape_ascii())
+    fn describe_changes(&self, decision: &Decision) -> String {
+        let edits = &decision.edits;
+        let fields = |edits: &[Edit], of: &'static str| {
+            let edits = edits.iter().map(move |edit| {
+                let verb = match edit.action() {
+                    Action::Set(_) => "sets",
+                    Action::Append(_) => "appends",
+                    Action::Remove => "removes",
+                };
+                format!(", {verb} {of}{}", edit.name().escape_ascii())
+            });
+            edits.collect::<String>()
+        };
+        let authority = edits.authority.iter().map(|_| ", sets host".to_owned());
+        let target = edits.target.iter().map(|target| match target {
+            Target::Whole(target) => format!(", target {}", self.target(target)),
+            Target::Prefix { length, .. } => format!(", replaces {length} bytes of the path"),
         });
-        let target = edits.target.iter();
-        let target = target.map(|target| format!(", target {}", self.target(target)));
-        host.chain(fields).chain(target).collect()
+        let options = &decision.options;
+        let options = if options.is_empty() {
+            ""
+        } else {
+            ", sets options"
+        };
+        authority
+            .chain([fields(&edits.fields, "")])
+            .chain(target)
+            .chain([fields(&decision.response_edits, "response ")])
+            .chain([options.to_owned()])
+            .collect()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::StageId;
 use crate::plugin::{Fault, LineBudget};
 use crate::telemetry::{Countable, Counter, Ledger};
 
@@ -27,8 +28,8 @@ pub const BUCKETS: [u64; 14] = [
     100_000_000,
 ];
 
-/// Those of every version that there ever was, by the names of their frontends.
-static ALL: Ledger<1, Stats> = Ledger::new();
+/// Those of every version that there ever was, by the names of their frontends and stages.
+static ALL: Ledger<2, Stats> = Ledger::new();
 
 /// Counters of one version.
 #[derive(Debug)]
@@ -66,10 +67,10 @@ pub struct Totals {
 }
 
 impl Stats {
-    /// Those of a version of this frontend.
-    pub(super) fn of_version(frontend: &str, workers: usize, lines: &LineBudget) -> Arc<Stats> {
+    /// Those of a version of this stage.
+    pub(super) fn of_version(stage: &StageId, workers: usize, lines: &LineBudget) -> Arc<Stats> {
         let stats = Arc::new(Stats::new(workers, lines));
-        ALL.book([frontend], &stats);
+        ALL.book([&stage.frontend, &stage.name], &stats);
         stats
     }
 
@@ -80,8 +81,9 @@ impl Stats {
         }
     }
 
-    /// The sums over every version that this process has had, by the name of its frontend.
-    pub fn of_all() -> Vec<([String; 1], Totals)> {
+    /// The sums over every version that this process has had, by the names of its frontend and its
+    /// stage.
+    pub fn of_all() -> Vec<([String; 2], Totals)> {
         ALL.totals()
     }
 

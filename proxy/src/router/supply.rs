@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::breaker::Admission;
+use super::progress::Progress;
 use super::version::{Version, WorkerEventKind};
 use crate::plugin::{Fault, Instance};
 
@@ -36,6 +37,8 @@ pub(super) struct Supply {
 pub struct Wait {
     pub(super) version: Arc<Version>,
     pub(super) admission: Admission,
+    /// In a box, since hardly any request waits.
+    pub(super) progress: Box<Progress>,
     made: oneshot::Receiver<Made>,
 }
 
@@ -44,6 +47,7 @@ pub struct Wait {
 pub struct Supplied {
     pub(super) version: Arc<Version>,
     pub(super) admission: Admission,
+    pub(super) progress: Box<Progress>,
     pub(super) made: Made,
 }
 
@@ -62,6 +66,7 @@ impl Wait {
         Some(Supplied {
             version: self.version,
             admission: self.admission,
+            progress: self.progress,
             made,
         })
     }
@@ -98,6 +103,7 @@ impl Supply {
         Some(Wait {
             version: Arc::clone(version),
             admission,
+            progress: Box::default(),
             made,
         })
     }

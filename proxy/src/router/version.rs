@@ -2,16 +2,17 @@
 //!
 //! Shared by all workers; created by `rollout`, asked by `router`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::breaker::{Admission, Breaker};
 use super::stats::{Counters, Stats};
-use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault};
-use crate::plugin::{Backends, Fault, Instance, Plugin, Settings};
+use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault, StageId};
+use crate::plugin::{Backends, Environment, Fault, Instance, Plugin, Read, Request, Settings};
+use crate::questions::Questions;
 
 /// An instance that takes longer than this to create is created off the worker's thread. Requests
 /// follow `on_fault` until it is ready, or wait for it where each has an instance of its own.
@@ -36,7 +37,7 @@ pub struct Policy {
 /// Everything that a version is created from.
 #[derive(Debug, Clone)]
 pub struct VersionSpec {
-    /// Counts from 1 for each frontend.
+    /// Counts from 1 for each stage.
     pub number: u32,
     /// The compiled component.
     pub plugin: Plugin,
@@ -44,8 +45,8 @@ pub struct VersionSpec {
     pub settings: Settings,
     /// How its instances are used.
     pub policy: Policy,
-    /// The backends that it can ask about.
-    pub backends: Arc<dyn Backends>,
+    /// What it knows of the proxy.
+    pub environment: Environment,
     /// Number of workers, each with counters of its own.
     pub workers: usize,
     /// Where its file came from, for people.
@@ -56,7 +57,7 @@ pub struct VersionSpec {
 
 impl VersionSpec {
     /// A first version for one worker, with the default policy and no receiver of events.
-    pub fn new(plugin: Plugin, settings: Settings, backends: Arc<dyn Backends>) -> VersionSpec {
+    pub fn new(plugin: Plugin, settings: Settings, environment: Environment) -> VersionSpec {
         VersionSpec {
             number: 1,
             source: plugin.name().to_owned(),
@@ -68,7 +69,7 @@ impl VersionSpec {
                 max_faults: DEFAULT_MAX_FAULTS,
                 window: DEFAULT_FAULT_WINDOW,
             },
-            backends,
+            environment,
             workers: 1,
             events: None,
         }
@@ -78,8 +79,8 @@ impl VersionSpec {
 /// Something that a worker cannot resolve by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerEvent {
-    /// The frontend's name.
-    pub frontend: String,
+    /// The stage that the version is one of.
+    pub stage: StageId,
     /// The version's number.
     pub number: u32,
     /// What happened.
@@ -107,6 +108,8 @@ pub struct Version {
     is_quick: AtomicBool,
     /// Instances in a row that could not be created.
     failed_starts: AtomicU32,
+    /// What its first instance has defined.
+    questions: OnceLock<Arc<Questions>>,
 }
 
 impl Version {
@@ -116,13 +119,14 @@ impl Version {
     /// The plugin's fault while it was instantiated or configured.
     pub fn try_new(mut spec: VersionSpec) -> Result<(Version, Instance), Fault> {
         // Workers must not wait for a disk.
-        spec.plugin = spec.plugin.held(&spec.settings, &spec.backends)?;
+        spec.plugin = spec.plugin.held(&spec.settings, &spec.environment)?;
         let version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
-            stats: Stats::of_version(&spec.settings.frontend, spec.workers, &spec.settings.lines),
+            stats: Stats::of_version(&spec.settings.stage, spec.workers, &spec.settings.lines),
             since: SystemTime::now(),
             is_quick: AtomicBool::new(true),
             failed_starts: AtomicU32::new(0),
+            questions: OnceLock::new(),
             spec,
         };
         let instance = version.create()?;
@@ -156,6 +160,7 @@ impl Version {
             stats: Arc::clone(&self.stats),
             is_quick: AtomicBool::new(self.is_quick()),
             failed_starts: AtomicU32::new(0),
+            questions: self.questions.clone(),
         }
     }
 
@@ -167,6 +172,26 @@ impl Version {
     /// As the configuration calls it.
     pub fn plugin_name(&self) -> &str {
         self.spec.plugin.name()
+    }
+
+    /// The questions that its instances define; none before the first instance.
+    #[inline]
+    pub fn questions(&self) -> &Questions {
+        static NONE: LazyLock<Questions> = LazyLock::new(Questions::default);
+        self.questions
+            .get()
+            .map_or(&*NONE, |questions| &**questions)
+    }
+
+    /// What a read of a request gives, for people.
+    pub fn show(&self, read: &Read, request: &mut Request<'_>) -> String {
+        read.show(request, self.questions(), self.backends())
+    }
+
+    /// The backends that it can ask about.
+    #[inline]
+    pub(super) fn backends(&self) -> &dyn Backends {
+        &*self.spec.environment.backends
     }
 
     /// The compiled component.
@@ -227,10 +252,11 @@ impl Version {
         let VersionSpec {
             plugin,
             settings,
-            backends,
+            environment,
             ..
         } = &self.spec;
-        let created = plugin.instantiate_on_worker(settings, Arc::clone(backends));
+        let known = self.questions.get();
+        let created = plugin.instantiate_on_worker(settings, environment, known);
         self.note_start(&created);
         // An instance that takes too long here may be created elsewhere.
         if created.is_ok() || self.is_quick() {
@@ -243,10 +269,14 @@ impl Version {
         let VersionSpec {
             plugin,
             settings,
-            backends,
+            environment,
             ..
         } = &self.spec;
-        let created = plugin.instantiate(settings, Arc::clone(backends));
+        let created = plugin.instantiate(settings, environment, self.questions.get());
+        if let Ok(instance) = &created {
+            // Two at a time for a version without any are as good as each other.
+            let _ = self.questions.set(Arc::clone(instance.questions()));
+        }
         self.note_start(&created);
         self.count_start(&created);
         created
@@ -270,7 +300,8 @@ impl Version {
         let failed = self.failed_starts.fetch_add(1, Ordering::Relaxed) + 1;
         if failed >= MAX_FAILED_STARTS && self.breaker.open() {
             tracing::error!(
-                frontend = self.frontend(),
+                frontend = self.stage().frontend,
+                stage = self.stage().name,
                 plugin = self.plugin_name(),
                 version = self.number(),
                 failed,
@@ -292,8 +323,9 @@ impl Version {
         events.is_some_and(|events| !events.is_closed())
     }
 
-    pub(super) fn frontend(&self) -> &str {
-        &self.spec.settings.frontend
+    /// The stage that it is a version of.
+    pub fn stage(&self) -> &StageId {
+        &self.spec.settings.stage
     }
 
     pub(super) fn isolation(&self) -> Isolation {
@@ -317,7 +349,8 @@ impl Version {
         if admission == Admission::Try {
             self.breaker.mend();
             tracing::info!(
-                frontend = self.frontend(),
+                frontend = self.stage().frontend,
+                stage = self.stage().name,
                 plugin = self.plugin_name(),
                 version = self.number(),
                 "the plugin works again"
@@ -329,7 +362,8 @@ impl Version {
     pub(super) fn failed(&self, admission: Admission) {
         if self.breaker.failed(admission) {
             tracing::error!(
-                frontend = self.frontend(),
+                frontend = self.stage().frontend,
+                stage = self.stage().name,
                 plugin = self.plugin_name(),
                 version = self.number(),
                 faults = self.spec.policy.max_faults,
@@ -350,7 +384,7 @@ impl Version {
     /// Reports an event; whether there is a receiver.
     pub(super) fn notify(&self, kind: WorkerEventKind) -> bool {
         let event = WorkerEvent {
-            frontend: self.frontend().to_owned(),
+            stage: self.stage().clone(),
             number: self.number(),
             kind,
         };

@@ -35,12 +35,16 @@ pub struct AccessRecord<'a> {
     pub backend: Option<&'a str>,
     /// The server of that backend which was reached.
     pub server: Option<&'a str>,
-    /// The plugin that decided.
+    /// The stage of the router that decided.
+    pub stage: Option<&'a str>,
+    /// Its plugin.
     pub plugin: Option<&'a str>,
     /// The plugin's version, counted from 1.
     pub version: Option<u32>,
     /// Whether the decision came from the cache; absent where there was none.
     pub cached: Option<bool>,
+    /// Names and values that plugins have given it, at most 16 of 256 bytes for each plugin.
+    pub tags: &'a [(&'a str, &'a [u8])],
     /// The kind of the plugin's fault, if it had one.
     pub fault: Option<&'a str>,
     /// How it ended.
@@ -103,6 +107,8 @@ impl fmt::Display for ClientAddress<'_> {
 pub struct Times {
     /// From a head's first byte to its end (`HAProxy`'s `TR`).
     pub head: Option<Duration>,
+    /// From there until the router had as much of the body as it waits for, if it does.
+    pub body: Option<Duration>,
     /// What the router took to decide. Written in nanoseconds' precision, because a cached
     /// decision takes some hundred of them; all others in that of microseconds.
     pub decision: Option<Duration>,

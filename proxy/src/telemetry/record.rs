@@ -37,6 +37,8 @@ macro_rules! key {
 /// The parts in which the two formats differ.
 trait Form: Copy {
     fn key(self, out: &mut Vec<u8>, key: &Key);
+    /// The key of a tag, whose name is a token and needs no escape.
+    fn tag(self, out: &mut Vec<u8>, name: &str);
     fn text(self, out: &mut Vec<u8>, text: &str);
     fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]);
     /// Text that needs no escape in either format.
@@ -56,6 +58,17 @@ impl<const COLOR: bool> Form for Text<COLOR> {
         } else {
             out.extend_from_slice(key.text.as_bytes());
         }
+    }
+
+    fn tag(self, out: &mut Vec<u8>, name: &str) {
+        let (before, after): (&[u8], &[u8]) = if COLOR {
+            (b" \x1b[2mtag.", b"=\x1b[0m")
+        } else {
+            (b" tag.", b"=")
+        };
+        out.extend_from_slice(before);
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(after);
     }
 
     #[inline]
@@ -79,6 +92,12 @@ impl Form for Json {
     #[inline]
     fn key(self, out: &mut Vec<u8>, key: &Key) {
         out.extend_from_slice(key.json.as_bytes());
+    }
+
+    fn tag(self, out: &mut Vec<u8>, name: &str) {
+        out.extend_from_slice(b",\"tag.");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
     }
 
     fn text(self, out: &mut Vec<u8>, text: &str) {
@@ -150,11 +169,19 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
     count(out, form, key!("bytes_out"), Some(record.bytes_out));
     text(out, form, key!("backend"), record.backend);
     text(out, form, key!("server"), record.server);
+    text(out, form, key!("stage"), record.stage);
     text(out, form, key!("plugin"), record.plugin);
     count(out, form, key!("version"), record.version.map(u64::from));
     if let Some(cached) = record.cached {
         form.key(out, key!("cached"));
         out.extend_from_slice(if cached { b"true" } else { b"false" });
+    }
+    for (name, value) in record.tags {
+        form.tag(out, name);
+        match str::from_utf8(value) {
+            Ok(value) => form.text(out, value),
+            Err(_) => form.bytes(out, value),
+        }
     }
     text(out, form, key!("fault"), record.fault);
     form.key(out, key!("end"));
@@ -165,6 +192,7 @@ fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>, form: impl Form) {
     cut_text(out, form, key!("reason"), key!("reason_length"), reason);
     let times = &record.times;
     time(out, form, key!("head"), times.head, Precision::Micros);
+    time(out, form, key!("body"), times.body, Precision::Micros);
     time(
         out,
         form,

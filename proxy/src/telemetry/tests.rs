@@ -97,14 +97,17 @@ fn record() -> AccessRecord<'static> {
         bytes_out: 512,
         backend: Some("node_backend"),
         server: Some("node_test"),
+        stage: Some("host-suffix"),
         plugin: Some("host-suffix"),
         version: Some(1),
         cached: Some(false),
+        tags: &[],
         fault: None,
         end: End::Ok,
         reason: None,
         times: Times {
             head: Some(Duration::from_nanos(21_400)),
+            body: None,
             decision: Some(Duration::from_nanos(790)),
             connect: Some(Duration::from_micros(95)),
             response: Some(Duration::from_micros(1204)),
@@ -173,6 +176,7 @@ fn absent_fields_are_left_out() {
         status: None,
         backend: None,
         server: None,
+        stage: None,
         plugin: None,
         version: None,
         cached: None,
@@ -238,6 +242,7 @@ fn a_terminal_gets_no_control_characters_of_others() {
         target: Some(hostile.as_bytes()),
         backend: Some(hostile),
         server: Some(hostile),
+        stage: Some(hostile),
         plugin: Some(hostile),
         fault: Some(hostile),
         reason: Some(hostile),
@@ -291,12 +296,15 @@ fn long_values_are_cut() {
         assert_eq!(line.matches('ä').count(), 2 * 512.min(length), "{length}");
         // Those of the worst bytes, too, find the room that the queue keeps.
         let words = "\u{1}".repeat(length);
+        let name = "n".repeat(64);
+        let tags = [(name.as_str(), &[1; 256][..]); 16];
         let worst = AccessRecord {
             method: Some(&words),
             reason: Some(&words),
+            tags: &tags,
             ..long
         };
-        assert!(json(&worst).len() < 25_000, "{length}");
+        assert!(json(&worst).len() < 51_000, "{length}");
     };
     check(512, 512, "");
     check(1024, 1024, "");
@@ -476,7 +484,7 @@ fn lines_of_many_threads_stay_whole() {
     let mut next = [1; THREADS];
     for line in output.text().lines() {
         let fields = fields(line);
-        assert_eq!(fields.len(), 20, "{line}");
+        assert_eq!(fields.len(), 21, "{line}");
         let value = |index: usize| str::from_utf8(&fields[index].1).unwrap();
         let thread: usize = value(2)["thread-".len()..]
             .trim_end_matches(":1")
@@ -620,8 +628,8 @@ proptest! {
         let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
         prop_assert_eq!(names, [
             "id", "frontend", "client", "method", "host", "target", "status", "bytes_in",
-            "bytes_out", "backend", "server", "plugin", "version", "cached", "end", "head",
-            "decision", "connect", "response", "total",
+            "bytes_out", "backend", "server", "stage", "plugin", "version", "cached", "end",
+            "head", "decision", "connect", "response", "total",
         ]);
         prop_assert_eq!(&fields[4].1, &host);
         prop_assert_eq!(&fields[5].1, &target);
@@ -629,7 +637,7 @@ proptest! {
         let line = json(&hostile);
         prop_assert_eq!(line.matches('\n').count(), 1);
         let line: Value = serde_json::from_str(&line).unwrap();
-        prop_assert_eq!(line.as_object().unwrap().len(), 23);
+        prop_assert_eq!(line.as_object().unwrap().len(), 24);
         prop_assert_eq!(line["method"].as_str(), Some(method.as_str()));
         let (bytes, _) = unquote(&format!(
             "{}\"",
@@ -640,7 +648,7 @@ proptest! {
     /// Anything in any field, and any fields missing.
     #[test]
     fn the_writer_agrees_with_the_manual(
-        texts in proptest::collection::vec(proptest::option::of(any_text()), 8),
+        texts in proptest::collection::vec(proptest::option::of(any_text()), 9),
         // Now and then one that has to be cut.
         bytes in proptest::collection::vec(
             proptest::option::of(prop_oneof![
@@ -650,7 +658,7 @@ proptest! {
         ),
         reason_before in prop_oneof![9 => Just(0), 1 => 1000usize..1030],
         numbers: (Option<u64>, Option<u16>, u64, u64, Option<u32>, u16),
-        times in proptest::collection::vec(proptest::option::of(0u64..1 << 42), 5),
+        times in proptest::collection::vec(proptest::option::of(0u64..1 << 42), 6),
         cached: Option<bool>,
         end in proptest::sample::select(&End::ALL[..]),
     ) {
@@ -671,9 +679,11 @@ proptest! {
             bytes_out,
             backend: texts[3].as_deref(),
             server: texts[4].as_deref(),
+            stage: texts[8].as_deref(),
             plugin: texts[5].as_deref(),
             version,
             cached,
+            tags: &[],
             fault: texts[7].as_deref(),
             end,
             reason: reason.as_deref(),
@@ -683,6 +693,7 @@ proptest! {
                 connect: time(2),
                 response: time(3),
                 total: time(4),
+                body: time(5),
             },
         };
         let line = text(&record);

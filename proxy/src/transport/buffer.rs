@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -188,6 +189,21 @@ impl Buffer {
         }
     }
 
+    /// The bytes in it, to move some of them.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Removes bytes from within, and moves those behind them forward.
+    pub fn remove(&mut self, range: Range<usize>) {
+        let end = range.end.min(self.filled().len());
+        if range.start < end {
+            self.filled_mut().copy_within(end.., range.start);
+            self.end -= end - range.start;
+            self.consume(0);
+        }
+    }
+
     /// Gives the memory back if nothing is in it.
     pub fn release_if_empty(&mut self) {
         if self.is_empty() && !self.bytes.is_empty() {
@@ -323,6 +339,25 @@ mod tests {
         buffer.consume(50);
         assert_eq!(buffer.room(limit).len(), 50);
         assert_eq!(buffer.filled(), &sent[50..]);
+    }
+
+    #[test]
+    fn bytes_are_removed_from_within() {
+        let check = |range: Range<usize>, expected: &[u8]| {
+            let mut buffer = Buffer::new(BufferPool::default());
+            put(&mut buffer, b"__abcdef", BUFFER_SIZE);
+            buffer.consume(2);
+            buffer.remove(range.clone());
+            assert_eq!(buffer.filled(), expected, "{range:?}");
+            assert_eq!(buffer.is_empty(), expected.is_empty(), "{range:?}");
+        };
+        check(0..0, b"abcdef");
+        check(0..2, b"cdef");
+        check(2..4, b"abef");
+        check(4..6, b"abcd");
+        check(4..9, b"abcd");
+        check(6..9, b"abcdef");
+        check(0..6, b"");
     }
 
     #[test]

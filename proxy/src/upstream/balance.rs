@@ -233,6 +233,22 @@ fn by_hash(
     other.or(Some(first))
 }
 
+/// The candidate that a key prefers among those with a token.
+pub(super) fn preferred(
+    candidates: &Candidates,
+    key: u64,
+    token: impl Fn(usize) -> Option<u64>,
+) -> Option<usize> {
+    let weighed = candidates.list().iter().zip(candidates.weights());
+    let scored = weighed.filter_map(|(&candidate, &weight)| {
+        let score = score(key, token(candidate)?, weight, candidates.is_even());
+        Some((candidate, score))
+    });
+    scored
+        .max_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(candidate, _)| candidate)
+}
+
 /// How much a key prefers a candidate: with these, each of two candidates is the preferred one of as
 /// many keys as its weight says (Schindelhauer and Schomaker, Weighted Distributed Hash Tables).
 fn score(key: u64, token: u64, weight: u32, is_even: bool) -> f64 {

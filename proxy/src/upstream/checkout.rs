@@ -6,6 +6,7 @@
 //! moment it listens again. If that fails too, the request waits for `retry.pause` and begins anew, up
 //! to `retry.attempts` times.
 
+mod binding;
 mod demand;
 mod error;
 mod patience;
@@ -18,7 +19,7 @@ use self::search::Search;
 use super::lease::Lease;
 use super::local::LocalCluster;
 
-pub use self::demand::{Demand, Reuse};
+pub use self::demand::{Bound, Demand, Reuse};
 pub use self::error::{CheckoutError, DialError};
 
 impl LocalCluster {
@@ -36,6 +37,19 @@ impl LocalCluster {
             let mut search = Search::new(self, demand, &patience);
             if let Some(lease) = search.bound(bound).await? {
                 return Ok(lease);
+            }
+            if let Bound::OnlyServer(_) = bound {
+                if demand.avoid.is_empty() {
+                    return Err(search.failed());
+                }
+                // It has failed there before, and may go nowhere else.
+                tokio::time::sleep(search.set.settings.backend.retry.pause).await;
+                search.renew();
+                search.is_choosy = false;
+                return match search.bound(bound).await? {
+                    Some(lease) => Ok(lease),
+                    None => Err(search.failed()),
+                };
             }
         }
         let mut is_choosy = true;
@@ -62,7 +76,8 @@ impl LocalCluster {
             }
             let settings = Rc::clone(&search.set.settings);
             drop(search);
-            if !patience.pause(&settings.backend).await {
+            let connect = demand.connect_timeout(&settings.backend);
+            if !patience.pause(&settings.backend, connect).await {
                 return Err(error);
             }
         }

@@ -9,7 +9,7 @@ mod ejection;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Cluster {
     learned: ArcSwapOption<Learned>,
     /// Servers that are usable, with the lower half of the epoch that they were counted at above.
     usable: AtomicU64,
+    /// Whether somebody wants to know how long answers take.
+    measured: AtomicBool,
     /// Held while an endpoint is ejected.
     ejecting: Mutex<()>,
     /// One for each worker.
@@ -237,6 +239,7 @@ impl Cluster {
             sources: Mutex::default(),
             learned: ArcSwapOption::empty(),
             usable: AtomicU64::new(0),
+            measured: AtomicBool::new(false),
             ejecting: Mutex::default(),
             loads: (0..workers).map(|_| Load::default()).collect(),
         }
@@ -459,6 +462,23 @@ impl Cluster {
     /// Requests that wait for a slot, over all workers.
     pub fn queued(&self) -> u32 {
         self.sum(|load| &load.queued)
+    }
+
+    /// From now on, the time to the head of each response is taken for
+    /// [`Server::latency`](super::server::Server::latency).
+    pub fn measure(&self) {
+        if !self.is_measured() {
+            self.measured.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_measured(&self) -> bool {
+        self.measured.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has a server of this name.
+    pub fn has_server(&self, name: &str) -> bool {
+        self.endpoints.load().member(name).is_some()
     }
 
     /// Servers, usable or not.

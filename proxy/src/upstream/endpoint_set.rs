@@ -137,6 +137,11 @@ impl Member {
         }
     }
 
+    /// Its weight as configured.
+    pub fn configured_weight(&self) -> u16 {
+        self.weight
+    }
+
     pub(super) fn set_weight(&self, ordered: Option<u16>) {
         let ordered = ordered.unwrap_or(NO_WEIGHT);
         self.ordered_weight.store(ordered, Ordering::Relaxed);
@@ -153,7 +158,7 @@ impl Member {
     }
 
     /// Most requests of each of its endpoints at once, and most that wait for it.
-    pub(super) fn limits(&self) -> (Option<NonZeroU32>, u32) {
+    pub fn limits(&self) -> (Option<NonZeroU32>, u32) {
         (self.max_requests, self.max_queue)
     }
 

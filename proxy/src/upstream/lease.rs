@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -45,6 +46,10 @@ pub struct Lease {
     trial: Option<Trial>,
     /// When it was taken, if that matters.
     begin: Option<Instant>,
+    /// In place of the backend's.
+    server_timeout: Option<Duration>,
+    /// The same.
+    tunnel_timeout: Option<Duration>,
 }
 
 /// The one request that finds out whether an endpoint serves again.
@@ -83,7 +88,15 @@ impl Lease {
             permit,
             trial,
             begin,
+            server_timeout: None,
+            tunnel_timeout: None,
         }
+    }
+
+    /// Replaces timeouts of the backend for this exchange.
+    pub fn set_timeouts(&mut self, server: Option<Duration>, tunnel: Option<Duration>) {
+        self.server_timeout = server;
+        self.tunnel_timeout = tunnel;
     }
 
     /// The head of a response has come, with this status.
@@ -96,6 +109,8 @@ impl Lease {
                 let now = Instant::now();
                 let latency = &self.active.endpoint.latency;
                 latency.observe(now.duration_since(begin), now);
+                let server = self.active.endpoint.endpoint().server();
+                server.observe(now.duration_since(begin));
             }
             self.active.endpoint.endpoint().answered(self.tried());
             self.trial = None;
@@ -147,9 +162,14 @@ impl Lease {
         &self.active.endpoint
     }
 
-    /// The backend's timeouts, as they were when the lease was taken.
-    pub fn timeouts(&self) -> &BackendTimeouts {
-        &self.settings.backend.timeouts
+    /// The backend's timeouts, as they were when the lease was taken, or those of this exchange.
+    pub fn timeouts(&self) -> BackendTimeouts {
+        let timeouts = self.settings.backend.timeouts;
+        BackendTimeouts {
+            server: self.server_timeout.unwrap_or(timeouts.server),
+            tunnel: self.tunnel_timeout.or(timeouts.tunnel),
+            ..timeouts
+        }
     }
 
     /// The backend's limits on the head of a response.

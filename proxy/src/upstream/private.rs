@@ -5,12 +5,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::checkout::{CheckoutError, Demand};
+use super::checkout::{Bound, CheckoutError, Demand};
 use super::connection::{Check, Connection};
 use super::endpoint::{Endpoint, Permit, Standing};
 use super::lease::{Active, Lease, Origin, Queued};
-use super::local::{LocalCluster, LocalEndpoint, LocalSet};
+use super::local::{LocalCluster, LocalEndpoint};
 use super::stream::ServerStream;
 
 /// One client's connections, at most one for each cluster. Idle ones take no slot.
@@ -63,11 +64,20 @@ impl PrivateConnections {
         }
         let endpoint = self.0[index].endpoint.endpoint();
         // One client's connection may carry several sessions.
-        let is_elsewhere = demand.bound.is_some_and(|bound| bound != endpoint.id());
+        let is_elsewhere = match demand.bound {
+            Some(Bound::Session(id)) => id != endpoint.id(),
+            Some(Bound::Server(name) | Bound::OnlyServer(name)) => name != endpoint.server().name(),
+            Some(Bound::Key(key)) => cluster
+                .preferred(key, demand)
+                .is_some_and(|id| id != endpoint.id()),
+            // For `balance` the client's connection is the stronger tie.
+            None => false,
+        };
         if is_elsewhere || demand.avoid.contains(&endpoint.id()) {
             return Ok(None);
         }
-        let Some(permit) = cluster.bound_permit(&cluster.set(), endpoint).await? else {
+        let limit = demand.queue_timeout(&cluster.set().settings.backend);
+        let Some(permit) = cluster.bound_permit(endpoint, limit).await? else {
             return Ok(None);
         };
         // It may have ended while the slot was waited for.
@@ -80,15 +90,14 @@ impl LocalCluster {
     /// Waits in line for a slot of this endpoint; None if it does not serve any more.
     pub(super) async fn bound_permit(
         &self,
-        set: &LocalSet,
         endpoint: &Arc<Endpoint>,
+        limit: Duration,
     ) -> Result<Option<Permit>, CheckoutError> {
         if endpoint.has_no_queue()
             && let Some(permit) = endpoint.try_bound_permit()
         {
             return Ok(Some(permit));
         }
-        let limit = set.settings.backend.timeouts.queue;
         let place = endpoint.enter_queue().ok_or(CheckoutError::QueueFull)?;
         let _waiting = Queued::new(self);
         let permit = place.wait(|| {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::shared::Shared;
 use crate::config::{ServerAddress, ServerState};
@@ -23,6 +24,9 @@ pub struct Server {
     open: AtomicU32,
     /// One for each worker.
     counts: Arc<[Counts]>,
+    /// Moving average of the time to a response's head, in microseconds; 0 before the first one, and
+    /// until somebody wants to know.
+    latency: AtomicU32,
 }
 
 /// Counters of every server that was ever in force, by the names of backend and server.
@@ -73,7 +77,28 @@ impl Server {
             state: AtomicU8::new(ServerState::Ready as u8),
             open: AtomicU32::new(0),
             counts: (0..workers).map(|_| Counts::default()).collect(),
+            latency: AtomicU32::new(0),
         }
+    }
+
+    /// Moving average of the time to a response's head, in microseconds; None before the first
+    /// response. Taken from the first call of [`Cluster::measure`](super::Cluster::measure) on.
+    pub fn latency(&self) -> Option<u32> {
+        Some(self.latency.load(Ordering::Relaxed)).filter(|latency| *latency > 0)
+    }
+
+    /// Takes note of the time to a response's head. Of two at once one may be lost.
+    pub(super) fn observe(&self, latency: Duration) {
+        let sample = u32::try_from(latency.as_micros())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let known = self.latency.load(Ordering::Relaxed);
+        // The weight that RFC 6298 gives to a new sample.
+        let next = match known {
+            0 => sample,
+            _ => u32::try_from((u64::from(known) * 7 + u64::from(sample)) / 8).unwrap_or(u32::MAX),
+        };
+        self.latency.store(next.max(1), Ordering::Relaxed);
     }
 
     /// The name in the configuration.

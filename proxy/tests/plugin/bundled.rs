@@ -26,7 +26,7 @@ fn check(name: &str, kind: &str, component: Vec<u8>) {
     };
     let first = table.cases.iter().find(|case| case.is_decided());
     let first = first.expect("something is decided");
-    let snapshot = plugin.snapshot(&source, &first.settings(), &table.backends, None);
+    let snapshot = plugin.snapshot(&source, &first.settings(), &table.environment(first), None);
     let snapshot = snapshot.expect("it depends on nothing but its configuration");
     for case in &table.cases {
         holds(table.run(case, &plugin), &case.name);

@@ -1,33 +1,161 @@
 //! Cached decisions are the plugin's: generated policies, run by a real guest.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use pointsman::config::TableValues;
 use pointsman::http::head::{CertificateFacts, Client, TlsFacts};
 use pointsman::http::message::{self, RequestHead, Scheme};
-use pointsman::plugin::{Instance, Route};
+use pointsman::plugin::{Answers, BodyPrefix, Environment, Instance, Route};
 use pointsman::router::rollout::{Mode, Rollout, Share};
+use pointsman::router::stage::Stage;
 use pointsman::router::version::{Version, VersionSpec};
-use pointsman::router::{Change, RolloutEnd, Router};
+use pointsman::router::{Change as StageChange, RolloutEnd, Router};
+use pointsman::tables::Tables;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Asked, TwoBackends, asked, plugin, settings};
+use crate::{Asked, TwoBackends, asked, environment, plugin, settings};
 
 fn router(cacheable: bool, root: &Value) -> Router {
-    let (version, instance) = version(cacheable, root);
-    Router::new(Arc::new(version), Some(instance), 0)
+    router_in(environment(), cacheable, root)
+}
+
+fn router_in(environment: Environment, cacheable: bool, root: &Value) -> Router {
+    let (version, instance) = version_in(environment, cacheable, root);
+    Router::new(vec![Stage::new(Arc::new(version), Some(instance), 0)], 0)
 }
 
 fn version(cacheable: bool, root: &Value) -> (Version, Instance) {
-    let config = json!({"cacheable": cacheable, "root": root}).to_string();
-    let mut draft = VersionSpec::new(
-        plugin("guest-scripted"),
-        settings(config),
-        Arc::new(TwoBackends),
-    );
+    version_in(environment(), cacheable, root)
+}
+
+fn version_in(environment: Environment, cacheable: bool, root: &Value) -> (Version, Instance) {
+    let questions = if environment.tables.has("t") {
+        questions()
+    } else {
+        json!([])
+    };
+    let config = json!({"cacheable": cacheable, "questions": questions, "root": root});
+    let settings = settings(config.to_string());
+    let mut draft = VersionSpec::new(plugin("guest-scripted"), settings, environment);
     // However many errors it is told to report.
     draft.policy.max_faults = u32::MAX;
     Version::try_new(draft).unwrap()
+}
+
+/// The backends and tables that [`questions`] are about.
+fn asked_about() -> (Arc<TwoBackends>, Environment) {
+    let backends = Arc::new(TwoBackends::default());
+    let tables = [("t", TableValues::Any, [("a", "1"), ("b", "2")])];
+    let tables = Arc::new(Tables::from_entries(tables).unwrap());
+    let environment = Environment::new(Arc::clone(&backends) as _, tables);
+    (backends, environment)
+}
+
+/// One of each kind; the answers of the last [`VALUES`] are values.
+fn questions() -> Value {
+    json!([
+        {"exact": {"over": "host", "entries": [["a", 1], ["b", 2]]}},
+        {"suffix": {"over": "header:x-a", "ignore_case": true, "entries": [["B", 1], ["ab", 2]]}},
+        {"path-prefix": {"over": "path", "entries": [["/a", 1], ["/", 2]]}},
+        {"network": {"over": "client-address", "entries": [["10.0.0.0/8", 1], ["10.1.0.0/16", 2]]}},
+        {"regex": {"over": "path-with-query", "entries": [["^/a[?]", 1], ["b", 2]]}},
+        {"domain": {"over": "server-name", "entries": [["a", 1]]}},
+        {"share": {"over": "host", "salt": "s", "per_million": 500_000}},
+        {"share": {"over": "random", "salt": "s", "per_million": 500_000}},
+        {"usable": {"backend": "www"}},
+        {"exact": {"over": "body-json:/m", "entries": [["1", 1], ["2", 2]]}},
+        {"look-up": {"table": "t", "over": "header:x-a"}},
+        {"look-up": {"table": "t", "over": "host"}},
+        {"value": {"over": "values:x-a"}},
+    ])
+}
+
+/// How many questions [`questions`] has, and how many of those are answered with a value.
+const QUESTIONS: u32 = 13;
+const VALUES: u32 = 3;
+
+/// A read or a question, with the answers that lead elsewhere than most.
+fn questions_and_reads() -> impl Strategy<Value = Value> {
+    let question = (0..QUESTIONS).prop_map(|question| {
+        let what = if question < QUESTIONS - VALUES {
+            "ask"
+        } else {
+            "ask-value"
+        };
+        json!({"what": what, "question": question, "cases": ["none", "1", "2", "a"]})
+    });
+    let read = reads()
+        .prop_map(|(what, name, values)| json!({"what": what, "name": name, "cases": values}));
+    prop_oneof![3 => question, 1 => read]
+}
+
+/// A decision with whatever can come before it.
+fn full_leaves() -> impl Strategy<Value = Value> {
+    let change = prop::sample::select(vec![
+        "set-header-by",
+        "tag-by",
+        "set-affinity-by",
+        "set-header",
+        "append-header",
+        "tag",
+        "set-response-header",
+        "append-response-header",
+        "replace-path-prefix",
+        "set-affinity",
+        "set-timeout",
+        "set-tries",
+    ]);
+    let value_question = QUESTIONS - VALUES..QUESTIONS;
+    let changes = prop::collection::vec((change, "[a-z]{1,3}", value_question, 0..3_u32), 0..4);
+    let decision = prop_oneof![
+        leaves(),
+        Just(json!("next")),
+        any::<bool>().prop_map(|again| {
+            json!({"server": {"backend": "www", "server": "s1", "ask_again": again}})
+        }),
+    ];
+    (decision, changes).prop_map(|(decision, changes)| {
+        changes
+            .into_iter()
+            .fold(decision, |then, (change, value, question, number)| {
+                let body = match change {
+                    "set-header-by" => json!({"name": "x-by", "question": question, "then": then}),
+                    "tag-by" => json!({"name": value, "question": question, "then": then}),
+                    "set-affinity-by" => json!({"question": question, "then": then}),
+                    "set-affinity" => json!({"value": value, "then": then}),
+                    "set-timeout" => {
+                        json!({"name": "queue", "milliseconds": number, "then": then})
+                    }
+                    "set-tries" => json!({"tries": number + 1, "then": then}),
+                    "replace-path-prefix" => {
+                        json!({"length": number, "value": value, "then": then})
+                    }
+                    _ => json!({"name": "x-a", "value": value, "then": then}),
+                };
+                json!({ change: body })
+            })
+    })
+}
+
+fn full_scripts() -> impl Strategy<Value = Value> {
+    full_leaves().prop_recursive(5, 50, 3, |inner| {
+        let branches = prop::collection::vec(inner.clone(), 4);
+        (questions_and_reads(), branches, inner).prop_map(|(read, branches, otherwise)| {
+            let mut read = read;
+            let values = read["cases"].take();
+            let values = values
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
+            let cases = values.map(str::to_owned).zip(branches);
+            read["cases"] = Value::Object(cases.collect());
+            read["otherwise"] = otherwise;
+            json!({ "read": read })
+        })
+    })
 }
 
 /// A decision, with edits before it.
@@ -57,8 +185,8 @@ fn reads() -> impl Strategy<Value = (&'static str, &'static str, &'static [&'sta
         ("header", "host", &["", "|a", "|a|b", "|ab"][..]),
         ("header", "X-A", &["|a", "|a,b"][..]),
         ("headers", "", &["host: a\n", "host: a\nx-a: a\n"][..]),
-        ("client", "", &["1 1", "11 1"][..]),
-        ("tls", "", &["none", "a ", "b "][..]),
+        ("client-address", "", &["1", "11"][..]),
+        ("server-name", "", &["none", "a", "b"][..]),
         ("version", "", &["2"][..]),
         ("certificate-subject", "", &["none", "", "b"][..]),
         ("attempt", "", &["0"][..]),
@@ -96,9 +224,10 @@ prop_compose! {
             ),
             0..4,
         ),
-        address in prop::sample::select(vec!["1", "11"]),
+        address in prop::sample::select(vec!["1", "11", "10.0.0.1", "10.1.0.1"]),
         version in prop::sample::select(vec![message::Version::Http11, message::Version::Http2]),
         server_name in prop::option::of(prop::sample::select(vec!["", "a", "b"])),
+        body in prop::option::of(prop::sample::select(vec![r#"{"m":1}"#, r#"{"m":"2"}"#, "x"])),
     ) -> Asked {
         let mut head = RequestHead::default();
         head.set_scheme(scheme);
@@ -115,7 +244,8 @@ prop_compose! {
                 ..TlsFacts::default()
             })
         });
-        Asked { head, client, tls, attempt: 0 }
+        let body = body.map(|body| BodyPrefix { bytes: body.into(), is_complete: true });
+        Asked { head, client, tls, body, attempt: 0, answers: Answers::default() }
     }
 }
 
@@ -129,13 +259,70 @@ proptest! {
         let mut router = router(cacheable, &script);
         for request in &mut requests {
             let verdict = router.decide(&mut request.request(), None);
-            let asked = router.ask(&mut request.request());
-            let may_be_kept = cacheable && router.reads().cacheable && asked.is_ok();
+            let asked = router.stages_mut()[0].ask(&mut request.request());
+            let may_be_kept = cacheable && router.stages()[0].reads().cacheable && asked.is_ok();
             prop_assert_eq!(&verdict.decision, &asked);
             prop_assert!(may_be_kept || !verdict.cached);
             let again = router.decide(&mut request.request(), None);
             prop_assert_eq!(again.cached, may_be_kept);
             prop_assert_eq!(&again.decision, &asked);
+        }
+    }
+}
+
+/// What changes between two requests, and must not make a kept decision wrong.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Nothing,
+    Health,
+    Table(&'static str, Option<&'static str>),
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => Just(Change::Nothing),
+        1 => Just(Change::Health),
+        1 => prop::sample::select(vec![
+            Change::Table("a", None),
+            Change::Table("a", Some("1")),
+            Change::Table("b", Some("a")),
+            Change::Table("", Some("2")),
+        ]),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_decision_kept_under_answers_is_what_the_plugin_says(
+        script in full_scripts(),
+        mut requests in prop::collection::vec((requests(), changes()), 1..40),
+    ) {
+        let (backends, environment) = asked_about();
+        let tables = Arc::clone(&environment.tables);
+        let mut kept = router_in(environment.clone(), true, &script);
+        let mut asked = router_in(environment, false, &script);
+        for (request, change) in &mut requests {
+            match *change {
+                Change::Nothing => {}
+                Change::Health => {
+                    let before = backends.is_usable.load(Ordering::Relaxed);
+                    backends.is_usable.store(!before, Ordering::Relaxed);
+                }
+                Change::Table(key, value) => {
+                    let everything = |_: &str| true;
+                    // Perhaps it is deleted already.
+                    let _ = tables.change("t", key, value, &everything);
+                }
+            }
+            let decided = kept.decide(&mut request.request(), None);
+            let expected = asked.decide(&mut request.request(), None);
+            prop_assert_eq!(&decided.decision, &expected.decision);
+            prop_assert!(!expected.cached);
+            // With the same answers, whatever the request draws and whatever has changed.
+            let again = kept.decide(&mut request.request(), None);
+            prop_assert_eq!(&again.decision, &expected.decision);
+            let is_kept = kept.stages()[0].reads().cacheable || again.cached;
+            prop_assert_eq!(again.cached, is_kept && expected.decision.is_ok());
         }
     }
 }
@@ -147,7 +334,7 @@ fn a_new_version_starts_empty() {
         let mut router = router(true, &json!({"backend": "www"}));
         assert!(!router.decide(&mut request.request(), None).cached);
         assert!(router.decide(&mut request.request(), None).cached);
-        let totals = router.version().stats().totals();
+        let totals = router.stages()[0].version().stats().totals();
         assert_eq!((totals.cached, totals.asked), (1, 1));
     }
 }
@@ -161,9 +348,9 @@ fn a_trial_without_an_instance_is_promoted() {
     let next = Arc::new(next.numbered(2));
     let share = Share::of_percent(100.0).unwrap();
     let rollout = Rollout::new(next, Mode::Mirror, share, Vec::new(), 1);
-    router.apply(Change::StartRollout(Arc::new(rollout), None));
-    router.apply(Change::EndRollout(RolloutEnd::Promoted));
-    assert_eq!(router.version().number(), 2);
+    router.apply(0, StageChange::StartRollout(Arc::new(rollout), None));
+    router.apply(0, StageChange::EndRollout(RolloutEnd::Promoted));
+    assert_eq!(router.stages()[0].version().number(), 2);
     let decided = router
         .decide(&mut request.request(), None)
         .decision

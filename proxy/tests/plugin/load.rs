@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use pointsman::plugin::{
-    CompiledCache, Compiler, Engine, EngineLimits, LoadError, Origin, Plugin, Source,
+    CompiledCache, Compiler, Engine, EngineLimits, LoadError, Origin, Plugin, Route, Source,
 };
 use pointsman::router::version::{Version, VersionSpec};
 use serde_json::json;
 
-use crate::{ENGINE, TwoBackends, guest, route, settings};
+use crate::{ENGINE, environment, guest, route, settings};
 
 fn load(bytes: Vec<u8>, cache: Option<&CompiledCache>) -> Result<Plugin, LoadError> {
     let source = Source {
@@ -86,7 +85,7 @@ fn a_damaged_file_is_an_error_or_works() {
     for at in parts {
         match damaged(at) {
             // Data and names may change without harm.
-            Ok(plugin) => match plugin.instantiate(&settings, Arc::new(TwoBackends)) {
+            Ok(plugin) => match plugin.instantiate(&settings, &environment(), None) {
                 Ok(mut instance) => drop(route(&mut instance)),
                 Err(fault) => assert!(!fault.to_string().is_empty()),
             },
@@ -104,18 +103,81 @@ fn an_empty_component_exports_nothing() {
     let found = error(b"\0asm\x0d\0\x01\0".to_vec()).to_string();
     assert_eq!(
         found,
-        "the component does not export pointsman:router/plugin@0.1.0, which the world `router` wants; it exports nothing. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
+        "the component does not export pointsman:router/plugin@1.0.0, which the world `router` wants; it exports nothing. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     );
 }
 
 #[test]
 fn another_version_of_the_contract_is_named() {
-    let bytes = replaced(&guest("guest-scripted"), "@0.1.0", "@0.9.0");
-    let found = error(bytes).to_string();
-    assert!(found.contains("pointsman:router/"), "{found}");
+    for version in ["0.1.0", "2.0.0"] {
+        let bytes = replaced(&guest("guest-scripted"), "@1.0.0", &format!("@{version}"));
+        let found = error(bytes).to_string();
+        assert!(found.contains("pointsman:router/"), "{found}");
+        let expected =
+            format!("@{version}, this host serves pointsman:router@1.0.0 and every other 1.x");
+        assert!(found.contains(&expected), "{found}");
+    }
+}
+
+/// A component that was built for this version of the contract, with what it lacks here.
+fn of_version(version: &str, renamed: Option<(&str, &str)>) -> Plugin {
+    let mut bytes = replaced(&guest("guest-scripted"), "@1.0.0", &format!("@{version}"));
+    if let Some((known, unknown)) = renamed {
+        bytes = replaced(&bytes, known, unknown);
+    }
+    load(bytes, None).unwrap()
+}
+
+#[test]
+fn a_component_for_another_release_of_1_is_served() {
+    let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
+    for version in ["1.0.1", "1.9.0"] {
+        let plugin = of_version(version, None);
+        let mut instance = plugin.instantiate(&settings, &environment(), None).unwrap();
+        assert_eq!(
+            route(&mut instance).unwrap().route,
+            Route::Default,
+            "{version}"
+        );
+    }
+}
+
+#[test]
+fn a_function_of_a_later_release_traps_only_if_it_is_called() {
+    let missing = (
+        "request-head.query-parameter",
+        "request-head.query-parametre",
+    );
+    let plugin = of_version("1.9.0", Some(missing));
+    let ask = |what: &str| {
+        let root = json!({"read": {"what": what, "name": "a", "otherwise": "default"}});
+        let settings = settings(json!({"cacheable": true, "root": root}).to_string());
+        let mut instance = plugin.instantiate(&settings, &environment(), None).unwrap();
+        route(&mut instance)
+    };
+    assert_eq!(ask("path").unwrap().route, Route::Default);
+    let fault = ask("query-parameter").unwrap_err().to_string();
     assert!(
-        found.contains("@0.9.0, this host is for pointsman:router@0.1.0"),
-        "{found}"
+        fault.contains("request#[method]request-head.query-parametre is not there in this proxy"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn an_interface_of_a_later_release_traps_only_if_it_is_called() {
+    let plugin = of_version("1.9.0", Some(("router/log@", "router/lag@")));
+    let ask = |root: serde_json::Value| {
+        let settings = settings(json!({"cacheable": true, "root": root}).to_string());
+        let mut instance = plugin.instantiate(&settings, &environment(), None).unwrap();
+        route(&mut instance)
+    };
+    assert_eq!(ask(json!("default")).unwrap().route, Route::Default);
+    let fault = ask(json!({"log": {"message": "a", "then": "default"}})).unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .contains("lag#write is not there in this proxy"),
+        "{fault}"
     );
 }
 
@@ -192,9 +254,7 @@ fn cached_code_runs_as_compiled_code_does() {
         let plugin = load(guest("guest-hostile"), Some(&cache)).unwrap();
         assert_eq!(plugin.origin(), origin);
         let settings = crate::settings(r#"{"mode": "trap-unreachable"}"#);
-        let mut instance = plugin
-            .instantiate(&settings, std::sync::Arc::new(crate::TwoBackends))
-            .unwrap();
+        let mut instance = plugin.instantiate(&settings, &environment(), None).unwrap();
         let fault = crate::route(&mut instance).unwrap_err();
         assert_eq!(fault.kind(), "trap");
     }
@@ -206,7 +266,7 @@ fn code_that_was_evict_is_read_again() {
     let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let decide = |plugin: &Plugin| {
-        let mut instance = plugin.instantiate(&settings, Arc::new(TwoBackends))?;
+        let mut instance = plugin.instantiate(&settings, &environment(), None)?;
         route(&mut instance)
     };
     let plugin = load(guest("guest-scripted"), Some(&cache)).unwrap();
@@ -238,7 +298,7 @@ fn code_in_service_stays_in_memory() {
     let plugin = load(guest("guest-scripted"), Some(&cache)).unwrap();
     let file = cached_files(&cache).remove(0);
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
-    let spec = VersionSpec::new(plugin, settings, Arc::new(TwoBackends));
+    let spec = VersionSpec::new(plugin, settings, environment());
     let (version, _) = Version::try_new(spec).unwrap();
     // A retired version shares its code, and is evicted.
     let retired = version.with_plugin(version.plugin().released());
@@ -256,7 +316,7 @@ fn a_plugin_moves_to_another_engine() {
     let cache = CompiledCache::open(directory.path().join("cache")).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let decide = |plugin: &Plugin| {
-        let mut instance = plugin.instantiate(&settings, Arc::new(TwoBackends))?;
+        let mut instance = plugin.instantiate(&settings, &environment(), None)?;
         route(&mut instance)
     };
     let engine = || Engine::try_new(EngineLimits { instances: 1 }, Compiler::Here).unwrap();

@@ -14,14 +14,17 @@ mod wasi;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use pointsman::config::StageId;
 use pointsman::http::head::{Client, TlsFacts};
 use pointsman::http::message::{RequestHead, Version};
 use pointsman::plugin::{
-    BackendName, BackendState, Backends, Compiler, Decision, Engine, EngineLimits, Fault, Instance,
-    Plugin, Reads, Request, Settings, Source,
+    Answers, BackendName, BackendState, Backends, BodyPrefix, Compiler, Decision, Engine,
+    EngineLimits, Environment, Fault, Instance, Plugin, Reads, Request, ServerName, ServerState,
+    Settings, Source,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -66,15 +69,35 @@ fn plugin(name: &str) -> Plugin {
         .clone()
 }
 
-/// A configuration with two backends.
+/// A configuration with two backends, of which one can be made unusable.
 #[derive(Debug)]
-struct TwoBackends;
+struct TwoBackends {
+    is_usable: AtomicBool,
+}
+
+impl Default for TwoBackends {
+    fn default() -> Self {
+        TwoBackends {
+            is_usable: AtomicBool::new(true),
+        }
+    }
+}
 
 impl Backends for TwoBackends {
+    fn names(&self) -> Vec<BackendName> {
+        ["3-2-1", "www"].map(BackendName::from).to_vec()
+    }
+
     fn find(&self, name: &str) -> Option<BackendName> {
-        ["www", "3-2-1"]
-            .contains(&name)
-            .then(|| BackendName::from(name))
+        self.names().into_iter().find(|known| **known == *name)
+    }
+
+    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName> {
+        (backend == "www" && server == "s1").then(|| ServerName::from(server))
+    }
+
+    fn is_usable(&self, name: &str) -> bool {
+        name == "www" && self.is_usable.load(Ordering::Relaxed)
     }
 
     fn state(&self, name: &str) -> Option<BackendState> {
@@ -85,8 +108,20 @@ impl Backends for TwoBackends {
         })
     }
 
-    fn servers(&self, name: &str) -> Option<u32> {
-        (name == "www").then_some(4)
+    fn servers(&self, name: &str) -> Option<Vec<ServerState>> {
+        let server = ServerState {
+            usable: false,
+            active: 2,
+            latency: Some(1500),
+            ..ServerState::idle("s1".into(), 5, Some(10))
+        };
+        (name == "www").then(|| vec![server])
+    }
+
+    fn configured(&self, name: &str) -> Option<Vec<ServerState>> {
+        let names = ["s1", "s2", "s3", "s4"];
+        let servers = names.map(|name| ServerState::idle(name.into(), 1, None));
+        (name == "www").then(|| servers.to_vec())
     }
 }
 
@@ -98,22 +133,29 @@ fn settings(config: impl Into<String>) -> Settings {
         configure_deadline: Duration::from_secs(20),
         host_memory: 4 << 20,
         max_response: 1 << 20,
-        frontend: "front".into(),
+        stage: StageId::new("front", "stage"),
         ..Settings::default()
     }
 }
 
 fn instantiate(name: &str, settings: &Settings) -> Result<Instance, Fault> {
-    plugin(name).instantiate(settings, Arc::new(TwoBackends))
+    plugin(name).instantiate(settings, &environment(), None)
+}
+
+/// That of the plugins under test.
+fn environment() -> Environment {
+    Environment::new(Arc::new(TwoBackends::default()), Arc::default())
 }
 
 /// A request as a plugin is asked about it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Asked {
     head: RequestHead,
     client: Arc<Client>,
     tls: Option<Arc<TlsFacts>>,
+    body: Option<BodyPrefix>,
     attempt: u32,
+    answers: Answers,
 }
 
 impl Asked {
@@ -122,7 +164,9 @@ impl Asked {
             head: &mut self.head,
             client: &self.client,
             tls: self.tls.as_ref(),
+            body: self.body.as_ref(),
             attempt: self.attempt,
+            answers: &mut self.answers,
             id: Some(0x4f1c),
         }
     }
@@ -141,14 +185,16 @@ fn asked(fields: &[(&str, &[u8])]) -> Asked {
             port: 4711,
         }),
         tls: None,
+        body: None,
         attempt: 0,
+        answers: Answers::default(),
     }
 }
 
 /// Routes a plain request; reads are of no interest.
 fn route(instance: &mut Instance) -> Result<Decision, Fault> {
     let before = asked(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
-    let mut after = before.clone();
+    let mut after = asked(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
     let result = instance.route(&mut after.request(), &mut Reads::default());
     let shown = |asked: &Asked| format!("{:?}", asked.head);
     assert_eq!(

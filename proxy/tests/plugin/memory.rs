@@ -1,10 +1,8 @@
 //! Everything that an instance holds counts as its memory, and is bounded.
 
-use std::sync::Arc;
-
 use pointsman::plugin::{Fault, Instance, Plugin, Settings, Source};
 
-use crate::{ENGINE, TwoBackends, guest, settings};
+use crate::{ENGINE, environment, guest, settings};
 
 fn load(name: &str, bytes: Vec<u8>) -> Plugin {
     let source = Source {
@@ -19,7 +17,7 @@ fn instantiate(plugin: &Plugin, memory: u64) -> Result<Instance, Fault> {
         memory,
         ..settings(r#"{"mode": "harmless"}"#)
     };
-    plugin.instantiate(&settings, Arc::new(TwoBackends))
+    plugin.instantiate(&settings, &environment(), None)
 }
 
 /// The hostile guest with one more component in it, which is instantiated.

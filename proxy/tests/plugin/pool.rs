@@ -1,12 +1,10 @@
 //! The engine's reserves: instances run out before their memories, tables and core instances.
 
-use std::sync::Arc;
-
 use pointsman::plugin::{Compiler, Engine, EngineLimits, Plugin, Source};
 use serde_json::json;
 use wasmparser::{Parser, Payload};
 
-use crate::{TwoBackends, guest, route, settings};
+use crate::{environment, guest, route, settings};
 
 /// Memories that a component may have.
 const MEMORIES: u8 = 8;
@@ -54,7 +52,7 @@ fn every_instance_has_room_for_all_of_its_memories() {
     // Beside its own.
     let plugin = load(MEMORIES - 1).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
-    let start = || plugin.instantiate(&settings, Arc::new(TwoBackends));
+    let start = || plugin.instantiate(&settings, &environment(), None);
     let mut instances: Vec<_> = (0..INSTANCES).map(|_| start().unwrap()).collect();
     for instance in &mut instances {
         route(instance).unwrap();

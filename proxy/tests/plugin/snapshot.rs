@@ -1,32 +1,29 @@
 //! Instances that begin as they are after `configure` do as those that are configured.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use pointsman::plugin::{
-    Backends, CompiledCache, Decision, Fault, Instance, Origin, Plugin, Reads, Settings,
-    SnapshotError, Source,
+    CompiledCache, Decision, Environment, Fault, Instance, Origin, Plugin, Read, Reads, Route,
+    Settings, SnapshotError, Source,
 };
 use serde_json::json;
 
-use crate::{TwoBackends, asked, guest, plugin, route, settings};
+use crate::{asked, environment, guest, plugin, route, settings};
 
 /// The same for all: another would be other backends.
-fn backends() -> Arc<dyn Backends> {
-    static BACKENDS: LazyLock<Arc<dyn Backends>> = LazyLock::new(|| Arc::new(TwoBackends));
-    Arc::clone(&BACKENDS)
-}
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(environment);
 
 fn snapshot(name: &str, settings: &Settings) -> Result<Plugin, SnapshotError> {
     let source = Source {
         name: name.to_owned(),
         bytes: guest(name).into(),
     };
-    plugin(name).snapshot(&source, settings, &backends(), None)
+    plugin(name).snapshot(&source, settings, &ENVIRONMENT, None)
 }
 
 fn start(plugin: &Plugin, settings: &Settings) -> Instance {
-    plugin.instantiate(settings, backends()).unwrap()
+    plugin.instantiate(settings, &ENVIRONMENT, None).unwrap()
 }
 
 fn ask(instance: &mut Instance) -> (Result<Decision, Fault>, Reads) {
@@ -47,7 +44,7 @@ fn an_instance_from_a_snapshot_decides_as_a_configured_one() {
         let settings = settings(json!({"cacheable": true, "root": root}).to_string());
         let plain = plugin("guest-scripted");
         let snapshot = snapshot("guest-scripted", &settings).unwrap();
-        assert!(snapshot.has_snapshot_for(&settings.config, &backends()) && !plain.has_snapshot());
+        assert!(snapshot.has_snapshot_for(&settings.config, &ENVIRONMENT) && !plain.has_snapshot());
         assert_eq!(snapshot.sha256(), plain.sha256());
         let (mut plain, mut snapshot) = (start(&plain, &settings), start(&snapshot, &settings));
         assert_eq!(snapshot.cacheability(), plain.cacheability());
@@ -58,21 +55,34 @@ fn an_instance_from_a_snapshot_decides_as_a_configured_one() {
 }
 
 #[test]
+fn an_instance_from_a_snapshot_has_its_questions() {
+    let script = json!({
+        "cacheable": true,
+        "questions": [{"suffix": {"over": "host", "entries": [["a.test", 5]]}}],
+        "root": {"read": {"what": "ask", "question": 0,
+            "cases": {"5": {"backend": "www"}}, "otherwise": "default"}},
+    });
+    let settings = settings(script.to_string());
+    let snapshot = snapshot("guest-scripted", &settings).unwrap();
+    let mut instance = start(&snapshot, &settings);
+    assert_eq!(instance.questions().len(), 1);
+    let (decision, reads) = ask(&mut instance);
+    assert_eq!(decision.unwrap().route, Route::Backend("www".into()));
+    assert_eq!(reads.reads, [Read::Question(0)]);
+}
+
+#[test]
 fn with_another_configuration_it_is_configured() {
     let script = |backend: &str| {
         settings(json!({"cacheable": false, "root": {"backend": backend}}).to_string())
     };
     let snapshot = snapshot("guest-scripted", &script("www")).unwrap();
     let other = script("3-2-1");
-    assert!(!snapshot.has_snapshot_for(&other.config, &backends()));
+    assert!(!snapshot.has_snapshot_for(&other.config, &ENVIRONMENT));
     // Nor among other backends, of which it may have asked.
-    let elsewhere: Arc<dyn Backends> = Arc::new(TwoBackends);
-    assert!(!snapshot.has_snapshot_for(&script("www").config, &elsewhere));
+    assert!(!snapshot.has_snapshot_for(&script("www").config, &environment()));
     let decision = ask(&mut start(&snapshot, &other)).0.unwrap();
-    assert_eq!(
-        decision.route,
-        pointsman::plugin::Route::Backend("3-2-1".into())
-    );
+    assert_eq!(decision.route, Route::Backend("3-2-1".into()));
 }
 
 #[test]
@@ -108,10 +118,9 @@ fn its_code_is_kept_as_any_other() {
         name: "guest-scripted".to_owned(),
         bytes: Cow::Owned(guest("guest-scripted")),
     };
-    let backends = backends();
     let origins = [(); 2].map(|()| {
         let snapshot =
-            plugin("guest-scripted").snapshot(&source, &settings, &backends, Some(&cache));
+            plugin("guest-scripted").snapshot(&source, &settings, &ENVIRONMENT, Some(&cache));
         snapshot.unwrap().origin()
     });
     assert_eq!(origins, [Origin::Compiled, Origin::Cached]);

@@ -1,13 +1,12 @@
 //! WASI works inside a worker's runtime, grants nothing, and waits no longer than allowed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::plugin::{Cacheability, Fault, Plugin, Reads, Route, Settings, Source};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{ENGINE, TwoBackends, asked, guest, instantiate, logged, plugin, settings};
+use crate::{ENGINE, asked, environment, guest, instantiate, logged, plugin, settings};
 
 fn configured(route: &Value) -> Settings {
     settings(json!({"configure": [{"print": "configured\n"}], "route": route}).to_string())
@@ -80,9 +79,7 @@ fn that_configure_takes_them_is_logged_once() {
     let settings = settings(json!({"configure": [{"random": 8}]}).to_string());
     let ((), lines) = logged(|| {
         for _ in 0..3 {
-            plugin
-                .instantiate(&settings, Arc::new(TwoBackends))
-                .unwrap();
+            plugin.instantiate(&settings, &environment(), None).unwrap();
         }
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -95,7 +92,7 @@ fn that_configure_takes_them_is_logged_once() {
 fn every_instance_of_a_plugin_starts_alike() {
     let told = |plugin: &Plugin, what: &str| {
         let settings = configured(&json!([what]));
-        let instance = plugin.instantiate(&settings, Arc::new(TwoBackends));
+        let instance = plugin.instantiate(&settings, &environment(), None);
         let answer = instance
             .unwrap()
             .route(&mut asked(&[]).request(), &mut Reads::default());
@@ -156,7 +153,7 @@ fn nothing_waits_on_a_workers_thread() {
         configure_deadline: Duration::from_hours(2),
         ..settings(json!({"route": [], "configure": steps}).to_string())
     };
-    let created = plugin("guest-wasi").instantiate_on_worker(&settings, Arc::new(TwoBackends));
+    let created = plugin("guest-wasi").instantiate_on_worker(&settings, &environment(), None);
     assert_eq!(created.err(), Some(Fault::Waits));
 }
 
@@ -310,7 +307,7 @@ fn another_minor_version_does_not_link() {
         "{error}"
     );
     assert!(
-        error.contains("it offers pointsman:router/request@0.1.0"),
+        error.contains("it offers pointsman:router/request@1.0.0"),
         "{error}"
     );
     assert!(error.contains("of WASI 0.2 cli, clocks"), "{error}");

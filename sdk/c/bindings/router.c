@@ -3,57 +3,200 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `pointsman:router/request@0.1.0`
+// Imported Functions from `pointsman:router/request@1.0.0`
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.method")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.method")))
 extern void __wasm_import_pointsman_router_request_method_request_head_method(int32_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.scheme")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.scheme")))
 extern void __wasm_import_pointsman_router_request_method_request_head_scheme(int32_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.path-with-query")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.version")))
+extern void __wasm_import_pointsman_router_request_method_request_head_version(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.authority")))
+extern void __wasm_import_pointsman_router_request_method_request_head_authority(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.host")))
+extern void __wasm_import_pointsman_router_request_method_request_head_host(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.path-with-query")))
 extern void __wasm_import_pointsman_router_request_method_request_head_path_with_query(int32_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.header")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.path")))
+extern void __wasm_import_pointsman_router_request_method_request_head_path(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.query-parameter")))
+extern void __wasm_import_pointsman_router_request_method_request_head_query_parameter(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.header")))
 extern void __wasm_import_pointsman_router_request_method_request_head_header(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.headers")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.headers")))
 extern void __wasm_import_pointsman_router_request_method_request_head_headers(int32_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.client")))
-extern void __wasm_import_pointsman_router_request_method_request_head_client(int32_t, uint8_t *);
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.cookie")))
+extern void __wasm_import_pointsman_router_request_method_request_head_cookie(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.tls")))
-extern void __wasm_import_pointsman_router_request_method_request_head_tls(int32_t, uint8_t *);
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-address")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_address(int32_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.attempt")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-port")))
+extern int32_t __wasm_import_pointsman_router_request_method_request_head_client_port(int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.server-name")))
+extern void __wasm_import_pointsman_router_request_method_request_head_server_name(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.alpn")))
+extern void __wasm_import_pointsman_router_request_method_request_head_alpn(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-subject")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_subject(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-issuer")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_issuer(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-names")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_names(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-serial")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_serial(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-sha256")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_sha256(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.client-certificate-not-after")))
+extern void __wasm_import_pointsman_router_request_method_request_head_client_certificate_not_after(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.attempt")))
 extern int32_t __wasm_import_pointsman_router_request_method_request_head_attempt(int32_t);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.set-header")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.body-prefix")))
+extern void __wasm_import_pointsman_router_request_method_request_head_body_prefix(int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.body-is-complete")))
+extern int32_t __wasm_import_pointsman_router_request_method_request_head_body_is_complete(int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.ask")))
+extern void __wasm_import_pointsman_router_request_method_request_head_ask(int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.ask-value")))
+extern void __wasm_import_pointsman_router_request_method_request_head_ask_value(int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-header")))
 extern void __wasm_import_pointsman_router_request_method_request_head_set_header(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.append-header")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-header-by")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_header_by(int32_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.append-header")))
 extern void __wasm_import_pointsman_router_request_method_request_head_append_header(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.remove-header")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.remove-header")))
 extern void __wasm_import_pointsman_router_request_method_request_head_remove_header(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[method]request-head.set-path-with-query")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-authority")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_authority(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-path-with-query")))
 extern void __wasm_import_pointsman_router_request_method_request_head_set_path_with_query(int32_t, uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `pointsman:router/backends@0.1.0`
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.replace-path-prefix")))
+extern void __wasm_import_pointsman_router_request_method_request_head_replace_path_prefix(int32_t, int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/backends@0.1.0"), __import_name__("state")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-response-header")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_response_header(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.append-response-header")))
+extern void __wasm_import_pointsman_router_request_method_request_head_append_response_header(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.remove-response-header")))
+extern void __wasm_import_pointsman_router_request_method_request_head_remove_response_header(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-affinity")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_affinity(int32_t, uint8_t *, size_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-affinity-by")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_affinity_by(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-queue-timeout")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_queue_timeout(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-connect-timeout")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_connect_timeout(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-server-timeout")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_server_timeout(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-tunnel-timeout")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_tunnel_timeout(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.set-tries")))
+extern void __wasm_import_pointsman_router_request_method_request_head_set_tries(int32_t, int32_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.tag")))
+extern void __wasm_import_pointsman_router_request_method_request_head_tag(int32_t, uint8_t *, size_t, uint8_t *, size_t);
+
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[method]request-head.tag-by")))
+extern void __wasm_import_pointsman_router_request_method_request_head_tag_by(int32_t, uint8_t *, size_t, int32_t);
+
+// Imported Functions from `pointsman:router/questions@1.0.0`
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-exact")))
+extern void __wasm_import_pointsman_router_questions_define_exact(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-prefix")))
+extern void __wasm_import_pointsman_router_questions_define_prefix(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-path-prefix")))
+extern void __wasm_import_pointsman_router_questions_define_path_prefix(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-suffix")))
+extern void __wasm_import_pointsman_router_questions_define_suffix(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-first-suffix")))
+extern void __wasm_import_pointsman_router_questions_define_first_suffix(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-domain")))
+extern void __wasm_import_pointsman_router_questions_define_domain(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-network")))
+extern void __wasm_import_pointsman_router_questions_define_network(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-regex")))
+extern void __wasm_import_pointsman_router_questions_define_regex(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-share")))
+extern void __wasm_import_pointsman_router_questions_define_share(uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-look-up")))
+extern void __wasm_import_pointsman_router_questions_define_look_up(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-value")))
+extern void __wasm_import_pointsman_router_questions_define_value(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/questions@1.0.0"), __import_name__("define-usable")))
+extern void __wasm_import_pointsman_router_questions_define_usable(uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `pointsman:router/backends@1.0.0`
+
+__attribute__((__import_module__("pointsman:router/backends@1.0.0"), __import_name__("names")))
+extern void __wasm_import_pointsman_router_backends_names(uint8_t *);
+
+__attribute__((__import_module__("pointsman:router/backends@1.0.0"), __import_name__("state")))
 extern void __wasm_import_pointsman_router_backends_state(uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `pointsman:router/log@0.1.0`
+__attribute__((__import_module__("pointsman:router/backends@1.0.0"), __import_name__("servers")))
+extern void __wasm_import_pointsman_router_backends_servers(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:router/log@0.1.0"), __import_name__("write")))
+// Imported Functions from `pointsman:router/log@1.0.0`
+
+__attribute__((__import_module__("pointsman:router/log@1.0.0"), __import_name__("write")))
 extern void __wasm_import_pointsman_router_log_write(int32_t, uint8_t *, size_t);
 
-// Exported Functions from `pointsman:router/plugin@0.1.0`
+// Exported Functions from `pointsman:router/plugin@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_pointsman:router/plugin@0.1.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_pointsman:router/plugin@1.0.0#configure")))
 void __wasm_export_exports_pointsman_router_plugin_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -68,7 +211,7 @@ void __wasm_export_exports_pointsman_router_plugin_configure_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_pointsman:router/plugin@0.1.0#route")))
+__attribute__((__weak__, __export_name__("cabi_post_pointsman:router/plugin@1.0.0#route")))
 void __wasm_export_exports_pointsman_router_plugin_route_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -115,6 +258,18 @@ void __wasm_export_exports_pointsman_router_plugin_route_post_return(uint8_t * a
           }
           break;
         }
+        case 3: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          if ((*((size_t*) (arg0 + (5*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (4*sizeof(void*)))));
+          }
+          break;
+        }
+        case 4: {
+          break;
+        }
       }
       break;
     }
@@ -153,22 +308,7 @@ void pointsman_router_request_field_value_free(pointsman_router_request_field_va
   }
 }
 
-void pointsman_router_request_client_free(pointsman_router_request_client_t *ptr) {
-  router_string_free(&ptr->address);
-}
-
-void router_option_string_free(router_option_string_t *ptr) {
-  if (ptr->is_some) {
-    router_string_free(&ptr->val);
-  }
-}
-
-void pointsman_router_request_tls_free(pointsman_router_request_tls_t *ptr) {
-  router_option_string_free(&ptr->server_name);
-  router_option_string_free(&ptr->alpn);
-}
-
-__attribute__((__import_module__("pointsman:router/request@0.1.0"), __import_name__("[resource-drop]request-head")))
+__attribute__((__import_module__("pointsman:router/request@1.0.0"), __import_name__("[resource-drop]request-head")))
 extern void __wasm_import_pointsman_router_request_request_head_drop(int32_t handle);
 
 void pointsman_router_request_request_head_drop_own(pointsman_router_request_own_request_head_t handle) {
@@ -183,8 +323,15 @@ pointsman_router_request_borrow_request_head_t pointsman_router_request_borrow_r
   return (pointsman_router_request_borrow_request_head_t) { arg.__handle };
 }
 
-void pointsman_router_request_edit_error_free(pointsman_router_request_edit_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
+void router_option_string_free(router_option_string_t *ptr) {
+  if (ptr->is_some) {
+    router_string_free(&ptr->val);
+  }
+}
+
+void pointsman_router_request_option_field_value_free(pointsman_router_request_option_field_value_t *ptr) {
+  if (ptr->is_some) {
+    pointsman_router_request_field_value_free(&ptr->val);
   }
 }
 
@@ -215,21 +362,97 @@ void pointsman_router_request_list_tuple2_string_field_value_free(pointsman_rout
   }
 }
 
-void pointsman_router_request_option_tls_free(pointsman_router_request_option_tls_t *ptr) {
-  if (ptr->is_some) {
-    pointsman_router_request_tls_free(&ptr->val);
+void router_list_string_free(router_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    router_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      router_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
   }
 }
 
-void pointsman_router_request_result_void_edit_error_free(pointsman_router_request_result_void_edit_error_t *ptr) {
+void router_option_u64_free(router_option_u64_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void router_list_u8_free(router_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void router_option_list_u8_free(router_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    router_list_u8_free(&ptr->val);
+  }
+}
+
+void router_option_u32_free(router_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void pointsman_router_request_result_void_string_free(pointsman_router_request_result_void_string_t *ptr) {
   if (!ptr->is_err) {
   } else {
-    pointsman_router_request_edit_error_free(&ptr->val.err);
+    router_string_free(&ptr->val.err);
   }
 }
 
-void pointsman_router_backends_option_backend_state_free(pointsman_router_backends_option_backend_state_t *ptr) {
+void router_tuple2_string_u32_free(router_tuple2_string_u32_t *ptr) {
+  router_string_free(&ptr->f0);
+}
+
+void router_list_tuple2_string_u32_free(router_list_tuple2_string_u32_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    router_tuple2_string_u32_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      router_tuple2_string_u32_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void pointsman_router_questions_result_u32_string_free(pointsman_router_questions_result_u32_string_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    router_string_free(&ptr->val.err);
+  }
+}
+
+void pointsman_router_backends_server_free(pointsman_router_backends_server_t *ptr) {
+  router_string_free(&ptr->name);
+  router_option_u32_free(&ptr->limit);
+  router_option_u32_free(&ptr->latency);
+}
+
+void pointsman_router_backends_option_backend_free(pointsman_router_backends_option_backend_t *ptr) {
   if (ptr->is_some) {
+  }
+}
+
+void pointsman_router_backends_list_server_free(pointsman_router_backends_list_server_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    pointsman_router_backends_server_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      pointsman_router_backends_server_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void pointsman_router_backends_option_list_server_free(pointsman_router_backends_option_list_server_t *ptr) {
+  if (ptr->is_some) {
+    pointsman_router_backends_list_server_free(&ptr->val);
   }
 }
 
@@ -253,19 +476,14 @@ void exports_pointsman_router_plugin_list_tuple2_string_field_value_free(exports
   }
 }
 
-void router_list_u8_free(router_list_u8_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    uint8_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-    }
-    free(list_ptr);
-  }
-}
-
 void exports_pointsman_router_plugin_response_free(exports_pointsman_router_plugin_response_t *ptr) {
   exports_pointsman_router_plugin_list_tuple2_string_field_value_free(&ptr->headers);
   router_list_u8_free(&ptr->body);
+}
+
+void exports_pointsman_router_plugin_server_choice_free(exports_pointsman_router_plugin_server_choice_t *ptr) {
+  router_string_free(&ptr->backend);
+  router_string_free(&ptr->server);
 }
 
 void exports_pointsman_router_plugin_decision_free(exports_pointsman_router_plugin_decision_t *ptr) {
@@ -276,6 +494,10 @@ void exports_pointsman_router_plugin_decision_free(exports_pointsman_router_plug
     }
     case 2: {
       exports_pointsman_router_plugin_response_free(&ptr->val.respond);
+      break;
+    }
+    case 3: {
+      exports_pointsman_router_plugin_server_choice_free(&ptr->val.server);
       break;
     }
   }
@@ -339,12 +561,78 @@ void pointsman_router_request_method_request_head_scheme(pointsman_router_reques
   *ret = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
+bool pointsman_router_request_method_request_head_version(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_version((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void pointsman_router_request_method_request_head_authority(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_field_value_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_authority((self).__handle, ptr);
+  *ret = (pointsman_router_request_field_value_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void pointsman_router_request_method_request_head_host(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_host((self).__handle, ptr);
+  *ret = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
 void pointsman_router_request_method_request_head_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(2*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_pointsman_router_request_method_request_head_path_with_query((self).__handle, ptr);
   *ret = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void pointsman_router_request_method_request_head_path(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_path((self).__handle, ptr);
+  *ret = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool pointsman_router_request_method_request_head_query_parameter(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_query_parameter((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_request_option_field_value_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (pointsman_router_request_field_value_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
 }
 
 void pointsman_router_request_method_request_head_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_list_field_value_t *ret) {
@@ -363,221 +651,12 @@ void pointsman_router_request_method_request_head_headers(pointsman_router_reque
   *ret = (pointsman_router_request_list_tuple2_string_field_value_t) { (pointsman_router_request_tuple2_string_field_value_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-void pointsman_router_request_method_request_head_client(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_client_t *ret) {
+bool pointsman_router_request_method_request_head_cookie(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *ret) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(3*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_client((self).__handle, ptr);
-  *ret = (pointsman_router_request_client_t) {
-    (router_string_t) (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) },
-    (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + (2*sizeof(void*))))),
-  };
-}
-
-bool pointsman_router_request_method_request_head_tls(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_tls_t *ret) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(7*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_tls((self).__handle, ptr);
-  pointsman_router_request_option_tls_t option1;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      option1.is_some = false;
-      break;
-    }
-    case 1: {
-      option1.is_some = true;
-      router_option_string_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
-        case 0: {
-          option.is_some = false;
-          break;
-        }
-        case 1: {
-          option.is_some = true;
-          option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
-          break;
-        }
-      }
-      router_option_string_t option0;
-      switch ((int32_t) *((uint8_t*) (ptr + (4*sizeof(void*))))) {
-        case 0: {
-          option0.is_some = false;
-          break;
-        }
-        case 1: {
-          option0.is_some = true;
-          option0.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) };
-          break;
-        }
-      }
-
-      option1.val = (pointsman_router_request_tls_t) {
-        (router_option_string_t) option,
-        (router_option_string_t) option0,
-      };
-      break;
-    }
-  }
-  *ret = option1.val;
-  return option1.is_some;
-}
-
-uint32_t pointsman_router_request_method_request_head_attempt(pointsman_router_request_borrow_request_head_t self) {
-  int32_t ret = __wasm_import_pointsman_router_request_method_request_head_attempt((self).__handle);
-  return (uint32_t) (ret);
-}
-
-bool pointsman_router_request_method_request_head_set_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, pointsman_router_request_edit_error_t *err) {
-  __attribute__((__aligned__(1)))
-  uint8_t ret_area[2];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_set_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
-  pointsman_router_request_result_void_edit_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      pointsman_router_request_edit_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 1));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool pointsman_router_request_method_request_head_append_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, pointsman_router_request_edit_error_t *err) {
-  __attribute__((__aligned__(1)))
-  uint8_t ret_area[2];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_append_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
-  pointsman_router_request_result_void_edit_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      pointsman_router_request_edit_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 1));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool pointsman_router_request_method_request_head_remove_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_edit_error_t *err) {
-  __attribute__((__aligned__(1)))
-  uint8_t ret_area[2];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_remove_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
-  pointsman_router_request_result_void_edit_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      pointsman_router_request_edit_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 1));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool pointsman_router_request_method_request_head_set_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *value, pointsman_router_request_edit_error_t *err) {
-  __attribute__((__aligned__(1)))
-  uint8_t ret_area[2];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_request_method_request_head_set_path_with_query((self).__handle, (uint8_t *) (*value).ptr, (*value).len, ptr);
-  pointsman_router_request_result_void_edit_error_t result;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      result.is_err = false;
-      break;
-    }
-    case 1: {
-      result.is_err = true;
-      pointsman_router_request_edit_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 1));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-      }
-
-      result.val.err = variant;
-      break;
-    }
-  }
-  if (!result.is_err) {
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
-}
-
-bool pointsman_router_backends_state(router_string_t *name, pointsman_router_backends_backend_state_t *ret) {
-  __attribute__((__aligned__(4)))
-  uint8_t ret_area[16];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_pointsman_router_backends_state((uint8_t *) (*name).ptr, (*name).len, ptr);
-  pointsman_router_backends_option_backend_state_t option;
+  __wasm_import_pointsman_router_request_method_request_head_cookie((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_request_option_field_value_t option;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       option.is_some = false;
@@ -585,7 +664,887 @@ bool pointsman_router_backends_state(router_string_t *name, pointsman_router_bac
     }
     case 1: {
       option.is_some = true;
-      option.val = (pointsman_router_backends_backend_state_t) {
+      option.val = (pointsman_router_request_field_value_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void pointsman_router_request_method_request_head_client_address(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_address((self).__handle, ptr);
+  *ret = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+uint16_t pointsman_router_request_method_request_head_client_port(pointsman_router_request_borrow_request_head_t self) {
+  int32_t ret = __wasm_import_pointsman_router_request_method_request_head_client_port((self).__handle);
+  return (uint16_t) (ret);
+}
+
+bool pointsman_router_request_method_request_head_server_name(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_server_name((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_alpn(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_alpn((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_client_certificate_subject(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_subject((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_client_certificate_issuer(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_issuer((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void pointsman_router_request_method_request_head_client_certificate_names(pointsman_router_request_borrow_request_head_t self, router_list_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_names((self).__handle, ptr);
+  *ret = (router_list_string_t) { (router_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool pointsman_router_request_method_request_head_client_certificate_serial(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_serial((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_client_certificate_sha256(pointsman_router_request_borrow_request_head_t self, router_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_sha256((self).__handle, ptr);
+  router_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_client_certificate_not_after(pointsman_router_request_borrow_request_head_t self, uint64_t *ret) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[16];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_client_certificate_not_after((self).__handle, ptr);
+  router_option_u64_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+uint32_t pointsman_router_request_method_request_head_attempt(pointsman_router_request_borrow_request_head_t self) {
+  int32_t ret = __wasm_import_pointsman_router_request_method_request_head_attempt((self).__handle);
+  return (uint32_t) (ret);
+}
+
+bool pointsman_router_request_method_request_head_body_prefix(pointsman_router_request_borrow_request_head_t self, router_list_u8_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_body_prefix((self).__handle, ptr);
+  router_option_list_u8_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (router_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_body_is_complete(pointsman_router_request_borrow_request_head_t self) {
+  int32_t ret = __wasm_import_pointsman_router_request_method_request_head_body_is_complete((self).__handle);
+  return ret;
+}
+
+bool pointsman_router_request_method_request_head_ask(pointsman_router_request_borrow_request_head_t self, uint32_t question, uint32_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_ask((self).__handle, (int32_t) (question), ptr);
+  router_option_u32_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (uint32_t) (*((int32_t*) (ptr + 4)));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_ask_value(pointsman_router_request_borrow_request_head_t self, uint32_t question, pointsman_router_request_field_value_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_ask_value((self).__handle, (int32_t) (question), ptr);
+  pointsman_router_request_option_field_value_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (pointsman_router_request_field_value_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_router_request_method_request_head_set_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_set_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_set_header_by(pointsman_router_request_borrow_request_head_t self, router_string_t *name, uint32_t question, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_set_header_by((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (int32_t) (question), ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_append_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_append_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_remove_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_remove_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_set_authority(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_field_value_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_set_authority((self).__handle, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_set_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_set_path_with_query((self).__handle, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_replace_path_prefix(pointsman_router_request_borrow_request_head_t self, uint32_t length, router_string_t *replacement, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_replace_path_prefix((self).__handle, (int32_t) (length), (uint8_t *) (*replacement).ptr, (*replacement).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_set_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_set_response_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_append_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_append_response_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_request_method_request_head_remove_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_request_method_request_head_remove_response_header((self).__handle, (uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_request_result_void_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void pointsman_router_request_method_request_head_set_affinity(pointsman_router_request_borrow_request_head_t self, router_list_u8_t *key) {
+  __wasm_import_pointsman_router_request_method_request_head_set_affinity((self).__handle, (uint8_t *) (*key).ptr, (*key).len);
+}
+
+void pointsman_router_request_method_request_head_set_affinity_by(pointsman_router_request_borrow_request_head_t self, uint32_t question) {
+  __wasm_import_pointsman_router_request_method_request_head_set_affinity_by((self).__handle, (int32_t) (question));
+}
+
+void pointsman_router_request_method_request_head_set_queue_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds) {
+  __wasm_import_pointsman_router_request_method_request_head_set_queue_timeout((self).__handle, (int32_t) (milliseconds));
+}
+
+void pointsman_router_request_method_request_head_set_connect_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds) {
+  __wasm_import_pointsman_router_request_method_request_head_set_connect_timeout((self).__handle, (int32_t) (milliseconds));
+}
+
+void pointsman_router_request_method_request_head_set_server_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds) {
+  __wasm_import_pointsman_router_request_method_request_head_set_server_timeout((self).__handle, (int32_t) (milliseconds));
+}
+
+void pointsman_router_request_method_request_head_set_tunnel_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds) {
+  __wasm_import_pointsman_router_request_method_request_head_set_tunnel_timeout((self).__handle, (int32_t) (milliseconds));
+}
+
+void pointsman_router_request_method_request_head_set_tries(pointsman_router_request_borrow_request_head_t self, uint32_t tries) {
+  __wasm_import_pointsman_router_request_method_request_head_set_tries((self).__handle, (int32_t) (tries));
+}
+
+void pointsman_router_request_method_request_head_tag(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *value) {
+  __wasm_import_pointsman_router_request_method_request_head_tag((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*value).ptr, (*value).len);
+}
+
+void pointsman_router_request_method_request_head_tag_by(pointsman_router_request_borrow_request_head_t self, router_string_t *name, uint32_t question) {
+  __wasm_import_pointsman_router_request_method_request_head_tag_by((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (int32_t) (question));
+}
+
+bool pointsman_router_questions_define_exact(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_exact((uint8_t *) (*over).ptr, (*over).len, ignore_case, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_prefix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_prefix((uint8_t *) (*over).ptr, (*over).len, ignore_case, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_path_prefix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_path_prefix((uint8_t *) (*over).ptr, (*over).len, ignore_case, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_suffix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_suffix((uint8_t *) (*over).ptr, (*over).len, ignore_case, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_first_suffix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_first_suffix((uint8_t *) (*over).ptr, (*over).len, ignore_case, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_domain(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_domain((uint8_t *) (*over).ptr, (*over).len, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_network(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_network((uint8_t *) (*over).ptr, (*over).len, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_regex(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_regex((uint8_t *) (*over).ptr, (*over).len, (uint8_t *) (*entries).ptr, (*entries).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_share(router_string_t *over, router_string_t *salt, uint32_t per_million, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_share((uint8_t *) (*over).ptr, (*over).len, (uint8_t *) (*salt).ptr, (*salt).len, (int32_t) (per_million), ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_look_up(router_string_t *table, router_string_t *over, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_look_up((uint8_t *) (*table).ptr, (*table).len, (uint8_t *) (*over).ptr, (*over).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_value(router_string_t *over, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_value((uint8_t *) (*over).ptr, (*over).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool pointsman_router_questions_define_usable(router_string_t *backend, uint32_t *ret, router_string_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_questions_define_usable((uint8_t *) (*backend).ptr, (*backend).len, ptr);
+  pointsman_router_questions_result_u32_string_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (router_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void pointsman_router_backends_names(router_list_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_backends_names(ptr);
+  *ret = (router_list_string_t) { (router_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool pointsman_router_backends_state(router_string_t *name, pointsman_router_backends_backend_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[16];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_backends_state((uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_backends_option_backend_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (pointsman_router_backends_backend_t) {
         (uint32_t) (uint32_t) (*((int32_t*) (ptr + 4))),
         (uint32_t) (uint32_t) (*((int32_t*) (ptr + 8))),
         (uint32_t) (uint32_t) (*((int32_t*) (ptr + 12))),
@@ -597,11 +1556,32 @@ bool pointsman_router_backends_state(router_string_t *name, pointsman_router_bac
   return option.is_some;
 }
 
+bool pointsman_router_backends_servers(router_string_t *name, pointsman_router_backends_list_server_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_router_backends_servers((uint8_t *) (*name).ptr, (*name).len, ptr);
+  pointsman_router_backends_option_list_server_t option1;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option1.is_some = false;
+      break;
+    }
+    case 1: {
+      option1.is_some = true;
+      option1.val = (pointsman_router_backends_list_server_t) { (pointsman_router_backends_server_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option1.val;
+  return option1.is_some;
+}
+
 void pointsman_router_log_write(pointsman_router_log_level_t level, router_string_t *message) {
   __wasm_import_pointsman_router_log_write((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
 }
 
-__attribute__((__export_name__("pointsman:router/plugin@0.1.0#configure")))
+__attribute__((__export_name__("pointsman:router/plugin@1.0.0#configure")))
 uint8_t * __wasm_export_exports_pointsman_router_plugin_configure(uint8_t * arg, size_t arg0) {
   router_string_t arg1 = (router_string_t) { (uint8_t*)(arg), (arg0) };
   exports_pointsman_router_plugin_result_cacheability_string_t ret;
@@ -626,7 +1606,7 @@ uint8_t * __wasm_export_exports_pointsman_router_plugin_configure(uint8_t * arg,
   return ptr;
 }
 
-__attribute__((__export_name__("pointsman:router/plugin@0.1.0#route")))
+__attribute__((__export_name__("pointsman:router/plugin@1.0.0#route")))
 uint8_t * __wasm_export_exports_pointsman_router_plugin_route(int32_t arg) {
   exports_pointsman_router_plugin_result_decision_string_t ret;
   exports_pointsman_router_plugin_decision_t ok;
@@ -640,9 +1620,9 @@ uint8_t * __wasm_export_exports_pointsman_router_plugin_route(int32_t arg) {
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const router_string_t *payload3 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload3).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload3).ptr;
+    const router_string_t *payload5 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload5).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload5).ptr;
   } else {
     const exports_pointsman_router_plugin_decision_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     switch ((int32_t) (*payload).tag) {
@@ -665,6 +1645,20 @@ uint8_t * __wasm_export_exports_pointsman_router_plugin_route(int32_t arg) {
         *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload2).headers).ptr;
         *((size_t*)(ptr + (6*sizeof(void*)))) = ((*payload2).body).len;
         *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload2).body).ptr;
+        break;
+      }
+      case 3: {
+        const exports_pointsman_router_plugin_server_choice_t *payload3 = &(*payload).val.server;
+        *((int8_t*)(ptr + sizeof(void*))) = 3;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload3).backend).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload3).backend).ptr;
+        *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload3).server).len;
+        *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload3).server).ptr;
+        *((int8_t*)(ptr + (6*sizeof(void*)))) = (int32_t) (*payload3).otherwise;
+        break;
+      }
+      case 4: {
+        *((int8_t*)(ptr + sizeof(void*))) = 4;
         break;
       }
     }

@@ -20,27 +20,6 @@ typedef struct pointsman_router_request_field_value_t {
   size_t len;
 } pointsman_router_request_field_value_t;
 
-// The peer of the connection: behind another proxy, that proxy.
-typedef struct pointsman_router_request_client_t {
-  // An IPv4 or IPv6 address in text form, or the path of a Unix socket: empty for most clients.
-  router_string_t   address;
-  // 0 for a Unix socket.
-  uint16_t   port;
-} pointsman_router_request_client_t;
-
-typedef struct {
-  bool is_some;
-  router_string_t val;
-} router_option_string_t;
-
-// Facts of the TLS session, for a request that came over TLS.
-typedef struct pointsman_router_request_tls_t {
-  // Server name that the client asked for (SNI), in lower case.
-  router_option_string_t   server_name;
-  // Protocol agreed by ALPN, as in `h2`.
-  router_option_string_t   alpn;
-} pointsman_router_request_tls_t;
-
 typedef struct pointsman_router_request_own_request_head_t {
   int32_t __handle;
 } pointsman_router_request_own_request_head_t;
@@ -49,15 +28,15 @@ typedef struct pointsman_router_request_borrow_request_head_t {
   int32_t __handle;
 } pointsman_router_request_borrow_request_head_t;
 
-typedef struct pointsman_router_request_edit_error_t {
-  uint8_t tag;
-} pointsman_router_request_edit_error_t;
+typedef struct {
+  bool is_some;
+  router_string_t val;
+} router_option_string_t;
 
-// Not a field name, value or request target that HTTP allows.
-#define POINTSMAN_ROUTER_REQUEST_EDIT_ERROR_INVALID_SYNTAX 0
-// A field that frames or upgrades the message, which only the proxy may set:
-// `connection`, `content-length`, `transfer-encoding`, `upgrade` and the like.
-#define POINTSMAN_ROUTER_REQUEST_EDIT_ERROR_FORBIDDEN 1
+typedef struct {
+  bool is_some;
+  pointsman_router_request_field_value_t val;
+} pointsman_router_request_option_field_value_t;
 
 typedef struct {
   pointsman_router_request_field_value_t *ptr;
@@ -75,30 +54,90 @@ typedef struct {
 } pointsman_router_request_list_tuple2_string_field_value_t;
 
 typedef struct {
+  router_string_t *ptr;
+  size_t len;
+} router_list_string_t;
+
+typedef struct {
   bool is_some;
-  pointsman_router_request_tls_t val;
-} pointsman_router_request_option_tls_t;
+  uint64_t val;
+} router_option_u64_t;
+
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} router_list_u8_t;
+
+typedef struct {
+  bool is_some;
+  router_list_u8_t val;
+} router_option_list_u8_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} router_option_u32_t;
 
 typedef struct {
   bool is_err;
   union {
-    pointsman_router_request_edit_error_t err;
+    router_string_t err;
   } val;
-} pointsman_router_request_result_void_edit_error_t;
+} pointsman_router_request_result_void_string_t;
 
-typedef struct pointsman_router_backends_backend_state_t {
-  // Servers that are up and not draining, with or without a free slot.
+typedef struct {
+  router_string_t f0;
+  uint32_t f1;
+} router_tuple2_string_u32_t;
+
+typedef struct {
+  router_tuple2_string_u32_t *ptr;
+  size_t len;
+} router_list_tuple2_string_u32_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    uint32_t ok;
+    router_string_t err;
+  } val;
+} pointsman_router_questions_result_u32_string_t;
+
+typedef struct pointsman_router_backends_server_t {
+  router_string_t   name;
+  // Up and not draining, whether or not a slot is free.
+  bool   usable;
+  uint32_t   weight;
+  // Requests and tunnels in progress.
+  uint32_t   active;
+  // Requests that it accepts at once; none without a limit.
+  router_option_u32_t   limit;
+  // Moving average of the time to a response's head, in microseconds; none before
+  // the first response.
+  router_option_u32_t   latency;
+} pointsman_router_backends_server_t;
+
+typedef struct pointsman_router_backends_backend_t {
   uint32_t   usable_servers;
-  // Requests and tunnels in progress, over all servers.
   uint32_t   active;
   // Requests that wait for a free slot.
   uint32_t   queued;
-} pointsman_router_backends_backend_state_t;
+} pointsman_router_backends_backend_t;
 
 typedef struct {
   bool is_some;
-  pointsman_router_backends_backend_state_t val;
-} pointsman_router_backends_option_backend_state_t;
+  pointsman_router_backends_backend_t val;
+} pointsman_router_backends_option_backend_t;
+
+typedef struct {
+  pointsman_router_backends_server_t *ptr;
+  size_t len;
+} pointsman_router_backends_list_server_t;
+
+typedef struct {
+  bool is_some;
+  pointsman_router_backends_list_server_t val;
+} pointsman_router_backends_option_list_server_t;
 
 typedef uint8_t pointsman_router_log_level_t;
 
@@ -113,11 +152,10 @@ typedef pointsman_router_request_field_value_t exports_pointsman_router_plugin_f
 // Whether the proxy may reuse a decision.
 typedef uint8_t exports_pointsman_router_plugin_cacheability_t;
 
-// A decision follows from the configuration and from what the plugin read of
-// the request alone: it serves every request in which those reads give the
-// same values.
+// A decision follows from the configuration, from what was read of the request and
+// from the answers to questions, and from nothing else.
 #define EXPORTS_POINTSMAN_ROUTER_PLUGIN_CACHEABILITY_CACHEABLE 0
-// A decision depends on more, as on earlier requests: each is made afresh.
+// A decision depends on more, such as earlier requests: each is made afresh.
 #define EXPORTS_POINTSMAN_ROUTER_PLUGIN_CACHEABILITY_UNCACHEABLE 1
 
 typedef struct {
@@ -130,12 +168,7 @@ typedef struct {
   size_t len;
 } exports_pointsman_router_plugin_list_tuple2_string_field_value_t;
 
-typedef struct {
-  uint8_t *ptr;
-  size_t len;
-} router_list_u8_t;
-
-// An answer given without a backend.
+// A response made without a backend.
 typedef struct exports_pointsman_router_plugin_response_t {
   // 200 to 599.
   uint16_t   status;
@@ -143,11 +176,26 @@ typedef struct exports_pointsman_router_plugin_response_t {
   router_list_u8_t   body;
 } exports_pointsman_router_plugin_response_t;
 
+typedef uint8_t exports_pointsman_router_plugin_fallback_t;
+
+// Another server of the backend.
+#define EXPORTS_POINTSMAN_ROUTER_PLUGIN_FALLBACK_ANOTHER_SERVER 0
+// The router is asked again, with the next `attempt`.
+#define EXPORTS_POINTSMAN_ROUTER_PLUGIN_FALLBACK_ASK_AGAIN 1
+
+typedef struct exports_pointsman_router_plugin_server_choice_t {
+  router_string_t   backend;
+  router_string_t   server;
+  // What happens if that server is not usable.
+  exports_pointsman_router_plugin_fallback_t   otherwise;
+} exports_pointsman_router_plugin_server_choice_t;
+
 typedef struct exports_pointsman_router_plugin_decision_t {
   uint8_t tag;
   union {
     router_string_t     backend;
     exports_pointsman_router_plugin_response_t     respond;
+    exports_pointsman_router_plugin_server_choice_t     server;
   } val;
 } exports_pointsman_router_plugin_decision_t;
 
@@ -156,6 +204,11 @@ typedef struct exports_pointsman_router_plugin_decision_t {
 // The frontend's `default_backend`.
 #define EXPORTS_POINTSMAN_ROUTER_PLUGIN_DECISION_DEFAULT_BACKEND 1
 #define EXPORTS_POINTSMAN_ROUTER_PLUGIN_DECISION_RESPOND 2
+// One server of a backend.
+#define EXPORTS_POINTSMAN_ROUTER_PLUGIN_DECISION_SERVER 3
+// Not for this plugin: the next one of the router decides, with the edits and
+// options so far; after the last one, the frontend's `default_backend`.
+#define EXPORTS_POINTSMAN_ROUTER_PLUGIN_DECISION_NEXT 4
 
 typedef struct {
   bool is_err;
@@ -175,43 +228,155 @@ typedef struct {
   } val;
 } exports_pointsman_router_plugin_result_decision_string_t;
 
-// Imported Functions from `pointsman:router/request@0.1.0`
-// As sent, as in `GET` (RFC 9110, section 9).
+// Imported Functions from `pointsman:router/request@1.0.0`
+// As sent, for example `GET` (RFC 9110, section 9).
 extern void pointsman_router_request_method_request_head_method(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
-// `http` or `https`.
+// `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts.
 extern void pointsman_router_request_method_request_head_scheme(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
-// Origin form, as in `/a?b=c` (RFC 9112, section 3.2.1); `*` for `OPTIONS *`.
+// `1.0`, `1.1`, `2` or `3`.
+extern bool pointsman_router_request_method_request_head_version(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Host as sent. From an absolute target or `:authority` it is without the scheme's
+// default port. `header("host")` gives the same.
+extern void pointsman_router_request_method_request_head_authority(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_field_value_t *ret);
+// The host of `authority`: lower case, without port and trailing dot.
+extern void pointsman_router_request_method_request_head_host(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Origin form, for example `/a?b=c` (RFC 9112, section 3.2.1); `*` for `OPTIONS *`.
 extern void pointsman_router_request_method_request_head_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
-// Every value of the field `name`, one for each field line, in the order
-// received; empty where there is none. `name` matches in any case. `host`
-// also answers for HTTP/2's `:authority`.
+// The path alone, as sent.
+extern void pointsman_router_request_method_request_head_path(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// First value of a query parameter; `%XX` decoded once, `+` read as a blank.
+extern bool pointsman_router_request_method_request_head_query_parameter(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *ret);
+// Every value of the field `name`, one per field line, in the order received.
+// `name` matches in any case.
 extern void pointsman_router_request_method_request_head_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_list_field_value_t *ret);
-// Every field line, names in lower case. Lines of one name are together, in the
-// order received; the order of the names is not that of the request.
+// Every field line in the order received, names as sent.
 extern void pointsman_router_request_method_request_head_headers(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_list_tuple2_string_field_value_t *ret);
-extern void pointsman_router_request_method_request_head_client(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_client_t *ret);
-// None for a request that came without TLS.
-extern bool pointsman_router_request_method_request_head_tls(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_tls_t *ret);
-// How many backends were tried before this call: 0 on the first.
+// Value of one cookie (RFC 6265, section 5.4).
+extern bool pointsman_router_request_method_request_head_cookie(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *ret);
+// Address of the client: the peer, or the address given by PROXY protocol or by a
+// trusted proxy. Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone and no
+// port. Empty for a client on a Unix socket.
+extern void pointsman_router_request_method_request_head_client_address(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Port of the peer; 0 for a Unix socket. Differs for each connection.
+extern uint16_t pointsman_router_request_method_request_head_client_port(pointsman_router_request_borrow_request_head_t self);
+// Server name of the TLS session (SNI), in lower case.
+extern bool pointsman_router_request_method_request_head_server_name(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Protocol agreed by ALPN, for example `h2`.
+extern bool pointsman_router_request_method_request_head_alpn(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Of the verified client certificate; none without TLS, or if the client presented
+// no certificate. Subject and issuer are distinguished names (RFC 4514).
+extern bool pointsman_router_request_method_request_head_client_certificate_subject(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+extern bool pointsman_router_request_method_request_head_client_certificate_issuer(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// DNS names and URIs of the certificate (SPIFFE, for example).
+extern void pointsman_router_request_method_request_head_client_certificate_names(pointsman_router_request_borrow_request_head_t self, router_list_string_t *ret);
+// In hex.
+extern bool pointsman_router_request_method_request_head_client_certificate_serial(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// SHA-256 of the certificate, in hex.
+extern bool pointsman_router_request_method_request_head_client_certificate_sha256(pointsman_router_request_borrow_request_head_t self, router_string_t *ret);
+// Seconds since 1970.
+extern bool pointsman_router_request_method_request_head_client_certificate_not_after(pointsman_router_request_borrow_request_head_t self, uint64_t *ret);
+// Number of choices for this request that failed before this call; 0 at first.
 extern uint32_t pointsman_router_request_method_request_head_attempt(pointsman_router_request_borrow_request_head_t self);
+// The part of the body that had arrived when `route` was called; none unless the
+// frontend waits for it (`routing.body`). A decision that reads it is not cached.
+extern bool pointsman_router_request_method_request_head_body_prefix(pointsman_router_request_borrow_request_head_t self, router_list_u8_t *ret);
+// Whether `body-prefix` is the whole body.
+extern bool pointsman_router_request_method_request_head_body_is_complete(pointsman_router_request_borrow_request_head_t self);
+// Number of the entry or share that applies; none if nothing does.
+extern bool pointsman_router_request_method_request_head_ask(pointsman_router_request_borrow_request_head_t self, uint32_t question, uint32_t *ret);
+// Answer to a question whose answer is a value.
+extern bool pointsman_router_request_method_request_head_ask_value(pointsman_router_request_borrow_request_head_t self, uint32_t question, pointsman_router_request_field_value_t *ret);
+// An edit fails, with the reason as text, if HTTP does not allow the name, value or
+// target, or if the field frames the message or the connection, which only the
+// proxy may set (`connection`, `content-length`, `transfer-encoding`, `upgrade` and
+// the like; `host` has `set-authority`).
+// 
 // Replace every line of the field `name` by one with this value.
-extern bool pointsman_router_request_method_request_head_set_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, pointsman_router_request_edit_error_t *err);
-// Add one line, after those that are there. `host` is `forbidden`: there is one.
-extern bool pointsman_router_request_method_request_head_append_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, pointsman_router_request_edit_error_t *err);
-// Remove every line of the field `name`, where there are any. `host` is `forbidden`.
-extern bool pointsman_router_request_method_request_head_remove_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_edit_error_t *err);
+extern bool pointsman_router_request_method_request_head_set_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err);
+// The same with the answer to a value question; removes the field if there is none.
+extern bool pointsman_router_request_method_request_head_set_header_by(pointsman_router_request_borrow_request_head_t self, router_string_t *name, uint32_t question, router_string_t *err);
+// Add one line after those that are there.
+extern bool pointsman_router_request_method_request_head_append_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err);
+// Remove every line of the field `name`.
+extern bool pointsman_router_request_method_request_head_remove_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *err);
+// Replace the Host (HTTP/2: `:authority`) that the server sees.
+extern bool pointsman_router_request_method_request_head_set_authority(pointsman_router_request_borrow_request_head_t self, pointsman_router_request_field_value_t *value, router_string_t *err);
 // Replace the target by another in origin form.
-extern bool pointsman_router_request_method_request_head_set_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *value, pointsman_router_request_edit_error_t *err);
+extern bool pointsman_router_request_method_request_head_set_path_with_query(pointsman_router_request_borrow_request_head_t self, router_string_t *value, router_string_t *err);
+// Replace the first `length` bytes of the path; the rest and the query stay. Done
+// per request, so one decision serves every path below a prefix.
+extern bool pointsman_router_request_method_request_head_replace_path_prefix(pointsman_router_request_borrow_request_head_t self, uint32_t length, router_string_t *replacement, router_string_t *err);
+// Edits of the final response's head, whoever makes it, the proxy's own errors
+// included; not of interim responses.
+extern bool pointsman_router_request_method_request_head_set_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err);
+extern bool pointsman_router_request_method_request_head_append_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, pointsman_router_request_field_value_t *value, router_string_t *err);
+extern bool pointsman_router_request_method_request_head_remove_response_header(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *err);
+// Requests with the same key go to the same server while it is usable. Of several
+// calls of one option the last counts.
+extern void pointsman_router_request_method_request_head_set_affinity(pointsman_router_request_borrow_request_head_t self, router_list_u8_t *key);
+// The same with the answer to a value question as the key.
+extern void pointsman_router_request_method_request_head_set_affinity_by(pointsman_router_request_borrow_request_head_t self, uint32_t question);
+// Override a timeout of the backend for this request, in milliseconds. 0 is valid
+// for the queue only.
+extern void pointsman_router_request_method_request_head_set_queue_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds);
+extern void pointsman_router_request_method_request_head_set_connect_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds);
+extern void pointsman_router_request_method_request_head_set_server_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds);
+extern void pointsman_router_request_method_request_head_set_tunnel_timeout(pointsman_router_request_borrow_request_head_t self, uint32_t milliseconds);
+// How often the request may be sent in all, 1 to 16, where that is safe.
+extern void pointsman_router_request_method_request_head_set_tries(pointsman_router_request_borrow_request_head_t self, uint32_t tries);
+// A name and a value for the access record and the trace; never a metric's label.
+// At most 16 tags of 256 bytes.
+extern void pointsman_router_request_method_request_head_tag(pointsman_router_request_borrow_request_head_t self, router_string_t *name, router_string_t *value);
+// The same with the answer to a value question as the value.
+extern void pointsman_router_request_method_request_head_tag_by(pointsman_router_request_borrow_request_head_t self, router_string_t *name, uint32_t question);
 
-// Imported Functions from `pointsman:router/backends@0.1.0`
-// None for a name that is not in the proxy's configuration. While `configure` runs,
-// every server counts as usable, and nothing is in progress.
-extern bool pointsman_router_backends_state(router_string_t *name, pointsman_router_backends_backend_state_t *ret);
+// Imported Functions from `pointsman:router/questions@1.0.0`
+// Which entry matches the part: answered with the number given beside it, by choice
+// from 1, since 0 is false in many languages. Equal entries are errors.
+// 
+// The whole part.
+extern bool pointsman_router_questions_define_exact(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The longest entry that the part begins with.
+extern bool pointsman_router_questions_define_prefix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// As `define-prefix`, ending at a `/` or at the end; a `/` at an entry's end is
+// ignored.
+extern bool pointsman_router_questions_define_path_prefix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The longest entry that the part ends with.
+extern bool pointsman_router_questions_define_suffix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The first entry, in the order given, that the part ends with.
+extern bool pointsman_router_questions_define_first_suffix(router_string_t *over, bool ignore_case, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The longest entry that the part, a host name, equals or is a subdomain of.
+extern bool pointsman_router_questions_define_domain(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The smallest network (CIDR) that contains the part, an address.
+extern bool pointsman_router_questions_define_network(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// The first regular expression, in the order given, that matches: on bytes,
+// unanchored.
+extern bool pointsman_router_questions_define_regex(router_string_t *over, router_list_tuple2_string_u32_t *entries, uint32_t *ret, router_string_t *err);
+// Whether the request is in a share of `per-million`: answered with 1, or none. Equal
+// parts and salts are always in the same share; a larger share contains a smaller
+// one. A part that is absent or empty is in no share. `over` may also be `random`: a
+// number drawn once per request, so that equal salts agree.
+extern bool pointsman_router_questions_define_share(router_string_t *over, router_string_t *salt, uint32_t per_million, uint32_t *ret, router_string_t *err);
+// The value in the operator's table under the part as key: answered by `ask-value`.
+extern bool pointsman_router_questions_define_look_up(router_string_t *table, router_string_t *over, uint32_t *ret, router_string_t *err);
+// The part itself: answered by `ask-value`. Used through a `-by` function it is no
+// part of the decision's key.
+extern bool pointsman_router_questions_define_value(router_string_t *over, uint32_t *ret, router_string_t *err);
+// Whether a backend has a usable server: answered with 1, or none.
+extern bool pointsman_router_questions_define_usable(router_string_t *backend, uint32_t *ret, router_string_t *err);
 
-// Imported Functions from `pointsman:router/log@0.1.0`
+// Imported Functions from `pointsman:router/backends@1.0.0`
+// Every backend of the configuration, by name.
+extern void pointsman_router_backends_names(router_list_string_t *ret);
+// None for a name that is not in the configuration. While `configure` runs, every
+// server counts as usable and idle.
+extern bool pointsman_router_backends_state(router_string_t *name, pointsman_router_backends_backend_t *ret);
+extern bool pointsman_router_backends_servers(router_string_t *name, pointsman_router_backends_list_server_t *ret);
+
+// Imported Functions from `pointsman:router/log@1.0.0`
 extern void pointsman_router_log_write(pointsman_router_log_level_t level, router_string_t *message);
 
-// Exported Functions from `pointsman:router/plugin@0.1.0`
+// Exported Functions from `pointsman:router/plugin@1.0.0`
 bool exports_pointsman_router_plugin_configure(router_string_t *config, exports_pointsman_router_plugin_cacheability_t *ret, router_string_t *err);
 bool exports_pointsman_router_plugin_route(exports_pointsman_router_plugin_own_request_head_t request, exports_pointsman_router_plugin_decision_t *ret, router_string_t *err);
 
@@ -219,19 +384,15 @@ bool exports_pointsman_router_plugin_route(exports_pointsman_router_plugin_own_r
 
 void pointsman_router_request_field_value_free(pointsman_router_request_field_value_t *ptr);
 
-void pointsman_router_request_client_free(pointsman_router_request_client_t *ptr);
-
-void router_option_string_free(router_option_string_t *ptr);
-
-void pointsman_router_request_tls_free(pointsman_router_request_tls_t *ptr);
-
 extern void pointsman_router_request_request_head_drop_own(pointsman_router_request_own_request_head_t handle);
 
 extern void pointsman_router_request_request_head_drop_borrow(pointsman_router_request_borrow_request_head_t handle);
 
 extern pointsman_router_request_borrow_request_head_t pointsman_router_request_borrow_request_head(pointsman_router_request_own_request_head_t handle);
 
-void pointsman_router_request_edit_error_free(pointsman_router_request_edit_error_t *ptr);
+void router_option_string_free(router_option_string_t *ptr);
+
+void pointsman_router_request_option_field_value_free(pointsman_router_request_option_field_value_t *ptr);
 
 void pointsman_router_request_list_field_value_free(pointsman_router_request_list_field_value_t *ptr);
 
@@ -239,11 +400,31 @@ void pointsman_router_request_tuple2_string_field_value_free(pointsman_router_re
 
 void pointsman_router_request_list_tuple2_string_field_value_free(pointsman_router_request_list_tuple2_string_field_value_t *ptr);
 
-void pointsman_router_request_option_tls_free(pointsman_router_request_option_tls_t *ptr);
+void router_list_string_free(router_list_string_t *ptr);
 
-void pointsman_router_request_result_void_edit_error_free(pointsman_router_request_result_void_edit_error_t *ptr);
+void router_option_u64_free(router_option_u64_t *ptr);
 
-void pointsman_router_backends_option_backend_state_free(pointsman_router_backends_option_backend_state_t *ptr);
+void router_list_u8_free(router_list_u8_t *ptr);
+
+void router_option_list_u8_free(router_option_list_u8_t *ptr);
+
+void router_option_u32_free(router_option_u32_t *ptr);
+
+void pointsman_router_request_result_void_string_free(pointsman_router_request_result_void_string_t *ptr);
+
+void router_tuple2_string_u32_free(router_tuple2_string_u32_t *ptr);
+
+void router_list_tuple2_string_u32_free(router_list_tuple2_string_u32_t *ptr);
+
+void pointsman_router_questions_result_u32_string_free(pointsman_router_questions_result_u32_string_t *ptr);
+
+void pointsman_router_backends_server_free(pointsman_router_backends_server_t *ptr);
+
+void pointsman_router_backends_option_backend_free(pointsman_router_backends_option_backend_t *ptr);
+
+void pointsman_router_backends_list_server_free(pointsman_router_backends_list_server_t *ptr);
+
+void pointsman_router_backends_option_list_server_free(pointsman_router_backends_option_list_server_t *ptr);
 
 void exports_pointsman_router_plugin_field_value_free(exports_pointsman_router_plugin_field_value_t *ptr);
 
@@ -251,9 +432,9 @@ void exports_pointsman_router_plugin_tuple2_string_field_value_free(exports_poin
 
 void exports_pointsman_router_plugin_list_tuple2_string_field_value_free(exports_pointsman_router_plugin_list_tuple2_string_field_value_t *ptr);
 
-void router_list_u8_free(router_list_u8_t *ptr);
-
 void exports_pointsman_router_plugin_response_free(exports_pointsman_router_plugin_response_t *ptr);
+
+void exports_pointsman_router_plugin_server_choice_free(exports_pointsman_router_plugin_server_choice_t *ptr);
 
 void exports_pointsman_router_plugin_decision_free(exports_pointsman_router_plugin_decision_t *ptr);
 

@@ -1,27 +1,31 @@
-// Sends the clients that have the cookie `canary=1` to a backend of their own.
+// Sends clients with the cookie `canary=1` to another backend.
 
 #include "pointsman.hpp"
 
 class Canary {
 public:
-    // Once, before any request. What is wrong with the configuration is told by itself.
+    // Once, before any request. The proxy gets the first error in the configuration by itself.
     pointsman::Cacheability configure(pointsman::Config config)
     {
-        backend_ = config["backend"].backend();
-        // A decision follows from the request alone: the proxy may use it again.
+        std::string_view backend = config["backend"].backend();
+        // A question, which the proxy answers by itself: two decisions serve all clients.
+        backends_ =
+            pointsman::questions::exact<std::string_view>("cookie:canary", {{"1", backend}});
+        // A decision follows from the answer alone, so the proxy may reuse it.
         return pointsman::cacheable;
     }
 
-    // For each request that no decision made before covers.
+    // For each request that no cached decision covers.
     pointsman::Decision route(pointsman::Request &request) const
     {
-        if (request.cookie("canary") == "1")
-            return pointsman::backend(backend_);
-        return pointsman::default_backend();
+        if (const std::string_view *backend = request.ask(backends_))
+            return pointsman::backend(*backend);
+        // Not for this plugin: the next one decides, or the frontend's `default_backend`.
+        return pointsman::next();
     }
 
 private:
-    std::string_view backend_;
+    pointsman::Matcher<std::string_view> backends_;
 };
 
 POINTSMAN_PLUGIN(Canary)

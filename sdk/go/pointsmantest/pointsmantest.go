@@ -8,15 +8,25 @@
 //	decision, err := instance.Route(request)
 //	if decision != pointsman.Backend("canary") {
 //
-// The plugin is what the package under test has handed to pointsman.Export.
+// The plugin is the one that the package under test has handed to pointsman.Export. Its
+// questions are answered for real, but for shares: the test sets who is in one.
 package pointsmantest
 
 import (
-	"strings"
+	"maps"
+	"time"
 
 	pointsman "github.com/pointsman/pointsman/sdk/go"
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
+
+// A Proxy is the configuration that a plugin finds.
+type Proxy struct {
+	// Backends exist, each with one server, named server.
+	Backends []string
+	// Tables are the operator's, by name.
+	Tables map[string]map[string]string
+}
 
 // An Instance is a configured plugin, driven as the proxy drives one.
 type Instance struct {
@@ -25,27 +35,58 @@ type Instance struct {
 	cacheable bool
 }
 
-// Configure configures the plugin with config, which is JSON, before a proxy that has these
-// backends, each with one server. Its error is what the proxy would show, as in
-// `rules[0].suffix: message`.
+// Configure configures the plugin with config, which is JSON, in a proxy that has these
+// backends.
 func Configure(config string, backends ...string) (*Instance, error) {
-	instance := &Instance{double: &proxy.Double{Backends: map[string]proxy.State{}}}
-	for _, name := range backends {
-		instance.double.Backends[name] = proxy.State{UsableServers: 1}
+	return Proxy{Backends: backends}.Configure(config)
+}
+
+// Configure configures the plugin with config, which is JSON. Its error is the text that the
+// proxy would show, for example `rules[0].suffix: message`. It does so twice, as a proxy with
+// several instances, and fails if they define different questions.
+func (p Proxy) Configure(config string) (*Instance, error) {
+	instance, err := p.configure(config)
+	if err != nil {
+		return nil, err
 	}
+	second, err := p.configure(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := instance.double.Verify(second.double); err != nil {
+		return nil, err
+	}
+	second.double.Log = instance.double.Log
+	return second, nil
+}
+
+func (p Proxy) configure(config string) (*Instance, error) {
+	double := &proxy.Double{
+		Backends: map[string]*proxy.Load{},
+		Tables:   map[string]map[string]string{},
+		Shares:   map[string]bool{},
+	}
+	maps.Copy(double.Tables, p.Tables)
+	for _, name := range p.Backends {
+		server := proxy.Server{Name: "server", Usable: true, Weight: 1}
+		double.Backends[name] = &proxy.Load{Servers: []proxy.Server{server}}
+	}
+	instance := &Instance{double: double}
 	var err error
-	instance.double.Drive(func() {
+	double.Drive(func() {
 		instance.route, instance.cacheable, err = proxy.Configure(config)
 	})
 	return instance, err
 }
 
-// Route asks the plugin where a request goes.
+// Route asks the plugin where a request goes. A panic of the plugin is an error, as is a
+// question that it did not define.
 func (i *Instance) Route(request *Request) (decision pointsman.Decision, err error) {
+	memory := &request.memory
+	memory.Edits, memory.ResponseEdits, memory.Options = nil, nil, nil
 	i.double.Drive(func() {
 		var made any
-		head := proxy.NewHead(&request.memory)
-		made, err = i.route(proxy.Wrap(head))
+		made, err = i.route(proxy.Wrap(proxy.NewHead(memory)))
 		decision = made.(pointsman.Decision)
 	})
 	return decision, err
@@ -56,71 +97,63 @@ func (i *Instance) Cacheable() bool {
 	return i.cacheable
 }
 
-// SetBackend sets the load that the plugin is told of a backend, which is added where
-// Configure did not name it.
-func (i *Instance) SetBackend(name string, state pointsman.State) {
-	i.double.Backends[name] = proxy.State(state)
+// SetServers sets the servers of a backend, which must be one of the proxy's.
+func (i *Instance) SetServers(backend string, servers ...pointsman.ServerState) {
+	load := i.load(backend)
+	load.Servers = nil
+	for _, server := range servers {
+		load.Servers = append(load.Servers, proxy.Server{
+			Name:    server.Name,
+			Usable:  server.Usable,
+			Weight:  server.Weight,
+			Active:  server.Active,
+			Limit:   server.Limit,
+			Latency: uint32(server.Latency / time.Microsecond),
+		})
+	}
 }
 
-// TakeLog returns what the plugin has logged since the last call, as `warn: message`.
+// SetUsable sets whether the servers of a backend, which must be one of the proxy's, are usable.
+func (i *Instance) SetUsable(backend string, usable bool) {
+	servers := i.load(backend).Servers
+	for at := range servers {
+		servers[at].Usable = usable
+	}
+}
+
+// SetQueued sets how many requests wait for a slot of a backend, which must be one of the
+// proxy's.
+func (i *Instance) SetQueued(backend string, queued uint32) {
+	i.load(backend).Queued = queued
+}
+
+func (i *Instance) load(backend string) *proxy.Load {
+	load, found := i.double.Backends[backend]
+	if !found {
+		panic("the test has no backend " + backend)
+	}
+	return load
+}
+
+// SetTable replaces one of the operator's tables.
+func (i *Instance) SetTable(name string, values map[string]string) {
+	i.double.Tables[name] = values
+}
+
+// SetShare sets whether requests are in the shares of this salt: none is, at first. Shares of
+// nothing and of everything are answered without it.
+func (i *Instance) SetShare(salt string, in bool) {
+	i.double.Shares[salt] = in
+}
+
+// TakeLog returns the lines that the plugin has logged since the last call, for example
+// `warn: message`.
 func (i *Instance) TakeLog() []string {
 	names := [...]string{"trace: ", "debug: ", "info: ", "warn: ", "error: "}
 	var lines []string
-	for _, entry := range i.double.Log {
-		lines = append(lines, names[entry.Level]+entry.Message)
+	for _, line := range i.double.Log {
+		lines = append(lines, names[line.Level]+line.Message)
 	}
 	i.double.Log = nil
 	return lines
-}
-
-// A Request is one in memory: by default from 127.0.0.1, in the clear, without fields.
-type Request struct {
-	memory proxy.Memory
-}
-
-// New makes a request with this method and target, as in GET and /a?b=c.
-func New(method, target string) *Request {
-	return &Request{proxy.Memory{
-		Method: method,
-		Scheme: "http",
-		Target: target,
-		Client: proxy.Client{Address: "127.0.0.1", Port: 49152},
-	}}
-}
-
-// Get makes a GET request.
-func Get(target string) *Request {
-	return New("GET", target)
-}
-
-// Header adds a field line. The value is octets, as in "\xff".
-func (r *Request) Header(name, value string) *Request {
-	line := proxy.Line{Name: strings.ToLower(name), Value: value}
-	r.memory.Lines = append(r.memory.Lines, line)
-	return r
-}
-
-// Client sets the peer.
-func (r *Request) Client(address string, port uint16) *Request {
-	r.memory.Client = proxy.Client{Address: address, Port: port}
-	return r
-}
-
-// TLS makes it a request over TLS, whose scheme is https.
-func (r *Request) TLS(facts pointsman.TLS) *Request {
-	session := proxy.TLS(facts)
-	r.memory.TLS, r.memory.Scheme = &session, "https"
-	return r
-}
-
-// Attempt sets how many backends were tried before.
-func (r *Request) Attempt(attempt uint32) *Request {
-	r.memory.Attempt = attempt
-	return r
-}
-
-// Edits returns the edits made to the request, in their order: `set x-a: 1`, `append x-a: 1`,
-// `remove x-a` and `path-with-query /a`.
-func (r *Request) Edits() []string {
-	return r.memory.Edits
 }

@@ -1,11 +1,7 @@
-// Sends requests that have the cookie canary=1 to a backend of their own.
+// Sends clients with the cookie canary=1 to a backend of their own.
 package main
 
-import (
-	"strconv"
-
-	pointsman "github.com/pointsman/pointsman/sdk/go"
-)
+import pointsman "github.com/pointsman/pointsman/sdk/go"
 
 // Config is the table router.config of the proxy's configuration.
 type Config struct {
@@ -16,17 +12,21 @@ func init() { pointsman.Export(configure) }
 
 func main() {}
 
+// configure checks the configuration and defines the plugin's questions. The proxy answers
+// them by itself, so that two cached decisions serve all clients.
 func configure(config Config) (pointsman.Router, error) {
-	if !pointsman.BackendExists(config.Backend) {
-		message := "there is no backend " + strconv.Quote(config.Backend)
-		return pointsman.Router{}, pointsman.ErrorAt("backend", message)
+	if err := pointsman.RequireBackend("backend", config.Backend); err != nil {
+		return pointsman.Router{}, err
 	}
-	return pointsman.Router{Route: config.route, Cacheable: true}, nil
-}
-
-func (c Config) route(request *pointsman.Request) (pointsman.Decision, error) {
-	if value, _ := request.Cookie("canary"); value == "1" {
-		return pointsman.Backend(c.Backend), nil
-	}
-	return pointsman.DefaultBackend(), nil
+	canary := pointsman.Entry[string]{Text: "1", Value: config.Backend}
+	backend, err := pointsman.Exact("cookie:canary", []pointsman.Entry[string]{canary})
+	return pointsman.Router{
+		Cacheable: true,
+		Route: func(request *pointsman.Request) (pointsman.Decision, error) {
+			if name, found := backend.Of(request); found {
+				return pointsman.Backend(name), nil
+			}
+			return pointsman.Next(), nil
+		},
+	}, err
 }

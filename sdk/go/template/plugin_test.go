@@ -15,9 +15,10 @@ func TestTheCookieDecides(t *testing.T) {
 	for cookies, want := range map[string]pointsman.Decision{
 		"canary=1":          pointsman.Backend("canary_backend"),
 		"a=b; canary=1;c=d": pointsman.Backend("canary_backend"),
-		"canary=0":          pointsman.DefaultBackend(),
-		"canary=\xff":       pointsman.DefaultBackend(),
-		"":                  pointsman.DefaultBackend(),
+		"canary=0":          pointsman.Next(),
+		"canary=\xff":       pointsman.Next(),
+		"xcanary=1":         pointsman.Next(),
+		"":                  pointsman.Next(),
 	} {
 		request := pointsmantest.Get("/").Header("cookie", cookies)
 		if got, err := instance.Route(request); got != want || err != nil {

@@ -2,7 +2,10 @@
 
 import { log } from "./log.js";
 
-const at = (level) => (...values) => log[level](values.map(shown).join(" "));
+const at =
+  (level) =>
+  (...values) =>
+    log[level](values.map(shown).join(" "));
 
 globalThis.console ??= Object.freeze({
   debug: at("debug"),

@@ -1,6 +1,10 @@
 // What a plugin answers, in the form that the contract asks for.
 
+import { whole } from "./numbers.js";
 import { kindOf, toOctets, toWellFormed } from "./octets.js";
+
+const BACKEND = "a backend's name";
+const FALLBACKS = ["another-server", "ask-again"];
 
 // What `route` may answer with: an object of any other making could trap.
 export class Answer {
@@ -12,18 +16,28 @@ export class Answer {
 
 export const Decision = Object.freeze({
   backend(name) {
-    return new Answer("backend", toWellFormed(name, "a backend's name"));
+    return new Answer("backend", toWellFormed(name, BACKEND));
   },
 
   defaultBackend: Object.freeze(new Answer("default-backend")),
 
-  respond(status, { headers = [], body = "" } = {}) {
-    if (!Number.isInteger(status) || status < 200 || status > 599) {
-      throw new RangeError("a status is a whole number from 200 to 599");
+  next: Object.freeze(new Answer("next")),
+
+  server(backend, server, { otherwise = "another-server" } = {}) {
+    if (!FALLBACKS.includes(otherwise)) {
+      throw new TypeError(`otherwise is ${FALLBACKS.map((one) => `"${one}"`).join(" or ")}`);
     }
+    return new Answer("server", {
+      backend: toWellFormed(backend, BACKEND),
+      server: toWellFormed(server, "a server's name"),
+      otherwise,
+    });
+  },
+
+  respond(status, { headers = [], body = "" } = {}) {
     return new Answer("respond", {
-      status,
-      headers: fields(headers).map(([name, value]) => [
+      status: whole(status, "a status", 200, 599),
+      headers: pairs(headers).map(([name, value]) => [
         toWellFormed(name, "a field's name"),
         toOctets(value),
       ]),
@@ -36,10 +50,10 @@ export const Decision = Object.freeze({
   },
 });
 
-// Field lines from an object, or from pairs: [["set-cookie", "a"], ["set-cookie", "b"]].
-export function fields(headers) {
-  if (typeof headers !== "object" || headers === null) {
-    throw new TypeError(`expected an object or a list of pairs, not ${kindOf(headers)}`);
+// Pairs of an object, or of what has them in order: [["set-cookie", "a"], ["set-cookie", "b"]].
+export function pairs(given) {
+  if (typeof given !== "object" || given === null) {
+    throw new TypeError(`expected an object or a list of pairs, not ${kindOf(given)}`);
   }
-  return typeof headers[Symbol.iterator] === "function" ? [...headers] : Object.entries(headers);
+  return typeof given[Symbol.iterator] === "function" ? [...given] : Object.entries(given);
 }

@@ -1,26 +1,27 @@
-// What stands in for the proxy in native tests: backends and a log in memory. `testing.js`
-// sets it up.
+// What stands in for the proxy in native tests. `testing.js` puts a proxy in memory in its place.
 
-const backends = new Map();
+let proxy;
 let lines = [];
 
+// Uses these backends and questions from now on.
+export function use(other) {
+  proxy = other;
+}
+
+export function names() {
+  return proxy.backends.names();
+}
+
 export function state(name) {
-  return backends.get(name) ?? null;
+  return proxy.backends.state(name);
+}
+
+export function servers(name) {
+  return proxy.backends.servers(name);
 }
 
 export function write(level, message) {
   lines.push({ level, message });
-}
-
-// Starts anew, with these backends, each with one server.
-export function reset(names) {
-  backends.clear();
-  for (const name of names) set(name, {});
-  lines = [];
-}
-
-export function set(name, { usableServers = 1, active = 0, queued = 0 }) {
-  backends.set(name, { usableServers, active, queued });
 }
 
 export function takeLog() {
@@ -28,3 +29,21 @@ export function takeLog() {
   lines = [];
   return taken;
 }
+
+const define =
+  (kind) =>
+  (...values) =>
+    proxy.questions[kind](...values);
+
+export const defineDomain = define("domain");
+export const defineExact = define("exact");
+export const defineFirstSuffix = define("firstSuffix");
+export const defineLookUp = define("lookUp");
+export const defineNetwork = define("network");
+export const definePathPrefix = define("pathPrefix");
+export const definePrefix = define("prefix");
+export const defineRegex = define("regex");
+export const defineShare = define("share");
+export const defineSuffix = define("suffix");
+export const defineUsable = define("usable");
+export const defineValue = define("value");

@@ -1,6 +1,6 @@
 // Why a plugin refuses its configuration, fails to route, or cannot edit a request.
 
-// An error that is meant: it is told as it is, without a stack in the log.
+// An error that is meant: it is shown as it is, without a stack in the log.
 export class PluginError extends Error {
   static {
     this.prototype.name = "PluginError";
@@ -13,25 +13,38 @@ export class ConfigError extends PluginError {
     this.prototype.name = "ConfigError";
   }
 
+  #reason;
+
   constructor(path, message) {
     super(path === "" ? message : `${path}: ${message}`);
     this.path = path;
+    this.#reason = message;
+  }
+
+  atKey(path) {
+    return new ConfigError(path, this.#reason);
+  }
+
+  get entry() {
+    // The proxy writes `entry 3, "a", is not ...`, counted from 1.
+    const found = /^entry ([1-9][0-9]*)\b/.exec(this.#reason);
+    return found ? Number(found[1]) - 1 : undefined;
   }
 }
 
-const REASONS = {
-  "invalid-syntax": "not a field or target that HTTP allows",
-  forbidden: "a field that only the proxy may set",
-};
-
-// The proxy's refusal of an edit.
+// The proxy's refusal of an edit, with its reason.
 export class EditError extends Error {
   static {
     this.prototype.name = "EditError";
   }
+}
 
-  constructor(what, reason) {
-    super(`cannot ${what}: ${REASONS[reason]}`);
-    this.reason = reason;
+// Calls a function of the contract. The text of its error becomes an error that `make` makes.
+export function attempt(call, make) {
+  try {
+    return call();
+  } catch (error) {
+    const reason = error?.payload;
+    throw typeof reason === "string" ? make(reason) : error;
   }
 }

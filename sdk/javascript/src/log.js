@@ -1,4 +1,4 @@
-// The plugin's lines in the proxy's log. Which of them are written is for the proxy's [log].
+// The plugin's lines in the proxy's log. The table [log] of the configuration filters them.
 
 import { write } from "#proxy";
 

@@ -1,11 +1,11 @@
-// The glue between a plugin and the contract: configuration, state, and what an author's mistakes
-// come to.
+// The glue between a plugin and the contract: configuration, state, and errors.
 
 import { write } from "#proxy";
 import { parse } from "../config.js";
 import { Answer } from "./decision.js";
 import { PluginError } from "./errors.js";
 import { kindOf } from "./octets.js";
+import { defining } from "./questions.js";
 import { Request } from "./request.js";
 
 const definitions = new WeakMap();
@@ -20,7 +20,7 @@ export function definePlugin(definition) {
     // The contract has a result here, and in `route`: what is thrown is its error.
     configure(json) {
       try {
-        state = configure(parse(json, config));
+        state = defining(() => configure(parse(json, config)));
         if (typeof state?.then === "function") throw new TypeError("there is nothing to wait for");
         const promised = typeof cacheable === "function" ? cacheable(state) : cacheable;
         if (typeof promised !== "boolean") {
@@ -29,7 +29,7 @@ export function definePlugin(definition) {
         configured = true;
         return promised ? "cacheable" : "uncacheable";
       } catch (error) {
-        throw told("configure", error);
+        throw reported("configure", error);
       }
     },
 
@@ -40,7 +40,7 @@ export function definePlugin(definition) {
         if (decision instanceof Answer) return decision;
         throw new TypeError(`expected a Decision, not ${kindOf(decision)}`);
       } catch (error) {
-        throw told("route", error);
+        throw reported("route", error);
       }
     },
   };
@@ -55,7 +55,7 @@ export function again(plugin) {
 
 // The text that the proxy shows. An error that is not meant is an author's mistake, and is
 // written to the log with its stack.
-function told(where, error) {
+function reported(where, error) {
   let [brief, full] = ["something that cannot be shown", ""];
   try {
     if (error instanceof PluginError) return error.message.toWellFormed();

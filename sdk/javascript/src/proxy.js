@@ -3,5 +3,19 @@
 
 import "./random.js";
 
-export { state } from "pointsman:router/backends@0.1.0";
-export { write } from "pointsman:router/log@0.1.0";
+export { names, servers, state } from "pointsman:router/backends@1.0.0";
+export { write } from "pointsman:router/log@1.0.0";
+export {
+  defineDomain,
+  defineExact,
+  defineFirstSuffix,
+  defineLookUp,
+  defineNetwork,
+  definePathPrefix,
+  definePrefix,
+  defineRegex,
+  defineShare,
+  defineSuffix,
+  defineUsable,
+  defineValue,
+} from "pointsman:router/questions@1.0.0";

@@ -1,29 +1,34 @@
-// The request whose route is being decided. Each read of a field crosses the sandbox; method,
-// target and host cross once.
+// The request whose route is being decided. Each read crosses the sandbox; method, host, path and
+// target cross once. In the sandbox an option without a value is null.
 
-import { EditError } from "./errors.js";
-import { cookieIn, parameterIn } from "./find.js";
-import {
-  fromLatin1,
-  fromUtf8,
-  toLatin1,
-  toOctets,
-  toText,
-  toUtf8,
-  toWellFormed,
-} from "./octets.js";
+import { EditError, attempt } from "./errors.js";
+import { unsigned, whole } from "./numbers.js";
+import { kindOf, toOctets, toText, toWellFormed } from "./octets.js";
+import { Question, ValueQuestion } from "./questions.js";
 
 const FIELD = "a field's name";
+const TAG = "a tag's name";
+const MAX_TRIES = 16;
 
 export class Request {
   #head;
   #method;
-  #target;
   #host;
-  #hostRead = false;
+  #path;
+  #target;
 
   constructor(head) {
     this.#head = head;
+  }
+
+  ask(question) {
+    if (question instanceof Question) return question.answer(this.#head);
+    throw new TypeError(`expected a question, not ${kindOf(question)}`);
+  }
+
+  askText(question) {
+    numberOf(question);
+    return toText(this.ask(question));
   }
 
   get method() {
@@ -34,14 +39,24 @@ export class Request {
     return this.#head.scheme();
   }
 
+  get version() {
+    return this.#head.version() ?? undefined;
+  }
+
+  get authority() {
+    return this.#head.authority();
+  }
+
+  get host() {
+    return (this.#host ??= this.#head.host());
+  }
+
   get pathWithQuery() {
     return (this.#target ??= this.#head.pathWithQuery());
   }
 
   get path() {
-    const target = this.pathWithQuery;
-    const mark = target.indexOf("?");
-    return mark < 0 ? target : target.slice(0, mark);
+    return (this.#path ??= this.#head.path());
   }
 
   get query() {
@@ -50,41 +65,12 @@ export class Request {
     return mark < 0 ? undefined : target.slice(mark + 1);
   }
 
-  queryParam(name) {
-    const value = this.#parameter(name);
-    return value === undefined ? undefined : fromLatin1(value);
+  queryParameter(name) {
+    return this.#head.queryParameter(toWellFormed(name, "a parameter's name")) ?? undefined;
   }
 
-  queryParamText(name) {
-    const value = this.#parameter(name);
-    return value === undefined ? undefined : fromUtf8(value);
-  }
-
-  #parameter(name) {
-    const key = toUtf8(toWellFormed(name, "a parameter's name"));
-    const query = this.query;
-    return query === undefined ? undefined : parameterIn(toUtf8(query), key);
-  }
-
-  get host() {
-    if (!this.#hostRead) {
-      this.#host = this.header("host");
-      this.#hostRead = true;
-    }
-    return this.#host;
-  }
-
-  get hostText() {
-    return toText(this.host);
-  }
-
-  get hostname() {
-    const host = this.host;
-    return host && withoutPort(host);
-  }
-
-  get hostnameText() {
-    return toText(this.hostname);
+  queryParameterText(name) {
+    return toText(this.queryParameter(name));
   }
 
   header(name) {
@@ -104,79 +90,163 @@ export class Request {
   }
 
   cookie(name) {
-    const found = this.#cookie(name);
-    return found && found.line.subarray(found.start, found.end);
+    return this.#head.cookie(toWellFormed(name, "a cookie's name")) ?? undefined;
   }
 
   cookieText(name) {
-    const found = this.#cookie(name);
-    return found && fromUtf8(found.latin1.slice(found.start, found.end));
+    return toText(this.cookie(name));
   }
 
-  #cookie(name) {
-    const key = toUtf8(toWellFormed(name, "a cookie's name"));
-    for (const line of this.headerLines("cookie")) {
-      const latin1 = toLatin1(line);
-      const found = cookieIn(latin1, key);
-      if (found) return { line, latin1, ...found };
-    }
-    return undefined;
+  get clientAddress() {
+    return this.#head.clientAddress();
   }
 
-  get client() {
-    return this.#head.client();
+  get clientPort() {
+    return this.#head.clientPort();
   }
 
-  get tls() {
-    const tls = this.#head.tls();
-    return tls
-      ? { serverName: tls.serverName ?? undefined, alpn: tls.alpn ?? undefined }
-      : undefined;
+  get serverName() {
+    return this.#head.serverName() ?? undefined;
+  }
+
+  get alpn() {
+    return this.#head.alpn() ?? undefined;
+  }
+
+  get clientCertificateSubject() {
+    return this.#head.clientCertificateSubject() ?? undefined;
+  }
+
+  get clientCertificateIssuer() {
+    return this.#head.clientCertificateIssuer() ?? undefined;
+  }
+
+  get clientCertificateNames() {
+    return this.#head.clientCertificateNames();
+  }
+
+  get clientCertificateSerial() {
+    return this.#head.clientCertificateSerial() ?? undefined;
+  }
+
+  get clientCertificateSha256() {
+    return this.#head.clientCertificateSha256() ?? undefined;
+  }
+
+  get clientCertificateNotAfter() {
+    const seconds = this.#head.clientCertificateNotAfter();
+    return seconds == null ? undefined : Number(seconds);
   }
 
   get attempt() {
-    return this.#head.attempt();
+    return unsigned(this.#head.attempt());
+  }
+
+  get bodyPrefix() {
+    return this.#head.bodyPrefix() ?? undefined;
+  }
+
+  get bodyIsComplete() {
+    return this.#head.bodyIsComplete();
   }
 
   setHeader(name, value) {
     const [field, octets] = [toWellFormed(name, FIELD), toOctets(value)];
-    edit(`set ${field}`, () => this.#head.setHeader(field, octets));
+    edit(() => this.#head.setHeader(field, octets));
+  }
+
+  setHeaderBy(name, question) {
+    const [field, number] = [toWellFormed(name, FIELD), numberOf(question)];
+    edit(() => this.#head.setHeaderBy(field, number));
   }
 
   appendHeader(name, value) {
     const [field, octets] = [toWellFormed(name, FIELD), toOctets(value)];
-    edit(`append ${field}`, () => this.#head.appendHeader(field, octets));
+    edit(() => this.#head.appendHeader(field, octets));
   }
 
   removeHeader(name) {
     const field = toWellFormed(name, FIELD);
-    edit(`remove ${field}`, () => this.#head.removeHeader(field));
+    edit(() => this.#head.removeHeader(field));
+  }
+
+  setAuthority(value) {
+    const octets = toOctets(value);
+    edit(() => this.#head.setAuthority(octets));
   }
 
   setPathWithQuery(value) {
     const target = toWellFormed(value, "a target");
-    edit("set the target", () => this.#head.setPathWithQuery(target));
+    edit(() => this.#head.setPathWithQuery(target));
+  }
+
+  replacePathPrefix(length, replacement) {
+    const bytes = whole(length, "the length of a prefix");
+    const path = toWellFormed(replacement, "a path");
+    edit(() => this.#head.replacePathPrefix(bytes, path));
+  }
+
+  setResponseHeader(name, value) {
+    const [field, octets] = [toWellFormed(name, FIELD), toOctets(value)];
+    edit(() => this.#head.setResponseHeader(field, octets));
+  }
+
+  appendResponseHeader(name, value) {
+    const [field, octets] = [toWellFormed(name, FIELD), toOctets(value)];
+    edit(() => this.#head.appendResponseHeader(field, octets));
+  }
+
+  removeResponseHeader(name) {
+    const field = toWellFormed(name, FIELD);
+    edit(() => this.#head.removeResponseHeader(field));
+  }
+
+  setAffinity(key) {
+    this.#head.setAffinity(toOctets(key));
+  }
+
+  setAffinityBy(question) {
+    this.#head.setAffinityBy(numberOf(question));
+  }
+
+  setQueueTimeout(milliseconds) {
+    this.#head.setQueueTimeout(timeout(milliseconds, 0));
+  }
+
+  setConnectTimeout(milliseconds) {
+    this.#head.setConnectTimeout(timeout(milliseconds, 1));
+  }
+
+  setServerTimeout(milliseconds) {
+    this.#head.setServerTimeout(timeout(milliseconds, 1));
+  }
+
+  setTunnelTimeout(milliseconds) {
+    this.#head.setTunnelTimeout(timeout(milliseconds, 1));
+  }
+
+  setTries(tries) {
+    this.#head.setTries(whole(tries, "the number of tries", 1, MAX_TRIES));
+  }
+
+  tag(name, value) {
+    this.#head.tag(toWellFormed(name, TAG), toWellFormed(value, "a tag's value"));
+  }
+
+  tagBy(name, question) {
+    this.#head.tagBy(toWellFormed(name, TAG), numberOf(question));
   }
 }
 
-function edit(what, call) {
-  try {
-    call();
-  } catch (error) {
-    const reason = error?.payload?.tag;
-    throw reason === undefined ? error : new EditError(what, reason);
-  }
+function edit(call) {
+  attempt(call, (reason) => new EditError(reason));
 }
 
-const [COLON, OPEN, CLOSE] = [0x3a, 0x5b, 0x5d];
+function numberOf(question) {
+  if (question instanceof ValueQuestion) return question.number;
+  throw new TypeError("expected a question whose answer is a value");
+}
 
-// A host without its port: `a:80`, `[::1]:80`. An address such as `::1`, which must have brackets
-// to be followed by a port, is left as it is.
-function withoutPort(host) {
-  if (host[0] === OPEN) {
-    const bracket = host.indexOf(CLOSE);
-    return bracket > 0 && host[bracket + 1] === COLON ? host.subarray(0, bracket + 1) : host;
-  }
-  const colon = host.indexOf(COLON);
-  return colon >= 0 && host.lastIndexOf(COLON) === colon ? host.subarray(0, colon) : host;
+function timeout(milliseconds, least) {
+  return whole(milliseconds, "a timeout in milliseconds", least);
 }

@@ -17,8 +17,8 @@ import {
   text,
   within,
 } from "../config.js";
-import { ConfigError, PluginError } from "../index.js";
-import { set } from "../src/double.js";
+import { ConfigError, Decision, PluginError, definePlugin } from "../index.js";
+import { configure } from "../testing.js";
 
 const read = (value, reader) => parse(JSON.stringify(value), reader);
 
@@ -45,7 +45,7 @@ test("a configuration becomes what the readers say", () => {
     },
   );
   assert.deepEqual(read({}, {}), {});
-  set("www", {});
+  configure(definePlugin({ route: () => Decision.next }), {}, ["www"]);
   for (const [reader, value, result = value] of [
     [number, 1.5],
     [integer, -(2 ** 53 - 1)],
@@ -132,6 +132,20 @@ test("a plugin has readers of its own", () => {
   assert.throws(() => read({ a: 5 }, { a: prefix }), { message: "a: expected a text, found 5" });
   assert(expected("a duration", "x", "a") instanceof PluginError);
   assert.equal(at(at(at("", "rules"), 0), "suffix"), "rules[0].suffix");
+});
+
+test("an error of a definition names its entry", () => {
+  for (const [message, expected] of [
+    ['entry 3, "a", is not a network', 2],
+    ['entry 12 repeats entry 7, "a"', 11],
+    ["entry 0 repeats", undefined],
+    ["entry, that is none", undefined],
+    ['there is no table "a"', undefined],
+  ]) {
+    const error = new ConfigError("rules", message);
+    assert.equal(error.entry, expected, message);
+    assert.equal(error.atKey("rules[1]").message, `rules[1]: ${message}`);
+  }
 });
 
 test("what is no reader is an author's mistake, told at once", () => {

@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { text } from "../config.js";
 import { ConfigError, Decision, PluginError, backends, definePlugin, log } from "../index.js";
-import { configure, request, setBackend, takeLog } from "../testing.js";
+import { configure, request, takeLog } from "../testing.js";
 
 const always = (answer) => definePlugin({ route: () => answer });
 
@@ -30,13 +30,40 @@ test("a plugin sees its configuration, the backends and the log", () => {
     takeLog().map(({ level, message }) => `${level} ${message}`),
     ["info a 1", "info a 2", "info b 1"],
   );
-  setBackend("a", { active: 1 });
-  assert.deepEqual(a.route(asked), Decision.defaultBackend);
-  assert.deepEqual(backends.state("a"), { usableServers: 1, active: 1, queued: 0 });
-  assert.deepEqual(
-    [backends.exists("a"), backends.exists("c"), backends.state("c")],
+  b.backends.get("a").servers[0].active = 1;
+  assert.deepEqual(b.route(asked), Decision.backend("b"));
+});
+
+test("a plugin sees its own backends", () => {
+  const seen = () => [
+    backends.names(),
+    backends.state("a"),
+    backends.servers("a")?.map(({ name, usable, limit }) => [name, usable, limit]),
+    [backends.exists("a"), backends.exists("c\ud800"), backends.servers("c")],
+  ];
+  let found;
+  const plugin = definePlugin({
+    route() {
+      found = seen();
+      return Decision.next;
+    },
+  });
+  const first = configure(plugin, {}, { a: ["s1", "s2"], b: [] });
+  configure(plugin, {}, ["c"]);
+  first.backends.get("a").servers[0].usable = false;
+  // As the sandbox shows numbers of 32 bits.
+  Object.assign(first.backends.get("a").servers[1], { active: 3, limit: -1 });
+  first.backends.get("a").queued = 2;
+  first.route(request());
+  assert.deepEqual(found, [
+    ["a", "b"],
+    { usableServers: 1, active: 3, queued: 2 },
+    [
+      ["s1", false, undefined],
+      ["s2", true, 2 ** 32 - 1],
+    ],
     [true, false, undefined],
-  );
+  ]);
 });
 
 test("a plugin without configuration refuses any key, and is not cacheable", () => {
@@ -50,6 +77,15 @@ test("decisions are as the contract has them", () => {
     [Decision.backend("a"), { tag: "backend", val: "a" }],
     [Decision.backend("a\ud800"), { tag: "backend", val: "a\ufffd" }],
     [Decision.defaultBackend, { tag: "default-backend" }],
+    [Decision.next, { tag: "next" }],
+    [
+      Decision.server("a", "s1"),
+      { tag: "server", val: { backend: "a", server: "s1", otherwise: "another-server" } },
+    ],
+    [
+      Decision.server("a", "s1", { otherwise: "ask-again" }),
+      { tag: "server", val: { backend: "a", server: "s1", otherwise: "ask-again" } },
+    ],
     [
       Decision.respond(404),
       { tag: "respond", val: { status: 404, headers: [], body: new Uint8Array() } },
@@ -89,6 +125,8 @@ test("decisions are as the contract has them", () => {
   }
   for (const make of [
     () => Decision.backend(5),
+    () => Decision.server("a"),
+    () => Decision.server("a", "s1", { otherwise: "fail" }),
     () => Decision.respond("403"),
     () => Decision.respond(199),
     () => Decision.respond(600),
@@ -132,6 +170,14 @@ test("an error that is meant is told as it is", () => {
   assert.throws(() => configure(plugin, { a: "worse" }), { message: "all of it is bad" });
   assert.throws(() => configure(plugin, { a: "" }).route(request()), { message: "no way\nout" });
   assert.deepEqual(takeLog(), []);
+});
+
+test("an edit that is refused becomes an error with its reason", () => {
+  const plugin = definePlugin({ route: (asked) => asked.setHeader("te", "a") });
+  assert.throws(() => configure(plugin).route(request()), {
+    message: 'route threw EditError: the field "te" is set by the proxy alone',
+  });
+  takeLog();
 });
 
 test("an author's mistake is told with its stack", () => {

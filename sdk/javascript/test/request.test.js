@@ -39,86 +39,37 @@ test("a parameter is decoded", () => {
     ["m+", "ä"],
     ["k", undefined],
     ["A", undefined],
-    ["b+c", undefined],
-    ["%66", undefined],
+    ["\ud800", undefined],
   ]) {
-    assert.deepEqual(asked.queryParam(name), octets(value), name);
-    assert.equal(asked.queryParamText(name), typeof value === "string" ? value : undefined, name);
+    assert.deepEqual(asked.queryParameter(name), octets(value), name);
+    const text = typeof value === "string" ? value : undefined;
+    assert.equal(asked.queryParameterText(name), text, name);
   }
-  assert.equal(request("/a").queryParam("a"), undefined);
-  assert.deepEqual(request("/?%zz=%").queryParam("%zz"), octets("%"));
-  assert.deepEqual(request("/?%C3%a4=1").queryParam("ä"), octets("1"));
-  assert.deepEqual(request("/?%5c=2&\\d=1").queryParam("\\d"), octets("1"));
-  assert.equal(request("/?a=1").queryParam("\ud800"), undefined);
-  assert.deepEqual(request("/?a=%u0041%%75%25u%U0041%u").queryParamText("a"), "%u0041%u%u%U0041%u");
+  assert.equal(request("/a").queryParameter("a"), undefined);
+  assert.throws(() => asked.queryParameter(), TypeError);
 });
 
-test("a parameter is found as by taking the query apart", () => {
-  // The plain way, which takes too long in the sandbox.
-  const plain = (query, name) => {
-    const decoded = (text) => {
-      let octets = "";
-      for (let at = 0; at < text.length; at++) {
-        const digits = text.slice(at + 1, at + 3);
-        if (text[at] === "%" && /^[0-9A-Fa-f]{2}$/.test(digits)) {
-          octets += String.fromCharCode(parseInt(digits, 16));
-          at += 2;
-        } else {
-          octets += text[at] === "+" ? " " : text[at];
-        }
-      }
-      return octets;
-    };
-    for (const pair of query.split("&")) {
-      const [, key, value = ""] = /^([^=]*)=?(.*)$/.exec(pair);
-      if (decoded(key) === name) return decoded(value);
-    }
-    return undefined;
-  };
-  const random = generator();
-  const text = (alphabet, length) =>
-    Array.from({ length: random(length) }, () => alphabet[random(alphabet.length)]).join("");
-  for (let count = 0; count < 20000; count++) {
-    const query = text("ab%u+&==&2466dD0", 16);
-    const name = text("ab%+&= d", 3);
-    const value = plain(query, name);
-    const expected = value === undefined ? undefined : ofLatin1(value);
-    assert.deepEqual(request(`/?${query}`).queryParam(name), expected, `${query} ${name}`);
-  }
-});
-
-test("a host is known with its port and without", () => {
-  for (const [host, hostname] of [
+test("a host is without port and case", () => {
+  for (const [authority, host] of [
     ["a", "a"],
-    ["a:80", "a"],
-    ["a:", "a"],
-    [":80", ""],
+    ["A.Test:80", "a.test"],
+    ["a.", "a"],
+    ["a.:", "a"],
     ["", ""],
     ["[::1]", "[::1]"],
     ["[::1]:80", "[::1]"],
-    ["[::1]x", "[::1]x"],
-    ["[::1", "[::1"],
-    ["]:80", "]"],
-    ["2001:db8::1", "2001:db8::1"],
   ]) {
-    const asked = request("/", { headers: { host } });
-    assert.deepEqual([asked.host, asked.hostname], [octets(host), octets(hostname)]);
-    assert.deepEqual([asked.hostText, asked.hostnameText], [host, hostname]);
+    const asked = request("/", { headers: { host: authority } });
+    assert.deepEqual([asked.authority, asked.host], [octets(authority), host]);
   }
-  const strange = request("/", { headers: { host: Uint8Array.of(255, 58, 49) } });
-  assert.deepEqual(strange.hostname, Uint8Array.of(255));
-  assert.deepEqual([strange.hostText, strange.hostnameText], [undefined, undefined]);
   const none = request("/");
-  assert.deepEqual(
-    [none.host, none.hostname, none.hostText, none.hostnameText],
-    Array(4).fill(undefined),
-  );
+  assert.deepEqual([none.authority, none.host], [new Uint8Array(), ""]);
 });
 
 test("a field is read in any case and as octets", () => {
   const asked = request("/", {
     headers: [
-      ["X-A", "1"],
+      ["X-A", " 1\t"],
       ["y", Uint8Array.of(255)],
       ["x-a", "ä"],
     ],
@@ -133,9 +84,9 @@ test("a field is read in any case and as octets", () => {
     [undefined, undefined, []],
   );
   assert.deepEqual(asked.headers(), [
-    ["x-a", octets("1")],
-    ["x-a", octets("ä")],
+    ["X-A", octets("1")],
     ["y", Uint8Array.of(255)],
+    ["x-a", octets("ä")],
   ]);
   assert.deepEqual(asked.headerLines("\ud800"), []);
   assert.throws(() => asked.header(), { message: "a field's name is a string, not undefined" });
@@ -145,11 +96,7 @@ test("a cookie is found among others", () => {
   const asked = request("/", {
     headers: [
       ["cookie", "ab=1; a=2;a=3"],
-      [
-        "Cookie",
-        Uint8Array.of(...octets("b="), 255, ...octets("; =x;c ; d=; e = f; g=h i\t; j= k")),
-      ],
-      ["cookie", "l=m=n;\t o=p\xa0 ; q\xa0=r; $.*=s"],
+      ["Cookie", Uint8Array.of(...octets("b="), 255, ...octets("; =x;c ; d=; g=h i\t; l=m=n"))],
     ],
   });
   for (const [name, value] of [
@@ -160,18 +107,9 @@ test("a cookie is found among others", () => {
     ["", "x"],
     ["c", undefined],
     ["d", ""],
-    ["e", undefined],
-    ["e ", " f"],
-    [" e ", undefined],
     ["g", "h i"],
-    ["j", " k"],
     ["l", "m=n"],
-    ["l=m", "n"],
     ["m", undefined],
-    ["o", "p\xa0"],
-    ["q\xa0", "r"],
-    ["$.*", "s"],
-    ["x;c ; d", undefined],
     ["cookie", undefined],
   ]) {
     assert.deepEqual(asked.cookie(name), octets(value), name);
@@ -180,60 +118,91 @@ test("a cookie is found among others", () => {
   assert.equal(request("/").cookie("a"), undefined);
 });
 
-test("a cookie is found as by taking the line apart", () => {
-  const plain = (line, name) => {
-    for (const part of line.split(";")) {
-      const pair = part.replace(/^[\t\n\f\r ]+|[\t\n\f\r ]+$/g, "");
-      if (pair.startsWith(`${name}=`)) return pair.slice(name.length + 1);
-    }
-    return undefined;
-  };
-  const random = generator();
-  const text = (alphabet, length) =>
-    Array.from({ length: random(length) }, () => alphabet[random(alphabet.length)]).join("");
-  for (let count = 0; count < 20000; count++) {
-    const line = text("ab=; ;\t\v\xa0", 14);
-    const name = text("ab= ;\v", 3);
-    const asked = request("/", { headers: { cookie: ofLatin1(line) } });
-    const value = plain(line, name);
-    const expected = value === undefined ? undefined : ofLatin1(value);
-    assert.deepEqual(asked.cookie(name), expected, `${line} ${name}`);
-  }
-});
-
-test("a name of which there are many is forgotten, not mistaken", () => {
-  for (let count = 0; count < 500; count++) {
-    const asked = request(`/?p${count}=${count}`, { headers: { cookie: `c${count}=${count}` } });
-    assert.equal(asked.queryParamText(`p${count}`), String(count));
-    assert.equal(asked.cookieText(`c${count}`), String(count));
-  }
-});
-
 test("facts of the connection", () => {
-  const clear = request("/");
-  assert.deepEqual(
-    [clear.method, clear.scheme, clear.client, clear.tls, clear.attempt],
-    ["GET", "http", { address: "127.0.0.1", port: 49152 }, undefined, 0],
-  );
+  const facts = (asked) => ({
+    method: asked.method,
+    scheme: asked.scheme,
+    version: asked.version,
+    client: [asked.clientAddress, asked.clientPort],
+    tls: [asked.serverName, asked.alpn],
+    certificate: [
+      asked.clientCertificateSubject,
+      asked.clientCertificateIssuer,
+      asked.clientCertificateNames,
+      asked.clientCertificateSerial,
+      asked.clientCertificateSha256,
+      asked.clientCertificateNotAfter,
+    ],
+    attempt: asked.attempt,
+  });
+  assert.deepEqual(facts(request("/")), {
+    method: "GET",
+    scheme: "http",
+    version: "1.1",
+    client: ["127.0.0.1", 49152],
+    tls: [undefined, undefined],
+    certificate: [undefined, undefined, [], undefined, undefined, undefined],
+    attempt: 0,
+  });
+  const clientCertificate = {
+    subject: "CN=a",
+    issuer: "CN=b",
+    names: ["spiffe://a"],
+    serial: "0a",
+    sha256: "ff",
+    // As the sandbox has a u64.
+    notAfter: 1n,
+  };
   const secure = request("/", {
     method: "PUT",
-    tls: { alpn: "h2" },
-    client: { port: 1 },
+    version: "2",
+    tls: { serverName: "a.test", alpn: "h2", clientCertificate },
+    clientAddress: "::1",
+    clientPort: 0,
     attempt: 2,
   });
+  assert.deepEqual(facts(secure), {
+    method: "PUT",
+    scheme: "https",
+    version: "2",
+    client: ["::1", 0],
+    tls: ["a.test", "h2"],
+    certificate: ["CN=a", "CN=b", ["spiffe://a"], "0a", "ff", 1],
+    attempt: 2,
+  });
+});
+
+test("a connection without HTTP has a host", () => {
+  const tls = { serverName: "b.test" };
+  const asked = request("/", { headers: { host: "a" }, version: null, tls });
   assert.deepEqual(
-    [secure.method, secure.scheme, secure.client, secure.tls, secure.attempt],
-    ["PUT", "https", { address: "127.0.0.1", port: 1 }, { serverName: undefined, alpn: "h2" }, 2],
+    [asked.version, asked.host, asked.authority.length, asked.method, asked.path, asked.headers()],
+    [undefined, "b.test", 0, "", "", []],
   );
+});
+
+test("a body is there if the frontend waits", () => {
+  for (const [options, expected] of [
+    [{}, [undefined, false]],
+    [{ body: "ä" }, [octets("ä"), true]],
+    [{ body: Uint8Array.of(255), bodyIsComplete: false }, [Uint8Array.of(255), false]],
+  ]) {
+    const asked = request("/", options);
+    assert.deepEqual([asked.bodyPrefix, asked.bodyIsComplete], expected);
+  }
 });
 
 test("nothing is read but what is asked for", () => {
   for (const [read, expected] of [
     [() => {}, []],
-    [(asked) => [asked.path, asked.query, asked.queryParam("a")], ["path-with-query"]],
-    [(asked) => [asked.host, asked.hostnameText, asked.hostname], ["header host"]],
-    [(asked) => asked.cookie("a"), ["header cookie"]],
+    [(asked) => [asked.path, asked.path], ["path"]],
+    [(asked) => [asked.query], ["path-with-query"]],
+    [(asked) => [asked.queryParameter("a")], ["query-parameter a"]],
+    [(asked) => [asked.host, asked.authority], ["host", "authority"]],
+    [(asked) => asked.cookie("a"), ["cookie a"]],
     [(asked) => [asked.header("X-A"), asked.method], ["header x-a", "method"]],
+    [(asked) => asked.clientAddress, ["client-address"]],
+    [(asked) => asked.clientCertificateNotAfter, ["client-certificate-not-after"]],
   ]) {
     const recorded = head("/?a=b");
     read(new Request(recorded));
@@ -247,51 +216,124 @@ test("edits are made in order, and reads do not see them", () => {
   asked.setHeader("X-A", "1");
   asked.appendHeader("x-b", Uint8Array.of(0x61, 0xe4));
   asked.removeHeader("x-c");
-  asked.setHeader("host", "a");
+  asked.setAuthority("b.test:80");
   asked.setPathWithQuery("/new?a=b");
+  asked.replacePathPrefix(4, "");
+  asked.setResponseHeader("X-D", "1");
+  asked.appendResponseHeader("set-cookie", "a=b");
+  asked.removeResponseHeader("server");
   assert.deepEqual(recorded.edits, [
     "set x-a: 1",
     "append x-b: a\\xe4",
     "remove x-c",
-    "set host: a",
+    "set host: b.test:80",
     "path-with-query /new?a=b",
+    'replace-path-prefix 4 ""',
+  ]);
+  assert.deepEqual(recorded.responseEdits, [
+    "set x-d: 1",
+    "append set-cookie: a=b",
+    "remove server",
   ]);
   assert.deepEqual([asked.headerText("x-a"), asked.path], ["0", "/old"]);
 });
 
-test("an edit that the proxy refuses throws", () => {
+test("an edit that the proxy refuses throws its reason", () => {
   const recorded = head("/");
   const asked = new Request(recorded);
-  for (const [edit, reason] of [
-    [() => asked.setHeader("a b", "c"), "invalid-syntax"],
-    [() => asked.setHeader("a", "c\r\nd: e"), "invalid-syntax"],
-    [() => asked.appendHeader("", "c"), "invalid-syntax"],
-    [() => asked.setHeader("\ud800", "c"), "invalid-syntax"],
-    [() => asked.setPathWithQuery("a"), "invalid-syntax"],
-    [() => asked.setPathWithQuery("/a b"), "invalid-syntax"],
-    [() => asked.setPathWithQuery("/a#b"), "invalid-syntax"],
-    [() => asked.setPathWithQuery("/\ud800"), "invalid-syntax"],
-    [() => asked.removeHeader("Content-Length"), "forbidden"],
-    [() => asked.setHeader("sec-websocket-key", "a"), "forbidden"],
-    [() => asked.appendHeader("Host", "a"), "forbidden"],
-    [() => asked.removeHeader("host"), "forbidden"],
+  for (const [edit, message] of [
+    [() => asked.setHeader("a b", "c"), '"a b" is not a field name'],
+    [() => asked.appendHeader("", "c"), '"" is not a field name'],
+    [() => asked.setHeader("\ud800", "c"), '"\ufffd" is not a field name'],
+    [() => asked.setHeader("a", "c\r\nd: e"), 'the field "a" cannot have this value'],
+    [() => asked.setResponseHeader("a", "\n"), 'the field "a" cannot have this value'],
+    [() => asked.removeHeader("Upgrade"), 'the field "upgrade" is set by the proxy alone'],
+    [() => asked.removeResponseHeader("te"), 'the field "te" is set by the proxy alone'],
+    [() => asked.appendHeader("Host", "a"), 'the field "host" is set by `set-authority`'],
+    [() => asked.setAuthority("a b"), '"a b" is not a host with an optional port'],
+    [() => asked.setPathWithQuery("a"), '"a" is not a target in origin form'],
+    [() => asked.setPathWithQuery("/a b"), '"/a b" is not a target in origin form'],
+    [() => asked.setPathWithQuery("/a#b"), '"/a#b" is not a target in origin form'],
+    [() => asked.replacePathPrefix(1, "/?"), '"/?" is not a part of a path'],
   ]) {
-    assert.throws(edit, (error) => error instanceof EditError && error.reason === reason);
+    assert.throws(edit, (error) => error instanceof EditError && error.message === message);
   }
-  assert.throws(() => asked.setHeader("a b", "c"), {
-    name: "EditError",
-    message: "cannot set a b: not a field or target that HTTP allows",
-  });
+  assert.deepEqual([recorded.edits, recorded.responseEdits], [[], []]);
+});
+
+test("a connection without HTTP has nothing to edit", () => {
+  const recorded = head("/", { version: null, tls: { serverName: "a.test" } });
+  const asked = new Request(recorded);
+  const message = "a connection without HTTP has nothing to edit";
   for (const edit of [
+    () => asked.setHeader("a", "b"),
+    () => asked.appendHeader("a", "b"),
+    () => asked.removeHeader("a"),
+    () => asked.setAuthority("a"),
+    () => asked.setPathWithQuery("/"),
+    () => asked.replacePathPrefix(0, "/"),
+    () => asked.setResponseHeader("a", "b"),
+    () => asked.appendResponseHeader("a", "b"),
+    () => asked.removeResponseHeader("a"),
+  ]) {
+    assert.throws(edit, (error) => error instanceof EditError && error.message === message);
+  }
+  assert.deepEqual([recorded.edits, recorded.responseEdits], [[], []]);
+});
+
+test("of each option the last counts", () => {
+  const recorded = head("/");
+  const asked = new Request(recorded);
+  asked.setAffinity("a");
+  asked.setAffinity(Uint8Array.of(255));
+  asked.setQueueTimeout(0);
+  asked.setConnectTimeout(1);
+  asked.setServerTimeout(30_000);
+  asked.setTunnelTimeout(3_600_000);
+  asked.setTries(1);
+  asked.setTries(16);
+  asked.tag("a", "1");
+  asked.tag("a", "ä");
+  assert.deepEqual(recorded.options, {
+    affinity: Uint8Array.of(255),
+    queueTimeout: 0,
+    connectTimeout: 1,
+    serverTimeout: 30_000,
+    tunnelTimeout: 3_600_000,
+    tries: 16,
+  });
+  assert.deepEqual(recorded.tags, { a: "ä" });
+});
+
+test("what the proxy could not take throws", () => {
+  const recorded = head("/");
+  const asked = new Request(recorded);
+  for (const call of [
     () => asked.setHeader("a", 5),
     () => asked.setHeader(5, "a"),
+    () => asked.setHeaderBy("a", 0),
     () => asked.appendHeader("a", null),
     () => asked.removeHeader(undefined),
+    () => asked.setAuthority(5),
     () => asked.setPathWithQuery(new URL("http://a/b")),
+    () => asked.replacePathPrefix(-1, "/"),
+    () => asked.replacePathPrefix(1.5, "/"),
+    () => asked.setAffinity(),
+    () => asked.setAffinityBy(0),
+    () => asked.setQueueTimeout(-1),
+    () => asked.setConnectTimeout(0),
+    () => asked.setServerTimeout(2 ** 31),
+    () => asked.setTunnelTimeout("1"),
+    () => asked.setTries(0),
+    () => asked.setTries(17),
+    () => asked.tag("a", 5),
+    () => asked.tagBy("a", {}),
+    () => asked.ask(0),
+    () => asked.ask({ answer: () => 1 }),
   ]) {
-    assert.throws(edit, TypeError);
+    assert.throws(call, (error) => error instanceof TypeError || error instanceof RangeError);
   }
-  assert.deepEqual(recorded.edits, []);
+  assert.deepEqual([recorded.edits, recorded.options, recorded.tags], [[], {}, {}]);
 });
 
 test("whatever a client sends: reads answer", () => {
@@ -304,20 +346,15 @@ test("whatever a client sends: reads answer", () => {
     const headers = ["host", "cookie", "x-a", "cookie"].map((field) => [field, any(40)]);
     const asked = request(target, { headers });
     assert(target.startsWith(asked.path));
-    asked.queryParam(name);
-    asked.queryParamText(name);
+    asked.queryParameter(name);
+    asked.queryParameterText(name);
     asked.cookieText(name);
     asked.cookie(name);
-    assert.deepEqual(asked.host, headers[0][1]);
-    assert.equal(toHex(asked.host).startsWith(toHex(asked.hostname)), true);
+    assert.equal(typeof asked.host, "string");
     const text = asked.headerText("x-a");
     if (text !== undefined) assert.deepEqual(octets(text), asked.header("x-a"));
   }
 });
-
-const ofLatin1 = (text) => new Uint8Array(Buffer.from(text, "latin1"));
-
-const toHex = (value) => Buffer.from(value).toString("hex");
 
 // The same numbers in each run.
 function generator() {

@@ -7,9 +7,11 @@ import {
   EditError,
   PluginError,
   Request,
+  type Server,
   backends,
   definePlugin,
   log,
+  questions,
   toLatin1,
   toOctets,
   toText,
@@ -31,7 +33,7 @@ import {
   text,
   within,
 } from "pointsman-sdk/config";
-import { configure, request, setBackend, takeLog } from "pointsman-sdk/testing";
+import { configure, request, takeLog } from "pointsman-sdk/testing";
 
 // Fails unless both types are the same.
 function same<A, B>(
@@ -109,9 +111,11 @@ definePlugin({ config: { a: 5 }, route: () => Decision.defaultBackend });
 export function reads(asked: Request) {
   same<typeof asked.method, string>(true);
   same<typeof asked.query, string | undefined>(true);
-  same<typeof asked.host, Uint8Array | undefined>(true);
+  same<typeof asked.host, string>(true);
+  same<typeof asked.authority, Uint8Array>(true);
+  same<typeof asked.clientCertificateNotAfter, number | undefined>(true);
   same<ReturnType<typeof asked.headerLines>, Uint8Array[]>(true);
-  const tls: string | undefined = asked.tls?.alpn;
+  const tls: string | undefined = asked.alpn;
   for (const [name, value] of asked.headers()) asked.appendHeader(name, value);
   // @ts-expect-error: it may not be there
   toLatin1(asked.header("a"));
@@ -120,7 +124,52 @@ export function reads(asked: Request) {
   return [tls, toText(asked.header("a")), trimBlanks(toLatin1(toOctets("a")))];
 }
 
+// An answer has the type of the entries' values.
+definePlugin({
+  configure: () => ({
+    backend: questions.suffix("host", { ".a": Decision.backend("a") }, { ignoreCase: true }),
+    number: questions.regex("path", new Map([["a", 1]]), { key: "paths" }),
+    mixed: questions.firstSuffix("path", [
+      ["a", "b"],
+      ["c", null],
+    ]),
+    network: questions.network("client-address", { "::/0": true }),
+    canary: questions.share("cookie:s", { salt: "canary", perMillion: 1 }),
+    tenant: questions.lookUp("tenants", "header:x-tenant"),
+    usable: questions.usable("a"),
+  }),
+  route(asked, { backend, number, mixed, network, canary, tenant, usable }) {
+    same<ReturnType<typeof asked.ask<Decision | undefined>>, Decision | undefined>(true);
+    const found: Decision | undefined = asked.ask(backend);
+    const answers: [number | undefined, "b" | null | undefined, true | undefined] = [
+      asked.ask(number),
+      asked.ask(mixed),
+      asked.ask(network),
+    ];
+    const facts: boolean[] = [asked.ask(canary), asked.ask(usable)];
+    same<ReturnType<typeof asked.askText>, string | undefined>(true);
+    asked.setAffinityBy(tenant);
+    asked.setHeaderBy("x-tenant", tenant);
+    asked.tagBy("tenant", tenant);
+    // @ts-expect-error: its answer is no value
+    asked.tagBy("canary", canary);
+    // @ts-expect-error: its answer is no text
+    asked.askText(backend);
+    // @ts-expect-error: no question
+    asked.ask(0);
+    asked.tag("answers", String([answers, facts, asked.ask(tenant)?.length]));
+    return found ?? Decision.next;
+  },
+});
+// @ts-expect-error: the salt is missing
+questions.share("cookie:s", { perMillion: 1 });
+// @ts-expect-error: case is not for these
+questions.domain("host", {}, { ignoreCase: true });
+
 export const answers: Decision[] = [
+  Decision.next,
+  Decision.server("a", "s1"),
+  Decision.server("a", "s1", { otherwise: "ask-again" }),
   Decision.respond(403),
   Decision.respond(403, { body: "no\n" }),
   Decision.respond(403, { headers: { "x-a": "b" }, body: Uint8Array.of(1) }),
@@ -135,15 +184,33 @@ export const answers: Decision[] = [
 ];
 // @ts-expect-error: a value, not a function
 Decision.defaultBackend();
+// @ts-expect-error: no fallback
+Decision.server("a", "s1", { otherwise: "fail" });
 
 export const state: BackendState | undefined = backends.state("a");
+export const servers: Server[] | undefined = backends.servers(backends.names()[0] ?? "a");
 log.info(state?.usableServers);
 export const thrown: PluginError[] = [new ConfigError("a", "b"), new PluginError("c")];
-export const path: string = new ConfigError("a", "b").path;
+export const path: string = new ConfigError("a", "b").atKey("c").path;
+export const entry: number | undefined = new ConfigError("a", "b").entry;
 // @ts-expect-error: only the proxy refuses
-new EditError("a", "forbidden");
+new EditError("a");
 
-const instance = configure(plugin, { rules: [] }, ["a"]);
-const asked = request("/", { headers: { host: "a" }, client: { port: 1 }, tls: { alpn: "h2" } });
-setBackend("a", { active: 1 });
-export const outcome = [instance.route(asked).tag, instance.cacheable, asked.edits, takeLog()];
+const instance = configure(plugin, { rules: [] }, ["a"], { tables: { t: { a: "b" } } });
+configure(plugin, {}, { a: ["s1", "s2"] }, { shares: ["canary"] }).setUsable("a", false);
+const asked = request("/", {
+  headers: { host: "a" },
+  clientPort: 1,
+  tls: { alpn: "h2", clientCertificate: { notAfter: 1 } },
+  body: "{}",
+  shares: [],
+});
+export const limit = instance.backends.get("a")?.servers[0]?.limit;
+export const outcome = [
+  instance.route(asked).tag,
+  instance.cacheable,
+  asked.edits,
+  asked.options.affinity,
+  asked.tags["a"],
+  takeLog(),
+];

@@ -4,26 +4,27 @@ A plugin is a class that is made from its configuration and has a method ``route
 makes it the component's ``Plugin``. Tests run natively: see ``pointsman.testing``.
 """
 
-from pointsman import backends, log
+from pointsman import backends, log, questions
 from pointsman._config import ConfigError
 from pointsman._contract import Decision
-from pointsman._decision import backend, default_backend, redirect, respond
+from pointsman._decision import Fallback, backend, default_backend, next, redirect, respond, server
 from pointsman._plugin import plugin
-from pointsman._request import Client, EditError, Request, Tls, without_port
+from pointsman._request import EditError, Request
 
 __all__ = [
-    "Client",
     "ConfigError",
     "Decision",
     "EditError",
+    "Fallback",
     "Request",
-    "Tls",
     "backend",
     "backends",
     "default_backend",
     "log",
+    "next",
     "plugin",
+    "questions",
     "redirect",
     "respond",
-    "without_port",
+    "server",
 ]

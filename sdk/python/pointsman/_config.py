@@ -6,6 +6,7 @@ Owns the form of errors, ``rules[0].suffix: message``: the proxy takes what stan
 
 import dataclasses
 import json
+import re
 import types
 from typing import Any, Dict, List, Literal, Optional, Type, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints
@@ -30,6 +31,18 @@ class ConfigError(Exception):
         super().__init__(f"{key}: {message}" if key else message)
         self.key = key
         self.message = message
+
+    def at_key(self, key: str) -> "ConfigError":
+        """The same error at another key."""
+        return ConfigError(key, self.message)
+
+    @property
+    def entry(self) -> Optional[int]:
+        """The entry that the error of a matcher's definition is about, counted from 0; None if it
+        is about something else."""
+        # The proxy writes `entry 3, "a", is not ...`, counted from 1.
+        found = re.match(r"entry ([1-9][0-9]*)\b", self.message)
+        return int(found[1]) - 1 if found else None
 
 
 def parse(text: str, into: Optional[Type[T]]) -> Any:

@@ -22,15 +22,17 @@ import wit_world.exports as exports
 import wit_world.exports.plugin as plugin
 import wit_world.imports.backends as backends
 import wit_world.imports.log as log
+import wit_world.imports.questions as questions
 import wit_world.imports.request as request
 from componentize_py_types import Err
 from wit_world.exports.plugin import Decision
 
+_MAX_U32 = 2**32 - 1
 
 
 def text(value: str) -> str:
-    """The value, once it is known to cross: what is no text, or half of a surrogate pair, would
-    trap there without a word."""
+    """The value, once it is known to cross: anything but text, or half of a surrogate pair, would
+    trap at the border without a message."""
     if not isinstance(value, str):
         raise TypeError(f"not a text: {value!r}")
     if not value.isascii():
@@ -39,10 +41,31 @@ def text(value: str) -> str:
 
 
 def octets(value: typing.Union[str, bytes]) -> bytes:
-    """A value of a field, of which a text is written in UTF-8."""
+    """The value of a field; text is written in UTF-8."""
     if isinstance(value, bytes):
         return value
     return text(value).encode()
 
 
-__all__ = ["Decision", "Err", "backends", "exports", "log", "octets", "plugin", "request", "text"]
+def number(value: int, what: str, least: int = 0, most: int = _MAX_U32) -> int:
+    """The value, once it is known to be within these bounds: any other would trap."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} is a whole number, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{what} is within {least} to {most}, not {value}")
+    return value
+
+
+__all__ = [
+    "Decision",
+    "Err",
+    "backends",
+    "exports",
+    "log",
+    "number",
+    "octets",
+    "plugin",
+    "questions",
+    "request",
+    "text",
+]

@@ -1,13 +1,13 @@
 """The glue between a router and the contract.
 
 Exceptions end here: each is written to the proxy's log with its traceback, and becomes the
-contract's error. The instance stays of use, for Python's state is whole after one.
+contract's error. The instance goes on: an exception leaves Python's own state intact.
 """
 
 from traceback import walk_tb
 from typing import Any, List, Optional, Type, get_args
 
-from pointsman import _contract, log
+from pointsman import _contract, log, questions
 from pointsman._config import ConfigError, parse
 from pointsman._request import Request
 
@@ -20,15 +20,20 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     """Makes the class that a component exports: ``Plugin = plugin(MyRouter, MyConfig)``.
 
     ``router`` is called with its configuration, an instance of the dataclass ``config``; without
-    anything where there is none. Its attribute ``cacheable`` says whether a decision follows from
-    the configuration and from what was read of the request alone; it is False where it is missing.
+    anything if there is none. Questions are defined there. Its attribute ``cacheable`` says whether
+    a decision follows from the configuration, from what was read of the request and from the
+    answers to questions, and from nothing else; False if it is missing.
     """
     # The contract has one plugin in an instance, which lives as long as that.
     route = None
 
     class Plugin(_contract.exports.Plugin):
+        # Tests configure it more than once.
+        _again = staticmethod(lambda: plugin(router, config))
+
         def configure(self, config_text: str) -> "_contract.plugin.Cacheability":
             nonlocal route
+            questions._defining = True
             try:
                 parsed = parse(config_text, config)
                 made = router() if config is None else router(parsed)
@@ -36,7 +41,9 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
             except ConfigError as error:
                 raise _contract.Err(log.text(str(error))) from None
             except BaseException as error:
-                raise _told(error) from None
+                raise _reported(error) from None
+            finally:
+                questions._defining = False
             if getattr(made, "cacheable", False):
                 return _contract.plugin.Cacheability.CACHEABLE
             return _contract.plugin.Cacheability.UNCACHEABLE
@@ -44,13 +51,13 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
         def route(self, head: "_contract.request.RequestHead") -> _contract.Decision:
             try:
                 decision = route(Request(head))
-                # Anything else would trap where it leaves the sandbox, without a word.
+                # Anything else would trap on its way to the proxy, without a message.
                 if decision.__class__ not in _DECISIONS:
-                    raise TypeError(f"route returned {decision!r}, which is no decision")
+                    raise TypeError(f"route returned {decision!r}, which is not a decision")
                 return decision
             # `sys.exit` and the like would trap, too.
             except BaseException as error:
-                raise _told(error) from None
+                raise _reported(error) from None
             finally:
                 # An exception's traceback would keep the handle alive.
                 head.__exit__(None, None, None)
@@ -58,7 +65,7 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     return Plugin
 
 
-def _told(error: BaseException) -> Exception:
+def _reported(error: BaseException) -> Exception:
     """The contract's error for an exception, whose traceback is in the log by then."""
     log.error("\n".join(_traceback(error)))
     return _contract.Err(log.text(" ".join(_summary(error).split())))

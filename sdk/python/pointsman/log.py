@@ -1,4 +1,4 @@
-"""The plugin's own lines in the proxy's log, whose ``[log]`` says which of them are written."""
+"""The plugin's own lines in the proxy's log. The table ``[log]`` of the configuration filters them."""
 
 from pointsman import _contract
 
@@ -16,25 +16,25 @@ def text(message: str) -> str:
 
 
 def trace(message: str) -> None:
-    """For whoever follows the code step by step."""
+    """Single steps of the code."""
     write(Level.TRACE, message)
 
 
 def debug(message: str) -> None:
-    """For whoever looks for a mistake."""
+    """Details that help to find a mistake."""
     write(Level.DEBUG, message)
 
 
 def info(message: str) -> None:
-    """Worth a line in daily use."""
+    """Worth a line in normal operation."""
     write(Level.INFO, message)
 
 
 def warn(message: str) -> None:
-    """Not right, and not yet harmful."""
+    """Unexpected, but handled."""
     write(Level.WARN, message)
 
 
 def error(message: str) -> None:
-    """Wrong."""
+    """A failure."""
     write(Level.ERROR, message)

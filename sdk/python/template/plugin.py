@@ -1,8 +1,9 @@
-"""Sends clients that have the cookie `canary=1` to a backend of their own."""
+"""Sends clients with the cookie `canary=1` to a backend of their own."""
 
 from dataclasses import dataclass
 
 import pointsman
+from pointsman import questions
 
 
 @dataclass
@@ -15,18 +16,16 @@ class Config:
 class Canary:
     """The router: made once from its configuration, then asked on each request."""
 
-    # A decision follows from the request alone: the proxy may use it again.
+    # A decision follows from the answers to questions alone: the proxy may use it again.
     cacheable = True
 
     def __init__(self, config: Config) -> None:
-        if not pointsman.backends.exists(config.backend):
-            raise pointsman.ConfigError("backend", f'there is no backend "{config.backend}"')
-        self.backend = pointsman.backend(config.backend)
+        backend = pointsman.backends.require("backend", config.backend)
+        # The proxy answers this by itself, so that two cached decisions serve all clients.
+        self.canary = questions.exact("cookie:canary", {"1": pointsman.backend(backend)})
 
     def route(self, request: pointsman.Request) -> pointsman.Decision:
-        if request.cookie("canary") == b"1":
-            return self.backend
-        return pointsman.default_backend()
+        return request.ask(self.canary) or pointsman.next()
 
 
 Plugin = pointsman.plugin(Canary, Config)

@@ -1,31 +1,72 @@
 //! A head in memory, for tests of plugins: no proxy, no sandbox.
 //!
-//! Made by `testing::RequestBuilder`. Answers as the proxy does; of the proxy's checks on
-//! edits it lacks those of a new `host`.
+//! Made by `testing::RequestBuilder`. Reads as the proxy does. Questions are answered by
+//! `testing`.
 
-use std::cell::RefCell;
+use std::time::Duration;
 
-use crate::testing::{ClientCertificate, Edit};
-use crate::{Client, EditError, Tls, syntax};
+use super::effects::{Edit, Effects, Options, ResponseEdit, is_value};
 
-/// Longest target that a plugin may set, as in the proxy.
-const MAX_TARGET: usize = 8 * 1024;
-
-/// A request head, and the edits made to it.
-pub(crate) struct Head {
-    pub(crate) method: String,
-    pub(crate) scheme: String,
-    pub(crate) version: String,
-    pub(crate) path_with_query: String,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) client: Client,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) client_certificate: Option<ClientCertificate>,
-    pub(crate) attempt: u32,
-    pub(crate) edits: RefCell<Vec<Edit>>,
+/// The certificate of a client, as [`Request`](crate::Request) tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Distinguished name (RFC 4514).
+    pub subject: String,
+    /// Distinguished name (RFC 4514).
+    pub issuer: String,
+    /// DNS names and URIs.
+    pub names: Vec<String>,
+    /// In hex.
+    pub serial: String,
+    /// In hex.
+    pub sha256: String,
+    /// Seconds since 1970.
+    pub not_after: u64,
 }
 
+/// The part of a body that has arrived.
+#[derive(Clone)]
+pub(crate) struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) is_complete: bool,
+}
+
+/// A request head, and what a plugin did to it.
+#[derive(Default)]
+pub struct Head {
+    pub(crate) method: String,
+    pub(crate) scheme: String,
+    pub(crate) version: Option<String>,
+    pub(crate) path_with_query: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) client_address: String,
+    pub(crate) client_port: u16,
+    pub(crate) server_name: Option<String>,
+    pub(crate) alpn: Option<String>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    pub(crate) attempt: u32,
+    pub(crate) body: Option<Body>,
+    /// Salts of the shares that the request is in.
+    pub(crate) shares: Vec<String>,
+    pub(super) effects: Effects,
+}
+
+impl Head {
+    /// From 127.0.0.1, in the clear.
+    pub(crate) fn new(method: &str, target: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            scheme: "http".to_owned(),
+            version: Some("1.1".to_owned()),
+            path_with_query: target.to_owned(),
+            client_address: "127.0.0.1".to_owned(),
+            client_port: 49152,
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads.
 impl Head {
     pub(crate) fn method(&self) -> String {
         self.method.clone()
@@ -35,12 +76,40 @@ impl Head {
         self.scheme.clone()
     }
 
-    pub(crate) fn version(&self) -> String {
+    pub(crate) fn version(&self) -> Option<String> {
         self.version.clone()
+    }
+
+    pub(crate) fn authority(&self) -> Vec<u8> {
+        self.header("host").into_iter().next().unwrap_or_default()
+    }
+
+    pub(crate) fn host(&self) -> String {
+        if self.version.is_none() {
+            return self.server_name.clone().unwrap_or_default();
+        }
+        let authority = self.authority();
+        let host = without_port(&authority).to_ascii_lowercase();
+        let host = host.strip_suffix(b".").unwrap_or(&host);
+        String::from_utf8_lossy(host).into_owned()
     }
 
     pub(crate) fn path_with_query(&self) -> String {
         self.path_with_query.clone()
+    }
+
+    pub(crate) fn path(&self) -> String {
+        let target = &self.path_with_query;
+        let path = target.split_once('?').map_or(&**target, |(path, _)| path);
+        path.to_owned()
+    }
+
+    pub(crate) fn query_parameter(&self, name: &str) -> Option<Vec<u8>> {
+        let (_, query) = self.path_with_query.split_once('?')?;
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(key) == name.as_bytes()).then(|| decoded(value))
+        })
     }
 
     pub(crate) fn header(&self, name: &str) -> Vec<Vec<u8>> {
@@ -55,12 +124,32 @@ impl Head {
         self.headers.clone()
     }
 
-    pub(crate) fn client(&self) -> Client {
-        self.client.clone()
+    pub(crate) fn cookie(&self, name: &str) -> Option<Vec<u8>> {
+        self.header("cookie")
+            .iter()
+            .flat_map(|line| line.split(|&octet| octet == b';'))
+            .find_map(|pair| {
+                let pair = pair.trim_ascii();
+                let (key, value) = pair.split_at_checked(name.len())?;
+                let value = value.strip_prefix(b"=")?;
+                (key == name.as_bytes()).then(|| value.to_vec())
+            })
     }
 
-    pub(crate) fn tls(&self) -> Option<Tls> {
-        self.tls.clone()
+    pub(crate) fn client_address(&self) -> String {
+        self.client_address.clone()
+    }
+
+    pub(crate) fn client_port(&self) -> u16 {
+        self.client_port
+    }
+
+    pub(crate) fn server_name(&self) -> Option<String> {
+        self.server_name.clone()
+    }
+
+    pub(crate) fn alpn(&self) -> Option<String> {
+        self.alpn.clone()
     }
 
     fn of_certificate<T>(&self, part: impl FnOnce(&ClientCertificate) -> T) -> Option<T> {
@@ -96,64 +185,201 @@ impl Head {
         self.attempt
     }
 
-    pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        let (name, value) = (checked_name(name)?, checked_value(value)?);
-        self.edit(Edit::SetHeader(name, value))
+    pub(crate) fn body_prefix(&self) -> Option<Vec<u8>> {
+        self.body.as_ref().map(|body| body.bytes.clone())
     }
 
-    pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        let (name, value) = (not_host(checked_name(name)?)?, checked_value(value)?);
-        self.edit(Edit::AppendHeader(name, value))
+    pub(crate) fn body_is_complete(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_complete)
     }
 
-    pub(crate) fn remove_header(&self, name: &str) -> Result<(), EditError> {
-        let name = not_host(checked_name(name)?)?;
-        self.edit(Edit::RemoveHeader(name))
+    pub(crate) fn ask(&self, question: u32) -> Option<u32> {
+        crate::testing::ask(self, question)
     }
 
-    pub(crate) fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
-        let allowed = |octet: u8| octet.is_ascii_graphic() && octet != b'#';
-        let is_target = value.starts_with('/') && value.len() <= MAX_TARGET;
-        if !is_target || !value.bytes().all(allowed) {
-            return Err(EditError::InvalidSyntax);
+    pub(crate) fn ask_value(&self, question: u32) -> Option<Vec<u8>> {
+        crate::testing::ask_value(self, question)
+    }
+}
+
+/// Edits.
+impl Head {
+    fn edit(&self, edit: Edit) -> Result<(), String> {
+        self.check_http()?;
+        self.effects.edit(edit)
+    }
+
+    fn edit_response(&self, edit: ResponseEdit) -> Result<(), String> {
+        self.check_http()?;
+        self.effects.edit_response(edit)
+    }
+
+    fn check_http(&self) -> Result<(), String> {
+        match self.version {
+            Some(_) => Ok(()),
+            None => Err("a connection without HTTP has nothing to edit".to_owned()),
         }
+    }
+
+    pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), String> {
+        let edit = Edit::SetHeader(name.to_ascii_lowercase(), value.to_vec());
+        self.edit(edit)
+    }
+
+    pub(crate) fn set_header_by(&self, name: &str, question: u32) -> Result<(), String> {
+        match self.ask_value(question).filter(|value| is_value(value)) {
+            Some(value) => self.set_header(name, &value),
+            None => self.remove_header(name),
+        }
+    }
+
+    pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), String> {
+        let edit = Edit::AppendHeader(name.to_ascii_lowercase(), value.to_vec());
+        self.edit(edit)
+    }
+
+    pub(crate) fn remove_header(&self, name: &str) -> Result<(), String> {
+        self.edit(Edit::RemoveHeader(name.to_ascii_lowercase()))
+    }
+
+    pub(crate) fn set_authority(&self, value: &[u8]) -> Result<(), String> {
+        self.edit(Edit::SetAuthority(value.to_vec()))
+    }
+
+    pub(crate) fn set_path_with_query(&self, value: &str) -> Result<(), String> {
         self.edit(Edit::SetPathWithQuery(value.to_owned()))
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "the end of each edit above, which may fail"
-    )]
-    fn edit(&self, edit: Edit) -> Result<(), EditError> {
-        self.edits.borrow_mut().push(edit);
-        Ok(())
+    pub(crate) fn replace_path_prefix(&self, length: u32, replacement: &str) -> Result<(), String> {
+        let path = self.path();
+        let is_boundary = usize::try_from(length).is_ok_and(|length| path.is_char_boundary(length));
+        if !is_boundary {
+            return Err(format!("the path has no {length} bytes to replace"));
+        }
+        let edit = Edit::ReplacePathPrefix(length, replacement.to_owned());
+        self.edit(edit)
+    }
+
+    pub(crate) fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), String> {
+        let edit = ResponseEdit::SetHeader(name.to_ascii_lowercase(), value.to_vec());
+        self.edit_response(edit)
+    }
+
+    pub(crate) fn append_response_header(&self, name: &str, value: &[u8]) -> Result<(), String> {
+        let edit = ResponseEdit::AppendHeader(name.to_ascii_lowercase(), value.to_vec());
+        self.edit_response(edit)
+    }
+
+    pub(crate) fn remove_response_header(&self, name: &str) -> Result<(), String> {
+        let edit = ResponseEdit::RemoveHeader(name.to_ascii_lowercase());
+        self.edit_response(edit)
     }
 }
 
-/// A field name, in lower case, that is a token (RFC 9110, section 5.6.2) and not the proxy's.
-fn checked_name(name: &str) -> Result<String, EditError> {
-    if !syntax::is_token(name) {
-        return Err(EditError::InvalidSyntax);
+/// Options. A value that the proxy does not take fails the test, as the proxy would call it a
+/// fault.
+impl Head {
+    pub(crate) fn set_affinity(&self, key: &[u8]) {
+        self.effects.options.borrow_mut().affinity = Some(key.to_vec());
     }
-    if syntax::is_reserved(name) {
-        return Err(EditError::Forbidden);
+
+    pub(crate) fn set_affinity_by(&self, question: u32) {
+        let key = self.ask_value(question);
+        self.effects.options.borrow_mut().affinity = key;
     }
-    Ok(name.to_ascii_lowercase())
+
+    pub(crate) fn set_queue_timeout(&self, milliseconds: u32) {
+        let timeout = Duration::from_millis(milliseconds.into());
+        self.effects.options.borrow_mut().queue_timeout = Some(timeout);
+    }
+
+    pub(crate) fn set_connect_timeout(&self, milliseconds: u32) {
+        self.effects.options.borrow_mut().connect_timeout = Some(above_zero(milliseconds));
+    }
+
+    pub(crate) fn set_server_timeout(&self, milliseconds: u32) {
+        self.effects.options.borrow_mut().server_timeout = Some(above_zero(milliseconds));
+    }
+
+    pub(crate) fn set_tunnel_timeout(&self, milliseconds: u32) {
+        self.effects.options.borrow_mut().tunnel_timeout = Some(above_zero(milliseconds));
+    }
+
+    pub(crate) fn set_tries(&self, tries: u32) {
+        assert!(
+            (1..=16).contains(&tries),
+            "{tries} tries: 1 to 16 are allowed"
+        );
+        self.effects.options.borrow_mut().tries = Some(tries);
+    }
+
+    pub(crate) fn tag(&self, name: &str, value: &str) {
+        self.effects.tag(name, value.as_bytes());
+    }
+
+    pub(crate) fn tag_by(&self, name: &str, question: u32) {
+        if let Some(value) = self.ask_value(question) {
+            self.effects.tag(name, &value);
+        }
+    }
 }
 
-/// Refuses to add or remove a `host`: a request has exactly one (RFC 9112, section 3.2).
-fn not_host(name: String) -> Result<String, EditError> {
-    if name == "host" {
-        return Err(EditError::Forbidden);
+/// What a plugin did.
+impl Head {
+    pub(crate) fn edits(&self) -> Vec<Edit> {
+        self.effects.edits.borrow().clone()
     }
-    Ok(name)
+
+    pub(crate) fn response_edits(&self) -> Vec<ResponseEdit> {
+        self.effects.response_edits.borrow().clone()
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        self.effects.options.borrow().clone()
+    }
 }
 
-/// A field value without controls (RFC 9110, section 5.5).
-fn checked_value(value: &[u8]) -> Result<Vec<u8>, EditError> {
-    let control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
-    if value.iter().any(control) {
-        return Err(EditError::InvalidSyntax);
+fn above_zero(milliseconds: u32) -> Duration {
+    assert!(milliseconds > 0, "only the queue's timeout may be 0");
+    Duration::from_millis(milliseconds.into())
+}
+
+/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let start = match authority.first() {
+        Some(b'[') => authority.iter().position(|&octet| octet == b']'),
+        _ => None,
+    };
+    let mut octets = authority.iter().enumerate().skip(start.unwrap_or(0));
+    let colon = octets.find(|(_, octet)| **octet == b':');
+    colon
+        .and_then(|(at, _)| authority.get(..at))
+        .unwrap_or(authority)
+}
+
+/// What a form wrote (application/x-www-form-urlencoded).
+fn decoded(text: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after) {
+            (b'+', _) => octets.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    octets.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => octets.push(first),
+            },
+            _ => octets.push(first),
+        }
     }
-    Ok(value.to_vec())
+    octets
+}
+
+/// The value of a hexadecimal digit.
+fn digit(octet: u8) -> Option<u8> {
+    let value = char::from(octet).to_digit(16)?;
+    u8::try_from(value).ok()
 }

@@ -1,92 +1,68 @@
 //! A head that lies in the proxy: each method is a call out of the sandbox.
 
-use crate::guest::RequestHead;
-use crate::{Client, EditError, Tls};
+use crate::bindings::pointsman::router::request::RequestHead;
 
 /// A handle of the proxy's, given back when it is dropped.
-pub(crate) struct Head(pub(crate) RequestHead);
+pub struct Head(pub(crate) RequestHead);
 
-impl Head {
-    pub(crate) fn method(&self) -> String {
-        self.0.method()
-    }
-
-    pub(crate) fn scheme(&self) -> String {
-        self.0.scheme()
-    }
-
-    pub(crate) fn version(&self) -> String {
-        self.0.version()
-    }
-
-    pub(crate) fn path_with_query(&self) -> String {
-        self.0.path_with_query()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Vec<Vec<u8>> {
-        self.0.header(name)
-    }
-
-    pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        self.0.headers()
-    }
-
-    pub(crate) fn client(&self) -> Client {
-        let client = self.0.client();
-        Client {
-            address: client.address,
-            port: client.port,
+/// Methods that only pass on what they get.
+macro_rules! pass_on {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        impl Head {
+            $(pub(crate) fn $name(&self, $($argument: $type),*) $(-> $result)? {
+                self.0.$name($($argument),*)
+            })*
         }
-    }
+    };
+}
 
-    pub(crate) fn tls(&self) -> Option<Tls> {
-        self.0.tls().map(|tls| Tls {
-            server_name: tls.server_name,
-            alpn: tls.alpn,
-        })
-    }
+pass_on! {
+    method() -> String;
+    scheme() -> String;
+    version() -> Option<String>;
+    authority() -> Vec<u8>;
+    host() -> String;
+    path_with_query() -> String;
+    path() -> String;
+    query_parameter(name: &str) -> Option<Vec<u8>>;
+    header(name: &str) -> Vec<Vec<u8>>;
+    headers() -> Vec<(String, Vec<u8>)>;
+    cookie(name: &str) -> Option<Vec<u8>>;
+    client_address() -> String;
+    client_port() -> u16;
+    server_name() -> Option<String>;
+    alpn() -> Option<String>;
+    client_certificate_subject() -> Option<String>;
+    client_certificate_issuer() -> Option<String>;
+    client_certificate_names() -> Vec<String>;
+    client_certificate_serial() -> Option<String>;
+    client_certificate_sha256() -> Option<String>;
+    client_certificate_not_after() -> Option<u64>;
+    attempt() -> u32;
+    body_prefix() -> Option<Vec<u8>>;
+    body_is_complete() -> bool;
 
-    pub(crate) fn client_certificate_subject(&self) -> Option<String> {
-        self.0.client_certificate_subject()
-    }
+    ask(question: u32) -> Option<u32>;
+    ask_value(question: u32) -> Option<Vec<u8>>;
 
-    pub(crate) fn client_certificate_issuer(&self) -> Option<String> {
-        self.0.client_certificate_issuer()
-    }
+    set_header(name: &str, value: &[u8]) -> Result<(), String>;
+    set_header_by(name: &str, question: u32) -> Result<(), String>;
+    append_header(name: &str, value: &[u8]) -> Result<(), String>;
+    remove_header(name: &str) -> Result<(), String>;
+    set_authority(value: &[u8]) -> Result<(), String>;
+    set_path_with_query(value: &str) -> Result<(), String>;
+    replace_path_prefix(length: u32, replacement: &str) -> Result<(), String>;
+    set_response_header(name: &str, value: &[u8]) -> Result<(), String>;
+    append_response_header(name: &str, value: &[u8]) -> Result<(), String>;
+    remove_response_header(name: &str) -> Result<(), String>;
 
-    pub(crate) fn client_certificate_names(&self) -> Vec<String> {
-        self.0.client_certificate_names()
-    }
-
-    pub(crate) fn client_certificate_serial(&self) -> Option<String> {
-        self.0.client_certificate_serial()
-    }
-
-    pub(crate) fn client_certificate_sha256(&self) -> Option<String> {
-        self.0.client_certificate_sha256()
-    }
-
-    pub(crate) fn client_certificate_not_after(&self) -> Option<u64> {
-        self.0.client_certificate_not_after()
-    }
-
-    pub(crate) fn attempt(&self) -> u32 {
-        self.0.attempt()
-    }
-
-    pub(crate) fn set_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        Ok(self.0.set_header(name, value)?)
-    }
-
-    pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        Ok(self.0.append_header(name, value)?)
-    }
-
-    pub(crate) fn remove_header(&self, name: &str) -> Result<(), EditError> {
-        Ok(self.0.remove_header(name)?)
-    }
-
-    pub(crate) fn set_path_with_query(&self, value: &str) -> Result<(), EditError> {
-        Ok(self.0.set_path_with_query(value)?)
-    }
+    set_affinity(key: &[u8]);
+    set_affinity_by(question: u32);
+    set_queue_timeout(milliseconds: u32);
+    set_connect_timeout(milliseconds: u32);
+    set_server_timeout(milliseconds: u32);
+    set_tunnel_timeout(milliseconds: u32);
+    set_tries(tries: u32);
+    tag(name: &str, value: &str);
+    tag_by(name: &str, question: u32);
 }

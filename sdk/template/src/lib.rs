@@ -1,9 +1,10 @@
 //! Sends clients that have the cookie `canary=1` to a backend of their own.
 
+use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
 use serde::Deserialize;
 
-/// The table `router.config` of the proxy's configuration.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 struct Config {
     backend: String,
@@ -11,6 +12,7 @@ struct Config {
 
 struct Canary {
     backend: String,
+    testers: Matcher<()>,
 }
 
 impl Router for Canary {
@@ -18,7 +20,8 @@ impl Router for Canary {
 
     fn configure(Config { backend }: Config) -> Result<Self, Error> {
         backends::require("backend", &backend)?;
-        Ok(Self { backend })
+        let testers = questions::exact("cookie:canary").entries([("1", ())])?;
+        Ok(Self { backend, testers })
     }
 
     fn cacheability(&self) -> Cacheability {
@@ -26,9 +29,9 @@ impl Router for Canary {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        Ok(match request.cookie("canary").as_deref() {
-            Some(b"1") => Decision::backend(&self.backend),
-            _ => Decision::DefaultBackend,
+        Ok(match request.ask(&self.testers) {
+            Some(()) => Decision::backend(&self.backend),
+            None => Decision::Next,
         })
     }
 }
@@ -45,9 +48,14 @@ mod tests {
     fn the_cookie_decides() {
         let config = r#"{"backend": "canary_backend"}"#;
         let router = Instance::<Canary>::configure(config, &["canary_backend"]).unwrap();
-        let request = RequestBuilder::get("/").header("cookie", "canary=1").build();
-        assert_eq!(router.route(&request), Ok(Decision::backend("canary_backend")));
+        let request = RequestBuilder::get("/")
+            .header("cookie", "canary=1")
+            .build();
+        assert_eq!(
+            router.route(&request),
+            Ok(Decision::backend("canary_backend"))
+        );
         let request = RequestBuilder::get("/").build();
-        assert_eq!(router.route(&request), Ok(Decision::DefaultBackend));
+        assert_eq!(router.route(&request), Ok(Decision::Next));
     }
 }

@@ -83,24 +83,24 @@ fn each_says_what_to_do() -> anyhow::Result<()> {
             ],
         ),
         (
-            replaced(good.clone(), "@0.1.0", "@0.9.0"),
+            replaced(good.clone(), "@1.0.0", "@2.0.0"),
             &[
-                "@0.9.0, this host is for pointsman:router@0.1.0",
-                "build it against that version",
+                "@2.0.0, this host serves pointsman:router@1.0.0 and every other 1.x",
+                "build it against one of those",
             ],
         ),
         (
             replaced(good.clone(), "wasi:random/random", "wasi:random/dice00"),
             &[
                 "imports wasi:random/dice00@0.2.",
-                "it offers pointsman:router/request@0.1.0",
+                "it offers pointsman:router/request@1.0.0",
                 "leave out what needs it",
             ],
         ),
         (
             b"\0asm\x0d\0\x01\0".to_vec(),
             &[
-                "does not export pointsman:router/plugin@0.1.0",
+                "does not export pointsman:router/plugin@1.0.0",
                 "it exports nothing",
                 "pointsman_sdk::export!",
             ],

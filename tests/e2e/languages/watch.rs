@@ -37,7 +37,7 @@ fn project(directory: &Path) -> anyhow::Result<PathBuf> {
     )?;
     fs::write(
         project.join("cases.toml"),
-        "backends = [\"www\"]\nconfig.rules = []\n[[case]]\nname = \"all\"\nexpect.default = true\n",
+        "backends = [\"www\"]\nconfig.rules = []\n[[case]]\nname = \"all\"\nexpect.next = true\n",
     )?;
     Ok(project)
 }

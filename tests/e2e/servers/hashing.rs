@@ -95,7 +95,7 @@ async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
         let request = get_with("/", &format!("X-Key: {key}\r\n"));
         expected.push((format!("/{key}"), answer(&mut client, &request).await?));
         let then = serde_json::json!({"backend": "www"});
-        let set = serde_json::json!({"set-header": {"name": "X-Key", "value": key, "then": then}});
+        let set = serde_json::json!({"set-affinity": {"value": key, "then": then}});
         cases.insert(format!("/{key}"), set);
     }
     let read = serde_json::json!({"read": {

@@ -1,7 +1,7 @@
 //! What operators order: `ctl servers` and `ctl server`.
 
 use anyhow::ensure;
-use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire};
+use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire, log_field};
 
 use super::{ADMIN, GET, answers, became, count, server, state};
 use crate::tunnels::{echo_or_www, handshake, passes};
@@ -88,12 +88,14 @@ async fn a_server_is_taken_out_of_service_and_put_back() -> anyhow::Result<()> {
         assert_eq!(state(&proxy, "a").await?, "up");
         assert_eq!(count(&answers(proxy.address(), 4).await?, "a"), 2);
     }
-    let changes: Vec<_> = proxy
-        .log()
-        .into_iter()
-        .filter(|line| line.contains("server changed"))
-        .collect();
-    assert_eq!(changes.len(), 4, "{changes:#?}");
+    let changes = proxy.wait_for("four changes", |lines| {
+        let changes = lines.iter().filter(|line| line.contains("server changed"));
+        let states: Vec<_> = changes
+            .filter_map(|line| log_field(line, "state"))
+            .collect();
+        (states.len() >= 4).then_some(states.join(" "))
+    });
+    assert_eq!(changes.await?, "draining ready maintenance ready");
     // With both out of service there is none.
     for name in ["www/a", "www/b"] {
         proxy.ctl(&["server", name, "drain"]).await?;

@@ -25,14 +25,18 @@ pub(super) fn status(status: &api::Status) -> String {
     ));
     line(String::new());
     line(
-        "FRONTEND              1xx        2xx        3xx        4xx        5xx  PLUGIN".to_owned(),
+        "FRONTEND              1xx        2xx        3xx        4xx        5xx  PLUGINS".to_owned(),
     );
     for frontend in &status.frontends {
-        let version = frontend.plugin_version;
-        let version = version.map_or_else(|| "-".to_owned(), |number| format!("version {number}"));
+        let stages = frontend.stages.iter();
+        let stages = stages.map(|stage| format!("{} (version {})", stage.name, stage.version));
+        let stages = match frontend.stages.as_slice() {
+            [] => "-".to_owned(),
+            _ => stages.collect::<Vec<_>>().join(", "),
+        };
         let answers = frontend.answers.map(|count| format!("{count:>10}"));
         let answers = answers.join(" ");
-        line(format!("{:<15}{answers}  {version}", frontend.name));
+        line(format!("{:<15}{answers}  {stages}", frontend.name));
     }
     line(String::new());
     line(
@@ -67,6 +71,26 @@ pub(super) fn status(status: &api::Status) -> String {
             time(certificate.not_after.try_into().unwrap_or_default()),
             certificate.names.join(" ")
         ));
+    }
+    if !status.tables.is_empty() {
+        line(String::new());
+        line(
+            "TABLE              ENTRIES   UNSAVED  LOADED                         FILE".to_owned(),
+        );
+    }
+    for table in &status.tables {
+        line(format!(
+            "{:<15} {:>10} {:>9}  {}  {}",
+            table.name,
+            table.entries,
+            table.unsaved,
+            time(table.loaded),
+            table.file
+        ));
+        if table.failed {
+            let why = table.error.as_deref().unwrap_or("it was refused");
+            line(format!("  the file is not in force: {why}"));
+        }
     }
     text
 }
@@ -119,13 +143,13 @@ pub(super) fn plugins(plugins: &api::Plugins) -> String {
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");
     };
-    line("FRONTEND        VERSION  STATE        DECISIONS   CACHED  FAULTS  MEDIAN  SHA-256       SOURCE".to_owned());
+    line("FRONTEND/STAGE                 VERSION  STATE        DECISIONS   CACHED  FAULTS  MEDIAN  SHA-256       SOURCE".to_owned());
     for version in &plugins.versions {
         let cached = percent(version.cached, version.decisions);
         let faults: u64 = version.faults.values().sum();
         line(format!(
-            "{:<15} {:>7}  {:<11} {:>10} {cached:>8} {faults:>7} {:>7}  {}  {}",
-            version.frontend,
+            "{:<30} {:>7}  {:<11} {:>10} {cached:>8} {faults:>7} {:>7}  {}  {}",
+            format!("{}/{}", version.frontend, version.stage),
             version.number,
             version.state,
             version.decisions,
@@ -133,9 +157,9 @@ pub(super) fn plugins(plugins: &api::Plugins) -> String {
             version.sha256.get(..12).unwrap_or(&version.sha256),
             version.source
         ));
-        line(format!("{:<24} {}", "", origin(version)));
+        line(format!("{:<39} {}", "", origin(version)));
         for (kind, count) in &version.faults {
-            line(format!("{:<35}{kind}: {count}", ""));
+            line(format!("{:<50}{kind}: {count}", ""));
         }
     }
     text
@@ -151,8 +175,8 @@ pub(super) fn trials(trials: &api::Trials) -> String {
     };
     for trial in &trials.trials {
         line(format!(
-            "{}: version {} as a {} of {} % beside version {}",
-            trial.frontend, trial.number, trial.mode, trial.percent, trial.active
+            "{}/{}: version {} as a {} of {} % beside version {}",
+            trial.frontend, trial.stage, trial.number, trial.mode, trial.percent, trial.active
         ));
         if let Some(ended) = trial.ended {
             line(format!("  {} on {}", trial.state, time(ended)));

@@ -40,9 +40,10 @@ pub(in crate::cli) struct Flags {
     /// Requests and what is expected; cases.toml in the project where none is given
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
-    /// The frontend of a running proxy that gets each version which passes
-    #[arg(long, value_name = "NAME")]
-    frontend: Option<String>,
+    /// The frontend of a running proxy that gets each version which passes; FRONTEND/STAGE where it
+    /// has several plugins
+    #[arg(long, value_name = "NAME", value_parser = ctl::stage_of)]
+    frontend: Option<ctl::Stage>,
     #[command(flatten)]
     process: ctl::Process,
 }
@@ -108,8 +109,8 @@ fn turn(
     component.write(&output)?;
     crate::cli::print(&format!("{}\n", output.display()));
     let built = Some(component.plugin.sha256());
-    if let (Some(frontend), true) = (&flags.frontend, built != in_service.as_deref()) {
-        ctl::swap(&flags.process, frontend, &output)?;
+    if let (Some(stage), true) = (&flags.frontend, built != in_service.as_deref()) {
+        ctl::swap(&flags.process, stage, &output)?;
         *in_service = built.map(str::to_owned);
     }
     Ok(())

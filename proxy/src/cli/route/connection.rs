@@ -65,6 +65,15 @@ impl ConnectionFlags {
         });
     }
 
+    /// The head of a connection without HTTP: the server name is all that it has.
+    pub(super) fn head_without_http(&self) -> RequestHead {
+        let mut head = RequestHead::default();
+        if let Some(name) = &self.server_name {
+            head.set_server_name(&name.to_ascii_lowercase());
+        }
+        head
+    }
+
     /// The facts that the proxy would have of the TLS session.
     pub(super) fn facts(&self) -> Result<Option<Arc<TlsFacts>>, Exit> {
         if !self.has_tls() {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::backend::backend_id;
 use super::bind::Bound;
-use super::{BACKLOG, BYTES, MAX_TIMEOUT, Named, Reader, TIMEOUT, check_name, head_limits};
+use super::{
+    BACKLOG, BYTES, MAX_TIMEOUT, Named, Reader, TIMEOUT, check_name, head_limits, routing,
+};
 use crate::config::hints::Section;
 use crate::config::reader::{Entry, Table};
 use crate::config::{
@@ -70,6 +72,7 @@ impl<'a> Reader<'a> {
         });
         let limits = frontend_limits(&mut table);
         let router = table.take("router");
+        let routing = table.table("routing", Section::Routing);
         if router.is_none() && default_backend.is_none() {
             let example = match named.backends.first() {
                 Some(backend) => format!("`default_backend = \"{}\"`, or a router", backend.name),
@@ -77,7 +80,7 @@ impl<'a> Reader<'a> {
             };
             table.missing("default_backend", &example);
         }
-        let router = router.and_then(|router| self.router(&router, default_backend.is_some()));
+        let router = router.map(|router| self.router(&router, default_backend.is_some()));
         let default_backend = default_backend.and_then(|e| backend_id(&e, named.backends));
         table.finish();
         Some(Frontend {
@@ -91,7 +94,10 @@ impl<'a> Reader<'a> {
             hsts: hsts.map(strict_transport_security),
             backlog: u32::try_from(backlog).unwrap_or(DEFAULT_BACKLOG),
             limits,
-            router,
+            router: router.unwrap_or_default(),
+            routing: routing
+                .map(|table| routing::routing(table, mode))
+                .unwrap_or_default(),
         })
     }
 }

@@ -1,15 +1,16 @@
-//! `[frontend.NAME.router]`: which plugin, its own configuration, and its limits.
+//! `[frontend.NAME.router]`, one table or a list of them: which plugins, their own configuration, and
+//! their limits.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Reader, TIMEOUT};
+use super::{MAX_NAME, Reader, TIMEOUT};
 use crate::config::hints::{self, Section};
 use crate::config::reader::{Entry, Table};
 use crate::config::{
-    BUNDLED_PLUGINS, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, Limits, OnFault,
-    PluginSource, Router, json,
+    BUNDLED_PLUGINS, DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, Limits, MAX_STAGES,
+    OnFault, PluginSource, Stage, json,
 };
 
 /// A worker decides nothing else while a plugin runs, so no decision may take long.
@@ -25,6 +26,9 @@ const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 /// Less than one head could not be read.
 const HOST_MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+/// Some ten thousand entries, and all that a process would spare for lists.
+const QUESTIONS: RangeInclusive<u64> = 1 << 20..=4 << 30;
+
 /// None at all is no policy.
 const MAX_FAULTS: RangeInclusive<u64> = 1..=1_000_000;
 
@@ -32,10 +36,36 @@ const MAX_FAULTS: RangeInclusive<u64> = 1..=1_000_000;
 const RESPONSE: RangeInclusive<u64> = 0..=16 << 20;
 
 impl<'a> Reader<'a> {
-    pub(super) fn router(&self, entry: &Entry<'a>, has_default_backend: bool) -> Option<Router> {
+    /// The stages before the first that is wrong: their positions are those of the file.
+    pub(super) fn router(&self, entry: &Entry<'a>, has_default_backend: bool) -> Vec<Stage> {
+        let elements = entry.one_or_many();
+        if elements.is_empty() {
+            let diagnostic = entry.error("is empty").label("at least one is needed");
+            entry.push(diagnostic.help("add `{ plugin = \"host-suffix\" }`, or leave it out"));
+        }
+        if let Some(first) = elements.get(MAX_STAGES) {
+            let message = format!("`{}` has more than {MAX_STAGES} plugins", entry.path);
+            first.push(first.key_error(message).label("one too many"));
+        }
+        let mut names = Vec::new();
+        let stages = elements.iter().take(MAX_STAGES);
+        let stages = stages.map(|element| self.stage(element, has_default_backend, &mut names));
+        // To the end: each may have mistakes.
+        let stages: Vec<_> = stages.collect();
+        stages.into_iter().map_while(|stage| stage).collect()
+    }
+
+    fn stage(
+        &self,
+        entry: &Entry<'a>,
+        has_default_backend: bool,
+        names: &mut Vec<String>,
+    ) -> Option<Stage> {
         let mut table = entry.table(Section::Router)?;
         let plugin = table.require("plugin", "`plugin = \"host-suffix\"`, or a file");
         let plugin = plugin.and_then(|e| self.plugin(&e));
+        let default_name = plugin.as_ref().map(name_of);
+        let name = stage_name(entry, table.take("name"), default_name, names);
         let config = match table.take("config") {
             Some(config) if config.is_table() => {
                 json::from_toml(config.spanned(), &config.path, self.report)
@@ -48,10 +78,7 @@ impl<'a> Reader<'a> {
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
         let on_fault = table.take("on_fault");
-        let choices = [
-            ("reject", OnFault::Reject),
-            ("default-backend", OnFault::DefaultBackend),
-        ];
+        let choices = OnFault::ALL.map(|choice| (choice.name(), choice));
         let chosen = on_fault.as_ref().and_then(|e| e.choice(&choices));
         let chosen = chosen.unwrap_or(OnFault::Reject);
         if let Some(entry) = on_fault
@@ -78,8 +105,10 @@ impl<'a> Reader<'a> {
         let isolation = table.value_or("isolation", Isolation::Instance, |e| e.choice(&isolations));
         let watch = table.value_or("watch", true, Entry::boolean);
         let limits = table.table("limits", Section::Limits);
+        let limits = limits.map(self::limits).unwrap_or_default();
         table.finish();
-        Some(Router {
+        Some(Stage {
+            name: name?,
             plugin: plugin?,
             config,
             on_fault: chosen,
@@ -87,7 +116,7 @@ impl<'a> Reader<'a> {
             fault_window,
             isolation,
             watch,
-            limits: limits.map(self::limits).unwrap_or_default(),
+            limits,
         })
     }
 
@@ -118,6 +147,59 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The stage's name as configured, or else its plugin's, which no stage before has.
+fn stage_name(
+    stage: &Entry<'_>,
+    entry: Option<Entry<'_>>,
+    default_name: Option<String>,
+    names: &mut Vec<String>,
+) -> Option<String> {
+    let name = match &entry {
+        Some(entry) => configured_name(entry)?,
+        None => default_name?,
+    };
+    if names.contains(&name) {
+        let diagnostic = match entry {
+            Some(entry) => entry.error("is the name of an earlier plugin of this router"),
+            None => stage.key_error(format!(
+                "`{}` is called `{name}`, as an earlier plugin of this router is",
+                stage.path
+            )),
+        };
+        let diagnostic = diagnostic.label("twice the same name");
+        stage.push(diagnostic.help(format!("give it another: `name = \"{name}-2\"`")));
+        return None;
+    }
+    names.push(name.clone());
+    Some(name)
+}
+
+fn configured_name(entry: &Entry<'_>) -> Option<String> {
+    let text = entry.text("canary")?;
+    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(is_in_name) {
+        let help = format!("1 to {MAX_NAME} letters, digits and `-`, `_`, `.`");
+        entry.refuse("is not a name for a plugin of a router", "not a name", help);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn name_of(plugin: &PluginSource) -> String {
+    let path = match plugin {
+        PluginSource::Bundled(name) => return name.clone(),
+        PluginSource::File(path) => path,
+    };
+    let stem = path.file_stem().unwrap_or("plugin".as_ref());
+    let stem = stem.to_string_lossy();
+    let fitting = stem.chars().map(|c| if is_in_name(c) { c } else { '_' });
+    fitting.take(MAX_NAME).collect()
+}
+
+/// Names stand in addresses, metrics and a field of responses.
+fn is_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
 fn limits(mut table: Table<'_>) -> Limits {
     let default = Limits::default();
     let configure = default.configure_deadline;
@@ -128,6 +210,7 @@ fn limits(mut table: Table<'_>) -> Limits {
         }),
         memory: table.value_or("memory", default.memory, |e| e.size(MEMORY)),
         host_memory: table.value_or("host_memory", default.host_memory, |e| e.size(HOST_MEMORY)),
+        questions: table.value_or("questions", default.questions, |e| e.size(QUESTIONS)),
         response: table.value_or("response", default.response, |e| e.size(RESPONSE)),
     };
     table.finish();

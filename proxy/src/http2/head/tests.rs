@@ -64,6 +64,24 @@ fn requests() {
 }
 
 #[test]
+fn authorities_are_without_the_default_port() {
+    for (line, expected) in [
+        ("GET http://a.test:80/", "a.test"),
+        ("GET https://a.test:443/", "a.test"),
+        ("GET http://a.test:443/", "a.test:443"),
+        ("GET https://a.test:80/", "a.test:80"),
+        ("GET https://[::1]:443/", "[::1]"),
+    ] {
+        let (read, head) = read(&parts(line, &[]), Rest::None);
+        assert!(read.is_ok(), "{line}");
+        assert_eq!(head.authority(), Some(expected.as_bytes()), "{line}");
+    }
+    // Host alone stays as it was sent.
+    let (_, head) = read(&parts("GET /", &[("host", "a.test:80")]), Rest::None);
+    assert_eq!(head.authority(), Some(&b"a.test:80"[..]));
+}
+
+#[test]
 fn bodies() {
     let check = |lines: &[(&str, &str)], rest, expected| {
         let (read, _) = read(&parts("POST http://a.test/", lines), rest);

@@ -1,7 +1,7 @@
 //! Types and functions of `wit/router.wit`, generated.
 //!
 //! The only `bindgen!` of the host. `host` implements the imports, `load` and the
-//! parent module call the exports; nobody else sees these types.
+//! parent module call the exports; nobody else sees these types. `host` links `questions` by hand.
 
 wasmtime::component::bindgen!({
     path: "../wit",

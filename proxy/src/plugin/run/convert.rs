@@ -4,12 +4,13 @@
 
 use bytes::Bytes;
 
+use super::backends::Backends;
 use super::bindings::exports::pointsman::router::plugin as guest;
-use super::bindings::pointsman::router::request::EditError;
+use super::decision::{FieldLine, Otherwise, Response, Route, ServerChoice, Target};
 use super::fault::{self, Fault};
-use super::types::{Backends, Cacheability, FieldLine, Response, Route};
+use super::reads::Cacheability;
 use crate::http::authority;
-use crate::http::edit::{self, Edit};
+use crate::http::edit::{Edit, EditError};
 use crate::http::field::FieldKind;
 use crate::http::syntax;
 
@@ -25,9 +26,9 @@ pub(super) enum Edited {
     /// Of any field but Host.
     Field(Edit),
     /// Another Host.
-    Host(Box<[u8]>),
-    /// Another target.
-    Target(Box<[u8]>),
+    Authority(Box<[u8]>),
+    /// Another target, or another beginning of it.
+    Target(Target),
 }
 
 impl Edited {
@@ -35,7 +36,8 @@ impl Edited {
     pub(super) fn size(&self) -> usize {
         match self {
             Edited::Field(edit) => edit.name().len() + edit.value().map_or(0, <[u8]>::len),
-            Edited::Host(text) | Edited::Target(text) => text.len(),
+            Edited::Authority(text) => text.len(),
+            Edited::Target(target) => target.size(),
         }
     }
 }
@@ -53,61 +55,67 @@ fn is_reserved(name: &[u8]) -> bool {
 }
 
 /// Replaces a field's lines by one.
-pub(super) fn set_header(name: String, value: &[u8]) -> Result<Edited, EditError> {
-    let name = edit_name(name)?;
-    if name == "host" {
-        return is_host(value)
-            .then(|| Edited::Host(value.into()))
-            .ok_or(EditError::InvalidSyntax);
-    }
-    field_edit(Edit::set(name.as_bytes(), trimmed(value)))
+pub(super) fn set_header(name: &str, value: &[u8]) -> Result<Edited, String> {
+    set_response_header(name, value).map(Edited::Field)
 }
 
 /// Adds a line to a field.
-pub(super) fn append_header(name: String, value: &[u8]) -> Result<Edited, EditError> {
-    let name = not_host(edit_name(name)?)?;
-    field_edit(Edit::append(name.as_bytes(), trimmed(value)))
+pub(super) fn append_header(name: &str, value: &[u8]) -> Result<Edited, String> {
+    append_response_header(name, value).map(Edited::Field)
 }
 
 /// Removes a field.
-pub(super) fn remove_header(name: String) -> Result<Edited, EditError> {
-    let name = not_host(edit_name(name)?)?;
-    field_edit(Edit::remove(name.as_bytes()))
+pub(super) fn remove_header(name: &str) -> Result<Edited, String> {
+    remove_response_header(name).map(Edited::Field)
 }
 
-fn field_edit(edit: Result<Edit, edit::EditError>) -> Result<Edited, EditError> {
-    edit.map(Edited::Field).map_err(|error| match error {
-        edit::EditError::Name | edit::EditError::Value => EditError::InvalidSyntax,
-        edit::EditError::Reserved => EditError::Forbidden,
+/// The same for a response.
+pub(super) fn set_response_header(name: &str, value: &[u8]) -> Result<Edit, String> {
+    field_edit(name, |name| Edit::set(name, syntax::trimmed(value)))
+}
+
+/// The same for a response.
+pub(super) fn append_response_header(name: &str, value: &[u8]) -> Result<Edit, String> {
+    field_edit(name, |name| Edit::append(name, syntax::trimmed(value)))
+}
+
+/// The same for a response.
+pub(super) fn remove_response_header(name: &str) -> Result<Edit, String> {
+    field_edit(name, Edit::remove)
+}
+
+fn field_edit(
+    name: &str,
+    edit: impl FnOnce(&[u8]) -> Result<Edit, EditError>,
+) -> Result<Edit, String> {
+    let lower = name.to_ascii_lowercase();
+    let shown = || fault::name(name);
+    if lower == "host" {
+        return Err("the field \"host\" is set by `set-authority`".to_owned());
+    }
+    if is_reserved(lower.as_bytes()) {
+        return Err(format!("the field {:?} is set by the proxy alone", shown()));
+    }
+    edit(lower.as_bytes()).map_err(|error| match error {
+        EditError::Name => format!("{:?} is not a field name", shown()),
+        EditError::Value => format!("the field {:?} cannot have this value", shown()),
+        EditError::Reserved => format!("the field {:?} is set by the proxy alone", shown()),
     })
 }
 
-/// The field that an edit is about, in lower case.
-fn edit_name(mut name: String) -> Result<String, EditError> {
-    if !syntax::is_name(name.as_bytes()) {
-        return Err(EditError::InvalidSyntax);
-    }
-    name.make_ascii_lowercase();
-    if is_reserved(name.as_bytes()) {
-        return Err(EditError::Forbidden);
-    }
-    Ok(name)
+/// The answer to a question as a field's value; None if HTTP does not allow it there.
+pub(super) fn field_value(value: &[u8]) -> Option<&[u8]> {
+    let value = syntax::trimmed(value);
+    syntax::is_value(value).then_some(value)
 }
 
-/// A request has exactly one host line (RFC 9112, section 3.2).
-fn not_host(name: String) -> Result<String, EditError> {
-    match name.as_str() {
-        "host" => Err(EditError::Forbidden),
-        _ => Ok(name),
+/// Replaces the Host.
+pub(super) fn set_authority(value: &[u8]) -> Result<Edited, String> {
+    if is_host(value) {
+        return Ok(Edited::Authority(value.into()));
     }
-}
-
-/// A value without the blanks around it, which are no part of it (RFC 9110, section 5.5).
-fn trimmed(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
+    let shown = fault::name(&String::from_utf8_lossy(value));
+    Err(format!("{shown:?} is not a host with an optional port"))
 }
 
 /// Whether `value` is one `uri-host [":" port]` (RFC 9110, section 7.2).
@@ -128,16 +136,40 @@ fn is_host(value: &[u8]) -> bool {
 }
 
 /// The target that an edit sets: origin form (RFC 9112, section 3.2.1).
-pub(super) fn set_target(value: String) -> Result<Edited, EditError> {
-    let is_target = value.starts_with('/')
-        && value.len() <= MAX_TARGET
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    if !is_target {
-        return Err(EditError::InvalidSyntax);
+pub(super) fn set_target(value: &str) -> Result<Edited, String> {
+    if value.len() > MAX_TARGET {
+        return Err(format!("the target is longer than {MAX_TARGET} bytes"));
     }
-    Ok(Edited::Target(value.into_bytes().into()))
+    if !value.starts_with('/') || !is_target_text(value) {
+        return Err(format!(
+            "{:?} is not a target in origin form",
+            fault::name(value)
+        ));
+    }
+    Ok(Edited::Target(Target::Whole(value.as_bytes().into())))
+}
+
+/// Another beginning of the path.
+pub(super) fn replace_path_prefix(length: u32, replacement: &str) -> Result<Edited, String> {
+    if replacement.len() > MAX_TARGET {
+        return Err(format!("the replacement is longer than {MAX_TARGET} bytes"));
+    }
+    if !is_target_text(replacement) || replacement.contains('?') {
+        return Err(format!(
+            "{:?} is not a part of a path",
+            fault::name(replacement)
+        ));
+    }
+    Ok(Edited::Target(Target::Prefix {
+        length: usize::try_from(length).unwrap_or(usize::MAX),
+        replacement: replacement.as_bytes().into(),
+    }))
+}
+
+fn is_target_text(value: &str) -> bool {
+    value
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
@@ -147,20 +179,45 @@ pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
     }
 }
 
-/// The route of a guest's decision, if the proxy may take it.
+/// The route of a guest's decision, if the proxy may take it. `from_tables` has what look-ups gave
+/// in this call: a backend's name that comes from there is data, for which the plugin is not to
+/// blame.
 pub(super) fn route(
     decision: guest::Decision,
     backends: &dyn Backends,
+    from_tables: &[Box<[u8]>],
     max_response: usize,
 ) -> Result<Route, Fault> {
     match decision {
-        guest::Decision::Backend(name) => backends
-            .find(&name)
-            .map(Route::Backend)
-            .ok_or_else(|| Fault::UnknownBackend(fault::name(&name))),
+        guest::Decision::Backend(name) => match backends.find(&name) {
+            Some(backend) => Ok(Route::Backend(backend)),
+            None if from_tables.iter().any(|value| **value == *name.as_bytes()) => {
+                Ok(Route::Backend(name.into()))
+            }
+            None => Err(Fault::UnknownBackend(fault::name(&name))),
+        },
+        guest::Decision::Server(choice) => server(&choice, backends).map(Route::Server),
         guest::Decision::DefaultBackend => Ok(Route::Default),
         guest::Decision::Respond(answer) => response(answer, max_response).map(Route::Respond),
+        guest::Decision::Next => Ok(Route::Next),
     }
+}
+
+fn server(choice: &guest::ServerChoice, backends: &dyn Backends) -> Result<ServerChoice, Fault> {
+    let backend = backends
+        .find(&choice.backend)
+        .ok_or_else(|| Fault::UnknownBackend(fault::name(&choice.backend)))?;
+    // One that has gone, or never was there, is not usable: servers come and go without a change of
+    // the plugin, and their names come from clients' cookies, for example.
+    let known = backends.find_server(&backend, &choice.server);
+    Ok(ServerChoice {
+        server: known.unwrap_or_else(|| choice.server.as_str().into()),
+        backend,
+        otherwise: match choice.otherwise {
+            guest::Fallback::AnotherServer => Otherwise::AnotherServer,
+            guest::Fallback::AskAgain => Otherwise::AskAgain,
+        },
+    })
 }
 
 fn response(answer: guest::Response, limit: usize) -> Result<Response, Fault> {
@@ -198,7 +255,7 @@ fn response_line(name: &str, value: &[u8]) -> Result<FieldLine, Fault> {
     if is_reserved(&lower) {
         return Err(field_fault(name, "only the proxy may set"));
     }
-    let value = trimmed(value);
+    let value = syntax::trimmed(value);
     if !syntax::is_value(value) {
         return Err(field_fault(name, "has a value that HTTP does not allow"));
     }
@@ -221,11 +278,13 @@ mod tests {
 
     #[test]
     fn reserved_fields_are_forbidden_in_any_case() {
-        type Check = fn(&str) -> Result<Edited, EditError>;
-        let set: Check = |name| set_header(name.to_owned(), b"a");
-        let append: Check = |name| append_header(name.to_owned(), b"a");
-        let remove: Check = |name| remove_header(name.to_owned());
-        let forbidden = |result| matches!(result, Err(EditError::Forbidden));
+        type Check = fn(&str) -> Result<Edited, String>;
+        let set: Check = |name| set_header(name, b"a");
+        let append: Check = |name| append_header(name, b"a");
+        let remove: Check = |name| remove_header(name);
+        let forbidden = |result: Result<Edited, String>| {
+            result.is_err_and(|error| error.ends_with("is set by the proxy alone"))
+        };
         for name in [
             "Connection",
             "content-length",
@@ -244,15 +303,19 @@ mod tests {
                 assert!(forbidden(edit(name)), "{name}");
             }
         }
-        assert!(forbidden(append("host")) && forbidden(remove("Host")));
-        assert!(matches!(set("Host"), Ok(Edited::Host(host)) if *host == *b"a"));
+        for edit in [set, append, remove] {
+            assert!(edit("Host").is_err_and(|error| error.contains("`set-authority`")));
+        }
         let Ok(Edited::Field(edit)) = append("X-Tenant") else {
             panic!("an edit of a field");
         };
         assert_eq!(edit.to_string(), "append x-tenant: a");
         for name in ["", "a b", "a:", ":authority", "a\nb", "ä"] {
             let found = set(name);
-            assert!(matches!(found, Err(EditError::InvalidSyntax)), "{name}");
+            assert!(
+                found.is_err_and(|error| error.ends_with("is not a field name")),
+                "{name}"
+            );
         }
     }
 
@@ -295,7 +358,7 @@ mod tests {
     #[test]
     fn values_have_no_control_characters() {
         let check = |value: &[u8], expected: Option<&[u8]>| {
-            let found = set_header("x".to_owned(), value).ok();
+            let found = set_header("x", value).ok();
             let expected = expected.map(|value| Edited::Field(Edit::set(b"x", value).unwrap()));
             assert_eq!(found, expected, "{}", value.escape_ascii());
         };
@@ -313,7 +376,7 @@ mod tests {
     #[test]
     fn a_target_is_in_origin_form() {
         let check = |value: &str, expected| {
-            assert_eq!(set_target(value.to_owned()).is_ok(), expected, "{value}");
+            assert_eq!(set_target(value).is_ok(), expected, "{value}");
         };
         check("/", true);
         check("/a?b=c&d=%20", true);
@@ -334,6 +397,19 @@ mod tests {
             check(value, false);
         }
         check(&format!("/{}", "a".repeat(MAX_TARGET)), false);
+    }
+
+    #[test]
+    fn a_part_of_a_path_replaces_a_prefix() {
+        let check = |value: &str, expected| {
+            assert_eq!(replace_path_prefix(3, value).is_ok(), expected, "{value}");
+        };
+        for value in ["", "/", "/a", "a/", "%20"] {
+            check(value, true);
+        }
+        for value in ["/a?b", "/a#b", "/a b", "ä", "\r\n"] {
+            check(value, false);
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::pointsman::router::{backends, log, request};
-use super::host::State;
+use super::contract;
+use super::host::{self, State};
 use super::ticker::{Running, Ticker};
 use super::wasi;
 use crate::plugin::compile::compiler::Compiler;
@@ -63,6 +64,7 @@ impl Engine {
         request::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         backends::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        host::add_questions_to_linker(&mut linker, &contract::interface("questions"))?;
         wasi::add_to_linker(&mut linker)?;
         let ticker = Ticker::try_new(engine.weak()).map_err(EngineError::Thread)?;
         Ok(Engine(Arc::new(Shared {

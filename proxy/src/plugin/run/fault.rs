@@ -53,6 +53,9 @@ pub enum Fault {
     /// The decision names a backend that is not in the configuration.
     #[error("the plugin chose backend {0:?}, which is not in the configuration")]
     UnknownBackend(String),
+    /// This instance defined other questions than the first one of its version.
+    #[error("the plugin's questions differ between its instances: {0}")]
+    Questions(String),
     /// The status of the plugin's own answer is not within 200 to 599.
     #[error("the plugin answered with status {0}, which is not within 200 to 599")]
     Status(u16),
@@ -93,7 +96,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every [`kind`](Self::kind).
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 16] = [
         "trap",
         "deadline",
         "waits",
@@ -101,6 +104,7 @@ impl Fault {
         "host-memory",
         "error",
         "unknown-backend",
+        "questions",
         "status",
         "response-header",
         "response-body",
@@ -121,6 +125,7 @@ impl Fault {
             Fault::HostMemory { .. } => "host-memory",
             Fault::Error(_) => "error",
             Fault::UnknownBackend(_) => "unknown-backend",
+            Fault::Questions(_) => "questions",
             Fault::Status(_) => "status",
             Fault::ResponseHeader { .. } => "response-header",
             Fault::ResponseBody(_) => "response-body",
@@ -138,10 +143,26 @@ impl Fault {
 pub(super) enum Refusal {
     #[error("a request-head was used after route returned")]
     StaleHandle,
-    #[error("more than {0} edits to one request")]
+    #[error("more than {0} edits and options for one request")]
     TooManyEdits(usize),
-    #[error("edits to one request of more than {0} bytes")]
-    EditsTooLarge(usize),
+    #[error("a timeout of 0 ms, which only the queue may have")]
+    ZeroTimeout,
+    #[error("{0} tries, which are not within 1 to 16")]
+    Tries(u32),
+    #[error("a tag whose name is not a token of at most {0} characters")]
+    TagName(usize),
+    #[error("more than {0} tags")]
+    TooManyTags(usize),
+    #[error("question {0} was not defined")]
+    NoQuestion(u32),
+    #[error("`ask` on question {0}, whose answer is a value")]
+    NotANumber(u32),
+    #[error("question {0}, whose answer is a number, where a value is wanted")]
+    NotAValue(u32),
+    #[error("a question was defined outside of `configure`")]
+    DefinedTooLate,
+    #[error("the function {0} is not there in this proxy, which is older than the plugin")]
+    Missing(String),
     #[error("it waits for what can never come")]
     WaitsForever,
     #[error("it waits beyond its deadline")]

@@ -3,31 +3,29 @@
 //! Reads are recorded, edits are collected; nothing of the request is changed here.
 //! WASI's part is in `wasi`. Called by wasmtime while a guest runs.
 
+mod backends;
+mod changes;
+mod log;
+mod questions;
+mod request;
+
 use std::sync::Arc;
 
-use tracing::Level;
 use wasmtime::component::Resource;
 
-use super::bindings::pointsman::router::{backends, log, request};
-use super::convert::{self, Edited};
+use super::backends::{Backends, ToldServers};
+use super::draft::Draft;
 use super::fault::Refusal;
 use super::limits::{Deadline, MemoryLimit};
-use super::lines;
 use super::log::Log;
-use super::types::{self, Backends, Edits, Read, Reads};
+use super::reads::{Read, Reads};
+use super::request::{Answers, BodyPrefix, Request};
 use super::wasi::Wasi;
-use crate::http::head::{CertificateFacts, Client, TlsFacts};
+use crate::http::head::{Client, TlsFacts};
 use crate::http::message;
-use crate::http::syntax;
-use request::EditError;
+use crate::questions::{Builder, Questions, Subject};
 
-/// Most edits to one request.
-const MAX_EDITS: usize = 128;
-
-/// Most bytes of names and values in the edits to one request.
-///
-/// What servers take for a whole head is less.
-const MAX_EDIT_BYTES: usize = 64 * 1024;
+pub(super) use self::questions::add_to_linker as add_questions_to_linker;
 
 /// What a `request-head` stands for.
 ///
@@ -40,6 +38,7 @@ pub struct RequestHead;
 /// Data of one instance's store.
 pub(super) struct State {
     pub(super) backends: Arc<dyn Backends>,
+    told: Arc<ToldServers>,
     pub(super) memory: MemoryLimit,
     pub(super) deadline: Deadline,
     pub(super) log: Log,
@@ -47,30 +46,42 @@ pub(super) struct State {
     pub(super) wasi: Option<Box<Wasi>>,
     /// What the guest read in the present call.
     pub(super) reads: Reads,
-    request: Option<Request>,
+    /// The questions that `configure` defines, while it runs.
+    pub(super) definitions: Option<Builder>,
+    /// Those that it has defined.
+    pub(super) questions: Arc<Questions>,
+    call: Option<Call>,
     /// Number of the present call; wraps around.
-    call: u32,
+    number: u32,
     /// Handles that the guest was given and has not dropped.
     handles: u32,
 }
 
-struct Request {
+/// One call of `route`.
+struct Call {
     head: message::RequestHead,
     client: Arc<Client>,
     tls: Option<Arc<TlsFacts>>,
+    body: Option<BodyPrefix>,
     attempt: u32,
-    edits: Edits,
-    /// Edits made, those that others replaced included.
-    edit_count: usize,
-    edit_bytes: usize,
+    answers: Answers,
+    draft: Draft,
+    /// What look-ups gave.
+    from_tables: Vec<Box<[u8]>>,
 }
 
-type OptionalText = wasmtime::Result<Option<String>>;
-type EditResult = wasmtime::Result<Result<(), EditError>>;
+/// What is left of a call.
+pub(super) struct Ended {
+    pub(super) head: message::RequestHead,
+    pub(super) answers: Answers,
+    pub(super) draft: Draft,
+    pub(super) from_tables: Vec<Box<[u8]>>,
+}
 
 impl State {
     pub(super) fn new(
         backends: Arc<dyn Backends>,
+        told: Arc<ToldServers>,
         memory: MemoryLimit,
         deadline: Deadline,
         log: Log,
@@ -78,42 +89,51 @@ impl State {
     ) -> State {
         State {
             backends,
+            told,
             memory,
             deadline,
             log,
             wasi,
             reads: Reads::default(),
-            request: None,
-            call: 0,
+            definitions: None,
+            questions: Arc::default(),
+            call: None,
+            number: 0,
             handles: 0,
         }
     }
 
     /// Takes a request in, its head included; the handle is the guest's way to it.
-    pub(super) fn begin(&mut self, request: &mut types::Request<'_>) -> Resource<RequestHead> {
-        self.call = self.call.wrapping_add(1);
+    pub(super) fn begin(&mut self, request: &mut Request<'_>) -> Resource<RequestHead> {
+        self.number = self.number.wrapping_add(1);
         self.handles = self.handles.saturating_add(1);
         self.reads.clear();
         self.memory.take_refused();
-        self.request = Some(Request {
+        self.call = Some(Call {
             head: std::mem::take(request.head),
             client: Arc::clone(request.client),
             tls: request.tls.cloned(),
+            body: request.body.cloned(),
             attempt: request.attempt,
-            edits: Edits::default(),
-            edit_count: 0,
-            edit_bytes: 0,
+            answers: std::mem::take(request.answers),
+            draft: Draft::default(),
+            from_tables: Vec::new(),
         });
-        Resource::new_own(self.call)
+        Resource::new_own(self.number)
     }
 
     /// Gives the request of [`begin`](Self::begin) back, with the edits to it.
     ///
     /// # Panics
     /// Without a `begin` before it.
-    pub(super) fn end(&mut self) -> (message::RequestHead, Edits) {
-        let request = self.request.take().expect("begin put a request in");
-        (request.head, request.edits)
+    pub(super) fn end(&mut self) -> Ended {
+        let call = self.call.take().expect("begin put a request in");
+        Ended {
+            head: call.head,
+            answers: call.answers,
+            draft: call.draft,
+            from_tables: call.from_tables,
+        }
     }
 
     /// Whether another store would do for the guest as it is now.
@@ -138,9 +158,9 @@ impl State {
         self.handles
     }
 
-    fn request(&mut self, handle: &Resource<RequestHead>) -> wasmtime::Result<&mut Request> {
-        match &mut self.request {
-            Some(request) if handle.rep() == self.call => Ok(request),
+    fn call(&mut self, handle: &Resource<RequestHead>) -> wasmtime::Result<&mut Call> {
+        match &mut self.call {
+            Some(call) if handle.rep() == self.number => Ok(call),
             _ => Err(Refusal::StaleHandle.into()),
         }
     }
@@ -150,243 +170,27 @@ impl State {
         &mut self,
         handle: &Resource<RequestHead>,
         read: Read,
-        value: impl FnOnce(&Request) -> T,
+        value: impl FnOnce(&Call) -> T,
     ) -> wasmtime::Result<T> {
-        let value = value(self.request(handle)?);
+        let value = value(self.call(handle)?);
         self.reads.record(read);
         Ok(value)
     }
+}
 
-    /// The same for something of the client's certificate; None without one.
-    fn read_certificate<T>(
-        &mut self,
-        handle: &Resource<RequestHead>,
-        read: Read,
-        value: impl FnOnce(&CertificateFacts) -> T,
-    ) -> wasmtime::Result<Option<T>> {
-        self.read(handle, read, |request| {
-            let facts = request.tls.as_deref()?;
-            facts.client_certificate.as_deref().map(value)
-        })
+impl Call {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            head: &self.head,
+            client: &self.client,
+            tls: self.tls.as_deref(),
+            body: self.body.as_ref().map(BodyPrefix::as_body),
+        }
     }
 }
 
-impl Request {
-    fn edit(&mut self, edit: Result<Edited, EditError>) -> EditResult {
-        if self.head.is_without_http() {
-            return Ok(Err(EditError::Forbidden));
-        }
-        let edit = match edit {
-            Ok(edit) => edit,
-            Err(error) => return Ok(Err(error)),
-        };
-        if self.edit_count == MAX_EDITS {
-            return Err(Refusal::TooManyEdits(MAX_EDITS).into());
-        }
-        self.edit_count += 1;
-        self.edit_bytes += edit.size();
-        if self.edit_bytes > MAX_EDIT_BYTES {
-            return Err(Refusal::EditsTooLarge(MAX_EDIT_BYTES).into());
-        }
-        match edit {
-            Edited::Field(edit) => self.edits.fields.push(edit),
-            Edited::Host(host) => self.edits.host = Some(host),
-            Edited::Target(target) => self.edits.target = Some(target),
-        }
-        Ok(Ok(()))
-    }
-}
-
-/// The bytes of a name, a method or a target, which are valid UTF-8.
+/// Octets that the contract has as text. They are ASCII, but for what HTTP allows in a target beside
+/// it.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-impl request::Host for State {}
-
-impl request::HostRequestHead for State {
-    fn method(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
-        self.read(&handle, Read::Method, |request| text(request.head.method()))
-    }
-
-    fn scheme(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
-        self.read(&handle, Read::Scheme, |request| {
-            request.head.scheme().as_str().to_owned()
-        })
-    }
-
-    fn version(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
-        self.read(&handle, Read::Version, |request| {
-            request.head.version_text().to_owned()
-        })
-    }
-
-    fn path_with_query(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<String> {
-        self.read(&handle, Read::PathWithQuery, |request| {
-            text(request.head.target())
-        })
-    }
-
-    fn header(
-        &mut self,
-        handle: Resource<RequestHead>,
-        mut name: String,
-    ) -> wasmtime::Result<Vec<Vec<u8>>> {
-        let fields = self.request(&handle)?.head.fields();
-        if !syntax::is_name(name.as_bytes()) {
-            // No request has a field of such a name, so there is no read to record.
-            return Ok(Vec::new());
-        }
-        let values = fields.values(name.as_bytes()).map(<[u8]>::to_vec).collect();
-        name.make_ascii_lowercase();
-        self.reads.record(Read::Header(name.into()));
-        Ok(values)
-    }
-
-    fn headers(
-        &mut self,
-        handle: Resource<RequestHead>,
-    ) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
-        self.read(&handle, Read::Headers, |request| {
-            let lines = lines::grouped(request.head.fields()).into_iter();
-            lines
-                .map(|(name, value)| (text(&name.to_ascii_lowercase()), value.to_vec()))
-                .collect()
-        })
-    }
-
-    fn client(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<request::Client> {
-        self.read(&handle, Read::Client, |request| request::Client {
-            address: request.client.address.clone(),
-            port: request.client.port,
-        })
-    }
-
-    fn tls(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<Option<request::Tls>> {
-        self.read(&handle, Read::Tls, |request| {
-            let facts = request.tls.as_deref()?;
-            Some(request::Tls {
-                server_name: facts.server_name.as_deref().map(str::to_owned),
-                // One of this proxy's own names for protocols.
-                alpn: facts.alpn.as_deref().map(text),
-            })
-        })
-    }
-
-    fn client_certificate_subject(&mut self, handle: Resource<RequestHead>) -> OptionalText {
-        self.read_certificate(&handle, Read::CertificateSubject, |certificate| {
-            certificate.subject.to_string()
-        })
-    }
-
-    fn client_certificate_issuer(&mut self, handle: Resource<RequestHead>) -> OptionalText {
-        self.read_certificate(&handle, Read::CertificateIssuer, |certificate| {
-            certificate.issuer.to_string()
-        })
-    }
-
-    fn client_certificate_names(
-        &mut self,
-        handle: Resource<RequestHead>,
-    ) -> wasmtime::Result<Vec<String>> {
-        let names = self.read_certificate(&handle, Read::CertificateNames, |certificate| {
-            certificate.names.iter().map(ToString::to_string).collect()
-        });
-        names.map(Option::unwrap_or_default)
-    }
-
-    fn client_certificate_serial(&mut self, handle: Resource<RequestHead>) -> OptionalText {
-        self.read_certificate(&handle, Read::CertificateSerial, |certificate| {
-            certificate.serial.to_string()
-        })
-    }
-
-    fn client_certificate_sha256(&mut self, handle: Resource<RequestHead>) -> OptionalText {
-        self.read_certificate(&handle, Read::CertificateSha256, |certificate| {
-            certificate.sha256.to_string()
-        })
-    }
-
-    fn client_certificate_not_after(
-        &mut self,
-        handle: Resource<RequestHead>,
-    ) -> wasmtime::Result<Option<u64>> {
-        let read = Read::CertificateNotAfter;
-        self.read_certificate(&handle, read, CertificateFacts::not_after)
-    }
-
-    fn attempt(&mut self, handle: Resource<RequestHead>) -> wasmtime::Result<u32> {
-        self.read(&handle, Read::Attempt, |request| request.attempt)
-    }
-
-    fn set_header(
-        &mut self,
-        handle: Resource<RequestHead>,
-        name: String,
-        value: Vec<u8>,
-    ) -> EditResult {
-        let edit = convert::set_header(name, &value);
-        self.request(&handle)?.edit(edit)
-    }
-
-    fn append_header(
-        &mut self,
-        handle: Resource<RequestHead>,
-        name: String,
-        value: Vec<u8>,
-    ) -> EditResult {
-        let edit = convert::append_header(name, &value);
-        self.request(&handle)?.edit(edit)
-    }
-
-    fn remove_header(&mut self, handle: Resource<RequestHead>, name: String) -> EditResult {
-        let edit = convert::remove_header(name);
-        self.request(&handle)?.edit(edit)
-    }
-
-    fn set_path_with_query(&mut self, handle: Resource<RequestHead>, value: String) -> EditResult {
-        let edit = convert::set_target(value);
-        self.request(&handle)?.edit(edit)
-    }
-
-    fn drop(&mut self, _handle: Resource<RequestHead>) -> wasmtime::Result<()> {
-        self.handles = self.handles.saturating_sub(1);
-        Ok(())
-    }
-}
-
-impl backends::Host for State {
-    fn state(&mut self, name: String) -> wasmtime::Result<Option<backends::BackendState>> {
-        // A state that `configure` saw would be remembered for as long as the instance lives.
-        // Without a request it is what it is to begin with, always the same.
-        if self.request.is_none() {
-            let servers = self.backends.servers(&name);
-            return Ok(servers.map(|servers| backends::BackendState {
-                usable_servers: servers,
-                active: 0,
-                queued: 0,
-            }));
-        }
-        self.reads.forbid_caching();
-        let state = self.backends.state(&name);
-        Ok(state.map(|state| backends::BackendState {
-            usable_servers: state.usable_servers,
-            active: state.active,
-            queued: state.queued,
-        }))
-    }
-}
-
-impl log::Host for State {
-    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
-        let level = match level {
-            log::Level::Trace => Level::TRACE,
-            log::Level::Debug => Level::DEBUG,
-            log::Level::Info => Level::INFO,
-            log::Level::Warn => Level::WARN,
-            log::Level::Error => Level::ERROR,
-        };
-        self.log.write(level, &message);
-        Ok(())
-    }
 }

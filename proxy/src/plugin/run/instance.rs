@@ -9,15 +9,19 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use super::bindings::{self, Router};
+use super::decision::{Decision, Edits, Options, Route};
 use super::engine::Engine;
 use super::fault::{self, Explain, Fault};
+use super::host::Ended;
 use super::host::State;
 use super::limits::Deadline;
-use super::types::{Cacheability, Decision, Edits, Reads, Request, Route};
+use super::reads::{Cacheability, Reads};
+use super::request::{Answers, Request};
 use super::{convert, ticker};
 use crate::http::field::FieldKind;
 use crate::http::head::Client;
 use crate::http::message::{RequestHead, Version};
+use crate::questions::Questions;
 
 /// Request handles that a guest may hold on to before its instance is replaced.
 ///
@@ -51,6 +55,11 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
+    /// The questions that `configure` has defined.
+    pub fn questions(&self) -> &Arc<Questions> {
+        &self.store.data().questions
+    }
+
     /// What `configure` answered.
     pub fn cacheability(&self) -> Cacheability {
         self.cacheability
@@ -85,13 +94,14 @@ impl Instance {
         drop(running);
 
         let state = self.store.data_mut();
-        let (head, edits) = state.end();
-        *request.head = head;
+        let mut ended = state.end();
+        std::mem::swap(request.head, &mut ended.head);
+        std::mem::swap(request.answers, &mut ended.answers);
         std::mem::swap(&mut state.reads, reads);
         if let Some(wasi) = &mut state.wasi {
             wasi.end();
         }
-        self.decision(answer, edits)
+        self.decision(answer, ended)
     }
 
     /// Asks it once, about `GET /` for `localhost`.
@@ -110,7 +120,9 @@ impl Instance {
             head: &mut head,
             client: &client,
             tls: None,
+            body: None,
             attempt: 0,
+            answers: &mut Answers::default(),
             id: None,
         };
         match self.route(&mut request, &mut Reads::default()) {
@@ -144,7 +156,7 @@ impl Instance {
     fn decision(
         &mut self,
         answer: wasmtime::Result<Result<bindings::GuestDecision, String>>,
-        edits: Edits,
+        ended: Ended,
     ) -> Result<Decision, Fault> {
         let answer = answer.map_err(|error| {
             self.broken = true;
@@ -152,12 +164,25 @@ impl Instance {
         })?;
         let decision = answer.map_err(|message| Fault::Error(fault::text(&message)))?;
         let backends = &*self.store.data().backends;
-        let route = convert::route(decision, backends, self.max_response)?;
-        let edits = match route {
-            Route::Respond(_) => Edits::default(),
-            Route::Backend(_) | Route::Default => edits,
+        let route = convert::route(decision, backends, &ended.from_tables, self.max_response)?;
+        let draft = ended.draft;
+        let (edits, options) = match route {
+            // What is not sent needs no edits; the record has tags all the same.
+            Route::Respond(_) => {
+                let options = Options {
+                    tags: draft.options.tags,
+                    ..Options::default()
+                };
+                (Edits::default(), options)
+            }
+            _ => (draft.edits, draft.options),
         };
-        Ok(Decision { route, edits })
+        Ok(Decision {
+            route,
+            edits,
+            response_edits: draft.response_edits,
+            options,
+        })
     }
 }
 

@@ -6,20 +6,12 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bindings::RouterPre;
+use super::contract::{self, EXPORTED, OFFERED, PACKAGE, VERSION};
 use super::engine::Engine;
+use super::growth;
 use super::host::State;
 use super::wasi;
 use crate::plugin::compile::error::CompileError;
-
-/// Package of the contract, and the version that this host implements.
-const PACKAGE: &str = "pointsman:router";
-const VERSION: &str = "0.1.0";
-
-/// Interfaces of the contract that the host offers.
-const OFFERED: [&str; 3] = ["request", "backends", "log"];
-
-/// Interface that a plugin exports, and its functions.
-const EXPORTED: &str = "plugin";
 
 /// Where a plugin's machine code came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +31,7 @@ pub enum LoadError {
     Compile(#[from] CompileError),
     /// It was built against another version of the contract.
     #[error(
-        "the component is for {found}, this host is for {PACKAGE}@{VERSION}: build it against that version"
+        "the component is for {found}, this host serves {PACKAGE}@{VERSION} and every other 1.x: build it against one of those"
     )]
     Version {
         /// The interface as the component names it.
@@ -110,10 +102,10 @@ pub(super) fn link(
 ) -> Result<Loaded, LoadError> {
     let wasi = check_imports(component)?;
     check_exports(component)?;
-    let pre = engine
-        .linker()
-        .instantiate_pre(component)
-        .map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
+    let unfit = |error| LoadError::ImportType(format!("{error:#}"));
+    let grown = growth::linker(engine.linker(), component).map_err(unfit)?;
+    let linker = grown.as_ref().unwrap_or_else(|| engine.linker());
+    let pre = linker.instantiate_pre(component).map_err(unfit)?;
     let pre = RouterPre::new(pre).map_err(|error| LoadError::ExportType(format!("{error:#}")))?;
     Ok(Loaded { pre, origin, wasi })
 }
@@ -135,11 +127,12 @@ pub(super) fn unfit(error: &wasmtime::Error) -> LoadError {
 
 /// Whether the host has the import `import`, as far as its name tells.
 pub(super) fn is_offered(import: &str) -> bool {
-    let (name, version) = import.split_once('@').unwrap_or((import, ""));
-    match interface_of(name, PACKAGE) {
-        Some(interface) => version == VERSION && OFFERED.contains(&interface),
-        None => is_wasi(name) && version.starts_with("0.2."),
+    if let Some((interface, version)) = contract::parse(import) {
+        return contract::is_served(version)
+            && (OFFERED.contains(&interface) || version != VERSION);
     }
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    is_wasi(name) && version.starts_with("0.2.")
 }
 
 fn is_wasi(name: &str) -> bool {
@@ -156,8 +149,9 @@ fn check_imports(component: &Component) -> Result<bool, LoadError> {
             wasi |= import.starts_with("wasi:");
             continue;
         }
-        let (name, version) = import.split_once('@').unwrap_or((import, ""));
-        if interface_of(name, PACKAGE).is_some() && version != VERSION {
+        if let Some((_, version)) = contract::parse(import)
+            && !contract::is_served(version)
+        {
             return Err(other_version(import));
         }
         return Err(LoadError::Import {
@@ -173,11 +167,10 @@ fn check_exports(component: &Component) -> Result<(), LoadError> {
     let mut found = Vec::new();
     let component = component.component_type();
     for (export, item) in component.exports(engine) {
-        let (name, version) = export.split_once('@').unwrap_or((export, ""));
-        if interface_of(name, PACKAGE) == Some(EXPORTED)
+        if let Some((EXPORTED, version)) = contract::parse(export)
             && matches!(item.ty, ComponentItem::ComponentInstance(_))
         {
-            if version == VERSION {
+            if contract::is_served(version) {
                 return Ok(());
             }
             return Err(other_version(export));
@@ -192,11 +185,6 @@ fn check_exports(component: &Component) -> Result<(), LoadError> {
     Err(LoadError::NoExport { found })
 }
 
-/// `i` of the name `package/i`.
-fn interface_of<'a>(name: &'a str, package: &str) -> Option<&'a str> {
-    name.strip_prefix(package)?.strip_prefix('/')
-}
-
 fn other_version(found: &str) -> LoadError {
     LoadError::Version {
         found: found.to_owned(),
@@ -204,7 +192,7 @@ fn other_version(found: &str) -> LoadError {
 }
 
 fn offer() -> String {
-    let own = OFFERED.map(|interface| format!("{PACKAGE}/{interface}@{VERSION}"));
+    let own = OFFERED.map(contract::interface);
     let mut packages: Vec<&str> = wasi::INTERFACES
         .iter()
         .filter_map(|interface| interface.split('/').next())

@@ -13,6 +13,7 @@ use tracing::field::display;
 
 pub use self::budget::LineBudget;
 use super::fault::escape;
+use crate::config::StageId;
 use crate::telemetry::RequestId;
 
 /// Longest line of a guest, in bytes; more is cut off.
@@ -42,7 +43,7 @@ pub(super) struct Log(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    frontend: String,
+    stage: StageId,
     plugin: Arc<str>,
     budget: LineBudget,
     /// The number of the request that is being decided; 0: there is none.
@@ -50,9 +51,9 @@ struct Inner {
 }
 
 impl Log {
-    pub(super) fn new(frontend: String, plugin: Arc<str>, budget: LineBudget) -> Log {
+    pub(super) fn new(stage: StageId, plugin: Arc<str>, budget: LineBudget) -> Log {
         Log(Arc::new(Inner {
-            frontend,
+            stage,
             plugin,
             budget,
             request: AtomicU64::new(0),
@@ -114,22 +115,18 @@ fn count_fitting(text: &[u8]) -> usize {
 
 impl Inner {
     fn write_line(&self, level: Level, text: &str) {
-        let Inner {
-            frontend, plugin, ..
-        } = self;
+        let (frontend, stage, plugin) = (&self.stage.frontend, &self.stage.name, &self.plugin);
         let request = self.request.load(Ordering::Relaxed);
         let id = (request != 0).then(|| display(RequestId(request)));
         let mut line = String::with_capacity(text.len().min(MAX_LINE));
         escape(text, MAX_LINE, &mut line);
-        at_level!(level, event; id, %frontend, %plugin, "{line}");
+        at_level!(level, event; id, %frontend, %stage, %plugin, "{line}");
     }
 
     fn report_dropped(&self) {
-        let Inner {
-            frontend, plugin, ..
-        } = self;
+        let (frontend, stage, plugin) = (&self.stage.frontend, &self.stage.name, &self.plugin);
         if let Some(dropped) = self.budget.take_report() {
-            tracing::warn!(target: "plugin", %frontend, %plugin, dropped, "log lines of the plugin dropped");
+            tracing::warn!(target: "plugin", %frontend, %stage, %plugin, dropped, "log lines of the plugin dropped");
         }
     }
 }
@@ -171,7 +168,11 @@ mod tests {
                 .with_writer(move || writer.clone())
                 .finish();
             let budget = LineBudget::default();
-            let log = Log::new("front".into(), "plugin".into(), budget.clone());
+            let log = Log::new(
+                StageId::new("front", "stage"),
+                "plugin".into(),
+                budget.clone(),
+            );
             tracing::subscriber::with_default(subscriber, || {
                 log.write(Level::INFO, vec!["\u{1}".repeat(line); lines].join("\n"));
             });
@@ -191,7 +192,11 @@ mod tests {
     #[test]
     fn a_million_lines_are_counted_and_not_written() {
         let budget = LineBudget::default();
-        let log = Log::new("front".into(), "plugin".into(), budget.clone());
+        let log = Log::new(
+            StageId::new("front", "stage"),
+            "plugin".into(),
+            budget.clone(),
+        );
         let subscriber = tracing_subscriber::fmt()
             .with_writer(std::io::sink)
             .finish();

@@ -7,20 +7,33 @@ use std::fmt::{self, Display};
 use serde::Deserialize;
 
 use super::field::{Octets, check_name};
-use crate::plugin::{Decision, Fault, Response, Route};
+use crate::plugin::{Decision, Fault, Otherwise, Response, Route};
 
 /// What is expected of a case, as it is in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     backend: Option<String>,
+    server: Option<String>,
+    otherwise: Option<RawOtherwise>,
+    next: Option<bool>,
     default: Option<bool>,
     respond: Option<u16>,
     pub(super) refused: Option<String>,
     error: Option<String>,
     edits: Option<Vec<String>>,
+    response_edits: Option<Vec<String>>,
+    options: Option<Vec<String>>,
     headers: Option<Vec<(String, Octets)>>,
     body: Option<String>,
+}
+
+/// What happens if the chosen server is not usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawOtherwise {
+    AnotherServer,
+    AskAgain,
 }
 
 /// One thing that is not as expected.
@@ -43,6 +56,7 @@ impl Expect {
     pub(super) fn check(&self, backends: &[String]) -> Result<(), String> {
         let answers = [
             self.backend.is_some(),
+            self.next.is_some(),
             self.default.is_some(),
             self.respond.is_some(),
             self.refused.is_some(),
@@ -50,13 +64,21 @@ impl Expect {
         ];
         if answers.iter().filter(|&&given| given).count() != 1 {
             return Err(
-                "`expect` has to have one of `backend`, `default`, `respond`, `refused` and \
-                 `error`"
+                "`expect` has to have one of `backend`, `next`, `default`, `respond`, `refused` \
+                 and `error`"
                     .to_owned(),
             );
         }
-        if self.default == Some(false) {
-            return Err("say what is expected instead of `default = false`".to_owned());
+        for (key, value) in [("default", self.default), ("next", self.next)] {
+            if value == Some(false) {
+                return Err(format!("say what is expected instead of `{key} = false`"));
+            }
+        }
+        if self.server.is_some() && self.backend.is_none() {
+            return Err("a `server` is one of a backend: add `backend`".to_owned());
+        }
+        if self.otherwise.is_some() && self.server.is_none() {
+            return Err("`otherwise` is about a server: add `server`".to_owned());
         }
         if let Some(name) = &self.backend
             && !backends.contains(name)
@@ -66,8 +88,12 @@ impl Expect {
         if self.respond.is_none() && (self.headers.is_some() || self.body.is_some()) {
             return Err("`headers` and `body` are those of a response: add `respond`".to_owned());
         }
-        if self.edits.is_some() && self.backend.is_none() && self.default.is_none() {
+        let is_sent = self.backend.is_some() || self.default.is_some() || self.next.is_some();
+        if self.edits.is_some() && !is_sent {
             return Err("only what goes to a backend has `edits`".to_owned());
+        }
+        if self.options.is_some() && !is_sent && self.respond.is_none() {
+            return Err("only a decision has `options`".to_owned());
         }
         for (name, _) in self.headers.iter().flatten() {
             check_name(name)?;
@@ -76,7 +102,11 @@ impl Expect {
     }
 
     /// What of `answer` differs.
-    pub(super) fn compare(&self, answer: &Result<Decision, Failure>) -> Vec<Difference> {
+    pub(super) fn compare(
+        &self,
+        answer: &Result<Decision, Failure>,
+        name: &dyn Fn(u32) -> String,
+    ) -> Vec<Difference> {
         let holds = match (answer, self) {
             (Err(Failure::Configure(Fault::Error(message))), expect) => {
                 is_part(expect.refused.as_deref(), message)
@@ -86,7 +116,20 @@ impl Expect {
             }
             (Err(_), _) => false,
             (Ok(decision), expect) => match &decision.route {
-                Route::Backend(name) => expect.backend.as_deref() == Some(&**name),
+                Route::Backend(name) => {
+                    expect.backend.as_deref() == Some(&**name) && expect.server.is_none()
+                }
+                Route::Server(choice) => {
+                    let otherwise = expect.otherwise.unwrap_or(RawOtherwise::AnotherServer);
+                    let otherwise = match otherwise {
+                        RawOtherwise::AnotherServer => Otherwise::AnotherServer,
+                        RawOtherwise::AskAgain => Otherwise::AskAgain,
+                    };
+                    expect.backend.as_deref() == Some(&*choice.backend)
+                        && expect.server.as_deref() == Some(&*choice.server)
+                        && otherwise == choice.otherwise
+                }
+                Route::Next => expect.next.is_some(),
                 Route::Default => expect.default.is_some(),
                 Route::Respond(response) => expect.respond == Some(response.status),
             },
@@ -99,27 +142,22 @@ impl Expect {
         }
         let mut differences = Vec::new();
         if let Ok(decision) = answer {
-            self.compare_edits(decision, &mut differences);
+            for (kind, expected, found) in [
+                ("edits", &self.edits, decision.edits.describe(name)),
+                (
+                    "response edits",
+                    &self.response_edits,
+                    decision.describe_response_edits(),
+                ),
+                ("options", &self.options, decision.options.describe(name)),
+            ] {
+                compare_lists(kind, expected.as_deref(), &found, &mut differences);
+            }
             if let Route::Respond(response) = &decision.route {
                 self.compare_response(response, &mut differences);
             }
         }
         differences
-    }
-
-    fn compare_edits(&self, decision: &Decision, differences: &mut Vec<Difference>) {
-        let Some(expected) = &self.edits else { return };
-        let found = decision.edits.describe();
-        if *expected != found {
-            let list = |edits: &[String]| match edits {
-                [] => "no edits".to_owned(),
-                edits => format!("edits: {}", edits.join("; ")),
-            };
-            differences.push(Difference {
-                expected: list(expected),
-                found: list(&found),
-            });
-        }
     }
 
     fn compare_response(&self, response: &Response, differences: &mut Vec<Difference>) {
@@ -149,13 +187,40 @@ impl Expect {
     }
 }
 
+fn compare_lists(
+    kind: &str,
+    expected: Option<&[String]>,
+    found: &[String],
+    differences: &mut Vec<Difference>,
+) {
+    let Some(expected) = expected else { return };
+    if *expected != *found {
+        let list = |list: &[String]| match list {
+            [] => format!("no {kind}"),
+            list => format!("{kind}: {}", list.join("; ")),
+        };
+        differences.push(Difference {
+            expected: list(expected),
+            found: list(found),
+        });
+    }
+}
+
 fn is_part(part: Option<&str>, of: &str) -> bool {
     part.is_some_and(|part| of.contains(part))
 }
 
 impl Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(name) = &self.backend {
+        if let (Some(server), Some(name)) = (&self.server, &self.backend) {
+            write!(f, "server {server} of backend {name}")?;
+            match self.otherwise {
+                Some(RawOtherwise::AskAgain) => f.write_str(", or ask again"),
+                _ => Ok(()),
+            }
+        } else if self.next.is_some() {
+            f.write_str("next")
+        } else if let Some(name) = &self.backend {
             write!(f, "backend {name}")
         } else if let Some(status) = self.respond {
             write!(f, "a response with status {status}")
@@ -174,6 +239,7 @@ fn found(answer: &Result<Decision, Failure>) -> String {
         Ok(decision) => match &decision.route {
             Route::Backend(name) => format!("backend {name}"),
             Route::Default => "the default backend".to_owned(),
+            route @ (Route::Server(_) | Route::Next) => route.describe(),
             Route::Respond(response) => {
                 format!("a response with status {}", response.status)
             }

@@ -1,6 +1,7 @@
-//! The cache against generated policies: whatever they read, in whatever order.
+//! The cache against generated policies: whatever they read or ask, in whatever order.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -10,6 +11,41 @@ use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::head::{CertificateFacts, Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme, Version};
+use crate::plugin::{Answers, BackendName, BackendState, Backends, ServerName, ServerState};
+use crate::questions::{Builder, Case, MatchKind, Questions, Subject, reads};
+
+#[derive(Debug)]
+struct NoBackends;
+
+impl Backends for NoBackends {
+    fn names(&self) -> Vec<BackendName> {
+        Vec::new()
+    }
+
+    fn find(&self, _: &str) -> Option<BackendName> {
+        None
+    }
+
+    fn find_server(&self, _: &str, _: &str) -> Option<ServerName> {
+        None
+    }
+
+    fn is_usable(&self, _: &str) -> bool {
+        false
+    }
+
+    fn state(&self, _: &str) -> Option<BackendState> {
+        None
+    }
+
+    fn servers(&self, _: &str) -> Option<Vec<ServerState>> {
+        None
+    }
+
+    fn configured(&self, _: &str) -> Option<Vec<ServerState>> {
+        None
+    }
+}
 
 /// A deterministic plugin: what it reads next hangs on what it has read.
 #[derive(Debug, Clone)]
@@ -22,46 +58,73 @@ enum Policy {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Seen {
     Text(String),
+    Octets(Option<Vec<u8>>),
     Values(Vec<Vec<u8>>),
-    Lines(Vec<(String, Vec<u8>)>),
-    Client(String, u16),
-    Tls(Option<(Option<String>, Option<String>)>),
+    Lines(Vec<(Vec<u8>, Vec<u8>)>),
     Optional(Option<String>),
     Names(Vec<String>),
     Seconds(Option<u64>),
     Number(u32),
+    Answer(Option<u32>, Option<Vec<u8>>),
 }
 
-fn see(read: &Read, facts: Facts<'_>) -> Seen {
-    let head = facts.head;
+/// One of each kind that depends on the request alone.
+static QUESTIONS: LazyLock<Arc<Questions>> = LazyLock::new(|| {
+    let mut builder = Builder::new(1 << 20, Arc::default(), Box::new(|_| true));
+    let mut matcher = builder.matcher(MatchKind::Suffix, "host", Case::Ignored);
+    matcher.push("a", 1);
+    matcher.push("ab", 2);
+    matcher.finish().unwrap();
+    let mut matcher = builder.matcher(MatchKind::Regex, "values:x-a", Case::Sensitive);
+    matcher.push("^a$", 7);
+    matcher.finish().unwrap();
+    builder.share("client-address", "salt", 500_000).unwrap();
+    builder.value("header:x-a").unwrap();
+    builder.value("query:a").unwrap();
+    builder.build().unwrap()
+});
+
+fn see(read: &Read, facts: &mut Facts<'_>) -> Seen {
+    let (head, tls) = (facts.subject.head, facts.subject.tls);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let certificate = facts.tls.and_then(|tls| tls.client_certificate.as_deref());
+    let certificate = tls.and_then(|tls| tls.client_certificate.as_deref());
     let of_certificate = |part: fn(&CertificateFacts) -> &str| {
         Seen::Optional(certificate.map(|facts| part(facts).to_owned()))
     };
     match read {
         Read::Method => Seen::Text(text(head.method())),
         Read::Scheme => Seen::Text(head.scheme().as_str().to_owned()),
+        Read::Version => Seen::Text(head.version_text().to_owned()),
+        Read::Authority => Seen::Octets(Some(reads::authority(head).to_vec())),
+        Read::Host => Seen::Text(reads::host(head).into_owned()),
         Read::PathWithQuery => Seen::Text(text(head.target())),
+        Read::Path => Seen::Text(text(head.path())),
+        Read::QueryParameter(name) => {
+            let value = reads::query_parameter(head, name.as_bytes());
+            Seen::Octets(value.map(std::borrow::Cow::into_owned))
+        }
         Read::Header(name) => {
-            let values = head.fields().values(name.as_bytes());
+            let values = reads::header(head, name.as_bytes());
             Seen::Values(values.map(<[u8]>::to_vec).collect())
         }
         Read::Headers => {
-            let lines = crate::plugin::grouped(head.fields()).into_iter();
-            let lower = |name: &[u8]| text(name).to_ascii_lowercase();
+            let lines = reads::headers(head);
             Seen::Lines(
                 lines
-                    .map(|(name, value)| (lower(name), value.to_vec()))
+                    .map(|(name, value)| (name.to_vec(), value.to_vec()))
                     .collect(),
             )
         }
-        Read::Client => Seen::Client(facts.client.address.clone(), facts.client.port),
-        Read::Version => Seen::Text(head.version_text().to_owned()),
-        Read::Tls => Seen::Tls(facts.tls.map(|tls| {
-            let alpn = tls.alpn.as_deref().map(text);
-            (tls.server_name.as_deref().map(str::to_owned), alpn)
-        })),
+        Read::Cookie(name) => {
+            Seen::Octets(reads::cookie(head, name.as_bytes()).map(<[u8]>::to_vec))
+        }
+        Read::ClientAddress => Seen::Text(facts.subject.client.address.clone()),
+        Read::ClientPort => Seen::Number(facts.subject.client.port.into()),
+        Read::ServerName => {
+            let name = tls.and_then(|tls| tls.server_name.as_deref());
+            Seen::Optional(name.map(str::to_owned))
+        }
+        Read::Alpn => Seen::Octets(tls.and_then(|tls| tls.alpn.as_deref()).map(<[u8]>::to_vec)),
         Read::CertificateSubject => of_certificate(|facts| &facts.subject),
         Read::CertificateIssuer => of_certificate(|facts| &facts.issuer),
         Read::CertificateNames => Seen::Names(certificate.map_or_else(Vec::new, |facts| {
@@ -71,12 +134,18 @@ fn see(read: &Read, facts: Facts<'_>) -> Seen {
         Read::CertificateSha256 => of_certificate(|facts| &facts.sha256),
         Read::CertificateNotAfter => Seen::Seconds(certificate.map(CertificateFacts::not_after)),
         Read::Attempt => Seen::Number(facts.attempt),
+        Read::Question(number) => {
+            let answer = facts
+                .answers
+                .answer(&QUESTIONS, *number, facts.subject, facts.backends);
+            Seen::Answer(answer.number(), answer.value().map(<[u8]>::to_vec))
+        }
     }
 }
 
 impl Policy {
     /// Decides, and tells what it read, each read once.
-    fn route(&self, facts: Facts<'_>) -> (Rc<Decision>, Vec<Read>) {
+    fn route(&self, facts: &mut Facts<'_>) -> (Rc<Decision>, Vec<Read>) {
         let mut reads = Vec::new();
         let mut policy = self;
         loop {
@@ -98,23 +167,31 @@ impl Policy {
 
 fn decision(index: usize) -> Rc<Decision> {
     Rc::new(Decision {
-        route: Route::Backend(index.to_string().into()),
         edits: Edits {
             fields: vec![Edit::remove(b"x-a").unwrap(); index % 3],
             ..Edits::default()
         },
+        ..Decision::plain(Route::Backend(index.to_string().into()))
     })
 }
 
-fn reads() -> impl Strategy<Value = Read> {
+fn some_reads() -> impl Strategy<Value = Read> {
     prop_oneof![
         Just(Read::Method),
         Just(Read::Scheme),
         Just(Read::PathWithQuery),
         Just(Read::Headers),
-        Just(Read::Client),
+        Just(Read::Authority),
+        Just(Read::Host),
+        Just(Read::Path),
+        Just(Read::QueryParameter("a".into())),
+        Just(Read::Cookie("a".into())),
+        Just(Read::ClientAddress),
+        Just(Read::ClientPort),
         Just(Read::Version),
-        Just(Read::Tls),
+        Just(Read::ServerName),
+        Just(Read::Alpn),
+        (0..5_u32).prop_map(Read::Question),
         Just(Read::CertificateSubject),
         Just(Read::CertificateIssuer),
         Just(Read::CertificateNames),
@@ -129,7 +206,7 @@ fn reads() -> impl Strategy<Value = Read> {
 fn policies() -> impl Strategy<Value = Policy> {
     let leaf = (0..1000_usize).prop_map(Policy::Decide);
     leaf.prop_recursive(5, 60, 3, |inner| {
-        (reads(), prop::collection::vec(inner, 1..4))
+        (some_reads(), prop::collection::vec(inner, 1..4))
             .prop_map(|(read, branches)| Policy::Read(read, branches))
     })
 }
@@ -144,13 +221,32 @@ struct Asked {
 }
 
 impl Asked {
-    fn facts(&self) -> Facts<'_> {
-        Facts {
-            head: &self.head,
-            client: &self.client,
-            tls: self.tls.as_ref(),
+    fn with<T>(&self, run: impl FnOnce(&mut Facts<'_>) -> T) -> T {
+        run(&mut Facts {
+            subject: Subject {
+                head: &self.head,
+                client: &self.client,
+                tls: self.tls.as_ref(),
+                body: None,
+            },
             attempt: self.attempt,
-        }
+            questions: &QUESTIONS,
+            answers: &mut Answers::default(),
+            backends: &NoBackends,
+        })
+    }
+
+    fn insert(
+        &self,
+        cache: &mut Cache,
+        reads: &[Read],
+        decision: &Rc<Decision>,
+    ) -> Result<(), Inconsistent> {
+        self.with(|facts| cache.insert(reads, facts, decision))
+    }
+
+    fn find(&self, cache: &mut Cache) -> Option<Rc<Decision>> {
+        self.with(|facts| cache.find(facts).cloned())
     }
 }
 
@@ -190,11 +286,11 @@ prop_compose! {
     fn requests()(
         method in prop::sample::select(vec!["GET", "POST", ""]),
         scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
-        target in prop::sample::select(vec!["/", "/a", "/a?b"]),
+        target in prop::sample::select(vec!["/", "/a", "/a?b", "/?a=b", "/?a="]),
         lines in prop::collection::vec(
             (
-                prop::sample::select(vec!["host", "Host", "x-a", "X-a", "X-A", "x-b", "TE"]),
-                prop::sample::select(vec!["", "a", "b", "ab", "a,b", "\u{fffd}"]),
+                prop::sample::select(vec!["host", "Host", "x-a", "X-a", "X-A", "x-b", "cookie", "TE"]),
+                prop::sample::select(vec!["", "a", "b", "ab", "a,b", "a=", "a=b", "\u{fffd}"]),
             ),
             0..4,
         ),
@@ -264,12 +360,11 @@ proptest! {
     ) {
         let mut cache = Cache::new(limits);
         for request in &requests {
-            let facts = request.facts();
-            let (expected, reads) = policy.route(facts);
-            if let Some(found) = cache.find(facts) {
-                prop_assert_eq!(found, &expected);
+            let (expected, reads) = request.with(|facts| policy.route(facts));
+            if let Some(found) = request.find(&mut cache) {
+                prop_assert_eq!(&found, &expected);
             } else {
-                prop_assert_eq!(cache.insert(&reads, facts, &expected), Ok(()));
+                prop_assert_eq!(request.insert(&mut cache, &reads, &expected), Ok(()));
             }
             check(&cache);
         }
@@ -284,29 +379,37 @@ proptest! {
     ) {
         let mut cache = Cache::default();
         for request in &requests {
-            let facts = request.facts();
-            let (decision, reads) = policy.route(facts);
-            prop_assert_eq!(cache.insert(&reads, facts, &decision), Ok(()));
+            let (decision, reads) = request.with(|facts| policy.route(facts));
+            prop_assert_eq!(request.insert(&mut cache, &reads, &decision), Ok(()));
         }
         for request in &requests {
-            let found = cache.find(request.facts());
-            prop_assert!(found.is_some());
+            prop_assert!(request.find(&mut cache).is_some());
+        }
+        let (forgotten, kept) = requests.split_first().unwrap();
+        forgotten.with(|facts| cache.forget(facts));
+        prop_assert!(forgotten.find(&mut cache).is_none());
+        check(&cache);
+        for request in kept {
+            let is_like = request.with(|facts| policy.route(facts)).1
+                == forgotten.with(|facts| policy.route(facts)).1;
+            prop_assert!(is_like || request.find(&mut cache).is_some());
         }
     }
 
     /// The invariant that the tree rests on.
     #[test]
     fn values_are_equal_exactly_if_a_plugin_sees_the_same(
-        read in reads(),
+        read in some_reads(),
         one in requests(),
         other in requests(),
     ) {
         let value = |request: &Asked| {
             let mut value = b"before".to_vec();
-            request.facts().value_of(&read, &mut value);
+            request.with(|facts| facts.value_of(&read, &mut value));
             value
         };
-        let is_same = see(&read, one.facts()) == see(&read, other.facts());
+        let seen = |request: &Asked| request.with(|facts| see(&read, facts));
+        let is_same = seen(&one) == seen(&other);
         prop_assert_eq!(value(&one) == value(&other), is_same);
     }
 
@@ -319,14 +422,13 @@ proptest! {
     ) {
         let mut cache = Cache::new(limits);
         for (request, which) in &requests {
-            let facts = request.facts();
-            let (decision, reads) = policies[*which].route(facts);
-            if cache.insert(&reads, facts, &decision).is_err() {
+            let (decision, reads) = request.with(|facts| policies[*which].route(facts));
+            if request.insert(&mut cache, &reads, &decision).is_err() {
                 check(&cache);
                 cache.clear();
             }
             check(&cache);
-            cache.find(facts);
+            request.find(&mut cache);
         }
     }
 }
@@ -367,21 +469,19 @@ fn a_decision_depends_on_the_session_and_the_version_only_if_they_were_read() {
         let (one, other) = (asked(|_| {}), asked(change));
         for (read, is_shared) in [(read, false), (Read::Method, true)] {
             let mut cache = Cache::default();
-            cache
-                .insert(std::slice::from_ref(&read), one.facts(), &decision(1))
+            one.insert(&mut cache, std::slice::from_ref(&read), &decision(1))
                 .unwrap();
-            assert!(cache.find(one.facts()).is_some());
-            assert_eq!(cache.find(other.facts()).is_some(), is_shared, "{read}");
+            assert!(one.find(&mut cache).is_some());
+            assert_eq!(other.find(&mut cache).is_some(), is_shared, "{read}");
         }
     };
     check(Read::Version, |asked| {
         asked.head.set_version(Version::Http2);
     });
-    check(Read::Tls, |asked| asked.tls = None);
-    check(Read::Tls, |asked| {
+    check(Read::ServerName, |asked| {
         asked.tls.as_mut().unwrap().server_name = Some("a.test".into());
     });
-    check(Read::Tls, |asked| {
+    check(Read::Alpn, |asked| {
         asked.tls.as_mut().unwrap().alpn = Some((*b"h2").into());
     });
     check(Read::CertificateSubject, |asked| {
@@ -412,15 +512,13 @@ fn a_flood_of_hosts_stays_within_bounds_and_spares_the_regulars() {
     let reads = [Read::Header("host".into())];
     let mut cache = Cache::default();
     let regular = request_for("regular.test");
-    let regular = regular.facts();
-    cache.insert(&reads, regular, &decision(1)).unwrap();
+    regular.insert(&mut cache, &reads, &decision(1)).unwrap();
     for number in 0..3 * LIMITS.entries {
         let request = request_for(&format!("{number}.test"));
-        let facts = request.facts();
-        assert!(cache.find(facts).is_none());
-        cache.insert(&reads, facts, &decision(0)).unwrap();
+        assert!(request.find(&mut cache).is_none());
+        request.insert(&mut cache, &reads, &decision(0)).unwrap();
         if number % 100 == 0 {
-            assert_eq!(cache.find(regular), Some(&decision(1)), "{number}");
+            assert_eq!(regular.find(&mut cache), Some(decision(1)), "{number}");
         }
     }
     check(&cache);
@@ -438,8 +536,7 @@ fn a_table_shrinks_with_what_it_holds() {
     let mut cache = Cache::new(limits);
     let mut insert = |host: String| {
         let request = request_for(&host);
-        let facts = request.facts();
-        cache.insert(&reads, facts, &decision(0)).unwrap();
+        request.insert(&mut cache, &reads, &decision(0)).unwrap();
     };
     for number in 0..2000 {
         insert(format!("{number}.test"));
@@ -459,25 +556,20 @@ fn a_table_shrinks_with_what_it_holds() {
 fn a_decision_that_is_too_large_is_not_kept() {
     let mut cache = Cache::default();
     let request = request_for("a.test");
-    let facts = request.facts();
     let answer = crate::plugin::Response {
         status: 200,
         fields: Vec::new(),
         body: vec![0; LIMITS.entry_bytes].into(),
     };
-    let decision = Rc::new(Decision {
-        route: Route::Respond(answer),
-        edits: Edits::default(),
-    });
-    cache.insert(&[], facts, &decision).unwrap();
-    assert!(cache.find(facts).is_none());
+    let decision = Rc::new(Decision::plain(Route::Respond(answer)));
+    request.insert(&mut cache, &[], &decision).unwrap();
+    assert!(request.find(&mut cache).is_none());
     check(&cache);
 }
 
 #[test]
 fn another_read_after_the_same_values_is_inconsistent() {
     let request = request_for("a.test");
-    let facts = request.facts();
     let kept = [Read::Header("host".into()), Read::Method];
     for (reads, expected) in [
         (&kept[..], Ok(())),
@@ -485,17 +577,17 @@ fn another_read_after_the_same_values_is_inconsistent() {
         (&[][..], Err(Inconsistent)),
         (&[Read::Method][..], Err(Inconsistent)),
         (
-            &[kept[0].clone(), kept[1].clone(), Read::Tls][..],
+            &[kept[0].clone(), kept[1].clone(), Read::Alpn][..],
             Err(Inconsistent),
         ),
     ] {
         let mut cache = Cache::default();
-        cache.insert(&kept, facts, &decision(0)).unwrap();
-        assert_eq!(cache.insert(reads, facts, &decision(0)), expected);
+        request.insert(&mut cache, &kept, &decision(0)).unwrap();
+        assert_eq!(request.insert(&mut cache, reads, &decision(0)), expected);
         check(&cache);
-        assert_eq!(cache.find(facts), Some(&decision(0)));
+        assert_eq!(request.find(&mut cache), Some(decision(0)));
         assert_eq!(
-            cache.insert(&kept, facts, &decision(2)),
+            request.insert(&mut cache, &kept, &decision(2)),
             Err(Inconsistent),
             "the same reads, another decision"
         );

@@ -22,13 +22,22 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.plain("bytes_out", Some(record.bytes_out));
     line.text("backend", record.backend);
     line.text("server", record.server);
+    line.text("stage", record.stage);
     line.text("plugin", record.plugin);
     line.plain("version", record.version);
     line.plain("cached", record.cached);
+    for (name, value) in record.tags {
+        let name = format!("tag.{name}");
+        match str::from_utf8(value) {
+            Ok(value) => line.text(&name, Some(value)),
+            Err(_) => line.bytes(&name, Some(value)),
+        }
+    }
     line.text("fault", record.fault);
     line.text("end", Some(record.end.as_str()));
     line.cut_text("reason", record.reason);
     line.plain("head", milliseconds(record.times.head, 1e3));
+    line.plain("body", milliseconds(record.times.body, 1e3));
     line.plain("decision", milliseconds(record.times.decision, 1e6));
     line.plain("connect", milliseconds(record.times.connect, 1e3));
     line.plain("response", milliseconds(record.times.response, 1e3));

@@ -1,6 +1,8 @@
 //! A request's demands on its connection.
 
-use crate::config::HttpReuse;
+use std::time::Duration;
+
+use crate::config::{Backend, HttpReuse};
 use crate::transport::proxy_protocol::Header;
 use crate::upstream::connection::Check;
 use crate::upstream::endpoint::EndpointId;
@@ -59,12 +61,29 @@ pub struct Demand<'a> {
     pub needs: Needs,
     /// Its client, for servers that want to know.
     pub client: &'a Header<'a>,
-    /// The endpoint that it is bound to, if that still serves.
-    pub bound: Option<EndpointId>,
+    /// Where it is to go before any other endpoint is considered.
+    pub bound: Option<Bound<'a>>,
     /// The hash of the part of it that `balance` goes by.
     pub key: Option<u64>,
+    /// Longest wait for a free slot; None: that of the backend.
+    pub queue_timeout: Option<Duration>,
+    /// Longest time for a connection to be made; None: that of the backend.
+    pub connect_timeout: Option<Duration>,
     /// Endpoints where it has failed: others are tried first.
     pub avoid: &'a [EndpointId],
+}
+
+/// Where a request is to go, if it can.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound<'a> {
+    /// The endpoint of its session, while that keeps its sessions.
+    Session(EndpointId),
+    /// The endpoint that a key with this hash prefers among those that are usable.
+    Key(u64),
+    /// An endpoint of this server, if one is usable.
+    Server(&'a str),
+    /// The same, and nowhere else.
+    OnlyServer(&'a str),
 }
 
 impl Demand<'_> {
@@ -76,7 +95,17 @@ impl Demand<'_> {
             client: &Header::Local,
             bound: None,
             key: None,
+            queue_timeout: None,
+            connect_timeout: None,
             avoid: &[],
         }
+    }
+
+    pub(in crate::upstream) fn queue_timeout(&self, backend: &Backend) -> Duration {
+        self.queue_timeout.unwrap_or(backend.timeouts.queue)
+    }
+
+    pub(in crate::upstream) fn connect_timeout(&self, backend: &Backend) -> Duration {
+        self.connect_timeout.unwrap_or(backend.timeouts.connect)
     }
 }

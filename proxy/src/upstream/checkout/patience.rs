@@ -31,10 +31,10 @@ impl Patience {
     }
 
     /// Waits, if there is to be another attempt.
-    pub(super) async fn pause(&self, backend: &Backend) -> bool {
+    pub(super) async fn pause(&self, backend: &Backend, connect: Duration) -> bool {
         let retry = &backend.retry;
         // Half a pause to spare: all timers are a little late, and the last attempt is to be made.
-        let limit = longest(backend).saturating_sub(retry.pause / 2);
+        let limit = longest(backend, connect).saturating_sub(retry.pause / 2);
         let pauses = self.pauses.get();
         if !retry.on.connect || pauses >= retry.attempts || self.is_over(limit) {
             return false;
@@ -46,8 +46,8 @@ impl Patience {
 }
 
 /// How long requests try servers that nothing is expected of: those that swallow packets are not
-/// waited for again and again.
-pub(super) fn longest(backend: &Backend) -> Duration {
+/// waited for again and again. `connect` is how long a connection may take to be made.
+pub(super) fn longest(backend: &Backend, connect: Duration) -> Duration {
     let pauses = backend.retry.pause.saturating_mul(backend.retry.attempts);
-    backend.timeouts.connect.max(pauses)
+    connect.max(pauses)
 }

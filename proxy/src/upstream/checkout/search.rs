@@ -35,10 +35,10 @@ pub(super) const MAX_DIALS: usize = 16;
 
 /// A request in search of a connection.
 pub(super) struct Search<'a> {
-    cluster: &'a Rc<LocalCluster>,
+    pub(super) cluster: &'a Rc<LocalCluster>,
     pub(super) set: Rc<LocalSet>,
-    view: Rc<View>,
-    demand: &'a Demand<'a>,
+    pub(super) view: Rc<View>,
+    pub(super) demand: &'a Demand<'a>,
     patience: &'a Patience,
     /// Whether it goes only to servers where it has not failed.
     pub(super) is_choosy: bool,
@@ -84,10 +84,10 @@ impl Field for Open<'_, '_> {
 }
 
 /// An endpoint with a slot for a request.
-struct Chosen {
-    position: usize,
-    permit: Permit,
-    trial: Option<Trial>,
+pub(super) struct Chosen {
+    pub(super) position: usize,
+    pub(super) permit: Permit,
+    pub(super) trial: Option<Trial>,
 }
 
 /// The next endpoint to try.
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
         self.view.epoch() != before
     }
 
-    fn is_ruled_out(&self, id: EndpointId) -> bool {
+    pub(super) fn is_ruled_out(&self, id: EndpointId) -> bool {
         self.is_choosy && self.demand.avoid.contains(&id) || self.has_failed(id)
     }
 
@@ -176,10 +176,24 @@ impl<'a> Search<'a> {
                 return Ok(lease);
             }
         }
+        Err(self.failed())
+    }
+
+    /// At how many endpoints it has failed.
+    pub(super) fn failure_count(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// Why there is no connection.
+    pub(super) fn failed(&mut self) -> CheckoutError {
         if self.failures.is_empty() {
-            return Err(CheckoutError::NoneUsable);
+            return CheckoutError::NoneUsable;
         }
-        Err(self.unreachable())
+        self.unreachable()
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.demand.connect_timeout(&self.set.settings.backend)
     }
 
     /// The next of those that only a request for which there is no other may use. Among equals it
@@ -189,7 +203,7 @@ impl<'a> Search<'a> {
         let backend = &self.set.settings.backend;
         let is_late = self
             .patience
-            .is_over(longest(backend).saturating_add(backend.retry.pause));
+            .is_over(longest(backend, self.connect_timeout()).saturating_add(backend.retry.pause));
         if is_late || self.failures.len() >= MAX_DIALS {
             return Next::None;
         }
@@ -252,9 +266,9 @@ impl<'a> Search<'a> {
     }
 
     /// Whether it gives up on those that should serve it.
-    fn has_tried_enough(&self) -> bool {
+    pub(super) fn has_tried_enough(&self) -> bool {
         let backend = &self.set.settings.backend;
-        let limit = backend.timeouts.connect * (backend.retry.attempts + 1);
+        let limit = self.connect_timeout() * (backend.retry.attempts + 1);
         self.patience.is_over(limit) || self.failures.len() >= MAX_DIALS
     }
 
@@ -277,7 +291,7 @@ impl<'a> Search<'a> {
 
     /// Waits in line for a slot of any endpoint.
     async fn queue(&mut self) -> Result<Chosen, CheckoutError> {
-        let limit = self.set.settings.backend.timeouts.queue;
+        let limit = self.demand.queue_timeout(&self.set.settings.backend);
         let place = self.cluster.cluster.shared.queue.enter();
         let place = place.ok_or(CheckoutError::QueueFull)?;
         let _waiting = Queued::new(self.cluster);
@@ -306,33 +320,8 @@ impl<'a> Search<'a> {
         chosen.map_err(|_| CheckoutError::QueueTimeout(limit))
     }
 
-    /// A connection to the endpoint that it is bound to; None if that does not serve any more.
-    pub(super) async fn bound(&mut self, id: EndpointId) -> Result<Option<Lease>, CheckoutError> {
-        let Some(position) = self.set.source.position(id) else {
-            return Ok(None);
-        };
-        let endpoint = self.set.endpoint(position);
-        let keeps_sessions = endpoint.keeps_sessions();
-        // One that gets no other requests has to be tried by those of its sessions.
-        let trial = (!keeps_sessions && endpoint.is_on_trial()).then(|| Trial::begin(endpoint));
-        let trial = trial.flatten();
-        if !keeps_sessions && trial.is_none() || self.is_ruled_out(id) {
-            return Ok(None);
-        }
-        let permit = self.cluster.bound_permit(&self.set, endpoint).await?;
-        let Some(permit) = permit else {
-            return Ok(None);
-        };
-        let chosen = Chosen {
-            position,
-            permit,
-            trial,
-        };
-        Ok(self.connect(chosen).await)
-    }
-
     /// A connection to the endpoint; without one the permit is given back.
-    async fn connect(&mut self, chosen: Chosen) -> Option<Lease> {
+    pub(super) async fn connect(&mut self, chosen: Chosen) -> Option<Lease> {
         let local = self.cluster.local(&self.set, chosen.position);
         // From now on: an endpoint that many are waiting for has no few requests.
         let active = Active::new(self.cluster, &local);
@@ -363,7 +352,7 @@ impl<'a> Search<'a> {
     /// A stream of a connection that another request is making, so that a burst of requests does
     /// not open one for each. All such waits together take `timeout.connect` at most.
     async fn wait(&mut self, local: &LocalEndpoint) -> Option<ServerStream> {
-        let limit = self.set.settings.backend.timeouts.connect;
+        let limit = self.connect_timeout();
         let shared = &local.pool.shared;
         while self.may_share(local) && shared.is_worth_waiting_for() {
             let until = *self
@@ -412,7 +401,7 @@ impl<'a> Search<'a> {
             handshake,
             self.demand.client,
             needs,
-            backend.timeouts.connect,
+            self.connect_timeout(),
             &limits,
         );
         let established = watch(endpoint, dialling).await?;
@@ -442,7 +431,8 @@ impl<'a> Search<'a> {
     fn lease(&self, stream: ServerStream, origin: Origin, active: Active, chosen: Chosen) -> Lease {
         self.counts(active.endpoint()).exchanges.count();
         let settings = Rc::clone(&self.set.settings);
-        let begin = self.set.balancer.needs_latency().then(Instant::now);
+        let is_timed = self.set.balancer.needs_latency() || self.cluster.cluster.is_measured();
+        let begin = is_timed.then(Instant::now);
         let rights = (chosen.permit, chosen.trial);
         Lease::new(stream, origin, active, settings, rights, begin)
     }

@@ -235,7 +235,7 @@ async fn backups_and_draining_servers() {
     order(&bed, "a", Drain);
     assert_eq!(seen(6).await, "2");
     let bound = Demand {
-        bound: Some(session),
+        bound: Some(Bound::Session(session)),
         ..fresh()
     };
     let lease = cluster.checkout(&bound).await.unwrap();
@@ -295,7 +295,7 @@ async fn a_bound_request_leaves_a_server_that_is_taken_out() {
     bed.listen("2");
     let cluster = bed.start();
     let bound = Demand {
-        bound: Some(bed.endpoint(0).id()),
+        bound: Some(Bound::Session(bed.endpoint(0).id())),
         ..fresh()
     };
     let held = cluster.checkout(&bound).await.unwrap();

@@ -47,6 +47,30 @@ static pm_decision fail(pm_request *request)
     return pm_fail("%s %d \xff", "a", 1);
 }
 
+static pm_decision to_server(pm_request *request)
+{
+    (void)request;
+    return pm_server("a", "s1", PM_ASK_AGAIN);
+}
+
+static pm_decision to_any_server(pm_request *request)
+{
+    (void)request;
+    return pm_server("a", "s2", PM_ANOTHER_SERVER);
+}
+
+static pm_decision to_no_server(pm_request *request)
+{
+    (void)request;
+    return pm_server("a", "\xff", PM_ANOTHER_SERVER);
+}
+
+static pm_decision to_next(pm_request *request)
+{
+    (void)request;
+    return pm_next();
+}
+
 static void answers(void)
 {
     pm_test_request("GET", "/");
@@ -54,17 +78,21 @@ static void answers(void)
     PM_EXPECT(route(to_no_text), "error the name of the backend is not UTF-8");
     PM_EXPECT(route(respond), "respond 403\ncontent-type: text/plain\nx-octets: \xff\n"
                               "\xef\xbf\xbd: \n\nno\n");
+    PM_EXPECT(route(to_server), "server a/s1, otherwise ask-again");
+    PM_EXPECT(route(to_any_server), "server a/s2, otherwise another-server");
+    PM_EXPECT(route(to_no_server), "error the name of the backend or server is not UTF-8");
+    PM_EXPECT(route(to_next), "next");
     PM_EXPECT(route(redirect), "respond 302\nlocation: /a");
     PM_EXPECT(route(respond_beyond), "respond 0");
     PM_EXPECT(route(fail), "error a 1 \xef\xbf\xbd");
 }
 
-static pm_decision ask_for_load(pm_request *request)
+static pm_decision ask_for_state(pm_request *request)
 {
     (void)request;
-    pm_load load;
-    exists = pm_backend_load("a", &load);
-    return pm_fail("%u %u %u", load.usable_servers, load.active, load.queued);
+    pm_backend_state state;
+    exists = pm_get_backend_state("a", &state);
+    return pm_fail("%u %u %u", state.usable_servers, state.active, state.queued);
 }
 
 static void ask_in_configure(pm_value *config)
@@ -76,16 +104,44 @@ static void ask_in_configure(pm_value *config)
 
 static void knows_backends(void)
 {
-    pm_load busy = {1, 2, 3};
+    pm_backend_state busy = {1, 2, 3};
     pm_test_no_backends();
-    route(ask_for_load);
+    route(ask_for_state);
     PM_CHECK(!exists);
     pm_test_backend("a");
     PM_EXPECT(configure("{}", ask_in_configure), "uncacheable");
     PM_CHECK(exists);
-    PM_EXPECT(route(ask_for_load), "error 1 0 0");
-    pm_test_backend_load("a", busy);
-    PM_EXPECT(route(ask_for_load), "error 1 2 3");
+    PM_EXPECT(route(ask_for_state), "error 1 0 0");
+    pm_test_backend_state("a", busy);
+    PM_EXPECT(route(ask_for_state), "error 1 2 3");
+}
+
+static pm_decision list_servers(pm_request *request)
+{
+    (void)request;
+    pm_servers servers;
+    pm_strs names = pm_backend_names();
+    PM_CHECK(names.len == 1 && pm_is(names.items[0], "a"));
+    PM_CHECK(!pm_get_servers("b", &servers) && servers.len == 0);
+    PM_CHECK(!pm_get_servers("\xff", &servers) && !pm_get_servers(NULL, &servers));
+    PM_CHECK(pm_get_servers("a", &servers) && servers.len == 2);
+    const pm_server_state *full = &servers.items[0];
+    const pm_server_state *idle = &servers.items[1];
+    PM_CHECK(pm_is(full->name, "s1") && full->usable && full->weight == 3 && full->active == 4);
+    PM_CHECK(full->has_limit && full->limit == 5 && full->has_latency && full->latency_us == 6);
+    PM_CHECK(pm_is(idle->name, "s2") && !idle->usable && !idle->has_limit && !idle->has_latency);
+    return pm_default_backend();
+}
+
+static void knows_servers(void)
+{
+    pm_server_state full = {pm_text("s1"), true, 3, 4, true, 5, true, 6};
+    pm_server_state idle = {.name = pm_text("s2")};
+    pm_test_server("a", idle);
+    pm_test_no_backends();
+    pm_test_server("a", full);
+    pm_test_server("a", idle);
+    PM_EXPECT(route(list_servers), "default");
 }
 
 static pm_decision write_log(pm_request *request)
@@ -134,6 +190,7 @@ void test_answer(void)
     configure("{}", NULL);
     answers();
     knows_backends();
+    knows_servers();
     logs();
     keeps_what_configure_made();
 }

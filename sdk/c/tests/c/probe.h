@@ -14,6 +14,8 @@ const char *kept(pm_str octets);
 
 void test_text(void);
 void test_request(void);
+void test_edit(void);
+void test_question(void);
 void test_config(void);
 void test_answer(void);
 

@@ -1,4 +1,4 @@
-/* Reads and edits of a request, on hostile input too. */
+/* Reads of a request, on hostile input too. */
 #include <stdlib.h>
 
 #include "probe.h"
@@ -7,47 +7,31 @@
 static const char *name;
 static const char *found;
 
-static pm_decision find_query_param(pm_request *request)
+static pm_decision find_query_parameter(pm_request *request)
 {
-    found = kept(pm_query_param(request, name));
+    found = kept(pm_query_parameter(request, name));
     return pm_default_backend();
 }
 
 static void reads_query_parameters(void)
 {
     static const char *const cases[][3] = {
-        {"/", "a", "(none)"},
-        {"/?", "a", "(none)"},
-        {"/?", "", ""},
-        {"/", "", "(none)"},
-        {"/?a", "a", ""},
-        {"/?a=", "a", ""},
-        {"/?a=1&a=2", "a", "1"},
-        {"/?b=1&a=2", "a", "2"},
-        {"/?&&a=2", "a", "2"},
-        {"/?=1", "", "1"},
-        {"/?a=b=c", "a", "b=c"},
-        {"/?a=1?a=2", "a", "1?a=2"},
-        {"/?A=1", "a", "(none)"},
-        {"/?ab=1", "a", "(none)"},
-        {"/?a=%41+%2b%2B", "a", "A ++"},
-        {"/?%61%20b=1", "a b", "1"},
-        {"/?a+b=1", "a b", "1"},
-        {"/?a%3d=1", "a=", "1"},
-        {"/?a=%", "a", "%"},
-        {"/?a=%4", "a", "%4"},
-        {"/?a=%4g%41", "a", "%4gA"},
-        {"/?a=%%41", "a", "%A"},
-        {"/?a=%ff", "a", "\xff"},
-        {"/?%=1", "%", "1"},
-        {"*", "a", "(none)"},
+        {"/", "a", "(none)"},          {"/?", "a", "(none)"},    {"/?a", "a", ""},
+        {"/?a=1&a=2", "a", "1"},       {"/?b=1&a=2", "a", "2"},  {"/?a=b=c", "a", "b=c"},
+        {"/?A=1", "a", "(none)"},      {"/?a=%41+%2b", "a", "A +"}, {"/?%61%20b=1", "a b", "1"},
+        {"/?a=%4g%", "a", "%4g%"},     {"/?a=%ff", "a", "\xff"}, {"*", "a", "(none)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pm_test_request("GET", cases[i][0]);
         name = cases[i][1];
-        route(find_query_param);
+        route(find_query_parameter);
         PM_EXPECT(found, cases[i][2]);
     }
+    PM_EXPECT(pm_test_reads(), "query-parameter a");
+    name = NULL;
+    route(find_query_parameter);
+    PM_EXPECT(found, "(none)");
+    PM_EXPECT(pm_test_reads(), "");
 }
 
 static pm_decision split_target(pm_request *request)
@@ -69,7 +53,7 @@ static void splits_the_target(void)
         pm_test_request("GET", cases[i][0]);
         route(split_target);
         PM_EXPECT(found, cases[i][1]);
-        PM_EXPECT(pm_test_reads(), "path-with-query");
+        PM_EXPECT(pm_test_reads(), "path\npath-with-query");
     }
 }
 
@@ -95,7 +79,7 @@ static void finds_cookies(void)
         route(find_cookie);
         PM_EXPECT(found, cases[i][1]);
     }
-    PM_EXPECT(pm_test_reads(), "header cookie");
+    PM_EXPECT(pm_test_reads(), "cookie q");
     name = NULL;
     route(find_cookie);
     PM_EXPECT(found, "(none)");
@@ -114,118 +98,140 @@ static pm_decision read_fields(pm_request *request)
     PM_EXPECT(pm_header_text(request, "nul"), NULL);
     PM_CHECK(pm_is_none(pm_header(request, "\xff")) && pm_is_none(pm_header(request, NULL)));
     pm_fields fields = pm_headers(request);
-    PM_CHECK(fields.len == 5 && pm_is(fields.items[0].name, "host"));
+    PM_CHECK(fields.len == 5 && pm_is(fields.items[0].name, "Host"));
     PM_CHECK(pm_is(fields.items[0].value, "\xff.test:1") && pm_is(fields.items[3].value, ""));
-    return pm_default_backend();
-}
-
-static pm_decision read_host_twice(pm_request *request)
-{
-    pm_str hostname = pm_hostname(request);
-    found = kept(hostname);
-    PM_CHECK(pm_is_none(hostname) == pm_is_none(pm_host(request)));
-    pm_method(request);
-    PM_CHECK(pm_is(pm_method(request), "PUT"));
     return pm_default_backend();
 }
 
 static void reads_fields_as_octets(void)
 {
     pm_test_request("PUT", "/");
-    route(read_host_twice);
-    PM_EXPECT(found, "(none)");
-    PM_EXPECT(pm_test_reads(), "header host\nmethod");
     pm_test_header("Host", "\xff.test:1");
     pm_test_header("X-A", "1");
     pm_test_header("x-a", "2");
     pm_test_header("empty", "");
     pm_test_header_n("nul", pm_octets("a\0b", 3));
-    route(read_host_twice);
-    PM_EXPECT(found, "\xff.test");
     PM_EXPECT(route(read_fields), "default");
 }
 
-static pm_decision read_peer(pm_request *request)
+static pm_decision read_host(pm_request *request)
 {
-    pm_tls_session session;
-    bool secure = pm_tls(request, &session);
-    pm_str scheme = pm_scheme(request);
-    pm_peer peer = pm_client(request);
-    const char *server_name =
-        pm_is_none(session.server_name) ? "(none)" : pm_c_string(session.server_name);
-    const char *alpn = pm_is_none(session.alpn) ? "(none)" : pm_c_string(session.alpn);
-    found = kept(pm_text(pm_format("%.*s %.*s %u %s %s %s %u", PM_ARG(scheme),
-                                   PM_ARG(peer.address), peer.port, secure ? "tls" : "clear",
-                                   server_name, alpn, pm_attempt(request))));
+    PM_CHECK(pm_is(pm_method(request), "PUT"));
+    pm_str authority = pm_authority(request);
+    pm_str host = pm_host(request);
+    found = kept(pm_text(pm_format("%.*s|%.*s", PM_ARG(authority), PM_ARG(host))));
     return pm_default_backend();
 }
 
-static void reads_the_peer(void)
+static void reads_the_host(void)
+{
+    static const char *const cases[][2] = {
+        {"A.Test:80", "A.Test:80|a.test"}, {"a.", "a.|a"},           {"a.:1", "a.:1|a"},
+        {"[::1]:80", "[::1]:80|[::1]"},    {"[::A]", "[::A]|[::a]"}, {"", "|"},
+        {":", ":|"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pm_test_request("PUT", "/");
+        pm_test_header("Host", cases[i][0]);
+        route(read_host);
+        PM_EXPECT(found, cases[i][1]);
+    }
+    pm_test_request("PUT", "/");
+    route(read_host);
+    PM_EXPECT(found, "|");
+    PM_EXPECT(pm_test_reads(), "method\nauthority\nhost");
+    pm_test_version(NULL);
+    pm_test_tls("sni.test", NULL);
+    route(read_host);
+    PM_EXPECT(found, "|sni.test");
+}
+
+static const char *shown(pm_str octets)
+{
+    return pm_is_none(octets) ? "(none)" : pm_c_string(octets);
+}
+
+static pm_decision read_connection(pm_request *request)
+{
+    found = kept(pm_text(pm_format(
+        "%s %s %s %u %s %s %u", shown(pm_version(request)), shown(pm_scheme(request)),
+        shown(pm_client_address(request)), pm_client_port(request),
+        shown(pm_server_name(request)), shown(pm_alpn(request)), pm_attempt(request))));
+    return pm_default_backend();
+}
+
+static void reads_the_connection(void)
 {
     pm_test_request("GET", "/");
-    route(read_peer);
-    PM_EXPECT(found, "http 127.0.0.1 49152 clear (none) (none) 0");
-    pm_test_client("/run/a.sock", 0);
+    route(read_connection);
+    PM_EXPECT(found, "1.1 http 127.0.0.1 49152 (none) (none) 0");
+    pm_test_client("", 0);
+    pm_test_version(NULL);
     pm_test_tls("a.test", NULL);
     pm_test_attempt(4294967295);
-    route(read_peer);
-    PM_EXPECT(found, "https /run/a.sock 0 tls a.test (none) 4294967295");
+    route(read_connection);
+    PM_EXPECT(found, "(none) https  0 a.test (none) 4294967295");
     pm_test_tls(NULL, "h2");
-    route(read_peer);
-    PM_EXPECT(found, "https /run/a.sock 0 tls (none) h2 4294967295");
+    route(read_connection);
+    PM_EXPECT(found, "(none) https  0 (none) h2 4294967295");
 }
 
-static pm_decision edit(pm_request *request)
+static pm_decision read_certificate(pm_request *request)
 {
-    PM_CHECK(pm_set_header(request, "X-A", pm_text("\xff")) == PM_EDITED);
-    PM_CHECK(pm_append_header(request, "x-b", pm_none()) == PM_EDITED);
-    PM_CHECK(pm_remove_header(request, "X-c") == PM_EDITED);
-    PM_CHECK(pm_set_header(request, "host", pm_text("b")) == PM_EDITED);
-    PM_CHECK(pm_set_path_with_query(request, pm_text("/new?a=b")) == PM_EDITED);
-    PM_CHECK(pm_is(pm_target(request), "/old"));
-
-    PM_CHECK(pm_set_header(request, "a b", pm_text("c")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_set_header(request, "\xff", pm_text("c")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_append_header(request, "", pm_text("c")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_append_header(request, "a", pm_text("c\r\nd: e")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_remove_header(request, "\xff") == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_set_path_with_query(request, pm_text("a")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_set_path_with_query(request, pm_text("/\xff")) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_set_path_with_query(request, pm_none()) == PM_INVALID_SYNTAX);
-    PM_CHECK(pm_remove_header(request, "Content-Length") == PM_FORBIDDEN);
-    PM_CHECK(pm_set_header(request, "sec-websocket-key", pm_text("a")) == PM_FORBIDDEN);
-    PM_CHECK(pm_append_header(request, "Host", pm_text("a")) == PM_FORBIDDEN);
-    PM_CHECK(pm_remove_header(request, "host") == PM_FORBIDDEN);
+    uint64_t not_after;
+    bool has_end = pm_client_certificate_not_after(request, &not_after);
+    pm_strs names = pm_client_certificate_names(request);
+    found = kept(pm_text(pm_format(
+        "%s %s %zu %s %s %s %d %llu", shown(pm_client_certificate_subject(request)),
+        shown(pm_client_certificate_issuer(request)), names.len,
+        names.len > 1 ? shown(names.items[1]) : "-", shown(pm_client_certificate_serial(request)),
+        shown(pm_client_certificate_sha256(request)), has_end, (unsigned long long)not_after)));
     return pm_default_backend();
 }
 
-static void edits(void)
+static void reads_the_certificate(void)
 {
-    pm_test_request("GET", "/old");
-    route(edit);
-    PM_EXPECT(pm_test_edits(), "set x-a: \xff\nappend x-b: \nremove x-c\nset host: b\n"
-                               "path-with-query /new?a=b");
+    pm_test_certificate certificate = {"CN=a", "CN=b", "a.test spiffe://b", "0f", "ff00", 1ull << 40};
+    pm_test_request("GET", "/");
+    route(read_certificate);
+    PM_EXPECT(found, "(none) (none) 0 - (none) (none) 0 0");
+    pm_test_client_certificate(certificate);
+    route(read_certificate);
+    PM_EXPECT(found, "CN=a CN=b 2 spiffe://b 0f ff00 1 1099511627776");
+}
+
+static pm_decision read_body(pm_request *request)
+{
+    found = kept(pm_text(pm_format("%s %d", shown(pm_body_prefix(request)),
+                                   pm_body_is_complete(request))));
+    return pm_default_backend();
+}
+
+static void reads_the_body(void)
+{
+    pm_test_request("POST", "/");
+    route(read_body);
+    PM_EXPECT(found, "(none) 0");
+    pm_test_body(pm_text("ab"), false);
+    route(read_body);
+    PM_EXPECT(found, "ab 0");
+    pm_test_body(pm_none(), true);
+    route(read_body);
+    PM_EXPECT(found, " 1");
+    PM_EXPECT(pm_test_reads(), "body-is-complete\nbody-prefix");
 }
 
 static pm_decision read_all(pm_request *request)
 {
-    pm_tls_session session;
-    pm_fields fields = pm_headers(request);
-    for (size_t i = 0; i < fields.len; i++) {
-        pm_trim(fields.items[i].value);
-        pm_is_utf8(fields.items[i].value);
-        pm_set_header(request, pm_c_string(fields.items[i].name), fields.items[i].value);
-        pm_set_path_with_query(request, fields.items[i].value);
-        pm_log(PM_DEBUG, "%.*s", PM_ARG(fields.items[i].value));
-    }
-    pm_hostname(request);
-    pm_tls(request, &session);
-    pm_header_text(request, "cookie");
-    pm_query_param_n(request, pm_header(request, "host"));
+    pm_str host = pm_host(request);
+    pm_info("%.*s", PM_ARG(host));
+    pm_fail_n(pm_path_with_query(request));
+    pm_header_lines_n(request, pm_cookie(request, "a"));
     pm_cookie_n(request, pm_header(request, "host"));
-    pm_decision response = pm_redirect(302, pm_query_param(request, "a"));
+    pm_tag(request, "cookie", pm_cookie(request, "a"));
+    pm_decision response = pm_redirect(302, pm_query_parameter(request, "a"));
     pm_add_header_n(&response, pm_cookie(request, "a"), pm_query(request));
-    return pm_is_none(pm_cookie(request, "b")) ? pm_backend_n(pm_query_param(request, "b"))
+    return pm_is_none(pm_cookie(request, "b")) ? pm_backend_n(pm_query_parameter(request, "b"))
                                                : response;
 }
 
@@ -258,7 +264,9 @@ void test_request(void)
     splits_the_target();
     finds_cookies();
     reads_fields_as_octets();
-    reads_the_peer();
-    edits();
+    reads_the_host();
+    reads_the_connection();
+    reads_the_certificate();
+    reads_the_body();
     survives_any_octets();
 }

@@ -52,19 +52,6 @@ static void knows_utf8(void)
               "a\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd");
 }
 
-static void leaves_out_ports(void)
-{
-    static const char *const hosts[][2] = {
-        {"a:80", "a"},        {"a:", "a"},           {"a", "a"},       {"", ""},
-        {":80", ""},          {"[::1]:80", "[::1]"}, {"[::1]", "[::1]"}, {"[::1", "[::1"},
-        {"[::1]80", "[::1]80"}, {"::1", "::1"},      {"a:80:1", "a:80:1"}, {":", ""},
-        {"[]:", "[]"},        {"[", "["},            {"\xff:\xfe", "\xff"},
-    };
-    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
-        PM_EXPECT(kept(pm_without_port(pm_text(hosts[i][0]))), hosts[i][1]);
-    PM_EXPECT(kept(pm_without_port(pm_none())), "(none)");
-}
-
 static void formats(void)
 {
     pm_str octets = pm_octets("bcd", 2);
@@ -83,6 +70,5 @@ void test_text(void)
     compares();
     trims_and_splits();
     knows_utf8();
-    leaves_out_ports();
     formats();
 }

@@ -5,24 +5,14 @@
 #include <cstdint>
 #include <string>
 
+void test_questions();
+
 namespace {
 
 using pointsman::Config;
 using pointsman::Decision;
-using pointsman::Edit;
 using pointsman::Request;
-
-const char *configure(const char *json, std::function<void(Config)> during)
-{
-    in_configure = std::move(during);
-    return pm_test_configure(json);
-}
-
-const char *route(std::function<Decision(Request &)> during)
-{
-    in_route = std::move(during);
-    return pm_test_route();
-}
+using namespace std::chrono_literals;
 
 void reads_the_configuration()
 {
@@ -80,17 +70,20 @@ void refuses_at_the_key()
 void reads_a_request()
 {
     pm_test_request("PUT", "/a?b=%31&c");
-    pm_test_header("Host", "a.test:80");
+    pm_test_header("Host", "A.test:80");
     pm_test_header("x", "1");
     pm_test_header("x", "\xff");
     pm_test_header("cookie", "a=1; b=");
     pm_test_tls(nullptr, "h2");
+    pm_test_client_certificate({"CN=a", "CN=b", "a.test b.test", "0f", "ff", 5});
+    pm_test_body(pm_text("body"), true);
     route([](Request &request) {
         PM_CHECK(request.method() == "PUT" && request.scheme() == "https");
-        PM_CHECK(request.target() == "/a?b=%31&c" && request.path() == "/a");
-        PM_CHECK(request.query() == "b=%31&c" && request.query_param("b") == "1");
-        PM_CHECK(request.query_param("c") == "" && request.query_param("d") == std::nullopt);
-        PM_CHECK(request.host() == "a.test:80" && request.hostname() == "a.test");
+        PM_CHECK(request.version() == "1.1" && request.authority() == "A.test:80");
+        PM_CHECK(request.path_with_query() == "/a?b=%31&c" && request.path() == "/a");
+        PM_CHECK(request.query() == "b=%31&c" && request.query_parameter("b") == "1");
+        PM_CHECK(request.query_parameter("c") == "" && !request.query_parameter("d"));
+        PM_CHECK(request.host() == "a.test");
         PM_CHECK(request.header("X") == "1" && request.header("y") == std::nullopt);
         PM_CHECK(request.header_text("x") == "1" && !request.header_text("y"));
         PM_CHECK(request.header(std::string_view()) == std::nullopt);
@@ -102,24 +95,62 @@ void reads_a_request()
         PM_CHECK(request.header_lines("y").empty());
         for (pointsman::Field field : request.headers())
             seen += field.name;
-        PM_CHECK(seen == "1\xffhostxxcookie");
+        PM_CHECK(seen == "1\xffHostxxcookie");
         PM_CHECK(request.cookie("a") == "1" && request.cookie("b") == "");
         PM_CHECK(!request.cookie("c"));
-        PM_CHECK(request.client().address == "127.0.0.1" && request.client().port == 49152);
-        PM_CHECK(request.tls()->alpn == "h2" && !request.tls()->server_name);
+        PM_CHECK(request.client_address() == "127.0.0.1" && request.client_port() == 49152);
+        PM_CHECK(request.alpn() == "h2" && !request.server_name());
+        PM_CHECK(request.client_certificate_subject() == "CN=a");
+        PM_CHECK(request.client_certificate_issuer() == "CN=b");
+        PM_CHECK(request.client_certificate_names()[1] == "b.test");
+        PM_CHECK(request.client_certificate_serial() == "0f");
+        PM_CHECK(request.client_certificate_sha256() == "ff");
+        PM_CHECK(request.client_certificate_not_after()->time_since_epoch() == 5s);
         PM_CHECK(request.attempt() == 0);
-        PM_CHECK(request.set_header("x", "\xff") == Edit::done);
-        PM_CHECK(request.append_header("host", "a") == Edit::forbidden);
-        PM_CHECK(request.remove_header("") == Edit::invalid_syntax);
-        PM_CHECK(request.set_path_with_query("/b") == Edit::done);
+        PM_CHECK(request.body_prefix() == "body" && request.body_is_complete());
         return pointsman::default_backend();
     });
-    PM_EXPECT(pm_test_edits(), "set x: \xff\npath-with-query /b");
     pm_test_request("GET", "/");
     route([](Request &request) {
-        PM_CHECK(!request.host() && !request.hostname() && !request.query() && !request.tls());
+        PM_CHECK(request.host().empty() && request.authority().empty() && !request.query());
+        PM_CHECK(!request.client_certificate_subject() && !request.client_certificate_not_after());
+        PM_CHECK(request.client_certificate_names().empty() && !request.body_prefix());
         return pointsman::default_backend();
     });
+}
+
+void edits_a_request()
+{
+    pm_test_request("PUT", "/a");
+    PM_EXPECT(route([](Request &request) {
+                  PM_CHECK(request.set_header("x", "\xff") && request.append_header("y", ""));
+                  PM_CHECK(request.remove_header("z") && request.set_authority("a.test"));
+                  PM_CHECK(request.set_path_with_query("/b"));
+                  PM_CHECK(request.replace_path_prefix(2, "/c"));
+                  PM_CHECK(request.set_response_header("x", "1"));
+                  PM_CHECK(request.append_response_header("y", "2"));
+                  PM_CHECK(request.remove_response_header("z"));
+                  PM_CHECK(!request.set_header("", "1") && request.take_edit_error());
+                  request.set_affinity("a");
+                  request.set_queue_timeout(-1ms);
+                  request.set_connect_timeout(1s);
+                  request.set_server_timeout(2ms);
+                  request.set_tunnel_timeout(std::chrono::hours(10000));
+                  request.set_tries(3);
+                  request.tag("a", "b");
+                  return pointsman::next();
+              }),
+              "next");
+    PM_EXPECT(pm_test_edits(), "set x: \xff\nappend y: \nremove z\nauthority a.test\n"
+                               "path-with-query /b\nreplace-path-prefix 2 /c");
+    PM_EXPECT(pm_test_response_edits(), "set x: 1\nappend y: 2\nremove z");
+    PM_EXPECT(pm_test_options(), "affinity a\nqueue-timeout 0\nconnect-timeout 1000\n"
+                                 "server-timeout 2\ntunnel-timeout 4294967295\ntries 3\ntag a=b");
+    PM_EXPECT(route([](Request &request) {
+                  PM_CHECK(!request.remove_header("a b"));
+                  return pointsman::next();
+              }),
+              "error \"a b\" is not the name of a field");
 }
 
 void answers()
@@ -132,6 +163,12 @@ void answers()
               "respond 403\na: b\nc: \n\nno\n");
     PM_EXPECT(route([](Request &) -> Decision { return pointsman::redirect(302, "/a"); }),
               "respond 302\nlocation: /a");
+    PM_EXPECT(route([](Request &) { return pointsman::server("a", "s1"); }),
+              "server a/s1, otherwise another-server");
+    PM_EXPECT(route([](Request &) {
+                  return pointsman::server("a", "s1", pointsman::Otherwise::ask_again);
+              }),
+              "server a/s1, otherwise ask-again");
     PM_EXPECT(route([](Request &) { return pointsman::fail("a", 1, std::string("b")); }),
               "error a1b");
     PM_EXPECT(route([](Request &) { return pointsman::fail(); }), "error ");
@@ -142,13 +179,14 @@ void makes_texts()
     std::string all(pointsman::text(INT64_MIN, ' ', UINT64_MAX, ' ', std::int8_t(-128), true, ""));
     PM_EXPECT(all.c_str(), "-9223372036854775808 18446744073709551615 -128true");
     PM_CHECK(pointsman::text(std::string_view()).empty() && pointsman::text().empty());
-    PM_CHECK(pointsman::trim(" a ") == "a" && pointsman::without_port("a:1") == "a");
-    PM_CHECK(pointsman::trim(std::string_view()).empty());
+    PM_CHECK(pointsman::trim(" a ") == "a" && pointsman::trim(std::string_view()).empty());
     PM_CHECK(pointsman::equal_nocase("aZ", "Az") && !pointsman::equal_nocase("a", "ab"));
 }
 
 void logs_and_knows_backends()
 {
+    pm_test_server("www", pm_server_state{pm_text("s1"), true, 1, 2, true, 3, true, 4});
+    pm_test_server("www", pm_server_state{pm_text("s2"), false, 1, 2, false, 3, false, 4});
     pm_test_log();
     route([](Request &) {
         pointsman::trace("a");
@@ -157,7 +195,12 @@ void logs_and_knows_backends()
         pointsman::warn();
         pointsman::error("b");
         PM_CHECK(pointsman::backends::exists("www") && !pointsman::backends::exists("a"));
-        PM_CHECK(pointsman::backends::load("www")->usable_servers == 1);
+        PM_CHECK(pointsman::backends::state("www")->usable_servers == 1);
+        PM_CHECK(pointsman::backends::names()[0] == "www");
+        PM_CHECK(!pointsman::backends::servers("a"));
+        pointsman::backends::Servers servers = *pointsman::backends::servers("www");
+        PM_CHECK(servers.size() == 2 && servers[0].name == "s1" && servers[0].limit == 3u);
+        PM_CHECK(servers[0].latency == 4us && !servers[1].limit && !servers[1].latency);
         return pointsman::default_backend();
     });
     PM_EXPECT(pm_test_log(), "trace: a\ndebug: 1\ninfo: \xef\xbf\xbdz\nwarn: \nerror: b");
@@ -172,8 +215,10 @@ int main()
     refuses_at_the_key();
     PM_EXPECT(configure("{}", [](Config) {}), "uncacheable");
     reads_a_request();
+    edits_a_request();
     answers();
     makes_texts();
     logs_and_knows_backends();
+    test_questions();
     return pm_test_end();
 }

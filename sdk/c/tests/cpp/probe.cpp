@@ -1,11 +1,12 @@
 #include "probe.hpp"
 
+#include <utility>
 #include <vector>
+
+namespace {
 
 std::function<void(pointsman::Config)> in_configure;
 std::function<pointsman::Decision(pointsman::Request &)> in_route;
-
-namespace {
 
 // Owns memory, which must be given back where a test configures again.
 class Probe {
@@ -24,5 +25,17 @@ private:
 };
 
 } // namespace
+
+const char *configure(const char *json, std::function<void(pointsman::Config)> during)
+{
+    in_configure = std::move(during);
+    return pm_test_configure(json);
+}
+
+const char *route(std::function<pointsman::Decision(pointsman::Request &)> during)
+{
+    in_route = std::move(during);
+    return pm_test_route();
+}
 
 POINTSMAN_PLUGIN(Probe)

@@ -8,7 +8,9 @@
 #include "pointsman.hpp"
 #include "pointsman_test.h"
 
-extern std::function<void(pointsman::Config)> in_configure;
-extern std::function<pointsman::Decision(pointsman::Request &)> in_route;
+// Configures with `json`, during which `during` is called.
+const char *configure(const char *json, std::function<void(pointsman::Config)> during);
+// Routes the test's request, during which `during` is called.
+const char *route(std::function<pointsman::Decision(pointsman::Request &)> during);
 
 #endif

@@ -2,22 +2,21 @@ package proxy
 
 import "unsafe"
 
-// Where the proxy puts what it hands over.
+// Memory for results that the proxy hands over.
 //
-// It asks for memory by calling cabi_realloc, from within a call of ours. Until that is over
-// the component must not call out, or it traps. So memory from Go's allocator is not to be
-// had: an allocation may start or drive the garbage collector, or give pages back, and each of
-// these reads the clock, which is a call out. Results go to memory that Go knows nothing of
-// instead, the same for every call; what a plugin is to keep is copied from there once the call
-// is over and Go may do as it likes.
+// The proxy asks for it by calling cabi_realloc during a call of ours. Until that returns, the
+// component must not call out, or it traps. So Go's allocator cannot be used: an allocation may
+// start or drive the garbage collector, or give pages back, and each of these reads the clock,
+// which is a call out. Results go to memory that Go does not know instead, the same for every
+// call; values that a plugin keeps are copied from there once the call is over.
 
 const (
 	// page is the unit in which memory grows.
 	page = 64 << 10
 	// firstSize holds the largest head that the proxy takes, twice.
 	firstSize = 2 * page
-	// startSize holds what is asked for before Go has set up its own memory: twice
-	// 64 KiB, by the adapter to WASI 0.2, for its state.
+	// startSize is for requests before Go has set up its own memory: twice 64 KiB, by the
+	// adapter to WASI 0.2, for its state.
 	startSize = 2*page + 4096
 )
 
@@ -32,14 +31,14 @@ type region struct {
 }
 
 var (
-	// During a call of ours: what takes its results.
+	// For the results of a call, while it runs.
 	results region
-	// At all other times: what is never given back, such as the configuration.
+	// At all other times, for memory that is never given back, such as the configuration.
 	permanent region
 	// In words, for alignment.
 	atStart [startSize / 8]uint64
-	// Regions for results that no call has: one, unless goroutines make calls while
-	// others copy their results.
+	// Regions that no call uses: one, unless goroutines make calls while others copy their
+	// results.
 	idle []region
 )
 
@@ -86,8 +85,8 @@ func realloc(old unsafe.Pointer, oldSize, align, newSize uint32) unsafe.Pointer 
 	}
 	start := (from.next + uintptr(align) - 1) &^ (uintptr(align) - 1)
 	if start+uintptr(newSize) > from.end {
-		// The region before it is given up. As each is twice as large as the last, all
-		// that are given up are not more than the one in use.
+		// The previous region is given up. Each is twice as large as the last, so all that
+		// are given up are not more than the one in use.
 		*from = grown(2*(from.end-from.start) + uintptr(newSize))
 		start = from.start
 	}

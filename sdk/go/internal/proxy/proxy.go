@@ -1,32 +1,13 @@
-// Package proxy is the proxy as the SDK sees it: the contract's imports in the sandbox,
-// a double in memory under `go test`.
+// Package proxy is the proxy as the SDK sees it: the contract's imports in the sandbox, a
+// double in memory under `go test`.
 //
-// Both sides have the same functions and types; which one there is follows from the
-// build. Nothing here is for plugins.
+// Both sides have the same functions and types; the build selects one. Nothing here is for
+// plugins.
 package proxy
 
 import "strings"
 
-// Client is the peer that sent a request.
-type Client struct {
-	Address string
-	Port    uint16
-}
-
-// TLS has the facts of a session; what is not there is empty.
-type TLS struct {
-	ServerName string
-	ALPN       string
-}
-
-// State is the load of a backend.
-type State struct {
-	UsableServers uint32
-	Active        uint32
-	Queued        uint32
-}
-
-// Level is how much a line in the log matters, as the contract numbers it.
+// Level is the severity of a line in the log, as the contract numbers it.
 type Level uint8
 
 // The contract's levels.
@@ -38,18 +19,60 @@ const (
 	Error
 )
 
-// Edited is what became of an edit.
-type Edited uint8
+// MatchKind is how a matcher compares.
+type MatchKind uint8
 
-// The contract's answers to an edit.
+// One for each define-function of the contract that takes entries.
 const (
-	Done Edited = iota
-	InvalidSyntax
-	Forbidden
+	Exact MatchKind = iota
+	Prefix
+	PathPrefix
+	Suffix
+	FirstSuffix
+	Domain
+	Network
+	Regex
 )
 
-// Text makes a WIT string of s: one that is not UTF-8 would trap on its way out, and a
-// plugin may well log or compare what a client sent.
+// Entry is a matcher's entry, and the number that answers the question if it applies.
+type Entry struct {
+	Text   string
+	Number uint32
+}
+
+// Backend is the load of a backend.
+type Backend struct {
+	UsableServers uint32
+	Active        uint32
+	Queued        uint32
+}
+
+// Server is the state of a server.
+type Server struct {
+	Name   string
+	Usable bool
+	Weight uint32
+	Active uint32
+	// 0 without a limit.
+	Limit uint32
+	// In microseconds; 0 before the first response.
+	Latency uint32
+}
+
+// Option is an option of a request that is a number.
+type Option uint8
+
+// The contract's timeouts, in milliseconds, and the number of tries.
+const (
+	QueueTimeout Option = iota
+	ConnectTimeout
+	ServerTimeout
+	TunnelTimeout
+	Tries
+)
+
+// Text makes a WIT string of s. Anything but UTF-8 would trap at the boundary, and plugins
+// log and compare values that clients sent.
 func Text(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -1,19 +1,21 @@
-// Sends clients that have the cookie `canary=1` to a backend of their own.
+// Sends clients with the cookie `canary=1` to a backend of their own.
 
-import { Decision, definePlugin } from "pointsman-sdk";
+import { Decision, definePlugin, questions } from "pointsman-sdk";
 import { backendName } from "pointsman-sdk/config";
 
 export const plugin = definePlugin({
   // The table `router.config` of the proxy's configuration; its type follows.
   config: { backend: backendName },
 
-  // A decision follows from the configuration and from what was read of the request alone.
+  // A decision follows from the answers to questions alone: the proxy may use it again.
   cacheable: true,
 
-  route(request, { backend }) {
-    if (request.cookieText("canary") === "1") {
-      return Decision.backend(backend);
-    }
-    return Decision.defaultBackend;
+  // The proxy answers this by itself, so that two cached decisions serve all clients.
+  configure({ backend }) {
+    return questions.exact("cookie:canary", { 1: Decision.backend(backend) });
+  },
+
+  route(request, canary) {
+    return request.ask(canary) ?? Decision.next;
   },
 });

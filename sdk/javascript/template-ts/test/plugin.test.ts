@@ -11,13 +11,13 @@ test("the cookie decides", () => {
   const cases: [string | Uint8Array, Decision][] = [
     ["canary=1", Decision.backend("canary_backend")],
     ["a=b; canary=1; c=d", Decision.backend("canary_backend")],
-    ["canary=0", Decision.defaultBackend],
-    [Uint8Array.of(255, 254), Decision.defaultBackend],
+    ["canary=0", Decision.next],
+    [Uint8Array.of(255, 254), Decision.next],
   ];
   for (const [cookie, decision] of cases) {
     assert.deepEqual(router.route(request("/", { headers: { cookie } })), decision);
   }
-  assert.deepEqual(router.route(request("/")), Decision.defaultBackend);
+  assert.deepEqual(router.route(request("/")), Decision.next);
 });
 
 test("a bad configuration is refused at its key", () => {

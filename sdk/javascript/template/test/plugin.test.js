@@ -11,12 +11,12 @@ test("the cookie decides", () => {
   for (const [cookie, decision] of [
     ["canary=1", Decision.backend("canary_backend")],
     ["a=b; canary=1; c=d", Decision.backend("canary_backend")],
-    ["canary=0", Decision.defaultBackend],
-    [Uint8Array.of(255, 254), Decision.defaultBackend],
+    ["canary=0", Decision.next],
+    [Uint8Array.of(255, 254), Decision.next],
   ]) {
     assert.deepEqual(router.route(request("/", { headers: { cookie } })), decision);
   }
-  assert.deepEqual(router.route(request("/")), Decision.defaultBackend);
+  assert.deepEqual(router.route(request("/")), Decision.next);
 });
 
 test("a bad configuration is refused at its key", () => {

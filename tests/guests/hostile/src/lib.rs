@@ -12,10 +12,9 @@ use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
 use bindings::exports::pointsman::router::plugin::{
-    Cacheability, Decision, Guest, RequestHead, Response,
+    Cacheability, Decision, Fallback, Guest, RequestHead, Response, ServerChoice,
 };
-use bindings::pointsman::router::request::EditError;
-use bindings::pointsman::router::{backends, log};
+use bindings::pointsman::router::{backends, log, questions};
 use serde::Deserialize;
 
 mod bindings {
@@ -38,9 +37,6 @@ struct Config {
     /// `localhost`.
     #[serde(default)]
     is_patient: bool,
-    /// `configure` does no harm before the backend `www` has two servers; `route` traps.
-    #[serde(default)]
-    is_late: bool,
 }
 
 /// One way to misbehave in `route`, by its name.
@@ -57,9 +53,36 @@ const CONFIGURE_MODES: [&str; 4] = [
     "configure-trap",
 ];
 
-const ROUTE_MODES: [Mode; 31] = [
+const ROUTE_MODES: [Mode; 42] = [
+    ("affinity-huge", |request, size| {
+        request.set_affinity(&vec![0; size]);
+        Ok(Decision::Next)
+    }),
     ("append-header", append_header),
+    ("ask-undefined", |request, number| {
+        request.ask(as_number(number));
+        Ok(Decision::Next)
+    }),
+    ("ask-value-of-number", |request, _| {
+        request.ask_value(0);
+        Ok(Decision::Next)
+    }),
+    ("ask-number-of-value", |request, _| {
+        request.ask(1);
+        Ok(Decision::Next)
+    }),
     ("backends-state", backends_state),
+    ("by-undefined", |request, _| {
+        request.tag_by("a", 2);
+        Ok(Decision::Next)
+    }),
+    ("by-number", |request, _| {
+        request.set_affinity_by(0);
+        Ok(Decision::Next)
+    }),
+    ("define-late", |_, _| {
+        questions::define_value("host").map(|_| Decision::Next)
+    }),
     ("edit-forbidden", edit_forbidden),
     ("edit-invalid", edit_invalid),
     ("error", error),
@@ -86,12 +109,33 @@ const ROUTE_MODES: [Mode; 31] = [
     ("respond-then-edit", respond_then_edit),
     ("set-header", set_header),
     ("spin", spin),
+    ("tags-many", |request, times| {
+        for index in 0..times {
+            request.tag(&format!("t{index}"), "");
+        }
+        Ok(Decision::Next)
+    }),
+    ("timeout-zero", |request, _| {
+        request.set_server_timeout(0);
+        Ok(Decision::Next)
+    }),
+    ("tries", |request, tries| {
+        request.set_tries(as_number(tries));
+        Ok(Decision::Next)
+    }),
     ("stale-handle", stale_handle),
     ("stale-handle-edit", stale_handle_edit),
     ("trap-bounds", trap_bounds),
     ("trap-stack", trap_stack),
     ("trap-unreachable", trap_unreachable),
     ("unknown-backend", unknown_backend),
+    ("unknown-server", |_, _| {
+        Ok(Decision::Server(ServerChoice {
+            backend: "www".to_owned(),
+            server: "no\nwhere".to_owned(),
+            otherwise: Fallback::AnotherServer,
+        }))
+    }),
     ("wild-pointer", wild_pointer),
 ];
 
@@ -133,10 +177,7 @@ impl Guest for Hostile {
         let config: Config = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         VALUE.set(config.value);
         IS_PATIENT.set(config.is_patient);
-        let servers = backends::state("www").map_or(0, |state| state.usable_servers);
-        let is_harmless = config.is_late && servers < 2;
         match config.mode.as_str() {
-            mode if is_harmless && CONFIGURE_MODES.contains(&mode) => {}
             "modes" => {
                 let route = ROUTE_MODES.iter().map(|(name, _)| *name);
                 let all: Vec<&str> = CONFIGURE_MODES.into_iter().chain(route).collect();
@@ -150,8 +191,12 @@ impl Guest for Hostile {
         }
         let mode = ROUTE_MODES
             .into_iter()
-            .find(|(name, _)| *name == config.mode || is_harmless && *name == "trap-unreachable")
+            .find(|(name, _)| *name == config.mode)
             .ok_or_else(|| format!("no such mode: {}", config.mode))?;
+        if mode.0.starts_with("ask-") || mode.0.starts_with("by-") {
+            questions::define_exact("host", false, &[("a.test".to_owned(), 1)])?;
+            questions::define_value("host")?;
+        }
         MODE.set(Some(mode));
         // What it does may hang on the calls before, and is to be seen on each.
         Ok(Cacheability::Uncacheable)
@@ -164,6 +209,10 @@ impl Guest for Hostile {
         }
         misbehave(request, VALUE.get())
     }
+}
+
+fn as_number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// A test that wants another version changes these bytes in the component.
@@ -199,23 +248,33 @@ fn backends_state(_: RequestHead, _: usize) -> Result<Decision, String> {
 
 /// Tries every edit that must be refused; an error names one that was not.
 fn edit_forbidden(request: RequestHead, _: usize) -> Result<Decision, String> {
-    let expect = |what: &str, result: Result<(), EditError>| match result {
-        Err(EditError::Forbidden) => Ok(()),
+    let expect = |what: &str, result: Result<(), String>| match result {
+        Err(error) if error.ends_with("is set by the proxy alone") => Ok(()),
         other => Err(format!("{what}: {other:?}")),
     };
     for name in FORBIDDEN {
         expect(name, request.set_header(name, b"1"))?;
         expect(name, request.append_header(name, b"1"))?;
         expect(name, request.remove_header(name))?;
+        expect(name, request.set_response_header(name, b"1"))?;
+        expect(name, request.append_response_header(name, b"1"))?;
+        expect(name, request.remove_response_header(name))?;
     }
-    expect("host", request.append_header("Host", b"a"))?;
-    expect("host", request.remove_header("Host"))?;
+    for result in [
+        request.set_header("Host", b"a"),
+        request.append_header("Host", b"a"),
+        request.remove_header("Host"),
+    ] {
+        if result != Err("the field \"host\" is set by `set-authority`".to_owned()) {
+            return Err(format!("host: {result:?}"));
+        }
+    }
     Ok(Decision::DefaultBackend)
 }
 
 fn edit_invalid(request: RequestHead, _: usize) -> Result<Decision, String> {
-    let expect = |what: &[u8], result: Result<(), EditError>| match result {
-        Err(EditError::InvalidSyntax) => Ok(()),
+    let expect = |what: &[u8], result: Result<(), String>| match result {
+        Err(_) => Ok(()),
         other => Err(format!("{what:?}: {other:?}")),
     };
     for name in ["", " ", "a b", "a:b", ":path", "a\r\nb", "ä"] {
@@ -227,10 +286,13 @@ fn edit_invalid(request: RequestHead, _: usize) -> Result<Decision, String> {
         expect(value, request.append_header("x", value))?;
     }
     for host in [&b""[..], b"a b", b"a,b", b"u@a", b"a/b", b"a:x", b"\xff"] {
-        expect(host, request.set_header("host", host))?;
+        expect(host, request.set_authority(host))?;
     }
     for target in ["", "*", "a", "http://a/", "/a b", "/\r\n", "/#a"] {
         expect(target.as_bytes(), request.set_path_with_query(target))?;
+    }
+    for part in ["/a?b", "/a b", "/\r\n", "/#a", "ä"] {
+        expect(part.as_bytes(), request.replace_path_prefix(1, part))?;
     }
     Ok(Decision::DefaultBackend)
 }
@@ -376,7 +438,7 @@ fn stale_handle_edit(request: RequestHead, _: usize) -> Result<Decision, String>
 /// Uses the handle of the call before.
 fn with_stale(
     request: RequestHead,
-    use_it: impl FnOnce(&RequestHead) -> Result<(), EditError>,
+    use_it: impl FnOnce(&RequestHead) -> Result<(), String>,
 ) -> Result<Decision, String> {
     KEPT.with_borrow_mut(|kept| {
         if let Some(stale) = kept.last() {

@@ -146,11 +146,16 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::config::StageId;
     use crate::plugin::LineBudget;
 
     fn output() -> (LogOutput, LineBudget) {
         let budget = LineBudget::default();
-        let log = Log::new("front".into(), "plugin".into(), budget.clone());
+        let log = Log::new(
+            StageId::new("front", "stage"),
+            "plugin".into(),
+            budget.clone(),
+        );
         (LogOutput::new(log), budget)
     }
 

@@ -23,11 +23,21 @@ class Cacheability(Enum):
 @dataclass
 class Response:
     """
-    An answer given without a backend.
+    A response made without a backend.
     """
     status: int
     headers: List[Tuple[str, bytes]]
     body: bytes
+
+class Fallback(Enum):
+    ANOTHER_SERVER = 0
+    ASK_AGAIN = 1
+
+@dataclass
+class ServerChoice:
+    backend: str
+    server: str
+    otherwise: Fallback
 
 
 @dataclass
@@ -45,6 +55,16 @@ class Decision_Respond:
     value: Response
 
 
-Decision = Union[Decision_Backend, Decision_DefaultBackend, Decision_Respond]
+@dataclass
+class Decision_Server:
+    value: ServerChoice
+
+
+@dataclass
+class Decision_Next:
+    pass
+
+
+Decision = Union[Decision_Backend, Decision_DefaultBackend, Decision_Respond, Decision_Server, Decision_Next]
 
 

@@ -13,148 +13,267 @@ import weakref
 from componentize_py_types import Result, Ok, Err, Some
 
 
-@dataclass
-class Client:
-    """
-    The client of a request: the peer, or the address given by PROXY protocol or by a trusted
-    proxy.
-    """
-    address: str
-    port: int
-
-@dataclass
-class Tls:
-    """
-    Facts of the TLS session of the client's own connection to this proxy.
-    """
-    server_name: Optional[str]
-    alpn: Optional[str]
-
-
-@dataclass
-class EditError_InvalidSyntax:
-    pass
-
-
-@dataclass
-class EditError_Forbidden:
-    pass
-
-
-EditError = Union[EditError_InvalidSyntax, EditError_Forbidden]
-
-
 class RequestHead:
     """
     A request head, read lazily: only what the plugin asks for crosses into the
-    sandbox. It is of use until `route` returns; a call on it after that traps.
+    sandbox. It can be used until `route` returns; a call after that traps.
     
-    Edits apply to what the chosen backend receives, in the order made, once `route`
-    has returned `backend` or `default-backend`; with any other answer they are
-    dropped. Reads answer with the request as it came, whatever was edited before.
+    Every read becomes part of the key under which the decision is cached. Read only
+    what you need. Where a yes, a no or a number is enough, ask a question instead.
+    
+    Edits and options take effect only if `route` returns a backend, a server, the
+    default backend or `next`. Response edits also apply to a response that this or a
+    later plugin makes. Reads show the request as admitted, without edits: fields that
+    `Connection` names are gone, and `X-Forwarded-*` is as the server will get it.
+    
+    In a frontend with `mode = "tcp"` there is no HTTP: `host` is the server name of
+    the TLS ClientHello, `method`, `path` and `authority` are empty, `version` is none,
+    edits fail, and `respond` is a fault.
     """
     
     def method(self) -> str:
         """
-        As sent, as in `GET` (RFC 9110, section 9).
+        As sent, for example `GET` (RFC 9110, section 9).
         """
         raise NotImplementedError
     def scheme(self) -> str:
         """
-        `http` or `https`; a trusted proxy's word counts.
+        `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts.
         """
         raise NotImplementedError
-    def version(self) -> str:
+    def version(self) -> Optional[str]:
         """
-        `1.0`, `1.1` or `2`; empty for a connection without HTTP.
+        `1.0`, `1.1`, `2` or `3`.
+        """
+        raise NotImplementedError
+    def authority(self) -> bytes:
+        """
+        Host as sent. From an absolute target or `:authority` it is without the scheme's
+        default port. `header("host")` gives the same.
+        """
+        raise NotImplementedError
+    def host(self) -> str:
+        """
+        The host of `authority`: lower case, without port and trailing dot.
         """
         raise NotImplementedError
     def path_with_query(self) -> str:
         """
-        Origin form, as in `/a?b=c` (RFC 9112, section 3.2.1); `*` for `OPTIONS *`.
+        Origin form, for example `/a?b=c` (RFC 9112, section 3.2.1); `*` for `OPTIONS *`.
+        """
+        raise NotImplementedError
+    def path(self) -> str:
+        """
+        The path alone, as sent.
+        """
+        raise NotImplementedError
+    def query_parameter(self, name: str) -> Optional[bytes]:
+        """
+        First value of a query parameter; `%XX` decoded once, `+` read as a blank.
         """
         raise NotImplementedError
     def header(self, name: str) -> List[bytes]:
         """
-        Every value of the field `name`, one for each field line, in the order
-        received; empty where there is none. `name` matches in any case. `host`
-        also answers for HTTP/2's `:authority`.
+        Every value of the field `name`, one per field line, in the order received.
+        `name` matches in any case.
         """
         raise NotImplementedError
     def headers(self) -> List[Tuple[str, bytes]]:
         """
-        Every field line, names in lower case. Lines of one name are together, in the
-        order received; the order of the names is not that of the request.
+        Every field line in the order received, names as sent.
         """
         raise NotImplementedError
-    def client(self) -> Client:
-        raise NotImplementedError
-    def tls(self) -> Optional[Tls]:
+    def cookie(self, name: str) -> Optional[bytes]:
         """
-        None for a request that came without TLS. Behind a proxy that ends TLS it is none, though
-        `scheme` may be `https`.
+        Value of one cookie (RFC 6265, section 5.4).
+        """
+        raise NotImplementedError
+    def client_address(self) -> str:
+        """
+        Address of the client: the peer, or the address given by PROXY protocol or by a
+        trusted proxy. Text form of RFC 5952; IPv4-mapped IPv6 as IPv4; no zone and no
+        port. Empty for a client on a Unix socket.
+        """
+        raise NotImplementedError
+    def client_port(self) -> int:
+        """
+        Port of the peer; 0 for a Unix socket. Differs for each connection.
+        """
+        raise NotImplementedError
+    def server_name(self) -> Optional[str]:
+        """
+        Server name of the TLS session (SNI), in lower case.
+        """
+        raise NotImplementedError
+    def alpn(self) -> Optional[str]:
+        """
+        Protocol agreed by ALPN, for example `h2`.
         """
         raise NotImplementedError
     def client_certificate_subject(self) -> Optional[str]:
         """
-        Of the verified client certificate; none without TLS, or if the client presented no
-        certificate. Subject and issuer are distinguished names (RFC 4514).
+        Of the verified client certificate; none without TLS, or if the client presented
+        no certificate. Subject and issuer are distinguished names (RFC 4514).
         """
         raise NotImplementedError
     def client_certificate_issuer(self) -> Optional[str]:
         raise NotImplementedError
     def client_certificate_names(self) -> List[str]:
         """
-        DNS names, addresses and URIs of the certificate (SPIFFE, for example), in its order.
+        DNS names and URIs of the certificate (SPIFFE, for example).
         """
         raise NotImplementedError
     def client_certificate_serial(self) -> Optional[str]:
         """
-        In hex, lower case, without leading zeros.
+        In hex.
         """
         raise NotImplementedError
     def client_certificate_sha256(self) -> Optional[str]:
         """
-        SHA-256 of the certificate, in hex, lower case.
+        SHA-256 of the certificate, in hex.
         """
         raise NotImplementedError
     def client_certificate_not_after(self) -> Optional[int]:
         """
-        Until when it is valid, in seconds since 1970.
+        Seconds since 1970.
         """
         raise NotImplementedError
     def attempt(self) -> int:
         """
-        How many backends were tried before this call: 0 on the first. There is only one call for
-        a request yet.
+        Number of choices for this request that failed before this call; 0 at first.
+        """
+        raise NotImplementedError
+    def body_prefix(self) -> Optional[bytes]:
+        """
+        The part of the body that had arrived when `route` was called; none unless the
+        frontend waits for it (`routing.body`). A decision that reads it is not cached.
+        """
+        raise NotImplementedError
+    def body_is_complete(self) -> bool:
+        """
+        Whether `body-prefix` is the whole body.
+        """
+        raise NotImplementedError
+    def ask(self, question: int) -> Optional[int]:
+        """
+        Number of the entry or share that applies; none if nothing does.
+        """
+        raise NotImplementedError
+    def ask_value(self, question: int) -> Optional[bytes]:
+        """
+        Answer to a question whose answer is a value.
         """
         raise NotImplementedError
     def set_header(self, name: str, value: bytes) -> None:
         """
+        An edit fails, with the reason as text, if HTTP does not allow the name, value or
+        target, or if the field frames the message or the connection, which only the
+        proxy may set (`connection`, `content-length`, `transfer-encoding`, `upgrade` and
+        the like; `host` has `set-authority`).
+        
         Replace every line of the field `name` by one with this value.
         
-        Raises: `componentize_py_types.Err(wit_world.imports.request.EditError)`
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def set_header_by(self, name: str, question: int) -> None:
+        """
+        The same with the answer to a value question; removes the field if there is none.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def append_header(self, name: str, value: bytes) -> None:
         """
-        Add one line, after those that are there. `host` is `forbidden`: there is one.
+        Add one line after those that are there.
         
-        Raises: `componentize_py_types.Err(wit_world.imports.request.EditError)`
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def remove_header(self, name: str) -> None:
         """
-        Remove every line of the field `name`, where there are any. `host` is `forbidden`.
+        Remove every line of the field `name`.
         
-        Raises: `componentize_py_types.Err(wit_world.imports.request.EditError)`
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def set_authority(self, value: bytes) -> None:
+        """
+        Replace the Host (HTTP/2: `:authority`) that the server sees.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
         """
         raise NotImplementedError
     def set_path_with_query(self, value: str) -> None:
         """
         Replace the target by another in origin form.
         
-        Raises: `componentize_py_types.Err(wit_world.imports.request.EditError)`
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def replace_path_prefix(self, length: int, replacement: str) -> None:
+        """
+        Replace the first `length` bytes of the path; the rest and the query stay. Done
+        per request, so one decision serves every path below a prefix.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def set_response_header(self, name: str, value: bytes) -> None:
+        """
+        Edits of the final response's head, whoever makes it, the proxy's own errors
+        included; not of interim responses.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def append_response_header(self, name: str, value: bytes) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def remove_response_header(self, name: str) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+    def set_affinity(self, key: bytes) -> None:
+        """
+        Requests with the same key go to the same server while it is usable. Of several
+        calls of one option the last counts.
+        """
+        raise NotImplementedError
+    def set_affinity_by(self, question: int) -> None:
+        """
+        The same with the answer to a value question as the key.
+        """
+        raise NotImplementedError
+    def set_queue_timeout(self, milliseconds: int) -> None:
+        """
+        Override a timeout of the backend for this request, in milliseconds. 0 is valid
+        for the queue only.
+        """
+        raise NotImplementedError
+    def set_connect_timeout(self, milliseconds: int) -> None:
+        raise NotImplementedError
+    def set_server_timeout(self, milliseconds: int) -> None:
+        raise NotImplementedError
+    def set_tunnel_timeout(self, milliseconds: int) -> None:
+        raise NotImplementedError
+    def set_tries(self, tries: int) -> None:
+        """
+        How often the request may be sent in all, 1 to 16, where that is safe.
+        """
+        raise NotImplementedError
+    def tag(self, name: str, value: str) -> None:
+        """
+        A name and a value for the access record and the trace; never a metric's label.
+        At most 16 tags of 256 bytes.
+        """
+        raise NotImplementedError
+    def tag_by(self, name: str, question: int) -> None:
+        """
+        The same with the answer to a value question as the value.
         """
         raise NotImplementedError
     def __enter__(self) -> Self:

@@ -1,0 +1,82 @@
+//! What tells clients apart.
+//!
+//! Owns how it is written in the configuration. Used by `lib`.
+
+use std::fmt;
+
+use pointsman_sdk::{Error, syntax};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+
+/// What tells clients apart.
+#[derive(Default)]
+pub(crate) enum By {
+    #[default]
+    Address,
+    Cookie(String),
+    Header(String),
+}
+
+impl By {
+    /// The part of a request that a question is about.
+    pub(crate) fn over(&self) -> String {
+        match self {
+            Self::Address => "client-address".to_owned(),
+            Self::Cookie(name) => format!("cookie:{name}"),
+            Self::Header(name) => format!("header:{name}"),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let (key, name) = match self {
+            Self::Address => return Ok(()),
+            Self::Cookie(name) => ("by.cookie", name),
+            Self::Header(name) => ("by.header", name),
+        };
+        if syntax::is_token(name) {
+            Ok(())
+        } else {
+            Err(Error::at(key, format_args!("{name:?} is not a name")))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, for a derived enum's errors do not say what to write.
+        deserializer.deserialize_any(ByVisitor)
+    }
+}
+
+struct ByVisitor;
+
+impl<'de> Visitor<'de> for ByVisitor {
+    type Value = By;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""address", { cookie = "NAME" } or { header = "NAME" }"#)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<By, E> {
+        match word {
+            "address" => Ok(By::Address),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<By, A::Error> {
+        let mut by = None;
+        while let Some(key) = map.next_key::<String>()? {
+            let name = match key.as_str() {
+                "cookie" => By::Cookie(map.next_value()?),
+                "header" => By::Header(map.next_value()?),
+                _ => return Err(de::Error::unknown_field(&key, &["cookie", "header"])),
+            };
+            if by.replace(name).is_some() {
+                let message = "give one of `cookie` and `header`";
+                return Err(de::Error::custom(message));
+            }
+        }
+        by.ok_or_else(|| de::Error::invalid_value(Unexpected::Other("an empty table"), &self))
+    }
+}

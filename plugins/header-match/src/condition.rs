@@ -1,0 +1,174 @@
+//! Conditions as questions: each text that a part is compared with is asked about once.
+//!
+//! Owns which conditions share a question. A part that is one text is asked for the best of all
+//! texts, from which the others follow; a field with several lines is asked about each text by
+//! itself. Used by `config` and `lib`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointsman_sdk::questions::{self, Matcher};
+use pointsman_sdk::{Error, Request};
+
+/// Most questions of a plugin, as in the proxy.
+const MAX_QUESTIONS: usize = 1024;
+
+/// What must be true of a part.
+#[derive(Clone)]
+pub(crate) struct Condition {
+    /// The part, as the contract names it.
+    pub(crate) over: String,
+    pub(crate) test: Test,
+    pub(crate) ignore_case: bool,
+    pub(crate) negated: bool,
+    /// Where it stands in the configuration.
+    pub(crate) key: String,
+}
+
+#[derive(Clone)]
+pub(crate) enum Test {
+    /// Any of these texts.
+    Exact(Vec<String>),
+    Prefix(String),
+    Suffix(String),
+    Regex(String),
+}
+
+/// What a question is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    over: String,
+    kind: Kind,
+    ignore_case: bool,
+    /// The only text, where texts have a question each.
+    text: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Exact,
+    Prefix,
+    Suffix,
+    Regex,
+}
+
+/// Questions about the parts of a request.
+pub(crate) struct Questions(Vec<(Kind, Matcher<String>)>);
+
+/// A condition by its question.
+pub(crate) struct Asked {
+    question: usize,
+    /// In lower case if case is ignored.
+    texts: Vec<String>,
+    negated: bool,
+}
+
+/// Collects conditions until their questions are known.
+#[derive(Default)]
+pub(crate) struct Builder {
+    /// In the order of their first use, with their texts and where the first stands.
+    subjects: Vec<(Subject, BTreeSet<String>, String)>,
+    places: BTreeMap<Subject, usize>,
+}
+
+impl Builder {
+    /// Adds a condition.
+    ///
+    /// # Errors
+    /// It needs a question more than there can be.
+    pub(crate) fn add(&mut self, condition: Condition) -> Result<Asked, Error> {
+        let (kind, mut texts) = match condition.test {
+            Test::Exact(texts) => (Kind::Exact, texts),
+            Test::Prefix(text) => (Kind::Prefix, vec![text]),
+            Test::Suffix(text) => (Kind::Suffix, vec![text]),
+            Test::Regex(text) => (Kind::Regex, vec![text]),
+        };
+        if condition.ignore_case {
+            for text in &mut texts {
+                text.make_ascii_lowercase();
+            }
+        }
+        let is_alone = kind == Kind::Regex || condition.over.starts_with("header:");
+        let subject = Subject {
+            over: condition.over,
+            kind,
+            ignore_case: condition.ignore_case,
+            text: texts.first().filter(|_| is_alone).cloned(),
+        };
+        let next = self.subjects.len();
+        let question = *self.places.entry(subject.clone()).or_insert(next);
+        if question == next {
+            if next == MAX_QUESTIONS {
+                let message = format!("needs more than {MAX_QUESTIONS} questions");
+                return Err(Error::at(condition.key, message));
+            }
+            self.subjects
+                .push((subject, BTreeSet::new(), condition.key));
+        }
+        if let Some((_, known, _)) = self.subjects.get_mut(question) {
+            known.extend(texts.iter().cloned());
+        }
+        Ok(Asked {
+            question,
+            texts,
+            negated: condition.negated,
+        })
+    }
+
+    /// Defines the questions.
+    ///
+    /// # Errors
+    /// An expression that is none, or too large.
+    pub(crate) fn define(self) -> Result<Questions, Error> {
+        let subjects = self.subjects.into_iter();
+        let questions = subjects.map(|(subject, texts, key)| {
+            let entries = texts.into_iter().map(|text| (text.clone(), text));
+            let matcher = subject.define(entries);
+            let matcher = matcher.map_err(|error| error.at_key(key))?;
+            Ok((subject.kind, matcher))
+        });
+        questions.collect::<Result<_, Error>>().map(Questions)
+    }
+}
+
+impl Subject {
+    fn define(
+        &self,
+        entries: impl Iterator<Item = (String, String)>,
+    ) -> Result<Matcher<String>, Error> {
+        let definition = match self.kind {
+            Kind::Exact => questions::exact(&self.over),
+            Kind::Prefix => questions::prefix(&self.over),
+            Kind::Suffix => questions::suffix(&self.over),
+            Kind::Regex => return questions::regex(&self.over).entries(entries),
+        };
+        if self.ignore_case {
+            definition.ignore_case().entries(entries)
+        } else {
+            definition.entries(entries)
+        }
+    }
+}
+
+impl Questions {
+    /// Whether a condition holds.
+    pub(crate) fn hold(&self, request: &Request, condition: &Asked) -> bool {
+        let Some((kind, matcher)) = self.0.get(condition.question) else {
+            return false;
+        };
+        let answer = request.ask(matcher);
+        let matches = answer.is_some_and(|best| {
+            condition.texts.iter().any(|text| match kind {
+                Kind::Exact | Kind::Regex => best == text,
+                // What begins with the longest text begins with its beginnings, too.
+                Kind::Prefix => best.starts_with(text.as_str()),
+                Kind::Suffix => best.ends_with(text.as_str()),
+            })
+        });
+        matches != condition.negated
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

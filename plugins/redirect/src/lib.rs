@@ -1,0 +1,144 @@
+//! Redirects to another scheme, host or path.
+//!
+//! Owns the location that a client is sent to. Reads the request's scheme, host and target only if it
+//! redirects, the target being part of the location.
+
+mod config;
+#[cfg(test)]
+mod tests;
+
+use config::{Change, Config, Matching};
+use pointsman_sdk::questions::{self, Matcher};
+use pointsman_sdk::{Cacheability, Decision, Error, Request, Router};
+
+/// The router.
+pub struct Redirect {
+    hosts: Option<Matcher<()>>,
+    paths: Option<Matcher<Replacement>>,
+    change: Change,
+}
+
+/// What becomes of a path.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Replacement {
+    /// How many bytes of it are replaced: none for the whole path.
+    length: Option<usize>,
+    /// What stands in their place.
+    text: String,
+}
+
+impl Router for Redirect {
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, Error> {
+        let config = config.checked()?;
+        let hosts = config.hosts.map(|hosts| {
+            let matcher =
+                questions::exact("host").entries(hosts.into_iter().map(|host| (host, ())));
+            matcher.map_err(|error| error.at_key("hosts"))
+        });
+        let paths = config.paths.map(|paths| {
+            let definition = match config.matching {
+                Matching::Exact => questions::exact("path"),
+                Matching::Prefix => questions::path_prefix("path"),
+            };
+            let entries = paths.into_iter().map(|(path, text)| {
+                let replacement = Replacement::new(&path, text, config.matching);
+                (path, replacement)
+            });
+            let matcher = definition.entries(entries);
+            matcher.map_err(|error| error.at_key("paths"))
+        });
+        Ok(Self {
+            hosts: hosts.transpose()?,
+            paths: paths.transpose()?,
+            change: config.change,
+        })
+    }
+
+    fn cacheability(&self) -> Cacheability {
+        Cacheability::Cacheable
+    }
+
+    fn route(&self, request: &Request) -> Result<Decision, Error> {
+        let is_host = |hosts: &Matcher<()>| request.ask(hosts).is_some();
+        if !self.hosts.as_ref().is_none_or(is_host) {
+            return Ok(Decision::Next);
+        }
+        let replacement = match &self.paths {
+            Some(paths) => match request.ask(paths) {
+                Some(replacement) => Some(replacement),
+                None => return Ok(Decision::Next),
+            },
+            None => None,
+        };
+        let location = self.location(request, replacement);
+        Ok(location.map_or(Decision::Next, |location| {
+            Decision::redirect(self.change.status, location)
+        }))
+    }
+}
+
+impl Redirect {
+    /// Where a request is sent to; none if it is there already.
+    fn location(&self, request: &Request, replacement: Option<&Replacement>) -> Option<String> {
+        let origin = self.change.origin(request);
+        if origin.is_none() && replacement.is_none() {
+            return None;
+        }
+        let target = request.path_with_query();
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        // `*` of `OPTIONS *` is no path.
+        if !path.starts_with('/') {
+            return None;
+        }
+        let path = match replacement {
+            Some(replacement) => replacement.apply(path),
+            None => path.to_owned(),
+        };
+        let origin = origin.unwrap_or_default();
+        let is_there = origin.is_empty() && target.strip_suffix(query) == Some(&path);
+        (!is_there).then(|| format!("{origin}{path}{query}"))
+    }
+}
+
+impl Change {
+    /// The scheme and authority of the location; none if they stay, or the request has no host.
+    fn origin(&self, request: &Request) -> Option<String> {
+        if self.scheme.is_none() && self.host.is_none() {
+            return None;
+        }
+        let own_scheme = request.scheme();
+        let scheme = self.scheme.map_or(&*own_scheme, |scheme| scheme.name());
+        let host = self.host.as_deref().unwrap_or_else(|| request.host());
+        if host.is_empty() {
+            return None;
+        }
+        let is_there = scheme == own_scheme && host == request.host();
+        let port = self.port.map(|port| format!(":{port}"));
+        (!is_there).then(|| format!("{scheme}://{host}{}", port.unwrap_or_default()))
+    }
+}
+
+impl Replacement {
+    fn new(path: &str, text: String, matching: Matching) -> Self {
+        match matching {
+            Matching::Exact => Self { length: None, text },
+            // Whole segments: slashes at the ends make no difference.
+            Matching::Prefix => Self {
+                length: Some(path.strip_suffix('/').unwrap_or(path).len()),
+                text: text.strip_suffix('/').unwrap_or(&text).to_owned(),
+            },
+        }
+    }
+
+    fn apply(&self, path: &str) -> String {
+        let rest = self.length.and_then(|length| path.get(length..));
+        let path = format!("{}{}", self.text, rest.unwrap_or_default());
+        // A path that begins with two slashes names a host: `//evil.test` must not come of
+        // `/old//evil.test`. Browsers take a backslash for a slash.
+        format!("/{}", path.trim_start_matches(['/', '\\']))
+    }
+}
+
+pointsman_sdk::export!(Redirect);

@@ -1,0 +1,156 @@
+//! `[frontend.NAME.routing]`: what concerns the whole router of a frontend, whichever stage decides.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// `[frontend.NAME.routing]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// The part of a request's body that the router waits for. Default none: it waits for no body.
+    pub body: Option<RoutingBody>,
+    /// How often the router may be asked about one request: again after each choice that failed
+    /// before anything of the request reached a server. Default [`DEFAULT_MAX_ATTEMPTS`].
+    pub max_attempts: u32,
+    /// The field of each response that says which stage decided what. Default none.
+    pub explain_header: Option<HeaderName>,
+}
+
+/// Default of [`Routing::max_attempts`]: one other choice.
+pub const DEFAULT_MAX_ATTEMPTS: u32 = 2;
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            body: None,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
+            explain_header: None,
+        }
+    }
+}
+
+/// `routing.body`: the part of a request's body that the router waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutingBody {
+    /// Most bytes. Default 16 KiB.
+    pub size: usize,
+    /// Longest wait for them, from the end of the head. Default 1 s.
+    pub wait: Duration,
+    /// Media types of the requests that wait. Default `application/json`.
+    pub types: Vec<MediaRange>,
+    /// What becomes of a request whose body is longer. Default [`TooLarge::Reject`].
+    pub too_large: TooLarge,
+}
+
+impl RoutingBody {
+    /// Whether a body with these lines of `Content-Type` is one that the router waits for.
+    pub fn is_for<'v>(&self, mut types: impl Iterator<Item = &'v [u8]>) -> bool {
+        // Of two, nobody knows which one the server goes by.
+        let (Some(content_type), None) = (types.next(), types.next()) else {
+            return false;
+        };
+        self.types.iter().any(|range| range.contains(content_type))
+    }
+}
+
+impl Default for RoutingBody {
+    fn default() -> Self {
+        Self {
+            size: 16 << 10,
+            wait: Duration::from_secs(1),
+            types: vec![MediaRange {
+                kind: "application".to_owned(),
+                subtype: Some("json".to_owned()),
+            }],
+            too_large: TooLarge::Reject,
+        }
+    }
+}
+
+/// What becomes of a request whose body is longer than [`RoutingBody::size`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLarge {
+    /// It is answered 413.
+    Reject,
+    /// It is routed by its first bytes.
+    Route,
+}
+
+/// A media type, or all of one kind: `application/json`, `text/*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaRange {
+    /// In lower case.
+    kind: String,
+    /// In lower case. None: any.
+    subtype: Option<String>,
+}
+
+impl MediaRange {
+    /// Of its text; None if it has none of the two forms (RFC 9110, section 8.3.1).
+    pub(super) fn parse(text: &str) -> Option<MediaRange> {
+        let (kind, subtype) = text.split_once('/')?;
+        let is_token = |text: &str| {
+            let is_special = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+            let mut bytes = text.bytes();
+            !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || is_special(byte))
+        };
+        let is_range = is_token(kind) && !kind.contains('*') && is_token(subtype);
+        let is_any = subtype == "*";
+        let is_range = is_range && (is_any || !subtype.contains('*'));
+        is_range.then(|| MediaRange {
+            kind: kind.to_ascii_lowercase(),
+            subtype: (!is_any).then(|| subtype.to_ascii_lowercase()),
+        })
+    }
+
+    /// Whether a `Content-Type` is of it, whatever its parameters.
+    pub fn contains(&self, content_type: &[u8]) -> bool {
+        let media_type = content_type.split(|&byte| byte == b';').next();
+        let media_type = media_type.unwrap_or_default().trim_ascii();
+        let Some(slash) = media_type.iter().position(|&byte| byte == b'/') else {
+            return false;
+        };
+        let (kind, subtype) = (&media_type[..slash], &media_type[slash + 1..]);
+        kind.eq_ignore_ascii_case(self.kind.as_bytes())
+            && match &self.subtype {
+                Some(own) => subtype.eq_ignore_ascii_case(own.as_bytes()),
+                None => !subtype.is_empty(),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        let check = |range: &str, content_type: &str, expected| {
+            let parsed = MediaRange::parse(range).unwrap();
+            let found = parsed.contains(content_type.as_bytes());
+            assert_eq!(found, expected, "{content_type} in {range}");
+        };
+        check("application/json", "application/json", true);
+        check("application/json", "Application/JSON", true);
+        check("APPLICATION/json", "application/json", true);
+        check("application/json", "application/json; charset=utf-8", true);
+        check("application/json", " application/json ;charset=utf-8", true);
+        check("application/json", "application/jsonl", false);
+        check("application/json", "application/problem+json", false);
+        check("application/json", "application", false);
+        check("application/json", "", false);
+        check("text/*", "text/plain", true);
+        check("text/*", "TEXT/html;q=1", true);
+        check("text/*", "text/", false);
+        check("text/*", "textual/plain", false);
+    }
+
+    #[test]
+    fn no_media_ranges() {
+        for text in [
+            "", "/", "json", "text/", "/json", "*/*", "te*/x", "a/b*", "a/b/c", "a b/c",
+        ] {
+            assert_eq!(MediaRange::parse(text), None, "{text:?}");
+        }
+    }
+}

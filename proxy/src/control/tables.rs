@@ -1,0 +1,212 @@
+//! Tables while the process runs: files that change, and changes by hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::MAX_ATTEMPTS;
+use super::certificates::Taken;
+use super::superseded::Superseded;
+use super::{ChangeError, Control, blocking};
+use crate::tables::{Change, Installed, Refreshed, TableState, Tables};
+
+/// How long a table that was replaced takes memory at most once no request reads it.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Control {
+    /// The tables in force.
+    fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&self.state().active.tables)
+    }
+
+    /// The tables in force, for people.
+    pub fn table_states(&self) -> Vec<TableState> {
+        self.tables().states()
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`ChangeError::Table`].
+    pub fn get_entry(&self, table: &str, key: &str) -> Result<String, ChangeError> {
+        Ok(self.tables().get(table, key)?)
+    }
+
+    /// Changes the value of a key, until the table's file changes; None: deletes it.
+    ///
+    /// # Errors
+    /// [`ChangeError::Table`], [`ChangeError::Stopping`].
+    pub async fn change_entry(
+        &self,
+        table: &str,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), ChangeError> {
+        self.ensure_serving()?;
+        let (tables, name) = (self.tables(), table.to_owned());
+        blocking(move || tables.fold(&name)).await??;
+        // Held, so that the backends are those of the table's configuration.
+        let state = self.state();
+        let live = &state.active.live;
+        let is_backend = |name: &str| live.find(name).is_some();
+        let tables = &state.active.tables;
+        Ok(tables.change(table, key, value, &is_backend)?)
+    }
+
+    /// Writes a table to its file, and returns the file's path.
+    ///
+    /// # Errors
+    /// [`ChangeError::Save`].
+    pub async fn save_table(&self, table: &str) -> Result<PathBuf, ChangeError> {
+        let (control, name) = (self.clone(), table.to_owned());
+        let save = move || {
+            // No reload comes in between: it would take over what is known of the former file.
+            let record = |saved| control.state().active.tables.record(saved);
+            control.tables().save(&name, record)
+        };
+        Ok(blocking(save).await??)
+    }
+
+    /// Warns about changes that end with this process.
+    pub(super) fn warn_about_unsaved_tables(&self) {
+        for table in self.table_states() {
+            if table.unsaved > 0 {
+                tracing::warn!(
+                    table = table.name,
+                    changes = table.unsaved,
+                    "changes of a table that were not saved end with this process"
+                );
+            }
+        }
+    }
+
+    /// The files of tables, by the tables' names.
+    pub(super) fn table_files(&self) -> Vec<(String, PathBuf)> {
+        self.tables().files()
+    }
+
+    /// Takes up the file of a table.
+    pub(super) async fn refresh_table(&self, name: &str, path: &Path) -> Taken {
+        for _ in 0..MAX_ATTEMPTS {
+            match self.try_refresh_table(name, path).await {
+                Ok(Some(taken)) => return taken,
+                // There are other backends by now.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(table = name, %error, "a table could not be read again");
+                    break;
+                }
+            }
+        }
+        Taken::TryAgain
+    }
+
+    /// None if there is another configuration by now.
+    async fn try_refresh_table(
+        &self,
+        name: &str,
+        path: &Path,
+    ) -> Result<Option<Taken>, ChangeError> {
+        let (tables, live) = {
+            let state = self.state();
+            let active = &state.active;
+            (Arc::clone(&active.tables), Arc::clone(&active.live))
+        };
+        let refreshed = {
+            let (tables, live) = (Arc::clone(&tables), Arc::clone(&live));
+            let (name, path) = (name.to_owned(), path.to_owned());
+            let is_backend = move |name: &str| live.find(name).is_some();
+            blocking(move || tables.refresh(&name, &path, &is_backend)).await?
+        };
+        let file = path.display();
+        let loaded = match refreshed {
+            Refreshed::Known => return Ok(Some(Taken::Done)),
+            Refreshed::Refused {
+                error,
+                is_news,
+                is_transient,
+            } => {
+                if is_news {
+                    tracing::warn!(
+                        table = name,
+                        %file,
+                        "the new table is refused, the one before stays: {error}"
+                    );
+                }
+                return Ok(Some(if is_transient {
+                    Taken::TryAgain
+                } else {
+                    Taken::Done
+                }));
+            }
+            Refreshed::Loaded(loaded) => loaded,
+        };
+        let installed = {
+            let state = self.state();
+            let active = &state.active;
+            if !Arc::ptr_eq(&active.tables, &tables) || !Arc::ptr_eq(&active.live, &live) {
+                return Ok(None);
+            }
+            tables.install(name, path, loaded)
+        };
+        if let Installed::InForce(change) = installed {
+            announce(&change);
+        }
+        self.sweep_tables().await;
+        Ok(Some(Taken::Done))
+    }
+
+    /// Frees the contents of tables that were replaced, until the process ends.
+    pub async fn free_replaced_tables(self) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            self.sweep_tables().await;
+        }
+    }
+
+    /// Frees the contents of tables that were replaced, unless a request still reads them.
+    pub async fn sweep_tables(&self) {
+        let (tables, superseded) = {
+            let mut state = self.state();
+            let superseded = state.superseded.extract_if(.., |one| one.is_over());
+            let over: Vec<Superseded> = superseded.collect();
+            (Arc::clone(&state.active.tables), over)
+        };
+        if superseded.is_empty() && !tables.has_replaced() {
+            return;
+        }
+        // A panic there would be a fault of the allocator.
+        let _ = blocking(move || {
+            superseded.into_iter().for_each(Superseded::clear);
+            tables.sweep();
+        })
+        .await;
+    }
+}
+
+/// Logs which table is in force, and how many changes by hand ended.
+pub(super) fn announce(change: &Change) {
+    let Change {
+        table,
+        file,
+        entries,
+        dropped,
+    } = change;
+    let file = file.display();
+    if let Some(entries) = entries {
+        tracing::info!(table, %file, entries, "the table is in force");
+    }
+    if *dropped == 0 {
+        return;
+    }
+    let what = if entries.is_some() {
+        "the new file"
+    } else {
+        "the table, which is not configured any more"
+    };
+    tracing::warn!(
+        table,
+        changes = dropped,
+        "changes that were not saved ended with {what}"
+    );
+}

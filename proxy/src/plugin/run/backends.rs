@@ -1,0 +1,95 @@
+//! The proxy's backends as plugins see them.
+//!
+//! Plain values and one trait, which the control side implements.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A backend's identity: its name. It stays the same when a reload changes the backend's servers or
+/// settings, or its position in the file.
+pub type BackendName = Arc<str>;
+
+/// A server's identity within its backend: its name.
+pub type ServerName = Arc<str>;
+
+/// The proxy's backends, as far as a plugin may know of them.
+///
+/// Every method that takes a name answers None, or false, if the configuration has no such backend.
+pub trait Backends: Send + Sync + fmt::Debug {
+    /// Every backend of the configuration, in the order of their names.
+    fn names(&self) -> Vec<BackendName>;
+    /// The identity of the backend with this name.
+    fn find(&self, name: &str) -> Option<BackendName>;
+    /// The identity of one of its servers.
+    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName>;
+    /// Whether it has a usable server at this moment.
+    fn is_usable(&self, name: &str) -> bool;
+    /// Its load at this moment.
+    fn state(&self, name: &str) -> Option<BackendState>;
+    /// Its servers at this moment, in the order of the configuration.
+    fn servers(&self, name: &str) -> Option<Vec<ServerState>>;
+    /// Its servers as they are configured: usable and idle.
+    fn configured(&self, name: &str) -> Option<Vec<ServerState>>;
+}
+
+/// What `configure` has been told of servers: the same for all instances of a version, whatever
+/// becomes of the servers while it serves.
+#[derive(Debug, Default)]
+pub(super) struct ToldServers(Mutex<BTreeMap<String, Vec<ServerState>>>);
+
+impl ToldServers {
+    /// The servers of a backend as they were configured when an instance first asked for them.
+    pub(super) fn of(&self, backends: &dyn Backends, name: &str) -> Option<Vec<ServerState>> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(servers) = told.get(name) {
+            return Some(servers.clone());
+        }
+        let servers = backends.configured(name)?;
+        told.insert(name.to_owned(), servers.clone());
+        Some(servers)
+    }
+}
+
+/// Load of one backend at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackendState {
+    /// Servers that are up and accept requests.
+    pub usable_servers: u32,
+    /// Requests and tunnels in progress, over all servers.
+    pub active: u32,
+    /// Requests that wait for a free slot.
+    pub queued: u32,
+}
+
+/// State of one server at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// Its name.
+    pub name: ServerName,
+    /// Whether it is up and not draining, with or without a free slot.
+    pub usable: bool,
+    /// Its weight.
+    pub weight: u32,
+    /// Requests and tunnels in progress.
+    pub active: u32,
+    /// Requests that it accepts at once; None without a limit.
+    pub limit: Option<u32>,
+    /// Moving average of the time to a response's head, in microseconds; None before the first
+    /// response.
+    pub latency: Option<u32>,
+}
+
+impl ServerState {
+    /// A server that is usable and idle.
+    pub fn idle(name: ServerName, weight: u32, limit: Option<u32>) -> ServerState {
+        ServerState {
+            name,
+            usable: true,
+            weight,
+            active: 0,
+            limit,
+            latency: None,
+        }
+    }
+}

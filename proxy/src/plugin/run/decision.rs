@@ -1,0 +1,403 @@
+//! A plugin's decision about one request: where it goes, and what changes on the way.
+//!
+//! Plain values: no wasmtime type, no I/O. Made by `convert` and `host`, read by the router, its
+//! cache and the request path.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::backends::{BackendName, ServerName};
+use crate::http::edit::Edit;
+use crate::http::message::{ResponseHead, Version};
+
+/// A plugin's decision about one request.
+///
+/// It may serve many requests: what differs between them is named by the number of a question, and
+/// filled in for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Where the request goes.
+    pub route: Route,
+    /// Changes to the head that the server receives; none with [`Route::Respond`].
+    pub edits: Edits,
+    /// Changes to the final response's head, in the order made.
+    pub response_edits: Vec<Edit>,
+    /// How the request is sent; tags alone with [`Route::Respond`].
+    pub options: Options,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// A backend. The configuration has it, unless its name comes from an operator's table.
+    Backend(BackendName),
+    /// One server of a backend.
+    Server(ServerChoice),
+    /// The frontend's `default_backend`.
+    Default,
+    /// No backend: the plugin's own answer.
+    Respond(Response),
+    /// The next plugin of the router decides; after the last one, it is as [`Route::Default`].
+    Next,
+}
+
+/// One server of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerChoice {
+    /// Its backend.
+    pub backend: BackendName,
+    /// Its name.
+    pub server: ServerName,
+    /// What happens if it is not usable.
+    pub otherwise: Otherwise,
+}
+
+/// What happens if the chosen server is not usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Another server of the backend is taken.
+    AnotherServer,
+    /// The choice has failed: the router is asked again.
+    AskAgain,
+}
+
+/// A plugin's own answer: valid as HTTP, and without any field that frames a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// 200 to 599.
+    pub status: u16,
+    /// In the order given. No connection, framing or upgrade fields.
+    pub fields: Vec<FieldLine>,
+    /// Empty for 204, 205 and 304.
+    pub body: Bytes,
+}
+
+/// A field line of a plugin's own answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldLine {
+    /// In lower case, as every version of HTTP has it.
+    pub name: Box<[u8]>,
+    /// Without blanks at its ends.
+    pub value: Box<[u8]>,
+}
+
+impl Response {
+    /// The value of each line of the field `name`, in any case, in order.
+    pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let lines = self.fields.iter();
+        lines
+            .filter(move |line| line.name.eq_ignore_ascii_case(name))
+            .map(|line| &*line.value)
+    }
+
+    /// Makes `head` that of this answer, with the reason phrase that the caller has for the
+    /// status.
+    pub fn write_head(&self, reason: &[u8], head: &mut ResponseHead) {
+        head.start(self.status, reason, Version::Http11);
+        for FieldLine { name, value } in &self.fields {
+            head.fields_mut().push(name, value);
+        }
+    }
+}
+
+/// Changes to a request's head.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Of all fields but Host, in the order made.
+    pub fields: Vec<Edit>,
+    /// Those of `fields`, by position, that set the answer to a question, if it has one; until then
+    /// they remove the field.
+    pub by: Vec<(usize, u32)>,
+    /// Replaces Host. One host with an optional port, not empty.
+    pub authority: Option<Box<[u8]>>,
+    /// Replaces the target, or the beginning of its path.
+    pub target: Option<Target>,
+}
+
+/// A change of a request's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Another target: origin form, ASCII without blanks and `#`.
+    Whole(Box<[u8]>),
+    /// Another beginning of the path.
+    Prefix {
+        /// Bytes of the path that are replaced; all of it if it is shorter.
+        length: usize,
+        /// What stands there instead: ASCII without blanks, `?` and `#`; may be empty.
+        replacement: Box<[u8]>,
+    },
+}
+
+impl Target {
+    /// The target that takes the place of `target`. It begins with `/`; `*` stays as it is.
+    pub fn apply<'a>(&'a self, target: &'a [u8]) -> Cow<'a, [u8]> {
+        let (length, replacement) = match self {
+            Target::Whole(whole) => return Cow::Borrowed(whole),
+            Target::Prefix { .. } if !target.starts_with(b"/") => return Cow::Borrowed(target),
+            Target::Prefix {
+                length,
+                replacement,
+            } => (*length, replacement),
+        };
+        let query = target.iter().position(|&byte| byte == b'?');
+        let path_end = query.unwrap_or(target.len());
+        let rest = &target[length.min(path_end)..];
+        let begins_with_slash = match replacement.first() {
+            Some(first) => *first == b'/',
+            None => rest.first() == Some(&b'/'),
+        };
+        let slash: &[u8] = if begins_with_slash { b"" } else { b"/" };
+        Cow::Owned([slash, replacement, rest].concat())
+    }
+
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        match self {
+            Target::Whole(text) => text.len(),
+            Target::Prefix { replacement, .. } => replacement.len(),
+        }
+    }
+}
+
+/// How one request is sent, in place of the backend's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Requests with the same key go to the same server.
+    pub affinity: Option<Value>,
+    /// Longest wait for a free slot; zero: none.
+    pub queue_timeout: Option<Duration>,
+    /// Longest time for a connection to be made.
+    pub connect_timeout: Option<Duration>,
+    /// Longest silence of the server.
+    pub server_timeout: Option<Duration>,
+    /// Longest silence on both sides of a tunnel.
+    pub tunnel_timeout: Option<Duration>,
+    /// How often the request may be sent in all, 1 to 16.
+    pub tries: Option<u8>,
+    /// For the access record.
+    pub tags: Vec<Tag>,
+}
+
+/// A value of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// The same for every request that the decision serves.
+    Fixed(Box<[u8]>),
+    /// The answer to the question of this number.
+    By(u32),
+}
+
+impl Value {
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        match self {
+            Value::Fixed(value) => value.len(),
+            Value::By(_) => 0,
+        }
+    }
+}
+
+/// A name and a value for the access record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// A field name's characters.
+    pub name: Box<str>,
+    /// At most 256 bytes once it is known.
+    pub value: Value,
+}
+
+/// Most tags of one request; of those of several plugins, the first ones are kept.
+pub(super) const MAX_TAGS: usize = 16;
+
+/// Most bytes of a tag's value; longer ones are cut.
+pub(super) const MAX_TAG_VALUE: usize = 256;
+
+impl Options {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Options::default()
+    }
+
+    /// Puts those of a later plugin over these: each that is set there replaces the one here; tags
+    /// of the same name as well.
+    pub fn merge(&mut self, later: &Options) {
+        fn replace<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
+            if let Some(theirs) = theirs {
+                *mine = Some(theirs.clone());
+            }
+        }
+        replace(&mut self.affinity, later.affinity.as_ref());
+        replace(&mut self.queue_timeout, later.queue_timeout.as_ref());
+        replace(&mut self.connect_timeout, later.connect_timeout.as_ref());
+        replace(&mut self.server_timeout, later.server_timeout.as_ref());
+        replace(&mut self.tunnel_timeout, later.tunnel_timeout.as_ref());
+        replace(&mut self.tries, later.tries.as_ref());
+        for tag in &later.tags {
+            self.set_tag(tag.clone());
+        }
+    }
+
+    /// Sets a tag in place of an earlier one of the same name. False: there are 16 others.
+    pub fn set_tag(&mut self, tag: Tag) -> bool {
+        let has_room = self.tags.len() < MAX_TAGS;
+        match self.tags.iter_mut().find(|known| known.name == tag.name) {
+            Some(known) => *known = tag,
+            None if has_room => self.tags.push(tag),
+            None => return false,
+        }
+        true
+    }
+}
+
+impl Edits {
+    /// Whether the head stays as it is.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.authority.is_none() && self.target.is_none()
+    }
+
+    /// Puts those of a later plugin behind these.
+    pub fn merge(&mut self, later: &Edits) {
+        let before = self.fields.len();
+        self.fields.extend_from_slice(&later.fields);
+        let by = later.by.iter();
+        self.by
+            .extend(by.map(|&(at, question)| (before + at, question)));
+        if later.authority.is_some() {
+            self.authority.clone_from(&later.authority);
+        }
+        if later.target.is_some() {
+            self.target.clone_from(&later.target);
+        }
+    }
+}
+
+impl Decision {
+    /// A decision without edits and options.
+    pub fn plain(route: Route) -> Decision {
+        Decision {
+            route,
+            edits: Edits::default(),
+            response_edits: Vec::new(),
+            options: Options::default(),
+        }
+    }
+
+    /// Whether it names nothing but a route.
+    pub fn is_plain(&self) -> bool {
+        self.edits.is_empty() && self.response_edits.is_empty() && self.options.is_empty()
+    }
+
+    /// Whether anything of it is the answer to a question, to be filled in for each request.
+    pub fn has_questions(&self) -> bool {
+        let options = &self.options;
+        let is_by = |value: &Value| matches!(value, Value::By(_));
+        !self.edits.by.is_empty()
+            || options.affinity.as_ref().is_some_and(is_by)
+            || options.tags.iter().any(|tag| is_by(&tag.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_replaced_in_the_path_alone() {
+        let check = |length, replacement: &str, target: &str, expected: &str| {
+            let edit = Target::Prefix {
+                length,
+                replacement: replacement.as_bytes().into(),
+            };
+            let found = edit.apply(target.as_bytes());
+            assert_eq!(
+                &*found,
+                expected.as_bytes(),
+                "{length} {replacement:?} {target}"
+            );
+        };
+        check(4, "", "/api/users?page=2", "/users?page=2");
+        check(4, "", "/api", "/");
+        check(4, "", "/api?a=b", "/?a=b");
+        check(4, "", "/api/?", "/?");
+        check(4, "/v2", "/api/users", "/v2/users");
+        check(4, "", "/apiary", "/ary");
+        check(4, "v2", "/apiary", "/v2ary");
+        check(100, "/x", "/api?/a/b", "/x?/a/b");
+        check(0, "/x", "/a", "/x/a");
+        check(0, "", "/a", "/a");
+        check(1, "", "*", "*");
+        check(1, "", "", "");
+        let whole = Target::Whole((*b"/b").into());
+        assert_eq!(&*whole.apply(b"/a?c"), b"/b");
+    }
+
+    #[test]
+    fn later_edits_and_options_follow_earlier_ones() {
+        let tag = |name: &str, value: &[u8]| Tag {
+            name: name.into(),
+            value: Value::Fixed(value.into()),
+        };
+        let mut edits = Edits {
+            fields: vec![Edit::remove(b"x-a").unwrap()],
+            by: vec![(0, 7)],
+            authority: Some((*b"a").into()),
+            target: None,
+        };
+        edits.merge(&Edits {
+            fields: vec![
+                Edit::set(b"x-b", b"1").unwrap(),
+                Edit::remove(b"x-c").unwrap(),
+            ],
+            by: vec![(1, 9)],
+            authority: None,
+            target: Some(Target::Whole((*b"/").into())),
+        });
+        assert_eq!(edits.by, [(0, 7), (2, 9)]);
+        assert_eq!(edits.authority.as_deref(), Some(&b"a"[..]));
+        assert!(edits.target.is_some());
+        let mut options = Options {
+            tries: Some(2),
+            tags: vec![tag("a", b"1"), tag("b", b"2")],
+            ..Options::default()
+        };
+        options.merge(&Options {
+            affinity: Some(Value::By(1)),
+            tags: vec![tag("b", b"3"), tag("c", b"4")],
+            ..Options::default()
+        });
+        assert_eq!(
+            (options.tries, options.affinity.clone()),
+            (Some(2), Some(Value::By(1)))
+        );
+        assert_eq!(
+            options.tags,
+            [tag("a", b"1"), tag("b", b"3"), tag("c", b"4")]
+        );
+    }
+
+    #[test]
+    fn a_response_as_a_head() {
+        let line = |value: &[u8]| FieldLine {
+            name: (*b"set-cookie").into(),
+            value: value.into(),
+        };
+        let response = Response {
+            status: 429,
+            fields: vec![line(b"a"), line(b"b")],
+            body: Bytes::new(),
+        };
+        assert_eq!(
+            response.values(b"Set-Cookie").collect::<Vec<_>>(),
+            [b"a", b"b"]
+        );
+        let mut head = ResponseHead::default();
+        response.write_head(b"Too Many Requests", &mut head);
+        assert_eq!(
+            (head.status(), head.reason()),
+            (429, &b"Too Many Requests"[..])
+        );
+        assert_eq!(head.fields().values(b"set-cookie").count(), 2);
+    }
+}

@@ -1,0 +1,64 @@
+//! The interface `backends`.
+
+use super::State;
+use crate::plugin::run::backends::{BackendState, ServerState};
+use crate::plugin::run::bindings::pointsman::router::backends;
+
+impl backends::Host for State {
+    fn names(&mut self) -> wasmtime::Result<Vec<String>> {
+        self.note_backends();
+        let names = self.backends.names();
+        Ok(names.iter().map(ToString::to_string).collect())
+    }
+
+    fn state(&mut self, name: String) -> wasmtime::Result<Option<backends::Backend>> {
+        let state = if self.note_backends() {
+            self.backends.state(&name)
+        } else {
+            let servers = self.told.of(&*self.backends, &name);
+            servers.map(|servers| BackendState {
+                usable_servers: u32::try_from(servers.len()).unwrap_or(u32::MAX),
+                ..BackendState::default()
+            })
+        };
+        Ok(state.map(|state| backends::Backend {
+            usable_servers: state.usable_servers,
+            active: state.active,
+            queued: state.queued,
+        }))
+    }
+
+    fn servers(&mut self, name: String) -> wasmtime::Result<Option<Vec<backends::Server>>> {
+        let servers = if self.note_backends() {
+            self.backends.servers(&name)
+        } else {
+            self.told.of(&*self.backends, &name)
+        };
+        Ok(servers.map(|servers| servers.iter().map(server).collect()))
+    }
+}
+
+impl State {
+    /// Whether a request is being decided about, whose decision cannot be used again then.
+    ///
+    /// A state that `configure` saw would be remembered for as long as the instance lives. Without a
+    /// request it is what it is to begin with, always the same.
+    fn note_backends(&mut self) -> bool {
+        if self.call.is_none() {
+            return false;
+        }
+        self.reads.forbid_caching();
+        true
+    }
+}
+
+fn server(state: &ServerState) -> backends::Server {
+    backends::Server {
+        name: state.name.to_string(),
+        usable: state.usable,
+        weight: state.weight,
+        active: state.active,
+        limit: state.limit,
+        latency: state.latency,
+    }
+}

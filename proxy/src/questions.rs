@@ -1,0 +1,33 @@
+//! Questions about a request that the proxy answers by itself, for plugins and for the decision
+//! cache: which entry matches a part of it, whether it is in a share, what a table holds, whether
+//! a backend has a usable server.
+//!
+//! A [`Builder`] takes the definitions of a plugin's `configure`; [`Questions`] has those of one
+//! plugin version, for all workers and instances. [`Part`] names what a question is about, and
+//! [`reads`] has the narrow reads of the contract under the same names. Nothing here knows of
+//! plugins or waits; answering takes no lock.
+
+mod answer;
+mod body_json;
+mod build;
+mod draws;
+mod error;
+mod matcher;
+mod networks;
+mod part;
+pub mod reads;
+mod regexes;
+mod set;
+mod share;
+mod subject;
+mod text;
+mod trie;
+
+pub use self::answer::{Answer, Kind};
+pub use self::build::{Builder, Entries};
+pub use self::draws::Draws;
+pub use self::error::{DefineError, MAX_QUESTIONS};
+pub use self::matcher::{Case, MatchKind};
+pub use self::part::{Part, PartError};
+pub use self::set::{Description, Questions};
+pub use self::subject::{Body, Subject};

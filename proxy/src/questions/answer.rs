@@ -1,0 +1,106 @@
+//! Answers, and the kinds of questions that have them.
+
+use std::borrow::Cow;
+
+/// By which function of the contract a question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `ask`: matchers, shares, usability.
+    Number,
+    /// `ask-value`: look-ups and values.
+    Value,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// Nothing applies.
+    None,
+    /// The number of the entry that matches; 1 for a share or a usable backend.
+    Number(u32),
+    /// What a table holds, or the part itself.
+    Value(Cow<'a, [u8]>),
+}
+
+impl Answer<'_> {
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            Answer::Number(number) => Some(*number),
+            Answer::None | Answer::Value(_) => None,
+        }
+    }
+
+    /// The value, if it is one.
+    pub fn value(&self) -> Option<&[u8]> {
+        match self {
+            Answer::Value(value) => Some(value),
+            Answer::None | Answer::Number(_) => None,
+        }
+    }
+
+    /// The same, with nothing borrowed.
+    pub fn into_owned(self) -> Answer<'static> {
+        match self {
+            Answer::None => Answer::None,
+            Answer::Number(number) => Answer::Number(number),
+            Answer::Value(value) => Answer::Value(Cow::Owned(value.into_owned())),
+        }
+    }
+
+    /// Appends bytes that are equal exactly if the answers are, and that tell where they end: a
+    /// sequence of answers has a key of its own.
+    pub fn write_key(&self, key: &mut Vec<u8>) {
+        match self {
+            Answer::None => key.push(0),
+            Answer::Number(number) => {
+                key.push(1);
+                key.extend_from_slice(&number.to_le_bytes());
+            }
+            Answer::Value(value) => {
+                key.push(2);
+                key.extend_from_slice(&value.len().to_le_bytes());
+                key.extend_from_slice(value);
+            }
+        }
+    }
+
+    /// What applies, as a number.
+    pub(super) fn of_number(number: Option<u32>) -> Self {
+        number.map_or(Answer::None, Answer::Number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_as_answers_do() {
+        let value = |value: &'static [u8]| Answer::Value(value.into());
+        let sequences = [
+            vec![],
+            vec![Answer::None],
+            vec![Answer::None, Answer::None],
+            vec![Answer::Number(0)],
+            vec![Answer::Number(1)],
+            vec![value(b"")],
+            vec![value(b"\0")],
+            vec![value(b""), Answer::None],
+            vec![value(b"ab"), value(b"c")],
+            vec![value(b"a"), value(b"bc")],
+        ];
+        let key = |answers: &[Answer<'_>]| {
+            let mut key = Vec::new();
+            for answer in answers {
+                answer.write_key(&mut key);
+            }
+            key
+        };
+        for (at, one) in sequences.iter().enumerate() {
+            for (other_at, other) in sequences.iter().enumerate() {
+                assert_eq!(key(one) == key(other), at == other_at, "{one:?} {other:?}");
+            }
+        }
+    }
+}

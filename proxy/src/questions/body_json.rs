@@ -1,0 +1,277 @@
+//! One member of a JSON text (RFC 8259), by its pointer (RFC 6901).
+//!
+//! Answers only if every reader of the text must find the same: a text that is not JSON, or in
+//! which a member on the way occurs twice, has no answer. One pass, without recursion beyond
+//! [`MAX_DEPTH`]; numbers are taken as they are written, which no number type keeps.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Deepest nesting of arrays and objects. No API needs more; readers differ about what they take.
+const MAX_DEPTH: usize = 64;
+
+/// The way to a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    text: Box<str>,
+    /// What `text` says, decoded.
+    members: Box<[Box<str>]>,
+}
+
+impl Pointer {
+    /// None if it is no pointer, or names more members than there can be.
+    pub(super) fn parse(text: &str) -> Option<Pointer> {
+        let members = match text.strip_prefix('/') {
+            Some(rest) => rest.split('/').map(decode).collect::<Option<Vec<_>>>()?,
+            None if text.is_empty() => Vec::new(),
+            None => return None,
+        };
+        (members.len() <= MAX_DEPTH).then(|| Pointer {
+            text: text.into(),
+            members: members.into(),
+        })
+    }
+
+    /// The string, number or boolean that it points to: strings decoded, others as written.
+    pub(super) fn find<'b>(&self, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        let text = std::str::from_utf8(body).ok()?;
+        let mut scanner = Scanner {
+            rest: text.as_bytes(),
+        };
+        let found = scanner.value(Some(&self.members), 0)?;
+        scanner.skip_blanks();
+        match found {
+            Found::Scalar(scalar) if scanner.rest.is_empty() => match scalar {
+                [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Some(inner.into()),
+                [b'"', ..] => Some(decode_string(scalar)?.into_bytes().into()),
+                _ => Some(scalar.into()),
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let members = self.members.iter();
+        let members = members.map(|member| member.len() + size_of::<Box<str>>());
+        self.text.len() + members.sum::<usize>()
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// One member's name; None for a `~` that is no escape.
+fn decode(member: &str) -> Option<Box<str>> {
+    let mut parts = member.split('~');
+    let mut decoded = parts.next()?.to_owned();
+    for part in parts {
+        let (mark, rest) = part.split_at_checked(1)?;
+        decoded.push(match mark {
+            "0" => '~',
+            "1" => '/',
+            _ => return None,
+        });
+        decoded.push_str(rest);
+    }
+    Some(decoded.into())
+}
+
+/// A string with its quotes; None if it has half a surrogate pair, which is no character.
+fn decode_string(quoted: &[u8]) -> Option<String> {
+    serde_json::from_slice(quoted).ok()
+}
+
+/// What a value holds at the end of the way.
+enum Found<'t> {
+    /// No string, number or boolean, or the way leads elsewhere.
+    Nothing,
+    /// As written, strings with their quotes.
+    Scalar(&'t [u8]),
+    /// A member on the way occurs twice.
+    Twice,
+}
+
+/// Members that are still to be found; None off the way.
+type Way<'w> = Option<&'w [Box<str>]>;
+
+/// Reads a text that is UTF-8. Every method gives None for what is not JSON.
+struct Scanner<'t> {
+    rest: &'t [u8],
+}
+
+impl<'t> Scanner<'t> {
+    fn value(&mut self, way: Way<'_>, depth: usize) -> Option<Found<'t>> {
+        self.skip_blanks();
+        let before = self.rest;
+        let is_here = way.is_some_and(<[_]>::is_empty);
+        match before.first()? {
+            b'{' if depth < MAX_DEPTH => return self.object(way, depth + 1),
+            b'[' if depth < MAX_DEPTH => return self.array(way, depth + 1),
+            b'"' => {
+                self.string()?;
+            }
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            b'n' => {
+                self.literal(b"null")?;
+                return Some(Found::Nothing);
+            }
+            _ => self.number()?,
+        }
+        let length = before.len() - self.rest.len();
+        Some(if is_here {
+            Found::Scalar(&before[..length])
+        } else {
+            Found::Nothing
+        })
+    }
+
+    fn object(&mut self, way: Way<'_>, depth: usize) -> Option<Found<'t>> {
+        self.literal(b"{")?;
+        let next = way.and_then(<[_]>::split_first);
+        let mut found = None;
+        self.skip_blanks();
+        if self.accept(b'}') {
+            return Some(Found::Nothing);
+        }
+        loop {
+            self.skip_blanks();
+            let key = self.string()?;
+            self.skip_blanks();
+            self.literal(b":")?;
+            match next.filter(|(name, _)| is_named(key, name)) {
+                None => {
+                    self.value(None, depth)?;
+                }
+                Some((_, rest)) => {
+                    let value = self.value(Some(rest), depth)?;
+                    let is_first = found.is_none();
+                    found = Some(if is_first { value } else { Found::Twice });
+                }
+            }
+            self.skip_blanks();
+            if self.accept(b'}') {
+                return Some(found.unwrap_or(Found::Nothing));
+            }
+            self.literal(b",")?;
+        }
+    }
+
+    fn array(&mut self, way: Way<'_>, depth: usize) -> Option<Found<'t>> {
+        self.literal(b"[")?;
+        let next = way.and_then(<[_]>::split_first);
+        let next = next.and_then(|(name, rest)| Some((index_of(name)?, rest)));
+        let mut found = Found::Nothing;
+        self.skip_blanks();
+        if self.accept(b']') {
+            return Some(found);
+        }
+        for index in 0.. {
+            match next.filter(|(wanted, _)| *wanted == index) {
+                None => {
+                    self.value(None, depth)?;
+                }
+                Some((_, rest)) => found = self.value(Some(rest), depth)?,
+            }
+            self.skip_blanks();
+            if self.accept(b']') {
+                break;
+            }
+            self.literal(b",")?;
+        }
+        Some(found)
+    }
+
+    /// The string, with its quotes.
+    fn string(&mut self) -> Option<&'t [u8]> {
+        let before = self.rest;
+        self.literal(b"\"")?;
+        loop {
+            let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            let end = self.rest.iter().position(is_special)?;
+            let (&special, rest) = self.rest[end..].split_first()?;
+            self.rest = rest;
+            match special {
+                b'"' => return Some(&before[..before.len() - rest.len()]),
+                b'\\' => self.escape()?,
+                _ => return None,
+            }
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self) -> Option<()> {
+        let (&mark, rest) = self.rest.split_first()?;
+        self.rest = match mark {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => rest,
+            b'u' => {
+                let (digits, rest) = rest.split_first_chunk::<4>()?;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(rest)?
+            }
+            _ => return None,
+        };
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        self.accept(b'-');
+        if !self.accept(b'0') {
+            self.digits()?;
+        }
+        if self.accept(b'.') {
+            self.digits()?;
+        }
+        if self.accept(b'e') || self.accept(b'E') {
+            let _ = self.accept(b'+') || self.accept(b'-');
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// At least one.
+    fn digits(&mut self) -> Option<()> {
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let count = count.count();
+        self.rest = &self.rest[count..];
+        (count > 0).then_some(())
+    }
+
+    fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(text)?;
+        Some(())
+    }
+
+    fn accept(&mut self, byte: u8) -> bool {
+        let is_next = self.rest.first() == Some(&byte);
+        if is_next {
+            self.rest = &self.rest[1..];
+        }
+        is_next
+    }
+
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+}
+
+/// Whether a key, with its quotes, is `name`.
+fn is_named(key: &[u8], name: &str) -> bool {
+    let inner = &key[1..key.len() - 1];
+    inner == name.as_bytes()
+        || inner.contains(&b'\\') && decode_string(key).is_some_and(|key| key == name)
+}
+
+/// The number of an array's element: digits, without zeros before them (RFC 6901, section 4).
+fn index_of(name: &str) -> Option<usize> {
+    let is_index =
+        name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
+    is_index.then(|| name.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! What a request keeps, so that every question is answered alike as long as it lasts.
+
+use std::cell::OnceCell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+
+use crate::tables::{TableSet, Tables};
+
+/// Drawn once per request and kept over its attempts: a random number, and the tables as they
+/// were when they were first needed.
+#[derive(Debug, Default)]
+pub struct Draws {
+    random: OnceCell<u64>,
+    tables: OnceCell<Arc<TableSet>>,
+}
+
+impl Draws {
+    /// With a random number that was chosen; for tests of plugins.
+    pub fn with_random(random: u64) -> Draws {
+        Draws {
+            random: random.into(),
+            tables: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn random(&self) -> u64 {
+        // Another state each time, by keys that each thread draws.
+        let draw = || RandomState::new().build_hasher().finish();
+        *self.random.get_or_init(draw)
+    }
+
+    pub(super) fn tables(&self, tables: &Tables) -> &TableSet {
+        self.tables.get_or_init(|| tables.current())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_stays_and_the_next_differs() {
+        let draws = Draws::default();
+        assert_eq!(draws.random(), draws.random());
+        assert_ne!(draws.random(), Draws::default().random());
+        assert_eq!(Draws::with_random(7).random(), 7);
+        assert!(size_of::<Draws>() <= 32);
+    }
+}

@@ -1,0 +1,35 @@
+//! How texts of plugins appear in messages for the operator.
+
+use std::fmt;
+
+/// Longest text that is shown, in bytes.
+const MAX_SHOWN: usize = 128;
+
+/// A text in quotes, escaped, and cut where it is too long for a message.
+pub(super) struct Quoted<'t>(pub(super) &'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Quoted(text) = self;
+        let end = text.floor_char_boundary(MAX_SHOWN);
+        let shown = text.get(..end).unwrap_or(text);
+        write!(f, "{shown:?}")?;
+        if end < text.len() {
+            f.write_str("...")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped_and_cut() {
+        assert_eq!(Quoted("a \"b\"\n").to_string(), r#""a \"b\"\n""#);
+        let long = "\u{e4}".repeat(100);
+        let shown = format!("\"{}\"...", "\u{e4}".repeat(64));
+        assert_eq!(Quoted(&long).to_string(), shown);
+    }
+}

@@ -1,0 +1,146 @@
+//! The first bytes of a request's body, for a router that waits for them.
+//!
+//! They stay on the client's side as the next piece of the body: whatever comes of the decision, a
+//! server gets the whole body. Called by `request` before it asks the router.
+
+use std::future::poll_fn;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::error::ProxyError;
+use super::exchange::ExchangeError;
+use crate::config::{RoutingBody, TooLarge};
+use crate::http::message::RequestHead;
+use crate::http1::body::BodyLength;
+use crate::http1::request::{Expectation, Parsed as Request};
+use crate::timer::Stall;
+use crate::wire::{BodyError, Progress};
+
+/// As much of a request's body as the router may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    length: usize,
+    /// Whether that is the whole body.
+    pub(super) is_complete: bool,
+}
+
+impl Held {
+    /// Its bytes, which are there until the first of them is sent to a server.
+    pub(super) fn bytes<'c>(&self, client: &'c impl Client) -> &'c [u8] {
+        client.data().get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Whether the router waits for the body of this request.
+pub(super) fn is_awaited(head: &RequestHead, request: &Request, settings: &RoutingBody) -> bool {
+    if request.body.is_empty() || request.upgrade.is_some() {
+        return false;
+    }
+    settings.is_for(head.fields().values(b"Content-Type"))
+}
+
+/// Waits until the body is complete, or the router has all that it may see of it, or the time for
+/// that is over: `settings.wait` from `since` on. Begins with `100 Continue` if the client waits for
+/// one. `stall` is `timeout.client`.
+///
+/// # Errors
+/// The body is too large, breaks off or is not framed correctly; or the client is gone.
+///
+/// # Cancel safety
+/// What was read stays on the client's side.
+pub(super) async fn read<C: Client>(
+    client: &mut C,
+    request: &Request,
+    settings: &RoutingBody,
+    since: Instant,
+    stall: Duration,
+) -> Result<Held, ProxyError> {
+    let size = settings.size;
+    let enough = match request.body {
+        BodyLength::Known(length) => {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            check_length(length, settings)?;
+            length.min(size)
+        }
+        // One byte more tells a body of this size from a larger one.
+        _ => size.saturating_add(1),
+    };
+    let mut wait = Wait {
+        enough,
+        deadline: since + settings.wait,
+        stall: Stall::new(stall, client.moved()),
+        wants_continue: request.expectation == Expectation::Continue,
+    };
+    let progress = poll_fn(|task| wait.poll(client, task)).await?;
+    let held = client.data().len();
+    check_length(held, settings)?;
+    let is_whole = match request.body {
+        // The end of a stream may come much later.
+        BodyLength::Known(length) => held as u64 == length,
+        _ => progress == Some(Progress::End),
+    };
+    Ok(Held {
+        length: held.min(size),
+        is_complete: is_whole && held <= size,
+    })
+}
+
+fn check_length(length: usize, settings: &RoutingBody) -> Result<(), ProxyError> {
+    if length > settings.size && settings.too_large == TooLarge::Reject {
+        return Err(ProxyError::BodyPrefixTooLarge(settings.size));
+    }
+    Ok(())
+}
+
+/// A wait for the first bytes of a body.
+struct Wait {
+    enough: usize,
+    deadline: Instant,
+    stall: Stall,
+    /// The client sends nothing before it gets a 100.
+    wants_continue: bool,
+}
+
+impl Wait {
+    /// Ready with None when the time is over.
+    fn poll<C: Client>(
+        &mut self,
+        client: &mut C,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Option<Progress>, ProxyError>> {
+        if std::mem::take(&mut self.wants_continue) && !client.has_early_body(task) {
+            client.push_continue();
+        }
+        if !client.is_flushed()
+            && let Poll::Ready(Err(error)) = client.poll_flush(task)
+        {
+            return Poll::Ready(Err(ProxyError::Exchange(ExchangeError::ClientGone(Some(
+                error,
+            )))));
+        }
+        match client.poll_prefix(self.enough, task) {
+            Poll::Ready(Ok(progress)) => return Poll::Ready(Ok(Some(progress))),
+            Poll::Ready(Err(BodyError::TooLarge(limit))) => {
+                return Poll::Ready(Err(ProxyError::BodyTooLarge(limit)));
+            }
+            Poll::Ready(Err(error)) => {
+                return Poll::Ready(Err(ProxyError::Exchange(ExchangeError::ClientBody(error))));
+            }
+            Poll::Pending => {}
+        }
+        let moved = client.moved();
+        if client.timer().poll_until(self.deadline, task).is_ready() {
+            Poll::Ready(Ok(None))
+        } else if self.stall.poll(client.timer(), moved, task).is_ready() {
+            Poll::Ready(Err(ProxyError::Exchange(ExchangeError::ClientTimeout)))
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The operator's tables: keys and values from files, which plugins look up.
+//!
+//! Owns what is in force, how files become tables and how changes by hand are kept. Workers read
+//! immutable snapshots and never wait; everything that reads or writes a file blocks, and is called
+//! by `control`, `check` and `route`. Decides nothing about requests.
+
+mod changes;
+mod csv;
+mod entries;
+mod error;
+mod files;
+mod json;
+mod load;
+mod prepared;
+mod registry;
+mod save;
+mod set;
+mod slot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use self::error::{ChangeError, Mistake, SaveError, TableError};
+pub use self::files::{Installed, Refreshed, Saved};
+pub use self::load::Loaded;
+pub use self::prepared::{CommittedTables, PreparedTables, Standing};
+pub use self::registry::Tables;
+pub use self::set::TableSet;
+pub use self::slot::{Change, Failure, TableState};
+
+/// Longest key, in bytes: names of hosts, tokens and distinguished names are shorter.
+pub const MAX_KEY: usize = 1024;
+
+/// Longest value, in bytes: no server takes a longer field.
+pub const MAX_VALUE: usize = 8 * 1024;

@@ -1,0 +1,281 @@
+//! Entries in one block of memory, for a million of them and more.
+//!
+//! ```text
+//! text   length of key (2), length of value (2), key, value | the next entry ...
+//! index  half of a key's hash (4), where its entry begins (4) | ...
+//! ```
+//!
+//! A look-up reads one place of the index and one of the text, which is all that it costs: neither is
+//! in a cache. Four bytes of lengths and 12 of index to an entry, in two allocations. Most maps would
+//! read a third place, and take more memory just after they have grown.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use super::error::Mistake;
+use super::{MAX_KEY, MAX_VALUE};
+use crate::memory;
+
+/// Bytes before an entry's key.
+const HEAD: usize = 4;
+
+/// A place of the index without an entry.
+const EMPTY: u64 = u64::MAX;
+
+/// Immutable entries, in the order in which they were added.
+#[derive(Debug)]
+pub(super) struct Entries {
+    text: Box<[u8]>,
+    /// Open addressing with linear probing. A third of it is empty, so that every search ends soon.
+    index: Box<[u64]>,
+    len: usize,
+    /// Keyed at random: clients choose what is looked up.
+    hasher: RandomState,
+}
+
+impl Entries {
+    #[inline]
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The value of `key`, whose hash is `hash`.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<&[u8]> {
+        let mut place = place(hash, self.index.len());
+        loop {
+            let (half, at) = split(self.index[place])?;
+            if half == lower(hash) {
+                let (found, value) = entry(&self.text, at);
+                if found == key {
+                    return Some(value);
+                }
+            }
+            place = next(place, self.index.len());
+        }
+    }
+
+    /// Keys and values, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        entries(&self.text).map(|(_, key, value)| (key, value))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of all keys and values.
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len() - HEAD * self.len
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.text.len() + size_of_val(&*self.index)
+    }
+}
+
+/// Collects entries.
+#[derive(Debug)]
+pub(super) struct Builder {
+    text: Vec<u8>,
+    len: usize,
+}
+
+impl Builder {
+    /// With room for so many bytes of keys and values, and so many entries.
+    pub(super) fn with_capacity(bytes: usize, entries: usize) -> Builder {
+        let text = Vec::with_capacity(bytes + HEAD * entries);
+        memory::prefer_huge_pages(&text);
+        Builder { text, len: 0 }
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// [`Mistake::TooLarge`], and those of [`check`].
+    pub(super) fn push(&mut self, key: &str, value: &str) -> Result<(), Mistake> {
+        check(key, value)?;
+        let lengths = [key, value].map(|part| u16::try_from(part.len()));
+        let [Ok(key_len), Ok(value_len)] = lengths else {
+            return Err(Mistake::TooLarge);
+        };
+        // Where it begins must fit the index.
+        if u32::try_from(self.text.len()).is_err() {
+            return Err(Mistake::TooLarge);
+        }
+        self.len += 1;
+        self.text.extend_from_slice(&key_len.to_le_bytes());
+        self.text.extend_from_slice(&value_len.to_le_bytes());
+        self.text.extend_from_slice(key.as_bytes());
+        self.text.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// A key that is there twice.
+    pub(super) fn build(self) -> Result<Entries, String> {
+        let text = self.text.into_boxed_slice();
+        let hasher = RandomState::new();
+        let places = self.len + self.len / 2 + 1;
+        let mut index = Vec::with_capacity(places);
+        memory::prefer_huge_pages(&index);
+        index.resize(places, EMPTY);
+        let mut index = index.into_boxed_slice();
+        for (at, key, _) in entries(&text) {
+            let hash = hasher.hash_one(key);
+            let mut place = place(hash, index.len());
+            while let Some((half, known)) = split(index[place]) {
+                if half == lower(hash) && entry(&text, known).0 == key {
+                    return Err(String::from_utf8_lossy(key).into_owned());
+                }
+                place = next(place, index.len());
+            }
+            index[place] = u64::from(lower(hash)) << 32 | at as u64;
+        }
+        Ok(Entries {
+            text,
+            index,
+            len: self.len,
+            hasher,
+        })
+    }
+}
+
+/// What the index keeps of a hash.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
+fn lower(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// Where the search for a hash begins, by its upper bits.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "it is less than `places`")]
+fn place(hash: u64, places: usize) -> usize {
+    ((u128::from(hash) * places as u128) >> 64) as usize
+}
+
+#[inline]
+fn next(place: usize, places: usize) -> usize {
+    if place + 1 == places { 0 } else { place + 1 }
+}
+
+/// The lower half of the hash, and where the entry begins.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
+fn split(place: u64) -> Option<(u32, usize)> {
+    (place != EMPTY).then_some(((place >> 32) as u32, place as u32 as usize))
+}
+
+/// Where each entry begins, its key and its value.
+fn entries(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at == text.len() {
+            return None;
+        }
+        let (key, value) = entry(text, at);
+        let begin = at;
+        at += HEAD + key.len() + value.len();
+        Some((begin, key, value))
+    })
+}
+
+/// Checks the lengths of an entry.
+///
+/// # Errors
+/// [`Mistake::EmptyKey`], [`Mistake::LongKey`], [`Mistake::LongValue`].
+pub(super) fn check(key: &str, value: &str) -> Result<(), Mistake> {
+    match (key.len(), value.len()) {
+        (0, _) => Err(Mistake::EmptyKey),
+        (length, _) if length > MAX_KEY => Err(Mistake::LongKey(length)),
+        (_, length) if length > MAX_VALUE => Err(Mistake::LongValue(length)),
+        _ => Ok(()),
+    }
+}
+
+/// Key and value of the entry that begins at `at`, which the index and the entries before it say.
+#[inline]
+fn entry(text: &[u8], at: usize) -> (&[u8], &[u8]) {
+    let (head, rest) = text[at..].split_at(HEAD);
+    let length = |index: usize| usize::from(u16::from_le_bytes([head[index], head[index + 1]]));
+    let (key, rest) = rest.split_at(length(0));
+    (key, &rest[..length(2)])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::hash_map;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find<'e>(entries: &'e Entries, key: &str) -> Option<&'e [u8]> {
+        entries.find(entries.hash(key.as_bytes()), key.as_bytes())
+    }
+
+    #[test]
+    fn lengths() {
+        let check = |key: usize, value: usize, expected: Result<(), Mistake>| {
+            let mut builder = Builder::with_capacity(0, 0);
+            let (key, value) = ("k".repeat(key), "v".repeat(value));
+            assert_eq!(builder.push(&key, &value), expected);
+            let entries = builder.build().unwrap();
+            let found = find(&entries, &key);
+            assert_eq!(found, expected.is_ok().then_some(value.as_bytes()));
+        };
+        check(1, 0, Ok(()));
+        check(MAX_KEY, MAX_VALUE, Ok(()));
+        check(0, 1, Err(Mistake::EmptyKey));
+        check(MAX_KEY + 1, 1, Err(Mistake::LongKey(MAX_KEY + 1)));
+        check(1, MAX_VALUE + 1, Err(Mistake::LongValue(MAX_VALUE + 1)));
+    }
+
+    #[test]
+    fn are_small() {
+        let mut builder = Builder::with_capacity(0, 0);
+        for number in 0..100_000 {
+            let (key, value) = (
+                format!("tenant-{number}"),
+                format!("backend-{}", number % 7),
+            );
+            builder.push(&key, &value).unwrap();
+        }
+        let entries = builder.build().unwrap();
+        let most = entries.text_len() * 3 / 2 + 16 * entries.len();
+        assert!(entries.memory() <= most, "{} > {most}", entries.memory());
+    }
+
+    #[test]
+    fn keys_that_are_there_twice() {
+        let mut builder = Builder::with_capacity(0, 0);
+        for key in ["a", "b", "c", "b"] {
+            builder.push(key, "").unwrap();
+        }
+        assert_eq!(builder.build().unwrap_err(), "b");
+    }
+
+    proptest! {
+        #[test]
+        fn are_those_that_were_added(pairs in hash_map("[ab]{1,3}", ".{0,9}", 0..14)) {
+            let mut builder = Builder::with_capacity(0, 0);
+            for (key, value) in &pairs {
+                builder.push(key, value).unwrap();
+            }
+            let entries = builder.build().unwrap();
+            prop_assert_eq!(entries.len(), pairs.len());
+            let expected = pairs.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+            prop_assert!(entries.iter().eq(expected));
+            for first in ["", "a", "b"] {
+                for key in ["a", "b", "aa", "ab", "ba", "bb", "c"] {
+                    let key = format!("{first}{key}");
+                    let expected = pairs.get(&key).map(String::as_bytes);
+                    prop_assert_eq!(find(&entries, &key), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The tables of a new configuration, until they are in force.
+
+use std::sync::{Arc, PoisonError};
+
+use super::error::TableError;
+use super::load::{Found, IsBackend, Known, check_value, load};
+use super::registry::Tables;
+use super::slot::{Change, Failure, Slot};
+use crate::config::{self, TableValues};
+
+/// Tables that can be put into force. Nothing is changed until then.
+#[derive(Debug)]
+pub struct PreparedTables {
+    tables: Arc<Tables>,
+    slots: Vec<Prepared>,
+}
+
+/// Tables that were put into force.
+#[derive(Debug)]
+pub struct CommittedTables {
+    /// All of them.
+    pub tables: Arc<Tables>,
+    /// Those that have other contents than before, and those that are gone.
+    pub changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    slot: Slot,
+    /// Whether the file is the one in force: changes by hand stay.
+    is_kept: bool,
+    /// What was known to be wrong with the file before it was read, and was right.
+    failure: Option<Failure>,
+}
+
+/// Whether what was prepared may be put into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Current,
+    /// A table has changed meanwhile, and names a backend that the configuration does not have.
+    Stale,
+}
+
+impl PreparedTables {
+    /// Reads the files of `tables`, unless they are in force in `active` already. Blocks.
+    ///
+    /// # Errors
+    /// Every table that is wrong, by its name.
+    pub fn new(
+        tables: &[config::Table],
+        active: Option<&Arc<Tables>>,
+        is_backend: IsBackend<'_>,
+    ) -> Result<PreparedTables, Vec<(String, TableError)>> {
+        let mut slots = Vec::new();
+        let mut mistakes = Vec::new();
+        for config in tables {
+            match prepare(config, active, is_backend) {
+                Ok(prepared) => slots.push(prepared),
+                Err(error) => mistakes.push((config.name.clone(), error)),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let new = Tables::new(slots.iter().map(|one| one.slot.clone()).collect());
+        let same = active.filter(|active| active.is_like(&new));
+        Ok(PreparedTables {
+            tables: same.map_or_else(|| Arc::new(new), Arc::clone),
+            slots,
+        })
+    }
+
+    /// The tables that they are, or will be.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// Whether they may follow `active` as it is now.
+    pub fn standing(&self, active: &Tables, is_backend: IsBackend<'_>) -> Standing {
+        let is_right = |prepared: &Prepared| match active.slot(&prepared.slot.config.name) {
+            Some(now)
+                if prepared.is_in_force(&now) && !Arc::ptr_eq(&now.table, &prepared.slot.table) =>
+            {
+                let values = prepared.slot.config.values;
+                check_all(&now, values, is_backend).is_ok()
+            }
+            _ => true,
+        };
+        if self.slots.iter().all(is_right) {
+            Standing::Current
+        } else {
+            Standing::Stale
+        }
+    }
+
+    /// Puts them into force. What has changed in `active` meanwhile stays.
+    pub fn commit(self, active: Option<&Tables>) -> CommittedTables {
+        let mut changes = active.map_or_else(Vec::new, |active| self.removed_from(active));
+        let slots = self.slots.into_iter().map(|prepared| {
+            let before = active.and_then(|active| active.slot(&prepared.slot.config.name));
+            let failure = before.as_ref().and_then(|now| prepared.failure_since(now));
+            let in_force = before.as_ref().filter(|now| prepared.is_in_force(now));
+            let slot = if let Some(now) = in_force {
+                now.moved_to(prepared.slot.config)
+            } else {
+                changes.push(prepared.change(before.as_ref()));
+                prepared.slot
+            };
+            Slot { failure, ..slot }
+        });
+        self.tables.replace(slots.collect());
+        CommittedTables {
+            tables: self.tables,
+            changes,
+        }
+    }
+
+    /// The tables of `active` that are not among these.
+    fn removed_from(&self, active: &Tables) -> Vec<Change> {
+        let before = active.lock();
+        let has = |name: &str| self.slots.iter().any(|one| one.slot.config.name == name);
+        let removed = before.slots.iter().filter(|slot| !has(&slot.config.name));
+        let removed = removed.map(|slot| Change {
+            table: slot.config.name.clone(),
+            file: slot.config.file.clone(),
+            entries: None,
+            dropped: slot.unsaved(),
+        });
+        removed.collect()
+    }
+}
+
+impl Prepared {
+    /// Whether `now`, the table of the same name, stays.
+    fn is_in_force(&self, now: &Slot) -> bool {
+        let is_later = now.origin.reading > self.slot.origin.reading;
+        now.config.file == self.slot.config.file && (self.is_kept || is_later)
+    }
+
+    /// What was found to be wrong with the file after it was read.
+    fn failure_since(&self, now: &Slot) -> Option<Failure> {
+        let is_new = now.config.file == self.slot.config.file && now.failure != self.failure;
+        now.failure.clone().filter(|_| is_new)
+    }
+
+    /// From the table before.
+    fn change(&self, before: Option<&Slot>) -> Change {
+        Change {
+            table: self.slot.config.name.clone(),
+            file: self.slot.config.file.clone(),
+            entries: Some(self.slot.table.len()),
+            dropped: before.map_or(0, Slot::unsaved),
+        }
+    }
+}
+
+fn prepare(
+    config: &config::Table,
+    active: Option<&Arc<Tables>>,
+    is_backend: IsBackend<'_>,
+) -> Result<Prepared, TableError> {
+    let in_force = || {
+        let before = active?.slot(&config.name)?;
+        (before.config.file == config.file).then_some(before)
+    };
+    let file = in_force().map(|before| before.file);
+    let _held = file
+        .as_ref()
+        .map(|file| file.lock().unwrap_or_else(PoisonError::into_inner));
+    // It may have been saved meanwhile.
+    let before = in_force();
+    let known = match &before {
+        None => Known::No,
+        Some(before) if config.values == TableValues::Backends => Known::Checked(&before.origin),
+        Some(before) => Known::Trusted(&before.origin),
+    };
+    let found = load(config, known, is_backend).map_err(|refused| refused.error)?;
+    match (found, before) {
+        (Found::New(loaded), before) => {
+            let mut slot = Slot::new(config.clone(), loaded);
+            let mut failure = None;
+            if let Some(before) = before {
+                // Whoever saves the table now holds this.
+                slot.file = before.file;
+                failure = before.failure;
+            }
+            Ok(Prepared {
+                slot,
+                is_kept: false,
+                failure,
+            })
+        }
+        (Found::Same(_), Some(before)) => {
+            check_all(&before, config.values, is_backend)?;
+            Ok(Prepared {
+                slot: before.moved_to(config.clone()),
+                is_kept: true,
+                failure: before.failure,
+            })
+        }
+        // There is nothing that it could be the same as.
+        (Found::Same(_), None) => Err(TableError::Read(std::io::ErrorKind::Other.into())),
+    }
+}
+
+/// Checks every value of a table in force.
+fn check_all(
+    slot: &Slot,
+    values: TableValues,
+    is_backend: IsBackend<'_>,
+) -> Result<(), TableError> {
+    if values == TableValues::Any {
+        return Ok(());
+    }
+    let mut entries = slot.table.iter();
+    let checked = entries.try_for_each(|(key, value)| check_value(values, key, value, is_backend));
+    checked.map_err(TableError::Change)
+}

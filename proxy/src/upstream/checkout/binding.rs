@@ -1,0 +1,122 @@
+//! Requests that belong to one endpoint: they wait for it, though others are free.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::demand::{Bound, Demand};
+use super::error::CheckoutError;
+use super::patience::Patience;
+use super::search::{Chosen, Search};
+use crate::upstream::balance::preferred;
+use crate::upstream::endpoint::EndpointId;
+use crate::upstream::lease::{Lease, Trial};
+use crate::upstream::local::LocalCluster;
+
+impl LocalCluster {
+    /// The endpoint to which a request with this key goes.
+    pub(in crate::upstream) fn preferred(
+        self: &Rc<Self>,
+        key: u64,
+        demand: &Demand<'_>,
+    ) -> Option<EndpointId> {
+        let patience = Patience::default();
+        let search = Search::new(self, demand, &patience);
+        let position = search.preferred(key)?;
+        Some(search.set.endpoint(position).id())
+    }
+}
+
+impl Search<'_> {
+    /// A connection to where the request belongs; None if that does not serve it.
+    ///
+    /// # Errors
+    /// It had to wait for too long, or too many wait already.
+    pub(super) async fn bound(&mut self, bound: Bound<'_>) -> Result<Option<Lease>, CheckoutError> {
+        let (Bound::Server(name) | Bound::OnlyServer(name)) = bound else {
+            let position = match bound {
+                Bound::Session(id) => self.set.source.position(id),
+                Bound::Key(key) => self.preferred(key),
+                Bound::Server(_) | Bound::OnlyServer(_) => None,
+            };
+            return match position {
+                Some(position) => self.bound_to(position, bound).await,
+                None => Ok(None),
+            };
+        };
+        // A server may have several addresses; one that fails is not tried again.
+        while let Some(position) = self.of_server(name) {
+            let failed = self.failure_count();
+            let lease = self.bound_to(position, bound).await?;
+            if lease.is_some() || self.failure_count() == failed || self.has_tried_enough() {
+                return Ok(lease);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A connection to this endpoint; None if it does not serve the request.
+    async fn bound_to(
+        &mut self,
+        position: usize,
+        bound: Bound<'_>,
+    ) -> Result<Option<Lease>, CheckoutError> {
+        let endpoint = Arc::clone(self.set.endpoint(position));
+        let is_welcome = match bound {
+            Bound::Session(_) => endpoint.keeps_sessions(),
+            // Those that the view has, though it may be a moment old.
+            _ => endpoint.is_usable(),
+        };
+        // One that gets no other requests has to be tried by those that belong to it.
+        let trial = (!is_welcome && endpoint.is_on_trial()).then(|| Trial::begin(&endpoint));
+        let trial = trial.flatten();
+        if !is_welcome && trial.is_none() || self.is_ruled_out(endpoint.id()) {
+            return Ok(None);
+        }
+        let limit = self.demand.queue_timeout(&self.set.settings.backend);
+        let permit = self.cluster.bound_permit(&endpoint, limit).await?;
+        let Some(permit) = permit else {
+            return Ok(None);
+        };
+        let chosen = Chosen {
+            position,
+            permit,
+            trial,
+        };
+        Ok(self.connect(chosen).await)
+    }
+
+    /// The endpoint that a key prefers among those that are usable, with or without a free slot.
+    fn preferred(&self, key: u64) -> Option<usize> {
+        preferred(&self.view.candidates, key, |position| {
+            let choice = &self.set.source.choices()[position];
+            let is_candidate =
+                choice.endpoint.is_usable() && !self.is_ruled_out(choice.endpoint.id());
+            is_candidate.then_some(choice.token)
+        })
+    }
+
+    /// The endpoint of a server that has the least to do, of those that are usable; without one, any
+    /// that may be tried.
+    fn of_server(&self, name: &str) -> Option<usize> {
+        let choices = self.set.source.of(name);
+        let usable = choices.iter().filter(|choice| {
+            choice.endpoint.is_usable() && !self.is_ruled_out(choice.endpoint.id())
+        });
+        let least = usable.min_by_key(|choice| {
+            let endpoint = &choice.endpoint;
+            (
+                choice.is_fallback,
+                !endpoint.has_free_slot(),
+                endpoint.active(),
+            )
+        });
+        let any = || {
+            let mut choices = choices.iter();
+            choices.find(|choice| {
+                choice.endpoint.is_on_trial() && !self.is_ruled_out(choice.endpoint.id())
+            })
+        };
+        let choice = least.or_else(any)?;
+        self.set.source.position(choice.endpoint.id())
+    }
+}

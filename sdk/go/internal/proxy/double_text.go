@@ -1,0 +1,125 @@
+//go:build !wasip1
+
+package proxy
+
+import "strings"
+
+// The proxy's reading of fields and targets, in simple code.
+
+// hostOf is the host of an authority: in lower case, without port and trailing dot.
+func hostOf(authority string) string {
+	host := authority
+	if bracket := strings.IndexByte(host, ']'); strings.HasPrefix(host, "[") && bracket > 0 {
+		host = host[:bracket+1]
+	} else {
+		host, _, _ = strings.Cut(host, ":")
+	}
+	return lower(strings.TrimSuffix(host, "."))
+}
+
+// lower folds ASCII's letters. strings.ToLower would fold Unicode's and replace octets that
+// are not UTF-8.
+func lower(text string) string {
+	octets := []byte(text)
+	for i, octet := range octets {
+		if 'A' <= octet && octet <= 'Z' {
+			octets[i] = octet | 0x20
+		}
+	}
+	return string(octets)
+}
+
+// parameter is the first value of a parameter of a query, decoded.
+func parameter(query, name string) (string, bool) {
+	for pair := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair != "" && decoded(key) == name {
+			return decoded(value), true
+		}
+	}
+	return "", false
+}
+
+// decoded reads + as a blank and %XX as an octet, once; an escape that is broken stays.
+func decoded(text string) string {
+	octets := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		octet := text[i]
+		switch {
+		case octet == '+':
+			octet = ' '
+		case octet == '%' && i+2 < len(text):
+			high, low := digit(text[i+1]), digit(text[i+2])
+			if high|low < 16 {
+				octet = high<<4 | low
+				i += 2
+			}
+		}
+		octets = append(octets, octet)
+	}
+	return string(octets)
+}
+
+// digit is the value of a hexadecimal digit; 16 for other octets.
+func digit(octet byte) byte {
+	switch {
+	case '0' <= octet && octet <= '9':
+		return octet - '0'
+	case 'a' <= octet|0x20 && octet|0x20 <= 'f':
+		return octet | 0x20 - 'a' + 10
+	default:
+		return 16
+	}
+}
+
+// cookie finds one in a line (RFC 6265, section 5.4).
+func cookie(line, name string) (string, bool) {
+	for pair := range strings.SplitSeq(line, ";") {
+		key, value, found := strings.Cut(strings.Trim(pair, blanks), "=")
+		if found && key == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// blanks may stand around a cookie or a member of a list.
+const blanks = " \t"
+
+// members are those of a comma-separated list, but for empty ones. A comma in a quoted string
+// separates nothing (RFC 9110, section 5.6.4).
+func members(line string) []string {
+	var members []string
+	add := func(member string) {
+		if member = strings.Trim(member, blanks); member != "" {
+			members = append(members, member)
+		}
+	}
+	start, quoted := 0, false
+	for i := 0; i < len(line); i++ {
+		switch octet := line[i]; {
+		case octet == '"':
+			quoted = !quoted
+		case octet == '\\' && quoted:
+			i++
+		case octet == ',' && !quoted:
+			add(line[start:i])
+			start = i + 1
+		}
+	}
+	add(line[start:])
+	return members
+}
+
+// isToken: RFC 9110, section 5.6.2.
+func isToken(name string) bool {
+	for i := range len(name) {
+		octet := name[i]
+		letter := 'a' <= octet|0x20 && octet|0x20 <= 'z'
+		digit := '0' <= octet && octet <= '9'
+		if !letter && !digit && !strings.Contains("!#$%&'*+-.^_`|~", string(rune(octet))) {
+			return false
+		}
+	}
+	return name != ""
+}
