@@ -8,7 +8,7 @@ char to_lower(char octet)
     return octet >= 'A' && octet <= 'Z' ? (char)(octet + ('a' - 'A')) : octet;
 }
 
-/* Where the first comma is that stands outside of quotes, or the end. A comma in a quoted text
+/* The position of the first comma outside of quotes, or the length. A comma in a quoted string
  * separates nothing (RFC 9110, section 5.6.1). */
 static size_t find_comma(pm_str line)
 {
@@ -33,6 +33,21 @@ bool next_value(pm_str *line, pm_str *value)
     *line = comma == line->len ? pm_none()
                                : pm_octets(line->ptr + comma + 1, line->len - comma - 1);
     return true;
+}
+
+pm_str without_port(pm_str host)
+{
+    pm_str rest = host;
+    pm_str name;
+    if (pm_starts_with(host, "[")) {
+        pm_split(&rest, ']', &name);
+        return pm_starts_with(rest, ":") ? pm_octets(host.ptr, name.len + 1) : host;
+    }
+    /* Only one colon: an address such as `::1` needs brackets before a port. */
+    pm_str port;
+    pm_str more;
+    bool has_port = pm_split(&rest, ':', &name) && pm_split(&rest, ':', &port);
+    return has_port && !pm_split(&rest, ':', &more) ? name : host;
 }
 
 bool ends_with(pm_str value, pm_str suffix)

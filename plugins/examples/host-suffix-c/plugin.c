@@ -1,7 +1,9 @@
 /*
  * Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
  *
- * No field is looked at beyond those that rules name: each is part of a cached decision.
+ * Rules without options are a question, which the proxy answers by itself: one cached decision
+ * serves every value with the same answer. A rule with an option has to read the field, which then
+ * becomes part of the decision's key.
  */
 #include "plugin.h"
 
@@ -14,52 +16,69 @@ pm_cacheability pm_configure(pm_value *config)
     return PM_CACHEABLE;
 }
 
-/* Whether `value`, without blanks around it, ends as `rule` asks. */
-static bool matches(const rule *rule, pm_str value)
+/* Whether `value`, without blanks around it, ends as the group's options ask. */
+static bool matches(const group *group, const suffix *suffix, pm_str value)
 {
-    if (rule->ignore_port)
-        value = pm_without_port(value);
-    for (size_t i = 0; i < rule->suffix_count; i++) {
-        pm_str suffix = rule->suffixes[i];
-        if (ends_with(value, suffix) && (!rule->label_boundary || starts_label(value, suffix)))
+    if (group->ignore_port)
+        value = without_port(value);
+    return ends_with(value, suffix->text) &&
+           (!group->label_boundary || starts_label(value, suffix->text));
+}
+
+/* Whether a line matches, or one of its values if the field is a list. */
+static bool matches_line(const group *group, const suffix *suffix, pm_str line)
+{
+    pm_str value;
+    if (group->is_host)
+        return matches(group, suffix, line);
+    while (next_value(&line, &value)) {
+        if (matches(group, suffix, value))
             return true;
     }
     return false;
 }
 
-static bool matches_any(const rule *rule, pm_strs lines)
+/* A connection without HTTP has no fields, but a host: its server name. */
+static bool has_no_http(const group *group, pm_request *request)
 {
-    for (size_t i = 0; i < lines.len; i++) {
-        pm_str rest = lines.items[i];
-        pm_str value;
-        while (next_value(&rest, &value)) {
-            if (matches(rule, value))
-                return true;
-        }
-    }
-    return false;
+    return group->is_host && pm_is_none(pm_version(request));
 }
 
-/* The first rule that one of the field's values matches, or NULL. */
-static const rule *choose(const group *group, pm_request *request)
+/* The backend of the first suffix that one of the field's values matches, or NULL. */
+static const char *read_field(const group *group, pm_request *request)
 {
     pm_strs lines = pm_header_lines(request, group->header);
-    bool is_whole = group->is_host && lines.len == 1;
-    pm_str host = is_whole ? pm_trim(lines.items[0]) : pm_none();
-    for (size_t i = 0; i < group->rule_count; i++) {
-        const rule *rule = &group->rules[i];
-        if (is_whole ? matches(rule, host) : matches_any(rule, lines))
-            return rule;
+    pm_str host;
+    if (lines.len == 0 && has_no_http(group, request)) {
+        host = pm_host(request);
+        lines.items = &host;
+        lines.len = 1;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        for (size_t j = 0; j < lines.len; j++) {
+            if (matches_line(group, &group->suffixes[i], lines.items[j]))
+                return group->suffixes[i].backend;
+        }
     }
     return NULL;
+}
+
+static const char *choose(const group *group, pm_request *request)
+{
+    if (has_options(group))
+        return read_field(group, request);
+    uint32_t number = pm_ask(request, group->in_field);
+    if (number == 0 && has_no_http(group, request))
+        number = pm_ask(request, group->in_connection);
+    return number == 0 ? NULL : group->suffixes[number - 1].backend;
 }
 
 pm_decision pm_route(pm_request *request)
 {
     for (size_t i = 0; i < all.count; i++) {
-        const rule *rule = choose(&all.items[i], request);
-        if (rule != NULL)
-            return pm_backend(rule->backend);
+        const char *backend = choose(&all.items[i], request);
+        if (backend != NULL)
+            return pm_backend(backend);
     }
-    return pm_default_backend();
+    return pm_next();
 }

@@ -25,15 +25,15 @@ static void compares_the_end_of_host(void)
     configure("[{\"suffix\": \"IO.test.tld\", \"backend\": \"node\"}]");
     PM_EXPECT(ask("host", "io.test.tld"), "backend node");
     PM_EXPECT(ask("host", "foo.IO.TEST.tld"), "backend node");
-    PM_EXPECT(ask("host", " \tevilio.test.tld "), "backend node");
+    PM_EXPECT(ask("host", "evilio.test.tld"), "backend node");
     PM_EXPECT(ask("host", "\xff\xfe.io.test.tld"), "backend node");
-    PM_EXPECT(ask("host", "io.test.tl\xe4"), "default");
-    PM_EXPECT(ask("host", "io.test.tld:8080"), "default");
-    PM_EXPECT(ask("host", "io.test.tld,other"), "default");
-    PM_EXPECT(ask("host", "test.tld"), "default");
-    PM_EXPECT(ask("host", ""), "default");
-    PM_EXPECT(ask("x-host", "io.test.tld"), "default");
-    PM_EXPECT(pm_test_reads(), "header host");
+    PM_EXPECT(ask("host", "io.test.tl\xe4"), "next");
+    PM_EXPECT(ask("host", "io.test.tld:8080"), "next");
+    PM_EXPECT(ask("host", "io.test.tld,other"), "next");
+    PM_EXPECT(ask("host", "test.tld"), "next");
+    PM_EXPECT(ask("host", ""), "next");
+    PM_EXPECT(ask("x-host", "io.test.tld"), "next");
+    PM_EXPECT(pm_test_reads(), "first-suffix over header:host\nversion");
 }
 
 static void keeps_the_order_of_rules(void)
@@ -43,11 +43,12 @@ static void keeps_the_order_of_rules(void)
               " {\"header\": \"x-tenant\", \"suffix\": \"-gamma\", \"backend\": \"www\"},"
               " {\"suffix\": \"io.test.tld\", \"backend\": \"node\"}]");
     PM_EXPECT(ask("host", "io.test.tld"), "backend node");
-    PM_EXPECT(pm_test_reads(), "header host\nheader x-tenant\nheader host");
+    PM_EXPECT(pm_test_reads(), "first-suffix over header:host\nversion\nfirst-suffix over values:x-tenant\n"
+              "first-suffix over header:host");
     PM_EXPECT(ask("x-tenant", "a-gamma, a-BETA ,"), "backend beta");
-    PM_EXPECT(ask("x-tenant", "\"a-beta,\\\"b-beta,\", c"), "default");
-    PM_EXPECT(ask("x-tenant", "\"\\"), "default");
-    PM_EXPECT(ask("x-tenant", ",,,"), "default");
+    PM_EXPECT(ask("x-tenant", "\"a-beta,\\\"b-beta,\", c"), "next");
+    PM_EXPECT(ask("x-tenant", "\"\\"), "next");
+    PM_EXPECT(ask("x-tenant", ",,,"), "next");
 }
 
 static void leaves_out_ports_and_minds_labels(void)
@@ -56,12 +57,36 @@ static void leaves_out_ports_and_minds_labels(void)
               "  \"ignore_port\": true, \"label_boundary\": true}]");
     PM_EXPECT(ask("host", "a.tld:443"), "backend node");
     PM_EXPECT(ask("host", "x.a.tld:"), "backend node");
-    PM_EXPECT(ask("host", "xa.tld"), "default");
+    PM_EXPECT(ask("host", "xa.tld"), "next");
     PM_EXPECT(ask("host", "x.b.tld"), "backend node");
     PM_EXPECT(ask("host", ".b.tld"), "backend node");
     PM_EXPECT(ask("host", "::1]"), "backend node");
-    PM_EXPECT(ask("host", "[a.tld"), "default");
-    PM_EXPECT(ask("host", ":::"), "default");
+    PM_EXPECT(ask("host", "[a.tld"), "next");
+    PM_EXPECT(ask("host", ":::"), "next");
+}
+
+static void reads_the_server_name_without_http(void)
+{
+    static const char *const options[] = {"", ", \"label_boundary\": true"};
+    for (size_t i = 0; i < 2; i++) {
+        configure(pm_format("[{\"suffix\": \"io.test.tld\", \"backend\": \"node\"%s}]", options[i]));
+        pm_test_request("", "");
+        pm_test_version(NULL);
+        PM_EXPECT(pm_test_route(), "next");
+        pm_test_tls("a.io.test.tld", NULL);
+        PM_EXPECT(pm_test_route(), "backend node");
+    }
+}
+
+static void takes_the_first_of_equal_suffixes(void)
+{
+    configure("[{\"suffix\": [\"b\", \"A\"], \"backend\": \"node\"},"
+              " {\"suffix\": [\"a\", \"c\", \"B\"], \"backend\": \"www\"},"
+              " {\"suffix\": [\"d\", \"c\"], \"backend\": \"node\"}]");
+    PM_EXPECT(ask("host", "a"), "backend node");
+    PM_EXPECT(ask("host", "b"), "backend node");
+    PM_EXPECT(ask("host", "c"), "backend www");
+    PM_EXPECT(ask("host", "d"), "backend node");
 }
 
 static void survives_any_octets(void)
@@ -79,7 +104,7 @@ static void survives_any_octets(void)
         pm_test_request("GET", "/");
         pm_test_header_n(round % 2 == 0 ? "host" : "x", pm_octets(value, length));
         const char *answer = pm_test_route();
-        PM_CHECK(strcmp(answer, "default") == 0 || strncmp(answer, "backend ", 8) == 0);
+        PM_CHECK(strcmp(answer, "next") == 0 || strncmp(answer, "backend ", 8) == 0);
     }
 }
 
@@ -125,6 +150,8 @@ int main(void)
     compares_the_end_of_host();
     keeps_the_order_of_rules();
     leaves_out_ports_and_minds_labels();
+    reads_the_server_name_without_http();
+    takes_the_first_of_equal_suffixes();
     survives_any_octets();
     refuses_at_the_key();
     return pm_test_end();

@@ -6,7 +6,7 @@ namespace field {
 
 namespace {
 
-// Where the first comma is that stands outside of quotes, or the end. A comma in a quoted text
+// The position of the first comma outside of quotes, or the length. A comma in a quoted string
 // separates nothing (RFC 9110, section 5.6.1).
 std::size_t find_comma(std::string_view line)
 {
@@ -58,6 +58,19 @@ std::optional<std::string_view> Values::next()
     else
         rest_ = line.substr(comma + 1);
     return pointsman::trim(line.substr(0, comma));
+}
+
+std::string_view without_port(std::string_view host)
+{
+    std::size_t colon = host.find(':');
+    if (!host.empty() && host.front() == '[') {
+        std::size_t end = host.find(']');
+        bool has_port = end != host.npos && host.substr(end + 1, 1) == ":";
+        return has_port ? host.substr(0, end + 1) : host;
+    }
+    // Only one colon: an address such as `::1` needs brackets before a port.
+    bool has_port = colon != host.npos && host.find(':', colon + 1) == host.npos;
+    return has_port ? host.substr(0, colon) : host;
 }
 
 bool ends_with(std::string_view value, std::string_view suffix)

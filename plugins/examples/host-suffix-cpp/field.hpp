@@ -26,6 +26,9 @@ private:
     std::optional<std::string_view> rest_;
 };
 
+// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`.
+std::string_view without_port(std::string_view host);
+
 // Whether `value` ends with `suffix`, which is in lower case, whatever its own case.
 bool ends_with(std::string_view value, std::string_view suffix);
 

@@ -1,4 +1,4 @@
-// A rule: what a value must end with, and the backend that the request then goes to.
+// A rule: what a value must end with, and the backend of such requests.
 
 #ifndef RULE_HPP
 #define RULE_HPP
@@ -9,29 +9,33 @@
 
 #include "pointsman.hpp"
 
-class Rule {
-public:
-    // Reads `table`; what is wrong with it is told at its keys.
+// The field that a rule looks at, and how.
+struct Way {
+    // In lower case.
+    std::string header = "host";
+    // The port is no part of what is compared.
+    bool ignore_port = false;
+    // A suffix may start only where a label does.
+    bool label_boundary = false;
+
+    // `host` is no list: the proxy refuses a comma in it, and a second line.
+    bool is_host() const { return header == "host"; }
+    bool has_options() const { return ignore_port || label_boundary; }
+    bool operator==(const Way &other) const;
+};
+
+// A rule as it is written.
+struct Rule {
+    // Reads `table`; the proxy gets its first error, with the key.
     explicit Rule(pointsman::Config table);
 
-    // Whether `value`, without blanks around it, ends as this rule asks.
-    bool matches(std::string_view value) const;
-
-    std::string_view backend() const { return backend_; }
+    Way way;
+    // In lower case, none empty.
+    std::vector<std::string> suffixes;
+    std::string_view backend;
 
 private:
     void read_suffix(pointsman::Config value);
-
-    // In lower case, none empty.
-    std::vector<std::string> suffixes_;
-    std::string_view backend_;
-    // The port is no part of what is compared.
-    bool ignore_port_;
-    // A suffix may start only where a label does.
-    bool label_boundary_;
 };
-
-// The field that the rule in `table` looks at, in lower case.
-std::string read_header(pointsman::Config table);
 
 #endif

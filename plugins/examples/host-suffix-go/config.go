@@ -7,12 +7,15 @@ import (
 	pointsman "github.com/pointsman/pointsman/sdk/go"
 )
 
+// host is the field that a rule looks at if it names none.
+const host = "host"
+
 // Config is router.config.
 type Config struct {
 	Rules []Rule `json:"rules"`
 }
 
-// A Rule is as it is written.
+// A Rule as it is written.
 type Rule struct {
 	Header        string   `json:"header" default:"host"`
 	Suffix        Suffixes `json:"suffix"`
@@ -42,14 +45,53 @@ func (s *Suffixes) ReadValue(value pointsman.Value) error {
 	}
 }
 
-// checked returns the rule, and the field that it looks at, in lower case.
-func (r *Rule) checked(path string) (header string, rule checkedRule, err error) {
+// groups checks the rules and puts those together that one look at a field decides.
+func (c *Config) groups() ([]group, error) {
+	var groups []group
+	for i := range c.Rules {
+		rule, path := &c.Rules[i], pointsman.At("rules", i)
+		if err := rule.check(path); err != nil {
+			return nil, err
+		}
+		next := group{
+			path:       path,
+			header:     lower(rule.Header),
+			ignorePort: rule.IgnorePort,
+			boundary:   rule.LabelBoundary,
+			known:      map[string]bool{},
+		}
+		if last := len(groups) - 1; last < 0 || !groups[last].looksAs(&next) {
+			groups = append(groups, next)
+		}
+		groups[len(groups)-1].add(rule)
+	}
+	return groups, nil
+}
+
+// looksAs tells whether both groups look at the same field in the same way.
+func (g *group) looksAs(other *group) bool {
+	return g.header == other.header && g.ignorePort == other.ignorePort && g.boundary == other.boundary
+}
+
+// add adds a rule's suffixes, but for those that a rule before it has.
+func (g *group) add(rule *Rule) {
+	for _, suffix := range rule.Suffix.list {
+		text := lower(suffix)
+		if !g.known[text] {
+			g.known[text] = true
+			g.suffixes = append(g.suffixes, pointsman.Entry[string]{Text: text, Value: rule.Backend})
+		}
+	}
+}
+
+// check refuses a rule that makes no sense.
+func (r *Rule) check(path string) error {
 	if !isToken(r.Header) {
 		message := strconv.Quote(r.Header) + " is not the name of a header field"
-		return "", rule, pointsman.ErrorAt(path+".header", message)
+		return pointsman.ErrorAt(path+".header", message)
 	}
 	if len(r.Suffix.list) == 0 {
-		return "", rule, pointsman.ErrorAt(path+".suffix", "an empty list matches no request")
+		return pointsman.ErrorAt(path+".suffix", "an empty list matches no request")
 	}
 	for i, suffix := range r.Suffix.list {
 		if suffix == "" {
@@ -57,18 +99,11 @@ func (r *Rule) checked(path string) (header string, rule checkedRule, err error)
 			if r.Suffix.asList {
 				key = pointsman.At(key, i)
 			}
-			return "", rule, pointsman.ErrorAt(key, "an empty suffix matches every value; for the "+
+			return pointsman.ErrorAt(key, "an empty suffix matches every value; for the "+
 				"requests that no other rule matches there is the frontend's `default_backend`")
 		}
-		rule.suffixes = append(rule.suffixes, lower(suffix))
 	}
-	if !pointsman.BackendExists(r.Backend) {
-		message := "there is no backend " + strconv.Quote(r.Backend)
-		return "", rule, pointsman.ErrorAt(path+".backend", message)
-	}
-	rule.decision = pointsman.Backend(r.Backend)
-	rule.ignorePort, rule.boundary = r.IgnorePort, r.LabelBoundary
-	return lower(r.Header), rule, nil
+	return pointsman.RequireBackend(path+".backend", r.Backend)
 }
 
 // isToken tells whether name is one (RFC 9110, section 5.6.2).

@@ -1,29 +1,28 @@
 package main
 
-import "iter"
+import "strings"
 
-// Octets throughout: a value need not be UTF-8. No allocation: this runs for each request that
-// no cached decision covers.
+// Octets throughout: a value need not be UTF-8.
 
-// values are those of a line that is a list: what stands between commas, without the
-// blanks around it. A comma in a quoted text separates nothing (RFC 9110, section 5.6.1).
-func values(line string) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// members are the values of lines that are lists, without the blanks around them. A comma in a
+// quoted text separates nothing (RFC 9110, section 5.6.1).
+func members(lines []string) []string {
+	var members []string
+	for _, line := range lines {
 		for {
 			end := comma(line)
 			if end < 0 {
-				yield(trim(line))
-				return
+				break
 			}
-			if !yield(trim(line[:end])) {
-				return
-			}
+			members = append(members, strings.Trim(line[:end], " \t"))
 			line = line[end+1:]
 		}
+		members = append(members, strings.Trim(line, " \t"))
 	}
+	return members
 }
 
-// comma is where the first one is that stands outside of quotes; -1 if none does.
+// comma is where the first comma outside of quotes is; -1 if there is none.
 func comma(line string) int {
 	quoted := false
 	for i := 0; i < len(line); i++ {
@@ -39,24 +38,23 @@ func comma(line string) int {
 	return -1
 }
 
-// trim cuts off blanks around a value. Not strings.TrimSpace, which takes octets for letters
-// of Unicode.
-func trim(value string) string {
-	for value != "" && isBlank(value[0]) {
-		value = value[1:]
+// withoutPort cuts the port off a host: a for a:80, [::1] for [::1]:80. An address such as ::1,
+// which must have brackets to be followed by a port, stays as it is.
+func withoutPort(host string) string {
+	if strings.HasPrefix(host, "[") {
+		if bracket := strings.IndexByte(host, ']'); strings.HasPrefix(host[bracket+1:], ":") {
+			return host[:bracket+1]
+		}
+		return host
 	}
-	for value != "" && isBlank(value[len(value)-1]) {
-		value = value[:len(value)-1]
+	name, port, found := strings.Cut(host, ":")
+	if !found || strings.Contains(port, ":") {
+		return host
 	}
-	return value
+	return name
 }
 
-func isBlank(octet byte) bool {
-	return octet == ' ' || '\t' <= octet && octet <= '\r' && octet != '\v'
-}
-
-// endsWith tells whether a value ends with a suffix, which is in lower case, whatever its own
-// case.
+// endsWith tells whether a value, in any case, ends with a suffix, which is in lower case.
 func endsWith(value, suffix string) bool {
 	if len(value) < len(suffix) {
 		return false
@@ -77,7 +75,7 @@ func startsLabel(value, suffix string) bool {
 	return suffix[0] == '.' || start == 0 || value[start-1] == '.'
 }
 
-// lower folds ASCII's letters. Not strings.ToLower, which folds Unicode's too.
+// lower folds ASCII's letters; strings.ToLower would fold Unicode's, too.
 func lower(text string) string {
 	octets := []byte(text)
 	for i, octet := range octets {

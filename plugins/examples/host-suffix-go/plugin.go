@@ -1,7 +1,8 @@
 // Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
 //
-// It looks at no more of a request than the fields that its rules name: each field read is
-// part of a cached decision.
+// Rules without options are a question, which the proxy answers by itself: one cached decision
+// serves every host with the same answer. A rule with an option has to look at the value, which
+// then becomes part of the decision's cache key.
 package main
 
 import pointsman "github.com/pointsman/pointsman/sdk/go"
@@ -11,91 +12,102 @@ func init() { pointsman.Export(configure) }
 func main() {}
 
 func configure(config Config) (pointsman.Router, error) {
-	router := router{}
-	for i := range config.Rules {
-		header, rule, err := config.Rules[i].checked(pointsman.At("rules", i))
-		if err != nil {
-			return pointsman.Router{}, err
-		}
-		if last := len(router) - 1; last >= 0 && router[last].header == header {
-			router[last].rules = append(router[last].rules, rule)
-		} else {
-			router = append(router, group{header, []checkedRule{rule}})
+	groups, err := config.groups()
+	if err != nil {
+		return pointsman.Router{}, err
+	}
+	for i := range groups {
+		if err := groups[i].define(); err != nil {
+			return pointsman.Router{}, pointsman.ErrorAt(groups[i].path, err.Error())
 		}
 	}
-	return pointsman.Router{Route: router.route, Cacheable: true}, nil
+	return pointsman.Router{Route: router(groups).route, Cacheable: true}, nil
 }
 
 // A router has its rules in their order.
 type router []group
 
-// A group is rules that follow each other and look at the same field, which is read once for
-// all.
-type group struct {
-	// In lower case.
-	header string
-	rules  []checkedRule
-}
-
 func (r router) route(request *pointsman.Request) (pointsman.Decision, error) {
 	for i := range r {
-		if rule := r[i].choose(request); rule != nil {
-			return rule.decision, nil
+		if backend, found := r[i].choose(request); found {
+			return pointsman.Backend(backend), nil
 		}
 	}
-	return pointsman.DefaultBackend(), nil
+	return pointsman.Next(), nil
 }
 
-// choose returns the first rule that one of the field's values matches.
-func (g *group) choose(request *pointsman.Request) *checkedRule {
-	lines := request.HeaderLines(g.header)
-	// No list: a comma in a host is refused before routing, as is a second line.
-	single := len(lines) == 1 && g.header == "host"
-	for i := range g.rules {
-		rule := &g.rules[i]
-		if single {
-			if rule.matches(trim(lines[0])) {
-				return rule
-			}
-			continue
-		}
-		for _, line := range lines {
-			if rule.matchesAny(line) {
-				return rule
-			}
-		}
-	}
-	return nil
-}
-
-// A checkedRule is a rule that makes sense.
-type checkedRule struct {
-	// In lower case, none empty.
-	suffixes   []string
-	decision   pointsman.Decision
+// A group is rules that follow each other, look at the same field and have either no option or
+// the same ones.
+type group struct {
+	// Of its first rule, for errors.
+	path string
+	// In lower case.
+	header     string
 	ignorePort bool
 	boundary   bool
+	// The suffixes of all rules, in lower case, each once: the first rule with it wins.
+	suffixes []pointsman.Entry[string]
+	known    map[string]bool
+	// Without options. The second one is about connections without HTTP, which have a host
+	// and no field of that name; nil for other fields.
+	field, connection *pointsman.Matcher[string]
 }
 
-// matchesAny tells whether one of the values in a line ends as this rule asks.
-func (r *checkedRule) matchesAny(line string) bool {
-	for value := range values(line) {
-		if r.matches(value) {
-			return true
-		}
+// define defines the questions of a group without options.
+func (g *group) define() (err error) {
+	if g.ignorePort || g.boundary {
+		return nil
 	}
-	return false
+	if g.header != host {
+		g.field, err = pointsman.FirstSuffix("values:"+g.header, g.suffixes, pointsman.IgnoreCase)
+		return err
+	}
+	// The lines as they are: Host is no list.
+	g.field, err = pointsman.FirstSuffix("header:"+host, g.suffixes, pointsman.IgnoreCase)
+	if err != nil {
+		return err
+	}
+	g.connection, err = pointsman.FirstSuffix("host", g.suffixes, pointsman.IgnoreCase)
+	return err
 }
 
-// matches tells whether a value, without blanks around it, ends as this rule asks.
-func (r *checkedRule) matches(value string) bool {
-	if r.ignorePort {
-		value = pointsman.WithoutPort(value)
+// choose returns the backend of the first rule that one of the field's values matches.
+func (g *group) choose(request *pointsman.Request) (backend string, found bool) {
+	if g.field == nil {
+		return g.read(request)
 	}
-	for _, suffix := range r.suffixes {
-		if endsWith(value, suffix) && (!r.boundary || startsLabel(value, suffix)) {
-			return true
+	backend, found = g.field.Of(request)
+	if !found && g.connection != nil && !hasHTTP(request) {
+		return g.connection.Of(request)
+	}
+	return backend, found
+}
+
+func hasHTTP(request *pointsman.Request) bool {
+	_, found := request.Version()
+	return found
+}
+
+// read does so for a group with options.
+func (g *group) read(request *pointsman.Request) (backend string, found bool) {
+	var values []string
+	switch {
+	case g.header != host:
+		values = members(request.HeaderLines(g.header))
+	case hasHTTP(request):
+		values = request.HeaderLines(host)
+	default:
+		values = []string{request.Host()}
+	}
+	for _, suffix := range g.suffixes {
+		for _, value := range values {
+			if g.ignorePort {
+				value = withoutPort(value)
+			}
+			if endsWith(value, suffix.Text) && (!g.boundary || startsLabel(value, suffix.Text)) {
+				return suffix.Value, true
+			}
 		}
 	}
-	return false
+	return "", false
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// The whole table of requests is host-suffix's cases.toml, for `pointsman plugin test`. This
-// is what one wants to know at once, and what only octets can show.
+// The whole table of requests is host-suffix's cases.toml, for `pointsman plugin test`. These
+// are the main ones, and those that need octets.
 
 func TestTheEndOfAHostDecides(t *testing.T) {
 	const boundary = `"label_boundary":true`
@@ -52,7 +52,7 @@ func TestTheEndOfAHostDecides(t *testing.T) {
 			t.Errorf("%s: %q: %v", rule, c.host, decision)
 		}
 	}
-	if decision := route(t, `"backend":"b","suffix":"a"`, pointsmantest.Get("/")); decision != pointsman.DefaultBackend() {
+	if decision := route(t, `"backend":"b","suffix":"a"`, pointsmantest.Get("/")); decision != pointsman.Next() {
 		t.Errorf("no host: %v", decision)
 	}
 }
@@ -90,6 +90,34 @@ func TestTheFirstRuleThatMatchesWins(t *testing.T) {
 		request := pointsmantest.Get("/").Header("host", "io.test.tld").Header("x-tenant", tenant)
 		if decision := route(t, rules, request); decision != pointsman.Backend(backend) {
 			t.Errorf("%s: %v", tenant, decision)
+		}
+	}
+}
+
+func TestASuffixIsThatOfTheFirstRule(t *testing.T) {
+	const rules = `"backend":"b","suffix":["io.test.tld","a"]},{"backend":"c","suffix":["IO.test.tld","b"]`
+	for host, want := range map[string]pointsman.Decision{
+		"io.test.tld": pointsman.Backend("b"),
+		"b":           pointsman.Backend("c"),
+		"c":           pointsman.Next(),
+	} {
+		if got := route(t, rules, pointsmantest.Get("/").Header("host", host)); got != want {
+			t.Errorf("%s: %v", host, got)
+		}
+	}
+}
+
+func TestAConnectionIsRoutedByItsServerName(t *testing.T) {
+	for _, options := range []string{"", `,"label_boundary":true`, `,"ignore_port":true`} {
+		rule := `"backend":"b","suffix":"io.test.tld"` + options
+		for name, want := range map[string]pointsman.Decision{
+			"foo.io.test.tld": pointsman.Backend("b"),
+			"test.tld":        pointsman.Next(),
+			"":                pointsman.Next(),
+		} {
+			if got := route(t, rule, pointsmantest.Connection(name)); got != want {
+				t.Errorf("%s: %q: %v", rule, name, got)
+			}
 		}
 	}
 }

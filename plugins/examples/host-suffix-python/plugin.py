@@ -1,12 +1,16 @@
-"""Routes by the end of a header field, as HAProxy's `hdr_end(host) -i` does."""
+"""Routes by the end of a header field, as HAProxy's `hdr_end(host) -i` does.
+
+Rules without options are a question, which the proxy answers by itself: one cached decision serves
+every host with the same answer. A rule with an option has to read the field.
+"""
 
 import json
 import re
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import pointsman
+from pointsman import questions
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # A value of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
@@ -32,12 +36,16 @@ class Config:
     rules: List[Rule]
 
 
-class Matcher:
-    """A rule, checked, with all that can be prepared."""
+class Group:
+    """Rules that follow each other, look at the same field and have the same options."""
 
-    __slots__ = ("boundary", "decision", "header", "ignore_port", "suffixes")
+    def __init__(self, rule: Rule) -> None:
+        self.header, self.options = looks_at(rule)
+        # In lower case, each with the decision of the first rule that has it.
+        self.suffixes: Dict[str, pointsman.Decision] = {}
 
-    def __init__(self, rule: Rule, key: str) -> None:
+    def add(self, rule: Rule, key: str) -> None:
+        """Adds a rule's suffixes, once they are checked."""
         if not TOKEN.fullmatch(rule.header):
             message = f"{json.dumps(rule.header)} is not the name of a header field"
             raise pointsman.ConfigError(f"{key}.header", message)
@@ -51,29 +59,71 @@ class Matcher:
                 "an empty suffix matches every value; for the requests that no other rule "
                 "matches there is the frontend's `default_backend`",
             )
-        if not pointsman.backends.exists(rule.backend):
-            message = f"there is no backend {json.dumps(rule.backend)}"
-            raise pointsman.ConfigError(f"{key}.backend", message)
-        self.header = rule.header.lower()
-        # `lower` of bytes changes ASCII letters alone.
-        self.suffixes = tuple(text.encode().lower() for text in texts)
-        self.ignore_port = rule.ignore_port
-        self.boundary = rule.label_boundary
-        self.decision = pointsman.backend(rule.backend)
+        decision = pointsman.backend(pointsman.backends.require(f"{key}.backend", rule.backend))
+        for text in texts:
+            # `lower` of bytes changes ASCII letters alone.
+            self.suffixes.setdefault(text.encode().lower().decode(), decision)
 
-    def matches(self, value: bytes) -> bool:
-        """Whether a value, in lower case and without blanks around it, ends as the rule asks."""
-        if self.ignore_port:
-            value = pointsman.without_port(value)
-        if not value.endswith(self.suffixes):
-            return False
-        return not self.boundary or any(map(lambda suffix: at_label(value, suffix), self.suffixes))
+    def finish(self) -> "Asked | Read":
+        """What decides."""
+        return Read(self) if any(self.options) else Asked(self)
+
+
+class Asked:
+    """A group without options."""
+
+    def __init__(self, group: Group) -> None:
+        # Host is no list.
+        over = "header:host" if group.header == "host" else f"values:{group.header}"
+        self.field = questions.first_suffix(over, group.suffixes, ignore_case=True, key="rules")
+        self.connection = None
+        if group.header == "host":
+            # A connection without HTTP has a host, and no fields.
+            self.connection = questions.first_suffix("host", group.suffixes, ignore_case=True)
+
+    def decide(self, request: pointsman.Request) -> Optional[pointsman.Decision]:
+        decision = request.ask(self.field)
+        if decision is None and self.connection is not None and request.version is None:
+            return request.ask(self.connection)
+        return decision
+
+
+class Read:
+    """A group with options."""
+
+    def __init__(self, group: Group) -> None:
+        self.header = group.header
+        self.ignore_port, self.boundary = group.options
+        self.suffixes = {text.encode(): decision for text, decision in group.suffixes.items()}
+
+    def decide(self, request: pointsman.Request) -> Optional[pointsman.Decision]:
+        found = list(map(self.compared, self.values(request)))
+        for suffix, decision in self.suffixes.items():
+            for value in found:
+                if value.endswith(suffix) and (not self.boundary or at_label(value, suffix)):
+                    return decision
+        return None
+
+    def values(self, request: pointsman.Request) -> List[bytes]:
+        """The field's values; for Host, which is no list, its lines."""
+        lines = request.header_lines(self.header)
+        if self.header != "host":
+            return [value for line in lines for value in values(line)]
+        return lines if request.version is not None else [request.host.encode()]
+
+    def compared(self, value: bytes) -> bytes:
+        """What is compared with suffixes."""
+        value = value.strip(BLANKS)
+        return (without_port(value) if self.ignore_port else value).lower()
+
+
+def looks_at(rule: Rule) -> Tuple[str, Tuple[bool, bool]]:
+    """What of a request a rule depends on."""
+    return rule.header.lower(), (rule.ignore_port, rule.label_boundary)
 
 
 def at_label(value: bytes, suffix: bytes) -> bool:
-    """Whether the value ends with the suffix, from the start of a label on."""
-    if not value.endswith(suffix):
-        return False
+    """Whether the suffix, with which the value ends, starts where a label of it does."""
     return suffix[:1] == b"." or len(value) == len(suffix) or value[-len(suffix) - 1] == ord(".")
 
 
@@ -91,38 +141,37 @@ def values(line: bytes) -> Iterator[bytes]:
         at = end + 1
 
 
+def without_port(value: bytes) -> bytes:
+    """A host without its port: ``a`` of ``a:80``, ``[::1]`` of ``[::1]:80``.
+
+    An address such as ``::1``, which must have brackets to be followed by a port, stays as it is.
+    """
+    if value.startswith(b"["):
+        end = value.find(b"]") + 1
+        return value[:end] if end and value[end : end + 1] == b":" else value
+    host, colon, rest = value.partition(b":")
+    return host if colon and b":" not in rest else value
+
+
 class HostSuffix:
     """Rules in their order: the first that matches wins."""
 
     cacheable = True
 
     def __init__(self, config: Config) -> None:
-        matchers = [Matcher(rule, f"rules[{at}]") for at, rule in enumerate(config.rules)]
-        # Rules that follow each other and look at the same field read it once.
-        self.groups: List[Tuple[str, List[Matcher]]] = [
-            (header, list(group)) for header, group in groupby(matchers, lambda rule: rule.header)
-        ]
+        groups: List[Group] = []
+        for at, rule in enumerate(config.rules):
+            if not groups or (groups[-1].header, groups[-1].options) != looks_at(rule):
+                groups.append(Group(rule))
+            groups[-1].add(rule, f"rules[{at}]")
+        self.groups = [group.finish() for group in groups]
 
     def route(self, request: pointsman.Request) -> pointsman.Decision:
-        for header, matchers in self.groups:
-            lines = request.header_lines(header)
-            if header == "host" and len(lines) == 1:
-                # No list: a comma in it is refused before routing, as is a second line.
-                found = first(matchers, (lines[0].lower().strip(BLANKS),))
-            else:
-                found = first(matchers, [v for line in lines for v in values(line.lower())])
-            if found is not None:
-                return found.decision
-        return pointsman.default_backend()
-
-
-def first(matchers: List[Matcher], values) -> Optional[Matcher]:
-    """The first rule that one of the values matches."""
-    for matcher in matchers:
-        for value in values:
-            if matcher.matches(value):
-                return matcher
-    return None
+        for group in self.groups:
+            decision = group.decide(request)
+            if decision is not None:
+                return decision
+        return pointsman.next()
 
 
 Plugin = pointsman.plugin(HostSuffix, Config)

@@ -20,7 +20,7 @@ pub const Values = struct {
     }
 };
 
-/// Where the first comma is that stands outside of quotes.
+/// The position of the first comma outside of quotes.
 fn comma(line: []const u8) ?usize {
     var quoted = false;
     var at: usize = 0;
@@ -31,6 +31,18 @@ fn comma(line: []const u8) ?usize {
         else => {},
     };
     return null;
+}
+
+/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such as `::1`, which
+/// must have brackets to be followed by a port, is left as it is.
+pub fn withoutPort(value: []const u8) []const u8 {
+    if (std.mem.startsWith(u8, value, "[")) {
+        const end = (std.mem.indexOfScalar(u8, value, ']') orelse return value) + 1;
+        return if (end < value.len and value[end] == ':') value[0..end] else value;
+    }
+    const colon = std.mem.indexOfScalar(u8, value, ':') orelse return value;
+    const again = std.mem.indexOfScalar(u8, value[colon + 1 ..], ':');
+    return if (again == null) value[0..colon] else value;
 }
 
 /// Whether `suffix`, with which `value` ends, starts where a label of `value` does.
@@ -62,4 +74,14 @@ test "a list is split at commas outside of quotes" {
         for (case[1]) |expected| try std.testing.expectEqualStrings(expected, values.next().?);
         try std.testing.expectEqual(null, values.next());
     }
+}
+
+test "a port is no part of a host" {
+    const cases = [_][2][]const u8{
+        .{ "a", "a" },                     .{ "a:80", "a" },        .{ "a:", "a" },
+        .{ ":80", "" },                    .{ "", "" },             .{ "[::1]", "[::1]" },
+        .{ "[::1]:80", "[::1]" },          .{ "[::1]x", "[::1]x" }, .{ "[::1", "[::1" },
+        .{ "2001:db8::1", "2001:db8::1" },
+    };
+    for (cases) |case| try std.testing.expectEqualStrings(case[1], withoutPort(case[0]));
 }

@@ -1,4 +1,8 @@
 //! Routes by the end of a header field, as HAProxy's `hdr_end(host) -i` does.
+//!
+//! Rules without options are a question, which the proxy answers by itself: one cached decision
+//! serves every value with the same answer. A rule with an option has to read the field, which then
+//! becomes part of the decision's key.
 
 const std = @import("std");
 const pointsman = @import("pointsman");
@@ -40,98 +44,159 @@ const Suffixes = struct {
     }
 };
 
-/// A rule, checked.
-const Rule = struct {
+/// The field that a rule looks at, and how.
+const Way = struct {
     /// In lower case.
     header: []const u8,
-    /// In lower case, none empty.
-    suffixes: []const []const u8,
-    backend: []const u8,
     ignore_port: bool,
     label_boundary: bool,
 
-    fn check(raw: RawRule, at: usize) !Rule {
-        const refuse = pointsman.refuse;
-        if (!field.isToken(raw.header)) {
-            const text = "rules[{d}].header: \"{s}\" is not the name of a header field";
-            return refuse(text, .{ at, raw.header });
-        }
-        const list = raw.suffix.list;
-        if (list.len == 0) {
-            return refuse("rules[{d}].suffix: an empty list matches no request", .{at});
-        }
-        const suffixes = try pointsman.allocator().alloc([]const u8, list.len);
-        for (suffixes, list, 0..) |*lower, text, index| {
-            if (text.len == 0) {
-                const reason = "an empty suffix matches every value; for the requests that no " ++
-                    "other rule matches there is the frontend's `default_backend`";
-                if (raw.suffix.is_list) {
-                    return refuse("rules[{d}].suffix[{d}]: {s}", .{ at, index, reason });
-                }
-                return refuse("rules[{d}].suffix: {s}", .{ at, reason });
-            }
-            lower.* = try std.ascii.allocLowerString(pointsman.allocator(), text);
-        }
-        if (!pointsman.backends.exists(raw.backend)) {
-            const text = "rules[{d}].backend: there is no backend \"{s}\"";
-            return refuse(text, .{ at, raw.backend });
-        }
-        return .{
-            .header = try std.ascii.allocLowerString(pointsman.allocator(), raw.header),
-            .suffixes = suffixes,
-            .backend = raw.backend,
-            .ignore_port = raw.ignore_port,
-            .label_boundary = raw.label_boundary,
-        };
+    fn hasOptions(self: Way) bool {
+        return self.ignore_port or self.label_boundary;
     }
 
-    /// Whether `value`, without blanks around it, ends as this rule asks.
-    fn matches(self: Rule, whole: []const u8) bool {
-        const value = if (self.ignore_port) pointsman.withoutPort(whole) else whole;
-        for (self.suffixes) |suffix| {
-            if (!std.ascii.endsWithIgnoreCase(value, suffix)) continue;
-            if (!self.label_boundary or field.startsLabel(value, suffix)) return true;
+    /// Host is no list: the proxy refuses a comma in it, and a second line.
+    fn isHost(self: Way) bool {
+        return std.mem.eql(u8, self.header, "host");
+    }
+
+    fn eql(self: Way, other: Way) bool {
+        return self.ignore_port == other.ignore_port and self.label_boundary == other.label_boundary and
+            std.mem.eql(u8, self.header, other.header);
+    }
+};
+
+/// Checks the rule at `rules[at]`.
+fn check(raw: RawRule, at: usize) !Way {
+    const refuse = pointsman.refuse;
+    if (!field.isToken(raw.header)) {
+        const text = "rules[{d}].header: \"{s}\" is not the name of a header field";
+        return refuse(text, .{ at, raw.header });
+    }
+    if (raw.suffix.list.len == 0) {
+        return refuse("rules[{d}].suffix: an empty list matches no request", .{at});
+    }
+    for (raw.suffix.list, 0..) |text, index| if (text.len == 0) {
+        const reason = "an empty suffix matches every value; for the requests that no " ++
+            "other rule matches there is the frontend's `default_backend`";
+        if (raw.suffix.is_list) {
+            return refuse("rules[{d}].suffix[{d}]: {s}", .{ at, index, reason });
         }
+        return refuse("rules[{d}].suffix: {s}", .{ at, reason });
+    };
+    if (!pointsman.backends.exists(raw.backend)) {
+        const text = "rules[{d}].backend: there is no backend \"{s}\"";
+        return refuse(text, .{ at, raw.backend });
+    }
+    return .{
+        .header = try std.ascii.allocLowerString(pointsman.allocator(), raw.header),
+        .ignore_port = raw.ignore_port,
+        .label_boundary = raw.label_boundary,
+    };
+}
+
+/// Rules that follow each other and look at the same field in the same way.
+const Group = struct {
+    way: Way,
+    /// Suffixes in lower case and their backends, in the order of the rules. Of equal ones the first
+    /// counts; the others are left out, since the entries of a matcher differ.
+    suffixes: std.ArrayList(Suffix) = .empty,
+    known: std.StringHashMapUnmanaged(void) = .empty,
+    /// Of rules without options.
+    in_field: ?Matcher = null,
+    /// For connections without HTTP, which have no fields; of `host` alone.
+    in_connection: ?Matcher = null,
+
+    const Suffix = pointsman.questions.Entry([]const u8);
+    const Matcher = pointsman.questions.Matcher([]const u8);
+
+    fn add(self: *Group, list: []const []const u8, backend: []const u8) !void {
+        const memory = pointsman.allocator();
+        for (list) |text| {
+            const lower = try std.ascii.allocLowerString(memory, text);
+            const known = try self.known.getOrPut(memory, lower);
+            if (!known.found_existing) try self.suffixes.append(memory, .{ lower, backend });
+        }
+    }
+
+    fn define(self: *Group) !void {
+        if (self.way.hasOptions()) return;
+        const questions = pointsman.questions;
+        // Host as sent, since it is no list; of other fields each member.
+        const over = if (self.way.isHost())
+            "header:host"
+        else
+            try std.fmt.allocPrint(pointsman.allocator(), "values:{s}", .{self.way.header});
+        const options: questions.Options = .{ .ignore_case = true };
+        const entries = self.suffixes.items;
+        self.in_field = try questions.firstSuffix([]const u8, over, options, entries);
+        if (self.way.isHost()) {
+            self.in_connection = try questions.firstSuffix([]const u8, "host", options, entries);
+        }
+    }
+
+    /// The backend of the first rule that one of the field's values matches.
+    fn choose(self: *const Group, request: *pointsman.Request) ?[]const u8 {
+        const in_field = self.in_field orelse return self.read(request);
+        if (request.ask(in_field)) |backend| return backend;
+        return if (self.hasNoHttp(request)) request.ask(self.in_connection.?) else null;
+    }
+
+    /// A connection without HTTP has no fields, but a host: its server name.
+    fn hasNoHttp(self: *const Group, request: *pointsman.Request) bool {
+        return self.way.isHost() and request.version() == null;
+    }
+
+    fn read(self: *const Group, request: *pointsman.Request) ?[]const u8 {
+        var lines = request.headerLines(self.way.header);
+        if (lines.len == 0 and self.hasNoHttp(request)) lines = &.{request.host()};
+        for (self.suffixes.items) |suffix| {
+            for (lines) |line| if (self.matchesLine(suffix[0], line)) return suffix[1];
+        }
+        return null;
+    }
+
+    /// Whether a line matches, or one of its values if the field is a list.
+    fn matchesLine(self: *const Group, suffix: []const u8, line: []const u8) bool {
+        if (self.way.isHost()) return self.matches(suffix, line);
+        var values: field.Values = .{ .rest = line };
+        while (values.next()) |value| if (self.matches(suffix, value)) return true;
         return false;
     }
 
-    fn matchesAny(self: Rule, lines: []const []const u8) bool {
-        // No list: a comma in Host is refused before routing, as is a second line.
-        if (lines.len == 1 and std.mem.eql(u8, self.header, "host")) {
-            return self.matches(field.trim(lines[0]));
-        }
-        for (lines) |line| {
-            var values: field.Values = .{ .rest = line };
-            while (values.next()) |value| if (self.matches(value)) return true;
-        }
-        return false;
+    /// Whether `whole`, without blanks around it, ends as the options ask.
+    fn matches(self: *const Group, suffix: []const u8, whole: []const u8) bool {
+        const value = if (self.way.ignore_port) field.withoutPort(whole) else whole;
+        if (!std.ascii.endsWithIgnoreCase(value, suffix)) return false;
+        return !self.way.label_boundary or field.startsLabel(value, suffix);
     }
 };
 
 pub const Plugin = struct {
-    rules: []const Rule,
+    /// In the order of their rules, of which the first that matches wins.
+    groups: []const Group,
 
     pub const cacheable = true;
 
     pub fn configure(config: Config) !Plugin {
-        const rules = try pointsman.allocator().alloc(Rule, config.rules.len);
-        for (rules, config.rules, 0..) |*rule, raw, at| rule.* = try Rule.check(raw, at);
-        return .{ .rules = rules };
+        var groups: std.ArrayList(Group) = .empty;
+        for (config.rules, 0..) |raw, at| {
+            const way = try check(raw, at);
+            const last: ?Group = if (groups.items.len > 0) groups.items[groups.items.len - 1] else null;
+            if (last == null or !last.?.way.eql(way)) {
+                try groups.append(pointsman.allocator(), .{ .way = way });
+            }
+            try groups.items[groups.items.len - 1].add(raw.suffix.list, raw.backend);
+        }
+        for (groups.items) |*group| try pointsman.at("rules", group.define());
+        return .{ .groups = groups.items };
     }
 
-    /// Rules in their order: the first that matches wins.
     pub fn route(self: *const Plugin, request: *pointsman.Request) !pointsman.Decision {
-        var header: []const u8 = "";
-        var lines: []const []const u8 = &.{};
-        for (self.rules) |rule| {
-            // Rules that follow each other and look at the same field read it once.
-            if (!std.mem.eql(u8, header, rule.header)) {
-                header = rule.header;
-                lines = request.headerLines(header);
-            }
-            if (rule.matchesAny(lines)) return pointsman.backend(rule.backend);
+        for (self.groups) |*group| {
+            if (group.choose(request)) |backend| return pointsman.backend(backend);
         }
-        return .default_backend;
+        return .next;
     }
 };
 
@@ -199,6 +264,39 @@ test "the end of a value decides, whatever octets it has" {
         var request = head.request();
         const decision = try plugin.route(&request);
         try std.testing.expectEqual(case[2], decision == .backend);
+        try std.testing.expectEqual(!case[2], decision == .next);
+        testing.reset();
+    }
+}
+
+test "of equal suffixes the first counts, and rules keep their order" {
+    const testing = pointsman.testing;
+    const json =
+        \\{"rules":[{"suffix":["b","A"],"backend":"x"},{"suffix":["a","c"],"backend":"y"},
+        \\{"header":"x-t","suffix":"-beta","backend":"z"},{"suffix":"d","backend":"x"}]}
+    ;
+    const plugin = try testing.configure(Plugin, json, &.{ "x", "y", "z" });
+    const cases = [_]struct { []const u8, []const u8 }{ .{ "a", "x" }, .{ "b", "x" }, .{ "c", "y" }, .{ "d", "z" } };
+    for (cases) |case| {
+        var head: testing.Head = .{ .headers = &.{
+            .{ .name = "host", .value = case[0] },
+            .{ .name = "x-t", .value = "\"a,\", b-BETA ,c" },
+        } };
+        var request = head.request();
+        const decision = try plugin.route(&request);
+        try std.testing.expectEqualStrings(case[1], decision.backend);
+    }
+    testing.reset();
+}
+
+test "without HTTP the server name is the host" {
+    const testing = pointsman.testing;
+    for ([_][]const u8{ "", ",\"label_boundary\":true" }) |options| {
+        const json = try std.fmt.allocPrint(pointsman.allocator(), "{{\"rules\":[{{\"backend\":\"b\",\"suffix\":\"io.test\"{s}}}]}}", .{options});
+        const plugin = try testing.configure(Plugin, json, &.{"b"});
+        var head: testing.Head = .{ .version = null, .method = "", .server_name = "a.io.test" };
+        var request = head.request();
+        try std.testing.expect(try plugin.route(&request) == .backend);
         testing.reset();
     }
 }

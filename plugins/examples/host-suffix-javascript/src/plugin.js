@@ -1,50 +1,28 @@
 // Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+//
+// Rules without options are a question, which the proxy answers by itself: one cached decision serves
+// every host with the same answer. A rule with an option has to read the field.
 
-import { Decision, definePlugin, toLatin1 } from "pointsman-sdk";
+import { Decision, definePlugin } from "pointsman-sdk";
 
 import { config } from "./config.js";
-import { lower, lowerAscii, trimmed, values } from "./field.js";
-import { Rule } from "./rule.js";
+import { asked, grouped, read } from "./group.js";
 
 export const plugin = definePlugin({
   config,
   cacheable: true,
 
-  // Rules that follow each other and look at the same field are a group: it is read once for all.
+  // What decides: a function for each group of rules.
   configure({ rules }) {
-    const groups = [];
-    for (const options of rules) {
-      const header = options.header.toLowerCase();
-      let group = groups.at(-1);
-      if (group?.header !== header) {
-        group = { header, rules: [], fold: lowerAscii };
-        groups.push(group);
-      }
-      const rule = new Rule(options);
-      if (!rule.isAscii) group.fold = lower;
-      group.rules.push({ rule, decision: Decision.backend(options.backend) });
-    }
-    return groups;
+    return grouped(rules).map((group) => (group.hasOptions ? read(group) : asked(group)));
   },
 
+  // The first rule that matches wins.
   route(request, groups) {
-    for (const group of groups) {
-      const found = valuesOf(request, group);
-      if (found.length === 0) continue;
-      // The first rule that matches wins, whichever value it is.
-      for (const { rule, decision } of group.rules) {
-        if (rule.matches(found)) return decision;
-      }
+    for (const decide of groups) {
+      const decision = decide(request);
+      if (decision) return decision;
     }
-    return Decision.defaultBackend;
+    return Decision.next;
   },
 });
-
-// The values that may match, in lower case and without the blanks around them.
-function valuesOf(request, { header, rules, fold }) {
-  const lines = request.headerLines(header).map((line) => fold(toLatin1(line)));
-  // Host is no list: a comma in it is refused before routing, as is a second line.
-  if (header === "host" && lines.length === 1) return lines.map(trimmed);
-  const near = lines.filter((line) => rules.some(({ rule }) => rule.mayMatch(line)));
-  return near.flatMap(values);
-}

@@ -16,18 +16,12 @@ export function values(line: string): string[] {
 
 // A text of the configuration, as a line is compared with it.
 export function octetsOf(text: string): string {
-  return lower(toLatin1(toOctets(text)));
+  return toLatin1(toOctets(text));
 }
 
-// In lower case, as far as it is ASCII: the other characters are octets, not letters, and spelling
-// them out keeps them as they are.
-export function lower(line: string): string {
-  return unescape(escape(line).toLowerCase());
-}
-
-// The same where it is compared with ASCII alone: other characters become others, but not ASCII.
-export function lowerAscii(line: string): string {
-  return line.toLowerCase();
+// In lower case, as far as it is ASCII: other characters are octets, not letters.
+export function lower(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 // A host without its port: `a:80`, `[::1]:80`. An address such as `::1`, which must have brackets
@@ -39,4 +33,10 @@ export function withoutPort(value: string): string {
   }
   const colon = value.indexOf(":");
   return colon >= 0 && value.lastIndexOf(":") === colon ? value.slice(0, colon) : value;
+}
+
+// Whether the suffix, with which `value` ends, starts where a label of it does.
+export function startsLabel(value: string, suffix: string): boolean {
+  const start = value.length - suffix.length;
+  return start === 0 || value[start - 1] === "." || suffix.startsWith(".");
 }

@@ -22,19 +22,18 @@ test("the end of a value decides", () => {
     ["io.test.tld", Decision.backend("node")],
     [" \tevilIO.TEST.tld ", Decision.backend("node")],
     [Uint8Array.of(255, 254, ...toOctets(".io.test.tld")), Decision.backend("node")],
-    [Uint8Array.of(...toOctets("io.test.tl"), 0xe4), Decision.defaultBackend],
-    ["io.test.tld:8080", Decision.defaultBackend],
-    ["io.test.tld,other", Decision.defaultBackend],
-    ["", Decision.defaultBackend],
+    [Uint8Array.of(...toOctets("io.test.tl"), 0xe4), Decision.next],
+    ["io.test.tld:8080", Decision.next],
+    ["io.test.tld,other", Decision.next],
+    ["", Decision.next],
   ];
   for (const [host, decision] of cases) {
     const asked = request("/", { headers: { host } });
     assert.deepEqual(router.route(asked), decision, String(host));
-    assert.deepEqual(asked.reads, ["header host"]);
   }
 });
 
-test("a field is read once for the rules that follow each other, and no later than it must", () => {
+test("rules that follow each other are one question, asked no later than it must", () => {
   const rules = [
     { suffix: ".org", backend: "www" },
     { header: "X-Tenant", suffix: "-beta", backend: "node" },
@@ -45,18 +44,58 @@ test("a field is read once for the rules that follow each other, and no later th
   assert(router.cacheable);
   const asked = request("/", { headers: { host: "a.org", "x-tenant": "a-beta" } });
   assert.deepEqual(router.route(asked), Decision.backend("www"));
-  assert.deepEqual(asked.reads, ["header host"]);
+  assert.deepEqual(asked.reads, ["first-suffix over header:host"]);
+  const other = request("/", { headers: { host: "a.io.test.tld", "x-tenant": "a" } });
+  assert.deepEqual(router.route(other), Decision.backend("node"));
+  assert.deepEqual(other.reads, [
+    "first-suffix over header:host",
+    "version",
+    "first-suffix over values:x-tenant",
+  ]);
+});
+
+test("a rule with an option reads the field", () => {
+  const cases: [object, string, Decision][] = [
+    [{ ignore_port: true }, "IO.test.tld:80", Decision.backend("node")],
+    [{ ignore_port: true }, "io.test.tld.", Decision.next],
+    [{ label_boundary: true }, "a.io.TEST.tld", Decision.backend("node")],
+    [{ label_boundary: true }, "evilio.test.tld", Decision.next],
+  ];
+  for (const [options, host, decision] of cases) {
+    const rules = [{ suffix: "io.test.tld", backend: "node", ...options }];
+    const asked = request("/", { headers: { host } });
+    assert.deepEqual(configure(plugin, { rules }, BACKENDS).route(asked), decision, host);
+    assert.deepEqual(asked.reads, ["version", "header host"]);
+  }
+});
+
+test("a connection without HTTP has a host", () => {
+  for (const options of [{}, { label_boundary: true }]) {
+    const rules = [{ suffix: "io.test.tld", backend: "node", ...options }];
+    const router = configure(plugin, { rules }, BACKENDS);
+    const cases: [string, Decision][] = [
+      ["a.io.test.tld", Decision.backend("node")],
+      ["b.test", Decision.next],
+    ];
+    for (const [serverName, decision] of cases) {
+      const connection = request("/", { version: null, tls: { serverName } });
+      assert.deepEqual(router.route(connection), decision);
+    }
+  }
 });
 
 test("letters are folded, other octets are not", () => {
-  const router = configure(plugin, { rules: [{ suffix: "Ä.tld", backend: "node" }] }, BACKENDS);
-  const cases: [string | Uint8Array, Decision][] = [
-    ["x.Ä.TLD", Decision.backend("node")],
-    ["x.ä.tld", Decision.defaultBackend],
-    [Uint8Array.of(0xe3, 0x84, ...toOctets(".tld")), Decision.defaultBackend],
-  ];
-  for (const [host, decision] of cases) {
-    assert.deepEqual(router.route(request("/", { headers: { host } })), decision, String(host));
+  for (const options of [{}, { label_boundary: true }]) {
+    const rules = [{ suffix: "Ä.tld", backend: "node", ...options }];
+    const router = configure(plugin, { rules }, BACKENDS);
+    const cases: [string | Uint8Array, Decision][] = [
+      ["x.Ä.TLD", Decision.backend("node")],
+      ["x.ä.tld", Decision.next],
+      [Uint8Array.of(0xe3, 0x84, ...toOctets(".tld")), Decision.next],
+    ];
+    for (const [host, decision] of cases) {
+      assert.deepEqual(router.route(request("/", { headers: { host } })), decision, String(host));
+    }
   }
   assert.equal(lower("AZ[\xc0\xde\xff%C3%u0041"), "az[\xc0\xde\xff%c3%u0041");
 });
@@ -140,7 +179,7 @@ test("no octets are too strange", () => {
         ],
       }),
     );
-    assert(["backend", "default-backend"].includes(tag));
+    assert(["backend", "next"].includes(tag));
     assert(values(toLatin1(x)).every((value) => toLatin1(x).includes(value)));
   }
 });

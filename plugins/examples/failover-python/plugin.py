@@ -1,0 +1,32 @@
+"""Sends requests to a second backend while the first one cannot take them."""
+
+from dataclasses import dataclass
+
+import pointsman
+from pointsman import questions
+
+
+@dataclass
+class Config:
+    primary: str
+    secondary: str
+
+
+class Failover:
+    cacheable = True
+
+    def __init__(self, config: Config) -> None:
+        self.primary = pointsman.backend(config.primary)
+        self.secondary = pointsman.backend(config.secondary)
+        self.primary_usable = questions.usable(config.primary, key="primary")
+        pointsman.backends.require("secondary", config.secondary)
+
+    def route(self, request: pointsman.Request) -> pointsman.Decision:
+        # A later attempt follows one that reached no server, usable as they seemed.
+        if request.attempt == 0 and request.ask(self.primary_usable):
+            return self.primary
+        request.tag("failover", "true")
+        return self.secondary
+
+
+Plugin = pointsman.plugin(Failover, Config)
