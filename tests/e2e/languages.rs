@@ -8,5 +8,6 @@ mod mistakes;
 mod natives;
 mod place;
 mod platform;
+mod policies;
 mod tracebacks;
 mod watch;
