@@ -23,7 +23,8 @@ import threading
 import time
 import urllib.request
 
-GUESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../target/guests")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
+GUESTS, EXAMPLES = os.path.join(ROOT, "target/guests"), os.path.join(ROOT, "plugins/examples")
 ROUNDS, SECONDS = int(os.environ.get("ROUNDS", "5")), int(os.environ.get("SECONDS", "3"))
 
 
@@ -226,11 +227,41 @@ def table_route(binary, folder, nginx):
     proxy.stop()
 
 
+def languages(binary, folder, nginx):
+    routers = {"Rust": "host-suffix"}
+    for language in ("Python", "JavaScript"):
+        project = os.path.join(EXAMPLES, f"host-suffix-{language.lower()}")
+        component = os.path.join(folder, f"{language}.wasm")
+        command = [binary, "plugin", "build", project, "--output", component]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        routers[language] = component
+    config = 'config.rules = [{ suffix = "io.test.tld", backend = "c" }]\n'
+    request = script(folder, "one", 'wrk.format("GET", "/", {["Host"] = "io.test.tld"})')
+    proxies, costs = {}, {}
+    for language, plugin in routers.items():
+        home = os.path.join(folder, f"of-{language}")
+        os.mkdir(home)
+        proxies[language] = Proxy(binary, home, [f'plugin = "{plugin}"\n{config}'], nginx)
+        costs[language] = []
+        proxies[language].load(request)
+    for _ in range(ROUNDS):
+        for language, proxy in proxies.items():
+            costs[language].append(proxy.load(request)[0])
+    for language, proxy in proxies.items():
+        ratios = [cost / rust for cost, rust in zip(costs[language], costs["Rust"])]
+        print(
+            f"  {language} {statistics.median(costs[language]):.2f} us,"
+            f" ratio {statistics.median(ratios):.3f} [{' '.join(f'{r:.3f}' for r in ratios)}]"
+        )
+        proxy.stop()
+
+
 SCENARIOS = {
     "canary by cookie, 1,000,000 sessions": canary,
     "path-prefix, 10,000 prefixes": path_prefix,
     "address-list, 100,000 networks": address_list,
     "table-route, 1,000,000 tenants": table_route,
+    "the same policy in three languages": languages,
 }
 
 
