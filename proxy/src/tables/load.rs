@@ -259,7 +259,13 @@ fn parse(
             .count(),
         mistake: Mistake::Encoding,
     })?;
-    let mut builder = Builder::with_capacity(text.len(), 0);
+    // An entry of CSV has a comma and a line's end at least, of JSON more than what the builder adds. With
+    // its size from the start the text stays where the huge pages are.
+    let entries = match config.format {
+        TableFormat::Csv => text.lines().count(),
+        TableFormat::Json => 0,
+    };
+    let mut builder = Builder::with_capacity(text.len(), entries);
     let each = &mut |key: &str, value: &str| {
         check_value(config.values, key, value, is_backend)?;
         builder.push(key, value)
