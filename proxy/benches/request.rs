@@ -13,7 +13,7 @@ use pointsman::http1::write::{Expect, OutgoingRequest, Via, push_request};
 use pointsman::http1::{self, Limits, Persistence, Progress, Scan};
 use pointsman::plugin::{
     self, Answers, BackendName, BackendState, Backends, Compiler, Engine, EngineLimits,
-    Environment, Plugin, ServerName, ServerState, Settings, Source,
+    Environment, Plugin, ServerState, Settings, Source,
 };
 use pointsman::router::Router;
 use pointsman::router::stage::Stage;
@@ -56,10 +56,6 @@ impl Backends for TwoBackends {
 
     fn find(&self, name: &str) -> Option<BackendName> {
         self.names().into_iter().find(|known| **known == *name)
-    }
-
-    fn find_server(&self, _: &str, _: &str) -> Option<ServerName> {
-        None
     }
 
     fn is_usable(&self, _: &str) -> bool {

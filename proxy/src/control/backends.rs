@@ -63,11 +63,6 @@ impl Backends for LiveBackends {
         Some(BackendName::clone(name))
     }
 
-    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName> {
-        let backend = self.0.get(backend)?;
-        backend.has_server(server).then(|| ServerName::from(server))
-    }
-
     fn is_usable(&self, name: &str) -> bool {
         let backend = self.0.get(name);
         backend.is_some_and(|backend| backend.usable_servers() > 0)

@@ -37,12 +37,6 @@ impl Backends for ConfiguredBackends {
         Some(BackendName::clone(name))
     }
 
-    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName> {
-        let mut servers = self.0.get(backend)?.iter();
-        let found = servers.find(|known| *known.name == *server)?;
-        Some(ServerName::clone(&found.name))
-    }
-
     fn is_usable(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|servers| !servers.is_empty())
     }

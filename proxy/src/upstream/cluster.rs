@@ -476,11 +476,6 @@ impl Cluster {
         self.measured.load(Ordering::Relaxed)
     }
 
-    /// Whether it has a server of this name.
-    pub fn has_server(&self, name: &str) -> bool {
-        self.endpoints.load().member(name).is_some()
-    }
-
     /// Servers, usable or not.
     pub fn server_count(&self) -> u32 {
         let endpoints = self.endpoints.load();

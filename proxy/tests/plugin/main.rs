@@ -23,8 +23,8 @@ use pointsman::http::head::{Client, TlsFacts};
 use pointsman::http::message::{RequestHead, Version};
 use pointsman::plugin::{
     Answers, BackendName, BackendState, Backends, BodyPrefix, Compiler, Decision, Engine,
-    EngineLimits, Environment, Fault, Instance, Plugin, Reads, Request, ServerName, ServerState,
-    Settings, Source,
+    EngineLimits, Environment, Fault, Instance, Plugin, Reads, Request, ServerState, Settings,
+    Source,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -90,10 +90,6 @@ impl Backends for TwoBackends {
 
     fn find(&self, name: &str) -> Option<BackendName> {
         self.names().into_iter().find(|known| **known == *name)
-    }
-
-    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName> {
-        (backend == "www" && server == "s1").then(|| ServerName::from(server))
     }
 
     fn is_usable(&self, name: &str) -> bool {

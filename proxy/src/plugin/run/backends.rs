@@ -21,8 +21,6 @@ pub trait Backends: Send + Sync + fmt::Debug {
     fn names(&self) -> Vec<BackendName>;
     /// The identity of the backend with this name.
     fn find(&self, name: &str) -> Option<BackendName>;
-    /// The identity of one of its servers.
-    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName>;
     /// Whether it has a usable server at this moment.
     fn is_usable(&self, name: &str) -> bool;
     /// Its load at this moment.

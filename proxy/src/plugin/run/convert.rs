@@ -207,11 +207,10 @@ fn server(choice: &guest::ServerChoice, backends: &dyn Backends) -> Result<Serve
     let backend = backends
         .find(&choice.backend)
         .ok_or_else(|| Fault::UnknownBackend(fault::name(&choice.backend)))?;
-    // One that has gone, or never was there, is not usable: servers come and go without a change of
-    // the plugin, and their names come from clients' cookies, for example.
-    let known = backends.find_server(&backend, &choice.server);
     Ok(ServerChoice {
-        server: known.unwrap_or_else(|| choice.server.as_str().into()),
+        // One that is not there is not usable. Servers come and go without a change of the plugin, and
+        // their names may come from clients' cookies.
+        server: choice.server.as_str().into(),
         backend,
         otherwise: match choice.otherwise {
             guest::Fallback::AnotherServer => Otherwise::AnotherServer,

@@ -79,13 +79,6 @@ impl Backends for Named {
         backends.find(|known| ***known == *name).cloned()
     }
 
-    fn find_server(&self, backend: &str, server: &str) -> Option<ServerName> {
-        self.find(backend)?;
-        let servers = self.servers.get(backend);
-        let is_there = servers.is_none_or(|servers| servers.iter().any(|known| known == server));
-        is_there.then(|| ServerName::from(server))
-    }
-
     fn is_usable(&self, name: &str) -> bool {
         let is_unusable = self.unusable.iter().any(|unusable| unusable == name);
         self.find(name).is_some() && !is_unusable

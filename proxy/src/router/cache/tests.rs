@@ -11,7 +11,7 @@ use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::head::{CertificateFacts, Client, TlsFacts};
 use crate::http::message::{RequestHead, Scheme, Version};
-use crate::plugin::{Answers, BackendName, BackendState, Backends, ServerName, ServerState};
+use crate::plugin::{Answers, BackendName, BackendState, Backends, ServerState};
 use crate::questions::{Builder, Case, MatchKind, Questions, Subject, reads};
 
 #[derive(Debug)]
@@ -23,10 +23,6 @@ impl Backends for NoBackends {
     }
 
     fn find(&self, _: &str) -> Option<BackendName> {
-        None
-    }
-
-    fn find_server(&self, _: &str, _: &str) -> Option<ServerName> {
         None
     }
 
