@@ -1,4 +1,4 @@
-//! What tells clients apart.
+//! The part of a request by which clients are told apart.
 //!
 //! Owns how it is written in the configuration. Used by `lib`.
 
@@ -8,7 +8,7 @@ use pointsman_sdk::{Error, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
-/// What tells clients apart.
+/// The part of a request by which clients are told apart.
 #[derive(Default)]
 pub(crate) enum By {
     #[default]

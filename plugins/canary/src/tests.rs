@@ -1,4 +1,4 @@
-//! Who is in the share, and the errors of a configuration word for word. What canary decides is in
+//! The requests that are in the share, and the exact errors of a configuration. Its decisions are in
 //! `cases.toml`, which is played against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder, ResponseEdit, response_edits};
@@ -178,7 +178,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// Whatever a client sends, there is a decision.
+    /// Every request gets a decision.
     #[test]
     fn any_octets_are_decided_about(value in proptest::collection::vec(any::<u8>(), 0..20)) {
         let router = canary(r#""percent":50,"by":{"cookie":"a"},"override_header":"x-a""#);

@@ -12,7 +12,7 @@ use pointsman_sdk::{Error, Request};
 /// Most questions of a plugin, as in the proxy.
 const MAX_QUESTIONS: usize = 1024;
 
-/// What must be true of a part.
+/// A test of a part.
 #[derive(Clone)]
 pub(crate) struct Condition {
     /// The part, as the contract names it.
@@ -33,7 +33,7 @@ pub(crate) enum Test {
     Regex(String),
 }
 
-/// What a question is about.
+/// The part that a question is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
     over: String,
@@ -159,7 +159,7 @@ impl Questions {
         let matches = answer.is_some_and(|best| {
             condition.texts.iter().any(|text| match kind {
                 Kind::Exact | Kind::Regex => best == text,
-                // What begins with the longest text begins with its beginnings, too.
+                // A value that begins with the longest text also begins with every shorter one.
                 Kind::Prefix => best.starts_with(text.as_str()),
                 Kind::Suffix => best.ends_with(text.as_str()),
             })

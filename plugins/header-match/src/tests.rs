@@ -163,7 +163,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// Whatever a client sends, there is a decision.
+    /// Every request gets a decision.
     #[test]
     fn any_octets_are_decided_about(
         target in "/[ -~]{0,20}",

@@ -24,7 +24,7 @@ pub struct Config {
     response: Edits,
 }
 
-/// What is done to the fields of one side.
+/// The edits of one side's fields.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Edits {

@@ -23,7 +23,7 @@ pub struct Config {
     incomplete: Incomplete,
 }
 
-/// What becomes of a request whose body was not there in full.
+/// The decision about a request whose body is incomplete.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Incomplete {

@@ -35,7 +35,7 @@ pub struct Config {
     bypass: Option<Bypass>,
 }
 
-/// What lets a client through wherever it comes from.
+/// A field or a cookie that lets a client through, wherever it comes from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bypass {
@@ -64,7 +64,7 @@ fn html() -> String {
 pub struct Maintenance {
     enabled: bool,
     response: Response,
-    /// What lets a client through.
+    /// The fields, cookies and addresses that let a client through.
     ways: [Matcher<()>; 3],
 }
 

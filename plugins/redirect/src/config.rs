@@ -63,7 +63,7 @@ pub(crate) struct Checked {
     pub(crate) change: Change,
 }
 
-/// What a redirect changes besides the path.
+/// The parts of a URL that a redirect changes besides the path.
 pub(crate) struct Change {
     pub(crate) scheme: Option<Scheme>,
     pub(crate) host: Option<String>,
@@ -93,7 +93,7 @@ impl Config {
         for (path, replacement) in self.paths.iter().flatten() {
             let key = format!("paths.{path}");
             check_path(&key, path, "?#")?;
-            // What stands for a whole path may have a query.
+            // The replacement of a whole path may have a query.
             let forbidden = match self.matching {
                 Matching::Prefix => "?#",
                 Matching::Exact => "",

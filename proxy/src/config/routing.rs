@@ -38,7 +38,7 @@ pub struct RoutingBody {
     pub wait: Duration,
     /// Media types of the requests that wait. Default `application/json`.
     pub types: Vec<MediaRange>,
-    /// What becomes of a request whose body is longer. Default [`TooLarge::Reject`].
+    /// The treatment of a request whose body is longer. Default [`TooLarge::Reject`].
     pub too_large: TooLarge,
 }
 
@@ -67,7 +67,7 @@ impl Default for RoutingBody {
     }
 }
 
-/// What becomes of a request whose body is longer than [`RoutingBody::size`].
+/// The treatment of a request whose body is longer than [`RoutingBody::size`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
     /// It is answered 413.

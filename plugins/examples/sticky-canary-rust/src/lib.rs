@@ -25,7 +25,7 @@ impl Router for StickyCanary {
         let part = format!("cookie:{}", config.cookie.as_deref().unwrap_or("session"));
         Ok(Self {
             session: questions::value(&part).map_err(|error| error.at_key("cookie"))?,
-            // What is below 0 becomes 0, and the proxy refuses what is above a million.
+            // A negative share becomes 0; the proxy refuses one above a million.
             canary: questions::share(&part, "canary", (config.percent * 1e4).round() as u32)?,
             backend: config.backend,
         })
