@@ -125,9 +125,9 @@ mod tests {
     #[test]
     fn files() {
         let long = "//! x\n".repeat(MAX_LINES + 1);
-        assert_eq!(complaints("sdk/src/a.rs", &long).len(), 1);
-        assert_eq!(complaints("sdk/src/a/mod.rs", "//! x\n").len(), 1);
-        assert_eq!(complaints("sdk/src/a.rs", "use a;\n").len(), 1);
-        assert_eq!(complaints("sdk/src/a.rs", "//! x\n"), [] as [&str; 0]);
+        assert_eq!(complaints("sdk/rust/src/a.rs", &long).len(), 1);
+        assert_eq!(complaints("sdk/rust/src/a/mod.rs", "//! x\n").len(), 1);
+        assert_eq!(complaints("sdk/rust/src/a.rs", "use a;\n").len(), 1);
+        assert_eq!(complaints("sdk/rust/src/a.rs", "//! x\n"), [] as [&str; 0]);
     }
 }

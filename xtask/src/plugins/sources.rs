@@ -35,7 +35,7 @@ impl Stamp {
         component: &[u8],
         compiler: &str,
     ) -> anyhow::Result<Self> {
-        let sdk = workspace.join("sdk");
+        let sdk = workspace.join("sdk/rust");
         let mut files = vec![plugin.join("Cargo.toml"), sdk.join("Cargo.toml")];
         for folder in [plugin.join("src"), sdk.join("src"), workspace.join("wit")] {
             collect(&folder, &mut files)?;
@@ -122,8 +122,8 @@ mod tests {
         for (name, contents) in [
             ("plugin/Cargo.toml", "[package]"),
             ("plugin/src/lib.rs", "//! A plugin."),
-            ("sdk/Cargo.toml", "[package]"),
-            ("sdk/src/lib.rs", "//! The SDK."),
+            ("sdk/rust/Cargo.toml", "[package]"),
+            ("sdk/rust/src/lib.rs", "//! The SDK."),
             ("wit/router.wit", "package a:b;"),
         ] {
             let file = folder.path().join(name);

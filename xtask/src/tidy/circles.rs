@@ -10,7 +10,7 @@ use super::code_of;
 use super::imports::{Graph, Module};
 
 /// The folders whose files must not import each other: sources of one crate each.
-const CRATES: &[&str] = &["proxy/src", "sdk/src", "xtask/src"];
+const CRATES: &[&str] = &["proxy/src", "sdk/rust/src", "xtask/src"];
 
 /// Folders whose modules have an order, from the outermost inwards: of the folder's modules,
 /// each imports only those after it.
@@ -138,7 +138,7 @@ const ORDERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "sdk/src",
+        "sdk/rust/src",
         &[
             "testing",
             "guest",

@@ -19,7 +19,7 @@ macro_rules! folder {
 pub(super) fn of(language: Language) -> Files {
     match language {
         Language::Rust => Files {
-            template: folder! { "sdk/template":
+            template: folder! { "sdk/rust/template":
                 ".gitignore"
                 "Cargo.toml"
                 "README.md"
@@ -111,7 +111,7 @@ pub(super) fn of(language: Language) -> Files {
     }
 }
 
-const RUST_SDK: Folder = folder! { "sdk":
+const RUST_SDK: Folder = folder! { "sdk/rust":
     "Cargo.toml"
     "README.md"
     "src/backends.rs"

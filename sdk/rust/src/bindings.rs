@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     world: "router",
-    path: "../wit",
+    path: "wit",
     pub_export_macro: true,
     default_bindings_module: "pointsman_sdk::bindings",
 });
