@@ -13,6 +13,7 @@ mod changes;
 mod churn;
 mod clients;
 mod decisions;
+mod demo;
 mod differential;
 mod discovery;
 mod endpoints;

@@ -8,22 +8,10 @@
 // of that certificate.
 
 import { createHash, X509Certificate } from "node:crypto";
-import { access, readFile } from "node:fs/promises";
-import { constants } from "node:fs";
-import { chromium } from "playwright-core";
+import { readFile } from "node:fs/promises";
+import { DEADLINE_MS, launch } from "./chromium.js";
 
 const PUSHES = 5;
-const DEADLINE_MS = 60_000;
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-
-async function executable() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const path of CHROMIUM) {
-    const found = await access(path, constants.X_OK).then(() => true, () => false);
-    if (found) return path;
-  }
-  throw new Error(`no Chromium at ${CHROMIUM.join(", ")}; name one in CHROMIUM`);
-}
 
 /** The flag that makes Chromium trust the key of a certificate, and no other. */
 async function trusting(certificate) {
@@ -36,23 +24,10 @@ async function trusting(certificate) {
 const port = Number(process.argv[2]);
 const certificate = process.argv[3];
 const scheme = certificate ? "https" : "http";
-// A fresh profile each time is what playwright's launch() gives.
-const browser = await chromium.launch({
-  executablePath: await executable(),
-  timeout: DEADLINE_MS,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-proxy-server",
-    `--host-resolver-rules=MAP *.test.tld 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
-    ...(certificate ? [await trusting(certificate)] : []),
-  ],
-});
+const browser = await launch(
+  `--host-resolver-rules=MAP *.test.tld 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+  ...(certificate ? [await trusting(certificate)] : []),
+);
 
 let failure;
 try {

@@ -1,10 +1,8 @@
 //! `pointsman demo`.
 
-use std::path::Path;
-
 use super::Exit;
-use crate::config::{self, Draft};
-use crate::demo::{self, DEFAULT_PORT, Demo, Feed};
+use crate::config;
+use crate::demo::{DEFAULT_PORT, Demo, Feed};
 use crate::process::{Inherited, Start};
 
 /// Flags of `pointsman demo`.
@@ -18,26 +16,17 @@ pub(super) struct Flags {
 pub(super) fn run(flags: &Flags) -> Exit {
     let feed = Feed::default();
     let tap = feed.tap();
-    let backends = match Demo::start(feed, flags.port) {
-        Ok(backends) => backends,
+    let demo = match Demo::start(feed, flags.port) {
+        Ok(demo) => demo,
         Err(error) => return super::fail(&error),
     };
-    let (page, notifier) = (backends.page(), backends.notifier());
-    let text = demo::config_text(flags.port, page, notifier);
-    match config::parse(Path::new("demo.toml"), text) {
-        Ok((config, source)) => {
+    match config::draft(demo.config()) {
+        Ok(draft) => {
             let start = match Start::try_new(Inherited::default()) {
                 Ok(start) => start,
                 Err(error) => return super::fail(&error),
             };
-            let draft = Draft {
-                config,
-                source,
-                mistakes: None,
-            };
-            super::run::serve(start, draft, Some(tap), || {
-                super::print(&demo::banner(flags.port, page, notifier));
-            })
+            super::run::serve(start, draft, Some(tap), || super::print(&demo.banner()))
         }
         Err(errors) => {
             super::print_errors(&errors);

@@ -96,6 +96,13 @@ pub(super) fn refuse_method(method: &Method) -> Option<Answer> {
     })
 }
 
+/// A response of plain text.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Answer {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
 /// Names the backend, and lets pages of the demo, and no others, read the answer.
 pub(super) fn finish(backend: &'static str, origin: Option<HeaderValue>, answer: &mut Answer) {
     let headers = answer.headers_mut();

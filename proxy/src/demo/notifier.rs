@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::UPGRADE;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
@@ -60,7 +60,7 @@ fn answer(request: Request<Incoming>, feed: &Feed, numbers: &AtomicU64) -> Answe
     } else if !request.headers().contains_key(UPGRADE) {
         backend::whoami(NAME, &request)
     } else if origin.as_ref().is_some_and(|it| !backend::is_local(it)) {
-        plain(StatusCode::FORBIDDEN, "pages of the demo only\n")
+        backend::plain(StatusCode::FORBIDDEN, "pages of the demo only\n")
     } else {
         upgrade(request, feed.clone(), numbers)
     };
@@ -74,7 +74,7 @@ fn upgrade(mut request: Request<Incoming>, feed: Feed, numbers: &AtomicU64) -> A
         Ok(response) => response.map(|()| Full::default()),
         Err(error) => {
             tracing::debug!(%error, "not a WebSocket handshake");
-            return plain(StatusCode::BAD_REQUEST, "not a WebSocket handshake\n");
+            return backend::plain(StatusCode::BAD_REQUEST, "not a WebSocket handshake\n");
         }
     };
     let number = numbers.fetch_add(1, Ordering::Relaxed);
@@ -87,12 +87,6 @@ fn upgrade(mut request: Request<Incoming>, feed: Feed, numbers: &AtomicU64) -> A
             tracing::debug!(%error, number, "a page's WebSocket ended");
         }
     });
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
     response
 }
 

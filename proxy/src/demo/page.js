@@ -26,6 +26,7 @@ function duration(ms) {
   if (ms === undefined) return "";
   if (ms >= 60000) return `${Math.round(ms / 60000)} min`;
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms >= 100) return `${Math.round(ms)} ms`;
   if (ms >= 1) return `${ms.toFixed(1)} ms`;
   if (ms >= 0.01) return `${Math.round(ms * 1000)} µs`;
   if (ms >= 0.001) return `${(ms * 1000).toFixed(1)} µs`;
@@ -39,7 +40,7 @@ const clock = () => new Date().toLocaleTimeString([], { hour12: false });
 const RUN = 900;
 let running = null;
 
-/** Lights the way to a backend, and sends a train down it. */
+/** Highlights the path to a backend, and sends a train down it. */
 function throwSwitch(backend) {
   const ways = [...document.querySelectorAll(".way")];
   const stations = document.querySelectorAll(".station");
@@ -124,7 +125,54 @@ function onAccess(record) {
     make("span", "quiet", [ended, duration(record.total)].filter(Boolean).join(" in ")),
   );
   show(record.backend);
+  if (record.plugin) onPlugin(record.plugin, record.version);
 }
+
+// --- the plugin in service, as the records name it -------------------------------------------
+
+const PLUGINS = ["host-suffix", "header-match"];
+let active = null;
+
+function onPlugin(plugin, version) {
+  if (active?.plugin === plugin && active.version === version) return;
+  active = { plugin, version };
+  for (const name of document.querySelectorAll(".plugin-name")) name.textContent = plugin;
+  byId("other").textContent = PLUGINS.find((other) => other !== plugin);
+  for (const text of document.querySelectorAll("[data-plugin]")) {
+    text.hidden = text.dataset.plugin !== plugin;
+  }
+}
+
+const SWAP_DEADLINE = 10_000;
+
+byId("swap").addEventListener("click", async () => {
+  const [button, note] = [byId("swap"), byId("swapped")];
+  const [before, connection, start] = [active, socket, performance.now()];
+  button.disabled = true;
+  note.textContent = "Swapping ...";
+  let [sent, failed] = [0, 0];
+  try {
+    const response = await fetch("/swap", { method: "POST" });
+    if (!response.ok) throw new Error(await response.text());
+    // Requests go on meanwhile; the proxy's records say which version decided about each.
+    while (active?.version === before?.version) {
+      if (performance.now() - start > SWAP_DEADLINE) throw new Error("no record names another version");
+      sent += 1;
+      await fetch(`http://evilio.localhost${port}/whoami`, { cache: "no-store" })
+        .then((answer) => { if (!answer.ok) failed += 1; }, () => { failed += 1; });
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+    const isOpen = connection === socket && socket?.readyState === WebSocket.OPEN;
+    note.textContent = `${before ? `${before.plugin} v${before.version}` : "The plugin"} was replaced by `
+      + `${active.plugin} v${active.version} in ${duration(performance.now() - start)}. `
+      + `${failed ? `${failed} of ${sent} requests failed` : "No request failed"} meanwhile, `
+      + `and the WebSocket ${isOpen ? "stayed open" : "was closed"}.`;
+  } catch (error) {
+    note.textContent = `The swap failed: ${error.message}`;
+  } finally {
+    button.disabled = false;
+  }
+});
 
 let number = 0;
 
@@ -143,7 +191,7 @@ function onTick(tick) {
   const pulse = byId("pulse");
   pulse.textContent = `tick ${tick.count} · ${tick.pages} ${tick.pages === 1 ? "page" : "pages"}`;
   pulse.classList.remove("beat");
-  void pulse.offsetWidth; // begins the animation anew
+  void pulse.offsetWidth; // restarts the animation
   pulse.classList.add("beat");
 }
 
@@ -206,7 +254,7 @@ byId("hosts").addEventListener("click", async (event) => {
     const { served_by: backend, via } = await response.json();
     const seen = via ? `, which saw it come “${via}”` : "";
     note.replaceChildren(`${host} was served by `, make("span", `name ${backend}`, backend), `${seen}.`);
-    // The proxy's own record lights the diagram; without a feed the answer does.
+    // The proxy's access record updates the diagram; without a WebSocket, the response does.
     if (socket?.readyState !== WebSocket.OPEN) show(backend);
   } catch {
     note.textContent = `No answer for ${host}: does the proxy still run?`;

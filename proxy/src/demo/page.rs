@@ -1,15 +1,16 @@
-//! `www_backend`: the page, and `/whoami` for every other path.
+//! `www_backend`: the page, `POST /swap` for its button, and `/whoami` for every other path.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::backend::{self, Answer};
+use super::policy::ConfigFile;
 
 const NAME: &str = "www_backend";
 
@@ -20,14 +21,17 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     connect-src http://localhost:* http://*.localhost:* ws://*.localhost:*; \
     base-uri 'none'; form-action 'none'";
 
-/// Serves the page for ever. `port` is the proxy's.
-pub(super) async fn run(listener: TcpListener, port: u16) {
+/// Serves the page, on a connection through the proxy at `port`, until it is dropped.
+pub(super) async fn run(listener: TcpListener, port: u16, config: Arc<ConfigFile>) {
     let page = Arc::new(Bytes::from(html(port)));
-    backend::serve(listener, move |request| answer(&page, &request)).await;
+    backend::serve(listener, move |request| answer(&page, &config, &request)).await;
 }
 
-fn answer(page: &Bytes, request: &Request<Incoming>) -> Answer {
-    let mut answer = if let Some(refusal) = backend::refuse_method(request.method()) {
+fn answer(page: &Bytes, config: &ConfigFile, request: &Request<Incoming>) -> Answer {
+    let is_swap = request.uri().path() == "/swap";
+    let mut answer = if is_swap && request.method() == Method::POST {
+        swap(config, request.headers())
+    } else if let Some(refusal) = backend::refuse_method(request.method()) {
         refusal
     } else if request.uri().path() == "/" {
         let mut response = Response::new(Full::new(page.clone()));
@@ -43,6 +47,20 @@ fn answer(page: &Bytes, request: &Request<Incoming>) -> Answer {
     };
     backend::finish(NAME, backend::origin(request.headers()), &mut answer);
     answer
+}
+
+/// Swaps the plugin for a page of the demo: any other page can send this request, too.
+fn swap(config: &ConfigFile, headers: &HeaderMap) -> Answer {
+    if !backend::origin(headers).is_some_and(|origin| backend::is_local(&origin)) {
+        return backend::plain(StatusCode::FORBIDDEN, "pages of the demo only\n");
+    }
+    match config.swap() {
+        Ok(policy) => Response::new(Full::from(policy.plugin())),
+        Err(error) => {
+            tracing::error!(%error, "the demo cannot swap its plugin");
+            backend::plain(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+        }
+    }
 }
 
 /// One file for the browser, three for people who edit it. The placeholders are in a form that

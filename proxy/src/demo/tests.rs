@@ -1,5 +1,8 @@
 //! Tests of the demo: its backends over real sockets, and the page.
 
+use std::fs;
+use std::net::SocketAddr;
+
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -12,6 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 
+use super::policy::Policy;
 use super::*;
 use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 
@@ -19,7 +23,7 @@ use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 const NO_TICK: Duration = Duration::from_hours(1);
 
 fn demo(feed: &Feed) -> Demo {
-    Demo::start_ticking(feed.clone(), 8080, NO_TICK).unwrap()
+    Demo::start_with(feed.clone(), 8080, NO_TICK, || Ok(())).unwrap()
 }
 
 async fn request(
@@ -76,7 +80,7 @@ async fn next(page: &mut WebSocketStream<TcpStream>, kind: &str) -> Value {
 #[tokio::test]
 async fn the_page_is_whole_in_itself() {
     let demo = demo(&Feed::default());
-    let response = request(demo.page(), Method::GET, "/", None).await;
+    let response = request(demo.servers.page, Method::GET, "/", None).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["x-served-by"], "www_backend");
     let html = response.body();
@@ -92,8 +96,8 @@ async fn the_page_is_whole_in_itself() {
 async fn both_backends_say_who_they_are() {
     let demo = demo(&Feed::default());
     for (address, name) in [
-        (demo.page(), "www_backend"),
-        (demo.notifier(), "node_backend"),
+        (demo.servers.page, "www_backend"),
+        (demo.servers.notifier, "node_backend"),
     ] {
         let response = request(address, Method::GET, "/whoami?x", None).await;
         assert_eq!(response.headers()["x-served-by"], name);
@@ -111,12 +115,12 @@ async fn both_backends_say_who_they_are() {
 async fn only_pages_under_localhost_may_read() {
     let demo = demo(&Feed::default());
     let check = async |origin: &'static str, may_read: bool| {
-        for address in [demo.page(), demo.notifier()] {
+        for address in [demo.servers.page, demo.servers.notifier] {
             let response = request(address, Method::GET, "/whoami", Some(origin)).await;
             let allowed = response.headers().get("access-control-allow-origin");
             assert_eq!(allowed.is_some(), may_read, "{origin}");
         }
-        let opened = open(demo.notifier(), Some(origin)).await;
+        let opened = open(demo.servers.notifier, Some(origin)).await;
         match opened {
             Ok(_) => assert!(may_read, "{origin}"),
             Err(Error::Http(response)) => {
@@ -137,10 +141,10 @@ async fn only_pages_under_localhost_may_read() {
 #[tokio::test]
 async fn what_one_page_says_all_pages_hear() {
     let demo = demo(&Feed::default());
-    let mut first = open(demo.notifier(), None).await.unwrap();
+    let mut first = open(demo.servers.notifier, None).await.unwrap();
     let hello = next(&mut first, "hello").await;
     assert_eq!(hello["served_by"], "node_backend");
-    let mut second = open(demo.notifier(), None).await.unwrap();
+    let mut second = open(demo.servers.notifier, None).await.unwrap();
     next(&mut second, "hello").await;
 
     let said = Message::text(format!(" {} ", "ä".repeat(400)));
@@ -155,8 +159,8 @@ async fn what_one_page_says_all_pages_hear() {
 #[tokio::test]
 async fn a_message_too_large_ends_its_own_page_only() {
     let demo = demo(&Feed::default());
-    let mut first = open(demo.notifier(), None).await.unwrap();
-    let mut second = open(demo.notifier(), None).await.unwrap();
+    let mut first = open(demo.servers.notifier, None).await.unwrap();
+    let mut second = open(demo.servers.notifier, None).await.unwrap();
     next(&mut first, "hello").await;
     next(&mut second, "hello").await;
     first.send(Message::text("x".repeat(5000))).await.unwrap();
@@ -171,8 +175,8 @@ async fn a_message_too_large_ends_its_own_page_only() {
 #[tokio::test]
 async fn ticks_count() {
     let feed = Feed::default();
-    let demo = Demo::start_ticking(feed, 8080, Duration::from_millis(5)).unwrap();
-    let mut page = open(demo.notifier(), None).await.unwrap();
+    let demo = Demo::start_with(feed, 8080, Duration::from_millis(5), || Ok(())).unwrap();
+    let mut page = open(demo.servers.notifier, None).await.unwrap();
     let first = next(&mut page, "tick").await["count"].as_u64().unwrap();
     let second = next(&mut page, "tick").await["count"].as_u64().unwrap();
     assert_eq!(second, first + 1);
@@ -182,7 +186,7 @@ async fn ticks_count() {
 async fn pages_see_the_proxys_access_records() {
     let feed = Feed::default();
     let demo = demo(&feed);
-    let mut early = open(demo.notifier(), None).await.unwrap();
+    let mut early = open(demo.servers.notifier, None).await.unwrap();
     next(&mut early, "hello").await;
     let tap = feed.tap();
     tap(&AccessRecord {
@@ -214,7 +218,7 @@ async fn pages_see_the_proxys_access_records() {
             ..Times::default()
         },
     });
-    let mut late = open(demo.notifier(), None).await.unwrap();
+    let mut late = open(demo.servers.notifier, None).await.unwrap();
     for page in [&mut early, &mut late] {
         let record = next(page, "access").await;
         assert_eq!(record["backend"], "www_backend");
@@ -229,7 +233,7 @@ async fn pages_see_the_proxys_access_records() {
 #[tokio::test]
 async fn dropping_the_demo_ends_it() {
     let demo = demo(&Feed::default());
-    let (page, notifier) = (demo.page(), demo.notifier());
+    let (page, notifier) = (demo.servers.page, demo.servers.notifier);
     let mut open = open(notifier, None).await.unwrap();
     drop(demo);
     while let Some(Ok(_)) = open.next().await {}
@@ -237,17 +241,51 @@ async fn dropping_the_demo_ends_it() {
     assert!(TcpStream::connect(notifier).await.is_err());
 }
 
+#[tokio::test]
+async fn the_button_swaps_the_plugin_in_the_configuration() {
+    let demo = demo(&Feed::default());
+    let text = || {
+        crate::config::load(demo.config()).unwrap();
+        fs::read_to_string(demo.config()).unwrap()
+    };
+    assert!(text().contains("router.plugin = \"host-suffix\""));
+    for (origin, status) in [
+        (None, StatusCode::FORBIDDEN),
+        (Some("https://example.com"), StatusCode::FORBIDDEN),
+        (Some("http://www.localhost:8080"), StatusCode::OK),
+    ] {
+        let response = request(demo.servers.page, Method::POST, "/swap", origin).await;
+        assert_eq!(response.status(), status, "{origin:?}");
+        let plugin = match status {
+            StatusCode::OK => "router.plugin = \"header-match\"",
+            _ => "router.plugin = \"host-suffix\"",
+        };
+        assert!(text().contains(plugin), "{origin:?}");
+    }
+    let origin = Some("http://www.localhost:8080");
+    let response = request(demo.servers.page, Method::POST, "/swap", origin).await;
+    assert_eq!(response.body(), "host-suffix");
+    let looked = request(demo.servers.page, Method::GET, "/swap", origin).await;
+    assert_eq!(looked.status(), StatusCode::OK);
+    assert!(text().contains("router.plugin = \"host-suffix\""));
+}
+
 #[test]
 fn the_configuration_names_what_was_started() {
-    let page = "127.0.0.1:4001".parse().unwrap();
-    let notifier = "127.0.0.1:4002".parse().unwrap();
-    let config: toml::Table = config_text(9090, page, notifier).parse().unwrap();
-    let frontend = &config["frontend"]["http-in"];
-    assert_eq!(frontend["bind"].as_str(), Some("127.0.0.1:9090"));
-    assert_eq!(
-        config["backend"]["node_backend"]["server"]["notifier"].as_str(),
-        Some("127.0.0.1:4002")
-    );
-    let banner = banner(9090, page, notifier);
-    assert!(banner.contains("http://www.localhost:9090/"));
+    let servers = Servers {
+        port: 9090,
+        page: "127.0.0.1:4001".parse().unwrap(),
+        notifier: "127.0.0.1:4002".parse().unwrap(),
+    };
+    for policy in [Policy::HostSuffix, Policy::HeaderMatch] {
+        let config: toml::Table = policy.config(servers).parse().unwrap();
+        let frontend = &config["frontend"]["http-in"];
+        assert_eq!(frontend["bind"].as_str(), Some("127.0.0.1:9090"));
+        assert_eq!(
+            config["backend"]["node_backend"]["server"]["notifier"].as_str(),
+            Some("127.0.0.1:4002")
+        );
+    }
+    let demo = demo(&Feed::default());
+    assert!(demo.banner().contains("http://www.localhost:8080/"));
 }

@@ -1,0 +1,146 @@
+//! The demo's configuration file, and the swap of its plugin.
+//!
+//! Owns both texts of the file. The proxy applies a changed file as it would any operator's: by a
+//! reload. Called by `page`.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::TempDir;
+
+/// The addresses in the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Servers {
+    /// The proxy's port, on loopback.
+    pub(super) port: u16,
+    pub(super) page: SocketAddr,
+    pub(super) notifier: SocketAddr,
+}
+
+/// The plugin that routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// By the end of the Host, as HAProxy's `hdr_end(host) -i`.
+    HostSuffix,
+    /// By an expression, so that `evilio.localhost` no longer matches.
+    HeaderMatch,
+}
+
+impl Policy {
+    /// The bundled plugin's name.
+    pub(super) fn plugin(self) -> &'static str {
+        match self {
+            Self::HostSuffix => "host-suffix",
+            Self::HeaderMatch => "header-match",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::HostSuffix => Self::HeaderMatch,
+            Self::HeaderMatch => Self::HostSuffix,
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Self::HostSuffix => {
+                r#"{ suffix = "io.localhost", ignore_port = true, backend = "node_backend" }"#
+            }
+            Self::HeaderMatch => {
+                r#"{ header.host.regex = '^([^.]+\.)*io\.localhost(:\d+)?$', backend = "node_backend" }"#
+            }
+        }
+    }
+
+    /// The configuration, as a user would write it.
+    pub(super) fn config(self, servers: Servers) -> String {
+        let Servers {
+            port,
+            page,
+            notifier,
+        } = servers;
+        let (plugin, rule) = (self.plugin(), self.rule());
+        format!(
+            r#"# Written by `pointsman demo`.
+timeout.drain = "1s"
+
+[admin]
+socket = "admin.sock"
+
+[frontend.http-in]
+bind = "127.0.0.1:{port}"
+default_backend = "www_backend"
+router.plugin = "{plugin}"
+router.config.rules = [
+  {rule},
+]
+
+[backend.www_backend]
+server.page = "{page}"
+
+[backend.node_backend]
+timeout.tunnel = "1h"
+server.notifier = "{notifier}"
+"#
+        )
+    }
+}
+
+/// The file that the proxy runs with, in a temporary folder, which dropping this removes.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    /// Holds the path.
+    _folder: TempDir,
+    path: PathBuf,
+    servers: Servers,
+    /// Makes the proxy read the file again.
+    reload: fn() -> io::Result<()>,
+    /// The policy in the file. Held while the file is written.
+    policy: Mutex<Policy>,
+}
+
+impl ConfigFile {
+    /// Writes the file with the first policy.
+    ///
+    /// # Errors
+    /// The temporary folder cannot be created or written.
+    pub(super) fn create(servers: Servers, reload: fn() -> io::Result<()>) -> io::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("pointsman-demo-")
+            .tempdir()?;
+        let path = folder.path().join("demo.toml");
+        fs::write(&path, Policy::HostSuffix.config(servers))?;
+        Ok(Self {
+            _folder: folder,
+            path,
+            servers,
+            reload,
+            policy: Mutex::new(Policy::HostSuffix),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the other policy into the file and has the proxy reload it, which takes effect soon
+    /// after this returns. Returns the new policy.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the signal cannot be sent.
+    pub(super) fn swap(&self) -> io::Result<Policy> {
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = policy.other();
+        // Renamed, so that the proxy never reads half a file.
+        let draft = self.path.with_extension("new");
+        fs::write(&draft, next.config(self.servers))?;
+        fs::rename(&draft, &self.path)?;
+        *policy = next;
+        (self.reload)()?;
+        Ok(next)
+    }
+}
