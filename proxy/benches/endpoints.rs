@@ -1,4 +1,4 @@
-//! The cost to a worker of replacing all 2,000 servers of a backend.
+//! Cost to a worker of replacing all 2,000 servers of a backend.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -21,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// A backend whose servers are all others each time.
+/// A backend that replaces all its servers each time.
 struct Backends {
     directory: tempfile::TempDir,
     keeper: Keeper,
@@ -59,7 +59,8 @@ impl Backends {
     }
 }
 
-/// Made on another thread, as in the proxy: a worker's allocator has nothing to do with it.
+/// Builds the next configuration on another thread, as the proxy does, so that the worker's
+/// allocator is not involved.
 fn next(backends: &Mutex<Backends>) -> ClusterConfig {
     std::thread::scope(|scope| {
         let made = scope.spawn(|| backends.lock().unwrap().next());
@@ -67,7 +68,7 @@ fn next(backends: &Mutex<Backends>) -> ClusterConfig {
     })
 }
 
-/// A worker before such a backend, whose servers all listen on one socket.
+/// A worker with such a backend. All servers listen on one socket.
 struct Bed {
     runtime: LocalRuntime,
     backends: Mutex<Backends>,
@@ -96,7 +97,7 @@ impl Bed {
         }
     }
 
-    /// Requests, each over a new connection that is closed at once.
+    /// Makes requests, each over a new connection that is closed at once.
     fn requests(&self, count: usize) {
         self.runtime.block_on(async {
             for _ in 0..count {
@@ -108,7 +109,7 @@ impl Bed {
     }
 }
 
-/// A worker takes over other endpoints, having used so many of those before.
+/// Measures how long a worker takes to adopt new endpoints after using `used` of the old ones.
 #[divan::bench(args = [0, 100, 2_000])]
 fn replaced(bencher: Bencher<'_, '_>, used: usize) {
     let bed = Bed::new();
@@ -121,7 +122,7 @@ fn replaced(bencher: Bencher<'_, '_>, used: usize) {
         .bench_local_refs(|config| bed.local.apply(config));
 }
 
-/// The first request after such a change, with a new connection.
+/// Measures the first request after such a change, over a new connection.
 #[divan::bench]
 fn first_request(bencher: Bencher<'_, '_>) {
     let bed = Bed::new();

@@ -1,7 +1,7 @@
-//! Questions over 100,000 entries, and over parts that a client chose to be slow.
+//! Questions over 100,000 entries, and over values that a client chose to be slow to match.
 //!
-//! `match_one` includes reading the part, which `read_one` shows alone. The bytes that a matcher keeps
-//! are `alloc` in `memory`.
+//! `match_one` includes reading the value; `read_one` measures the reading alone. The `alloc` line
+//! of `memory` shows the bytes that a matcher keeps.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -20,14 +20,14 @@ static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 const ENTRIES: u32 = 100_000;
 
-/// Requests that are asked in turn, so that no part is at hand in a cache.
+/// Number of requests. They take turns so that no value is in a CPU cache.
 const REQUESTS: u32 = 10_000;
 
 fn main() {
     divan::main();
 }
 
-/// Spreads numbers over 32 bits, each time alike.
+/// Spreads numbers over 32 bits, deterministically.
 fn spread(number: u32) -> u32 {
     (number ^ (number >> 15))
         .wrapping_mul(0x2c1b_3c6d)
@@ -35,7 +35,7 @@ fn spread(number: u32) -> u32 {
         .wrapping_mul(0x297a_2d39)
 }
 
-/// Letters that stand for a number.
+/// Encodes a number in letters.
 fn word(mut number: u32, letters: u32) -> String {
     let mut word = String::new();
     for _ in 0..letters {
@@ -73,7 +73,7 @@ fn network_v6(number: u32) -> String {
     format!("{}/96", std::net::Ipv6Addr::from(bits))
 }
 
-/// A matcher, how its entries look, and the parts that are matched.
+/// A matcher, the form of its entries, and the values that are matched.
 #[derive(Clone, Copy)]
 struct Case100k {
     name: &'static str,
@@ -211,7 +211,7 @@ fn ask<'a>(questions: &'a Questions, head: &'a RequestHead, draws: &'a Draws) ->
     questions.answer(0, subject, draws, &|_| true)
 }
 
-/// The time of one question.
+/// Measures one question.
 #[divan::bench(args = CASES, sample_size = 1_000)]
 fn match_one(bencher: Bencher<'_, '_>, case: Case100k) {
     let questions = case.questions(&case.entries());
@@ -228,7 +228,7 @@ fn match_one(bencher: Bencher<'_, '_>, case: Case100k) {
     });
 }
 
-/// The time of reading the part alone, from heads that are in no cache either.
+/// Measures reading the value alone, also from heads that are in no CPU cache.
 #[divan::bench(args = ["header:x", "path"], sample_size = 1_000)]
 fn read_one(bencher: Bencher<'_, '_>, over: &str) {
     let mut builder = builder();
@@ -247,15 +247,15 @@ fn read_one(bencher: Bencher<'_, '_>, over: &str) {
     });
 }
 
-/// The time that `configure` takes for one question; `max alloc` has the memory meanwhile.
+/// Measures the time that `configure` spends on one question; `max alloc` shows its peak memory.
 #[divan::bench(args = CASES, sample_count = 5, sample_size = 1)]
 fn build(bencher: Bencher<'_, '_>, case: Case100k) {
     let entries = case.entries();
     bencher.bench_local(|| case.questions(&entries));
 }
 
-/// Makes a copy of what the matcher keeps, so that the counter and `alloc` show its bytes: the
-/// counter is the entries' text.
+/// Allocates as many bytes as the matcher keeps, so that `alloc` shows them. The counter shows the
+/// bytes of the entries' text.
 #[divan::bench(args = CASES, sample_count = 1, sample_size = 1)]
 fn memory(bencher: Bencher<'_, '_>, case: Case100k) {
     let entries = case.entries();
@@ -271,7 +271,7 @@ fn memory(bencher: Bencher<'_, '_>, case: Case100k) {
         .bench_local(|| vec![0_u8; questions.memory()]);
 }
 
-/// Parts of 64 KiB that are as slow as parts can be.
+/// Matches 64 KiB values that are as slow to match as possible.
 #[divan::bench(args = ["prefix", "suffix", "domain", "network", "regex"])]
 fn hostile(bencher: Bencher<'_, '_>, kind: &str) {
     let mut builder = builder();
@@ -300,7 +300,7 @@ fn hostile(bencher: Bencher<'_, '_>, kind: &str) {
     bencher.bench_local(|| ask(&questions, &head, &draws).number());
 }
 
-/// A cookie's share.
+/// Computes a share over a cookie.
 #[divan::bench]
 fn share(bencher: Bencher<'_, '_>) {
     let mut builder = builder();
@@ -315,7 +315,7 @@ fn share(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| ask(&questions, &head, &draws).number());
 }
 
-/// A member of a body of 16 KiB that is mostly text.
+/// Reads a member of a 16 KiB body that is mostly text.
 #[divan::bench]
 fn body_json(bencher: Bencher<'_, '_>) {
     let mut builder = builder();

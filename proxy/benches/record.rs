@@ -1,7 +1,7 @@
-//! Cost of an access record to the thread that writes it: `cargo bench --bench record`.
+//! Cost of an access log record to the thread that writes it: `cargo bench --bench record`.
 //!
-//! To count instructions, look at `AccessRecord::emit`, inclusive, in a profile by callgrind of
-//! this binary with `--bench`.
+//! To count instructions, profile this binary with callgrind and `--bench`, and look at the
+//! inclusive count of `AccessRecord::emit`.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use pointsman::telemetry::{
 };
 
 fn main() {
-    // A process has one log: the format comes from outside.
+    // A process has only one log, so the environment selects the format.
     let format = match std::env::var_os("RECORD_FORMAT") {
         Some(format) if format == "json" => LogFormat::Json,
         _ => LogFormat::Text,
@@ -28,7 +28,7 @@ fn main() {
     drop(log);
 }
 
-/// Of a GET that a plugin routed, into the queue.
+/// Puts the record of a GET that a plugin routed into the queue.
 #[divan::bench]
 fn emit(bencher: Bencher<'_, '_>) {
     let record = record();

@@ -1,6 +1,6 @@
-//! The parts of a request's way, one by one: `cargo bench --bench request`.
+//! The steps of a request's life, one by one: `cargo bench --bench request`.
 //!
-//! How long they take together is for `cargo xtask bench` to say, beside other proxies.
+//! `cargo xtask bench` measures the whole, next to other proxies.
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::sync::Arc;
@@ -107,12 +107,12 @@ fn router(config: &serde_json::Value) -> Router {
     Router::new(vec![Stage::new(Arc::new(version(config)), None, 0)], 0)
 }
 
-/// The scenario's one rule.
+/// Returns the one rule of the scenario.
 fn one_rule() -> serde_json::Value {
     json!({"rules": [{"suffix": "io.test.tld", "backend": "node_backend"}]})
 }
 
-/// `count` rules, each about another field, of which only the last matches.
+/// Returns `count` rules, each for a different field. Only the last one matches.
 fn rules(count: usize) -> serde_json::Value {
     let rules = (1..=count).map(|number| {
         let suffix = if number == count { "match" } else { "other" };
@@ -121,7 +121,8 @@ fn rules(count: usize) -> serde_json::Value {
     json!({"rules": rules.collect::<Vec<_>>()})
 }
 
-/// A head with 12 fields of a browser, and `more` that a rule may ask for; and who sent it.
+/// Returns a head with 12 fields of a browser and `more` fields that rules can test, together with
+/// its client.
 fn request(more: usize) -> (RequestHead, Arc<Client>, Answers) {
     let mut head = RequestHead::default();
     let parsed =
@@ -134,7 +135,7 @@ fn request(more: usize) -> (RequestHead, Arc<Client>, Answers) {
     (head, client(), Answers::default())
 }
 
-/// As the router is asked about it.
+/// Returns the request in the form that the router receives.
 fn asked((head, client, answers): &mut (RequestHead, Arc<Client>, Answers)) -> plugin::Request<'_> {
     plugin::Request {
         head,
@@ -196,7 +197,8 @@ fn instance(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| black_box(&version).instantiate().unwrap());
 }
 
-/// The same as `isolation = "request"` has it: as it is once it is configured.
+/// Measures the same with `isolation = "request"`, where the instance starts from a snapshot taken
+/// after `configure`.
 #[divan::bench]
 fn instance_preset(bencher: Bencher<'_, '_>) {
     let version = version_by(&one_rule(), |source, plugin, settings, environment| {
@@ -214,7 +216,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// A request's head from bytes to spans, and the head that the server gets.
+/// Parses a request head into spans and writes the head that the server receives.
 #[divan::bench]
 fn head_of_a_request(bencher: Bencher<'_, '_>) {
     let mut head = RequestHead::default();
@@ -257,7 +259,7 @@ async fn pair() -> (TcpStream, TcpStream) {
     pair
 }
 
-/// A message through a tunnel and back; both ends and the system's share included.
+/// Sends a message through a tunnel and back. Includes both ends and the time spent in the kernel.
 #[divan::bench(args = [64, 64 * 1024, 1024 * 1024])]
 fn tunnel(bencher: Bencher<'_, '_>, length: usize) {
     const LONG: std::time::Duration = std::time::Duration::from_hours(1);

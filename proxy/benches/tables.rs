@@ -1,4 +1,4 @@
-//! Tables of a million entries: look-ups, changes by hand, and loading.
+//! Tables of a million entries: lookups, manual changes and loading.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -17,7 +17,7 @@ fn main() {
     divan::main();
 }
 
-/// A table with its file.
+/// A table and its file.
 struct Place {
     _directory: tempfile::TempDir,
     config: Table,
@@ -64,7 +64,7 @@ impl Place {
 
 static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Place::new(TableFormat::Csv).load());
 
-/// Of a tenant.
+/// Returns the key of a tenant.
 fn key(number: u64) -> [u8; 16] {
     let mut key = *b"tenant-000000000";
     let digits = format!("{number:09}");
@@ -72,7 +72,7 @@ fn key(number: u64) -> [u8; 16] {
     key
 }
 
-/// Numbers below `2 * ENTRIES` without an order that a processor could foresee.
+/// Returns numbers below `2 * ENTRIES` in an order that a processor cannot predict.
 fn numbers() -> Vec<u64> {
     let mut number = 1;
     let next = |_| {
@@ -82,7 +82,7 @@ fn numbers() -> Vec<u64> {
     (0..ENTRIES).map(next).collect()
 }
 
-/// Looks keys up in an order in which no cache has them.
+/// Looks up keys in an order that defeats the CPU caches.
 fn look_up(bencher: Bencher<'_, '_>, key_of: impl Fn(u64) -> [u8; 16]) {
     let set: Arc<TableSet> = TABLES.current();
     let keys: Vec<_> = numbers().into_iter().map(key_of).collect();
@@ -108,13 +108,13 @@ fn one_key(bencher: Bencher<'_, '_>) {
     look_up(bencher, |_| key(7));
 }
 
-/// What a request pays that has not asked before.
+/// Cost of a request's first lookup, which fetches the current tables.
 #[divan::bench]
 fn current() -> Arc<TableSet> {
     TABLES.current()
 }
 
-/// By hand, with up to a thousand changes before it.
+/// Changes an entry manually, after up to a thousand earlier changes.
 #[divan::bench(sample_count = 100, sample_size = 10)]
 fn change(bencher: Bencher<'_, '_>) {
     let mut number = 0;

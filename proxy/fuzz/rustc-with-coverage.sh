@@ -1,7 +1,7 @@
 #!/bin/sh
-# rustc with libFuzzer's coverage instrumentation; the flags are those of cargo-fuzz.
-# As RUSTC_WORKSPACE_WRAPPER it sees only the workspace's own crates, so that fuzzing shares
-# the dependencies that the tests have built.
+# Runs rustc with libFuzzer's coverage instrumentation, using the flags of cargo-fuzz. As
+# RUSTC_WORKSPACE_WRAPPER it applies only to the workspace's own crates, so fuzzing shares the
+# dependencies that the tests have built.
 exec "$@" \
     --cfg=fuzzing \
     -Cpasses=sancov-module \

@@ -1,8 +1,8 @@
-//! Certificates from an ACME server (RFC 8555): ordered, kept on disk, renewed.
+//! Certificates from an ACME server (RFC 8555): ordering, storage on disk, renewal.
 //!
-//! [`Manager`] has a task for each `[tls.NAME]` with `acme`, and hands new certificates to its
-//! [`Publish`]er. Workers only look up tokens in [`HttpChallenges`]. Called by `control`; knows
-//! no frontend, and no configuration but `config::Acme`.
+//! [`Manager`] runs a task for each `[tls.NAME]` with `acme`, and hands new certificates to its
+//! [`Publish`]er. Workers only look up tokens in [`HttpChallenges`]. Called by `control`. Depends
+//! on no frontend, and on no configuration but `config::Acme`.
 
 mod account;
 mod challenge;

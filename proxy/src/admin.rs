@@ -1,8 +1,8 @@
-//! The admin interface: HTTP and JSON on a Unix socket, and for questions alone on a loopback
-//! address. docs/admin.md describes it.
+//! The admin interface: HTTP and JSON on a Unix socket, and read-only on a loopback address. See
+//! docs/admin.md.
 //!
-//! Runs beside the workers. Changes go through `control`; those that take the process itself are
-//! requests to it.
+//! Runs outside the worker threads. Changes go through `control`. Changes to the process itself are
+//! sent to it as a [`ProcessRequest`].
 
 pub mod api;
 mod metrics;
@@ -35,21 +35,22 @@ use crate::telemetry::chain;
 use crate::upstream::Order;
 use crate::upstream::server::state_word;
 
-/// Longest body of a request.
+/// Longest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// Longest wait for a request.
+/// Longest wait for a request's head, and for its body.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long a connection over TCP may last, answers that are not read included.
+/// Maximum lifetime of a TCP connection, including the time that a response stays unread.
 const MAX_STAY: Duration = Duration::from_secs(30);
-/// Connections at one time, for each listener.
+/// Maximum number of open connections per listener.
 const MAX_CONNECTIONS: usize = 32;
-/// Changes that may take a compiler, under way and waiting, whether or not their clients are still
-/// there. The other connections are for what takes none: the way back, questions, a stop.
+/// Maximum number of changes in progress or waiting that can run the compiler. They count even
+/// after their clients have disconnected. The other connections stay free for requests that need no
+/// compiler: rollbacks, queries, a drain.
 const MAX_SLOW_CHANGES: usize = MAX_CONNECTIONS / 2;
-/// Pause after a connection could not be accepted.
+/// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Paths of GET.
+/// Paths that take GET.
 const QUESTIONS: [&str; 6] = [
     "/v1/status",
     "/v1/plugins",
@@ -58,7 +59,7 @@ const QUESTIONS: [&str; 6] = [
     "/v1/servers",
     "/metrics",
 ];
-/// Paths of POST.
+/// Paths that take POST.
 const CHANGES: [&str; 13] = [
     "/v1/swap",
     "/v1/promote",
@@ -75,34 +76,34 @@ const CHANGES: [&str; 13] = [
     "/v1/log-level",
 ];
 
-/// Changes nothing, but what it answers may be secret, and a key may be long.
+/// Takes POST although it changes nothing: the value can be secret, and the key can be long.
 const TABLE_GET: &str = "/v1/table/get";
 
-/// Paths of those that may take a compiler.
+/// Paths of the changes that can run the compiler.
 const SLOW_CHANGES: [&str; 3] = ["/v1/swap", "/v1/reload", "/v1/upgrade"];
 
-/// Requests that may wait for the process; beyond that, connections of the interface wait.
+/// Capacity of the queue of [`ProcessRequest`]s. While it is full, further admin requests wait.
 pub const MAX_PROCESS_REQUESTS: usize = 8;
 
 /// A listening socket of the interface.
 #[derive(Debug)]
 pub enum Listener {
-    /// For questions and changes.
+    /// Accepts queries and changes.
     Unix(UnixListener),
-    /// For questions.
+    /// Accepts queries only.
     Tcp(TcpListener),
 }
 
 /// A change that involves the process itself: its sockets, its service manager.
 #[derive(Debug)]
 pub enum ProcessRequest {
-    /// Read the configuration again and put it into force; the keys that take a restart.
+    /// Reload the configuration. Replies with the changed keys that need a restart.
     Reload(oneshot::Sender<Result<Vec<&'static str>, ChangeError>>),
-    /// Start a successor; its number.
+    /// Start a successor. Replies with its process ID.
     Upgrade(oneshot::Sender<Result<u32, ChangeError>>),
 }
 
-/// Handles to everything the interface acts on; a clone shares them.
+/// Handles to everything that the interface acts on. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Admin {
     control: Control,
@@ -111,7 +112,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// `process` receives the requests to the process.
+    /// Creates the handles. `process` receives the requests that involve the process itself.
     pub fn new(control: Control, process: mpsc::Sender<ProcessRequest>) -> Admin {
         Admin {
             control,
@@ -120,7 +121,7 @@ impl Admin {
         }
     }
 
-    /// The right to make this change, if it is one of those that are limited.
+    /// Acquires a permit for this change, if it is one of [`SLOW_CHANGES`].
     fn permit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
         if !SLOW_CHANGES.contains(&path) {
             return Ok(None);
@@ -135,7 +136,7 @@ impl Admin {
         })
     }
 
-    /// Sends a request to the process, and waits for its reply.
+    /// Sends a request to the process and waits for its reply.
     async fn request<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> ProcessRequest,
@@ -150,13 +151,13 @@ impl Admin {
 /// Rights of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
-    /// Query what is not secret.
+    /// Query everything that is not secret.
     Ask,
     /// Query and change everything.
     Change,
 }
 
-/// Serves one listener until the process ends, or a successor serves.
+/// Serves one listener until the process ends or a successor serves.
 pub async fn serve(listener: Listener, admin: Admin) {
     tokio::select! {
         () = admin.control.succeeded() => {}
@@ -168,7 +169,7 @@ async fn accept(listener: Listener, admin: &Admin) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            // Nobody closes the semaphore.
+            // The semaphore is never closed.
             return;
         };
         let admin = admin.clone();
@@ -193,7 +194,7 @@ async fn accept(listener: Listener, admin: &Admin) {
     }
 }
 
-/// Answers the requests of one connection.
+/// Serves the requests of one connection.
 pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admin, rights: Rights) {
     let service = service_fn(|request| {
         let admin = admin.clone();
@@ -203,7 +204,8 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admi
     http.timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(MAX_WAIT);
     let served = http.serve_connection(TokioIo::new(stream), service);
-    // A client that breaks off needs no answer; one that may only ask must not stay.
+    // A client that disconnects needs no response. A client that can only query must not stay
+    // connected.
     match rights {
         Rights::Change => drop(served.await),
         Rights::Ask => drop(tokio::time::timeout(MAX_STAY, served).await),
@@ -212,7 +214,7 @@ pub async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Admi
 
 type Answer = Response<Full<Bytes>>;
 
-/// Why a request is refused.
+/// The refusal of a request: the response's status and its error text.
 struct Refusal(StatusCode, String);
 
 impl From<ChangeError> for Refusal {
@@ -258,7 +260,7 @@ async fn answer(admin: &Admin, rights: Rights, request: Request<Incoming>) -> An
     })
 }
 
-/// Keeps out web pages in a browser, whatever name they use for this machine.
+/// Rejects requests from web pages in a browser, whichever name they use for this machine.
 fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
     if headers.contains_key(ORIGIN) {
@@ -311,7 +313,7 @@ async fn dispatch(
     }
     let permit = admin.permit(path)?;
     let (admin, path) = (admin.clone(), path.to_owned());
-    // A change that has begun is completed, even if nobody waits for it any more.
+    // A change that has started runs to completion, even if the client disconnects.
     let applied = tokio::spawn(async move {
         let _permit = permit;
         apply(&admin, &path, &body).await
@@ -331,7 +333,7 @@ fn query(
     rights: Rights,
 ) -> Result<Answer, Refusal> {
     match path {
-        // Other people's requests, and secrets of the configuration.
+        // They contain other clients' requests, and secrets of the configuration.
         "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
             let text = format!("{path} takes the Unix socket: set `admin.socket`");
             Err(Refusal(StatusCode::FORBIDDEN, text))
@@ -359,7 +361,7 @@ fn query(
     }
 }
 
-/// Applies a change; its result, in words.
+/// Applies a change and returns a message about the result.
 async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal> {
     let control = &admin.control;
     match path {
@@ -426,7 +428,7 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
                 "process {successor} serves, this one drains: no new connections"
             ))
         }
-        // The last of `CHANGES`.
+        // `/v1/drain`, the only path of `CHANGES` that is left.
         _ => {
             control.drain();
             Ok("draining: no new connections".to_owned())
@@ -498,7 +500,7 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
     ))
 }
 
-/// Reads a request's body.
+/// Reads the body of a request.
 async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     let limited = Limited::new(body, MAX_BODY).collect();
     let collected = tokio::time::timeout(MAX_WAIT, limited).await;
@@ -523,7 +525,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 fn json(value: &impl Serialize) -> Answer {
-    // Strings and numbers: nothing that JSON could not hold.
+    // Serialization cannot fail: the values contain nothing that JSON cannot represent.
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut answer = Response::new(Full::from(text));
     let content = HeaderValue::from_static("application/json");

@@ -1,7 +1,7 @@
-//! The command line: flags, and what becomes the exit code.
+//! The command line: flags and exit codes.
 //!
-//! One file for each subcommand under `cli/`. The only module that writes to standard
-//! output and standard error by itself.
+//! One file for each subcommand under `cli/`. The only module that writes directly to standard
+//! output and standard error.
 
 mod check;
 mod ctl;
@@ -25,16 +25,16 @@ use crate::control::{PrepareError, Prepared};
 use crate::plugin::{CompileLimits, Compiler, Priority, work};
 use crate::telemetry::{self, AccessTap, LogSettings, Telemetry};
 
-/// How the process ends; listed in `--help`.
+/// How the process ended; listed in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All went well; after a stop, every connection had ended.
+    /// Success. After a stop, every connection had ended.
     Success,
     /// The server could not start, or something else failed.
     Failure,
-    /// Stopped with connections cut off.
+    /// The server stopped and cut off connections.
     Aborted,
-    /// The configuration is wrong, or a plugin that it names.
+    /// The configuration, or something that it names, is wrong.
     Config,
 }
 
@@ -43,18 +43,18 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Success => 0,
             Exit::Failure => 1,
-            // 2 is clap's, for flags that make no sense.
+            // clap exits with 2 if the flags are invalid.
             Exit::Aborted => 3,
-            // EX_USAGE of sysexits(3), as linkerd has it.
+            // `EX_USAGE` of sysexits(3), as in linkerd.
             Exit::Config => 64,
         })
     }
 }
 
-/// The command that [`COMPILER`] starts.
+/// The subcommand that [`COMPILER`] starts.
 const COMPILE: &str = "compile";
 
-/// Plugins are compiled in processes of their own.
+/// Compiles each plugin in a separate process.
 const COMPILER: Compiler = Compiler::Apart(COMPILE, CompileLimits::DEFAULT);
 
 const EXIT_CODES: &str = "\
@@ -79,42 +79,42 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve, until SIGTERM or SIGINT.
+    /// Run the proxy until SIGTERM or SIGINT.
     ///
-    /// The first signal stops accepting and waits for open requests and tunnels, up to
-    /// timeout.drain; a second one ends at once. SIGHUP reads the configuration again,
-    /// SIGUSR2 runs the program anew and hands the sockets over.
+    /// The first signal stops accepting connections and waits for open requests and tunnels, up to
+    /// timeout.drain. A second signal ends the process at once. SIGHUP reloads the configuration.
+    /// SIGUSR2 starts the program again and hands the sockets over to it.
     Run(ConfigFlag),
-    /// Check a configuration: every mistake in one run, plugins loaded and configured too.
+    /// Check a configuration: report all mistakes at once, including those in its plugins.
     ///
-    /// Opens no socket. Exits with 0 where all is well, and prints nothing but what plugins log
-    /// while they are tried out. As root it looks at files as the configured user, whom a running
-    /// proxy opens them as.
+    /// Loads and configures the plugins. Opens no socket. If all is well, exits with 0 and prints
+    /// only what the plugins log. When started as root, accesses files as the configured user, as a
+    /// running proxy does.
     Check(ConfigFlag),
-    /// Ask a router where a request would go, without a server.
+    /// Show where a router sends a request, without a server.
     ///
-    /// Prints the decision with the response that the plugin makes, what the plugin read and
-    /// logged to come to it, and how long it took. Opens no socket.
+    /// Prints the decision, the response if the plugin makes one, what the plugin read and logged,
+    /// and how long it took. Opens no socket.
     Route(route::Flags),
-    /// Ask or tell a running process: its state, its plugins, another version, a reload.
+    /// Query or control a running process: show its state and plugins, swap a plugin, reload.
     ///
-    /// Over the socket that `admin.socket` in the configuration names.
+    /// Connects to the socket that `admin.socket` in the configuration names.
     Ctl(ctl::Flags),
     /// Write, build, test and measure plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Show it all at work: two small backends, a page, live messages over a WebSocket.
+    /// Run a demo: two small backends, a web page, live messages over a WebSocket.
     ///
-    /// Listens on loopback alone and needs nothing else installed.
+    /// Listens on loopback only. Needs nothing else installed.
     Demo(demo::Flags),
-    /// Compile the plugin on standard input; what other commands start for themselves.
+    /// Compile the plugin on standard input. Other commands start this by themselves.
     #[command(name = COMPILE, hide = true)]
     Compile(CompileFlags),
 }
 
 #[derive(Debug, Args)]
 struct ConfigFlag {
-    /// The configuration file
+    /// Configuration file
     #[arg(
         short,
         long = "config",
@@ -126,13 +126,13 @@ struct ConfigFlag {
 
 #[derive(Debug, Args)]
 struct CompileFlags {
-    /// Most bytes of memory
+    /// Limit on memory, in bytes
     #[arg(long, default_value_t = CompileLimits::DEFAULT.memory)]
     memory: u64,
-    /// Most seconds of processor time
+    /// Limit on processor time, in seconds
     #[arg(long, default_value_t = CompileLimits::DEFAULT.time.as_secs())]
     seconds: u64,
-    /// Run only where nobody else wants to
+    /// Run only when the processor is otherwise idle
     #[arg(long)]
     idle: bool,
 }
@@ -152,7 +152,7 @@ impl CompileFlags {
     }
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs its command.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(flags) => run::run(&flags.config),
@@ -166,7 +166,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Reads a configuration, or prints everything that is wrong with the file.
+/// Reads a configuration, or prints all mistakes in the file.
 fn load(path: &Path) -> Result<(Config, Source), Exit> {
     config::load(path).map_err(|errors| {
         print_errors(&errors);
@@ -174,7 +174,7 @@ fn load(path: &Path) -> Result<(Config, Source), Exit> {
     })
 }
 
-/// Loads what a configuration names, or prints everything that is wrong with it.
+/// Loads what a configuration names, or prints all mistakes in it.
 fn prepare(config: Config, source: Source) -> Result<Prepared, Exit> {
     Prepared::new(config, source, COMPILER).map_err(|error| match error {
         PrepareError::Config(errors) => {
@@ -197,7 +197,7 @@ fn print_errors(errors: &Errors) {
 
 /// Prints to standard error.
 fn print_error(text: &str) {
-    // A reader that has closed it does not want to know.
+    // There is nothing to do if the reader has closed it.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -213,7 +213,7 @@ fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// Starts the log that a configuration asks for.
+/// Starts the log as configured.
 fn start_log(log: &config::Log, tap: Option<AccessTap>) -> Result<Telemetry, Exit> {
     let settings = LogSettings {
         level: log.level.into(),

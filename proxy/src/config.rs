@@ -1,8 +1,8 @@
-//! The configuration: what the file says, checked, with every default filled in.
+//! The configuration: the contents of the file, checked, with every default filled in.
 //!
-//! Owns the types and the way from text to them. It reads the file and does no other I/O:
-//! names are resolved, users looked up and plugins loaded by those who need them, who
-//! report through [`Source`]. A leaf: everything may import it, it imports nothing above.
+//! Owns the types and the parsing. It reads the file and does no other I/O. Other modules resolve
+//! names, look up users and load plugins; they report errors through [`Source`]. A leaf: everything
+//! may import it, it imports nothing above.
 
 mod address;
 mod backend;
@@ -49,7 +49,7 @@ pub use tls::{
     Tls, TlsVersion,
 };
 
-/// Plugins that are part of the binary, by the name that `router.plugin` gives them.
+/// Plugins that are part of the binary, by the names used in `router.plugin`.
 pub const BUNDLED_PLUGINS: &[&str] = &[
     "address-list",
     "canary",
@@ -63,14 +63,14 @@ pub const BUNDLED_PLUGINS: &[&str] = &[
     "table-route",
 ];
 
-/// Everything that the configuration file says. Made by [`load`] or [`parse`] alone.
+/// The contents of the configuration file. Created only by [`load`], [`parse`] and [`draft`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Connections that clients may have open at once, over all frontends.
+    /// Maximum number of client connections open at once, over all frontends.
     ///
     /// None: derived from the limit of file descriptors.
     pub max_connections: Option<NonZeroU32>,
-    /// Worker threads. None: one for each core.
+    /// Number of worker threads. None: one for each core.
     pub workers: Option<NonZeroUsize>,
     /// Name of the user to run as, once the sockets are bound.
     pub user: Option<String>,
@@ -78,40 +78,40 @@ pub struct Config {
     pub group: Option<String>,
     /// Longest wait from SIGTERM to the end of the last request or tunnel.
     ///
-    /// Default 30 s; zero ends them at once.
+    /// Default 30 s. Zero ends them at once.
     pub drain: Duration,
-    /// Where the log goes, and how much of it.
+    /// Destination, format and level of the log.
     pub log: Log,
-    /// Where the running process is queried and controlled.
+    /// Where the running process can be queried and controlled.
     pub admin: Admin,
-    /// Directory of compiled plugins. None: the plugin host chooses.
+    /// Directory of compiled plugins. None: chosen by the plugin host.
     pub plugin_cache_dir: Option<PathBuf>,
     /// Limits on compiling plugins.
     pub compile: Compile,
-    /// TLS with clients, in the order of the file.
+    /// TLS settings for client connections, in the order of the file.
     pub tls: Vec<Tls>,
-    /// Where clients connect, in the order of the file; at least one.
+    /// Frontends, which clients connect to, in the order of the file; at least one.
     pub frontends: Vec<Frontend>,
-    /// Where requests go, in the order of the file.
+    /// Backends, which requests go to, in the order of the file.
     pub backends: Vec<Backend>,
-    /// What plugins may look up, in the order of the file.
+    /// Tables that plugins can look up, in the order of the file.
     pub tables: Vec<Table>,
 }
 
 impl Config {
-    /// How many workers there are on this machine.
+    /// Returns the number of workers on this machine.
     pub fn worker_count(&self) -> usize {
         self.workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get)
     }
 
-    /// The frontend of this name.
+    /// Returns the frontend of this name.
     pub fn frontend(&self, name: &str) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| frontend.name == name)
     }
 
-    /// Every stage of every router, in the order of the file.
+    /// Returns every stage of every router, in the order of the file.
     pub fn stages(&self) -> impl Iterator<Item = (StageId, &Stage)> {
         self.frontends.iter().flat_map(|frontend| {
             let stages = frontend.router.iter();
@@ -119,29 +119,29 @@ impl Config {
         })
     }
 
-    /// This stage.
+    /// Returns the stage `id`.
     pub fn stage(&self, id: &StageId) -> Option<&Stage> {
         let mut stages = self.frontend(&id.frontend)?.router.iter();
         stages.find(|stage| stage.name == id.name)
     }
 
-    /// The `[tls.NAME]` of this name.
+    /// Returns the `[tls.NAME]` of this name.
     pub fn tls(&self, name: &str) -> Option<&Tls> {
         self.tls.iter().find(|tls| tls.name == name)
     }
 
-    /// The backend that `id` stands for.
+    /// Returns the backend that `id` identifies.
     pub fn backend(&self, id: BackendId) -> &Backend {
         &self.backends[id.0]
     }
 
-    /// The backend of this name.
+    /// Returns the ID of the backend of this name.
     pub fn backend_named(&self, name: &str) -> Option<BackendId> {
         let position = self.backends.iter().position(|b| b.name == name)?;
         Some(BackendId(position))
     }
 
-    /// The backends with what stands for them, in the order of the file.
+    /// Returns the backends with their IDs, in the order of the file.
     pub fn backend_ids(&self) -> impl Iterator<Item = (BackendId, &Backend)> {
         self.backends
             .iter()
@@ -150,27 +150,27 @@ impl Config {
     }
 }
 
-/// Stands for a backend of the [`Config`] that it came from.
+/// Identifies a backend of the [`Config`] that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendId(usize);
 
 impl BackendId {
-    /// Position in [`Config::backends`].
+    /// Returns the position in [`Config::backends`].
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// `[log]`.
+/// `[log]`: the settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Lines less important than this are not written. Default [`LogLevel::Info`].
+    /// Least important level that is written. Default [`LogLevel::Info`].
     pub level: LogLevel,
-    /// Default [`LogFormat::Text`].
+    /// Format of a line. Default [`LogFormat::Text`].
     pub format: LogFormat,
-    /// Whether each request and each tunnel gets a line of its own. Default true.
+    /// Whether each request and each tunnel gets an access log record. Default true.
     pub access: bool,
-    /// Default [`LogTarget::Stderr`].
+    /// Destination of the log. Default [`LogTarget::Stderr`].
     pub target: LogTarget,
 }
 
@@ -185,14 +185,14 @@ impl Default for Log {
     }
 }
 
-/// `[compile]`: limits on compiling a plugin, whose file may come from anybody.
+/// `[compile]`: limits on compiling a plugin, whose file can be untrusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compile {
-    /// Longest file of a plugin. Default 64 MiB: three times a plugin in Python.
+    /// Maximum size of a plugin's file, in bytes. Default 64 MiB: three times a plugin in Python.
     pub file_size: u64,
-    /// Most memory of a compiler. Default 1 GiB.
+    /// Maximum memory of a compiler, in bytes. Default 1 GiB.
     pub memory: u64,
-    /// Most processor time of a compiler. Default 2 min.
+    /// Maximum processor time of a compiler. Default 2 min.
     pub time: Duration,
 }
 
@@ -206,18 +206,19 @@ impl Default for Compile {
     }
 }
 
-/// `[admin]`: where the running process is queried and controlled. Neither set: nowhere.
+/// `[admin]`: where the running process can be queried and controlled. Nowhere if neither address
+/// is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Path of a Unix socket, which only the user that runs the process may use.
+    /// Path of a Unix socket, which only the user that runs the process can use.
     pub socket: Option<PathBuf>,
-    /// An address of loopback, for who collects metrics: everybody on the machine may use it.
+    /// Loopback address for collecting metrics. Everyone on the machine can use it.
     pub address: Option<SocketAddr>,
-    /// Fields of requests whose values are never shown. Default [`DEFAULT_REDACT`].
+    /// Request header fields whose values are never shown. Default [`DEFAULT_REDACT`].
     pub redact: Vec<HeaderName>,
 }
 
-/// Default of [`Admin::redact`]: what gives its bearer rights.
+/// Default of [`Admin::redact`]: fields that contain credentials.
 pub const DEFAULT_REDACT: [HeaderName; 3] = [
     header::AUTHORIZATION,
     header::COOKIE,
@@ -234,31 +235,31 @@ impl Default for Admin {
     }
 }
 
-/// Importance of a line in the log, from the most to the least.
+/// Importance of a log line, from the most to the least important.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Something failed that someone has to look at.
+    /// Something failed and needs attention.
     Error,
-    /// Something is wrong, and the proxy goes on.
+    /// Something is wrong, but the proxy continues.
     Warn,
-    /// What an operator wants to know in normal times.
+    /// Events that an operator wants to know about in normal operation.
     Info,
-    /// Routine ends of connections, timings.
+    /// Routine ends of connections, and timings.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// Form of a line in the log.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line (RFC 8259).
+    /// One JSON object per line (RFC 8259).
     Json,
 }
 
-/// Where the log goes.
+/// Destination of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
     /// The standard error stream.
@@ -272,64 +273,64 @@ pub enum LogTarget {
 /// `[frontend.NAME]`: where clients connect, and how their requests are routed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frontend {
-    /// Letters, digits and `-_.:`.
+    /// Name of the frontend: letters, digits and `-_.:`.
     pub name: String,
-    /// The protocol of its connections. Default [`Mode::Http`].
+    /// Protocol of its connections. Default [`Mode::Http`].
     pub mode: Mode,
-    /// At least one.
+    /// Where it listens; at least one.
     pub bind: Vec<Bind>,
-    /// Where a request goes for which the router names no backend.
+    /// Backend for requests for which the router names no backend.
     ///
-    /// Always set where `router` is empty.
+    /// Always set if `router` is empty.
     pub default_backend: Option<BackendId>,
-    /// How long a client may take.
+    /// Timeouts on the client's side.
     pub timeouts: FrontendTimeouts,
-    /// What servers are told about the client.
+    /// Information about the client that is sent to servers.
     pub forwarded: Forwarded,
-    /// How requests are read.
+    /// Settings for reading requests.
     pub http: FrontendHttp,
     /// `Strict-Transport-Security` of responses over TLS (RFC 6797). Default none.
     pub hsts: Option<Hsts>,
-    /// Connections that the kernel holds until they are accepted, for each socket.
+    /// Maximum number of connections per socket that wait in the kernel to be accepted.
     ///
     /// Default [`DEFAULT_BACKLOG`]; the kernel caps it at `net.core.somaxconn`.
     pub backlog: u32,
-    /// How large a request may be.
+    /// Limits on the size of a request.
     pub limits: FrontendLimits,
-    /// Its plugins, in the order in which they are asked: at most [`MAX_STAGES`]. Empty: everything
-    /// goes to `default_backend`.
+    /// Plugins, in the order in which they are called: at most [`MAX_STAGES`]. If empty, all
+    /// requests go to `default_backend`.
     pub router: Vec<Stage>,
-    /// What concerns the whole router.
+    /// Settings of the router as a whole.
     pub routing: Routing,
 }
 
-/// The protocol of a frontend's connections.
+/// Protocol of a frontend's connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Requests.
+    /// HTTP requests.
     #[default]
     Http,
-    /// Bytes: each connection is one tunnel to a server.
+    /// Bytes. Each connection is one tunnel to a server.
     Tcp,
 }
 
-/// `[frontend.NAME.hsts]`: how long browsers are to use `https` alone (RFC 6797).
+/// `[frontend.NAME.hsts]`: how long browsers must use only `https` (RFC 6797).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hsts {
-    /// Default 365 days.
+    /// How long browsers remember it. Default 365 days.
     pub max_age: Duration,
-    /// Whether subdomains are meant, too. Default false.
+    /// Whether it applies to subdomains, too. Default false.
     pub include_subdomains: bool,
-    /// Whether the name may be put on the lists that browsers come with. Default false.
+    /// Whether the name may be put on the browsers' preload lists. Default false.
     pub preload: bool,
 }
 
-/// Bounds of one head.
+/// Limits on one header section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Most field lines. Default 256.
+    /// Maximum number of field lines. Default 256.
     pub max_headers: usize,
-    /// Most bytes, the first line included. Default 64 KiB.
+    /// Maximum size in bytes, including the first line. Default 64 KiB.
     pub max_header_size: usize,
 }
 
@@ -342,15 +343,15 @@ impl Default for HeadLimits {
     }
 }
 
-/// Bounds of what a client sends.
+/// Limits on what a client can send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendLimits {
-    /// Of a request's head.
+    /// Limits on a request's head.
     pub head: HeadLimits,
-    /// Most bytes of a request's body. Default none.
+    /// Maximum size of a request's body, in bytes. Default none.
     pub max_body: Option<u64>,
-    /// Most bytes that are read and dropped after an answer that came before the end of the
-    /// request's body, so that the answer arrives. Default 64 MiB.
+    /// Maximum number of body bytes that are read and dropped after a response that was sent before
+    /// the end of the request's body. Reading on lets the response arrive. Default 64 MiB.
     pub max_discard: u64,
 }
 
@@ -367,15 +368,16 @@ impl Default for FrontendLimits {
 /// Timeouts on the client's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendTimeouts {
-    /// From accepted to the first byte of HTTP: PROXY protocol and TLS. Default 10 s.
+    /// From accepting the connection to the first byte of HTTP: PROXY protocol and TLS. Default 10
+    /// s.
     pub handshake: Duration,
     /// From the first byte of a head to its end. Default 10 s.
     pub request_header: Duration,
     /// From the end of a response to the next request's first byte. Default 60 s.
     pub keep_alive: Duration,
-    /// From the last progress from or to the client. Default 60 s.
+    /// Time without progress from or to the client. Default 60 s.
     pub client: Duration,
-    /// From half-closed to closed, on the client's side. Default 30 s.
+    /// From half-close to close, on the client's side. Default 30 s.
     pub client_fin: Duration,
 }
 
@@ -391,14 +393,14 @@ impl Default for FrontendTimeouts {
     }
 }
 
-/// `[frontend.NAME.forwarded]`: what servers are told about the client.
+/// `[frontend.NAME.forwarded]`: information about the client that is sent to servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
     /// Whether this proxy sets `X-Forwarded-For`, `-Proto` and `-Host`. Default true.
     pub x_forwarded: bool,
     /// Whether `Via` is sent (RFC 9110, section 7.6.3). Default true.
     pub via: bool,
-    /// Peers that are believed about the origin of requests. Default none.
+    /// Peers that are trusted to state the origin of requests. Default none.
     pub trusted_proxies: TrustedProxies,
 }
 
@@ -412,17 +414,17 @@ impl Default for Forwarded {
     }
 }
 
-/// Peers that are believed about the origin of requests.
+/// Peers that are trusted to state the origin of requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
-    /// By address. IPv4-mapped networks are IPv4.
+    /// Networks of trusted addresses. IPv4-mapped networks are stored as IPv4.
     pub networks: Vec<IpNet>,
-    /// Whether whoever connects over a Unix socket is one: `unix`.
+    /// Whether peers on a Unix socket are trusted: `unix`.
     pub unix: bool,
 }
 
 impl TrustedProxies {
-    /// Whether `address`, in canonical form, is one's.
+    /// Reports whether `address`, in canonical form, is trusted.
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.networks
             .iter()
@@ -430,14 +432,15 @@ impl TrustedProxies {
     }
 }
 
-/// `[frontend.NAME.http]`: how requests are read.
+/// `[frontend.NAME.http]`: settings for reading requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendHttp {
     /// Whether paths are normalized before plugins and servers see them. Default false.
     pub normalize_path: bool,
-    /// Requests that an HTTP/2 client may have under way at once (RFC 9113, section 5.1.2).
+    /// Maximum number of requests that an HTTP/2 client can have in flight at once (RFC 9113,
+    /// section 5.1.2).
     ///
-    /// Default 100, the least that RFC 9113 recommends; HAProxy's default, too.
+    /// Default 100, the minimum that RFC 9113 recommends, and HAProxy's default.
     pub max_concurrent_streams: u32,
 }
 
@@ -450,40 +453,40 @@ impl Default for FrontendHttp {
     }
 }
 
-/// Default of [`Config::drain`]: what most supervisors wait before they kill.
+/// Default of [`Config::drain`]: the time after which most supervisors kill a process.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
-/// Default of [`Frontend::backlog`]: a burst of connections that a busy worker takes in
-/// well under a second.
+/// Default of [`Frontend::backlog`]: a burst of connections that a busy worker accepts in well
+/// under a second.
 pub const DEFAULT_BACKLOG: u32 = 1024;
 
-/// The file's name in errors.
+/// Name of the configuration file in errors.
 const CONFIGURATION: &str = "the configuration";
 
-/// A configuration file as far as it makes sense, for those who look for more mistakes.
+/// The valid part of a configuration file, for callers that look for more mistakes.
 #[derive(Debug)]
 pub struct Draft {
-    /// The part that could be read. Other values are the defaults, or left out.
+    /// The part that could be read. Invalid values are replaced by defaults or left out.
     pub config: Config,
-    /// Its text.
+    /// Text of the file.
     pub source: Source,
-    /// All that is wrong with the file.
+    /// All mistakes in the file.
     pub mistakes: Option<Errors>,
 }
 
 /// Reads the configuration file at `path`.
 ///
 /// # Errors
-/// All that is wrong with the file, or that it cannot be read.
+/// If the file cannot be read, or with all mistakes in it.
 pub fn load(path: &Path) -> Result<(Config, Source), Errors> {
     let text = source::read(path, CONFIGURATION)?;
     parse(path, text)
 }
 
-/// Reads as much of the configuration file at `path` as makes sense.
+/// Reads the valid part of the configuration file at `path`.
 ///
 /// # Errors
-/// It cannot be read, or is not TOML.
+/// If the file cannot be read, or is not TOML.
 pub fn draft(path: &Path) -> Result<Draft, Errors> {
     let source = Source::new(path, source::read(path, CONFIGURATION)?);
     let (config, mistakes) = sections::read(&source)?;
@@ -494,22 +497,22 @@ pub fn draft(path: &Path) -> Result<Draft, Errors> {
     })
 }
 
-/// The `admin.socket` of the file at `path`, whatever else is wrong with the file: a process
-/// that runs with an earlier text of it must still be reached.
+/// Returns the `admin.socket` of the file at `path`, whatever else is wrong with the file. A
+/// process that runs with an earlier text of the file must stay reachable.
 ///
 /// # Errors
-/// The file cannot be read.
+/// If the file cannot be read.
 pub fn admin_socket(path: &Path) -> Result<Option<PathBuf>, Errors> {
     let source = Source::new(path, source::read(path, CONFIGURATION)?);
     let socket = source.text_at(&["admin", "socket"]);
     Ok(socket.map(|socket| source.directory().join(socket)))
 }
 
-/// Reads a configuration from its text. `path` is named in errors, and relative paths in
-/// the text start at its directory; nothing is read from it.
+/// Parses a configuration from its text. `path` is used in errors and to resolve relative paths in
+/// the text; nothing is read from it.
 ///
 /// # Errors
-/// All that is wrong with the text.
+/// All mistakes in the text.
 pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
     let source = Source::new(path, text);
     match sections::read(&source)? {
@@ -521,17 +524,16 @@ pub fn parse(path: &Path, text: String) -> Result<(Config, Source), Errors> {
 /// Reads the servers file at `path`.
 ///
 /// # Errors
-/// All that is wrong with it, or that it cannot be read.
+/// If the file cannot be read, or with all mistakes in it.
 pub fn load_servers(path: &Path) -> Result<Vec<Server>, Errors> {
     servers_file(path, source::read(path, "the servers file")?)
 }
 
-/// Reads the text of a servers file: JSON where the name of `path` ends in `.json`, else TOML. `path`
-/// is named in errors, and relative paths in the text start at its directory; nothing is read
-/// from it.
+/// Parses a servers file: JSON if the name of `path` ends in `.json`, else TOML. `path` is used in
+/// errors and to resolve relative paths in the text; nothing is read from it.
 ///
 /// # Errors
-/// All that is wrong with the text.
+/// All mistakes in the text.
 fn servers_file(path: &Path, text: String) -> Result<Vec<Server>, Errors> {
     let source = Source::new(path, text);
     let is_json = path

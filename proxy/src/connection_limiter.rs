@@ -1,8 +1,8 @@
 //! Enforces `max_connections` and chooses the worker for a new connection.
 //!
-//! A leaf. The kernel spreads connections by a hash of their addresses. With few long-lived
-//! connections, that leaves workers idle. So each worker counts its open connections, and a
-//! worker with clearly more than another hands over what it accepts. Measured in
+//! A leaf. The kernel distributes connections by a hash of their addresses. With few long-lived
+//! connections, that leaves workers idle. So each worker counts its open connections, and a worker
+//! that has clearly more than another hands over the connections that it accepts. Measured in
 //! docs/decisions/2026-11-22-connection-balance.md.
 
 use std::sync::Arc;
@@ -10,23 +10,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
-/// Shared by all workers; touched once for a connection, never for a request.
+/// Limits the number of connections. Shared by all workers and used once per connection, never per
+/// request.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     free: Semaphore,
-    /// Permits there are, but for the excess.
+    /// Number of permits, without the excess.
     allowed: AtomicUsize,
-    /// Permits that end with their connections, since fewer are allowed by now.
+    /// Number of permits that expire with their connections, because the limit was lowered.
     excess: AtomicUsize,
     open: Box<[Load]>,
 }
 
-/// A worker's open connections, on a cache line of their own.
+/// Number of a worker's open connections, on a separate cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Load(AtomicUsize);
 
-/// The right to one of `max_connections`, not yet assigned to a worker.
+/// A permit for one of `max_connections`, not yet assigned to a worker.
 #[derive(Debug)]
 pub struct Permit(Arc<ConnectionLimiter>);
 
@@ -36,8 +37,8 @@ impl Drop for Permit {
     }
 }
 
-/// A permit assigned to a worker, held from a connection's acceptance to its end. Small, since
-/// an idle tunnel holds little else.
+/// A permit assigned to a worker, kept from the acceptance of a connection to its end. It is small,
+/// because an idle tunnel keeps little else.
 #[derive(Debug)]
 pub struct WorkerPermit {
     permit: Permit,
@@ -45,7 +46,7 @@ pub struct WorkerPermit {
 }
 
 impl ConnectionLimiter {
-    /// Allows `max_connections`, spread over `workers`.
+    /// Creates a limiter that allows `max_connections` over all `workers`.
     pub fn new(max_connections: u32, workers: usize) -> ConnectionLimiter {
         ConnectionLimiter {
             free: Semaphore::new(max_connections as usize),
@@ -55,7 +56,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Allows this many from now on. Connections beyond that go on until they end.
+    /// Changes the limit. Connections above it continue until they end.
     pub fn allow(&self, max_connections: u32) {
         let now = max_connections as usize;
         let before = self.allowed.swap(now, Ordering::Relaxed);
@@ -73,7 +74,7 @@ impl ConnectionLimiter {
         let excess = self
             .excess
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        // The error is an excess of 0, as it nearly always is.
+        // The error stands for an excess of 0, which is the usual case.
         let ended = excess.unwrap_or_default().min(permits);
         self.free.add_permits(permits - ended);
     }
@@ -85,13 +86,13 @@ impl ConnectionLimiter {
     pub async fn take(self: &Arc<ConnectionLimiter>) -> Permit {
         match self.free.acquire().await {
             Ok(permit) => permit.forget(),
-            // Nobody closes the semaphore.
+            // The semaphore is never closed.
             Err(_) => std::future::pending().await,
         }
         Permit(Arc::clone(self))
     }
 
-    /// Chooses the worker that serves what `worker` has accepted.
+    /// Chooses the worker that serves a connection accepted by `worker`.
     pub fn assign(&self, permit: Permit, worker: usize) -> WorkerPermit {
         let least = (0..self.open.len()).min_by_key(|&index| self.open(index));
         let chosen = match least {
@@ -101,18 +102,19 @@ impl ConnectionLimiter {
         WorkerPermit::new(permit, chosen)
     }
 
-    /// Connections that all workers have open.
+    /// Returns the number of open connections of all workers.
     pub fn taken(&self) -> usize {
         (0..self.open.len()).map(|worker| self.open(worker)).sum()
     }
 
-    /// Connections that `worker` has open, or is about to get.
+    /// Returns the number of connections that `worker` has open or is about to receive.
     fn open(&self, worker: usize) -> usize {
         self.open[worker].0.load(Ordering::Relaxed)
     }
 }
 
-/// An eighth more: handing over costs a wake-up, and many connections even out by themselves.
+/// Reports whether `own` is over an eighth more than `least`. Handing over costs a wake-up, and
+/// many connections even out by themselves.
 fn is_clearly_more(own: usize, least: usize) -> bool {
     own > least + least / 8
 }
@@ -122,17 +124,17 @@ impl WorkerPermit {
         permit.0.open[worker].0.fetch_add(1, Ordering::Relaxed);
         WorkerPermit {
             permit,
-            // There are 4096 workers at most.
+            // There are at most 4096 workers.
             worker: u32::try_from(worker).unwrap_or_default(),
         }
     }
 
-    /// The worker that serves it.
+    /// Returns the worker that serves the connection.
     pub fn worker(&self) -> usize {
         self.worker as usize
     }
 
-    /// Moves it to another worker.
+    /// Moves the permit to another worker.
     pub fn move_to(&mut self, worker: usize) {
         let open = &self.permit.0.open;
         open[self.worker()].0.fetch_sub(1, Ordering::Relaxed);
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn few_connections_are_spread_exactly() {
         let limiter = Arc::new(ConnectionLimiter::new(4, 2));
-        // All of them hashed to the first.
+        // The kernel has given all of them to the first worker.
         let held: Vec<WorkerPermit> = (0..4).map(|_| accept(&limiter, 0)).collect();
         let workers: Vec<usize> = held.iter().map(WorkerPermit::worker).collect();
         assert_eq!(workers, [0, 1, 0, 1]);
@@ -188,7 +190,7 @@ mod tests {
         let mut held: Vec<WorkerPermit> = (0..3).map(|_| accept(&limiter, 0)).collect();
         for (allowed, ends, free) in [
             (4, 0, 1),
-            // Two too many, then one.
+            // Two connections too many, then one.
             (1, 0, 0),
             (1, 1, 0),
             (1, 1, 0),
@@ -203,8 +205,8 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the kernel sends them: as long as none ends, no worker has more than an
-        /// eighth and one above any other.
+        /// However the kernel distributes connections: while none ends, no worker has more than any
+        /// other by over an eighth and one.
         #[test]
         fn no_worker_has_much_more_than_another(accepting in prop::collection::vec(0_usize..4, 1..200)) {
             let limiter = Arc::new(ConnectionLimiter::new(200, 4));

@@ -1,11 +1,11 @@
-//! The running configuration, and its changes while the workers serve: another version of a
-//! plugin, a rollback, another configuration.
+//! The running configuration and its changes while the workers serve: swaps of plugin versions,
+//! rollbacks and reloads.
 //!
-//! Each change is prepared without a lock and published under one, so that none waits for
-//! another's compiler; of several changes of one thing, the one that was requested last stays. Slow
-//! steps (compiling, resolving, trying out) run on threads of low priority; the workers apply the
-//! result between two requests. A change that fails at any step changes nothing. Called by `process`
-//! and `admin`; opens no socket.
+//! Each change is prepared without a lock and published under one, so no change waits for another's
+//! compiler. If several requests change the same thing, the one that was made last stays in force.
+//! Slow steps (compiling, resolving, trying out) run on threads of low priority; the workers apply
+//! the result between two requests. A change that fails at any step changes nothing. Called by
+//! `process` and `admin`; opens no socket.
 
 mod attempt;
 mod backends;
@@ -52,7 +52,7 @@ pub use self::stages::{OnTrial, locate};
 pub use self::state::Reloads;
 pub use self::view::StageState;
 
-/// The process's controls. A clone refers to the same ones.
+/// Handle to the running configuration. All clones refer to the same state.
 #[derive(Debug, Clone)]
 pub struct Control(Arc<Inner>);
 
@@ -62,28 +62,28 @@ struct Inner {
     changes: Changes,
     handles: Handles,
     started: SystemTime,
-    /// The process that has taken over.
+    /// Process ID of the process that has replaced this one, if any.
     successor: watch::Sender<Option<u32>>,
-    /// Answers of workers to ACME servers.
+    /// Responses to the HTTP challenges of ACME servers, which every worker can send.
     challenges: Arc<HttpChallenges>,
     acme: acme::Manager,
 }
 
-/// Handles to everything that a change touches.
+/// Handles to everything that a change affects.
 #[derive(Debug)]
 pub struct Handles {
-    /// The workers, by their numbers.
+    /// Command channels of the workers, indexed by worker number.
     pub workers: Vec<mpsc::UnboundedSender<Command>>,
-    /// Whether the workers serve.
+    /// Drain state of the workers.
     pub drain: watch::Sender<DrainState>,
-    /// The log.
+    /// The log and its settings.
     pub telemetry: Arc<Telemetry>,
-    /// Counts clients' connections.
+    /// Limiter that counts client connections.
     pub limiter: Arc<ConnectionLimiter>,
 }
 
 impl Control {
-    /// The controls of a process that begins with `prepared`, and the configuration of each
+    /// Creates the controls of a process that starts with `prepared`, and the configuration of each
     /// worker.
     ///
     /// `listeners` are those of the frontends, in the order of the configuration.
@@ -93,7 +93,7 @@ impl Control {
         handles: Handles,
     ) -> (Control, Vec<WorkerConfig>) {
         let workers = handles.workers.len();
-        // Nothing else has changed them yet.
+        // This is the first configuration, so the commit cannot be stale.
         prepared.commit_sites();
         prepared.commit_tables(None);
         for cluster in &mut prepared.clusters {
@@ -122,11 +122,11 @@ impl Control {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is written in one go.
+        // Every change leaves the state consistent, so a poisoned lock is safe to use.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts to drain, as SIGTERM does.
+    /// Starts to drain the workers, as SIGTERM does.
     pub fn drain(&self) {
         self.0.acme.stop();
         let has_begun = self.0.handles.drain.send_if_modified(|state| {
@@ -141,8 +141,10 @@ impl Control {
         }
     }
 
-    /// Orders certificates where they are due, from now on. To be called once no other process
-    /// accepts connections from the same sockets: the challenges of an order are known to one.
+    /// Starts to order certificates that are due.
+    ///
+    /// Call this only once no other process accepts connections from the same sockets: the
+    /// challenges of an order are known to one process only.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -155,40 +157,40 @@ impl Control {
         }
     }
 
-    /// Whether the workers serve, for `process` to watch and change.
+    /// Returns the drain state of the workers, for `process` to watch and change.
     pub fn drain_state(&self) -> &watch::Sender<DrainState> {
         &self.0.handles.drain
     }
 
-    /// Allows this many clients' connections from now on.
+    /// Sets the maximum number of client connections from now on.
     pub fn allow_connections(&self, max_connections: u32) {
         self.0.handles.limiter.allow(max_connections);
     }
 
-    /// Records that another process has taken over, and starts to drain.
+    /// Records that process `successor` has replaced this one, and starts to drain.
     pub fn hand_over(&self, successor: u32) {
         self.0.successor.send_replace(Some(successor));
         tracing::info!(successor, "another process serves");
         self.drain();
     }
 
-    /// Waits until another process has taken over.
+    /// Waits until another process has replaced this one.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn succeeded(&self) {
         let mut successor = self.0.successor.subscribe();
-        // The sender is in `self`.
+        // An error is impossible: the sender is in `self`.
         let _ = successor.wait_for(Option::is_some).await;
     }
 
-    /// Whether another process has taken over.
+    /// Reports whether another process has replaced this one.
     pub fn has_successor(&self) -> bool {
         self.0.successor.borrow().is_some()
     }
 }
 
-/// Runs slow work on a thread of its own, of low priority.
+/// Runs slow work on a blocking thread of low priority.
 ///
 /// # Errors
 /// [`ChangeError::Panicked`].

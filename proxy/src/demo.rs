@@ -1,4 +1,4 @@
-//! `pointsman demo`: what a newcomer sees first.
+//! `pointsman demo`: the first thing that newcomers see.
 //!
 //! Owns two small backends on loopback, a page and a WebSocket notifier, and the configuration file
 //! that puts the proxy between them. Routes nothing itself: the requests that the page shows went
@@ -25,13 +25,13 @@ use tokio::sync::oneshot;
 pub use self::feed::Feed;
 use self::policy::{ConfigFile, Servers};
 
-/// The port that browsers are sent to, unless `--port` says otherwise.
+/// Default port of the proxy; `--port` overrides it.
 pub const DEFAULT_PORT: u16 = 8080;
 
 /// Interval between the ticks that show that the WebSocket is alive.
 const TICK: Duration = Duration::from_secs(3);
 
-/// Why the demo could not start.
+/// The reason that the demo could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start the demo")]
 pub struct DemoError(#[source] io::Error);

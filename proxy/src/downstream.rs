@@ -1,6 +1,6 @@
-//! The clients' side: accepted connections, and HTTP on them.
+//! The client side: accepted connections, and HTTP on them.
 //!
-//! A connection holds facts alone; what a request needs is in its `request::context`.
+//! A connection contains only facts; the state of a request is in its `request::context`.
 
 pub mod http1;
 pub mod http2;
@@ -38,23 +38,23 @@ pub enum Peer {
     Unix,
 }
 
-/// A connection, as its protocol sees it. Shared by nothing but its own task.
+/// A client connection, as its protocol sees it. Used by a single task.
 #[derive(Debug)]
 pub struct Connection {
-    /// Where it was accepted.
+    /// The frontend that accepted it.
     pub frontend: Rc<Frontend>,
-    /// Of its client.
+    /// Facts about the client and the connection.
     pub facts: Rc<ConnectionFacts>,
-    /// Of the worker.
+    /// Resources of the worker.
     pub resources: Rc<Resources>,
-    /// Tells it to stop.
+    /// Signals that the worker is stopping.
     pub shutdown: Shutdown,
-    /// For the tunnel that it may become.
+    /// Buffers for the tunnel that it may become.
     pub scratch: Scratch,
 }
 
 impl Connection {
-    /// Takes note of who has connected.
+    /// Creates a connection and records its peer.
     pub fn new(
         frontend: Rc<Frontend>,
         peer: &Peer,
@@ -74,7 +74,8 @@ impl Connection {
 }
 
 impl Connection {
-    /// Takes note of where the peer has connected to, for requests that cannot ask the socket.
+    /// Records the address that the peer connected to, for requests that have no access to the
+    /// socket.
     fn note_destination(&mut self, io: &Io) {
         if let Some(facts) = Rc::get_mut(&mut self.facts)
             && facts.destination.is_none()
@@ -83,8 +84,8 @@ impl Connection {
         }
     }
 
-    /// Takes note of the client that a proxy before this one speaks for, and of how that client
-    /// speaks to it, and where: from now on it is the peer.
+    /// Records the client on whose behalf a proxy in front of this one connects, with the scheme
+    /// and destination that the client used. From now on, that client is the peer.
     fn set_peer(&mut self, peer: &Peer, scheme: Scheme, destination: Option<SocketAddr>) {
         let redirect = self.facts.redirect;
         self.facts = Rc::new(ConnectionFacts {
@@ -93,7 +94,7 @@ impl Connection {
         });
     }
 
-    /// Takes note of its TLS session.
+    /// Records the facts of its TLS session.
     fn set_tls(&mut self, tls: TlsFacts) {
         let facts = Rc::get_mut(&mut self.facts).expect("no request has begun");
         facts.scheme = Scheme::Https;

@@ -1,4 +1,4 @@
-//! Where clients connect, in one worker, and the rules that their requests go by.
+//! A worker's frontends, and the rules for their requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,49 +14,49 @@ use crate::telemetry::{Answers, Handshakes};
 use crate::transport::tls::ServerTls;
 use crate::upstream::LocalCluster;
 
-/// A frontend in one worker; it outlives the rules that a reload replaces.
+/// A frontend in one worker. It outlives its rules, which a reload replaces.
 #[derive(Debug)]
 pub struct Frontend {
-    /// Its name, shared by its connections.
+    /// Name, shared by its connections.
     pub name: Rc<str>,
-    /// Numbers the worker's requests.
+    /// Last request number of the worker.
     ids: Rc<Cell<u64>>,
     rules: RefCell<Rc<Rules>>,
 }
 
-/// Rules for the requests of one frontend. A request ends by those that it began with.
+/// Rules for the requests of one frontend. A request keeps the rules that it started with.
 #[derive(Debug)]
 pub struct Rules {
-    /// As configured.
+    /// Configuration of the frontend.
     pub config: config::Frontend,
-    /// Its sockets.
+    /// Sockets of the frontend.
     pub sockets: Sockets,
-    /// `Strict-Transport-Security` of responses over TLS.
+    /// `Strict-Transport-Security` field of responses over TLS.
     pub hsts: Option<Edit>,
-    /// Counts the answers.
+    /// Counters of responses.
     pub answers: Arc<Answers>,
-    /// Counts the TLS handshakes.
+    /// Counters of TLS handshakes.
     pub handshakes: Arc<Handshakes>,
-    /// Answers to ACME servers.
+    /// Responses to the HTTP challenges of ACME servers.
     pub challenges: Arc<HttpChallenges>,
-    /// The number of this worker.
+    /// Number of this worker.
     pub worker: usize,
-    /// None: everything goes to the default backend.
+    /// The router. None: all requests go to the default backend.
     pub router: Option<Rc<RefCell<Router>>>,
-    /// Where requests go for which the router names no backend.
+    /// Backend for requests for which the router names no backend.
     pub default_backend: Option<Rc<LocalCluster>>,
-    /// Every backend of the configuration, by name.
+    /// Backends of the configuration, by name.
     pub backends: Rc<HashMap<BackendName, Rc<LocalCluster>>>,
 }
 
 impl Rules {
-    /// How often the router may be asked about a request.
+    /// Returns the maximum number of router calls for one request.
     pub fn max_attempts(&self) -> u32 {
         self.config.routing.max_attempts
     }
 }
 
-/// The field of responses that has browsers use TLS alone (RFC 6797, section 6.1).
+/// Returns the response field that makes browsers use only TLS (RFC 6797, section 6.1).
 pub fn strict_transport_security(hsts: config::Hsts) -> Option<Edit> {
     let mut value = format!("max-age={}", hsts.max_age.as_secs());
     if hsts.include_subdomains {
@@ -71,24 +71,24 @@ pub fn strict_transport_security(hsts: config::Hsts) -> Option<Edit> {
 /// A `bind` in one worker.
 #[derive(Debug)]
 pub struct LocalBind {
-    /// As configured.
+    /// Configuration of the bind.
     pub config: config::Bind,
-    /// TLS with its clients, if it is configured.
+    /// TLS with its clients, if configured.
     pub tls: Option<Arc<ServerTls>>,
 }
 
-/// The sockets of a frontend, each with what its new connections begin with.
+/// Sockets of a frontend, each with the settings for its new connections.
 #[derive(Debug, Default)]
 pub struct Sockets {
     current: HashMap<String, Rc<LocalBind>>,
-    /// Those that the last reload removed. Another worker may have accepted connections from them
-    /// that have not come here yet.
+    /// Sockets that the last reload removed. Connections that another worker has accepted from them
+    /// may still arrive here.
     gone: HashMap<String, Rc<LocalBind>>,
 }
 
 impl Sockets {
-    /// By their names, each with the position of its `bind` in `config`. `tls` has an element for
-    /// each of those.
+    /// Creates the sockets. `names` has the name of each socket and the position of its `bind` in
+    /// `config`; `tls` has an element for each `bind`.
     pub fn new(
         config: &config::Frontend,
         tls: &[Option<Arc<ServerTls>>],
@@ -97,7 +97,7 @@ impl Sockets {
         let bind = |index: &usize| {
             let config = config.bind.get(*index)?.clone();
             let tls = tls.get(*index).cloned().flatten();
-            // Rather nothing than plain text.
+            // Never serve plain text on a bind with TLS.
             let is_whole = tls.is_some() == config.tls.is_some();
             is_whole.then(|| Rc::new(LocalBind { config, tls }))
         };
@@ -110,7 +110,7 @@ impl Sockets {
         }
     }
 
-    /// The `bind` that the socket of this name was opened for.
+    /// Returns the `bind` that the socket of this name was opened for.
     pub fn bind(&self, name: &str) -> Option<&Rc<LocalBind>> {
         self.current.get(name).or_else(|| self.gone.get(name))
     }
@@ -124,7 +124,7 @@ impl Sockets {
 }
 
 impl Frontend {
-    /// With the rules to begin with.
+    /// Creates a frontend with its first rules.
     pub fn new(rules: Rules, ids: Rc<Cell<u64>>) -> Frontend {
         Frontend {
             name: Rc::from(rules.config.name.as_str()),
@@ -133,18 +133,18 @@ impl Frontend {
         }
     }
 
-    /// Those in force.
+    /// Returns the rules in force.
     pub fn rules(&self) -> Rc<Rules> {
         Rc::clone(&self.rules.borrow())
     }
 
-    /// Puts others into force, for requests that begin from now on.
+    /// Replaces the rules for requests that start from now on.
     pub fn set_rules(&self, mut rules: Rules) {
         rules.sockets.remember(&self.rules().sockets);
         *self.rules.borrow_mut() = Rc::new(rules);
     }
 
-    /// A number for a request, which no other has.
+    /// Returns a unique number for a request.
     pub fn next_id(&self) -> u64 {
         let id = self.ids.get() + 1;
         self.ids.set(id);
@@ -158,7 +158,8 @@ mod tests {
 
     use super::*;
 
-    /// The sockets of a frontend with these elements of `bind`, which are named by their position.
+    /// Returns the sockets of a frontend with these elements of `bind`. Their names are their
+    /// positions.
     fn sockets(binds: &[&str]) -> Sockets {
         let text = format!(
             "[frontend.www]\nbind = [{}]\ndefault_backend = \"www\"\n\

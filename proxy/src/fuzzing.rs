@@ -1,5 +1,5 @@
-//! Entry points of the fuzz targets in `proxy/fuzz`: each takes arbitrary bytes and must
-//! return without a panic. Built with the feature `fuzzing` alone.
+//! Entry points of the fuzz targets in `proxy/fuzz`. Each takes arbitrary bytes and must return
+//! without a panic. Built only with the feature `fuzzing`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::rollout::loader::{Load, Loader};
 use crate::telemetry::{self, LogFormat, LogSettings, LogTarget, Telemetry};
 use crate::worker::DrainState;
 
-/// With limits that a plugin reaches soon.
+/// A configuration with limits that a plugin soon reaches.
 const CONFIGURATION: &str = r#"
 workers = 1
 [log]
@@ -45,10 +45,10 @@ fn configured() -> Config {
     parsed.expect("the text is right").0
 }
 
-/// Reads a configuration, and shows its mistakes.
+/// Parses a configuration and renders its mistakes.
 ///
 /// # Panics
-/// On a finding: a refusal without a reason, or a source that is not the text.
+/// On a finding: a refusal without a reason, or a source that differs from the text.
 pub fn configuration(text: &str) {
     match config::parse(Path::new("fuzzing.toml"), text.to_owned()) {
         Ok((_, source)) => assert_eq!(source.text(), text),
@@ -59,14 +59,14 @@ pub fn configuration(text: &str) {
     }
 }
 
-/// Loads a plugin's file, creates its instances, configures and asks them.
+/// Loads a plugin's file, and creates, configures and calls its instances.
 ///
 /// # Panics
 /// On a finding.
 pub fn component(file: &[u8]) {
     static PLACE: LazyLock<(Config, Loader)> = LazyLock::new(|| {
         let config = Config {
-            // So that mutants leave nothing behind.
+            // Mutants must not be cached.
             plugin_cache_dir: Some("/dev/null".into()),
             ..configured()
         };
@@ -94,7 +94,7 @@ pub fn component(file: &[u8]) {
     }
 }
 
-/// An admin interface for one connection after another, with no worker behind it.
+/// An admin interface that serves one connection after the other, without a worker.
 #[derive(Debug)]
 pub struct Door {
     runtime: Runtime,
@@ -106,7 +106,7 @@ impl Door {
     /// Loads a configuration for the interface to show.
     ///
     /// # Panics
-    /// If the system gives no runtime, or on a finding.
+    /// If no runtime can be created, or on a finding.
     pub fn new() -> Door {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -125,7 +125,7 @@ impl Door {
             limiter: Arc::new(ConnectionLimiter::new(1, 1)),
         };
         let (control, _) = Control::new(prepared, &mut listeners, handles);
-        // Nobody handles requests to the process: they are refused.
+        // The receiver is dropped, so requests to the process are refused.
         let (process, _) = mpsc::channel(1);
         let admin = Admin::new(control.clone(), process);
         Door {
@@ -135,10 +135,10 @@ impl Door {
         }
     }
 
-    /// Serves a client with every right that sends `bytes` and waits for answers.
+    /// Serves a client that has all rights, sends `bytes` and reads the responses.
     ///
     /// # Panics
-    /// On a finding: the interface does not come to an end.
+    /// On a finding: the interface does not stop.
     pub fn take(&self, bytes: &[u8]) {
         self.control.drain_state().send_replace(DrainState::Serving);
         let answers = self.runtime.block_on(async {
@@ -151,7 +151,7 @@ impl Door {
                 let _ = client.read_to_end(&mut answers).await;
                 answers
             };
-            // Nothing that the interface does takes so long here.
+            // Nothing that the interface does here takes this long.
             let both = async { tokio::join!(served, talk).1 };
             tokio::time::timeout(Duration::from_secs(20), both).await
         });
@@ -166,7 +166,7 @@ impl Default for Door {
     }
 }
 
-/// A log whose lines go nowhere.
+/// Returns a log that discards its lines.
 fn quiet() -> Telemetry {
     let settings = LogSettings {
         level: tracing::Level::ERROR,

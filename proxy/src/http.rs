@@ -1,4 +1,4 @@
-//! HTTP's rules as pure functions and values: no I/O, no async, nothing of the proxy's own.
+//! Rules of HTTP as pure functions and values: no I/O, no async, nothing specific to this proxy.
 
 pub mod authority;
 pub mod cookie;

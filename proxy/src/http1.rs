@@ -1,15 +1,15 @@
-//! HTTP/1.1 without I/O: bytes in, heads and body frames out, and back to bytes.
+//! HTTP/1.1 without I/O: parses bytes into heads and body frames, and writes them back to bytes.
 //!
-//! httparse finds the lines; nothing else looks for line ends. A complete head is copied
-//! once into a `http::message` head as spans, checked, and marked so that the forwarded
-//! lines are those the next hop gets. The writers copy from the spans.
+//! Only httparse splits heads into lines. A complete head is copied once into a `http::message`
+//! head as spans. It is then checked and marked so that the forwarded lines are those for the next
+//! hop. The writers copy from the spans.
 //!
-//! **Invariant:** nothing here reads, writes, waits, logs or looks at a clock, and nothing
-//! allocates by a number that a peer sent. A head or body that two readers could read two
+//! **Invariant:** nothing here reads, writes, waits, logs or looks at a clock, and no allocation
+//! size comes from a number that a peer sent. A head or body that two readers could read in two
 //! ways is an error, in either direction.
 //!
-//! Lines end in CRLF or in a bare LF (RFC 9112, section 2.2: MAY), as HAProxy and hyper have
-//! it; chunk framing is CRLF alone. A bare CR, NUL or other control character in a head, a
+//! Lines of a head end in CRLF or in a bare LF (RFC 9112, section 2.2: MAY), as in HAProxy and
+//! hyper. Chunk framing accepts only CRLF. A bare CR, NUL or other control character in a head, a
 //! folded line, and whitespace before a colon are errors.
 //!
 //! Called by the HTTP/1 connections of both sides.
@@ -33,20 +33,21 @@ use crate::config::HeadLimits;
 
 pub use options::TooManyOptions;
 
-/// Bounds of one head.
+/// Size limits of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most field lines. Default [`DEFAULT_MAX_HEADERS`].
+    /// Maximum number of field lines. Default [`DEFAULT_MAX_HEADERS`].
     pub max_headers: usize,
-    /// Most bytes of the whole head, its first line included. Default
+    /// Maximum size of the whole head in bytes, including its first line. Default
     /// [`DEFAULT_MAX_HEADER_SIZE`].
     pub max_header_size: usize,
 }
 
-/// Field lines of a head. Browsers send 20; HAProxy's limit is 101 and Node's 2,000.
+/// Default for [`Limits::max_headers`]. Browsers send 20 lines; HAProxy's limit is 101 and Node's
+/// 2,000.
 pub const DEFAULT_MAX_HEADERS: usize = 256;
-/// Bytes of a head. Clients with many single sign-on cookies need them. HAProxy's is 16 KiB,
-/// nginx's 32 KiB, Envoy's 60 KiB.
+/// Default for [`Limits::max_header_size`]. Clients with many single sign-on cookies need that
+/// much. HAProxy's limit is 16 KiB, nginx's 32 KiB, Envoy's 60 KiB.
 pub const DEFAULT_MAX_HEADER_SIZE: usize = 64 * 1024;
 
 impl From<HeadLimits> for Limits {
@@ -67,48 +68,47 @@ impl Default for Limits {
     }
 }
 
-/// How far a parser came.
+/// Progress of a parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress<T> {
     /// The head is not complete.
     Partial {
-        /// Bytes at the start of the buffer that belong to no message: empty lines. The
+        /// Number of bytes at the start of the buffer that belong to no message: empty lines. The
         /// caller removes them before the next call.
         skip: usize,
     },
-    /// A whole head was read.
+    /// The head is complete.
     Complete(T),
 }
 
-/// State of one head over several reads: which bytes have been tried already. Starts anew
-/// by itself after a complete head or an error.
+/// State of one head over several reads: how many bytes have already been parsed. Resets itself
+/// after a complete head or an error.
 ///
-/// A head that trickles in is parsed again only when a line has come to its end, so the
-/// work is bounded by the number of lines times the size of the head, not by the number of
-/// reads.
+/// A head that trickles in is parsed again only when a line is complete. The work is therefore
+/// bounded by the number of lines times the size of the head, not by the number of reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scan {
     tried: usize,
 }
 
 impl Scan {
-    /// Whether `buffer` may hold more of a head than at the last try. A first try is always
-    /// due: garbage is refused before its first line ends.
+    /// Returns whether `buffer` can contain more of a head than at the last attempt. A first
+    /// attempt is always due, so garbage is rejected before its first line ends.
     fn is_due(self, buffer: &[u8], limit: usize) -> bool {
         let is_first = self.tried == 0;
         let new = buffer.get(self.tried..).unwrap_or_default();
         !buffer.is_empty() && (is_first || new.contains(&b'\n') || buffer.len() >= limit)
     }
 
-    /// Records that all of `buffer` was tried; the caller may drop `skip` bytes.
+    /// Records that all of `buffer` was parsed. The caller can drop `skip` bytes.
     fn partial<T>(&mut self, buffer: &[u8], skip: usize) -> Progress<T> {
         self.tried = buffer.len() - skip;
         Progress::Partial { skip }
     }
 }
 
-/// Largest length of a body or chunk that is believed, 2^63 - 1: some readers count in signed
-/// numbers, and a length that one takes and another wraps has two meanings.
+/// Largest accepted length of a body or chunk, 2^63 - 1. Some readers count in signed numbers, so a
+/// larger length, which one reader accepts and another wraps, would have two meanings.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// A step of a decoder.
@@ -117,25 +117,25 @@ pub enum Decoded {
     /// The range of the input that is payload; never empty. All bytes up to its end are
     /// consumed.
     Data(Range<usize>),
-    /// All that can be used is used: drop the first `consumed` bytes and read more. Bytes
-    /// behind them stay in the buffer for the next call.
+    /// All usable input is used: drop the first `consumed` bytes and read more. Bytes after them
+    /// stay in the buffer for the next call.
     NeedMore {
-        /// Bytes of the input that are done with.
+        /// Number of input bytes that are no longer needed.
         consumed: usize,
     },
-    /// The body is complete. Bytes behind `consumed` belong to the next message.
+    /// The body is complete. Bytes after `consumed` belong to the next message.
     End {
-        /// Bytes of the input that are done with.
+        /// Number of input bytes that are no longer needed.
         consumed: usize,
     },
 }
 
-/// Whether a connection can carry a further message after the present one.
+/// Whether a connection can carry another message after the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
     /// It can.
     KeepAlive,
-    /// The present exchange is its last (RFC 9112, section 9.3).
+    /// The current exchange is the last one (RFC 9112, section 9.3).
     Close,
 }
 

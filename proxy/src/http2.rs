@@ -1,7 +1,7 @@
-//! HTTP/2 (RFC 9113) on the connections of either side, by the h2 crate.
+//! HTTP/2 (RFC 9113) on connections of both sides, using the h2 crate.
 //!
-//! A connection is polled by one task; each of its streams belongs to the task of one request.
-//! Heads are turned into those of `http`, so that nothing above knows the version; bodies are
+//! One task polls a connection; each of its streams belongs to the task of one request. Heads are
+//! converted to those of `http`, so that no code above depends on the version; bodies are
 //! [`Source`](crate::wire::Source) and [`Sink`](crate::wire::Sink). No type of h2 leaves this
 //! module. Called by `downstream` and `upstream`.
 
@@ -22,27 +22,28 @@ use thiserror::Error;
 pub use self::budget::Violation;
 pub use self::bytes::ByteStream;
 
-/// Bytes that a peer may send on one stream before somebody has taken them: what RFC 9113,
-/// section 6.9.2, begins with. A stalled transfer holds no more.
+/// Flow-control window of a stream, in bytes: the initial value of RFC 9113, section 6.9.2. A
+/// stalled transfer buffers no more than this.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// The same for a whole connection: 16 streams that nobody reads from leave room for the others.
+/// Flow-control window of a connection, in bytes: 16 streams that are not read from leave room for
+/// the others.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Bytes that a stream may have waiting for the socket.
+/// Maximum number of bytes per stream that wait for the socket.
 const SEND_BUFFER: usize = 32 * 1024;
 
-/// Largest frame of a peer: what RFC 9113, section 4.2, begins with.
+/// Largest frame that a peer may send: the initial value of RFC 9113, section 4.2.
 const FRAME_SIZE: u32 = 16_384;
 
-/// Why a connection or a stream ended early.
+/// Reason for which a connection or a stream ended early.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Http2Error(#[source] h2::Error);
 
 impl Http2Error {
-    /// Whether the peer says that it has not acted on the request, which may be sent again (RFC
-    /// 9113, section 8.7).
+    /// Reports whether the peer states that it has not processed the request, so that it is safe to
+    /// send the request again (RFC 9113, section 8.7).
     pub fn is_unprocessed(&self) -> bool {
         let reason = self.0.reason();
         let is_refused = reason == Some(h2::Reason::REFUSED_STREAM) || self.requires_http1();
@@ -51,17 +52,17 @@ impl Http2Error {
         self.0.is_remote() && is_refused || is_behind
     }
 
-    /// Whether the server refused this one stream, rather than said GOAWAY.
+    /// Reports whether only this stream was reset, as opposed to a GOAWAY for the connection.
     pub fn is_refused(&self) -> bool {
         self.0.is_reset()
     }
 
-    /// Whether the server takes this request over HTTP/1.1 alone (RFC 9113, section 7).
+    /// Reports whether the server accepts this request only over HTTP/1.1 (RFC 9113, section 7).
     pub fn requires_http1(&self) -> bool {
         self.0.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED)
     }
 
-    /// Whether the connection is lost, rather than the stream reset.
+    /// Reports whether the connection is lost, as opposed to a reset of the stream.
     pub fn is_of_connection(&self) -> bool {
         self.0.is_io() || self.0.is_go_away()
     }
@@ -79,16 +80,16 @@ impl From<h2::Error> for Http2Error {
     }
 }
 
-/// Bounds of what a peer may do on one connection.
+/// Limits on what a peer can do on one connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Streams that a client may have open at once.
+    /// Maximum number of streams that a client can have open at the same time.
     pub max_concurrent_streams: u32,
-    /// Bytes of a head, each field counted with 32 more (RFC 9113, section 6.5.2).
+    /// Maximum size of a head in bytes; each field counts 32 bytes extra (RFC 9113, section 6.5.2).
     pub max_header_size: u32,
 }
 
-/// Hides what an `impl Debug` would have to leave out all the same.
+/// Formats as a plain name, for types whose `impl Debug` would have to omit the content anyway.
 struct Opaque(&'static str);
 
 impl fmt::Debug for Opaque {

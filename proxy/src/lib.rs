@@ -1,13 +1,15 @@
 //! A reverse proxy whose routing is a WebAssembly plugin.
 //!
-//! The modules in the order in which a request meets them: a listener of [`downstream`], in one
-//! [`worker`], accepts a connection, from which HTTP reads a [`request`]; its [`frontend`] has the
-//! rules, the [`router`] (which asks the [`plugin`]) chooses a backend, [`upstream`] gives a
-//! connection to a server, and both bodies move over their [`wire`]s; after a 101 the connections
-//! become a [`tunnel`].
+//! A request passes through the modules in this order:
 //!
-//! `ARCHITECTURE.md` has the map and what must stay true. This library exists for the
-//! binary and its tests; its interface promises nothing.
+//! - A listener of [`downstream`], in one [`worker`], accepts a connection.
+//! - HTTP reads a [`request`] from it. Its [`frontend`] has the rules.
+//! - The [`router`], which calls the [`plugin`], chooses a backend.
+//! - [`upstream`] provides a connection to a server.
+//! - Both bodies move over their [`wire`]s. After a 101, the connections become a [`tunnel`].
+//!
+//! `ARCHITECTURE.md` has the map and the invariants. This library exists for the binary and its
+//! tests. Its API is not stable.
 
 pub mod cli;
 pub mod demo;

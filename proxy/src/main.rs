@@ -1,4 +1,4 @@
-//! The `pointsman` command: flags to exit code.
+//! The `pointsman` command: from flags to exit code.
 
 use std::process::ExitCode;
 

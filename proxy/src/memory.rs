@@ -1,21 +1,23 @@
-//! What the system and the C library's allocator do with memory: how much of it stays when it is freed, and
-//! in pages of which size.
+//! Settings of the C library's allocator and of the kernel: how much freed memory is kept, and the
+//! size of pages.
 //!
-//! A leaf. Compiling a plugin takes up to hundreds of megabytes, now and then; by itself glibc
-//! would keep most of them for good. With another C library [`settle`] and [`give_back`] do nothing.
+//! A leaf. Compiling a plugin takes up to hundreds of megabytes at times, most of which glibc would
+//! otherwise keep forever. With another C library [`settle`] and [`give_back`] do nothing.
 
-/// Above this, memory is mapped by itself, and what is free at the end of a heap goes back.
-/// glibc begins with 128 KiB and raises it to 64 MiB with what it sees.
+/// Allocations above this size get their own mapping, and free memory above it at the end of a heap
+/// is returned to the system. By default glibc starts with 128 KiB and raises it to as much as 64
+/// MiB, depending on allocations.
 #[cfg(target_env = "gnu")]
 const THRESHOLD: i32 = 1024 * 1024;
 
-/// Heaps besides the workers': the main thread's, and one that all that load plugins share. By itself
-/// glibc makes up to eight for each core, and what is free in one is of no use to the others.
+/// Number of heaps in addition to the workers': the main thread's, and one shared by all threads
+/// that load plugins. By default glibc creates up to eight for each core, and one heap cannot use
+/// the free memory of another.
 #[cfg(target_env = "gnu")]
 const OTHER_HEAPS: usize = 2;
 
-/// Keeps the thresholds where they are, and the number of heaps down to what so many workers need. To
-/// be called before other threads start.
+/// Fixes the thresholds, and limits the number of heaps to what this many workers need. Must be
+/// called before other threads start.
 pub fn settle(workers: usize) {
     #[cfg(not(target_env = "gnu"))]
     let _ = workers;
@@ -26,8 +28,8 @@ pub fn settle(workers: usize) {
         unsafe_code,
         reason = "there is no other way to the C library's allocator"
     )]
-    // SAFETY: they take two numbers, and change nothing but where memory comes from, and when it is
-    // given back.
+    // SAFETY: these calls take numbers. They only change where memory comes from and when it is
+    // returned.
     unsafe {
         nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, THRESHOLD);
         nix::libc::mallopt(nix::libc::M_TRIM_THRESHOLD, THRESHOLD);
@@ -35,24 +37,24 @@ pub fn settle(workers: usize) {
     }
 }
 
-/// Gives back what is free in between.
+/// Returns free memory inside the heaps to the system.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     #[expect(
         unsafe_code,
         reason = "there is no other way to the C library's allocator"
     )]
-    // SAFETY: it takes a number, and touches nothing but memory that is free, under the
-    // allocator's own locks.
+    // SAFETY: the call takes a number and touches only free memory, under the allocator's own
+    // locks.
     unsafe {
         nix::libc::malloc_trim(0);
     }
 }
 
-/// Asks for huge pages under the capacity of `values`, before it is written to. Where memory is read at
-/// random, as that of a large table is, finding a page otherwise takes as long as reading it.
+/// Requests huge pages for the capacity of `values`, before it is written. If memory is read at
+/// random, as in a large table, finding a small page takes as long as reading it.
 pub fn prefer_huge_pages<T>(values: &Vec<T>) {
-    /// Of x86-64, and of most others.
+    /// Size of a huge page on x86-64 and most other platforms.
     const HUGE: usize = 2 << 20;
     let begin = values.as_ptr().cast::<u8>();
     let skipped = begin.align_offset(HUGE);
@@ -66,8 +68,8 @@ pub fn prefer_huge_pages<T>(values: &Vec<T>) {
         unsafe_code,
         reason = "there is no other way to the kernel's memory management"
     )]
-    // SAFETY: these are whole pages of one allocation, and their contents stay as they are. Nothing depends
-    // on the result: a kernel without huge pages refuses.
+    // SAFETY: these are whole pages of one allocation, and their contents do not change. Nothing
+    // depends on the result: a kernel without huge pages returns an error.
     unsafe {
         nix::libc::madvise(begin, length, nix::libc::MADV_HUGEPAGE);
     }

@@ -1,8 +1,7 @@
-//! The plugin host: the only door to wasmtime.
+//! The plugin host: the only module that uses wasmtime.
 //!
-//! Two rooms: one compiles components, the other runs them. No type of wasmtime leaves this
-//! module, no body and no socket enters it, and nothing that a guest does ends the process.
-//! Used by `router`.
+//! `compile` compiles components, `run` runs them. No wasmtime type leaves this module, no body and
+//! no socket enters it, and nothing that a guest does can end the process. Used by `router`.
 
 mod compile;
 mod run;

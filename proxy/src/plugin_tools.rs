@@ -1,7 +1,7 @@
-//! Tools for authors of plugins: projects, builds, tables of tests, measurements.
+//! Tools for plugin authors: projects, builds, test tables, benchmarks.
 //!
-//! Makes, explains and tries out components; serves no request. Knows the plugin host alone.
-//! Prints nothing: `cli::plugin` does, which calls all of it.
+//! Builds, inspects and tests components; serves no request. Depends on the plugin host only.
+//! Prints nothing: `cli::plugin` calls everything here and prints the results.
 
 pub mod bench;
 pub mod build;

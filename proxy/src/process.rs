@@ -1,8 +1,9 @@
 //! The process: start, privileges, sockets and their inheritance, signals, drain, upgrade.
 //!
-//! Starts in this order: a look at the machine ([`survey`]), descriptors and sockets, user and group,
-//! plugins and names ([`Prepared`](crate::control::Prepared)), workers. A mistake on the way closes the
-//! sockets again. Once it serves, [`control`](crate::control) changes what is in force.
+//! A start takes these steps in order: a survey of the machine ([`survey`]), descriptors and
+//! sockets, user and group, plugins and names ([`Prepared`](crate::control::Prepared)), workers. If
+//! a step fails, the sockets are closed again. Once the process serves, [`control`](crate::control)
+//! changes what is in force.
 
 mod admin_sockets;
 mod belongings;

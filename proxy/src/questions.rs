@@ -1,10 +1,10 @@
 //! Questions about a request that the proxy answers by itself, for plugins and for the decision
-//! cache: which entry matches a part of it, whether it is in a share, what a table holds, whether
-//! a backend has a usable server.
+//! cache: which entry matches a part of it, whether it is in a share, which value a table contains,
+//! whether a backend has a usable server.
 //!
-//! A [`Builder`] takes the definitions of a plugin's `configure`; [`Questions`] has those of one
-//! plugin version, for all workers and instances. [`Part`] names what a question is about, and
-//! [`reads`] has the narrow reads of the contract under the same names. Nothing here knows of
+//! A [`Builder`] receives the definitions of a plugin's `configure`. [`Questions`] contains those
+//! of one plugin version, for all workers and instances. [`Part`] names the subject of a question,
+//! and [`reads`] has the contract's narrow reads under the same names. Nothing here depends on
 //! plugins or waits; answering takes no lock.
 
 mod answer;

@@ -1,8 +1,8 @@
 //! One request, from its head to the head of its response.
 //!
-//! The stages in order: it is routed, gets a connection to a server, and is exchanged for a
-//! response. Knows no client's protocol; called by `downstream` for each request that it has
-//! read. Never fails: an error becomes an answer and a line in the log.
+//! In order, a request is admitted, routed, given a connection to a server, and exchanged for a
+//! response. Does not depend on the client's protocol; called by `downstream` for each request that
+//! it has read. Never fails: an error becomes a local reply and a log entry.
 
 mod body_prefix;
 pub mod client;
@@ -57,26 +57,27 @@ use reply::Reply;
 /// Outcome of a request.
 #[derive(Debug)]
 pub enum Outcome<C> {
-    /// An answer of the proxy's own, and the client's side.
+    /// A local reply, and the client's side.
     Reply(Reply, Box<C>),
-    /// A server's response, whose body is still to be passed on.
+    /// A server's response, whose body must still be forwarded.
     Response(Exchange<C>, Response),
-    /// The client has left; nobody waits for an answer.
+    /// The client has disconnected, so no response is sent.
     Gone,
-    /// A server's 101: both sides become a tunnel once the client has it.
+    /// A server's 101: once it has been sent to the client, both connections become a tunnel.
     Switch(Exchange<C>),
 }
 
-/// Where a request stands among those of its connection.
+/// Position of a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Its client does not know yet that the connection may end at any moment.
+    /// The first request. Its client does not expect yet that the connection can be closed at any
+    /// moment.
     First,
-    /// Its client has had an answer over the connection.
+    /// A later request. Its client has already received a response over the connection.
     Later,
 }
 
-/// Answers one request, whose body is next on the client's connection.
+/// Handles one request, whose body comes next on the client's connection.
 ///
 /// # Cancel safety
 /// Dropping it closes both connections.
@@ -89,7 +90,8 @@ pub async fn handle<C: Client>(
     frontend: &Frontend,
     private: &mut PrivateConnections,
 ) -> Outcome<C> {
-    // An ACME server asks over plain HTTP, and takes no other answer (RFC 8555, section 8.3).
+    // Before any redirect: an ACME server sends its request over plain HTTP and accepts no other
+    // response (RFC 8555, section 8.3).
     if let Some(answer) = challenge(cx) {
         return Outcome::Reply(Reply::of_challenge(cx, &answer), client);
     }
@@ -130,7 +132,7 @@ pub async fn handle<C: Client>(
         };
         (client, head) = (unsent.client, unsent.head);
         cx.attempt += 1;
-        // A reload may have come meanwhile.
+        // The configuration may have been reloaded meanwhile.
         cx.rules = frontend.rules();
         if cx.attempt >= cx.rules.max_attempts() {
             return Outcome::Reply(Reply::refusal(cx, &unsent.error), client);
@@ -139,7 +141,7 @@ pub async fn handle<C: Client>(
     }
 }
 
-/// How a request may be sent.
+/// Constraints on how a request is sent.
 #[derive(Debug, Clone, Copy)]
 struct Sending {
     reuse: Reuse,
@@ -164,14 +166,14 @@ impl Sending {
     }
 }
 
-/// A request of which nothing has reached a server: the router may choose anew.
+/// A request that no server has received any part of: the router can choose again.
 struct Unsent<C> {
     error: ProxyError,
     client: Box<C>,
     head: ResponseHead,
 }
 
-/// Sends the request where it is to go, again where that is safe.
+/// Sends the request to its destination, and repeats that where it is safe.
 async fn send<C: Client>(
     cx: &mut Context,
     mut client: Box<C>,
@@ -243,7 +245,7 @@ async fn send<C: Client>(
     }
 }
 
-/// The answer to a challenge of an order that is under way.
+/// Returns the response to an ACME challenge, if the request is one of an order under way.
 fn challenge(cx: &Context) -> Option<Arc<str>> {
     if cx.facts.scheme != Scheme::Http || cx.head.method() != b"GET" {
         return None;
@@ -256,8 +258,8 @@ fn gone<C>(cx: &mut Context, error: &ExchangeError) -> Outcome<C> {
     Outcome::Gone
 }
 
-/// Checks a request, waits for the beginning of its body if the router wants it, and makes its head
-/// what plugins and servers see.
+/// Validates a request, waits for the start of its body if the router needs it, and prepares the
+/// head that plugins and servers see.
 async fn admit<C: Client>(
     cx: &mut Context,
     client: &mut C,
@@ -277,21 +279,22 @@ async fn admit<C: Client>(
         && body_prefix::is_awaited(&cx.head, request, settings)
     {
         let (since, stall) = (cx.record.mark(), cx.rules.config.timeouts.client);
-        // Seldom needed: it is to take no room in the task of each connection.
+        // Boxed because it is rarely needed, so that it takes no memory in every connection's task.
         let prefix = Box::pin(body_prefix::read(client, request, settings, since, stall)).await?;
         cx.body_prefix = Some(BodyPrefix {
             bytes: Bytes::copy_from_slice(prefix.bytes(client)),
             is_complete: prefix.is_complete,
         });
         cx.record.passed(Stage::Body);
-        // A reload may have come meanwhile.
+        // The configuration may have been reloaded meanwhile.
         cx.rules = frontend.rules();
     }
     describe_origin(cx);
     Ok(())
 }
 
-/// The server and the plugin are told who sent the request, by this proxy alone.
+/// Replaces the client's claims about the origin of the request, so that only this proxy reports
+/// the origin to servers and plugins.
 fn describe_origin(cx: &mut Context) {
     let facts = &cx.facts;
     forwarded::drop_claims(&mut cx.head, facts.trust);
@@ -303,7 +306,7 @@ fn describe_origin(cx: &mut Context) {
     }
 }
 
-/// A connection to a server, as long as the client waits for it.
+/// Gets a connection to a server, unless the client disconnects first.
 async fn checkout<C: Client>(
     cx: &mut Context,
     client: &mut C,
@@ -332,7 +335,8 @@ async fn checkout<C: Client>(
     if let Some(options) = outgoing.options() {
         lease.set_timeouts(options.server_timeout, options.tunnel_timeout);
     }
-    // The router is not asked again. A table that was replaced since need not wait for the response.
+    // The router is not called again, so the answers are freed: they would keep a replaced table in
+    // memory until the response.
     cx.answers = Answers::default();
     if let Some(prefix) = &mut cx.body_prefix {
         prefix.bytes = Bytes::new();
@@ -342,9 +346,9 @@ async fn checkout<C: Client>(
     Ok(lease)
 }
 
-/// An exchange without a response.
+/// A failed exchange.
 struct Failed<C> {
-    /// None: the request is sent again.
+    /// The error for the client; None if the request is sent again.
     error: Option<ProxyError>,
     client: Box<C>,
     head: ResponseHead,
@@ -360,7 +364,7 @@ async fn exchange<C: Client>(
     head: ResponseHead,
     tries: &mut Tries,
 ) -> Result<Outcome<C>, Failed<C>> {
-    // A body that is on its way already waits for no 100.
+    // If part of the body has already arrived, the client does not wait for a 100.
     let expectation = match request.expectation {
         Expectation::Continue if cx.body_prefix.is_some() => Expectation::None,
         Expectation::Continue if poll_fn(|task| Poll::Ready(client.has_early_body(task))).await => {
@@ -423,7 +427,7 @@ async fn exchange<C: Client>(
             let failure = error.failure();
             let error = ProxyError::Exchange(error);
             let repeat = tries.repeat(&error, cx, request, &exchange);
-            // An idle connection that was closed says nothing about its server.
+            // A closed idle connection is no evidence against its server.
             if !matches!(repeat, Repeat::Once | Repeat::Unsent)
                 && let Some(failure) = failure
             {
@@ -441,7 +445,8 @@ async fn exchange<C: Client>(
     })
 }
 
-/// Makes the answer of an HTTP/2 server that opens a WebSocket (RFC 8441, section 5) that of HTTP/1.1.
+/// Converts an HTTP/2 server's response that opens a WebSocket (RFC 8441, section 5) to that of
+/// HTTP/1.1.
 fn accept_websocket<C: Client>(request: &Request, exchange: &mut Exchange<C>) {
     let is_http2 = matches!(exchange.lease().stream, ServerStream::Http2(_));
     let accept = request.upgrade.as_ref().and_then(Upgrade::accept);

@@ -1,8 +1,8 @@
 //! Plugin versions: loaded, tried out, published to the workers, rolled out, retired.
 //!
-//! Owns which version each stage has, and the order to the workers that changes it. Takes what
-//! it needs from `control`, which decides which change is the last word; never runs on a worker's
-//! thread.
+//! Owns the state of which versions each stage has, and sends workers the commands that change it.
+//! Receives its inputs from `control`, which decides which of several changes takes precedence;
+//! never runs on a worker's thread.
 
 pub mod backends;
 mod bundled;

@@ -1,4 +1,4 @@
-//! A frontend's router in one worker: from a head to a decision.
+//! A frontend's router in one worker: turns a request head into a decision.
 //!
 //! Owns the list of plugins, each a `Stage`. Called by `request`; the only caller of `plugin` while
 //! a request is served.
@@ -32,17 +32,17 @@ pub use self::decision::RouterDecision;
 pub use self::stage::{Change, RolloutEnd};
 pub use self::supply::{Supplied, Wait};
 
-/// A stage of another configuration.
+/// A stage of a new configuration.
 #[derive(Debug)]
 pub enum StageUpdate {
-    /// Nothing that it depends on has changed: it stays, with this version in service.
+    /// Nothing that the stage depends on has changed: it is kept, with this version in service.
     Keep(Arc<Version>),
-    /// Another version. Without an instance, it gets one as after a fault.
+    /// Another version. Without an instance, one is created as after a fault.
     Replace(Arc<Version>, Option<Instance>),
 }
 
 impl StageUpdate {
-    /// As a stage that knows nothing yet.
+    /// Creates the stage without any cached decisions.
     fn stage(self, worker: usize) -> Stage {
         match self {
             StageUpdate::Keep(version) => Stage::new(version, None, worker),
@@ -54,18 +54,18 @@ impl StageUpdate {
 /// The router of a frontend in one worker: its plugins, in the order of the configuration.
 #[derive(Debug)]
 pub struct Router {
-    /// Never empty.
+    /// Stages in order; never empty.
     stages: Vec<Stage>,
     worker: usize,
-    /// Whether its decisions say what each stage said.
+    /// Whether its decisions include what each stage decided.
     explains: bool,
 }
 
 impl Router {
-    /// The router of `worker`, of at least one stage.
+    /// Creates the router of `worker` with at least one stage.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no stage.
     pub fn new(stages: Vec<Stage>, worker: usize) -> Router {
         assert!(!stages.is_empty(), "a router has a stage");
         Router {
@@ -75,12 +75,12 @@ impl Router {
         }
     }
 
-    /// Whether its decisions say what each stage said.
+    /// Sets whether its decisions include what each stage decided.
     pub fn set_explains(&mut self, explains: bool) {
         self.explains = explains;
     }
 
-    /// Makes it anew for `worker` from what the configuration has.
+    /// Creates a new router for `worker` from the stages of a configuration.
     ///
     /// # Panics
     /// If there is no stage.
@@ -89,9 +89,10 @@ impl Router {
         Router::new(stages.collect(), worker)
     }
 
-    /// Takes the stages of another configuration, of which there is at least one. Those that are
-    /// kept go on with their instances and their cached decisions, at whatever place they have now;
-    /// requests that wait for an instance of another ask anew.
+    /// Replaces the stages by those of another configuration, of which there is at least one.
+    ///
+    /// Stages that are kept retain their instances and their cached decisions, even at a new
+    /// position. Requests that wait for an instance of another stage are routed again.
     pub fn update(&mut self, updates: Vec<StageUpdate>) {
         let mut old = std::mem::take(&mut self.stages);
         let stages = updates.into_iter().map(|update| {
@@ -111,12 +112,12 @@ impl Router {
         old.iter_mut().for_each(Stage::retire);
     }
 
-    /// The position of the stage of this name.
+    /// Returns the position of the stage of this name.
     pub fn position(&self, stage: &str) -> Option<usize> {
         self.stages.iter().position(|one| one.name() == stage)
     }
 
-    /// Applies a change to one stage; there may be none of that number any more.
+    /// Applies a change to one stage. Does nothing if there is no stage of that number any more.
     pub fn apply(&mut self, stage: usize, change: Change) {
         if let Some(stage) = self.stages.get_mut(stage) {
             stage.apply(change);
@@ -128,44 +129,45 @@ impl Router {
         self.stages.iter_mut().for_each(Stage::retire);
     }
 
-    /// No instance comes from elsewhere any more: its frontend is gone.
+    /// Stops waiting for instances, because the frontend is gone.
     pub fn close(&mut self) {
         self.stages.iter_mut().for_each(Stage::close);
     }
 
-    /// Its plugins, in the order of the configuration.
+    /// Returns its plugins, in the order of the configuration.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }
 
-    /// The same, to ask one by one.
+    /// Returns its plugins mutably, so that they can be called one by one.
     pub fn stages_mut(&mut self) -> &mut [Stage] {
         &mut self.stages
     }
 
-    /// The number of the worker that it is in.
+    /// Returns the number of the worker that the router runs in.
     pub fn worker(&self) -> usize {
         self.worker
     }
 
-    /// The stage that had the last word on a request.
+    /// Returns the stage that made the final decision about a request.
     pub fn stage(&self, decision: &RouterDecision) -> &Stage {
         &self.stages[decision.stage]
     }
 
-    /// The version that had the last word on a request.
+    /// Returns the version that made the final decision about a request.
     pub fn decider(&self, decision: &RouterDecision) -> &Arc<Version> {
         self.stage(decision).decider(decision.by)
     }
 
-    /// Forgets the decisions about requests like this one: they name what is not there any more.
+    /// Removes the cached decisions about requests like this one, which name something that no
+    /// longer exists.
     pub fn forget(&mut self, request: &mut Request<'_>) {
         for stage in &mut self.stages {
             stage.forget(request);
         }
     }
 
-    /// Decides about `request`: asks stage by stage until one does not answer `next`.
+    /// Decides about `request`: calls stage after stage until one does not return `next`.
     ///
     /// `supplied` is what the request has waited for after an earlier call.
     pub fn decide(
@@ -240,7 +242,8 @@ impl Router {
         }
     }
 
-    /// Where to go on with a request; from the first stage if the one that it waited for has gone.
+    /// Returns where to continue with a request: at the first stage if the one that it waited for
+    /// is gone.
     fn resume(&self, supplied: Option<Supplied>) -> (Option<Supplied>, Progress) {
         let beginning = || Progress {
             explanation: self.explains.then(String::new),
@@ -259,7 +262,7 @@ impl Router {
     }
 }
 
-/// Adds what a stage said, as in `canary=next (cached)`.
+/// Adds a stage's decision to the explanation, as in `canary=next (cached)`.
 fn explain(
     explanation: &mut String,
     stage: &Stage,
@@ -274,6 +277,6 @@ fn explain(
         Err(fault) => format!("fault {}", fault.kind()),
     };
     let cached = if cached { " (cached)" } else { "" };
-    // Writing to a text cannot fail.
+    // Writing to a String cannot fail.
     let _ = write!(explanation, "{}={said}{cached}", stage.name());
 }

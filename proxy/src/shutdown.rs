@@ -1,6 +1,6 @@
 //! Open connections of a worker, and the signal to stop.
 //!
-//! A leaf. `worker` owns a [`Shutdown`]; its listeners and connections watch it. A
+//! A leaf. `worker` owns a [`Shutdown`], which its listeners and connections watch. A
 //! [`ConnectionGuard`] counts a connection from its acceptance to the end of its tunnel.
 
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::connection_limiter::WorkerPermit;
 
-/// The signal to stop, for the connections of one frontend or of a whole worker: one value, many
+/// The signal to stop the connections of one frontend or of a whole worker: one value with many
 /// watchers.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -22,22 +22,22 @@ pub struct Shutdown {
 
 #[derive(Debug, Default)]
 struct Signal {
-    /// None until the signal; then the time at which idle clients are closed.
+    /// Time at which idle clients are closed. None until the signal.
     drain_deadline: Cell<Option<Instant>>,
-    /// Wakes the tasks that wait for it.
+    /// Wakes the tasks that wait for the signal.
     begun: Notify,
 }
 
-/// A worker's connections.
+/// Number of a worker's open connections.
 #[derive(Debug, Default)]
 struct Open {
     connections: Cell<usize>,
-    /// Wakes the task that waits for the last one.
+    /// Wakes the task that waits for the last connection to end.
     ended: Notify,
 }
 
 impl Shutdown {
-    /// A separate signal, for connections that are counted with those of `self`.
+    /// Returns a separate signal. Its connections are counted with those of `self`.
     #[must_use]
     pub fn part(&self) -> Shutdown {
         Shutdown {
@@ -47,7 +47,7 @@ impl Shutdown {
     }
 
     /// Notifies all watchers, present and future. Idle clients have `drain_grace` to send another
-    /// request, whose response says that it was the last: closing at once would break clients that
+    /// request, and its response says that it was the last. Closing at once would fail clients that
     /// are between two requests.
     pub fn begin(&self, drain_grace: Duration) {
         self.signal
@@ -61,14 +61,14 @@ impl Shutdown {
     /// # Cancel safety
     /// Safe.
     pub async fn begun(&self) {
-        // Registered before the flag is read, so that no signal is missed in between.
+        // Register before reading the flag, so that no signal is missed in between.
         let begun = self.signal.begun.notified();
         if self.drain_deadline().is_none() {
             begun.await;
         }
     }
 
-    /// When idle clients are closed; None before the signal.
+    /// Returns when idle clients are closed, or `None` before the signal.
     pub fn drain_deadline(&self) -> Option<Instant> {
         self.signal.drain_deadline.get()
     }
@@ -83,7 +83,7 @@ impl Shutdown {
         }
     }
 
-    /// Connections of this worker that are open.
+    /// Returns the number of this worker's open connections.
     pub fn connections(&self) -> usize {
         self.open.connections.get()
     }
@@ -99,7 +99,7 @@ impl Shutdown {
     }
 }
 
-/// An open connection, tunnels included. Dropped with its task.
+/// An open connection, including a tunnel. Dropped with its task.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     open: Rc<Open>,
@@ -126,7 +126,7 @@ mod tests {
     async fn waits_for_the_signal_and_for_the_last_connection() {
         let shutdown = Shutdown::default();
         let limiter = Arc::new(ConnectionLimiter::new(1, 1));
-        // Another part of the worker that stops is no signal here.
+        // The signal of another part does not stop this one.
         shutdown.part().begin(Duration::ZERO);
         let guard = shutdown
             .part()
@@ -150,7 +150,7 @@ mod tests {
             }
         );
         shutdown.begun().await;
-        // Its permit is free again.
+        // The permit is free again.
         limiter.take().await;
     }
 }

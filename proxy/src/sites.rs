@@ -1,10 +1,10 @@
-//! The certificates in force, and TLS with clients by them.
+//! The certificates in force, and the TLS servers that present them.
 //!
 //! One [`Sites`] for the process owns the [`ServerTls`] of every `[tls.NAME]` that a bind names,
-//! with the keys of session tickets and the answers to challenges. A change is prepared without
-//! the lock and committed in a moment; connections and sessions go on. No worker takes the lock:
-//! each holds the `ServerTls` of its binds. Called by `control` and by whoever brings certificates
-//! at run time.
+//! together with the session ticket keys and the responses to ACME challenges. A change is prepared
+//! without the lock and committed in a moment; connections and sessions continue. No worker takes
+//! the lock: each one has the `ServerTls` of its binds. Called by `control`, and by the publisher
+//! of certificates that are issued at run time.
 
 mod material;
 mod mistake;
@@ -34,13 +34,13 @@ pub use view::{CertificateSource, CertificateState, SiteState};
 pub struct Sites {
     keys: Arc<TicketKeys>,
     challenges: Arc<Challenges>,
-    /// Taken by changes and by views, never by a worker.
+    /// Locked by changes and by views, never by a worker.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Counts changes: whatever was prepared before the last one is stale.
+    /// Number of changes. Anything prepared before the last change is stale.
     generation: u64,
     by_name: BTreeMap<String, Site>,
 }
@@ -50,27 +50,27 @@ struct State {
 struct Site {
     config: config::Tls,
     material: Material,
-    /// The certificate that came at run time.
+    /// The certificate that was issued at run time.
     issued: Option<Identity>,
     ends: Vec<End>,
-    /// The last refusal of its files, so that it is reported once.
+    /// Why its files were last refused. Kept so that each reason is reported once.
     refusal: Option<String>,
 }
 
-/// A site as the frontends of one mode have it.
+/// A site's TLS server for the frontends of one mode.
 #[derive(Debug)]
 struct End {
     mode: Mode,
     server: Arc<ServerTls>,
 }
 
-/// There is no site of this name.
+/// No bind names a site of this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("no bind names `[tls.{0}]`")]
 pub struct UnknownSite(pub String);
 
 impl Sites {
-    /// Without any site, and with new ticket keys.
+    /// Creates an empty set of sites, with new ticket keys.
     ///
     /// # Errors
     /// [`TicketError::Random`].
@@ -82,25 +82,25 @@ impl Sites {
         }))
     }
 
-    /// The keys of session tickets, of all sites.
+    /// Returns the session ticket keys, shared by all sites.
     pub fn ticket_keys(&self) -> &TicketKeys {
         &self.keys
     }
 
-    /// The answers to challenges, of all sites.
+    /// Returns the responses to challenges, shared by all sites.
     pub fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
     }
 
-    /// TLS with the clients of a site, in frontends of this mode.
+    /// Returns the TLS server of a site for frontends of this mode.
     pub fn server(&self, name: &str, mode: Mode) -> Option<Arc<ServerTls>> {
         let state = self.state();
         let end = state.by_name.get(name)?.end(mode)?;
         Some(Arc::clone(&end.server))
     }
 
-    /// Gives a site a certificate beside those of its files, in place of the last one that it got
-    /// so. A reload keeps it for as long as the site's `acme` stays the same.
+    /// Adds a certificate to those from the site's files; it replaces the one from the previous
+    /// call. A reload keeps it for as long as the site's `acme` stays the same.
     ///
     /// # Errors
     /// [`UnknownSite`].
@@ -109,7 +109,8 @@ impl Sites {
         let unknown = || UnknownSite(name.to_owned());
         let site = state.by_name.get_mut(name).ok_or_else(unknown)?;
         let issued = Some(identity);
-        // The policy for clients is the one in force: it was read before.
+        // Staging cannot fail on the client policy: it is the one in force, so it has been read
+        // before.
         if let Ok(staged) = site.stage(&site.material, issued.as_ref()) {
             site.issued = issued;
             site.commit(staged);
@@ -119,7 +120,7 @@ impl Sites {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is written in one go.
+        // Each change is written in one step, so the data behind a poisoned lock is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +130,7 @@ impl Site {
         self.ends.iter().find(|end| end.mode == mode)
     }
 
-    /// Settings for each end, in their order.
+    /// Stages settings for each end, in the order of `ends`.
     fn stage(
         &self,
         material: &Material,

@@ -1,11 +1,11 @@
-//! Starting other processes: one at a time.
+//! Starts child processes, one at a time.
 //!
-//! A leaf. What one of them is to inherit is open to all that are started at that moment: a compiler
-//! that held a listening socket would keep connections that nobody accepts.
+//! A leaf. A descriptor that one child must inherit is inherited by every child that starts at that
+//! moment. If a compiler inherited a listening socket, connections to it would never be accepted.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Does `start`, while no other process is started in here.
+/// Runs `start` while no other call of this function runs.
 pub fn alone<T>(start: impl FnOnce() -> T) -> T {
     static ALONE: Mutex<()> = Mutex::new(());
     let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

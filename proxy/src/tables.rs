@@ -1,7 +1,7 @@
-//! The operator's tables: keys and values from files, which plugins look up.
+//! The operator's tables: keys and values from files, in which plugins look up values.
 //!
-//! Owns what is in force, how files become tables and how changes by hand are kept. Workers read
-//! immutable snapshots and never wait; everything that reads or writes a file blocks, and is called
+//! Owns the active tables, how files become tables and how manual changes are kept. Workers read
+//! immutable snapshots and never wait. Everything that reads or writes a file blocks, and is called
 //! by `control`, `check` and `route`. Decides nothing about requests.
 
 mod changes;
@@ -28,8 +28,8 @@ pub use self::registry::Tables;
 pub use self::set::TableSet;
 pub use self::slot::{Change, Failure, TableState};
 
-/// Longest key, in bytes: names of hosts, tokens and distinguished names are shorter.
+/// Maximum length of a key, in bytes. Host names, tokens and distinguished names are shorter.
 pub const MAX_KEY: usize = 1024;
 
-/// Longest value, in bytes: no server takes a longer field.
+/// Maximum length of a value, in bytes. No server accepts a longer field.
 pub const MAX_VALUE: usize = 8 * 1024;

@@ -1,9 +1,10 @@
-//! Logs: the subscriber that writes them, and the record of each request. Counters, for metrics.
+//! Logging: the subscriber that writes log lines, and the record of each request. Counters for
+//! metrics.
 //!
-//! Owns where log lines go, their form and their level. Writing a line never waits for the
-//! output: lines pass through a bounded queue to a thread of their own, and what does not fit
-//! is dropped and counted. A leaf: `cli` installs it, every module logs through `tracing`,
-//! `request` and `tunnel` emit [`AccessRecord`]s.
+//! Owns the destination, format and level of log lines. Writing a line never waits for the output:
+//! lines pass through a bounded queue to a dedicated thread, and lines that do not fit are dropped
+//! and counted. A leaf: `cli` installs it, every module logs through `tracing`, `request` and
+//! `tunnel` emit [`AccessRecord`]s.
 //!
 //! `docs/logs.md` describes both formats for users.
 
@@ -52,40 +53,40 @@ pub enum TelemetryError {
     /// The log file cannot be opened for appending.
     #[error("cannot open the log file {}", path.display())]
     Open {
-        /// As configured.
+        /// The configured path.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// There is no thread to write the log with.
+    /// The thread that writes the log cannot be started.
     #[error("cannot start the thread that writes the log")]
     Thread(#[source] io::Error),
-    /// This process has a subscriber already.
+    /// This process already has a subscriber.
     #[error("logging is already installed")]
     Installed(#[source] TryInitError),
 }
 
-/// Logging in service. Dropping it writes out what is queued, waiting a second at most.
+/// Handle to the running log. Dropping it writes out the queued lines, and waits a second at most.
 #[derive(Debug)]
 pub struct Telemetry {
     switch: LevelSwitch,
     writer: Writer,
-    /// The file that is written to, if it is one.
+    /// Path of the log file, if the target is a file.
     path: Option<PathBuf>,
 }
 
 impl Telemetry {
-    /// Changes the least urgent level that is written, for every thread.
+    /// Sets the least urgent level that is written, for every thread.
     pub fn set_level(&self, level: Level) {
         self.switch.set_level(level);
     }
 
-    /// Turns access records on or off, for the process. They are on at first.
+    /// Turns access records of the process on or off. Initially they are on.
     pub fn set_access(&self, access: AccessLog) {
         output::set_enabled(access);
     }
 
-    /// Sets what can be changed while the process runs as `log` has it.
+    /// Applies the settings of `log` that can change while the process runs.
     pub fn apply(&self, log: &config::Log) {
         self.set_level(log.level.into());
         self.set_access(if log.access {
@@ -95,17 +96,17 @@ impl Telemetry {
         });
     }
 
-    /// Lines that were lost so far: the output did not keep up.
+    /// Returns the number of lines lost so far because the output did not keep up.
     pub fn lost_lines(&self) -> u64 {
         self.writer.lost()
     }
 
-    /// Opens the log file anew before the next line is written, so that a rotated file is
-    /// let go. Without effect where the target is no file. Blocks.
+    /// Reopens the log file before the next line is written, so that a rotated file is released.
+    /// Does nothing if the target is not a file. Blocks.
     ///
     /// # Errors
-    /// [`TelemetryError::Open`]: lines go on into the old file, in which nobody may look any more,
-    /// so standard error gets the reason as well.
+    /// [`TelemetryError::Open`]. In this case lines still go to the old file. Perhaps no one reads
+    /// that file any more, so the reason is written to standard error as well.
     pub fn reopen(&self) -> Result<(), TelemetryError> {
         if let Some(path) = &self.path {
             append_to(path).inspect_err(|error| {
@@ -117,7 +118,7 @@ impl Telemetry {
     }
 }
 
-/// An error with its causes, in one line.
+/// Formats an error and its causes on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -141,12 +142,11 @@ impl From<config::LogLevel> for Level {
     }
 }
 
-/// Starts logging for the whole process. `tap` sees each access record.
+/// Starts logging for the whole process. `tap` is called with each access record.
 ///
 /// # Errors
-/// [`TelemetryError::Open`] for a file that cannot be appended to,
-/// [`TelemetryError::Thread`] if the system has no thread to give,
-/// [`TelemetryError::Installed`] on a second call.
+/// [`TelemetryError::Open`] for a file that cannot be appended to, [`TelemetryError::Thread`] if
+/// the system cannot start a thread, [`TelemetryError::Installed`] on a second call.
 pub fn install(
     settings: &LogSettings,
     tap: Option<AccessTap>,
@@ -174,7 +174,7 @@ fn open(settings: &LogSettings) -> Result<(Output, Color), TelemetryError> {
             (Output::File(path.clone(), file), false)
         }
     };
-    // Colour is for people at a terminal who did not ask for none (`NO_COLOR`).
+    // Color is for people at a terminal who have not turned it off (`NO_COLOR`).
     let wants_color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let color = if wants_color && settings.format == LogFormat::Text {
         Color::Ansi
@@ -192,7 +192,7 @@ fn append_to(path: &Path) -> Result<File, TelemetryError> {
     })
 }
 
-/// The two ways into the log, for events and for access records, and what keeps it going.
+/// Creates the subscriber for events, the log for access records, and the handle to both.
 fn assemble(
     settings: &LogSettings,
     output: Output,

@@ -1,8 +1,8 @@
 //! One timer for many deadlines.
 //!
-//! A leaf. Arming a tokio timer takes a lock and touches the wheel; a connection's
-//! deadlines nearly always move later, request after request. So a [`Timer`] stays armed
-//! for the earliest instant it was ever asked for and looks again when that comes.
+//! A leaf. Arming a tokio timer takes a lock and touches the timer wheel, and a connection's
+//! deadline nearly always moves later, request after request. So a [`Timer`] stays armed for the
+//! earliest deadline requested and checks again when that has passed.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,23 +12,23 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that is armed late and seldom.
+/// A timer that is armed as rarely as possible.
 #[derive(Debug, Default)]
 pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Whom the armed timer wakes.
+    /// The task that the armed timer wakes.
     waker: Option<Waker>,
 }
 
 impl Timer {
-    /// Ready once `deadline` has passed. Later calls may name any other deadline.
+    /// Returns ready once `deadline` has passed. Later calls can pass any other deadline.
     pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if let (Some(sleep), Some(waker)) = (&self.sleep, &self.waker)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()
             && waker.will_wake(cx.waker())
         {
-            // Armed, and early enough: a look at the clock's wheel would tell no more.
+            // The timer is armed and early enough. Polling it would change nothing.
             return Poll::Pending;
         }
         let polled = self.poll_sleep(deadline, cx);
@@ -46,8 +46,8 @@ impl Timer {
             sleep.as_mut().reset(deadline);
         }
         loop {
-            // Outside of the task's budget: a poll that was refused for it would not have
-            // registered this task, and nobody would wake it.
+            // Poll outside the task's budget: a poll that fails for lack of budget would not
+            // register this task with the timer, so nothing would wake it.
             ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
@@ -57,19 +57,21 @@ impl Timer {
     }
 }
 
-/// Ends a wait in which nothing moves: the deadline is `limit` after the last progress.
+/// Ends a wait without progress: the deadline is `limit` after the last progress.
 ///
-/// Progress is a number that grows (bytes moved, say); the clock is read only when it has.
+/// Progress is a growing number, such as bytes moved. The clock is read only when the number has
+/// changed.
 #[derive(Debug)]
 pub struct Stall {
     limit: Duration,
     seen: u64,
-    /// None until somebody waits: most things that are watched are there at once.
+    /// Time of the last progress. None until a wait is polled, because most things are ready at
+    /// once.
     since: Option<Instant>,
 }
 
 impl Stall {
-    /// Starts to count with the first poll, with `progress` as what has been seen already.
+    /// Creates a stall that counts from its first poll. `progress` is the initial progress.
     pub fn new(limit: Duration, progress: u64) -> Stall {
         Stall {
             limit,
@@ -78,22 +80,22 @@ impl Stall {
         }
     }
 
-    /// Starts to count anew, with the next poll.
+    /// Counts again from the next poll.
     pub fn restart(&mut self) {
         self.since = None;
     }
 
-    /// How long the wait may take.
+    /// Returns the longest wait without progress.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Changes how long the wait may take, from the last progress on.
+    /// Changes the longest wait, counted from the last progress.
     pub fn set_limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
 
-    /// Ready when `progress` has not changed for the limit.
+    /// Returns ready when `progress` has not changed for `limit`.
     pub fn poll(&mut self, timer: &mut Timer, progress: u64, cx: &mut Context<'_>) -> Poll<()> {
         if progress != self.seen {
             self.seen = progress;
@@ -162,7 +164,7 @@ mod tests {
             stall.poll(&mut timer, progress, cx)
         })
         .await;
-        // The fifth tick is at 4 s.
+        // The fifth tick comes at 4 s.
         assert_eq!(start.elapsed(), 7 * SECOND);
     }
 }

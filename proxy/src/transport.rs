@@ -1,6 +1,6 @@
 //! Sockets, TLS, and the buffers for them.
 //!
-//! Called by the connections of both sides. Knows no HTTP.
+//! Called by the connections of both sides. Does not depend on HTTP.
 
 pub mod async_io;
 pub mod buffer;

@@ -1,9 +1,9 @@
-//! A tunnel: two streams, byte for byte, after `101 Switching Protocols`.
+//! Tunnels: two streams connected byte for byte, for example after `101 Switching Protocols`.
 //!
-//! While it is idle it holds no buffer: it waits until a stream is readable, borrows the
-//! worker's scratch buffer, and keeps only what the other side has no room for. Bulk data
-//! between plain TCP sockets goes by `splice(2)`. Each direction ends on its own; the end of one
-//! is carried across as a half-close.
+//! An idle tunnel has no buffer. It waits until a stream is readable, borrows the worker's scratch
+//! buffer, and keeps only the bytes that the other side has no room for. Bulk data between plain
+//! TCP sockets is moved by `splice(2)`. Each direction ends independently; its end is passed on as
+//! a half-close.
 
 mod end;
 mod flow;
@@ -22,19 +22,20 @@ pub use end::End;
 
 pub use scratch::Scratch;
 
-/// Descriptors that the pipes of one worker may take.
+/// Maximum number of descriptors that one worker's pipes use.
 pub const PIPE_DESCRIPTORS: usize = 2 * splice::MAX_PIPES;
 
-/// The server's side of a tunnel to be.
+/// The server's side of a future tunnel.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Its stream.
+    /// Stream to the server.
     pub stream: End,
     /// Bytes that the server sent right after its 101.
     pub early: Box<[u8]>,
-    /// Keeps the tunnel counted.
+    /// Keeps the tunnel counted among its server's connections.
     pub hold: Hold,
-    /// `timeout.tunnel`; unset, `timeout.server`.
+    /// `timeout.tunnel`. If it is unset, the lesser of `timeout.server` and `timeout.client`
+    /// applies.
     pub idle: Option<Duration>,
     /// `timeout.server`.
     pub server: Duration,
@@ -42,10 +43,10 @@ pub struct Upstream {
     pub server_fin: Duration,
 }
 
-/// The client's side.
+/// The client's side of a future tunnel.
 #[derive(Debug)]
 pub struct Downstream {
-    /// Its stream.
+    /// Stream to the client.
     pub stream: End,
     /// Bytes that the client sent right after its handshake.
     pub early: Box<[u8]>,
@@ -55,15 +56,17 @@ pub struct Downstream {
     pub client_fin: Duration,
 }
 
-/// Two streams, and what is on its way between them. Written out rather than as an async
-/// function, which would keep its arguments twice: there may be many, idle for days.
+/// Two streams, and the bytes in transit between them.
+///
+/// Written as a state machine, because an async function would store its arguments twice: there may
+/// be many tunnels, idle for days.
 #[derive(Debug)]
 pub struct Tunnel {
     client: End,
     server: End,
     inward: Flow,
     outward: Flow,
-    /// With both directions open.
+    /// Idle timeout while both directions are open.
     idle: Duration,
     client_fin: Duration,
     server_fin: Duration,
@@ -74,9 +77,9 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Moves nothing until it is polled.
+    /// Creates a tunnel, which moves nothing until it is polled.
     pub fn new(downstream: Downstream, upstream: Upstream, scratch: Scratch) -> Tunnel {
-        // As in HAProxy, without a limit of its own a tunnel has those of its two sides.
+        // As in HAProxy, a tunnel without a timeout of its own uses those of its two sides.
         let idle = upstream
             .idle
             .unwrap_or(upstream.server.min(downstream.client));
@@ -95,25 +98,25 @@ impl Tunnel {
         }
     }
 
-    /// Bytes from the client so far.
+    /// Returns the number of bytes received from the client so far.
     pub fn inward(&self) -> u64 {
         self.inward.moved()
     }
 
-    /// Bytes to the client so far.
+    /// Returns the number of bytes sent to the client so far.
     pub fn outward(&self) -> u64 {
         self.outward.moved()
     }
 
-    /// Grows whenever something moves: also with bytes of TLS that are less than a record, which
-    /// the flows have no part in, and with spliced ones, which the streams have not seen.
+    /// Returns a number that grows whenever bytes move. It includes partial TLS records, which the
+    /// flows do not see, and spliced bytes, which the streams do not see.
     fn progress(&self) -> u64 {
         let streams = self.client.moved() + self.server.moved();
         self.inward.moved() + self.outward.moved() + streams
     }
 
-    /// Moves bytes; ready when both sides have ended, one of them failed, or nothing has
-    /// moved for too long, with how it ended. Dropping it closes both sockets.
+    /// Moves bytes. Returns how the tunnel ended once both sides have ended, one of them has
+    /// failed, or nothing has moved for too long. Dropping the tunnel closes both sockets.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<telemetry::End> {
         let polled_in = self
             .inward
@@ -134,7 +137,7 @@ impl Tunnel {
             (false, false) => self.idle,
         };
         if next != self.stall.limit() {
-            // The time that it was idle with both ends open is not counted again.
+            // Idle time with both ends open does not count against the new limit.
             self.stall.set_limit(next);
             self.stall.restart();
         }
@@ -161,7 +164,7 @@ mod tests {
     use crate::transport::io::Socket;
     use crate::upstream::Hold;
 
-    /// How it ended, and the bytes in and out.
+    /// Runs a tunnel. Returns how it ended, and the bytes in and out.
     async fn run(inner: Downstream, outer: Upstream, scratch: Scratch) -> (End, u64, u64) {
         let mut tunnel = Tunnel::new(inner, outer, scratch);
         let end = poll_fn(|cx| tunnel.poll(cx)).await;
@@ -170,7 +173,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    /// A tunnel between two socket pairs; gives the far ends.
+    /// Creates a tunnel between two socket pairs, and returns their far ends.
     fn tunnel(
         early_in: &'static [u8],
         early_out: &'static [u8],
@@ -194,7 +197,7 @@ mod tests {
         )
     }
 
-    /// A tunnel's two sides, each with what came early.
+    /// Creates the two sides of a tunnel, each with its early bytes.
     fn ends(
         (client, early_in): (Socket, &'static [u8]),
         (server, early_out): (Socket, &'static [u8]),
@@ -226,7 +229,7 @@ mod tests {
             let mut seen = String::new();
             server.read_to_string(&mut seen).await.unwrap();
             assert_eq!(seen, "hello world");
-            // The other direction is open still.
+            // The other direction is still open.
             server.write_all(b"back").await.unwrap();
             drop(server);
             let mut seen = String::new();
@@ -237,7 +240,7 @@ mod tests {
         assert_eq!(end, (End::Tunnel, 11, 12));
     }
 
-    /// Two ends of a TCP connection.
+    /// Returns the two ends of a TCP connection.
     async fn tcp_pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -261,7 +264,7 @@ mod tests {
             for round in 0..2 {
                 let receive = async {
                     let mut seen = vec![0; sent.len() + if round == 0 { 6 } else { 0 }];
-                    // A reader that lets buffers and pipe run full.
+                    // A slow reader, so that buffers and pipe fill up.
                     for part in seen.chunks_mut(1_000_000) {
                         server.read_exact(part).await.unwrap();
                         tokio::task::yield_now().await;
@@ -270,7 +273,7 @@ mod tests {
                 };
                 let (written, ()) = tokio::join!(client.write_all(&sent), receive);
                 written.unwrap();
-                // The other direction tells that this one is idle.
+                // A byte in the other direction shows that this one is idle again.
                 server.write_all(b"x").await.unwrap();
                 client.read_exact(&mut [0]).await.unwrap();
                 assert_eq!(scratch.0.pipes.idle(), 1, "used, and given back");
@@ -327,7 +330,7 @@ mod tests {
         let ends = async {
             server.write_all(b"last words").await.unwrap();
             drop(server);
-            // Nobody takes this any more.
+            // The server no longer receives this.
             client.write_all(b"ping").await.unwrap();
             let mut seen = String::new();
             client.read_to_string(&mut seen).await.unwrap();

@@ -1,8 +1,8 @@
 //! Backends at run time: clusters, their servers and endpoints, and connections to them.
 //!
-//! [`LocalCluster::checkout`] gives a [`Lease`] for one exchange. Knows nothing of plugins
-//! and nothing of downstream. Called by `request`; `control` creates clusters and replaces
-//! their endpoint sets, `worker` puts them into force.
+//! [`LocalCluster::checkout`] returns a [`Lease`] for one exchange. Depends neither on plugins nor
+//! on downstream. Called by `request`; `control` creates clusters and replaces their endpoint sets,
+//! `worker` puts them into force.
 
 mod balance;
 mod checkout;

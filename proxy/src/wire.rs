@@ -1,8 +1,8 @@
-//! HTTP/1.1 messages on a connection: reads heads and bodies, queues and writes bytes.
+//! HTTP/1.1 messages on a connection: reads heads and bodies, and queues and writes bytes.
 //!
-//! One [`Wire`] for each connection of either side; what is read and written is for `http1`
-//! to say. Every call does what it can without waiting. Called by `downstream::http1`,
-//! `request::exchange` and `upstream::connection::http1`.
+//! Each connection of either side has one [`Wire`]. `http1` defines what is read and written. Every
+//! call does as much as it can without waiting. Called by `downstream::http1`, `request::exchange`
+//! and `upstream::connection::http1`.
 
 mod body;
 mod output;
@@ -27,31 +27,31 @@ pub use relay::{Relay, RelayError, Side, Sink, Source};
 /// A connection that carries HTTP/1.1 messages.
 #[derive(Debug)]
 pub struct Wire {
-    /// The stream below.
+    /// The underlying stream.
     pub io: Io,
     input: Buffer,
-    /// Of the head that is being read.
+    /// Parser state of the head that is being read.
     pub scan: Scan,
-    /// For all waits on this connection; it stays armed from one to the next.
+    /// Timer for all waits on this connection. It stays armed from one wait to the next.
     pub timer: Timer,
     decoder: BodyDecoder,
-    /// The present body is faulty: where it ends is unknown.
+    /// Whether the current body is faulty, so that its end is unknown.
     is_body_broken: bool,
-    /// Bytes of payload at the front of `input`.
+    /// Number of payload bytes at the front of `input`.
     data: usize,
-    /// Payload of the present body so far, and the most that it may have.
+    /// Number of payload bytes of the current body so far, and their maximum.
     received: u64,
     max_body: Option<u64>,
     trailers: Option<Box<Fields>>,
-    /// The peer has ended its stream.
+    /// Whether the peer has ended its stream.
     has_ended: bool,
-    /// Since [`Wire::poll_gone`] found out.
+    /// Stall detection since [`Wire::poll_gone`] has found that the peer ended its stream.
     gone_stall: Option<Stall>,
     output: Output,
 }
 
 impl Wire {
-    /// A connection that nothing was read from.
+    /// Creates the wire of a connection from which nothing has been read.
     pub fn new(io: Io, pool: &BufferPool) -> Wire {
         Wire {
             io,
@@ -70,12 +70,12 @@ impl Wire {
         }
     }
 
-    /// The stream, and the bytes that were read from it but not used.
+    /// Splits it into the stream and the bytes that were read but not used.
     pub fn into_parts(self) -> (Io, Buffer) {
         (self.io, self.input)
     }
 
-    /// Bytes that were read and not used: a head, and whatever follows it.
+    /// Returns the bytes that were read but not used: a head, and whatever follows it.
     #[inline]
     pub fn input(&self) -> &[u8] {
         self.input.filled()
@@ -87,27 +87,28 @@ impl Wire {
         self.input.consume(count);
     }
 
-    /// Whether the peer has ended its stream. Input may be left.
+    /// Returns whether the peer has ended its stream. Some input can be left.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether no further message can come: the peer has ended its stream, and no input is left.
+    /// Returns whether no further message can arrive: the peer has ended its stream, and no input
+    /// is left.
     pub fn is_exhausted(&self) -> bool {
         self.has_ended && self.input.is_empty()
     }
 
-    /// Reads more input, up to `limit` bytes in all. 0 at the end of the stream, or if that
-    /// many are there.
+    /// Reads more input, up to `limit` bytes in total. Returns 0 at the end of the stream, or if
+    /// `limit` bytes have already been read.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// Errors of the stream.
     pub fn poll_fill(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.has_ended || self.input.filled().len() >= limit {
             return Poll::Ready(Ok(0));
         }
         loop {
-            // Before a buffer is taken: an idle connection holds none.
+            // Polls before taking a buffer, so that an idle connection uses none.
             let is_ready = self.io.poll_read_ready(cx);
             if is_ready.is_pending() {
                 self.input.release_if_empty();
@@ -128,9 +129,10 @@ impl Wire {
         }
     }
 
-    /// Notices a peer that is gone while it is not read from otherwise. One that has ended its
-    /// side in order may still wait for an answer: it counts as gone once nothing has moved for
-    /// `limit`. Ready with the error of a connection that failed.
+    /// Detects that the peer is gone while nothing else reads from it.
+    ///
+    /// A peer that has ended its side cleanly might still wait for a response. It counts as gone
+    /// once nothing has moved for `limit`. Ready with the error if the connection failed.
     pub fn poll_gone(
         &mut self,
         limit: Duration,
@@ -145,7 +147,7 @@ impl Wire {
                 ready!(stall.poll(&mut self.timer, moved, task));
                 return Poll::Ready(None);
             }
-            // The start of a next message may come; a buffer of it is enough.
+            // The start of the next message can arrive; one buffer of it is enough.
             match ready!(self.poll_fill(BUFFER_SIZE, task)) {
                 Ok(0) if !self.has_ended => return Poll::Pending,
                 Ok(_) => {}
@@ -154,7 +156,7 @@ impl Wire {
         }
     }
 
-    /// Begins the body behind the head that was just taken from the input.
+    /// Starts the body after the head that was just taken from the input.
     pub fn begin_body(&mut self, length: BodyLength) {
         self.decoder = BodyDecoder::new(length);
         self.is_body_broken = false;
@@ -164,20 +166,22 @@ impl Wire {
         self.trailers = None;
     }
 
-    /// Breaks the present body off before the piece that makes it larger than `limit`.
+    /// Limits the current body: it fails before the part that would make it larger than `limit`.
     pub fn limit_body(&mut self, limit: Option<u64>) {
         self.max_body = limit;
     }
 
-    /// Whether the present body was read whole.
+    /// Returns whether the whole current body has been read.
     pub fn is_body_complete(&self) -> bool {
         self.data == 0 && self.decoder.is_complete() && !self.is_body_broken
     }
 
-    /// The next piece of the body that was read already; None if more must be read.
+    /// Returns the next part of the body that is already in the buffer, or `None` if more must be
+    /// read.
     ///
     /// # Errors
-    /// [`BodyError::Chunk`], [`BodyError::TooLarge`].
+    /// [`BodyError::Chunk`], [`BodyError::TooLarge`]; [`BodyError::Truncated`] after an earlier
+    /// error.
     pub fn buffered_body(&mut self) -> Result<Option<Progress>, BodyError> {
         if self.data > 0 {
             return Ok(Some(Progress::Data));
@@ -209,7 +213,7 @@ impl Wire {
         }
     }
 
-    /// The next step of the decoder over the input from `at` on.
+    /// Performs the next step of the decoder on the input from `at` on.
     #[inline]
     fn decode_input(&mut self, at: usize) -> Result<Decoded, BodyError> {
         if let BodyDecoder::Chunked(_) = self.decoder {
@@ -230,32 +234,32 @@ impl Wire {
         Ok(decoded)
     }
 
-    /// The queue's end, to append a head to. [`Wire::poll_flush`] writes it.
+    /// Returns the output queue, for appending a head. [`Wire::poll_flush`] writes it.
     #[inline]
     pub fn output(&mut self) -> &mut Vec<u8> {
         self.output.queue()
     }
 
-    /// Whether the socket has everything that was queued or written.
+    /// Returns whether the socket has accepted everything that was queued or written.
     #[inline]
     pub fn is_flushed(&self) -> bool {
         self.output.is_empty() && self.io.is_flushed()
     }
 
-    /// Writes the queue; ready when the socket has it, and all that was written before.
+    /// Writes the queue. Ready once the socket has accepted it and everything written before.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// Errors of the stream.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.output.poll_flush(&mut self.io, cx)
     }
 
-    /// Frames what is written from now on as a body of this length.
+    /// Frames all subsequent writes as a body of this length.
     pub fn begin_outgoing(&mut self, framing: BodyLength) {
         self.output.begin_body(framing);
     }
 
-    /// Gives back all memory of an idle connection.
+    /// Releases all memory of an idle connection.
     pub fn rest(&mut self) {
         self.input.release_if_empty();
         self.output.release_if_empty();

@@ -1,8 +1,9 @@
-//! One thread: its runtime, its listeners, and everything that its requests use.
+//! A worker thread: its runtime, its listeners, and everything that its requests use.
 //!
-//! Workers share no lock and no mutable state while they serve a request. Started by `process`, which
-//! replaces one that fails. Anything that ends one of a worker's own tasks, but not those of single
-//! connections, ends the worker: nobody would accept from its sockets.
+//! While workers serve requests, they share atomics and immutable snapshots, and nearly no locks;
+//! `ARCHITECTURE.md` has the exceptions. `process` starts workers and replaces one that fails. If
+//! one of a worker's own tasks fails, the worker ends, because its sockets would no longer be
+//! served. The failure of a single connection does not end it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -31,78 +32,79 @@ use crate::tunnel::Scratch;
 use crate::upstream::pool::ConnectionBudget;
 use crate::upstream::{ClusterConfig, LocalCluster};
 
-/// How often idle connections to servers are looked through: what `timeout.server_keep_alive`
-/// may be late by.
+/// Interval between sweeps of idle server connections. `timeout.server_keep_alive` can be late by
+/// this much.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Inputs of a worker besides its first configuration. If it fails, the worker that replaces it
-/// gets them, with all that is queued in them.
+/// Inputs of a worker in addition to its first configuration. If it fails, its replacement inherits
+/// them, with everything queued in them.
 #[derive(Debug)]
 pub struct WorkerInputs {
     /// Whether it serves, drains or aborts.
     pub drain: watch::Receiver<DrainState>,
-    /// Changes to apply.
+    /// Commands to apply.
     pub commands: mpsc::UnboundedReceiver<Command>,
-    /// From this many connections to servers on, idle ones are closed for new ones.
+    /// Number of server connections from which on idle ones are closed to make room for new ones.
     pub max_upstream: usize,
-    /// The workers, itself included.
+    /// All workers, including this one.
     pub workers: Workers,
-    /// Connections that other workers have accepted for it.
+    /// Connections that other workers have accepted and handed over.
     pub inbox: mpsc::UnboundedReceiver<Accepted>,
-    /// How many workers have failed with these before: no two number their requests alike.
+    /// Number of earlier workers with these inputs that have failed. It keeps request numbers
+    /// unique.
     pub failed: u8,
 }
 
-/// A configuration for one worker: everything that it serves from now on.
+/// Configuration of one worker: everything that it serves from now on.
 #[derive(Debug)]
 pub struct WorkerConfig {
-    /// As configured.
+    /// Frontends, as configured.
     pub frontends: Vec<FrontendConfig>,
-    /// Every backend, in the order of the configuration.
+    /// Backends, in the order of the configuration.
     pub clusters: Vec<ClusterConfig>,
-    /// Answers to ACME servers.
+    /// Responses to the HTTP challenges of ACME servers.
     pub challenges: Arc<HttpChallenges>,
-    /// How long idle clients are kept once it stops.
+    /// How long idle clients are kept after the signal to stop.
     pub drain_grace: Duration,
 }
 
-/// A frontend for one worker.
+/// Configuration of a frontend in one worker.
 #[derive(Debug)]
 pub struct FrontendConfig {
-    /// As configured.
+    /// Configuration from the file.
     pub config: config::Frontend,
-    /// Names of all its sockets, each with the position of its `bind`; any other that it has is
-    /// closed.
+    /// Names of all its sockets, each with the position of its `bind`. Any other socket of the
+    /// frontend is closed.
     pub sockets: HashMap<String, usize>,
-    /// The new ones.
+    /// New sockets.
     pub listeners: Vec<Listener>,
-    /// TLS of each `bind`, in their order.
+    /// TLS settings of each `bind`, in the same order.
     pub tls: Vec<Option<Arc<ServerTls>>>,
-    /// In their order; empty where the frontend has no router.
+    /// Stages of the router, in order; empty if the frontend has no router.
     pub router: Vec<StageUpdate>,
-    /// Counts what it answers.
+    /// Counters of its responses.
     pub answers: Arc<Answers>,
-    /// Counts its TLS handshakes.
+    /// Counters of its TLS handshakes.
     pub handshakes: Arc<Handshakes>,
 }
 
-/// A change while it serves, applied between two requests.
+/// A change to a worker while it serves, applied on its own thread.
 #[derive(Debug)]
 pub enum Command {
-    /// To this stage of a router.
+    /// Changes one stage of a router.
     Stage(StageId, Change),
-    /// Another configuration.
+    /// Applies another configuration.
     Apply(WorkerConfig),
-    /// Other endpoints of a cluster.
+    /// Applies new endpoints of a cluster.
     Endpoints(Box<ClusterConfig>),
 }
 
-/// Whether workers serve.
+/// Whether workers serve, drain or abort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainState {
     /// Accept and serve.
     Serving,
-    /// Accept no more, and end with the last connection.
+    /// Accept no more connections, and end with the last one.
     Draining,
     /// End at once.
     Aborting,
@@ -111,7 +113,7 @@ pub enum DrainState {
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Every connection had ended.
+    /// All connections had ended.
     Drained,
     /// This many connections were cut off.
     Aborted(usize),
@@ -120,10 +122,11 @@ pub enum Ended {
 /// Runs a worker until it stops. `ready` is notified once it serves.
 ///
 /// # Errors
-/// Those of the runtime and of the poller: it serves nobody any more.
+/// If the runtime cannot be created, or a socket cannot be registered with its poller. The worker
+/// no longer serves then.
 ///
 /// # Panics
-/// If one of its own tasks does.
+/// If one of its own tasks panics.
 pub fn run(
     config: WorkerConfig,
     inputs: &mut WorkerInputs,
@@ -132,7 +135,7 @@ pub fn run(
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    // Dropping the runtime drops every task that is left, and closes its sockets.
+    // Dropping the runtime drops all remaining tasks and closes their sockets.
     runtime.block_on(work(config, inputs, ready))
 }
 
@@ -149,7 +152,7 @@ async fn work(
         sweep(clusters, budget).await;
         Ok(())
     });
-    // The receiver may have given up.
+    // The receiver may have stopped waiting.
     let _ = ready.send(());
     drop(ready);
     worker.serve(inputs).await?;
@@ -160,7 +163,7 @@ async fn work(
     Ok(finish(drain, &worker.shutdown).await)
 }
 
-/// The clusters in force, by the backends' names.
+/// Clusters in force, by backend name.
 type Clusters = HashMap<BackendName, Rc<LocalCluster>>;
 
 struct Worker {
@@ -170,22 +173,24 @@ struct Worker {
     resources: Rc<Resources>,
     shutdown: Shutdown,
     ids: Rc<Cell<u64>>,
-    /// Shared with the task that sweeps them.
+    /// Clusters in force, shared with the task that sweeps them.
     clusters: Rc<RefCell<Rc<Clusters>>>,
     sites: HashMap<String, Site>,
-    /// Serves connections that were accepted for frontends which the last configuration removed.
+    /// Acceptors of frontends that the last configuration removed. They serve connections accepted
+    /// earlier.
     gone: HashMap<String, Acceptor>,
     /// Connections from sockets of a configuration that has not reached this worker yet.
     early: Vec<Accepted>,
     drain_grace: Duration,
-    /// Its own: those that accept, and the one that sweeps.
+    /// The worker's own tasks: those that accept, and the one that sweeps.
     tasks: JoinSet<io::Result<()>>,
 }
 
 /// A frontend with its sockets.
 struct Site {
     acceptor: Acceptor,
-    /// By name, of which a socket that was passed to the process may be one of several.
+    /// Names and tasks of its sockets. Several sockets that were passed to the process can share a
+    /// name.
     sockets: Vec<(String, AbortHandle)>,
 }
 
@@ -194,7 +199,7 @@ impl Worker {
         let buffers = BufferPool::default();
         let own = inputs.workers.own as u64;
         Worker {
-            // Each worker numbers requests from a range of its own.
+            // Each worker has a separate range of request numbers.
             ids: Rc::new(Cell::new(own << 48 | u64::from(inputs.failed) << 40)),
             workers: Rc::new(inputs.workers.clone()),
             budget: ConnectionBudget::new(inputs.max_upstream, buffers.clone()),
@@ -210,7 +215,7 @@ impl Worker {
         }
     }
 
-    /// Puts a configuration into force. Requests under the old one keep what they need.
+    /// Puts a configuration into force. Requests under the old one keep what they use.
     fn apply(&mut self, config: WorkerConfig) {
         self.drain_grace = config.drain_grace;
         let clusters = self.apply_clusters(&config.clusters);
@@ -240,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// Gives each cluster its new endpoints; removed ones close their connections.
+    /// Gives each cluster its new endpoints. Removed clusters close their connections.
     fn apply_clusters(&mut self, configs: &[ClusterConfig]) -> Rc<Clusters> {
         let old = self.clusters.take();
         let clusters = configs.iter().map(|config| {
@@ -311,7 +316,8 @@ impl Worker {
             },
         };
         site.sockets.retain(|(name, task)| {
-            // A new socket of the same name replaces it: another spelling of its address, say.
+            // A new socket of the same name replaces it, for example after a change in the spelling
+            // of its address.
             let is_new = config.listeners.iter().any(|new| new.name() == name);
             let is_kept = config.sockets.contains_key(name) && !is_new;
             if !is_kept {
@@ -327,8 +333,8 @@ impl Worker {
         site
     }
 
-    /// The router of a frontend with these stages, which had this one before. It stays the same for
-    /// requests under way.
+    /// Returns the router of a frontend with these stages; `known` is its router until now. It is
+    /// updated in place, so requests in flight keep using the same router.
     fn router_of(
         &self,
         updates: Vec<StageUpdate>,
@@ -354,7 +360,7 @@ impl Worker {
     /// Serves until the signal to stop.
     ///
     /// # Errors
-    /// A socket cannot be accepted from.
+    /// If a socket cannot be registered with the poller.
     async fn serve(&mut self, inputs: &mut WorkerInputs) -> io::Result<()> {
         let WorkerInputs {
             drain,
@@ -364,16 +370,17 @@ impl Worker {
         } = inputs;
         loop {
             tokio::select! {
-                // A configuration before the connections that depend on it.
+                // Apply a configuration before serving the connections that depend on it.
                 biased;
-                // A sender that is gone means that the process is ending.
+                // If the sender is gone, the process is ending.
                 _ = drain.wait_for(|state| *state != DrainState::Serving) => break,
                 Some(command) = commands.recv() => self.handle(command),
                 Some(ended) = self.tasks.join_next() => ended_early(ended)?,
                 Some(accepted) = inbox.recv() => self.take(accepted),
             }
         }
-        // From now on senders get the connection back; those in the queue are this worker's.
+        // From now on senders get their connections back. This worker serves those already in the
+        // queue.
         inbox.close();
         while let Some(accepted) = inbox.recv().await {
             self.take(accepted);
@@ -408,14 +415,14 @@ impl Worker {
         site.acceptor.frontend.rules().router.clone()
     }
 
-    /// Serves what another worker has accepted. That worker may be a configuration ahead of this
-    /// one, or behind.
+    /// Serves a connection that another worker has accepted. That worker can have a newer or older
+    /// configuration than this one.
     fn take(&mut self, accepted: Accepted) {
         let early = self.serve_one(accepted);
         self.early.extend(early);
     }
 
-    /// Returns a connection from a socket that it does not know.
+    /// Serves a connection, or returns it if its socket is unknown.
     fn serve_one(&self, accepted: Accepted) -> Option<Accepted> {
         let site = self.sites.get(accepted.frontend());
         let acceptor = site.map(|site| &site.acceptor);
@@ -433,7 +440,8 @@ impl Worker {
 }
 
 impl Site {
-    /// Stops accepting and closes idle connections; returns what serves those accepted before.
+    /// Stops accepting and closes idle connections. Returns the acceptor for connections accepted
+    /// earlier.
     fn close(self, drain_grace: Duration) -> Acceptor {
         for (_, task) in &self.sockets {
             task.abort();
@@ -446,11 +454,11 @@ impl Site {
     }
 }
 
-/// The worker's fate once one of its own tasks has ended.
+/// Returns how the worker ends after one of its own tasks has ended; `Ok` if it continues.
 fn ended_early(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
     match ended {
         Ok(result) => result,
-        // Its socket or its frontend is gone.
+        // The task was aborted because its socket or frontend was removed.
         Err(error) if error.is_cancelled() => Ok(()),
         Err(error) => resume_unwind(error.into_panic()),
     }
@@ -477,7 +485,7 @@ async fn sweep(clusters: Rc<RefCell<Rc<Clusters>>>, budget: Rc<ConnectionBudget>
         for cluster in clusters.values() {
             cluster.sweep();
         }
-        // Requests come in between.
+        // Yield to requests in between.
         while budget.close_retired() {
             tokio::task::yield_now().await;
         }

@@ -1,6 +1,6 @@
-//! Access records of a whole process: how they are turned on and off, and where they go.
+//! Access log records of a whole process: how they are turned on and off, and where they go.
 //!
-//! A file of its own because a process has one log.
+//! A separate file because a process has one log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ fn access_records_have_a_switch_of_their_own() {
     record(3).emit();
     log.set_access(AccessLog::On);
     record(4).emit();
-    // A level that hides everything else.
+    // The log level hides this, but not access log records.
     tracing::warn!(target: "pointsman", "hidden");
     let second = telemetry::install(&settings, None);
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! The command line of the real binary: what it prints where, and its exit codes.
+//! The command line of the real binary: what it prints to which stream, and its exit codes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The how-to's configuration, on ports of its own.
+/// The configuration of the how-to, with separate ports.
 const GOOD: &str = r#"
 [frontend.http-in]
 bind = "127.0.0.1:0"
@@ -25,7 +25,7 @@ server.www_test = "127.0.0.1:9010"
 server.node_test = "127.0.0.1:9000"
 "#;
 
-/// What a run of the binary came to.
+/// Result of a run of the binary.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -33,7 +33,7 @@ struct Run {
     stderr: String,
 }
 
-/// A directory with a configuration, in which the binary runs.
+/// The working directory of the binary, with a configuration.
 struct Place(TempDir);
 
 impl Place {
@@ -57,7 +57,7 @@ impl Place {
             .current_dir(self.0.path())
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
-            // Compiled plugins are kept where the test is.
+            // Keeps compiled plugins in the test's directory.
             .env("XDG_CACHE_HOME", self.0.path())
             .output()
             .unwrap();
@@ -70,7 +70,7 @@ impl Place {
         run
     }
 
-    /// A run that ends well and writes to standard output alone.
+    /// Runs the binary, which must succeed and write only to standard output.
     fn prints(&self, arguments: &[&str]) -> String {
         let run = self.run(arguments);
         assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
@@ -78,7 +78,7 @@ impl Place {
         run.stdout
     }
 
-    /// A run that ends with `code` and writes to standard error alone.
+    /// Runs the binary, which must exit with `code` and write only to standard error.
     fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let run = self.run(arguments);
         assert_eq!(run.code, Some(code), "{arguments:?}: {run:?}");
@@ -86,7 +86,7 @@ impl Place {
         run.stderr
     }
 
-    /// As [`Place::fails`], for a run that has begun to log.
+    /// Like [`Place::fails`], for a run that has started to log.
     fn fails_log(&self, code: i32, arguments: &[&str]) -> String {
         let run = self.run(arguments);
         assert_eq!(run.code, Some(code), "{run:?}");
@@ -234,7 +234,7 @@ fn a_plugins_own_mistakes_are_the_configurations() {
     }
 }
 
-/// A router of several plugins, of which each may be wrong.
+/// A router with several plugins, each of which can be wrong.
 #[test]
 fn every_plugin_of_a_router_is_tried_out() {
     let list = |first: &str, second: &str| {
@@ -278,7 +278,7 @@ fn every_plugin_of_a_router_is_tried_out() {
     );
 }
 
-/// Everything in one run: what is wrong with the file, with the machine, and with the plugins.
+/// One run reports everything: mistakes in the file, in the machine's setup and in the plugins.
 #[test]
 fn mistakes_of_every_kind_are_told_at_once() {
     let top = r#"
@@ -328,7 +328,7 @@ admin.address = "127.0.0.1:6080"
         let text = place.fails(64, &[command]);
         let mut rest = text.as_str();
         for (at, part) in parts {
-            // In the order of the file.
+            // The errors come in the order of the file.
             let found = rest.find(part);
             let found =
                 found.unwrap_or_else(|| panic!("{command}: no {part:?} in\n{rest}\nof\n{text}"));
@@ -427,14 +427,14 @@ fn route_prints_json() {
         backend(&["GET", "/", "-H", "Host: www.test.tld"]),
         "www_backend"
     );
-    // A whole URL says the host, whatever the field says.
+    // The host of a full URL overrides the field.
     assert_eq!(backend(&["GET", "http://io.test.tld/"]), "node_backend");
     assert_eq!(
         backend(&["GET", "http://io.test.tld/", "-H", "Host: www.test.tld"]),
         "node_backend"
     );
 
-    // A request that the proxy would not take: the plugin is not asked.
+    // The proxy would reject this request, so the plugin is not called.
     let report = json(&["-H", "Host: a", "-H", "Host: b"]);
     assert_eq!(report["decision"], "refused");
     assert_eq!(report["status"], 400);
@@ -521,7 +521,7 @@ fn demo_says_that_its_port_is_taken() {
     let run = Place::empty().run(&["demo", "--port", &port]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains("in use"), "{run:?}");
-    // No invitation to a page that is not there.
+    // The output must not point to a page that does not exist.
     assert!(
         !run.stdout.contains(&format!("http://www.localhost:{port}")),
         "{run:?}"

@@ -1,5 +1,5 @@
-//! The compiler's process: what it gives up before it reads a file, and what becomes of files that ask
-//! for too much.
+//! The compiler process: the privileges that it drops before it reads a file, and the outcome for
+//! files that need too many resources.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,10 +15,10 @@ use nix::unistd::Pid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tempfile::TempDir;
 
-/// Exit codes of the compiler.
+/// Exit code of the compiler for a rejected file.
 const REFUSED: Option<i32> = Some(1);
 
-/// A guest of the tests.
+/// Returns the path of a test guest.
 fn guest(name: &str) -> PathBuf {
     let folder = std::env::var_os("POINTSMAN_GUESTS").map_or_else(
         || {
@@ -32,7 +32,7 @@ fn guest(name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))
 }
 
-/// A compiler, with its three streams open.
+/// Starts a compiler with its three streams open.
 fn start(flags: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pointsman"))
         .arg("compile")
@@ -44,7 +44,7 @@ fn start(flags: &[&str]) -> Child {
         .unwrap()
 }
 
-/// The fate of a file.
+/// Compiles a file and returns the outcome.
 fn compile(flags: &[&str], file: &[u8]) -> Output {
     let mut child = start(flags);
     let mut stdin = child.stdin.take().unwrap();
@@ -58,7 +58,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The lines of a file under `/proc` that have a name and a value.
+/// Reads the lines of a file under `/proc` that have a name and a value.
 fn table(process: &Child, file: &str) -> HashMap<String, String> {
     let text = fs::read_to_string(format!("/proc/{}/{file}", process.id())).unwrap();
     let lines = text.lines().filter_map(|line| line.split_once(':'));
@@ -67,7 +67,7 @@ fn table(process: &Child, file: &str) -> HashMap<String, String> {
         .collect()
 }
 
-/// Waits until a compiler has entered its sandbox: the filter of system calls comes last.
+/// Starts a compiler and waits until it has entered its sandbox. The system call filter comes last.
 fn confined() -> Child {
     let child = start(&["--memory=268435456", "--seconds=7", "--idle"]);
     while table(&child, "status")["Seccomp"] != "2" {
@@ -126,7 +126,7 @@ fn a_compiler_runs_where_nobody_else_wants_to() {
     const IDLE: &str = "5";
     let child = confined();
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    // The fields after the name, of which the policy is the 41st of all; see proc(5).
+    // The fields after the name. The scheduling policy is field 41 of all; see proc(5).
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     assert_eq!(fields.split(' ').nth(41 - 3), Some(IDLE));
     end(child);
@@ -134,12 +134,12 @@ fn a_compiler_runs_where_nobody_else_wants_to() {
 
 #[test]
 fn a_compiler_inherits_no_descriptor() {
-    // One that programs inherit, as those that an upgrade hands over.
+    // An inheritable descriptor, like those that an upgrade hands over.
     let (read, write) = nix::unistd::pipe().unwrap();
     let mut read = fs::File::from(read);
     let child = confined();
     drop(write);
-    // It ends once nobody else has the other end.
+    // The read ends only if no other process has the write end.
     assert_eq!(read.read(&mut [0]).unwrap(), 0);
     end(child);
 }
@@ -154,7 +154,7 @@ fn a_file_that_takes_too_much_ends_with_a_message() {
     assert_eq!(time.status.signal(), Some(nix::libc::SIGXCPU), "{time:?}");
 }
 
-/// A configuration with that plugin and those lines at the top.
+/// Creates a directory with a configuration that uses `plugin` and starts with `lines`.
 fn place(plugin: &Path, lines: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let config = format!(
@@ -211,8 +211,9 @@ fn limits_are_the_operators() {
     assert!(output.status.success());
 }
 
-/// The compiler that a process has started, other than `known`. A child becomes one when it executes the
-/// program anew: its parent waits for that.
+/// Waits for a compiler, other than `known`, that `parent` has started.
+///
+/// A child becomes a compiler when it executes the program again. Its parent waits for that.
 fn compiler_of(parent: &Child, known: Option<Pid>) -> Pid {
     let children = format!("/proc/{0}/task", parent.id());
     loop {
@@ -232,7 +233,8 @@ fn compiler_of(parent: &Child, known: Option<Pid>) -> Pid {
     }
 }
 
-/// Takes a system call from this thread and the processes that it starts, as filters of containers do.
+/// Makes a system call unavailable to this thread and the processes that it starts, as container
+/// filters do.
 fn forbid(system_call: i64) {
     let filter = SeccompFilter::new(
         BTreeMap::from([(system_call, Vec::new())]),
@@ -244,8 +246,8 @@ fn forbid(system_call: i64) {
     seccompiler::apply_filter(&program).unwrap();
 }
 
-/// A stopped compiler gets no processor time, as one on a machine whose cores are all busy. Its parent
-/// has no `pidfd_open`, which is missing before Linux 5.3, and in some containers.
+/// A stopped compiler gets no CPU time, like one on a machine whose cores are all busy. Its parent
+/// has no `pidfd_open`, which is missing before Linux 5.3 and in some containers.
 #[test]
 fn a_starving_compiler_is_started_again_and_ends_in_time() {
     forbid(nix::libc::SYS_pidfd_open);

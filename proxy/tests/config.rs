@@ -1,5 +1,5 @@
-//! Golden errors: each `tests/config/NAME.toml` gives the text in `NAME.err`, or is good
-//! where there is none. `POINTSMAN_BLESS=1` writes what is missing or differs.
+//! Golden errors: each `tests/config/NAME.toml` must give the text in `NAME.err`, or be valid if
+//! there is no such file. `POINTSMAN_BLESS=1` writes what is missing or differs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ fn files(extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What the file gives: all errors with their number, or nothing.
+/// Returns the result of parsing the file: all errors with their number, or nothing.
 fn rendered(file: &Path) -> String {
-    // The name alone, so that the golden text names no directory.
+    // Only the name, so that the golden text contains no directory.
     let name = Path::new(file.file_name().expect("a file has a name"));
     let text = fs::read_to_string(file).expect("the file is text");
     match config::parse(name, text) {

@@ -1,4 +1,5 @@
-//! Bytes from any client as a `ClientHello`: whatever rustls accepts means the same to both.
+//! Bytes from any client as a `ClientHello`: whatever rustls accepts, both parsers read in the same
+//! way.
 
 #![no_main]
 
@@ -20,14 +21,14 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(accepted) = accepted(bytes) {
         match whole {
             Ok(Parsed::Complete(hello)) => same(&hello, &accepted),
-            // rustls takes messages of up to 64 KiB.
+            // rustls accepts messages of up to 64 KiB.
             Err(ClientHelloError::TooLarge) => {}
             other => panic!("rustls accepts {other:?}"),
         }
     }
 });
 
-/// Bytes that come in pieces are read as if they came at once.
+/// Checks that bytes that arrive in parts are read as if they had arrived at once.
 fn pieces(bytes: &[u8], whole: &Result<Parsed, ClientHelloError>) {
     let mut prefixes = (0..=bytes.len()).map(|end| parse(&bytes[..end]));
     let decided = prefixes.find(|parsed| *parsed != Ok(Parsed::Partial));
@@ -43,7 +44,7 @@ fn checked(hello: &ClientHello) {
     assert!(hello.alpn.iter().all(|protocol| !protocol.is_empty()));
 }
 
-/// None where rustls needs more, or refuses it.
+/// Returns `None` if rustls needs more bytes or rejects them.
 fn accepted(mut bytes: &[u8]) -> Option<Accepted> {
     let mut acceptor = Acceptor::default();
     while !bytes.is_empty() {

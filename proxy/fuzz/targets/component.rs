@@ -1,4 +1,4 @@
-//! Tampered plugins: none may do more than fail.
+//! Tampered plugins: none can do more than fail.
 
 #![no_main]
 
@@ -7,8 +7,8 @@ use pointsman::fuzzing;
 
 fuzz_target!(|file: &[u8]| fuzzing::component(file));
 
-// Bytes that change anywhere are mostly no component any more. Every other time a module
-// inside is replaced by one that is valid.
+// If arbitrary bytes change, the result is rarely a component. So every other time, a valid module
+// replaces one of the modules inside.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mutant = seed
         .is_multiple_of(2)
@@ -31,7 +31,7 @@ mod mutant {
     use wasm_mutate::WasmMutate;
     use wasmparser::{Parser, Payload};
 
-    /// The component with one of its modules changed; None where that cannot be done.
+    /// Returns the component with one of its modules changed, or `None` if that is not possible.
     pub(super) fn of(component: &[u8], seed: u64) -> Option<Vec<u8>> {
         let sections = sections(component)?;
         let modules = || {
@@ -51,10 +51,10 @@ mod mutant {
         Some(changed.finish())
     }
 
-    /// A panic of the mutator is no finding: it is not what is looked at.
+    /// Mutates the module. Ignores a panic of the mutator, which is not the code under test.
     fn mutate(module: &[u8], seed: u64) -> Option<Vec<u8>> {
         wasmparser::validate(module).ok()?;
-        // The fuzzer's would end the process.
+        // The fuzzer's hook would end the process.
         let hook = take_hook();
         set_hook(Box::new(|_| {}));
         let mutant = catch_unwind(AssertUnwindSafe(|| {
@@ -66,7 +66,7 @@ mod mutant {
         mutant.ok().flatten()
     }
 
-    /// The outermost sections, each with its number.
+    /// Returns the outermost sections, each with its number.
     fn sections(component: &[u8]) -> Option<Vec<(u8, &[u8])>> {
         let mut sections = Vec::new();
         let mut parser = Parser::new(0);
@@ -77,7 +77,7 @@ mod mutant {
                     (*encoding == wasmparser::Encoding::Component).then_some(())?;
                 }
                 Payload::End(_) => return Some(sections),
-                // A nested component comes whole.
+                // A nested component counts as one section.
                 Payload::ModuleSection {
                     unchecked_range, ..
                 }

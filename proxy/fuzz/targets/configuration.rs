@@ -1,4 +1,4 @@
-//! Configuration files: every one is taken or refused with its mistakes shown.
+//! Configuration files: each is accepted, or rejected with a list of its mistakes.
 
 #![no_main]
 

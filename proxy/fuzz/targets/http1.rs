@@ -1,4 +1,4 @@
-//! Bytes from any peer as heads and bodies: refused, or read in one way only.
+//! Bytes from any peer as heads and bodies: rejected, or read in one way only.
 
 #![no_main]
 
@@ -22,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Limits of the second reader: a written head may have a few lines more.
+/// Returns the limits of the second parser, because a written head can have a few more lines.
 fn wider() -> Limits {
     let Limits {
         max_headers,
@@ -45,7 +45,7 @@ fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Optio
     }
 }
 
-/// An accepted request means the same to the next reader.
+/// Checks that the next parser reads an accepted request in the same way.
 fn request_head(bytes: &[u8]) {
     let mut head = RequestHead::default();
     let Some(parsed) = parse_request(bytes, &Limits::default(), &mut head) else {
@@ -73,7 +73,7 @@ fn request_head(bytes: &[u8]) {
     assert_eq!(again.target(), head.target());
 }
 
-/// An accepted response is framed the same for the client.
+/// Checks that an accepted response has the same framing for the client.
 fn response_head(bytes: &[u8]) {
     let mut head = ResponseHead::default();
     let parsed = response::parse(
@@ -110,7 +110,8 @@ fn response_head(bytes: &[u8]) {
     assert_eq!(again.status(), head.status());
 }
 
-/// However a chunked body is cut, it has the same payload and end; encoded anew, too.
+/// Checks that a chunked body has the same payload and end however it is split, and also after it
+/// is encoded again.
 fn chunks(bytes: &[u8], piece: usize) {
     let whole = decode(bytes, bytes.len().max(1));
     assert_eq!(whole, decode(bytes, piece));
@@ -125,7 +126,7 @@ fn chunks(bytes: &[u8], piece: usize) {
     assert_eq!(decode(&encoded, piece), Some((payload, encoded.len())));
 }
 
-/// The payload and where the body ends; None if it is refused or incomplete.
+/// Returns the payload and the end of the body, or `None` if it is rejected or incomplete.
 fn decode(bytes: &[u8], piece: usize) -> Option<(Vec<u8>, usize)> {
     let mut decoder = BodyDecoder::new(BodyLength::Chunked);
     let mut trailers = Fields::default();

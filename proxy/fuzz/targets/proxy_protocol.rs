@@ -1,4 +1,4 @@
-//! Bytes from any peer as a PROXY protocol header: refused, or read in one way only.
+//! Bytes from any peer as a PROXY protocol header: rejected, or read in one way only.
 
 #![no_main]
 
@@ -21,14 +21,14 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Bytes that come one by one are read as if they came at once.
+/// Checks that bytes that arrive one by one are read as if they had arrived at once.
 fn pieces(bytes: &[u8], whole: Result<Parsed<'_>, ProxyProtocolError>) {
     let mut prefixes = (0..=bytes.len().min(MAX_HEADER_LENGTH)).map(|end| parse(&bytes[..end]));
     let decided = prefixes.find(|parsed| *parsed != Ok(Parsed::Partial));
     assert_eq!(decided.unwrap_or(Ok(Parsed::Partial)), whole);
 }
 
-/// An accepted header means the same to the next reader, in either version.
+/// Checks that the next parser reads an accepted header in the same way, in either version.
 fn written(header: &Header<'_>) {
     for checksum in [Checksum::Omit, Checksum::Include] {
         let mut bytes = Vec::new();
@@ -36,7 +36,7 @@ fn written(header: &Header<'_>) {
         let again = complete(&bytes);
         match checksum {
             Checksum::Omit => assert_eq!(again, *header),
-            // The checksum may take the room of an extension.
+            // The checksum can displace a TLV.
             Checksum::Include => assert_eq!(addresses(&again), addresses(header)),
         }
     }

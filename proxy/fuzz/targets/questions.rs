@@ -1,4 +1,4 @@
-//! Bytes from any client as what questions are about: a part of the head, or a JSON body.
+//! Bytes from any client as the input of questions: a part of the head, or a JSON body.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ const KINDS: [MatchKind; 8] = [
     MatchKind::Regex,
 ];
 
-/// The last question: what a body has under `/a`.
+/// The questions. The last one reads a body's member `/a`.
 static QUESTIONS: LazyLock<Arc<Questions>> = LazyLock::new(|| {
     let mut builder = Builder::new(1 << 20, Arc::new(Tables::default()), Box::new(|_| true));
     for kind in KINDS {
@@ -66,11 +66,13 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Checks what was found under `/a`. `serde_json` takes the last of members that occur twice.
+/// Checks the value that was found at `/a`. If a member occurs twice, `serde_json` uses the last
+/// one.
 fn compare(bytes: &[u8], value: &[u8]) {
     let whole: serde_json::Value = match serde_json::from_slice(bytes) {
         Ok(whole) => whole,
-        // A number or a character, elsewhere in the text, that it cannot hold.
+        // Elsewhere in the text there is a number or a character that `serde_json` cannot
+        // represent.
         Err(error) => return assert!(error.is_syntax(), "{error}"),
     };
     let found = whole.pointer("/a").expect("it is there");

@@ -1,4 +1,4 @@
-//! The account at an ACME server: its key is created once, and kept.
+//! The account at an ACME server. Its key is created once and kept.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::http::Client;
 use super::storage::{Storage, StoredAccount, blocking};
 use crate::config::Acme;
 
-/// Time between two looks whether another process is done with the account.
+/// Interval between attempts to take the account's lock while another process has it.
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The account, registered if it was not.
+/// Opens the account, and registers it first if necessary.
 pub(super) async fn open(
     acme: &Acme,
     client: &Client,
@@ -30,7 +30,7 @@ pub(super) async fn open(
     register(acme, client, storage).await
 }
 
-/// The account, after the server has said that it does not know it. The key stays.
+/// Registers the account again after the server has rejected it as unknown. The key stays.
 pub(super) async fn renew(
     acme: &Acme,
     client: &Client,
@@ -43,7 +43,7 @@ pub(super) async fn renew(
     register(acme, client, storage).await
 }
 
-/// Whether the server does not know the account.
+/// Returns whether the server has rejected the account as unknown.
 pub(super) fn is_unknown(error: &OrderError) -> bool {
     matches!(error, OrderError::Refused(refusal) if refusal.is_unknown_account())
 }
@@ -73,7 +73,8 @@ async fn register(acme: &Acme, client: &Client, storage: &Storage) -> Result<Acc
     Ok(account)
 }
 
-/// Keeps a new key before the server knows it: if this try fails, the next one uses the same.
+/// Stores a new key before it is registered, so that the next attempt uses the same key if this one
+/// fails.
 async fn create_key(acme: &Acme, storage: &Storage) -> Result<StoredAccount, OrderError> {
     let (_, key) = Key::generate_pkcs8()?;
     let stored = StoredAccount {
@@ -86,7 +87,8 @@ async fn create_key(acme: &Acme, storage: &Storage) -> Result<StoredAccount, Ord
     Ok(stored)
 }
 
-/// Registers the key; a server that knows it answers with its account (RFC 8555, section 7.3.1).
+/// Registers the key. If the key is registered already, the server returns its account (RFC 8555,
+/// section 7.3.1).
 async fn tell(
     acme: &Acme,
     client: &Client,
@@ -101,7 +103,7 @@ async fn tell(
         .create_from_key((key, der), acme.directory.clone())
         .await?;
     tracing::info!(directory = acme.directory, "ACME account registered");
-    // The request had no contact.
+    // The request contained no contact.
     stored.contact = Vec::new();
     stored.url = Some(account.id().to_owned());
     write(storage, stored.clone()).await?;

@@ -1,4 +1,4 @@
-//! Answers to challenges, for as long as an order needs them.
+//! Responses to challenges, for as long as an order needs them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use super::error::OrderError;
 use crate::transport::tls::{Challenges, Identity};
 
-/// Longest token that is served; servers send some 43 characters.
+/// Length of the longest token that is served. Servers send about 43 characters.
 const MAX_TOKEN: usize = 512;
 
-/// The answers to requests for `/.well-known/acme-challenge/` (RFC 8555, section 8.3).
+/// Responses to requests for `/.well-known/acme-challenge/` (RFC 8555, section 8.3).
 ///
 /// Shared by all workers, which read it without waiting.
 #[derive(Debug, Default)]
@@ -22,10 +22,10 @@ pub struct HttpChallenges {
 }
 
 impl HttpChallenges {
-    /// The path of every challenge, before its token.
+    /// Path of every challenge, up to its token.
     pub const PATH: &'static [u8] = b"/.well-known/acme-challenge/";
 
-    /// The answer to a request for `target`, if it is a challenge of an order that is under way.
+    /// Returns the response body for `target`, if it is a challenge of an order in progress.
     pub fn answer(&self, target: &[u8]) -> Option<Arc<str>> {
         let token = target.strip_prefix(Self::PATH)?;
         let token = str::from_utf8(token).ok()?;
@@ -50,7 +50,7 @@ impl HttpChallenges {
     }
 }
 
-/// Where challenges of either kind are answered.
+/// The places where challenges of either kind are answered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
     pub(super) http: Arc<HttpChallenges>,
@@ -71,13 +71,13 @@ enum By {
 }
 
 impl Answers {
-    /// Answers over HTTP.
+    /// Answers a challenge over HTTP.
     pub(super) fn http(
         &self,
         token: &str,
         authorization: &KeyAuthorization,
     ) -> Result<Answered, OrderError> {
-        // RFC 8555, section 8.1: nothing but the characters of base64url.
+        // RFC 8555, section 8.1: only the characters of base64url are allowed.
         let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
         if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_allowed) {
             return Err(OrderError::Answer("a token that is none".to_owned()));
@@ -86,7 +86,7 @@ impl Answers {
         Ok(self.answered(By::Token(token.into())))
     }
 
-    /// Answers by a certificate for `name`, in the handshake (RFC 8737).
+    /// Answers a challenge with a certificate for `name` in the handshake (RFC 8737).
     pub(super) fn tls(
         &self,
         name: &str,

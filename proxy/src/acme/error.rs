@@ -1,4 +1,4 @@
-//! Why there is no certificate.
+//! Reasons why no certificate was obtained.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use super::storage::StorageError;
 use crate::config::AcmeChallenge;
 use crate::transport::tls::CertificateError;
 
-/// Longest text of a server's that is passed on to the log.
+/// Maximum length of a server's text that is copied to the log.
 const MAX_TEXT: usize = 1024;
 
-/// Why an order came to nothing.
+/// Why an order failed.
 #[derive(Debug, Error)]
 pub enum OrderError {
-    /// The server says what is wrong (RFC 8555, section 6.7).
+    /// The server returned a problem document (RFC 8555, section 6.7).
     #[error("the ACME server refused: {0}")]
     Refused(Refusal),
-    /// The server did not find what it expected at a name.
+    /// The server did not find the expected challenge response at a name.
     #[error("the challenge for `{name}` failed: {refusal}")]
     Challenge {
         /// The name.
@@ -27,41 +27,41 @@ pub enum OrderError {
         /// The server's reason.
         refusal: Refusal,
     },
-    /// The server proves control of this name in other ways alone.
+    /// The server does not offer the configured challenge for this name.
     #[error("the ACME server offers no challenge {} for `{name}`", challenge_name(*.challenge))]
     NoChallenge {
-        /// As configured.
+        /// The challenge from the configuration.
         challenge: AcmeChallenge,
         /// The name.
         name: String,
     },
-    /// The server is not done with it.
+    /// The server did not complete the order in time.
     #[error("the ACME server did not finish the order in time")]
     Timeout,
-    /// The server could not be asked, or gave no answer.
+    /// The server could not be reached, or sent no usable response.
     #[error("cannot ask the ACME server")]
     Http(#[from] HttpError),
-    /// The server does not keep to RFC 8555.
+    /// The server violates RFC 8555.
     #[error("the ACME server sent {0}")]
     Answer(String),
     /// The issued certificate cannot be used.
     #[error("the certificate that was issued cannot be used")]
     Certificate(#[from] CertificateError),
-    /// The certificate is for others.
+    /// The certificate lacks this name.
     #[error("the certificate that was issued lacks the name `{0}`")]
     MissingName(String),
-    /// The certificate is to be renewed already.
+    /// The new certificate is already due for renewal.
     #[error("the certificate that was issued is to be renewed already: is the clock right?")]
     DueAlready,
-    /// Keys and requests for certificates.
+    /// A key or a certificate request cannot be created.
     #[error("cannot make a key or a request for a certificate")]
     Request(#[from] rcgen::Error),
-    /// The account's key on disk.
+    /// The account's key on disk cannot be read.
     #[error(
         "the key of the ACME account cannot be read; remove `account.json` to register another"
     )]
     AccountKey,
-    /// State on disk.
+    /// The state on disk cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -69,9 +69,9 @@ pub enum OrderError {
 /// A server's reason for refusing a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// As `urn:ietf:params:acme:error:rateLimited`.
+    /// Type of the problem, such as `urn:ietf:params:acme:error:rateLimited`.
     pub kind: String,
-    /// In words.
+    /// Description for people.
     pub detail: String,
 }
 
@@ -88,7 +88,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the same may succeed later.
+    /// Returns whether the same request can succeed later.
     pub(super) fn is_temporary(&self) -> bool {
         matches!(
             self.error(),
@@ -96,12 +96,12 @@ impl Refusal {
         )
     }
 
-    /// Whether the same may succeed now.
+    /// Returns whether the same request can succeed immediately.
     pub(super) fn is_bad_nonce(&self) -> bool {
         self.error() == Some("badNonce")
     }
 
-    /// Whether the server does not know the account.
+    /// Returns whether the server has rejected the account as unknown.
     pub(super) fn is_unknown_account(&self) -> bool {
         self.error() == Some("accountDoesNotExist")
     }

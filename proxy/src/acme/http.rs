@@ -1,4 +1,5 @@
-//! Requests to an ACME server: HTTP/1.1 over TLS, a connection each, everything bounded.
+//! Requests to an ACME server: HTTP/1.1 over TLS, one connection for each request, with limits on
+//! everything.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -25,24 +26,24 @@ use crate::transport::tls::{
     ClientSettings, ClientTls, ClientTlsError, HandshakeError, PeerName, Roots, Version,
 };
 
-/// For connecting to one address.
+/// Timeout for connecting to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a request as a whole.
+/// Timeout for a request as a whole.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest answer. Chains take some KiB.
+/// Maximum length of a response body. Certificate chains take a few KiB.
 const MAX_BODY: usize = 1 << 20;
-/// Longest head of an answer.
+/// Maximum length of a response head.
 const MAX_HEAD: usize = 64 << 10;
 
 const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
-/// Why a request got no answer that could be used.
+/// Why a request got no usable response.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// Nothing is sent in the clear.
+    /// The URL is not a valid `https` URL. Nothing is sent in the clear.
     #[error("{0} is not a URL of `https`")]
     Url(String),
-    /// The name service does not know it.
+    /// The server's name cannot be resolved.
     #[error("cannot resolve `{host}`")]
     Resolve {
         /// The server's name.
@@ -50,7 +51,7 @@ pub enum HttpError {
         /// The resolver's error.
         source: io::Error,
     },
-    /// None of its addresses takes connections.
+    /// None of the server's addresses accepts connections.
     #[error("cannot connect to {host}")]
     Connect {
         /// The server's name.
@@ -58,7 +59,7 @@ pub enum HttpError {
         /// The error of the last address.
         source: io::Error,
     },
-    /// The file of authorities that certify the server.
+    /// The file of authorities that certify the server cannot be read.
     #[error("cannot read {}", path.display())]
     Ca {
         /// The file.
@@ -66,35 +67,35 @@ pub enum HttpError {
         /// The system's error.
         source: io::Error,
     },
-    /// The authorities, or a name that no certificate can have.
+    /// The authorities cannot be used, or no certificate can contain the server's name.
     #[error(transparent)]
     Tls(#[from] ClientTlsError),
-    /// There is no TLS with it.
+    /// The TLS handshake with the server failed.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    /// The connection, or what came over it.
+    /// The HTTP exchange failed.
     #[error("the request failed")]
     Exchange(#[from] hyper::Error),
-    /// The answer is too long, or was cut off.
+    /// The response body is too long, or was truncated.
     #[error("the answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// There was no answer in time.
+    /// No response arrived in time.
     #[error("no answer from {host} within {} s", REQUEST_TIMEOUT.as_secs())]
     Timeout {
         /// The server's name.
         host: String,
     },
-    /// An error page, as of a proxy on the way.
+    /// The response is an error page, for example from a proxy in between.
     #[error("{host} answered with status {status}")]
     Status {
         /// The server's name.
         host: String,
-        /// Of the answer.
+        /// Status of the response.
         status: u16,
     },
 }
 
-/// Looks whether the server could be verified; asks nobody. Blocks.
+/// Checks that the authorities which certify the server can be loaded. Sends nothing. Blocks.
 ///
 /// # Errors
 /// [`HttpError::Ca`], [`HttpError::Tls`].
@@ -102,16 +103,16 @@ pub fn check_authorities(acme: &Acme) -> Result<(), HttpError> {
     Client::try_new(acme).map(drop)
 }
 
-/// A client of one ACME server. A clone refers to the same one.
+/// A client of one ACME server. Clones share one `retry_after`.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     tls: ClientTls,
-    /// Of the last answer that was an error.
+    /// Time from the `Retry-After` field of the last error response.
     retry_after: Arc<Mutex<Option<SystemTime>>>,
 }
 
 impl Client {
-    /// Reads the authorities; blocks while it does.
+    /// Creates a client. Reads the authorities, and blocks while it does.
     pub(super) fn try_new(acme: &Acme) -> Result<Client, HttpError> {
         let roots = match &acme.ca {
             None => Roots::System,
@@ -133,7 +134,8 @@ impl Client {
         })
     }
 
-    /// When the server wants to be asked again, if its last error said so.
+    /// Returns the earliest time for the next request, if the server's last error response named
+    /// one.
     pub(super) fn retry_after(&self) -> Option<SystemTime> {
         *self.last()
     }
@@ -158,7 +160,7 @@ impl Client {
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(AsyncIo(io)))
             .await?;
-        // Ends with the answer, since nothing else is sent.
+        // The task ends with the response, since no other request is sent.
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await;
@@ -211,10 +213,10 @@ impl HttpClient for Client {
     }
 }
 
-/// Where a request goes.
+/// The server and path that a request goes to.
 #[derive(Debug)]
 struct Target {
-    /// Without brackets.
+    /// Name or address of the server, without brackets.
     host: String,
     port: u16,
     field: HeaderValue,
@@ -263,7 +265,7 @@ async fn connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpS
     Err(last)
 }
 
-/// RFC 9110, section 10.2.3.
+/// Parses `Retry-After` (RFC 9110, section 10.2.3).
 fn retry_after(fields: &HeaderMap, now: SystemTime) -> Option<SystemTime> {
     let value = fields.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match value.parse::<u32>() {

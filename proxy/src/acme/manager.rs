@@ -1,4 +1,4 @@
-//! A task for each `[tls.NAME]` with `acme`.
+//! The manager, which runs a task for each `[tls.NAME]` with `acme`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use super::site::{Publish, Site, SiteStatus, lock};
 use crate::config::Acme;
 use crate::transport::tls::Challenges;
 
-/// Pause after a fault of this program.
+/// Pause after a panic in a site's task.
 const FAULT_PAUSE: Duration = Duration::from_mins(1);
 
-/// Orders and renews. Dropping it stops all tasks.
+/// Orders and renews certificates. Dropping it stops all tasks.
 #[derive(Debug)]
 pub struct Manager {
     answers: Answers,
@@ -42,7 +42,8 @@ impl Drop for Running {
 }
 
 impl Manager {
-    /// Answers challenges by `http` and `tls`, and gives certificates to `publish`.
+    /// Creates a manager that answers challenges through `http` and `tls`, and hands certificates
+    /// to `publish`.
     pub fn new(
         http: Arc<HttpChallenges>,
         tls: Arc<Challenges>,
@@ -55,12 +56,13 @@ impl Manager {
         }
     }
 
-    /// Allows orders: [`apply`](Manager::apply) starts nothing before.
+    /// Allows orders. Before this call, [`apply`](Manager::apply) does nothing.
     pub fn begin(&self) {
         self.running().may_order = true;
     }
 
-    /// Orders for these sites and no others. Sites that have not changed go on; others start anew.
+    /// Orders certificates for these sites and no others. Tasks of unchanged sites continue; the
+    /// other tasks are restarted.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -79,12 +81,12 @@ impl Manager {
         running.by_name = next;
     }
 
-    /// Stops all, for good; the next process goes on with what they were at.
+    /// Stops all tasks permanently. The next process resumes their orders.
     pub fn stop(&self) {
         *self.running() = Sites::default();
     }
 
-    /// Every site, by name.
+    /// Returns the status of every site, sorted by name.
     pub fn status(&self) -> Vec<SiteStatus> {
         let running = self.running();
         let sites = running.by_name.values();
@@ -113,15 +115,15 @@ impl Manager {
     }
 
     fn running(&self) -> MutexGuard<'_, Sites> {
-        // Each change is written in one go.
+        // Each change is written in one step, so the data behind a poisoned lock is consistent.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs a site; after a fault of this program, another one in its place.
+/// Runs a site's task, and starts another one if it panics.
 async fn keep_running(name: String, site: impl Fn() -> Site) {
     loop {
-        // Ends with this task.
+        // Dropping the set aborts the site's task together with this one.
         let mut tasks = JoinSet::new();
         tasks.spawn(site().run());
         let _ = tasks.join_next().await;

@@ -1,7 +1,7 @@
 //! One order, from the account to the certificate.
 //!
-//! An order that was interrupted goes on where it was: its URL and key are on disk as soon as the
-//! server has it. Most limits of public servers count orders.
+//! An interrupted order is resumed: its URL and key are written to disk as soon as the server has
+//! accepted it. Most limits of public servers count orders.
 
 use std::time::Duration;
 
@@ -18,14 +18,15 @@ use super::http::Client;
 use super::storage::{PendingOrder, State, Storage, Stored, blocking};
 use crate::config::{Acme, AcmeChallenge};
 
-/// How long the server may take for its challenges, and again to issue.
+/// Polling of the server: the timeout applies once to its checks of the challenges, and once to
+/// issuing.
 const POLLS: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_mins(3));
 
-/// How often a step is tried whose nonces the server has taken for old: each request has three, and
-/// servers forget them when they restart (RFC 8555, section 6.5).
+/// Maximum number of attempts at an order when the server rejects nonces as outdated. Each request
+/// already tries three nonces; servers forget nonces when they restart (RFC 8555, section 6.5).
 const MAX_ATTEMPTS: u32 = 3;
 
 /// Everything that an order needs.
@@ -37,12 +38,12 @@ pub(super) struct Means<'a> {
     pub(super) answers: &'a Answers,
 }
 
-/// Orders a certificate, or goes on with the order in `state`.
+/// Orders a certificate, or resumes the order in `state`.
 pub(super) async fn obtain(means: Means<'_>, state: &mut State) -> Result<Stored, OrderError> {
     let mut attempts = 1;
     loop {
         match means.obtain(state).await {
-            // The same order goes on.
+            // The next attempt resumes the same order.
             Err(OrderError::Refused(refusal))
                 if refusal.is_bad_nonce() && attempts < MAX_ATTEMPTS =>
             {
@@ -81,7 +82,7 @@ impl Means<'_> {
         finished
     }
 
-    /// The order in `state`, if the server still has it and may still fulfil it.
+    /// Returns the order in `state`, if the server still has it and can still fulfill it.
     async fn resume(
         self,
         account: &Account,
@@ -122,7 +123,7 @@ impl Means<'_> {
     async fn finish(self, order: &mut Order, key: &str) -> Result<Stored, OrderError> {
         let mut status = order.state().status;
         if status == OrderStatus::Pending {
-            // Until the server has looked.
+            // Keeps the responses in place until the server has checked them.
             let _answered = self.prove(order).await?;
             match order.poll_ready(&POLLS).await.map_err(OrderError::from) {
                 Ok(ready) => status = ready,
@@ -148,7 +149,7 @@ impl Means<'_> {
         }
     }
 
-    /// Answers all challenges, and has the server look.
+    /// Prepares the responses to all challenges, and requests the server's checks.
     async fn prove(self, order: &mut Order) -> Result<Vec<Answered>, OrderError> {
         let acme = self.acme;
         let wanted = match acme.challenge {
@@ -165,7 +166,7 @@ impl Means<'_> {
                     "an authorization for another name".to_owned(),
                 ));
             }
-            // Others need nothing any more, or make the order invalid.
+            // Authorizations in any other state need no response, or make the order invalid.
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
@@ -186,7 +187,7 @@ impl Means<'_> {
     }
 }
 
-/// Whether the next try can go on with the same order.
+/// Returns whether the next attempt can resume the same order.
 fn may_go_on(error: &OrderError) -> bool {
     match error {
         OrderError::Http(_) | OrderError::Timeout | OrderError::Storage(_) => true,
@@ -195,7 +196,7 @@ fn may_go_on(error: &OrderError) -> bool {
     }
 }
 
-/// Which challenge has failed, and why, if the server says so.
+/// Finds the challenge that failed and its error, if the server reports one.
 async fn explain(order: &mut Order) -> Option<OrderError> {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
@@ -213,7 +214,7 @@ async fn explain(order: &mut Order) -> Option<OrderError> {
     None
 }
 
-/// A request for the certificate (RFC 2986), DER.
+/// Creates a certificate signing request (RFC 2986) in DER.
 fn request(acme: &Acme, key: &str) -> Result<Vec<u8>, OrderError> {
     let mut params = CertificateParams::new(acme.names.clone())?;
     params.distinguished_name = DistinguishedName::new();

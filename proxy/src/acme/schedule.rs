@@ -1,28 +1,31 @@
-//! When a certificate is ordered. Arithmetic alone: no clock, no disk, no chance.
+//! Times at which certificates are ordered. Pure arithmetic: no clock, no disk, no random numbers.
 //!
-//! Times are seconds since 1970, since they are compared with those of certificates and kept on
-//! disk.
+//! Times are in seconds since 1970, because they are compared with those of certificates and
+//! written to disk.
 
 /// Pause after the first failure.
 const MIN_PAUSE: i64 = 60;
-/// The pause doubles with each failure up to this.
+/// Maximum pause. The pause doubles with each failure up to this.
 const MAX_PAUSE: i64 = 24 * 60 * 60;
-/// Longest pause that a server can ask for: limits of public servers count by the week.
+/// Longest pause that a server can request. Limits of public servers count by the week.
 const MAX_RETRY_AFTER: i64 = 7 * 24 * 60 * 60;
-/// Renewals come earlier by up to one in this many parts of the lifetime, and pauses are shorter
-/// by up to one in half as many, so that many proxies do not ask at the same moment.
+/// Divisor of the random spread, which keeps many proxies from sending requests at the same moment.
+/// A renewal comes earlier by up to `1 / SPREAD` of the lifetime; a pause is shorter by up to `2 /
+/// SPREAD`.
 const SPREAD: i64 = 20;
 
-/// From when until when a certificate is valid.
+/// The period in which a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) not_before: i64,
     pub(super) not_after: i64,
 }
 
-/// When a certificate is to be renewed: at two thirds of its lifetime, or up to a twentieth of the
-/// lifetime earlier. `chance` decides; the same for the same certificate, so that a restart, or
-/// another process, comes to the same time.
+/// Returns the time of renewal: two thirds of the lifetime, or up to a twentieth of the lifetime
+/// earlier.
+///
+/// `chance` selects the time in that range. It is the same for the same certificate, so a restarted
+/// process or another one computes the same time.
 pub(super) fn renewal(validity: Validity, chance: u16) -> i64 {
     let lifetime = validity.not_after.saturating_sub(validity.not_before);
     let lifetime = lifetime.max(0);
@@ -31,8 +34,8 @@ pub(super) fn renewal(validity: Validity, chance: u16) -> i64 {
     validity.not_before.saturating_add(due - early)
 }
 
-/// When to try again after so many failures in a row. `retry_after` is a time that the server
-/// has asked for.
+/// Returns the time of the next attempt after `failures` in a row. `retry_after` is the time that
+/// the server has requested.
 pub(super) fn next_try(now: i64, failures: u32, retry_after: Option<i64>, chance: u16) -> i64 {
     let doublings = failures.saturating_sub(1).min(16);
     let pause = (MIN_PAUSE << doublings).min(MAX_PAUSE);
@@ -41,12 +44,13 @@ pub(super) fn next_try(now: i64, failures: u32, retry_after: Option<i64>, chance
     now.saturating_add(pause.max(wanted))
 }
 
-/// A time from the disk, unless the clock must have been wrong when it was written.
+/// Caps a time read from disk at [`MAX_RETRY_AFTER`] from now. If it is later, the clock was wrong
+/// when it was written.
 pub(super) fn believable(now: i64, next_try: i64) -> i64 {
     next_try.min(now.saturating_add(MAX_RETRY_AFTER))
 }
 
-/// From nothing of `whole` to nearly all of it.
+/// Scales `whole` by `chance`: from 0 to nearly all of it.
 fn part(whole: i64, chance: u16) -> i64 {
     whole / 0x1_0000 * i64::from(chance) + whole % 0x1_0000 * i64::from(chance) / 0x1_0000
 }
@@ -73,7 +77,7 @@ mod tests {
         check(0, 6 * DAY, 0, 4 * DAY);
         check(100, 130, 0, 120);
         check(100, 101, 0, 100);
-        // Clocks and certificates that are wrong.
+        // Wrong clocks and invalid certificates.
         check(100, 100, 0xffff, 100);
         check(100, 50, 0xffff, 100);
         check(i64::MIN, i64::MAX, 0, i64::MIN + i64::MAX / 3 * 2);

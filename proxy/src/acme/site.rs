@@ -1,4 +1,4 @@
-//! One site: looks at the disk, orders when it is time, publishes.
+//! One site: checks the disk, orders a certificate when one is due, publishes it.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,38 +17,39 @@ use crate::config::Acme;
 use crate::telemetry::{CertificateOrders, OrderOutcome, chain};
 use crate::transport::tls::{Identity, date};
 
-/// For an order as a whole: the server's challenges, its authority, and slow answers.
+/// Timeout for an order as a whole: the server's challenges, its authority, and slow responses.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(10);
-/// Longest time between two looks at the disk and the clock: another process may have renewed the
-/// certificate, and the clock may have been set.
+/// Maximum interval between two checks of the disk and the clock. Another process can have renewed
+/// the certificate, and the clock can have been set.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
-/// The same while there is no certificate that could be used.
+/// Maximum interval between two checks while there is no usable certificate.
 const EAGER_LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Time between two looks whether another process has stopped ordering.
+/// Interval between attempts to take the lock while another process is ordering.
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Takes new certificates.
+/// Receiver of new certificates.
 pub trait Publish: Send + Sync + fmt::Debug {
-    /// From now on handshakes at `[tls.SITE]` show `identity`, where it has the name.
+    /// Makes handshakes at `[tls.SITE]` present `identity` for its names from now on.
     fn publish(&self, site: &str, identity: &Identity);
 }
 
-/// Certificate and orders of a site at one moment.
+/// The certificate and orders of a site at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SiteStatus {
     /// NAME of `[tls.NAME]`.
     pub site: String,
     /// Names of the certificate.
     pub names: Vec<String>,
-    /// Until when the certificate in use is valid, in seconds since 1970. None without one.
+    /// End of the validity of the certificate in use, in seconds since 1970. `None` without a
+    /// certificate.
     pub not_after: Option<i64>,
-    /// When the next order is due, in seconds since 1970. None: not known yet.
+    /// Time when the next order is due, in seconds since 1970. `None` while it is unknown.
     pub next: Option<i64>,
-    /// Why the last try failed; None after a success.
+    /// Why the last attempt failed. `None` after a success.
     pub error: Option<String>,
 }
 
-/// A site, as its task has it.
+/// A site's state, owned by its task.
 pub(super) struct Site {
     name: String,
     acme: Acme,
@@ -57,23 +58,23 @@ pub(super) struct Site {
     publish: Arc<dyn Publish>,
     status: Arc<Mutex<SiteStatus>>,
     orders: Arc<CertificateOrders>,
-    /// The certificate that was published.
+    /// The published certificate.
     current: Option<Stored>,
-    /// The last problem with the disk that was logged.
+    /// The last storage error that was logged.
     reported: Option<String>,
 }
 
-/// The fate of a certificate.
+/// What became of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
-    /// It is published.
+    /// It was published.
     New,
-    /// It is the one before, or not valid.
+    /// It was not published: it is the same as before, or not valid.
     Ignored,
 }
 
 impl Site {
-    /// A site that has not looked at anything yet.
+    /// Creates a site that has not read anything yet.
     pub(super) fn new(
         name: &str,
         acme: &Acme,
@@ -94,7 +95,7 @@ impl Site {
         }
     }
 
-    /// Goes on until it is dropped.
+    /// Runs until it is dropped.
     pub(super) async fn run(mut self) {
         loop {
             let pause = match self.step().await {
@@ -102,7 +103,7 @@ impl Site {
                     self.reported = None;
                     pause
                 }
-                // Nothing is ordered that could not be kept.
+                // No certificate is ordered that could not be stored.
                 Err(error) => {
                     self.report(&error);
                     LOOK_INTERVAL
@@ -112,7 +113,7 @@ impl Site {
         }
     }
 
-    /// Does what is to be done now; how long there is nothing more to do.
+    /// Does the work that is due. Returns the time until the next call is needed.
     async fn step(&mut self) -> Result<Duration, StorageError> {
         if let Err(pause) = self.look().await? {
             return Ok(pause);
@@ -121,7 +122,7 @@ impl Site {
         let Some(_lock) = blocking(move || storage.lock()).await? else {
             return Ok(LOCK_INTERVAL);
         };
-        // Another process may have been done just before.
+        // Another process can have finished an order just before.
         match self.look().await? {
             Err(pause) => Ok(pause),
             Ok(state) => {
@@ -131,8 +132,8 @@ impl Site {
         }
     }
 
-    /// Takes up the certificate on disk. If an order is due, the state to begin with; else how
-    /// long to wait.
+    /// Adopts the certificate on disk. Returns the state to start from if an order is due,
+    /// otherwise the time to wait.
     async fn look(&mut self) -> Result<Result<State, Duration>, StorageError> {
         let storage = self.storage.clone();
         let read = blocking(move || Ok((storage.certificate(), storage.state()?))).await?;
@@ -147,7 +148,7 @@ impl Site {
         };
         let now = now();
         if state.names != self.acme.names {
-            // Failures of other names say nothing about these.
+            // Failures of other names are irrelevant to these.
             state = State {
                 names: self.acme.names.clone(),
                 ..State::default()
@@ -177,7 +178,7 @@ impl Site {
         Ok(Err(Duration::from_secs(wait).min(longest)))
     }
 
-    /// When the certificate is to be replaced: at once if it lacks a name.
+    /// Returns the time when the certificate is to be replaced: immediately if it lacks a name.
     fn renewal(&self, stored: &Stored) -> i64 {
         match stored.missing(&self.acme.names) {
             Some(_) => i64::MIN,
@@ -200,7 +201,7 @@ impl Site {
         Taken::New
     }
 
-    /// Orders, with the lock held, and keeps what came of it.
+    /// Orders a certificate, with the lock held, and stores the result.
     async fn order(&mut self, mut state: State) -> Result<(), StorageError> {
         state.failures = state.failures.saturating_add(1);
         state.next_try = schedule::next_try(now(), state.failures, None, chance());
@@ -227,7 +228,8 @@ impl Site {
         self.write(&state).await
     }
 
-    /// `retry_after` is when the server wants to be asked again.
+    /// Runs an order. Sets `retry_after` to the earliest time for the next request, if the server
+    /// named one.
     async fn obtain(
         &self,
         state: &mut State,
@@ -247,7 +249,7 @@ impl Site {
         ordered.unwrap_or(Err(OrderError::Timeout))
     }
 
-    /// Keeps a certificate, and publishes it.
+    /// Stores a certificate, and publishes it.
     async fn keep(&mut self, stored: Stored, state: &mut State) -> Result<(), OrderError> {
         let (storage, written) = (self.storage.clone(), stored.clone());
         blocking(move || storage.set_certificate(&written)).await?;
@@ -259,7 +261,8 @@ impl Site {
         let is_due = self.renewal(&stored) <= now();
         self.take_up(stored);
         if is_due {
-            // The next order would come at once, and the one after it.
+            // Without this error the next order would follow immediately, and so would the one
+            // after it.
             return Err(OrderError::DueAlready);
         }
         let done = State {
@@ -289,7 +292,8 @@ impl Site {
     }
 }
 
-/// Held for a moment, by the task and whoever shows the status.
+/// Locks a status. The lock is held only for a moment, by the site's task and by readers of the
+/// status.
 pub(super) fn lock(status: &Mutex<SiteStatus>) -> MutexGuard<'_, SiteStatus> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,17 +1,18 @@
 //! Accounts and certificates on disk.
 //!
 //! ```text
-//! STORAGE/DIGEST/              of the URL of the server's directory
+//! STORAGE/DIGEST/              digest of the URL of the server's directory
 //!     account.json             key and URL of the account
 //!     account.lock
 //!     NAME/                    the certificate's first name
-//!         certificate.pem      chain and key, in one file: one cannot be there without the other
-//!         state.json           failures, the next try, the order under way with its key
-//!         lock                 held by whoever orders (flock(2))
+//!         certificate.pem      chain and key in one file, so that neither exists without the other
+//!         state.json           failures, time of the next attempt, pending order with its key
+//!         lock                 held by the process that is ordering (flock(2))
 //! ```
 //!
-//! Directories have mode 0700 and files 0600; others are refused. A file is written beside its
-//! place, synced and renamed. Everything here blocks: not for a worker.
+//! Directories have mode 0700 and files mode 0600; those that others can access are refused. A file
+//! is written under a temporary name in the same directory, synced and renamed. Everything here
+//! blocks, so workers must not call it.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -31,26 +32,26 @@ use super::schedule::Validity;
 use crate::config::Acme;
 use crate::transport::tls::{CertificateError, Identity, Role};
 
-/// Largest file that is read: chains take some KiB.
+/// Maximum number of bytes read from a file. Certificate chains take a few KiB.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Why the storage cannot be used.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    /// The system's.
+    /// A system call failed.
     #[error("cannot {doing} {}", path.display())]
     Io {
-        /// As `read`.
+        /// The operation, such as `read`.
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// Keys that others know are worth nothing.
+    /// Users other than the owner can access the file or directory, so a key in it is not secret.
     #[error("others than its owner can read or change {}: chmod go= it", .0.display())]
     Open(PathBuf),
-    /// Not written by this program, or broken.
+    /// The JSON was not written by this program, or is damaged.
     #[error("{} cannot be read as what it should be", path.display())]
     Json {
         /// The file.
@@ -58,7 +59,7 @@ pub enum StorageError {
         /// The reason.
         source: serde_json::Error,
     },
-    /// Not written by this program, or broken.
+    /// The certificate was not written by this program, or is damaged.
     #[error("{} cannot be used", path.display())]
     Certificate {
         /// The file.
@@ -66,7 +67,7 @@ pub enum StorageError {
         /// The reason.
         source: CertificateError,
     },
-    /// A fault of the proxy itself, or the end of the process.
+    /// The work panicked, or the process is ending.
     #[error("the work was interrupted")]
     Interrupted,
 }
@@ -74,12 +75,13 @@ pub enum StorageError {
 /// A certificate from the storage.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// With its key.
+    /// The certificate and its key.
     pub identity: Identity,
     pem: String,
 }
 
-/// The certificate of `acme` that is on disk; None without one that is valid now. Blocks.
+/// Returns the certificate of `acme` from disk, or `None` if there is none that is valid now.
+/// Blocks.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -88,7 +90,7 @@ pub fn stored(acme: &Acme) -> Result<Option<Stored>, StorageError> {
     Ok(stored.filter(|stored| stored.identity.check_dates(SystemTime::now()).is_ok()))
 }
 
-/// Looks whether `acme` could keep what it needs. Creates nothing; blocks.
+/// Checks that the storage of `acme` is usable. Creates nothing. Blocks.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -104,7 +106,7 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     access(existing, AccessFlags::W_OK | AccessFlags::X_OK)
         .map_err(|errno| failed("write to", existing, errno.into()))?;
     match storage.certificate() {
-        // Another is ordered in its place.
+        // A damaged certificate is replaced by a new order.
         Ok(_) | Err(StorageError::Certificate { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -113,19 +115,20 @@ pub fn check_storage(acme: &Acme) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// The state that outlives the process, certificates aside.
+/// State that outlives the process, except for the certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// Those that the rest is about.
+    /// Names of the certificate that the other fields describe.
     pub(super) names: Vec<String>,
-    /// In a row. Counted before a try, so that a process that dies in it pauses, too.
+    /// Number of failures in a row. Incremented before an attempt, so that a process that dies
+    /// during it pauses, too.
     pub(super) failures: u32,
-    /// No try before this, in seconds since 1970.
+    /// Earliest time of the next attempt, in seconds since 1970.
     pub(super) next_try: i64,
-    /// For people: why the last try failed.
+    /// Why the last attempt failed, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// Goes on with the next try.
+    /// Order that the next attempt resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) order: Option<PendingOrder>,
 }
@@ -134,24 +137,24 @@ pub(super) struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PendingOrder {
     pub(super) url: String,
-    /// PEM: the key of the certificate.
+    /// Key of the certificate, in PEM.
     pub(super) key: String,
 }
 
 /// An account at a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredAccount {
-    /// For people.
+    /// URL of the server's directory, for people.
     pub(super) directory: String,
-    /// PKCS #8, in base64url.
+    /// Private key: PKCS #8, in base64url.
     pub(super) key: String,
-    /// None: the server may not know the key yet.
+    /// URL of the account. `None` until the server has confirmed the key's registration.
     pub(super) url: Option<String>,
-    /// Which the server has been told.
+    /// Contacts that are registered at the server.
     pub(super) contact: Vec<String>,
 }
 
-/// Where one certificate is kept, and the account that it is ordered by.
+/// Location of one certificate and of the account that orders it.
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
     root: PathBuf,
@@ -159,7 +162,7 @@ pub(super) struct Storage {
     name: PathBuf,
 }
 
-/// Held while one process orders.
+/// A lock that is held until it is dropped: for orders, or for the account.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
@@ -181,7 +184,7 @@ impl Storage {
         }
     }
 
-    /// The certificate, valid or not; None if there is none.
+    /// Reads the certificate, valid or not. Returns `None` if there is none.
     pub(super) fn certificate(&self) -> Result<Option<Stored>, StorageError> {
         let path = self.name.join("certificate.pem");
         let Some(pem) = read(&path)? else {
@@ -213,23 +216,24 @@ impl Storage {
         self.write(&self.server, "account.json", &json(account))
     }
 
-    /// The right to order; None while another has it.
+    /// Acquires the right to order. Returns `None` while another process has it.
     pub(super) fn lock(&self) -> Result<Option<Lock>, StorageError> {
         self.create(&self.name)?;
         lock(&self.name.join("lock"))
     }
 
-    /// The right to create or change the account; None while another has it.
+    /// Acquires the right to create or change the account. Returns `None` while another process has
+    /// it.
     pub(super) fn lock_account(&self) -> Result<Option<Lock>, StorageError> {
         self.create(&self.server)?;
         lock(&self.server.join("account.lock"))
     }
 
-    /// Makes what is missing of a directory in here.
+    /// Creates `directory` and its parents, up to the root of the storage, where they are missing.
     fn create(&self, directory: &Path) -> Result<(), StorageError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
-        // The directories above are the operator's, and may be readable.
+        // The root belongs to the operator, and others may read it.
         for path in [&self.root, &self.server, &self.name] {
             match builder.create(path) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -251,7 +255,7 @@ impl Storage {
         self.create(directory)?;
         let path = directory.join(name);
         let written = || {
-            // With mode 0600.
+            // Temporary files have mode 0600.
             let mut file = tempfile::Builder::new()
                 .prefix(".new-")
                 .tempfile_in(directory)?;
@@ -270,7 +274,7 @@ impl Stored {
         Ok(Stored { identity, pem })
     }
 
-    /// Whether it is the same file.
+    /// Returns whether both come from the same file contents.
     pub(super) fn is_same(&self, other: &Stored) -> bool {
         self.pem == other.pem
     }
@@ -283,13 +287,13 @@ impl Stored {
         }
     }
 
-    /// A number that differs for each certificate, but not for each process.
+    /// Returns a number that depends on the certificate, but not on the process.
     pub(super) fn chance(&self) -> u16 {
         let digits = self.identity.facts().sha256.get(..4);
         digits.map_or(0, |digits| u16::from_str_radix(digits, 16).unwrap_or(0))
     }
 
-    /// Of `names`, the first that it lacks.
+    /// Returns the first of `names` that the certificate lacks.
     pub(super) fn missing<'a>(&self, names: &'a [String]) -> Option<&'a String> {
         let has = |name: &String| {
             let mut known = self.identity.facts().names.iter();
@@ -299,7 +303,8 @@ impl Stored {
     }
 }
 
-/// The first name, which the configuration has checked; nothing that leads elsewhere in any case.
+/// Returns the directory name for a certificate: its first name. The configuration has checked that
+/// name; unsafe characters are replaced all the same, so that the path cannot leave the storage.
 fn folder(acme: &Acme) -> String {
     let name = acme.names.first().map_or("", String::as_str);
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -315,7 +320,7 @@ fn folder(acme: &Acme) -> String {
     }
 }
 
-/// Does `work` on a thread of its own.
+/// Runs `work` on a thread where it can block.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
@@ -339,7 +344,7 @@ fn ensure_private(path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Whether nobody but its owner (and root) can read or change it.
+/// Returns whether only the owner (and root) can access the file.
 fn is_private(metadata: &Metadata) -> bool {
     metadata.mode() & (0o070 | 0o007) == 0
 }
@@ -377,7 +382,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StorageError
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    // Strings, numbers and lists of them.
+    // The values consist of strings, numbers and lists of them.
     serde_json::to_vec_pretty(value).expect("it can be written as JSON")
 }
 

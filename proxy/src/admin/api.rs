@@ -1,37 +1,37 @@
-//! Requests and answers of the admin interface, in JSON: for the interface and for `pointsman
-//! ctl`. Fields are added, never changed; docs/admin.md describes them.
+//! Requests and responses of the admin interface, in JSON. Shared by the interface and `pointsman
+//! ctl`. Fields are added, never changed. See docs/admin.md.
 
 use serde::{Deserialize, Serialize};
 
-/// Of `GET /v1/status`.
+/// Response to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Of Pointsman.
+    /// Version of Pointsman.
     pub version: String,
-    /// The process's number.
+    /// Process ID.
     pub pid: u32,
     /// `serving` or `draining`.
     pub state: String,
-    /// Since the start.
+    /// Seconds since the process started.
     pub uptime_seconds: u64,
-    /// Threads that serve.
+    /// Number of worker threads.
     pub workers: usize,
-    /// Clients' connections that are open, tunnels included.
+    /// Open client connections, including tunnels.
     pub connections: usize,
-    /// The configuration's file.
+    /// Path of the configuration file.
     pub config: String,
-    /// Configurations taken up since the start.
+    /// Reloads applied since the start.
     pub reloads: u64,
-    /// Configurations refused since the start.
+    /// Reloads refused since the start.
     pub reloads_refused: u64,
-    /// In the order of the configuration.
+    /// Frontends, in the order of the configuration.
     pub frontends: Vec<Frontend>,
-    /// In the order of the configuration.
+    /// Backends, in the order of the configuration.
     pub backends: Vec<Backend>,
-    /// Certificates for clients, by the names of their `[tls.NAME]`.
+    /// Certificates presented to clients, by the name of their `[tls.NAME]`.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
-    /// In the order of the configuration.
+    /// Tables, in the order of the configuration.
     #[serde(default)]
     pub tables: Vec<Table>,
 }
@@ -39,36 +39,36 @@ pub struct Status {
 /// A table in [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// As configured.
+    /// Name, as configured.
     pub name: String,
-    /// Its file.
+    /// Path of its file.
     pub file: String,
     /// Number of entries.
     pub entries: usize,
-    /// Bytes of memory.
+    /// Memory that it uses, in bytes.
     pub bytes: usize,
-    /// When the file was loaded that is in force, or when it was saved, in seconds since 1970.
+    /// When the contents in force were loaded or saved, in seconds since 1970.
     pub loaded: u64,
-    /// Changes by hand that are not saved.
+    /// Number of manual changes that are not saved.
     pub unsaved: u64,
-    /// Whether the file on disk was refused.
+    /// Whether the current file on disk was refused.
     pub failed: bool,
-    /// Why it was; null for clients that may only ask.
+    /// Why the file was refused. Null for clients that can only query.
     pub error: Option<String>,
 }
 
 /// A certificate in [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// The name of its `[tls.NAME]`.
+    /// Name of its `[tls.NAME]`.
     pub tls: String,
-    /// DNS names, IP addresses and URIs that it is for.
+    /// DNS names, IP addresses and URIs that it is valid for.
     pub names: Vec<String>,
-    /// Its file; null if it did not come from one.
+    /// Path of its file. Null if it did not come from a file.
     pub file: Option<String>,
-    /// From when on it is valid, in seconds since 1970.
+    /// Start of its validity, in seconds since 1970.
     pub not_before: i64,
-    /// Until when it is valid, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub not_after: i64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
@@ -77,11 +77,11 @@ pub struct Certificate {
 /// A frontend in [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frontend {
-    /// As configured.
+    /// Name, as configured.
     pub name: String,
-    /// Answers of 1xx, 2xx, 3xx, 4xx and 5xx.
+    /// Number of responses by class: 1xx, 2xx, 3xx, 4xx and 5xx.
     pub answers: [u64; 5],
-    /// The plugins of its router, in the order in which they are asked.
+    /// Plugins of its router, in the order in which they are called.
     #[serde(default)]
     pub stages: Vec<Stage>,
 }
@@ -89,51 +89,51 @@ pub struct Frontend {
 /// A plugin of a router in [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// As configured.
+    /// Name, as configured.
     pub name: String,
-    /// As the configuration calls it.
+    /// Name of the plugin in the configuration.
     pub plugin: String,
-    /// Number of the version that decides.
+    /// Number of the active version.
     pub version: u32,
 }
 
 /// A backend in [`Status`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
-    /// As configured.
+    /// Name, as configured.
     pub name: String,
     /// Requests and tunnels in progress.
     pub active: u32,
-    /// Requests that wait for a server.
+    /// Requests waiting for a server.
     pub queued: u32,
-    /// In the order of the configuration.
+    /// Servers, in the order of the configuration.
     pub servers: Vec<Server>,
 }
 
 /// A server in [`Backend`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// As configured.
+    /// Name, as configured.
     pub name: String,
-    /// Requests and tunnels that it got.
+    /// Requests and tunnels sent to it.
     pub requests: u64,
-    /// Connections made to it.
+    /// Connections established to it.
     pub connects: u64,
-    /// Connections that could not be made.
+    /// Failed attempts to connect to it.
     pub connect_errors: u64,
-    /// Requests that failed there, and were sent again.
+    /// Requests that failed at this server and were retried.
     #[serde(default)]
     pub retries: u64,
-    /// Changes of what checks and requests have found out about its addresses.
+    /// Changes in the health of its addresses, as found by checks and requests.
     #[serde(default)]
     pub state_changes: u64,
-    /// Its share of the requests, beside those of others.
+    /// Its share of the requests, relative to the other servers' weights.
     #[serde(default)]
     pub weight: u16,
     /// Whether it serves only while no other server can.
     #[serde(default)]
     pub backup: bool,
-    /// Its addresses.
+    /// Its resolved addresses.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
 }
@@ -141,7 +141,7 @@ pub struct Server {
 /// An address of a [`Server`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Resolved.
+    /// The resolved address.
     pub address: String,
     /// `up`, `going-down`, `down`, `unreachable`, `ejected`, `trial`, `draining` or `maintenance`.
     pub state: String,
@@ -150,193 +150,196 @@ pub struct Endpoint {
     pub active: u32,
 }
 
-/// Of `GET /v1/plugins`.
+/// Response to `GET /v1/plugins`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// Of each stage the active version, then those before it, the latest first.
+    /// For each stage the active version, then the earlier ones, the latest first.
     pub versions: Vec<Version>,
 }
 
 /// A version of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The name of its stage.
+    /// Name of the stage.
     #[serde(default)]
     pub stage: String,
-    /// Counts from 1 for each stage.
+    /// Version number. Each stage counts from 1.
     pub number: u32,
-    /// As the configuration calls it.
+    /// Name of the plugin in the configuration.
     pub plugin: String,
-    /// Where its file came from.
+    /// Where its file was loaded from.
     pub source: String,
-    /// The file's SHA-256, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// `active`, `failing` (active, but left alone after too many faults), `shadow`, `canary`,
+    /// `active`, `failing` (active, but not called after too many faults), `shadow`, `canary`,
     /// `replaced`, `rolled-back` or `failed`.
     pub state: String,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub since: u64,
-    /// Why it came: `start`, `reload`, `file`, `swap`, `trial`, `promote`, `rollback` or `faults`.
+    /// Why it was created: `start`, `reload`, `file`, `swap`, `trial`, `promote`, `rollback` or
+    /// `faults`.
     #[serde(default)]
     pub cause: String,
-    /// The plugin's configuration; null for clients that may only ask.
+    /// The plugin's configuration. Null for clients that can only query.
     #[serde(default)]
     pub config: Option<serde_json::Value>,
-    /// Decisions, from the cache and not.
+    /// Number of decisions, including those from the cache.
     pub decisions: u64,
-    /// Of them, those from the cache.
+    /// Number of decisions from the cache.
     pub cached: u64,
-    /// Faults by kind, those that there were.
+    /// Number of faults by kind. Kinds without faults are absent.
     pub faults: std::collections::BTreeMap<String, u64>,
-    /// Calls of the plugin by what they took.
+    /// Calls of the plugin by duration. Empty buckets are absent.
     pub histogram: Vec<Bucket>,
-    /// Total time of all calls.
+    /// Total duration of all calls.
     pub nanoseconds: u64,
 }
 
-/// A part of a histogram.
+/// A bucket of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// Upper bound in nanoseconds; null: none.
+    /// Upper bound in nanoseconds. Null means no bound.
     pub up_to: Option<u64>,
-    /// Calls that took so long, and longer than the bucket before says.
+    /// Calls in this bucket alone: not cumulative.
     pub calls: u64,
 }
 
-/// Of `GET /v1/config`.
+/// Response to `GET /v1/config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The file.
+    /// Path of the file.
     pub path: String,
-    /// Its text, as it was when it was read.
+    /// Text of the file at the time it was read.
     pub text: String,
 }
 
-/// For `POST /v1/swap`.
+/// Body of `POST /v1/swap`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Swap {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The stage's name; absent: the only one.
+    /// Name of the stage. Can be absent if there is only one.
     #[serde(default)]
     pub stage: Option<String>,
-    /// An absolute path of a component; absent: the configured one.
+    /// Absolute path of a component. If absent, the configured plugin is used.
     pub file: Option<std::path::PathBuf>,
-    /// Put it on trial instead: ask it about so many percent of the requests, without effect.
+    /// Start a shadow trial instead: mirror this percentage of requests to the version, without
+    /// effect.
     pub shadow: Option<f64>,
-    /// Put it on trial instead: let it decide for so many percent of the clients.
+    /// Start a canary trial instead: let the version decide for this percentage of clients.
     pub canary: Option<f64>,
 }
 
-/// Of `GET /v1/servers`.
+/// Response to `GET /v1/servers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Servers {
-    /// In the order of the configuration.
+    /// Backends, in the order of the configuration.
     pub backends: Vec<Backend>,
 }
 
-/// For `POST /v1/server`.
+/// Body of `POST /v1/server`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerOrder {
-    /// The backend's name.
+    /// Name of the backend.
     pub backend: String,
-    /// The server's name.
+    /// Name of the server.
     pub server: String,
-    /// `ready`, `drain` or `maintenance`.
+    /// New state: `ready`, `drain` or `maintenance`.
     #[serde(default)]
     pub state: Option<String>,
-    /// 0 to 256.
+    /// New weight, 0 to 256.
     #[serde(default)]
     pub weight: Option<u16>,
 }
 
-/// For `POST /v1/table/get` and `POST /v1/table/delete`.
+/// Body of `POST /v1/table/get` and `POST /v1/table/delete`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// The table's name.
+    /// Name of the table.
     pub table: String,
     /// The key.
     pub key: String,
 }
 
-/// Answer to `POST /v1/table/get`.
+/// Response to `POST /v1/table/get`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// The key's.
+    /// Value of the key.
     pub value: String,
 }
 
-/// For `POST /v1/table/set`.
+/// Body of `POST /v1/table/set`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The table's name.
+    /// Name of the table.
     pub table: String,
     /// The key.
     pub key: String,
-    /// Its new value.
+    /// New value of the key.
     pub value: String,
 }
 
-/// For `POST /v1/table/save`.
+/// Body of `POST /v1/table/save`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SaveTable {
-    /// The table's name.
+    /// Name of the table.
     pub table: String,
 }
 
-/// For `POST /v1/promote` and `POST /v1/abort`.
+/// Body of `POST /v1/promote` and `POST /v1/abort`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndTrial {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The stage's name; absent: the only one.
+    /// Name of the stage. Can be absent if there is only one.
     #[serde(default)]
     pub stage: Option<String>,
 }
 
-/// Of `GET /v1/trials`.
+/// Response to `GET /v1/trials`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trials {
-    /// Of each stage the trial under way, then the one that ended last.
+    /// For each stage the running trial, then the one that ended last.
     pub trials: Vec<Trial>,
 }
 
-/// A version on trial.
+/// A trial of a version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The name of its stage.
+    /// Name of the stage.
     #[serde(default)]
     pub stage: String,
-    /// The number of the active version.
+    /// Number of the active version.
     pub active: u32,
-    /// The number of the version on trial.
+    /// Number of the version on trial.
     pub number: u32,
     /// `shadow` or `canary`.
     pub mode: String,
-    /// Share of the requests, or of the clients.
+    /// Share of the requests (shadow) or of the clients (canary), in percent.
     pub percent: f64,
-    /// Requests on which it was asked.
+    /// Requests on which the version on trial was called.
     pub asked: u64,
-    /// Those of which the active version decided otherwise; of a shadow alone.
+    /// Requests on which the active version decided differently. Counted for a shadow only.
     pub differing: u64,
-    /// Those on which it failed.
+    /// Requests on which the version on trial failed.
     pub failed: u64,
-    /// The first differing ones.
+    /// The first requests with differing decisions.
     pub examples: Vec<Example>,
-    /// `running`; or how it ended: `promoted`, `aborted`, `failed`, `replaced` or `superseded`.
+    /// `running`, or how the trial ended: `promoted`, `aborted`, `failed`, `replaced` or
+    /// `superseded`.
     #[serde(default)]
     pub state: String,
-    /// When it ended, in seconds since 1970; null while it runs.
+    /// When it ended, in seconds since 1970. Null while it runs.
     #[serde(default)]
     pub ended: Option<u64>,
 }
@@ -344,11 +347,11 @@ pub struct Trial {
 /// A request on which two versions decided differently.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// Its method.
+    /// Method of the request.
     pub method: String,
-    /// Its path and query.
+    /// Path and query of the request.
     pub target: String,
-    /// Names and values of its fields; null for values that are not shown.
+    /// Names and values of its header fields. The value is null if it is not shown.
     pub fields: Vec<(String, Option<String>)>,
     /// Decision of the active version.
     pub active: String,
@@ -356,20 +359,20 @@ pub struct Example {
     pub trial: String,
 }
 
-/// For `POST /v1/rollback`.
+/// Body of `POST /v1/rollback`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The stage's name; absent: the only one.
+    /// Name of the stage. Can be absent if there is only one.
     #[serde(default)]
     pub stage: Option<String>,
-    /// The version's number; absent: the last good one before the active one.
+    /// Number of the version. If absent, the last good version before the active one.
     pub version: Option<u32>,
 }
 
-/// For `POST /v1/log-level`.
+/// Body of `POST /v1/log-level`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogLevel {
@@ -377,16 +380,16 @@ pub struct LogLevel {
     pub level: String,
 }
 
-/// Outcome of a change.
+/// Response to a successful change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
-    /// In words.
+    /// Description of the result.
     pub message: String,
 }
 
-/// With every status that is no success.
+/// Body of every response with an error status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The mistake, and how to correct it.
+    /// What is wrong, and how to correct it.
     pub error: String,
 }

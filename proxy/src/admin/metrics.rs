@@ -1,7 +1,8 @@
-//! `GET /metrics`: the process's counters in the text format of Prometheus (`OpenMetrics`).
+//! `GET /metrics`: the counters of the process in the text format of Prometheus (`OpenMetrics`).
 //!
-//! Counters are sums over everything that there was since the process began, under names that
-//! stay: none falls or ends with a change. What is in force now is in gauges.
+//! Each counter is a sum over everything that has existed since the process started, under a stable
+//! name. No counter falls or disappears with a change of the configuration. Gauges show what is in
+//! force now.
 
 mod process;
 
@@ -28,12 +29,13 @@ use crate::upstream::server::Server;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     OpenMetrics,
-    /// Prometheus' own, before `OpenMetrics`.
+    /// Prometheus' own format, older than `OpenMetrics`.
     Text,
 }
 
 impl Format {
-    /// Text for those alone who accept it and not `OpenMetrics`.
+    /// Chooses the format for these `Accept` values: `Text` only if they accept it and do not
+    /// accept `OpenMetrics`.
     pub(super) fn of<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
         let accept: Vec<&str> = accept.collect();
         let has = |media: &str| accept.iter().any(|accept| accept.contains(media));
@@ -54,11 +56,11 @@ impl Format {
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// All metrics as text.
+/// Renders all metrics as text.
 pub(super) fn render(control: &Control, format: Format) -> Result<String, fmt::Error> {
     let mut own = Registry::with_prefix("pointsman");
     own.register_collector(Box::new(Metrics(control.clone())));
-    // Of any process, hence without the prefix.
+    // Metrics that any process has carry no prefix.
     let mut process = Registry::default();
     process.register_collector(Box::new(process::Process::now(control.started())));
     let mut text = String::new();
@@ -71,7 +73,8 @@ pub(super) fn render(control: &Control, format: Format) -> Result<String, fmt::E
     Ok(text)
 }
 
-/// The older format describes a counter under the name of its samples, `_total` included.
+/// Renames counters in `# HELP` and `# TYPE` lines to the name of their samples, including
+/// `_total`, as the older format requires.
 fn with_names_of_samples(text: &str) -> String {
     let lines = text.lines();
     let types = lines.filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"));
@@ -160,7 +163,8 @@ impl Metrics {
             for certificate in site.certificates {
                 let name = certificate.facts.names.first().map_or("", |name| name);
                 let labels = labels([("tls", &site.name), ("name", name)]);
-                // Of two for one name, as one with RSA beside one with ECDSA: the first to expire.
+                // If two certificates are for one name, such as one with RSA and one with ECDSA,
+                // report the one that expires first.
                 let known = expiry.iter_mut().find(|(known, _)| *known == labels);
                 let not_after = certificate.facts.not_after;
                 match known {
@@ -205,7 +209,7 @@ impl Metrics {
         )
     }
 
-    /// The version in force. It changes, so no counter has these labels.
+    /// Encodes the versions in force and on trial. Versions change, so no counter has these labels.
     fn versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut active = Vec::new();
         for stage in self.0.stages() {
@@ -337,7 +341,7 @@ impl Metrics {
     }
 }
 
-/// Of all versions that each stage has had.
+/// Encodes decisions and faults, over all versions that each stage has had.
 fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let stages = Stats::of_all();
     let mut decisions = Vec::new();
@@ -385,13 +389,13 @@ fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Upper bounds in seconds, and the calls in each bucket.
+/// Returns the upper bounds in seconds, each with the calls in its bucket.
 fn buckets(totals: &Totals) -> Vec<(f64, u64)> {
     let bounds = BUCKETS.iter().map(|&bound| seconds(bound));
     bounds.chain([f64::INFINITY]).zip(totals.buckets).collect()
 }
 
-/// Of all servers that each backend has had.
+/// Encodes the counters of servers, over all servers that each backend has had.
 fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut requests = Vec::new();
     let mut connects = Vec::new();

@@ -108,7 +108,7 @@ fn tables(control: &Control, rights: Rights) -> Vec<api::Table> {
         loaded: seconds(table.loaded),
         unsaved: table.unsaved,
         failed: table.failure.is_some(),
-        // It may name keys and values.
+        // The text can contain keys and values.
         error: table
             .failure
             .filter(|_| rights == Rights::Change)
@@ -150,7 +150,7 @@ pub(super) fn plugins(control: &Control, rights: Rights) -> api::Plugins {
             "active"
         };
         let mut describe = |version: &Version, state, cause, config: &config::Stage| {
-            // It may hold secrets.
+            // The configuration can contain secrets.
             let config = (rights == Rights::Change).then(|| config.config.clone());
             versions.push(describe(&stage.id, version, state, cause, config));
         };
@@ -252,7 +252,7 @@ fn describe(
     }
 }
 
-/// Since 1970.
+/// Returns the seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

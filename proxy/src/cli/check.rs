@@ -1,4 +1,4 @@
-//! `pointsman check`, and the report of a start that a mistake ends.
+//! `pointsman check`, and the report of mistakes that prevent a start.
 
 use std::path::Path;
 
@@ -22,8 +22,8 @@ pub(super) fn run(path: &Path) -> Exit {
     }
 }
 
-/// Prints everything that is wrong with the file, with the machine, and with the plugins. For good,
-/// this process runs as the configured user from now on.
+/// Prints all mistakes in the file, on the machine and in the plugins. If this process is root, it
+/// runs as the configured user permanently from now on.
 pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     let Draft {
         config,
@@ -33,7 +33,7 @@ pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     if let Some(errors) = survey.mistakes {
         errors.add_to(&mut mistakes);
     }
-    // An unknown user is among the mistakes by now.
+    // If the user is unknown, the mistakes already include that.
     let assumed = process::assume_if_root(config.user.as_deref(), config.group.as_deref());
     if let (Err(error), None) = (assumed, &mistakes) {
         return super::fail(&error);
@@ -44,7 +44,7 @@ pub(super) fn examine(draft: Draft, survey: Survey) -> Exit {
     report(config, source, mistakes)
 }
 
-/// Prints `mistakes`, and with them everything that is wrong with the plugins.
+/// Prints `mistakes` together with all mistakes in the plugins.
 pub(super) fn report(config: Config, source: Source, mut mistakes: Option<Errors>) -> Exit {
     match Prepared::new(config, source, super::COMPILER) {
         Ok(_) => {}

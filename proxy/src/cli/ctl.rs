@@ -25,20 +25,20 @@ use crate::config;
 pub(super) struct Flags {
     #[command(flatten)]
     process: Process,
-    /// Print the answer as JSON
+    /// Print the response as JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Which process is meant.
+/// The process to query or control.
 #[derive(Debug, Args)]
 pub(super) struct Process {
-    /// The admin socket; otherwise the one that the configuration names
+    /// Admin socket; defaults to the one that the configuration names
     #[arg(short, long, value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
-    /// The configuration file that the process runs with
+    /// Configuration file that the process runs with
     #[arg(
         short,
         long = "config",
@@ -51,55 +51,55 @@ pub(super) struct Process {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What the process does: connections, answers, backends
+    /// Show the state of the process: connections, responses, backends
     Status,
-    /// Every version of every plugin: state, decisions, faults, times, and why it came
+    /// Show every version of every plugin: state, decisions, faults, times, origin
     Plugins,
-    /// The configuration in force
+    /// Show the configuration in force
     Config,
     /// Put a component into service; without FILE, the configured one
     Swap {
-        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
-        /// The component
+        /// File of the component
         file: Option<PathBuf>,
-        /// Only ask it about so many percent of the requests, and compare
+        /// Put it on trial: mirror PERCENT of requests to it, without effect, and compare decisions
         #[arg(long, value_name = "PERCENT", value_parser = percent_of, conflicts_with = "canary")]
         shadow: Option<f64>,
-        /// Only let it decide for so many percent of the clients
+        /// Put it on trial: let it decide for PERCENT of clients
         #[arg(long, value_name = "PERCENT", value_parser = percent_of)]
         canary: Option<f64>,
     },
-    /// Results of the versions on trial so far, and of the trials that ended last
+    /// Show the results of running trials, and of the trials that ended last
     Trials,
     /// Put the version on trial into service
     Promote {
-        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
     },
-    /// End a trial; the active version goes on
+    /// End a trial; the active version stays in service
     Abort {
-        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
     },
-    /// Go back to a version before; without VERSION, to the last good one
+    /// Go back to an earlier version; without VERSION, to the last good one
     Rollback {
-        /// FRONTEND, or FRONTEND/STAGE where it has several plugins
+        /// FRONTEND, or FRONTEND/STAGE if it has several plugins
         #[arg(value_parser = stage_of)]
         stage: Stage,
-        /// The version's number
+        /// Number of the version
         version: Option<u32>,
     },
-    /// Read the configuration again and put it into force
+    /// Reload the configuration
     Reload,
-    /// Run the program anew, hand the sockets over to it, and drain
+    /// Start the program again, hand the sockets over to it, and drain this process
     Upgrade,
-    /// Show the servers of every backend, with their state
+    /// Show the servers of every backend and their state
     Servers,
-    /// Change whether a server takes requests, or its weight, until the configuration says otherwise
+    /// Set the state or weight of a server, until its configuration changes
     Server {
         /// BACKEND/SERVER
         #[arg(value_parser = server_of)]
@@ -109,38 +109,38 @@ enum Command {
     },
     /// Read or change an entry of a table, or save the table to its file
     Table {
-        /// The table's name
+        /// Name of the table
         table: String,
         #[command(subcommand)]
         order: TableOrder,
     },
-    /// Accept no more, and end with the last connection
+    /// Stop accepting connections, and exit when the last one has ended
     Drain,
-    /// Change what is logged, until the next reload
+    /// Set the log level, until the next reload
     LogLevel {
         /// error, warn, info, debug or trace
         level: String,
     },
 }
 
-/// A stage as users name it.
+/// A stage, as named on the command line.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     frontend: String,
-    /// None: the only one.
+    /// `None` stands for the only stage.
     name: Option<String>,
 }
 
-/// An order for a server.
+/// A change to a server.
 #[derive(Debug, Subcommand)]
 enum ServerOrder {
-    /// Send it requests, and forget what was found out about it
+    /// Send it requests, and reset its health
     Ready,
     /// Send it only the requests of its sessions
     Drain,
-    /// Send it no requests, and do not check it
+    /// Send it no requests, and stop checking it
     Maintenance,
-    /// Change its share of the requests
+    /// Set its share of the requests
     Weight {
         /// 0 to 256
         #[arg(value_parser = clap::value_parser!(u16).range(0..=256))]
@@ -148,27 +148,27 @@ enum ServerOrder {
     },
 }
 
-/// An order for a table.
+/// An operation on a table.
 #[derive(Debug, Subcommand)]
 enum TableOrder {
     /// Print the value of a key
     Get {
-        /// The key
+        /// Key of the entry
         #[arg(allow_hyphen_values = true)]
         key: String,
     },
     /// Add a key or change its value, until the table's file changes
     Set {
-        /// The key
+        /// Key of the entry
         #[arg(allow_hyphen_values = true)]
         key: String,
-        /// The new value
+        /// New value of the entry
         #[arg(allow_hyphen_values = true)]
         value: String,
     },
     /// Remove a key, until the table's file changes
     Delete {
-        /// The key
+        /// Key of the entry
         #[arg(allow_hyphen_values = true)]
         key: String,
     },
@@ -176,7 +176,7 @@ enum TableOrder {
     Save,
 }
 
-/// Why there is no answer.
+/// An error of `pointsman ctl`.
 #[derive(Debug, Error)]
 enum CtlError {
     #[error(
@@ -212,7 +212,7 @@ pub(super) fn run(flags: &Flags) -> Exit {
     }
 }
 
-/// Puts a component into service, and prints what came of it.
+/// Puts a component into service and prints the result.
 pub(super) fn swap(process: &Process, stage: &Stage, file: &Path) -> Result<(), Exit> {
     let socket = process.socket()?;
     let swap = api::Swap {
@@ -269,7 +269,7 @@ fn execute(command: &Command, socket: &Path, json: bool) -> Result<String, CtlEr
             shadow,
             canary,
         } => {
-            // The process may have another working directory.
+            // The working directory of the process can be another one.
             let absolute = |file: &PathBuf| {
                 file.canonicalize()
                     .map_err(|error| CtlError::File(file.display().to_string(), error))
@@ -375,8 +375,8 @@ fn post(socket: &Path, path: &str, body: &impl Serialize) -> Result<Bytes, CtlEr
     exchange(socket, Method::POST, path, body.into())
 }
 
-/// Shows an answer of which each value is in a line with others. Values of strangers are among
-/// them: nothing in them may reach a terminal but characters that show.
+/// Renders a response whose values each share a line with others. Some values come from strangers,
+/// so only printable characters may reach the terminal.
 fn show<T: DeserializeOwned>(
     answer: &[u8],
     json: bool,
@@ -391,7 +391,7 @@ fn show<T: DeserializeOwned>(
     Ok(render(&value))
 }
 
-/// Shows an answer that is a text of several lines.
+/// Renders a response that is a text of several lines.
 fn show_text<T: DeserializeOwned>(
     answer: &[u8],
     json: bool,
@@ -409,7 +409,7 @@ fn show_json(answer: &[u8]) -> String {
     format!("{}\n", printable::json(&answer))
 }
 
-/// One request to the admin socket; the body of its answer, if it is a success.
+/// Sends one request to the admin socket. Returns the response's body if the request succeeds.
 fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Bytes, CtlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -424,7 +424,7 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
-        // Ends with the answer, and with the runtime.
+        // This task ends with the response and the runtime.
         tokio::spawn(connection);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -443,7 +443,7 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
             return Ok(body);
         }
         let failure: api::Failure = serde_json::from_slice(&body).map_err(CtlError::Answer)?;
-        // Errors of a configuration begin with the word that is printed before them.
+        // Errors of a configuration begin with `error: `, which `fail` prints as well.
         let error = failure
             .error
             .strip_prefix("error: ")
@@ -452,13 +452,13 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
     })
 }
 
-/// `10` or `10%`.
+/// Parses `10` or `10%`.
 fn percent_of(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     number.parse().map_err(|_| "a number, as in 10%".to_owned())
 }
 
-/// `FRONTEND` or `FRONTEND/STAGE`.
+/// Parses `FRONTEND` or `FRONTEND/STAGE`.
 pub(super) fn stage_of(text: &str) -> Result<Stage, String> {
     let (frontend, name) = match text.split_once('/') {
         Some((frontend, name)) => (frontend, Some(name.to_owned())),
@@ -473,7 +473,7 @@ pub(super) fn stage_of(text: &str) -> Result<Stage, String> {
     })
 }
 
-/// `BACKEND/SERVER`.
+/// Parses `BACKEND/SERVER`.
 fn server_of(text: &str) -> Result<(String, String), String> {
     let (backend, server) = text
         .split_once('/')

@@ -1,7 +1,7 @@
-//! Lines that plugins log while a command tries them out, where no log is running.
+//! Log lines of plugins while a command tries them out and no log is running.
 //!
-//! Owns how they are collected and shown. Plugins' own lines come in at every level; the proxy's
-//! about them from `info` on.
+//! Owns their collection and display. Lines of plugins are collected at every level; lines of the
+//! proxy about them from `info` up.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-/// Target of a plugin's own lines.
+/// Log target of the plugins' own lines.
 const PLUGIN: &str = "plugin";
 
-/// One line.
+/// A log line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     level: &'static str,
-    /// Of the plugin that wrote it; empty if none did.
+    /// Frontend of the plugin that wrote the line; empty if no plugin did.
     #[serde(skip)]
     frontend: String,
     #[serde(skip)]
@@ -35,7 +35,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// Does some work on this thread, and collects what is logged meanwhile.
+/// Runs `work` on this thread and collects the lines logged meanwhile.
 pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<Line>) {
     let collector = Collector::default();
     let subscriber = tracing_subscriber::registry().with(collector.clone());
@@ -44,15 +44,15 @@ pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<Line>) {
     (done, std::mem::take(&mut *lines))
 }
 
-/// Shows lines of any frontend on standard error, each once: every instance of a plugin logs the
-/// same while it is configured.
+/// Prints lines of any frontend to standard error, each once. Every instance of a plugin logs the
+/// same lines while it is configured.
 pub(super) fn show(lines: &[Line]) {
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
         if lines[..index].contains(line) {
             continue;
         }
-        // Its name in the router tells more than the plugin's.
+        // The stage's name says more than the plugin's.
         let plugin = match line.stage.as_str() {
             "" => &line.plugin,
             _ => &line.stage,

@@ -1,6 +1,6 @@
-//! `pointsman plugin`: for those who write plugins.
+//! `pointsman plugin`: tools for plugin authors.
 //!
-//! One file for each of its commands. The work is done by `plugin_tools`.
+//! One file for each subcommand. The work is done by `plugin_tools`.
 
 mod bench;
 mod build;
@@ -19,37 +19,37 @@ use crate::plugin::{CompiledCache, Engine, EngineLimits, Plugin, Source};
 use crate::plugin_tools::cases::Table;
 use crate::rollout::loader;
 
-/// Instances that exist at one time here: one after the other, and what is being made.
+/// Maximum number of instances that exist at once: the one in use and those being created.
 const INSTANCES: u32 = 4;
 
-/// What can be done.
+/// Subcommands of `pointsman plugin`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a project: sources, tests, SDK, everything to begin with.
+    /// Create a project with sources, tests and the SDK.
     New(new::Flags),
-    /// Build a project to a component, with the tools of its language, and check it.
+    /// Build a project into a component with the tools of its language, and check it.
     Build(build::Flags),
-    /// Say what a file is, what it imports and lacks, and whether the proxy would take it.
+    /// Describe a file: its kind, its imports, what it lacks, and whether the proxy accepts it.
     Check(check::Flags),
-    /// Ask a plugin the requests of a file, and compare what it decides.
+    /// Run the requests of a file through a plugin, and compare its decisions.
     Test(test::Flags),
-    /// Measure a plugin: time to load, to start, to decide; memory.
+    /// Measure a plugin: time to load, start and decide, and memory.
     Bench(bench::Flags),
-    /// Build on each save, test, and put what passes into a running proxy.
+    /// Build and test on each save, and put passing builds into a running proxy.
     Watch(watch::Flags),
 }
 
-/// A plugin, as an argument.
+/// Argument that names a plugin.
 #[derive(Debug, clap::Args)]
 struct File {
-    /// A component, a core module, or the name of a bundled plugin
+    /// Component, core module, or name of a bundled plugin
     plugin: PathBuf,
 }
 
-/// Where cases are, as an argument.
+/// Argument that names the file of test cases.
 #[derive(Debug, clap::Args)]
 struct Cases {
-    /// Requests and what is expected; docs/plugins/testing.md has the format
+    /// Requests and expected decisions, in the format of docs/plugins/testing.md
     #[arg(long, value_name = "FILE", default_value = "cases.toml")]
     cases: PathBuf,
 }
@@ -97,23 +97,23 @@ fn engine() -> Result<Engine, Exit> {
     Engine::try_new(limits, super::COMPILER).map_err(|error| super::fail(&error))
 }
 
-/// Loads a plugin, as quickly as the code that was compiled before allows.
+/// Loads a plugin, from the cache of compiled code if possible.
 fn load(path: &Path, source: &Source) -> Result<Plugin, Exit> {
-    // Where there is none, compiling again is all that it costs.
+    // Without a cache, the plugin is compiled again.
     let cache = CompiledCache::default_directory()
         .and_then(|directory| CompiledCache::open(directory).ok());
     Plugin::load(&engine()?, source, cache.as_ref()).map_err(|error| about(path, &error))
 }
 
-/// Prints what is wrong with a file.
+/// Prints an error about a file.
 fn about(path: &Path, error: &dyn std::error::Error) -> Exit {
     let text = format!("{}: {}", path.display(), crate::telemetry::chain(error));
     super::fail(&std::io::Error::other(text))
 }
 
-/// A time, for people.
+/// Formats a duration for people.
 fn time(nanoseconds: u128) -> String {
-    // Three digits are enough to compare by.
+    // Three digits are enough for a comparison.
     match nanoseconds {
         0..10_000 => format!("{nanoseconds} ns"),
         10_000..10_000_000 => format!("{} µs", nanoseconds / 1_000),

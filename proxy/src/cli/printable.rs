@@ -1,13 +1,13 @@
-//! Text for terminals: only characters that show reach them.
+//! Text for terminals, reduced to printable characters.
 //!
-//! Controls, changes of writing direction and marks that join the character before are escaped as
-//! Rust does, in JSON as JSON does. Quotes and backslashes stay.
+//! Control characters, changes of writing direction and combining marks are escaped: as in Rust in
+//! text, as in JSON in JSON. Quotes and backslashes stay.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Every text within a value, for output of which each line is the program's own.
+/// Escapes every string within a value, for output in which the program itself makes each line.
 pub(super) fn values(value: &mut Value) {
     match value {
         Value::String(text) => *text = one_line(text),
@@ -23,17 +23,17 @@ pub(super) fn values(value: &mut Value) {
     }
 }
 
-/// A text within a line.
+/// Escapes text within a line.
 fn one_line(text: &str) -> String {
     escape(text, |_| false, push_escaped)
 }
 
-/// A text of several lines.
+/// Escapes text of several lines.
 pub(super) fn lines(text: &str) -> String {
     escape(text, |char| matches!(char, '\n' | '\t'), push_escaped)
 }
 
-/// JSON, in which controls below U+0020 are escaped already.
+/// Escapes JSON, in which control characters below U+0020 are escaped already.
 pub(super) fn json(text: &str) -> String {
     let in_json = |shown: &mut String, char: char| {
         for unit in char.encode_utf16(&mut [0; 2]) {

@@ -1,4 +1,5 @@
-//! A plugin's response, for people and for programs. Nothing that a terminal would obey is shown.
+//! A plugin's response, for people and for programs. Text for people contains no control characters
+//! except newlines.
 
 use std::fmt;
 
@@ -6,16 +7,16 @@ use serde::Serialize;
 
 use crate::plugin::Response;
 
-/// Most characters of a body that are shown to people.
+/// Maximum number of characters of a body that are shown to people.
 const MAX_SHOWN: usize = 2_000;
 
-/// A response as it is shown.
+/// A response in displayable form.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
     status: u16,
-    /// Names and values; octets beyond printable ASCII are escaped.
+    /// Names and values. Bytes outside printable ASCII are escaped.
     headers: Vec<(String, String)>,
-    /// Bytes that are not UTF-8 are replaced.
+    /// The body. Bytes that are not UTF-8 are replaced.
     body: String,
 }
 

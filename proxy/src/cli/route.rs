@@ -32,13 +32,13 @@ use crate::router::stage::Stage;
 use crate::router::version::Version;
 use crate::tables::{PreparedTables, Tables};
 
-/// Decisions over which the time is taken, after the first one.
+/// Number of decisions that are timed after the first one.
 const REPEATS: usize = 1000;
 
 /// Flags of `pointsman route`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Flags {
-    /// The configuration file
+    /// Configuration file
     #[arg(
         short,
         long = "config",
@@ -46,33 +46,33 @@ pub(super) struct Flags {
         default_value = "pointsman.toml"
     )]
     config: PathBuf,
-    /// The frontend that gets the request; needed where there are several with a router
+    /// Frontend that gets the request; required if several have a router
     #[arg(short, long, value_name = "NAME")]
     frontend: Option<String>,
-    /// A field of the request; may be repeated
+    /// Header field of the request; can be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(String, String)>,
-    /// The address that connects: the client's, or that of a trusted proxy before it
+    /// Address of the peer: the client, or a trusted proxy in front of this one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     client: IpAddr,
     #[command(flatten)]
     connection: ConnectionFlags,
-    /// The request's body, of which the router sees what the frontend waits for
+    /// Body of the request; the router sees as much as the frontend waits for
     #[arg(long, value_name = "TEXT")]
     body: Option<String>,
-    /// How many choices for the request have failed before
+    /// Number of earlier choices for the request that have failed
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     attempt: u32,
-    /// Print what each plugin read and asked, the answers, and what it decided
+    /// Print what each plugin read, asked and was answered, and what it decided
     #[arg(long)]
     explain: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// The request's method
+    /// Method of the request
     #[arg(default_value = "GET", value_parser = parse_method)]
     method: String,
-    /// The request's target: a path with its query, or a whole URL, which sets Host too
+    /// Target of the request: a path with its query, or a URL, which also sets Host
     #[arg(default_value = "/", value_parser = parse_target)]
     target: String,
 }
@@ -120,7 +120,7 @@ pub(super) fn run(flags: &Flags) -> Exit {
     }
 }
 
-/// The tables of the configuration, from their files.
+/// Loads the configured tables from their files.
 fn tables(config: &Config, source: &Source) -> Result<Arc<Tables>, Exit> {
     let backends = config.backends.iter();
     let backends: HashSet<&str> = backends.map(|backend| backend.name.as_str()).collect();
@@ -182,7 +182,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
         answers: &mut answers,
         id: None,
     };
-    // Loading has tried other instances out, which logged as much.
+    // Loading has already tried other instances, which logged the same lines.
     let (mut router, logged) = lines::collect(|| {
         let stages = versions.iter().map(|version| {
             let instance = version.instantiate().ok();
@@ -213,7 +213,7 @@ fn explain(flags: &Flags) -> Result<Report, Exit> {
     Ok(report)
 }
 
-/// The head as the router gets it, or why the request is refused.
+/// Returns the head that the router gets, or why the request is refused.
 fn admitted(flags: &Flags, frontend: &Frontend) -> Result<RequestHead, String> {
     if frontend.mode == Mode::Tcp {
         return Ok(flags.connection.head_without_http());
@@ -226,7 +226,7 @@ fn admitted(flags: &Flags, frontend: &Frontend) -> Result<RequestHead, String> {
     Ok(head)
 }
 
-/// As much of the body as the router waits for, or why the request is refused.
+/// Returns the part of the body that the router waits for, or why the request is refused.
 fn body_prefix(
     flags: &Flags,
     frontend: &Frontend,
@@ -250,7 +250,7 @@ fn body_prefix(
     }))
 }
 
-/// Asks stage by stage until one has the last word. The report has what each said.
+/// Calls the stages in order until one decides. Adds the result of each to the report.
 fn ask(router: &mut Router, request: &mut Request<'_>, report: &mut Report) {
     for stage in router.stages_mut() {
         let ((decided, first), logged) = lines::collect(|| {
@@ -319,7 +319,7 @@ fn stage_report(
     report
 }
 
-/// Every plugin of the frontend's router, tried out.
+/// Loads and tries every plugin of the frontend's router.
 fn load(
     loader: &Loader,
     config: &Config,
@@ -360,7 +360,7 @@ fn load(
     }
 }
 
-/// The frontend that was named, or the only one that has a router.
+/// Returns the named frontend, or the only one that has a router.
 fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Frontend, Exit> {
     let candidates: Vec<&Frontend> = config
         .frontends
@@ -425,7 +425,7 @@ fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
     let mut times = Vec::with_capacity(REPEATS);
     for _ in 0..REPEATS {
         let start = Instant::now();
-        // How it ends was seen on the first.
+        // The first call has shown the result.
         let _ = stage.ask(request);
         times.push(start.elapsed());
     }
@@ -433,10 +433,10 @@ fn median(stage: &mut Stage, request: &mut Request<'_>) -> Duration {
     times[REPEATS / 2]
 }
 
-/// The time of a decision from the cache; None where it is not kept there. All in one go:
-/// reading the clock takes as long.
+/// Measures the mean time of a decision from the cache. Returns `None` if the decision is not
+/// cached. Times all decisions together, because reading the clock takes as long as a decision.
 fn cached(router: &mut Router, request: &mut Request<'_>) -> Option<Duration> {
-    // The first puts it in.
+    // The first call fills the cache.
     router.decide(request, None);
     if !router.decide(request, None).cached {
         return None;

@@ -10,7 +10,7 @@ use crate::process::{self, Inherited, Start, StartError, Stopped};
 use crate::telemetry::{self, AccessTap};
 
 pub(super) fn run(path: &Path) -> Exit {
-    // First of all: what is opened from now on gets other descriptors.
+    // Must come first: files opened from now on get other descriptors.
     let inherited = match Inherited::take() {
         Ok(inherited) => inherited,
         Err(error) => return super::fail(&error),
@@ -28,7 +28,7 @@ pub(super) fn run(path: &Path) -> Exit {
     }
 }
 
-/// Serves a configuration; `ready` is called once it listens, `tap` sees the access records.
+/// Serves a configuration. Calls `ready` once it listens; `tap` receives the access records.
 pub(super) fn serve(
     start: Start,
     draft: Draft,
@@ -64,9 +64,9 @@ fn try_serve(
         return Ok(reported.unwrap_or(Exit::Success));
     }
     let settings = config.log.clone();
-    // A write may take as long as its reader likes.
+    // A write can block for as long as the reader likes.
     let started = opened.wait_for(move || super::start_log(&settings, tap))?;
-    // Held until the end: dropping it writes out what is queued.
+    // Keep it until the end: dropping it flushes the queue.
     let log = match started {
         Some(Ok(log)) => Arc::new(log),
         Some(Err(exit)) => return Ok(exit),

@@ -1,5 +1,5 @@
-//! Addresses in text: where to listen, where a server or a name server is, which peers to trust.
-//! Pure functions; names stay names.
+//! Parsing of addresses: where to listen, where servers and name servers are, which peers to trust.
+//! Pure functions: names are not resolved.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{BindAddress, ServerAddress};
 
-/// Longest path of a Unix socket: `sun_path` holds 108 bytes, the last of them NUL.
+/// Longest path of a Unix socket: `sun_path` has 108 bytes, the last of which is NUL.
 const MAX_UNIX_PATH: usize = 107;
 
-/// Longest name in DNS (RFC 1035, section 2.3.4), without the last dot.
+/// Longest DNS name (RFC 1035, section 2.3.4), without the trailing dot.
 const MAX_NAME: usize = 253;
 
-/// Why a text is no address.
+/// The reason that a text is not an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AddressError {
-    /// What is wrong, beside the underlined text.
+    /// What is wrong; shown next to the underlined text.
     pub(super) label: String,
-    /// What would be right.
+    /// How to correct it.
     pub(super) help: String,
 }
 
@@ -30,12 +30,12 @@ fn error<T>(label: impl Into<String>, help: impl Into<String>) -> Result<T, Addr
     })
 }
 
-/// Reads where to listen. `directory` is where a relative path of a Unix socket starts.
+/// Parses an address to listen on. A relative path of a Unix socket starts at `directory`.
 pub(super) fn bind(text: &str, directory: &Path) -> Result<BindAddress, AddressError> {
     if let Some(path) = unix_path(text, directory)? {
         return Ok(BindAddress::Unix(path));
     }
-    // As HAProxy has it: every IPv4 address.
+    // As in HAProxy, this means every IPv4 address.
     let every = format!("*{text}");
     let text = if text.starts_with(':') && !text.starts_with("::") {
         &every
@@ -50,7 +50,7 @@ pub(super) fn bind(text: &str, directory: &Path) -> Result<BindAddress, AddressE
     })
 }
 
-/// Reads where a server is. `directory` is where a relative path of a Unix socket starts.
+/// Parses the address of a server. A relative path of a Unix socket starts at `directory`.
 pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, AddressError> {
     if let Some(path) = unix_path(text, directory)? {
         return Ok(ServerAddress::Unix(path));
@@ -74,7 +74,7 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, Addr
     Ok(ServerAddress::Tcp { host, port })
 }
 
-/// Reads the name of a host, or its address, without a port. Lower case.
+/// Parses a host name or address without a port. Names become lowercase.
 pub(super) fn host(text: &str) -> Result<String, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_string());
@@ -88,7 +88,7 @@ pub(super) fn host(text: &str) -> Result<String, AddressError> {
 /// Port of DNS (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
 
-/// Reads the IP address of a name server; its port may be left out.
+/// Parses the IP address of a name server. The port is optional.
 pub(super) fn nameserver(text: &str) -> Result<SocketAddr, AddressError> {
     let alone = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     if let Ok(address) = alone.unwrap_or(text).parse::<IpAddr>() {
@@ -106,8 +106,8 @@ pub(super) fn nameserver(text: &str) -> Result<SocketAddr, AddressError> {
     }
 }
 
-/// Reads an address or a network in CIDR form (RFC 4632). One of IPv4-mapped addresses is IPv4,
-/// as are the clients in it.
+/// Parses an address or a network in CIDR form (RFC 4632). A network of IPv4-mapped addresses
+/// becomes IPv4, like the clients in it.
 pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));
@@ -127,7 +127,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     Ok(canonical(network))
 }
 
-/// A network of IPv4-mapped addresses (RFC 4291, section 2.5.5.2) as IPv4.
+/// Converts a network of IPv4-mapped addresses (RFC 4291, section 2.5.5.2) to IPv4.
 fn canonical(network: IpNet) -> IpNet {
     const MAPPED: u8 = 96;
     match network.addr().to_canonical() {
@@ -146,7 +146,7 @@ enum Host {
     Name(String),
 }
 
-/// The path where `text` has the form of one; it is joined to `directory`.
+/// Returns the path, joined to `directory`, if `text` has the form of a Unix socket's path.
 fn unix_path(text: &str, directory: &Path) -> Result<Option<PathBuf>, AddressError> {
     if let Some(path) = text.strip_prefix("unix@") {
         return error(
@@ -173,7 +173,7 @@ fn unix_path(text: &str, directory: &Path) -> Result<Option<PathBuf>, AddressErr
     Ok(Some(path))
 }
 
-/// `usual_port` is for the advice alone.
+/// Splits a host from its port. `usual_port` appears only in the help text.
 fn host_and_port(text: &str, usual_port: &str) -> Result<(Host, u16), AddressError> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or_default();
@@ -182,7 +182,7 @@ fn host_and_port(text: &str, usual_port: &str) -> Result<(Host, u16), AddressErr
             format!("write the address alone: `{}`", with_port(rest, usual_port)),
         );
     }
-    // Brackets and port are told apart here, since most mistakes are about them.
+    // Brackets and port are checked here, because most mistakes are about them.
     if text.parse::<Ipv6Addr>().is_ok() {
         return error(
             "an IPv6 address without brackets and port",
@@ -242,7 +242,7 @@ fn host_and_port(text: &str, usual_port: &str) -> Result<(Host, u16), AddressErr
 }
 
 fn advice_v6(text: &str, usual_port: &str) -> String {
-    // `::1:80` is an address of its own; whoever wrote it may have meant port 80.
+    // `::1:80` is a valid address, but the author may have meant port 80.
     match text.rsplit_once(':') {
         Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok() => {
             format!("write `[{host}]:{port}` for port {port}, or `[{text}]:{usual_port}`")
@@ -270,7 +270,7 @@ fn port_number(host: &str, port: &str) -> Result<u16, AddressError> {
             format!("one address for each port: `[\"{host}:80\", \"{host}:81\"]`"),
         );
     }
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     if !port.chars().all(|c| c.is_ascii_digit()) {
         return error(format!("`{port}` is no port"), RANGE);
     }
@@ -278,9 +278,9 @@ fn port_number(host: &str, port: &str) -> Result<u16, AddressError> {
         .or_else(|_| error(format!("port {port} is out of range"), RANGE))
 }
 
-/// Hosts are compared and resolved in lower case.
+/// Checks a host name and converts it to lowercase, in which hosts are compared and resolved.
 fn name(host: &str, port: u16) -> Result<String, AddressError> {
-    // What is all digits and dots would be resolved as an IPv4 address of another form.
+    // A name of digits and dots only would be resolved as an IPv4 address in another notation.
     if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return error(
             format!("`{host}` is no IPv4 address"),
@@ -306,7 +306,7 @@ fn name(host: &str, port: u16) -> Result<String, AddressError> {
     Ok(host.to_ascii_lowercase())
 }
 
-/// The name of SRV records (RFC 2782), in lower case.
+/// Parses the name of SRV records (RFC 2782). Returns it in lowercase.
 fn service(name: &str) -> Result<String, AddressError> {
     const FORM: &str = "as in `srv:_http._tcp.example.org`";
     if name.contains(':') {

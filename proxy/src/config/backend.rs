@@ -1,4 +1,4 @@
-//! `[backend.NAME]`: servers, and how requests are spread over them.
+//! `[backend.NAME]`: servers, and how requests are distributed to them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,41 +13,42 @@ use super::{HeadLimits, Protocol, ProxyVersion, ServerTls};
 /// `[backend.NAME]`: servers that can serve the same requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
-    /// Letters, digits and `-_.:`.
+    /// Name of the backend: letters, digits and `-_.:`.
     pub name: String,
-    /// In the order of the file. Empty only if [`servers_file`](Self::servers_file) is set.
+    /// Servers, in the order of the file. Empty only if [`servers_file`](Self::servers_file) is
+    /// set.
     pub servers: Vec<Server>,
-    /// A file with more servers, which is read again whenever it changes.
+    /// A file with more servers, which is reloaded whenever it changes.
     pub servers_file: Option<PathBuf>,
-    /// How names become addresses.
+    /// How names are resolved to addresses.
     pub resolve: Resolve,
     /// How a server is chosen for a request. Default [`Balance::LeastRequests`].
     pub balance: Balance,
-    /// How long a server that has come back takes to get its full share. Default none.
+    /// Time that a recovered server takes to get its full share of requests. Default none.
     pub slow_start: Option<Duration>,
-    /// Active checks. None: a server is up until requests to it fail.
+    /// Active health checks. None: a server is up until requests to it fail.
     pub check: Option<Check>,
-    /// When a server is ejected for the requests that fail there.
+    /// When an address is ejected because requests to it fail.
     pub outlier: Outlier,
     /// Which requests stay with one server. Default none.
     pub affinity: Option<Affinity>,
-    /// Which requests are sent again, and how often.
+    /// Which requests are retried, and how often.
     pub retry: Retry,
-    /// Requests and tunnels that all servers together get at once. None: no limit.
+    /// Maximum number of requests and tunnels in progress at all servers together. None: no limit.
     pub max_requests: Option<NonZeroU32>,
-    /// Requests that may wait for any server. Default [`DEFAULT_MAX_QUEUE`].
+    /// Maximum number of requests that wait for any server. Default [`DEFAULT_MAX_QUEUE`].
     pub max_queue: u32,
-    /// How long a server may take.
+    /// Timeouts on the server's side.
     pub timeouts: BackendTimeouts,
-    /// How large the head of a response may be.
+    /// Limits on the head of a response.
     pub limits: HeadLimits,
-    /// Which requests may be sent on connections that have carried others. Default
+    /// Which requests can be sent on connections that have already been used. Default
     /// [`HttpReuse::Safe`].
     pub http_reuse: HttpReuse,
 }
 
 impl Backend {
-    /// With every option at its default.
+    /// Creates a backend with default options.
     pub fn new(name: &str, servers: Vec<Server>) -> Backend {
         Backend {
             name: name.to_owned(),
@@ -69,41 +70,42 @@ impl Backend {
     }
 }
 
-/// Default of [`Backend::max_queue`] and [`Server::max_queue`]: at 1 ms a request, a second's work
-/// for one slot.
+/// Default of [`Backend::max_queue`] and [`Server::max_queue`]: a second's work for one slot, at 1
+/// ms per request.
 pub const DEFAULT_MAX_QUEUE: u32 = 1024;
 
-/// Highest weight of a server; `HAProxy`'s, too.
+/// Highest weight of a server, as in `HAProxy`.
 pub const MAX_WEIGHT: u16 = 256;
 
-/// `backend.NAME.server.NAME`.
+/// `backend.NAME.server.NAME`: a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Letters, digits and `-_.:`.
+    /// Name of the server: letters, digits and `-_.:`.
     pub name: String,
-    /// Where it listens.
+    /// Address that it listens on.
     pub address: ServerAddress,
-    /// Its share of the requests, beside those of others. 0 to 256, default 1. 0: only requests
-    /// that are bound to it.
+    /// Its share of the requests, relative to the other servers' weights. 0 to 256, default 1. With
+    /// 0 it gets only requests that are bound to it.
     pub weight: u16,
     /// Whether it serves only while no other server can. Default false.
     pub backup: bool,
     /// Whether it takes requests. Default [`ServerState::Ready`].
     pub state: ServerState,
-    /// Requests and tunnels that each of its addresses gets at once. None: no limit.
+    /// Maximum number of requests and tunnels in progress at each of its addresses. None: no limit.
     pub max_requests: Option<NonZeroU32>,
-    /// Requests that are bound to it and may wait for it. Default [`DEFAULT_MAX_QUEUE`].
+    /// Maximum number of requests that are bound to it and wait for it. Default
+    /// [`DEFAULT_MAX_QUEUE`].
     pub max_queue: u32,
-    /// TLS. None: connections to it are not encrypted.
+    /// TLS settings. None: connections to it are not encrypted.
     pub tls: Option<ServerTls>,
-    /// Default [`Protocol::Negotiated`] with TLS, [`Protocol::Http1`] without.
+    /// HTTP version to use. Default [`Protocol::Negotiated`] with TLS, [`Protocol::Http1`] without.
     pub protocol: Protocol,
-    /// The PROXY protocol header that each connection begins with. Default none.
+    /// The PROXY protocol header that starts each connection. Default none.
     pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Server {
-    /// With every option at its default.
+    /// Creates a server with default options.
     pub fn new(name: &str, address: ServerAddress) -> Server {
         Server {
             name: name.to_owned(),
@@ -120,29 +122,29 @@ impl Server {
     }
 }
 
-/// Whether a server takes requests, as configured or as an operator says.
+/// Whether a server takes requests, as configured or as set by an operator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerState {
-    /// It does.
+    /// It takes requests.
     #[default]
     Ready,
-    /// Only those of its sessions.
+    /// It takes only the requests of its sessions.
     Drain,
-    /// None; it is not checked either.
+    /// It takes no requests and is not checked.
     Maintenance,
 }
 
-/// Where a server listens, as written: nothing is resolved yet.
+/// Address of a server as configured, not resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
-    /// Over TCP.
+    /// A TCP address.
     Tcp {
-        /// An IP address (without brackets) or a name in lower case.
+        /// An IP address (without brackets) or a name in lowercase.
         host: String,
-        /// Never 0.
+        /// Port, never 0.
         port: u16,
     },
-    /// The SRV records of a name in lower case (RFC 2782): hosts, ports, weights and priorities.
+    /// SRV records of a name in lowercase (RFC 2782), with hosts, ports, weights and priorities.
     Srv(String),
     /// Path of a Unix socket.
     Unix(PathBuf),
@@ -159,16 +161,16 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-/// `backend.NAME.resolve`: how names become addresses.
+/// `backend.NAME.resolve`: how names are resolved to addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolve {
     /// Whether a name must have an address before requests are served. Default [`Init::Last`].
     pub init: Init,
     /// DNS servers. Empty: those of `/etc/resolv.conf`.
     pub nameservers: Vec<SocketAddr>,
-    /// A name is asked for again after its TTL, but no sooner than this. Default 1 s.
+    /// Minimum interval between lookups of a name, if its TTL is shorter. Default 1 s.
     pub min_interval: Duration,
-    /// And no later than this. Default 5 min.
+    /// Maximum interval between lookups of a name, if its TTL is longer. Default 5 min.
     pub max_interval: Duration,
 }
 
@@ -186,43 +188,44 @@ impl Default for Resolve {
 /// Whether a name must have an address before requests are served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Init {
-    /// If it has none, its server keeps the addresses that it had before the reload. At a start it
-    /// has none, and gets them once the name can be resolved.
+    /// Not required. After a reload, the server keeps its earlier addresses. At a start it has no
+    /// address until the name can be resolved.
     #[default]
     Last,
-    /// Nobody waits for it: its server has no address until the name is resolved.
+    /// Not required. Starts and reloads do not wait for it: the server has no address until the
+    /// name is resolved.
     None,
-    /// Without an address the configuration is refused.
+    /// Required: without an address the configuration is refused.
     Required,
 }
 
 /// `backend.NAME.balance`: how a server is chosen for a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// The one with the fewest requests in progress for its weight; beyond 16 addresses, of two
-    /// that are drawn.
+    /// The server with the fewest requests in progress, relative to its weight. With more than 16
+    /// addresses, two are drawn at random and compared.
     #[default]
     LeastRequests,
-    /// In turn, in proportion to their weights.
+    /// In turn, in proportion to the weights.
     RoundRobin,
-    /// Of two that are drawn, the one whose latency and requests in progress promise the earlier
-    /// answer.
+    /// The server that is expected to respond first, by latency and requests in progress. With more
+    /// than 16 addresses, two are drawn at random and compared.
     PeakEwma,
-    /// By chance, in proportion to their weights.
+    /// At random, in proportion to the weights.
     Random,
-    /// The first that has a free slot.
+    /// The first server that has a free slot.
     First,
-    /// By a part of the request.
+    /// By a hash of a part of the request.
     Hash(Hash),
 }
 
-/// `backend.NAME.balance = { hash = ... }`.
+/// `backend.NAME.balance = { hash = ... }`: consistent hashing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hash {
-    /// Requests with the same key go to the same server.
+    /// Part of the request to hash. Requests with the same key go to the same server.
     pub key: HashKey,
-    /// Most requests in progress of a server, in percent of its fair share; those beyond go to the
-    /// next server of their key. At least 101. Default none.
+    /// Maximum number of requests in progress at a server, in percent of its fair share. Further
+    /// requests go to the next server of their key. At least 101. Default none.
     pub max_load: Option<u32>,
 }
 
@@ -232,97 +235,98 @@ pub struct Hash {
 pub enum HashKey {
     /// The client's address, without its port.
     Client,
-    /// A field of the request, as the server gets it.
+    /// A header field, as sent to the server.
     Header(HeaderName),
     /// A cookie.
     Cookie(String),
-    /// A parameter of the query, as it is written there.
+    /// A query parameter, compared as written in the URL.
     Query(String),
 }
 
-/// `backend.NAME.check`: active checks.
+/// `backend.NAME.check`: active health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The protocol of the check.
+    /// Protocol of the check.
     pub kind: CheckKind,
-    /// From the end of a check to the begin of the next. Default 2 s.
+    /// Interval from the end of one check to the start of the next. Default 2 s.
     pub interval: Duration,
-    /// Longest check. Default 1 s.
+    /// Maximum duration of a check. Default 1 s.
     pub timeout: Duration,
-    /// So many checks in a row have to succeed before a server that is down is up. Default 2.
+    /// Number of successful checks in a row after which a server that is down is up. Default 2.
     pub rise: u32,
-    /// So many have to fail before one that is up is down. Default 3.
+    /// Number of failed checks in a row after which a server that is up is down. Default 3.
     pub fall: u32,
-    /// Default: that of the server's address.
+    /// Port to check. Default: the port of the server's address.
     pub port: Option<NonZeroU16>,
 }
 
-/// The protocol of a check.
+/// Protocol of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckKind {
-    /// Connects; with TLS, the handshake has to succeed.
+    /// Connects. With TLS, the handshake must succeed.
     Tcp,
-    /// Sends a GET.
+    /// Sends a GET request.
     Http {
-        /// Its target. Default `/`.
+        /// Target of the request. Default `/`.
         path: String,
-        /// Its Host. Default: the server's address.
+        /// Value of `Host`. Default: the server's address.
         host: Option<String>,
-        /// Statuses of a server that is up. Default 200 to 399.
+        /// Response statuses of a server that is up. Default 200 to 399.
         expect: Statuses,
     },
     /// Calls `grpc.health.v1.Health/Check`.
     Grpc {
-        /// The service that is asked for. Default: none, which means the server as a whole.
+        /// Service to query. Default: empty, which stands for the server as a whole.
         service: String,
     },
 }
 
-/// Statuses of responses, as ranges.
+/// Response statuses, as ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statuses(pub Vec<std::ops::RangeInclusive<u16>>);
 
 impl Statuses {
-    /// Whether `status` is one of them.
+    /// Reports whether `status` is one of them.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 }
 
-/// Ways in which a request fails at a server.
+/// Set of ways in which a request can fail at a server.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "a set of words of the configuration"
 )]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// No connection: `connect`.
+    /// The connection cannot be established: `connect`.
     pub connect: bool,
-    /// The server says that it has not acted on the request (HTTP/2): `refused-stream`.
+    /// The server reports that it has not processed the request (HTTP/2): `refused-stream`.
     pub refused_stream: bool,
-    /// The connection ends before the response begins: `reset`.
+    /// The connection ends before the response starts: `reset`.
     pub reset: bool,
-    /// `timeout.server` passes before the response begins: `timeout`.
+    /// `timeout.server` expires before the response starts: `timeout`.
     pub timeout: bool,
     /// The response has one of these statuses: `503`, `5xx`.
     pub statuses: Statuses,
 }
 
-/// `backend.NAME.outlier`: when an address is ejected for the requests that fail there.
+/// `backend.NAME.outlier`: when an address is ejected because requests to it fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlier {
-    /// So many failures in a row eject it. Default 5; 0 ejects none.
+    /// Number of failures in a row that eject an address. Default 5. 0 disables ejection.
     pub consecutive: u32,
-    /// Which ones count. Default `reset` and `timeout`.
+    /// Failures that count. Default `reset` and `timeout`.
     pub on: Failures,
-    /// How long the first ejection lasts; each further one in a row takes as much longer. Default
-    /// 10 s.
+    /// Duration of the first ejection. Each further ejection in a row is longer by the same amount.
+    /// Default 10 s.
     pub ejection: Duration,
-    /// The longest. Default 5 min.
+    /// Maximum duration of an ejection. Default 5 min.
     pub max_ejection: Duration,
-    /// Most addresses that are ejected at once, in percent of all. Default 50.
+    /// Maximum share of addresses ejected at once, in percent of all. Default 50.
     pub max_ejected: u32,
-    /// If fewer addresses are usable, in percent of all, all are used. Default 0.
+    /// Panic threshold: if fewer addresses are usable, in percent of all, every address is used.
+    /// Default 0.
     pub panic: u32,
 }
 
@@ -346,34 +350,34 @@ impl Default for Outlier {
 /// `backend.NAME.affinity`: which requests stay with one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Affinity {
-    /// Those with a cookie that the proxy sets.
+    /// Requests with a cookie that the proxy sets.
     Cookie(AffinityCookie),
-    /// Those with a field whose value a response of the server has had.
+    /// Requests with a field whose value appeared in one of the server's responses.
     Learned(LearnedAffinity),
 }
 
 /// `backend.NAME.affinity = { cookie = ... }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffinityCookie {
-    /// Its name.
+    /// Name of the cookie.
     pub name: String,
-    /// Mixed into its value, so that nobody can make one. Proxies with the same secret take each
+    /// Secret that protects the value against forgery. Proxies with the same secret accept each
     /// other's cookies. Default empty.
     pub secret: String,
-    /// Whether it has `Secure`. Default [`Secure::Auto`].
+    /// When the cookie has `Secure`. Default [`Secure::Auto`].
     pub secure: Secure,
-    /// Whether it has `HttpOnly`. Default true.
+    /// Whether the cookie has `HttpOnly`. Default true.
     pub http_only: bool,
-    /// Default [`SameSite::Lax`].
+    /// `SameSite` of the cookie. Default [`SameSite::Lax`].
     pub same_site: SameSite,
-    /// `Max-Age`. None: it ends with the browser.
+    /// `Max-Age` of the cookie. None: it ends with the browser session.
     pub max_age: Option<Duration>,
 }
 
-/// When a cookie is for TLS alone.
+/// When a cookie has `Secure`, which restricts it to TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Secure {
-    /// If the request has come over TLS.
+    /// If the request came over TLS.
     #[default]
     Auto,
     /// Always.
@@ -382,41 +386,41 @@ pub enum Secure {
     Never,
 }
 
-/// `SameSite` of a cookie.
+/// `SameSite` of a cookie: the requests that a browser sends it with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SameSite {
-    /// Requests of this site alone.
+    /// Only requests from this site.
     Strict,
-    /// And links from other sites.
+    /// Requests from this site, and links from other sites.
     #[default]
     Lax,
-    /// All; such a cookie has to be `Secure`.
+    /// All requests. Such a cookie must be `Secure`.
     None,
 }
 
 /// `backend.NAME.affinity = { learn = ... }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LearnedAffinity {
-    /// The field of responses and of requests.
+    /// Header field of responses and requests.
     pub field: HeaderName,
-    /// A value is forgotten if it has not been seen for this long. Default 30 min.
+    /// Time after which an unused value is forgotten. Default 30 min.
     pub ttl: Duration,
-    /// Values that are known at once; the oldest are forgotten. Default 65,536.
+    /// Maximum number of remembered values. The oldest are forgotten first. Default 65,536.
     pub max_entries: u32,
 }
 
-/// `backend.NAME.retry`: which requests are sent again.
+/// `backend.NAME.retry`: which requests are retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// Further attempts after the first. Default 3.
+    /// Number of attempts after the first. Default 3.
     pub attempts: u32,
-    /// After which failures. Default `connect` and `refused-stream`.
+    /// Failures after which a request is retried. Default `connect` and `refused-stream`.
     pub on: Failures,
-    /// Methods that are sent again although doing so twice may do harm. Default none.
+    /// Methods that are retried although a repetition can do harm. Default none.
     pub methods: Vec<Method>,
-    /// Pause before a server that has failed gets the request again. Default 1 s.
+    /// Pause before a request is sent again to a server where it has failed. Default 1 s.
     pub pause: Duration,
-    /// Requests that may be sent again, in percent of all. Default 20.
+    /// Maximum share of requests that can be retried, in percent of all. Default 20.
     pub budget: u32,
 }
 
@@ -436,14 +440,14 @@ impl Default for Retry {
     }
 }
 
-/// Which requests may be sent on connections that have carried others.
+/// Which requests can be sent on connections that have already been used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HttpReuse {
-    /// None: each gets a connection of its own.
+    /// None: each request gets its own connection.
     Never,
-    /// All but the first of a client's connection where it cannot be sent again: if the
-    /// server closes the idle connection at that moment, that client gets an error for a
-    /// request that it would not expect to fail.
+    /// All, except the first request of a client's connection if it cannot be retried. The server
+    /// could close the idle connection at that moment, and the client would get an error for a
+    /// request that it does not expect to fail.
     #[default]
     Safe,
     /// All.
@@ -453,22 +457,22 @@ pub enum HttpReuse {
 /// Timeouts on the server's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendTimeouts {
-    /// From dialling to connected, for each address. Default 5 s.
+    /// Time to connect to one address. Default 5 s.
     pub connect: Duration,
-    /// From no free slot to a slot. Default 5 s; zero never waits.
+    /// Longest wait for a free slot. Default 5 s. With zero, requests never wait.
     pub queue: Duration,
-    /// From the last progress from or to the server. Default 60 s.
+    /// Time without progress from or to the server. Default 60 s.
     pub server: Duration,
-    /// From a tunnel's last byte in either direction.
+    /// Time without a byte in either direction of a tunnel.
     ///
     /// None: `timeout.client` and [`server`](Self::server) apply, each to its side.
     pub tunnel: Option<Duration>,
-    /// From half-closed to closed, on the server's side. Default 30 s.
+    /// From half-close to close, on the server's side. Default 30 s.
     pub server_fin: Duration,
-    /// How long a connection is kept without use. Default 30 s.
+    /// How long an idle connection is kept. Default 30 s.
     ///
-    /// Below the keep-alive of common servers (nginx 75 s, Go 120 s; Apache's 5 s and Node's
-    /// 5 s are met by noticing the close), so that reuse seldom races with a close.
+    /// This is below the keep-alive of common servers (nginx 75 s, Go 120 s), so that reuse rarely
+    /// races with a close. The 5 s of Apache and Node are handled by noticing the close.
     pub server_keep_alive: Duration,
 }
 

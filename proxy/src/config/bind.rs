@@ -10,22 +10,22 @@ use ipnet::IpNet;
 /// An element of `bind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
-    /// Where it listens; no two of a configuration are equal.
+    /// Address that it listens on; unique within a configuration.
     pub address: BindAddress,
-    /// Name of the `[tls.NAME]` by which its connections are encrypted. None: they are not.
+    /// Name of the `[tls.NAME]` that encrypts its connections. None: they are not encrypted.
     pub tls: Option<String>,
-    /// Which peers begin with a PROXY protocol header. None: nobody does.
+    /// Peers whose connections start with a PROXY protocol header. None: no peers.
     pub proxy_protocol: Option<AcceptProxy>,
-    /// Whether clients may speak HTTP/2 without TLS, by prior knowledge. Default false.
+    /// Whether clients can use HTTP/2 without TLS, by prior knowledge. Default false.
     pub h2c: bool,
-    /// Answers every request with a redirect to the same URL over `https`. Default none.
+    /// Redirect of every request to the same URL over `https`. Default none.
     pub redirect: Option<RedirectToHttps>,
     /// Permissions and owner of a Unix socket.
     pub access: SocketAccess,
 }
 
 impl Bind {
-    /// With every option at its default.
+    /// Creates a bind with default options.
     pub fn new(address: BindAddress) -> Bind {
         Bind {
             address,
@@ -38,18 +38,18 @@ impl Bind {
     }
 }
 
-/// A listening address as written.
+/// A listening address as configured, not resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BindAddress {
-    /// An IP address and a port; 0 takes any free port.
+    /// An IP address and a port. Port 0 selects any free port.
     ///
-    /// An IPv6 address takes IPv6 alone (`IPV6_V6ONLY`), also `[::]`; `*` is 0.0.0.0.
+    /// An IPv6 address, including `[::]`, accepts IPv6 only (`IPV6_V6ONLY`). `*` is 0.0.0.0.
     Tcp(SocketAddr),
-    /// A name, in lower case, and a port: every address that the name has.
+    /// A name in lowercase and a port. It stands for every address of the name.
     Name {
-        /// Letters, digits and `-_.`.
+        /// Name: letters, digits and `-_.`.
         host: String,
-        /// 0 takes any free port.
+        /// Port. 0 selects any free port.
         port: u16,
     },
     /// Path of a Unix socket.
@@ -69,26 +69,27 @@ impl fmt::Display for BindAddress {
 /// `proxy_protocol` of a bind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AcceptProxy {
-    /// Peers that send a header; a connection of one without it is closed. Others send none.
+    /// Peers that send a header. If one of them sends none, its connection is closed. Other peers
+    /// send none.
     pub from: Vec<IpNet>,
-    /// Whether peers on a Unix socket do.
+    /// Whether peers on a Unix socket send a header.
     pub from_unix: bool,
 }
 
 /// `redirect_to_https` of a bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedirectToHttps {
-    /// The port of the new URL. None: that of `https`.
+    /// Port of the new URL. None: the default port of `https`.
     pub port: Option<NonZeroU16>,
 }
 
 /// `mode`, `user` and `group` of a bind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketAccess {
-    /// Permission bits of the socket's file. None: by the umask.
+    /// Permission bits of the socket file. None: set by the umask.
     pub mode: Option<u32>,
-    /// Its owner. None: the user that binds it.
+    /// Owner of the socket file. None: the user that binds it.
     pub user: Option<String>,
-    /// Its group. None: the group that binds it.
+    /// Group of the socket file. None: the group that binds it.
     pub group: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! Errors of a configuration, each with its place in the file, rendered as rustc does.
+//! Errors of a configuration, each with its location in the file, rendered in the style of rustc.
 //!
-//! Knows nothing about keys or types. Made by the reader and by [`Source`](super::Source).
+//! Independent of keys and types. Created by the reader and by [`Source`](super::Source).
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 pub(super) struct File {
     pub(super) name: String,
     pub(super) text: String,
-    /// Where each line starts.
+    /// Offset of each line.
     lines: Vec<usize>,
 }
 
@@ -24,25 +24,25 @@ impl File {
         Self { name, text, lines }
     }
 
-    /// The line of a byte, from 1.
+    /// Returns the line number of a byte offset, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
     }
 }
 
-/// Bytes of a file's text.
+/// Range of bytes in a file's text.
 pub(super) type Span = Range<usize>;
 
-/// What a diagnostic rests on.
+/// The basis of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ground {
-    /// On what stands in the file.
+    /// Something that is in the file.
     Present,
-    /// On what is not in the file, and might only have been lost to a syntax error.
+    /// Something that is missing from the file, possibly because of a syntax error.
     Absent,
 }
 
-/// One error.
+/// An error of a configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Diagnostic {
     pub(super) message: String,
@@ -65,7 +65,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error of the file as a whole.
+    /// Creates an error of the file as a whole.
     pub(super) fn without_place(message: impl Into<String>) -> Self {
         Self {
             span: None,
@@ -73,25 +73,25 @@ impl Diagnostic {
         }
     }
 
-    /// Marks that the error is that something is not there.
+    /// Marks this as an error about something missing.
     pub(super) fn absent(mut self) -> Self {
         self.ground = Ground::Absent;
         self
     }
 
-    /// Text beside the underlined place.
+    /// Sets the text next to the underlined location.
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// A second place that explains the first.
+    /// Adds a second location that explains the first.
     pub(super) fn context(mut self, span: Span, label: impl Into<String>) -> Self {
         self.context = Some((span, label.into()));
         self
     }
 
-    /// What would be right.
+    /// Sets the advice on how to correct it.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -110,8 +110,8 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
-    /// Only the lines that are shown go to the renderer, which otherwise would index the
-    /// whole file once for each error.
+    /// Passes only the lines that are shown to the renderer, which would otherwise index the whole
+    /// file for each error.
     fn snippet<'a>(
         &'a self,
         file: &'a File,
@@ -144,24 +144,25 @@ impl Diagnostic {
     }
 }
 
-/// A parser's span may point past the end or, in a broken file, into a character.
+/// Moves a span to character boundaries. A parser's span can point past the end or, in a broken
+/// file, into a character.
 fn clamp(text: &str, span: &Span) -> Span {
     let start = text.floor_char_boundary(span.start);
     let end = text.ceil_char_boundary(span.end.max(start));
     start..end
 }
 
-/// All that is wrong with a configuration: at least one error.
+/// All mistakes in a configuration: at least one.
 ///
-/// `Display` renders every one with file, line, column, the place underlined and what
-/// would be right, without colours; [`styled`](Self::styled) does for a terminal.
+/// `Display` renders each error with file, line, column, the underlined location and advice,
+/// without colors. [`styled`](Self::styled) renders them for a terminal.
 #[derive(Clone)]
 pub struct Errors {
     diagnostics: Vec<(Arc<File>, Diagnostic)>,
 }
 
 impl Errors {
-    /// In the order of the file, each place and message once.
+    /// Creates the list, in the order of the file, without duplicates of location and message.
     pub(super) fn new(file: &Arc<File>, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by_key(|d| d.span.as_ref().map(|span| (span.start, span.end)));
         diagnostics.dedup_by(|a, b| a.span == b.span && a.message == b.message);
@@ -171,20 +172,20 @@ impl Errors {
         }
     }
 
-    /// How many errors there are.
+    /// Returns the number of errors.
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
         self.diagnostics.len()
     }
 
-    /// Adds the errors of `other`, which are of the same file, in the order of the file.
+    /// Adds the errors of `other`, which must be of the same file, in the order of the file.
     pub fn merge(&mut self, other: Errors) {
         self.diagnostics.extend(other.diagnostics);
         let start = |d: &Diagnostic| d.span.as_ref().map(|span| span.start);
         self.diagnostics.sort_by_key(|(_, d)| start(d));
     }
 
-    /// Adds these to those that were found before.
+    /// Adds these errors to those found before.
     pub fn add_to(self, all: &mut Option<Errors>) {
         match all {
             Some(errors) => errors.merge(self),
@@ -192,12 +193,12 @@ impl Errors {
         }
     }
 
-    /// Each error in one line, without its place.
+    /// Returns the message of each error, without its location.
     pub fn messages(&self) -> impl Iterator<Item = &str> {
         self.diagnostics.iter().map(|(_, d)| d.message.as_str())
     }
 
-    /// As `Display`, with the colours that a terminal shows.
+    /// Renders the errors like `Display`, with terminal colors.
     pub fn styled(&self) -> String {
         self.render(&Renderer::styled())
     }

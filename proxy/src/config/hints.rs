@@ -1,5 +1,5 @@
-//! Advice for keys that are not ours: other proxies' spellings, keys of another table, typing
-//! errors. Owns the names of the tables; reads no value.
+//! Advice for unknown keys: other proxies' spellings, keys of another table, typing errors. Owns
+//! the names of the tables; reads no values.
 
 mod foreign;
 
@@ -48,7 +48,7 @@ pub(super) enum Section {
 }
 
 impl Section {
-    /// Its path as the manual writes it.
+    /// Returns its path as written in the manual.
     pub(super) fn documented_path(self) -> &'static str {
         match self {
             Section::Top => "",
@@ -72,7 +72,7 @@ impl Section {
             Section::Limits => "frontend.NAME.router.limits",
             Section::Routing => "frontend.NAME.routing",
             Section::RoutingBody => "frontend.NAME.routing.body",
-            // A servers file has the same `server` as a backend, and nothing else.
+            // A servers file has only `server`, in the same form as in a backend.
             Section::Backends | Section::Backend | Section::ServersFile => "backend.NAME",
             Section::Resolve => "backend.NAME.resolve",
             Section::Balance => "backend.NAME.balance",
@@ -87,7 +87,7 @@ impl Section {
     }
 }
 
-/// Keys by where they belong: the manual's path of the table, and the key.
+/// Keys with the tables that they belong to: path of the table in the manual, and key.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("", "max_connections"),
     ("", "workers"),
@@ -194,19 +194,19 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("table.NAME", "values"),
 ];
 
-/// Keys that have another name now: the table, the old name, the new one.
+/// Renamed keys: table, old name, new name.
 const RENAMED: &[(Section, &str, &str)] = &[
     (Section::Top, "cache_dir", "plugin_cache_dir"),
     (Section::FrontendTimeout, "request", "request_header"),
     (Section::Server, "max_connections", "max_requests"),
 ];
 
-/// Our word for another proxy's value of `balance`.
+/// Returns what to write for another proxy's value of `balance`.
 pub(super) fn foreign_balance(text: &str) -> Option<&'static str> {
     word(FOREIGN_BALANCE, text)
 }
 
-/// Our word for another proxy's word for a failure.
+/// Returns what to write for another proxy's name of a failure.
 pub(super) fn failure(text: &str) -> Option<&'static str> {
     word(FOREIGN_FAILURES, text)
 }
@@ -217,19 +217,19 @@ fn word(words: &[(&str, &'static str)], text: &str) -> Option<&'static str> {
     Some(found.1)
 }
 
-/// In lower case, and with `_` as other proxies have `-` or a blank.
+/// Converts to lowercase, and replaces `-` and blanks, which other proxies use, by `_`.
 fn normalized(text: &str) -> String {
     text.to_lowercase().replace(['-', ' '], "_")
 }
 
-/// The present name of a key that was renamed.
+/// Returns the new name of a renamed key.
 pub(super) fn new_name(section: Section, name: &str) -> Option<&'static str> {
     let mut renamed = RENAMED.iter();
     let found = renamed.find(|(table, old, _)| *table == section && *old == name)?;
     Some(found.2)
 }
 
-/// What to do about a key that `section` does not have; `known` are those that it has.
+/// Returns advice about a key that `section` does not have. `known` are the keys that it has.
 pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> String {
     let normal = normalized(name);
     if let Some(key) = known.iter().find(|key| **key == normal) {
@@ -272,7 +272,8 @@ pub(super) fn unknown_key(section: Section, name: &str, known: &[&str]) -> Strin
     }
 }
 
-/// `server_timeout` and `timeout_server` are `timeout.server`.
+/// Returns advice for timeouts in another form, such as `server_timeout` or `timeout_server` for
+/// `timeout.server`.
 fn timeout_word(here: &str, normal: &str) -> Option<String> {
     let word = normal
         .strip_suffix("_timeout")
@@ -290,7 +291,8 @@ fn timeout_word(here: &str, normal: &str) -> Option<String> {
     Some(belongs(here, table, key))
 }
 
-/// `table` is written from `here` where it lies below, else from the top.
+/// Says where `key` belongs. A `table` below `here` is written relative to it, any other from the
+/// top.
 fn belongs(here: &str, table: &str, key: &str) -> String {
     let below = table.strip_prefix(here).and_then(|rest| {
         if here.is_empty() {
@@ -306,7 +308,7 @@ fn belongs(here: &str, table: &str, key: &str) -> String {
     }
 }
 
-/// How a table is written that was given as something else.
+/// Returns advice for a table that was given as something else.
 pub(super) fn table_form(section: Section, path: &str) -> String {
     match section {
         Section::Router => "write `router.plugin = \"host-suffix\"`".to_owned(),
@@ -334,19 +336,19 @@ pub(super) fn table_form(section: Section, path: &str) -> String {
     }
 }
 
-/// The candidate that `text` was probably meant to be.
+/// Returns the candidate that `text` was probably meant to be.
 pub(super) fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let score = |candidate: &&'c str| (strsim::jaro_winkler(text, candidate), *candidate);
     let best = candidates
         .iter()
         .map(score)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    // Below this, Jaro-Winkler matches words that only share letters.
+    // Below this score, Jaro-Winkler matches words that merely share letters.
     best.filter(|(score, _)| *score > 0.84)
         .map(|(_, candidate)| candidate)
 }
 
-/// `` `a`, `b` or `c` ``.
+/// Formats a list of alternatives: `` `a`, `b` or `c` ``.
 pub(super) fn list(words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {

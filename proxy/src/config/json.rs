@@ -1,4 +1,4 @@
-//! A plugin's table in TOML, as the JSON that the plugin gets.
+//! Conversion of a plugin's TOML table to the JSON that the plugin receives.
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
@@ -7,9 +7,9 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::reader::Report;
 
-/// Converts `value`; what JSON cannot hold is reported and becomes null.
+/// Converts `value`. Values that JSON cannot represent are reported and become null.
 ///
-/// A date or time becomes text (RFC 3339). Nesting is bounded by the TOML parser.
+/// A date or time becomes text (RFC 3339). The TOML parser bounds the nesting.
 pub(super) fn from_toml(value: &Spanned<DeValue<'_>>, path: &str, report: &Report) -> Value {
     match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),

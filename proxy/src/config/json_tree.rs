@@ -1,5 +1,5 @@
-//! A JSON text as the tree that a TOML text would give, with the place of each key and value, so
-//! that both are read in the same way.
+//! Parses JSON into the same tree as TOML, with the location of each key and value, so that both
+//! are read in the same way.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Span};
 
-/// Reads the object that `text` is; what is wrong is reported and left out.
+/// Parses `text`, which must be an object. Mistakes are reported and left out.
 ///
-/// Nesting is bounded by the JSON parser.
+/// The JSON parser bounds the nesting.
 pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
     let fail = |error| (Spanned::new(0..0, DeTable::new()), vec![error]);
     match serde_json::from_str::<Value>(text) {
@@ -39,7 +39,8 @@ pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
     (Spanned::new(0..text.len(), tree), scanner.errors)
 }
 
-/// The parser's message, without the place, which is shown.
+/// Converts the parser's error. The location is cut from the message, because the diagnostic shows
+/// it.
 fn syntax_error(text: &str, error: &serde_json::Error) -> Diagnostic {
     let before = text.split_inclusive('\n').take(error.line().max(1) - 1);
     let start: usize = before.map(str::len).sum();
@@ -50,7 +51,7 @@ fn syntax_error(text: &str, error: &serde_json::Error) -> Diagnostic {
     diagnostic.label(message.to_owned())
 }
 
-/// Walks a text that is known to be JSON.
+/// Scans a text that is known to be valid JSON.
 struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -58,7 +59,7 @@ struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    /// The value that comes next, which is that of the key `path`.
+    /// Reads the next value, which belongs to the key `path`.
     fn value(&mut self, path: &str) -> Option<Spanned<DeValue<'t>>> {
         let start = self.skip_blanks();
         let value = match self.peek() {
@@ -76,7 +77,7 @@ impl<'t> Scanner<'t> {
         while self.next_element(b'}') {
             let key = self.string();
             self.skip_blanks();
-            // The colon.
+            // Skip the colon.
             self.at += 1;
             let name = key.get_ref();
             let path = match path {
@@ -111,7 +112,7 @@ impl<'t> Scanner<'t> {
         array
     }
 
-    /// Moves to the next element of an array or object; false at its end, which is `close`.
+    /// Moves to the next element of an array or object. Returns false at its end, which is `close`.
     fn next_element(&mut self, close: u8) -> bool {
         self.skip_blanks();
         if self.peek() == b',' {
@@ -138,7 +139,7 @@ impl<'t> Scanner<'t> {
         Spanned::new(start..self.at, string)
     }
 
-    /// A number, `true` or `false`; `null` is an error.
+    /// Reads a number, `true` or `false`. Reports `null` as an error.
     fn scalar(&mut self, path: &str) -> Option<DeValue<'t>> {
         let start = self.at;
         let rest = self.text.get(start..).unwrap_or_default();
@@ -153,7 +154,7 @@ impl<'t> Scanner<'t> {
                 let diagnostic = diagnostic.label("no value");
                 self.errors.push(diagnostic.help("leave it out"));
             }
-            // Numbers of JSON are numbers of TOML.
+            // Every JSON number is a TOML number.
             number => match DeValue::parse(number) {
                 Ok(number) => return Some(number.into_inner()),
                 Err(error) => {
@@ -172,7 +173,7 @@ impl<'t> Scanner<'t> {
         self.at
     }
 
-    /// The byte that comes next; NUL at the end.
+    /// Returns the next byte, or NUL at the end.
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }

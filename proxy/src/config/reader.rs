@@ -1,8 +1,8 @@
-//! A typed way through the tree of a TOML file that collects errors instead of stopping.
+//! Typed access to the tree of a TOML file that collects errors instead of stopping.
 //!
-//! A [`Table`] hands out its keys by name and, at its end, reports those that nobody asked
-//! for; an [`Entry`] hands out its value as a type. Knows no key of Pointsman's: those are
-//! in `sections`.
+//! A [`Table`] returns its keys by name and finally reports the keys that were not read. An
+//! [`Entry`] returns its value as a type. The keys of Pointsman's configuration are in `sections`,
+//! not here.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,11 +17,11 @@ use super::diagnostic::{Diagnostic, Span};
 use super::hints::{self, Section};
 use super::units;
 
-/// Where errors are collected.
+/// Collects errors.
 #[derive(Default)]
 pub(super) struct Report {
     diagnostics: RefCell<Vec<Diagnostic>>,
-    /// Every key that was asked for, so that a test can hold the manual against it.
+    /// Every key that was requested, so that a test can compare them with the manual.
     known: RefCell<BTreeSet<String>>,
 }
 
@@ -30,7 +30,7 @@ impl Report {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    /// The errors, and the keys that the reader knows.
+    /// Returns the errors and the requested keys.
     pub(super) fn into_parts(self) -> (Vec<Diagnostic>, BTreeSet<String>) {
         (self.diagnostics.into_inner(), self.known.into_inner())
     }
@@ -40,11 +40,11 @@ impl Report {
 pub(super) struct Table<'a> {
     report: &'a Report,
     section: Section,
-    /// As in `frontend.www.timeout`; empty for the file itself.
+    /// Path such as `frontend.www.timeout`; empty for the file itself.
     pub(super) path: String,
-    /// What to underline where a key is missing.
+    /// Location to underline if a key is missing.
     pub(super) span: Span,
-    /// Not asked for yet, in the order of the file.
+    /// Entries that were not read yet, in the order of the file.
     entries: Vec<Entry<'a>>,
     known: Vec<&'static str>,
 }
@@ -53,17 +53,17 @@ pub(super) struct Table<'a> {
 #[derive(Clone)]
 pub(super) struct Entry<'a> {
     report: &'a Report,
-    /// As in `frontend.www.timeout.client`.
+    /// Path such as `frontend.www.timeout.client`.
     pub(super) path: String,
     /// The last part of `path`; empty for an element of an array.
     pub(super) name: &'a str,
-    /// Where the key stands; for an element of an array, the element.
+    /// Location of the key, or of the element of an array.
     pub(super) key: Span,
     value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Table<'a> {
-    /// The table of the whole file, whose keys are those of `section`.
+    /// Creates the table of the whole file, with the keys of `section`.
     pub(super) fn root(report: &'a Report, section: Section, tree: &'a DeTable<'a>) -> Self {
         Self::new(report, section, String::new(), 0..0, tree)
     }
@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The key `name`, where the file has it.
+    /// Removes and returns the key `name`, if the file has it.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Entry<'a>> {
         self.known.push(name);
         let documented = join(self.section.documented_path(), name);
@@ -103,7 +103,8 @@ impl<'a> Table<'a> {
         Some(self.entries.remove(at))
     }
 
-    /// The key `name`, whose absence is an error; `example` is a line that adds it.
+    /// Removes and returns the key `name`, or reports that it is missing. `example` is a line that
+    /// adds it.
     pub(super) fn require(&mut self, name: &'static str, example: &str) -> Option<Entry<'a>> {
         let entry = self.take(name);
         if entry.is_none() {
@@ -112,13 +113,13 @@ impl<'a> Table<'a> {
         entry
     }
 
-    /// Whether the file has the key `name`, which was not taken yet.
+    /// Reports whether the file has the key `name`, unless it was already taken.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// Reports each of `names` that the file has, which must be taken later; `why` follows the
-    /// key's path.
+    /// Reports an error for each of `names` that the file has. The caller must take these keys
+    /// later. `why` follows the key's path in the message.
     pub(super) fn reject(&self, names: &[&str], why: &str) {
         for entry in &self.entries {
             if names.contains(&entry.name) {
@@ -141,7 +142,7 @@ impl<'a> Table<'a> {
             .push(diagnostic.absent().help(format!("add {example}")));
     }
 
-    /// Reports that nothing is in this table; `example` is a line that helps.
+    /// Reports that this table is empty. `example` is a line that corrects this.
     pub(super) fn empty(&self, example: &str) {
         let message = format!("`{}` is empty", self.path);
         let diagnostic =
@@ -150,20 +151,20 @@ impl<'a> Table<'a> {
             .push(diagnostic.absent().help(format!("add {example}")));
     }
 
-    /// The table `name`; where it is absent, nothing is read.
+    /// Returns the table `name`, if the file has it.
     pub(super) fn table(&mut self, name: &'static str, section: Section) -> Option<Table<'a>> {
         self.take(name)?.table(section)
     }
 
-    /// Every remaining key: the table maps names that the user chooses.
+    /// Returns every remaining key of a table whose keys are names that the user chooses.
     pub(super) fn take_all(&mut self) -> Vec<Entry<'a>> {
         let documented = self.section.documented_path().to_owned();
         self.report.known.borrow_mut().insert(documented);
         std::mem::take(&mut self.entries)
     }
 
-    /// The value of `name` by `read`, or `default` where it is absent or wrong: what is
-    /// wrong was reported, and no configuration comes of it.
+    /// Returns the value of `name` as read by `read`, or `default` if it is absent or wrong. A
+    /// wrong value is reported by `read`, and the configuration is refused.
     pub(super) fn value_or<T>(
         &mut self,
         name: &'static str,
@@ -174,7 +175,7 @@ impl<'a> Table<'a> {
         entry.and_then(|entry| read(&entry)).unwrap_or(default)
     }
 
-    /// Reports every key that is not known, by its new name if it has one.
+    /// Reports every unknown key, with its new name if it was renamed.
     pub(super) fn finish(self) {
         for entry in &self.entries {
             let place = match self.path.as_str() {
@@ -198,12 +199,12 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// An error at the value; `what` follows the key's path.
+    /// Creates an error at the value. `what` follows the key's path in the message.
     pub(super) fn error(&self, what: &str) -> Diagnostic {
         Diagnostic::new(self.value.span(), format!("`{}` {what}", self.path))
     }
 
-    /// An error at the key.
+    /// Creates an error at the key.
     pub(super) fn key_error(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(self.key.clone(), message)
     }
@@ -212,8 +213,8 @@ impl<'a> Entry<'a> {
         self.report.push(diagnostic);
     }
 
-    /// Reports an error at the value; `what` follows the key's path, `label` stands beside the
-    /// value, and `help` says what would be right.
+    /// Reports an error at the value. `what` follows the key's path, `label` is shown next to the
+    /// value, and `help` says how to correct it.
     pub(super) fn refuse(&self, what: &str, label: impl Into<String>, help: impl Into<String>) {
         self.push(self.error(what).label(label).help(help));
     }
@@ -229,7 +230,7 @@ impl<'a> Entry<'a> {
     fn wrong_type(&self, wanted: &str, help: &str) {
         let found = kind(self.value());
         let what = format!("must be {wanted}, not {found}");
-        // A table is all the lines below its header: its key says enough.
+        // A table spans all lines below its header, so underline only its key.
         let diagnostic = match self.value() {
             DeValue::Table(_) => self.key_error(format!("`{}` {what}", self.path)),
             _ => self.error(&what),
@@ -238,7 +239,7 @@ impl<'a> Entry<'a> {
         self.report.push(diagnostic.help(help));
     }
 
-    /// The table that the value is.
+    /// Returns the value as a table.
     pub(super) fn table(&self, section: Section) -> Option<Table<'a>> {
         if let DeValue::Table(tree) = self.value() {
             let (path, key) = (self.path.clone(), self.key.clone());
@@ -252,7 +253,7 @@ impl<'a> Entry<'a> {
         matches!(self.value(), DeValue::Table(_))
     }
 
-    /// The text that the value is; `example` is one.
+    /// Returns the value as text; `example` is used in the error.
     pub(super) fn text(&self, example: &str) -> Option<&'a str> {
         if let DeValue::String(text) = self.value() {
             return Some(text.as_ref());
@@ -269,7 +270,7 @@ impl<'a> Entry<'a> {
         None
     }
 
-    /// A whole number in `range`.
+    /// Returns the value as a whole number in `range`.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let form = format!("{} to {}", range.start(), range.end());
         let DeValue::Integer(integer) = self.value() else {
@@ -286,7 +287,7 @@ impl<'a> Entry<'a> {
         number
     }
 
-    /// Text with a unit of time, in `range`.
+    /// Returns the value, text with a unit of time, as a duration in `range`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let read = match self.value() {
             DeValue::String(text) => units::duration(text),
@@ -311,7 +312,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Text with a unit of size, in `range`; the answer is in bytes.
+    /// Returns the value, text with a unit of size, in bytes; it must be in `range`.
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let read = match self.value() {
             DeValue::String(text) => units::size(text),
@@ -336,7 +337,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Text with `%`, in `range`.
+    /// Returns the value, text with `%`, as a percentage in `range`.
     pub(super) fn percent(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let read = match self.value() {
             DeValue::String(text) => units::percent(text),
@@ -364,7 +365,7 @@ impl<'a> Entry<'a> {
         self.report.push(self.error("is out of range").label(label));
     }
 
-    /// One of a few words.
+    /// Returns the choice that the value names.
     pub(super) fn choice<T: Clone>(&self, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let text = self.text(words[0])?;
@@ -381,7 +382,7 @@ impl<'a> Entry<'a> {
         chosen.map(|(_, value)| value.clone())
     }
 
-    /// The elements of an array, or the value alone where it is none.
+    /// Returns the elements of an array, or the value itself if it is not an array.
     pub(super) fn one_or_many(&self) -> Vec<Entry<'a>> {
         let DeValue::Array(array) = self.value() else {
             return vec![self.clone()];

@@ -1,22 +1,23 @@
-//! `[frontend.NAME.routing]`: what concerns the whole router of a frontend, whichever stage decides.
+//! `[frontend.NAME.routing]`: settings of a frontend's router as a whole, whichever stage decides.
 
 use std::time::Duration;
 
 use http::HeaderName;
 
-/// `[frontend.NAME.routing]`.
+/// `[frontend.NAME.routing]`: settings of the router as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routing {
     /// The part of a request's body that the router waits for. Default none: it waits for no body.
     pub body: Option<RoutingBody>,
-    /// How often the router may be asked about one request: again after each choice that failed
-    /// before anything of the request reached a server. Default [`DEFAULT_MAX_ATTEMPTS`].
+    /// Maximum number of router calls for one request. The router is called again after each choice
+    /// that failed before any part of the request reached a server. Default
+    /// [`DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u32,
-    /// The field of each response that says which stage decided what. Default none.
+    /// Response header that says which stage decided what. Default none.
     pub explain_header: Option<HeaderName>,
 }
 
-/// Default of [`Routing::max_attempts`]: one other choice.
+/// Default of [`Routing::max_attempts`]: one alternative choice.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 2;
 
 impl Default for Routing {
@@ -32,20 +33,20 @@ impl Default for Routing {
 /// `routing.body`: the part of a request's body that the router waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingBody {
-    /// Most bytes. Default 16 KiB.
+    /// Maximum size of that part, in bytes. Default 16 KiB.
     pub size: usize,
-    /// Longest wait for them, from the end of the head. Default 1 s.
+    /// Longest wait for that part, from the end of the head. Default 1 s.
     pub wait: Duration,
-    /// Media types of the requests that wait. Default `application/json`.
+    /// Media types of bodies that the router waits for. Default `application/json`.
     pub types: Vec<MediaRange>,
     /// The treatment of a request whose body is longer. Default [`TooLarge::Reject`].
     pub too_large: TooLarge,
 }
 
 impl RoutingBody {
-    /// Whether a body with these lines of `Content-Type` is one that the router waits for.
+    /// Reports whether the router waits for a body with these `Content-Type` lines.
     pub fn is_for<'v>(&self, mut types: impl Iterator<Item = &'v [u8]>) -> bool {
-        // Of two, nobody knows which one the server goes by.
+        // With two of them, it is unknown which one the server uses.
         let (Some(content_type), None) = (types.next(), types.next()) else {
             return false;
         };
@@ -70,23 +71,23 @@ impl Default for RoutingBody {
 /// The treatment of a request whose body is longer than [`RoutingBody::size`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
-    /// It is answered 413.
+    /// Reject it with 413.
     Reject,
-    /// It is routed by its first bytes.
+    /// Route it by its first bytes.
     Route,
 }
 
-/// A media type, or all of one kind: `application/json`, `text/*`.
+/// A media type, or all subtypes of a type: `application/json`, `text/*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaRange {
-    /// In lower case.
+    /// Type, in lowercase.
     kind: String,
-    /// In lower case. None: any.
+    /// Subtype, in lowercase. None: any.
     subtype: Option<String>,
 }
 
 impl MediaRange {
-    /// Of its text; None if it has none of the two forms (RFC 9110, section 8.3.1).
+    /// Parses a media range. Returns `None` if the text has neither form (RFC 9110, section 8.3.1).
     pub(super) fn parse(text: &str) -> Option<MediaRange> {
         let (kind, subtype) = text.split_once('/')?;
         let is_token = |text: &str| {
@@ -103,7 +104,7 @@ impl MediaRange {
         })
     }
 
-    /// Whether a `Content-Type` is of it, whatever its parameters.
+    /// Reports whether a `Content-Type` matches, regardless of its parameters.
     pub fn contains(&self, content_type: &[u8]) -> bool {
         let media_type = content_type.split(|&byte| byte == b';').next();
         let media_type = media_type.unwrap_or_default().trim_ascii();

@@ -1,6 +1,7 @@
-//! Every key of the file: what it may be, and what it is where it is absent.
+//! Every key of the file: its permitted values and its default.
 //!
-//! Called by [`parse`](super::parse) and [`servers_file`](super::servers_file) alone.
+//! Called only by [`draft`](super::draft), [`parse`](super::parse) and
+//! [`servers_file`](super::servers_file).
 
 mod backend;
 mod bind;
@@ -28,41 +29,41 @@ use super::{
     LogFormat, LogLevel, LogTarget, Server, Source, Tls,
 };
 
-/// Longest timeout: whoever wants none at all means a year.
+/// Longest timeout. A year stands in for no timeout at all.
 const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
-/// Timeouts of zero would end everything before it began.
+/// Range of timeouts. A timeout of zero would end everything before it starts.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_TIMEOUT;
 
-/// Waits that may be left out altogether.
+/// Range of waits, which can be skipped altogether.
 const WAIT: RangeInclusive<Duration> = Duration::ZERO..=MAX_TIMEOUT;
 
-/// More threads than any machine has cores is a mistake.
+/// Number of workers. More threads than any machine has cores is a mistake.
 const WORKERS: RangeInclusive<u64> = 1..=4096;
 
-/// `listen(2)` takes an int, of which kernels keep 16 bits at times.
+/// Length of a backlog. `listen(2)` takes an int, but some kernels keep only 16 bits of it.
 const BACKLOG: RangeInclusive<u64> = 1..=65_535;
 
-/// Field lines of a head: a table of so many spans is made while it is parsed.
+/// Number of field lines of a head. Parsing allocates a table of that many spans.
 const HEADERS: RangeInclusive<u64> = 1..=4096;
 
-/// A head is held in memory as a whole.
+/// Size of a head, which is kept in memory as a whole.
 const HEADER_SIZE: RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
 
-/// Bytes of bodies.
+/// Size of a body.
 const BYTES: RangeInclusive<u64> = 0..=i64::MAX as u64;
 
-/// A compiler with less cannot compile anything.
+/// Memory of a compiler. With less it cannot compile anything.
 const COMPILE_MEMORY: RangeInclusive<u64> = 64 << 20..=1 << 40;
 
 const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
-/// Longer ones do not fit the memory of any compiler.
+/// Size of a plugin's file. Larger ones do not fit the memory of any compiler.
 const PLUGIN_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
 
 const CONNECTIONS: RangeInclusive<u64> = 1..=u32::MAX as u64;
 
-/// Each request that waits holds memory and a connection of its client.
+/// Length of a queue. Each waiting request occupies memory and a client connection.
 const MAX_QUEUE: RangeInclusive<u32> = 0..=1_000_000;
 
 const HTTP_REUSE: [(&str, HttpReuse); 3] = [
@@ -71,13 +72,13 @@ const HTTP_REUSE: [(&str, HttpReuse); 3] = [
     ("always", HttpReuse::Always),
 ];
 
-/// Longest name of a frontend, backend or server: names are in every line of the log.
+/// Longest name of a frontend, backend or server. Every log line contains such names.
 const MAX_NAME: usize = 128;
 
-/// Reads the whole file: what could be read, and all that is wrong with it.
+/// Reads the whole file. Returns what could be read, and all mistakes.
 ///
 /// # Errors
-/// Its text is not TOML: whatever is in it may be something else.
+/// If the text is not TOML, because its contents cannot be relied on then.
 pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> {
     let (tree, syntax) = source.tree();
     let report = Report::default();
@@ -93,7 +94,7 @@ pub(super) fn read(source: &Source) -> Result<(Config, Option<Errors>), Errors> 
     }
 }
 
-/// The keys that [`read`] knows, of the tables that `source` has.
+/// Returns the keys that [`read`] knows, for the tables in `source`.
 #[cfg(test)]
 pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> {
     let (tree, _) = source.tree();
@@ -106,10 +107,10 @@ pub(super) fn known_keys(source: &Source) -> std::collections::BTreeSet<String> 
     report.into_parts().1
 }
 
-/// Reads a servers file from its tree, and the errors of its syntax.
+/// Reads a servers file from its tree and its syntax errors.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All mistakes in the file.
 pub(super) fn read_servers(
     source: &Source,
     tree: &DeTable<'_>,
@@ -126,7 +127,7 @@ pub(super) fn read_servers(
     Ok(servers)
 }
 
-/// Tables that a frontend may name.
+/// Tables that a frontend can name.
 struct Named<'n> {
     backends: &'n [Backend],
     tls: &'n [Tls],
@@ -134,7 +135,7 @@ struct Named<'n> {
 
 struct Reader<'a> {
     report: &'a Report,
-    /// Where relative paths start.
+    /// Directory that relative paths start at.
     directory: &'a Path,
 }
 
@@ -156,7 +157,7 @@ impl<'a> Reader<'a> {
             timeout.finish();
         }
 
-        // Backends and `tls` first: frontends name them.
+        // Read backends and `tls` first, because frontends refer to them.
         let backends = top.table("backend", Section::Backends);
         let backends = backends.map_or_else(Vec::new, |mut table| {
             let entries = table.take_all();
@@ -257,7 +258,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Relative to the configuration file.
+    /// Returns a path, resolved against the directory of the configuration file.
     fn path(&self, entry: &Entry<'a>) -> Option<PathBuf> {
         let text = entry.text("/var/lib/pointsman")?;
         if text.is_empty() || text.contains('\0') {
@@ -289,14 +290,14 @@ fn compile(mut table: Table<'_>) -> Compile {
     compile
 }
 
-/// A whole number of 32 bits.
+/// Reads a whole number of 32 bits.
 fn whole(entry: &Entry<'_>, range: RangeInclusive<u32>) -> Option<u32> {
     let (least, most) = range.into_inner();
     u32::try_from(entry.integer(least.into()..=most.into())?).ok()
 }
 
-/// Two durations in `range`, each by its key and its default, of which the first must not be
-/// longer.
+/// Reads two durations in `range`, each given by its key and default. The first must not be longer
+/// than the second.
 fn ordered(
     table: &mut Table<'_>,
     range: &RangeInclusive<Duration>,
@@ -338,7 +339,7 @@ fn ordered(
     (shorter, longer)
 }
 
-/// The name of a field, in lower case; `example` is one.
+/// Reads the name of a header field, in lowercase. `example` is used in the error.
 fn field_name(entry: &Entry<'_>, example: &str) -> Option<HeaderName> {
     let name = HeaderName::try_from(entry.text(example)?).ok();
     if name.is_none() {
@@ -353,7 +354,7 @@ fn connections(entry: &Entry<'_>) -> Option<NonZeroU32> {
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }
 
-/// An address that no other machine reaches.
+/// Reads a loopback address, which no other machine can reach.
 fn loopback(entry: &Entry<'_>) -> Option<SocketAddr> {
     let address: Option<SocketAddr> = entry.text("127.0.0.1:9901")?.parse().ok();
     let address = address.filter(|address| address.ip().is_loopback());
@@ -369,7 +370,7 @@ fn loopback(entry: &Entry<'_>) -> Option<SocketAddr> {
     address
 }
 
-/// The name of a user or a group.
+/// Reads the name of a user or a group.
 fn account(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text("pointsman")?;
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {

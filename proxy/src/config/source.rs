@@ -1,7 +1,7 @@
-//! A configuration's text, kept so that later errors can be shown in it.
+//! The text of a configuration, kept so that later errors can be shown in it.
 //!
-//! The tree is made anew for each error: errors are rare, and a tree that borrows from
-//! the text beside it could not be moved.
+//! The tree is parsed again for each error. Errors are rare, and a tree that borrows from the text
+//! next to it could not be moved.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,11 +14,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Errors, File, Ground, Span};
 
-/// Longest file: ten thousand backends fit in a tenth of it.
+/// Longest file, in bytes: ten thousand backends fit in a tenth of it.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The text that a [`Config`](super::Config) was read from, to show errors in that only
-/// turn up later: what a plugin says of its table, a plugin's file that is not there.
+/// The text that a [`Config`](super::Config) was read from. Errors that are found later are shown
+/// in it, such as a plugin's error about its table, or a plugin's file that is missing.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
@@ -34,17 +34,17 @@ impl Source {
         }
     }
 
-    /// The file, as it was named.
+    /// Returns the path of the file, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.file.text
     }
 
-    /// The text that is the value at `key_path`.
+    /// Returns the value at `key_path`, if it is text.
     pub(super) fn text_at(&self, key_path: &[&str]) -> Option<String> {
         let (tree, _) = self.tree();
         let (last, tables) = key_path.split_last()?;
@@ -52,13 +52,13 @@ impl Source {
         Some(table.get(*last)?.get_ref().as_str()?.to_owned())
     }
 
-    /// The directory of the file, where relative paths start; empty for the current one.
+    /// Returns the directory of the file, at which relative paths start; empty for the current one.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// The key of the plugin at this position of a frontend's router: `router` where that is one
-    /// table, `router[1]` in a list.
+    /// Returns the key of the plugin at this position of a frontend's router: `router` if that is a
+    /// single table, `router[1]` in a list.
     pub fn stage_key(&self, frontend: &str, position: usize) -> String {
         let (tree, _) = self.tree();
         let router = find(tree.get_ref(), &["frontend", frontend, "router"]);
@@ -68,11 +68,12 @@ impl Source {
         }
     }
 
-    /// What the plugin at this position of the router of `frontend` said of its own table.
+    /// Creates the error of the plugin at this position of the router of `frontend` about its own
+    /// table.
     ///
-    /// `message` may begin with a path and `": "`, as in `rules[0].backend: no backend of
-    /// this name`; then the key is underlined, or as much of the path as there is. Any
-    /// other message is shown at the router.
+    /// `message` can start with a path and `": "`, as in `rules[0].backend: no backend of this
+    /// name`. Then the key is underlined, or as much of the path as the file has. Any other message
+    /// is shown at the router.
     pub fn plugin_error(&self, frontend: &str, position: usize, message: &str) -> Errors {
         let (tree, _) = self.tree();
         let key = self.stage_key(frontend, position);
@@ -93,9 +94,9 @@ impl Source {
         self.error_at(span, title, label, None)
     }
 
-    /// An error at the key `key_path`, as in `["backend", "www", "server", "a"]` or
-    /// `["frontend", "www", "bind[0]"]`, or at as much of it as the file has; `help` says what would
-    /// be right.
+    /// Creates an error at the key `key_path`, such as `["backend", "www", "server", "a"]` or
+    /// `["frontend", "www", "bind[0]"]`, or at as much of it as the file has. `help` says how to
+    /// correct it.
     pub fn key_error(&self, key_path: &[&str], message: &str, help: Option<&str>) -> Errors {
         let (tree, _) = self.tree();
         let place = find(tree.get_ref(), key_path);
@@ -107,7 +108,7 @@ impl Source {
         )
     }
 
-    /// Whether the file has the key `key_path`.
+    /// Reports whether the file has the key `key_path`.
     pub fn has_key(&self, key_path: &[&str]) -> bool {
         let (tree, _) = self.tree();
         let Some((last, tables)) = key_path.split_last() else {
@@ -117,7 +118,7 @@ impl Source {
         table.is_some_and(|table| table.contains_key(*last))
     }
 
-    /// An error of the file as a whole; `help` says what to do.
+    /// Creates an error of the file as a whole; `help` says what to do.
     pub fn file_error(&self, message: String, help: &str) -> Errors {
         let diagnostic = Diagnostic::without_place(message).help(help);
         Errors::new(&self.file, vec![diagnostic])
@@ -140,14 +141,14 @@ impl Source {
         Errors::new(&self.file, vec![diagnostic])
     }
 
-    /// The tree with the errors of its syntax.
+    /// Returns the tree and its syntax errors.
     pub(super) fn tree(&self) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
         let (tree, errors) = DeTable::parse_recoverable(&self.file.text);
         let diagnostic = |error| syntax_error(&self.file.text, error);
         (tree, errors.iter().map(diagnostic).collect())
     }
 
-    /// All errors, where there are any.
+    /// Fails with all errors, if there are any.
     pub(super) fn check(
         &self,
         syntax: &[Diagnostic],
@@ -169,7 +170,7 @@ impl Source {
         Err(Errors::new(&self.file, found))
     }
 
-    /// An error in a tree that a syntax error damaged may be the damage itself.
+    /// Drops errors that a syntax error may have caused by damaging the tree.
     fn keep_believable(&self, syntax: &[Diagnostic], found: &mut Vec<Diagnostic>) {
         if syntax.is_empty() {
             return;
@@ -181,7 +182,7 @@ impl Source {
     }
 }
 
-/// Reads the file at `path`, which errors call `what`.
+/// Reads the file at `path`. Errors call it `what`.
 pub(super) fn read(path: &Path, what: &str) -> Result<String, Errors> {
     let fail = |text: String, diagnostic| {
         let source = Source::new(path, text);
@@ -205,7 +206,7 @@ pub(super) fn read(path: &Path, what: &str) -> Result<String, Errors> {
     })
 }
 
-/// The parser's message, with what it expected beside the place and advice below.
+/// Converts the parser's error: its expectation becomes the label, and advice is added.
 fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     let found = text.get(span.clone()).unwrap_or_default();
@@ -224,7 +225,8 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
     }
 }
 
-/// Where `text` is another proxy's configuration (`haproxy.cfg`): at its first section.
+/// Returns the location of the first section, if `text` is an HAProxy configuration
+/// (`haproxy.cfg`).
 fn haproxy_section(text: &str) -> Option<Span> {
     let mut start = 0;
     let mut found = None;
@@ -247,15 +249,16 @@ fn haproxy_section(text: &str) -> Option<Span> {
     found
 }
 
-/// A place in the tree, and the table below it.
+/// A location in the tree, and the table at it.
 #[derive(Clone)]
 struct Place<'a> {
-    /// None: the file as a whole.
+    /// None stands for the file as a whole.
     span: Option<Span>,
     table: Option<&'a DeTable<'a>>,
 }
 
-/// What to underline for a key: its value where that is one word or number, else the key.
+/// Returns the location to underline for a key: its value if that is a single word or number, else
+/// the key.
 fn place<'a>(key: Span, value: &'a Spanned<DeValue<'a>>) -> Place<'a> {
     match value.get_ref() {
         DeValue::Table(table) => Place {
@@ -273,7 +276,7 @@ fn place<'a>(key: Span, value: &'a Spanned<DeValue<'a>>) -> Place<'a> {
     }
 }
 
-/// Follows `path` as far as it leads; a name may end in the position of an array's element.
+/// Follows `path` as far as it exists. A name can end in the position of an array element.
 fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     let mut here = Place {
         span: None,
@@ -299,8 +302,8 @@ fn find<'a>(tree: &'a DeTable<'a>, path: &[&str]) -> Place<'a> {
     here
 }
 
-/// Follows a path in text, as `rules[0].backend`, as far as it leads; None where not even
-/// its first key is there. Keys may hold dots: the longest that fits is taken.
+/// Follows a textual path, such as `rules[0].backend`, as far as it exists. Returns `None` if not
+/// even its first key exists. Keys can contain dots: the longest matching key is used.
 fn find_path<'a>(tree: &'a DeTable<'a>, path: &str) -> Option<Place<'a>> {
     let fits = |key: &str| {
         let rest = path.strip_prefix(key)?;
@@ -323,7 +326,7 @@ fn find_in_value<'a>(here: Place<'a>, value: &'a Spanned<DeValue<'a>>, rest: &st
             let (index, rest) = rest.split_once(']')?;
             let element = array.get(index.parse::<usize>().ok()?)?;
             let mut here = place(element.span(), element);
-            // An element has no key: for a table, the opening brace or header says where.
+            // An element has no key. For a table, its opening brace or header is underlined.
             if here.table.is_some() {
                 here.span = Some(element.span());
             }

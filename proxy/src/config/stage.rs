@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Most stages of one router: each may ask a plugin, one after the other.
+/// Maximum number of stages of one router. Each can call a plugin, one after the other.
 pub const MAX_STAGES: usize = 16;
 
-/// Default of [`Stage::max_faults`]: a handful of requests that no test had is not yet a
-/// broken plugin.
+/// Default of [`Stage::max_faults`]: a few requests that no test covered do not make a plugin
+/// broken.
 pub const DEFAULT_MAX_FAULTS: u32 = 20;
 
 /// Default of [`Stage::fault_window`].
@@ -17,47 +17,47 @@ pub const DEFAULT_FAULT_WINDOW: Duration = Duration::from_secs(10);
 /// One plugin of a frontend's router.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// Letters, digits and `-_.`; no other stage of the router has the same. Default: the plugin's
-    /// name.
+    /// Name of the stage: letters, digits and `-_.`; unique within the router. Default: the
+    /// plugin's name.
     pub name: String,
-    /// Where the component comes from.
+    /// Source of the component.
     pub plugin: PluginSource,
-    /// The plugin's own table as JSON; `{}` where there is none.
+    /// The plugin's own table as JSON; `{}` if there is none.
     pub config: serde_json::Value,
-    /// What becomes of a request on which the plugin fails. Default [`OnFault::Reject`].
+    /// What happens to a request on which the plugin fails. Default [`OnFault::Reject`].
     pub on_fault: OnFault,
-    /// So many faults within [`fault_window`](Self::fault_window) end a version's service.
-    /// Default [`DEFAULT_MAX_FAULTS`].
+    /// Number of faults within [`fault_window`](Self::fault_window) that take a version out of
+    /// service. Default [`DEFAULT_MAX_FAULTS`].
     pub max_faults: u32,
-    /// Default [`DEFAULT_FAULT_WINDOW`].
+    /// Period in which faults are counted. Default [`DEFAULT_FAULT_WINDOW`].
     pub fault_window: Duration,
     /// How long an instance of the plugin is used. Default [`Isolation::Instance`].
     pub isolation: Isolation,
-    /// Whether a change of the plugin's file puts it into service. Default true.
+    /// Whether a changed plugin file is put into service. Default true.
     pub watch: bool,
-    /// What the plugin may use up.
+    /// Limits on the plugin's resources.
     pub limits: Limits,
 }
 
 impl Stage {
-    /// Whether a plugin that is there to refuse requests lets all of them in once it fails.
+    /// Reports whether the plugin's purpose is to refuse requests, but a fault lets them through.
     pub fn fails_open(&self) -> bool {
         let refuses = self.plugin == PluginSource::Bundled("address-list".to_owned());
         refuses && self.on_fault != OnFault::Reject
     }
 }
 
-/// Which stage of which frontend is meant: `FRONTEND/STAGE`.
+/// Identifies a stage of a frontend: `FRONTEND/STAGE`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StageId {
-    /// The frontend's name.
+    /// Name of the frontend.
     pub frontend: String,
-    /// The stage's name.
+    /// Name of the stage.
     pub name: String,
 }
 
 impl StageId {
-    /// The stage `name` of `frontend`.
+    /// Returns the ID of the stage `name` of `frontend`.
     pub fn new(frontend: &str, name: &str) -> StageId {
         StageId {
             frontend: frontend.to_owned(),
@@ -72,40 +72,40 @@ impl fmt::Display for StageId {
     }
 }
 
-/// Where a plugin's component comes from.
+/// Source of a plugin's component.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PluginSource {
     /// One of [`BUNDLED_PLUGINS`](super::BUNDLED_PLUGINS).
     Bundled(String),
-    /// A file; a relative path starts at the configuration file's directory.
+    /// A file. A relative path starts at the directory of the configuration file.
     File(PathBuf),
 }
 
 /// How long an instance of a plugin is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// For one request after the other.
+    /// For many requests, one after the other.
     Instance,
-    /// For one decision alone: nothing of a request outlives it.
+    /// For one decision only: no state of a request outlives it.
     Request,
 }
 
-/// What becomes of a request on which the plugin fails.
+/// What happens to a request on which the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFault {
-    /// It is answered 503.
+    /// It is rejected with 503.
     Reject,
-    /// It goes to the frontend's default backend, which is then set.
+    /// It goes to the frontend's default backend, which must be set.
     DefaultBackend,
-    /// The next stage decides; after the last one, it goes to the frontend's default backend.
+    /// The next stage decides. After the last stage, it goes to the frontend's default backend.
     Next,
 }
 
 impl OnFault {
-    /// Every one.
+    /// All variants.
     pub const ALL: [OnFault; 3] = [OnFault::Reject, OnFault::DefaultBackend, OnFault::Next];
 
-    /// As the configuration has it.
+    /// Returns its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             OnFault::Reject => "reject",
@@ -115,20 +115,22 @@ impl OnFault {
     }
 }
 
-/// `[frontend.NAME.router.limits]`: what a plugin may use up.
+/// `[frontend.NAME.router.limits]`: limits on a plugin's resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest time of one decision, in processor time. Default 10 ms.
+    /// Maximum processor time of one decision. Default 10 ms.
     pub deadline: Duration,
-    /// Longest time to instantiate and to configure, in processor time. Default 5 s.
+    /// Maximum processor time to instantiate and configure the plugin. Default 5 s.
     pub configure_deadline: Duration,
-    /// Bytes of one instance: memories, tables, globals, and what the proxy keeps. Default 64 MiB.
+    /// Maximum size of one instance in bytes: memories, tables, globals, and the proxy's own data
+    /// for it. Default 64 MiB.
     pub memory: u64,
-    /// Bytes that one call can make the host allocate. Default 1 MiB.
+    /// Maximum number of bytes that one call can make the host allocate. Default 1 MiB.
     pub host_memory: u64,
-    /// Bytes that the matchers of one version may take, for all workers together. Default 64 MiB.
+    /// Maximum size of the matchers of one version in bytes, for all workers together. Default 64
+    /// MiB.
     pub questions: u64,
-    /// Bytes of a response that the plugin makes, fields and body. Default 64 KiB.
+    /// Maximum size of a response that the plugin makes, fields and body, in bytes. Default 64 KiB.
     pub response: u64,
 }
 

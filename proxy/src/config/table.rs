@@ -5,22 +5,22 @@ use std::path::PathBuf;
 /// `[table.NAME]`: keys and values from a file, for plugins to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Letters, digits and `-_.:`.
+    /// Name of the table: letters, digits and `-_.:`.
     pub name: String,
-    /// Read again whenever it changes.
+    /// File of the table, which is reloaded whenever it changes.
     pub file: PathBuf,
-    /// By the file's name.
+    /// Format of the file, by its name.
     pub format: TableFormat,
-    /// What its values may be. Default [`TableValues::Any`].
+    /// Permitted values. Default [`TableValues::Any`].
     pub values: TableValues,
-    /// Longest file, in bytes. Default [`DEFAULT_TABLE_SIZE`].
+    /// Maximum size of the file, in bytes. Default [`DEFAULT_TABLE_SIZE`].
     pub file_size: u64,
 }
 
 /// Default of [`Table::file_size`]: five million entries of 50 bytes.
 pub const DEFAULT_TABLE_SIZE: u64 = 256 << 20;
 
-/// The format of a table's file.
+/// Format of a table's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableFormat {
     /// Two columns (RFC 4180).
@@ -29,7 +29,7 @@ pub enum TableFormat {
     Json,
 }
 
-/// What a table's values may be.
+/// Permitted values of a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TableValues {
     /// Any text.

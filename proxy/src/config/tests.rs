@@ -256,7 +256,7 @@ fn the_manual_has_every_key_and_no_other() {
         .filter_map(|l| l.split_once(']'))
         .map(|(key, _)| key.to_owned());
     let mut documented: BTreeSet<String> = rows.chain(headings).collect();
-    // The tables that only hold named ones have no heading of their own.
+    // Tables that contain only named tables have no heading in the manual.
     let parents = ["frontend", "backend", "backend.NAME.server", "tls", "table"];
     documented.extend(parents.map(str::to_owned));
     let missing: Vec<_> = known.difference(&documented).collect();
@@ -274,7 +274,7 @@ fn the_examples_of_the_manual_are_good() {
     read(example.unwrap().0);
 }
 
-/// What a plugin says, and what of `HAPROXY` is underlined for it.
+/// Checks which part of `HAPROXY` is underlined for a plugin's message.
 #[test]
 fn a_plugin_error_is_shown_where_it_belongs() {
     let check = |text: &str, message: &str, underlined: &str, title: &str| {
@@ -396,7 +396,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
     );
 }
 
-/// Errors in proportion to the text, not to its square.
+/// The work is proportional to the length of the text, not to its square.
 #[test]
 fn a_long_file_of_errors_is_reported_whole() {
     let lines: Vec<_> = (0..2000).map(|i| format!("key{i} = {i}")).collect();
@@ -405,7 +405,7 @@ fn a_long_file_of_errors_is_reported_whole() {
     assert!(errors.to_string().contains("pointsman.toml:2000:1"));
 }
 
-/// Parses, and renders what comes of it in every way.
+/// Parses the text and renders the result in every way.
 fn survive(text: &str) {
     match parse(Path::new("p.toml"), text.to_owned()) {
         Err(errors) => assert!(!errors.to_string().is_empty() && !errors.styled().is_empty()),

@@ -5,30 +5,31 @@ use std::path::PathBuf;
 /// `[tls.NAME]`: TLS with the clients of the binds that name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Letters, digits and `-_.:`.
+    /// Name: letters, digits and `-_.:`.
     pub name: String,
-    /// Chosen by SNI, an exact name before a wildcard. May be empty only with `acme`.
+    /// Certificates, chosen by SNI; an exact name takes precedence over a wildcard. Can be empty
+    /// only with `acme`.
     pub certificates: Vec<CertificateFiles>,
-    /// Whether a client that asks for a name of no certificate, or for none, is refused.
+    /// Whether to refuse clients whose SNI is missing or matches no certificate.
     ///
     /// Default false: the first certificate is presented.
     pub strict_sni: bool,
-    /// At least one. Default both.
+    /// Accepted versions; at least one. Default both.
     pub versions: Vec<TlsVersion>,
     /// Protocols for ALPN, the preferred one first.
     ///
     /// None: `h2` and `http/1.1` in frontends that speak HTTP, none in others.
     pub alpn: Option<Vec<String>>,
-    /// Whether clients present certificates. None: they are not asked.
+    /// Client authentication. None: clients are not asked for certificates.
     pub client_certificates: Option<ClientCertificates>,
-    /// Certificates from an ACME server.
+    /// Settings for a certificate from an ACME server.
     pub acme: Option<Acme>,
 }
 
-/// A certificate on disk.
+/// Files of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// PEM: the certificate, then those that certify it.
+    /// PEM: the certificate, followed by its chain.
     pub certificate: PathBuf,
     /// PEM: its private key.
     pub key: PathBuf,
@@ -48,7 +49,7 @@ pub enum TlsVersion {
 /// `client_certificates` of a `[tls.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificates {
-    /// PEM: the authorities that certify clients.
+    /// PEM: the authorities that issue client certificates.
     pub ca: PathBuf,
     /// Whether a client without a certificate is refused. Default true.
     pub is_required: bool,
@@ -56,53 +57,55 @@ pub struct ClientCertificates {
     pub crl: Vec<PathBuf>,
 }
 
-/// `acme` of a `[tls.NAME]`: certificates from an ACME server (RFC 8555).
+/// `acme` of a `[tls.NAME]`: a certificate from an ACME server (RFC 8555).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
-    /// DNS names of the one certificate, the first of which names its files.
+    /// DNS names of the certificate. The first one also names its files.
     pub names: Vec<String>,
-    /// URLs of the operator, such as `mailto:admin@example.org`.
+    /// Contact URLs of the operator, such as `mailto:admin@example.org`.
     pub contact: Vec<String>,
-    /// URL of the server's directory.
+    /// URL of the ACME server's directory.
     pub directory: String,
-    /// PEM: the authorities that certify the server itself. None: those of the system.
+    /// PEM: the authorities that the ACME server's own certificate is verified against. None: those
+    /// of the system.
     pub ca: Option<PathBuf>,
-    /// Directory of accounts and certificates.
+    /// Directory that stores accounts and certificates.
     pub storage: PathBuf,
-    /// How control of the names is shown. Default [`AcmeChallenge::Http01`].
+    /// Challenge that proves control of the names. Default [`AcmeChallenge::Http01`].
     pub challenge: AcmeChallenge,
 }
 
-/// How an ACME server is shown who controls a name.
+/// Challenge that proves control of a name to an ACME server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AcmeChallenge {
-    /// By a resource on port 80 (RFC 8555, section 8.3).
+    /// A resource on port 80 (RFC 8555, section 8.3).
     #[default]
     Http01,
-    /// By a certificate on port 443 (RFC 8737).
+    /// A certificate on port 443 (RFC 8737).
     TlsAlpn01,
 }
 
 /// `server.NAME.tls`: TLS with a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerTls {
-    /// PEM: the authorities that certify the server. None: those of the system.
+    /// PEM: the authorities that the server's certificate is verified against. None: those of the
+    /// system.
     pub ca: Option<PathBuf>,
-    /// Name that is sent as SNI, and that the certificate must have. None: the address's host.
+    /// Name to send as SNI and to require in the certificate. None: the host of the address.
     pub server_name: Option<String>,
-    /// Presented if the server asks for it.
+    /// Client certificate, presented if the server asks for one.
     pub certificate: Option<CertificateFiles>,
-    /// Accepts any certificate: whoever is on the way can read and change everything. Default
-    /// false.
+    /// Whether any certificate is accepted. An attacker on the network path can then read and
+    /// change everything. Default false.
     pub danger_accept_invalid: bool,
 }
 
-/// Which HTTP a server is spoken to in.
+/// HTTP version that is used with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 over TLS, and nothing else.
+    /// HTTP/2 over TLS only.
     Http2,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
@@ -110,11 +113,11 @@ pub enum Protocol {
     Negotiated,
 }
 
-/// A version of the PROXY protocol.
+/// Version of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyVersion {
-    /// A line of text.
+    /// Version 1: a line of text.
     V1,
-    /// Binary.
+    /// Version 2: binary.
     V2,
 }

@@ -1,4 +1,4 @@
-//! Durations, sizes and percentages in text with a unit, both ways. Pure functions.
+//! Parsing and formatting of durations, sizes and percentages with a unit. Pure functions.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SIZE_UNITS: &[(&str, u64)] = &[
     ("B", 1),
 ];
 
-/// What people write for sizes elsewhere, and what it is here.
+/// Size units of other programs, and the unit to write instead.
 const FOREIGN_SIZE_UNITS: &[(&str, &str)] = &[
     ("k", "KiB"),
     ("kb", "KiB"),
@@ -35,7 +35,7 @@ const FOREIGN_SIZE_UNITS: &[(&str, &str)] = &[
     ("bytes", "B"),
 ];
 
-/// What people write for durations elsewhere, and what it is here.
+/// Duration units of other programs, and the unit to write instead.
 const FOREIGN_DURATION_UNITS: &[(&str, &str)] = &[
     ("µs", "us"),
     ("μs", "us"),
@@ -57,12 +57,12 @@ const FOREIGN_DURATION_UNITS: &[(&str, &str)] = &[
     ("days", "d"),
 ];
 
-/// Why a text is no duration, size or percentage.
+/// The reason that a text is not a duration, size or percentage.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnitError {
-    /// What is wrong, beside the underlined text.
+    /// What is wrong; shown next to the underlined text.
     pub(super) label: String,
-    /// What would be right.
+    /// How to correct it.
     pub(super) help: String,
 }
 
@@ -75,7 +75,7 @@ impl UnitError {
     }
 }
 
-/// Reads `"500ms"`, `"5s"`, `"1h30m"`: whole numbers, each with its unit, longest first.
+/// Parses `"500ms"`, `"5s"`, `"1h30m"`: whole numbers, each with its unit, longest first.
 pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
     let mut rest = text;
     let mut total: u64 = 0;
@@ -112,7 +112,7 @@ const DURATION_FORM: &str =
     "a duration is text with a unit: `500ms`, `5s`, `2m`, `24h`, `1d`, or a sum: `1h30m`";
 const SIZE_FORM: &str = "a size is text with a unit: `512B`, `64KiB`, `64MiB`, `1GiB`";
 
-/// The error of a duration that is a number alone.
+/// Returns the error for a duration without a unit.
 pub(super) fn bare_duration(number: &str) -> UnitError {
     let help = format!(
         "add the unit: `\"{number}ms\"` for milliseconds, as HAProxy counts, or `\"{number}s\"`"
@@ -131,7 +131,7 @@ fn foreign_duration(number: &str, unit: &str) -> UnitError {
     UnitError::new(format!("`{unit}` is no unit of time"), help)
 }
 
-/// Reads `"64KiB"`: one whole number with its unit.
+/// Parses `"64KiB"`: one whole number with its unit.
 pub(super) fn size(text: &str) -> Result<u64, UnitError> {
     let (number, unit, tail) = number_and_unit(text, SIZE_FORM)?;
     if unit.is_empty() {
@@ -157,14 +157,14 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
     bytes.ok_or_else(|| UnitError::new("too large", SIZE_FORM))
 }
 
-/// The error of a size that is a number alone.
+/// Returns the error for a size without a unit.
 pub(super) fn bare_size(number: &str) -> UnitError {
     let help =
         format!("add the unit: `\"{number}B\"` for bytes, `\"{number}KiB\"`, `\"{number}MiB\"`");
     UnitError::new("no unit", help)
 }
 
-/// Reads `"20%"`: one whole number with its sign.
+/// Parses `"20%"`: one whole number with `%`.
 pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
     let Some(number) = text.strip_suffix('%') else {
         let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
@@ -174,7 +174,7 @@ pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
             UnitError::new("no `%` at the end", PERCENT_FORM)
         });
     };
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit()) {
         return Err(UnitError::new("not a whole number", PERCENT_FORM));
     }
@@ -184,12 +184,12 @@ pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
 
 const PERCENT_FORM: &str = "a percentage is text: a whole number and `%`, as in `20%`";
 
-/// The error of a percentage that is a number alone.
+/// Returns the error for a percentage without `%`.
 pub(super) fn bare_percent(number: &str) -> UnitError {
     UnitError::new("no `%`", format!("write `\"{number}%\"`"))
 }
 
-/// Splits off digits and the letters after them; the unit is empty at the text's end.
+/// Splits off digits and the letters after them. The unit is empty at the end of the text.
 fn number_and_unit<'t>(
     text: &'t str,
     form: &'static str,
@@ -221,7 +221,7 @@ fn number_and_unit<'t>(
     Ok((number, unit, tail))
 }
 
-/// A duration as [`duration`] reads it, in its longest whole unit.
+/// Formats a duration in its longest whole unit, as [`duration`] parses it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -234,7 +234,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     format!("{}{name}", nanos / u128::from(*unit))
 }
 
-/// A size as [`size`] reads it, in its largest whole unit.
+/// Formats a size in its largest whole unit, as [`size`] parses it.
 pub(super) fn show_size(bytes: u64) -> String {
     let unit = SIZE_UNITS
         .iter()

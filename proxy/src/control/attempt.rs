@@ -1,7 +1,7 @@
-//! The preparing of a change, without a lock and for as long as it takes.
+//! Preparation of a change, which holds no lock and can take long.
 //!
-//! Publishing takes the lock of the state for a moment, in which a change is compared with what
-//! happened meanwhile: one that a later request has overtaken is refused, and one that was prepared
+//! Publishing holds the lock of the state only briefly, to compare the change with what happened
+//! meanwhile. A change that a later request has overtaken is refused. A change that was prepared
 //! for another configuration is prepared again.
 
 use tokio::sync::Semaphore;
@@ -14,10 +14,12 @@ use crate::rollout::task::LoadTask;
 use crate::rollout::ticket::Ticket;
 use crate::worker::DrainState;
 
-/// How often a change is prepared: again after each reload that comes in between.
+/// Maximum number of times that a change is prepared: it is prepared again after each reload that
+/// comes in between.
 pub(super) const MAX_ATTEMPTS: usize = 8;
 
-/// The result of slow work for one stage. Dropped once it is published, with its permit.
+/// The result of slow work for one stage, with the permit for the work. Dropped after it is
+/// published.
 pub(super) struct Attempt<'a, T> {
     pub(super) task: LoadTask,
     pub(super) result: T,
@@ -25,7 +27,7 @@ pub(super) struct Attempt<'a, T> {
 }
 
 impl Control {
-    /// Begins a change that was requested now.
+    /// Begins a change and returns its ticket.
     ///
     /// # Errors
     /// [`ChangeError::Stopping`].
@@ -34,7 +36,7 @@ impl Control {
         Ok(self.0.changes.tickets.take())
     }
 
-    /// Checks that the workers take changes.
+    /// Checks that the workers still apply changes.
     ///
     /// # Errors
     /// [`ChangeError::Stopping`].
@@ -45,19 +47,19 @@ impl Control {
         }
     }
 
-    /// Waits for the right to prepare a change of this kind.
+    /// Waits for a permit to prepare a change of this kind.
     pub(super) async fn permit<'a>(
         &self,
         permits: &'a Semaphore,
     ) -> Result<Permit<'a>, ChangeError> {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         permits.acquire().await.map_err(|_| ChangeError::Stopping)
     }
 
-    /// Runs slow work for a stage; of the change that `ticket` stands for, if any.
+    /// Runs slow work for a stage. `ticket` identifies the change that the work belongs to, if any.
     ///
     /// # Errors
-    /// [`ChangeError`], without any work for a change that is overtaken already.
+    /// [`ChangeError`]. If the change has been overtaken already, the work does not run.
     pub(super) async fn attempt<'a, T: Send + 'static>(
         &self,
         permits: &'a Semaphore,
@@ -84,7 +86,8 @@ impl Control {
         })
     }
 
-    /// Loads a version for a stage from `plugin`, or else from the configured one.
+    /// Loads a version for a stage from `plugin`, or from the configured plugin if `plugin` is
+    /// None.
     ///
     /// # Errors
     /// As [`attempt`](Self::attempt).

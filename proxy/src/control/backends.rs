@@ -29,13 +29,13 @@ impl LiveBackends {
     }
 }
 
-/// A server as it is configured.
+/// Returns a server's configured state.
 fn configured(_: &EndpointSet, member: &Member) -> ServerState {
     let name = ServerName::from(member.server().name());
     ServerState::idle(name, member.configured_weight().into(), limit(member))
 }
 
-/// A server as it is now.
+/// Returns a server's current state.
 fn current(set: &EndpointSet, member: &Member) -> ServerState {
     let endpoints = || set.of_member(member).iter().map(|choice| &choice.endpoint);
     ServerState {

@@ -6,27 +6,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Control, blocking};
 use crate::sites::{CertificateSource, CertificateState, Refreshed, SiteState};
 
-/// How long before its end a certificate is warned about, each once: time to plan, to act, and to
-/// be woken up.
+/// How long before a certificate expires a warning is logged, once for each: time to plan, to act,
+/// and to be woken up.
 const WARNINGS: [Duration; 3] = [
     Duration::from_hours(14 * 24),
     Duration::from_hours(7 * 24),
     Duration::from_hours(24),
 ];
-/// How often certificates are looked through: what a warning may be late by.
+/// How often certificates are checked, and thus the longest delay of a warning.
 const INTERVAL: Duration = Duration::from_hours(1);
 
-/// The fate of files that changed.
+/// The result of reading files that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// Nothing is left to do until they change.
+    /// There is nothing to do until they change again.
     Done,
-    /// They may be good once they are read again.
+    /// Reading them again may succeed.
     TryAgain,
 }
 
 impl Control {
-    /// Takes up the files of a `[tls.NAME]`, if they have changed and fit each other.
+    /// Loads the files of a `[tls.NAME]` if they have changed and match each other.
     pub(super) async fn refresh_site(&self, name: &str) -> Taken {
         let sites = self.sites();
         let read = {
@@ -37,7 +37,7 @@ impl Control {
             })
         };
         match read.await {
-            // The configuration does not name it any more.
+            // An error means that the configuration no longer names this site.
             Ok((Err(_) | Ok(Refreshed::Unchanged), _)) => Taken::Done,
             Ok((Ok(Refreshed::Replaced), sites)) => {
                 let site = sites.iter().find(|site| site.name == name);
@@ -125,7 +125,7 @@ fn warn(name: &str, certificate: &CertificateState, now: SystemTime) {
     }
 }
 
-/// How long it is valid; None if it has expired.
+/// Returns the remaining validity; None if the certificate has expired.
 fn left(certificate: &CertificateState, now: SystemTime) -> Option<Duration> {
     let end = u64::try_from(certificate.facts.not_after).unwrap_or_default();
     (UNIX_EPOCH + Duration::from_secs(end))
@@ -133,7 +133,7 @@ fn left(certificate: &CertificateState, now: SystemTime) -> Option<Duration> {
         .ok()
 }
 
-/// How many of the warnings are due, one for its end among them.
+/// Returns how many warnings are due; an expired certificate counts as one more.
 fn stage(certificate: &CertificateState, now: SystemTime) -> usize {
     let Some(left) = left(certificate, now) else {
         return WARNINGS.len() + 1;
@@ -141,8 +141,8 @@ fn stage(certificate: &CertificateState, now: SystemTime) -> usize {
     WARNINGS.iter().filter(|limit| left <= **limit).count()
 }
 
-/// The certificates to warn about now. `warned` has those that were warned about, by site and
-/// fingerprint, and how many warnings were due.
+/// Returns the certificates to warn about now. `warned` maps a site and a fingerprint to the number
+/// of warnings that were due at the last check.
 fn due(
     sites: &[SiteState],
     warned: &mut HashMap<(String, Box<str>), usize>,
@@ -205,7 +205,7 @@ mod tests {
         check(&sites, end - 1, &[]);
         check(&sites, end + 1, &["a"]);
         check(&sites, end + DAY, &[]);
-        // Another in its place.
+        // A new certificate replaces the first one.
         sites[0].certificates[0] = certificate("c", end + 8 * DAY);
         check(&sites, end + DAY, &["c"]);
         sites[0].certificates.remove(0);

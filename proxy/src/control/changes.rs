@@ -1,23 +1,23 @@
-//! Changes under way: their order, and how many of a kind are prepared at one time.
+//! Changes under way: their order, and how many of each kind are prepared at the same time.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::rollout::loader::{MAX_LOADS, MAX_RELOADS, MAX_RESTARTS};
 use crate::rollout::ticket::Tickets;
 
-/// Order and number of the changes under way.
+/// Tickets for changes, and permits that limit how many are prepared at the same time.
 #[derive(Debug)]
 pub(super) struct Changes {
     pub(super) tickets: Tickets,
-    /// Reloads.
+    /// Permits for reloads.
     pub(super) reloads: Semaphore,
-    /// Loads that may compile.
+    /// Permits for loads that may compile.
     pub(super) loads: Semaphore,
-    /// Versions that are started again. They never wait for a compiler.
+    /// Permits for restarts of kept versions, which never wait for a compiler.
     pub(super) restarts: Semaphore,
 }
 
-/// The right to prepare a change.
+/// A permit to prepare a change.
 pub(super) type Permit<'a> = SemaphorePermit<'a>;
 
 impl Default for Changes {

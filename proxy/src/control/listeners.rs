@@ -1,6 +1,6 @@
-//! The listening sockets of a configuration, as the workers get them.
+//! Listening sockets of a configuration, in the form that the workers receive.
 //!
-//! Plain values: bound by `process`, dealt out to the workers by `control`.
+//! Plain values: bound by `process`, distributed to the workers by `control`.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use crate::downstream::listener::Listener;
 pub struct FrontendListeners {
     /// The frontend's name.
     pub frontend: String,
-    /// Names of all its sockets, each with the position of its `bind`.
+    /// Names of all its sockets, each with the index of its `bind`.
     pub names: HashMap<String, usize>,
-    /// Names of those that the workers do not have yet.
+    /// Names of the sockets that the workers do not have yet.
     pub fresh: Vec<String>,
-    /// The fresh ones of each worker.
+    /// The new sockets of each worker.
     pub workers: Vec<Vec<Listener>>,
 }
 
 impl FrontendListeners {
-    /// Of a frontend without sockets.
+    /// Creates the listeners of a frontend that has no sockets yet.
     pub fn new(frontend: &str, workers: usize) -> FrontendListeners {
         FrontendListeners {
             frontend: frontend.to_owned(),

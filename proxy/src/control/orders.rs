@@ -1,4 +1,4 @@
-//! Certificates from ACME servers: those on disk at first, then new ones as they come.
+//! Certificates from ACME servers: first those on disk, then new ones as they are issued.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ struct Publisher(Arc<Sites>);
 
 impl Publish for Publisher {
     fn publish(&self, site: &str, identity: &Identity) {
-        // Without such a site there was a reload just now.
+        // An unknown site means that a reload has just removed it.
         let _ = self.0.put(site, identity.clone());
     }
 }
 
-/// Orders for the sites of the process; for none to begin with.
+/// Creates the manager of the process's orders. It orders nothing until it is started.
 pub(super) fn manager(sites: &Arc<Sites>, http: Arc<HttpChallenges>) -> Manager {
     let publisher = Arc::new(Publisher(Arc::clone(sites)));
     Manager::new(http, Arc::clone(sites.challenges()), publisher)
 }
 
-/// Every `[tls.NAME]` with `acme` that a bind names.
+/// Returns every `[tls.NAME]` with `acme` that a bind names.
 pub(super) fn ordered(config: &Config) -> impl Iterator<Item = (&str, &Acme)> {
     let is_named = |name: &str| {
         let mut binds = config.frontends.iter().flat_map(|frontend| &frontend.bind);
@@ -36,24 +36,26 @@ pub(super) fn ordered(config: &Config) -> impl Iterator<Item = (&str, &Acme)> {
     named.filter_map(|tls| Some((tls.name.as_str(), tls.acme.as_ref()?)))
 }
 
-/// The certificates on disk of the sites that `active` has not, or not so. Blocks.
+/// Reads the certificates on disk of sites that are new or have another `acme` section than in
+/// `active`. Blocks.
 pub(super) fn stored(config: &Config, active: Option<&Config>) -> Vec<(String, Identity)> {
     let is_new = |name: &str, acme: &Acme| {
         let known = active.and_then(|active| active.tls(name)?.acme.as_ref());
         known != Some(acme)
     };
     let new = ordered(config).filter(|(name, acme)| is_new(name, acme));
-    // The order itself reports problems with the disk.
+    // Problems with the disk are reported when the certificate is ordered.
     new.filter_map(|(name, acme)| Some((name.to_owned(), acme::stored(acme).ok()??.identity)))
         .collect()
 }
 
-/// Looks whether certificates can be ordered and kept, without asking a server. Blocks.
+/// Checks that certificates can be ordered and stored, without contacting a server. Blocks.
 pub(super) fn check(config: &Config, source: &Source) -> Vec<Errors> {
     let mut mistakes = Vec::new();
     let mut folders: HashMap<_, (&str, &Acme)> = HashMap::new();
     for (name, acme) in ordered(config) {
-        // Each would order in place of the other's certificate, again and again.
+        // Two such sites share one file, and each would replace the other's certificate again and
+        // again.
         let first = acme.names.first().map(|name| name.to_ascii_lowercase());
         let folder = (&acme.storage, &acme.directory, first);
         let (other, known) = *folders.entry(folder).or_insert((name, acme));
@@ -62,7 +64,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Errors> {
             let help = "use the same names in both, or begin with another, or name another storage";
             mistakes.push(source.key_error(&["tls", name, "acme", "names"], &message, Some(help)));
         }
-        // A start as root creates it for the user.
+        // If the proxy is started as root, it creates the folder for the user.
         let is_provided = config.user.is_some() && !acme.storage.exists();
         if !is_provided && let Err(error) = acme::check_storage(acme) {
             let key = ["tls", name, "acme", "storage"];

@@ -5,7 +5,7 @@
 use crate::config::StageId;
 use crate::rollout::ticket::Ticket;
 
-/// The trials that are being prepared, so that they can be aborted before they begin.
+/// Trials that are being prepared. Kept so that they can be aborted before they begin.
 #[derive(Debug, Default)]
 pub(super) struct PendingTrials(Vec<PendingTrial>);
 
@@ -25,7 +25,7 @@ impl PendingTrials {
         });
     }
 
-    /// Whether it was aborted meanwhile.
+    /// Reports whether the trial has been aborted.
     pub(super) fn is_aborted(&self, ticket: Ticket) -> bool {
         let mut trials = self.0.iter();
         trials.any(|trial| trial.ticket == ticket && trial.is_aborted)
@@ -35,7 +35,7 @@ impl PendingTrials {
         self.0.retain(|trial| trial.ticket != ticket);
     }
 
-    /// Aborts those of a stage; whether there was one.
+    /// Aborts the pending trials of a stage. Returns whether there was one.
     pub(super) fn abort(&mut self, stage: &StageId) -> bool {
         let mut is_any = false;
         for trial in &mut self.0 {

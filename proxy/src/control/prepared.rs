@@ -1,7 +1,7 @@
-//! A configuration with everything that it names: plugins loaded and tried out, servers'
-//! names resolved.
+//! A configuration with everything that it names: plugins loaded and tried out, server names
+//! resolved.
 //!
-//! Created before the workers start, and again for each reload, off the worker threads. Keeps what
+//! Created before the workers start, and again for each reload, off the worker threads. Reuses what
 //! has not changed. Opens no socket and publishes nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -33,15 +33,15 @@ pub struct Prepared {
     pub(super) config: Config,
     source: Source,
     pub(super) clusters: Vec<ClusterConfig>,
-    /// Of the process.
+    /// The process's TLS sites, shared by all configurations.
     pub(super) sites: Arc<Sites>,
-    /// Until they are committed.
+    /// Certificates to commit; None once they are committed.
     next_sites: Option<PreparedSites>,
-    /// Certificates of sites that order them, which were on disk.
+    /// Certificates found on disk, for sites that order theirs by ACME.
     stored: Vec<(String, Identity)>,
     live: Arc<dyn Backends>,
     pub(super) tables: Arc<Tables>,
-    /// Until they are committed.
+    /// Tables to commit; None once they are committed.
     next_tables: Option<PreparedTables>,
     /// The stages of each frontend, in the order of the configuration.
     pub(super) routers: Vec<Vec<PreparedStage>>,
@@ -49,23 +49,23 @@ pub struct Prepared {
     compiler: Compiler,
     events: Events,
     pub(super) keeper: Keeper,
-    /// Until it runs.
+    /// Inputs of the keeper; None once it runs.
     keeper_inputs: Option<KeeperInputs>,
-    /// When it was requested.
+    /// When this configuration was requested.
     order: Ticket,
-    /// When the configuration was requested that it was prepared to follow.
+    /// When the configuration was requested that this one follows.
     base: Ticket,
 }
 
-/// The channel of the workers' events.
+/// The channel for events of the workers.
 #[derive(Debug)]
 struct Events {
     sender: mpsc::UnboundedSender<WorkerEvent>,
-    /// None after the first configuration.
+    /// The receiving end; None except in the first configuration.
     receiver: Option<mpsc::UnboundedReceiver<WorkerEvent>>,
 }
 
-/// The configuration in force, with what the next one may keep.
+/// The configuration in force, with everything that the next one can reuse.
 #[derive(Debug, Clone)]
 pub(super) struct ActiveConfig {
     /// When it was requested.
@@ -73,7 +73,8 @@ pub(super) struct ActiveConfig {
     pub(super) config: Config,
     pub(super) clusters: Vec<Arc<Cluster>>,
     pub(super) sites: Arc<Sites>,
-    /// Another value whenever the backends or the tables have other names: plugins are configured again.
+    /// The backends as plugins see them. Replaced when the names of the backends or the tables
+    /// change: plugins are then configured again.
     pub(super) live: Arc<dyn Backends>,
     pub(super) tables: Arc<Tables>,
     pub(super) versions: Versions,
@@ -81,20 +82,20 @@ pub(super) struct ActiveConfig {
     pub(super) compiler: Compiler,
     pub(super) keeper: Keeper,
     pub(super) events: mpsc::UnboundedSender<WorkerEvent>,
-    /// Number of workers; the machine's number of cores may have changed since.
+    /// Number of workers. Kept, because the machine's number of cores may have changed since.
     pub(super) workers: usize,
 }
 
-/// Why a configuration cannot be run.
+/// Reason for which a configuration cannot run.
 #[derive(Debug, Error)]
 pub enum PrepareError {
-    /// Something it names is missing or does not fit; every mistake is listed.
+    /// Something that it names is missing or does not fit; lists every mistake.
     #[error("{0}")]
     Config(Errors),
     /// Plugins cannot run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// There are no random numbers for TLS.
+    /// Random numbers for TLS are not available.
     #[error(transparent)]
     Tickets(#[from] TicketError),
     /// A version was put on trial while a reload that would end the trial was prepared.
@@ -103,7 +104,7 @@ pub enum PrepareError {
 }
 
 impl Prepared {
-    /// Loads and resolves; blocks while it does. Opens no socket.
+    /// Loads the plugins and resolves the names of a configuration. Blocks. Opens no socket.
     ///
     /// # Errors
     /// [`PrepareError`], with every mistake that was found.
@@ -115,7 +116,7 @@ impl Prepared {
         Prepared::following(config, source, compiler, None)
     }
 
-    /// The same for a configuration that follows `active`, and was requested at `order`.
+    /// Prepares a configuration that follows `active` and was requested at `order`. Blocks.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`PrepareError::OnTrial`].
@@ -170,8 +171,8 @@ impl Prepared {
         let has_router = config.stages().next().is_some();
         let loader = active.and_then(|active| active.loader.clone());
         let loader = match loader.filter(|loader| loader.has_room_for(&config)) {
-            // Everything moves to another engine, so that the one before goes: each reserves much
-            // address space.
+            // All stages move to a new engine so that the old one can be freed: each engine
+            // reserves much address space.
             None if has_router => Some(Arc::new(Loader::try_new(&config, workers, compiler)?)),
             loader => loader,
         };
@@ -223,7 +224,7 @@ impl Prepared {
         }
     }
 
-    /// Whether `active` is what it was prepared to follow.
+    /// Reports whether `active` is still the configuration that this one was prepared to follow.
     pub(super) fn is_current(&self, active: &ActiveConfig) -> bool {
         let mut stages = self.routers.iter().flatten();
         let backends = backend_names(&self.config);
@@ -249,14 +250,14 @@ impl Prepared {
         };
         if committed == Committed::InForce {
             for (name, identity) in self.stored.drain(..) {
-                // The configuration has it.
+                // Cannot fail: the configuration contains the site.
                 let _ = self.sites.put(&name, identity);
             }
         }
         committed
     }
 
-    /// Puts its tables into force, which follow those of `active`. Returns what has changed.
+    /// Puts its tables, which follow those of `active`, into force. Returns the changes.
     pub(super) fn commit_tables(&mut self, active: Option<&Tables>) -> Vec<Change> {
         let Some(prepared) = self.next_tables.take() else {
             return Vec::new();
@@ -266,39 +267,40 @@ impl Prepared {
         committed.changes
     }
 
-    /// The certificates of the process.
+    /// Returns the certificates of the process.
     pub fn sites(&self) -> &Sites {
         &self.sites
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The workers' events, once; None for a configuration that follows another.
+    /// Takes the receiver of the workers' events. None if taken already, or if the configuration
+    /// follows another.
     pub fn take_events(&mut self) -> Option<mpsc::UnboundedReceiver<WorkerEvent>> {
         self.events.receiver.take()
     }
 
-    /// The keeper's inputs, once; None for a configuration that follows another.
+    /// Takes the keeper's inputs. None if taken already, or if the configuration follows another.
     pub fn take_keeper(&mut self) -> Option<KeeperInputs> {
         self.keeper_inputs.take()
     }
 
-    /// Has the keeper look after its servers.
+    /// Hands its clusters to the keeper.
     pub(super) fn keep(&self) {
         let clusters = self.clusters.iter();
         let clusters = clusters.map(|config| Arc::clone(&config.cluster)).collect();
         self.keeper.keep(clusters);
     }
 
-    /// Loads versions of this configuration; None without any router.
+    /// Returns the loader of versions of this configuration; None if it has no router.
     pub(super) fn loader(&self) -> Option<&Loader> {
         self.loader.as_deref()
     }
 
-    /// The configuration in force, once `workers` have its routers.
+    /// Turns this into the configuration in force, once `workers` have its routers.
     pub(super) fn activate(self, versions: Versions, workers: usize) -> (ActiveConfig, Source) {
         let active = ActiveConfig {
             order: self.order,
@@ -318,7 +320,7 @@ impl Prepared {
     }
 }
 
-/// Every mistake that was found so far.
+/// All mistakes found so far.
 struct Mistakes(Option<Errors>);
 
 impl Mistakes {
@@ -330,16 +332,16 @@ impl Mistakes {
     }
 }
 
-/// The tables as plugins see them.
+/// Returns the tables as plugins see them.
 fn visible_tables(config: &Config, prepared: Option<&PreparedTables>) -> Arc<Tables> {
     match prepared {
         Some(prepared) => Arc::clone(prepared.tables()),
-        // Plugins are only tried out.
+        // The configuration is refused anyway: plugins are only tried out.
         None => Arc::new(Tables::without_entries(&config.tables)),
     }
 }
 
-/// The backends as plugins see them.
+/// Returns the backends as plugins see them.
 fn visible_backends(
     config: &Config,
     clusters: &[ClusterConfig],
@@ -347,19 +349,19 @@ fn visible_backends(
     active: Option<&ActiveConfig>,
 ) -> Arc<dyn Backends> {
     match active {
-        // Nothing that `configure` could ask about backends and tables has changed.
+        // Nothing has changed that `configure` can query about backends and tables.
         Some(active)
             if has_same_names(&active.config, config) && Arc::ptr_eq(&active.tables, tables) =>
         {
             Arc::clone(&active.live)
         }
         _ if clusters.len() == config.backends.len() => Arc::new(LiveBackends::new(clusters)),
-        // One of them has no address: plugins are only tried out.
+        // A backend has no address, so the configuration is refused: plugins are only tried out.
         _ => Arc::new(ConfiguredBackends::new(config)),
     }
 }
 
-/// None if one of them is wrong.
+/// Prepares the tables; None if one of them is wrong.
 fn prepare_tables(
     config: &Config,
     source: &Source,
@@ -380,13 +382,13 @@ fn prepare_tables(
     }
 }
 
-/// For many questions.
+/// Collects the names of the backends, for many lookups.
 fn backend_names(config: &Config) -> HashSet<&str> {
     let backends = config.backends.iter();
     backends.map(|backend| backend.name.as_str()).collect()
 }
 
-/// Where in the file an error of a table belongs.
+/// Locates an error of a table in the configuration file.
 pub fn locate_table(config: &Config, source: &Source, name: &str, error: &TableError) -> Errors {
     let table = config.tables.iter().find(|table| table.name == name);
     let file = table.map_or_else(String::new, |table| table.file.display().to_string());
@@ -424,7 +426,7 @@ fn resolve(
     clusters
 }
 
-/// Where in the file an error of a server belongs.
+/// Locates an error of a server in the configuration file.
 fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors {
     match error {
         ServerError::Resolve {
@@ -458,7 +460,7 @@ fn locate_server(source: &Source, backend: &str, error: &ServerError) -> Errors 
     }
 }
 
-/// Whether the backends of both have the same names, in whatever order.
+/// Reports whether the backends of both configurations have the same names, in any order.
 fn has_same_names(active: &Config, now: &Config) -> bool {
     let [active, now] = [active, now].map(|config| -> BTreeSet<&str> {
         let backends = config.backends.iter();
@@ -467,7 +469,7 @@ fn has_same_names(active: &Config, now: &Config) -> bool {
     active == now
 }
 
-/// Where in the file the mistake of a certificate belongs.
+/// Locates the mistake of a certificate in the configuration file.
 fn locate_certificate(config: &Config, source: &Source, mistake: &Mistake) -> Errors {
     let site = mistake.site.as_str();
     let is_list = source.has_key(&["tls", site, "certificates"]);

@@ -1,4 +1,4 @@
-//! Reload: the configuration file is read again and put into force.
+//! Reload: reads the configuration file again and puts it into force.
 
 use std::sync::Arc;
 
@@ -19,29 +19,29 @@ use crate::worker::Command;
 pub struct Reload<'a> {
     control: &'a Control,
     ticket: Ticket,
-    /// Whether the log could be opened again, until that has been handled.
+    /// Result of reopening the log. The first call of [`prepare`](Self::prepare) takes it.
     reopened: Result<(), TelemetryError>,
     attempts: usize,
     _permit: Permit<'a>,
 }
 
-/// The fate of a configuration that was prepared.
+/// The result of publishing a prepared configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// It is in force.
+    /// The configuration is in force.
     InForce,
-    /// Another change came in between: it has to be prepared again.
+    /// Another change came in between: prepare the configuration again.
     Stale,
 }
 
 impl Control {
-    /// Begins a reload. Others may be under way: the one that was requested last stays in force.
+    /// Begins a reload. If others are under way, the one that was requested last stays in force.
     ///
     /// # Errors
     /// [`ChangeError::Stopping`].
     pub async fn begin_reload(&self) -> Result<Reload<'_>, ChangeError> {
         let ticket = self.begin()?;
-        // A rotated log file is released, whether or not the configuration is right.
+        // A rotated log file is released even if the configuration turns out to be wrong.
         let telemetry = Arc::clone(&self.0.handles.telemetry);
         let reopened = blocking(move || telemetry.reopen()).await?;
         let permit = self.permit(&self.0.changes.reloads).await?;
@@ -54,7 +54,7 @@ impl Control {
         })
     }
 
-    /// Counts a reload by its result.
+    /// Counts a reload as applied or refused.
     pub fn record_reload<T>(&self, result: &Result<T, ChangeError>) {
         let reloads = &mut self.state().reloads;
         match result {
@@ -65,8 +65,8 @@ impl Control {
 }
 
 impl Reload<'_> {
-    /// Reads the configuration file again, and loads and resolves what it names; and the keys that
-    /// were left as they are, since they take a restart.
+    /// Reads the configuration file again, and loads and resolves what it names. Also returns the
+    /// changed keys that keep their old values because they require a restart.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -92,7 +92,7 @@ impl Reload<'_> {
         .await?
     }
 
-    /// Puts `prepared` into force. `listeners` are those of its frontends, in its order.
+    /// Puts `prepared` into force. `listeners` are those of its frontends, in the same order.
     ///
     /// # Errors
     /// [`ChangeError::OvertakenByReload`], [`ChangeError::Stopping`].
@@ -109,7 +109,7 @@ impl Reload<'_> {
         if !prepared.is_current(&state.active) {
             return Ok(Published::Stale);
         }
-        // The last step that may fail.
+        // This is the last step that can fail.
         if prepared.commit_sites() == Committed::Stale {
             return Ok(Published::Stale);
         }
@@ -139,7 +139,7 @@ impl Reload<'_> {
             listeners.announce();
         }
         for (worker, config) in workers.iter().zip(configs) {
-            // A worker that is gone is stopping.
+            // If a worker is gone, it is stopping.
             let _ = worker.send(Command::Apply(config));
         }
         let tables = Arc::clone(&state.active.tables);
@@ -155,8 +155,8 @@ impl Reload<'_> {
         Ok(Published::InForce)
     }
 
-    /// Checks that no later reload is in force. Only reloads change what it looks at, and
-    /// `process` publishes one at a time.
+    /// Checks that no later reload is in force. Releases the lock afterwards, which is safe: only
+    /// reloads change the order, and `process` publishes one at a time.
     fn ensure_latest(&self) -> Result<(), ChangeError> {
         if self.control.state().active.order > self.ticket {
             return Err(ChangeError::OvertakenByReload);

@@ -1,4 +1,4 @@
-//! Everything in force, for a worker that takes the place of one that has failed.
+//! The state in force, for a worker that replaces a failed one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::upstream::Cluster;
 use crate::worker::{Command, FrontendConfig, WorkerConfig, WorkerInputs};
 
 impl Control {
-    /// The configuration of a worker that gets the `inputs` of one that has failed. `listeners` are
-    /// its sockets, by their frontends, each with its `bind`.
+    /// Returns the configuration of a worker that replaces a failed one and receives its `inputs`.
+    /// `listeners` are its sockets by frontend, each with its `bind`.
     ///
-    /// Waits for no plugin: instances that take long to start follow, and until then requests that
-    /// need one go by `on_fault`.
+    /// Does not wait for plugins: instances that take long to start are provided later. Until then,
+    /// requests that need one follow `on_fault`.
     pub fn configure_again(
         &self,
         inputs: &mut WorkerInputs,
         mut listeners: HashMap<String, Vec<(String, Listener)>>,
     ) -> WorkerConfig {
         let state = self.state();
-        // Those commands are in force already; later ones come after it.
+        // The state in force includes these commands; later ones are applied on top of it.
         while inputs.commands.try_recv().is_ok() {}
         let own = inputs.workers.own;
         let mut frontends = Vec::new();
@@ -34,7 +34,7 @@ impl Control {
                 let published = state.active.versions.published(&id)?;
                 if let Some((rollout, _)) = &published.rollout {
                     let change = Change::StartRollout(Arc::clone(rollout), None);
-                    // Its receiver is in the inputs.
+                    // Cannot fail: the receiver is in `inputs`.
                     let _ = self.0.handles.workers[own].send(Command::Stage(id, change));
                     rollout.version().order_for(own);
                 }

@@ -1,6 +1,6 @@
-//! The way back: by hand, and by itself from a version that fails.
+//! Rollback: on request, and automatically from a version that fails.
 //!
-//! A kept version is started again from its code, so that nothing here waits for a compiler.
+//! A kept version is restarted from its compiled code, so a rollback never waits for a compiler.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::rollout::ticket::Ticket;
 use crate::rollout::versions::{Cause, RetiredVersion, TrialEnd};
 use crate::router::version::Version;
 
-/// Why the stage goes back.
+/// Reason for which a stage goes back.
 #[derive(Debug, Clone, Copy)]
 enum Reason {
-    /// A person has requested it.
+    /// An operator requested it.
     Request(Ticket),
     /// The version with this number had too many faults.
     Faults(u32),
 }
 
 impl Control {
-    /// Goes back to the version with this number, or to the last good one before the active one
-    /// that can be started.
+    /// Goes back to version `number`. Without a number, goes back to the last good version before
+    /// the active one that can be started.
     ///
     /// # Errors
     /// [`ChangeError`]; the active version stays in service.
@@ -57,8 +57,8 @@ impl Control {
             .await
     }
 
-    /// Goes back from the version with this number, which had too many faults; None if it is not
-    /// in service any more.
+    /// Goes back from version `number`, which had too many faults. Returns None if that version is
+    /// no longer in service.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -135,7 +135,7 @@ impl Control {
                 Reason::Faults(_) => {}
                 Reason::Request(ticket) => {
                     state.ensure_latest(stage, ticket)?;
-                    // It may have come back by itself meanwhile.
+                    // The version may have been put back into service meanwhile.
                     if let Some(version) = self.confirm(&mut state, stage, number, ticket) {
                         return Ok(version);
                     }
@@ -157,7 +157,7 @@ impl Control {
 }
 
 impl Control {
-    /// A version that is in service already stays, alone: a trial beside it ends.
+    /// Keeps a version that is already in service, and ends any trial next to it.
     fn confirm(
         &self,
         state: &mut State,
@@ -168,7 +168,7 @@ impl Control {
         let versions = &mut state.active.versions;
         let version = versions.confirm(stage, number, ticket)?;
         let workers = &self.0.handles.workers;
-        // There may be none.
+        // An error means that there is no trial.
         let _ = versions.drop_rollout(workers, stage, None, TrialEnd::Superseded);
         Some(version)
     }

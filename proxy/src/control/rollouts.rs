@@ -1,4 +1,4 @@
-//! Rollouts: started beside the active version, promoted, aborted.
+//! Rollouts: started next to the active version, promoted, aborted.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::rollout::versions::TrialEnd;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
-/// The trial that was aborted.
+/// What was aborted.
 #[derive(Debug)]
 pub enum Aborted {
     /// The trial of this version.
@@ -21,7 +21,7 @@ pub enum Aborted {
     Pending,
 }
 
-/// A trial that is being prepared, until it is dropped.
+/// Registration of a trial that is being prepared; ends when dropped.
 struct Pending<'a>(&'a Control, Ticket);
 
 impl Drop for Pending<'_> {
@@ -31,8 +31,8 @@ impl Drop for Pending<'_> {
 }
 
 impl Control {
-    /// Starts to roll out `plugin`, or else the configured plugin, beside the active version.
-    /// Replaces a rollout under way.
+    /// Starts a rollout of `plugin`, or of the configured plugin if `plugin` is None, next to the
+    /// active version. Replaces a rollout under way.
     ///
     /// # Errors
     /// As [`swap`](Self::swap), and [`ChangeError::Aborted`].
@@ -76,7 +76,7 @@ impl Control {
         Err(ChangeError::Busy)
     }
 
-    /// Puts the version on trial into service.
+    /// Promotes the version on trial to active.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
@@ -86,7 +86,8 @@ impl Control {
         Ok(versions.promote(&self.0.handles.workers, stage, ticket)?)
     }
 
-    /// Ends a trial, and those that are still being prepared: the active version goes on.
+    /// Ends the trial of a stage, and trials that are still being prepared. The active version
+    /// stays.
     ///
     /// # Errors
     /// [`ChangeError::Rollout`].
@@ -103,7 +104,10 @@ impl Control {
         }
     }
 
-    /// Ends the trial of a version that had too many faults, unless it has ended already.
+    /// Ends the trial of a version that had too many faults.
+    ///
+    /// # Errors
+    /// [`RolloutError`], if the trial has ended already.
     pub(super) fn end_failing_rollout(
         &self,
         stage: &StageId,

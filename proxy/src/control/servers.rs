@@ -1,4 +1,4 @@
-//! Servers while the process runs: what discovery finds, and what operators order.
+//! Changes of servers while the process runs: by discovery and by operators.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::upstream::{Cluster, Moved, Order, Relisted};
 use crate::worker::Command;
 
 impl Control {
-    /// Gives workers the addresses that names have by now, until the keeper is gone.
+    /// Sends the workers the new addresses of names, until the keeper is gone.
     pub async fn handle_moves(self, mut moves: mpsc::UnboundedReceiver<Moved>) {
         while let Some(moved) = moves.recv().await {
             let Moved {
@@ -25,7 +25,7 @@ impl Control {
         }
     }
 
-    /// Does with a server as an operator orders.
+    /// Applies an operator's order to a server.
     ///
     /// # Errors
     /// [`ChangeError::NoServer`], [`ChangeError::Stopping`].
@@ -47,7 +47,7 @@ impl Control {
         Ok(())
     }
 
-    /// The files with more servers, by their backends.
+    /// Returns the `servers_file` of each backend that has one, with the backend's name.
     pub(super) fn server_files(&self) -> Vec<(String, PathBuf)> {
         let state = self.state();
         let backends = state.active.config.backends.iter();
@@ -58,7 +58,7 @@ impl Control {
         files.collect()
     }
 
-    /// Takes up the file with more servers of a backend.
+    /// Loads the `servers_file` of a backend.
     pub(super) async fn refresh_servers(&self, backend: &str, path: &Path) -> Taken {
         let mut clusters = self.clusters().into_iter();
         let Some(cluster) = clusters.find(|one| **one.name() == *backend) else {
@@ -94,14 +94,14 @@ impl Control {
     }
 
     fn send_endpoints(&self, cluster: &Arc<Cluster>) {
-        // Held, so that no older set comes behind a newer one.
+        // The lock is held so that no older set is sent after a newer one.
         let state = self.state();
         let clusters = &state.active.clusters;
         if !clusters.iter().any(|one| Arc::ptr_eq(one, cluster)) {
             return;
         }
         for worker in &self.0.handles.workers {
-            // A worker that is gone is stopping.
+            // If a worker is gone, it is stopping.
             let _ = worker.send(Command::Endpoints(Box::new(cluster.current())));
         }
     }

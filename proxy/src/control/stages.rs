@@ -1,4 +1,4 @@
-//! The stages of routers, as a configuration has them: loaded and tried out, or kept.
+//! The stages of a configuration's routers: loaded and tried out, or kept.
 //!
 //! Called by `prepared`, off the worker threads. Publishes nothing.
 
@@ -19,31 +19,32 @@ use crate::tables::Tables;
 /// A stage of a router.
 #[derive(Debug)]
 pub(super) enum PreparedStage {
-    /// Nothing that it depends on has changed, or a later request has given it its version. Then
-    /// this is the SHA-256 of the configured file, which that version was preferred to.
+    /// The active version stays, because nothing that it depends on has changed or because a later
+    /// request put it into service. In the latter case, the value is the SHA-256 of the configured
+    /// file, which that request overrides.
     Kept(Option<String>),
-    /// It is made anew.
+    /// The stage gets a new version.
     New(Box<NewStage>),
 }
 
-/// A version for a stage.
+/// A new version of a stage.
 #[derive(Debug)]
 pub(super) struct NewStage {
     pub(super) loaded: Loaded,
-    /// Its configuration.
+    /// Configuration of the stage.
     pub(super) stage: config::Stage,
-    /// The configured file's SHA-256.
+    /// SHA-256 of the configured file.
     pub(super) file: String,
     pub(super) cause: Cause,
-    /// The request that brought that version.
+    /// When the version was requested.
     pub(super) order: Ticket,
     /// The version that it was prepared to follow.
     pub(super) base: Option<Base>,
-    /// What the stage of that version is called.
+    /// Name of the stage in the configuration that this one follows.
     pub(super) former: StageId,
 }
 
-/// A stage's version at one moment.
+/// The published state of a stage at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Base {
     order: Ticket,
@@ -70,7 +71,7 @@ pub struct OnTrial {
     version: u32,
 }
 
-/// Says in the log which policies defeat their plugins.
+/// Logs a warning for each stage whose fault policy lets every client in.
 pub(super) fn warn_of_policies(config: &Config) {
     for (id, stage) in config.stages() {
         if stage.fails_open() {
@@ -84,20 +85,20 @@ pub(super) fn warn_of_policies(config: &Config) {
     }
 }
 
-/// What the stages of a configuration are loaded with.
+/// Everything that is needed to load the stages of a configuration.
 #[derive(Clone, Copy)]
 pub(super) struct Preparation<'a> {
     pub(super) loader: &'a Loader,
     pub(super) live: &'a Arc<dyn Backends>,
     pub(super) tables: &'a Arc<Tables>,
     pub(super) events: &'a mpsc::UnboundedSender<WorkerEvent>,
-    /// None: at the start.
+    /// The state in force; None at the start.
     pub(super) known: Option<Known<'a>>,
     /// When the configuration was requested.
     pub(super) order: Ticket,
 }
 
-/// What is in force.
+/// The state in force.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) config: &'a Config,
@@ -106,7 +107,7 @@ pub(super) struct Known<'a> {
 }
 
 impl Preparation<'_> {
-    /// The stages of each frontend; those with mistakes are missing.
+    /// Returns the stages of each frontend, without those that have mistakes.
     ///
     /// # Errors
     /// [`OnTrial`].
@@ -165,9 +166,9 @@ impl Preparation<'_> {
 }
 
 impl Known<'_> {
-    /// What a stage was called before. Stages are known by their names, whatever their order was; the
-    /// only one of a router that had one before is the same under another name, as that of another
-    /// file.
+    /// Returns the former name of a stage. Stages are identified by name, whatever their order. But
+    /// if a router has exactly one stage both before and now, that stage is the same even if its
+    /// name has changed, as it does with the plugin's file.
     fn former(&self, frontend: &Frontend, stage: &config::Stage) -> StageId {
         let before = self.config.frontend(&frontend.name);
         let before = before.map_or(&[][..], |before| &before.router);
@@ -179,7 +180,7 @@ impl Known<'_> {
     }
 }
 
-/// The version in service of a stage that stays.
+/// The version in service of a stage that existed before.
 #[derive(Clone, Copy)]
 struct InService<'a> {
     published: &'a Published,
@@ -188,10 +189,10 @@ struct InService<'a> {
     has_same_backends: bool,
 }
 
-/// Why there is no version for a stage.
+/// Reason for which there is no version for a stage.
 enum StageError {
     Version(VersionError),
-    /// With the number of the version on trial.
+    /// The version with this number is on trial.
     OnTrial(u32),
 }
 
@@ -230,9 +231,9 @@ fn prepare(
     let published = known.published;
     let plugin = published.active.plugin();
     let is_later = published.order > order;
-    // The active version was requested, or is the result of a rollback.
+    // The active version was requested explicitly, or is the result of a rollback.
     if is_later || known.has_same_config && sha256 == published.file.accepted {
-        // A trial goes on, and the reload after it moves the stage.
+        // A trial continues; the reload after it moves the stage to the new engine.
         let may_stay = loader.has(plugin) || published.rollout.is_some();
         let may_stay = may_stay && known.has_same_name;
         if known.has_same_backends && may_stay && !published.active.is_failing() {
@@ -283,7 +284,7 @@ fn prepare(
     Ok(PreparedStage::New(Box::new(new)))
 }
 
-/// Where in the file an error of the plugin at this position of a frontend's router belongs.
+/// Locates an error of the plugin at `position` of a frontend's router in the configuration file.
 pub fn locate(source: &Source, frontend: &str, position: usize, error: &VersionError) -> Errors {
     match error {
         VersionError::Configure(message) => source.plugin_error(frontend, position, message),

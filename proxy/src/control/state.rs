@@ -1,4 +1,4 @@
-//! The state behind the controls.
+//! The state that the controls share under a lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,30 +22,30 @@ pub(super) struct State {
     pub(super) answers: HashMap<String, Arc<Answers>>,
     pub(super) reloads: Reloads,
     pub(super) trials: PendingTrials,
-    /// The oldest first.
+    /// Replaced tables, the oldest first.
     pub(super) superseded: Vec<Superseded>,
 }
 
-/// Configurations applied since the start, and refused.
+/// Number of configurations applied and refused since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reloads {
-    /// In force, at least for a while.
+    /// Reloads that were put into force.
     pub applied: u64,
-    /// Without effect.
+    /// Reloads that changed nothing.
     pub refused: u64,
 }
 
-/// Whether what was prepared may be published.
+/// Whether a prepared change can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It may.
+    /// It can.
     Current,
     /// It was prepared for another configuration.
     Stale,
 }
 
 impl State {
-    /// Of the first configuration.
+    /// Creates the state for the first configuration.
     pub(super) fn new(prepared: Prepared, frontends: Frontends, workers: usize) -> State {
         let versions = Versions::new(frontends.published);
         let (active, source) = prepared.activate(versions, workers);
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// The stage of this name; without one, the only stage of the frontend.
+    /// Finds the stage with this name; without a name, the only stage of the frontend.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].
@@ -89,13 +89,13 @@ impl State {
         }
     }
 
-    /// That there is no such stage any more.
+    /// Returns the error for a stage that no longer exists.
     fn gone(&self, stage: &StageId) -> ChangeError {
         let found = self.find_stage(&stage.frontend, Some(&stage.name)).err();
         found.unwrap_or_else(|| ChangeError::NoRouter(stage.frontend.clone()))
     }
 
-    /// Everything that loading a version for a stage needs.
+    /// Collects everything that is needed to load a version for a stage.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`].
@@ -133,7 +133,7 @@ impl State {
         })
     }
 
-    /// Compares a task with what is in force.
+    /// Reports whether a task still matches the configuration in force.
     ///
     /// # Errors
     /// As [`task`](Self::task).

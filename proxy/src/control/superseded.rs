@@ -1,4 +1,4 @@
-//! Tables of a configuration that is not in force any more.
+//! Tables of configurations that are no longer in force.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use crate::tables::Tables;
 
-/// Requests of a router that was replaced may read its tables for this long. A worker takes a new
+/// How long requests of a replaced router can still read its tables. A worker applies a new
 /// configuration within milliseconds.
 const SUPERSEDED_TIME: Duration = Duration::from_secs(5);
 
-/// The tables of a configuration before, which versions that are kept for a rollback still refer to.
+/// The tables of an earlier configuration. Versions that are kept for a rollback still refer to
+/// them.
 #[derive(Debug)]
 pub(super) struct Superseded {
     tables: Arc<Tables>,
@@ -26,7 +27,7 @@ impl Superseded {
         }
     }
 
-    /// Whether no request reads them any more.
+    /// Reports whether enough time has passed that no request reads them any more.
     pub(super) fn is_over(&self) -> bool {
         self.since.elapsed() >= SUPERSEDED_TIME
     }

@@ -1,4 +1,4 @@
-//! Changes of one stage's version to another file: swap, refresh.
+//! Changes of a stage's version: swap, and refresh from the configured file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::rollout::versions::Cause;
 use crate::router::version::Version;
 
 impl Control {
-    /// Puts `plugin` into service for `stage`, or else the configured plugin.
+    /// Puts `plugin` into service for `stage`, or the configured plugin if `plugin` is None.
     ///
     /// # Errors
-    /// [`ChangeError`]; the version before stays in service.
+    /// [`ChangeError`]; the previous version stays in service.
     pub async fn swap(
         &self,
         stage: &StageId,
@@ -67,7 +67,7 @@ impl Control {
         Err(ChangeError::Busy)
     }
 
-    /// Once is enough for the watcher.
+    /// Remembers a refused file, so that the watcher does not load it again.
     fn refuse_file(&self, task: &LoadTask, sha256: String) {
         let mut state = self.state();
         if matches!(state.standing(task), Ok(Standing::Current))
@@ -77,9 +77,9 @@ impl Control {
         }
     }
 
-    /// Puts what was loaded into service, unless the file has changed to what is in service
-    /// already; None if it was loaded for a configuration that is not in
-    /// force any more. `accepted` is the configured file that it comes from.
+    /// Puts a loaded version into service, unless `cause` is a changed file and the same version is
+    /// in service already. Returns None if it was loaded for a configuration that is no longer in
+    /// force. `accepted` is the SHA-256 of the configured file, if the version was loaded from it.
     ///
     /// # Errors
     /// [`ChangeError::Overtaken`].
@@ -97,7 +97,8 @@ impl Control {
         }
         let latest = state.ensure_latest(&task.id, ticket);
         if let Some(accepted) = accepted {
-            // Even if a later request was preferred to it: a reload must not undo that one.
+            // Recorded even if a later request overrides this file: a reload must not undo that
+            // request.
             state.active.versions.accept_file(&task.id, accepted);
         }
         let published = state.active.versions.published(&task.id);
@@ -107,8 +108,8 @@ impl Control {
         if let Some(active) = is_served
             && (cause == Cause::File || latest.is_err())
         {
-            // Another request for the same was quicker. A second version of it would be what
-            // `rollback` goes back to.
+            // Another request for the same version was faster. Publishing the version again would
+            // make the first copy the target of `rollback`.
             tracing::debug!(
                 frontend = task.id.frontend,
                 stage = task.id.name,
@@ -129,7 +130,7 @@ impl Control {
         Ok(Some(versions.publish(workers, &task.id, publication)))
     }
 
-    /// The plugin files to watch, each with its stage.
+    /// Returns the plugin files to watch, each with its stage.
     pub(super) fn watched(&self) -> Vec<(StageId, PathBuf)> {
         let state = self.state();
         let stages = state.active.config.stages();

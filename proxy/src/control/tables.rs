@@ -1,4 +1,4 @@
-//! Tables while the process runs: files that change, and changes by hand.
+//! Changes of tables while the process runs: by file and by hand.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,21 +10,22 @@ use super::superseded::Superseded;
 use super::{ChangeError, Control, blocking};
 use crate::tables::{Change, Installed, Refreshed, TableState, Tables};
 
-/// How long a table that was replaced takes memory at most once no request reads it.
+/// Interval of sweeps: how long a replaced table can occupy memory after the last request that
+/// reads it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Control {
-    /// The tables in force.
+    /// Returns the tables in force.
     fn tables(&self) -> Arc<Tables> {
         Arc::clone(&self.state().active.tables)
     }
 
-    /// The tables in force, for people.
+    /// Returns the state of each table in force, for display.
     pub fn table_states(&self) -> Vec<TableState> {
         self.tables().states()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     ///
     /// # Errors
     /// [`ChangeError::Table`].
@@ -32,7 +33,7 @@ impl Control {
         Ok(self.tables().get(table, key)?)
     }
 
-    /// Changes the value of a key, until the table's file changes; None: deletes it.
+    /// Sets the value of a key until the table's file changes; deletes the key if `value` is None.
     ///
     /// # Errors
     /// [`ChangeError::Table`], [`ChangeError::Stopping`].
@@ -45,7 +46,7 @@ impl Control {
         self.ensure_serving()?;
         let (tables, name) = (self.tables(), table.to_owned());
         blocking(move || tables.fold(&name)).await??;
-        // Held, so that the backends are those of the table's configuration.
+        // The lock is held so that the backends are those of the table's configuration.
         let state = self.state();
         let live = &state.active.live;
         let is_backend = |name: &str| live.find(name).is_some();
@@ -53,21 +54,22 @@ impl Control {
         Ok(tables.change(table, key, value, &is_backend)?)
     }
 
-    /// Writes a table to its file, and returns the file's path.
+    /// Writes a table to its file and returns the file's path.
     ///
     /// # Errors
     /// [`ChangeError::Save`].
     pub async fn save_table(&self, table: &str) -> Result<PathBuf, ChangeError> {
         let (control, name) = (self.clone(), table.to_owned());
         let save = move || {
-            // No reload comes in between: it would take over what is known of the former file.
+            // Recorded under the lock: a reload in between would inherit the record of the former
+            // file.
             let record = |saved| control.state().active.tables.record(saved);
             control.tables().save(&name, record)
         };
         Ok(blocking(save).await??)
     }
 
-    /// Warns about changes that end with this process.
+    /// Warns about unsaved changes, which end with this process.
     pub(super) fn warn_about_unsaved_tables(&self) {
         for table in self.table_states() {
             if table.unsaved > 0 {
@@ -80,17 +82,17 @@ impl Control {
         }
     }
 
-    /// The files of tables, by the tables' names.
+    /// Returns the files of tables, each with the table's name.
     pub(super) fn table_files(&self) -> Vec<(String, PathBuf)> {
         self.tables().files()
     }
 
-    /// Takes up the file of a table.
+    /// Loads the file of a table.
     pub(super) async fn refresh_table(&self, name: &str, path: &Path) -> Taken {
         for _ in 0..MAX_ATTEMPTS {
             match self.try_refresh_table(name, path).await {
                 Ok(Some(taken)) => return taken,
-                // There are other backends by now.
+                // The tables or the backends have been replaced meanwhile.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(table = name, %error, "a table could not be read again");
@@ -101,7 +103,7 @@ impl Control {
         Taken::TryAgain
     }
 
-    /// None if there is another configuration by now.
+    /// Loads the file of a table once. Returns None if the configuration has changed meanwhile.
     async fn try_refresh_table(
         &self,
         name: &str,
@@ -156,7 +158,7 @@ impl Control {
         Ok(Some(Taken::Done))
     }
 
-    /// Frees the contents of tables that were replaced, until the process ends.
+    /// Periodically frees the contents of replaced tables until the process ends.
     pub async fn free_replaced_tables(self) {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
@@ -164,7 +166,7 @@ impl Control {
         }
     }
 
-    /// Frees the contents of tables that were replaced, unless a request still reads them.
+    /// Frees the contents of replaced tables that no request reads any more.
     pub async fn sweep_tables(&self) {
         let (tables, superseded) = {
             let mut state = self.state();
@@ -175,7 +177,7 @@ impl Control {
         if superseded.is_empty() && !tables.has_replaced() {
             return;
         }
-        // A panic there would be a fault of the allocator.
+        // Only a bug in the allocator could cause a panic here.
         let _ = blocking(move || {
             superseded.into_iter().for_each(Superseded::clear);
             tables.sweep();
@@ -184,7 +186,7 @@ impl Control {
     }
 }
 
-/// Logs which table is in force, and how many changes by hand ended.
+/// Logs which table is in force, and how many manual changes were dropped.
 pub(super) fn announce(change: &Change) {
     let Change {
         table,

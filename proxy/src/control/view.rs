@@ -15,80 +15,80 @@ use crate::telemetry::{Answers, Telemetry};
 use crate::upstream::Cluster;
 use crate::worker::DrainState;
 
-/// A stage of a router at one moment.
+/// The state of a router's stage at one moment.
 #[derive(Debug, Clone)]
 pub struct StageState {
-    /// Which one it is.
+    /// Identifies the stage.
     pub id: StageId,
-    /// In service.
+    /// The version in service.
     pub active: Arc<Version>,
     /// The configuration of the active version.
     pub config: config::Stage,
-    /// Why the active version came.
+    /// What put the active version into service.
     pub cause: Cause,
-    /// The rollout beside it.
+    /// The rollout next to the active version.
     pub rollout: Option<Arc<Rollout>>,
     /// The configuration of the version under rollout.
     pub rollout_config: Option<config::Stage>,
-    /// The rollout that ended last.
+    /// The last trial that ended.
     pub ended: Option<EndedTrial>,
     /// Retired versions, the latest first.
     pub retired: Vec<RetiredVersion>,
 }
 
 impl Control {
-    /// Whether the workers serve.
+    /// Returns the drain state of the workers.
     pub fn state_of_workers(&self) -> DrainState {
         *self.0.handles.drain.borrow()
     }
 
-    /// The log's switches.
+    /// Returns the log's settings.
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.handles.telemetry
     }
 
-    /// When the process began to serve.
+    /// Returns when the process began to serve.
     pub fn started(&self) -> SystemTime {
         self.0.started
     }
 
-    /// Configurations applied since the start, and refused.
+    /// Returns how many configurations were applied and refused since the start.
     pub fn reloads(&self) -> Reloads {
         self.state().reloads
     }
 
-    /// The certificates in force.
+    /// Returns the certificates in force.
     pub fn sites(&self) -> Arc<Sites> {
         Arc::clone(&self.state().active.sites)
     }
 
-    /// Certificates from ACME servers, by their sites.
+    /// Returns the status of ACME certificates, by site.
     pub fn acme(&self) -> Vec<SiteStatus> {
         self.0.acme.status()
     }
 
-    /// How long open requests have after [`drain`](Self::drain).
+    /// Returns how long open requests may take after [`drain`](Self::drain).
     pub fn drain_timeout(&self) -> Duration {
         self.state().active.config.drain
     }
 
-    /// The configuration in force, with its text.
+    /// Returns the configuration in force, with its text.
     pub fn config(&self) -> (Config, Source) {
         let state = self.state();
         (state.active.config.clone(), state.source.clone())
     }
 
-    /// Clients' connections, of all workers.
+    /// Returns the number of client connections of all workers.
     pub fn connections(&self) -> usize {
         self.0.handles.limiter.taken()
     }
 
-    /// How many workers there are.
+    /// Returns the number of workers.
     pub fn workers(&self) -> usize {
         self.0.handles.workers.len()
     }
 
-    /// The answers of each frontend, in the order of the configuration.
+    /// Returns the response counters of each frontend, in the order of the configuration.
     pub fn answers(&self) -> Vec<(String, Arc<Answers>)> {
         let state = self.state();
         let frontends = state.active.config.frontends.iter();
@@ -99,13 +99,13 @@ impl Control {
         answers.collect()
     }
 
-    /// The clusters in service, in the order of the configuration.
+    /// Returns the clusters in service, in the order of the configuration.
     pub fn clusters(&self) -> Vec<Arc<Cluster>> {
         let state = self.state();
         state.active.clusters.clone()
     }
 
-    /// Every stage of every router, in the order of the configuration.
+    /// Returns every stage of every router, in the order of the configuration.
     pub fn stages(&self) -> Vec<StageState> {
         let state = self.state();
         let versions = &state.active.versions;
@@ -126,7 +126,7 @@ impl Control {
         stages.collect()
     }
 
-    /// The stage of this name; without one, the only stage of the frontend.
+    /// Finds the stage with this name; without a name, the only stage of the frontend.
     ///
     /// # Errors
     /// [`ChangeError::NoRouter`], [`ChangeError::NoStage`], [`ChangeError::WhichStage`].

@@ -1,9 +1,9 @@
-//! Files that change, of plugins, certificates, servers and tables: put into service once they have
+//! Watcher of plugin, certificate, server and table files. Loads a changed file once it has
 //! settled.
 //!
-//! Directories are watched, not files, because a file is seldom replaced by writing to it: another
-//! is renamed onto it, or a symbolic link on the way to it changes (as Kubernetes does for a
-//! `ConfigMap`, and certbot for a certificate). `swap` and `sites` compare the contents.
+//! Directories are watched instead of files, because a file is seldom replaced by writing to it.
+//! Instead, another file is renamed onto it, or a symbolic link on its path changes (as Kubernetes
+//! does for a `ConfigMap`, and certbot for a certificate). `swap` and `sites` compare the contents.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -25,48 +25,50 @@ use crate::telemetry::chain;
 const SETTLED: Duration = Duration::from_millis(200);
 /// Shortest time between two checks.
 const REST: Duration = Duration::from_millis(50);
-/// How often the list of files is taken from the configuration.
+/// How often the list of files is refreshed from the configuration.
 const REVIEW: Duration = Duration::from_secs(5);
-/// Pause before a file is tried again that was refused for a reason which is not its own.
+/// First pause before a file is retried that was refused for a transient reason.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// The pause doubles with each failure up to this.
+/// Longest pause between retries; the pause doubles with each failure up to this.
 const MAX_RETRY_PAUSE: Duration = Duration::from_mins(1);
 
-/// Identifies a file's content without reading it: path, identity, length and time.
+/// Identifies a file's content without reading it: real path, device, inode, length and
+/// modification time.
 type Looks = Option<(PathBuf, [u64; 3], Option<SystemTime>)>;
 
 /// The part of the configuration that uses a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
-    /// The plugin of this stage.
+    /// The stage that runs this plugin.
     Plugin(StageId),
-    /// The `[tls.NAME]` of this name.
+    /// The `[tls.NAME]` with this name.
     Site(String),
-    /// The backend of this name, for more servers.
+    /// The backend with this name, for its `servers_file`.
     Servers(String),
-    /// The table of this name.
+    /// The table with this name.
     Table(String),
 }
 
-/// A file.
+/// A watched file.
 struct Watched {
     user: User,
     path: PathBuf,
     looks: Looks,
-    /// When it is to be loaded unless it changes again; None: it has been.
+    /// When the file is loaded unless it changes again; None if it has been loaded.
     due: Option<Instant>,
-    /// It is being loaded. If it changes meanwhile, it is loaded once more after that.
+    /// `true` while the file is being loaded. If it changes meanwhile, it is loaded again
+    /// afterwards.
     is_loading: bool,
-    /// The last pause before it was tried again.
+    /// The last pause before a retry.
     pause: Duration,
 }
 
-/// The fate of a file.
+/// The result of loading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Nothing is left to do until it changes.
+    /// There is nothing to do until the file changes.
     Done,
-    /// It may be in service once it is tried again.
+    /// Loading the file again may succeed.
     TryAgain,
 }
 
@@ -112,7 +114,7 @@ async fn watch(control: Control) {
         let next = idle.filter_map(|file| file.due).min();
         let next = next.unwrap_or_else(|| Instant::now() + REVIEW);
         tokio::select! {
-            // Others may write to these directories all the time.
+            // Other programs may write to these directories all the time.
             () = changed.notified() => tokio::time::sleep(REST).await,
             Some(loaded) = loads.join_next() => settle(&mut files, loaded),
             () = tokio::time::sleep_until(next.min(Instant::now() + REVIEW)) => {}
@@ -122,7 +124,7 @@ async fn watch(control: Control) {
                 file.is_loading = true;
                 let (control, user) = (control.clone(), file.user.clone());
                 let path = file.path.clone();
-                // Files of other stages do not wait for this one's compiler.
+                // Loading runs as a task, so other files do not wait for this one's compiler.
                 loads.spawn(async move {
                     let outcome = match &user {
                         User::Plugin(stage) => put_into_service(&control, stage, &path).await,
@@ -139,11 +141,11 @@ async fn watch(control: Control) {
     }
 }
 
-/// A file that was being loaded, by its user and path, and what became of it.
+/// A file that was loaded, by its user and path, and the result.
 type Loaded = (User, PathBuf, Outcome);
 
 fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
-    // Loading itself runs elsewhere, and its panics are errors.
+    // The work itself runs on another thread, and its panics are ordinary errors.
     let Ok((user, path, outcome)) = loaded else {
         return;
     };
@@ -154,7 +156,7 @@ fn settle(files: &mut [Watched], loaded: Result<Loaded, JoinError>) {
     }
 }
 
-/// Adds files that the configuration names now, and removes others.
+/// Adds files that the configuration now names, and removes all others.
 fn review(control: &Control, files: &mut Vec<Watched>) {
     let plugins = control.watched().into_iter();
     let plugins = plugins.map(|(stage, path)| (User::Plugin(stage), path));
@@ -185,7 +187,7 @@ fn review(control: &Control, files: &mut Vec<Watched>) {
     }
 }
 
-/// Watches the directories in which a change of one of `files` is visible, and no others.
+/// Watches exactly the directories in which a change of one of `files` is visible.
 fn look(watcher: &mut RecommendedWatcher, directories: &mut HashSet<PathBuf>, files: &[Watched]) {
     let wanted: HashSet<PathBuf> = files.iter().flat_map(|file| places(&file.path)).collect();
     for directory in directories.difference(&wanted) {
@@ -200,11 +202,12 @@ fn look(watcher: &mut RecommendedWatcher, directories: &mut HashSet<PathBuf>, fi
     *directories = wanted;
 }
 
-/// The directory of a file, and those of symbolic links on the way to it and of their targets.
+/// Returns the directory of a file, and the directories of symbolic links on its path and of their
+/// targets.
 fn places(path: &Path) -> Vec<PathBuf> {
     let mut places = Vec::new();
     let mut next = Some(path.to_owned());
-    // As many links as the kernel follows.
+    // The kernel follows as many links.
     for _ in 0..40 {
         let Some(path) = next.take() else { break };
         for above in path.ancestors().skip(1) {
@@ -216,7 +219,8 @@ fn places(path: &Path) -> Vec<PathBuf> {
             if directory.is_dir() && !places.iter().any(|known| known == directory) {
                 places.push(directory.to_owned());
             }
-            // Farther up only if a link leads here: a change of the link is visible in its directory.
+            // Goes further up only if this directory is a link: a change of the link is visible in
+            // the directory above it.
             if !above.is_symlink() {
                 break;
             }
@@ -239,7 +243,8 @@ fn looks(path: &Path) -> Looks {
 }
 
 impl Watched {
-    /// Whether it is to be loaded now: it has changed, and has been stable for long enough.
+    /// Reports whether the file must be loaded now: it has changed, and has been stable for long
+    /// enough. Marks it as not due.
     fn is_due(&mut self) -> bool {
         let looks = looks(&self.path);
         if looks != self.looks {
@@ -247,7 +252,8 @@ impl Watched {
             self.pause = Duration::ZERO;
             self.due = Some(Instant::now() + SETTLED);
         }
-        // Between two renames there may be no file. A table's that stays away is shown as such.
+        // A missing file is skipped, since there may be none between two renames. A table is loaded
+        // even then, so that a file that stays away is reported.
         let is_due = self.due.is_some_and(|due| Instant::now() >= due);
         if !is_due || self.is_loading {
             return false;
@@ -262,7 +268,7 @@ impl Watched {
             Outcome::Done => self.pause = Duration::ZERO,
             Outcome::TryAgain => {
                 self.pause = (self.pause * 2).clamp(FIRST_RETRY_PAUSE, MAX_RETRY_PAUSE);
-                // Unless it has changed meanwhile.
+                // Keeps the earlier time if the file has changed meanwhile.
                 self.due.get_or_insert(Instant::now() + self.pause);
             }
         }

@@ -1,4 +1,4 @@
-//! A configuration, dealt out to the workers.
+//! Distribution of a configuration to the workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::telemetry::{Answers, Handshakes};
 use crate::transport::tls::ServerTls;
 use crate::worker::{FrontendConfig, WorkerConfig};
 
-/// Longest time that a stopping worker keeps idle clients. A client between two of many requests
-/// sends its next one within that time. Half of `timeout.drain` if that is shorter, so that idle
-/// clients are gone by then.
+/// Longest time that a stopping worker keeps idle client connections. A client that is in the
+/// middle of a series of requests sends its next one within that time. Half of `timeout.drain`
+/// applies if that is shorter, so that idle connections are closed by then.
 const MAX_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// State of the frontends that all workers share.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
-    /// By their stages.
+    /// Published versions, by stage.
     pub(super) published: HashMap<StageId, Published>,
-    /// What stages were called and what they are called now, where that differs.
+    /// Renamed stages: the old name and the new one.
     pub(super) renamed: Vec<(StageId, StageId)>,
-    /// By the frontends' names.
+    /// Response counters, by frontend name.
     pub(super) answers: HashMap<String, Arc<Answers>>,
 }
 
-/// The running configuration, of which a reload keeps what it can.
+/// The running configuration, from which a reload keeps what it can.
 pub(super) enum Known<'a> {
-    /// Nothing: at the start.
+    /// There is none at the start.
     None,
     Active {
         versions: &'a Versions,
@@ -58,7 +58,8 @@ impl Known<'_> {
     }
 }
 
-/// The configuration of each worker, and what they share. Takes the routers of `prepared`.
+/// Creates the configuration of each worker and the state that they share. Takes the routers out of
+/// `prepared`.
 pub(super) fn deal(
     prepared: &mut Prepared,
     listeners: &mut [FrontendListeners],
@@ -100,7 +101,8 @@ pub(super) fn deal(
             .answers(name)
             .unwrap_or_else(|| Answers::of(name, workers));
         let handshakes = Handshakes::of(name, workers);
-        // Of each worker, in order: one that replaces it gets the same sockets.
+        // The sockets are in the order of the workers: a worker that replaces a failed one gets the
+        // same sockets.
         let mut sockets = std::mem::take(&mut listeners.workers).into_iter();
         for (config, router) in configs.iter_mut().zip(routers) {
             config.frontends.push(FrontendConfig {
@@ -118,19 +120,19 @@ pub(super) fn deal(
     (configs, shared)
 }
 
-/// TLS of each `bind` of a frontend.
+/// Returns the TLS configuration of each `bind` of a frontend.
 pub(super) fn tls(frontend: &Frontend, sites: &Sites) -> Vec<Option<Arc<ServerTls>>> {
     let binds = frontend.bind.iter();
     let server = |bind: &Bind| sites.server(bind.tls.as_deref()?, frontend.mode);
     binds.map(server).collect()
 }
 
-/// How long a stopping worker keeps idle clients.
+/// Returns how long a stopping worker keeps idle client connections.
 pub(super) fn drain_grace(config: &Config) -> Duration {
     MAX_DRAIN_GRACE.min(config.drain / 2)
 }
 
-/// A stage's version, and the stage for each worker.
+/// Returns a stage's published version, and the update for each worker.
 fn deal_stage(
     prepared: PreparedStage,
     configured: &config::Stage,
@@ -187,7 +189,7 @@ fn deal_stage(
     (published, updates)
 }
 
-/// Reverts the keys of a new configuration that take a restart, and returns them.
+/// Restores the active values of keys that require a restart. Returns the keys that differed.
 pub(super) fn keep_restart_only(config: &mut Config, active: &Config) -> Vec<&'static str> {
     let mut changed = Vec::new();
     let mut keep = |name: &'static str, differs: bool| {

@@ -1,4 +1,4 @@
-//! Events of workers: a version that fails, an instance that takes long to create.
+//! Events from workers: a version fails, or an instance takes long to create.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::router::Change;
 use crate::router::version::{WorkerEvent, WorkerEventKind};
 use crate::worker::Command;
 
-/// Pause after an instance could not be created off a worker thread.
+/// Pause after creating an instance off a worker thread has failed.
 const INSTANCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Control {
-    /// Handles events of the workers until all workers are gone.
+    /// Handles events from workers until all workers are gone.
     pub async fn handle_events(self, mut events: mpsc::UnboundedReceiver<WorkerEvent>) {
         while let Some(event) = events.recv().await {
             let control = self.clone();
@@ -30,7 +30,8 @@ impl Control {
         }
     }
 
-    /// Goes back to the last version that worked, if there is one.
+    /// Goes back to the last good version, if there is one. Aborts the trial instead if the failing
+    /// version is on trial.
     async fn replace_failing(&self, event: &WorkerEvent) {
         let is_active = self
             .state()
@@ -52,7 +53,7 @@ impl Control {
             ),
             // Another version is in service already.
             Ok(None) => {}
-            // Nobody needs one any more.
+            // The stage is gone, or the process is stopping.
             Err(error) if error.is_gone() => {}
             Err(ChangeError::NothingBefore(_)) => tracing::error!(
                 frontend,
@@ -83,7 +84,7 @@ impl Control {
         }
     }
 
-    /// Creates an instance for a worker that must not wait for it.
+    /// Creates an instance for a worker, which must not block while it is created.
     async fn provide(&self, event: &WorkerEvent, worker: usize) {
         let version = self
             .state()
@@ -95,10 +96,10 @@ impl Control {
         };
         let source = Arc::clone(&version);
         let created = blocking(move || source.instantiate()).await;
-        // The worker waits for an answer in any case.
+        // The worker waits for a result in any case.
         let instance = created.unwrap_or_else(|error| Err(Fault::Instantiate(error.to_string())));
         if instance.is_err() {
-            // The worker asks again with the next request.
+            // The worker requests another instance with its next request, so the result is delayed.
             tokio::time::sleep(INSTANCE_PAUSE).await;
         }
         if let Some(worker) = self.0.handles.workers.get(worker) {

@@ -1,4 +1,4 @@
-//! What both backends share: accepting, and the answer to "who served this?".
+//! Code that both backends share: the accept loop, and the response of `/whoami`.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -20,10 +20,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Connections that a backend serves at one time: the proxy's pool and some pages.
+/// Maximum number of connections that a backend serves at once: the proxy's pool and some pages.
 const MAX_CONNECTIONS: usize = 256;
 
-/// After accepting failed, as it does when the process is out of file descriptors.
+/// Pause after a failed `accept`, for example when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -31,7 +31,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Accepts for ever and answers each request with `answer`.
+/// Accepts connections forever and responds to each request with `answer`.
 pub(super) async fn serve<F>(listener: TcpListener, answer: F)
 where
     F: Fn(Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// Who served a request, and what of it arrived: JSON.
+/// Returns a JSON response that says which backend served the request and what it received.
 pub(super) fn whoami(backend: &'static str, request: &Request<Incoming>) -> Answer {
     let field = |name: &HeaderName| text(request.headers(), name);
     let mut body = json!({
@@ -84,7 +84,7 @@ pub(super) fn whoami(backend: &'static str, request: &Request<Incoming>) -> Answ
     response
 }
 
-/// 405 for what is neither GET nor HEAD; both backends have only things to read.
+/// Returns 405 for any method but GET and HEAD: both backends are read-only.
 pub(super) fn refuse_method(method: &Method) -> Option<Answer> {
     (method != Method::GET && method != Method::HEAD).then(|| {
         let mut response = Response::new(Full::from("only GET and HEAD\n"));
@@ -118,13 +118,13 @@ pub(super) fn finish(backend: &'static str, origin: Option<HeaderValue>, answer:
     }
 }
 
-/// The page that a browser sends a request for (RFC 6454, section 7).
+/// Returns the origin of the page that made the request (RFC 6454, section 7).
 pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).cloned()
 }
 
-/// Whether an origin is under `localhost`: pages elsewhere on the web can reach loopback too,
-/// and are not to read or send what the demo shows.
+/// Reports whether an origin is under `localhost`. Other pages on the web can reach loopback too,
+/// but must neither read nor send messages of the demo.
 pub(super) fn is_local(origin: &HeaderValue) -> bool {
     let host = origin
         .to_str()

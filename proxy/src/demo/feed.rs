@@ -1,7 +1,7 @@
-//! Live messages on their way to every open page.
+//! Broadcast of live messages to every open page.
 //!
-//! Bounded both ways: a page that reads too slowly misses messages, and only the last records
-//! are kept for pages that open later. Sending never waits.
+//! Bounded both ways: a page that reads too slowly misses messages, and only the latest records are
+//! kept for pages that open later. Sending never waits.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,20 +13,21 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::telemetry::{AccessRecord, AccessTap};
 
-/// Messages that a slow page may be behind before it misses some.
+/// Maximum number of messages that a slow page can lag behind before it misses some.
 const MAX_BEHIND: usize = 256;
 
-/// Access records that a new page is told of, the request for itself among them.
+/// Maximum number of access records sent to a new page, including that of the request for the page
+/// itself.
 const MAX_RECENT: usize = 12;
 
-/// Hands JSON messages to all open pages. Clones share one feed.
+/// Sends JSON messages to all open pages. Clones share one feed.
 #[derive(Debug, Clone)]
 pub struct Feed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     sender: broadcast::Sender<Utf8Bytes>,
-    /// Held while sending too, so that a new page gets each record once.
+    /// Locked while sending, too, so that a new page gets each record once.
     recent: Mutex<VecDeque<Utf8Bytes>>,
 }
 
@@ -40,16 +41,16 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Puts the proxy's access records into this feed. What the notifier sends makes no
-    /// records, so that nothing goes in a circle.
+    /// Returns a tap that puts the proxy's access records into this feed. Messages of the notifier
+    /// create no records, so there is no loop.
     pub fn tap(&self) -> AccessTap {
         let feed = self.clone();
         Box::new(move |record| feed.send_record(&message(record)))
     }
 
-    /// Sends to every open page.
+    /// Sends a message to every open page.
     pub(super) fn send(&self, message: &Value) {
-        // No page is open: no one to tell.
+        // The error means that no page is open.
         let _ = self.0.sender.send(message.to_string().into());
     }
 
@@ -63,24 +64,24 @@ impl Feed {
         let _ = self.0.sender.send(text);
     }
 
-    /// The last records, oldest first, and everything from now on.
+    /// Returns the latest records, oldest first, and a receiver of everything from now on.
     pub(super) fn subscribe(&self) -> (Vec<Utf8Bytes>, broadcast::Receiver<Utf8Bytes>) {
         let recent = self.recent();
         (recent.iter().cloned().collect(), self.0.sender.subscribe())
     }
 
-    /// Pages that are open.
+    /// Returns the number of open pages.
     pub(super) fn pages(&self) -> usize {
         self.0.sender.receiver_count()
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<Utf8Bytes>> {
-        // A list of whole texts is sound whoever panicked beside it.
+        // The list contains only complete texts, so it is valid even after a panic.
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A record's fields under the names that the log has for them, absent ones left out.
+/// Converts a record to JSON with the field names of the log. Absent fields are left out.
 fn message(record: &AccessRecord<'_>) -> Value {
     let bytes = |value: Option<&[u8]>| value.map(|value| value.escape_ascii().to_string());
     let milliseconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);

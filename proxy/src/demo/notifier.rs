@@ -1,6 +1,6 @@
 //! `node_backend`: pushes live messages over `WebSocket`s (RFC 6455).
 //!
-//! A request that asks for no WebSocket is answered like the page's `/whoami`.
+//! Any other request gets the same response as the page's `/whoami`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,13 +26,13 @@ use super::feed::Feed;
 
 const NAME: &str = "node_backend";
 
-/// Of what a page sends, in bytes: more ends the connection (1009).
+/// Longest message from a page, in bytes. A longer one ends the connection (1009).
 const MAX_MESSAGE: usize = 4096;
 
-/// Of a message that goes to everyone, in characters: more is cut.
+/// Longest message that is sent to everyone, in characters. A longer one is cut.
 const MAX_SHOWN: usize = 280;
 
-/// Serves `WebSocket`s for ever, and ticks.
+/// Serves `WebSocket`s and sends ticks, forever.
 pub(super) async fn run(listener: TcpListener, feed: Feed, tick: Duration) {
     let numbers = Arc::new(AtomicU64::new(1));
     let ticking = feed.clone();
@@ -96,7 +96,7 @@ struct Page {
     feed: Feed,
     messages: Receiver<Utf8Bytes>,
     recent: Vec<Utf8Bytes>,
-    /// Tells pages apart, for their readers.
+    /// Number of the page, which lets readers tell pages apart.
     number: u64,
 }
 
@@ -117,7 +117,7 @@ impl Page {
         }
     }
 
-    /// Until either side closes.
+    /// Exchanges messages until either side closes.
     async fn talk(mut self) -> Result<(), tungstenite::Error> {
         self.send(&json!({
             "type": "hello",
@@ -140,7 +140,7 @@ impl Page {
                 },
                 received = self.socket.next() => match received {
                     Some(Ok(Message::Text(text))) => self.say(&text),
-                    // Pings and closes are answered by the library as it reads on.
+                    // The library responds to pings and closes while it reads.
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
                     None => return Ok(()),
@@ -149,7 +149,7 @@ impl Page {
         }
     }
 
-    /// Tells every page, this one too, what this one said.
+    /// Sends a message of this page to every page, including this one.
     fn say(&self, text: &str) {
         let text: String = text.chars().take(MAX_SHOWN).collect();
         if !text.trim().is_empty() {

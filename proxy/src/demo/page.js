@@ -1,6 +1,6 @@
 "use strict";
 
-// The page may be opened under any name: requests go to the port that it came from.
+// The page can be opened under any name: requests go to the port that it was loaded from.
 const port = location.port ? `:${location.port}` : "";
 const MOST_ROWS = 60;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -74,8 +74,8 @@ function throwSwitch(backend) {
   }
 }
 
-// Decisions come in bursts: each is shown, but only the last one still waiting when a run ends
-// is run next.
+// Decisions come in bursts. Each one is listed, but when a run ends, only the latest waiting one
+// runs next.
 let waiting = null;
 let busyUntil = 0;
 
@@ -254,7 +254,7 @@ byId("hosts").addEventListener("click", async (event) => {
     const { served_by: backend, via } = await response.json();
     const seen = via ? `, which saw it come “${via}”` : "";
     note.replaceChildren(`${host} was served by `, make("span", `name ${backend}`, backend), `${seen}.`);
-    // The proxy's access record updates the diagram; without a WebSocket, the response does.
+    // The access record updates the diagram; without a WebSocket, the response does.
     if (socket?.readyState !== WebSocket.OPEN) show(backend);
   } catch {
     note.textContent = `No answer for ${host}: does the proxy still run?`;

@@ -14,7 +14,7 @@ use super::policy::ConfigFile;
 
 const NAME: &str = "www_backend";
 
-/// Nothing is loaded from elsewhere; requests and the WebSocket go to other names of this
+/// The page loads nothing from elsewhere. Requests and the WebSocket go to other names of this
 /// machine, at the proxy's port.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; img-src data:; \

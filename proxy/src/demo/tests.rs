@@ -19,7 +19,7 @@ use super::policy::Policy;
 use super::*;
 use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 
-/// No tick but the first, which comes at once.
+/// An interval without ticks except the first, which comes at once.
 const NO_TICK: Duration = Duration::from_hours(1);
 
 fn demo(feed: &Feed) -> Demo {
@@ -66,7 +66,7 @@ async fn open(
     Ok(client_async(request, stream).await?.0)
 }
 
-/// The next message of this type.
+/// Returns the next message of this type.
 async fn next(page: &mut WebSocketStream<TcpStream>, kind: &str) -> Value {
     loop {
         let message = page.next().await.unwrap().unwrap();
@@ -87,7 +87,7 @@ async fn the_page_is_whole_in_itself() {
     for left in ["@style@", "@script@", "@port@", "src=", "<link rel=\"style"] {
         assert!(!html.contains(left), "{left}");
     }
-    // The script's own placeholder is not the page's.
+    // `${port}` belongs to the script and is not replaced.
     assert!(html.contains("`ws://io.localhost${port}/`"));
     assert!(html.contains(":8080</text>"));
 }
@@ -164,7 +164,7 @@ async fn a_message_too_large_ends_its_own_page_only() {
     next(&mut first, "hello").await;
     next(&mut second, "hello").await;
     first.send(Message::text("x".repeat(5000))).await.unwrap();
-    // Closed, with or without a close frame, and nothing was told.
+    // The connection is closed, with or without a close frame, and the message was not broadcast.
     while let Some(Ok(message)) = first.next().await {
         assert!(!message.to_text().unwrap_or_default().contains("xxx"));
     }

@@ -1,7 +1,8 @@
-//! The start of a connection on a bind with options: PROXY header, TLS handshake, and which protocol follows.
+//! The start of a connection on a bind with options: PROXY header, TLS handshake, and detection of
+//! the protocol.
 //!
-//! In the connection's own task and under `timeout.handshake`. Connections on binds without such
-//! options never come here. Spawned by `listener`.
+//! Runs in the connection's own task and under `timeout.handshake`. Connections on binds without
+//! such options skip this stage. Spawned by `listener`.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -26,25 +27,25 @@ use crate::transport::proxy_protocol::{
 };
 use crate::transport::tls::{HandshakeError, ServerTls};
 
-/// The first bytes of every HTTP/2 client (RFC 9113, section 3.4).
+/// The first bytes that every HTTP/2 client sends (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Why a connection ends before its protocol begins.
+/// Reason for which a connection ends before its protocol begins.
 #[derive(Debug, Error)]
 enum AcceptError {
-    /// Not the header that the configuration asks this peer for.
+    /// The PROXY header that the configuration requires from this peer is missing or invalid.
     #[error("the peer must send a PROXY protocol header")]
     Header(#[source] ProxyProtocolError),
-    /// There is no TLS session.
+    /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] HandshakeError),
-    /// The peer ended it.
+    /// The peer closed the connection.
     #[error("the peer closed the connection")]
     Closed,
     /// `timeout.handshake` has passed.
     #[error("the peer took longer than timeout.handshake")]
     TimedOut,
-    /// The process stops.
+    /// The process is stopping.
     #[error("the proxy is stopping")]
     Stopping,
     /// The connection failed.
@@ -52,12 +53,12 @@ enum AcceptError {
     Io(#[from] io::Error),
 }
 
-/// The client that a peer speaks for.
+/// The client on whose behalf a peer connects.
 #[derive(Debug, PartialEq, Eq)]
 struct Client {
     peer: Peer,
     scheme: Scheme,
-    /// Where it connected to.
+    /// The address that the client connected to.
     destination: Option<SocketAddr>,
 }
 
@@ -65,19 +66,20 @@ struct Client {
 enum Protocol {
     Http1,
     Http2,
-    /// Bytes, of whatever protocol.
+    /// Opaque bytes of any protocol.
     None,
-    /// None: the certificate was all that the client wanted (RFC 8737, section 3).
+    /// No protocol: the client wanted only the certificate (RFC 8737, section 3).
     Challenge,
 }
 
-/// Whether connections on such a bind of such a frontend begin with more than their protocol.
+/// Reports whether connections on this bind need this stage before their protocol begins.
 pub(super) fn is_needed(mode: Mode, bind: &LocalBind) -> bool {
     let config = &bind.config;
     mode == Mode::Tcp || bind.tls.is_some() || config.proxy_protocol.is_some() || config.h2c
 }
 
-/// Serves one connection from its first byte to its last.
+/// Serves one connection from its first byte: handles what precedes the protocol, then spawns the
+/// protocol's task.
 ///
 /// # Cancel safety
 /// Dropping it closes the connection.
@@ -103,19 +105,19 @@ pub(super) async fn serve(
             return;
         }
     };
-    // A task of its own: the memory that this stage needed is given back.
+    // The protocol runs in a separate task, so that the memory of this stage is freed.
     match protocol {
         Protocol::Http1 => drop(spawn_local(http1::serve(connection, io, guard))),
         Protocol::Http2 => drop(spawn_local(http2::serve(connection, io, guard))),
         Protocol::None => drop(spawn_local(tcp::serve(connection, io, deadline, guard))),
         Protocol::Challenge => {
-            // Nothing depends on whether that arrives.
+            // Nothing depends on whether the shutdown reaches the client.
             let _ = timeout_at(deadline, poll_fn(|cx| io.poll_shutdown(cx))).await;
         }
     }
 }
 
-/// The stream and its protocol, once what comes before them has come.
+/// Reads everything that precedes the protocol. Returns the stream and its protocol.
 async fn begin(
     connection: &mut Connection,
     bind: &LocalBind,
@@ -144,7 +146,7 @@ async fn begin(
     Ok((Io::plain(socket), protocol))
 }
 
-/// Makes a TLS session, and takes note of it.
+/// Establishes a TLS session and records its facts.
 async fn secure(
     connection: &mut Connection,
     tls: &ServerTls,
@@ -177,7 +179,7 @@ async fn secure(
     Ok((Io::tls(stream), protocol))
 }
 
-/// Of a client that may know without asking that HTTP/2 is spoken here (RFC 9113, section 3.3).
+/// Detects a client that uses HTTP/2 with prior knowledge (RFC 9113, section 3.3).
 fn by_preface(bytes: &[u8]) -> Option<Result<Protocol, AcceptError>> {
     if bytes.starts_with(PREFACE) {
         Some(Ok(Protocol::Http2))
@@ -188,7 +190,8 @@ fn by_preface(bytes: &[u8]) -> Option<Result<Protocol, AcceptError>> {
     }
 }
 
-/// The result of `stage`, unless the deadline passes or idle clients are closed before.
+/// Returns the result of `stage`, unless the deadline or, while draining, the deadline for idle
+/// clients passes first.
 async fn within<T>(
     deadline: Instant,
     shutdown: &Shutdown,
@@ -207,8 +210,8 @@ async fn within<T>(
     }
 }
 
-/// Whether the peer is one of those that speak for others. Guessing by the first bytes instead
-/// would let every client choose its address.
+/// Reports whether the peer is a proxy that must send a PROXY header. Detecting the header by its
+/// first bytes instead would let every client choose its address.
 fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
     match peer {
         Peer::Tcp(address) => {
@@ -219,7 +222,8 @@ fn must_send_header(accept: &AcceptProxy, peer: Peer) -> bool {
     }
 }
 
-/// Reads the header and not a byte more; None if the connection's own addresses count.
+/// Reads exactly the header and nothing after it. Returns None if the connection's own addresses
+/// apply.
 async fn read_header(socket: &Socket) -> Result<Option<Client>, AcceptError> {
     let look = |bytes: &[u8]| match proxy_protocol::parse(bytes) {
         Ok(Parsed::Partial) => None,
@@ -228,15 +232,15 @@ async fn read_header(socket: &Socket) -> Result<Option<Client>, AcceptError> {
     };
     let (length, client) = peek::<MAX_HEADER_LENGTH, _>(socket, look).await?;
     let mut header = [0; MAX_HEADER_LENGTH];
-    // All of it was seen: it is there.
+    // The whole header has been peeked at, so it is available.
     match socket.try_read(header.get_mut(..length).unwrap_or_default())? {
         read if read == length => Ok(client),
         _ => Err(AcceptError::Closed),
     }
 }
 
-/// The client that the header names. Only an SSL TLV says that it did so by
-/// TLS: a port says nothing.
+/// Returns the client that the header names. Only an SSL TLV shows that the client used TLS: a port
+/// proves nothing.
 fn client_of(header: &Header<'_>) -> Option<Client> {
     let Header::Proxied {
         source,
@@ -265,7 +269,7 @@ fn client_of(header: &Header<'_>) -> Option<Client> {
     })
 }
 
-/// Looks at the first bytes of a connection, at most `N`, until `look` has an answer.
+/// Peeks at the first bytes of a connection, at most `N`, until `look` returns a result.
 async fn peek<const N: usize, T>(
     socket: &Socket,
     look: impl Fn(&[u8]) -> Option<Result<T, AcceptError>>,
@@ -277,7 +281,8 @@ async fn peek<const N: usize, T>(
             bytes => look(bytes),
         });
         match seen {
-            // A part stays readable for ever, and so does the end behind it.
+            // A partial header leaves the socket readable forever, and so does the end of the
+            // stream after it.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if ready.is_read_closed() {
                     return Err(AcceptError::Closed);
@@ -343,10 +348,10 @@ mod tests {
     }
 
     const V1: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 80\r\n";
-    /// `LOCAL`, without addresses.
+    /// A `LOCAL` header without addresses.
     const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-    /// Reads `pieces`; the result, and the bytes left for the protocol.
+    /// Sends `pieces`. Returns the result, and the bytes that are left for the protocol.
     async fn read(pieces: &[&[u8]]) -> (Result<Option<(Peer, Scheme)>, String>, Vec<u8>) {
         let (mut client, server) = UnixStream::pair().unwrap();
         let socket = Socket::Unix(server);

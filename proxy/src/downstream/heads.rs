@@ -1,4 +1,4 @@
-//! The wait for a request's head, and its limits.
+//! Waits for a request's head, within limits.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, ready};
@@ -17,27 +17,28 @@ use crate::wire::Wire;
 /// Reads the heads of one connection, one after another.
 #[derive(Debug)]
 pub(super) struct HeadReader {
-    /// Requests so far. A client that has just connected has one to send: its wait counts
-    /// as part of the head.
+    /// Number of requests so far. A client that has just connected is expected to send one, so its
+    /// wait counts as part of the head.
     served: u64,
     idle_since: Instant,
-    /// When the first byte of the head came.
+    /// When the first byte of the head arrived.
     started: Option<Instant>,
     head: Option<RequestHead>,
-    /// A part of the head was there before the last read.
+    /// `true` if part of the head had arrived before the last read.
     is_partial: bool,
 }
 
 /// How a wait for a request ended.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// A request.
+    /// The head of a request.
     Request(Box<Head>),
-    /// Something that is none, as far as it was read, since then.
+    /// An invalid request: the error, the head as far as it was parsed, and when its first byte
+    /// arrived.
     Refused(RequestError, RequestHead, Instant),
-    /// A head whose rest did not come in time.
+    /// The rest of a head did not arrive in time; with the time of its first byte.
     TimedOut(Instant),
-    /// The client left, or had nothing to ask for too long.
+    /// The client closed the connection, or sent no request for too long.
     Closed,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct Head {
     pub(super) request: Request,
     pub(super) fields: RequestHead,
     pub(super) started: Instant,
-    /// When its last byte was there.
+    /// When its last byte arrived.
     pub(super) completed: Instant,
 }
 
@@ -62,7 +63,7 @@ impl HeadReader {
         }
     }
 
-    /// After a response: waits for the next request.
+    /// Starts the wait for the next request, after a response.
     pub(super) fn begin_next(&mut self, now: Instant) {
         self.served += 1;
         self.idle_since = now;
@@ -70,7 +71,7 @@ impl HeadReader {
         self.is_partial = false;
     }
 
-    /// Where the present request stands among those of its connection.
+    /// Reports whether the current request is the first of its connection.
     pub(super) fn place(&self) -> Place {
         if self.served == 0 {
             Place::First
@@ -79,7 +80,7 @@ impl HeadReader {
         }
     }
 
-    /// Ready with the next head, or with why there is none.
+    /// Reads the next head. Ready with the head, or with the reason why there is none.
     pub(super) fn poll(
         &mut self,
         wire: &mut Wire,
@@ -106,7 +107,7 @@ impl HeadReader {
                     }
                     Ok(Progress::Partial { skip }) => {
                         wire.consume_input(skip);
-                        // Empty lines behind a body begin no head (RFC 9112, section 2.2).
+                        // Empty lines after a body do not start a head (RFC 9112, section 2.2).
                         self.is_partial = !wire.input().is_empty();
                         if !self.is_partial {
                             self.started = None;
@@ -125,7 +126,7 @@ impl HeadReader {
         }
     }
 
-    /// Ready when the wait has lasted too long.
+    /// Ready when the wait has taken too long.
     pub(super) fn poll_limit(
         &mut self,
         wire: &mut Wire,
@@ -148,7 +149,7 @@ impl HeadReader {
         };
         let mut deadline = self.idle_since + patience;
         if shutdown.drain_deadline().is_none() {
-            // For its wake-up of this task.
+            // Polled only to wake this task when the worker stops.
             let _ = stopping.poll(task);
         }
         if let Some(drain_deadline) = shutdown.drain_deadline() {
@@ -158,7 +159,8 @@ impl HeadReader {
         Poll::Ready(Read::Closed)
     }
 
-    /// The clock is read again only if the head did not come as a whole.
+    /// Returns when the head was complete. Reads the clock again only if the head arrived in
+    /// several reads.
     fn completed(&self, started: Instant) -> Instant {
         if self.is_partial {
             Instant::now()
@@ -167,7 +169,7 @@ impl HeadReader {
         }
     }
 
-    /// Gives back what is held for a head that has not begun.
+    /// Returns the head buffer to the pool if no head has begun.
     pub(super) fn rest(&mut self, resources: &Resources) {
         if self.started.is_none()
             && let Some(head) = self.head.take()

@@ -1,4 +1,5 @@
-//! HTTP/1.1 with a client: heads in, responses out, and what follows the last one.
+//! HTTP/1.1 with a client: reads request heads, sends responses, and handles what follows the last
+//! one.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -33,17 +34,17 @@ use crate::tunnel::{self, Tunnel};
 use crate::upstream::PrivateConnections;
 use crate::wire::{Relay, Source as _, Wire};
 
-/// Serves one connection from its first byte to its last, a tunnel included.
+/// Serves one connection from its first byte to its last. A tunnel is handed over to its own task.
 ///
 /// # Cancel safety
-/// Dropping it closes the connection and all that it holds.
+/// Dropping it closes the connection and frees everything that it owns.
 pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     let mut wire = Box::new(Wire::new(io, &connection.resources.buffers));
     let mut reader = HeadReader::new();
     let mut private = PrivateConnections::default();
     let end = loop {
         let next = match next_head(&connection, &mut reader, &mut wire).await {
-            // In a box: an idle connection keeps no room for a request.
+            // Boxed, so that an idle connection reserves no memory for a request.
             Read::Request(head) => {
                 let place = reader.place();
                 Box::pin(connection.request(wire, *head, place, &mut private)).await
@@ -69,7 +70,7 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
     match end {
         Next::Request(..) | Next::Close => {}
         Next::Linger(wire, limit) => {
-            // The slot is for clients that have something to ask.
+            // The permit is freed for clients that have requests to send.
             drop(guard);
             let bytes = connection.frontend.rules().config.limits.max_discard;
             linger(&connection, wire, bytes, limit).await;
@@ -82,10 +83,10 @@ pub async fn serve(connection: Connection, io: Io, guard: ConnectionGuard) {
 
 /// What to do after a request.
 enum Next {
-    /// Another one.
+    /// Wait for the next request.
     Request(Box<Wire>, Instant),
     Close,
-    /// The client may still be sending: for so long at most.
+    /// Read and discard for at most this long: the client may still be sending.
     Linger(Box<Wire>, Duration),
     Tunnel(Box<Tunnel>, Option<Box<Context>>),
 }
@@ -158,14 +159,14 @@ impl Connection {
         next
     }
 
-    /// Logs a request that is over, and keeps its head for the next one.
+    /// Logs a finished request and returns its head to the pool.
     fn end(&self, mut cx: Context) {
         cx.default_end = End::Ok;
         let head = cx.log();
         self.resources.put_request_head(head);
     }
 
-    /// Passes a server's response on.
+    /// Forwards a server's response.
     async fn respond(
         &self,
         cx: &mut Context,
@@ -178,7 +179,7 @@ impl Connection {
         let body = response.body.for_client(version);
         let is_last = request.persistence == Persistence::Close
             || self.shutdown.drain_deadline().is_some()
-            // Where its next request begins is not known yet.
+            // The start of the next request cannot be found until this upload is complete.
             || !exchange.is_upload_complete()
             || exchange.client().is_exhausted()
             || body == BodyLength::UntilClose;
@@ -199,7 +200,8 @@ impl Connection {
             exchange.push_head(&with, body);
         });
         if body == BodyLength::UntilClose {
-            // Until it is whole: an orderly end in the middle would make it look so.
+            // Until the body is complete: an orderly close in the middle would make it look
+            // complete.
             exchange.client().io.end_by(EndBy::Reset);
         }
         let mut download = Relay::default();
@@ -225,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// Sends an answer that no server gave.
+    /// Sends a local reply.
     async fn reply(
         &self,
         cx: &mut Context,
@@ -250,7 +252,7 @@ impl Connection {
             .map_or(Next::Close, |()| after(wire, persistence, Instant::now()))
     }
 
-    /// Answers something that is no request.
+    /// Sends an error reply to an invalid request.
     async fn refuse(
         &self,
         mut wire: Box<Wire>,
@@ -264,7 +266,7 @@ impl Connection {
         let mut cx = Context::new(Rc::clone(&self.facts), rules, head, record);
         let reply = Reply::refusal(&mut cx, &error);
         if matches!(error, ProxyError::Head(RequestError::Http2Preface)) {
-            // Such a client understands no answer.
+            // Such a client cannot read an HTTP/1.1 response.
             self.end(cx);
             return Next::Close;
         }
@@ -279,7 +281,7 @@ impl Connection {
         }
     }
 
-    /// None if the client did not take it.
+    /// Writes a local reply. Returns None if it could not be sent.
     async fn send_reply(
         &self,
         cx: &mut Context,
@@ -312,7 +314,7 @@ impl Connection {
         }
     }
 
-    /// Sends the 101, and makes a tunnel of both connections.
+    /// Sends the 101 response and joins both connections into a tunnel.
     async fn switch(&self, mut cx: Context, mut exchange: Exchange<Wire>) -> Next {
         told(&mut cx, 101);
         let with = OutgoingResponse {
@@ -337,12 +339,13 @@ impl Connection {
     }
 }
 
-/// Whether closing the connection resets nothing: the client has not sent more than was read.
+/// Reports whether closing the connection cannot cause a reset: the client has sent nothing that is
+/// unread.
 fn is_done(wire: &mut Wire) -> bool {
     wire.is_body_complete() && wire.input().is_empty() && wire.io.has_nothing_to_read()
 }
 
-/// What to do after a complete response.
+/// Decides what to do after a complete response.
 fn after(mut wire: Box<Wire>, persistence: Persistence, now: Instant) -> Next {
     match persistence {
         Persistence::KeepAlive => Next::Request(wire, now),
@@ -351,14 +354,14 @@ fn after(mut wire: Box<Wire>, persistence: Persistence, now: Instant) -> Next {
     }
 }
 
-/// A body that is there already is skipped, so that the connection can go on.
+/// Skips the part of a body that is already buffered, so that the connection can be reused.
 fn skip_buffered_body(wire: &mut Wire) {
     while let Ok(Some(crate::wire::Progress::Data)) = wire.buffered_body() {
         wire.consume_data(usize::MAX);
     }
 }
 
-/// Writes what is queued, within `timeout.client`.
+/// Writes the queued output. Fails if the client accepts nothing for `timeout.client`.
 async fn flushed(
     wire: &mut Wire,
     timeouts: &crate::config::FrontendTimeouts,

@@ -1,4 +1,4 @@
-//! HTTP/2 with a client: a task for the connection, and one for each request.
+//! HTTP/2 with a client: one task for the connection, and one for each request.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -31,16 +31,16 @@ use crate::transport::io::Io;
 use crate::upstream::PrivateConnections;
 use crate::wire::{Relay, Sink as _};
 
-/// How long a client that was told to go may take to close its side.
+/// How long a client can take to close the connection after GOAWAY.
 const MAX_GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long the end of a request's body may take after its response.
+/// How long the end of a request's body can take after the response.
 const MAX_LATE_END: Duration = Duration::from_secs(5);
 
 /// Serves one connection from the client's preface to its end.
 ///
 /// # Cancel safety
-/// Dropping it closes the connection; its requests end with it.
+/// Dropping it closes the connection and thereby ends its requests.
 pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
     connection.note_destination(&io);
     let connection = Rc::new(connection);
@@ -70,7 +70,7 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
             break;
         };
         let connection = Rc::clone(&connection);
-        // In a box: a task is moved several times before it is where it stays.
+        // Boxed, because a task is moved several times before it reaches its final place.
         tokio::task::spawn_local(Box::pin(connection.serve_stream(*opened, place)));
         place = Place::Later;
     }
@@ -82,7 +82,7 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
             "an HTTP/2 connection is closed for what its client has sent"
         );
         http2.refuse(violation);
-        // It may not take that either.
+        // The client may not read the GOAWAY either.
         let _ = timeout(MAX_GOODBYE, http2.closed()).await;
     }
     drop(guard);
@@ -99,23 +99,23 @@ fn settings(rules: &Rules) -> Settings {
 enum Event {
     /// The client has opened a stream.
     Opened(Box<Opened>),
-    /// The connection has ended, or is to end.
+    /// The connection has ended, or must be closed.
     Ended,
 }
 
-/// The waits of a connection, as far as they are not those of a request.
+/// The timeouts of a connection, except those of its requests.
 struct Waits {
-    /// For a first request.
+    /// Timeout for the first request.
     first: Duration,
-    /// For another one.
+    /// Timeout for each further request.
     keep_alive: Duration,
     has_served: bool,
-    /// Since when no stream is open.
+    /// Since when no stream has been open.
     idle_since: Option<Instant>,
-    /// When a connection is closed whose client was told to go.
+    /// When the connection is closed even if the client has not closed it after GOAWAY.
     goodbye: Option<Instant>,
     is_draining: bool,
-    /// While the client does not take what is sent to it.
+    /// Runs while the client does not read what is sent to it.
     stall: Stall,
     timer: Timer,
 }
@@ -155,7 +155,7 @@ impl Waits {
             return Poll::Ready(Event::Ended);
         }
         if !self.is_draining {
-            // For its wake-up of this task.
+            // Polled to wake this task when the worker stops.
             let is_stopping = stopping.poll(task).is_ready();
             if is_stopping || connection.shutdown.drain_deadline().is_some() {
                 self.drain(http2, task);
@@ -176,7 +176,8 @@ impl Waits {
         task.waker().wake_by_ref();
     }
 
-    /// Whether a connection without streams has lasted long enough.
+    /// Reports whether a connection without streams must be closed. Starts to drain it when it has
+    /// been idle for too long.
     fn poll_idle(&mut self, http2: &mut Http2, task: &mut Task<'_>) -> bool {
         if http2.has_streams() {
             self.idle_since = None;
@@ -201,7 +202,7 @@ impl Waits {
         false
     }
 
-    /// Whether the client has taken nothing for `timeout.client`.
+    /// Reports whether the client has accepted nothing for `timeout.client`.
     fn poll_stalled(&mut self, http2: &Http2, task: &mut Task<'_>) -> bool {
         if http2.is_blocked() {
             let moved = http2.moved();
@@ -261,7 +262,7 @@ impl Connection {
         }
     }
 
-    /// Passes a server's response on; gives the stream back if the client has it all.
+    /// Forwards a server's response. Returns the stream if all of it was sent.
     async fn pass(
         &self,
         cx: &mut Context,
@@ -270,7 +271,7 @@ impl Connection {
         private: &mut PrivateConnections,
     ) -> Option<Box<Stream>> {
         told(cx, exchange.head.status());
-        // A message that came over HTTP/2 may have trailers whatever its length.
+        // A message that arrived over HTTP/2 can have trailers whatever its length.
         let length = match response.body {
             BodyLength::Known(0) if exchange.is_with_http2_server() => BodyLength::Chunked,
             length => length,
@@ -304,7 +305,7 @@ impl Connection {
         }
     }
 
-    /// Sends an answer that no server gave; gives the stream back if the client has it all.
+    /// Sends a local reply. Returns the stream if all of it was sent.
     async fn send(
         &self,
         cx: &mut Context,
@@ -359,7 +360,7 @@ impl Connection {
         Some(stream)
     }
 
-    /// Answers that the WebSocket is open, and makes a tunnel of both streams.
+    /// Confirms that the WebSocket is open, and joins both streams into a tunnel.
     async fn open_websocket(&self, mut cx: Context, exchange: Exchange<Stream>) {
         told(&mut cx, 200);
         let (mut client, lease, head) = exchange.into_parts();
@@ -374,7 +375,7 @@ impl Connection {
         }
     }
 
-    /// Logs a request that is over, and keeps its head for the next one.
+    /// Logs a finished request and returns its head to the pool.
     fn finish(&self, mut cx: Context) {
         cx.default_end = End::Ok;
         let head = cx.log();

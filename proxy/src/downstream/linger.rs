@@ -1,8 +1,8 @@
-//! Closing without losing the last answer.
+//! Lingering close: closes a connection without losing the last response.
 //!
-//! A connection that is closed while the client still sends is reset, and the reset may
-//! overtake the answer (RFC 9112, section 9.6). So the answer's end is sent, and what comes
-//! is read and dropped, within limits.
+//! If a connection is closed while the client is still sending, it is reset, and the reset can
+//! overtake the response (RFC 9112, section 9.6). Therefore only the sending side is closed first,
+//! and received bytes are read and discarded, within limits.
 
 use std::future::{Future as _, poll_fn};
 use std::io::ErrorKind;
@@ -16,18 +16,18 @@ use super::Connection;
 use crate::timer::{Stall, Timer};
 use crate::wire::Wire;
 
-/// How long a client is read from whose request was refused.
+/// How long to read from a client whose request was refused.
 pub(super) const MAX_REFUSED: Duration = Duration::from_secs(2);
 
-/// How long a client is read from that had its answer before it had sent its request: 64 MiB at
-/// 9 Mbit/s.
+/// How long to read from a client that got its response before it had sent the whole request: 64
+/// MiB at 9 Mbit/s.
 pub(super) const MAX_EARLY: Duration = Duration::from_mins(1);
 
-/// Reads until the client ends its side, `bytes` have come, nothing came for
-/// `timeout.client`, `limit` has passed, or too many others linger, too.
+/// Reads and discards until the client closes its side, `bytes` have arrived, nothing has moved for
+/// `timeout.client`, or `limit` has passed. Also stops if too many other connections linger.
 pub(super) async fn linger(connection: &Connection, wire: Box<Wire>, bytes: u64, limit: Duration) {
     let (mut io, input) = wire.into_parts();
-    // Its memory goes back at once.
+    // Returns the buffer to the pool at once.
     drop(input);
     let place = connection.resources.linger();
     let mut recalled = pin!(place.recalled());

@@ -1,6 +1,7 @@
-//! The accept loop of one listening socket in one worker, and the hand-over to another.
+//! The accept loop of one listening socket in one worker, and handover of connections to other
+//! workers.
 //!
-//! Nothing that happens here ends the loop but the signal to stop. Spawned by `worker`.
+//! Only the signal to stop ends the loop; errors do not. Spawned by `worker`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,10 +27,11 @@ use crate::transport::io::{self as transport, Io};
 use crate::tunnel::Scratch;
 use crate::upstream::connect::{is_exhaustion, set_keep_alive};
 
-/// How long to leave connections in the backlog when descriptors or memory have run out.
+/// Pause before the next accept when descriptors or memory have run out. Meanwhile, connections
+/// wait in the backlog.
 const EXHAUSTION_PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket that listens.
+/// A bound socket that accepts connections, or will once it listens.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -45,12 +47,12 @@ enum Family {
     Unix,
 }
 
-/// Whether other sockets may listen on the same address.
+/// Whether other sockets can listen on the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// No: finds out whether the address is free.
+    /// No. The socket is bound but does not listen yet: this finds out whether the address is free.
     Alone,
-    /// The other workers' may (`SO_REUSEPORT`): the kernel spreads the connections.
+    /// Yes, those of the other workers (`SO_REUSEPORT`): the kernel distributes the connections.
     Workers,
 }
 
@@ -76,14 +78,14 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        // Accepted sockets inherit both: two system calls less for each connection.
+        // Accepted sockets inherit both options, which saves two system calls per connection.
         socket.set_tcp_nodelay(true)?;
         set_keep_alive(&SockRef::from(&socket))?;
         socket.bind(&address.into())?;
         if sharing == Sharing::Workers {
             Listener::listen(&socket, backlog)?;
         }
-        // Port 0 is a free one by now.
+        // If port 0 was requested, the kernel has chosen a free port.
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         Ok(Listener {
             socket,
@@ -93,12 +95,12 @@ impl Listener {
         })
     }
 
-    /// Binds a Unix socket. One that a dead process left behind is replaced. `prepare` is called
-    /// while the file is there and nobody can connect yet.
+    /// Binds a Unix socket. Replaces a socket file that a dead process has left behind. Calls
+    /// `prepare` after the file is created and before any client can connect.
     ///
     /// # Errors
-    /// `AddrInUse` where somebody listens, `AlreadyExists` where the file is no socket, those of
-    /// `bind(2)` and `listen(2)`, and of `prepare`.
+    /// `AddrInUse` if another process listens, `AlreadyExists` if the file is not a socket, and
+    /// those of `bind(2)`, `listen(2)` and `prepare`.
     pub fn unix(
         path: &PathBuf,
         backlog: u32,
@@ -109,7 +111,8 @@ impl Listener {
         match socket.connect(&address) {
             Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // A file that is no socket refuses as well, and is somebody's.
+                // Connecting to an ordinary file is refused as well, but that file must not be
+                // removed.
                 if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
                     return Err(io::ErrorKind::AlreadyExists.into());
                 }
@@ -131,11 +134,11 @@ impl Listener {
         })
     }
 
-    /// A socket that somebody else has bound and listens on.
+    /// Adopts a socket that another process has bound and listens on.
     ///
     /// # Errors
-    /// `InvalidInput` where it is none that connections are accepted from, over TCP or a Unix
-    /// socket with a file, and those of `getsockopt(2)` and `setsockopt(2)`.
+    /// `InvalidInput` if it is not a listening TCP socket or a listening Unix socket with a file,
+    /// and those of `getsockopt(2)` and `setsockopt(2)`.
     pub fn adopt(descriptor: OwnedFd) -> io::Result<Listener> {
         let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         let socket = Socket::from(descriptor);
@@ -171,7 +174,7 @@ impl Listener {
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
     }
 
-    /// The same socket for another worker.
+    /// Duplicates the descriptor, so that another worker can accept from the same socket.
     ///
     /// # Errors
     /// Those of `dup(2)`.
@@ -184,12 +187,12 @@ impl Listener {
         })
     }
 
-    /// The file of a Unix socket.
+    /// Returns the file of a Unix socket.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Where it listens, as bound: the same for every worker.
+    /// Returns the bound address, which is the same for every worker.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -201,55 +204,55 @@ impl AsFd for Listener {
     }
 }
 
-/// For who accepts in another way.
+/// For code with its own accept loop.
 impl From<Listener> for OwnedFd {
     fn from(listener: Listener) -> OwnedFd {
         OwnedFd::from(listener.socket)
     }
 }
 
-/// Name of a Unix socket, in logs and in `Bind`.
+/// Returns the name of a Unix socket, as used in logs and in `Bind`.
 pub fn unix_name(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// Shared by a frontend's connections in one worker.
+/// State shared by a frontend's connections in one worker.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
-    /// Serves them.
+    /// The frontend that serves them.
     pub frontend: Rc<Frontend>,
-    /// The workers that could serve them.
+    /// The workers that can serve them.
     pub workers: Rc<Workers>,
     /// The worker's buffer for tunnels.
     pub scratch: Scratch,
     /// The worker's other resources.
     pub resources: Rc<Resources>,
-    /// Counts them and tells them to stop.
+    /// Counts the connections and signals them to stop.
     pub shutdown: Shutdown,
 }
 
-/// All workers, as one of them sees them.
+/// All workers, from the point of view of one of them.
 #[derive(Debug, Clone)]
 pub struct Workers {
-    /// Which one that is.
+    /// Index of that worker.
     pub own: usize,
-    /// Limits the connections of all of them to `max_connections`.
+    /// Limits the connections of all workers together to `max_connections`.
     pub limiter: Arc<ConnectionLimiter>,
-    /// Where each takes what others have accepted for it.
+    /// For each worker, the channel for connections that others have accepted for it.
     pub inboxes: Vec<mpsc::UnboundedSender<Accepted>>,
 }
 
-/// A connection that nobody serves yet.
+/// An accepted connection that is not being served yet.
 #[derive(Debug)]
 pub struct Accepted {
     socket: OwnedFd,
     peer: Peer,
-    /// Where it came to, for other workers.
+    /// The frontend and the socket that accepted it, for other workers.
     place: Arc<Place>,
     permit: WorkerPermit,
 }
 
-/// A listening socket, by its names.
+/// Identifies a listening socket by name.
 #[derive(Debug)]
 struct Place {
     frontend: String,
@@ -257,14 +260,15 @@ struct Place {
 }
 
 impl Accepted {
-    /// The name of the frontend that it came to.
+    /// Returns the name of the frontend that accepted it.
     pub fn frontend(&self) -> &str {
         &self.place.frontend
     }
 }
 
 impl Acceptor {
-    /// Serves a connection in this worker. Returns one from a socket that its frontend does not have.
+    /// Serves a connection in this worker. Returns the connection if the frontend does not have its
+    /// socket.
     pub fn serve(&self, accepted: Accepted) -> Option<Accepted> {
         let rules = self.frontend.rules();
         let Some(bind) = rules.sockets.bind(&accepted.place.socket) else {
@@ -304,18 +308,18 @@ impl Acceptor {
         None
     }
 
-    /// Serves a connection here, or leaves it to a worker that has less to do.
+    /// Serves a connection here, or hands it over to a less busy worker.
     fn assign(&self, mut accepted: Accepted) {
         let worker = accepted.permit.worker();
         if worker != self.workers.own {
             match self.workers.inboxes[worker].send(accepted) {
                 Ok(()) => return,
-                // It is stopping.
+                // The other worker is stopping.
                 Err(mpsc::error::SendError(returned)) => accepted = returned,
             }
             accepted.permit.move_to(self.workers.own);
         }
-        // The rules have every socket that this worker accepts from.
+        // Cannot be returned: the rules contain every socket that this worker accepts from.
         drop(self.serve(accepted));
     }
 }
@@ -323,7 +327,7 @@ impl Acceptor {
 /// Accepts connections until the worker stops.
 ///
 /// # Errors
-/// The poller's, at the start.
+/// If the socket cannot be registered with the poller.
 pub async fn run(listener: Listener, acceptor: Acceptor) -> io::Result<()> {
     let family = listener.family;
     let place = Arc::new(Place {
@@ -344,8 +348,8 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
         unsafe_code,
         reason = "tokio has no listener that waits without accepting"
     )]
-    // SAFETY: a `Socket` owns its descriptor, and has the same one until it is dropped, which
-    // the `AsyncFd` does last; nothing here replaces it.
+    // SAFETY: a `Socket` owns its descriptor and keeps the same one until it is dropped. The
+    // `AsyncFd` drops it last, and nothing here replaces it.
     let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
     registered.map_err(|error| error.into_parts().1)
 }
@@ -357,10 +361,10 @@ async fn accept(
     acceptor: &Acceptor,
 ) -> std::convert::Infallible {
     loop {
-        // Only then a permit: a worker that waits for clients must not hold one, or with few
-        // slots the others would have none for clients that are there.
+        // The permit is taken only after a client is waiting. If idle workers held permits and few
+        // were left, other workers could not accept clients that are waiting.
         let Ok(mut ready) = socket.readable().await else {
-            // The poller is gone, and with it the runtime that would resume this.
+            // The poller is gone, and so is the runtime that would resume this task.
             std::future::pending::<()>().await;
             continue;
         };
@@ -397,8 +401,8 @@ fn accept_one(socket: &AsyncFd<Socket>, family: Family) -> io::Result<(OwnedFd, 
     Ok((descriptor, peer))
 }
 
-/// Decides how long to wait after a failed accept: where descriptors or memory ran out,
-/// until some have been given back; where the client had left already, not at all.
+/// Waits after a failed accept if descriptors or memory have run out, so that some can be freed.
+/// Does not wait if the client had already closed the connection.
 async fn pause(error: &io::Error, frontend: &str) {
     if is_exhaustion(error) {
         tracing::error!(frontend, %error, "cannot accept; clients wait in the backlog");

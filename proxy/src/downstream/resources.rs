@@ -1,4 +1,4 @@
-//! Resources that the connections of one worker share: buffers, heads for reuse, the date.
+//! Resources that the connections of one worker share: buffers, reusable heads, the date.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,19 +10,19 @@ use tokio::sync::Notify;
 use crate::http::message::{RequestHead, ResponseHead};
 use crate::transport::buffer::BufferPool;
 
-/// Heads of either kind that a worker keeps for reuse.
+/// Maximum number of heads of each kind that a worker keeps for reuse.
 const MAX_FREE_HEADS: usize = 32;
-/// Largest buffer that a kept head has, in bytes and in lines.
+/// Largest buffer of a kept head, in bytes and in lines.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 const MAX_HEAD_LINES: usize = 64;
-/// Connections that are read from after their last answer, for each worker. For one more, the
-/// first of them is closed: its answer may be lost if its client is still sending.
+/// Maximum number of lingering connections per worker. One more closes the oldest: its response may
+/// be lost if its client is still sending.
 pub const MAX_LINGERING: usize = 64;
 
-/// Shared by the connections of one worker, and touched by one at a time.
+/// Resources shared by the connections of one worker, used by one connection at a time.
 #[derive(Debug, Default)]
 pub struct Resources {
-    /// Of connections on both sides.
+    /// Buffers for connections of both sides.
     pub buffers: BufferPool,
     request_heads: RefCell<Vec<RequestHead>>,
     response_heads: RefCell<Vec<ResponseHead>>,
@@ -30,7 +30,7 @@ pub struct Resources {
     lingering: RefCell<VecDeque<Rc<Notify>>>,
 }
 
-/// The present second, as HTTP writes it.
+/// The current second, formatted as an HTTP date.
 #[derive(Debug, Default)]
 struct Date {
     second: u64,
@@ -38,7 +38,7 @@ struct Date {
 }
 
 impl Resources {
-    /// With these buffers.
+    /// Creates resources with these buffers.
     pub fn new(buffers: BufferPool) -> Resources {
         Resources {
             buffers,
@@ -46,7 +46,7 @@ impl Resources {
         }
     }
 
-    /// An empty head.
+    /// Returns an empty head, reused if possible.
     pub fn request_head(&self) -> RequestHead {
         self.request_heads.borrow_mut().pop().unwrap_or_default()
     }
@@ -61,7 +61,7 @@ impl Resources {
         }
     }
 
-    /// A head without meaning yet.
+    /// Returns a head whose start line is not set yet, reused if possible.
     pub fn response_head(&self) -> ResponseHead {
         self.response_heads.borrow_mut().pop().unwrap_or_default()
     }
@@ -76,7 +76,7 @@ impl Resources {
         }
     }
 
-    /// Calls `with` with the present time, as `Date` has it.
+    /// Calls `with` with the current time, formatted for `Date`.
     pub fn with_date<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
         let now = SystemTime::now();
         let second = now
@@ -90,7 +90,7 @@ impl Resources {
         with(date.text.as_bytes())
     }
 
-    /// A place among the lingering connections.
+    /// Adds a lingering connection. If there are too many, recalls the oldest.
     pub fn linger(&self) -> LingeringPlace<'_> {
         let recall = Rc::new(Notify::new());
         let mut lingering = self.lingering.borrow_mut();
@@ -107,7 +107,7 @@ impl Resources {
     }
 }
 
-/// A connection that is read from after its last answer.
+/// A lingering connection's place; freed when dropped.
 #[derive(Debug)]
 pub struct LingeringPlace<'a> {
     resources: &'a Resources,
@@ -115,7 +115,7 @@ pub struct LingeringPlace<'a> {
 }
 
 impl LingeringPlace<'_> {
-    /// Waits until the place is needed for another connection.
+    /// Waits until another connection needs the place.
     ///
     /// # Cancel safety
     /// Safe.

@@ -1,4 +1,4 @@
-//! The end of a request, for both versions of HTTP.
+//! The end of a request, shared by both versions of HTTP.
 
 use super::Connection;
 use crate::request::context::Context;
@@ -8,13 +8,13 @@ use crate::tunnel::{self, Downstream, Tunnel, Upstream};
 use crate::upstream::{Lease, Upgraded};
 use crate::wire::BodyError;
 
-/// Notes what the client is told.
+/// Records and counts the status that the client receives.
 pub(super) fn told(cx: &mut Context, status: u16) {
     cx.record.status = Some(status);
     cx.rules.answers.count(cx.rules.worker, status);
 }
 
-/// The log's word for a response that did not arrive whole.
+/// Returns the log's end for a response that was not sent completely.
 pub(super) fn download_end(error: &DownloadError) -> End {
     match error {
         DownloadError::Server(BodyError::Chunk(_)) => End::ServerInvalid,
@@ -29,8 +29,8 @@ pub(super) fn download_end(error: &DownloadError) -> End {
 }
 
 impl Connection {
-    /// A tunnel from the client to the lease's server, and the record of a request if somebody
-    /// reads it. `client` comes with the bytes that it sent early.
+    /// Creates a tunnel from the client to the lease's server. Also returns the request's record if
+    /// access logging is enabled. `client` includes the bytes that the client sent early.
     pub(super) fn tunnel(
         &self,
         cx: Context,

@@ -1,7 +1,7 @@
 //! A connection of a frontend with `mode = "tcp"`: routed once, and a tunnel from then on.
 //!
-//! Nothing is decrypted. Where a router decides, the client's first bytes are read as far as they
-//! are the start of TLS, for the host name in them; the server gets them as they came.
+//! Nothing is decrypted here. If the frontend has a router, the client's first bytes are parsed as
+//! a TLS `ClientHello` to find the host name; the server receives them unchanged.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -25,13 +25,13 @@ use crate::transport::io::{EndBy, Io};
 use crate::tunnel;
 use crate::wire::Wire;
 
-/// How long the first byte of a client is waited for before its connection is routed without a
-/// name: in some protocols the server speaks first. A TLS client speaks at once; this allows for a
-/// packet that is lost and sent again after a second (RFC 6298, section 2).
+/// How long to wait for the client's first byte before its connection is routed without a name: in
+/// some protocols the server speaks first. A TLS client sends at once; this leaves time for a
+/// packet that is lost and retransmitted after a second (RFC 6298, section 2).
 const FIRST_BYTE_WAIT: Duration = Duration::from_secs(2);
 
-/// Serves one connection to its end. `deadline` is when a `ClientHello` that has begun must be
-/// complete.
+/// Serves one connection until it becomes a tunnel or ends. A `ClientHello` that has begun must be
+/// complete by `deadline`.
 ///
 /// # Cancel safety
 /// Dropping it closes the connection.
@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let rules = connection.frontend.rules();
     let tls = connection.facts.tls.as_ref();
     let name = match rules.router {
-        // Where TLS ends here, that was its name.
+        // If TLS is terminated here, the name is that of the handshake.
         Some(_) if let Some(tls) = tls => Ok(tls.server_name.as_deref().map(str::to_owned)),
         Some(_) => read_name(&mut wire, deadline).await,
         None => Ok(None),
@@ -75,14 +75,14 @@ pub(super) async fn serve(
         }
         Err(error) => {
             cx.record.fail(error.outcome().1, || chain(&error));
-            // An orderly end would look like that of a server.
+            // An orderly close would look as if the server had closed the connection.
             wire.io.end_by(EndBy::Reset);
         }
     }
 }
 
-/// The host name that a TLS client asks for; None of one that does not speak TLS, asks for none, or
-/// waits for the server to speak.
+/// Reads the host name that a TLS client requests. Returns None if the client does not use TLS,
+/// names no host, or waits for the server to speak.
 async fn read_name(wire: &mut Wire, deadline: Instant) -> Result<Option<String>, ProxyError> {
     let first_byte = deadline.min(Instant::now() + FIRST_BYTE_WAIT);
     poll_fn(|task| poll_name(wire, first_byte, deadline, task)).await
@@ -101,12 +101,12 @@ fn poll_name(
                 Ok(Parsed::Complete(hello)) => return Poll::Ready(Ok(hello.server_name)),
                 Ok(Parsed::Partial) => {}
                 Err(ClientHelloError::NotTls) => return Poll::Ready(Ok(None)),
-                // The server might read a name in it.
+                // The server might accept it and find a name in it.
                 Err(error) => return Poll::Ready(Err(ProxyError::ClientHello(error))),
             }
         }
         match wire.poll_fill(MAX_CLIENT_HELLO, task) {
-            // A client that sends nothing may want to read.
+            // A client that closes its side without sending anything may still want to read.
             Poll::Ready(Ok(0)) if !has_begun => return Poll::Ready(Ok(None)),
             Poll::Ready(Ok(0)) => return Poll::Ready(Err(gone(None))),
             Poll::Ready(Ok(_)) => {}

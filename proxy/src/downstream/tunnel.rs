@@ -1,4 +1,4 @@
-//! A connection that has become a tunnel, with its line in the log.
+//! A connection that has become a tunnel, with its access log record.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,13 +9,14 @@ use crate::shutdown::ConnectionGuard;
 use crate::telemetry::End;
 use crate::tunnel::Tunnel;
 
-/// A tunnel until its end. A task of its own: what HTTP needed is given back while it lives.
+/// Runs a tunnel to its end. As a task of its own, it lets the memory for HTTP be freed while the
+/// tunnel is open.
 pub(super) struct TunnelTask {
     tunnel: Tunnel,
-    /// Logs its line when it is dropped; None if nobody reads it, since a tunnel may last
-    /// for days.
+    /// Logged when dropped. None if access logging is disabled: a tunnel can last for days, and the
+    /// record needs memory.
     record: Option<Box<Context>>,
-    /// Of the connection, unless that has a task of its own.
+    /// Counts the connection, unless the connection has its own task.
     _guard: Option<ConnectionGuard>,
 }
 
@@ -46,7 +47,7 @@ impl Future for TunnelTask {
 }
 
 impl Drop for TunnelTask {
-    /// One that is dropped in the middle is cut off by a worker that stops.
+    /// A tunnel that is dropped before its end has been aborted by a stopping worker.
     fn drop(&mut self) {
         let (inward, outward) = (self.tunnel.inward(), self.tunnel.outward());
         if let Some(cx) = &mut self.record {

@@ -1,23 +1,24 @@
-//! Host and port as text: which values Host may have, and how an authority becomes one.
+//! Host and port as text: valid values of Host, and how to derive one from an authority.
 
-/// Whether `value` may be a Host: empty, or `uri-host [ ":" port ]` (RFC 9110, section 7.2;
-/// RFC 3986, section 3.2.2).
+/// Returns whether `value` is a valid Host: empty, or `uri-host [ ":" port ]` (RFC 9110, section
+/// 7.2; RFC 3986, section 3.2.2).
 pub fn is_host(value: &[u8]) -> bool {
-    // A plain name, the usual case, in one pass; a literal, a port or an escape is looked
-    // at again.
+    // A plain name, the usual case, takes one pass. An IP literal, a port or an escape takes a
+    // second.
     value.iter().all(|&byte| is_name_byte(byte)) || is_host_and_port(value)
 }
 
 fn is_host_and_port(value: &[u8]) -> bool {
     let (host, port) = split_port(value);
-    // The grammar has any number of digits.
+    // The grammar allows any number of digits.
     let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
     port.is_none_or(is_port) && (is_ip_literal(host) || is_reg_name(host))
 }
 
-/// The part of an absolute target's authority that Host gets: all of it but the scheme's
-/// own port, as browsers send it. None if it is no authority, or has no host (RFC 9110,
-/// section 4.2.1).
+/// Returns the part of an absolute target's authority that becomes Host.
+///
+/// That is all of it except the scheme's default port, as browsers send it. `None` if it is not an
+/// authority or has no host (RFC 9110, section 4.2.1).
 pub fn host_of(authority: &[u8], default_port: u16) -> Option<&[u8]> {
     let (host, port) = split_port(authority);
     if host.is_empty() || !is_host(authority) {
@@ -27,14 +28,14 @@ pub fn host_of(authority: &[u8], default_port: u16) -> Option<&[u8]> {
     Some(if is_default { host } else { authority })
 }
 
-/// The host of an authority: without its port, and without the dot by which a name may end. An
-/// IPv6 address keeps its brackets.
+/// Returns the host of an authority, without its port and without a trailing dot. An IPv6 address
+/// keeps its brackets.
 pub fn host_name(authority: &[u8]) -> &[u8] {
     let (host, _) = split_port(authority);
     host.strip_suffix(b".").unwrap_or(host)
 }
 
-/// The host and, if a colon follows it, the port.
+/// Splits `value` into the host and, if a colon follows it, the port.
 pub fn split_port(value: &[u8]) -> (&[u8], Option<&[u8]>) {
     let start = if value.first() == Some(&b'[') {
         value.iter().position(|&byte| byte == b']').unwrap_or(0)
@@ -51,7 +52,8 @@ fn parse_port(port: &[u8]) -> Option<u16> {
     std::str::from_utf8(port).ok()?.parse().ok()
 }
 
-/// `"[" ( IPv6address / IPvFuture ) "]"`; of a future version only the characters.
+/// Returns whether `host` is `"[" ( IPv6address / IPvFuture ) "]"`. Checks only the characters of
+/// an address of a future version.
 fn is_ip_literal(host: &[u8]) -> bool {
     let Some(inner) = host
         .strip_prefix(b"[")
@@ -75,8 +77,9 @@ fn is_ip_literal(host: &[u8]) -> bool {
     text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
-/// `*( unreserved / pct-encoded / sub-delims )`, without the comma: no name has one, and a
-/// list of hosts read as one name is how two readers come to differ.
+/// Returns whether `host` is `*( unreserved / pct-encoded / sub-delims )` without the comma.
+///
+/// No name contains a comma, and if a list of hosts is read as one name, two readers can differ.
 fn is_reg_name(host: &[u8]) -> bool {
     let mut rest = host;
     while let [byte, tail @ ..] = rest {
@@ -93,7 +96,7 @@ fn is_reg_name(host: &[u8]) -> bool {
     true
 }
 
-/// `unreserved / sub-delims` without the comma.
+/// Returns whether `byte` is one of `unreserved / sub-delims`, without the comma.
 #[inline]
 fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[byte as usize]

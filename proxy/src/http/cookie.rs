@@ -1,8 +1,9 @@
-//! Cookies of requests (RFC 6265, section 4.2), and parameters of queries.
+//! Cookies of requests (RFC 6265, section 4.2) and query parameters.
 
 use super::fields::Fields;
 
-/// The value of the first cookie of this name, as it was sent; not of a line that stays here.
+/// Returns the value of the first cookie of this name, as it was sent. Ignores lines that are not
+/// forwarded.
 pub fn find<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
     let mut pairs = fields
         .values(b"Cookie")
@@ -10,7 +11,7 @@ pub fn find<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
     pairs.find_map(|pair| value_of(pair.trim_ascii(), name))
 }
 
-/// The value of the first parameter of this name in a query, as it was sent.
+/// Returns the value of the first parameter of this name in a query, as it was sent.
 pub fn find_parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
     let mut pairs = query.split(|byte| *byte == b'&');
     pairs.find_map(|pair| value_of(pair, name))
@@ -39,7 +40,7 @@ mod tests {
         ] {
             assert_eq!(find(&fields, name), expected, "{}", name.escape_ascii());
         }
-        // Named by `Connection`: the server does not get it either.
+        // `Connection` names it, so the server does not receive it either.
         fields.drop_named(b"cookie");
         assert_eq!(find(&fields, b"a"), None);
     }

@@ -1,6 +1,6 @@
-//! Edits of a head's fields, as a plugin's decision asks for them.
+//! Edits of a head's fields that a plugin's decision requests.
 //!
-//! Checked once, when a decision is made; applied by the writers, per request.
+//! An edit is checked once, when the decision is made. The writers apply it per request.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use super::field::{FieldKind, HeaderFlags};
 use super::fields::Fields;
 use super::syntax;
 
-/// Why an edit is not possible.
+/// Reason why an edit is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EditError {
-    /// Not a token (RFC 9110, section 5.1).
+    /// The name is not a token (RFC 9110, section 5.1).
     #[error("not a field name")]
     Name,
-    /// Control characters, or whitespace at an end (RFC 9110, section 5.5).
+    /// The value has control characters, or whitespace at an end (RFC 9110, section 5.5).
     #[error("not a field value")]
     Value,
-    /// The field frames the message or the connection, or is Host: the proxy alone sets it.
+    /// The field frames the message or the connection, or is Host. Only the proxy sets it.
     #[error("a field that only the proxy sets")]
     Reserved,
 }
@@ -35,16 +35,16 @@ pub struct Edit {
 /// The effect of an [`Edit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// One line with this value replaces every line.
+    /// Replaces all lines by one line with this value.
     Set(Box<[u8]>),
-    /// A line with this value comes behind all others.
+    /// Adds a line with this value after all others.
     Append(Box<[u8]>),
-    /// Every line goes.
+    /// Removes all lines.
     Remove,
 }
 
 impl Edit {
-    /// Replaces every line of the field by one, which comes last.
+    /// Replaces all lines of the field by one line, which comes last.
     ///
     /// # Errors
     /// [`EditError`].
@@ -52,7 +52,7 @@ impl Edit {
         Edit::try_new(name, Action::Set(checked(value)?))
     }
 
-    /// Adds one line behind all others.
+    /// Adds one line after all others.
     ///
     /// # Errors
     /// [`EditError`].
@@ -60,7 +60,7 @@ impl Edit {
         Edit::try_new(name, Action::Append(checked(value)?))
     }
 
-    /// Removes every line of the field.
+    /// Removes all lines of the field.
     ///
     /// # Errors
     /// [`EditError::Name`], [`EditError::Reserved`].
@@ -87,12 +87,12 @@ impl Edit {
         })
     }
 
-    /// The field's name, as the edit spells it.
+    /// Returns the field's name, as the edit spells it.
     pub fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Whether lines of this name that came before the edit are gone after it.
+    /// Returns whether the edit removes earlier lines of this name.
     #[inline]
     pub fn replaces(&self, kind: FieldKind, name: &[u8]) -> bool {
         self.kind == kind
@@ -100,7 +100,7 @@ impl Edit {
             && !matches!(self.action, Action::Append(_))
     }
 
-    /// The value of the line that the edit adds; None if it adds none.
+    /// Returns the value of the line that the edit adds, or `None` if it adds none.
     pub fn value(&self) -> Option<&[u8]> {
         match &self.action {
             Action::Set(value) | Action::Append(value) => Some(value),
@@ -108,19 +108,21 @@ impl Edit {
         }
     }
 
-    /// The name, classified.
+    /// Returns the kind of the field's name.
     pub fn kind(&self) -> FieldKind {
         self.kind
     }
 
-    /// The change to the field's lines.
+    /// Returns the change to the field's lines.
     pub fn action(&self) -> &Action {
         &self.action
     }
 }
 
-/// Calls `each` with every line that goes on, but for those of the kinds in `left_out` and those
-/// that edits replace; then with the lines that edits add, in order.
+/// Calls `each` with every outgoing line, in order: first the forwarded lines, then the lines that
+/// edits add.
+///
+/// Leaves out the kinds in `left_out` and the lines that edits replace.
 pub fn outgoing_lines(
     fields: &Fields,
     left_out: HeaderFlags,
@@ -137,7 +139,7 @@ pub fn outgoing_lines(
     added_lines(edits, each);
 }
 
-/// Calls `each` with the lines that edits add, but for those that a later edit replaces.
+/// Calls `each` with the lines that edits add, except those that a later edit replaces.
 pub fn added_lines(edits: &[Edit], mut each: impl FnMut(&[u8], &[u8])) {
     for (index, edit) in edits.iter().enumerate() {
         let mut later = edits[index + 1..].iter();
@@ -149,7 +151,7 @@ pub fn added_lines(edits: &[Edit], mut each: impl FnMut(&[u8], &[u8])) {
 }
 
 impl fmt::Display for Edit {
-    /// For people; octets that are not printable ASCII are escaped.
+    /// Formats the edit for people. Escapes octets that are not printable ASCII.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.escape_ascii();
         match &self.action {

@@ -1,23 +1,23 @@
-//! Field names that the proxy has rules for, and the helpers that read list fields.
+//! Field names that the proxy has rules for.
 //!
-//! A name is classified once, when its line is parsed; every later rule compares kinds and
-//! tests bits. Pure; called by `message` and by both protocol versions.
+//! A name is classified once, when its line is parsed. All later rules compare kinds and test bits.
+//! Pure; called by `message` and by both protocol versions.
 
 mod origin;
 
 /// Declares [`FieldKind`] with the canonical spelling of each name.
 macro_rules! field_kinds {
     ($($kind:ident = $name:literal),+ $(,)?) => {
-        /// A field name that some rule of the proxy is about.
+        /// A field name that the proxy has a rule for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         pub enum FieldKind {
             $(#[doc = concat!("`", $name, "`.")] $kind,)+
-            /// One of the other fields by which servers recognise clients: many names, such
-            /// as `X-Real-IP` and `X-Forwarded-Port`.
+            /// Another field by which servers identify clients. Covers many names, such as
+            /// `X-Real-IP` and `X-Forwarded-Port`.
             Origin,
-            /// A name that servers with CGI variables cannot tell from one by which they
-            /// recognise clients, such as `X_Forwarded_For`.
+            /// A name that servers with CGI variables cannot distinguish from a name by which they
+            /// identify clients, such as `X_Forwarded_For`.
             Disguised,
             /// Any other name.
             Other,
@@ -27,7 +27,7 @@ macro_rules! field_kinds {
             /// Every kind that stands for one name.
             pub const NAMED: &'static [FieldKind] = &[$(FieldKind::$kind),+];
 
-            /// The name as this proxy writes it; empty for a kind of many names.
+            /// Returns the name as this proxy writes it. Empty for a kind of many names.
             #[inline]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -36,7 +36,7 @@ macro_rules! field_kinds {
                 }
             }
 
-            /// The name, a colon and a space.
+            /// Returns the name, a colon and a space.
             #[inline]
             pub const fn line_start(self) -> &'static str {
                 match self {
@@ -83,10 +83,10 @@ field_kinds! {
 }
 
 impl FieldKind {
-    /// Classifies a name, in any case.
+    /// Classifies a name, ignoring case.
     ///
-    /// `name` is a token, as parsers leave it. Length and first letter leave one candidate
-    /// for nearly every name, so that most are told apart without a comparison.
+    /// `name` must be a token; parsers guarantee that. For nearly every name, its length and first
+    /// letter leave at most one candidate, so most names need no comparison.
     #[inline]
     pub fn of(name: &[u8]) -> FieldKind {
         let Some(first) = name.first() else {
@@ -129,7 +129,7 @@ impl FieldKind {
         }
     }
 
-    /// Whether the kind stands for one name, rather than many.
+    /// Returns whether the kind stands for exactly one name.
     #[inline]
     pub const fn is_one_name(self) -> bool {
         !matches!(
@@ -138,17 +138,19 @@ impl FieldKind {
         )
     }
 
-    /// Whether the field is meant for one connection by definition (RFC 9110, section 7.6.1).
+    /// Returns whether the field is by definition meant for one connection (RFC 9110, section
+    /// 7.6.1).
     #[inline]
     pub const fn is_hop_by_hop(self) -> bool {
         HeaderFlags::HOP_BY_HOP.has(self)
     }
 
-    /// Whether a `Connection` option of this name leaves the field in place.
+    /// Returns whether the field stays even if `Connection` names it.
     ///
-    /// RFC 9110, section 7.6.1, has a proxy remove each field that is named. Those that
-    /// frame or route the message are not for a peer to take away, nor are those by which a
-    /// trusted proxy names the client: a stranger behind it would pass for the proxy.
+    /// RFC 9110, section 7.6.1, requires a proxy to remove each field that `Connection` names. But
+    /// a peer must not be able to remove fields that frame or route the message. Nor may it remove
+    /// those by which a trusted proxy identifies the client: an untrusted client of that proxy
+    /// would then pass for the proxy itself.
     pub const fn is_protected(self) -> bool {
         HeaderFlags::PROTECTED.has(self)
     }
@@ -159,7 +161,7 @@ impl FieldKind {
 pub struct HeaderFlags(u64);
 
 impl HeaderFlags {
-    /// No kind.
+    /// The empty set.
     pub const EMPTY: HeaderFlags = HeaderFlags(0);
 
     const HOP_BY_HOP: HeaderFlags = HeaderFlags::of(&[
@@ -180,9 +182,8 @@ impl HeaderFlags {
     ])
     .with(HeaderFlags::ORIGIN);
 
-    /// Fields that may not stand in a trailer section: those that frame, route, modify or
-    /// authenticate a message, or that tell how to process its content (RFC 9110, section
-    /// 6.5.1).
+    /// Fields that are not allowed in a trailer section: they frame, route, modify or authenticate
+    /// a message, or control the processing of its content (RFC 9110, section 6.5.1).
     pub const NOT_IN_TRAILERS: HeaderFlags = HeaderFlags::HOP_BY_HOP
         .with(HeaderFlags::ORIGIN)
         .with(HeaderFlags::of(&[
@@ -208,22 +209,22 @@ impl HeaderFlags {
             FieldKind::WwwAuthenticate,
         ]));
 
-    /// `X-Forwarded-For`, `-Host` and `-Proto`.
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub const X_FORWARDED: HeaderFlags = HeaderFlags::of(&[
         FieldKind::XForwardedFor,
         FieldKind::XForwardedHost,
         FieldKind::XForwardedProto,
     ]);
 
-    /// Every field by which servers recognise clients, in any spelling.
+    /// All fields by which servers identify clients, in any spelling.
     pub const ORIGIN: HeaderFlags =
         HeaderFlags::KNOWN_ORIGIN.with(HeaderFlags::of(&[FieldKind::Origin, FieldKind::Disguised]));
 
-    /// Those of them that this proxy reads.
+    /// Fields by which servers identify clients and which this proxy reads.
     pub const KNOWN_ORIGIN: HeaderFlags =
         HeaderFlags::X_FORWARDED.with(HeaderFlags::of(&[FieldKind::Forwarded]));
 
-    /// The set of `kinds`.
+    /// Returns the set of `kinds`.
     pub const fn of(kinds: &[FieldKind]) -> HeaderFlags {
         let mut flags = HeaderFlags::EMPTY;
         let mut index = 0;
@@ -244,27 +245,29 @@ impl HeaderFlags {
         self.0 |= HeaderFlags::bit(kind).0;
     }
 
-    /// Whether `kind` is in the set.
+    /// Returns whether `kind` is in the set.
     #[inline]
     pub const fn has(self, kind: FieldKind) -> bool {
         self.0 & HeaderFlags::bit(kind).0 != 0
     }
 
-    /// Whether the two sets have a kind in common.
+    /// Returns whether the two sets have a kind in common.
     #[inline]
     pub const fn intersects(self, other: HeaderFlags) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// The union of both sets.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn with(self, other: HeaderFlags) -> HeaderFlags {
         HeaderFlags(self.0 | other.0)
     }
 }
 
-/// Whether `name`, a token, is `lower` but for its case. Of all bytes that a token may have,
-/// setting one bit turns into a letter, digit or hyphen only that one itself or its capital.
+/// Returns whether the token `name` equals `lower`, ignoring case.
+///
+/// Among token bytes, setting bit 5 yields a given letter, digit or hyphen only from that byte
+/// itself or from its capital. So no other name matches.
 #[inline]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let Some(name) = name.first_chunk::<N>() else {

@@ -1,9 +1,9 @@
-//! The fields of a message: one buffer and a list of spans over it.
+//! The fields of a message: one buffer and a list of spans into it.
 //!
-//! Both heads and trailer sections are made of this. Names and values keep the case and the
-//! order that they came in; nothing is put into a map. A line that must not go on, such as
-//! one that `Connection` names, stays in the list and is marked: whatever reads or writes
-//! the forwarded lines sees the same set.
+//! Heads and trailer sections both use this type. Names and values keep their case and order;
+//! nothing is put into a map. A line that must not be forwarded, such as one that `Connection`
+//! names, stays in the list and is marked. All code that reads or writes the forwarded lines
+//! therefore sees the same set.
 
 use super::field::{FieldKind, HeaderFlags};
 use super::span::Span;
@@ -18,7 +18,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// A line that is forwarded unless its kind is hop-by-hop.
+    /// Creates a line that is forwarded unless its kind is hop-by-hop.
     #[inline]
     fn new(name: Span, value: Span, kind: FieldKind) -> Field {
         Field {
@@ -29,32 +29,32 @@ impl Field {
         }
     }
 
-    /// The name, classified.
+    /// Returns the kind of the name.
     #[inline]
     pub fn kind(&self) -> FieldKind {
         self.kind
     }
 
-    /// Whether the line goes to the next hop as it is.
+    /// Returns whether the line goes to the next hop as it is.
     #[inline]
     pub fn is_forwarded(&self) -> bool {
         self.is_forwarded
     }
 
-    /// Where the name is.
+    /// Returns the span of the name.
     #[inline]
     pub fn name(&self) -> Span {
         self.name
     }
 
-    /// Where the value is.
+    /// Returns the span of the value.
     #[inline]
     pub fn value(&self) -> Span {
         self.value
     }
 }
 
-/// Field lines and the buffer that holds their bytes. Reusable: [`Fields::clear`] keeps both
+/// Field lines and the buffer that contains their bytes. Reusable: [`Fields::clear`] keeps both
 /// allocations.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -64,49 +64,49 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Removes everything; capacity stays.
+    /// Removes everything but keeps the capacity.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
         self.flags = HeaderFlags::EMPTY;
     }
 
-    /// Gives back capacity above these bounds, in bytes and lines. For an owner that keeps
-    /// heads for reuse and must not keep the largest ever seen.
+    /// Releases capacity above these bounds, in bytes and lines. Keeps heads that are reused from
+    /// retaining the largest size ever seen.
     pub fn shrink_to(&mut self, bytes: usize, lines: usize) {
         self.bytes.shrink_to(bytes);
         self.lines.shrink_to(lines);
     }
 
-    /// The whole buffer, which the spans refer to.
+    /// Returns the whole buffer, which the spans refer to.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes of `span`.
+    /// Returns the bytes of `span`.
     #[inline]
     pub fn text(&self, span: Span) -> &[u8] {
         span.of(&self.bytes)
     }
 
-    /// Number of lines, those that are not forwarded included.
+    /// Returns the number of lines, including those that are not forwarded.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether there is no line.
+    /// Returns whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Adds a line whose bytes are copied.
+    /// Adds a line and copies its bytes.
     ///
-    /// A line of a hop-by-hop field is not forwarded. `name` and `value` must have been
-    /// checked (`syntax::is_name`, `syntax::is_value`) if they do not come from a parser.
+    /// A line of a hop-by-hop field is not forwarded. If `name` and `value` do not come from a
+    /// parser, the caller must have checked them (`syntax::is_name`, `syntax::is_value`).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.append(name);
-        // Laid out as on the wire: the writer copies runs of such lines in one piece.
+        // The layout is that of the wire, so the writer can copy runs of such lines at once.
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
@@ -114,7 +114,7 @@ impl Fields {
         self.push_spans(name, value, kind);
     }
 
-    /// Adds a line of a kind that stands for one name; as [`Fields::push`].
+    /// Adds a line of a kind that stands for one name, like [`Fields::push`].
     #[inline]
     pub fn push_kind(&mut self, kind: FieldKind, value: &[u8]) {
         let name = self.append_name(kind);
@@ -123,8 +123,8 @@ impl Fields {
         self.push_spans(name, value, kind);
     }
 
-    /// Adds a line of a known kind with the value of the first line of kind `source`; none
-    /// if there is no such line.
+    /// Adds a line of a one-name kind with the value of the first line of kind `source`. Adds
+    /// nothing if there is no such line.
     #[inline]
     pub fn push_copy(&mut self, kind: FieldKind, source: FieldKind) {
         let mut lines = self.lines.iter();
@@ -139,8 +139,8 @@ impl Fields {
         }
     }
 
-    /// Replaces the lines of a kind that stands for one name by one line: their members, in
-    /// order, and `last` behind them. Adds none if there is nothing to put into it.
+    /// Replaces the lines of a one-name kind by one line: their members, in order, then `last`.
+    /// Adds no line if the value would be empty.
     pub fn push_joined(&mut self, kind: FieldKind, last: &[u8]) {
         let begin = self.bytes.len();
         let name = self.append_name(kind);
@@ -170,7 +170,7 @@ impl Fields {
         Span::new(start, start + kind.name().len())
     }
 
-    /// Copies bytes into the buffer, not as a line: a method, a target.
+    /// Copies bytes that are not a line into the buffer, such as a method or a target.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
@@ -178,8 +178,8 @@ impl Fields {
         Span::new(start, self.bytes.len())
     }
 
-    /// Takes in a parsed message: `whole` is copied, and `lines` are the names and values
-    /// within it. Replaces all earlier contents.
+    /// Loads a parsed message: copies `whole`; `lines` are the names and values within it. Replaces
+    /// all earlier contents.
     #[inline]
     pub fn load<'b>(&mut self, whole: &'b [u8], lines: impl Iterator<Item = (&'b [u8], &'b [u8])>) {
         self.clear();
@@ -199,19 +199,19 @@ impl Fields {
         self.lines.push(Field::new(name, value, kind));
     }
 
-    /// Every line, in order, those that are not forwarded included.
+    /// Returns all lines in order, including those that are not forwarded.
     #[inline]
     pub fn received(&self) -> &[Field] {
         &self.lines
     }
 
-    /// Name and value of every line that the next hop gets, in order.
+    /// Returns the name and value of each forwarded line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.lines.iter().filter(|line| line.is_forwarded);
         lines.map(|line| (self.text(line.name), self.text(line.value)))
     }
 
-    /// The value of each forwarded line with this name, in any case, in order.
+    /// Returns the value of each forwarded line with this name, in order. Ignores case.
     pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let kind = FieldKind::of(name);
         let lines = if self.flags.has(kind) {
@@ -219,7 +219,7 @@ impl Fields {
         } else {
             &[]
         };
-        // Length and last letter, in either case, tell nearly all names apart.
+        // Length and last letter, ignoring case, distinguish nearly all names.
         let fold = |byte: &u8| byte | 0x20;
         let last = name.last().map(fold);
         let is_named = move |line: &Field| {
@@ -234,26 +234,26 @@ impl Fields {
         lines.map(|line| self.text(line.value))
     }
 
-    /// Whether a line of this kind was received or pushed, forwarded or not.
+    /// Returns whether a line of this kind was received or pushed, forwarded or not.
     #[inline]
     pub fn has(&self, kind: FieldKind) -> bool {
         self.flags.has(kind)
     }
 
-    /// Whether a line of this kind goes on.
+    /// Returns whether a line of this kind is forwarded.
     #[inline]
     pub fn forwards(&self, kind: FieldKind) -> bool {
         let is_one = |line: &Field| line.kind == kind && line.is_forwarded;
         self.flags.has(kind) && self.lines.iter().any(is_one)
     }
 
-    /// The kinds of all lines.
+    /// Returns the kinds of all lines.
     #[inline]
     pub fn flags(&self) -> HeaderFlags {
         self.flags
     }
 
-    /// The value of every line of this kind, forwarded or not.
+    /// Returns the value of each line of this kind, forwarded or not.
     #[inline]
     pub fn values_of(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
         let lines = if self.flags.has(kind) {
@@ -265,13 +265,13 @@ impl Fields {
         lines.map(|line| self.text(line.value))
     }
 
-    /// The value of the only line of this kind; None if there are none or several.
+    /// Returns the value of the only line of this kind, or `None` if there are none or several.
     pub fn only_value_of(&self, kind: FieldKind) -> Option<&[u8]> {
         let mut values = self.values_of(kind);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// Decides whether lines of this kind go on.
+    /// Sets whether lines of this kind are forwarded.
     pub fn set_forwarding(&mut self, kind: FieldKind, forwarding: Forwarding) {
         if self.flags.has(kind) {
             for line in self.lines.iter_mut().filter(|line| line.kind == kind) {
@@ -280,7 +280,7 @@ impl Fields {
         }
     }
 
-    /// Keeps back every line of `kinds`.
+    /// Marks all lines of `kinds` as not forwarded.
     pub fn drop_kinds(&mut self, kinds: HeaderFlags) {
         if self.flags.intersects(kinds) {
             for line in self.lines.iter_mut().filter(|line| kinds.has(line.kind)) {
@@ -289,7 +289,7 @@ impl Fields {
         }
     }
 
-    /// Lets only the last line of this kind go on.
+    /// Keeps only the last forwarded line of this kind. The others are no longer forwarded.
     pub fn forward_last(&mut self, kind: FieldKind) {
         if self.flags.has(kind) {
             let lines = self.lines.iter_mut().rev();
@@ -299,8 +299,8 @@ impl Fields {
         }
     }
 
-    /// Gives the first line of this kind another value, which is in the buffer, and lets it
-    /// alone of its kind go on.
+    /// Gives the first line of this kind another value, which is already in the buffer, and
+    /// forwards only that line of its kind.
     pub fn forward_only(&mut self, kind: FieldKind, value: Span) {
         let mut lines = self.lines.iter_mut().filter(|line| line.kind == kind);
         if let Some(first) = lines.next() {
@@ -310,7 +310,7 @@ impl Fields {
         lines.for_each(|line| line.is_forwarded = false);
     }
 
-    /// Keeps back the lines named `name` unless their kind is protected
+    /// Marks the lines named `name` as not forwarded, unless their kind is protected
     /// ([`FieldKind::is_protected`]).
     pub fn drop_named(&mut self, name: &[u8]) {
         for line in &mut self.lines {
@@ -324,7 +324,7 @@ impl Fields {
     }
 }
 
-/// Writes the comma between two members, where there is one before and one to come.
+/// Writes the comma between two members if one precedes it and one follows.
 fn join(bytes: &mut Vec<u8>, start: usize, next: usize) {
     if bytes.len() > start && next > 0 {
         bytes.extend_from_slice(b", ");
@@ -334,9 +334,9 @@ fn join(bytes: &mut Vec<u8>, start: usize, next: usize) {
 /// Whether lines go to the next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forwarding {
-    /// As they are.
+    /// They are forwarded as they are.
     Forward,
-    /// They stay here.
+    /// They are not forwarded.
     Drop,
 }
 

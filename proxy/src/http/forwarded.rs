@@ -1,7 +1,6 @@
 //! The fields by which a proxy describes a request's origin to servers, and `Max-Forwards`.
 //!
-//! Applied to the head when it is admitted: plugins and the server then read the same
-//! lines.
+//! They are set when the head is admitted, so plugins and the server read the same lines.
 
 use super::field::{FieldKind, HeaderFlags};
 use super::fields::Forwarding;
@@ -9,19 +8,19 @@ use super::message::{MethodKind, RequestHead};
 use super::number::push_decimal;
 use super::origin;
 
-/// Whether the peer's own word about the request's origin is kept.
+/// Whether the peer is trusted to describe the request's origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// A known proxy: its lines stay, and ours are added.
+    /// A known proxy: its lines are kept, and this proxy adds its own.
     Trusted,
     /// Any other peer: its lines are dropped.
     Untrusted,
 }
 
-/// Keeps back the fields by which servers recognise clients where a stranger wrote them.
+/// Drops the fields by which servers identify clients if an untrusted sender wrote them.
 ///
-/// Those in disguise are a stranger's whoever the peer is: proxies pass on what they do not
-/// recognise, and none writes such names itself.
+/// Disguised names are untrusted whoever the peer is: proxies pass on fields that they do not
+/// recognize, and none writes such names itself.
 #[inline]
 pub fn drop_claims(head: &mut RequestHead, trust: Trust) {
     let claims = match trust {
@@ -31,10 +30,11 @@ pub fn drop_claims(head: &mut RequestHead, trust: Trust) {
     head.fields_mut().drop_kinds(claims);
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host`, one line of each. The scheme is the head's.
+/// Sets `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, one line of each. The scheme
+/// is that of the head.
 ///
-/// `peer` is the address that connected, as text; empty for a Unix socket. `client` is the
-/// client that a trusted peer named, None if it named none. Call [`drop_claims`] first.
+/// `peer` is the address of the connection's peer as text; empty for a Unix socket. `client` is the
+/// client that a trusted peer named, or `None` if it named none. Call [`drop_claims`] first.
 pub fn set_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>, trust: Trust) {
     let scheme = head.scheme().as_str();
     let flags = head.fields().flags();
@@ -50,13 +50,13 @@ pub fn set_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]
     fields.push_copy(FieldKind::XForwardedHost, FieldKind::Host);
 }
 
-/// The same behind a trusted proxy that has described the origin already.
+/// Does the same for a trusted peer that has already described the origin.
 #[cold]
 fn extend_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>) {
     let scheme = head.scheme();
     let fields = head.fields_mut();
     if let Some(client) = client.filter(|_| !fields.has(FieldKind::XForwardedFor)) {
-        // Named in `Forwarded` alone, which not every server reads.
+        // Only `Forwarded` named the client, and not every server reads that field.
         fields.push_kind(FieldKind::XForwardedFor, client);
     }
     fields.push_joined(FieldKind::XForwardedFor, peer);
@@ -74,24 +74,24 @@ fn extend_x_forwarded(head: &mut RequestHead, peer: &[u8], client: Option<&[u8]>
     }
 }
 
-/// The consequence of a request's `Max-Forwards` (RFC 9110, section 7.6.2).
+/// What to do with a request because of its `Max-Forwards` (RFC 9110, section 7.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxForwards {
-    /// Forward it.
+    /// Forward the request.
     Forward,
-    /// Answer it here: the count was 0.
+    /// Respond here: the count was 0.
     Answer,
 }
 
-/// Counts `Max-Forwards` of a TRACE or OPTIONS request down. For other methods it means
-/// nothing, and a value that is no number passes as it is.
+/// Decrements `Max-Forwards` of a TRACE or OPTIONS request. Other methods ignore the field, and a
+/// value that is not a number passes unchanged.
 pub fn count_max_forwards(head: &mut RequestHead) -> MaxForwards {
     let is_counted = matches!(head.method_kind(), MethodKind::Trace | MethodKind::Options);
     if !is_counted || !head.fields().has(FieldKind::MaxForwards) {
         return MaxForwards::Forward;
     }
     let fields = head.fields_mut();
-    // Of several lines the smallest counts, and it alone goes on.
+    // If there are several lines, the smallest count wins and is the only one forwarded.
     let counts = fields.values_of(FieldKind::MaxForwards);
     match counts.filter_map(parse).min() {
         None => MaxForwards::Forward,
@@ -106,7 +106,7 @@ pub fn count_max_forwards(head: &mut RequestHead) -> MaxForwards {
     }
 }
 
-/// `1*DIGIT`; a number that does not fit is the largest that does.
+/// Parses `1*DIGIT`. A number that is too large becomes the largest `u64`.
 fn parse(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     is_number.then(|| {
@@ -198,11 +198,11 @@ mod tests {
             &[list("6.6.6.6"), list(""), ("x-forwarded-for", "5.5.5.5,")],
             &[list("6.6.6.6, 5.5.5.5,, 10.0.0.1"), proto, host],
         );
-        // A Unix socket has no address.
+        // A Unix socket has no address to append.
         let one = [list("6.6.6.6"), list("5.5.5.5")];
         check("", None, &one, &[list("6.6.6.6, 5.5.5.5"), proto, host]);
         check("", None, &[list("")], &[proto, host]);
-        // The client was named in `Forwarded`.
+        // `Forwarded` named the client.
         let forwarded = ("Forwarded", "for=6.6.6.6");
         check(
             peer,

@@ -1,25 +1,25 @@
-//! The sender of a request, which its head does not name.
+//! The sender of a request, which the head does not name.
 //!
-//! Read by the plugin and the log.
+//! Plugins and the log read it.
 
 use std::net::{IpAddr, SocketAddr};
 
-// Plain data, for those who must know nothing of connections.
+// Plain data for code that must not depend on connections.
 pub use crate::transport::tls::{CertificateFacts, TlsFacts};
 
 /// The sender of a request: the peer of its connection, or the client that a trusted proxy
 /// names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Client {
-    /// An IP address in the text form of RFC 5952, IPv4-mapped IPv6 as IPv4, without zone and
+    /// IP address in the text form of RFC 5952, with IPv4-mapped IPv6 as IPv4, and without zone and
     /// port. Empty for the peer of a Unix socket.
     pub address: String,
-    /// 0 where it is not known: for a Unix socket, and for a client that a proxy names.
+    /// Port, or 0 if unknown: for a Unix socket and for a client that a proxy names.
     pub port: u16,
 }
 
 impl Client {
-    /// The one that a trusted proxy names.
+    /// Creates the client that a trusted proxy names.
     pub fn named(address: IpAddr) -> Client {
         Client {
             address: address.to_canonical().to_string(),
@@ -31,7 +31,7 @@ impl Client {
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Client {
         Client {
-            // An IPv4 client of a dual-stack socket is an IPv4 client.
+            // A dual-stack socket reports an IPv4 client as an IPv4-mapped address.
             address: address.ip().to_canonical().to_string(),
             port: address.port(),
         }

@@ -1,15 +1,15 @@
 //! The heads of requests and responses, one type for every protocol version.
 //!
-//! A head owns one buffer and spans over it (`fields`). HTTP/1's parser copies a complete
-//! head into it once; HTTP/2 starts one with [`RequestHead::start`] and pushes its fields.
-//! Plugins, the decision cache, logs and the upstream writers read this type. It holds what
-//! the message says, not how its body is framed on one connection.
+//! A head owns one buffer and spans into it (`fields`). HTTP/1's parser copies a complete head into
+//! it once. HTTP/2 starts one with [`RequestHead::start`] and pushes its fields. Plugins, the
+//! decision cache, logs and the upstream writers read this type. It contains what the message says,
+//! not how its body is framed on one connection.
 
 use super::field::FieldKind;
 use super::fields::{Fields, Forwarding};
 use super::span::Span;
 
-/// Protocol version in which a message came.
+/// Protocol version of a received message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0.
@@ -22,7 +22,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// `1.0`, `1.1` or `2`.
+    /// Returns `1.0`, `1.1` or `2`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "1.0",
@@ -32,10 +32,11 @@ impl Version {
     }
 }
 
-/// The scheme that the client used: that of the connection, or what a trusted proxy says.
+/// The scheme that the client used: that of the connection, or the one that a trusted proxy
+/// reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Plain.
+    /// Without TLS.
     #[default]
     Http,
     /// With TLS.
@@ -43,7 +44,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Scheme::Http => "http",
@@ -52,7 +53,7 @@ impl Scheme {
     }
 }
 
-/// A method that some rule is about.
+/// A method that the proxy has a rule for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MethodKind {
     /// `GET`.
@@ -60,7 +61,7 @@ pub enum MethodKind {
     Get,
     /// `HEAD`: its responses have no body.
     Head,
-    /// `OPTIONS`: may have the target `*`.
+    /// `OPTIONS`: can have the target `*`.
     Options,
     /// `TRACE`.
     Trace,
@@ -70,12 +71,12 @@ pub enum MethodKind {
     Delete,
     /// `CONNECT`: a tunnel.
     Connect,
-    /// Any other.
+    /// Any other method.
     Other,
 }
 
 impl MethodKind {
-    /// Classifies a method, whose case counts (RFC 9110, section 9.1).
+    /// Classifies a method. Case matters (RFC 9110, section 9.1).
     pub fn of(method: &[u8]) -> MethodKind {
         match method {
             b"GET" => MethodKind::Get,
@@ -89,7 +90,8 @@ impl MethodKind {
         }
     }
 
-    /// Whether a request can be sent again if its fate is unknown (RFC 9110, section 9.2.2).
+    /// Returns whether a request can be sent again if its fate is unknown (RFC 9110, section
+    /// 9.2.2).
     pub const fn is_idempotent(self) -> bool {
         !matches!(self, MethodKind::Connect | MethodKind::Other)
     }
@@ -107,7 +109,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Removes everything but the scheme, which no head says; capacity stays.
+    /// Removes everything except the scheme, which is not part of a head. Keeps the capacity.
     pub fn clear(&mut self) {
         let fields = std::mem::take(&mut self.fields);
         let scheme = self.scheme;
@@ -119,8 +121,8 @@ impl RequestHead {
         self.fields.clear();
     }
 
-    /// Begins a head that does not come from HTTP/1's parser. Fields, Host among them, are
-    /// pushed next. `target` is in origin form or `*`.
+    /// Starts a head that does not come from HTTP/1's parser. The caller pushes the fields next,
+    /// including Host. `target` is in origin form or `*`.
     pub fn start(&mut self, method: &[u8], target: &[u8], version: Version) {
         self.clear();
         let method = self.fields.append(method);
@@ -128,19 +130,20 @@ impl RequestHead {
         self.set_line(method, target, version);
     }
 
-    /// Makes it that of a connection without HTTP: all that it has is the host that its client asks
-    /// for.
+    /// Makes this the head of a connection without HTTP. It contains only the host that the client
+    /// requests.
     pub fn set_server_name(&mut self, name: &str) {
         self.clear();
         self.fields.push_kind(FieldKind::Host, name.as_bytes());
     }
 
-    /// Whether it is that of a connection without HTTP: no request is without a method.
+    /// Returns whether this is the head of a connection without HTTP. Such a head has no method; a
+    /// request always has one.
     pub fn is_without_http(&self) -> bool {
         self.method().is_empty()
     }
 
-    /// Takes in a parsed head: `whole` with its request line is copied; method, target and
+    /// Loads a parsed head: copies `whole`, which includes the request line. Method, target and
     /// `lines` (names and values) are slices of it.
     #[inline]
     pub fn load<'b>(
@@ -164,72 +167,72 @@ impl RequestHead {
         self.version = version;
     }
 
-    /// As sent.
+    /// Returns the method as sent.
     #[inline]
     pub fn method(&self) -> &[u8] {
         self.fields.text(self.method)
     }
 
-    /// The method, classified.
+    /// Returns the kind of the method.
     #[inline]
     pub fn method_kind(&self) -> MethodKind {
         self.method_kind
     }
 
-    /// Origin form, or `*` for `OPTIONS *` (RFC 9112, section 3.2). Valid UTF-8 without
-    /// whitespace, control characters and `#`.
+    /// Returns the target in origin form, or `*` for `OPTIONS *` (RFC 9112, section 3.2). Valid
+    /// UTF-8 without whitespace, control characters and `#`.
     #[inline]
     pub fn target(&self) -> &[u8] {
         self.fields.text(self.target)
     }
 
-    /// Where the target is in the buffer.
+    /// Returns the span of the target.
     pub fn target_span(&self) -> Span {
         self.target
     }
 
-    /// Replaces the target by another that is in the buffer.
+    /// Replaces the target by another one that is already in the buffer.
     pub fn set_target(&mut self, target: Span) {
         self.target = target;
     }
 
-    /// The target up to its query.
+    /// Returns the target up to its query.
     pub fn path(&self) -> &[u8] {
         let target = self.target();
         let end = target.iter().position(|&byte| byte == b'?');
         &target[..end.unwrap_or(target.len())]
     }
 
-    /// The target behind its first `?`; None without one.
+    /// Returns the target after its first `?`, or `None` if there is none.
     pub fn query(&self) -> Option<&[u8]> {
         let target = self.target();
         let start = target.iter().position(|&byte| byte == b'?')?;
         target.get(start + 1..)
     }
 
-    /// The authority that the request is for: the target's, where it had one, otherwise
-    /// Host. None if an HTTP/1.0 request named none.
+    /// Returns the authority that the request is for: that of the target if it had one, otherwise
+    /// Host. `None` if an HTTP/1.0 request named none.
     pub fn authority(&self) -> Option<&[u8]> {
         self.fields.values_of(FieldKind::Host).next()
     }
 
-    /// The scheme that the client used.
+    /// Returns the scheme that the client used.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Sets the scheme, which stays over [`RequestHead::clear`]: each request sets its own.
+    /// Sets the scheme. [`RequestHead::clear`] keeps it, so each request sets its own.
     pub fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = scheme;
     }
 
-    /// The version in which the request came.
+    /// Returns the version of the received request.
     #[inline]
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The version as plugins read it; empty without HTTP.
+    /// Returns the version as plugins read it. Empty without HTTP.
     pub fn version_text(&self) -> &'static str {
         if self.is_without_http() {
             ""
@@ -238,18 +241,18 @@ impl RequestHead {
         }
     }
 
-    /// Sets the version, for a request that nobody sent.
+    /// Sets the version of a request that no client sent.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }
 
-    /// The field lines.
+    /// Returns the field lines.
     #[inline]
     pub fn fields(&self) -> &Fields {
         &self.fields
     }
 
-    /// The field lines, to push to and to mark.
+    /// Returns the field lines, for adding and marking.
     #[inline]
     pub fn fields_mut(&mut self) -> &mut Fields {
         &mut self.fields
@@ -266,8 +269,8 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Begins a head that does not come from HTTP/1's parser: a plugin's answer, or the
-    /// proxy's own. Fields are pushed next.
+    /// Starts a head that does not come from HTTP/1's parser: a plugin's response, or a local
+    /// reply. The caller pushes the fields next.
     pub fn start(&mut self, status: u16, reason: &[u8], version: Version) {
         self.fields.clear();
         self.reason = self.fields.append(reason);
@@ -275,8 +278,8 @@ impl ResponseHead {
         self.version = version;
     }
 
-    /// Takes in a parsed head: `whole` with its status line is copied; the reason and
-    /// `lines` (names and values) are slices of it.
+    /// Loads a parsed head: copies `whole`, which includes the status line. The reason and `lines`
+    /// (names and values) are slices of it.
     #[inline]
     pub fn load<'b>(
         &mut self,
@@ -292,7 +295,7 @@ impl ResponseHead {
         self.version = version;
     }
 
-    /// Makes it a `101 Switching Protocols` that opens a WebSocket; its other fields stay.
+    /// Turns this into a `101 Switching Protocols` that opens a WebSocket. Keeps the other fields.
     pub fn switch_to_websocket(&mut self, accept: &[u8]) {
         self.status = 101;
         self.reason = self.fields.append(b"Switching Protocols");
@@ -302,43 +305,43 @@ impl ResponseHead {
         self.fields.push_kind(FieldKind::SecWebSocketAccept, accept);
     }
 
-    /// 100 to 999.
+    /// Returns the status, 100 to 999.
     #[inline]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Whether this is 1xx but not 101, so that a further head follows (RFC 9110,
+    /// Returns whether the status is 1xx but not 101, so that another head follows (RFC 9110,
     /// section 15.2).
     #[inline]
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
 
-    /// The reason phrase as sent; may be empty.
+    /// Returns the reason phrase as sent. Can be empty.
     #[inline]
     pub fn reason(&self) -> &[u8] {
         self.fields.text(self.reason)
     }
 
-    /// The version in which the response came.
+    /// Returns the version of the received response.
     #[inline]
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Sets the version, for a request that nobody sent.
+    /// Sets the version.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }
 
-    /// The field lines.
+    /// Returns the field lines.
     #[inline]
     pub fn fields(&self) -> &Fields {
         &self.fields
     }
 
-    /// The field lines, to push to and to mark.
+    /// Returns the field lines, for adding and marking.
     #[inline]
     pub fn fields_mut(&mut self) -> &mut Fields {
         &mut self.fields

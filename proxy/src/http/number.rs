@@ -1,8 +1,8 @@
 //! Numbers as text, without the machinery of `core::fmt`.
 
-/// Digits of the largest `u64`.
+/// Number of decimal digits of the largest `u64`.
 const MAX_DECIMAL: usize = 20;
-/// Hexadecimal digits of the largest `u64`.
+/// Number of hexadecimal digits of the largest `u64`.
 const MAX_HEX: usize = 16;
 
 /// Appends `number` in decimal.

@@ -1,7 +1,7 @@
 //! The origin of a request, as a trusted proxy describes it: the client's address and scheme.
 //!
-//! Each proxy adds what it saw of its own peer, so a list is read from its right end, and no
-//! further than trusted proxies have written it. Pure; called once for each request of a trusted
+//! Each proxy appends what it saw of its own peer. A list is therefore read from its right end, and
+//! only as far as trusted proxies have written it. Pure; called once for each request of a trusted
 //! peer.
 
 mod forwarded;
@@ -13,25 +13,25 @@ use super::field::{FieldKind, HeaderFlags};
 use super::fields::Fields;
 use super::message::Scheme;
 
-/// A request's origin; None where nothing that can be believed was said.
+/// A request's origin. A field is `None` if no credible value was given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The client. In canonical form: IPv4-mapped addresses are IPv4.
+    /// The client in canonical form: IPv4-mapped addresses are IPv4.
     pub client: Option<IpAddr>,
     /// The scheme that the client used.
     pub scheme: Option<Scheme>,
 }
 
 impl Origin {
-    /// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` (RFC 7239) if there is
-    /// none of the `X-Forwarded-*` fields.
+    /// Reads `X-Forwarded-For` and `X-Forwarded-Proto`, or `Forwarded` (RFC 7239) if there are no
+    /// `X-Forwarded-*` fields.
     ///
-    /// Proxies that add to `X-Forwarded-For` pass `Forwarded` on as a stranger wrote it, as
-    /// nginx, HAProxy and Envoy do unless they are told otherwise. So the former wins.
+    /// `X-Forwarded-*` wins because proxies that add to it pass on an untrusted sender's
+    /// `Forwarded` unchanged. nginx, HAProxy and Envoy do so by default.
     ///
-    /// The client is the rightmost address that is not a trusted proxy's, or the leftmost of
-    /// all. A member that is not an address ends the list: those before it may be anyone's.
-    /// The peer itself must be trusted.
+    /// The client is the rightmost address that is not a trusted proxy's, or the leftmost if all
+    /// are. A member that is not an address ends the list, because anyone could have written those
+    /// before it. The peer itself must be trusted.
     pub fn of(fields: &Fields, is_trusted: impl Fn(&IpAddr) -> bool) -> Origin {
         let flags = fields.flags();
         if flags.intersects(HeaderFlags::X_FORWARDED) {
@@ -47,7 +47,7 @@ impl Origin {
     }
 }
 
-/// The scheme that is the only or last member of `X-Forwarded-Proto`.
+/// Returns the scheme in the only or last member of `X-Forwarded-Proto`.
 pub(super) fn last_scheme(fields: &Fields) -> Option<Scheme> {
     let line = lines_from_right(fields, FieldKind::XForwardedProto).next()?;
     node::scheme(members_from_right(line).next()?)
@@ -75,7 +75,7 @@ fn forwarded(fields: &Fields, is_trusted: impl Fn(&IpAddr) -> bool) -> Origin {
         let Some(element) = forwarded::Element::parse(element) else {
             break;
         };
-        // The farthest that a trusted proxy wrote is the one about the client.
+        // The element farthest from us that a trusted proxy wrote describes the client.
         origin.scheme = element.scheme.or(origin.scheme);
         let Some(address) = element.node else {
             break;
@@ -94,7 +94,8 @@ fn lines_from_right(fields: &Fields, kind: FieldKind) -> impl Iterator<Item = &[
     lines.map(|line| fields.text(line.value()))
 }
 
-/// Without empty ones, which mean nothing (RFC 9110, section 5.6.1.2).
+/// Returns the members from right to left. Skips empty ones, which mean nothing (RFC 9110, section
+/// 5.6.1.2).
 fn members_from_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let members = line.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     members.filter(|member| !member.is_empty())

@@ -1,21 +1,23 @@
-//! One spelling for each path (RFC 3986, section 6.2.2), so that no rule about paths can be
-//! passed by another.
+//! One spelling for each path (RFC 3986, section 6.2.2), so that another spelling cannot bypass a
+//! rule about paths.
 
 use thiserror::Error;
 
 use super::message::RequestHead;
 
-/// A `%` without two hexadecimal digits behind it: readers disagree about its meaning, and
-/// decoding what is around it could make an escape of it.
+/// A `%` that is not followed by two hexadecimal digits.
+///
+/// Readers disagree about its meaning, and decoding the text around it could turn it into an
+/// escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the path has a % without two hexadecimal digits behind it")]
 pub struct InvalidEscape;
 
-/// Normalizes the path of the target; the query stays as it is, and so does `*`.
+/// Normalizes the path of the target. The query and `*` stay unchanged.
 ///
-/// Escapes of unreserved characters (letters, digits and `-._~`) are decoded, once; the digits
-/// of others become upper case. Then empty segments and dot segments are removed. An escaped
-/// slash stays what it is: a server may have files with such a name.
+/// Escapes of unreserved characters (letters, digits and `-._~`) are decoded once; the digits of
+/// other escapes become upper case. Then empty segments and dot segments are removed. An escaped
+/// slash stays escaped: a server may have files with such a name.
 ///
 /// # Errors
 /// [`InvalidEscape`].
@@ -34,7 +36,7 @@ pub fn normalize(head: &mut RequestHead) -> Result<(), InvalidEscape> {
     Ok(())
 }
 
-/// Whether nothing in the path can be spelled in another way.
+/// Returns whether no part of the path can be spelled in another way.
 fn is_plain(path: &[u8]) -> bool {
     let is_segment_odd = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
     !path.starts_with(b"/") || !(path.contains(&b'%') || path.windows(2).any(is_segment_odd))
@@ -109,7 +111,7 @@ mod tests {
         check("/%41%5A%30%2d%2E%5F%7E", Ok("/AZ0-._~"));
         check("/%2fa%c3%a4%20", Ok("/%2Fa%C3%A4%20"));
         check("/%2F%20", Ok("/%2F%20"));
-        // Once: what comes out is no escape.
+        // Decoding happens once; its result is not decoded again.
         check("/%2561dmin", Ok("/%2561dmin"));
         check("//admin///x//", Ok("/admin/x/"));
         check("/./admin/.", Ok("/admin/"));
@@ -122,7 +124,7 @@ mod tests {
         check("/a/..;/b", Ok("/a/..;/b"));
         check("/a\\..\\b", Ok("/a\\..\\b"));
         check("/\u{e9}//", Ok("/\u{e9}/"));
-        // The query is not a path.
+        // The query is not part of the path.
         check("/a?b=//../%61%", Ok("/a?b=//../%61%"));
         check("//?//", Ok("/?//"));
         for target in ["/%", "/%6", "/%zz", "/%%36%31dmin", "/a%?61"] {

@@ -1,17 +1,18 @@
-//! Parameters of queries, as forms write them (`application/x-www-form-urlencoded`).
+//! Query parameters, as forms encode them (`application/x-www-form-urlencoded`).
 
 use std::borrow::Cow;
 
-/// The value of the first parameter of this name: `%41` is an `A` and `+` a blank, once, in names
-/// as well. An escape without two hexadecimal digits stays as it is. A parameter without `=` has
-/// an empty value.
+/// Returns the decoded value of the first parameter of this name.
+///
+/// `%41` means `A` and `+` means a space, in names too; decoding happens once. An escape without
+/// two hexadecimal digits stays as it is. A parameter without `=` has an empty value.
 pub fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<Cow<'q, [u8]>> {
     query.split(|&byte| byte == b'&').find_map(|pair| {
         let (key, value) = match pair.iter().position(|&byte| byte == b'=') {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        // Between two `&` there is no parameter.
+        // An empty pair is not a parameter.
         (!pair.is_empty() && is_named(key, name)).then(|| decode(value))
     })
 }
@@ -32,7 +33,7 @@ fn needs_decoding(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'%' | b'+'))
 }
 
-/// The bytes that a text stands for.
+/// Iterator over the decoded bytes of a text.
 struct Decode<'t>(&'t [u8]);
 
 impl Iterator for Decode<'_> {

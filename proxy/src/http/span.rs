@@ -1,6 +1,6 @@
 //! Ranges of bytes in a message's buffer.
 
-/// A range of bytes in a buffer that somebody else owns.
+/// A range of bytes in a buffer that another value owns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -8,8 +8,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// From byte offsets. Offsets beyond 4 GiB, which no limit admits, give a span that
-    /// reads as empty.
+    /// Creates a span from byte offsets. An offset beyond 4 GiB, which no limit allows, gives an
+    /// empty span.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
@@ -26,38 +26,38 @@ impl Span {
         }
     }
 
-    /// The span of `part`, a slice of `whole`.
+    /// Returns the span of `part`, which is a slice of `whole`.
     #[inline]
     pub fn within(whole: &[u8], part: &[u8]) -> Span {
         let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
         Span::new(start, start.wrapping_add(part.len()))
     }
 
-    /// First byte.
+    /// Returns the offset of the first byte.
     #[inline]
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// One past the last byte.
+    /// Returns the offset one past the last byte.
     #[inline]
     pub fn end(self) -> usize {
         self.end as usize
     }
 
-    /// Number of bytes.
+    /// Returns the number of bytes.
     #[inline]
     pub fn len(self) -> usize {
         self.end() - self.start()
     }
 
-    /// Whether it covers no bytes.
+    /// Returns whether the span is empty.
     #[inline]
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
 
-    /// The bytes that it covers in `buffer`.
+    /// Returns the bytes of the span in `buffer`.
     #[inline]
     pub fn of(self, buffer: &[u8]) -> &[u8] {
         buffer.get(self.start()..self.end()).unwrap_or_default()

@@ -1,8 +1,8 @@
 //! The syntax of field names, values and lists (RFC 9110, section 5).
 
-/// The elements of one line of a comma-separated list, without whitespace around them.
+/// Returns the elements of one line of a comma-separated list, without whitespace around them.
 ///
-/// Empty elements are left out, as RFC 9110, section 5.6.1.2, asks of recipients.
+/// Skips empty elements, as RFC 9110, section 5.6.1.2, requires of recipients.
 pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&byte| byte == b',')
@@ -10,7 +10,8 @@ pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|token| !token.is_empty())
 }
 
-/// A field's value without the blanks around it, which are no part of it (RFC 9110, section 5.5).
+/// Returns a field value without the whitespace around it, which is not part of it (RFC 9110,
+/// section 5.5).
 pub fn trimmed(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -18,10 +19,10 @@ pub fn trimmed(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The members of one line of a comma-separated list, without whitespace around them.
+/// Returns the members of one line of a comma-separated list, without whitespace around them.
 ///
-/// As [`tokens`], but a comma within a quoted string separates nothing (RFC 9110, section 5.6.4).
-/// A quoted string keeps its quotes. One that does not end goes to the end of the line.
+/// Like [`tokens`], but a comma in a quoted string does not separate members (RFC 9110, section
+/// 5.6.4). A quoted string keeps its quotes. An unclosed one extends to the end of the line.
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     let all = std::iter::from_fn(move || {
@@ -50,12 +51,12 @@ fn unquoted_comma(line: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether `name` is a field name: a token (RFC 9110, section 5.6.2).
+/// Returns whether `name` is a field name: a token (RFC 9110, section 5.6.2).
 pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// Whether `value` is a field value as this proxy writes one: no control characters but the
+/// Returns whether `value` is a field value that this proxy can write: no control characters except
 /// tab, and no whitespace at its ends (RFC 9110, section 5.5).
 pub fn is_value(value: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));

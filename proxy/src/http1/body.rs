@@ -1,7 +1,7 @@
 //! A body's framing, and the decoder for each kind.
 //!
-//! Called by the connections of both sides with the bytes behind a head. Payload comes back
-//! as a range of the caller's input, so that it is copied once at most.
+//! The connections of both sides pass in the bytes after a head. The decoder returns the payload as
+//! a range of the caller's input, so the payload is copied at most once.
 
 use super::Decoded;
 use super::chunked::{ChunkError, ChunkedDecoder};
@@ -11,25 +11,25 @@ use crate::http::message::Version;
 /// How a body is delimited (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is no body, and no field that speaks of one.
+    /// There is no body, and no field describes one.
     #[default]
     None,
-    /// So many bytes, by `Content-Length`.
+    /// The number of bytes that `Content-Length` declares.
     Known(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// All bytes until the connection ends: responses only.
+    /// All bytes until the connection ends; responses only.
     UntilClose,
 }
 
 impl BodyLength {
-    /// Whether there is no content to come.
+    /// Returns whether there is no content to read.
     pub const fn is_empty(self) -> bool {
         matches!(self, BodyLength::None | BodyLength::Known(0))
     }
 
-    /// The framing in which a client of this version gets a response's body.
-    /// [`BodyLength::UntilClose`] obliges the caller to close the connection.
+    /// Returns the framing of a response's body for a client of this version. With
+    /// [`BodyLength::UntilClose`], the caller must close the connection after the body.
     #[must_use]
     pub const fn for_client(self, version: Version) -> BodyLength {
         match (self, version) {
@@ -42,22 +42,22 @@ impl BodyLength {
     }
 }
 
-/// Decodes one body.
+/// Decoder of one body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum BodyDecoder {
     /// No body.
     #[default]
     Empty,
-    /// So many bytes are still to come.
+    /// A body with this number of bytes left.
     Length(u64),
-    /// Chunks.
+    /// A chunked body.
     Chunked(ChunkedDecoder),
-    /// Until the connection ends.
+    /// A body that ends with the connection.
     UntilClose,
 }
 
 impl BodyDecoder {
-    /// For a body with this framing.
+    /// Creates a decoder for a body with this framing.
     pub fn new(length: BodyLength) -> BodyDecoder {
         match length {
             BodyLength::None | BodyLength::Known(0) => BodyDecoder::Empty,
@@ -67,11 +67,11 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the next step over `input`, which begins where the last step left off. A
-    /// chunked body's trailers are put into `trailers`.
+    /// Performs the next step on `input`, which starts where the last step ended. Puts a chunked
+    /// body's trailers into `trailers`.
     ///
     /// # Errors
-    /// [`ChunkError`]; the connection cannot be used any more.
+    /// [`ChunkError`]; the connection is then unusable.
     #[inline]
     pub fn decode(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Decoded, ChunkError> {
         let available = input.len();
@@ -91,7 +91,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether nothing more of the body is to come.
+    /// Returns whether nothing more of the body will follow.
     pub fn is_complete(&self) -> bool {
         match self {
             BodyDecoder::Empty => true,
@@ -100,7 +100,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Bytes that are known to be still to come: the rest of a length or of a chunk.
+    /// Returns the number of bytes known to be outstanding: the rest of a length or of a chunk.
     pub fn remaining(&self) -> u64 {
         match self {
             BodyDecoder::Length(remaining) => *remaining,
@@ -109,8 +109,8 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether the body is whole now that the connection has ended in order. A reset is no
-    /// such end.
+    /// Returns whether the body is complete if the connection has now ended cleanly. A reset is not
+    /// a clean end.
     pub fn is_complete_at_end(&self) -> bool {
         *self == BodyDecoder::UntilClose || self.is_complete()
     }

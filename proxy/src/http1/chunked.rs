@@ -1,8 +1,8 @@
 //! Chunked bodies (RFC 9112, section 7.1), both ways.
 //!
-//! The decoder drops extensions, and puts trailers into a field list. It holds no bytes: a
-//! trailer section that is not complete stays in the caller's buffer. Line ends are CRLF
-//! and nothing else: where a lenient reader would see another chunk, this one ends.
+//! The decoder drops extensions and puts trailers into a field list. It buffers nothing: an
+//! incomplete trailer section stays in the caller's buffer. Only CRLF ends a line, because a more
+//! lenient reader could see a chunk that a stricter one does not.
 
 use thiserror::Error;
 
@@ -11,30 +11,30 @@ use super::{Decoded, MAX_LENGTH, Progress, Scan};
 use crate::http::fields::Fields;
 use crate::http::number::push_hex;
 
-/// Digits of a chunk's size, zeros included: those of a `u64`.
+/// Maximum number of digits of a chunk size, including leading zeros: those of a `u64`.
 const MAX_SIZE_DIGITS: u8 = 16;
 
-/// Bytes of extensions in one body. They mean nothing here; without bound they are a way to
-/// keep a proxy busy with no content at all. hyper has the same limit.
+/// Maximum number of extension bytes in one body. Extensions mean nothing here, and without a limit
+/// they could keep a proxy busy with no content at all. hyper has the same limit.
 const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 
-/// Why a chunked body is refused. It ends its connection; in a request it is answered 400
-/// if nothing was answered yet.
+/// Reason for rejecting a chunked body. Ends the connection. In a request, the client receives 400
+/// unless a response has already started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ChunkError {
-    /// Not `1*HEXDIG` followed by an extension or CRLF.
+    /// The size is not `1*HEXDIG` followed by an extension or CRLF.
     #[error("invalid chunk size")]
     Size,
-    /// More than 16 digits, or 2^63 bytes and more.
+    /// The size has more than 16 digits, or is 2^63 bytes or more.
     #[error("chunk size too large")]
     SizeTooLarge,
-    /// A control character in an extension, a bare CR or LF among them.
+    /// An extension contains a control character, such as a bare CR or LF.
     #[error("invalid chunk extension")]
     Extension,
-    /// More than `MAX_EXTENSION_BYTES` (16 KiB) of extensions.
+    /// The extensions exceed `MAX_EXTENSION_BYTES` (16 KiB).
     #[error("chunk extensions too long")]
     ExtensionsTooLong,
-    /// Something other than CRLF behind a size or a chunk.
+    /// A size or a chunk is not followed by CRLF.
     #[error("invalid line end in a chunked body")]
     LineEnd,
     /// See [`TrailerError`].
@@ -42,11 +42,11 @@ pub enum ChunkError {
     Trailers(#[from] TrailerError),
 }
 
-/// Decodes a chunked body.
+/// Decoder of a chunked body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkedDecoder {
     state: State,
-    /// In `State::Size` the size so far, in `State::Data` the bytes still to come.
+    /// Size so far in `State::Size`; bytes still to come in `State::Data`.
     size: u64,
     extension_bytes: u32,
     trailers: Scan,
@@ -57,9 +57,9 @@ enum State {
     /// Before a size.
     #[default]
     SizeStart,
-    /// In a size, behind so many digits.
+    /// In a size, after this number of digits.
     Size(u8),
-    /// In whitespace behind a size, which only an extension may follow.
+    /// In whitespace after a size; only an extension can follow.
     Whitespace,
     /// In an extension.
     Extension,
@@ -67,18 +67,18 @@ enum State {
     SizeLf,
     /// In a chunk.
     Data,
-    /// Before the CR behind a chunk.
+    /// Before the CR after a chunk.
     DataCr,
-    /// Before the LF behind a chunk.
+    /// Before the LF after a chunk.
     DataLf,
-    /// Behind the last chunk.
+    /// After the last chunk.
     Trailers,
-    /// Behind the body.
+    /// After the body.
     End,
 }
 
 impl ChunkedDecoder {
-    /// Takes the next step over `input`; see `BodyDecoder::decode`.
+    /// Performs the next step on `input`; see `BodyDecoder::decode`.
     ///
     /// # Errors
     /// [`ChunkError`].
@@ -100,12 +100,12 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Whether the end of the body was seen.
+    /// Returns whether the end of the body has been reached.
     pub fn is_complete(&self) -> bool {
         self.state == State::End
     }
 
-    /// Bytes of the present chunk that are still to come.
+    /// Returns the number of bytes of the current chunk that are still to come.
     pub fn remaining(&self) -> u64 {
         if self.state == State::Data {
             self.size
@@ -136,8 +136,8 @@ impl ChunkedDecoder {
             (State::Size(_) | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size(_) | State::Whitespace, b';')
             | (State::Extension, b'\t' | b' '..=0x7e | 0x80..) => self.extend(State::Extension),
-            // "Bad" whitespace, which a recipient has to take (RFC 9112, section 7.1.1), though
-            // not in front of the line's end.
+            // "Bad" whitespace, which a recipient must accept (RFC 9112, section 7.1.1), but not
+            // directly before the end of the line.
             (State::Size(_) | State::Whitespace, b' ' | b'\t') => self.extend(State::Whitespace),
             (State::Extension, _) => Err(ChunkError::Extension),
             (State::SizeLf, b'\n') => self.size_end(),
@@ -161,7 +161,7 @@ impl ChunkedDecoder {
                 1
             }
         };
-        // 16 digits fit.
+        // Does not overflow: there are at most 16 digits.
         self.size = self.size << 4 | u64::from(value);
         Ok(State::Size(digits))
     }
@@ -200,11 +200,11 @@ impl ChunkedDecoder {
     }
 }
 
-/// Appends the size line of a chunk of `size` bytes. A chunk of 0 bytes would be the last
-/// one: nothing is appended for it.
+/// Appends the size line of a chunk of `size` bytes. Appends nothing for 0 bytes, because that
+/// would be the last chunk.
 ///
-/// [`CHUNK_END`] follows the chunk. The caller chooses the chunks, and may join many small
-/// ones of its peer.
+/// [`CHUNK_END`] follows the chunk. The caller chooses the chunk boundaries and can join many small
+/// chunks of its peer.
 #[inline]
 pub fn push_chunk_start(size: usize, out: &mut Vec<u8>) {
     if size > 0 {
@@ -213,10 +213,10 @@ pub fn push_chunk_start(size: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Follows the bytes of a chunk.
+/// The bytes after the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Appends one whole chunk; nothing for an empty one.
+/// Appends one whole chunk. Appends nothing if it is empty.
 pub fn push_chunk(payload: &[u8], out: &mut Vec<u8>) {
     if !payload.is_empty() {
         push_chunk_start(payload.len(), out);
@@ -225,8 +225,8 @@ pub fn push_chunk(payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the last chunk and the trailers that may go on. `head` is the head that the
-/// trailers came with; fields that its `Connection` names are left out.
+/// Appends the last chunk and the trailers that can be forwarded. `head` is the head of the
+/// trailers' message; fields that its `Connection` names are left out.
 pub fn push_last_chunk(trailers: &Fields, head: &Fields, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     trailers::push(trailers, head, out);

@@ -1,6 +1,6 @@
-//! Where a body ends, by RFC 9112, section 6: one answer or an error.
+//! Determines where a body ends, by RFC 9112, section 6: one result or an error.
 //!
-//! Values are parsed here and written anew by the writers, never copied.
+//! Values are parsed here. The writers generate them again and never copy them.
 
 use thiserror::Error;
 
@@ -10,50 +10,50 @@ use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
 use crate::http::message::{MethodKind, Version};
 
-/// Why a message's framing is refused: answered 400 in a request, unless said otherwise,
-/// and 502 in a response.
+/// Reason for rejecting a message's framing. Rejected with 400 in a request unless noted otherwise,
+/// and with 502 in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FramingError {
-    /// Not digits alone, or more than fit (RFC 9112, section 6.3, item 5).
+    /// `Content-Length` is not all digits, or is too large (RFC 9112, section 6.3, item 5).
     #[error("Content-Length is not a number of bytes")]
     InvalidLength,
-    /// Several lengths that differ (the same).
+    /// Several lengths differ (RFC 9112, section 6.3, item 5).
     #[error("Content-Length lines contradict each other")]
     ConflictingLengths,
-    /// `chunked` is not the final coding, so the length is unknown (RFC 9112, section 6.3,
-    /// item 4); or an element is empty, which readers take in two ways.
+    /// `chunked` is not the final coding, so the length is unknown (RFC 9112, section 6.3, item 4).
+    /// Also an empty element, which readers interpret in two ways.
     #[error("Transfer-Encoding does not end in chunked")]
     NotChunked,
-    /// Codings before `chunked`, which this proxy does not undo: answered 501 (RFC 9112,
-    /// section 6.1).
+    /// There are codings before `chunked`, which this proxy does not decode. Rejected with 501 (RFC
+    /// 9112, section 6.1).
     #[error("Transfer-Encoding has a coding other than chunked")]
     UnknownCoding,
-    /// HTTP/1.0 has no transfer codings: its framing is faulty (RFC 9112, section 6.1).
+    /// HTTP/1.0 has no transfer codings, so the framing is faulty (RFC 9112, section 6.1).
     #[error("Transfer-Encoding in HTTP/1.0")]
     CodingInHttp10,
 }
 
-/// The framing that a message's fields declare.
+/// Framing that a message's fields declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Declared {
-    /// By the fields alone; [`BodyLength::None`] without any.
+    /// Length by the fields alone; [`BodyLength::None`] if there are none.
     pub(super) length: BodyLength,
-    /// Both a coding and a length: the coding counts, and the connection must be closed
-    /// after the exchange (RFC 9112, section 6.1).
+    /// Whether there are both a coding and a length. The coding wins, and the connection must be
+    /// closed after the exchange (RFC 9112, section 6.1).
     pub(super) is_contradictory: bool,
 }
 
-/// Whether a length may be a list of equal members, as of recipients that have joined
-/// equal lines (RFC 9110, section 8.6, leaves the choice).
+/// Whether a length can be a list of equal members. Recipients that join equal lines produce such
+/// lists (RFC 9110, section 8.6, leaves the choice).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LengthLists {
-    /// Requests: nothing honest sends one.
+    /// For requests: no legitimate client sends one.
     Refused,
-    /// Responses: some servers do, and the value is written anew.
+    /// For responses: some servers send one, and the proxy generates the value again.
     Accepted,
 }
 
-/// Reads the framing fields, and keeps back a length beside a coding.
+/// Reads the framing fields. Marks the length as not forwarded if there is also a coding.
 pub(super) fn declared(
     fields: &mut Fields,
     version: Version,
@@ -83,7 +83,8 @@ pub(super) fn declared(
     })
 }
 
-/// The length that the fields of an HTTP/2 message declare, if they do (RFC 9113, section 8.1.1).
+/// Returns the length that the fields of an HTTP/2 message declare, if any (RFC 9113, section
+/// 8.1.1).
 ///
 /// # Errors
 /// [`FramingError`].
@@ -94,8 +95,8 @@ pub fn content_length_of(fields: &Fields) -> Result<Option<u64>, FramingError> {
     content_length(fields, LengthLists::Refused).map(Some)
 }
 
-/// The body of a response on the wire, given its request's method and its status (RFC 9112,
-/// section 6.3, items 1, 2 and 8).
+/// Returns the framing of a response's body on the wire, given the request's method and the status
+/// (RFC 9112, section 6.3, items 1, 2 and 8).
 pub(super) fn response_body(declared: BodyLength, method: MethodKind, status: u16) -> BodyLength {
     let is_tunnel = method == MethodKind::Connect && (200..300).contains(&status);
     let has_none = method == MethodKind::Head || is_bodiless(status) || is_tunnel;
@@ -106,7 +107,7 @@ pub(super) fn response_body(declared: BodyLength, method: MethodKind, status: u1
     }
 }
 
-/// Whether no response with this status has a body.
+/// Returns whether responses with this status never have a body.
 pub const fn is_bodiless(status: u16) -> bool {
     matches!(status, 100..=199 | 204 | 304)
 }
@@ -114,7 +115,8 @@ pub const fn is_bodiless(status: u16) -> bool {
 fn content_length(fields: &Fields, lists: LengthLists) -> Result<u64, FramingError> {
     let mut found = None;
     for value in fields.values_of(FieldKind::ContentLength) {
-        // A single member even where there is no comma: an empty value is no number.
+        // `split` yields one member if there is no comma, so an empty value is rejected as not a
+        // number.
         let members = value.split(|&byte| byte == b',' && lists == LengthLists::Accepted);
         for member in members {
             let length = parse_length(member.trim_ascii()).ok_or(FramingError::InvalidLength)?;
@@ -127,7 +129,7 @@ fn content_length(fields: &Fields, lists: LengthLists) -> Result<u64, FramingErr
     found.ok_or(FramingError::InvalidLength)
 }
 
-/// `1*DIGIT` up to [`MAX_LENGTH`] (RFC 9110, section 8.6).
+/// Parses `1*DIGIT` up to [`MAX_LENGTH`] (RFC 9110, section 8.6).
 pub(super) fn parse_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -144,7 +146,7 @@ pub(super) fn parse_length(digits: &[u8]) -> Option<u64> {
     (length <= MAX_LENGTH).then_some(length)
 }
 
-/// Accepts `chunked` alone, in one line and any case.
+/// Accepts only `chunked`, once and in any case.
 fn check_codings(fields: &Fields) -> Result<(), FramingError> {
     let mut count = 0;
     let mut has_empty = false;
@@ -166,7 +168,7 @@ fn check_codings(fields: &Fields) -> Result<(), FramingError> {
     }
 }
 
-/// Optional whitespace is space and tab; `trim_ascii` would take form feeds, too.
+/// Trims optional whitespace, which is space and tab. `trim_ascii` would also trim form feeds.
 fn trim_whitespace(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;

@@ -8,14 +8,14 @@ use super::Limits;
 use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 
-/// Field lines that are parsed on the stack, 32 bytes each: more than nearly any head has.
-/// A larger one is parsed a second time with room for `max_headers` on the heap.
+/// Number of field lines that are parsed on the stack, at 32 bytes each. Nearly no head has more. A
+/// larger head is parsed a second time, with room for `max_headers` lines on the heap.
 const INLINE_LINES: usize = 64;
 
 type Line<'b> = MaybeUninit<Header<'b>>;
 
-/// Parses the request head at the start of `buffer` into `head`; the number of bytes that
-/// it takes, or None if it is not complete.
+/// Parses the request head at the start of `buffer` into `head`. Returns the number of bytes that
+/// the head takes, or `None` if it is incomplete.
 #[inline]
 pub(super) fn request(
     buffer: &[u8],
@@ -47,7 +47,7 @@ fn request_into<'b>(
         return Err(Error::Token);
     };
     let version = version(request.version)?;
-    // Empty lines may come first.
+    // Empty lines can come first.
     let start = offset(buffer, method.as_bytes());
     let whole = buffer.get(start..end).unwrap_or_default();
     let (method, target) = (method.as_bytes(), target.as_bytes());
@@ -55,7 +55,7 @@ fn request_into<'b>(
     Ok(Some(end))
 }
 
-/// Parses the response head at the start of `buffer`; as [`request`].
+/// Parses the response head at the start of `buffer`, like [`request`].
 #[inline]
 pub(super) fn response(
     buffer: &[u8],
@@ -93,8 +93,8 @@ fn response_into<'b>(
     let status = status.ok_or(Error::Status)?;
     let start = empty_lines(buffer);
     let whole = buffer.get(start..end).unwrap_or_default();
-    // httparse gives no reason that has bytes beyond ASCII. It stands between the status
-    // and the first field, or the empty line.
+    // httparse returns no reason phrase that contains bytes beyond ASCII. The phrase is between the
+    // status and the first field, or the empty line.
     let line_end = match response.headers.first() {
         Some(field) => offset(whole, field.name.as_bytes()),
         None => without_line_end(whole).len(),
@@ -105,8 +105,8 @@ fn response_into<'b>(
     Ok(Some(end))
 }
 
-/// Parses the trailer section at the start of `buffer`, its empty line included, into
-/// `fields`; as [`request`].
+/// Parses the trailer section at the start of `buffer`, including its empty line, into `fields`,
+/// like [`request`].
 pub(super) fn trailers<const MAX: usize>(
     buffer: &[u8],
     fields: &mut Fields,
@@ -120,7 +120,7 @@ pub(super) fn trailers<const MAX: usize>(
     Ok(Some(end))
 }
 
-/// Bytes of complete empty lines at the start of `buffer`.
+/// Returns the number of bytes of complete empty lines at the start of `buffer`.
 pub(super) fn empty_lines(buffer: &[u8]) -> usize {
     let mut rest = buffer;
     while let [b'\n', tail @ ..] | [b'\r', b'\n', tail @ ..] = rest {
@@ -146,7 +146,7 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Where `part`, a slice of `whole`, begins in it.
+/// Returns the offset of `part`, which is a slice of `whole`.
 #[inline]
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())

@@ -6,8 +6,8 @@ use crate::http::field::FieldKind;
 use crate::http::fields::{Fields, Forwarding};
 use crate::http::syntax::tokens;
 
-/// Most options that one message may list. Each names a field to look for, so without bound
-/// a head of 64 KiB could cost millions of comparisons. Messages have one to three.
+/// Maximum number of options in one message. Each option names a field to search for, so without a
+/// limit a head of 64 KiB could cost millions of comparisons. Messages have one to three.
 const MAX_OPTIONS: usize = 64;
 
 /// `Connection` lists more than `MAX_OPTIONS` (64) options.
@@ -15,22 +15,23 @@ const MAX_OPTIONS: usize = 64;
 #[error("too many connection options")]
 pub struct TooManyOptions;
 
-/// Options that HTTP itself defines.
+/// Connection options that HTTP itself defines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ConnectionOptions {
-    /// `close`.
+    /// Whether `close` is present.
     pub(super) close: bool,
-    /// `keep-alive`.
+    /// Whether `keep-alive` is present.
     pub(super) keep_alive: bool,
-    /// `upgrade`.
+    /// Whether `upgrade` is present.
     pub(super) upgrade: bool,
 }
 
-/// Reads `Connection`, and keeps back the fields that it names (RFC 9110, section 7.6.1).
+/// Reads `Connection` and marks the fields that it names as not forwarded (RFC 9110, section
+/// 7.6.1).
 #[inline]
 pub(super) fn apply(fields: &mut Fields) -> Result<ConnectionOptions, TooManyOptions> {
     let mut options = ConnectionOptions::default();
-    // Nearly every message has one of these two, or no line.
+    // Nearly every message has exactly one of these two values, or no line at all.
     let is_plain = match fields.only_value_of(FieldKind::Connection) {
         Some(value) if value.eq_ignore_ascii_case(b"keep-alive") => {
             options.keep_alive = true;
@@ -59,7 +60,7 @@ fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(
         let mut at = line.value().start();
         let end = line.value().end();
         while at < end {
-            // Indices instead of a borrowed iterator: lines are marked on the way.
+            // Uses indices because marking lines rules out a borrowed iterator.
             let rest = fields.bytes().get(at..end).unwrap_or_default();
             let length = rest.iter().position(|&byte| byte == b',');
             let length = length.unwrap_or(rest.len());
@@ -77,7 +78,7 @@ fn apply_lines(fields: &mut Fields, options: &mut ConnectionOptions) -> Result<(
 }
 
 impl ConnectionOptions {
-    /// Whether `option` is one of those known here. Empty ones are, too.
+    /// Records `option` and returns whether it is known here. An empty option counts as known.
     fn record(&mut self, option: &[u8]) -> bool {
         match option.len() {
             0 => return true,
@@ -98,8 +99,8 @@ fn drop_named(fields: &mut Fields, start: usize, end: usize) {
     fields.drop_named(&name);
 }
 
-/// Lets `TE: trailers` go on, said anew if it was one coding of several: this proxy passes
-/// trailers on (RFC 9110, section 10.1.4).
+/// Forwards `TE: trailers`, because this proxy passes on trailers (RFC 9110, section 10.1.4). If
+/// `trailers` was one of several codings, the line is reduced to it.
 pub fn pass_te(fields: &mut Fields) {
     if !fields.has(FieldKind::Te) {
         return;

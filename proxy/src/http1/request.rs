@@ -1,4 +1,4 @@
-//! Parses request heads, and admits those that no two servers read in two ways.
+//! Parses request heads and rejects those that two servers could read in different ways.
 
 use httparse::Error;
 use thiserror::Error;
@@ -14,46 +14,47 @@ use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::message::{RequestHead, Version};
 
-/// Why a request is refused. Answered 400 (RFC 9112) unless said otherwise, and the
-/// connection is closed: the start of its next request is unknown.
+/// Reason for rejecting a request. Rejected with 400 (RFC 9112) unless noted otherwise. The
+/// connection is closed, because the start of its next request is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// Not a request line, or not one of HTTP/1.
+    /// The line is not a request line, or not one of HTTP/1.
     #[error("invalid request line")]
     RequestLine,
-    /// A version of HTTP other than 1.0 and 1.1.
+    /// The version of HTTP is neither 1.0 nor 1.1.
     #[error("unsupported version of HTTP")]
     UnsupportedVersion,
-    /// The connection preface of HTTP/2 (RFC 9113, section 3.4) on an HTTP/1 connection.
-    /// Such a client understands no answer in HTTP/1.
+    /// An HTTP/1 connection starts with the connection preface of HTTP/2 (RFC 9113, section 3.4).
+    /// Such a client understands no HTTP/1 response.
     #[error("HTTP/2 preface on an HTTP/1 connection")]
     Http2Preface,
-    /// The request line alone is larger than a head may be: answered 414 (RFC 9110, section
-    /// 15.5.15).
+    /// The request line alone exceeds the size limit of a head. Rejected with 414 (RFC 9110,
+    /// section 15.5.15).
     #[error("request line too long")]
     TargetTooLong,
-    /// Larger than [`Limits::max_header_size`]: answered 431 (RFC 6585, section 5).
+    /// The head is larger than [`Limits::max_header_size`]. Rejected with 431 (RFC 6585, section
+    /// 5).
     #[error("head too large")]
     HeadTooLarge,
-    /// More lines than [`Limits::max_headers`]: answered 431.
+    /// The head has more lines than [`Limits::max_headers`]. Rejected with 431.
     #[error("too many fields")]
     TooManyFields,
-    /// Not a field name, or something other than a colon behind it.
+    /// A field name is invalid, or no colon follows it.
     #[error("invalid field name")]
     FieldName,
-    /// A control character in a value.
+    /// A value contains a control character.
     #[error("invalid field value")]
     FieldValue,
-    /// A bare CR, or something else that ends no line.
+    /// There is a bare CR, or something else that does not end a line.
     #[error("invalid line end")]
     LineEnd,
     /// See [`TooManyOptions`].
     #[error(transparent)]
     Options(#[from] TooManyOptions),
-    /// See [`TargetError`]; [`TargetError::Connect`] is answered 405.
+    /// See [`TargetError`]; [`TargetError::Connect`] is rejected with 405.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// See [`FramingError`]; [`FramingError::UnknownCoding`] is answered 501.
+    /// See [`FramingError`]; [`FramingError::UnknownCoding`] is rejected with 501.
     #[error(transparent)]
     Framing(#[from] FramingError),
     /// See [`UpgradeError::Request`].
@@ -67,32 +68,34 @@ pub enum RequestError {
 pub enum Expectation {
     /// It waits.
     Continue,
-    /// It does not. An expectation that is not known here is the server's to meet or refuse.
+    /// It does not. The server has to meet or reject an expectation that this proxy does not
+    /// recognize.
     None,
 }
 
-/// Framing and connection properties of a request; the rest is in its head.
+/// Framing and connection properties of a request. The head contains the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
-    /// Bytes of the buffer that the head takes, empty lines before it included. 0 in HTTP/2.
+    /// Number of buffer bytes that the head takes, including empty lines before it. 0 in HTTP/2.
     pub consumed: usize,
     /// How the body is framed; never [`BodyLength::UntilClose`].
     pub body: BodyLength,
-    /// Whether the client can send a further request.
+    /// Whether the client can send another request.
     pub persistence: Persistence,
-    /// Whether the body has to be asked for.
+    /// Whether the client must receive `100 Continue` before it sends the body.
     pub expectation: Expectation,
-    /// The upgrade to pass on.
+    /// The upgrade to forward.
     pub upgrade: Option<Upgrade>,
 }
 
-/// Parses and admits the head at the start of `buffer`. The head's forwarded lines are then
-/// those for the next hop: hop-by-hop fields and those that `Connection` names are kept
-/// back, but for `TE: trailers` and an upgrade that is passed on.
+/// Parses and checks the head at the start of `buffer`.
 ///
-/// After [`Progress::Complete`] `head` holds the request. After an error it holds as much as
-/// was understood, for the log: all of a complete head, or nothing. Allocates nothing if
-/// `head` has been used before and the message has no more than 64 lines.
+/// The head's forwarded lines are then those for the next hop. Hop-by-hop fields and those that
+/// `Connection` names are not forwarded, except `TE: trailers` and an upgrade that is passed on.
+///
+/// After [`Progress::Complete`], `head` contains the request. After an error, it contains as much
+/// as was understood, for the log: all of a complete head, or nothing. Allocates nothing if `head`
+/// has been used before and the message has no more than 64 lines.
 ///
 /// # Errors
 /// [`RequestError`].
@@ -106,7 +109,7 @@ pub fn parse(
     if !scan.is_due(buffer, limits.max_header_size) {
         return Ok(Progress::Partial { skip: 0 });
     }
-    // Bytes behind the limit do not matter: a head that needs them is too large.
+    // Bytes beyond the limit do not matter: a head that needs them is too large.
     let window = &buffer[..buffer.len().min(limits.max_header_size)];
     match lines::request(window, limits, head) {
         Ok(Some(consumed)) => {
@@ -164,7 +167,7 @@ fn admit(consumed: usize, head: &mut RequestHead) -> Result<Parsed, RequestError
     })
 }
 
-/// RFC 9112, section 9.3.
+/// Returns the persistence by RFC 9112, section 9.3.
 fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
     let by_version = version != Version::Http10 || options.keep_alive;
     if by_version && !options.close {
@@ -174,7 +177,7 @@ fn persistence(options: ConnectionOptions, version: Version) -> Persistence {
     }
 }
 
-/// Whether the client waits for `100 Continue` before it sends `body`.
+/// Returns whether the client waits for `100 Continue` before it sends `body`.
 #[inline]
 pub fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
     if head.fields().has(FieldKind::Expect) {
@@ -187,7 +190,8 @@ pub fn expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
 #[cold]
 fn read_expectation(head: &mut RequestHead, body: BodyLength) -> Expectation {
     if head.version() == Version::Http10 {
-        // Not a field of HTTP/1.0: ignored, and not passed on (RFC 9110, section 10.1.1).
+        // HTTP/1.0 does not define this field, so it is ignored and not forwarded (RFC 9110,
+        // section 10.1.1).
         head.fields_mut()
             .set_forwarding(FieldKind::Expect, Forwarding::Drop);
         return Expectation::None;
@@ -223,13 +227,13 @@ fn refusal(error: Error, window: &[u8]) -> RequestError {
     }
 }
 
-/// Tells other versions of HTTP from other protocols and garbage.
+/// Distinguishes other versions of HTTP from other protocols and garbage.
 fn unsupported(window: &[u8]) -> RequestError {
     let line = &window[lines::empty_lines(window)..];
     if line.starts_with(b"PRI * HTTP/2") {
         return RequestError::Http2Preface;
     }
-    // httparse has accepted a method and a target, each with its space.
+    // httparse has accepted a method and a target, each followed by a space.
     let version = line.splitn(3, |&byte| byte == b' ').nth(2);
     match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
         Some([major, ..]) if major.is_ascii_digit() => RequestError::UnsupportedVersion,

@@ -10,55 +10,56 @@ use crate::http::field::FieldKind;
 use crate::http::fields::Forwarding;
 use crate::http::message::{MethodKind, ResponseHead, Version};
 
-/// Why a server's answer is not passed on: answered 502, and the connection is closed.
+/// Reason for not forwarding a server's response. The client receives 502, and the connection is
+/// closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ResponseError {
-    /// Not a status line of HTTP/1.0 or 1.1 with a status from 100 to 999.
+    /// The line is not a status line of HTTP/1.0 or 1.1 with a status from 100 to 999.
     #[error("invalid status line")]
     StatusLine,
-    /// Larger than [`Limits::max_header_size`].
+    /// The head is larger than [`Limits::max_header_size`].
     #[error("head too large")]
     HeadTooLarge,
-    /// More lines than [`Limits::max_headers`].
+    /// The head has more lines than [`Limits::max_headers`].
     #[error("too many fields")]
     TooManyFields,
-    /// Not a field name, or something other than a colon behind it.
+    /// A field name is invalid, or no colon follows it.
     #[error("invalid field name")]
     FieldName,
-    /// A control character in a value.
+    /// A value contains a control character.
     #[error("invalid field value")]
     FieldValue,
-    /// A bare CR, or something else that ends no line.
+    /// There is a bare CR, or something else that does not end a line.
     #[error("invalid line end")]
     LineEnd,
     /// See [`TooManyOptions`].
     #[error(transparent)]
     Options(#[from] TooManyOptions),
-    /// See [`FramingError`]; refused also where no body follows (RFC 9110, section 8.6).
+    /// See [`FramingError`]. Rejected even if no body follows (RFC 9110, section 8.6).
     #[error(transparent)]
     Framing(#[from] FramingError),
 }
 
-/// Framing and connection properties of a response; the rest is in its head.
+/// Framing and connection properties of a response. The head contains the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
-    /// Bytes of the buffer that the head takes.
+    /// Number of buffer bytes that the head takes.
     pub consumed: usize,
-    /// The body on the wire.
+    /// Framing of the body on the wire.
     pub body: BodyLength,
-    /// The framing to announce to the client. Differs from `body` for HEAD and 304, whose
-    /// fields describe a body that is not sent (RFC 9110, section 8.6).
+    /// Framing to announce to the client. Differs from `body` for HEAD and 304, whose fields
+    /// describe a body that is not sent (RFC 9110, section 8.6).
     pub declared: BodyLength,
-    /// Whether the connection can carry a further exchange.
+    /// Whether the connection can carry another exchange.
     pub persistence: Persistence,
 }
 
-/// Parses the head at the start of `buffer`, of a response to a request with `method`. The
-/// head's forwarded lines are then those for the client; a 101 keeps its `Upgrade`.
+/// Parses the response head at the start of `buffer`, for a request with `method`. The head's
+/// forwarded lines are then those for the client; a 101 keeps its `Upgrade`.
 ///
-/// Interim responses are heads of their own: ask [`ResponseHead::is_interim`], and parse
-/// again. Which status may come when is for the caller to judge: a 408 on an idle
-/// connection answers nothing.
+/// Each interim response is a separate head: check [`ResponseHead::is_interim`] and parse again.
+/// The caller decides which status is acceptable when. For example, a 408 on an idle connection
+/// belongs to no request.
 ///
 /// # Errors
 /// [`ResponseError`].
@@ -104,16 +105,16 @@ fn accept(
     let status = head.status();
     let fields = head.fields_mut();
     let options = options::apply(fields)?;
-    // Checked for every status: a length that no reader agrees on ends the exchange even
-    // where no body follows.
+    // Checked for every status: a length that readers interpret differently ends the exchange even
+    // if no body follows.
     let declared = framing::declared(fields, version, LengthLists::Accepted)?;
-    // A 426 names the protocols that it asks for (RFC 9110, section 15.5.22).
+    // The `Upgrade` of a 426 names the required protocols (RFC 9110, section 15.5.22).
     if status == 101 || status == 426 {
         fields.set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
     }
     let body = framing::response_body(declared.length, method, status);
-    // Neither a length nor a coding may be in a 1xx or 204 (RFC 9110, section 8.6; RFC
-    // 9112, section 6.1).
+    // A 1xx or 204 must have neither a length nor a coding (RFC 9110, section 8.6; RFC 9112,
+    // section 6.1).
     let is_unsaid = status < 200 || status == 204;
     let spoken_of = match declared.length {
         _ if is_unsaid => BodyLength::None,
@@ -123,8 +124,8 @@ fn accept(
     if is_unsaid {
         fields.set_forwarding(FieldKind::ContentLength, Forwarding::Drop);
     }
-    // HTTP/1.0 servers cannot be sent chunks, so a later request might not fit such a
-    // connection: none is kept.
+    // An HTTP/1.0 server does not understand chunks, so a later request might not be possible on
+    // its connection. The connection is therefore not kept.
     let is_last = options.close
         || version == Version::Http10
         || declared.is_contradictory

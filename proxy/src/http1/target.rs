@@ -7,40 +7,42 @@ use crate::http::field::FieldKind;
 use crate::http::message::{MethodKind, RequestHead, Version};
 use crate::http::span::Span;
 
-/// Why a request's target or Host is refused: answered 400, but [`TargetError::Connect`].
+/// Reason for rejecting a request's target or Host. Rejected with 400, except
+/// [`TargetError::Connect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TargetError {
-    /// A tunnel to anywhere, which a reverse proxy does not offer: answered 405.
+    /// The request asks for a forward tunnel, which a reverse proxy does not offer. Rejected with
+    /// 405.
     #[error("CONNECT is not supported")]
     Connect,
-    /// More than one Host line (RFC 9112, section 3.2).
+    /// There is more than one Host line (RFC 9112, section 3.2).
     #[error("several Host lines")]
     SeveralHosts,
-    /// None in HTTP/1.1 (RFC 9112, section 3.2).
+    /// An HTTP/1.1 request has no Host line (RFC 9112, section 3.2).
     #[error("no Host line in an HTTP/1.1 request")]
     NoHost,
-    /// Not `uri-host [ ":" port ]` (RFC 9110, section 7.2).
+    /// Host is not `uri-host [ ":" port ]` (RFC 9110, section 7.2).
     #[error("Host is not a host with an optional port")]
     InvalidHost,
-    /// User information, no host, or a bad port.
+    /// The authority has user information, no host, or an invalid port.
     #[error("the target's authority is not a host with an optional port")]
     InvalidAuthority,
-    /// A target in a form that its method does not have (RFC 9112, section 3.2).
+    /// The target has a form that the method does not allow (RFC 9112, section 3.2).
     #[error("the target has no form that its method allows")]
     InvalidTarget,
-    /// A fragment is no part of a target (RFC 9112, section 3.2).
+    /// The target has a fragment, which is never part of a target (RFC 9112, section 3.2).
     #[error("the target has a fragment")]
     Fragment,
-    /// Neither `http` nor `https`.
+    /// The scheme is neither `http` nor `https`.
     #[error("the target's scheme is not http")]
     UnknownScheme,
 }
 
-/// Leaves the head with a target in origin form or `*`, and with an authority in Host.
+/// Converts the target to origin form or `*`, and puts its authority into Host.
 ///
-/// Raw characters that a URI does not have, such as `"<>|{}^`, a backslash or UTF-8, pass
-/// as they are: clients send them, and HAProxy and nginx take the former (HAProxy refuses
-/// UTF-8, nginx and Envoy do not). httparse has refused whitespace, control characters and bytes
+/// Raw characters that are not allowed in a URI, such as `"<>|{}^`, a backslash or UTF-8, pass
+/// unchanged, because clients send them. HAProxy and nginx accept the ASCII ones. HAProxy rejects
+/// UTF-8; nginx and Envoy do not. httparse has rejected whitespace, control characters and bytes
 /// that are not UTF-8.
 #[inline]
 pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {
@@ -49,8 +51,8 @@ pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {
     }
     check_host(head)?;
     let target = head.target();
-    // No client may send a fragment (RFC 9112, section 3.2). Some servers cut it off and
-    // some take it for a part of the path; HAProxy refuses it, as we do.
+    // Clients must not send a fragment (RFC 9112, section 3.2). Some servers cut it off, and some
+    // treat it as part of the path. HAProxy rejects it, as does this proxy.
     if has_byte(target, b'#') {
         return Err(TargetError::Fragment);
     }
@@ -61,7 +63,8 @@ pub(super) fn resolve(head: &mut RequestHead) -> Result<(), TargetError> {
     }
 }
 
-/// Without a branch for each byte, so that 16 are compared at once.
+/// Returns whether `bytes` contains `wanted`. Has no branch per byte, so that 16 bytes are compared
+/// at once.
 fn has_byte(bytes: &[u8], wanted: u8) -> bool {
     let matches = bytes.iter().map(|&byte| u8::from(byte == wanted));
     matches.fold(0, |all, one| all | one) != 0
@@ -70,7 +73,7 @@ fn has_byte(bytes: &[u8], wanted: u8) -> bool {
 fn check_host(head: &RequestHead) -> Result<(), TargetError> {
     let mut hosts = head.fields().values_of(FieldKind::Host);
     match (hosts.next(), hosts.next()) {
-        // RFC 9112, section 3.2: MUST be answered 400, all three.
+        // RFC 9112, section 3.2: the response to all three MUST be 400.
         (Some(_), Some(_)) => Err(TargetError::SeveralHosts),
         (Some(host), None) if is_host(host) => Ok(()),
         (Some(_), None) => Err(TargetError::InvalidHost),
@@ -79,13 +82,14 @@ fn check_host(head: &RequestHead) -> Result<(), TargetError> {
     }
 }
 
-/// `http://authority[path][?query]`: the authority replaces Host (RFC 9112, section 3.2.2).
+/// Resolves `http://authority[path][?query]`. The authority replaces Host (RFC 9112, section
+/// 3.2.2).
 #[cold]
 fn resolve_absolute(head: &mut RequestHead) -> Result<(), TargetError> {
     let target = head.target();
     let start = head.target_span().start();
     let scheme_end = target.windows(3).position(|part| part == b"://");
-    // Authority form is CONNECT's alone, the asterisk that of OPTIONS.
+    // Only CONNECT uses the authority form, and only OPTIONS the asterisk form.
     let scheme_end = scheme_end.ok_or(TargetError::InvalidTarget)?;
     let default_port = match &target[..scheme_end] {
         scheme if scheme.eq_ignore_ascii_case(b"http") => 80,
@@ -106,8 +110,8 @@ fn resolve_absolute(head: &mut RequestHead) -> Result<(), TargetError> {
     let path = Span::new(host_start + path_start, start + target.len());
     let target = match rest.get(path_start) {
         Some(b'/') => path,
-        // An empty path is `/` in origin form (RFC 9112, section 3.2.1), and `*` for
-        // OPTIONS without a query (section 3.2.4).
+        // An empty path becomes `/` in origin form (RFC 9112, section 3.2.1), or `*` for OPTIONS
+        // without a query (section 3.2.4).
         None if head.method_kind() == MethodKind::Options => head.fields_mut().append(b"*"),
         None => head.fields_mut().append(b"/"),
         Some(_) => {

@@ -1,4 +1,4 @@
-//! Proofs over the whole of `http1`: generated messages, and others' public inputs.
+//! Tests of the whole of `http1`: generated messages, and public test inputs of other parsers.
 
 mod corpus;
 mod differential;
@@ -12,31 +12,31 @@ use crate::http::message::{MethodKind, RequestHead, ResponseHead};
 /// Name and value of each line.
 type Lines = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Owns the forwarded lines of `fields`.
+/// Copies the forwarded lines of `fields`.
 fn lines(fields: &Fields) -> Lines {
     let own = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
     fields.iter().map(own).collect()
 }
 
-/// Owns all lines of `fields`.
+/// Copies all lines of `fields`.
 fn received(fields: &Fields) -> Lines {
     let text = |span| fields.text(span).to_vec();
     let own = |line: &Field| (text(line.name()), text(line.value()));
     fields.received().iter().map(own).collect()
 }
 
-/// A message as this parser reads it, with its body.
+/// A message as this parser reads it, including its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Message {
     /// Method and target, or status and reason.
     start: (Vec<u8>, Vec<u8>),
     lines: Lines,
-    /// Lines that are kept back, too.
+    /// All lines, including those that are not forwarded.
     received: Lines,
     framing: BodyLength,
     body: Vec<u8>,
     trailers: Lines,
-    /// Bytes of the input behind the message.
+    /// Number of input bytes after the message.
     rest: usize,
 }
 
@@ -44,20 +44,20 @@ struct Message {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Whole(Message),
-    /// More is needed.
+    /// More input is needed.
     Partial,
-    /// Refused: why.
+    /// Rejected, with the reason.
     Refused(String),
 }
 
-/// A buffer that is filled piece by piece, as a connection's is.
+/// A buffer that is filled step by step, like a connection's.
 struct Feed<'a> {
     pieces: std::vec::IntoIter<&'a [u8]>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Feed<'a> {
-    /// `input`, cut at these places.
+    /// Creates a feed of `input`, split at these positions.
     fn new(input: &'a [u8], cuts: &[usize]) -> Feed<'a> {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
         cuts.extend([0, input.len()]);
@@ -69,7 +69,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Whether there was more.
+    /// Adds the next part to the buffer. Returns whether there was one.
     fn read(&mut self) -> bool {
         let piece = self.pieces.next();
         self.buffer.extend_from_slice(piece.unwrap_or_default());
@@ -81,7 +81,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Reads one request from `input`, which comes in pieces.
+/// Reads one request from `input`, which arrives in parts.
 fn read_request(input: &[u8], cuts: &[usize]) -> Outcome {
     let mut feed = Feed::new(input, cuts);
     let (mut scan, mut head) = (Scan::default(), RequestHead::default());

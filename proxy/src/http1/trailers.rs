@@ -1,5 +1,5 @@
-//! Trailer sections (RFC 9112, section 7.1.2): bounded, parsed like a head's fields, and
-//! without whatever a recipient might merge into the head to its harm.
+//! Trailer sections (RFC 9112, section 7.1.2): bounded, parsed like a head's fields, and without
+//! fields that could do harm if a recipient merged them into the head.
 
 use thiserror::Error;
 
@@ -8,32 +8,32 @@ use crate::http::field::{FieldKind, HeaderFlags};
 use crate::http::fields::Fields;
 use crate::http::syntax::tokens;
 
-/// Bytes of a trailer section. It has to fit into the caller's read buffer; checksums and
-/// gRPC's status need a few hundred.
+/// Maximum size of a trailer section in bytes. It must fit into the caller's read buffer; checksums
+/// and gRPC's status need a few hundred bytes.
 pub const MAX_TRAILERS_SIZE: usize = 8 * 1024;
 
-/// Lines of a trailer section.
+/// Maximum number of lines of a trailer section.
 const MAX_TRAILERS: usize = 64;
 
-/// Why a trailer section is refused.
+/// Reason for rejecting a trailer section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TrailerError {
-    /// Not field lines that end in CRLF.
+    /// The section does not consist of field lines that end in CRLF.
     #[error("invalid trailer section")]
     Invalid,
-    /// Larger than [`MAX_TRAILERS_SIZE`], or more than 64 lines.
+    /// The section is larger than [`MAX_TRAILERS_SIZE`] or has more than 64 lines.
     #[error("trailer section too large")]
     TooLarge,
 }
 
-/// Parses the section at the start of `buffer`, up to and with its empty line, and keeps
-/// back the fields that no trailer may be.
+/// Parses the section at the start of `buffer`, including its empty line. Marks fields that are not
+/// allowed in trailers as not forwarded.
 pub(super) fn parse(
     buffer: &[u8],
     scan: &mut Scan,
     fields: &mut Fields,
 ) -> Result<Progress<usize>, TrailerError> {
-    // Nearly every body.
+    // Nearly every body has no trailers.
     if buffer.starts_with(b"\r\n") {
         fields.clear();
         return Ok(Progress::Complete(2));
@@ -54,12 +54,13 @@ pub(super) fn parse(
     }
 }
 
-/// Leaves the fields that may be trailers (RFC 9110, section 6.5.1).
+/// Marks all fields that are not allowed in trailers as not forwarded (RFC 9110, section 6.5.1).
 pub fn admit(fields: &mut Fields) {
     fields.drop_kinds(HeaderFlags::NOT_IN_TRAILERS);
 }
 
-/// httparse lets lines of a head end in LF; inside a chunked body nothing does.
+/// Returns whether a line ends in a bare LF. httparse accepts that in heads, but nothing in a
+/// chunked body may end so.
 fn has_bare_lf(section: &[u8]) -> bool {
     let mut before = 0;
     section.iter().any(|&byte| {
@@ -69,8 +70,8 @@ fn has_bare_lf(section: &[u8]) -> bool {
     })
 }
 
-/// Appends the lines that may go on, but those that `Connection` in `head` names (RFC 9110,
-/// section 7.6.1).
+/// Appends the forwarded lines, except those that `Connection` in `head` names (RFC 9110, section
+/// 7.6.1).
 pub(super) fn push(trailers: &Fields, head: &Fields, out: &mut Vec<u8>) {
     for (name, value) in trailers.iter() {
         let mut options = head.values_of(FieldKind::Connection).flat_map(tokens);

@@ -1,5 +1,5 @@
-//! `Upgrade`: which requests may switch protocols, and which answers switch rightly. Of
-//! WebSocket (RFC 6455, section 4) a proxy checks the handshake.
+//! `Upgrade`: which requests can switch protocols, and which responses switch correctly. For
+//! WebSocket (RFC 6455, section 4), the proxy checks the handshake.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -12,61 +12,61 @@ use crate::http::fields::{Fields, Forwarding};
 use crate::http::message::{MethodKind, RequestHead, ResponseHead};
 use crate::http::syntax::tokens;
 
-/// Appended to the key before it is hashed (RFC 6455, section 1.3).
+/// Suffix that is appended to the key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Takes a key whose last character has bits that the encoding leaves unused, as the example of
-/// RFC 6455, section 4.1: servers hash the text as it is.
+/// Decoder that accepts a key whose last character has bits that the encoding leaves unused, as in
+/// the example of RFC 6455, section 4.1. Servers hash the text as it is.
 const KEY: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Length of a key of 16 bytes in base64.
+/// Length of a 16-byte key in base64.
 const KEY_LENGTH: usize = 24;
 
 /// A `Sec-WebSocket-Accept`: a SHA-1 in base64.
 type Accept = [u8; 28];
 
-/// An upgrade that a request asks for and that is passed on.
+/// An upgrade that a request asks for and that is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upgrade {
-    /// The `Sec-WebSocket-Accept` that a WebSocket server must send; None for other
-    /// protocols.
+    /// The `Sec-WebSocket-Accept` that a WebSocket server must send; `None` for other protocols.
     accept: Option<Accept>,
 }
 
-/// Why a handshake is refused.
+/// Reason for rejecting a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UpgradeError {
-    /// Answered 400 (RFC 6455, section 4.2.1).
+    /// The request is not a valid handshake. Rejected with 400 (RFC 6455, section 4.2.1).
     #[error(
         "a WebSocket handshake needs GET, one Sec-WebSocket-Key of 16 bytes and a Sec-WebSocket-Version"
     )]
     Request,
-    /// Answered 502 (RFC 6455, section 4.1).
+    /// `Sec-WebSocket-Accept` is wrong. The client receives 502 (RFC 6455, section 4.1).
     #[error("Sec-WebSocket-Accept does not fit the key")]
     Accept,
-    /// Answered 502 (RFC 9110, section 15.2.2).
+    /// The server chose a protocol that was not offered. The client receives 502 (RFC 9110, section
+    /// 15.2.2).
     #[error("the server switched to a protocol that the client did not offer")]
     Protocol,
 }
 
-/// The body of the request, as far as an upgrade depends on it.
+/// The presence of a request body, as far as an upgrade depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestBody {
-    /// None.
+    /// There is no body.
     Empty,
-    /// Comes before the new protocol's bytes.
+    /// A body precedes the bytes of the new protocol.
     Present,
 }
 
-/// The upgrade that a request asks for, if it is passed on: its `Upgrade` line is then
-/// forwarded. `Connection` has the option `upgrade`.
+/// Returns the upgrade that a request asks for if the proxy forwards it, and marks the `Upgrade`
+/// line as forwarded. `Connection` has the option `upgrade`.
 ///
-/// A request with a body may upgrade, as docker's `exec` and `attach` do (RFC 9110, section
-/// 7.8: after the request is complete); a WebSocket handshake has none, so with a body the
-/// upgrade is ignored, as any server may.
+/// A request with a body can upgrade, as docker's `exec` and `attach` do (RFC 9110, section 7.8:
+/// after the request is complete). A WebSocket handshake has no body. If there is one, the upgrade
+/// is ignored, as any server may do.
 ///
 /// # Errors
 /// [`UpgradeError::Request`].
@@ -76,14 +76,14 @@ pub(super) fn request(
     body: RequestBody,
 ) -> Result<Option<Upgrade>, UpgradeError> {
     let fields = head.fields();
-    // Over several lines, only a part would be passed on.
+    // An offer that is spread over several lines is ignored.
     let Some(offered) = fields.only_value_of(FieldKind::Upgrade) else {
         return Ok(None);
     };
     let offers =
         |protocol: &[u8]| tokens(offered).any(|token| token.eq_ignore_ascii_case(protocol));
-    // A tunnel of HTTP/2 would carry requests past the router; RFC 9113, section 3.1,
-    // deprecates this way to it.
+    // A tunnel of HTTP/2 would carry requests past the router. RFC 9113, section 3.1, deprecates
+    // this upgrade.
     if offers(b"h2c") || tokens(offered).next().is_none() {
         return Ok(None);
     }
@@ -99,7 +99,7 @@ pub(super) fn request(
     Ok(Some(Upgrade { accept }))
 }
 
-/// The `Sec-WebSocket-Accept` that is due if the handshake is complete.
+/// Returns the expected `Sec-WebSocket-Accept` if the handshake is complete.
 fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
     let key = fields.only_value_of(FieldKind::SecWebSocketKey)?;
     fields.only_value_of(FieldKind::SecWebSocketVersion)?;
@@ -110,24 +110,24 @@ fn handshake(method: MethodKind, fields: &Fields) -> Option<Accept> {
 }
 
 impl Upgrade {
-    /// A WebSocket that is begun with this `Sec-WebSocket-Key`.
+    /// Returns the upgrade to a WebSocket with this `Sec-WebSocket-Key`.
     pub fn websocket(key: &[u8]) -> Upgrade {
         Upgrade {
             accept: Some(accept_of(key)),
         }
     }
 
-    /// The `Sec-WebSocket-Accept` that is due; None for other protocols.
+    /// Returns the expected `Sec-WebSocket-Accept`, or `None` for other protocols.
     pub fn accept(&self) -> Option<&[u8]> {
         self.accept.as_ref().map(|accept| &accept[..])
     }
 
-    /// Whether the client asks for a WebSocket.
+    /// Returns whether the client asks for a WebSocket.
     pub fn is_websocket(&self) -> bool {
         self.accept.is_some()
     }
 
-    /// Checks the `101 Switching Protocols` that answers `request`.
+    /// Checks the `101 Switching Protocols` that a server sent for `request`.
     ///
     /// # Errors
     /// [`UpgradeError::Protocol`], [`UpgradeError::Accept`].
@@ -161,7 +161,7 @@ impl Upgrade {
 fn accept_of(key: &[u8]) -> Accept {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; 28];
-    // 20 bytes are 28 characters: it always fits.
+    // Cannot fail: 20 bytes encode to 28 characters.
     let _ = STANDARD.encode_slice(digest, &mut accept);
     accept
 }

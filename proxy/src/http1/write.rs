@@ -1,8 +1,9 @@
-//! Writes heads: forwarded lines straight from the spans, framing and connection anew.
+//! Writes heads: copies forwarded lines straight from the spans, and generates framing and
+//! connection fields.
 //!
-//! Bytes are appended to the caller's buffer; nothing else is allocated or formatted. Called
-//! by the connections of both sides, and for the proxy's own answers, whose heads are
-//! started with `ResponseHead::start`.
+//! Bytes are appended to the caller's buffer; nothing else is allocated or formatted. Called by the
+//! connections of both sides, and for local replies, whose heads are started with
+//! `ResponseHead::start`.
 
 mod fields;
 
@@ -14,28 +15,27 @@ use crate::http::fields::Fields;
 use crate::http::message::{RequestHead, ResponseHead, Version};
 use crate::http::number::push_decimal;
 
-/// Room for the lines that are written anew, so that the buffer grows at most once.
+/// Space for the generated lines, so that the buffer grows at most once.
 const ADDED_BYTES: usize = 256;
 
-/// Everything about an outgoing request that its head does not hold.
+/// Properties of an outgoing request that its head does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingRequest<'a> {
     /// The body's framing; never [`BodyLength::UntilClose`].
     pub body: BodyLength,
-    /// Replaces the target: origin form, checked by whoever made it.
+    /// Replacement for the target, in origin form. Its creator has checked it.
     pub target: Option<&'a [u8]>,
-    /// Replaces Host: checked by `authority::is_host`.
+    /// Replacement for Host, checked by `authority::is_host`.
     pub authority: Option<&'a [u8]>,
-    /// Host of a request that came without one, in HTTP/1.0: the server's configured
-    /// address.
+    /// Host of an HTTP/1.0 request that came without one: the server's configured address.
     pub default_host: &'a [u8],
     /// A plugin's edits, in order.
     pub edits: &'a [Edit],
     /// Whether this proxy adds itself to `Via`.
     pub via: Via,
-    /// Whether the server is asked to say `100 Continue`.
+    /// Whether the server should send `100 Continue`.
     pub expect: Expect,
-    /// Whether the server is to keep the connection.
+    /// Whether the server should keep the connection.
     pub persistence: Persistence,
 }
 
@@ -51,13 +51,13 @@ pub enum Via {
 /// Handling of `Expect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// It goes on as received.
+    /// Forwards it as received.
     Forward,
-    /// It stays here: the body has arrived, so no `100 Continue` is needed.
+    /// Drops it: the body has arrived, so no `100 Continue` is needed.
     Drop,
 }
 
-/// Appends a request's head, for HTTP/1.1.
+/// Appends a request's head for HTTP/1.1.
 pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Vec<u8>) {
     let fields = head.fields();
     out.reserve(fields.bytes().len() + ADDED_BYTES);
@@ -71,7 +71,7 @@ pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Ve
             written_anew.insert(FieldKind::Host);
             fields::push_line(b"Host", authority, out);
         }
-        // RFC 9112, section 3.2: MUST be there.
+        // RFC 9112, section 3.2: a request MUST have Host.
         None if !fields.has(FieldKind::Host) => fields::push_line(b"Host", with.default_host, out),
         None => {}
     }
@@ -100,35 +100,34 @@ pub fn push_request(head: &RequestHead, with: &OutgoingRequest<'_>, out: &mut Ve
     out.extend_from_slice(b"\r\n");
 }
 
-/// Everything about an outgoing response that its head does not hold.
+/// Properties of an outgoing response that its head does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingResponse<'a> {
-    /// Framing to announce: `response::Parsed::declared`, made fit for the
-    /// client by [`BodyLength::for_client`].
+    /// Framing to announce: `response::Parsed::declared`, adapted to the client by
+    /// [`BodyLength::for_client`].
     pub body: BodyLength,
-    /// Option to announce.
+    /// Connection option to announce.
     pub connection: ConnectionOption,
-    /// The present time as HTTP writes it, for a head without `Date` (RFC 9110, section
-    /// 6.6.1); None adds none.
+    /// The current time in HTTP's format, for a head without `Date` (RFC 9110, section 6.6.1).
+    /// `None` adds no line.
     pub date: Option<&'a [u8]>,
     /// A plugin's edits, in order.
     pub edits: &'a [Edit],
 }
 
-/// Option of `Connection` about the connection's future.
+/// Option of `Connection` that announces whether the connection persists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionOption {
-    /// None: the version implies it.
+    /// No option: the version implies it.
     Implied,
     /// `close`.
     Close,
-    /// `keep-alive`: an HTTP/1.0 client does not expect it otherwise (RFC 9112, section
-    /// 9.3).
+    /// `keep-alive`: an HTTP/1.0 client needs it to keep the connection (RFC 9112, section 9.3).
     KeepAlive,
 }
 
 impl ConnectionOption {
-    /// The option from which a client of this version learns `persistence`.
+    /// Returns the option that announces `persistence` to a client of this version.
     pub fn for_client(version: Version, persistence: Persistence) -> ConnectionOption {
         match (persistence, version) {
             (Persistence::Close, _) => ConnectionOption::Close,
@@ -140,8 +139,8 @@ impl ConnectionOption {
 
 /// Appends the head of a final response, or of a 101.
 ///
-/// The version is HTTP/1.1 for HTTP/1.0 clients, too (RFC 9110, section 2.5); framing and
-/// options are those that such a client understands.
+/// The version is HTTP/1.1 even for HTTP/1.0 clients (RFC 9110, section 2.5). The caller chooses
+/// framing and options that such a client understands.
 pub fn push_response(head: &ResponseHead, with: &OutgoingResponse<'_>, out: &mut Vec<u8>) {
     let fields = head.fields();
     out.reserve(fields.bytes().len() + ADDED_BYTES);
@@ -156,8 +155,8 @@ pub fn push_response(head: &ResponseHead, with: &OutgoingResponse<'_>, out: &mut
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an interim response: its own fields and nothing more. Not for HTTP/1.0 clients
-/// (RFC 9110, section 15.2).
+/// Appends an interim response with only its own fields. Not for HTTP/1.0 clients (RFC 9110,
+/// section 15.2).
 pub fn push_interim(head: &ResponseHead, out: &mut Vec<u8>) {
     out.reserve(head.fields().bytes().len() + ADDED_BYTES);
     push_status_line(head, out);
@@ -186,7 +185,8 @@ fn push_framing(body: BodyLength, out: &mut Vec<u8>) {
     }
 }
 
-/// One `Connection` line: it names the hop-by-hop fields that go on, and holds `option`.
+/// Appends one `Connection` line, which names the forwarded hop-by-hop fields and contains
+/// `option`. Appends none if it would be empty.
 fn push_connection(fields: &Fields, option: ConnectionOption, out: &mut Vec<u8>) {
     let own: &[u8] = match option {
         ConnectionOption::Implied => b"",

@@ -1,4 +1,4 @@
-//! Both bodies of a stream.
+//! The request and response bodies of a stream.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -11,18 +11,18 @@ use super::{FRAME_SIZE, Http2Error, Opaque};
 use crate::http::fields::Fields;
 use crate::wire::{BodyError, Progress};
 
-/// Largest piece that is copied for one frame of data.
+/// Largest chunk that is copied into one DATA frame.
 const MAX_PIECE: usize = 16 * 1024;
 
-/// The body that comes from the peer.
+/// The body that the peer sends.
 pub(super) struct Incoming {
     stream: Option<RecvStream>,
-    /// Received, and not used yet.
+    /// Data that has been received but not consumed.
     data: Bytes,
-    /// Bytes of `data` for which the peer may send as many again already.
+    /// Number of bytes of `data` that have already been returned to the flow-control window.
     credited: usize,
     received: u64,
-    /// The most that the peer may send.
+    /// Maximum number of bytes that the peer may send.
     max: Option<u64>,
     trailers: Option<Box<Fields>>,
     is_complete: bool,
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    /// Without a stream there is none yet.
+    /// Creates the body of a stream. Without a stream, there is no body yet.
     pub(super) fn new(stream: Option<RecvStream>) -> Incoming {
         Incoming {
             is_complete: stream.as_ref().is_some_and(RecvStream::is_end_stream),
@@ -48,9 +48,9 @@ impl Incoming {
         }
     }
 
-    /// Whether something of it is there already. `cx` is woken when more comes.
+    /// Reports whether some data has already arrived. `cx` is woken when more arrives.
     pub(super) fn has_begun(&mut self, cx: &mut Context<'_>) -> bool {
-        // An error is found by whoever reads it.
+        // An error is left for the next read to report.
         self.poll(cx).is_ready() && !self.data.is_empty()
     }
 
@@ -79,9 +79,9 @@ impl Incoming {
         }
     }
 
-    /// Reads until `enough` bytes are the data that is there, of which the peer gets at most one
-    /// frame more to send: ready with [`Progress::Data`] if they are, with [`Progress::End`] if the
-    /// body has fewer.
+    /// Reads until at least `enough` bytes are buffered. Received bytes are returned to the window
+    /// at once, so at most one more frame than needed is buffered. Ready with [`Progress::Data`] if
+    /// `enough` bytes are buffered, and with [`Progress::End`] if the body is shorter.
     pub(super) fn poll_prefix(
         &mut self,
         enough: usize,
@@ -91,7 +91,8 @@ impl Incoming {
             let Some(piece) = ready!(self.poll_piece(cx))? else {
                 return Poll::Ready(Ok(Progress::End));
             };
-            // At once: many streams that wait would use up the connection's window.
+            // Returned to the window at once: many waiting streams would otherwise exhaust the
+            // connection's window.
             self.release(piece.len());
             self.credited += piece.len();
             self.data = join(std::mem::take(&mut self.data), piece, enough);
@@ -99,7 +100,7 @@ impl Incoming {
         Poll::Ready(Ok(Progress::Data))
     }
 
-    /// The next piece that is not empty; None at the body's end.
+    /// Returns the next chunk that is not empty; None at the end of the body.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.is_complete) else {
             return Poll::Ready(Ok(None));
@@ -124,7 +125,7 @@ impl Incoming {
         Poll::Ready(Ok(None))
     }
 
-    /// Whether the data that is there ends the body, and no trailers follow.
+    /// Reports whether the buffered data ends the body, without trailers.
     pub(super) fn is_final(&self) -> bool {
         let stream = self.stream.as_ref();
         stream.is_some_and(RecvStream::is_end_stream) && self.trailers.is_none()
@@ -134,7 +135,7 @@ impl Incoming {
         &self.data
     }
 
-    /// Lets the peer send as much again.
+    /// Consumes `count` bytes and returns them to the flow-control window.
     pub(super) fn consume(&mut self, count: usize) {
         let count = count.min(self.data.len());
         self.data.advance(count);
@@ -145,7 +146,7 @@ impl Incoming {
 
     fn release(&mut self, count: usize) {
         if let Some(stream) = &mut self.stream {
-            // It fails only for more than was received.
+            // Fails only if more is released than was received.
             let _ = stream.flow_control().release_capacity(count);
         }
     }
@@ -155,14 +156,14 @@ impl Incoming {
     }
 }
 
-/// `piece` behind `data`, in memory for `enough` bytes and one frame at most.
+/// Appends `piece` to `data`. Allocates memory for at most `enough` bytes and one frame.
 fn join(data: Bytes, piece: Bytes, enough: usize) -> Bytes {
     if data.is_empty() {
         return piece;
     }
     let needed = data.len() + piece.len();
     let joined = data.try_into_mut();
-    // Its own memory from the second piece on; a frame's is shared with others.
+    // From the second chunk on, the data has its own memory; that of a frame is shared with others.
     let mut joined = match joined {
         Ok(joined) if joined.capacity() >= needed => joined,
         joined => {
@@ -179,7 +180,7 @@ fn join(data: Bytes, piece: Bytes, enough: usize) -> Bytes {
     joined.freeze()
 }
 
-/// The body that goes to the peer.
+/// The body that is sent to the peer.
 pub(super) struct Outgoing {
     stream: SendStream<Bytes>,
     sent: u64,
@@ -193,7 +194,7 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    /// Behind the head; `has_ended` if that was all.
+    /// Creates the body that follows a sent head. `has_ended` means that there is no body.
     pub(super) fn new(stream: SendStream<Bytes>, has_ended: bool) -> Outgoing {
         Outgoing {
             stream,
@@ -206,7 +207,7 @@ impl Outgoing {
         self.sent
     }
 
-    /// Takes as much as the peer, and the other streams, leave room for.
+    /// Writes as much as the flow-control windows and the send buffer allow.
     pub(super) fn poll_write(
         &mut self,
         data: &[u8],
@@ -214,15 +215,15 @@ impl Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if self.has_ended {
-            // A receiver that expects no body gets none.
+            // The peer expects no body, so none is sent.
             return Poll::Ready(Ok(data.len()));
         }
         ready!(self.poll_room(data.len().min(MAX_PIECE), cx))?;
         Poll::Ready(self.try_write(data, is_final))
     }
 
-    /// Ready when there is room for something. `wanted` is taken from the connection's window as
-    /// long as it is not used: nobody else gets it.
+    /// Ready when something can be written. Reserves `wanted` bytes of the connection's window
+    /// until they are used: no other stream can use them.
     pub(super) fn poll_room(
         &mut self,
         wanted: usize,
@@ -239,7 +240,7 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes as much as there is room for, without waiting.
+    /// Writes as much as there is capacity for, without waiting.
     pub(super) fn try_write(&mut self, data: &[u8], is_final: bool) -> io::Result<usize> {
         let wanted = data.len().min(MAX_PIECE);
         if self.stream.capacity() < wanted {
@@ -275,12 +276,12 @@ impl Outgoing {
         }
     }
 
-    /// Ready when the peer wants no more of it.
+    /// Ready when the peer has reset the stream.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.stream.poll_reset(cx).map(reset_error)
     }
 
-    /// Says that the body broke off.
+    /// Resets the stream, because the body is incomplete.
     pub(super) fn fail(&mut self) {
         if !self.has_ended {
             self.stream.send_reset(Reason::INTERNAL_ERROR);
@@ -288,7 +289,7 @@ impl Outgoing {
     }
 }
 
-/// The error of a stream that the peer has reset.
+/// Converts the reset of a stream into an I/O error.
 pub(super) fn reset_error(reset: Result<Reason, h2::Error>) -> io::Error {
     match reset {
         Ok(reason) => Http2Error(reason.into()).into(),

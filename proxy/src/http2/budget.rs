@@ -1,31 +1,30 @@
-//! Limits on frames that cost more than they bring.
+//! Limits on frames that cost more than they contribute.
 //!
-//! The h2 crate answers every PING and SETTINGS, and lets a client open and reset streams for
-//! ever. Here each such frame is paid for from a budget; work, and time, fill it up again. Reads
-//! the headers of frames alone (RFC 9113, section 4.1), in both directions.
+//! The h2 crate answers every PING and SETTINGS, and lets a client open and reset streams forever.
+//! Here, each such frame is charged to a budget, which useful frames and time refill. Reads only
+//! the headers of frames (RFC 9113, section 4.1), in both directions.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Length of a frame's header.
+/// Length of a frame header.
 const HEADER: usize = 9;
 
-/// Length of the preface of a client's connection (RFC 9113, section 3.4).
+/// Length of the client's connection preface (RFC 9113, section 3.4).
 const PREFACE: u64 = 24;
 
-/// Resets that come at once: a browser that leaves a page resets a hundred streams. As nghttp2
-/// has it.
+/// Largest burst of resets, as in nghttp2. A browser that leaves a page resets a hundred streams.
 const MAX_RESETS: u32 = 1000;
 
-/// Other frames without use that come at once. gRPC measures the delay with a PING for some of the
-/// data that it gets; those are paid for by the data.
+/// Largest burst of other frames that carry nothing. gRPC measures the round trip with a PING for
+/// some of the data that it receives; sent data refills the budget for those.
 const MAX_IDLE: u32 = 1000;
 
-/// Time in which one frame more of each kind is allowed: 33 in a second, as nghttp2 has it.
+/// Time that refills each budget by one frame: 33 per second, as in nghttp2.
 const REFILL: Duration = Duration::from_millis(30);
 
-/// A budget that time fills up.
+/// A token bucket.
 #[derive(Debug)]
 struct Bucket {
     left: u32,
@@ -41,7 +40,7 @@ impl Bucket {
         self.left = self.left.saturating_add(count).min(self.max);
     }
 
-    /// False if there is nothing left.
+    /// Takes one token. Returns false if there was none left.
     fn spend(&mut self) -> bool {
         let is_left = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -49,21 +48,21 @@ impl Bucket {
     }
 }
 
-/// Finds the headers of frames in a stream of bytes.
+/// Finds frame headers in a stream of bytes.
 #[derive(Debug, Default)]
 struct Frames {
-    /// Bytes of the present frame's payload, or of the preface, that are to come.
+    /// Bytes of the current frame's payload, or of the preface, that are still to come.
     skip: u64,
     header: [u8; HEADER],
     filled: usize,
-    /// Whether the header of a frame was there.
+    /// Whether a frame header has been seen.
     has_header: bool,
-    /// Whether the first frame was there as a whole.
+    /// Whether the whole first frame has been seen.
     has_first: bool,
 }
 
 impl Frames {
-    /// Calls `each` with the type, the flags and the length of every frame that begins in `bytes`.
+    /// Calls `each` with the type, flags and length of every frame whose header ends in `bytes`.
     fn scan(&mut self, mut bytes: &[u8], mut each: impl FnMut(u8, u8, u32)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -97,7 +96,7 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 
-/// The flag of a SETTINGS or PING that answers one of ours.
+/// The flag of a SETTINGS or PING that acknowledges one from this side.
 const ACK: u8 = 1;
 
 /// The budget of one connection.
@@ -107,29 +106,29 @@ pub(super) struct Budget {
     sent: Frames,
     resets: Bucket,
     idle: Bucket,
-    /// Until when time was credited.
+    /// The time up to which the buckets have been refilled.
     credited: Instant,
     violation: Option<Violation>,
 }
 
-/// What a peer has done that ends its connection.
+/// A violation by the peer that ends the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
-    /// It did not begin with SETTINGS (RFC 9113, section 3.4).
+    /// Its first frame was not SETTINGS (RFC 9113, section 3.4).
     Preface,
-    /// It sent more frames without use than it may.
+    /// It sent more resets, or more frames that carry nothing, than its budget allows.
     Flood,
 }
 
 impl Budget {
-    /// Of a connection whose peer begins with the preface.
+    /// Creates the budget of a client connection, on which the peer sends the preface.
     pub(super) fn of_client(now: Instant) -> Budget {
         let mut budget = Budget::new(now);
         budget.received.skip = PREFACE;
         budget
     }
 
-    /// Of a connection to a server, whose own side begins with the preface.
+    /// Creates the budget of a connection to a server, on which this side sends the preface.
     pub(super) fn of_server(now: Instant) -> Budget {
         let mut budget = Budget::new(now);
         budget.sent.skip = PREFACE;
@@ -147,17 +146,17 @@ impl Budget {
         }
     }
 
-    /// Whether the peer has sent a whole frame.
+    /// Reports whether the peer has sent a whole frame.
     pub(super) fn has_frame(&self) -> bool {
         self.received.has_first
     }
 
-    /// What the peer has done wrong.
+    /// Returns the peer's violation, if any.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.violation
     }
 
-    /// Takes note of what the peer sent.
+    /// Accounts for bytes received from the peer.
     pub(super) fn received(&mut self, bytes: &[u8]) {
         let mut useless = 0;
         let mut resets = 0;
@@ -173,7 +172,7 @@ impl Budget {
                 HEADERS => useful += 1,
                 DATA | CONTINUATION if length > 0 => useful += 1,
                 SETTINGS | PING if flags & ACK != 0 => {}
-                // Those of unknown types as well, which h2 ignores.
+                // Includes unknown types, which h2 ignores.
                 _ => useless += 1,
             }
         });
@@ -183,11 +182,11 @@ impl Budget {
         }
     }
 
-    /// Takes note of what was sent to the peer: it may answer data.
+    /// Accounts for bytes sent to the peer: the peer may respond to data with control frames.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         let mut useful = 0;
         self.sent.scan(bytes, |kind, _, length| {
-            // A WINDOW_UPDATE for the stream, one for the connection, and a PING.
+            // Pays for a WINDOW_UPDATE for the stream, one for the connection, and a PING.
             if kind == DATA && length > 0 {
                 useful += 3;
             }
@@ -269,7 +268,7 @@ mod tests {
             one.sent(&frame(DATA, 0, 10));
             (0..3).for_each(|_| one.received(&frame(WINDOW_UPDATE, 0, 4)));
         }
-        // Answers to ours cost nothing.
+        // Acknowledgments of our own frames cost nothing.
         for _ in 0..5000 {
             one.received(&frame(PING, ACK, 8));
         }

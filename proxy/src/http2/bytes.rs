@@ -7,12 +7,12 @@ use super::body::{Incoming, Outgoing};
 use super::shared::Used;
 use crate::http::fields::Fields;
 
-/// Bytes in either direction, moved without waiting, as those of a socket.
+/// A byte stream in both directions, read and written without waiting, like a socket.
 #[derive(Debug)]
 pub struct ByteStream {
     incoming: Incoming,
     outgoing: Outgoing,
-    /// Keeps a stream to a server counted.
+    /// Keeps a stream to a server counted as active.
     _used: Option<Used>,
 }
 
@@ -25,12 +25,12 @@ impl ByteStream {
         }
     }
 
-    /// Grows with every byte in either direction.
+    /// Returns a counter that grows with every byte in either direction.
     pub fn moved(&self) -> u64 {
         self.incoming.received() + self.outgoing.sent()
     }
 
-    /// Ready when a read will find something.
+    /// Ready when a read will return data or the end.
     ///
     /// # Errors
     /// The stream was reset, or its connection is lost.
@@ -39,11 +39,11 @@ impl ByteStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads without waiting what [`poll_read_ready`](Self::poll_read_ready) has found. 0 is the
-    /// end.
+    /// Reads without waiting, after [`poll_read_ready`](Self::poll_read_ready) was ready. Returns 0
+    /// at the end.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there.
+    /// `WouldBlock` if no data is available.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.incoming.data().len().min(buffer.len());
         if count == 0 && !self.incoming.is_complete() {
@@ -54,16 +54,16 @@ impl ByteStream {
         Ok(count)
     }
 
-    /// Ready when a write will find room.
+    /// Ready when a write can make progress.
     ///
     /// # Errors
     /// As [`poll_read_ready`](Self::poll_read_ready).
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // One byte: how much there is to write is not known yet.
+        // Reserves one byte, because the length of the write is not known yet.
         self.outgoing.poll_room(1, cx)
     }
 
-    /// Writes without waiting as much as there is room for.
+    /// Writes as much as there is capacity for, without waiting.
     ///
     /// # Errors
     /// `WouldBlock` if there is none.
@@ -71,7 +71,7 @@ impl ByteStream {
         self.outgoing.try_write(bytes, false)
     }
 
-    /// Sends the end of the stream; reading goes on.
+    /// Ends the sending direction; reading continues.
     ///
     /// # Errors
     /// As [`poll_read_ready`](Self::poll_read_ready).

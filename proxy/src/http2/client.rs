@@ -1,4 +1,4 @@
-//! HTTP/2 with a server: its connection, which several requests share, and their streams.
+//! HTTP/2 with a server: a connection shared by several requests, and their streams.
 
 use std::future::poll_fn;
 use std::io;
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// Moves the bytes of a connection until it ends: to be spawned.
+/// Drives the I/O of a connection until it ends. Must be spawned.
 pub struct Driver {
     h2: client::Connection<WatchedIo, Bytes>,
     shared: Rc<Shared>,
@@ -60,14 +60,14 @@ impl std::fmt::Debug for Driver {
 }
 
 impl Future for Driver {
-    /// What the server has done that ended it.
+    /// The server's violation that ended the connection, if any.
     type Output = Option<Violation>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Violation>> {
         let this = &mut *self;
         let is_over = pin!(&mut this.h2).poll(cx).is_ready();
         let violation = this.shared.watch.violation();
-        // A server that takes nothing more, not even an answer to its own PING.
+        // The server reads nothing any more, not even the response to its own PING.
         let is_stuck = this.shared.watch.is_blocked() && {
             let moved = this.shared.watch.moved();
             this.stall.poll(&mut this.timer, moved, cx).is_ready()
@@ -88,35 +88,37 @@ impl Drop for Driver {
     }
 }
 
-/// Why a request was not sent.
+/// Reason for which a request was not sent.
 #[derive(Debug, Error)]
 pub enum SendError {
-    /// The connection takes no further request.
+    /// The connection accepts no further requests.
     #[error("the connection takes no further request")]
     Connection(#[source] Http2Error),
-    /// The head cannot be written in HTTP/2.
+    /// The head cannot be expressed in HTTP/2.
     #[error("the request cannot be sent over HTTP/2")]
     Head,
-    /// The server has not said that it knows RFC 8441.
+    /// The server has not announced support for extended CONNECT (RFC 8441).
     #[error("the server takes no WebSockets over HTTP/2")]
     NoWebSockets,
 }
 
-/// Why there is no response.
+/// Reason for which there is no response.
 #[derive(Debug, Error)]
 pub enum ResponseFailure {
-    /// The stream or the connection has ended.
+    /// The stream or the connection has failed.
     #[error(transparent)]
     Stream(Http2Error),
-    /// It is not HTTP.
+    /// The response is not valid HTTP.
     #[error(transparent)]
     Invalid(ResponseError),
 }
 
 impl Connection {
-    /// Begins HTTP/2 on a new connection, over TLS or not as `scheme` says, and waits for the
-    /// server's settings: how many requests it takes at once, and whether WebSockets. A server that
-    /// takes nothing for `stall` has gone.
+    /// Starts HTTP/2 on a new connection. `scheme` says whether the connection uses TLS.
+    ///
+    /// Waits for the server's settings, which say how many concurrent requests the server accepts,
+    /// and whether it accepts WebSockets. A server that reads nothing for `stall` is considered
+    /// gone.
     ///
     /// # Errors
     /// [`Http2Error`].
@@ -164,32 +166,32 @@ impl Connection {
         Ok((connection, driver))
     }
 
-    /// Whether a further request can be sent at once.
+    /// Reports whether another request can be sent at once.
     pub fn has_room(&mut self) -> bool {
         let max = self.max_streams.min(self.send.current_max_send_streams());
         let max = max.min(self.shared.limit.get());
         self.is_open() && self.shared.active.get() < max
     }
 
-    /// Whether the server takes further requests: it has neither closed the connection nor said
-    /// GOAWAY.
+    /// Reports whether the connection accepts further requests: it is neither closed nor has the
+    /// server sent GOAWAY.
     pub fn is_open(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         !self.shared.has_ended.get()
             && !matches!(self.send.poll_ready(&mut nobody), Poll::Ready(Err(_)))
     }
 
-    /// Requests that have a stream, or are about to.
+    /// Returns the number of requests that have a stream, or are about to get one.
     pub fn active(&self) -> usize {
         self.shared.active.get()
     }
 
-    /// When its last stream ended; None if one is open.
+    /// Returns when the last stream ended; None while one is open.
     pub fn idle_since(&self) -> Option<Instant> {
         (self.shared.active.get() == 0).then(|| self.shared.idle_since.get())
     }
 
-    /// A stream for one exchange, on which nothing is sent yet.
+    /// Creates a stream for one exchange. Nothing has been sent on it yet.
     pub fn stream(&self) -> Stream {
         Stream {
             send: self.send.clone(),
@@ -210,14 +212,15 @@ pub struct Stream {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     used: Used,
-    /// None before the request's head, and after the response's.
+    /// The pending response. None before the request's head is sent, and after the response's head
+    /// has arrived.
     response: Option<ResponseFuture>,
     incoming: Incoming,
     outgoing: Option<Outgoing>,
     heads: u64,
-    /// Its bytes are those of a tunnel once the server agrees.
+    /// `true` if the stream becomes a tunnel once the server agrees.
     is_tunnel: bool,
-    /// Bytes that the server had sent on the connection before the request.
+    /// Number of bytes that had been received on the connection before the request.
     received_before: u64,
 }
 
@@ -243,8 +246,8 @@ impl Stream {
         }
         let request = head::outgoing_request(head, with, self.scheme, is_websocket);
         let request = request.ok_or(SendError::Head)?;
-        // A message that came over HTTP/2 may have trailers whatever its length: the end is where
-        // it was there.
+        // A message that arrived over HTTP/2 can have trailers whatever its length, so the stream
+        // ends where the client's stream ended.
         let is_open = head.version() == Version::Http2 && with.body != BodyLength::None;
         let is_end = with.body.is_empty() && !is_open && !is_websocket;
         let sent = self.send.send_request(request, is_end);
@@ -256,7 +259,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The next head of a response: an interim one, or the final one.
+    /// Reads the next response head, interim or final.
     ///
     /// # Errors
     /// [`ResponseFailure`].
@@ -291,29 +294,31 @@ impl Stream {
         Poll::Ready(framing.map_err(ResponseFailure::Invalid))
     }
 
-    /// Takes note that the server refused this stream: it has room for fewer than it said.
+    /// Records that the server refused this stream, so it accepts fewer concurrent requests than it
+    /// announced.
     pub fn note_refusal(&self) {
         self.used.note_refusal();
     }
 
-    /// Gives up on a response that does not come. If the server has sent nothing at all since the
-    /// request, not on any stream, the connection is dead: no further request goes there.
+    /// Marks the response as overdue. If the server has sent nothing on any stream since the
+    /// request, the connection is considered dead and gets no further requests.
     pub fn give_up(&self) {
         self.used.give_up_if_silent_since(self.received_before);
     }
 
-    /// Grows with every head and every byte of either body.
+    /// Returns a counter that grows with every head and every byte of either body.
     pub fn moved(&self) -> u64 {
         let sent = self.outgoing.as_ref().map_or(0, Outgoing::sent);
         self.heads + self.incoming.received() + sent
     }
 
-    /// Whether the response was read whole.
+    /// Reports whether the whole response has been read.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
     }
 
-    /// Makes a tunnel of a stream whose WebSocket the server has opened.
+    /// Turns a stream whose WebSocket the server has opened into a tunnel's byte stream. Returns
+    /// None if no request has been sent.
     pub fn into_bytes(self) -> Option<ByteStream> {
         let outgoing = self.outgoing?;
         Some(ByteStream::new(self.incoming, outgoing, Some(self.used)))
@@ -358,13 +363,13 @@ impl Sink for Stream {
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection's task does that.
+        // The connection's task flushes.
         Poll::Ready(Ok(()))
     }
 
     fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()> {
         if self.is_tunnel {
-            // There is no body that could end.
+            // The request has no body to end.
             return Ok(());
         }
         self.sink()?.end(trailers, head)

@@ -1,4 +1,4 @@
-//! Heads and trailers, to and from the types of h2.
+//! Conversion of heads and trailers to and from the types of h2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ use crate::http1::upgrade::Upgrade;
 use crate::http1::write::{Expect, OutgoingRequest, OutgoingResponse, Via};
 use crate::http1::{Limits, Persistence, request, trailers as rules};
 
-/// Fields that HTTP/2 does not have, or that are written anew.
+/// Fields that HTTP/2 does not allow, or that are generated instead of copied.
 const LEFT_OUT: HeaderFlags = HeaderFlags::of(&[
     FieldKind::Connection,
     FieldKind::ContentLength,
@@ -34,18 +34,19 @@ const LEFT_OUT: HeaderFlags = HeaderFlags::of(&[
     FieldKind::Upgrade,
 ]);
 
-/// Whether the head of a message is all of it.
+/// Whether anything follows the head of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     None,
     Follows,
 }
 
-/// Takes in the head of a request, and admits it (RFC 9113, section 8.3.1). A request to begin a
-/// WebSocket (RFC 8441) becomes that of HTTP/1.1, so that all are routed and checked alike.
+/// Converts and validates the head of a request (RFC 9113, section 8.3.1). An extended CONNECT for
+/// a WebSocket (RFC 8441) is converted to an HTTP/1.1 upgrade, so that both kinds are routed and
+/// checked in the same way.
 ///
 /// # Errors
-/// [`RequestError`]; `head` holds as much as was understood, for the log.
+/// [`RequestError`]; `head` contains as much as was understood, for the log.
 pub(super) fn request(
     parts: &RequestParts,
     rest: Rest,
@@ -91,7 +92,7 @@ pub(super) fn request(
     })
 }
 
-/// One Host line, from `:authority` or, without it, from Host.
+/// Adds one Host line, from `:authority` or, without it, from Host.
 fn push_authority(parts: &RequestParts, head: &mut RequestHead) -> Result<(), TargetError> {
     let mut hosts = parts.headers.get_all(http::header::HOST).iter();
     let host = hosts.next().map(HeaderValue::as_bytes);
@@ -100,7 +101,7 @@ fn push_authority(parts: &RequestParts, head: &mut RequestHead) -> Result<(), Ta
     }
     let authority = parts.uri.authority().map(|one| one.as_str().as_bytes());
     let authority = match (authority, host) {
-        // RFC 9113, section 8.3.1: malformed if they differ.
+        // The request is malformed if they differ (RFC 9113, section 8.3.1).
         (Some(one), Some(other)) if !one.eq_ignore_ascii_case(other) => {
             return Err(TargetError::SeveralHosts);
         }
@@ -127,7 +128,8 @@ fn check_target(head: &RequestHead) -> Result<(), TargetError> {
     }
 }
 
-/// Cookies, which HTTP/2 may split, become one line again (RFC 9113, section 8.2.3).
+/// Copies the fields. Cookies, which HTTP/2 can split, are joined into one line (RFC 9113, section
+/// 8.2.3).
 fn push_fields(map: &HeaderMap, head: &mut RequestHead) {
     let fields = head.fields_mut();
     let mut cookies = Vec::new();
@@ -146,11 +148,11 @@ fn push_fields(map: &HeaderMap, head: &mut RequestHead) {
     }
 }
 
-/// The fields by which HTTP/1.1 begins a WebSocket.
+/// Adds the fields that start a WebSocket in HTTP/1.1.
 fn push_handshake(head: &mut RequestHead) -> Upgrade {
     let key = STANDARD.encode(random());
     let fields = head.fields_mut();
-    // A client has no business with it here (RFC 8441, section 5).
+    // The client must not send this field (RFC 8441, section 5).
     fields.set_forwarding(FieldKind::SecWebSocketKey, Forwarding::Drop);
     fields.push_kind(FieldKind::Upgrade, b"websocket");
     fields.set_forwarding(FieldKind::Upgrade, Forwarding::Forward);
@@ -158,18 +160,20 @@ fn push_handshake(head: &mut RequestHead) -> Upgrade {
     Upgrade::websocket(key.as_bytes())
 }
 
-/// Need not be secret: it shows a server that reads HTTP that it speaks WebSocket (RFC 6455,
-/// section 10.3), and another for each handshake keeps caches out.
+/// Returns a random handshake key. It need not be secret: it only shows an HTTP server that the
+/// client speaks WebSocket (RFC 6455, section 10.3), and a new key for each handshake keeps caches
+/// out.
 fn random() -> [u8; 16] {
     use std::hash::{BuildHasher as _, RandomState};
     let number = u128::from(RandomState::new().hash_one(0)) << 64;
     (number | u128::from(RandomState::new().hash_one(1))).to_be_bytes()
 }
 
-/// The request as h2 sends it to a server. `scheme` is that of the connection: servers may refuse
-/// another (RFC 9113, section 8.3.1); the client's own is in `X-Forwarded-Proto`.
+/// Converts a request for h2 to send to a server. `scheme` is that of the connection, because
+/// servers can refuse any other (RFC 9113, section 8.3.1). The client's own scheme is in
+/// `X-Forwarded-Proto`.
 ///
-/// None if HTTP/2 has no such request.
+/// Returns None if the request cannot be expressed in HTTP/2.
 pub(super) fn outgoing_request(
     head: &RequestHead,
     with: &OutgoingRequest<'_>,
@@ -227,7 +231,7 @@ fn replaces_via(edits: &[Edit]) -> bool {
         .any(|edit| edit.replaces(FieldKind::Via, b"Via"))
 }
 
-/// Characters that a URI does not have are escaped where `:path` may not have them raw.
+/// Parses a target. Escapes characters that `:path` must not contain.
 fn path_and_query(target: &[u8]) -> Option<PathAndQuery> {
     if let Ok(path) = PathAndQuery::try_from(target) {
         return Some(path);
@@ -243,7 +247,7 @@ fn path_and_query(target: &[u8]) -> Option<PathAndQuery> {
     PathAndQuery::try_from(escaped).ok()
 }
 
-/// Takes in the head of a server's response, and says how its body comes.
+/// Converts the head of a server's response, and determines the framing of its body.
 ///
 /// # Errors
 /// [`ResponseError`].
@@ -254,7 +258,7 @@ pub(super) fn response(
     method: MethodKind,
     head: &mut ResponseHead,
 ) -> Result<ResponseFraming, ResponseError> {
-    // HTTP/2 has no reason phrase; some readers of HTTP/1.1 want one.
+    // HTTP/2 has no reason phrase, but some HTTP/1.1 clients expect one.
     let reason = parts.status.canonical_reason().unwrap_or_default();
     head.start(parts.status.as_u16(), reason.as_bytes(), Version::Http2);
     if parts.headers.len() > limits.max_headers {
@@ -280,7 +284,7 @@ pub(super) fn response(
     let spoken_of = match declared {
         _ if is_unsaid => BodyLength::None,
         Some(length) => BodyLength::Known(length),
-        // HTTP/1.1 needs a length where the body is empty.
+        // HTTP/1.1 needs a length if the body is empty.
         None if rest == Rest::None && !has_none => BodyLength::Known(0),
         None => length,
     };
@@ -292,10 +296,10 @@ pub(super) fn response(
     })
 }
 
-/// A response as h2 sends it to a client.
+/// Converts a response for h2 to send to a client.
 pub(super) fn outgoing_response(head: &ResponseHead, with: &OutgoingResponse<'_>) -> Response<()> {
     let fields = head.fields();
-    // One field at least is of HTTP/1.1 alone, as a rule, and makes room for one that is added.
+    // Usually at least one field exists only in HTTP/1.1, which leaves room for one that is added.
     let mut map = HeaderMap::with_capacity(fields.len());
     push_map(fields, LEFT_OUT, with.edits, &mut map);
     if let Some(date) = with.date.filter(|_| !fields.has(FieldKind::Date))
@@ -307,7 +311,7 @@ pub(super) fn outgoing_response(head: &ResponseHead, with: &OutgoingResponse<'_>
     response_of(head.status(), map)
 }
 
-/// The answer that opens a WebSocket, for a client that asked by extended CONNECT (RFC 8441,
+/// Builds the response that opens a WebSocket for a client that used extended CONNECT (RFC 8441,
 /// section 5).
 pub(super) fn accepted(head: &ResponseHead, edits: &[Edit]) -> Response<()> {
     let mut map = HeaderMap::with_capacity(head.fields().len());
@@ -317,7 +321,7 @@ pub(super) fn accepted(head: &ResponseHead, edits: &[Edit]) -> Response<()> {
     response_of(200, map)
 }
 
-/// An interim response (RFC 9110, section 15.2).
+/// Converts an interim response (RFC 9110, section 15.2).
 pub(super) fn interim(head: &ResponseHead) -> Response<()> {
     let mut map = HeaderMap::with_capacity(head.fields().len());
     push_map(head.fields(), LEFT_OUT, &[], &mut map);
@@ -334,7 +338,7 @@ fn response_of(status: u16, map: HeaderMap) -> Response<()> {
 
 fn push_map(fields: &Fields, left_out: HeaderFlags, edits: &[Edit], map: &mut HeaderMap) {
     edit::outgoing_lines(fields, left_out, edits, |name, value| {
-        // Both were checked when they came.
+        // Both were validated when they were received.
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
@@ -349,7 +353,7 @@ fn push_length(body: BodyLength, map: &mut HeaderMap) {
     }
 }
 
-/// Received trailers, those kept back that no trailer may be (RFC 9110, section 6.5.1).
+/// Converts received trailers, without fields that must not be trailers (RFC 9110, section 6.5.1).
 pub(super) fn trailers(map: &HeaderMap) -> Fields {
     let mut fields = Fields::default();
     for (name, value) in map {
@@ -359,7 +363,7 @@ pub(super) fn trailers(map: &HeaderMap) -> Fields {
     fields
 }
 
-/// Trailers to send: those that may go on, but for those that `Connection` in `head` names.
+/// Converts trailers to send, without those that `Connection` in `head` names.
 pub(super) fn trailer_map(trailers: &Fields, head: &Fields) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in trailers.iter() {

@@ -1,4 +1,4 @@
-//! The stream of bytes below an HTTP/2 connection, as h2 wants it, watched on the way.
+//! The byte stream below an HTTP/2 connection, adapted for h2 and observed.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,7 +12,7 @@ use super::budget::{Budget, Violation};
 use crate::transport::buffer::BUFFER_SIZE;
 use crate::transport::io::Io;
 
-/// What the owner of a connection knows of the stream that h2 has.
+/// Observed state of a byte stream, for the owner of a connection whose stream h2 owns.
 #[derive(Debug)]
 pub(super) struct Watch {
     moved: Cell<u64>,
@@ -31,33 +31,33 @@ impl Watch {
         })
     }
 
-    /// Grows with every byte in either direction.
+    /// Returns a counter that grows with every byte in either direction.
     pub(super) fn moved(&self) -> u64 {
         self.moved.get()
     }
 
-    /// Bytes from the peer.
+    /// Returns the number of bytes received from the peer.
     pub(super) fn received(&self) -> u64 {
         self.received.get()
     }
 
-    /// Whether something waits for room in the socket.
+    /// Reports whether output is waiting for the socket.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.get()
     }
 
-    /// Whether the peer has sent a whole frame.
+    /// Reports whether the peer has sent a whole frame.
     pub(super) fn has_frame(&self) -> bool {
         self.budget.borrow().has_frame()
     }
 
-    /// What the peer has done that ends its connection.
+    /// Returns the violation by the peer that ends the connection, if any.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.budget.borrow().violation()
     }
 }
 
-/// An [`Io`] for h2.
+/// An [`Io`] for h2 that records what happens on it.
 #[derive(Debug)]
 pub(super) struct WatchedIo {
     io: Io,
@@ -72,10 +72,10 @@ impl WatchedIo {
         }
     }
 
-    /// Why the peer takes no more: a TLS alert that it has sent says more than the error of a write,
-    /// after which h2 reads nothing.
+    /// Returns the error to report for a failed write. A TLS alert from the peer explains more than
+    /// the write error, and h2 reads nothing after a failed write.
     fn reason_of(&mut self, of_write: io::Error) -> io::Error {
-        // The poller may not know of it yet.
+        // The poller may not have noticed the alert yet.
         while !self.io.has_nothing_to_read() {
             match self.io.try_read(&mut [0; 1024]) {
                 Ok(1..) => {}
@@ -87,7 +87,7 @@ impl WatchedIo {
         of_write
     }
 
-    /// Tries `write` until it gets somewhere or has to wait.
+    /// Calls `write` until it makes progress, fails, or has to wait.
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,12 +113,12 @@ impl WatchedIo {
 }
 
 thread_local! {
-    /// What is read before it is known how much there is. h2's own buffer would have to be cleared
-    /// for every read, which takes longer than to copy what usually comes.
+    /// Buffer for reads of unknown length. h2's own buffer would have to be zeroed for every read,
+    /// which takes longer than copying the usual amount.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_SIZE].into());
 }
 
-/// Reads as much as there is room for, and not more than 16 KiB.
+/// Reads as much as there is room for, but at most 16 KiB.
 fn read_into(io: &mut Io, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     SCRATCH.with_borrow_mut(|scratch| {
         let room = buffer.remaining().min(scratch.len());
@@ -135,7 +135,7 @@ impl AsyncRead for WatchedIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.watch.violation().is_some() {
-            // Nothing more is read; the owner closes the connection.
+            // Reading stops; the owner closes the connection.
             return Poll::Pending;
         }
         loop {
@@ -177,7 +177,7 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // h2 writes the header of a frame and its payload.
+        // h2 writes a frame's header and its payload as two slices.
         let mut full = slices.iter().filter(|slice| !slice.is_empty());
         let first = full.next().map_or(&[][..], |slice| slice);
         let second = full.next().map_or(&[][..], |slice| slice);

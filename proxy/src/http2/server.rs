@@ -1,4 +1,4 @@
-//! HTTP/2 with a client: its connection, and the streams that it opens.
+//! HTTP/2 with a client: its connection, and the streams that the client opens.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,15 +29,15 @@ use crate::timer::Timer;
 use crate::transport::io::Io;
 use crate::wire::{BodyError, Progress, Sink, Source};
 
-/// Streams that the client has reset before anybody has looked at them, unless it may have more at
-/// once: as many as h2 allows.
+/// Minimum for the limit on streams that the client has reset before they are accepted: the default
+/// of h2. The limit is higher if the client may have more streams open.
 const MIN_PENDING_RESETS: usize = 20;
 
-/// The most of a request's body that is waited for after its response: what a client can send
-/// before it learns of the response.
+/// How much of a request's body to wait for after the response: what a client can send before it
+/// sees the response.
 const MAX_LATE_BODY: u64 = 64 * 1024;
 
-/// A connection of a client.
+/// A client's connection.
 pub struct Connection {
     h2: server::Connection<WatchedIo, Bytes>,
     watch: Rc<Watch>,
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// A stream with a request on it, whose head nobody has looked at.
+/// A new stream with a request whose head has not been read.
 pub struct Opened {
     parts: http::request::Parts,
     rest: Rest,
@@ -80,7 +80,7 @@ impl Connection {
             .max_frame_size(FRAME_SIZE)
             .max_header_list_size(settings.max_header_size)
             .max_concurrent_streams(settings.max_concurrent_streams)
-            // A browser may leave a page that it has just begun to ask for.
+            // A browser can leave a page right after it has requested its parts.
             .max_pending_accept_reset_streams(max_streams.max(MIN_PENDING_RESETS))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_connect_protocol();
@@ -88,8 +88,8 @@ impl Connection {
         Ok(Connection { h2, watch })
     }
 
-    /// The next stream that the client opens; None once the connection has ended. Polls all of
-    /// the connection.
+    /// Returns the next stream that the client opens; None once the connection has ended. Drives
+    /// the whole connection.
     ///
     /// # Errors
     /// [`Http2Error`]: the connection has ended.
@@ -115,19 +115,20 @@ impl Connection {
         })
     }
 
-    /// Waits until the connection has ended, without further streams.
+    /// Waits until the connection has ended, without accepting further streams.
     pub async fn closed(&mut self) {
-        // How it ended does not matter any more.
+        // How the connection ended no longer matters.
         let _ = poll_fn(|cx| self.h2.poll_closed(cx)).await;
     }
 
-    /// Asks the client to open no further stream, and ends with the last that it has opened. No
-    /// request is lost: those on their way are served (RFC 9113, section 6.8).
+    /// Starts a graceful shutdown: asks the client to open no further streams, and ends the
+    /// connection after the last one. No request is lost: those in flight are served (RFC 9113,
+    /// section 6.8).
     pub fn drain(&mut self) {
         self.h2.graceful_shutdown();
     }
 
-    /// Ends the connection at once, and tells the client why.
+    /// Ends the connection at once, and reports the reason to the client.
     pub fn refuse(&mut self, violation: Violation) {
         self.h2.abrupt_shutdown(match violation {
             Violation::Preface => Reason::PROTOCOL_ERROR,
@@ -135,37 +136,37 @@ impl Connection {
         });
     }
 
-    /// What the client has done that is to end the connection.
+    /// Returns the client's violation that must end the connection, if any.
     pub fn violation(&self) -> Option<Violation> {
         self.watch.violation()
     }
 
-    /// Whether a stream is open.
+    /// Reports whether any stream is open.
     pub fn has_streams(&self) -> bool {
         self.h2.has_streams()
     }
 
-    /// Whether the client does not take what is sent to it.
+    /// Reports whether output is waiting because the client does not read.
     pub fn is_blocked(&self) -> bool {
         self.watch.is_blocked()
     }
 
-    /// Grows with every byte in either direction.
+    /// Returns a counter that grows with every byte in either direction.
     pub fn moved(&self) -> u64 {
         self.watch.moved()
     }
 }
 
 impl Opened {
-    /// Takes in the request's head.
+    /// Converts and validates the request's head.
     ///
     /// # Errors
-    /// [`RequestError`]; `head` holds as much as was understood, for the log.
+    /// [`RequestError`]; `head` contains as much as was understood, for the log.
     pub fn read(&self, limits: &Limits, head: &mut RequestHead) -> Result<Request, RequestError> {
         head::request(&self.parts, self.rest, limits, head)
     }
 
-    /// The stream, to answer on.
+    /// Returns the stream, for the body and the response.
     pub fn into_stream(self) -> Box<Stream> {
         self.stream
     }
@@ -175,13 +176,13 @@ impl Opened {
 pub struct Stream {
     incoming: Incoming,
     respond: SendResponse<Bytes>,
-    /// Once the response has begun.
+    /// The response body; None until the response has begun.
     outgoing: Option<Outgoing>,
-    /// For all waits on this stream.
+    /// Timer for all waits on this stream.
     timer: Timer,
-    /// Of a response that could not be sent.
+    /// Error of a response that could not be sent.
     error: Option<Http2Error>,
-    /// What the client sends is no body, but a tunnel's bytes.
+    /// `true` if the client sends a tunnel's bytes instead of a body.
     is_tunnel: bool,
 }
 
@@ -203,24 +204,26 @@ impl Stream {
         }
     }
 
-    /// The request asks for a tunnel: whatever the client sends is for that, and no body.
+    /// Marks the request as one for a tunnel: the client's data belongs to the tunnel and is not a
+    /// body.
     pub fn expect_tunnel(&mut self) {
         self.is_tunnel = true;
         self.incoming.limit(None);
     }
 
-    /// Breaks the request's body off before the piece that makes it larger than `limit`.
+    /// Limits the request's body to `limit` bytes. The chunk that exceeds the limit is not
+    /// delivered.
     pub fn limit_body(&mut self, limit: Option<u64>) {
         self.incoming.limit(limit);
     }
 
-    /// Whether a part of the request's body is there already.
+    /// Reports whether part of the request's body has already arrived.
     pub fn has_early_body(&mut self, cx: &mut Context<'_>) -> bool {
         !self.is_tunnel && self.incoming.has_begun(cx)
     }
 
-    /// Reads the request's body until `enough` bytes are the data that is there: ready with
-    /// [`Progress::Data`] if they are, with [`Progress::End`] if the body has fewer.
+    /// Reads the request's body until at least `enough` bytes are buffered. Ready with
+    /// [`Progress::Data`] if they are, and with [`Progress::End`] if the body is shorter.
     ///
     /// # Errors
     /// [`BodyError`]; the body cannot be completed.
@@ -232,14 +235,16 @@ impl Stream {
         self.incoming.poll_prefix(enough, cx)
     }
 
-    /// Whether the request's body was read whole.
+    /// Reports whether the whole request body has been read.
     pub fn is_body_complete(&self) -> bool {
         self.incoming.is_complete()
     }
 
-    /// Reads and drops the end of a body of this length, if not much of it is to come; ready when
-    /// there is nothing to wait for. Clients may send the end in a frame of its own. If the stream
-    /// is reset in between, which RFC 9113 allows (section 8.1), some fail the request.
+    /// Reads and discards the rest of a body of known length, if it is short. Ready when there is
+    /// nothing left to wait for.
+    ///
+    /// Clients can send the end of a body in a separate frame. If the stream is reset before that,
+    /// which RFC 9113, section 8.1, allows, some clients fail the request.
     pub fn poll_late_end(&mut self, length: BodyLength, cx: &mut Context<'_>) -> Poll<()> {
         let BodyLength::Known(length) = length else {
             return Poll::Ready(());
@@ -253,19 +258,19 @@ impl Stream {
         Poll::Ready(())
     }
 
-    /// For all waits on this stream.
+    /// Returns the timer for all waits on this stream.
     pub fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }
 
-    /// Grows with every byte of either body.
+    /// Returns a counter that grows with every byte of either body.
     pub fn moved(&self) -> u64 {
         let sent = self.outgoing.as_ref().map_or(0, Outgoing::sent);
         self.incoming.received() + sent
     }
 
-    /// Begins the response, with a body of this length. What does not arrive is noticed by
-    /// what follows.
+    /// Sends the head of a response that has a body of this length. If this fails, the next write
+    /// or flush reports the error.
     pub fn push_head(
         &mut self,
         head: &ResponseHead,
@@ -275,7 +280,7 @@ impl Stream {
         self.begin(head::outgoing_response(head, with), body);
     }
 
-    /// Answers that the WebSocket is open.
+    /// Sends the response that opens the WebSocket.
     pub fn push_accepted(&mut self, head: &ResponseHead, edits: &[Edit]) {
         self.begin(head::accepted(head, edits), BodyLength::Chunked);
     }
@@ -287,13 +292,13 @@ impl Stream {
         }
     }
 
-    /// Passes an interim response on.
+    /// Sends an interim response.
     pub fn push_interim(&mut self, head: &ResponseHead) {
-        // That the client is gone is noticed elsewhere.
+        // If the client is gone, the final response fails.
         let _ = self.respond.send_informational(head::interim(head));
     }
 
-    /// Ready once the client wants no answer any more.
+    /// Ready once the client has reset the stream.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         match &mut self.outgoing {
             Some(outgoing) => outgoing.poll_reset(cx),
@@ -301,7 +306,7 @@ impl Stream {
         }
     }
 
-    /// Says that the response broke off.
+    /// Resets the stream, because the response is incomplete.
     pub fn fail(&mut self) {
         match &mut self.outgoing {
             Some(outgoing) => outgoing.fail(),
@@ -309,7 +314,8 @@ impl Stream {
         }
     }
 
-    /// Makes a tunnel of a stream whose WebSocket is open; None before.
+    /// Turns a stream whose WebSocket is open into a tunnel's byte stream. Returns None before
+    /// that.
     pub fn into_bytes(self) -> Option<ByteStream> {
         let outgoing = self.outgoing?;
         Some(ByteStream::new(self.incoming, outgoing, None))
@@ -360,7 +366,7 @@ impl Sink for Stream {
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection's task does that.
+        // The connection's task flushes; only a pending error is reported here.
         match self.error.take() {
             Some(error) => Poll::Ready(Err(error.into())),
             None => Poll::Ready(Ok(())),

@@ -1,4 +1,4 @@
-//! What the task of a connection to a server has in common with the requests on it.
+//! State shared by the task of a connection to a server and the requests on it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 use super::io::Watch;
 
-/// State that the connection's task has in common with those who use it.
+/// State shared by the connection's task and the requests that use it.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) watch: Rc<Watch>,
-    /// Requests that have a stream, or are about to.
+    /// Number of requests that have a stream, or are about to get one.
     pub(super) active: Cell<usize>,
-    /// When the last of them ended.
+    /// When the last request ended.
     pub(super) idle_since: Cell<Instant>,
     pub(super) has_ended: Cell<bool>,
-    /// Requests at once that the server has not refused.
+    /// Maximum number of concurrent requests, lowered when the server refuses a stream.
     pub(super) limit: Cell<usize>,
 }
 
 impl Shared {
-    /// Of a new connection, without streams.
+    /// Creates the state of a new connection without streams.
     pub(super) fn new(watch: Rc<Watch>, now: Instant) -> Shared {
         Shared {
             watch,
@@ -33,7 +33,7 @@ impl Shared {
     }
 }
 
-/// Counts a stream of a connection while it lives.
+/// Counts a stream as active until dropped.
 #[derive(Debug)]
 pub(super) struct Used(Rc<Shared>);
 
@@ -45,13 +45,15 @@ impl Used {
 }
 
 impl Used {
-    /// Fewer requests from now on than there are: none if it was alone.
+    /// Lowers the limit to one less than the current number of requests; to zero if this was the
+    /// only one.
     pub(super) fn note_refusal(&self) {
         let accepted = self.0.active.get().saturating_sub(1);
         self.0.limit.set(self.0.limit.get().min(accepted));
     }
 
-    /// Sends no further request over the connection if the server has sent nothing since then.
+    /// Sends no further requests over the connection if the number of received bytes is still
+    /// `received`.
     pub(super) fn give_up_if_silent_since(&self, received: u64) {
         if self.0.watch.received() == received {
             self.0.has_ended.set(true);

@@ -1,7 +1,7 @@
-//! From a plugin's file to machine code.
+//! Compiles a plugin's file to machine code.
 //!
 //! Owns the compiler's process and its sandbox, the engine's configuration and the directory of
-//! compiled code. Runs no guest code, and knows nothing of the contract. Used by `run`.
+//! compiled code. Runs no guest code and does not depend on the contract. Used by `run`.
 
 pub(super) mod cache;
 mod code;

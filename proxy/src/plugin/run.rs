@@ -1,6 +1,7 @@
-//! Plugins at work: components that were compiled, and their instances.
+//! Runs plugins: compiled components and their instances.
 //!
-//! [`Engine`] for all plugins, [`Plugin`] for each file, [`Instance`] for each worker.
+//! There is one [`Engine`] for all plugins, one [`Plugin`] for each file, and one [`Instance`] for
+//! each worker.
 
 mod backends;
 mod backtrace;
@@ -64,44 +65,46 @@ pub use self::request::{Answers, BodyPrefix, Request};
 pub use self::resolve::Resolver;
 pub use self::snapshot::SnapshotError;
 
-/// Most handles of resources that one instance may have, its own resources included. The engine keeps
-/// some 32 bytes for each.
+/// Maximum number of resource handles of one instance, including its own resources. The engine
+/// keeps some 32 bytes for each.
 const MAX_COMPONENT_HANDLES: usize = 4096;
 
-/// How one router runs its plugin. The defaults are those of the proxy's configuration.
+/// Settings with which one router runs its plugin. The defaults are those of the proxy's
+/// configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Argument of the plugin's `configure`: JSON.
+    /// Argument of the plugin's `configure`, as JSON.
     pub config: String,
-    /// Longest time that one `route` may take: processor time, or twenty times as much by the clock on
-    /// the wall.
+    /// Longest time that one `route` call may take: this much processor time, or twenty times as
+    /// much wall-clock time.
     ///
-    /// Default 10 ms. A call ends within 2 ms after it.
+    /// Default 10 ms. A call ends within 2 ms after the deadline.
     pub deadline: Duration,
-    /// Longest time that instantiation and `configure` may take together, counted as `deadline` is;
-    /// waits for timers count as well.
+    /// Longest time that instantiation and `configure` may take together. It is counted like
+    /// `deadline`, and waiting for timers counts as well.
     ///
     /// Default 5 s: Python takes some milliseconds to start.
     pub configure_deadline: Duration,
-    /// Most bytes of one instance: all of its memories and tables, and what the host keeps for it.
+    /// Maximum number of bytes of one instance: all of its memories and tables, and what the host
+    /// keeps for it.
     ///
     /// Default 64 MiB: five times what Python needs.
     pub memory: u64,
-    /// Most bytes that the guest may pass to the host in one call.
+    /// Maximum number of bytes that the guest can pass to the host in one call.
     ///
     /// Default 1 MiB. Bounds what a guest can make the host allocate.
     pub host_memory: usize,
-    /// Most bytes of an answer that the plugin makes itself: fields and body.
+    /// Maximum number of bytes of a plugin's own response: fields and body.
     ///
     /// Default 64 KiB.
     pub max_response: usize,
-    /// Most bytes of the matchers of its questions, which all instances share.
+    /// Maximum number of bytes of the matchers of its questions, which all instances share.
     ///
     /// Default 64 MiB.
     pub questions: usize,
-    /// The stage that it runs as, for log lines of the plugin.
+    /// The stage that the plugin runs as, for its log lines.
     pub stage: StageId,
-    /// Lines that all its instances may log together.
+    /// Log lines that all its instances may write together.
     pub lines: LineBudget,
 }
 
@@ -121,7 +124,7 @@ impl Default for Settings {
     }
 }
 
-/// What plugins know of the proxy that they run in.
+/// The parts of the proxy that plugins can query.
 #[derive(Debug, Clone)]
 pub struct Environment {
     /// The backends of the configuration.
@@ -132,7 +135,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of one version: its instances see the same while they are configured.
+    /// Creates the environment of one version. All its instances see the same backends and tables
+    /// while they are configured.
     pub fn new(backends: Arc<dyn Backends>, tables: Arc<Tables>) -> Environment {
         Environment {
             backends,
@@ -146,7 +150,7 @@ impl Environment {
     }
 }
 
-/// A component that was compiled and fits the world. A clone is the same plugin.
+/// A compiled component that fits the world. A clone is the same plugin.
 #[derive(Clone)]
 pub struct Plugin {
     engine: Engine,
@@ -155,19 +159,19 @@ pub struct Plugin {
     sha256: Arc<str>,
     code: Arc<Code>,
     origins: Origins,
-    /// Says once that `configure` makes its decisions uncacheable.
+    /// Logs once that `configure` makes the plugin's decisions uncacheable.
     uncacheable: Arc<Once>,
-    /// The state that its instances start from; None: each has to be configured.
+    /// State that its instances start from. If None, each instance has to be configured.
     snapshot: Option<Arc<Snapshot>>,
-    /// Keeps code in memory, even if it is evicted.
+    /// Keeps the code in memory even if it is evicted.
     _held: Option<Arc<Loaded>>,
 }
 
-/// Limits of an instance's start.
+/// Limits for starting an instance.
 #[derive(Debug, Clone, Copy)]
 struct Start {
     deadline: Duration,
-    /// Whether it may wait for timers.
+    /// Whether the guest may wait for timers.
     may_wait: bool,
 }
 
@@ -175,7 +179,7 @@ struct Start {
 struct Snapshot {
     code: Code,
     config: String,
-    /// That in which `configure` ran.
+    /// The environment in which `configure` ran.
     environment: Environment,
     cacheability: Cacheability,
     questions: Arc<Questions>,
@@ -199,8 +203,8 @@ impl std::fmt::Debug for Plugin {
 impl Plugin {
     /// Encodes, compiles and checks a plugin's file; runs none of its code.
     ///
-    /// Blocks for as long as compiling takes, up to seconds, unless `cache` has the code:
-    /// not to be called on a worker's thread.
+    /// Compiling can block for seconds, unless `cache` has the code. Do not call on a worker
+    /// thread.
     ///
     /// # Errors
     /// [`LoadError`], which tells the plugin's author what does not fit.
@@ -223,11 +227,11 @@ impl Plugin {
         })
     }
 
-    /// The same plugin with a snapshot of its state after `configure` has run with `settings`, from
-    /// which new instances start: saves time where many are created. `source` is what it was
-    /// loaded from.
+    /// Returns the same plugin with a snapshot of its state after `configure` has run with
+    /// `settings`. New instances start from the snapshot, which saves time if many are created.
+    /// `source` is what the plugin was loaded from.
     ///
-    /// Blocks as [`load`](Self::load) does, twice as long, unless `cache` has the code.
+    /// Blocks as [`load`](Self::load) does, for twice as long, unless `cache` has the code.
     ///
     /// # Errors
     /// [`SnapshotError`]; then each instance has to be configured.
@@ -272,7 +276,7 @@ impl Plugin {
             cacheability,
             questions,
         };
-        // Needed again only with another configuration.
+        // The plain code is needed again only with another configuration.
         self.code.evict();
         Ok(Plugin {
             snapshot: Some(Arc::new(snapshot)),
@@ -280,7 +284,7 @@ impl Plugin {
         })
     }
 
-    /// Whether it has a snapshot of this configuration among these backends.
+    /// Whether the plugin has a snapshot for this configuration and environment.
     pub fn has_snapshot_for(&self, config: &str, environment: &Environment) -> bool {
         let snapshot = self.snapshot.as_ref();
         snapshot.is_some_and(|snapshot| snapshot.fits(config, environment))
@@ -291,15 +295,15 @@ impl Plugin {
         self.snapshot.is_some()
     }
 
-    /// Whether it runs on this engine.
+    /// Whether the plugin runs on this engine.
     pub fn is_on(&self, engine: &Engine) -> bool {
         self.engine.is(engine)
     }
 
-    /// The same plugin on another engine, which loads its code when it is needed.
+    /// Returns the same plugin for another engine, which loads the code when it is needed.
     ///
     /// # Errors
-    /// [`Fault::Instantiate`]: there is no memory for it.
+    /// [`Fault::Instantiate`] if there is not enough memory.
     pub fn on(&self, engine: &Engine) -> Result<Plugin, Fault> {
         let snapshot = self.snapshot.as_ref().map(|snapshot| {
             Ok(Arc::new(Snapshot {
@@ -319,11 +323,11 @@ impl Plugin {
         })
     }
 
-    /// The same plugin, whose code stays in memory for as long as this value or a clone of it lives:
-    /// that which instances with these arguments run.
+    /// Returns the same plugin with its code pinned in memory for as long as the returned value or
+    /// a clone of it lives. This is the code that instances with these arguments run.
     ///
     /// # Errors
-    /// [`Fault::Instantiate`]: the code was evicted, and cannot be read again.
+    /// [`Fault::Instantiate`] if the code was evicted and cannot be read again.
     pub fn held(&self, settings: &Settings, environment: &Environment) -> Result<Plugin, Fault> {
         let (code, _) = self.code(settings, environment);
         let held = code.get(&self.engine).map_err(Fault::Instantiate)?;
@@ -333,7 +337,7 @@ impl Plugin {
         })
     }
 
-    /// The same plugin, whose code can be [evicted](Self::evict).
+    /// Returns the same plugin, unpinned, so that its code can be [evicted](Self::evict).
     #[must_use]
     pub fn released(&self) -> Plugin {
         Plugin {
@@ -342,7 +346,8 @@ impl Plugin {
         }
     }
 
-    /// The code that instances with these arguments run, and their snapshot if they start from it.
+    /// Returns the code that instances with these arguments run, and the snapshot if they start
+    /// from it.
     fn code(&self, settings: &Settings, environment: &Environment) -> (&Code, Option<&Snapshot>) {
         let snapshot = self.snapshot.as_deref();
         let snapshot = snapshot.filter(|snapshot| snapshot.fits(&settings.config, environment));
@@ -352,22 +357,22 @@ impl Plugin {
         )
     }
 
-    /// Whether an import of this name is one that the host has.
+    /// Whether the host offers an import of this name.
     pub fn is_offered(import: &str) -> bool {
         link::is_offered(import)
     }
 
-    /// As in the configuration.
+    /// Returns the plugin's name, as in the configuration.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 of the file as it was given, in hex.
+    /// Returns the SHA-256 of the file as it was given, in hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Whether [`load`](Self::load) compiled it.
+    /// Reports whether the code was compiled by [`load`](Self::load) or read from the cache.
     pub fn origin(&self) -> Origin {
         let snapshot = self.snapshot.as_ref();
         let code = snapshot.map_or(&*self.code, |snapshot| &snapshot.code);
@@ -376,8 +381,8 @@ impl Plugin {
         loaded.map_or(Origin::Cached, |loaded| loaded.origin)
     }
 
-    /// Frees the memory of its code if a [`CompiledCache`] has it, once nobody [holds](Self::held) it;
-    /// the next instance reloads it.
+    /// Frees the memory of its code if a [`CompiledCache`] has it, as soon as no value
+    /// [holds](Self::held) it. The next instance reloads it.
     pub fn evict(&self) {
         self.code.evict();
         if let Some(snapshot) = &self.snapshot {
@@ -385,15 +390,15 @@ impl Plugin {
         }
     }
 
-    /// Makes an instance and runs its `configure`, unless it starts from a snapshot. Blocks for up to
-    /// `configure_deadline`: not to be called on a worker's thread.
+    /// Creates an instance and runs its `configure`, unless it starts from a snapshot.
     ///
-    /// `known` are the questions of an earlier instance with these arguments, which this one must
-    /// define again; they are shared. None: it is the first one.
+    /// Blocks for up to `configure_deadline`: do not call on a worker thread. `known` are the
+    /// questions of an earlier instance with these arguments. This instance must define the same
+    /// questions, and shares them. None for the first instance.
     ///
     /// # Errors
-    /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] where
-    /// there is no room for it.
+    /// A [`Fault`] of its start code or its `configure`, or [`Fault::Instantiate`] if there is no
+    /// room for it.
     pub fn instantiate(
         &self,
         settings: &Settings,
@@ -407,12 +412,12 @@ impl Plugin {
         self.instance(settings, environment, known, start)
     }
 
-    /// The same on a worker's thread, for a plugin that is known to start quickly: starting it and its
-    /// first decision share `deadline`.
+    /// Creates an instance on a worker thread, for a plugin that is known to start quickly. Its
+    /// start and its first decision share `deadline`.
     ///
     /// # Errors
-    /// As [`instantiate`](Self::instantiate); [`Fault::Deadline`] and [`Fault::Waits`] where it has to
-    /// be started elsewhere.
+    /// As [`instantiate`](Self::instantiate). After [`Fault::Deadline`] or [`Fault::Waits`], start
+    /// the instance on another thread.
     pub fn instantiate_on_worker(
         &self,
         settings: &Settings,
@@ -495,7 +500,7 @@ impl Plugin {
         }
         let mut store = Store::new(self.engine.wasmtime(), state);
         store.limiter(|state| &mut state.memory);
-        // Entries of questions are looked at where they lie, though their list is counted.
+        // The entries of questions are read in place, but the list of them is counted.
         store.set_hostcall_fuel(settings.host_memory.max(settings.questions));
         store.set_max_component_handles(MAX_COMPONENT_HANDLES);
         store.set_epoch_deadline(ticker::FIRST_CHECK);
@@ -519,7 +524,7 @@ impl Plugin {
         Ok((store, router, instance, cacheability))
     }
 
-    /// Makes an instance and configures it, unless its answer is known.
+    /// Instantiates the component and runs `configure`, unless its result is known.
     fn configure(
         &self,
         loaded: &Loaded,
@@ -545,7 +550,8 @@ impl Plugin {
             .map_err(|error| fault::from_call(&error, explain(store)))?;
         let state = store.data_mut();
         let defined = state.definitions.take().map(Builder::build);
-        // The reason for its own error, if it has one.
+        // A mistake in the questions is checked first: it may be the reason for the guest's own
+        // error.
         if let Some(defined) = defined {
             let defined = defined.map_err(|error| Fault::Questions(error.to_string()))?;
             store.data_mut().questions = defined;
@@ -555,8 +561,9 @@ impl Plugin {
         Ok((router, instance, cacheability))
     }
 
-    /// A time or a random number that `configure` took may be behind any later decision, so that
-    /// another instance would decide otherwise.
+    /// Returns the cacheability of the instance's decisions. If `configure` read the time or a
+    /// random number, any later decision may depend on it, and another instance may decide
+    /// differently.
     fn remembered(&self, state: &State, answer: Cacheability) -> Cacheability {
         if state.reads.cacheable || answer == Cacheability::Uncacheable {
             return answer;

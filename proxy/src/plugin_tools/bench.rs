@@ -1,7 +1,7 @@
-//! What a plugin costs: to load, to start, to ask.
+//! Measures how long a plugin takes to load, to start and to decide.
 //!
-//! Measures in this thread, on an idle machine best; prints nothing. Called by
-//! `pointsman plugin bench`.
+//! Measures in the calling thread, best on an idle machine; prints nothing. Called by `pointsman
+//! plugin bench`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,70 +20,70 @@ use crate::router::Router;
 use crate::router::stage::Stage;
 use crate::router::version::{Version, VersionSpec};
 
-/// Instances over which making one is timed.
+/// Number of instances over which creation is timed.
 const INSTANCES: usize = 20;
 
-/// Decisions from the cache in one go: reading the clock takes as long as one.
+/// Number of cached decisions timed together, since reading the clock takes as long as one of them.
 const CACHED: u32 = 10_000;
 
-/// Why nothing could be measured.
+/// Reasons why nothing could be measured.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// The file is no plugin.
+    /// The file is not a plugin.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It does not start, or refuses the configuration.
+    /// The plugin does not start, or rejects the configuration.
     #[error("the plugin does not start: {0}")]
     Start(Fault),
-    /// It failed on one of the requests.
+    /// The plugin failed on one of the requests.
     #[error("the plugin failed on the request of case {case:?}: {fault}")]
     Route {
         /// The case's name.
         case: String,
-        /// What happened.
+        /// The plugin's fault.
         fault: Fault,
     },
-    /// Every case expects the configuration to be refused, or has another one.
+    /// Every case expects the configuration to be rejected.
     #[error("no case of the file expects a decision under its [config]")]
     NoRequests,
-    /// No folder for compiled code.
+    /// The directory for compiled code could not be created.
     #[error("cannot make a folder for compiled code")]
     Folder(#[source] std::io::Error),
-    /// The folder is not to be trusted.
+    /// The directory for compiled code cannot be trusted.
     #[error("cannot keep compiled code")]
     Cache(#[from] CacheError),
 }
 
-/// What was measured. Times are nanoseconds, sizes bytes.
+/// Results. Times are in nanoseconds, sizes in bytes.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    /// Of the file.
+    /// Size of the file.
     pub size: usize,
-    /// Encoding, compiling and checking it.
+    /// Time to encode, compile and check the file.
     pub compile_ns: u128,
-    /// The same with the compiled code on disk.
+    /// Time to load the plugin when the compiled code is on disk.
     pub load_ns: u128,
-    /// Making an instance and configuring it: the median.
+    /// Time to create and configure an instance: the median.
     pub instance_ns: u128,
-    /// Linear memory of an instance that is configured.
+    /// Memory of an instance after `configure`.
     pub memory: usize,
-    /// How many decisions were asked for, over all requests in turn, on one instance.
+    /// Number of decisions, cycling through all requests, on one instance.
     pub decisions: u64,
-    /// One decision: the median.
+    /// Time of one decision: the median.
     pub median_ns: u128,
-    /// One decision: 99 of 100 were quicker.
+    /// Time of one decision: the 99th percentile.
     pub p99_ns: u128,
-    /// All decisions by their number.
+    /// Time of one decision: the mean, from the total time of all.
     pub mean_ns: u128,
-    /// Linear memory of the instance after half of them.
+    /// Memory of the instance after half of the decisions.
     pub memory_midway: usize,
-    /// Linear memory of the instance after all of them.
+    /// Memory of the instance after all decisions.
     pub memory_after: usize,
-    /// A decision from the cache: the mean; None where the plugin is not cacheable.
+    /// Time of a cached decision: the mean; None if the plugin is not cacheable.
     pub cached_ns: Option<u128>,
 }
 
-/// Measures, with the table's configuration and the requests of its cases.
+/// Runs `count` decisions, with the table's configuration and the requests of its cases.
 ///
 /// # Errors
 /// [`BenchError`].
@@ -124,7 +124,7 @@ pub fn run(
             fault,
         };
         match outcome {
-            // Some cases are there to see an error.
+            // Some cases expect an error.
             Ok(_) | Err(Fault::Error(_)) => {}
             Err(fault) => return Err(failed(fault)),
         }
@@ -155,7 +155,7 @@ pub fn run(
     })
 }
 
-/// The cases that have the first one's configuration, and a decision.
+/// Returns the cases that expect a decision and have the configuration of the first such case.
 fn requests(table: &Table) -> Result<Vec<&Case>, BenchError> {
     let mut cases = table.cases.iter().filter(|case| case.is_decided());
     let first = cases.next().ok_or(BenchError::NoRequests)?;
@@ -206,7 +206,7 @@ fn cached(plugin: &Plugin, table: &Table, case: &Case) -> Result<Option<u128>, B
         answers: &mut Answers::default(),
         id: None,
     };
-    // The first puts it in.
+    // The first call fills the cache.
     router.decide(&mut request, None);
     if !router.decide(&mut request, None).cached {
         return Ok(None);

@@ -1,9 +1,9 @@
-//! From a project to a component, with the tools of its language.
+//! Builds a project into a component, with the tools of its language.
 //!
-//! Owns what is run for each language, and what is said where a tool is missing. Tools of the
-//! system are named, never installed; what a project itself asks for (npm's and Python's
-//! packages) goes into its folder. Programs print for themselves. Called by
-//! `pointsman plugin build` and `watch`.
+//! Owns the commands for each language, and the message if a tool is missing. System tools are
+//! named, never installed. Dependencies of the project itself (npm and Python packages) are
+//! installed in its folder. The tools print their own output. Called by `pointsman plugin build`
+//! and `watch`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,27 +16,27 @@ use thiserror::Error;
 use super::component::{self, ComponentError};
 use super::project::{Language, Project, Recipe};
 
-/// What every language but Rust and Zig writes, relative to the project.
+/// Output file of every language except Rust and Zig, relative to the project.
 const RAW: &str = "build/plugin.wasm";
 
-/// Rust's targets, the one first that imports nothing of WASI.
+/// Rust targets in order of preference: the first imports nothing from WASI.
 const RUST_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
-/// Debian's Rust, whatever comes first in the path.
+/// Location of Debian's Rust, even if the path has another one first.
 const DEBIAN: &str = "/usr/bin";
 
-/// Why there is no component.
+/// Reasons why there is no component.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// A tool of the system.
+    /// A system tool is missing.
     #[error("{what} is missing. Get it:\n{how}")]
     Missing {
         /// The tool.
         what: &'static str,
-        /// One way a line.
+        /// How to install it, one way per line.
         how: &'static str,
     },
-    /// A tool that is there does not start.
+    /// A tool could not be started.
     #[error("cannot run {program}")]
     Start {
         /// Its name.
@@ -44,13 +44,13 @@ pub enum BuildError {
         /// The system's error.
         source: io::Error,
     },
-    /// A tool ended with an error, which it has told itself.
+    /// A tool failed and has printed the error itself.
     #[error("`{0}` failed")]
     Failed(String),
-    /// The build went well but wrote nothing where it should have.
+    /// The build succeeded but did not write the expected file.
     #[error("the build has not written {}", path.display())]
     NoModule {
-        /// Where it should be.
+        /// Expected path.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -63,7 +63,7 @@ pub enum BuildError {
     Component(#[from] ComponentError),
 }
 
-/// Builds a project: the component, and nothing on disk but what the tools write.
+/// Builds a project and returns the component. Only the tools write to disk.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -94,7 +94,7 @@ pub fn build(project: &Project) -> Result<Vec<u8>, BuildError> {
     }
 }
 
-/// A command in the project's folder.
+/// Returns a command that runs in the project's folder.
 fn tool(project: &Project, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(&project.folder);
@@ -113,14 +113,14 @@ fn run(command: &mut Command) -> Result<(), BuildError> {
     }
 }
 
-/// The command as one would type it.
+/// Formats the command as a user would type it.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
     words.join(" ")
 }
 
-/// What a program prints; None where it is not there or fails.
+/// Returns the output of a program; None if it does not exist or fails.
 fn answer(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -131,7 +131,7 @@ fn runs(program: impl AsRef<OsStr>, version: &str) -> bool {
     answer(Command::new(program).arg(version)).is_some()
 }
 
-/// One line of what cargo says about what it built.
+/// One line of cargo's messages about build artifacts.
 #[derive(Deserialize)]
 struct Artifact {
     #[serde(default)]
@@ -159,11 +159,11 @@ fn rust(project: &Project) -> Result<PathBuf, BuildError> {
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
         .flat_map(|artifact| artifact.filenames)
         .filter(|file| file.extension() == Some(OsStr::new("wasm")));
-    // The last is the package's own; those before are dependencies'.
+    // The last one is the package's own; earlier ones belong to dependencies.
     modules.next().ok_or(BuildError::NoCdylib)
 }
 
-/// `cargo build` for a target that this machine can build for.
+/// Returns `cargo build` for a target that this machine can build for.
 fn cargo(project: &Project) -> Result<Command, BuildError> {
     for target in RUST_TARGETS {
         let ask = ["--print", "target-libdir", "--target", target];
@@ -193,10 +193,10 @@ fn cargo(project: &Project) -> Result<Command, BuildError> {
             .args(["build", "-Z", "build-std=std,panic_abort"])
             .args(["--target", RUST_TARGETS[0]])
             .env("PATH", path)
-            // Building the standard library is unstable in cargo, not in what it yields.
+            // The feature for building the standard library is unstable; its output is not.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
-        // Another cargo that runs this program would point it at its own toolchain.
+        // If another cargo runs this program, these variables would select its own toolchain.
         for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
             command.env_remove(variable);
         }
@@ -279,7 +279,7 @@ fn go(project: &Project) -> Result<PathBuf, BuildError> {
             ("GOOS", "wasip1"),
             ("GOARCH", "wasm"),
             ("GOTOOLCHAIN", "local"),
-            // Of the project alone, wherever it lies.
+            // Ignores workspaces that the project may be inside of.
             ("GOWORK", "off"),
             ("CGO_ENABLED", "0"),
         ]))?;

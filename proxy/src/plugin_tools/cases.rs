@@ -1,8 +1,8 @@
-//! `cases.toml`: requests, and what a plugin has to answer to each.
+//! `cases.toml`: requests, and the decision that is expected from a plugin for each.
 //!
-//! Owns the format, which `docs/plugins/testing.md` describes; `expect` compares. Each case gets an
-//! instance of its own, so that no case hangs on those before it. Called by
-//! `pointsman plugin test` and by the tests of the bundled plugins.
+//! Owns the format, which `docs/plugins/testing.md` describes; `expect` compares. Each case gets a
+//! separate instance, so that no case depends on earlier ones. Called by `pointsman plugin test`
+//! and by the tests of the bundled plugins.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -34,23 +34,23 @@ mod expect;
 mod field;
 mod world;
 
-/// Longest time for one decision: many times the proxy's default, for machines that are busy.
+/// Longest time for one decision: many times the proxy's default, for busy machines.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What is shown of a request where a case fails.
+/// Maximum number of field lines, and of octets of a value, shown of a request whose case fails.
 const SHOWN_LINES: usize = 20;
 const SHOWN_OCTETS: usize = 200;
 
-/// Why a table cannot be used.
+/// Reasons why a table cannot be used.
 #[derive(Debug, Error)]
 pub enum CasesError {
-    /// Not TOML, or not this format.
+    /// The file is not TOML, or not in this format.
     #[error("{0}")]
     Format(#[from] toml::de::Error),
-    /// An entry that no table can have.
+    /// An operator's table has an invalid entry.
     #[error("tables: {0}")]
     Table(#[from] Mistake),
-    /// A case that no request could be made of.
+    /// A case is invalid.
     #[error("case {case:?}: {message}")]
     Case {
         /// Its name.
@@ -58,7 +58,7 @@ pub enum CasesError {
         /// What is wrong with it, and what would be right.
         message: String,
     },
-    /// Nothing would be tested.
+    /// The file has no case, so nothing would be tested.
     #[error("there is no [[case]] in it")]
     Empty,
 }
@@ -66,15 +66,15 @@ pub enum CasesError {
 /// A file of cases.
 #[derive(Debug)]
 pub struct Table {
-    /// In the order of the file.
+    /// The cases, in the order of the file.
     pub cases: Vec<Case>,
     world: World,
 }
 
-/// A request, and what is expected of it.
+/// A request and the expected result.
 #[derive(Debug)]
 pub struct Case {
-    /// What it shows.
+    /// Name of the case, which says what it shows.
     pub name: String,
     /// `router.config` as JSON.
     pub config: String,
@@ -125,7 +125,7 @@ struct RawCase {
     expect: Expect,
 }
 
-/// The beginning of a body, as far as the proxy has waited for it.
+/// The start of a body, as far as the proxy has waited for it.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -157,7 +157,7 @@ fn loopback() -> String {
     "127.0.0.1".to_owned()
 }
 
-/// A target, written out or long.
+/// A target, as a text, or as a prefix with a repeated text.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -191,7 +191,7 @@ impl Target {
     }
 }
 
-/// A field line, or several that are alike.
+/// A field line, or several identical ones.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -203,19 +203,19 @@ enum Line {
     Times(String, Octets, u16),
 }
 
-/// What came of a case.
+/// Result of a case.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What differs; nothing where the case holds.
+    /// Differences from the expected result; empty if the case passes.
     pub differences: Vec<Difference>,
-    /// What the plugin read, as the contract calls it.
+    /// Reads of the plugin, as the contract names them.
     pub reads: Vec<String>,
-    /// How long it took, making the instance included.
+    /// Time that the case took, including creation of the instance.
     pub time: Duration,
 }
 
 impl Table {
-    /// Reads a file's text.
+    /// Parses a file's text.
     ///
     /// # Errors
     /// [`CasesError`], which names the place or the case.
@@ -242,12 +242,12 @@ impl Table {
         })
     }
 
-    /// What the plugin knows of the proxy in a case.
+    /// Returns the parts of the proxy that the plugin can query in a case.
     pub fn environment(&self, case: &Case) -> Environment {
         self.world.environment(&case.request.unusable)
     }
 
-    /// Asks `plugin` the case's request, on an instance of its own.
+    /// Calls `plugin` with the case's request, on a separate instance.
     pub fn run(&self, case: &Case, plugin: &Plugin) -> Verdict {
         let start = Instant::now();
         let mut reads = Reads::default();
@@ -285,7 +285,7 @@ impl Table {
     }
 }
 
-/// A read for people: of a question, what it is about.
+/// Describes a read for display; for a question, its subject.
 fn describe(read: &Read, name: &dyn Fn(u32) -> String) -> String {
     match read {
         Read::Question(number) => name(*number),
@@ -320,7 +320,8 @@ impl Case {
         })
     }
 
-    /// How the case's instance is run: within the proxy's default limits, but for time.
+    /// Returns the settings of the case's instance: the proxy's default limits, except for a longer
+    /// deadline.
     pub fn settings(&self) -> Settings {
         Settings {
             config: self.config.clone(),
@@ -330,34 +331,34 @@ impl Case {
         }
     }
 
-    /// The request's head.
+    /// Returns a copy of the request's head.
     pub fn head(&self) -> RequestHead {
         self.head.clone()
     }
 
-    /// Who sends it.
+    /// Returns the client that sends the request.
     pub fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
-    /// Of the connection that it came over; None without TLS.
+    /// Returns the facts about the connection that the request arrived on; None without TLS.
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         self.tls.as_ref()
     }
 
-    /// The beginning of the request's body.
+    /// Returns the start of the request's body.
     pub fn body(&self) -> Option<&BodyPrefix> {
         self.body.as_ref()
     }
 
-    /// Whether a decision is expected, rather than that the configuration be refused.
+    /// Whether a decision is expected, not a rejected configuration.
     pub fn is_decided(&self) -> bool {
         self.request.expect.refused.is_none()
     }
 }
 
 impl Display for Case {
-    /// The request, for people.
+    /// Formats the request for display.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |octets: &[u8]| {
             let shown = octets.get(..SHOWN_OCTETS).unwrap_or(octets);
@@ -384,10 +385,11 @@ impl Display for Case {
     }
 }
 
-/// Port of the clients that have an address.
+/// Port of clients that have an IP address.
 const CLIENT_PORT: u16 = 49152;
 
-/// The client at this address, which the plugin gets in the proxy's form; another text as it is.
+/// Returns the client at this address, formatted as the proxy does. Any other text is used as it
+/// is.
 fn client(address: &str) -> Client {
     match address.parse::<IpAddr>() {
         Ok(ip) => Client::from(SocketAddr::new(ip, CLIENT_PORT)),
@@ -398,7 +400,7 @@ fn client(address: &str) -> Client {
     }
 }
 
-/// The head of a case's request. Its fields are what the plugin sees, all of them.
+/// Returns the head of a case's request. The plugin sees all of its fields.
 fn head(request: &RawCase) -> Result<RequestHead, String> {
     let mut head = RequestHead::default();
     head.set_scheme(match (request.scheme, &request.tls) {
@@ -430,7 +432,7 @@ fn head(request: &RawCase) -> Result<RequestHead, String> {
         };
         field::check_name(name)?;
         let value = value.bytes();
-        // Those at its ends are no part of it (RFC 9110, section 5.5).
+        // Leading and trailing whitespace is not part of the value (RFC 9110, section 5.5).
         let value = syntax::trimmed(&value);
         let is_allowed = |octet: &u8| *octet == b'\t' || !octet.is_ascii_control();
         if !value.iter().all(is_allowed) {

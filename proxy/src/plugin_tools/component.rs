@@ -1,7 +1,8 @@
-//! From what a compiler wrote to a component that can be shipped, and what one consists of.
+//! Turns a compiler's output into a component that can be shipped, and describes the contents of a
+//! file.
 //!
-//! Owns which custom sections stay, and the descriptions of imports and exports for people.
-//! Whether a component fits the contract is for the plugin host to say. Runs no guest code.
+//! Owns which custom sections stay, and how imports and exports are described to the user. Whether
+//! a component fits the contract is for the plugin host to decide. Runs no guest code.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,57 +16,57 @@ use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
-/// The contract, as it is handed out with new projects.
+/// The contract, as new projects receive it.
 pub const WIT: &str = include_str!("../../../wit/router.wit");
 
-/// The world that plugins are for.
+/// World that plugins are built for.
 const WORLD: &str = "router";
 
 /// Prefix of the names of the custom sections that carry a module's world.
 const METADATA: &str = "component-type";
 
-/// Custom sections that stay: names for backtraces, and who made it.
+/// Custom sections that stay: names for backtraces, and the tools that produced the file.
 const KEPT: [&str; 3] = ["name", "component-name", "producers"];
 
-/// Identifiers of the sections that hold a whole module or component.
+/// Identifiers of the sections that contain a whole module or component.
 const CORE_MODULE_SECTION: u8 = 1;
 const COMPONENT_SECTION: u8 = 4;
 
-/// Why no component could be made.
+/// Reasons why no component could be created.
 #[derive(Debug, Error)]
 pub enum ComponentError {
-    /// Not WebAssembly, or damaged.
+    /// The file is not WebAssembly, or is damaged.
     #[error("it is no WebAssembly: {0}")]
     Malformed(#[from] BinaryReaderError),
-    /// A module that lacks something that the contract's world asks for, or has it otherwise.
+    /// The module lacks something that the contract's world requires, or has it with another type.
     #[error("the module does not fit the contract: {0}")]
     Unfit(String),
 }
 
-/// What a file is made of.
+/// Contents of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Anatomy {
-    /// A component, not a core module.
+    /// Whether it is a component, not a core module.
     pub is_component: bool,
-    /// A module that says which world it is for.
+    /// Whether a module says which world it is for.
     pub has_metadata: bool,
-    /// Names, in order; for a core module those of modules, each once.
+    /// Names of imports, in order; for a core module the names of the imported modules, each once.
     pub imports: Vec<String>,
-    /// Names, in order.
+    /// Names of exports, in order.
     pub exports: Vec<String>,
-    /// Languages and tools that it says it was made with.
+    /// Languages and tools that the file says it was made with.
     pub made_with: BTreeSet<String>,
-    /// Core modules within a component.
+    /// Number of core modules within a component.
     pub modules: usize,
-    /// Bytes in custom sections that are of no use at run time.
+    /// Bytes in custom sections that have no use at run time.
     pub strippable: usize,
 }
 
 impl Anatomy {
-    /// Takes a file apart.
+    /// Analyzes a file.
     ///
     /// # Errors
-    /// It is no WebAssembly, or damaged.
+    /// The file is not WebAssembly, or is damaged.
     pub fn of(bytes: &[u8]) -> Result<Anatomy, BinaryReaderError> {
         let mut anatomy = Anatomy::default();
         let mut depth = 0_usize;
@@ -126,10 +127,10 @@ impl Anatomy {
     }
 }
 
-/// Makes a component of what a compiler wrote, without what is of no use at run time.
+/// Turns a compiler's output into a component without sections that have no use at run time.
 ///
-/// A component stays one. A core module that does not say which world it is for is taken to be
-/// for the contract's; one built for WASI 0.1 gets the adapter to 0.2.
+/// A component stays a component. A core module that does not say which world it is for is assumed
+/// to be for the contract's. A module built for WASI 0.1 gets the adapter to 0.2.
 ///
 /// # Errors
 /// [`ComponentError`].
@@ -173,10 +174,11 @@ fn is_kept(name: &str) -> bool {
     KEPT.contains(&name) || name.starts_with(METADATA)
 }
 
-/// Leaves out custom sections that nobody reads at run time, in nested modules too.
+/// Removes custom sections that have no use at run time, including those of nested modules.
 fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut output = Vec::with_capacity(bytes.len());
-    // What encloses the part that is being written, each with the section that the part is in.
+    // Output of the enclosing levels, each with the identifier of the section that the nested level
+    // is in.
     let mut outer: Vec<(u8, Vec<u8>)> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
@@ -209,7 +211,7 @@ fn strip(bytes: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
 
 fn push_section(output: &mut Vec<u8>, section: u8, contents: &[u8]) {
     output.push(section);
-    // LEB128, as lengths are written.
+    // Lengths are LEB128.
     let mut length = contents.len();
     while length >= 0x80 {
         output.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
@@ -219,10 +221,10 @@ fn push_section(output: &mut Vec<u8>, section: u8, contents: &[u8]) {
     output.extend_from_slice(contents);
 }
 
-/// A number of bytes, for people.
+/// Formats a number of bytes for display.
 pub fn size(bytes: usize) -> String {
     let mut text = String::new();
-    // Digits in groups of three: sizes are compared by eye.
+    // Groups of three digits, since sizes are compared by eye.
     for (index, digit) in bytes.to_string().chars().rev().enumerate() {
         if index > 0 && index % 3 == 0 {
             text.insert(0, ',');
@@ -279,7 +281,7 @@ mod tests {
             ..Anatomy::of(HOST_SUFFIX).unwrap()
         };
         assert_eq!(Anatomy::of(&stripped).unwrap(), expected);
-        // Nothing but custom sections is touched.
+        // Only custom sections are removed.
         assert_eq!(finish(&stripped).unwrap(), stripped);
         wasmparser::validate(&stripped).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Verdicts as `JUnit`'s XML, which CI systems show.
+//! Results of cases as `JUnit` XML, which CI systems display.
 //!
 //! Called by `pointsman plugin test --junit`.
 
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-/// A case that was played.
+/// A case that was run.
 #[derive(Debug)]
 pub struct Played<'a> {
     /// The case's name.
     pub name: &'a str,
-    /// How long it took.
+    /// Time that the case took.
     pub time: Duration,
-    /// What differs, in words; None where it holds.
+    /// Description of the differences; None if the case passes.
     pub failure: Option<&'a str>,
 }
 
-/// The XML of one suite, named after the plugin.
+/// Returns the XML of one suite, named after the plugin.
 ///
 /// # Errors
-/// A text that XML cannot hold.
+/// A text contains something that XML cannot represent.
 pub fn report(plugin: &str, cases: &[Played<'_>]) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(plugin);
     for case in cases {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The file that makes a folder a project.
+/// Name of the file that makes a folder a project.
 pub const MANIFEST: &str = "plugin.toml";
 
-/// Longest name: it becomes that of files, packages and modules.
+/// Maximum length of a name, which is also used for files, packages and modules.
 const MAX_NAME: usize = 64;
 
-/// A language that `pointsman plugin build` knows the tools of.
+/// A language whose tools `pointsman plugin build` supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
@@ -37,7 +37,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// Every one.
+    /// Every language.
     pub const ALL: [Language; 8] = [
         Language::Rust,
         Language::JavaScript,
@@ -49,7 +49,7 @@ impl Language {
         Language::Zig,
     ];
 
-    /// As in `plugin.toml` and on the command line.
+    /// Returns the name used in `plugin.toml` and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Language::Rust => "rust",
@@ -63,13 +63,13 @@ impl Language {
         }
     }
 
-    /// The language of that name.
+    /// Returns the language of that name.
     pub fn named(name: &str) -> Option<Language> {
         Self::ALL.into_iter().find(|known| known.name() == name)
     }
 }
 
-/// Why a folder is no project, or none can be made.
+/// Reasons why a folder is not a project, or why no project can be created.
 #[derive(Debug, Error)]
 pub enum ProjectError {
     /// There is no manifest, or it cannot be read.
@@ -79,18 +79,18 @@ pub enum ProjectError {
     Read {
         /// The manifest.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Not TOML, or not this format.
+    /// The manifest is not TOML, or not in this format.
     #[error("{}: {source}", path.display())]
     Format {
         /// The manifest.
         path: PathBuf,
-        /// Where and why.
+        /// Place and reason.
         source: toml::de::Error,
     },
-    /// It says too little or too much.
+    /// The manifest has too few or too many keys.
     #[error(
         "{}: give either `language`, or `build` (a command as a list) with `module` (the file that it writes)", path.display()
     )]
@@ -98,7 +98,7 @@ pub enum ProjectError {
         /// The manifest.
         path: PathBuf,
     },
-    /// A name that not every tool would take.
+    /// A name that some of the tools would reject.
     #[error(
         "{0:?} is no name for a plugin: begin with a letter, go on with lower-case letters, digits and single `-`, {MAX_NAME} at most"
     )]
@@ -108,9 +108,9 @@ pub enum ProjectError {
 /// A plugin's project.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Project {
-    /// Where it lies.
+    /// The project's folder.
     pub folder: PathBuf,
-    /// The plugin's name, and that of its component's file.
+    /// Name of the plugin and of its component's file.
     pub name: String,
     /// How it is built.
     pub recipe: Recipe,
@@ -121,11 +121,11 @@ pub struct Project {
 pub enum Recipe {
     /// With the tools of this language.
     Language(Language),
-    /// With a command of its own.
+    /// With a command that the project defines.
     Own {
         /// The program and its arguments.
         command: Vec<String>,
-        /// What that writes: a component or a core module, relative to the project.
+        /// Output of the command: a component or a core module, relative to the project.
         module: PathBuf,
     },
 }
@@ -140,12 +140,13 @@ struct Manifest {
 }
 
 impl Project {
-    /// The project in `folder`.
+    /// Opens the project in `folder`.
     ///
     /// # Errors
     /// [`ProjectError`].
     pub fn open(folder: &Path) -> Result<Project, ProjectError> {
-        // Tools are run in it, and some of them from within it.
+        // Tools run in this folder, and some of them are installed in it, so the path must be
+        // absolute.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let path = folder.join(MANIFEST);
         match std::fs::read_to_string(&path) {
@@ -175,13 +176,13 @@ impl Project {
         })
     }
 
-    /// Where its component goes.
+    /// Returns the path of the component that the build writes.
     pub fn component(&self) -> PathBuf {
         self.folder.join(format!("{}.wasm", self.name))
     }
 }
 
-/// Whether every language's tools take `name`.
+/// Checks that the tools of every language accept `name`.
 ///
 /// # Errors
 /// [`ProjectError::Name`].

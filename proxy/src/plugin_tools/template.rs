@@ -1,6 +1,6 @@
 //! New projects: the template of a language, its SDK and the contract.
 //!
-//! Owns what a new project consists of; the files are those of the repository, which its tests
+//! Owns the contents of a new project. The files are those of the repository, which its tests
 //! build. Called by `pointsman plugin new`.
 
 mod files;
@@ -13,19 +13,19 @@ use thiserror::Error;
 use super::component::WIT;
 use super::project::{self, Language, ProjectError};
 
-/// What stands for the plugin's name in a template.
+/// Placeholder for the plugin's name in a template.
 const PLACEHOLDER: &str = "my-plugin";
 
-/// What every template does, as requests and answers.
+/// Cases that every template passes.
 const CASES: &str = include_str!("../../../sdk/cases.toml");
 
-/// Why there is no new project.
+/// Reasons why no project was created.
 #[derive(Debug, Error)]
 pub enum TemplateError {
-    /// Not a name for a plugin.
+    /// The name is not valid for a plugin.
     #[error(transparent)]
     Name(#[from] ProjectError),
-    /// Something is there already.
+    /// The folder exists already and is not empty.
     #[error("{} is there already, and not empty", .0.display())]
     Occupied(PathBuf),
     /// A file cannot be written.
@@ -33,15 +33,15 @@ pub enum TemplateError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Writes a new project to `folder`, which is made unless it is there and empty.
+/// Writes a new project to `folder`, which is created unless it exists and is empty.
 ///
 /// # Errors
-/// [`TemplateError`]; what was written until then stays.
+/// [`TemplateError`]; files written before the error stay.
 pub fn write(language: Language, name: &str, folder: &Path) -> Result<(), TemplateError> {
     project::check_name(name)?;
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -74,7 +74,7 @@ fn put(path: &Path, contents: &[u8]) -> Result<(), TemplateError> {
         })
 }
 
-/// The files of a language.
+/// Files of a language.
 struct Files {
     template: Folder,
     sdk: Folder,
@@ -82,10 +82,10 @@ struct Files {
 
 /// A folder of this repository.
 struct Folder {
-    /// Relative to the workspace; a test looks there.
+    /// Path relative to the workspace, which a test reads.
     #[cfg_attr(not(test), expect(dead_code, reason = "read by a test alone"))]
     name: &'static str,
-    /// Each with its path in it.
+    /// Files by their paths within the folder.
     files: &'static [(&'static str, &'static [u8])],
 }
 
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// What belongs to the repository below a folder of it.
+    /// Returns the files of a folder that belong to the repository.
     fn tracked(folder: &str) -> BTreeSet<String> {
         let output = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -111,7 +111,7 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Whether a file of an SDK's folder is for those who change the SDK, not for its users.
+    /// Whether a file of an SDK's folder is for developers of the SDK, not for its users.
     fn stays(path: &str) -> bool {
         let top = path.split('/').next().unwrap_or(path);
         let is_test_file = path.ends_with("_test.go") || path.ends_with("/tests.rs");
@@ -138,7 +138,7 @@ mod tests {
             let mut sdk = tracked(files.sdk.name);
             sdk.retain(|path| !stays(path));
             if language == Language::Rust {
-                // The other languages' folders lie below it.
+                // The folders of the other languages are inside it.
                 sdk.retain(|path| {
                     path.starts_with("src/") || ["Cargo.toml", "README.md"].contains(&path.as_str())
                 });

@@ -13,10 +13,10 @@ use crate::admin;
 use crate::config;
 use crate::downstream::listener::{Listener, unix_name};
 
-/// Connections that wait to be accepted.
+/// Backlog: maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 128;
 
-/// Binds the configured sockets, or takes those that were passed to this process.
+/// Binds the configured sockets, or reuses those that were passed to this process.
 ///
 /// # Errors
 /// [`StartError::Admin`].
@@ -49,7 +49,7 @@ pub(super) fn bind(
     Ok(listeners)
 }
 
-/// Logs where the interface is.
+/// Logs the address of the interface.
 pub(super) fn announce(listener: &admin::Listener) {
     match listener {
         admin::Listener::Unix(listener) => {
@@ -69,9 +69,9 @@ fn into_std<T: From<OwnedFd>>(listener: Listener) -> T {
     T::from(OwnedFd::from(listener))
 }
 
-/// Creates the file with its final mode: nobody but the process's user can ever connect.
+/// Creates the file with its final mode, so that at no time can any other user connect.
 fn bind_unix(path: &PathBuf) -> io::Result<Listener> {
-    // Of the whole process, but no other file is created at this time.
+    // The umask belongs to the whole process, but no other file is created at this time.
     let before = umask(FileMode::from_bits_truncate(0o177));
     let bound = Listener::unix(path, BACKLOG, |_| Ok(()));
     umask(before);

@@ -1,8 +1,8 @@
-//! Files that only root can create, for the user that the process changes to: the log, the cache of
+//! Files that only root can create for the user that the process changes to: the log, the cache of
 //! compiled plugins, and the storage of certificates.
 //!
-//! Touches nothing that is somebody else's already, or that somebody else could have led it to: a user
-//! could have put a link there.
+//! Changes nothing that already belongs to another user, or that another user could have redirected
+//! here with a symbolic link.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::config::{Config, LogTarget};
 use crate::plugin::CompiledCache;
 use crate::rollout::loader::cache_directory;
 
-/// Creates what is missing, if this is root and changes to another user.
+/// Creates the missing files if the process is root and changes to another user.
 ///
 /// # Errors
 /// [`StartError::Create`].
@@ -49,8 +49,9 @@ pub(super) fn provide(config: &Config, account: &Account) -> Result<(), StartErr
     Ok(())
 }
 
-/// The folder that `path` is in, and its name there. None: whoever opens it later, as the user, says
-/// what is wrong with it.
+/// Opens the folder that contains `path`, and returns it with the name in it. Returns None if there
+/// is no such folder that can be trusted: the user's own attempt to open the file reports the
+/// problem later.
 fn place(path: &Path, create: bool) -> io::Result<Option<(File, &OsStr)>> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(None);
@@ -71,9 +72,9 @@ fn log(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     }
 }
 
-/// A directory that is root's alone, so that nobody else changes its entries meanwhile; created if it
-/// is missing. None if it is somebody else's, or cannot be opened: whoever uses it reports
-/// that.
+/// Opens a directory that only root can change, so that no other user changes its entries
+/// meanwhile. Creates it if it is missing. Returns None if others can change it or if it cannot be
+/// opened: its use reports the problem later.
 fn directory(path: &Path) -> io::Result<Option<File>> {
     let Some((above, name)) = place(path, true)? else {
         return Ok(None);
@@ -91,8 +92,9 @@ fn directory(path: &Path) -> io::Result<Option<File>> {
     Ok(is_roots.then_some(directory))
 }
 
-/// A directory that root has created, for itself or just now, becomes the user's with all that is
-/// in it. Where there is anything but compiled plugins, it is no cache.
+/// Gives the cache directory and its contents to the user, if only root can change it: root has
+/// just created it, or has used it before. A directory that contains anything but compiled plugins
+/// is not a cache, and is left alone.
 fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     let Some(directory) = directory(path)? else {
         return Ok(());
@@ -106,7 +108,7 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
         }
         let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        // With another name it would be a file of another folder, too.
+        // A hard link with another name would make it a file of another folder, too.
         if !is_file || stat.st_nlink != 1 || !CompiledCache::is_entry(Path::new(name)) {
             return Ok(());
         }
@@ -120,8 +122,8 @@ fn cache(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     fchown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
 }
 
-/// A directory for accounts and certificates: created for the user, or given to the user while it is
-/// empty and root's alone.
+/// Creates a directory for accounts and certificates for the user. Gives the user an existing one
+/// only if it is empty and only root can change it.
 fn storage(path: &Path, (uid, gid): (Uid, Gid)) -> io::Result<()> {
     let Some(directory) = directory(path)? else {
         return Ok(());
@@ -144,11 +146,11 @@ mod tests {
     use nix::unistd::geteuid;
     use tempfile::TempDir;
 
-    /// A user, whom the test's machine need not know.
+    /// A user ID, which need not exist on the machine.
     const USER: u32 = 4711;
 
-    /// A folder of root's with an empty folder of root's, `root`, and one of the user's, `user`; None
-    /// if this is not root.
+    /// Creates a folder of root with two empty folders: `root`, which belongs to root, and `user`,
+    /// which belongs to the user. Returns None if the test does not run as root.
     fn machine() -> Option<TempDir> {
         if !geteuid().is_root() {
             return None;
@@ -192,7 +194,7 @@ mod tests {
         log(&path("link/logs/log"), owner()).unwrap();
         assert!(is_users(&path("root/logs/log")));
         assert!(cache(&path("loop/cache"), owner()).is_err());
-        // Of its own: neither led elsewhere nor shared.
+        // Created by this call: neither redirected nor shared.
         cache(&path("user/new/cache"), owner()).unwrap();
         assert!(is_users(&path("user/new/cache")));
         assert!(!is_users(&path("user/new")));
@@ -224,7 +226,7 @@ mod tests {
     fn files_with_other_names_stay_roots() {
         let Some(machine) = machine() else { return };
         let folder = machine.path().join("root");
-        // The second was left behind by a process that was killed.
+        // A killed process leaves files like the second one behind.
         for name in ["a.compiled", ".tmpAbCdEf"] {
             fs::write(folder.join(name), "").unwrap();
         }

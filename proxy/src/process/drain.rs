@@ -1,4 +1,5 @@
-//! From serving to the end of the last worker. Workers that fail meanwhile are replaced.
+//! Supervision from serving to the end of the last worker. Workers that fail while the process
+//! serves are replaced.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,24 +14,24 @@ use super::workers::{Failure, Report, Threads};
 use crate::telemetry::chain;
 use crate::worker::{DrainState, Ended};
 
-/// A worker that fails again sooner than this would go on failing: the process ends, for a service
-/// manager to start it anew.
+/// Shortest time between two failures of one worker. A worker that fails again sooner would keep
+/// failing, so the process ends, and a service manager can restart it.
 const MIN_LIFE: Duration = Duration::from_secs(10);
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// After the last request and tunnel.
+    /// After the last request and tunnel ended.
     Drained,
-    /// With this many connections cut off, after `timeout.drain` or a second signal.
+    /// With this many connections aborted, after `timeout.drain` or a second signal.
     Aborted(usize),
-    /// After a fault of its own, which is in the log.
+    /// After an internal failure, which is in the log.
     Failed,
 }
 
-/// Serves until a signal to stop, until another process has taken over, or until a part of the
-/// process fails that cannot be replaced; then drains. `tasks` are such parts: they end with the
-/// process.
+/// Serves until a signal to stop, until another process has replaced this one, or until a part of
+/// the process fails that cannot be replaced. Then drains. `tasks` are such parts: the process ends
+/// if one of them fails.
 pub(super) async fn supervise(
     mut signals: Signals,
     process: &Process,
@@ -92,7 +93,8 @@ pub(super) async fn supervise(
     }
 }
 
-/// Replaces a worker that has failed; whether it could. `failed` has when each of them failed last.
+/// Replaces a failed worker. Returns whether that succeeded. `failed` contains the time of each
+/// worker's last failure.
 fn replace(
     process: &Process,
     threads: &mut Threads,
@@ -127,7 +129,8 @@ fn replace(
     }
 }
 
-/// Waits for every worker: the connections that they have cut off, and whether one has failed.
+/// Waits for every worker to end. Returns how many connections they have aborted, and whether a
+/// worker has failed.
 async fn drained(mut threads: Threads) -> (usize, bool) {
     let (mut aborted, mut has_failed) = (0, false);
     while let Some(report) = threads.ended().await {

@@ -1,14 +1,14 @@
-//! One piece of work on a thread of its own.
+//! Single pieces of work on dedicated threads.
 
 use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-/// Does `work` with the rights of the calling thread; the receiver fails if that panics. Nobody has
-/// to wait for it.
+/// Runs `work` on a dedicated thread with the privileges of the calling thread. The receiver fails
+/// if `work` panics; it can be dropped.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// If the system cannot create a thread.
 pub(super) fn start<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -17,7 +17,7 @@ pub(super) fn start<T: Send + 'static>(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Its sender may be gone.
+            // The receiver may have been dropped.
             let _ = done.send(work());
         })?;
     Ok(result)

@@ -1,4 +1,4 @@
-//! Why the process could not start.
+//! Reasons for which the process could not start.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use thiserror::Error;
 use super::limits::LimitError;
 use super::privileges::PrivilegeError;
 
-/// Why the process could not start.
+/// Reason for which the process could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Too few file descriptors.
+    /// There are too few file descriptors.
     #[error(transparent)]
     Limits(#[from] LimitError),
     /// A socket could not be bound.
@@ -19,7 +19,7 @@ pub enum StartError {
     Bind {
         /// The frontend's name.
         frontend: String,
-        /// As configured.
+        /// The address, as configured.
         address: String,
         /// The system's error.
         source: io::Error,
@@ -27,7 +27,7 @@ pub enum StartError {
     /// The admin interface could not be bound.
     #[error("cannot listen on {address} (admin)")]
     Admin {
-        /// As configured.
+        /// The address, as configured.
         address: String,
         /// The system's error.
         source: io::Error,
@@ -38,7 +38,7 @@ pub enum StartError {
     /// A file for the configured user could not be created.
     #[error("cannot create {} for the configured user", path.display())]
     Create {
-        /// The log's file, or the cache of compiled plugins.
+        /// The log file, the cache of compiled plugins, or the storage of certificates.
         path: PathBuf,
         /// The system's error.
         source: io::Error,

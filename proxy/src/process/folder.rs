@@ -1,7 +1,7 @@
-//! Folders that root opens by name without being led elsewhere.
+//! Opening of folders by root along paths that no other user can redirect.
 //!
-//! Each step of a path is taken from the descriptor of the one before, so that nobody can put another
-//! folder in between. A symbolic link counts only where root alone can have put it.
+//! Each step of a path starts from the descriptor of the step before, so that no other user can
+//! exchange a folder in between. A symbolic link is followed only if only root can have created it.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -14,7 +14,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 
-/// As many links as the kernel follows.
+/// Maximum number of links that are followed, as in the kernel.
 const MAX_LINKS: u32 = 40;
 
 const FLAGS: OFlags = OFlags::PATH
@@ -22,13 +22,13 @@ const FLAGS: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Whether nobody but root can change what the folder has.
+/// Reports whether only root can change the entries of a folder.
 pub(super) fn is_roots_alone(metadata: &Metadata) -> bool {
     metadata.uid() == 0 && metadata.mode() & 0o022 == 0
 }
 
-/// Opens the folder `path`; with `create`, makes all that is missing of it. None: a link on the way
-/// may be somebody else's.
+/// Opens the folder `path`; with `create`, creates all missing parts of it. Returns None if another
+/// user may have created a link on the path.
 ///
 /// # Errors
 /// Those of `openat(2)`, `mkdirat(2)` and `readlinkat(2)`.

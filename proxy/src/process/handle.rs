@@ -1,4 +1,4 @@
-//! The running process: its controls, its listening sockets, its workers' replacement.
+//! The running process: its controls, its listening sockets, and the replacement of its workers.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::workers::{Failure, Threads};
 use crate::admin::ProcessRequest;
 use crate::control::Control;
 
-/// The running process. A clone refers to the same one.
+/// Handle to the running process. All clones refer to the same state.
 #[derive(Debug, Clone)]
 pub(super) struct Process(Arc<Inner>);
 
@@ -33,7 +33,8 @@ impl Process {
         }))
     }
 
-    /// Connections that clients may have open at once, for as long as the process runs.
+    /// Returns the maximum number of open client connections, which is fixed while the process
+    /// runs.
     pub(super) fn max_connections(&self) -> u32 {
         self.0.max_connections
     }
@@ -42,26 +43,26 @@ impl Process {
         &self.0.control
     }
 
-    /// Never locked by a worker.
+    /// Locks the sockets. Workers never lock them.
     pub(super) fn sockets(&self) -> MutexGuard<'_, Sockets> {
-        // Each change is written in one go.
+        // Every change leaves the sockets consistent, so a poisoned lock is safe to use.
         self.0
             .sockets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a worker in place of one that has failed, with everything that is in force. The
-    /// clients in the queues of its sockets have waited.
+    /// Starts a worker in place of a failed one, with everything that is in force. Clients wait in
+    /// the backlogs of its sockets meanwhile.
     ///
     /// # Errors
-    /// The system has no descriptor or thread to give: there is no such worker, and its sockets are
-    /// to be closed.
+    /// If the system has no descriptor or thread left. The worker is then missing, and its sockets
+    /// must be closed.
     pub(super) fn replace_worker(&self, threads: &mut Threads, failure: Failure) -> io::Result<()> {
         let control = self.control();
         let mut inputs = failure.inputs;
         inputs.failed = inputs.failed.wrapping_add(1);
-        // Held, so that no reload changes them in between.
+        // The lock is held so that no reload changes the sockets in between.
         let sockets = self.sockets();
         let own = inputs.workers.own;
         let listeners = sockets.known().of_worker(own, control.workers())?;
@@ -69,7 +70,7 @@ impl Process {
         threads.replace(config, inputs)
     }
 
-    /// Waits for the right to change the sockets.
+    /// Waits for exclusive permission to change the sockets.
     ///
     /// # Cancel safety
     /// Safe.
@@ -77,12 +78,12 @@ impl Process {
         self.0.changing_sockets.lock().await
     }
 
-    /// Handles requests of the admin interface until that has ended.
+    /// Handles requests of the admin interface until the interface has ended.
     pub(super) async fn handle(self, mut requests: mpsc::Receiver<ProcessRequest>) {
         while let Some(request) = requests.recv().await {
             let process = self.clone();
             tokio::spawn(async move {
-                // The client may be gone by the time of the reply.
+                // Replies are best effort: the client may have disconnected meanwhile.
                 match request {
                     ProcessRequest::Reload(reply) => {
                         let _ = reply.send(process.reload().await);

@@ -1,10 +1,10 @@
-//! Sockets that come from the predecessor or a service manager, and go to the successor, so that no
-//! connection is refused in between.
+//! Sockets that are inherited from a predecessor or a service manager and passed on to a successor,
+//! so that no connection is refused in between.
 //!
-//! A service manager says which descriptors it passes by the protocol of
-//! `sd_listen_fds(3)`: `LISTEN_PID` and `LISTEN_FDS`. A predecessor names them in
-//! [`VARIABLE`], as JSON, and waits for a byte on a pipe, sent once the successor serves. `sockets`
-//! decides who gets which socket; `upgrade` decides when.
+//! A service manager passes descriptors by the protocol of `sd_listen_fds(3)`: `LISTEN_PID` and
+//! `LISTEN_FDS`. A predecessor lists them in [`VARIABLE`], as JSON, and waits for a byte on a pipe,
+//! which the successor sends once it serves. `sockets` decides which frontend gets which socket;
+//! `upgrade` decides when.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,30 +26,30 @@ use super::sockets::{Keeper, Open, Purpose};
 use crate::downstream::listener::Listener;
 use crate::spawn::alone;
 
-/// Tells a successor what it inherits.
+/// Environment variable that describes a successor's inheritance.
 const VARIABLE: &str = "POINTSMAN_INHERIT";
 
 /// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
 
-/// More than any service manager would pass.
+/// Maximum number of passed sockets: more than any service manager passes.
 const MAX_SOCKETS: RawFd = 4096;
 
-/// Longer than any keys of session tickets.
+/// Maximum size of the session ticket keys in bytes: more than any keys need.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Longest time for a successor to serve: it may have to compile its plugins.
+/// Longest time until a successor serves: it may have to compile its plugins.
 const MAX_START: Duration = Duration::from_mins(10);
-/// Longest time for a successor to end once it has closed the pipe.
+/// Longest time until a successor ends after it has closed the pipe.
 const MAX_END: Duration = Duration::from_secs(10);
-/// Interval of checks whether it has ended.
+/// Interval at which to check whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Sockets and state that a process inherits.
 #[derive(Debug, Default)]
 pub struct Inherited {
     pub(super) sockets: Vec<Open>,
-    /// The keys of session tickets.
+    /// The session ticket keys.
     tickets: Option<Vec<u8>>,
     predecessor: Option<PipeWriter>,
 }
@@ -57,11 +57,11 @@ pub struct Inherited {
 /// The contents of [`VARIABLE`].
 #[derive(Debug, Serialize, Deserialize)]
 struct Legacy {
-    /// The writing end of the pipe.
+    /// The write end of the pipe.
     ready: RawFd,
     sockets: Vec<Passed>,
-    /// A file in memory with the keys of session tickets: neither the environment nor a disk
-    /// gets to see them.
+    /// A memory file with the session ticket keys, so that they appear neither in the environment
+    /// nor on a disk.
     #[serde(default)]
     tickets: Option<RawFd>,
 }
@@ -70,11 +70,11 @@ struct Legacy {
 struct Passed {
     descriptor: RawFd,
     purpose: Option<Purpose>,
-    /// Whether a service manager keeps it.
+    /// Whether a service manager owns the socket.
     is_lent: bool,
 }
 
-/// Why sockets that the environment names cannot be inherited.
+/// Reason for which sockets named in the environment cannot be inherited.
 #[derive(Debug, Error)]
 pub enum InheritError {
     /// The variable is malformed.
@@ -95,39 +95,39 @@ pub enum InheritError {
         /// The system's error.
         source: io::Error,
     },
-    /// The keys of session tickets cannot be read.
+    /// The session ticket keys cannot be read.
     #[error("descriptor {descriptor}, passed for the keys of session tickets, cannot be read")]
     Tickets {
-        /// Its number.
+        /// Number of the descriptor with the keys.
         descriptor: RawFd,
         /// The system's error.
         source: io::Error,
     },
 }
 
-/// Why no other process has taken over.
+/// Reason for which no other process has replaced this one.
 #[derive(Debug, Error)]
 pub(super) enum UpgradeError {
-    /// The program cannot be run.
+    /// The program cannot be started.
     #[error("cannot start {}", program.display())]
     Start {
-        /// As this process was started.
+        /// The program's name, as it was given to this process.
         program: OsString,
         /// The system's error.
         source: io::Error,
     },
-    /// It ended before it was ready.
+    /// The new process ended before it was ready.
     #[error("the new process ended before it was ready ({0}); what it wrote says why")]
     Ended(ExitStatus),
-    /// It runs, but does not report that it serves.
+    /// The new process runs, but has not reported that it is ready.
     #[error("the new process does not say that it is ready; it has been killed")]
     Silent,
 }
 
 impl Inherited {
-    /// Takes the sockets that the environment names.
+    /// Adopts the sockets that the environment names.
     ///
-    /// To be called once, before anything is opened.
+    /// Must be called once, before anything is opened.
     ///
     /// # Errors
     /// [`InheritError`].
@@ -143,7 +143,7 @@ impl Inherited {
             let parsed = text.parse().map(Some);
             parsed.map_err(|_| wrong(name, format!("`{text}` is no number")))
         };
-        // Meant for another process, which has started this one.
+        // The variables are for another process, which has started this one.
         if number("LISTEN_PID")? != Some(std::process::id()) {
             return Ok(Inherited::default());
         }
@@ -192,17 +192,17 @@ impl Inherited {
         })
     }
 
-    /// Whether another process of ours waits for this one to be ready.
+    /// Reports whether a predecessor waits for this process to be ready.
     pub(super) fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
     }
 
-    /// The keys of session tickets, once; None if no process came before.
+    /// Takes the session ticket keys. None if taken already, or if there is no predecessor.
     pub(super) fn take_tickets(&mut self) -> Option<Vec<u8>> {
         self.tickets.take()
     }
 
-    /// Notifies the predecessor that this process serves.
+    /// Notifies the predecessor, if any, that this process serves.
     pub(super) fn notify(self) {
         if let Some(mut predecessor) = self.predecessor
             && let Err(error) = predecessor.write_all(b"1")
@@ -225,7 +225,7 @@ fn adopt(descriptor: RawFd, variable: &'static str) -> Result<Listener, InheritE
     })
 }
 
-/// A descriptor that this process was started with.
+/// Takes ownership of a descriptor that this process inherited.
 fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     if descriptor < FIRST {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -234,12 +234,13 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
         unsafe_code,
         reason = "what is passed over exec is known by its number alone"
     )]
-    // SAFETY: the environment passes it to this process, which has opened nothing before; a number
-    // that is not open is never used: `fcntl_getfd` fails, and it is forgotten.
+    // SAFETY: the environment passes the descriptor to this process, which has opened nothing
+    // before. A number that is not open is never used: `fcntl_getfd` fails, and the `OwnedFd` is
+    // forgotten.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     match fcntl_getfd(&descriptor) {
         Ok(flags) => {
-            // For this process alone, not for its children.
+            // Children of this process must not inherit it.
             fcntl_setfd(&descriptor, flags | FdFlags::CLOEXEC)?;
             Ok(descriptor)
         }
@@ -250,7 +251,7 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// A file in memory with these bytes, which nobody can change any more.
+/// Creates a memory file with these bytes, sealed against any change.
 fn secret(bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = File::from(memfd_create("session-tickets", flags)?);
@@ -267,12 +268,12 @@ fn read_secret(file: &OwnedFd) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    // Another process may have the same position.
+    // Reads at an offset, because another process may share the file position.
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
 
-/// A process that is about to take over. Dropping this kills it.
+/// A process that is about to replace this one. Dropping this kills it.
 #[derive(Debug)]
 pub(super) struct Successor {
     child: Option<Child>,
@@ -280,8 +281,8 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// Starts the program by which this process was started, with the same arguments. `tickets`
-    /// are the keys of session tickets.
+    /// Starts the program of this process again, with the same arguments. `tickets` are the session
+    /// ticket keys.
     ///
     /// # Errors
     /// [`UpgradeError::Start`].
@@ -289,7 +290,7 @@ impl Successor {
         let mut arguments = std::env::args_os();
         let program = arguments.next().unwrap_or_default();
         if cfg!(fuzzing) {
-            // That would start the fuzzer again.
+            // The program is the fuzzer.
             let source = io::ErrorKind::Unsupported.into();
             return Err(UpgradeError::Start { program, source });
         }
@@ -303,7 +304,7 @@ impl Successor {
             .map_err(|source| UpgradeError::Start { program, source })
     }
 
-    /// Waits until it serves; its number.
+    /// Waits until the successor serves. Returns its process ID.
     ///
     /// # Errors
     /// [`UpgradeError::Ended`], [`UpgradeError::Silent`].
@@ -315,7 +316,7 @@ impl Successor {
             {
                 return Ok(child.id());
             }
-            // Its end of the pipe closes a moment before it has ended.
+            // The pipe is closed a moment before the process has ended.
             let ended = tokio::time::timeout(MAX_END, self.ended()).await;
             if let Ok(status) = ended {
                 return Err(UpgradeError::Ended(status));
@@ -343,10 +344,11 @@ impl Drop for Successor {
     }
 }
 
-/// Call it [`alone`]: for a moment, every process that is started inherits these descriptors.
+/// Must be called within [`alone`]: for a moment, every process that is started inherits these
+/// descriptors.
 fn spawn(mut command: Command, sockets: &[Open], tickets: &[u8]) -> io::Result<Successor> {
     let (reader, writer) = io::pipe()?;
-    // Only these stay open in the successor: all others are close-on-exec.
+    // Only these descriptors stay open in the successor: all others are close-on-exec.
     let ready = dup(&writer)?;
     drop(writer);
     let descriptors = sockets.iter().map(|open| dup(&*open.listener));

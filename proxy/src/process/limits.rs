@@ -1,4 +1,4 @@
-//! The limit of file descriptors, and how many connections it allows.
+//! The limit on file descriptors, and how many connections it allows.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -10,50 +10,50 @@ use super::survey::Addresses;
 use crate::downstream::resources::MAX_LINGERING;
 use crate::tunnel::PIPE_DESCRIPTORS;
 
-/// Descriptors of the process as a whole: standard streams, the log, pollers, the admin interface with
-/// its connections, watched files, and what loads a plugin or starts a successor.
+/// Descriptors for the process as a whole: standard streams, the log, pollers, the admin interface
+/// with its connections, watched files, loading of plugins, and starting a successor.
 const FOR_PROCESS: u64 = 160;
-/// A worker's poller, which tokio holds four descriptors for; its pipes; connections that linger.
+/// Descriptors per worker: four for its poller in tokio, its pipes, and lingering connections.
 const FOR_WORKER: u64 = 4 + (PIPE_DESCRIPTORS + MAX_LINGERING) as u64;
-/// Of a listening socket: the worker's, the one that is kept to be passed on, and the one that a
-/// successor is started with.
+/// Descriptors per listening socket: the worker's, the one kept to be passed on, and the one passed
+/// to a successor.
 const FOR_SOCKET: u64 = 3;
-/// One for the client, one for the server.
+/// Descriptors per connection: one for the client, one for the server.
 const PER_CONNECTION: u64 = 2;
-/// IP addresses that reloads may add where `max_connections` is not set, unless that takes more than
-/// an eighth of what is left for connections.
+/// IP addresses that reloads can add if `max_connections` is not set. The reserve is at most an
+/// eighth of the descriptors that are left for connections.
 const SPARE_ADDRESSES: u64 = 16;
 
-/// Too few file descriptors.
+/// There are too few file descriptors, or their limit cannot be read.
 #[derive(Debug, Error)]
 pub enum LimitError {
-    /// For `max_connections`.
+    /// Too few for `max_connections`.
     #[error(
         "max_connections = {connections} needs {needed} file descriptors, {reserved} of them for workers and \
          listening sockets, but the limit is {limit}: raise it (ulimit -n, or LimitNOFILE= in a systemd \
          unit), or set max_connections to {possible} at most"
     )]
     TooLow {
-        /// As configured.
+        /// The configured `max_connections`.
         connections: u32,
-        /// Descriptors that so many need.
+        /// Descriptors that this many connections need.
         needed: u64,
-        /// Of these, those for anything but connections.
+        /// Those of `needed` that are not for connections.
         reserved: u64,
-        /// Descriptors there may be.
+        /// Maximum number of descriptors.
         limit: u64,
         /// Connections that the limit allows.
         possible: u64,
     },
-    /// For anything but connections.
+    /// Too few for any connection.
     #[error(
         "workers and listening sockets need {reserved} file descriptors, but the limit is {limit}: raise it \
          (ulimit -n, or LimitNOFILE= in a systemd unit), or set fewer workers"
     )]
     None {
-        /// Descriptors that they need.
+        /// Descriptors that workers and listening sockets need.
         reserved: u64,
-        /// Descriptors there may be.
+        /// Maximum number of descriptors.
         limit: u64,
     },
     /// The limit cannot be read.
@@ -61,11 +61,11 @@ pub enum LimitError {
     Unknown(#[source] io::Error),
 }
 
-/// Raises the limit as far as possible, and returns how many connections it allows beside `workers`
-/// that listen on `addresses`.
+/// Raises the limit as needed and as far as possible. Returns how many connections it allows in
+/// addition to `workers` that listen on `addresses`.
 ///
 /// # Errors
-/// [`LimitError`], where `wanted` does not fit.
+/// [`LimitError`], if `wanted` connections do not fit.
 pub(super) fn raise(
     wanted: Option<NonZeroU32>,
     workers: usize,
@@ -76,7 +76,7 @@ pub(super) fn raise(
     let needed = wanted.map_or(hard, |wanted| descriptors(wanted.get(), reserved));
     let mut limit = soft;
     if soft < needed {
-        // root may go beyond the hard limit; others get up to it.
+        // root can exceed the hard limit; other users can raise the limit up to it.
         let attempts = [(needed, hard.max(needed)), (hard, hard)];
         let raised = attempts
             .iter()
@@ -87,11 +87,11 @@ pub(super) fn raise(
     allow(wanted, limit, reserved, spare)
 }
 
-/// How many connections the limit as it is allows beside `workers` that listen on `addresses`: at
-/// most `most`.
+/// Returns how many connections the current limit allows in addition to `workers` that listen on
+/// `addresses`: at most `most`.
 ///
 /// # Errors
-/// [`LimitError`], where `wanted` does not fit.
+/// [`LimitError`], if `wanted` connections do not fit.
 pub(super) fn check(
     wanted: Option<NonZeroU32>,
     most: u32,
@@ -107,11 +107,11 @@ fn limits() -> Result<(u64, u64), LimitError> {
     getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| LimitError::Unknown(error.into()))
 }
 
-/// Descriptors for anything but connections.
+/// Returns the number of descriptors that are not for connections.
 fn reserve(workers: usize, addresses: Addresses) -> u64 {
     let workers = workers as u64;
     let (ip, unix) = (addresses.ip as u64, addresses.unix as u64);
-    // Over IP there is a socket for each worker; of a Unix socket each has a duplicate.
+    // Each worker has its own IP sockets, but only a duplicate of each Unix socket.
     let sockets = ip * workers * FOR_SOCKET + unix * (workers + FOR_SOCKET - 1);
     FOR_PROCESS + workers * FOR_WORKER + sockets
 }
@@ -142,7 +142,7 @@ fn allow(
         Some(wanted) => Ok(wanted.get()),
         None => {
             let possible = (free - spare.min(free / 8)) / PER_CONNECTION;
-            // tokio's semaphores count no further than this, and no machine goes there.
+            // This is the maximum of tokio's semaphores, and more than any machine needs.
             let most = u32::MAX >> 3;
             Ok(u32::try_from(possible).unwrap_or(most).min(most))
         }
@@ -167,7 +167,7 @@ mod tests {
         };
         check(4096, 20_000, Ok(4096));
         check(0, 20_000, Ok(9822));
-        // An eighth of 160.
+        // The reserve is an eighth of 160.
         check(0, 416, Ok(70));
         check(0, 258, Ok(1));
         check(
@@ -186,7 +186,7 @@ mod tests {
     fn what_is_reserved() {
         let reserved = |workers, ip, unix| reserve(workers, Addresses { ip, unix });
         assert_eq!(reserved(1, 0, 0), FOR_PROCESS + FOR_WORKER);
-        // 32 workers with 16 addresses hold 1,152 descriptors for them at rest.
+        // 32 workers with 16 addresses have 1,152 descriptors open for them at rest.
         let sockets = 32 * 16 * FOR_SOCKET;
         assert_eq!(reserved(32, 16, 0), FOR_PROCESS + 32 * FOR_WORKER + sockets);
         assert_eq!(reserved(4, 0, 1), FOR_PROCESS + 4 * FOR_WORKER + 6);

@@ -1,6 +1,6 @@
-//! From root to the configured user, once the sockets are bound.
+//! Change from root to the configured user, once the sockets are bound.
 //!
-//! One right is kept where the kernel lets it: to bind ports below 1024, for reloads and for
+//! One capability is kept if the kernel allows it: to bind ports below 1024, for reloads and
 //! successors. The threads that serve clients, or load or run plugins, do not have it.
 
 use std::ffi::CString;
@@ -12,19 +12,19 @@ use rustix::thread::{
 };
 use thiserror::Error;
 
-/// Why the process does not run as the configured user or group.
+/// Reason for which the process does not run as the configured user or group.
 #[derive(Debug, Error)]
 pub enum PrivilegeError {
-    /// No such user.
+    /// There is no such user.
     #[error("there is no user `{0}` on this machine")]
     UnknownUser(String),
-    /// No such group.
+    /// There is no such group.
     #[error("there is no group `{0}` on this machine")]
     UnknownGroup(String),
     /// The user database cannot be read.
     #[error("cannot look up the user or group")]
     Lookup(#[source] nix::Error),
-    /// The system refused.
+    /// The system refused the change.
     #[error("cannot change to the configured user and group; that takes root")]
     Change(#[source] nix::Error),
 }
@@ -36,7 +36,7 @@ pub(super) struct Account {
     gid: Option<Gid>,
 }
 
-/// The user of this name.
+/// Looks up a user by name.
 ///
 /// # Errors
 /// [`PrivilegeError::UnknownUser`], [`PrivilegeError::Lookup`].
@@ -46,7 +46,7 @@ pub(super) fn find_user(name: &str) -> Result<User, PrivilegeError> {
         .ok_or_else(|| PrivilegeError::UnknownUser(name.to_owned()))
 }
 
-/// The group of this name.
+/// Looks up a group by name.
 ///
 /// # Errors
 /// [`PrivilegeError::UnknownGroup`], [`PrivilegeError::Lookup`].
@@ -58,10 +58,10 @@ pub(super) fn find_group(name: &str) -> Result<Gid, PrivilegeError> {
 }
 
 impl Account {
-    /// Looks up the configured names. Without `group`, the group is the user's own.
+    /// Looks up the configured names. Without `group`, uses the user's primary group.
     ///
     /// # Errors
-    /// [`PrivilegeError`], but not for the change.
+    /// [`PrivilegeError`], except [`PrivilegeError::Change`].
     pub(super) fn find(user: Option<&str>, group: Option<&str>) -> Result<Account, PrivilegeError> {
         let user = user.map(find_user).transpose()?;
         let group = group.map(find_group).transpose()?;
@@ -69,26 +69,28 @@ impl Account {
         Ok(Account { user, gid })
     }
 
-    /// Whether the process runs as this user and group.
+    /// Reports whether the process runs as this user and group.
     pub(super) fn is_current(&self) -> bool {
         let user = self.user.as_ref();
         user.is_none_or(|user| user.uid == Uid::effective())
             && self.gid.is_none_or(|gid| gid == Gid::effective())
     }
 
-    /// Owner of the files that root creates for it; None where root stays root.
+    /// Returns the owner of files that root creates for the account; None unless the process
+    /// changes from root to another user.
     pub(super) fn owner(&self) -> Option<(Uid, Gid)> {
         let uid = self.user.as_ref()?.uid;
         (geteuid().is_root() && !uid.is_root()).then_some((uid, self.gid?))
     }
 
-    /// Changes to the group, its supplementary groups and the user, for all threads. Does not take
-    /// root if the process runs as that user and group already.
+    /// Changes to the group, the supplementary groups and the user, for all threads. Does not need
+    /// root if the process already runs as that user and group.
     ///
     /// # Errors
     /// [`PrivilegeError::Lookup`], [`PrivilegeError::Change`].
     pub(super) fn assume(&self) -> Result<(), PrivilegeError> {
-        // root may be in groups that it is not to have from now on.
+        // For root this goes on even without a change, because root can be in groups that it must
+        // leave.
         if self.is_current() && !geteuid().is_root() {
             return Ok(());
         }
@@ -116,8 +118,8 @@ impl Account {
     }
 }
 
-/// Changes to the configured user and group if this is root, so that everything that follows finds
-/// what that user may do. For a process that only looks: nothing is left to change back.
+/// Changes to the configured user and group if the process is root, so that everything afterwards
+/// has the permissions of that user. For processes that only check: there is no way back.
 ///
 /// # Errors
 /// [`PrivilegeError`].
@@ -128,16 +130,16 @@ pub fn assume_if_root(user: Option<&str>, group: Option<&str>) -> Result<(), Pri
     Ok(())
 }
 
-/// Has the kernel keep this thread's rights when the user changes; whether the one to bind ports
-/// below 1024 is among them.
+/// Makes the kernel keep this thread's capabilities when the user changes. Returns whether that
+/// succeeded and they include the one to bind ports below 1024.
 fn hold_bind_right() -> bool {
     let has = capabilities(None)
         .is_ok_and(|sets| sets.permitted.contains(CapabilitySet::NET_BIND_SERVICE));
     has && set_keep_capabilities(true).is_ok()
 }
 
-/// Of the rights that were held, gives up all but the one; programs that this process starts
-/// inherit it if the kernel has ambient rights.
+/// Drops all kept capabilities except the one to bind ports below 1024. Programs that this process
+/// starts inherit it if the kernel supports ambient capabilities.
 fn keep_bind_right() -> nix::Result<()> {
     let only = CapabilitySet::NET_BIND_SERVICE;
     set_rights(only).map_err(|error| nix::Error::from_raw(error.raw_os_error()))?;
@@ -146,7 +148,7 @@ fn keep_bind_right() -> nix::Result<()> {
     Ok(())
 }
 
-/// Of this thread.
+/// Sets the capabilities of this thread.
 fn set_rights(rights: CapabilitySet) -> rustix::io::Result<()> {
     let sets = CapabilitySets {
         effective: rights,
@@ -156,12 +158,12 @@ fn set_rights(rights: CapabilitySet) -> rustix::io::Result<()> {
     set_capabilities(None, sets)
 }
 
-/// Gives up, for this thread, what [`Account::assume`] has kept.
+/// Drops, for this thread, the capability that [`Account::assume`] has kept.
 pub(super) fn give_up_bind_right() {
     if geteuid().is_root() {
         return;
     }
-    // Taking away is always allowed.
+    // Dropping capabilities is always allowed.
     let _ = set_rights(CapabilitySet::empty());
 }
 

@@ -1,4 +1,4 @@
-//! Reload: the sockets of a new configuration, and the service manager's part.
+//! Reload: binds the sockets of a new configuration, and notifies the service manager.
 
 use super::errand;
 use super::error::StartError;
@@ -9,8 +9,8 @@ use super::survey::resolve;
 use crate::control::{ChangeError, Published, Reload};
 
 impl Process {
-    /// Reads the configuration file again and puts it into force. Returns the keys that were left
-    /// as they are, since they take a restart.
+    /// Reads the configuration file again and puts it into force. Returns the changed keys that
+    /// keep their old values because they require a restart.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed.
@@ -32,14 +32,15 @@ impl Process {
     async fn apply(&self, reload: &mut Reload<'_>) -> Result<Vec<&'static str>, ChangeError> {
         loop {
             let (prepared, kept) = reload.prepare().await?;
-            // Not while another reload binds its sockets, or a successor takes over.
+            // Held so that no other reload binds sockets, and no successor inherits them,
+            // meanwhile.
             let _sockets = self.change_sockets().await;
-            // Bound last, so that a mistake binds nothing, and so that the copies of the sockets
-            // live no longer than needed if the process begins to drain.
+            // Sockets are bound last, so that a mistake binds nothing. It also keeps the copies of
+            // the sockets short-lived in case the process begins to drain.
             let known = self.sockets().known().clone();
             let workers = self.control().workers();
             let most = self.max_connections();
-            // The threads that load plugins must not bind every port; this one may.
+            // The threads that load plugins must not be able to bind every port; this one can.
             let bound = errand::start("bind", move || {
                 let config = prepared.config();
                 let bound = known.bind(&config.frontends, workers, &resolve)?;
@@ -52,7 +53,8 @@ impl Process {
                 .await
                 .map_err(|error| ChangeError::Panicked(error.to_string()))?
                 .map_err(|error| ChangeError::Process(error.into()))?;
-            // Both or neither, for a worker that is being replaced.
+            // Locked so that a worker that is being replaced gets both the configuration and its
+            // sockets, or neither.
             let mut sockets = self.sockets();
             if reload.publish(prepared, &mut bound.frontends)? == Published::InForce {
                 sockets.replace(bound);

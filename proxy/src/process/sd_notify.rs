@@ -1,6 +1,6 @@
 //! Notifies the service manager by the protocol of systemd's `sd_notify(3)`.
 //!
-//! Without `NOTIFY_SOCKET` in the environment it does nothing.
+//! Does nothing without `NOTIFY_SOCKET` in the environment.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,16 +8,16 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A phase of the process's life.
+/// A phase in the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It serves.
+    /// The process serves.
     Ready,
-    /// It reads its configuration again; [`Phase::Ready`] follows.
+    /// The process reloads its configuration; [`Phase::Ready`] follows.
     Reloading,
-    /// It ends.
+    /// The process is ending.
     Stopping,
-    /// Another process, of this number, has taken over.
+    /// The process with this ID has replaced this one.
     Succeeded(u32),
 }
 
@@ -25,16 +25,16 @@ impl Phase {
     fn message(self) -> String {
         match self {
             Phase::Ready => "READY=1".to_owned(),
-            // `Type=notify-reload` asks for the time.
+            // `Type=notify-reload` requires the time.
             Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_micros()),
             Phase::Stopping => "STOPPING=1".to_owned(),
-            // The manager would not accept it from the new process.
+            // The manager would not accept this message from the new process.
             Phase::Succeeded(successor) => format!("READY=1\nMAINPID={successor}"),
         }
     }
 }
 
-/// Notifies the service manager, if one listens.
+/// Notifies the service manager, if there is one.
 pub(super) fn notify(phase: Phase) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;

@@ -25,7 +25,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to stop. Others are kept for later.
+    /// Waits for a signal to stop. Other signals stay pending.
     ///
     /// # Cancel safety
     /// Safe.
@@ -36,7 +36,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal to stop; handles others in the meantime.
+    /// Waits for a signal to stop. Handles other signals meanwhile.
     pub(super) async fn stop(&mut self, process: &Process) {
         loop {
             tokio::select! {

@@ -12,7 +12,7 @@ use crate::telemetry::chain;
 /// The bits that `chmod(2)` sets.
 const MODE_BITS: u32 = 0o7777;
 
-/// Permissions and owners of a file, each as it is if None.
+/// Permissions and owner of a file; None leaves a value unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
     mode: Option<u32>,
@@ -21,7 +21,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// As configured.
+    /// Looks up the configured user and group.
     ///
     /// # Errors
     /// [`PrivilegeError`]: there is no such user or group.
@@ -35,7 +35,7 @@ impl Access {
         })
     }
 
-    /// That of a socket's file.
+    /// Reads the permissions and owner of a socket's file.
     fn of(path: &Path) -> io::Result<Access> {
         let metadata = fs::symlink_metadata(path)?;
         if !metadata.file_type().is_socket() {
@@ -48,7 +48,7 @@ impl Access {
         })
     }
 
-    /// What is left of it where `known` holds.
+    /// Keeps only the values that differ from `known`.
     fn beyond(self, known: Access) -> Access {
         let changed = |wanted: Option<u32>, known| wanted.filter(|_| wanted != known);
         Access {
@@ -69,10 +69,12 @@ impl Access {
     }
 }
 
-/// Gives a socket's file its configured permissions and owner. What it had is kept for [`Changed::undo`].
+/// Gives a socket's file its configured permissions and owner. The old values are kept for
+/// [`Changed::undo`].
 ///
 /// # Errors
-/// There is no such user or group, or this process may not give the file to them.
+/// If there is no such user or group, or if this process is not permitted to give the file to
+/// them.
 pub(super) fn apply(path: &Path, config: &SocketAccess) -> io::Result<Option<Changed>> {
     if *config == SocketAccess::default() {
         return Ok(None);
@@ -92,7 +94,7 @@ pub(super) fn apply(path: &Path, config: &SocketAccess) -> io::Result<Option<Cha
     }))
 }
 
-/// A file whose access was changed, and what it was.
+/// A file whose permissions or owner have been changed, with the old values.
 #[derive(Debug)]
 pub(super) struct Changed {
     path: PathBuf,
@@ -100,9 +102,9 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    /// Takes the change back.
+    /// Reverts the change.
     pub(super) fn undo(&self) {
-        // Whoever could change it can change it back, unless the file is gone.
+        // A process that could make the change can revert it, unless the file is gone.
         let _ = self.before.set(&self.path);
     }
 }

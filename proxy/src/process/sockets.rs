@@ -1,7 +1,7 @@
-//! Every listening socket of the process.
+//! All listening sockets of the process.
 //!
-//! Those of frontends are bound before any worker accepts. A second descriptor of each is kept here,
-//! so that it can be passed on: by a reload to another frontend, by an upgrade to the successor. An
+//! The sockets of frontends are bound before any worker accepts. A second descriptor of each is
+//! kept here, so that a reload can pass it to another frontend and an upgrade to the successor. An
 //! inherited socket goes to the frontend that binds its address.
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ use crate::downstream::listener::{Listener, Sharing, unix_name};
 pub(super) struct Sockets {
     frontends: Known,
     admin: Vec<Open>,
-    /// Whether the process is about to end: it keeps no sockets then.
+    /// Whether the process is about to end and therefore keeps no sockets.
     is_closed: bool,
 }
 
@@ -35,12 +35,11 @@ pub(super) struct Known(Vec<Open>);
 /// A listening socket.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
-    /// Which `bind` it was opened for; None if that is unknown, and for the admin
-    /// interface.
+    /// The `bind` that it was opened for; None if that is unknown, and for the admin interface.
     pub(super) purpose: Option<Purpose>,
     pub(super) listener: Arc<Listener>,
     pub(super) keeper: Keeper,
-    /// Whether workers have it.
+    /// Whether the workers have it.
     is_served: bool,
 }
 
@@ -51,27 +50,28 @@ pub(super) struct Purpose {
     bind: String,
 }
 
-/// Which process removes a Unix socket's file.
+/// The party that owns a Unix socket's file and removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeper {
     /// This process.
     Own,
     /// The predecessor, until this process serves.
     Predecessor,
-    /// The service manager, which listens on it even while no process does.
+    /// The service manager, which keeps the socket open even while no process serves.
     Manager,
 }
 
-/// The sockets of the next configuration. Dropping them closes the new ones.
+/// The sockets of the next configuration. Dropping this closes the new ones.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
-    /// In the order of the frontends.
+    /// The listeners of each frontend, in order.
     pub(super) frontends: Vec<FrontendListeners>,
     open: Vec<Open>,
     names: HashSet<String>,
-    /// Files that are removed if it is dropped.
+    /// Files of new sockets, removed when this is dropped.
     fresh_paths: Vec<PathBuf>,
-    /// Files of kept sockets that are for others to connect to now, unless it is dropped.
+    /// Files of kept sockets whose permissions or owner have changed; reverted when this is
+    /// dropped.
     changed: Vec<Changed>,
 }
 
@@ -89,7 +89,7 @@ impl Open {
         Open::inherited(listener, Keeper::Own, purpose)
     }
 
-    /// Puts it into service.
+    /// Marks the socket as served. Takes ownership of a predecessor's socket file.
     fn take_over(&mut self) {
         self.is_served = true;
         if self.keeper == Keeper::Predecessor {
@@ -97,7 +97,8 @@ impl Open {
         }
     }
 
-    /// Nobody listens there any more: the missing file tells new clients.
+    /// Removes the file of a Unix socket that this process owns, so that new clients see that
+    /// nothing listens there any more.
     fn remove_file(&self) {
         if let (Keeper::Own, Some(path)) = (self.keeper, self.listener.path()) {
             let _ = std::fs::remove_file(path);
@@ -106,7 +107,7 @@ impl Open {
 }
 
 impl Sockets {
-    /// With the sockets that this process inherited.
+    /// Starts with the sockets that this process inherited.
     pub(super) fn new(inherited: Vec<Open>) -> Sockets {
         Sockets {
             frontends: Known(inherited),
@@ -115,17 +116,17 @@ impl Sockets {
         }
     }
 
-    /// The sockets that are open for frontends now.
+    /// Returns the sockets that are open for frontends.
     pub(super) fn known(&self) -> &Known {
         &self.frontends
     }
 
-    /// The sockets that a successor inherits.
+    /// Returns the sockets that a successor inherits.
     pub(super) fn all(&self) -> Vec<Open> {
         [&self.frontends.0[..], &self.admin[..]].concat()
     }
 
-    /// A socket for the admin interface: the inherited one with this name, or else the result of
+    /// Returns a socket for the admin interface: the inherited one with this name, or the result of
     /// `bind`.
     ///
     /// # Errors
@@ -147,7 +148,7 @@ impl Sockets {
         Ok(listener)
     }
 
-    /// Puts the sockets of `bound` into service; closes the others.
+    /// Puts the sockets of `bound` into service and closes all others.
     pub(super) fn replace(&mut self, mut bound: Bound) {
         if self.is_closed {
             return;
@@ -176,7 +177,7 @@ impl Sockets {
         }
     }
 
-    /// Closes the frontends' sockets: no new connections.
+    /// Closes the frontends' sockets, so that no new connections are accepted.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         for open in self.frontends.0.drain(..) {
@@ -184,7 +185,7 @@ impl Sockets {
         }
     }
 
-    /// Closes all sockets, which the successor has now.
+    /// Closes all sockets but keeps their files: the successor has the sockets now.
     pub(super) fn hand_over(&mut self) {
         self.is_closed = true;
         self.frontends.0.clear();
@@ -193,7 +194,7 @@ impl Sockets {
 }
 
 impl Bound {
-    /// Changes who may connect to a Unix socket that is open already.
+    /// Changes the permissions and owner of a Unix socket that is already open.
     fn change_access(&mut self, known: &[Open], access: &SocketAccess) -> io::Result<()> {
         let path = known.iter().find_map(|open| open.listener.path());
         let changed = path.map(|path| socket_access::apply(path, access));
@@ -201,7 +202,7 @@ impl Bound {
         Ok(())
     }
 
-    /// How many addresses there are.
+    /// Counts the addresses.
     pub(super) fn addresses(&self) -> Addresses {
         let mut paths: Vec<_> = self
             .open
@@ -218,8 +219,8 @@ impl Bound {
 }
 
 impl Known {
-    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`. Asks
-    /// `resolve` for the addresses of names.
+    /// Opens the sockets of `frontends` that the workers do not have yet, for each of `workers`.
+    /// Calls `resolve` for the addresses of names.
     ///
     /// # Errors
     /// [`StartError::Bind`]; sockets that this call has bound are closed again.
@@ -262,7 +263,8 @@ impl Known {
             frontend: frontend.name.clone(),
             bind: bind.to_string(),
         };
-        // By `bind`, since the address of port 0 or of a name is known only once it is bound.
+        // Found by `bind`, because the address of port 0 or of a name is known only once it is
+        // bound.
         let known = self.find(|open| open.purpose.as_ref() == Some(&purpose));
         let groups = if known.is_empty() {
             let workers = sockets.workers.len();
@@ -283,7 +285,8 @@ impl Known {
                 .map(|group| {
                     let group = group.into_iter().map(|open| Open {
                         purpose: Some(purpose.clone()),
-                        // The workers' tasks of another frontend end with it.
+                        // If another frontend has had the socket, its accept tasks end with it, so
+                        // the workers need the socket again.
                         is_served: false,
                         ..open
                     });
@@ -296,7 +299,7 @@ impl Known {
         };
         for group in groups {
             let name = group[0].listener.name();
-            // Another `bind` of this configuration has the same address, in another spelling.
+            // Another `bind` of this configuration spells the same address in another way.
             if !bound.names.insert(name.to_owned()) {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
@@ -310,7 +313,7 @@ impl Known {
         Ok(())
     }
 
-    /// The sockets that worker `own` of `workers` accepts from, by their frontends, each with its
+    /// Returns the sockets that worker `own` of `workers` accepts from, by frontend, each with its
     /// `bind`.
     ///
     /// # Errors
@@ -357,7 +360,7 @@ impl Known {
         Ok(vec![Open::own(listener, None)])
     }
 
-    /// A group of sockets for each address.
+    /// Opens a group of sockets for each address.
     fn open_all(
         &self,
         addresses: &[SocketAddr],
@@ -381,7 +384,7 @@ impl Known {
         if !known.is_empty() {
             return Ok(known);
         }
-        // With SO_REUSEPORT alone, a second process of ours would silently take half of the
+        // With SO_REUSEPORT alone, a second proxy process would silently get half of the
         // connections. Binding without it first finds out whether the address is in use.
         if address.port() != 0 {
             drop(Listener::tcp(address, backlog, Sharing::Alone)?);
@@ -389,7 +392,7 @@ impl Known {
         let mut sockets = Vec::new();
         for _ in 0..workers {
             let listener = Listener::tcp(address, backlog, Sharing::Workers)?;
-            // Port 0: the others share the port of the first.
+            // For port 0, the other sockets share the port of the first.
             address = listener.name().parse().unwrap_or(address);
             sockets.push(Open::own(listener, None));
         }
@@ -397,7 +400,7 @@ impl Known {
     }
 }
 
-/// Deals sockets out so that each is accepted from, and each worker has one.
+/// Distributes sockets so that each one is accepted from, and each worker has at least one.
 fn deal(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
     let count = workers.len();
     for turn in 0..count.max(sockets.len()) {
@@ -407,7 +410,7 @@ fn deal(sockets: &[Open], workers: &mut [Vec<Listener>]) -> io::Result<()> {
     Ok(())
 }
 
-/// The sockets of each address, which is one for several workers.
+/// Groups sockets by address; several workers can share an address.
 fn by_name(sockets: Vec<Open>) -> Vec<Vec<Open>> {
     let mut groups: Vec<Vec<Open>> = Vec::new();
     for open in sockets {

@@ -1,8 +1,9 @@
-//! From the command line to the first request: signals, sockets, rights, then plugins.
+//! Start of the process, from the command line to the first request: signals, sockets, privileges,
+//! then plugins.
 //!
-//! Work that takes root comes before the change to the configured user, and all else after it: plugins
-//! never run as root where a user is named, and anything that this user may not do is found now, not by
-//! the first reload.
+//! Only work that needs root comes before the change to the configured user. Therefore plugins
+//! never run as root if a user is configured, and anything that this user lacks permission for is
+//! found now instead of by the first reload.
 
 use std::io;
 use std::sync::Arc;
@@ -34,23 +35,23 @@ use crate::control::{Control, Handles, Prepared};
 use crate::telemetry::Telemetry;
 use crate::worker::DrainState;
 
-/// Niceness of the threads that load plugins, and of a compiler that starves without it: a third of
-/// a worker's weight, so that requests do not wait for them.
+/// Niceness of the threads that load plugins. A compiler that starves at idle priority runs again
+/// with this niceness. It amounts to a third of a worker's weight, so that requests do not wait.
 const LOADER_NICENESS: i32 = 5;
 
-/// How long the process before may take to stop accepting. Until then it would get some of the
-/// requests that an ACME server sends for an order of this process.
+/// How long a predecessor can take to stop accepting. Until then, it would get some of the requests
+/// that an ACME server sends for an order of this process.
 const HANDOVER_TIME: Duration = Duration::from_secs(2);
 
-/// A process that is starting. From now on no signal ends it in the middle: one to stop ends the
-/// start, and those to reload or upgrade are obeyed once it serves.
+/// A process that is starting. From now on, no signal kills it midway: a signal to stop ends the
+/// start in an orderly way, and signals to reload or upgrade are handled once the process serves.
 pub struct Start {
     runtime: Runtime,
     signals: Signals,
     inherited: Inherited,
 }
 
-/// A process that has its sockets, and the rights that it keeps.
+/// A process that has its sockets and has reduced its privileges.
 pub struct Opened {
     start: Start,
     sockets: Sockets,
@@ -61,7 +62,7 @@ pub struct Opened {
 }
 
 impl Start {
-    /// Starts with what was passed to this process.
+    /// Starts with what this process inherited.
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -85,8 +86,8 @@ impl Start {
         })
     }
 
-    /// Does `work`, which binds nothing, on a thread of its own, and waits for it; None after a signal to
-    /// stop.
+    /// Runs `work` on a dedicated thread that cannot bind privileged ports, and waits for it.
+    /// Returns None after a signal to stop.
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -98,7 +99,7 @@ impl Start {
             give_up_bind_right();
             work()
         };
-        // Nobody waits any more if the process is to stop.
+        // The thread is left behind if a signal stops the process meanwhile.
         let result = errand::start("start", work).map_err(StartError::Start)?;
         let signals = &mut self.signals;
         let has_predecessor = self.inherited.has_predecessor();
@@ -119,7 +120,8 @@ impl Start {
         })
     }
 
-    /// Opens the sockets and changes to the configured user. Clients that connect from now on wait.
+    /// Opens the sockets and changes to the configured user. From now on, clients can connect and
+    /// wait in the backlog.
     ///
     /// # Errors
     /// [`StartError`].
@@ -128,7 +130,7 @@ impl Start {
         let max_connections = limits::raise(config.max_connections, workers, survey.addresses)?;
         let account = Account::find(config.user.as_deref(), config.group.as_deref())?;
         let mut sockets = Sockets::new(std::mem::take(&mut self.inherited.sockets));
-        // The name service would keep a signal waiting here.
+        // Names are not resolved again: a slow name service would delay signals here.
         let resolve = |host: &str, port| survey.resolved(host, port);
         let bound = sockets.known().bind(&config.frontends, workers, &resolve)?;
         let admin = {
@@ -149,7 +151,7 @@ impl Start {
 }
 
 impl Opened {
-    /// As [`Start::wait_for`].
+    /// See [`Start::wait_for`].
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -161,10 +163,10 @@ impl Opened {
     }
 
     /// Serves `prepared`, whose configuration it was opened for, until SIGTERM or SIGINT, or until
-    /// another process has taken over after SIGUSR2; calls `ready` once every worker has started.
+    /// another process has replaced it after SIGUSR2. Calls `ready` once every worker has started.
     ///
     /// # Errors
-    /// [`StartError`], before any connection was accepted.
+    /// [`StartError`], before any connection is accepted.
     pub fn serve(
         self,
         mut prepared: Prepared,
@@ -219,7 +221,8 @@ impl Opened {
         }
         sockets.replace(bound);
         let process = Process::new(control.clone(), sockets, max_connections);
-        // Without one of these, the process would only seem to work.
+        // If one of these tasks fails, the process ends: without it, the process would only seem to
+        // work.
         let mut tasks = JoinSet::new();
         if let Some(events) = events {
             tasks.spawn(control.clone().handle_events(events));
@@ -239,7 +242,7 @@ impl Opened {
         ready();
         drop(guard);
         let stopped = runtime.block_on(supervise(signals, &process, threads, tasks));
-        // Does not wait for plugins that are still being loaded.
+        // Does not wait for plugins that are still loading.
         runtime.shutdown_background();
         Ok(stopped)
     }
@@ -275,8 +278,8 @@ fn warn_about_root(config: &Config) {
     }
 }
 
-/// So that loading a plugin takes no time from requests. A thread that cannot lower its priority
-/// loads all the same.
+/// Lowers the priority of this thread, so that loading a plugin takes no time from requests. If
+/// that fails, the thread loads plugins at its old priority.
 fn lower_priority() {
     let own = rustix::thread::gettid();
     let _ = rustix::process::setpriority_process(Some(own), LOADER_NICENESS);

@@ -1,7 +1,8 @@
-//! The machine as a configuration names it: accounts, addresses, folders, files.
+//! Survey of everything on the machine that a configuration names: accounts, addresses, folders,
+//! files.
 //!
-//! Looked at by `check`, and by a start before it opens anything, so that both find the same
-//! mistakes and report them with those of the file. Opens no socket and creates nothing.
+//! Both `check` and a start, before it opens anything, run it. Thus both find the same mistakes and
+//! report them with those of the file. Opens no socket and creates nothing.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -14,26 +15,26 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use super::privileges::{Account, PrivilegeError, find_group, find_user};
 use crate::config::{BindAddress, Config, Errors, LogTarget, SocketAccess, Source};
 
-/// Result of a look at the machine.
+/// Result of a survey.
 #[derive(Debug)]
 pub struct Survey {
-    /// Everything that is missing or does not fit.
+    /// Everything that is missing or invalid.
     pub mistakes: Option<Errors>,
-    /// IP addresses that frontends listen on, and Unix sockets.
+    /// Number of IP addresses and Unix sockets that frontends listen on.
     pub(super) addresses: Addresses,
-    /// The addresses of the names that frontends listen on, by name and port.
+    /// Resolved addresses of the names that frontends listen on, by name and port.
     resolved: HashMap<(String, u16), Vec<SocketAddr>>,
 }
 
-/// Finds the addresses of a name with a port, each once.
+/// Resolves a name with a port to its addresses, without duplicates.
 pub(super) type Resolve<'a> = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + 'a;
 
-/// How many addresses frontends listen on.
+/// Number of addresses that frontends listen on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// IP addresses: a socket for each worker.
+    /// Number of IP addresses; each needs a socket per worker.
     pub(super) ip: usize,
-    /// Unix sockets: one for all workers.
+    /// Number of Unix sockets; all workers share one.
     pub(super) unix: usize,
 }
 
@@ -42,11 +43,11 @@ struct Surveyor<'a> {
     mistakes: Option<Errors>,
     addresses: Addresses,
     resolved: HashMap<(String, u16), Vec<SocketAddr>>,
-    /// Each address with the key that binds it, by the port. A literal address is not resolved.
+    /// Each bound address with its key, by port. Includes the addresses of resolved names.
     bound: HashMap<u16, Vec<(IpAddr, String)>>,
 }
 
-/// Looks for what `config` names.
+/// Checks everything on the machine that `config` names.
 pub fn survey(config: &Config, source: &Source) -> Survey {
     let mut surveyor = Surveyor {
         source,
@@ -81,7 +82,7 @@ pub fn survey(config: &Config, source: &Source) -> Survey {
     }
 }
 
-/// Asks the name service, which may take its time.
+/// Queries the name service, which can be slow.
 ///
 /// # Errors
 /// Those of `getaddrinfo(3)`.
@@ -93,10 +94,10 @@ pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl Survey {
-    /// As [`resolve`], without asking again.
+    /// Returns the result of [`resolve`] during the survey, without another query.
     ///
     /// # Errors
-    /// The configuration that was surveyed does not have the name.
+    /// If the surveyed configuration does not contain the name.
     pub(super) fn resolved(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = self.resolved.get(&(host.to_owned(), port)).cloned();
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -118,7 +119,7 @@ impl Surveyor<'_> {
         self.names(key, access.user.as_deref(), access.group.as_deref());
     }
 
-    /// The values of `user` and `group` in the table `key`.
+    /// Looks up the values of `user` and `group` in the table `key`.
     fn names(&mut self, key: &[&str], user: Option<&str>, group: Option<&str>) {
         let user = user.map(find_user);
         self.account(key, "user", user.and_then(Result::err));
@@ -134,7 +135,8 @@ impl Surveyor<'_> {
         }
     }
 
-    /// The file itself is opened as the user that the process changes to: see [`review`].
+    /// Checks the folder of the log. The file itself is opened later, as the user that the process
+    /// changes to: see [`review`].
     fn log(&mut self, config: &Config) {
         let LogTarget::File(path) = &config.log.target else {
             return;
@@ -172,8 +174,8 @@ impl Surveyor<'_> {
         }
     }
 
-    /// Notes an address, and finds another that it covers or is covered by. Two equal ones in the
-    /// file are found by its reader.
+    /// Records an address, and reports another that overlaps with it. The parser of the file finds
+    /// addresses that are written twice.
     fn cover(&mut self, key: &[&str], address: SocketAddr) {
         self.addresses.ip += 1;
         if address.port() == 0 {
@@ -196,7 +198,7 @@ impl Surveyor<'_> {
         }
     }
 
-    /// Whether there is a folder for the file `path`.
+    /// Reports whether the folder of the file `path` exists.
     fn folder(&mut self, key: &[&str], path: &Path) -> bool {
         let folder = folder_of(path);
         let reason = match fs::metadata(folder) {
@@ -210,7 +212,8 @@ impl Surveyor<'_> {
     }
 }
 
-/// Whether two sockets of one port cannot have both addresses. IPv6 sockets take IPv6 alone.
+/// Reports whether two sockets with the same port cannot bind both addresses. IPv6 sockets accept
+/// only IPv6.
 fn clash(one: IpAddr, other: IpAddr) -> bool {
     one == other
         || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
@@ -223,15 +226,15 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether this process may run as the configured user. Another, of whoever runs `check`, cannot tell
-/// what that user may do.
+/// Reports whether this process runs, or can run, as the configured user. Otherwise, as when
+/// `check` runs as another user, it cannot tell what the configured user can access.
 fn has_account(config: &Config) -> bool {
     let account = Account::find(config.user.as_deref(), config.group.as_deref());
     geteuid().is_root() || account.is_ok_and(|account| account.is_current())
 }
 
-/// Looks for what the process opens again later, as the user that it runs as by now: its
-/// configuration and its log. Plugins are read by that user in any case.
+/// Checks that the process can open its configuration and its log again later. Runs as the user
+/// that the process has changed to. Plugins need no check here: that user reads them in any case.
 pub fn review(config: &Config, source: &Source) -> Option<Errors> {
     let mut mistakes = None;
     if !has_account(config) {
@@ -248,7 +251,7 @@ pub fn review(config: &Config, source: &Source) -> Option<Errors> {
         source.file_error(message, &help).add_to(&mut mistakes);
     }
     if let LogTarget::File(path) = &config.log.target
-        // Opening a FIFO may wait for its reader.
+        // Opening a FIFO can block until it has a reader.
         && path.is_file()
         && let Err(error) = File::options().append(true).open(path)
     {
@@ -282,7 +285,7 @@ mod tests {
         (messages.map(str::to_owned).collect(), survey.addresses)
     }
 
-    /// A configuration that listens there, one frontend for each line.
+    /// Builds a configuration that binds these addresses, with one frontend for each line.
     fn binds(lines: &[&str]) -> String {
         let frontends = lines.iter().enumerate().map(|(number, bind)| {
             format!("[frontend.f{number}]\nbind = {bind}\ndefault_backend = \"www\"\n")
@@ -319,7 +322,7 @@ mod tests {
         );
     }
 
-    /// A start that is to stop must not wait for the name service once more.
+    /// A start that is to stop must not wait for the name service a second time.
     #[test]
     fn names_are_resolved_once() {
         let text = format!(

@@ -1,4 +1,5 @@
-//! Faults of the proxy itself while it serves, brought about by values that no configuration can have.
+//! Internal failures of the proxy while it serves, caused by values that no configuration can
+//! contain.
 
 use std::net::SocketAddr;
 use std::panic;
@@ -26,14 +27,14 @@ use crate::worker::{Command, DrainState, WorkerConfig};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: www.test.tld\r\nConnection: close\r\n\r\n";
 
-/// The log of this test's process.
+/// The log of the test process.
 struct Log {
     telemetry: Arc<Telemetry>,
     path: PathBuf,
     requests: Arc<Mutex<Vec<Ended>>>,
 }
 
-/// Number of a request, and how and why it ended.
+/// ID of a request, how it ended, and why.
 type Ended = (Option<u64>, End, Option<String>);
 
 static LOG: LazyLock<Log> = LazyLock::new(|| {
@@ -54,7 +55,7 @@ static LOG: LazyLock<Log> = LazyLock::new(|| {
     telemetry::log_panics();
     let log = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        // For whoever sees a test fail.
+        // Also shows the panic in the output of a failing test.
         show(info);
         log(info);
     }));
@@ -65,7 +66,7 @@ static LOG: LazyLock<Log> = LazyLock::new(|| {
     }
 });
 
-/// Waits until the log has a line with `text`.
+/// Waits until a line of the log contains `text`.
 async fn logged(text: &str) {
     loop {
         let log = std::fs::read_to_string(&LOG.path).unwrap();
@@ -76,7 +77,7 @@ async fn logged(text: &str) {
     }
 }
 
-/// A process that serves, without signals of its own.
+/// A serving process without signal handling.
 struct Serving {
     process: Process,
     threads: Threads,
@@ -122,7 +123,7 @@ fn serve(text: &str, change: impl FnOnce(&mut Config)) -> Serving {
     }
 }
 
-/// Everything that the proxy answers to a request over a connection of its own.
+/// Sends a request over a new connection and returns the whole response.
 async fn answer(address: SocketAddr) -> String {
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(REQUEST).await.unwrap();
@@ -131,7 +132,7 @@ async fn answer(address: SocketAddr) -> String {
     answer
 }
 
-/// The name service is not asked again: it may answer otherwise by then, or take long.
+/// Names are not resolved again: the name service could give another answer by then, or be slow.
 #[test]
 fn names_are_bound_as_they_were_resolved() {
     let text = "[frontend.http]
@@ -172,7 +173,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
         limiter,
         address,
     } = serving;
-    // The time at which idle clients would be closed is beyond all time.
+    // The computed deadline for idle clients overflows, which panics.
     let fail = || {
         let config = WorkerConfig {
             frontends: Vec::new(),
@@ -183,7 +184,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
         commands[0].send(Command::Apply(config)).unwrap();
     };
     let all_answer = async || {
-        // Enough of them that both workers have some.
+        // Enough connections that both workers get some.
         for _ in 0..16 {
             let answer = answer(address).await;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -231,7 +232,7 @@ async fn a_panic_of_a_connection_ends_its_request_alone() {
              [backend.www]\nserver.www = \"{}\"",
             silent.local_addr().unwrap()
         ),
-        // The time at which it would be too slow is beyond all time.
+        // The computed deadline for the server overflows, which panics.
         |config| config.backends[0].timeouts.server = Duration::MAX,
     );
     for _ in 0..3 {
@@ -254,7 +255,7 @@ async fn a_panic_of_a_connection_ends_its_request_alone() {
         .await;
     }
     logged("a fault of the proxy itself: overflow").await;
-    // Their places are free again, once their tasks are gone.
+    // The permits are returned once the tasks are gone.
     while serving.limiter.taken() > 0 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! Upgrade: another process takes over the sockets, and this one drains.
+//! Upgrade: another process inherits the sockets, and this one drains.
 
 use super::handle::Process;
 use super::inheritance::Successor;
@@ -7,26 +7,28 @@ use crate::control::ChangeError;
 use crate::worker::DrainState;
 
 impl Process {
-    /// Runs the program again, which may be a newer one, with the configuration on disk. Once it
-    /// serves, it has all sockets, and this process begins to drain; the new process's number.
+    /// Starts the program again, which may be a newer one, with the configuration on disk. Once the
+    /// new process serves, it has all sockets, and this process begins to drain. Returns the new
+    /// process's ID.
     ///
     /// # Errors
     /// [`ChangeError`]; this process continues.
     pub(super) async fn upgrade(&self) -> Result<u32, ChangeError> {
         let control = self.control();
-        // A reload that is prepared meanwhile waits for the outcome: what it binds would not be
-        // passed on. Changes of versions go on here, and end with this process.
+        // Held so that a reload that is prepared meanwhile waits for the outcome: sockets that it
+        // binds would not be passed on. Plugin versions can still change in this process, but those
+        // changes end with it.
         let _sockets = self.change_sockets().await;
         control.ensure_serving()?;
         let mut state = control.drain_state().subscribe();
         let sockets = self.sockets().all();
         let successor = Successor::start(&sockets, &control.sites().ticket_keys().export())
             .map_err(|error| ChangeError::Process(error.into()))?;
-        // Only the successor keeps them open, should this process stop.
+        // If this process stops, only the successor must keep them open.
         drop(sockets);
         let successor = tokio::select! {
-            // A signal to stop stops this process and the one that it has started: the files of
-            // its sockets are being removed already.
+            // A signal to stop ends this process and the one that it has started: the files of its
+            // sockets are already being removed.
             biased;
             _ = state.wait_for(|state| *state != DrainState::Serving) => {
                 return Err(ChangeError::Stopping);

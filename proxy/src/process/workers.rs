@@ -1,4 +1,4 @@
-//! The workers' threads.
+//! The threads of the workers.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +13,10 @@ use crate::connection_limiter::ConnectionLimiter;
 use crate::downstream::listener::Workers;
 use crate::worker::{self, Command, DrainState, Ended, WorkerConfig, WorkerInputs};
 
-/// Stack of a worker's thread: guest code may use 512 KiB of it.
+/// Stack size of a worker thread. Guest code can use 512 KiB of it.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
-/// The threads that run.
+/// The running worker threads.
 #[derive(Debug)]
 pub(super) struct Threads {
     running: usize,
@@ -27,18 +27,18 @@ pub(super) struct Threads {
 /// How a worker ended.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// Because the process stops.
+    /// The process is stopping.
     Ended(Ended),
-    /// By a fault.
+    /// The worker has failed.
     Failed(Failure),
 }
 
-/// A worker that has failed: nobody accepts from its sockets.
+/// A failed worker. Nothing accepts from its sockets.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// The poller's error; None for a panic, which is in the log.
     pub(super) error: Option<io::Error>,
-    /// For the worker that replaces it.
+    /// The inputs for the worker that replaces it.
     pub(super) inputs: WorkerInputs,
 }
 
@@ -51,8 +51,8 @@ pub(super) struct Shared {
 }
 
 impl Threads {
-    /// Starts a thread for each configuration, with the receiver of its commands, and returns once
-    /// all of them serve.
+    /// Starts a thread for each configuration, with the receiver of its commands. Returns once all
+    /// of them serve.
     ///
     /// # Errors
     /// [`StartError::Start`].
@@ -89,7 +89,8 @@ impl Threads {
             started.map_err(StartError::Start)?;
         }
         drop(ready);
-        // Before anyone learns that this process serves, above all a predecessor.
+        // All workers must serve before anyone, above all a predecessor, is notified that this
+        // process does.
         for _ in 0..workers {
             if all_ready.recv().is_err() {
                 return Err(StartError::Start(threads.first_error()));
@@ -98,12 +99,12 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Starts a worker in place of one that has failed.
+    /// Starts a worker in place of a failed one.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// If the system cannot create a thread.
     pub(super) fn replace(&mut self, config: WorkerConfig, inputs: WorkerInputs) -> io::Result<()> {
-        // Nobody waits for it: its sockets have their queues.
+        // Its readiness is not awaited: clients wait in the backlogs of its sockets.
         self.spawn(config, inputs, blocking::channel().0)
     }
 
@@ -132,7 +133,7 @@ impl Threads {
             .stack_size(WORKER_STACK)
             .spawn(move || {
                 give_up_bind_right();
-                // The inputs are queues, which are whole at any time.
+                // Unwind-safe: the inputs are queues, which are consistent at any time.
                 let run = || worker::run(config, &mut inputs, ready);
                 let report = match catch_unwind(AssertUnwindSafe(run)) {
                     Ok(Ok(ended)) => Report::Ended(ended),
@@ -145,14 +146,14 @@ impl Threads {
                         inputs,
                     }),
                 };
-                // The process may be gone in all but name.
+                // The receiver may be gone while the process ends.
                 let _ = sender.send(report);
             })?;
         self.running += 1;
         Ok(())
     }
 
-    /// Why a worker has not started; one has not.
+    /// Returns the error of a worker that has failed to start. There must be one.
     fn first_error(&mut self) -> io::Error {
         while let Some(report) = self.reports.blocking_recv() {
             if let Report::Failed(failure) = report {

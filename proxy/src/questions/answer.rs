@@ -1,29 +1,29 @@
-//! Answers, and the kinds of questions that have them.
+//! Answers, and the kinds of questions by their answers.
 
 use std::borrow::Cow;
 
-/// By which function of the contract a question is asked.
+/// Kind of a question: the function of the contract with which a plugin asks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `ask`: matchers, shares, usability.
     Number,
-    /// `ask-value`: look-ups and values.
+    /// `ask-value`: lookups and values.
     Value,
 }
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// Nothing applies.
+    /// Nothing matches.
     None,
-    /// The number of the entry that matches; 1 for a share or a usable backend.
+    /// Number of the matching entry; 1 for a share or a usable backend.
     Number(u32),
-    /// What a table holds, or the part itself.
+    /// Value from a table, or the part itself.
     Value(Cow<'a, [u8]>),
 }
 
 impl Answer<'_> {
-    /// The number, if it is one.
+    /// Returns the number, if the answer is one.
     pub fn number(&self) -> Option<u32> {
         match self {
             Answer::Number(number) => Some(*number),
@@ -31,7 +31,7 @@ impl Answer<'_> {
         }
     }
 
-    /// The value, if it is one.
+    /// Returns the value, if the answer is one.
     pub fn value(&self) -> Option<&[u8]> {
         match self {
             Answer::Value(value) => Some(value),
@@ -39,7 +39,7 @@ impl Answer<'_> {
         }
     }
 
-    /// The same, with nothing borrowed.
+    /// Returns the same answer without borrowed data.
     pub fn into_owned(self) -> Answer<'static> {
         match self {
             Answer::None => Answer::None,
@@ -48,8 +48,8 @@ impl Answer<'_> {
         }
     }
 
-    /// Appends bytes that are equal exactly if the answers are, and that tell where they end: a
-    /// sequence of answers has a key of its own.
+    /// Appends the answer's key. Two keys are equal exactly if the answers are. A key marks its own
+    /// end, so a sequence of answers has a unique key as well.
     pub fn write_key(&self, key: &mut Vec<u8>) {
         match self {
             Answer::None => key.push(0),
@@ -65,7 +65,7 @@ impl Answer<'_> {
         }
     }
 
-    /// What applies, as a number.
+    /// Returns the answer for a number, if there is one.
     pub(super) fn of_number(number: Option<u32>) -> Self {
         number.map_or(Answer::None, Answer::Number)
     }

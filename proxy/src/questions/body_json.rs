@@ -1,25 +1,25 @@
-//! One member of a JSON text (RFC 8259), by its pointer (RFC 6901).
+//! Finds one member of a JSON text (RFC 8259) by its pointer (RFC 6901).
 //!
-//! Answers only if every reader of the text must find the same: a text that is not JSON, or in
-//! which a member on the way occurs twice, has no answer. One pass, without recursion beyond
-//! [`MAX_DEPTH`]; numbers are taken as they are written, which no number type keeps.
+//! Returns a value only if every JSON reader must find the same. There is no answer if the text is
+//! not JSON, or if a member along the path occurs twice. Takes one pass, without recursion beyond
+//! [`MAX_DEPTH`]. Numbers are returned as written, since no number type keeps all of them.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Deepest nesting of arrays and objects. No API needs more; readers differ about what they take.
+/// Maximum nesting of arrays and objects. No API needs more, and readers have different limits.
 const MAX_DEPTH: usize = 64;
 
-/// The way to a member.
+/// A JSON pointer: the path to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     text: Box<str>,
-    /// What `text` says, decoded.
+    /// Names in `text`, decoded.
     members: Box<[Box<str>]>,
 }
 
 impl Pointer {
-    /// None if it is no pointer, or names more members than there can be.
+    /// Parses a pointer. None if it is invalid, or longer than the maximum nesting.
     pub(super) fn parse(text: &str) -> Option<Pointer> {
         let members = match text.strip_prefix('/') {
             Some(rest) => rest.split('/').map(decode).collect::<Option<Vec<_>>>()?,
@@ -32,7 +32,8 @@ impl Pointer {
         })
     }
 
-    /// The string, number or boolean that it points to: strings decoded, others as written.
+    /// Returns the string, number or boolean that the pointer leads to. Strings are decoded, others
+    /// are as written.
     pub(super) fn find<'b>(&self, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
         let text = std::str::from_utf8(body).ok()?;
         let mut scanner = Scanner {
@@ -63,7 +64,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// One member's name; None for a `~` that is no escape.
+/// Decodes one member's name; None if a `~` does not start an escape.
 fn decode(member: &str) -> Option<Box<str>> {
     let mut parts = member.split('~');
     let mut decoded = parts.next()?.to_owned();
@@ -79,25 +80,26 @@ fn decode(member: &str) -> Option<Box<str>> {
     Some(decoded.into())
 }
 
-/// A string with its quotes; None if it has half a surrogate pair, which is no character.
+/// Decodes a string with its quotes; None if it contains half a surrogate pair, which is not a
+/// character.
 fn decode_string(quoted: &[u8]) -> Option<String> {
     serde_json::from_slice(quoted).ok()
 }
 
-/// What a value holds at the end of the way.
+/// Result of following the path within a value.
 enum Found<'t> {
-    /// No string, number or boolean, or the way leads elsewhere.
+    /// Not a string, number or boolean, or not on the path.
     Nothing,
-    /// As written, strings with their quotes.
+    /// A scalar as written, strings with their quotes.
     Scalar(&'t [u8]),
-    /// A member on the way occurs twice.
+    /// A member along the path occurs twice.
     Twice,
 }
 
-/// Members that are still to be found; None off the way.
+/// Members of the path that are still to be found; None outside of the path.
 type Way<'w> = Option<&'w [Box<str>]>;
 
-/// Reads a text that is UTF-8. Every method gives None for what is not JSON.
+/// Scanner of a UTF-8 text. Every method returns None if the text is not JSON.
 struct Scanner<'t> {
     rest: &'t [u8],
 }
@@ -185,7 +187,7 @@ impl<'t> Scanner<'t> {
         Some(found)
     }
 
-    /// The string, with its quotes.
+    /// Reads a string and returns it with its quotes.
     fn string(&mut self) -> Option<&'t [u8]> {
         let before = self.rest;
         self.literal(b"\"")?;
@@ -202,7 +204,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// What follows a backslash.
+    /// Reads the rest of an escape, after the backslash.
     fn escape(&mut self) -> Option<()> {
         let (&mark, rest) = self.rest.split_first()?;
         self.rest = match mark {
@@ -231,7 +233,7 @@ impl<'t> Scanner<'t> {
         Some(())
     }
 
-    /// At least one.
+    /// Reads at least one digit.
     fn digits(&mut self) -> Option<()> {
         let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit());
         let count = count.count();
@@ -259,14 +261,14 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Whether a key, with its quotes, is `name`.
+/// Whether a key, given with its quotes, is `name`.
 fn is_named(key: &[u8], name: &str) -> bool {
     let inner = &key[1..key.len() - 1];
     inner == name.as_bytes()
         || inner.contains(&b'\\') && decode_string(key).is_some_and(|key| key == name)
 }
 
-/// The number of an array's element: digits, without zeros before them (RFC 6901, section 4).
+/// Parses the index of an array's element: digits without leading zeros (RFC 6901, section 4).
 fn index_of(name: &str) -> Option<usize> {
     let is_index =
         name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));

@@ -1,8 +1,8 @@
-//! Takes the definitions of a plugin's `configure`.
+//! Collects the definitions of a plugin's `configure`.
 //!
-//! The first instance's are built; every other instance's are compared with them by digests, as
-//! they come, so that entries are not kept again. A definition that failed is remembered, too: a
-//! plugin may go on without it, and fails there again in every instance.
+//! The definitions of the first instance are built. Those of every other instance are compared with
+//! them by digest as they arrive, so that entries are not stored again. A failed definition is
+//! recorded, too: a plugin may continue without it, and must fail there again in every instance.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::set::{Definition, Question, Questions, ShareOver};
 use super::share::Share;
 use crate::tables::Tables;
 
-/// Most definitions that may fail.
+/// Maximum number of definitions that can fail.
 const MAX_FAILED: usize = 1024;
 
-/// Whether the configuration has a backend of this name.
+/// Reports whether the configuration has a backend of this name.
 type IsBackend = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Collects the questions of one instance, in order.
@@ -40,7 +40,7 @@ struct Building {
 
 struct Verifying {
     questions: Arc<Questions>,
-    /// Definitions so far, and the questions among them.
+    /// Number of definitions so far, and of the questions among them.
     definitions: usize,
     number: u32,
     /// The first question that differs.
@@ -48,8 +48,8 @@ struct Verifying {
 }
 
 impl Builder {
-    /// For the first instance. `limit` is that on memory, in bytes; `is_backend` tells which
-    /// backends there are.
+    /// Creates a builder for the first instance. `limit` is the maximum memory in bytes;
+    /// `is_backend` reports whether a backend exists.
     pub fn new(limit: usize, tables: Arc<Tables>, is_backend: IsBackend) -> Builder {
         Builder(Mode::Building(Building {
             limit,
@@ -61,7 +61,8 @@ impl Builder {
         }))
     }
 
-    /// For another instance of the plugin whose first one defined `questions`.
+    /// Creates a builder for another instance of the plugin whose first instance defined
+    /// `questions`.
     pub fn verifying(questions: Arc<Questions>) -> Builder {
         Builder(Mode::Verifying(Verifying {
             questions,
@@ -71,7 +72,7 @@ impl Builder {
         }))
     }
 
-    /// Begins a matcher. What is wrong with it or its entries [`Entries::finish`] tells.
+    /// Starts a matcher. [`Entries::finish`] reports errors of the matcher and its entries.
     pub fn matcher(&mut self, kind: MatchKind, over: &str, case: Case) -> Entries<'_> {
         let mut digest = Sha256::new();
         add(&mut digest, kind.name().as_bytes());
@@ -97,7 +98,7 @@ impl Builder {
         }
     }
 
-    /// A share of a part, or of requests if `over` is `random`.
+    /// Defines a share of a part, or of requests if `over` is `random`.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -115,7 +116,7 @@ impl Builder {
         })
     }
 
-    /// A look-up in one of the operator's tables.
+    /// Defines a lookup in one of the operator's tables.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -131,7 +132,7 @@ impl Builder {
         })
     }
 
-    /// A part itself.
+    /// Defines a question whose answer is the part itself.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -143,7 +144,7 @@ impl Builder {
         })
     }
 
-    /// Whether a backend has a usable server.
+    /// Defines the question whether a backend has a usable server.
     ///
     /// # Errors
     /// [`DefineError`].
@@ -158,11 +159,12 @@ impl Builder {
         })
     }
 
-    /// The questions, when `configure` has returned. For an instance after the first they are the
-    /// first one's.
+    /// Returns the questions, once `configure` has returned. Later instances get those of the first
+    /// instance.
     ///
     /// # Errors
-    /// [`DefineError::Differs`] if another definition, or fewer of them, came than from the first.
+    /// [`DefineError::Differs`] if this instance made other definitions than the first one, or
+    /// fewer.
     pub fn build(self) -> Result<Arc<Questions>, DefineError> {
         match self.0 {
             Mode::Building(building) => Ok(Arc::new(Questions {
@@ -202,7 +204,7 @@ impl Building {
     ) -> Result<u32, DefineError> {
         let failed = self.definitions.len() - self.all.len();
         if self.all.len() == MAX_QUESTIONS || failed == MAX_FAILED {
-            // Not kept: every further one fails likewise.
+            // Not recorded, since every further definition fails in the same way.
             return Err(DefineError::TooMany);
         }
         let outcome = make(self).and_then(|question| self.keep(question));
@@ -247,15 +249,15 @@ impl Verifying {
         outcome
     }
 
-    /// Whether the first instance could have no more definitions.
+    /// Whether the first instance could not make any more definitions.
     fn is_full(&self) -> bool {
         let made = self.questions.all.len();
         made == MAX_QUESTIONS || self.questions.definitions.len() - made == MAX_FAILED
     }
 }
 
-/// Takes the entries of a matcher, in order. Dropped without [`Entries::finish`], it defines
-/// nothing.
+/// Collects the entries of a matcher, in order. Defines nothing if it is dropped without
+/// [`Entries::finish`].
 pub struct Entries<'b> {
     builder: &'b mut Builder,
     digest: Sha256,
@@ -266,22 +268,22 @@ enum State {
     Collecting {
         over: Part,
         collector: Collector,
-        /// Memory that is left for all questions.
+        /// Memory left for all questions.
         room: usize,
     },
     Failed {
         error: DefineError,
     },
-    /// Too large; entries are still counted, for the message.
+    /// The entries are too large; they are still counted, for the message.
     Full {
         needed: usize,
     },
-    /// Compared with the first instance's.
+    /// The entries are compared with those of the first instance.
     Verified,
 }
 
 impl Entries<'_> {
-    /// Adds an entry with its number.
+    /// Adds an entry and its number.
     pub fn push(&mut self, entry: &str, number: u32) {
         add(&mut self.digest, entry.as_bytes());
         self.digest.update(number.to_le_bytes());
@@ -320,7 +322,7 @@ impl Entries<'_> {
                 needed: building.memory + needed,
                 limit: building.limit,
             }),
-            // No state of a builder that builds.
+            // Unreachable: only a verifying builder has this state.
             State::Verified => Err(DefineError::TooMany),
         })
     }
@@ -335,7 +337,7 @@ fn digest(kind: &str, given: &[&[u8]]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// With its length, so that borders count.
+/// Adds a text with its length, so that the digest depends on where it ends.
 fn add(digest: &mut Sha256, text: &[u8]) {
     digest.update(text.len().to_le_bytes());
     digest.update(text);

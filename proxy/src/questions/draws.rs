@@ -1,4 +1,4 @@
-//! What a request keeps, so that every question is answered alike as long as it lasts.
+//! Values that a request keeps, so that every question gets the same answer for its whole life.
 
 use std::cell::OnceCell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::tables::{TableSet, Tables};
 
-/// Drawn once per request and kept over its attempts: a random number, and the tables as they
-/// were when they were first needed.
+/// Values drawn once per request and kept over its attempts: a random number, and the tables as
+/// they were when they were first needed.
 #[derive(Debug, Default)]
 pub struct Draws {
     random: OnceCell<u64>,
@@ -15,7 +15,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// With a random number that was chosen; for tests of plugins.
+    /// Creates draws with a given random number; for tests of plugins.
     pub fn with_random(random: u64) -> Draws {
         Draws {
             random: random.into(),
@@ -24,7 +24,7 @@ impl Draws {
     }
 
     pub(super) fn random(&self) -> u64 {
-        // Another state each time, by keys that each thread draws.
+        // Each `RandomState` has different keys, derived from keys that each thread draws.
         let draw = || RandomState::new().build_hasher().finish();
         *self.random.get_or_init(draw)
     }

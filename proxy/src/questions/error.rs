@@ -1,27 +1,27 @@
-//! Why a definition is refused: text for the operator, which names the entry.
+//! Errors of definitions, with text for the operator that names the entry.
 
 use thiserror::Error;
 
 use super::part::PartError;
 use super::text::Quoted;
 
-/// Most questions of a plugin.
+/// Maximum number of questions of a plugin.
 pub const MAX_QUESTIONS: usize = 1024;
 
-/// Why a question cannot be defined. Entries are counted from 1.
+/// Reasons why a question cannot be defined. Entries are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DefineError {
-    /// The text that `over` gives names no part.
+    /// The text in `over` is not the name of a part.
     #[error(transparent)]
     Part(#[from] PartError),
-    /// An entry is not of the kind that the matcher has.
+    /// An entry is not valid for the kind of matcher.
     #[error("entry {entry}, {}, is not {expected}", Quoted(.text))]
     Entry {
-        /// Its place.
+        /// Its position.
         entry: usize,
         /// Its text.
         text: Box<str>,
-        /// What it should be.
+        /// Description of a valid entry.
         expected: Box<str>,
     },
     /// An expression needs too much memory.
@@ -31,7 +31,7 @@ pub enum DefineError {
         Quoted(.text)
     )]
     LargeExpression {
-        /// Its place.
+        /// Its position.
         entry: usize,
         /// Its text.
         text: Box<str>,
@@ -42,38 +42,38 @@ pub enum DefineError {
          less in them, or define several questions"
     )]
     ManyExpressions,
-    /// Two entries match the same.
+    /// Two entries are equal.
     #[error("entry {entry} repeats entry {first}, {}", Quoted(.text))]
     Repeated {
-        /// The place of the second.
+        /// Position of the second.
         entry: usize,
-        /// The place of the first.
+        /// Position of the first.
         first: usize,
-        /// The text of the second.
+        /// Text of the second.
         text: Box<str>,
     },
-    /// More than a million of a million.
+    /// The share is larger than a million per million.
     #[error("a share is 0 to 1000000 per million, not {0}")]
     PerMillion(u32),
-    /// No such table.
+    /// There is no such table.
     #[error("there is no table {} in the configuration", Quoted(.0))]
     Table(Box<str>),
-    /// No such backend.
+    /// There is no such backend.
     #[error("there is no backend {} in the configuration", Quoted(.0))]
     Backend(Box<str>),
-    /// Too many definitions.
+    /// There are too many definitions.
     #[error("a plugin may define {MAX_QUESTIONS} questions")]
     TooMany,
-    /// Too much memory for all questions together.
+    /// All questions together need too much memory.
     #[error("the questions take {needed} bytes; limits.questions allows {limit}")]
     Memory {
-        /// What is needed, at least.
+        /// Memory that is needed, at least.
         needed: usize,
         /// The limit.
         limit: usize,
     },
-    /// Not defined as by the plugin's first instance. A fault of the plugin, whatever it makes of
-    /// the error.
+    /// The definition differs from that of the plugin's first instance. This is a fault, even if
+    /// the plugin ignores the error.
     #[error("question {0} is not the one that the plugin's first instance defined")]
     Differs(u32),
 }

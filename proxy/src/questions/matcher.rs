@@ -1,18 +1,18 @@
-//! Matchers: which of many entries a part matches.
+//! Matchers: determine which of many entries matches a part.
 //!
-//! [`Collector`] takes the entries one by one, folds them into the form in which they are kept,
-//! and builds the structure of its kind: a trie for text, read from either end; ranges for
-//! networks; automata for expressions. A [`Matcher`] never changes.
+//! [`Collector`] takes the entries one by one, folds them into their stored form, and builds the
+//! structure for its kind: a trie for text, read from either end; ranges for networks; automata for
+//! expressions. A [`Matcher`] never changes.
 
 use super::error::DefineError;
 use super::networks::{Network, Networks};
 use super::regexes::{RegexError, Regexes};
 use super::trie::{BuildError, Step, Text, Trie};
 
-/// How entries match a part.
+/// How entries match a part, and which entry wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchKind {
-    /// The whole part.
+    /// The entry that equals the whole part.
     Exact,
     /// The longest entry that the part begins with.
     Prefix,
@@ -31,7 +31,7 @@ pub enum MatchKind {
 }
 
 impl MatchKind {
-    /// As the contract calls it, after `define-`.
+    /// Returns the name in the contract, after `define-`.
     pub const fn name(self) -> &'static str {
         match self {
             MatchKind::Exact => "exact",
@@ -45,7 +45,7 @@ impl MatchKind {
         }
     }
 
-    /// Whether a part is read from its end.
+    /// Whether parts are read from their end.
     const fn is_backward(self) -> bool {
         matches!(
             self,
@@ -54,13 +54,13 @@ impl MatchKind {
     }
 }
 
-/// Whether ASCII case counts.
+/// Whether ASCII case matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
-    /// `A` is not `a`.
+    /// `A` differs from `a`.
     Sensitive,
-    /// `A` is `a`. Has no meaning for networks, and none for expressions, which have `(?i)`; host
-    /// names are compared so in any case.
+    /// `A` equals `a`. Has no effect on networks, nor on expressions, which have `(?i)`; host names
+    /// are always compared this way.
     Ignored,
 }
 
@@ -75,9 +75,9 @@ pub(super) struct Matcher {
 
 #[derive(Debug)]
 enum Entries {
-    /// With the entries' numbers.
+    /// Trie with the entries' numbers.
     Text(Trie),
-    /// With the entries' places, which lead to their numbers.
+    /// Trie with the entries' positions, which are indices into the numbers.
     Ordered(Trie, Box<[u32]>),
     Networks(Networks),
     Regexes(Regexes, Box<[u32]>),
@@ -86,14 +86,15 @@ enum Entries {
 /// An entry that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
-    /// Of matches of several lines or members, the first of the highest rank counts.
+    /// Rank of the match. If several lines or members match, the first match of the highest rank
+    /// wins.
     rank: u64,
     /// The entry's number.
     number: u32,
 }
 
 impl Match {
-    /// The better one of the best so far and the next.
+    /// Returns the better of the best match so far and the next match.
     pub(super) fn best(best: Option<Match>, next: Option<Match>) -> Option<Match> {
         match (best, next) {
             (Some(best), Some(next)) if next.rank > best.rank => Some(next),
@@ -102,12 +103,12 @@ impl Match {
         }
     }
 
-    /// The entry's number.
+    /// Returns the entry's number.
     pub(super) fn number(self) -> u32 {
         self.number
     }
 
-    /// That of an entry of which the first counts.
+    /// Returns a match of the entry at `place`, for kinds where the first matching entry wins.
     fn in_order(place: usize, numbers: &[u32]) -> Option<Match> {
         Some(Match {
             rank: u64::MAX - u64::try_from(place).ok()?,
@@ -117,7 +118,7 @@ impl Match {
 }
 
 impl Matcher {
-    /// The best entry for one part, line or member.
+    /// Returns the best match for one part, line or member.
     pub(super) fn find(&self, part: &[u8]) -> Option<Match> {
         match &self.entries {
             Entries::Text(trie) => self.longest(trie, part),
@@ -162,7 +163,7 @@ impl Matcher {
         });
         longest.map(|step| Match {
             rank: match self.kind {
-                // One whole part is no better than another: the first counts.
+                // All exact matches are equally good, so the first one wins.
                 MatchKind::Exact => 0,
                 _ => step.length as u64,
             },
@@ -180,7 +181,7 @@ impl Matcher {
         }
     }
 
-    /// Bytes of memory that it takes beside itself.
+    /// Returns the bytes of memory that it occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         match &self.entries {
             Entries::Text(trie) => trie.memory(),
@@ -194,7 +195,7 @@ impl Matcher {
         self.kind
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -209,7 +210,7 @@ fn folded<const IS_FOLDED: bool>(byte: u8) -> u8 {
     }
 }
 
-/// Whether a text of the same length is `label`, which is folded.
+/// Whether a text equals `label`, which is folded and of the same length.
 #[inline]
 fn is_equal<const IS_FOLDED: bool>(text: &[u8], label: &[u8]) -> bool {
     if IS_FOLDED {
@@ -262,14 +263,14 @@ impl<const IS_FOLDED: bool> Text for Backward<'_, IS_FOLDED> {
     }
 }
 
-/// Takes the entries of a matcher, in their order.
+/// Collects the entries of a matcher, in order.
 #[derive(Debug)]
 pub(super) struct Collector {
     kind: MatchKind,
     case: Case,
-    /// Of all entries, as they are kept.
+    /// Text of all entries, in its stored form.
     text: Vec<u8>,
-    /// Where each of them ends.
+    /// End of each entry in `text`.
     ends: Vec<usize>,
     networks: Vec<(Network, u32)>,
     numbers: Vec<u32>,
@@ -293,7 +294,7 @@ impl Collector {
     /// Adds an entry.
     ///
     /// # Errors
-    /// If the kind has no such entries.
+    /// If the entry is not valid for the kind.
     pub(super) fn push(&mut self, entry: &str, number: u32) -> Result<(), DefineError> {
         let error = |expected: Box<str>| DefineError::Entry {
             entry: self.numbers.len() + 1,
@@ -326,7 +327,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the bytes of memory that it occupies.
     pub(super) fn memory(&self) -> usize {
         self.text.len()
             + size_of_val(&*self.ends)
@@ -337,7 +338,7 @@ impl Collector {
     /// Builds the matcher.
     ///
     /// # Errors
-    /// If two entries are equal, or expressions are none or too large.
+    /// If two entries are equal, or if expressions are invalid or too large.
     pub(super) fn finish(self) -> Result<Matcher, DefineError> {
         let count = self.numbers.len();
         let entries = match self.kind {
@@ -346,7 +347,7 @@ impl Collector {
                     .map_err(|(first, second)| self.repeated(first, second))?,
             ),
             MatchKind::Regex => {
-                // Equal ones are found as in any text.
+                // The trie finds equal expressions.
                 self.trie(|_| 0)?;
                 let expressions: Vec<&str> = (0..count).filter_map(|at| self.str(at)).collect();
                 let regexes =
@@ -354,7 +355,7 @@ impl Collector {
                 Entries::Regexes(regexes, self.numbers.into())
             }
             MatchKind::FirstSuffix => {
-                // An index that is too large is an error of the trie.
+                // The trie rejects an index that is too large.
                 let trie = self.trie(|at| u32::try_from(at).unwrap_or(u32::MAX))?;
                 Entries::Ordered(trie, self.numbers.into())
             }
@@ -383,7 +384,7 @@ impl Collector {
         Ok(trie)
     }
 
-    /// As it is kept.
+    /// Returns an entry in its stored form.
     fn entry(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[start..self.ends[at]]
@@ -428,7 +429,8 @@ impl Collector {
     }
 }
 
-/// A host name, without the dot at its end: labels of what a Host may have.
+/// Returns a host name without its trailing dot. Labels can contain the characters that a Host can
+/// have.
 fn domain(entry: &str) -> Option<&str> {
     let name = entry.strip_suffix('.').unwrap_or(entry);
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

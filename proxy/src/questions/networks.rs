@@ -1,20 +1,21 @@
-//! The entries of a matcher on addresses: the smallest network that contains one.
+//! Entries of a matcher on addresses: finds the smallest network that contains an address.
 //!
-//! Networks of a family are in order of their first address, larger ones first. The last of them
-//! that begins at or before an address contains it, or lies in one that does: each has the one
-//! that it lies in, so the way out takes as many steps as networks can lie in each other. Some of
-//! the addresses stand apart, close to each other: most of a search needs no others.
+//! The networks of a family are sorted by first address, larger ones first. The last network that
+//! begins at or before an address either contains the address or is inside of the network that
+//! does. Each network refers to the network around it, so a search takes at most as many steps
+//! outward as networks are nested. Every 32nd first address is also stored in a separate, compact
+//! array, which is enough for most of a search.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// How many networks lie from one of those that a search begins with to the next.
+/// Number of networks between two landmarks, with which a search begins.
 const STRIDE: usize = 32;
 
-/// A network among others.
+/// A network in CIDR form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Network {
-    /// The first address, IPv4 in the low bits.
+    /// First address, IPv4 in the low bits.
     bits: u128,
     /// Length of the prefix.
     prefix: u8,
@@ -28,10 +29,10 @@ enum Family {
 }
 
 impl Network {
-    /// Reads CIDR notation, or an address. IPv4-mapped IPv6 is IPv4.
+    /// Parses CIDR notation, or a single address. IPv4-mapped IPv6 becomes IPv4.
     ///
     /// # Errors
-    /// What it is not.
+    /// Description of a valid entry.
     pub(super) fn parse(text: &str) -> Result<Network, Box<str>> {
         let wrong = || Box::<str>::from("a network (CIDR), as in 192.0.2.0/24");
         let (address, prefix) = match text.split_once('/') {
@@ -49,7 +50,7 @@ impl Network {
             }
         };
         let (family, bits) = bits_of(written);
-        // An IPv4 address in IPv6's form has 96 bits before it.
+        // An IPv4 address written as IPv6 has 96 more bits in front.
         let beyond = longest - family.width();
         let prefix = prefix.checked_sub(beyond).ok_or_else(wrong)?;
         let network = Network {
@@ -81,10 +82,10 @@ impl Family {
         }
     }
 
-    /// The first address of the network of `bits`.
+    /// Returns the first address of the network that contains `bits`.
     fn first(self, bits: u128, prefix: u8) -> u128 {
         let rest = u32::from(self.width().saturating_sub(prefix));
-        // All of 128 bits cannot be shifted out at once.
+        // A shift by all 128 bits would overflow.
         bits.checked_shr(rest)
             .and_then(|kept| kept.checked_shl(rest))
             .unwrap_or(0)
@@ -92,7 +93,7 @@ impl Family {
 
     fn address(self, bits: u128) -> IpAddr {
         match self {
-            // It has no more bits.
+            // IPv4 has no more than 32 bits.
             Family::V4 => IpAddr::V4(u32::try_from(bits).unwrap_or_default().into()),
             Family::V6 => IpAddr::V6(bits.into()),
         }
@@ -106,7 +107,7 @@ fn bits_of(address: IpAddr) -> (Family, u128) {
     }
 }
 
-/// The address that a part is: in text form, IPv6 also in brackets.
+/// Parses a part as an address in text form; IPv6 can be in brackets.
 fn address(part: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(part).ok()?;
     if let Some(inner) = text.strip_prefix('[') {
@@ -125,17 +126,17 @@ pub(super) struct Networks {
 /// The smallest network that contains an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Smallest {
-    /// Length of its prefix, as if it were one of IPv6: the larger, the fewer addresses it has.
+    /// Length of its prefix as an IPv6 network. A longer prefix means fewer addresses.
     pub(super) prefix: u8,
     /// Its number.
     pub(super) number: u32,
 }
 
 impl Networks {
-    /// From networks and their numbers.
+    /// Builds the search structure from networks and their numbers.
     ///
     /// # Errors
-    /// The indices of two that are equal, the smaller first.
+    /// The indices of two equal networks, the smaller one first.
     pub(super) fn new(networks: &[(Network, u32)]) -> Result<Networks, (usize, usize)> {
         let v4 = Nested::new(networks, Family::V4, |bits| {
             u32::try_from(bits).unwrap_or_default()
@@ -148,7 +149,7 @@ impl Networks {
         }
     }
 
-    /// Looks up the address that a part is.
+    /// Finds the smallest network that contains the address in `part`.
     pub(super) fn find(&self, part: &[u8]) -> Option<Smallest> {
         let (prefix, number) = match address(part)?.to_canonical() {
             IpAddr::V4(address) => {
@@ -167,7 +168,7 @@ impl Networks {
         Some(Smallest { prefix, number })
     }
 
-    /// Bytes of memory that it takes beside itself.
+    /// Returns the bytes of memory that it occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         self.v4.memory() + self.v6.memory()
     }
@@ -176,13 +177,13 @@ impl Networks {
 /// Networks of one family.
 #[derive(Debug)]
 struct Nested<T> {
-    /// In order.
+    /// First address of each network, sorted.
     firsts: Box<[T]>,
-    /// Each first of so many.
+    /// Every [`STRIDE`]th element of `firsts`.
     landmarks: Box<[T]>,
     prefixes: Box<[u8]>,
     numbers: Box<[u32]>,
-    /// The smallest that contains this one; itself if there is none.
+    /// Index of the smallest network that contains this one; its own index if there is none.
     around: Box<[u32]>,
     family: Family,
 }
@@ -228,8 +229,10 @@ impl<T: Copy + Ord> Nested<T> {
         })
     }
 
-    /// Prefix and number of the smallest that contains `bits`. `beyond` takes a first address and
-    /// the number of bits behind a prefix: the bits within the prefix in which the two differ.
+    /// Returns prefix and number of the smallest network that contains `bits`.
+    ///
+    /// `beyond` takes a first address and the number of bits after the prefix. It returns the bits
+    /// of the prefix in which the first address and `bits` differ.
     fn find<B: Default + PartialEq>(
         &self,
         bits: T,
@@ -238,12 +241,12 @@ impl<T: Copy + Ord> Nested<T> {
         let before = |first: &T| *first <= bits;
         let start = self.landmarks.partition_point(before).checked_sub(1)? * STRIDE;
         let end = self.firsts.len().min(start + STRIDE);
-        // That of the landmark at least.
+        // At least the position of the landmark.
         let mut place = start + self.firsts[start..end].partition_point(before) - 1;
         loop {
             let prefix = self.prefixes[place];
             let rest = u32::from(self.family.width() - prefix);
-            // A prefix of no bits contains all.
+            // None means a prefix of no bits, which contains every address.
             if beyond(self.firsts[place], rest).is_none_or(|bits| bits == B::default()) {
                 return Some((prefix, self.numbers[place]));
             }

@@ -1,4 +1,4 @@
-//! The parts of a request that questions are about, by the names that `over` gives them.
+//! Parts of a request that questions are about, by their names in `over`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::text::Quoted;
 use crate::http::field::FieldKind;
 use crate::http::syntax;
 
-/// Longest name or pointer of a part, in bytes. Clients send none as long.
+/// Maximum length of a definition's `over`, in bytes. Clients send no names this long.
 const MAX_NAME: usize = 4096;
 
 /// A part of a request.
@@ -46,10 +46,10 @@ pub enum Part {
     BodyJson(Pointer),
 }
 
-/// Why a text names no part.
+/// Reasons why a text does not name a part.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PartError {
-    /// None of the parts.
+    /// There is no such part.
     #[error(
         "{} is no part of a request: parts are method, scheme, authority, host, path, \
          path-with-query, query:NAME, header:NAME, values:NAME, cookie:NAME, client-address, \
@@ -57,36 +57,36 @@ pub enum PartError {
         Quoted(.0)
     )]
     Unknown(Box<str>),
-    /// A name that nothing can have.
+    /// The name is not valid for this kind of part.
     #[error("{} in {} is not the name of a {}", Quoted(.name), Quoted(.part), .of)]
     Name {
         /// The whole text.
         part: Box<str>,
         /// The name in it.
         name: Box<str>,
-        /// Of what it would be the name.
+        /// Kind of thing that the name would belong to.
         of: &'static str,
     },
-    /// Not a pointer of RFC 6901.
+    /// Not a JSON pointer (RFC 6901), or one with too many members.
     #[error(
         "{} is not a JSON pointer (RFC 6901): one begins with a slash, as in /model, has ~ as ~0 \
          and / as ~1, and names at most 64 members",
         Quoted(.0)
     )]
     Pointer(Box<str>),
-    /// More than 4,096 bytes.
+    /// The text is longer than 4,096 bytes.
     #[error("{} is longer than 4,096 bytes", Quoted(.0))]
     Long(Box<str>),
-    /// `random`, where it is no share.
+    /// `random` outside of a share.
     #[error("\"random\" is for shares alone")]
     Random,
 }
 
 impl Part {
-    /// Reads what a definition calls `over`.
+    /// Parses the `over` of a definition.
     ///
     /// # Errors
-    /// If it names no part.
+    /// If it does not name a part.
     pub fn parse(over: &str) -> Result<Part, PartError> {
         if over.len() > MAX_NAME {
             return Err(PartError::Long(over.into()));
@@ -130,7 +130,7 @@ impl Part {
         })
     }
 
-    /// The part, or the first line or member of it. None if the request has none.
+    /// Returns the part, or its first line or member. None if the request does not have it.
     pub fn first<'a>(&'a self, subject: Subject<'a>) -> Option<Cow<'a, [u8]>> {
         let head = subject.head;
         Some(match self {
@@ -156,7 +156,7 @@ impl Part {
         })
     }
 
-    /// The part, or every line or member of it, in order.
+    /// Calls `take` with the part, or with each of its lines or members, in order.
     pub fn each(&self, subject: Subject<'_>, take: &mut dyn FnMut(&[u8])) {
         match self {
             Part::Header(name) => reads::header(subject.head, name.as_bytes()).for_each(take),
@@ -171,7 +171,7 @@ impl Part {
         }
     }
 
-    /// Bytes of memory that it takes beside itself.
+    /// Returns the bytes of memory that it occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         match self {
             Part::Query(name) | Part::Header(name) | Part::Values(name) | Part::Cookie(name) => {
@@ -183,14 +183,14 @@ impl Part {
     }
 }
 
-/// A text that a pair of the Cookie field can begin with. More than the token of RFC 6265, section
-/// 4.1.1: browsers send what servers set (section 5.2).
+/// Whether a pair of the Cookie field can begin with this name. Accepts more than the token of RFC
+/// 6265, section 4.1.1, since browsers send whatever servers set (section 5.2).
 fn is_cookie_name(name: &str) -> bool {
     let is_allowed = |byte: u8| !byte.is_ascii_control() && !matches!(byte, b'=' | b';');
     !name.is_empty() && name.trim_ascii() == name && name.bytes().all(is_allowed)
 }
 
-/// The body, if it is all there and has no content coding.
+/// Returns the body, if it is complete and has no content coding.
 fn json(subject: Subject<'_>) -> Option<&[u8]> {
     let body = subject.body.filter(|body| body.is_complete)?;
     let mut codings = subject.head.fields().values_of(FieldKind::ContentEncoding);

@@ -1,7 +1,7 @@
 //! The contract's narrow reads of a request, each the same as the part of that name.
 //!
 //! Called by [`Part`](super::Part), by the functions that plugins import, and by the decision
-//! cache: what they read never differs.
+//! cache, so that all of them read the same values.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use crate::http::head::{Client, TlsFacts};
 use crate::http::message::RequestHead;
 use crate::http::{authority, cookie, query};
 
-/// As sent. Empty without HTTP.
+/// Returns the method as sent. Empty without HTTP.
 pub fn method(head: &RequestHead) -> &[u8] {
     head.method()
 }
 
-/// `http` or `https`.
+/// Returns `http` or `https`.
 pub fn scheme(head: &RequestHead) -> &'static str {
     head.scheme().as_str()
 }
 
-/// Host as sent; that of an absolute target or `:authority` is without the scheme's default port.
-/// Empty if there is none, and without HTTP.
+/// Returns Host as sent. From an absolute target or `:authority`, the scheme's default port is
+/// removed. Empty if there is none, and without HTTP.
 pub fn authority(head: &RequestHead) -> &[u8] {
     if head.is_without_http() {
         return b"";
@@ -29,8 +29,8 @@ pub fn authority(head: &RequestHead) -> &[u8] {
     head.authority().unwrap_or_default()
 }
 
-/// The host of the authority: lower case, without port and trailing dot. An IPv6 address keeps
-/// its brackets. Without HTTP, the server name of the TLS `ClientHello`.
+/// Returns the host of the authority in lower case, without port and trailing dot. An IPv6 address
+/// keeps its brackets. Without HTTP, this is the server name of the TLS `ClientHello`.
 pub fn host(head: &RequestHead) -> Cow<'_, str> {
     let name = authority::host_name(head.authority().unwrap_or_default());
     // Every admitted host is ASCII.
@@ -40,53 +40,53 @@ pub fn host(head: &RequestHead) -> Cow<'_, str> {
     }
 }
 
-/// Origin form, or `*`. Valid UTF-8. Empty without HTTP.
+/// Returns the target in origin form, or `*`. Valid UTF-8. Empty without HTTP.
 pub fn path_with_query(head: &RequestHead) -> &[u8] {
     head.target()
 }
 
-/// The path alone, as sent. Valid UTF-8. Empty without HTTP.
+/// Returns the path without the query, as sent. Valid UTF-8. Empty without HTTP.
 pub fn path(head: &RequestHead) -> &[u8] {
     head.path()
 }
 
-/// The first value of a query parameter, decoded once.
+/// Returns the first value of a query parameter, decoded once.
 pub fn query_parameter<'h>(head: &'h RequestHead, name: &[u8]) -> Option<Cow<'h, [u8]>> {
     query::parameter(head.query()?, name)
 }
 
-/// The value of each line of the field `name`, which matches in any case, in the order received.
-/// None without HTTP.
+/// Returns the value of each line of the field `name`, in the order received. The case of `name`
+/// does not matter. There are no lines without HTTP.
 pub fn header<'h>(head: &'h RequestHead, name: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
-    // A head without HTTP keeps its server name as if it were Host.
+    // A head without HTTP stores the server name as if it were Host.
     let is_hidden = head.is_without_http() && FieldKind::of(name) == FieldKind::Host;
     let lines = head.fields().values(name);
     lines.filter(move |_| !is_hidden)
 }
 
-/// Every field line that plugins see.
+/// Returns every field line that plugins see.
 pub fn headers(head: &RequestHead) -> impl Iterator<Item = (&[u8], &[u8])> {
     let is_hidden = head.is_without_http();
     let lines = head.fields().iter();
     lines.filter(move |(name, _)| !is_hidden || FieldKind::of(name) != FieldKind::Host)
 }
 
-/// The value of the first cookie of this name, as sent.
+/// Returns the value of the first cookie of this name, as sent.
 pub fn cookie<'h>(head: &'h RequestHead, name: &[u8]) -> Option<&'h [u8]> {
     cookie::find(head.fields(), name)
 }
 
-/// Text form of RFC 5952; empty for a client on a Unix socket.
+/// Returns the address in the text form of RFC 5952; empty for a client on a Unix socket.
 pub fn client_address(client: &Client) -> &str {
     &client.address
 }
 
-/// The server name of the TLS session, in lower case.
+/// Returns the server name of the TLS session, in lower case.
 pub fn server_name(tls: Option<&TlsFacts>) -> Option<&str> {
     tls?.server_name.as_deref()
 }
 
-/// The protocol agreed by ALPN.
+/// Returns the protocol negotiated by ALPN.
 pub fn alpn(tls: Option<&TlsFacts>) -> Option<&[u8]> {
     tls?.alpn.as_deref()
 }

@@ -1,8 +1,9 @@
-//! The entries of a matcher on regular expressions: the first one that is found anywhere.
+//! Entries of a matcher on regular expressions: finds the first expression that matches anywhere in
+//! a part.
 //!
-//! Whole automata, built when the question is defined: matching is one step for each byte and
-//! automaton, whatever the expressions and the part, and grows nothing. All expressions share one
-//! automaton if that stays small; else each half of them has its own.
+//! Complete DFAs are built when the question is defined. Matching takes one step per byte and
+//! automaton, whatever the expressions and the part, and allocates nothing. All expressions share
+//! one automaton if it stays small; otherwise they are split in halves, each with its own.
 
 use std::error::Error as StdError;
 
@@ -13,55 +14,57 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
 
-/// Most expressions of one matcher.
+/// Maximum number of expressions of one matcher.
 const MAX_EXPRESSIONS: usize = 4096;
 
-/// Most bytes of expressions that are read at once: reading takes a hundred times as much memory.
+/// Maximum number of bytes of expressions that are parsed at once: parsing takes a hundred times as
+/// much memory.
 const MAX_TEXT: usize = 128 * 1024;
 
-/// Most memory that expressions may take before their automaton is built.
+/// Maximum memory of the NFA from which an automaton is built.
 const MAX_NFA: usize = 256 * 1024;
 
-/// Most memory that an automaton may take.
+/// Maximum memory of one automaton.
 const MAX_DFA: usize = 1024 * 1024;
 
-/// Most memory that building one of a single expression may take besides. The time that it takes is
-/// in proportion: some 300 ms.
+/// Maximum additional memory for building the automaton of a single expression. Build time is
+/// proportional to it: some 300 ms at the limit.
 const MAX_BUILD_ONE: usize = 1024 * 1024;
 
-/// The same for several expressions, of which there is another way: to split them.
+/// Maximum additional memory for building one automaton of several expressions. The limit is lower,
+/// since they can be split instead.
 const MAX_BUILD_SEVERAL: usize = 256 * 1024;
 
-/// Most automata of one matcher: so many times is a part read.
+/// Maximum number of automata of one matcher, which is how many times a part is read.
 const MAX_AUTOMATA: usize = 16;
 
-/// Regular expressions in an order.
+/// Regular expressions in order.
 #[derive(Debug)]
 pub(super) struct Regexes(Box<[Automaton]>);
 
 #[derive(Debug)]
 struct Automaton {
     dfa: DFA<Vec<u32>>,
-    /// The place of its first expression; the others follow.
+    /// Position of its first expression; the others follow.
     first: usize,
 }
 
-/// Why expressions cannot be matched.
+/// Reasons why expressions cannot be matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RegexError {
-    /// The one at this index is none.
+    /// The expression at this index is not valid.
     Syntax(usize, Box<str>),
-    /// The one at this index is too large by itself.
+    /// The expression at this index is too large by itself.
     Large(usize),
-    /// They need too many automata.
+    /// The expressions need too many automata.
     Many,
 }
 
 impl Regexes {
-    /// Builds the automata of expressions on bytes, without Unicode's classes.
+    /// Builds the automata. Expressions match bytes, without Unicode classes.
     ///
     /// # Errors
-    /// If one is none, or they need too much.
+    /// If an expression is not valid, or if they need too many or too large automata.
     pub(super) fn new(expressions: &[&str]) -> Result<Regexes, RegexError> {
         if expressions.len() > MAX_EXPRESSIONS {
             return Err(RegexError::Many);
@@ -77,12 +80,12 @@ impl Regexes {
         Ok(Regexes(automata.into()))
     }
 
-    /// The place of the first expression that is found anywhere in `part`.
+    /// Returns the position of the first expression that matches anywhere in `part`.
     pub(super) fn find(&self, part: &[u8]) -> Option<usize> {
         self.0.iter().find_map(|automaton| automaton.find(part))
     }
 
-    /// Bytes of memory that it takes beside itself.
+    /// Returns the bytes of memory that it occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         let each = self.0.iter().map(|one| one.dfa.memory_usage());
         size_of_val(&*self.0) + each.sum::<usize>()
@@ -92,7 +95,7 @@ impl Regexes {
 impl Automaton {
     fn find(&self, part: &[u8]) -> Option<usize> {
         let start = start::Config::new().anchored(Anchored::No);
-        // It gives up at no byte.
+        // Cannot fail: the automaton has no quit bytes.
         let mut state = self.dfa.start_state(&start).ok()?;
         let mut found = None;
         for &byte in part {
@@ -125,7 +128,7 @@ impl Automaton {
     }
 }
 
-/// Adds automata for expressions, of which the first has the place `first`.
+/// Adds automata for `expressions`, the first of which has position `first`.
 fn add(
     expressions: &[&str],
     first: usize,
@@ -176,7 +179,7 @@ fn syntax_config() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 
-/// Whether it is an expression, with the reason if not.
+/// Checks that an expression is valid, and returns the reason if not.
 fn check(expression: &str) -> Result<(), Box<str>> {
     let Err(error) = syntax::parse_with(expression, &syntax_config()) else {
         return Ok(());
@@ -185,7 +188,7 @@ fn check(expression: &str) -> Result<(), Box<str>> {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    // The library draws what is wrong over several lines; the last of them says it.
+    // The library draws the error over several lines; the last line is the message.
     let text = cause.to_string();
     let last = text.lines().last().unwrap_or(&text).trim();
     Err(last.strip_prefix("error: ").unwrap_or(last).into())

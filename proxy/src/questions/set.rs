@@ -18,18 +18,18 @@ use crate::tables::Tables;
 #[derive(Debug, Default)]
 pub struct Questions {
     pub(super) all: Box<[Question]>,
-    /// Every definition in its order, those that failed included.
+    /// Every definition in order, including those that failed.
     pub(super) definitions: Box<[Definition]>,
     pub(super) tables: Arc<Tables>,
     pub(super) memory: usize,
 }
 
-/// A definition as another instance must repeat it.
+/// A definition, which other instances must repeat.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
-    /// Of everything that was given.
+    /// Digest of everything that the plugin passed.
     pub(super) digest: [u8; 32],
-    /// The question's number.
+    /// The question's number, or the error.
     pub(super) outcome: Result<u32, DefineError>,
 }
 
@@ -43,16 +43,16 @@ pub(super) enum Question {
     Usable { backend: Box<str> },
 }
 
-/// What a share is of.
+/// Subject of a share.
 #[derive(Debug)]
 pub(super) enum ShareOver {
     Part(Part),
-    /// Requests, by a number that is drawn for each.
+    /// Requests, by a random number drawn for each.
     Random,
 }
 
 impl Question {
-    /// Bytes of memory that it takes, itself included.
+    /// Returns the bytes of memory that it occupies, including the value itself.
     pub(super) fn memory(&self) -> usize {
         let own = match self {
             Question::Match { over, matcher } => over.memory() + matcher.memory(),
@@ -69,22 +69,22 @@ impl Question {
 }
 
 impl Questions {
-    /// Number of questions.
+    /// Returns the number of questions.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no questions.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Bytes of memory that they take: what `limits.questions` bounds.
+    /// Returns the bytes of memory that they occupy, which `limits.questions` bounds.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// The kind of a question; None for a number that was not defined.
+    /// Returns the kind of a question; None for a number that was not defined.
     pub fn kind(&self, number: u32) -> Option<Kind> {
         Some(match self.question(number)? {
             Question::Match { .. } | Question::Share { .. } | Question::Usable { .. } => {
@@ -94,26 +94,27 @@ impl Questions {
         })
     }
 
-    /// Whether its answer comes from a table.
+    /// Whether a question's answer comes from a table.
     pub fn is_look_up(&self, number: u32) -> bool {
         matches!(self.question(number), Some(Question::LookUp { .. }))
     }
 
-    /// Whether its answer may change while a request lasts: that of usability.
+    /// Whether a question's answer can change during the life of a request, as that of usability
+    /// can.
     pub fn is_volatile(&self, number: u32) -> bool {
         matches!(self.question(number), Some(Question::Usable { .. }))
     }
 
-    /// A question in words, as in `suffix over host, 12 entries`.
+    /// Describes a question, as in `suffix over host, 12 entries`.
     pub fn describe(&self, number: u32) -> Description<'_> {
         Description(self.question(number))
     }
 
-    /// The answer to a question, none for a number that was not defined. `usable` says whether the
-    /// backend of a name has a usable server.
+    /// Returns the answer to a question; none for a number that was not defined. `usable` reports
+    /// whether a backend has a usable server.
     ///
-    /// `draws` are those of the request: with them every answer but that of usability is the same
-    /// as long as the request is.
+    /// `draws` are those of the request. With them every answer except that of usability stays the
+    /// same for the life of the request.
     pub fn answer<'a>(
         &'a self,
         number: u32,
@@ -157,7 +158,7 @@ impl Questions {
     }
 }
 
-/// A question in words.
+/// Description of a question.
 #[derive(Debug)]
 pub struct Description<'q>(Option<&'q Question>);
 

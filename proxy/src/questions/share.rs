@@ -1,31 +1,32 @@
 //! Shares of requests.
 //!
 //! A part and a salt give a point from 0 to 999,999, the same in every process, on every machine
-//! and in every version: SipHash-2-4 with a key of sixteen zero bytes, over the salt's length as
-//! eight bytes (little-endian), the salt and the part; the 64-bit result times a million, divided
-//! by 2^64 and rounded down. A request is in the share if its point is less than `per_million`.
+//! and in every version. The point is computed with SipHash-2-4, with a key of sixteen zero bytes,
+//! over the salt's length as eight bytes (little-endian), the salt and the part. The 64-bit result
+//! is multiplied by a million, divided by 2^64 and rounded down. A request is in the share if its
+//! point is less than `per_million`.
 
 use std::fmt;
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher24;
 
-/// Points that there are.
+/// Number of points.
 pub(super) const MILLION: u32 = 1_000_000;
 
 /// A share of all parts.
 #[derive(Clone)]
 pub(super) struct Share {
-    /// After the salt.
+    /// State after the salt.
     hasher: SipHasher24,
     per_million: u32,
 }
 
 impl Share {
-    /// None if `per_million` is more than all.
+    /// Creates a share. None if `per_million` exceeds a million.
     pub(super) fn new(salt: &str, per_million: u32) -> Option<Share> {
         let mut hasher = SipHasher24::new();
-        // No text has 2^64 bytes.
+        // No text has 2^64 bytes or more.
         let length = u64::try_from(salt.len()).ok()?;
         hasher.write(&length.to_le_bytes());
         hasher.write(salt.as_bytes());
@@ -36,7 +37,7 @@ impl Share {
         (per_million <= MILLION).then_some(share)
     }
 
-    /// Whether `part` is in it.
+    /// Whether `part` is in the share.
     pub(super) fn has(&self, part: &[u8]) -> bool {
         self.point(part) < u64::from(self.per_million)
     }
@@ -45,7 +46,7 @@ impl Share {
         let mut hasher = self.hasher;
         hasher.write(part);
         let product = u128::from(hasher.finish()) * u128::from(MILLION);
-        // Less than a million.
+        // The result is less than a million.
         u64::try_from(product >> 64).unwrap_or(u64::MAX)
     }
 
@@ -121,7 +122,8 @@ mod tests {
                 .iter()
                 .map(|&count| (f64::from(count) - expected).powi(2));
             let chi_square = squares.sum::<f64>() / expected;
-            // With 99 degrees of freedom, beyond these bounds in one of ten thousand each.
+            // With 99 degrees of freedom, the probability beyond each of these bounds is one in ten
+            // thousand.
             assert!((54.0..159.0).contains(&chi_square), "{salt}: {chi_square}");
         }
     }

@@ -1,11 +1,11 @@
-//! How texts of plugins appear in messages for the operator.
+//! Formats texts of plugins in messages for the operator.
 
 use std::fmt;
 
-/// Longest text that is shown, in bytes.
+/// Maximum number of bytes of a text that are shown.
 const MAX_SHOWN: usize = 128;
 
-/// A text in quotes, escaped, and cut where it is too long for a message.
+/// A text in quotes, escaped, and cut if it is too long for a message.
 pub(super) struct Quoted<'t>(pub(super) &'t str);
 
 impl fmt::Display for Quoted<'_> {

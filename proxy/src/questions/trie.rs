@@ -1,46 +1,47 @@
-//! The entries of a matcher on text: a trie whose chains of single children are one node each.
+//! Entries of a matcher on text: a trie in which a chain of single children is one node.
 //!
-//! A part is followed from the root, byte by byte, as far as entries begin like it: the time
-//! depends on the part's length, bounded by the longest entry's, and neither on the number of
-//! entries nor on what a client chooses to send. `fst`, the crate for such sets, takes half of the
-//! memory or less, and twice as long: a step there decodes a node.
+//! A part is followed from the root, byte by byte, as far as entries begin like it. The time
+//! depends on the part's length, bounded by that of the longest entry. It does not depend on the
+//! number of entries, nor on what a client chooses to send. `fst`, the usual crate for such sets,
+//! takes half of the memory or less, but twice as long, since it decodes a node at each step.
 //!
-//! Nodes lie level by level, so that the children of one are neighbours, and where a node's label
-//! or children end, those of the next one begin. Built by `trie::build`.
+//! Nodes are stored level by level, so that the children of a node are adjacent. Where a node's
+//! label or children end, those of the next node begin. Built by `trie::build`.
 
 mod build;
 
-/// No node, which ends an array; a node's children are counted without this bit.
+/// Flag in [`Node::children`]: an entry ends at this node. The other bits are the index of the
+/// first child.
 const HAS_VALUE: u32 = 1 << 31;
 
 /// Entries, each with a value.
 #[derive(Debug)]
 pub(super) struct Trie {
-    /// By level, siblings in order of their first bytes; one more at the end, where there is
-    /// nothing but the ends of the last node's label and children.
+    /// Nodes by level, siblings sorted by first byte. One more node at the end marks only where the
+    /// last node's label and children end.
     nodes: Box<[Node]>,
-    /// Of each node, the byte that leads to it; that of the root means nothing.
+    /// For each node, the byte that leads to it; unused for the root.
     firsts: Box<[u8]>,
-    /// The labels of all nodes, in their order.
+    /// Labels of all nodes, in the same order.
     labels: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// Where the bytes behind the first one begin.
+    /// Start of its label: the bytes after the first one.
     label: u32,
-    /// The first child, and [`HAS_VALUE`].
+    /// Index of the first child, and [`HAS_VALUE`].
     children: u32,
-    /// Of the entry that ends here, if one does.
+    /// Value of the entry that ends here, if any.
     value: u32,
 }
 
-/// Why no trie can be built.
+/// Reasons why no trie can be built.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BuildError {
     /// The second of these entries, by index, equals the first.
     Repeated(usize, usize),
-    /// More than a trie can address.
+    /// The entries need more than a trie can address.
     Large,
 }
 
@@ -53,15 +54,15 @@ pub(super) struct Step {
     pub(super) value: u32,
 }
 
-/// A part that is read from one end, in one way.
+/// A part that is read from one end, with or without case folding.
 pub(super) trait Text: Copy {
-    /// Its length.
+    /// Returns its length.
     fn length(self) -> usize;
 
-    /// The byte at `at`, which is less than the length.
+    /// Returns the byte at `at`, which is less than the length.
     fn byte(self, at: usize) -> u8;
 
-    /// Whether `label` stands at `at`, which is not beyond the length.
+    /// Whether the text continues with `label` at `at`, which is not beyond the length.
     fn continues(self, at: usize, label: &[u8]) -> bool;
 }
 
@@ -95,15 +96,15 @@ impl Trie {
         }
     }
 
-    /// Turns the labels around, for texts that are read from their end: there a label stands as it
-    /// does in the text.
+    /// Reverses the labels, for texts that are read from their end. Each label is then in the order
+    /// of the text.
     pub(super) fn reverse_labels(&mut self) {
         for pair in self.nodes.windows(2) {
             self.labels[pair[0].label as usize..pair[1].label as usize].reverse();
         }
     }
 
-    /// Bytes of memory that it takes beside itself.
+    /// Returns the bytes of memory that it occupies, excluding the value itself.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.nodes) + self.firsts.len() + self.labels.len()
     }
@@ -116,12 +117,13 @@ impl Node {
     }
 }
 
-/// Where `byte` is among `firsts`, which are in order.
+/// Returns the index of `byte` in `firsts`, which is sorted.
 ///
-/// Counts the smaller ones without a branch: a search that guesses wrong at each node takes longer.
+/// Counts the smaller bytes without a branch, since a search with mispredicted branches at each
+/// node takes longer.
 #[inline]
 fn find(firsts: &[u8], byte: u8) -> Option<usize> {
-    // At most 255 are smaller.
+    // At most 255 bytes are smaller.
     let smaller = firsts.iter().fold(0_u8, |count, &first| {
         count.wrapping_add(u8::from(first < byte))
     });

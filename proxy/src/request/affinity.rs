@@ -1,4 +1,4 @@
-//! Which server a request belongs to: by a cookie, by a session that was learned, or by the part of it
+//! Server affinity of a request: by a cookie, by a learned session, or by the part of the request
 //! that `balance` hashes.
 
 use std::fmt::Write as _;
@@ -14,35 +14,35 @@ use crate::http::message::{ResponseHead, Scheme};
 use crate::plugin::Value;
 use crate::upstream::{Bound, EndpointId, Lease, LocalCluster, hash};
 
-/// Longest session that is learned: longer values are no sessions.
+/// Longest value that is learned as a session; longer values are ignored.
 const MAX_SESSION: usize = 1024;
 
-/// The server or the key that a request is bound to.
+/// The server or key that a request is bound to.
 ///
-/// A plugin's server goes before its key, that before the session of the backend, and that before
-/// `balance`.
+/// In order of precedence: the server that a plugin names, the key that it sets, the backend's
+/// session, and the key of `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Affinity {
     tie: Tie,
-    /// The hash of the key that `balance` goes by.
+    /// Hash of the key that `balance` uses.
     pub(super) key: Option<u64>,
 }
 
-/// What binds a request.
+/// The binding of a request, apart from `balance`.
 #[derive(Debug, Clone, Copy, Default)]
 enum Tie {
     #[default]
     None,
-    /// The endpoint of its session.
+    /// To the endpoint of its session.
     Session(EndpointId),
-    /// The hash of the decision's key.
+    /// To the hash of the decision's key.
     Key(u64),
-    /// The server that the decision names.
+    /// To the server that the decision names.
     Server,
 }
 
 impl Affinity {
-    /// Of a request.
+    /// Determines the affinity of a request.
     #[inline]
     pub(super) fn of(cx: &Context, outgoing: &Outgoing) -> Affinity {
         let cluster = outgoing.backend();
@@ -70,7 +70,7 @@ impl Affinity {
         })
     }
 
-    /// Where the request is to go first.
+    /// Returns the preferred target of the request.
     pub(super) fn bound<'a>(&self, outgoing: &'a Outgoing) -> Option<Bound<'a>> {
         match self.tie {
             Tie::None => None,
@@ -80,12 +80,12 @@ impl Affinity {
         }
     }
 
-    /// After the head of a response: keeps its session with its server.
+    /// Binds the session to the server, once the head of the response has arrived.
     pub(super) fn answered(self, cx: &mut Context, lease: &Lease, head: &ResponseHead) {
         let Some(configured) = &lease.settings().backend.affinity else {
             return;
         };
-        // A session would not lead to where the plugin sends its requests.
+        // The plugin chooses the server, so a session would have no effect.
         if let Tie::Key(_) | Tie::Server = self.tie {
             return;
         }
@@ -128,7 +128,7 @@ fn is_session(value: &[u8]) -> bool {
     (1..=MAX_SESSION).contains(&value.len())
 }
 
-/// The hash of the key.
+/// Computes the hash of the key; None if the request does not have it.
 fn key(cx: &Context, key: &HashKey) -> Option<u64> {
     let head = &cx.head;
     let value = match key {
@@ -149,7 +149,7 @@ fn key(cx: &Context, key: &HashKey) -> Option<u64> {
 fn set_cookie(cookie: &AffinityCookie, value: u64, scheme: Scheme) -> String {
     let mut text = format!("{}={value:016x}; Path=/", cookie.name);
     if let Some(max_age) = cookie.max_age {
-        // Writing to a String does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "; Max-Age={}", max_age.as_secs());
     }
     if cookie.http_only {

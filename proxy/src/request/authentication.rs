@@ -1,7 +1,7 @@
-//! Authentication of connections rather than of requests.
+//! Authentication of connections instead of requests.
 //!
-//! NTLM, and Negotiate with it, authenticate the connection that they are spoken on (RFC 4559,
-//! section 6): whatever comes over it later has the first client's rights.
+//! NTLM, and Negotiate with it, authenticate the connection that they are used on (RFC 4559,
+//! section 6): every later request on that connection has the rights of the first client.
 
 use crate::http::field::FieldKind;
 use crate::http::fields::Fields;
@@ -10,8 +10,8 @@ use crate::http::message::ResponseHead;
 /// Schemes that authenticate a connection.
 const SCHEMES: [&[u8]; 2] = [b"NTLM", b"Negotiate"];
 
-/// Whether the server's connection belongs to the client from this exchange on: a challenge
-/// of such a scheme has begun, or was answered.
+/// Reports whether the server's connection belongs to this client from now on: the server has sent
+/// a challenge of such a scheme, or the client has answered one.
 pub(super) fn binds(request: &Fields, response: &ResponseHead) -> bool {
     let challenges = [FieldKind::WwwAuthenticate, FieldKind::ProxyAuthenticate];
     let answers = [FieldKind::Authorization, FieldKind::ProxyAuthorization];
@@ -24,7 +24,8 @@ pub(super) fn binds(request: &Fields, response: &ResponseHead) -> bool {
         || matches!(response.status(), 401 | 407) && names(response.fields(), challenges)
 }
 
-/// A challenge names its scheme first; one line may have several challenges.
+/// Reports whether a field names such a scheme. A challenge starts with its scheme, and one line
+/// can contain several challenges.
 fn is_of_connection(value: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|challenge| {
         let challenge = challenge.trim_ascii();

@@ -1,7 +1,7 @@
 //! The first bytes of a request's body, for a router that waits for them.
 //!
-//! They stay on the client's side as the next piece of the body: whatever comes of the decision, a
-//! server gets the whole body. Called by `request` before it asks the router.
+//! They stay on the client's side as the next part of the body: whatever the decision, a server
+//! gets the whole body. Called by `request` before it calls the router.
 
 use std::future::poll_fn;
 use std::task::{Context as Task, Poll};
@@ -19,22 +19,22 @@ use crate::http1::request::{Expectation, Parsed as Request};
 use crate::timer::Stall;
 use crate::wire::{BodyError, Progress};
 
-/// As much of a request's body as the router may see.
+/// The part of a request's body that the router can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     length: usize,
-    /// Whether that is the whole body.
+    /// Whether this is the whole body.
     pub(super) is_complete: bool,
 }
 
 impl Held {
-    /// Its bytes, which are there until the first of them is sent to a server.
+    /// Returns the bytes, which are available until the first of them is sent to a server.
     pub(super) fn bytes<'c>(&self, client: &'c impl Client) -> &'c [u8] {
         client.data().get(..self.length).unwrap_or_default()
     }
 }
 
-/// Whether the router waits for the body of this request.
+/// Reports whether the router waits for the body of this request.
 pub(super) fn is_awaited(head: &RequestHead, request: &Request, settings: &RoutingBody) -> bool {
     if request.body.is_empty() || request.upgrade.is_some() {
         return false;
@@ -42,15 +42,15 @@ pub(super) fn is_awaited(head: &RequestHead, request: &Request, settings: &Routi
     settings.is_for(head.fields().values(b"Content-Type"))
 }
 
-/// Waits until the body is complete, or the router has all that it may see of it, or the time for
-/// that is over: `settings.wait` from `since` on. Begins with `100 Continue` if the client waits for
-/// one. `stall` is `timeout.client`.
+/// Waits until the body is complete, the router has all of it that it can see, or `settings.wait`
+/// has passed since `since`. First sends `100 Continue` if the client waits for it. `stall` is
+/// `timeout.client`.
 ///
 /// # Errors
-/// The body is too large, breaks off or is not framed correctly; or the client is gone.
+/// If the body is too large, incomplete or framed incorrectly, or if the client is gone.
 ///
 /// # Cancel safety
-/// What was read stays on the client's side.
+/// Data that has been read stays on the client's side.
 pub(super) async fn read<C: Client>(
     client: &mut C,
     request: &Request,
@@ -65,7 +65,7 @@ pub(super) async fn read<C: Client>(
             check_length(length, settings)?;
             length.min(size)
         }
-        // One byte more tells a body of this size from a larger one.
+        // One more byte distinguishes a body of this size from a larger one.
         _ => size.saturating_add(1),
     };
     let mut wait = Wait {
@@ -78,7 +78,7 @@ pub(super) async fn read<C: Client>(
     let held = client.data().len();
     check_length(held, settings)?;
     let is_whole = match request.body {
-        // The end of a stream may come much later.
+        // The end of an HTTP/2 stream can arrive much later than its last byte.
         BodyLength::Known(length) => held as u64 == length,
         _ => progress == Some(Progress::End),
     };
@@ -95,17 +95,17 @@ fn check_length(length: usize, settings: &RoutingBody) -> Result<(), ProxyError>
     Ok(())
 }
 
-/// A wait for the first bytes of a body.
+/// The state of a wait for the first bytes of a body.
 struct Wait {
     enough: usize,
     deadline: Instant,
     stall: Stall,
-    /// The client sends nothing before it gets a 100.
+    /// Whether the client waits for a 100 before it sends the body.
     wants_continue: bool,
 }
 
 impl Wait {
-    /// Ready with None when the time is over.
+    /// Ready with None when the time has passed.
     fn poll<C: Client>(
         &mut self,
         client: &mut C,

@@ -1,4 +1,4 @@
-//! Where a request goes: the router's decision, as what is done about it.
+//! The choice of a request's destination: calls the router and carries out its decision.
 
 use std::rc::Rc;
 
@@ -14,26 +14,26 @@ use crate::plugin::{self, Decision, Route};
 use crate::router::{Router, RouterDecision, Supplied};
 use crate::upstream::LocalCluster;
 
-/// What is done about a request.
+/// What to do with a request.
 pub(super) enum Choice {
-    /// It is sent to a server.
+    /// Send it to a server.
     Forward(Outgoing),
-    /// It is answered.
+    /// Send a local reply.
     Answer(Reply),
 }
 
-/// Where a request or a connection goes.
+/// The destination of a request or a connection.
 pub(super) enum Destination {
     Backend(Rc<LocalCluster>, Option<Rc<Decision>>),
-    /// Nowhere: the decision is [`Route::Respond`].
+    /// No backend: the decision is [`Route::Respond`].
     Plugin(Rc<Decision>),
 }
 
-/// Asks the router about a request.
+/// Calls the router for a request.
 ///
 /// # Errors
-/// A fault of a plugin whose `on_fault` is `reject`, a backend that is not there, a client that has
-/// left.
+/// If a plugin whose `on_fault` is `reject` fails, if the backend does not exist, or if the client
+/// has disconnected.
 pub(super) async fn choose<C: Client>(
     cx: &mut Context,
     client: &mut C,
@@ -50,7 +50,7 @@ pub(super) async fn choose<C: Client>(
     }
 }
 
-/// Asks the router, and finds what its decision names.
+/// Calls the router and looks up the destination that its decision names.
 ///
 /// # Errors
 /// As [`choose`].
@@ -93,7 +93,7 @@ pub(super) async fn destination<C: Client>(
                 effect(cx, &decided, decision.explanation);
                 return Ok(take(cx, backend, Some(decided)));
             }
-            // A reload has removed it since the decision was made.
+            // A reload has removed the backend since the decision was cached: decide again.
             Err(_) if !has_forgotten => {
                 has_forgotten = true;
                 forget(cx);
@@ -112,7 +112,7 @@ fn take(cx: &mut Context, backend: Rc<LocalCluster>, decided: Option<Rc<Decision
     Destination::Backend(backend, decided)
 }
 
-/// What a decision does beside naming a route.
+/// Applies the parts of a decision other than the route: response edits, tags and explanation.
 fn effect(cx: &mut Context, decided: &Rc<Decision>, explanation: Option<String>) {
     if !decided.response_edits.is_empty() || cx.attempt > 0 {
         cx.set_response_edits(&decided.response_edits);
@@ -126,7 +126,7 @@ fn effect(cx: &mut Context, decided: &Rc<Decision>, explanation: Option<String>)
     }
 }
 
-/// Asks the router, if there is one, and waits where a plugin has no instance for this request yet.
+/// Calls the router, if there is one. Waits if a plugin has no instance for this request yet.
 async fn decide<C: Client>(
     cx: &mut Context,
     client: &mut C,
@@ -141,15 +141,15 @@ async fn decide<C: Client>(
         let Some(wait) = decision.wait else {
             return Ok(Some(decision));
         };
-        // Seldom needed: it is to take no room in the task of each connection.
+        // Boxed because it is rarely needed, so that it takes no memory in every connection's task.
         let wait = Box::pin(wait.end());
         supplied = unless_gone(cx, client, wait).await?;
-        // There may be others by now, and a stage may have moved among others.
+        // A reload may have replaced the rules, and may have changed the order of the stages.
         cx.rules = frontend.rules();
     }
 }
 
-/// Asks the router; the record has its answer.
+/// Calls the router once, and records the decision.
 fn ask(cx: &mut Context, router: &mut Router, supplied: Option<Supplied>) -> RouterDecision {
     let decision = router.decide(&mut request(cx), supplied);
     if decision.wait.is_none() {
@@ -166,7 +166,7 @@ fn forget(cx: &mut Context) {
     }
 }
 
-/// The request as plugins see it.
+/// Returns the request as plugins see it.
 fn request(cx: &mut Context) -> plugin::Request<'_> {
     plugin::Request {
         client: cx.named_client.as_ref().unwrap_or(&cx.facts.peer),

@@ -1,4 +1,4 @@
-//! The client's side of an exchange, whichever version of HTTP it speaks.
+//! The client's side of an exchange, independent of the version of HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,27 +12,27 @@ use crate::http2::server::Stream;
 use crate::timer::Timer;
 use crate::wire::{BodyError, Progress, Sink, Source, Wire};
 
-/// Where a request comes from, and its response goes to.
+/// The source of a request, and the sink for its response.
 pub trait Client: Source + Sink {
-    /// For all waits of the exchange.
+    /// Returns the timer for all waits of the exchange.
     fn timer(&mut self) -> &mut Timer;
 
-    /// This proxy's end of its connection, if that is known and over TCP.
+    /// Returns the local address of the client's connection; None if it is unknown or not TCP.
     fn local_address(&self) -> Option<SocketAddr>;
 
-    /// Grows with everything that passes in either direction.
+    /// Returns a counter that grows with all progress in either direction.
     fn moved(&self) -> u64;
 
-    /// Bytes of interim responses in one exchange that it may be sent: an end to those of a server
-    /// that sends nothing else.
+    /// Maximum number of bytes of interim responses in one exchange. Stops a server that sends
+    /// nothing else.
     const MAX_INTERIM_BYTES: usize;
 
-    /// Whether a part of the body is there already.
+    /// Reports whether part of the body has already arrived.
     fn has_early_body(&mut self, task: &mut Task<'_>) -> bool;
 
-    /// Reads the body until `enough` bytes are its [`data`](Source::data): ready with
-    /// [`Progress::Data`] if they are, with [`Progress::End`] if the body has fewer. What is read
-    /// stays the data that is next.
+    /// Reads the body until its [`data`](Source::data) has at least `enough` bytes. Ready with
+    /// [`Progress::Data`] if it has, and with [`Progress::End`] if the body is shorter. Data that
+    /// is read this way is not consumed.
     ///
     /// # Errors
     /// [`BodyError`]; the request cannot be completed.
@@ -42,12 +42,12 @@ pub trait Client: Source + Sink {
         task: &mut Task<'_>,
     ) -> Poll<Result<Progress, BodyError>>;
 
-    /// Notices a client that is gone while it is not read from otherwise. One that has ended its
-    /// side in order may still wait for an answer: it counts as gone once nothing has moved for
-    /// `limit`. Ready with the error of one that failed.
+    /// Detects that the client is gone while its connection is not being read. A client that has
+    /// closed its sending side in an orderly way may still wait for a response: it counts as gone
+    /// once nothing has moved for `limit`. Ready with the error if the connection has failed.
     fn poll_gone(&mut self, limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>>;
 
-    /// Whether everything queued was sent.
+    /// Reports whether everything queued has been sent.
     fn is_flushed(&self) -> bool;
 
     /// Queues `100 Continue`.
@@ -56,7 +56,7 @@ pub trait Client: Source + Sink {
     /// Queues an interim response.
     fn push_interim(&mut self, head: &ResponseHead);
 
-    /// Queues the head of the final response, and begins its body, of this length.
+    /// Queues the head of the final response, which has a body of this length.
     fn push_head(&mut self, head: &ResponseHead, with: &OutgoingResponse<'_>, body: BodyLength);
 }
 
@@ -116,7 +116,7 @@ impl Client for Wire {
 }
 
 impl Client for Stream {
-    // They wait in the connection, as long as the client does not read them.
+    // While the client does not read them, they are buffered in the connection.
     const MAX_INTERIM_BYTES: usize = 32 * 1024;
 
     fn timer(&mut self) -> &mut Timer {
@@ -124,7 +124,7 @@ impl Client for Stream {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        // Its connection's facts have it.
+        // The connection's facts contain it.
         None
     }
 
@@ -145,7 +145,8 @@ impl Client for Stream {
     }
 
     fn poll_gone(&mut self, _limit: Duration, task: &mut Task<'_>) -> Poll<Option<io::Error>> {
-        // There is no half-closed client that may be gone: the connection's end resets it.
+        // A half-closed client cannot be gone unnoticed: the end of the connection resets the
+        // stream.
         Stream::poll_gone(self, task).map(Some)
     }
 

@@ -1,4 +1,4 @@
-//! Everything that one request owns besides its two connections.
+//! State that a request owns, apart from its two connections.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,56 +15,57 @@ use crate::http::origin::Origin;
 use crate::plugin::{Answers, BodyPrefix};
 use crate::telemetry::{End, current_panic};
 
-/// Facts about the client that all requests of a connection share. Never change.
+/// Facts about the client that all requests of a connection share. They never change.
 #[derive(Debug)]
 pub struct ConnectionFacts {
     /// The frontend's name, for the log.
     pub frontend: Rc<str>,
-    /// The peer: a client, or a proxy before this one.
+    /// The peer: a client, or a proxy in front of this one.
     pub peer: Arc<Client>,
-    /// How the peer speaks to this proxy.
+    /// Scheme that the peer uses.
     pub scheme: Scheme,
-    /// Of the TLS session between the peer and this proxy.
+    /// Facts about the TLS session between the peer and this proxy.
     pub tls: Option<Arc<TlsFacts>>,
-    /// Whether the peer is believed about the origin of its requests.
+    /// Whether the peer is trusted to report the origin of its requests.
     pub trust: Trust,
-    /// Where the peer connected to; None: to this proxy's end of its connection.
+    /// Address that the peer connected to; None if it is the local address of the connection.
     pub destination: Option<Box<SocketAddr>>,
-    /// Where its requests are sent, in place of an answer.
+    /// If set, every request is redirected to HTTPS.
     pub redirect: Option<RedirectToHttps>,
 }
 
-/// One request, from its head to the end of its response or tunnel.
+/// State of one request, from its head to the end of its response or tunnel.
 ///
-/// Dropping it writes its line to the access log; one that is dropped in the middle was cut
-/// off by a worker that stops, or by a panic.
+/// Dropping it writes the access log record. If it is dropped early, a stopping worker or a panic
+/// has ended the request.
 #[derive(Debug)]
 pub struct Context {
-    /// Of its connection.
+    /// Facts about its connection.
     pub facts: Rc<ConnectionFacts>,
-    /// Those that it began with; a reload does not change them.
+    /// Rules of its frontend. Refreshed only after a wait or a failed attempt, in case a reload has
+    /// replaced them.
     pub rules: Rc<Rules>,
-    /// As the server gets it, but for what the decision changes.
+    /// The head that the server gets, before the edits of the decision.
     pub head: RequestHead,
     /// The client that a trusted peer named; None if the peer is the client.
     pub named_client: Option<Arc<Client>>,
-    /// For the access log.
+    /// The record for the access log.
     pub record: Record,
-    /// How it ended if nothing else is noted.
+    /// How the request ended, if nothing else is recorded.
     pub default_end: End,
-    /// How many choices have failed.
+    /// Number of routing choices that have failed.
     pub attempt: u32,
-    /// To questions about it.
+    /// Answers to plugins' questions about it.
     pub answers: Answers,
-    /// The beginning of its body, if the router may read it.
+    /// The first bytes of its body, if the router reads them.
     pub body_prefix: Option<BodyPrefix>,
-    /// Edits of the response that are this request's own, and those that all have.
+    /// Response edits: the common ones, then those of this request. Empty if this request has none.
     edits: Vec<Edit>,
     is_logged: bool,
 }
 
 impl Context {
-    /// A request whose head is complete, or one that was refused.
+    /// Creates the context of a request whose head is complete, or that was refused.
     pub fn new(
         facts: Rc<ConnectionFacts>,
         rules: Rc<Rules>,
@@ -96,13 +97,13 @@ impl Context {
         }
     }
 
-    /// The sender of the request.
+    /// Returns the client that sent the request.
     #[inline]
     pub fn client(&self) -> &Arc<Client> {
         self.named_client.as_ref().unwrap_or(&self.facts.peer)
     }
 
-    /// Edits of the final response, whoever makes it.
+    /// Returns the edits of the final response, whether it comes from a server or from this proxy.
     pub fn response_edits(&self) -> &[Edit] {
         if self.edits.is_empty() {
             self.common_edits()
@@ -119,7 +120,7 @@ impl Context {
         self.edits.extend(edit);
     }
 
-    /// Replaces the edits of the response that are this request's own.
+    /// Replaces this request's own response edits.
     pub(super) fn set_response_edits(&mut self, edits: &[Edit]) {
         self.edits.clear();
         if !edits.is_empty() {
@@ -131,19 +132,19 @@ impl Context {
     fn common_edits(&self) -> &[Edit] {
         match self.head.scheme() {
             Scheme::Https => self.rules.hsts.as_slice(),
-            // RFC 6797, section 7.2: not over plain HTTP.
+            // Not over plain HTTP (RFC 6797, section 7.2).
             Scheme::Http => &[],
         }
     }
 
-    /// Writes the line, and gives the head back.
+    /// Writes the access log record and returns the head for reuse.
     pub fn log(mut self) -> RequestHead {
         self.write();
         self.is_logged = true;
         std::mem::take(&mut self.head)
     }
 
-    /// Ends without a line.
+    /// Ends the request without an access log record.
     pub fn discard(mut self) {
         self.is_logged = true;
     }
@@ -165,7 +166,7 @@ impl Drop for Context {
             return;
         }
         if let Some(message) = current_panic() {
-            // With access records or without: somebody has to look at it.
+            // Logged even if access records are disabled, because an operator must see it.
             tracing::error!(
                 id = format_args!("{:x}", self.record.id()),
                 frontend = &*self.facts.frontend,

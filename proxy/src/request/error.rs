@@ -1,4 +1,4 @@
-//! Why a request fails: the client's answer, and the log's word for it.
+//! Reasons for which a request fails, with the status for the client and the end for the log.
 
 use thiserror::Error;
 
@@ -14,7 +14,7 @@ use crate::transport::client_hello::ClientHelloError;
 use crate::upstream::{CheckoutError, DialCause, DialError};
 use crate::wire::BodyError;
 
-/// Why a request gets an answer of the proxy's own.
+/// Reason for which a request gets a local reply.
 #[derive(Debug, Error)]
 pub enum ProxyError {
     /// The head is not acceptable.
@@ -23,16 +23,16 @@ pub enum ProxyError {
     /// The head took longer than `timeout.request_header`.
     #[error("the head took too long")]
     HeadTimeout,
-    /// A connection without HTTP began as TLS, and its first message is not right.
+    /// A connection without HTTP starts as TLS, but its first message is invalid.
     #[error("refused")]
     ClientHello(#[source] ClientHelloError),
-    /// That message took longer than `timeout.handshake`.
+    /// The `ClientHello` took longer than `timeout.handshake`.
     #[error("the ClientHello took too long")]
     ClientHelloTimeout,
-    /// The plugin made a response to a connection without HTTP.
+    /// The plugin decided on a response for a connection without HTTP.
     #[error("the plugin answered a connection that carries no HTTP")]
     AnswerWithoutHttp,
-    /// The answer would be a redirect, and the request names no host.
+    /// The request would be redirected, but it names no host.
     #[error("the request names no host to redirect to")]
     NoHost,
     /// `http.normalize_path` is on, and the path cannot be normalized.
@@ -44,28 +44,28 @@ pub enum ProxyError {
     /// The body is larger than `routing.body.size`.
     #[error("the body is larger than the {0} bytes that the router waits for")]
     BodyPrefixTooLarge(usize),
-    /// The plugin failed, and the frontend's policy is to reject.
+    /// The plugin failed, and `on_fault` is `reject`.
     #[error("the plugin failed")]
     Plugin(#[source] Fault),
-    /// The router named no backend, and there is no default.
+    /// The router named no backend, and there is no default backend.
     #[error("no rule matched, and the frontend has no default backend")]
     NoBackend,
     /// An operator's table names a backend that is not in the configuration.
     #[error("a table names backend {0:?}, which is not in the configuration")]
     UnknownBackend(String),
-    /// No connection to a server.
+    /// There is no connection to a server.
     #[error("no server")]
     Checkout(#[source] CheckoutError),
-    /// The server gave no answer that can be passed on.
+    /// The server sent no response that can be forwarded.
     #[error("no answer")]
     Exchange(#[source] ExchangeError),
-    /// The server switched protocols as nobody asked it to.
+    /// The server switched protocols in a way that was not requested.
     #[error("the server's answer to the handshake is wrong")]
     ServerHandshake(#[source] UpgradeError),
 }
 
 impl ProxyError {
-    /// Status for the client and word for the log (DESIGN: failures).
+    /// Returns the status for the client and the end for the log (DESIGN: failures).
     pub fn outcome(&self) -> (u16, End) {
         match self {
             ProxyError::Head(error) => (head_status(*error), End::Refused),
@@ -97,7 +97,7 @@ fn head_status(error: RequestError) -> u16 {
     }
 }
 
-/// The common cause of all attempts.
+/// Returns the cause that all attempts have in common.
 fn unreachable(failed: &[DialError]) -> End {
     let mut causes = failed.iter().map(DialError::cause);
     let Some(first) = causes.next() else {
@@ -130,7 +130,7 @@ fn exchange_outcome(error: &ExchangeError) -> (u16, End) {
         ExchangeError::ClientBody(BodyError::Chunk(_)) => (400, End::Refused),
         ExchangeError::ClientBody(_) => (400, End::ClientClosed),
         ExchangeError::BodyTooLarge(_) => (413, End::Refused),
-        // Nobody is there to read it.
+        // No client is left to read it.
         ExchangeError::ClientGone(_) => (499, End::ClientClosed),
     }
 }

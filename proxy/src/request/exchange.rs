@@ -1,8 +1,9 @@
-//! One exchange with a server: the request out, the response's head back, and both bodies.
+//! One exchange with a server: sends the request, receives the response's head, and forwards both
+//! bodies.
 //!
-//! Owns both connections while it lasts. The bodies move independently: an answer that comes
-//! before the request is complete is passed on while the rest still goes out. Called by
-//! `request` for the head and by the client's protocol for the response's body.
+//! Owns both connections while it lasts. The bodies move independently: a response that arrives
+//! before the request is complete is forwarded while the rest of the request is still being sent.
+//! Called by `request` for the head and by the client's protocol for the response's body.
 
 use std::io;
 use std::task::{Context as Task, Poll, ready};
@@ -26,27 +27,27 @@ use crate::timer::Stall;
 use crate::upstream::{Failure, Lease, Origin, PrivateConnections, ServerStream};
 use crate::wire::{BodyError, Relay, RelayError, Side};
 
-/// How long a server may keep silent about `Expect: 100-continue` before the body is sent
-/// all the same: servers need not answer it (RFC 9110, section 10.1.1).
+/// How long to wait for a response to `Expect: 100-continue` before the body is sent anyway:
+/// servers need not send one (RFC 9110, section 10.1.1).
 const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Why there is no response.
+/// Reason for which there is no response.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
-    /// The connection ended before anything of the request was written.
+    /// The connection ended before any part of the request was written.
     #[error("the connection was closed before the request was sent")]
     Unsent,
-    /// The connection ended before a byte of the response.
+    /// The connection ended before any byte of the response arrived.
     #[error("the server closed the connection without an answer")]
     Closed(#[source] Option<io::Error>),
-    /// The connection ended in the response's head.
+    /// The connection ended within the response's head.
     #[error("the server closed the connection in the middle of its head")]
     Incomplete(#[source] Option<io::Error>),
-    /// A 408 on a connection that has served before: it says that the connection was idle
-    /// for too long, and answers nothing.
+    /// A 408 on a connection that has served before: it reports that the connection was idle for
+    /// too long, and does not respond to the request.
     #[error("the server closed the idle connection")]
     IdleTimeout,
-    /// The server says that it has not acted on the request.
+    /// The server states that it has not processed the request.
     #[error("the server took no further request")]
     Refused(#[source] Http2Error),
     /// The server reset the stream.
@@ -55,10 +56,10 @@ pub enum ExchangeError {
     /// The request cannot be sent to this server.
     #[error("the request cannot be sent")]
     Unsendable(#[source] SendError),
-    /// The response's head is not HTTP.
+    /// The response's head is not valid HTTP.
     #[error("the server's answer is not HTTP")]
     Invalid(#[source] ResponseError),
-    /// More interim responses than [`Client::MAX_INTERIM_BYTES`].
+    /// The interim responses exceed [`Client::MAX_INTERIM_BYTES`].
     #[error("the server sent interim responses without end")]
     Interim,
     /// Nothing moved for `timeout.server`.
@@ -67,7 +68,7 @@ pub enum ExchangeError {
     /// Nothing moved for `timeout.client`.
     #[error("the client stopped in the middle of its body")]
     ClientTimeout,
-    /// The client's body broke off, or is not framed correctly.
+    /// The client's body is incomplete or framed incorrectly.
     #[error("the client's body broke off")]
     ClientBody(#[source] BodyError),
     /// The client's body is larger than `max_body`.
@@ -79,7 +80,7 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
-    /// The way in which the server has failed, if it has.
+    /// Returns how the server has failed, if it has.
     pub fn failure(&self) -> Option<Failure> {
         match self {
             ExchangeError::Closed(_) | ExchangeError::Reset(_) => Some(Failure::Reset),
@@ -89,16 +90,16 @@ impl ExchangeError {
     }
 }
 
-/// Why a response's body did not arrive whole.
+/// Reason for which a response's body was not forwarded completely.
 #[derive(Debug, Error)]
 pub enum DownloadError {
-    /// It broke off.
+    /// The server's body is incomplete or framed incorrectly.
     #[error("the server's body broke off")]
     Server(#[source] BodyError),
     /// Nothing moved for `timeout.server`.
     #[error("the server stopped in the middle of its body")]
     ServerTimeout,
-    /// The client's own body broke off, or is not framed correctly.
+    /// The client's own body is incomplete or framed incorrectly.
     #[error("the client's body broke off")]
     ClientBody(#[source] BodyError),
     /// The client's own body is larger than `max_body`.
@@ -112,7 +113,7 @@ pub enum DownloadError {
     ClientGone(#[source] Option<io::Error>),
 }
 
-/// How long the waits of an exchange may take, and how much may be sent.
+/// Timeouts and size limits of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeLimits {
     /// `timeout.client`.
@@ -121,56 +122,56 @@ pub struct ExchangeLimits {
     pub client_fin: Duration,
     /// `timeout.server`.
     pub server: Duration,
-    /// Of the response's head.
+    /// Limits on the response's head.
     pub head: Limits,
 }
 
-/// The request's side of an exchange, as far as it needs to be known here.
+/// Facts about the request that the exchange needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     /// Its method.
     pub method: MethodKind,
     /// The client's version.
     pub version: Version,
-    /// How its body is framed, on both sides.
+    /// Framing of its body, on both sides.
     pub body: BodyLength,
     /// Whether the body waits for the server's 100.
     pub expectation: Expectation,
 }
 
-/// Where the request's body stands.
+/// State of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upload {
-    /// Held back until the server says 100 (Continue), or this moment.
+    /// Held back until the server sends 100 (Continue), or until this time.
     Held(Instant),
     Moving,
     Complete,
-    /// The server takes no more.
+    /// The server accepts no more.
     Refused,
 }
 
 /// An exchange under way.
 #[derive(Debug)]
 pub struct Exchange<C> {
-    /// In a box, since it changes hands from stage to stage.
+    /// Boxed, because it is moved from stage to stage.
     client: Box<C>,
     lease: Lease,
     sent: Sent,
     upload: Upload,
     relay: Relay,
-    /// Bytes written to the server's connection before this exchange.
+    /// Number of bytes written to the server's connection before this exchange.
     written_before: u64,
     read_before: u64,
     interim_bytes: usize,
     limits: ExchangeLimits,
     client_stall: Stall,
     server_stall: Stall,
-    /// The response's head, once it has come.
+    /// The response's head, once it has arrived.
     pub head: ResponseHead,
 }
 
 impl<C: Client> Exchange<C> {
-    /// Begins with the request's head sent, or in the queue of the lease's connection.
+    /// Starts an exchange whose request head has been sent, or queued on the lease's connection.
     pub fn new(
         client: Box<C>,
         mut lease: Lease,
@@ -204,48 +205,49 @@ impl<C: Client> Exchange<C> {
         }
     }
 
-    /// The client's connection, and the lease, of an exchange that failed or switched.
+    /// Returns the client's connection and the lease, after the exchange has failed or switched
+    /// protocols.
     pub fn into_parts(self) -> (Box<C>, Lease, ResponseHead) {
         (self.client, self.lease, self.head)
     }
 
-    /// Whether a failed exchange can be tried again, as far as this one has come: nothing of
-    /// the client's body was used.
+    /// Reports whether nothing of the client's body has been used, so that a failed exchange can be
+    /// repeated.
     pub fn is_body_untouched(&self) -> bool {
         self.relay.moved() == 0
     }
 
-    /// Bytes of the request's body that the server's connection has taken.
+    /// Returns how many bytes of the request's body the server's connection has accepted.
     pub fn uploaded(&self) -> u64 {
         self.relay.moved()
     }
 
-    /// Whether the request was sent whole.
+    /// Reports whether the whole request has been sent.
     pub fn is_upload_complete(&self) -> bool {
         self.upload == Upload::Complete
     }
 
-    /// The client's connection.
+    /// Returns the client's connection.
     pub fn client(&mut self) -> &mut C {
         &mut self.client
     }
 
-    /// Queues the head of the response for the client, and begins its body, of this length.
+    /// Queues the head of the response for the client. The body has this length.
     pub fn push_head(&mut self, with: &OutgoingResponse<'_>, body: BodyLength) {
         self.client.push_head(&self.head, with, body);
     }
 
-    /// Whether the server speaks HTTP/2.
+    /// Reports whether the server speaks HTTP/2.
     pub fn is_with_http2_server(&self) -> bool {
         matches!(self.lease.stream, ServerStream::Http2(_))
     }
 
-    /// The lease.
+    /// Returns the lease.
     pub fn lease(&self) -> &Lease {
         &self.lease
     }
 
-    /// The same, to take note of what came of it.
+    /// Returns the lease mutably, to record the result.
     pub fn lease_mut(&mut self) -> &mut Lease {
         &mut self.lease
     }
@@ -263,7 +265,7 @@ impl<C: Client> Exchange<C> {
     ) -> Poll<Result<Response, ExchangeError>> {
         self.poll_upload(fields, task)?;
         loop {
-            // Interim responses first: no more is read than the client takes.
+            // Interim responses are sent first: no more is read than the client accepts.
             if !self.client.is_flushed() {
                 match self.client.poll_flush(task) {
                     Poll::Ready(Ok(())) => {}
@@ -295,7 +297,7 @@ impl<C: Client> Exchange<C> {
         }
     }
 
-    /// The next head of a response.
+    /// Reads the next response head, interim or final.
     #[inline]
     fn poll_response(&mut self, task: &mut Task<'_>) -> Poll<Result<Response, ExchangeError>> {
         let ServerStream::Http1(connection) = &mut self.lease.stream else {
@@ -311,7 +313,7 @@ impl<C: Client> Exchange<C> {
                 Ok(Progress::Complete(response)) => return Poll::Ready(Ok(response)),
                 Ok(Progress::Partial { skip }) => {
                     wire.consume_input(skip);
-                    // Empty lines say even less than interim responses.
+                    // Empty lines count like interim responses.
                     count_interim::<C>(&mut self.interim_bytes, skip)?;
                 }
                 Err(error) => return Poll::Ready(Err(ExchangeError::Invalid(error))),
@@ -361,7 +363,7 @@ impl<C: Client> Exchange<C> {
             return Err(ExchangeError::IdleTimeout);
         }
         if matches!(self.upload, Upload::Held(_)) {
-            // Nothing may come between a final response and its body, not even a 100.
+            // Nothing, not even a 100, can be sent between a final response and its body.
             self.upload = Upload::Refused;
         }
         if let ServerStream::Http1(connection) = &mut self.lease.stream {
@@ -376,15 +378,16 @@ impl<C: Client> Exchange<C> {
         Ok(response)
     }
 
-    /// Whether a 408 is about the connection, which has served before: nothing of the body was
-    /// sent, or all of it, so that no slow body can be meant.
+    /// Reports whether a 408 refers to an idle connection instead of this request. The connection
+    /// must have served before, and either nothing or all of the body must have been sent, so that
+    /// the 408 cannot refer to a slow body.
     fn is_idle_timeout(&self, response: Response) -> bool {
         self.lease.origin == Origin::Pooled
             && response.persistence == Persistence::Close
             && (self.is_body_untouched() || self.upload == Upload::Complete)
     }
 
-    /// Passes an interim response on, and lets a body go that waits for a 100.
+    /// Forwards an interim response, and releases a body that waits for a 100.
     fn take_interim(&mut self, length: usize) -> Result<(), ExchangeError> {
         match &mut self.lease.stream {
             ServerStream::Http1(connection) => connection.wire.consume_input(length),
@@ -403,20 +406,20 @@ impl<C: Client> Exchange<C> {
         if is_continue && matches!(self.upload, Upload::Held(_)) {
             self.upload = Upload::Moving;
         }
-        // HTTP/1.0 has none (RFC 9110, section 15.2); one 100 is enough.
+        // HTTP/1.0 has no interim responses (RFC 9110, section 15.2), and one 100 is enough.
         if self.sent.version != Version::Http10 && !is_answered {
             self.client.push_interim(&self.head);
         }
         Ok(())
     }
 
-    /// Sends what there is of the request.
+    /// Sends as much of the request as is available.
     fn poll_upload(&mut self, fields: &Fields, task: &mut Task<'_>) -> Result<(), ExchangeError> {
         if let Upload::Held(until) = self.upload {
-            // The head goes out at once. A server that does not take it is found out by
-            // its answer, or the lack of one.
+            // The head is sent at once. If that fails, the server's response, or the lack of one,
+            // shows it.
             self.lease.stream.flush(task);
-            // A client that sends its body all the same needs no 100.
+            // A client that sends its body anyway needs no 100.
             if !self.client.has_early_body(task) {
                 if self.client.timer().poll_until(until, task).is_pending() {
                     return Ok(());
@@ -432,7 +435,8 @@ impl<C: Client> Exchange<C> {
         match self.relay.poll(&mut *self.client, server, fields, task) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.upload = Upload::Complete,
-            // Whether it has answered before it closed is for the reader to find.
+            // The server may have responded before it closed the connection: reading finds that
+            // out.
             Poll::Ready(Err(RelayError::Sink(_))) => self.upload = Upload::Refused,
             Poll::Ready(Err(RelayError::Source(error))) => {
                 return Err(match error {
@@ -444,8 +448,8 @@ impl<C: Client> Exchange<C> {
         Ok(())
     }
 
-    /// Moves the response's body to the client, and what is left of the request's to the
-    /// server; ready when the client has it all.
+    /// Forwards the response's body to the client, and the rest of the request's body to the
+    /// server. Ready when the client has the whole response.
     ///
     /// `fields` are those of the request.
     ///
@@ -480,8 +484,8 @@ impl<C: Client> Exchange<C> {
         }))
     }
 
-    /// Watches the side that the exchange waits for. `download` is whom the response's body
-    /// waits for; None before its head.
+    /// Checks the timeouts of the side that the exchange waits for. `download` is the side that the
+    /// response's body waits for; None before the response's head.
     fn poll_peers(&mut self, download: Option<Side>, task: &mut Task<'_>) -> Poll<Expired> {
         let wants_body = self.upload == Upload::Moving && self.relay.waits_for() == Side::Source;
         let is_held = matches!(self.upload, Upload::Held(_));
@@ -491,7 +495,7 @@ impl<C: Client> Exchange<C> {
             return Poll::Ready(Expired::Gone(error));
         }
         if is_held && self.client.has_early_body(task) {
-            // The body has come without a 100: the next poll sends it.
+            // The body has arrived without a 100: the next poll sends it.
             task.waker().wake_by_ref();
         }
         let is_clients_turn =
@@ -524,9 +528,9 @@ impl<C: Client> Exchange<C> {
         Poll::Pending
     }
 
-    /// Ends a complete exchange: gives the server's connection back if it can serve again,
-    /// and the client's to its owner. A connection that the server has authenticated for this
-    /// client is kept with its `private` ones: `request` holds the request's fields.
+    /// Ends a complete exchange. Releases the server's connection for reuse if possible, and
+    /// returns the client's connection. A server connection that is authenticated for this client
+    /// goes to its `private` connections. `request` contains the request's fields.
     pub fn finish(
         mut self,
         request: &Fields,
@@ -556,10 +560,10 @@ fn count_interim<C: Client>(counted: &mut usize, bytes: usize) -> Result<(), Exc
     Ok(())
 }
 
-/// Whose patience is at its end.
+/// The side that has timed out.
 enum Expired {
     Server,
     Client,
-    /// The client has left.
+    /// The client has disconnected.
     Gone(Option<io::Error>),
 }

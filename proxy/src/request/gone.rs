@@ -1,4 +1,4 @@
-//! Waits that end when the client leaves.
+//! Waits that end when the client disconnects.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::ProxyError;
 use super::exchange::ExchangeError;
 
-/// The value of `future`, as long as the client waits for it.
+/// Waits for `future`, unless the client disconnects first.
 pub(super) async fn unless_gone<C: Client, F: Future + Unpin>(
     cx: &Context,
     client: &mut C,

@@ -1,4 +1,4 @@
-//! What a server learns of a client by the PROXY protocol.
+//! Facts about the client for a server that expects the PROXY protocol.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,11 +8,12 @@ use crate::transport::proxy_protocol::{
     Address, ClientCertificate, Extensions, Header, Presented, Tls,
 };
 
-/// The header for a connection that is made for the peer of `facts`. `local` is this proxy's end of
-/// the peer's connection, unless a proxy before it has named another.
+/// Returns the header for a connection on behalf of the peer of `facts`. `local` is the local
+/// address of the peer's connection. It is used unless a proxy in front of this one has named
+/// another destination.
 ///
-/// Without both addresses, as for a peer on a Unix socket, the server gets to know that the
-/// connection's own count.
+/// Unless both addresses are known, as for a peer on a Unix socket, the header tells the server to
+/// use the connection's own addresses.
 pub(super) fn describe(facts: &ConnectionFacts, local: Option<SocketAddr>) -> Header<'_> {
     let destination = facts.destination.as_deref().copied().or(local);
     let source = facts.peer.address.parse::<IpAddr>();
@@ -26,8 +27,8 @@ pub(super) fn describe(facts: &ConnectionFacts, local: Option<SocketAddr>) -> He
     }
 }
 
-/// The session between the peer and this proxy; if a proxy before this one has ended TLS, no more
-/// than that.
+/// Returns the facts about the TLS session between the peer and this proxy. If a proxy in front of
+/// this one has terminated TLS, only that fact is known.
 fn extensions(facts: &ConnectionFacts) -> Extensions<'_> {
     let Some(session) = facts.tls.as_deref() else {
         return Extensions {
@@ -48,7 +49,7 @@ fn extensions(facts: &ConnectionFacts) -> Extensions<'_> {
                 } else {
                     Presented::OnConnection
                 },
-                // Otherwise there would be no session.
+                // An unverified certificate would have failed the handshake.
                 is_verified: true,
                 common_name: None,
             }),

@@ -1,4 +1,4 @@
-//! A request as the server gets it.
+//! A request in the form that the server gets.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::http2::client::SendError;
 use crate::plugin::{Decision, Options, Otherwise, Route, ServerChoice};
 use crate::upstream::{Bound, Demand, Lease, LocalCluster, ServerStream};
 
-/// Where a request goes, and what the decision changes of it.
+/// The destination of a request, and the changes that the decision makes to it.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     backend: Rc<LocalCluster>,
@@ -30,18 +30,18 @@ impl Outgoing {
         &self.backend
     }
 
-    /// The decision's edits of its fields.
+    /// Returns the decision's edits of the request's fields.
     fn edits(&self) -> &[Edit] {
         let decided = self.decided.as_deref();
         decided.map_or(&[], |decided| &decided.edits.fields)
     }
 
-    /// The decision's options.
+    /// Returns the decision's options.
     pub(super) fn options(&self) -> Option<&Options> {
         self.decided.as_deref().map(|decided| &decided.options)
     }
 
-    /// The server that the decision names.
+    /// Returns the server that the decision names.
     pub(super) fn server(&self) -> Option<Bound<'_>> {
         let choice = self.choice()?;
         Some(match choice.otherwise {
@@ -50,7 +50,7 @@ impl Outgoing {
         })
     }
 
-    /// Whether both name the same backend and server, if any.
+    /// Reports whether both have the same backend and, if any, the same server.
     pub(super) fn is_same_choice(&self, other: &Outgoing) -> bool {
         Rc::ptr_eq(&self.backend, &other.backend) && self.choice() == other.choice()
     }
@@ -62,7 +62,7 @@ impl Outgoing {
         }
     }
 
-    /// Sets the timeouts of a demand that the decision names.
+    /// Sets the timeouts of a demand to those of the decision.
     pub(super) fn apply_timeouts(&self, demand: &mut Demand<'_>) {
         if let Some(options) = self.options() {
             demand.queue_timeout = options.queue_timeout;
@@ -70,7 +70,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends the head on the lease's stream, or queues it on its connection.
+    /// Sends the head on the lease's stream, or queues it on the lease's connection.
     ///
     /// # Errors
     /// [`ExchangeError::Refused`], [`ExchangeError::Unsendable`]: nothing was sent.
@@ -86,7 +86,7 @@ impl Outgoing {
         } else {
             match lease.endpoint().endpoint().server().address() {
                 address @ ServerAddress::Tcp { .. } => address.to_string(),
-                // A path is no host.
+                // A path is not a host name.
                 ServerAddress::Unix(_) | ServerAddress::Srv(_) => "localhost".to_owned(),
             }
         };
@@ -105,7 +105,7 @@ impl Outgoing {
                 Via::Omit
             },
             expect: match (request.expectation, expectation) {
-                // The body is there already.
+                // The body has already arrived.
                 (Expectation::Continue, Expectation::None) => Expect::Drop,
                 _ => Expect::Forward,
             },

@@ -12,27 +12,27 @@ use crate::router::version::Version;
 use crate::telemetry::{AccessRecord, ClientAddress, End, Times};
 use crate::upstream::{LocalCluster, LocalEndpoint};
 
-/// The record of a request under way. It is written once, when the request ends.
+/// The record of a request in progress. It is written once, when the request ends.
 #[derive(Debug)]
 pub struct Record {
     id: u64,
     started: Instant,
     times: Times,
-    /// When the latest stage ended.
+    /// When the last timed stage ended.
     mark: Instant,
-    /// The status that the client was sent.
+    /// The status that was sent to the client.
     pub status: Option<u16>,
-    /// Bytes of the request's body, or of the tunnel, from the client.
+    /// Number of bytes of the request's body, or of the tunnel, from the client.
     pub bytes_in: u64,
-    /// Bytes of the response's body, or of the tunnel, to the client.
+    /// Number of bytes of the response's body, or of the tunnel, to the client.
     pub bytes_out: u64,
-    /// The backend that was chosen.
+    /// The chosen backend.
     pub backend: Option<Rc<LocalCluster>>,
-    /// The endpoint that was reached.
+    /// The endpoint that the request was sent to.
     pub endpoint: Option<Rc<LocalEndpoint>>,
-    /// The kind of the plugin's fault, whatever became of the request.
+    /// The kind of the plugin's fault, even if the request succeeded.
     pub fault: Option<&'static str>,
-    /// Has tags.
+    /// The decision, if it has tags.
     decided: Option<Rc<Decision>>,
     version: Option<Arc<Version>>,
     cached: Option<bool>,
@@ -40,30 +40,30 @@ pub struct Record {
     reason: Option<String>,
 }
 
-/// The sender of a request, as its record shows it.
+/// The sender of a request, for its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'a> {
     /// The client.
     pub client: &'a Client,
-    /// The peer of the connection, if that is another.
+    /// The peer of the connection, if it is not the client.
     pub peer: Option<&'a Client>,
 }
 
-/// The stages whose time is taken.
+/// Stages whose duration is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The first bytes of the body, if the router waits for them.
+    /// Receiving the first bytes of the body, if the router waits for them.
     Body,
-    /// The plugin's decision, or the cache's.
+    /// Deciding, by the plugin or from the cache.
     Decision,
-    /// Until there was a connection to a server.
+    /// Getting a connection to a server.
     Connect,
-    /// Until the response's head was there.
+    /// Waiting for the response's head.
     Response,
 }
 
 impl Record {
-    /// Begins the record of a request whose head took from `started` until `now`.
+    /// Starts the record of a request whose head arrived between `started` and `now`.
     pub fn new(id: u64, started: Instant, now: Instant) -> Record {
         Record {
             id,
@@ -87,14 +87,15 @@ impl Record {
         }
     }
 
-    /// The request's number.
+    /// Returns the request's ID.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Notes who decided, and whether from the cache.
+    /// Records which version decided, and whether the decision came from the cache.
     pub fn decided(&mut self, version: &Arc<Version>, cached: bool) {
-        // Its count is shared by all workers: left alone if nobody reads the record.
+        // The reference count is shared by all workers, so it is not touched if access logging is
+        // disabled.
         if AccessRecord::enabled() {
             self.version = Some(Arc::clone(version));
             self.cached = Some(cached);
@@ -102,18 +103,18 @@ impl Record {
         self.passed(Stage::Decision);
     }
 
-    /// Notes the tags of a decision.
+    /// Records the tags of a decision.
     pub(super) fn tag(&mut self, decided: &Rc<Decision>) {
         let has_tags = !decided.options.tags.is_empty() && AccessRecord::enabled();
         self.decided = has_tags.then(|| Rc::clone(decided));
     }
 
-    /// When the latest stage ended whose time is taken; the head at first.
+    /// Returns when the last timed stage ended; initially, when the head was complete.
     pub fn mark(&self) -> Instant {
         self.mark
     }
 
-    /// A stage has ended just now.
+    /// Records that a stage has just ended.
     pub fn passed(&mut self, stage: Stage) {
         if !AccessRecord::enabled() {
             return;
@@ -129,12 +130,12 @@ impl Record {
         self.mark = now;
     }
 
-    /// Notes how the request ended. The first cause counts.
+    /// Records how the request ended, unless that is recorded already.
     pub fn finish(&mut self, end: End) {
         self.end.get_or_insert(end);
     }
 
-    /// Notes what went wrong. The first cause counts.
+    /// Records how and why the request failed, unless its end is recorded already.
     pub fn fail(&mut self, end: End, reason: impl FnOnce() -> String) {
         if self.end.is_none() {
             self.end = Some(end);
@@ -142,18 +143,18 @@ impl Record {
         }
     }
 
-    /// Notes that a panic ended it, whatever was noted before.
+    /// Records that a panic ended the request, even if another end is recorded already.
     pub(super) fn panicked(&mut self, message: String) {
         self.end = Some(End::Internal);
         self.reason = Some(message);
     }
 
-    /// Whether its end was noted.
+    /// Reports whether its end has been recorded.
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
     }
 
-    /// Writes the access-log line. `end` is how the request ended if nothing was noted.
+    /// Writes the access log record. `end` is how the request ended if nothing has been recorded.
     pub fn log(&self, frontend: &str, sender: Sender<'_>, head: &RequestHead, end: End) {
         if !AccessRecord::enabled() {
             return;
@@ -178,7 +179,7 @@ impl Record {
             client: address_of(client),
             peer: peer.map(address_of),
             method: head.and_then(|head| std::str::from_utf8(head.method()).ok()),
-            // A connection without HTTP has a host alone.
+            // A connection without HTTP has only a host.
             host,
             target: head.map(RequestHead::target),
             status: self.status,

@@ -1,4 +1,4 @@
-//! `redirect_to_https` of a bind: every request is sent to the same URL over `https`.
+//! `redirect_to_https` of a bind: redirects every request to the same URL with `https`.
 
 use super::context::Context;
 use super::error::ProxyError;
@@ -7,8 +7,8 @@ use crate::config::RedirectToHttps;
 use crate::http::authority::split_port;
 use crate::http::message::RequestHead;
 
-/// Answers a request that came without TLS to a bind that redirects. 308 has clients keep method
-/// and body (RFC 9110, section 15.4.9).
+/// Returns the redirect for a request that arrived without TLS at a bind that redirects. With 308,
+/// clients keep the method and the body (RFC 9110, section 15.4.9).
 pub(super) fn answer(cx: &mut Context, redirect: RedirectToHttps) -> Reply {
     match location(&cx.head, redirect) {
         Some(location) => Reply::redirect(cx, &location),
@@ -16,7 +16,7 @@ pub(super) fn answer(cx: &mut Context, redirect: RedirectToHttps) -> Reply {
     }
 }
 
-/// None if the request does not say which host it is for.
+/// Returns the new URL; None if the request names no host.
 fn location(head: &RequestHead, redirect: RedirectToHttps) -> Option<Vec<u8>> {
     let (host, _) = split_port(head.authority().unwrap_or_default());
     if host.is_empty() {
@@ -27,7 +27,7 @@ fn location(head: &RequestHead, redirect: RedirectToHttps) -> Option<Vec<u8>> {
     if let Some(port) = redirect.port {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
-    // The URL of `OPTIONS *` has no path (RFC 9112, section 3.3).
+    // `OPTIONS *` corresponds to a URL without a path (RFC 9112, section 3.3).
     if head.target() != b"*" {
         location.extend_from_slice(head.target());
     }

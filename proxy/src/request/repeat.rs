@@ -1,4 +1,4 @@
-//! Which requests are sent again after an exchange that failed.
+//! Decides which requests are sent again after a failed exchange.
 
 use super::client::Client;
 use super::context::Context;
@@ -9,24 +9,24 @@ use crate::http1::request::Parsed as Request;
 use crate::http2::Http2Error;
 use crate::upstream::{EndpointId, Failure, Lease, Needs, Origin, Reuse};
 
-/// How often a request is sent that no server has acted on: enough for one that takes a few requests
-/// on each connection.
+/// Maximum number of times that a request is sent if no server has processed it. Enough for a
+/// server that accepts only a few requests per connection.
 const MAX_TRIES: u32 = 16;
 
-/// The tries of one request.
+/// The attempts to send one request.
 #[derive(Debug)]
 pub(super) struct Tries {
-    /// How often it was sent.
+    /// Number of attempts.
     count: u32,
-    /// Those of them that `retry` has allowed.
+    /// Number of repeated attempts that count against `retry.attempts`.
     retried: u32,
-    /// Endpoints where it has failed.
+    /// Endpoints to avoid, because the request has failed there.
     pub(super) avoid: Vec<EndpointId>,
-    /// Which connections it may use.
+    /// Connections that the request can use.
     pub(super) reuse: Reuse,
-    /// The use that its connection is for.
+    /// What the connection must support.
     pub(super) needs: Needs,
-    /// How often it may be sent, in place of the backend's `retry.attempts`.
+    /// The decision's limit on attempts, which replaces the backend's `retry.attempts`.
     limit: Option<u8>,
 }
 
@@ -42,18 +42,19 @@ impl Tries {
         }
     }
 
-    /// Whether it has not been sent before.
+    /// Reports whether this is the first attempt.
     pub(super) fn is_first(&self) -> bool {
         self.count == 1
     }
 
-    /// Begins another one.
+    /// Starts another attempt.
     pub(super) fn begin(&mut self) {
         self.count += 1;
     }
 
-    /// Whether the request is sent again; with another connection or to another server, as `repeat`
-    /// says. Counted as one that `retry` has allowed where it has.
+    /// Decides whether the request is sent again, over another connection or to another server as
+    /// `repeat` says. If so, updates the constraints for the next attempt, and counts it if the
+    /// `retry` configuration was needed.
     pub(super) fn allow(&mut self, repeat: Repeat, lease: &Lease) -> bool {
         let retry = &lease.settings().backend.retry;
         let has_tries = self.count < MAX_TRIES;
@@ -91,7 +92,7 @@ impl Tries {
         true
     }
 
-    /// Whether the request is sent again after a response with this status.
+    /// Decides whether the request is sent again after a response with this status.
     #[inline]
     pub(super) fn again<C: Client>(
         &mut self,
@@ -102,14 +103,14 @@ impl Tries {
     ) -> bool {
         let failure = Failure::Status(status);
         let lease = exchange.lease();
-        // Hardly ever.
+        // The usual case.
         if !failure.is_among(&lease.settings().backend.retry.on) || !exchange.is_body_untouched() {
             return false;
         }
         self.allow(Repeat::after(failure, cx, request, lease), lease)
     }
 
-    /// Whether a request that has failed may be sent again, and how.
+    /// Determines whether a failed request can be sent again, and how.
     pub(super) fn repeat<C: Client>(
         &self,
         error: &ProxyError,
@@ -123,13 +124,13 @@ impl Tries {
         if !exchange.is_body_untouched() {
             return Repeat::Never;
         }
-        // Another request may have ended a connection of HTTP/2 that is new to this one.
+        // A new HTTP/2 connection can also have served: another request may have ended it.
         let is_pooled = exchange.lease().origin == Origin::Pooled;
         let has_served = is_pooled || exchange.is_with_http2_server();
         match error {
             ExchangeError::Refused(error) => Repeat::refused(error),
             ExchangeError::Unsent if has_served => Repeat::Unsent,
-            // RFC 9110, section 9.2.2.
+            // An idempotent request can be repeated automatically (RFC 9110, section 9.2.2).
             ExchangeError::Closed(_) | ExchangeError::IdleTimeout
                 if has_served
                     && self.count == 1
@@ -146,27 +147,27 @@ impl Tries {
     }
 }
 
-/// Whether a request may be sent again, and how.
+/// Whether a request can be sent again, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Something of it may have been acted on, and doing so twice may do harm.
+    /// Not again: part of it may have been processed, and processing it twice may do harm.
     Never,
-    /// Over a new connection, after the first try: doing so twice does no harm.
+    /// Over a new connection, but only after the first attempt: processing it twice does no harm.
     Once,
-    /// Over a new connection: nothing of it was sent.
+    /// Over a new connection: no part of it was sent.
     Unsent,
-    /// Over any other connection: the server has said GOAWAY before it.
+    /// Over any other connection: the server sent GOAWAY before it processed the request.
     Elsewhere,
-    /// Over any other connection: the server has refused it.
+    /// Over any connection: the server has refused its stream.
     Refused,
-    /// Over HTTP/1.1: the server has not acted on it.
+    /// Over HTTP/1.1: the server has not processed it.
     OverHttp1,
-    /// To another server, if there is one: the configuration says so.
+    /// To another server if possible, because the configuration says so.
     ByPolicy,
 }
 
 impl Repeat {
-    /// After a server has said that it did not act on the request.
+    /// Returns how to repeat a request that the server has not processed.
     pub(super) fn refused(error: &Http2Error) -> Repeat {
         if error.requires_http1() {
             Repeat::OverHttp1
@@ -177,7 +178,7 @@ impl Repeat {
         }
     }
 
-    /// After a failure that the configuration may list.
+    /// Returns how to repeat a request after a failure that the configuration can list.
     pub(super) fn after(
         failure: Failure,
         cx: &Context,
@@ -198,7 +199,8 @@ impl Repeat {
     }
 }
 
-/// Whether doing it twice does no harm, by its method or as the configuration says.
+/// Reports whether processing the request twice does no harm, according to its method or the
+/// configuration.
 fn may_repeat(cx: &Context, retry: &Retry) -> bool {
     let method = cx.head.method();
     cx.head.method_kind().is_idempotent()

@@ -1,4 +1,4 @@
-//! Answers that no server gave: a plugin's, and the proxy's own.
+//! Local replies: those that a plugin decides on, and the proxy's own.
 
 use bytes::Bytes;
 
@@ -15,18 +15,18 @@ use crate::upstream::CheckoutError;
 /// Methods that this proxy forwards (RFC 9110, section 15.5.6).
 const ALLOW: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
-/// After how many seconds a client may try again that found the queues full: a burst has passed, or
-/// others have had their turn.
+/// Seconds after which a client that found the queues full can retry: by then a burst has passed,
+/// or other clients have been served.
 const RETRY_AFTER: &[u8] = b"1";
 
-/// An answer that is there as a whole.
+/// A complete local reply.
 #[derive(Debug)]
 pub struct Reply {
-    /// Without framing.
+    /// The head, without framing.
     pub head: ResponseHead,
-    /// Not sent in answer to HEAD.
+    /// The body, which is not sent in response to HEAD.
     pub body: Bytes,
-    /// Whether the client may send a further request.
+    /// Whether the client can send another request.
     pub persistence: Persistence,
 }
 
@@ -48,7 +48,7 @@ impl Reply {
         }
     }
 
-    /// Framing that the head declares (RFC 9110, section 8.6: none for 204 and 304).
+    /// Returns the framing that the head declares (RFC 9110, section 8.6: none for 204 and 304).
     pub fn length(&self) -> BodyLength {
         match self.head.status() {
             204 | 304 => BodyLength::None,
@@ -56,7 +56,7 @@ impl Reply {
         }
     }
 
-    /// A plugin's answer.
+    /// Creates the reply that a plugin has decided on.
     pub(super) fn of_plugin(cx: &mut Context, answer: &plugin::Response) -> Reply {
         cx.record.finish(End::LocalReply);
         let mut reply = Reply::new(answer.status, answer.body.clone());
@@ -66,7 +66,7 @@ impl Reply {
         reply
     }
 
-    /// The proxy's own: one short line; the reason is for the log.
+    /// Creates an error reply of one short line. The reason goes only to the log.
     pub fn refusal(cx: &mut Context, error: &ProxyError) -> Reply {
         let (status, end) = error.outcome();
         cx.record.fail(end, || chain(error));
@@ -88,13 +88,13 @@ impl Reply {
             fields.push(b"Retry-After", RETRY_AFTER);
         }
         if status < 500 || status == 501 || status == 505 {
-            // Where its next request would begin is anybody's guess.
+            // It is unknown where the next request would start.
             reply.persistence = Persistence::Close;
         }
         reply
     }
 
-    /// Sends the client to another URL, with everything that its request has.
+    /// Creates a redirect to another URL, for which the client must keep the method and the body.
     pub(super) fn redirect(cx: &mut Context, location: &[u8]) -> Reply {
         cx.record.finish(End::LocalReply);
         let mut reply = Reply::new(308, Bytes::new());
@@ -102,7 +102,7 @@ impl Reply {
         reply
     }
 
-    /// What an ACME server wants to see.
+    /// Creates the response that an ACME server expects.
     pub(super) fn of_challenge(cx: &mut Context, answer: &str) -> Reply {
         cx.record.finish(End::LocalReply);
         let mut reply = Reply::new(200, Bytes::copy_from_slice(answer.as_bytes()));
@@ -111,7 +111,7 @@ impl Reply {
         reply
     }
 
-    /// The answer to a request whose `Max-Forwards` was 0 (RFC 9110, sections 9.3.7 and
+    /// Creates the response to a request whose `Max-Forwards` was 0 (RFC 9110, sections 9.3.7 and
     /// 9.3.8).
     pub(super) fn of_last_hop(cx: &mut Context) -> Reply {
         cx.record.finish(End::LocalReply);
@@ -127,7 +127,7 @@ impl Reply {
     }
 }
 
-/// The request as it came, but for fields that may carry secrets.
+/// Formats the request as received, except for fields that may contain secrets.
 fn traced(head: &RequestHead) -> Vec<u8> {
     let mut text = head.method().to_vec();
     for part in [b" ", head.target(), b" HTTP/1.1\r\n"] {

@@ -1,4 +1,4 @@
-//! Where a connection without HTTP goes: one decision, and one connection to a server.
+//! The destination of a connection without HTTP: one decision, and one connection to a server.
 
 use super::affinity::Affinity;
 use super::choice::{self, Destination};
@@ -9,17 +9,18 @@ use crate::frontend::Frontend;
 use crate::upstream::{Demand, Lease, Needs, PrivateConnections, Reuse};
 use crate::wire::Wire;
 
-/// The log's word for a plugin that answers where there is no HTTP. It is no fault that counts
-/// against its version: otherwise clients that it keeps out could have it taken out of service.
+/// The log's fault name for a plugin that decides on a response where there is no HTTP. It does not
+/// count as a fault of the plugin's version: otherwise clients that the plugin rejects could take
+/// it out of service.
 const ANSWER: &str = "answer-without-http";
 
-/// Routes a connection, and connects to a server for it alone.
+/// Routes a connection, and opens a connection to a server for it alone.
 ///
 /// # Errors
-/// The connection is closed. Nothing was sent to the client.
+/// The caller must close the connection. Nothing was sent to the client.
 ///
 /// # Cancel safety
-/// Dropping it gives up.
+/// Dropping it cancels the attempt to connect.
 pub async fn connect(
     cx: &mut Context,
     client: &mut Wire,
@@ -44,7 +45,7 @@ pub async fn connect(
             ended => return ended,
         };
         cx.attempt += 1;
-        // A reload may have come meanwhile.
+        // The configuration may have been reloaded meanwhile.
         cx.rules = frontend.rules();
         if cx.attempt >= cx.rules.max_attempts() {
             return Err(error);

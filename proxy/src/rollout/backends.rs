@@ -1,16 +1,16 @@
-//! The backends of a configuration that is not in force: none in use.
+//! The backends of a configuration that is not in force, all idle.
 
 use std::collections::BTreeMap;
 
 use crate::config::{self, Config};
 use crate::plugin::{BackendName, BackendState, Backends, ServerName, ServerState};
 
-/// The configured backends: what a plugin sees while it is tried out.
+/// The configured backends, as a plugin sees them while it is tried out.
 #[derive(Debug, Default)]
 pub struct ConfiguredBackends(BTreeMap<BackendName, Vec<ServerState>>);
 
 impl ConfiguredBackends {
-    /// The backends of `config`.
+    /// Creates the backends of `config`.
     pub fn new(config: &Config) -> ConfiguredBackends {
         let backends = config.backends.iter().map(|backend| {
             let servers = backend.servers.iter().map(idle);
@@ -20,7 +20,7 @@ impl ConfiguredBackends {
     }
 }
 
-/// A server as it is configured.
+/// Returns the configured state of a server without requests.
 pub fn idle(server: &config::Server) -> ServerState {
     let name = ServerName::from(server.name.as_str());
     let limit = server.max_requests.map(std::num::NonZero::get);

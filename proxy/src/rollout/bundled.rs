@@ -1,9 +1,10 @@
-//! The plugins that are part of the binary, as `cargo xtask plugins` builds them.
+//! Plugins that are part of the binary, as built by `cargo xtask plugins`.
 //!
-//! Their names are `config`'s. Called by `loader`.
+//! `config` defines their names. Called by `loader`.
 
-/// The component of that name, one of [`BUNDLED_PLUGINS`](crate::config::BUNDLED_PLUGINS);
-/// nothing for another, which `config` refuses.
+/// Returns the component with this name, one of
+/// [`BUNDLED_PLUGINS`](crate::config::BUNDLED_PLUGINS). Empty for any other name, which `config`
+/// refuses.
 pub(super) fn component(name: &str) -> &'static [u8] {
     macro_rules! components {
         ($($name:literal)*) => {

@@ -1,7 +1,7 @@
-//! From a stage's configuration to a version that can be published: read, load, try out.
+//! Turns a stage's configuration into a version that can be published: read, load, try out.
 //!
-//! Workers get only versions that were compiled, checked against the contract, instantiated,
-//! configured and asked once. Called by `control`, off the worker threads, and by `check` and
+//! Workers get only versions that have been compiled, checked against the contract, instantiated,
+//! configured and called once. Called by `control`, off the worker threads, and by `check` and
 //! `route`. Reads files; blocks while it compiles.
 
 use std::borrow::Cow;
@@ -24,28 +24,30 @@ use crate::plugin::{
 };
 use crate::router::version::{Policy, Version, VersionSpec, WorkerEvent};
 
-/// Why a stage's plugin cannot serve; each text is complete, to be shown at its key.
+/// Reason for which a stage's plugin cannot serve. Each text is complete, for display at the
+/// plugin's key.
 #[derive(Debug, Error)]
 pub enum VersionError {
     /// The file cannot be read.
     #[error("the plugin's file cannot be read: {0}")]
     Read(io::Error),
-    /// The file is no plugin of this host.
+    /// The file is not a plugin for this host, or cannot be compiled or loaded.
     #[error(transparent)]
     Load(LoadError),
-    /// It refused its configuration: `PATH: MESSAGE`, as the SDK has it, or any text.
+    /// The plugin refused its configuration: `PATH: MESSAGE`, as the SDK formats it, or any text.
     #[error("{0}")]
     Configure(String),
-    /// It failed while it was instantiated or configured.
+    /// The plugin failed while it was instantiated or configured.
     #[error("the plugin failed while it was configured: {0}")]
     Fault(Fault),
-    /// It failed on a first request: `GET /` for `localhost`.
+    /// The plugin failed on a first request: `GET /` for `localhost`.
     #[error("the plugin failed on a first request, `GET /` for `localhost`: {0}")]
     Probe(Fault),
 }
 
 impl VersionError {
-    /// Whether the same file may well serve another time: its compiler was killed, say.
+    /// Reports whether loading the same file may succeed later, for example after its compiler was
+    /// killed.
     pub fn is_transient(&self) -> bool {
         match self {
             VersionError::Read(_) => true,
@@ -58,15 +60,15 @@ impl VersionError {
     }
 }
 
-/// Loads plugins, for as many stages as its engine has room for.
+/// Loads plugins for as many stages as its engine has room for.
 #[derive(Debug)]
 pub struct Loader {
     engine: Engine,
     cache: Option<CompiledCache>,
     workers: usize,
-    /// Longest file of a plugin, in bytes.
+    /// Maximum size of a plugin file, in bytes.
     file_size: u64,
-    /// Most stages, of all routers together.
+    /// Maximum number of stages in all routers.
     capacity: usize,
 }
 
@@ -77,38 +79,38 @@ pub struct Load<'a> {
     pub frontend: &'a str,
     /// A stage of its router, as configured.
     pub stage: &'a config::Stage,
-    /// Where the component comes from: the stage's own plugin, or another to replace it.
+    /// Source of the component: the stage's own plugin, or another that replaces it.
     pub plugin: &'a PluginSource,
-    /// Origin of the file, for people; None: taken from `plugin`.
+    /// Origin of the file, for display; None to derive it from `plugin`.
     pub source: Option<String>,
-    /// The backends that it can ask about.
+    /// The backends and tables that the plugin can query.
     pub environment: Environment,
-    /// Receives the workers' events about it.
+    /// Receives the workers' events about the plugin.
     pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
 }
 
-/// A version, and an instance of it for each worker.
+/// A loaded version, with an instance for each worker.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Without a number: it gets one when it is published.
+    /// The version. Its number is assigned when it is published.
     pub version: Version,
-    /// In the order of the workers.
+    /// The instances, in the order of the workers.
     pub instances: Vec<Instance>,
 }
 
 impl Loaded {
-    /// To be shared by the workers, under this number.
+    /// Assigns a number to the version, for sharing among the workers.
     pub fn numbered(self, number: u32) -> (Arc<Version>, Vec<Instance>) {
         (Arc::new(self.version.numbered(number)), self.instances)
     }
 }
 
 impl Loader {
-    /// Starts the engine, with room for the stages of `config`, and for some more. Warns about a cache that cannot be used: plugins
-    /// are then compiled at each start.
+    /// Creates the engine with room for the stages of `config` and some more. Logs a warning if the
+    /// cache cannot be used: plugins are then compiled at each start.
     ///
     /// # Errors
-    /// The engine's: no address space, say.
+    /// Those of the engine, for example if there is no address space.
     pub fn try_new(
         config: &Config,
         workers: usize,
@@ -135,7 +137,7 @@ impl Loader {
         })
     }
 
-    /// Whether there is room for all stages of `config`.
+    /// Reports whether there is room for all stages of `config`.
     pub fn has_room_for(&self, config: &Config) -> bool {
         stages(config) <= self.capacity
     }
@@ -148,7 +150,7 @@ impl Loader {
         self.load_file(self.read(load.plugin)?, load)
     }
 
-    /// Reads a plugin's file, and does nothing with it.
+    /// Reads a plugin's file without loading it.
     ///
     /// # Errors
     /// [`VersionError::Read`].
@@ -156,7 +158,7 @@ impl Loader {
         read(plugin, self.file_size)
     }
 
-    /// Loads a plugin from a file that was read before, and tries it out.
+    /// Loads a plugin from a file that has been read before, and tries it out.
     ///
     /// # Errors
     /// [`VersionError`].
@@ -183,15 +185,15 @@ impl Loader {
         self.start(&plugin, load)
     }
 
-    /// Whether a loaded plugin runs on its engine.
+    /// Reports whether a loaded plugin runs on this engine.
     pub fn has(&self, plugin: &Plugin) -> bool {
         plugin.is_on(&self.engine)
     }
 
-    /// A loaded plugin on its engine, so that the one that it was on can go.
+    /// Moves a loaded plugin to this engine, so that its old engine can be freed.
     ///
     /// # Errors
-    /// [`VersionError::Fault`]: there is no memory for it.
+    /// [`VersionError::Fault`], if there is no memory for it.
     pub fn adopt(&self, plugin: &Plugin) -> Result<Plugin, VersionError> {
         if self.has(plugin) {
             return Ok(plugin.clone());
@@ -199,7 +201,7 @@ impl Loader {
         plugin.on(&self.engine).map_err(refused)
     }
 
-    /// Whether a loaded plugin can be started as it is, without loading it again.
+    /// Reports whether a loaded plugin can be started without loading it again.
     pub fn fits(plugin: &Plugin, load: &Load<'_>) -> bool {
         match load.stage.isolation {
             Isolation::Instance => !plugin.has_snapshot(),
@@ -209,11 +211,11 @@ impl Loader {
         }
     }
 
-    /// Tries out a loaded plugin. One that does not [`fit`](Self::fits) is configured for each
-    /// request.
+    /// Tries out a loaded plugin and creates its instances. With isolation by request, a plugin
+    /// that does not [`fit`](Self::fits) is configured again for each request.
     ///
     /// # Errors
-    /// [`VersionError`], but not for reading and loading.
+    /// [`VersionError`], except for reading and loading.
     pub fn start(&self, plugin: &Plugin, load: Load<'_>) -> Result<Loaded, VersionError> {
         let stage = load.stage;
         let spec = VersionSpec {
@@ -232,7 +234,7 @@ impl Loader {
             events: load.events,
         };
         let (version, mut instance) = Version::try_new(spec).map_err(refused)?;
-        // Dropped with whatever it remembers.
+        // The instance is dropped, together with any state that it has kept.
         instance.try_out().map_err(VersionError::Probe)?;
         drop(instance);
         let instances = (0..self.workers).map(|_| version.instantiate());
@@ -243,7 +245,7 @@ impl Loader {
     }
 }
 
-/// Reads a plugin's file of at most `limit` bytes, and does nothing with it.
+/// Reads a plugin's file of at most `limit` bytes without loading it.
 ///
 /// # Errors
 /// [`VersionError::Read`].
@@ -260,7 +262,7 @@ pub fn read(plugin: &PluginSource, limit: u64) -> Result<Source, VersionError> {
     }
 }
 
-/// Where compiled plugins are kept; None if no place is known.
+/// Returns the directory of compiled plugins; None if no directory is known.
 pub fn cache_directory(config: &Config) -> Option<PathBuf> {
     let configured = config.plugin_cache_dir.clone();
     let of_user = config.user.as_deref().map(CompiledCache::directory_of);
@@ -276,19 +278,20 @@ fn refused(fault: Fault) -> VersionError {
     }
 }
 
-/// Stages that reloads may add before that takes another engine, which all plugins move to: as many
-/// as there are, within these bounds.
+/// Stages that reloads can add before they need another engine, which all plugins must move to. As
+/// many as are configured, within these bounds.
 const MIN_SPARE: usize = 4;
 const MAX_SPARE: usize = 16;
-/// Versions of one stage that have instances at one time: the active one, one under rollout,
-/// one in each of the reloads that are prepared at one time, one that is being dropped.
+/// Maximum number of versions of one stage that have instances at the same time: the active one,
+/// one under rollout, one in each reload that is being prepared, and one that is being dropped.
 const VERSIONS: usize = 3 + MAX_RELOADS;
 
-/// Reloads that are prepared at one time.
+/// Maximum number of reloads that are prepared at the same time.
 pub const MAX_RELOADS: usize = 2;
-/// Other versions that are being loaded at one time, each perhaps by a compiler.
+/// Maximum number of other versions that are loaded at the same time, each of which may need a
+/// compiler.
 pub const MAX_LOADS: usize = 4;
-/// Versions that are being started again at one time, which takes no compiler.
+/// Maximum number of versions that are restarted at the same time, which needs no compiler.
 pub const MAX_RESTARTS: usize = 4;
 
 fn stages(config: &Config) -> usize {
@@ -296,7 +299,8 @@ fn stages(config: &Config) -> usize {
     frontends.map(|frontend| frontend.router.len()).sum()
 }
 
-/// Room for every worker's instances of every stage, and of the versions being prepared.
+/// Computes the engine's limits: room for every worker's instances of every stage and of the
+/// versions being prepared.
 fn limits(capacity: usize, workers: usize) -> EngineLimits {
     let versions = VERSIONS * capacity + MAX_LOADS + MAX_RESTARTS;
     let instances = versions * (workers + 1);
@@ -305,7 +309,7 @@ fn limits(capacity: usize, workers: usize) -> EngineLimits {
     }
 }
 
-/// For people.
+/// Describes a source for display.
 fn describe(source: &PluginSource) -> String {
     match source {
         PluginSource::Bundled(name) => format!("bundled: {name}"),
@@ -313,7 +317,7 @@ fn describe(source: &PluginSource) -> String {
     }
 }
 
-/// Refuses pipes and devices, which may never end.
+/// Reads a regular file. Refuses pipes and devices, which may never end.
 fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut options = File::options();
     let options = options.read(true);
@@ -336,7 +340,7 @@ fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A plugin file's name in the log: without folder and ending.
+/// Returns a plugin file's name for the log, without folder and extension.
 fn name_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or(path.as_os_str());
     stem.to_string_lossy().into_owned()
@@ -376,7 +380,7 @@ mod tests {
         };
         let in_the_proxy = settings("", &stage);
         let defaults = Settings {
-            // Each has a budget of its own.
+            // Each plugin has its own budget.
             lines: in_the_proxy.lines.clone(),
             ..Settings::default()
         };

@@ -1,7 +1,7 @@
-//! Orders to the workers: another version, the start and the end of a rollout.
+//! Commands to the workers: replace a version, start a rollout, end a rollout.
 //!
-//! Each changes the state and notifies the workers under one lock, so that all workers see the
-//! changes in the same order.
+//! Each function changes the state and notifies the workers under one lock, so that all workers see
+//! the changes in the same order.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use crate::router::version::Version;
 use crate::router::{Change, RolloutEnd};
 use crate::worker::Command;
 
-/// Why a rollout cannot end as requested.
+/// Reason for which a rollout cannot end as requested.
 #[derive(Debug, Error)]
 pub enum RolloutError {
-    /// There is none.
+    /// There is no rollout.
     #[error("`{0}` has no version on trial")]
     None(StageId),
-    /// Its version has had too many faults to take over.
+    /// Its version has had too many faults to be promoted.
     #[error("the version on trial of `{0}` fails: its trial ends by itself")]
     Failing(StageId),
 }
 
-/// The workers, by their numbers.
+/// Command channels of the workers, indexed by worker number.
 type Workers = [mpsc::UnboundedSender<Command>];
 
 /// A version to put into service.
@@ -37,18 +37,18 @@ type Workers = [mpsc::UnboundedSender<Command>];
 pub struct Publication {
     /// The version, with an instance for each worker.
     pub loaded: Loaded,
-    /// Its number, if it had one before; None: the next one.
+    /// Its former number; None to assign the next one.
     pub number: Option<u32>,
-    /// Its configuration.
+    /// Configuration of the stage.
     pub stage: config::Stage,
-    /// Why it comes.
+    /// What puts it into service.
     pub cause: Cause,
-    /// The request that it comes from, if any.
+    /// When it was requested; None if it was not requested.
     pub order: Option<Ticket>,
 }
 
 impl Versions {
-    /// Gives a version to every worker, which applies it between two requests.
+    /// Puts a version into service. Each worker applies it between two requests.
     pub fn publish(
         &mut self,
         workers: &Workers,
@@ -82,8 +82,8 @@ impl Versions {
         version
     }
 
-    /// Starts a rollout beside the active version, with an instance for each worker. It replaces
-    /// one under way. `stage` is the configuration of its version.
+    /// Starts a rollout next to the active version, with an instance for each worker. Replaces a
+    /// rollout under way. `stage` is the configuration of its version.
     pub fn start_rollout(
         &mut self,
         workers: &Workers,
@@ -119,7 +119,7 @@ impl Versions {
         version
     }
 
-    /// Puts the version on trial into service.
+    /// Promotes the version on trial to active.
     ///
     /// # Errors
     /// [`RolloutError`].
@@ -148,7 +148,7 @@ impl Versions {
         Ok(version)
     }
 
-    /// Drops the version on trial; if `only` names a version, no other.
+    /// Drops the version on trial. If `only` is set, drops only the version with that number.
     ///
     /// # Errors
     /// [`RolloutError::None`].
@@ -193,7 +193,7 @@ fn send_end(workers: &Workers, id: &StageId, version: &Version, end: RolloutEnd)
 /// Sends each worker one change of a stage.
 fn send(workers: &Workers, id: &StageId, changes: impl IntoIterator<Item = Change>) {
     for (worker, change) in workers.iter().zip(changes) {
-        // A worker that is gone is stopping.
+        // If a worker is gone, it is stopping.
         let _ = worker.send(Command::Stage(id.clone(), change));
     }
 }

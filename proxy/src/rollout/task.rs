@@ -1,7 +1,7 @@
-//! One load of a plugin for one stage, away from any lock.
+//! A single load of a plugin for one stage, without holding any lock.
 //!
-//! Blocks while it compiles. Created by `control` from what is in force, run on a thread of low
-//! priority.
+//! Blocks while it compiles. Created by `control` from the state in force, and run on a thread of
+//! low priority.
 
 use std::sync::Arc;
 
@@ -14,33 +14,33 @@ use crate::plugin::{Backends, Environment};
 use crate::router::version::WorkerEvent;
 use crate::tables::Tables;
 
-/// Everything that it takes to load a version for a stage.
+/// Everything that is needed to load a version for a stage.
 #[derive(Debug, Clone)]
 pub struct LoadTask {
-    /// Which stage it is for.
+    /// The stage to load for.
     pub id: StageId,
     /// The stage, as configured.
     pub stage: config::Stage,
-    /// The configured file when it was last read.
+    /// The configured file, as last read.
     pub file: ConfiguredFile,
-    /// Loads it.
+    /// The loader to use.
     pub loader: Arc<Loader>,
-    /// The backends that it can ask about.
+    /// The backends that the plugin can query.
     pub live: Arc<dyn Backends>,
-    /// The tables that it can ask about.
+    /// The tables that the plugin can query.
     pub tables: Arc<Tables>,
-    /// Receives the workers' events about it.
+    /// Receives the workers' events about the plugin.
     pub events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
-/// The fate of a file that may have changed.
+/// The result of checking a file that may have changed.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// It is known already.
+    /// The contents are already known: accepted or refused before.
     Known,
-    /// It can serve.
+    /// The plugin can serve.
     Loaded(Box<Loaded>),
-    /// It cannot; its SHA-256, and why.
+    /// The plugin cannot serve: the file's SHA-256, and the reason.
     Refused(String, VersionError),
 }
 
@@ -56,17 +56,17 @@ impl LoadTask {
         }
     }
 
-    /// Whether both would load for the same stage in the same way.
+    /// Reports whether both tasks load for the same stage in the same way.
     pub fn is_same_as(&self, other: &LoadTask) -> bool {
         self.id == other.id
             && self.stage == other.stage
             && Arc::ptr_eq(&self.live, &other.live)
             && Arc::ptr_eq(&self.tables, &other.tables)
-            // The engine before is to go.
+            // After a change of the loader, the old engine must be freed.
             && Arc::ptr_eq(&self.loader, &other.loader)
     }
 
-    /// Loads and tries out `plugin`, or else the configured one.
+    /// Loads and tries out `plugin`, or the configured plugin if `plugin` is None.
     ///
     /// # Errors
     /// [`VersionError`].
@@ -75,8 +75,7 @@ impl LoadTask {
         self.loader.load(self.load(plugin))
     }
 
-    /// Loads and tries out the configured plugin, unless its file is known to be in service or
-    /// unfit.
+    /// Loads and tries out the configured plugin, unless its file was accepted or refused before.
     ///
     /// # Errors
     /// [`VersionError::Read`].
@@ -93,10 +92,10 @@ impl LoadTask {
         })
     }
 
-    /// Starts a retired version again: with its own configuration, among the present backends.
+    /// Restarts a retired version with its own configuration and the current backends and tables.
     ///
     /// # Errors
-    /// [`VersionError`], but not for reading and loading.
+    /// [`VersionError`], except for reading and loading.
     pub fn revert(&self, retired: &RetiredVersion) -> Result<Loaded, VersionError> {
         let RetiredVersion { version, stage, .. } = retired;
         let load = Load {

@@ -1,20 +1,20 @@
 //! The order in which changes were requested.
 //!
-//! Changes are prepared at the same time, and are done in any order. By its ticket a change that
-//! was requested first, but is done last, is told from the last word.
+//! Changes are prepared concurrently and finish in any order. Tickets tell whether a change that
+//! finishes late was requested before one that is already in force.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// When a change was requested: a later one is greater.
+/// The time of a change's request: later requests have greater tickets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// Gives out tickets.
+/// Issues tickets in ascending order.
 #[derive(Debug)]
 pub struct Tickets(AtomicU64);
 
 impl Ticket {
-    /// That of the start, before all others.
+    /// The ticket of the start, before all others.
     pub const START: Ticket = Ticket(0);
 }
 
@@ -25,7 +25,7 @@ impl Default for Tickets {
 }
 
 impl Tickets {
-    /// The next one.
+    /// Returns the next ticket.
     pub fn take(&self) -> Ticket {
         Ticket(self.0.fetch_add(1, Ordering::Relaxed))
     }

@@ -1,4 +1,4 @@
-//! Which versions each stage has: in service, under rollout, retired.
+//! The versions of each stage: in service, under rollout, retired.
 //!
 //! Plain state, changed under the lock of `control`.
 
@@ -13,50 +13,49 @@ use crate::router::results::Results;
 use crate::router::rollout::{Mode, Rollout, Share};
 use crate::router::version::Version;
 
-/// Retired versions that are kept for each stage.
+/// Maximum number of retired versions that are kept for each stage.
 const MAX_RETIRED: usize = 4;
 
 /// The versions of every stage of every router.
 #[derive(Debug, Clone, Default)]
 pub struct Versions {
     published: HashMap<StageId, Published>,
-    /// The latest first.
+    /// Retired versions, the latest first.
     retired: HashMap<StageId, VecDeque<RetiredVersion>>,
 }
 
-/// The version in service of one stage.
+/// The version in service of one stage, with its rollout and history.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// In service.
+    /// The version in service.
     pub active: Arc<Version>,
     /// Its configuration.
     pub stage: config::Stage,
-    /// Why it came.
+    /// What put it into service.
     pub cause: Cause,
-    /// The next version's number.
+    /// The number of the next version.
     pub next: u32,
-    /// The latest request that has put a version into service or on trial. An earlier request
-    /// that is done later must not undo it.
+    /// The latest request that has put a version into service or on trial. An earlier request that
+    /// finishes later must not undo it.
     pub order: Ticket,
-    /// The configured file when it was last read.
+    /// The configured file, as last read.
     pub file: ConfiguredFile,
-    /// The configuration in force asks for other settings, and a later request was preferred to it:
-    /// the next reload applies them.
+    /// `true` if a later request overrides other settings in the configuration in force. The next
+    /// reload applies those settings.
     pub is_behind: bool,
-    /// The rollout beside the active version, with the configuration of its version.
+    /// The rollout next to the active version, with the configuration of its version.
     pub rollout: Option<(Arc<Rollout>, config::Stage)>,
-    /// The rollout that ended last.
+    /// The last rollout that ended.
     pub ended: Option<EndedTrial>,
 }
 
-/// The known contents of the file that the configuration names, as SHA-256.
+/// The known contents of the configured file, as SHA-256.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfiguredFile {
-    /// Those that were last put into service, or that a later request was preferred to. The
-    /// active version may come from another file: it stays as long as neither the file nor the
-    /// configuration changes.
+    /// The contents that were last put into service, or that a later request overrides. The active
+    /// version can come from another file: it stays until the file or the configuration changes.
     pub accepted: String,
-    /// Those that cannot serve. A reload tries them again, and says why they cannot.
+    /// Contents that cannot serve. A reload tries them again and reports the reason.
     pub refused: Option<String>,
 }
 
@@ -67,39 +66,39 @@ pub struct RetiredVersion {
     pub version: Arc<Version>,
     /// Its configuration.
     pub stage: config::Stage,
-    /// Why it came.
+    /// What put it into service.
     pub cause: Cause,
     /// Why it was retired.
     pub reason: Retirement,
 }
 
-/// Why a version came into service or on trial.
+/// What put a version into service or on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// It was configured when the process started.
     Start,
-    /// A reload found another configuration, or another file.
+    /// A reload found a new configuration or a new file.
     Reload,
     /// The configured file has changed.
     File,
-    /// A person has put it into service.
+    /// An operator put it into service.
     Swap,
-    /// A person has put it on trial.
+    /// An operator put it on trial.
     Trial,
-    /// A person has ended its trial in its favour.
+    /// An operator promoted it after a trial.
     Promotion,
-    /// A person has gone back to it.
+    /// An operator went back to it.
     Rollback,
     /// The version after it had too many faults.
     Faults,
 }
 
-/// Why a version went out of service.
+/// Why a version was taken out of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retirement {
     /// A later version replaced it.
     Replaced,
-    /// A person went back to an earlier version.
+    /// An operator went back to an earlier version.
     RolledBack,
     /// It had too many faults.
     Failed,
@@ -110,11 +109,11 @@ pub enum Retirement {
 pub struct EndedTrial {
     /// The number of the version that was on trial.
     pub number: u32,
-    /// The number of the version beside it.
+    /// The number of the version that was active during the trial.
     pub active: u32,
-    /// How it was tried out.
+    /// The mode of the trial.
     pub mode: Mode,
-    /// Of the requests or the clients.
+    /// The share of requests or clients in the trial.
     pub share: Share,
     /// Its results.
     pub results: Arc<Results>,
@@ -127,15 +126,15 @@ pub struct EndedTrial {
 /// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrialEnd {
-    /// A person has put its version into service.
+    /// An operator promoted its version.
     Promoted,
-    /// A person has ended it.
+    /// An operator aborted it.
     Aborted,
     /// Its version had too many faults.
     Failed,
     /// Another version was put on trial.
     Replaced,
-    /// Another version was put into service, or a reload made the stage anew.
+    /// Another version was put into service, or a reload recreated the stage.
     Superseded,
 }
 
@@ -145,12 +144,12 @@ pub(super) struct Activation {
     pub(super) version: Arc<Version>,
     pub(super) stage: config::Stage,
     pub(super) cause: Cause,
-    /// None: nobody requested it.
+    /// When it was requested; None if it was not requested.
     pub(super) order: Option<Ticket>,
 }
 
 impl Cause {
-    /// As users know it: in JSON and logs.
+    /// Returns the name used in JSON and logs.
     pub fn name(self) -> &'static str {
         match self {
             Cause::Start => "start",
@@ -166,7 +165,7 @@ impl Cause {
 }
 
 impl Retirement {
-    /// As users know it: in JSON.
+    /// Returns the name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Retirement::Replaced => "replaced",
@@ -177,7 +176,7 @@ impl Retirement {
 }
 
 impl TrialEnd {
-    /// As users know it: in JSON.
+    /// Returns the name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
             TrialEnd::Promoted => "promoted",
@@ -190,12 +189,12 @@ impl TrialEnd {
 }
 
 impl Published {
-    /// Whether the other is the same component with the same configuration.
+    /// Reports whether `other` is the same component with the same configuration.
     fn is_same_as(&self, other: &Published) -> bool {
         self.serves(other.active.sha256(), &other.stage)
     }
 
-    /// Whether the component with this SHA-256 is in service with this configuration.
+    /// Reports whether the component with this SHA-256 is in service with this configuration.
     pub fn serves(&self, sha256: &str, stage: &config::Stage) -> bool {
         self.active.sha256() == sha256 && self.stage == *stage
     }
@@ -217,7 +216,7 @@ impl Published {
 }
 
 impl Versions {
-    /// Of the first configuration.
+    /// Creates the versions of the first configuration.
     pub fn new(published: HashMap<StageId, Published>) -> Versions {
         Versions {
             published,
@@ -225,33 +224,34 @@ impl Versions {
         }
     }
 
-    /// The versions in service, by their stages.
+    /// Returns the versions in service, by stage.
     pub fn all_published(&self) -> &HashMap<StageId, Published> {
         &self.published
     }
 
-    /// The version in service; None if there is no such stage.
+    /// Returns the version in service; None if there is no such stage.
     pub fn published(&self, id: &StageId) -> Option<&Published> {
         self.published.get(id)
     }
 
-    /// The same, to be changed.
+    /// Returns the version in service mutably; None if there is no such stage.
     pub fn published_mut(&mut self, id: &StageId) -> Option<&mut Published> {
         self.published.get_mut(id)
     }
 
-    /// The retired versions of a stage, the latest first.
+    /// Returns the retired versions of a stage, the latest first.
     pub fn retired(&self, id: &StageId) -> impl Iterator<Item = &RetiredVersion> {
         self.retired.get(id).into_iter().flatten()
     }
 
-    /// Whether the version with this number is in service.
+    /// Reports whether the version with this number is in service.
     pub fn is_active(&self, id: &StageId, number: u32) -> bool {
         let published = self.published(id);
         published.is_some_and(|published| published.active.number() == number)
     }
 
-    /// The version with this number, if the workers have it: in service or under rollout.
+    /// Finds the version with this number among those that the workers have: in service or under
+    /// rollout.
     pub fn find(&self, id: &StageId, number: u32) -> Option<Arc<Version>> {
         let published = self.published(id)?;
         let rollout = published.rollout.as_ref();
@@ -262,15 +262,15 @@ impl Versions {
             .map(Arc::clone)
     }
 
-    /// The retired version with this number.
+    /// Finds the retired version with this number.
     pub fn find_retired(&self, id: &StageId, number: u32) -> Option<RetiredVersion> {
         let mut retired = self.retired(id);
         let found = retired.find(|retired| retired.version.number() == number);
         found.cloned()
     }
 
-    /// The good versions before the active one, the last one first: neither those that failed,
-    /// nor those that a person went back from.
+    /// Returns the good versions before the active one, the latest first. Versions that failed, or
+    /// that an operator went back from, are not good.
     pub fn good_before(&self, id: &StageId) -> Vec<RetiredVersion> {
         let active = self.published(id);
         let active = active.map_or(0, |published| published.active.number());
@@ -280,8 +280,8 @@ impl Versions {
         good.cloned().collect()
     }
 
-    /// Those of [`good_before`](Self::good_before) which differ from the active one: the same
-    /// version would fail as it has failed.
+    /// Returns those of [`good_before`](Self::good_before) that differ from the active version: the
+    /// same version would fail again.
     pub fn good_before_failing(&self, id: &StageId) -> Vec<RetiredVersion> {
         let mut good = self.good_before(id);
         if let Some(published) = self.published(id) {
@@ -290,8 +290,8 @@ impl Versions {
         good
     }
 
-    /// A person wants the version with this number: whether it is in service already. If so, it
-    /// is the last word.
+    /// Returns the version with this number if it is in service already. If so, records the
+    /// operator's request for it as the latest one.
     pub fn confirm(&mut self, id: &StageId, number: u32, order: Ticket) -> Option<Arc<Version>> {
         let published = self.published.get_mut(id)?;
         if published.active.number() != number {
@@ -301,7 +301,7 @@ impl Versions {
         Some(Arc::clone(&published.active))
     }
 
-    /// Records the configured file as one that can serve.
+    /// Records the configured file as accepted.
     pub fn accept_file(&mut self, id: &StageId, sha256: String) {
         if let Some(published) = self.published.get_mut(id) {
             published.file = ConfiguredFile {
@@ -311,7 +311,7 @@ impl Versions {
         }
     }
 
-    /// Puts a version into service and retires the one before. A rollout ends.
+    /// Puts a version into service and retires the previous one. Ends any rollout.
     pub(super) fn activate(&mut self, id: &StageId, activation: Activation, end: TrialEnd) {
         let Some(published) = self.published.get_mut(id) else {
             return;
@@ -347,7 +347,8 @@ impl Versions {
         self.retire(id, old, reason);
     }
 
-    /// A person has gone back past the versions after this one.
+    /// Marks the versions after this one as rolled back, because an operator has gone back past
+    /// them.
     fn pass_over(&mut self, id: &StageId, number: u32) {
         for retired in self.retired.get_mut(id).into_iter().flatten() {
             if retired.version.number() > number && retired.reason == Retirement::Replaced {
@@ -356,8 +357,8 @@ impl Versions {
         }
     }
 
-    /// Takes the versions of another configuration, and retires those that it replaces. `renamed`
-    /// are the stages that have another name now, which comes second.
+    /// Adopts the versions of another configuration, and retires those that it replaces. `renamed`
+    /// lists the old and the new name of renamed stages.
     pub fn replace(
         &mut self,
         published: HashMap<StageId, Published>,
@@ -378,7 +379,7 @@ impl Versions {
                 old.end_rollout(TrialEnd::Superseded);
             }
             new.ended.clone_from(&old.ended);
-            // A version that was only configured anew is nothing to go back to.
+            // A version that was only configured again is not worth going back to.
             if !old.is_same_as(new) {
                 let reason = if old.active.is_failing() {
                     Retirement::Failed
@@ -390,7 +391,7 @@ impl Versions {
         }
     }
 
-    /// From now on its versions start under the new name.
+    /// Renames a stage. From now on, its retired versions restart under the new name.
     fn rename(&mut self, former: &StageId, now: StageId) {
         if let Some(mut retired) = self.retired.remove(former) {
             for one in &mut retired {
@@ -404,8 +405,8 @@ impl Versions {
         }
     }
 
-    /// Moves the retired versions to the engine of `loader`. Their code is loaded once they are gone
-    /// back to.
+    /// Moves the retired versions to the engine of `loader`. Their code is loaded only when a
+    /// rollback needs it.
     pub fn move_retired(&mut self, loader: &Loader) {
         for (id, retired) in &mut self.retired {
             retired.retain_mut(|one| {
@@ -433,7 +434,7 @@ impl Versions {
         let retired = self.retired.entry(id.to_owned()).or_default();
         // A version that is in service again is not retired.
         retired.retain(|one| Some(one.version.number()) != active);
-        // Freed once no worker runs it, unless a version in service has the same.
+        // The code is freed once no worker runs it, unless a version in service uses the same code.
         let plugin = old.active.plugin().released();
         plugin.evict();
         retired.push_front(RetiredVersion {

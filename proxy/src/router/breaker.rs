@@ -1,41 +1,44 @@
-//! Circuit breaker: when a failing plugin is no longer asked, and when it is tried again.
+//! Circuit breaker: determines when a failing plugin is no longer called, and when it is tried
+//! again.
 //!
-//! Shared by the workers, without a lock: only atomics, accessed only when the plugin is asked.
-//! Owned by `version`; `control` goes back to an earlier version once it opens.
+//! Shared by the workers without a lock: it has only atomics, and they are accessed only when the
+//! plugin is to be called. Owned by `version`; when it opens, `control` rolls back to an earlier
+//! version.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pause after the first time that a version had too many faults.
+/// Pause after the breaker first opens.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// It doubles with each try that fails, up to this.
+/// Maximum pause. The pause doubles with each attempt that fails.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// Faults of one version, over all workers.
+/// Circuit breaker of one version, over all workers.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    /// This many within `window` open it.
+    /// Number of faults within `window` that opens the breaker.
     max_faults: u64,
     window: Duration,
     epoch: Instant,
-    /// Start of the present window, in milliseconds since `epoch`, and its faults.
+    /// Start of the current window, in milliseconds since `epoch`, and the number of faults in it.
     began: AtomicU64,
     faults: AtomicU64,
-    /// Milliseconds since `epoch` after which one request may try; 0: closed, all may ask.
+    /// Milliseconds since `epoch` after which one request may try the plugin; 0 if the breaker is
+    /// closed.
     retry_at: AtomicU64,
     pause: AtomicU64,
 }
 
-/// Whether a request may ask the plugin.
+/// Whether a request may call the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     /// Yes.
     Ask,
-    /// Yes, to find out whether it works again.
+    /// Yes, as an attempt to find out whether the plugin works again.
     Try,
-    /// No: it had too many faults.
+    /// No, the plugin had too many faults.
     Refuse,
 }
 
@@ -52,7 +55,7 @@ impl Breaker {
         }
     }
 
-    /// Decides whether a request may ask the plugin.
+    /// Decides whether a request may call the plugin.
     pub(super) fn admit(&self) -> Admission {
         let retry_at = self.retry_at.load(Ordering::Relaxed);
         if retry_at == 0 {
@@ -62,8 +65,8 @@ impl Breaker {
         if now < retry_at {
             return Admission::Refuse;
         }
-        // Of all concurrent requests one tries; the others wait for its result, or for the next
-        // pause to end.
+        // One of the concurrent requests tries the plugin. The others are refused until it succeeds
+        // or the next pause ends.
         let next = now + self.pause.load(Ordering::Relaxed).max(1);
         let won = self
             .retry_at
@@ -76,7 +79,7 @@ impl Breaker {
         }
     }
 
-    /// Records a fault; whether it has opened the breaker.
+    /// Records a fault. Returns whether it has opened the breaker.
     pub(super) fn failed(&self, admission: Admission) -> bool {
         let now = self.now();
         if admission == Admission::Try {
@@ -97,7 +100,7 @@ impl Breaker {
         self.open()
     }
 
-    /// Opens it, however many faults there were; whether it was closed.
+    /// Opens the breaker, whatever the number of faults. Returns whether it was closed.
     pub(super) fn open(&self) -> bool {
         if self.is_open() {
             return false;
@@ -109,18 +112,18 @@ impl Breaker {
             .is_ok()
     }
 
-    /// Closes it after a try that succeeded.
+    /// Closes the breaker after an attempt that succeeded.
     pub(super) fn mend(&self) {
         self.faults.store(0, Ordering::Relaxed);
         self.retry_at.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the plugin is not asked for now.
+    /// Whether the breaker is open, so that the plugin is not called.
     pub(super) fn is_open(&self) -> bool {
         self.retry_at.load(Ordering::Relaxed) != 0
     }
 
-    /// Never 0, which stands for no pause.
+    /// Returns the milliseconds since `epoch`, but never 0, which means that the breaker is closed.
     fn now(&self) -> u64 {
         millis(self.epoch.elapsed()) + 1
     }
@@ -178,7 +181,7 @@ mod tests {
         assert!(!breaker.is_open());
     }
 
-    /// A try whose request never ended is followed by another.
+    /// If the request of an attempt never ends, another attempt follows.
     #[tokio::test(start_paused = true)]
     async fn a_try_without_an_end_is_followed_by_another() {
         let breaker = Breaker::new(1, Duration::from_secs(10));

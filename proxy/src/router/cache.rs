@@ -1,15 +1,16 @@
-//! Decisions that can be used again: a tree of what the plugin read or asked, and of what it found.
+//! Cache of reusable decisions: a tree of what the plugin read or asked, and of the values that it
+//! found.
 //!
-//! The host sees every read a plugin makes, so it knows what a decision hangs on (Open
-//! vSwitch's megaflow cache, for HTTP heads). An inner node is a read, with one branch for
-//! each value seen so far; a leaf is a decision. A request walks down with its own values.
-//! Where it reaches a leaf the plugin could not tell it from the request that the decision
-//! was made for, and no guest code runs.
+//! The host sees every read of a plugin, so it can tell what a decision depends on (like Open
+//! vSwitch's megaflow cache, but for HTTP heads). An inner node is a read, with one branch for each
+//! value seen so far; a leaf is a decision. A request walks down the tree with its own values. If
+//! it reaches a leaf, the plugin could not distinguish it from the request that the decision was
+//! made for, and no guest code runs.
 //!
-//! Which read comes next hangs on the values before it alone, so requests with the same
-//! values walk the same path: that is why the reads need no order of their own. Bounded in
-//! entries and bytes; the decision that was not used for longest, roughly, makes room (the
-//! CLOCK algorithm). Owned by `router`, one for each worker and version.
+//! The next read depends only on the values read before it, so requests with the same values walk
+//! the same path. The reads therefore need no canonical order. The cache is bounded in entries and
+//! bytes. When it is full, a decision that was not used recently is evicted (the CLOCK algorithm).
+//! Owned by `router`, one for each worker and version.
 
 mod value;
 
@@ -23,54 +24,55 @@ use crate::plugin::{Decision, Edits, Options, Read, Route, Target, Value};
 
 pub(super) use value::Facts;
 
-/// Bounds of one cache.
+/// Limits of one cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Most decisions.
+    /// Maximum number of decisions.
     pub(super) entries: usize,
-    /// Most bytes, overhead included.
+    /// Maximum number of bytes, including overhead.
     pub(super) bytes: usize,
-    /// Most bytes that one decision may take; larger ones are made afresh each time.
+    /// Maximum number of bytes of one decision; larger ones are not cached.
     pub(super) entry_bytes: usize,
 }
 
-/// Room for the hosts of a large site, times their variants; some megabytes in use.
+/// Default limits: room for the hosts of a large site, times their variants, which takes some
+/// megabytes.
 const LIMITS: Limits = Limits {
     entries: 16 * 1024,
     bytes: 16 << 20,
     entry_bytes: 256 << 10,
 };
 
-/// What a node takes besides its value: its slot, its place in its parent's table, and what
-/// the allocator adds.
+/// Size of a node in addition to its value: its slot, its entry in its parent's table, and the
+/// allocator's overhead.
 const NODE_COST: usize = size_of::<Option<Node>>() + 64;
 
-/// Tables smaller than this are not worth shrinking.
+/// Minimum capacity at which a table is worth shrinking.
 const MIN_SHRINK: usize = 64;
 
-/// The tree.
+/// The decision tree.
 #[derive(Debug)]
 pub(super) struct Cache {
     limits: Limits,
-    /// Keyed at random: nobody outside can choose values that collide.
+    /// Randomly keyed, so that clients cannot choose values that collide.
     hasher: ValueHasher,
     nodes: Vec<Option<Node>>,
-    /// Places in `nodes` that are None.
+    /// Indices in `nodes` that are None.
     free: Vec<Id>,
     root: Option<Id>,
-    /// Every leaf, in no order; where the clock's hand is.
+    /// Every leaf in no particular order, and the position of the clock's hand.
     leaves: Vec<Id>,
     hand: usize,
     bytes: usize,
-    /// The value looked up, kept for its allocation.
+    /// Buffer for the value that is looked up, kept to reuse its allocation.
     value: Vec<u8>,
 }
 
-/// Hashes values, under keys that are drawn for each cache.
+/// Hashes values with random keys, different for each cache.
 #[derive(Debug)]
 struct ValueHasher {
     random: RandomState,
-    /// For short values, as the answers to most questions are.
+    /// Keys for short values, which most answers to questions are.
     keys: [u64; 2],
 }
 
@@ -103,7 +105,7 @@ type Id = u32;
 struct Node {
     /// None for the root.
     parent: Option<Id>,
-    /// What the parent's read gave on this branch, and its hash; empty for the root.
+    /// Value of the parent's read on this branch, and its hash; empty for the root.
     value: Box<[u8]>,
     hash: u64,
     content: Content,
@@ -113,20 +115,20 @@ struct Node {
 enum Content {
     Read {
         read: Read,
-        /// The nodes below, found by their values.
+        /// Child nodes by value.
         branches: HashTable<Id>,
     },
     Leaf {
         decision: Rc<Decision>,
-        /// Used since the clock's hand last came by.
+        /// Whether it was used since the clock's hand last passed it.
         recent: bool,
         /// Index into `leaves`.
         place: usize,
     },
 }
 
-/// The plugin read something else after the same values, or decided otherwise: it is not
-/// as cacheable as it says.
+/// Error if the plugin read something else after the same values, or made another decision: it is
+/// not as cacheable as it claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inconsistent;
 
@@ -151,7 +153,7 @@ impl Cache {
         }
     }
 
-    /// The decision about a request that the plugin could not tell from this one.
+    /// Returns the decision about a request that the plugin could not distinguish from this one.
     pub(super) fn find(&mut self, facts: &mut Facts<'_>) -> Option<&Rc<Decision>> {
         let leaf = self.walk(facts)?;
         match &mut node_mut(&mut self.nodes, leaf).content {
@@ -177,10 +179,10 @@ impl Cache {
         }
     }
 
-    /// Keeps a decision that was made after `reads` of a request.
+    /// Stores a decision that was made after these `reads` of a request.
     ///
     /// # Errors
-    /// [`Inconsistent`]; the tree is as it was.
+    /// [`Inconsistent`]; the decision is not stored.
     pub(super) fn insert(
         &mut self,
         reads: &[Read],
@@ -195,7 +197,7 @@ impl Cache {
         if cost > self.limits.entry_bytes.min(self.limits.bytes) || self.limits.entries == 0 {
             return Ok(());
         }
-        // Before the walk: it may take away nodes of the very path.
+        // Evict before the walk, since eviction may remove nodes of this very path.
         while self.leaves.len() >= self.limits.entries || self.bytes + cost > self.limits.bytes {
             self.evict();
         }
@@ -204,7 +206,7 @@ impl Cache {
         let mut hash = 0;
         self.value.clear();
         for read in reads {
-            // What is missing here is missing from here on.
+            // Once a node is missing, all further ones are missing, too.
             let id = at.unwrap_or_else(|| {
                 let content = Content::Read {
                     read: read.clone(),
@@ -245,19 +247,19 @@ impl Cache {
         }
     }
 
-    /// Forgets the decision that a request like this one would get.
+    /// Removes the decision that a request like this one would get.
     pub(super) fn forget(&mut self, facts: &mut Facts<'_>) {
         if let Some(leaf) = self.walk(facts) {
             self.remove(leaf);
         }
     }
 
-    /// Forgets every decision.
+    /// Removes every decision.
     pub(super) fn clear(&mut self) {
         *self = Cache::new(self.limits);
     }
 
-    /// Puts a node below `parent`, on the branch of `self.value`.
+    /// Adds a node below `parent`, on the branch of `self.value`.
     fn add(&mut self, parent: Option<Id>, hash: u64, content: Content) -> Id {
         let added = Node {
             parent,
@@ -271,7 +273,7 @@ impl Cache {
             id
         } else {
             self.nodes.push(Some(added));
-            // Their cost keeps them far below.
+            // The limit on bytes keeps the number of nodes far below the maximum.
             Id::try_from(self.nodes.len() - 1).unwrap_or(Id::MAX)
         };
         let Some(parent) = parent else {
@@ -284,7 +286,7 @@ impl Cache {
         id
     }
 
-    /// Removes a leaf that was not used lately.
+    /// Removes a leaf that was not used recently.
     fn evict(&mut self) {
         loop {
             self.hand = if self.hand + 1 < self.leaves.len() {
@@ -300,7 +302,7 @@ impl Cache {
         }
     }
 
-    /// Removes a leaf, and every node above that has no other branch.
+    /// Removes a leaf, and every node above it that has no other branch.
     fn remove(&mut self, leaf: Id) {
         if let Content::Leaf { place, .. } = node(&self.nodes, leaf).content {
             self.leaves.swap_remove(place);
@@ -323,7 +325,7 @@ impl Cache {
                 if let Ok(entry) = branches.find_entry(removed.hash, |&branch| branch == id) {
                     entry.remove();
                 }
-                // A table remembers its best days: let it forget.
+                // A table keeps its largest capacity, so it has to be shrunk explicitly.
                 if branches.capacity() > MIN_SHRINK.max(4 * branches.len()) {
                     branches.shrink_to(2 * branches.len(), |&id| node(nodes, id).hash);
                 }
@@ -336,7 +338,7 @@ impl Cache {
         }
     }
 
-    /// Changes what is below a read, with a view of all other nodes.
+    /// Changes the branches of a read, with access to all other nodes.
     fn change_branches<T: Default>(
         &mut self,
         id: Id,
@@ -354,7 +356,7 @@ impl Cache {
     }
 }
 
-/// The node of an identifier, which is never one of a node that was removed.
+/// Returns the node of an identifier, which must not be that of a removed node.
 fn node(nodes: &[Option<Node>], id: Id) -> &Node {
     nodes[id as usize].as_ref().expect("a live node")
 }
@@ -383,7 +385,7 @@ fn name_cost(read: &Read) -> usize {
     read.name().len()
 }
 
-/// Bytes that a decision takes.
+/// Returns the number of bytes that a decision takes.
 fn cost_of(decision: &Decision) -> usize {
     let answer = match &decision.route {
         Route::Respond(answer) => {
@@ -403,7 +405,7 @@ fn cost_of(decision: &Decision) -> usize {
         + answer
 }
 
-/// What a field takes besides its octets: its place in a list, and what the allocator adds.
+/// Size of a field in addition to its octets: its element of a list, and the allocator's overhead.
 const FIELD_COST: usize = 96;
 
 fn field_cost(edit: &Edit) -> usize {

@@ -1,30 +1,30 @@
 //! The result of a router: its plugins' decisions, and how they were reached.
 //!
-//! Plain values. Created by `local_version` and `router`, read by `request`.
+//! Contains plain values. Created by `local_version` and `router`, read by `request`.
 
 use std::rc::Rc;
 
 use super::supply::Wait;
 use crate::plugin::{Decision, Fault};
 
-/// A router's decision about one request, and where it came from.
+/// A router's decision about one request, and its origin.
 #[derive(Debug)]
 pub struct RouterDecision {
-    /// The decisions of all stages put together, without questions left in it; the fault of one whose
-    /// `on_fault` is `reject`.
+    /// The combined decision of all stages, with its questions answered, or the fault of a stage
+    /// whose `on_fault` is `reject`.
     ///
-    /// [`Route::Next`](crate::plugin::Route::Next): no stage has named a backend.
+    /// [`Route::Next`](crate::plugin::Route::Next) if no stage has named a backend.
     pub decision: Result<Rc<Decision>, Fault>,
-    /// Whether every stage that was asked had decided about an earlier request like this one.
+    /// Whether the decisions of all stages that were consulted came from the cache.
     pub cached: bool,
-    /// The kind of the last fault of a stage, whatever became of the request.
+    /// The kind of the last fault of a stage, even if the request was routed.
     pub fault: Option<&'static str>,
-    /// The request can wait for an instance, and be decided about then; until it is supplied the
-    /// decision is [`Fault::Starting`].
+    /// Set if the request can wait for an instance and then be routed. In that case `decision` is
+    /// [`Fault::Starting`].
     pub wait: Option<Wait>,
-    /// What each stage said, if the router explains itself.
+    /// The decision of each stage, if the router explains its decisions.
     pub explanation: Option<String>,
-    /// Position of the stage that had the last word.
+    /// Position of the stage that made the final decision.
     pub(super) stage: usize,
     pub(super) by: Decider,
 }
@@ -34,14 +34,14 @@ pub struct RouterDecision {
 pub struct StageDecision {
     /// The plugin's decision, or its fault.
     pub decision: Result<Rc<Decision>, Fault>,
-    /// Whether it was made for an earlier request.
+    /// Whether the decision came from the cache.
     pub cached: bool,
     /// As in [`RouterDecision`].
     pub wait: Option<Wait>,
     pub(super) by: Decider,
 }
 
-/// Which version made a decision.
+/// The version that made a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decider {
     Active,

@@ -1,7 +1,7 @@
 //! One version of a plugin in one worker: its instance, and the cache of its decisions.
 //!
-//! Decides when a new instance is created, and where: on this thread only if that is known to take
-//! next to no time. Used by `router`.
+//! Decides when a new instance is created, and where: on this thread only if creation is known to
+//! take almost no time. Used by `router`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::config::Isolation;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request};
 use crate::telemetry::RequestId;
 
-/// Pause before the next try after an instance could not be created.
+/// Pause before the next attempt after an instance could not be created.
 const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// The pause doubles with each failure up to this.
+/// Maximum pause. The pause doubles with each failure.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A version in one worker.
@@ -30,11 +30,11 @@ pub(super) struct LocalVersion {
     version: Arc<Version>,
     worker: usize,
     instance: Option<Instance>,
-    /// The answer of its `configure`, or of the previous instance's.
+    /// Cacheability that `configure` of the current or the previous instance has returned.
     cacheability: Option<Cacheability>,
-    /// Instances that are created off the worker's thread.
+    /// Instances that are created off the worker thread.
     supply: Supply,
-    /// The last call left its instance with too many handles.
+    /// Whether the last call left its instance with too many handles.
     has_leaked: bool,
     cache: Cache,
     retry: Retry,
@@ -81,7 +81,7 @@ impl LocalVersion {
         let version = &self.version;
         let facts = &mut Facts::of(request, version.questions(), version.backends());
         if let Some(decision) = self.cache.find(facts) {
-            // That one request has waited for too long says nothing about those that still wait.
+            // A timeout of this request must not fail the requests that are still waiting.
             let unused = supplied.filter(|unused| unused.made.is_ok());
             if let Some(Ok(instance)) = unused.and_then(|unused| self.supply.give(unused.made)) {
                 self.instance = Some(instance);
@@ -102,7 +102,7 @@ impl LocalVersion {
         made
     }
 
-    /// Asks the plugin unless it had too many faults.
+    /// Calls the plugin unless it had too many faults.
     fn ask_if_fit(
         &mut self,
         request: &mut Request<'_>,
@@ -116,7 +116,7 @@ impl LocalVersion {
             wait: None,
             by: Decider::Active,
         };
-        // A request that has waited once gets an answer now.
+        // A request waits only once.
         let has_waited = supplied.is_some();
         let (admission, made_for_it) = match supplied {
             Some(supplied) => (supplied.admission, Some(supplied.made)),
@@ -148,7 +148,7 @@ impl LocalVersion {
                     reports.fault(&self.version, &Fault::HandleLeak, request.id);
                 }
             }
-            // Not the plugin's fault, unless it could not be started the last time.
+            // Not the plugin's fault, unless its last start failed.
             Err(fault @ Fault::Starting) if !self.retry.has_failed() => counters.failed(fault),
             Err(fault) => {
                 counters.failed(fault);
@@ -174,14 +174,14 @@ impl LocalVersion {
         decision.map(Rc::new)
     }
 
-    /// Forgets the decision about requests like this one.
+    /// Removes the cached decision about requests like this one.
     pub(super) fn forget(&mut self, request: &mut Request<'_>) {
         let version = &self.version;
         let facts = &mut Facts::of(request, version.questions(), version.backends());
         self.cache.forget(facts);
     }
 
-    /// Takes an instance that was created off the worker's thread, or the reason for its failure.
+    /// Accepts an instance that was created off the worker thread, or the reason for its failure.
     pub(super) fn provide(&mut self, instance: Result<Instance, Fault>) {
         self.note_start(&instance);
         if let Some(Ok(instance)) = self.supply.receive(instance) {
@@ -190,12 +190,12 @@ impl LocalVersion {
         self.supply.order_for_waiting(&self.version, self.worker);
     }
 
-    /// No instance comes from elsewhere any more.
+    /// Stops waiting for instances.
     pub(super) fn close_supply(&mut self) {
         self.supply.close();
     }
 
-    /// The instance at hand, or a new one.
+    /// Returns the idle instance, or a new one.
     fn instance(&mut self) -> Result<Instance, Fault> {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
@@ -211,7 +211,7 @@ impl LocalVersion {
         }
         if self.version.is_quick() {
             let created = self.version.instantiate_on_worker();
-            // It may have turned out not to be.
+            // The attempt may have shown that the version does not start quickly.
             if created.is_ok() || self.version.is_quick() {
                 self.note_start(&created);
                 return created;
@@ -228,7 +228,7 @@ impl LocalVersion {
         }
     }
 
-    /// Caches the decision, if that is allowed.
+    /// Caches the decision, if it is cacheable.
     fn remember(
         &mut self,
         request: &mut Request<'_>,
@@ -245,7 +245,7 @@ impl LocalVersion {
         if inserted.is_ok() {
             return;
         }
-        // The cached decisions may be as wrong as the new one.
+        // The cached decisions may be just as wrong as the new one.
         self.cache.clear();
         if let Some(more) = reports.admit("inconsistent") {
             tracing::warn!(

@@ -1,15 +1,15 @@
-//! How far a router has come with a request that waits for an instance.
+//! Progress of a request that waits for an instance.
 
 use crate::plugin::Resolver;
 
-/// How far a router has come with a request that waits.
+/// Progress of a request through the stages of a router, kept while the request waits.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// Position of the stage that decides next.
     pub(super) stage: usize,
-    /// What the stages before it have decided.
+    /// Combined decision of the earlier stages.
     pub(super) resolver: Resolver,
-    /// Whether none of those had to be asked.
+    /// Whether the decisions of all earlier stages came from the cache.
     pub(super) cached: bool,
     pub(super) fault: Option<&'static str>,
     pub(super) explanation: Option<String>,

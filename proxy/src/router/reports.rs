@@ -10,10 +10,10 @@ use super::version::Version;
 use crate::plugin::Fault;
 use crate::telemetry::RequestId;
 
-/// Pause between two log lines about faults of one kind.
+/// Minimum interval between two log lines about faults of one kind.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps a plugin that fails on every request from filling the log.
+/// Rate limiter that keeps a plugin that fails on every request from filling the log.
 #[derive(Debug, Default)]
 pub(super) struct Reports(Vec<Report>);
 
@@ -21,13 +21,13 @@ pub(super) struct Reports(Vec<Report>);
 struct Report {
     kind: &'static str,
     last: Instant,
-    /// Faults since then that were not logged.
+    /// Number of faults since then that were not logged.
     skipped: u64,
 }
 
 impl Reports {
-    /// How many of this kind were not logged since the last that was; None if this one is not to
-    /// be logged either.
+    /// Returns the number of faults of this kind that were skipped since the last log line; None if
+    /// this fault is to be skipped as well.
     pub(super) fn admit(&mut self, kind: &'static str) -> Option<u64> {
         let now = Instant::now();
         let Some(report) = self.0.iter_mut().find(|report| report.kind == kind) else {

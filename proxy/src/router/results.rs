@@ -1,7 +1,8 @@
-//! Results of a rollout: how often its version was asked, and where it decided otherwise.
+//! Results of a rollout: how often its version was called, and where its decisions differed.
 //!
-//! One [`Results`] for all workers, each with counters of its own. It outlives the rollout, so that
-//! a trial that has ended can still be looked at. Written by `router`, read by `admin`.
+//! There is one [`Results`] for all workers, with separate counters for each. It outlives the
+//! rollout, so that the results of a trial can be inspected after its end. Written by `router`,
+//! read by `admin`.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -15,24 +16,24 @@ use crate::http::message::RequestHead;
 use crate::plugin::{Decision, Fault, Target};
 use crate::telemetry::Counter;
 
-/// Most differing decisions that are kept as examples.
+/// Maximum number of differing decisions that are kept as examples.
 const MAX_EXAMPLES: usize = 10;
-/// Most bytes of a field's value, or of a target, in an example.
+/// Maximum number of characters of a field's value, or of a target, in an example.
 const MAX_VALUE: usize = 200;
-/// Stands for the value of a parameter that is redacted.
+/// Placeholder for the value of a redacted parameter.
 const NOT_SHOWN: &str = "(not shown)";
 
 /// Results of a rollout so far.
 #[derive(Debug)]
 pub struct Results {
-    /// Fields and parameters of queries whose values are left out of examples.
+    /// Fields and query parameters whose values are omitted from examples.
     redact: Vec<HeaderName>,
     counts: Box<[Counts]>,
-    /// Workers never wait for the lock: one that finds it taken drops its example.
+    /// Examples. Workers never wait for the lock: if it is taken, the worker drops its example.
     examples: Mutex<Vec<Example>>,
 }
 
-/// Of one worker, which alone writes them.
+/// Counters of one worker, which only that worker writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counts {
@@ -44,13 +45,15 @@ struct Counts {
 /// Results of a rollout so far, over all workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Requests on which the version was asked.
+    /// Number of requests on which the version was called.
     pub asked: u64,
-    /// Those on which the active version decided otherwise; of a mirrored version alone.
+    /// Number of requests on which the active version decided differently; counted only for a
+    /// mirrored version.
     pub differing: u64,
-    /// Those on which it failed; with a canary the active version decided.
+    /// Number of requests on which the version failed. With a canary, the active version decided
+    /// about them.
     pub failed: u64,
-    /// The first differing ones.
+    /// The first requests with different decisions.
     pub examples: Vec<Example>,
 }
 
@@ -59,21 +62,21 @@ pub struct Report {
 pub struct Example {
     /// Its method.
     pub method: String,
-    /// Its path and query; redacted parameters without their values.
+    /// Its path and query, without the values of redacted parameters.
     pub target: String,
-    /// Its fields; redacted ones without their values.
+    /// Its fields, without the values of redacted ones.
     pub fields: Vec<(String, Option<String>)>,
-    /// The decision of the active version, in words.
+    /// Description of the active version's decision.
     pub active: String,
-    /// The decision of the version under rollout, in words.
+    /// Description of the decision of the version under rollout.
     pub candidate: String,
 }
 
-/// A version's answer.
+/// A version's decision or fault.
 type Answer = Result<Rc<Decision>, Fault>;
 
 impl Results {
-    /// Of a rollout to `workers`.
+    /// Creates empty results for `workers`.
     pub(super) fn new(redact: Vec<HeaderName>, workers: usize) -> Results {
         Results {
             redact,
@@ -82,7 +85,7 @@ impl Results {
         }
     }
 
-    /// The sum over all workers.
+    /// Returns the sum over all workers.
     pub fn report(&self) -> Report {
         let sum = |counter: fn(&Counts) -> &Counter| {
             self.counts.iter().map(|counts| counter(counts).get()).sum()
@@ -107,7 +110,7 @@ impl Results {
         }
     }
 
-    /// Records a decision on a mirrored request, beside the active version's.
+    /// Records a decision on a mirrored request, and compares it with the active version's.
     pub(super) fn compare(
         &self,
         worker: usize,
@@ -116,7 +119,7 @@ impl Results {
         candidate: &Answer,
     ) {
         self.record(worker, candidate);
-        // Errors are no decisions: their texts may differ.
+        // Two faults count as the same, since their texts may differ.
         let is_same = match (active, candidate) {
             (Ok(active), Ok(candidate)) => active == candidate,
             (Err(_), Err(_)) => true,
@@ -155,7 +158,7 @@ impl Results {
         redacted.any(|redacted| redacted.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// A target as it is shown: the parameters of its query are treated as fields are.
+    /// Formats a target for display. Query parameters are redacted like fields.
     fn target(&self, target: &[u8]) -> String {
         let target = String::from_utf8_lossy(target);
         let Some((path, query)) = target.split_once('?') else {
@@ -183,7 +186,7 @@ impl Results {
         decision.route.describe() + &self.describe_changes(decision)
     }
 
-    /// Without the values of fields, which may be secrets.
+    /// Describes the changes without the values of fields, which may be secrets.
     fn describe_changes(&self, decision: &Decision) -> String {
         let edits = &decision.edits;
         let fields = |edits: &[Edit], of: &'static str| {
@@ -217,7 +220,7 @@ impl Results {
     }
 }
 
-/// At most [`MAX_VALUE`] characters.
+/// Cuts a text to [`MAX_VALUE`] characters.
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(MAX_VALUE) {
         Some((end, _)) => format!("{}...", &text[..end]),

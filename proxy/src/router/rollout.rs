@@ -1,7 +1,8 @@
-//! The gradual rollout of a version beside the active one: requests are mirrored to it, or it
-//! decides for a share of the clients.
+//! The gradual rollout of a version in parallel to the active one: requests are mirrored to it, or
+//! it decides for a share of the clients.
 //!
-//! One [`Rollout`] for all workers. Started and ended by the room `rollout`; used by `router`.
+//! There is one [`Rollout`] for all workers. Started and ended by the module `crate::rollout`; used
+//! by `router`.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use http::HeaderName;
 use super::results::Results;
 use super::version::Version;
 
-/// Parts of the whole that a share is counted in.
+/// Number of units in the whole, in which a share is counted.
 const WHOLE: u32 = 10_000;
 
 /// A version that is being rolled out.
@@ -23,21 +24,21 @@ pub struct Rollout {
     results: Arc<Results>,
 }
 
-/// How a version is tried out.
+/// How a version is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A share of the requests is mirrored to it: its decisions are compared, without effect.
+    /// A share of the requests is mirrored to it. Its decisions are compared, but have no effect.
     Mirror,
     /// It decides for a share of the clients.
     Canary,
 }
 
-/// A part of the requests or of the clients.
+/// A share of the requests or of the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(u32);
 
 impl Mode {
-    /// As users know it: in flags, JSON and logs.
+    /// Returns the name for users, in flags, JSON and logs.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Mirror => "shadow",
@@ -47,7 +48,8 @@ impl Mode {
 }
 
 impl Share {
-    /// Of a percentage, to a hundredth; None for 0 and less, and for more than 100.
+    /// Returns the share of a percentage, rounded to a hundredth; None if that is not from 0.01 to
+    /// 100.
     pub fn of_percent(percent: f64) -> Option<Share> {
         let parts = (percent * f64::from(WHOLE) / 100.0).round();
         if !(1.0..=f64::from(WHOLE)).contains(&parts) {
@@ -61,12 +63,13 @@ impl Share {
         Some(Share(parts as u32))
     }
 
-    /// In percent.
+    /// Returns the share in percent.
     pub fn percent(self) -> f64 {
         f64::from(self.0) * 100.0 / f64::from(WHOLE)
     }
 
-    /// Whether the next of a row is part of it; `sum` is the row's.
+    /// Reports whether the next of a sequence of requests is part of the share; `sum` is the state
+    /// of the sequence.
     pub(super) fn takes_next(self, sum: &mut u32) -> bool {
         *sum += self.0;
         let takes = *sum >= WHOLE;
@@ -74,8 +77,8 @@ impl Share {
         takes
     }
 
-    /// Whether a client is part of it: the same ones in every worker and every process, and
-    /// with a greater share all of them and more.
+    /// Reports whether a client is part of the share. The clients are the same in every worker and
+    /// every process. A larger share contains all clients of a smaller one.
     pub(super) fn takes_client(self, address: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
@@ -84,7 +87,7 @@ impl Share {
 }
 
 impl Rollout {
-    /// A rollout to `workers`.
+    /// Creates a rollout to `workers`.
     pub fn new(
         version: Arc<Version>,
         mode: Mode,
@@ -100,22 +103,22 @@ impl Rollout {
         }
     }
 
-    /// The version that is being rolled out.
+    /// Returns the version that is being rolled out.
     pub fn version(&self) -> &Arc<Version> {
         &self.version
     }
 
-    /// How it is tried out.
+    /// Returns how the version is tested.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Of the requests or the clients.
+    /// Returns the share of the requests or the clients.
     pub fn share(&self) -> Share {
         self.share
     }
 
-    /// Its results so far.
+    /// Returns the results so far.
     pub fn results(&self) -> &Arc<Results> {
         &self.results
     }

@@ -1,7 +1,7 @@
 //! One plugin of a frontend's router in one worker.
 //!
-//! Chooses the version that decides: the active one, or a canary; each is a `LocalVersion` here.
-//! Called by `router`.
+//! Chooses the version that decides: the active one or a canary, each a `LocalVersion`. Called by
+//! `router`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::version::Version;
 use crate::config::OnFault;
 use crate::plugin::{Cacheability, Decision, Fault, Instance, Reads, Request, Resolver};
 
-/// The decision with the answers to its questions.
+/// Returns the decision with the answers to its questions filled in.
 fn resolved(
     decision: &Result<Rc<Decision>, Fault>,
     version: &Version,
@@ -27,7 +27,7 @@ fn resolved(
     Ok(resolver.end().unwrap_or_else(|| Rc::clone(decision)))
 }
 
-/// One plugin of a router in one worker, with a rollout beside its active version.
+/// One plugin of a router in one worker: its active version, and a rollout if there is one.
 #[derive(Debug)]
 pub struct Stage {
     active: LocalVersion,
@@ -41,13 +41,13 @@ pub struct Stage {
 struct LocalRollout {
     rollout: Arc<Rollout>,
     version: LocalVersion,
-    /// Of the shares of the requests so far.
+    /// Running sum for [`Share::takes_next`](super::rollout::Share::takes_next).
     sum: u32,
 }
 
 impl Stage {
-    /// The stage in `worker`, with an instance created elsewhere. Without an instance, or once
-    /// it is spent, the next request creates one.
+    /// Creates the stage in `worker`, with an instance created elsewhere. Without an instance, or
+    /// once it is spent, the next request creates one.
     pub fn new(version: Arc<Version>, instance: Option<Instance>, worker: usize) -> Stage {
         Stage {
             active: LocalVersion::new(version, instance, worker),
@@ -80,7 +80,7 @@ impl Stage {
         self.close();
     }
 
-    /// No instance comes from elsewhere any more: its frontend is gone.
+    /// Stops waiting for instances, because the frontend is gone.
     pub fn close(&mut self) {
         self.active.close_supply();
         if let Some(local) = &mut self.rollout {
@@ -115,17 +115,17 @@ impl Stage {
         versions.find(|local| Arc::ptr_eq(local.version(), version))
     }
 
-    /// As configured.
+    /// Returns the name in the configuration.
     pub fn name(&self) -> &str {
         &self.active.version().stage().name
     }
 
-    /// The version that decides for all clients outside a canary's share.
+    /// Returns the active version, which decides for all clients outside a canary's share.
     pub fn version(&self) -> &Arc<Version> {
         self.active.version()
     }
 
-    /// The version that made a decision.
+    /// Returns the version that made a decision.
     pub(super) fn decider(&self, by: Decider) -> &Arc<Version> {
         match &self.rollout {
             Some(local) if by == Decider::Canary => local.version.version(),
@@ -133,32 +133,33 @@ impl Stage {
         }
     }
 
-    /// Where a request goes if the plugin fails on it.
+    /// Returns where a request goes if the plugin fails on it.
     pub fn on_fault(&self) -> OnFault {
         self.version().on_fault()
     }
 
-    /// Whether the plugin allows its decisions to be reused.
+    /// Returns whether the plugin allows its decisions to be reused.
     pub fn cacheability(&self) -> Option<Cacheability> {
         self.active.cacheability()
     }
 
-    /// The plugin's reads during its last call.
+    /// Returns the plugin's reads during its last call.
     pub fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Decides about `request`: from the cache if the plugin could not tell it from an earlier
-    /// request, otherwise by asking the plugin. A fault is logged; after a fault of a canary the
-    /// active version decides.
+    /// Decides about `request`: from the cache if the plugin could not distinguish it from an
+    /// earlier request, otherwise by calling the plugin. A fault is logged. After a fault of a
+    /// canary the active version decides.
     ///
-    /// `supplied` is what the request has waited for after an earlier question.
+    /// `supplied` is what the request has waited for after an earlier call.
     pub fn decide(
         &mut self,
         request: &mut Request<'_>,
         supplied: Option<Supplied>,
     ) -> StageDecision {
-        // Between the two another version may have come, or the trial may have ended.
+        // While the request waited, the version may have been replaced, or the trial may have
+        // ended.
         let is_of = |version: &Arc<Version>| {
             let supplied = supplied.as_ref();
             supplied.is_some_and(|supplied| Arc::ptr_eq(&supplied.version, version))
@@ -186,7 +187,7 @@ impl Stage {
         active
     }
 
-    /// Whether a canary is to decide about the request.
+    /// Reports whether a canary has to decide about the request.
     fn takes(&mut self, request: &Request<'_>) -> bool {
         let Some(local) = &mut self.rollout else {
             return false;
@@ -196,13 +197,13 @@ impl Stage {
             return false;
         }
         match request.client.address.as_str() {
-            // Over a Unix socket all clients are alike.
+            // Clients on a Unix socket cannot be distinguished.
             "" => rollout.share().takes_next(&mut local.sum),
             address => rollout.share().takes_client(address),
         }
     }
 
-    /// None after a fault of the canary.
+    /// Lets the canary decide; None after a fault of the canary.
     fn decide_by_canary(
         &mut self,
         request: &mut Request<'_>,
@@ -230,7 +231,7 @@ impl Stage {
         }
     }
 
-    /// Asks the mirrored version as well, without effect, if it is this request's turn.
+    /// Calls the mirrored version as well, without effect, if the request is part of the share.
     fn mirror(&mut self, request: &mut Request<'_>, active: &StageDecision) {
         let Some(local) = &mut self.rollout else {
             return;
@@ -242,7 +243,7 @@ impl Stage {
         let mirrored = local
             .version
             .decide(request, None, &mut self.reads, &mut self.reports);
-        // Nobody waits for a decision without effect: the instance is for the next one.
+        // A mirrored request does not wait for an instance; the next one will use it.
         if mirrored.wait.is_some() {
             return;
         }
@@ -250,14 +251,14 @@ impl Stage {
             self.reports.fault(rollout.version(), fault, request.id);
         }
         let worker = self.active.worker();
-        // The same question may have another number in the other version.
+        // The same question can have another number in the other version.
         let own = resolved(&active.decision, self.active.version(), request);
         let other = resolved(&mirrored.decision, local.version.version(), request);
         let results = rollout.results();
         results.compare(worker, request.head, &own, &other);
     }
 
-    /// Forgets what its versions have decided about requests like this one.
+    /// Removes the cached decisions of its versions about requests like this one.
     pub fn forget(&mut self, request: &mut Request<'_>) {
         self.active.forget(request);
         if let Some(local) = &mut self.rollout {
@@ -265,14 +266,14 @@ impl Stage {
         }
     }
 
-    /// Whether one of its versions is this one.
+    /// Whether `version` is one of its versions.
     pub(super) fn has(&self, version: &Arc<Version>) -> bool {
         let candidate = self.rollout.as_ref().map(|local| &local.version);
         let mut versions = candidate.into_iter().chain([&self.active]);
         versions.any(|local| Arc::ptr_eq(local.version(), version))
     }
 
-    /// Asks the plugin, without the cache.
+    /// Calls the plugin, without the cache.
     ///
     /// # Errors
     /// The plugin's [`Fault`].
@@ -281,26 +282,26 @@ impl Stage {
     }
 }
 
-/// A change of a stage while it serves.
+/// A change to a stage while it serves.
 #[derive(Debug)]
 pub enum Change {
-    /// Another version decides, with this instance. Cached decisions of the old one are dropped,
-    /// and a rollout ends.
+    /// Another version becomes active, with this instance. Cached decisions of the old one are
+    /// dropped, and a rollout ends.
     Replace(Arc<Version>, Instance),
-    /// A version is rolled out beside the active one. Without an instance, the next request for it
-    /// creates one.
+    /// A version is rolled out in parallel to the active one. Without an instance, the next request
+    /// for it creates one.
     StartRollout(Arc<Rollout>, Option<Instance>),
-    /// The rollout ends: its version takes over with its cached decisions, or is dropped.
+    /// The rollout ends: its version becomes active with its cached decisions, or is dropped.
     EndRollout(RolloutEnd),
     /// An instance of a version that was created off the worker thread, or the reason for its
-    /// failure. By then another version may decide.
+    /// failure. The version may have been replaced in the meantime.
     Provide(Arc<Version>, Result<Instance, Fault>),
 }
 
 /// How a rollout ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutEnd {
-    /// The version takes over.
+    /// The version becomes active.
     Promoted,
     /// The version is dropped.
     Aborted,

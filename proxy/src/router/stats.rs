@@ -1,6 +1,6 @@
 //! Counters of a version.
 //!
-//! Each worker has its own, on cache lines of its own; readers sum them up. Owned by
+//! Each worker has separate counters on separate cache lines; readers sum them up. Owned by
 //! `version`, written by `router`, read by the admin interface.
 
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::config::StageId;
 use crate::plugin::{Fault, LineBudget};
 use crate::telemetry::{Countable, Counter, Ledger};
 
-/// Upper bounds of the histogram's buckets, in nanoseconds; above the last is one more.
+/// Upper bounds of the histogram's buckets, in nanoseconds. One more bucket is above the last
+/// bound.
 pub const BUCKETS: [u64; 14] = [
     1_000,
     2_000,
@@ -28,7 +29,8 @@ pub const BUCKETS: [u64; 14] = [
     100_000_000,
 ];
 
-/// Those of every version that there ever was, by the names of their frontends and stages.
+/// Counters of every version of this process, including former ones, by the names of their
+/// frontends and stages.
 static ALL: Ledger<2, Stats> = Ledger::new();
 
 /// Counters of one version.
@@ -38,7 +40,7 @@ pub struct Stats {
     lines: LineBudget,
 }
 
-/// Counters of one worker, which alone writes them.
+/// Counters of one worker, which only that worker writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -49,25 +51,25 @@ pub(super) struct Counters {
     faults: [Counter; Fault::KINDS.len()],
 }
 
-/// The sum over all workers at one moment.
+/// The sum over all workers at one point in time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Decisions that came from the cache.
     pub cached: u64,
-    /// Calls of the plugin, faults included.
+    /// Calls of the plugin, including faults.
     pub asked: u64,
-    /// Time that these calls took together.
+    /// Total time of these calls.
     pub nanoseconds: u64,
-    /// Calls by the time they took: one count for each of [`BUCKETS`], and those above.
+    /// Calls by duration: one count for each of [`BUCKETS`], and one for longer calls.
     pub buckets: [u64; BUCKETS.len() + 1],
-    /// Faults by [`Fault::KINDS`].
+    /// Faults by kind, in the order of [`Fault::KINDS`].
     pub faults: [u64; Fault::KINDS.len()],
-    /// Lines of the plugin that were not logged.
+    /// Log lines of the plugin that were dropped.
     pub dropped_lines: u64,
 }
 
 impl Stats {
-    /// Those of a version of this stage.
+    /// Creates and registers the counters of a version of this stage.
     pub(super) fn of_version(stage: &StageId, workers: usize, lines: &LineBudget) -> Arc<Stats> {
         let stats = Arc::new(Stats::new(workers, lines));
         ALL.book([&stage.frontend, &stage.name], &stats);
@@ -81,8 +83,8 @@ impl Stats {
         }
     }
 
-    /// The sums over every version that this process has had, by the names of its frontend and its
-    /// stage.
+    /// Returns the sums over every version that this process has had, by the names of its frontend
+    /// and its stage.
     pub fn of_all() -> Vec<([String; 2], Totals)> {
         ALL.totals()
     }
@@ -91,7 +93,7 @@ impl Stats {
         &self.workers[worker]
     }
 
-    /// The sums over all workers.
+    /// Returns the sums over all workers.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         self.add_to(&mut totals);

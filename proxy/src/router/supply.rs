@@ -1,6 +1,6 @@
-//! Instances that are made off the worker's thread, and the requests that wait for one.
+//! Instances that are created off the worker thread, and the requests that wait for one.
 //!
-//! Owned by `local_version`, which decides where an instance is made.
+//! Owned by `local_version`, which decides where an instance is created.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,32 +12,33 @@ use super::progress::Progress;
 use super::version::{Version, WorkerEventKind};
 use crate::plugin::{Fault, Instance};
 
-/// Most instances of one version that are made at one time for one worker.
+/// Maximum number of instances of one version that are created at one time for one worker.
 const MAX_ORDERS: usize = 2;
 
-/// Most requests of one worker that wait for an instance; beyond that they go by `on_fault`.
+/// Maximum number of requests of one worker that wait for an instance; `on_fault` applies to
+/// further ones.
 const MAX_WAITING: usize = 1024;
 
-/// An instance, or why there is none.
+/// An instance, or the reason why there is none.
 type Made = Result<Instance, Fault>;
 
 /// Instances of a version that one worker has ordered.
 #[derive(Debug, Default)]
 pub(super) struct Supply {
-    /// Instances that are being made.
+    /// Number of instances that are being created.
     orders: usize,
-    /// First come, first served.
+    /// Waiting requests; first come, first served.
     waiting: VecDeque<oneshot::Sender<Made>>,
-    /// Nobody would deliver.
+    /// Whether no more instances will be delivered.
     is_closed: bool,
 }
 
-/// A request's place in the queue for an instance of its own.
+/// A request's place in the queue for its own instance.
 #[derive(Debug)]
 pub struct Wait {
     pub(super) version: Arc<Version>,
     pub(super) admission: Admission,
-    /// In a box, since hardly any request waits.
+    /// Boxed, since hardly any request waits.
     pub(super) progress: Box<Progress>,
     made: oneshot::Receiver<Made>,
 }
@@ -52,11 +53,11 @@ pub struct Supplied {
 }
 
 impl Wait {
-    /// Waits as long as an instance may take to start. None: the version has left the worker, and
-    /// another is to be asked.
+    /// Waits until the instance is ready, at most as long as an instance may take to start. None if
+    /// the version has left the worker, so that another has to be called.
     ///
     /// # Cancel safety
-    /// Dropping it leaves the queue.
+    /// Dropping the future leaves the queue.
     pub async fn end(self) -> Option<Supplied> {
         let made = tokio::time::timeout(self.version.longest_start(), self.made).await;
         let made = match made {
@@ -73,18 +74,18 @@ impl Wait {
 }
 
 impl Supply {
-    /// Whether an instance is being made.
+    /// Whether an instance is being created.
     pub(super) fn is_ordered(&self) -> bool {
         self.orders > 0 && !self.is_closed
     }
 
-    /// Nobody waits any more: the frontend is gone.
+    /// Drops all waiting requests from the queue, because the frontend is gone.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         self.waiting.clear();
     }
 
-    /// Has an instance made, unless enough are.
+    /// Orders an instance, unless enough are being created.
     pub(super) fn order(&mut self, version: &Version, worker: usize) {
         let is_enough = self.is_closed || self.orders == MAX_ORDERS;
         if !is_enough && version.notify(WorkerEventKind::NeedsInstance(worker)) {
@@ -92,7 +93,7 @@ impl Supply {
         }
     }
 
-    /// A place in the queue; None: it is full.
+    /// Adds a request to the queue; None if it is full.
     pub(super) fn wait(&mut self, version: &Arc<Version>, admission: Admission) -> Option<Wait> {
         self.waiting.retain(|waiting| !waiting.is_closed());
         if self.waiting.len() >= MAX_WAITING {
@@ -108,18 +109,18 @@ impl Supply {
         })
     }
 
-    /// Takes what was ordered; see [`give`](Self::give).
+    /// Accepts an instance that was ordered; see [`give`](Self::give).
     pub(super) fn receive(&mut self, made: Made) -> Option<Made> {
         self.orders = self.orders.saturating_sub(1);
         self.give(made)
     }
 
-    /// Gives an instance to the request that has waited longest; without one it is returned. Where
-    /// none could be made nobody waits on.
+    /// Passes an instance to the request that has waited longest, or returns it if no request
+    /// waits. If the instance could not be created, all waiting requests fail.
     pub(super) fn give(&mut self, mut made: Made) -> Option<Made> {
         if let Err(fault) = &made {
             for waiting in self.waiting.drain(..) {
-                // It may have left.
+                // The request may have gone.
                 let _ = waiting.send(Err(fault.clone()));
             }
             return Some(made);
@@ -133,7 +134,7 @@ impl Supply {
         Some(made)
     }
 
-    /// Orders for those who still wait.
+    /// Orders instances for the requests that still wait.
     pub(super) fn order_for_waiting(&mut self, version: &Version, worker: usize) {
         self.waiting.retain(|waiting| !waiting.is_closed());
         while self.orders < MAX_ORDERS.min(self.waiting.len()) {

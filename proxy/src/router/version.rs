@@ -1,6 +1,6 @@
 //! A version of a plugin: one load of one file, with one configuration.
 //!
-//! Shared by all workers; created by `rollout`, asked by `router`.
+//! Shared by all workers; created by `rollout`, called by `router`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,11 +14,12 @@ use crate::config::{DEFAULT_FAULT_WINDOW, DEFAULT_MAX_FAULTS, Isolation, OnFault
 use crate::plugin::{Backends, Environment, Fault, Instance, Plugin, Read, Request, Settings};
 use crate::questions::Questions;
 
-/// An instance that takes longer than this to create is created off the worker's thread. Requests
-/// follow `on_fault` until it is ready, or wait for it where each has an instance of its own.
+/// Longest time to create an instance on a worker thread. A slower instance is created off the
+/// worker thread. Until it is ready, `on_fault` applies to requests, or they wait for it if each
+/// request has its own instance.
 const QUICK: Duration = Duration::from_millis(1);
 
-/// Instances in a row that cannot be created before a version is left alone.
+/// Number of consecutive failed starts after which a version is no longer called for a while.
 const MAX_FAILED_STARTS: u32 = 3;
 
 /// How instances are used, and how faults are treated.
@@ -28,35 +29,36 @@ pub struct Policy {
     pub isolation: Isolation,
     /// Where a request goes if the plugin fails on it.
     pub on_fault: OnFault,
-    /// This many faults within `window` take the version out of service.
+    /// Number of faults within `window` that take the version out of service.
     pub max_faults: u32,
-    /// See `max_faults`.
+    /// Time window of `max_faults`.
     pub window: Duration,
 }
 
 /// Everything that a version is created from.
 #[derive(Debug, Clone)]
 pub struct VersionSpec {
-    /// Counts from 1 for each stage.
+    /// Number of the version, counted from 1 for each stage.
     pub number: u32,
     /// The compiled component.
     pub plugin: Plugin,
-    /// How it is run.
+    /// Settings with which it runs.
     pub settings: Settings,
     /// How its instances are used.
     pub policy: Policy,
-    /// What it knows of the proxy.
+    /// The parts of the proxy that it can query.
     pub environment: Environment,
-    /// Number of workers, each with counters of its own.
+    /// Number of workers, each with separate counters.
     pub workers: usize,
-    /// Where its file came from, for people.
+    /// Origin of its file, for display.
     pub source: String,
-    /// Receives what workers cannot resolve by themselves; None: nobody does.
+    /// Receives events that workers cannot handle by themselves; None if there is no receiver.
     pub events: Option<mpsc::UnboundedSender<WorkerEvent>>,
 }
 
 impl VersionSpec {
-    /// A first version for one worker, with the default policy and no receiver of events.
+    /// Returns the specification of a first version for one worker, with the default policy and no
+    /// receiver of events.
     pub fn new(plugin: Plugin, settings: Settings, environment: Environment) -> VersionSpec {
         VersionSpec {
             number: 1,
@@ -76,10 +78,10 @@ impl VersionSpec {
     }
 }
 
-/// Something that a worker cannot resolve by itself.
+/// An event that a worker cannot handle by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerEvent {
-    /// The stage that the version is one of.
+    /// The version's stage.
     pub stage: StageId,
     /// The version's number.
     pub number: u32,
@@ -103,22 +105,23 @@ pub struct Version {
     since: SystemTime,
     breaker: Breaker,
     stats: Arc<Stats>,
-    /// Whether the last instance was created [quickly](QUICK): processor time, since threads off the
-    /// workers have low priority.
+    /// Whether the last instance was created [quickly](QUICK). Measured in processor time, since
+    /// threads other than workers have low priority.
     is_quick: AtomicBool,
-    /// Instances in a row that could not be created.
+    /// Number of consecutive instances that could not be created.
     failed_starts: AtomicU32,
-    /// What its first instance has defined.
+    /// Questions that its first instance has defined.
     questions: OnceLock<Arc<Questions>>,
 }
 
 impl Version {
-    /// Creates an instance, to find out whether that works and how long it takes.
+    /// Creates a version and its first instance, which shows whether it starts and how long it
+    /// takes.
     ///
     /// # Errors
     /// The plugin's fault while it was instantiated or configured.
     pub fn try_new(mut spec: VersionSpec) -> Result<(Version, Instance), Fault> {
-        // Workers must not wait for a disk.
+        // Pins the code in memory, since workers must not wait for a disk.
         spec.plugin = spec.plugin.held(&spec.settings, &spec.environment)?;
         let version = Version {
             breaker: Breaker::new(spec.policy.max_faults, spec.policy.window),
@@ -133,20 +136,22 @@ impl Version {
         if version.is_quick() {
             return Ok((version, instance));
         }
-        // The first one also pays for touching code and memory for the first time.
+        // The first instance took longer because it touched code and memory for the first time, so
+        // measure a second one.
         drop(instance);
         let instance = version.create()?;
         Ok((version, instance))
     }
 
-    /// The same under another number: that of its publication.
+    /// Returns the same version with another number: that of its publication.
     #[must_use]
     pub fn numbered(mut self, number: u32) -> Version {
         self.spec.number = number;
         self
     }
 
-    /// The same with its plugin on another engine, or released: for a version that is not in service.
+    /// Returns the same version with its plugin on another engine, or released: for a version that
+    /// is not in service.
     #[must_use]
     pub fn with_plugin(&self, plugin: Plugin) -> Version {
         let policy = self.spec.policy;
@@ -164,17 +169,17 @@ impl Version {
         }
     }
 
-    /// Counts from 1.
+    /// Returns its number, counted from 1.
     pub fn number(&self) -> u32 {
         self.spec.number
     }
 
-    /// As the configuration calls it.
+    /// Returns the plugin's name, as in the configuration.
     pub fn plugin_name(&self) -> &str {
         self.spec.plugin.name()
     }
 
-    /// The questions that its instances define; none before the first instance.
+    /// Returns the questions that its instances define; none before the first instance.
     #[inline]
     pub fn questions(&self) -> &Questions {
         static NONE: LazyLock<Questions> = LazyLock::new(Questions::default);
@@ -183,59 +188,59 @@ impl Version {
             .map_or(&*NONE, |questions| &**questions)
     }
 
-    /// What a read of a request gives, for people.
+    /// Formats the value of a read of a request for display.
     pub fn show(&self, read: &Read, request: &mut Request<'_>) -> String {
         read.show(request, self.questions(), self.backends())
     }
 
-    /// The backends that it can ask about.
+    /// Returns the backends that it can query.
     #[inline]
     pub(super) fn backends(&self) -> &dyn Backends {
         &*self.spec.environment.backends
     }
 
-    /// The compiled component.
+    /// Returns the compiled component.
     pub fn plugin(&self) -> &Plugin {
         &self.spec.plugin
     }
 
-    /// The file's SHA-256, in hexadecimal.
+    /// Returns the file's SHA-256, in hex.
     pub fn sha256(&self) -> &str {
         self.spec.plugin.sha256()
     }
 
-    /// Where its file came from, for people.
+    /// Returns the origin of its file, for display.
     pub fn source(&self) -> &str {
         &self.spec.source
     }
 
-    /// When it was created.
+    /// Returns the time of its creation.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// Its counters.
+    /// Returns its counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Whether it had too many faults and is not asked for now.
+    /// Whether it had too many faults and is not called for now.
     pub fn is_failing(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Whether an instance can be created on a worker's thread.
+    /// Whether an instance can be created on a worker thread.
     pub fn is_quick(&self) -> bool {
         self.is_quick.load(Ordering::Relaxed)
     }
 
-    /// A new, configured instance. One that took long to create is also asked once, about `GET /` for
-    /// `localhost`, since its first decision may take long, too.
+    /// Creates and configures an instance. If creation is slow, the instance is also called once,
+    /// with `GET /` for `localhost`, since its first decision may be slow, too.
     ///
-    /// Blocks for as long as `configure` may take: not to be called on a worker's thread.
+    /// Blocks for as long as `configure` may take: do not call on a worker thread.
     ///
     /// # Errors
-    /// The plugin's fault while it was instantiated, configured or asked.
+    /// The plugin's fault while it was instantiated, configured or called.
     pub fn instantiate(&self) -> Result<Instance, Fault> {
         let mut instance = self.create()?;
         if !self.is_quick() && self.isolation() == Isolation::Instance {
@@ -244,10 +249,11 @@ impl Version {
         Ok(instance)
     }
 
-    /// The same on a worker's thread, within the deadline of a decision.
+    /// Creates and configures an instance on a worker thread, within the deadline of a decision.
     ///
     /// # Errors
-    /// The plugin's fault. If it [takes too long](Self::is_quick), it is to be created elsewhere.
+    /// The plugin's fault. If it [takes too long](Self::is_quick), create the instance on another
+    /// thread.
     pub(super) fn instantiate_on_worker(&self) -> Result<Instance, Fault> {
         let VersionSpec {
             plugin,
@@ -258,7 +264,7 @@ impl Version {
         let known = self.questions.get();
         let created = plugin.instantiate_on_worker(settings, environment, known);
         self.note_start(&created);
-        // An instance that takes too long here may be created elsewhere.
+        // An instance that takes too long here can still be created on another thread.
         if created.is_ok() || self.is_quick() {
             self.count_start(&created);
         }
@@ -274,7 +280,7 @@ impl Version {
         } = &self.spec;
         let created = plugin.instantiate(settings, environment, self.questions.get());
         if let Ok(instance) = &created {
-            // Two at a time for a version without any are as good as each other.
+            // If two first instances are created concurrently, either one's questions will do.
             let _ = self.questions.set(Arc::clone(instance.questions()));
         }
         self.note_start(&created);
@@ -291,7 +297,8 @@ impl Version {
         self.is_quick.store(is_quick, Ordering::Relaxed);
     }
 
-    /// A version that cannot be started fails every request, however few they are.
+    /// Counts failed starts. A version that cannot be started fails every request, so the breaker
+    /// opens even if there are few requests.
     fn count_start(&self, created: &Result<Instance, Fault>) {
         let Err(fault) = created else {
             self.failed_starts.store(0, Ordering::Relaxed);
@@ -312,18 +319,18 @@ impl Version {
         }
     }
 
-    /// The longest time that an instance may take to start.
+    /// Returns the longest time that an instance may take to start.
     pub(super) fn longest_start(&self) -> Duration {
         self.spec.settings.configure_deadline
     }
 
-    /// Whether there is anybody to create instances off the workers' threads.
+    /// Whether there is a receiver that creates instances off the worker threads.
     pub(super) fn has_maker(&self) -> bool {
         let events = self.spec.events.as_ref();
         events.is_some_and(|events| !events.is_closed())
     }
 
-    /// The stage that it is a version of.
+    /// Returns the version's stage.
     pub fn stage(&self) -> &StageId {
         &self.spec.settings.stage
     }
@@ -374,14 +381,15 @@ impl Version {
         }
     }
 
-    /// Has an instance made for a worker that starts, if it could not make one itself in no time.
+    /// Orders an instance for a worker that is starting, unless the worker can create one quickly
+    /// by itself.
     pub fn order_for(&self, worker: usize) {
         if !self.is_quick() {
             self.notify(WorkerEventKind::NeedsInstance(worker));
         }
     }
 
-    /// Reports an event; whether there is a receiver.
+    /// Reports an event. Returns whether there is a receiver.
     pub(super) fn notify(&self, kind: WorkerEventKind) -> bool {
         let event = WorkerEvent {
             stage: self.stage().clone(),

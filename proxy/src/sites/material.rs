@@ -15,32 +15,34 @@ use crate::transport::tls::{
     CertificateError, ClientAuthority, ClientPolicy, Identity, OcspError, Role,
 };
 
-/// Longest file: lists of revoked certificates are the longest, with megabytes at the largest
-/// authorities.
+/// Maximum length of a file. Certificate revocation lists are the longest, with megabytes at the
+/// largest authorities.
 const MAX_FILE: u64 = 16 << 20;
 
-/// What the files of a site said.
+/// The contents of a site's files.
 #[derive(Debug, Clone)]
 pub(super) struct Material {
-    /// In the order of the configuration, each with the file of its certificate.
+    /// Certificates in the order of the configuration, each with the path of its file.
     pub(super) certificates: Vec<(Identity, PathBuf)>,
     pub(super) clients: ClientPolicy,
-    /// Of all files: two that are equal have nothing to change.
+    /// Digest of all files. If two digests are equal, nothing has changed.
     pub(super) digest: [u8; 32],
 }
 
-/// Reads the files of one site, and gathers their mistakes.
+/// Reads the files of one site, and collects their mistakes.
 struct Reader<'a> {
     site: &'a str,
     now: SystemTime,
-    /// In force. A reload that keeps an expired certificate changes nothing for the worse.
+    /// The material in force. Its certificates are accepted even after they have expired: a reload
+    /// that keeps one makes nothing worse.
     known: Option<&'a Material>,
     digest: Sha256,
     mistakes: Vec<Mistake>,
 }
 
 impl Material {
-    /// Blocks on the disk. The certificates of `known` are in force, and may have expired.
+    /// Reads and checks the files; blocks while it does. The certificates of `known` are in force,
+    /// and may have expired.
     pub(super) fn read(
         config: &config::Tls,
         known: Option<&Material>,
@@ -112,7 +114,8 @@ impl Reader<'_> {
         };
         match identity.clone().with_ocsp(&response?, self.now) {
             Ok(identity) => Some(identity),
-            // Clients refuse what is outdated, and do without what is not there.
+            // Clients refuse an outdated response but accept a missing one, so this certificate
+            // goes without.
             Err(OcspError::Outdated(_)) if is_known => Some(identity),
             Err(error) => {
                 let error = wrong(path, CertificateError::Ocsp(error));
@@ -157,7 +160,7 @@ impl Reader<'_> {
             }
             let lists = lists.get_or_insert_default();
             lists.extend_from_slice(&list);
-            // A file may end without one, before the first line of the next.
+            // A file may lack its last newline, and the next one must start on a new line.
             lists.push(b'\n');
         }
         policy(&ca, lists)
@@ -166,7 +169,8 @@ impl Reader<'_> {
     fn file(&mut self, place: Place, path: &Path) -> Option<Vec<u8>> {
         match read(path) {
             Ok(bytes) => {
-                // With its length: no two lists of files give the same bytes.
+                // Each file's length goes first, so that different lists of files never yield the
+                // same bytes.
                 self.digest.update((bytes.len() as u64).to_be_bytes());
                 self.digest.update(&bytes);
                 Some(bytes)
@@ -192,7 +196,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let mut options = File::options();
     let options = options.read(true);
-    // A FIFO would wait for somebody to write.
+    // Opening a FIFO would otherwise wait for a writer.
     let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {

@@ -1,4 +1,4 @@
-//! What is wrong with the files of a `[tls.NAME]`, and where the configuration names them.
+//! Mistakes in the files of a `[tls.NAME]`, and where the configuration names these files.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use crate::transport::tls::{CertificateError, ServerTlsError};
 /// A file that cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// It is not there, or not for this user.
+    /// The file cannot be read: it does not exist, or this user has no permission.
     #[error("{} cannot be read: {error}", path.display())]
     Read {
         /// The file.
@@ -19,7 +19,7 @@ pub enum FileError {
         /// The system's error.
         error: io::Error,
     },
-    /// Of a certificate, its key or its OCSP response.
+    /// A certificate, its key or its OCSP response is unusable.
     #[error("{}: {error}", path.display())]
     Certificate {
         /// The file.
@@ -27,7 +27,7 @@ pub enum FileError {
         /// The mistake.
         error: CertificateError,
     },
-    /// Of those that certify clients.
+    /// An authority for client certificates, or its revocation list, is unusable.
     #[error("{}: {error}", path.display())]
     Clients {
         /// The file.
@@ -35,7 +35,7 @@ pub enum FileError {
         /// The mistake.
         error: ServerTlsError,
     },
-    /// The settings of the site.
+    /// The settings of the site are invalid.
     #[error(transparent)]
     Settings(ServerTlsError),
 }
@@ -43,27 +43,27 @@ pub enum FileError {
 /// The key in a `[tls.NAME]` that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// `certificate` of the certificate with this number, from 0.
+    /// `certificate` of the certificate with this index.
     Certificate(usize),
-    /// `key` of that.
+    /// `key` of the certificate with this index.
     Key(usize),
-    /// `ocsp` of that.
+    /// `ocsp` of the certificate with this index.
     Ocsp(usize),
     /// `client_certificates.ca`.
     Ca,
-    /// `client_certificates.crl`, the one with this number, from 0.
+    /// `client_certificates.crl`, the element with this index.
     Crl(usize),
     /// The table as a whole.
     Table,
 }
 
-/// A mistake, and where.
+/// A mistake in a site's files, and its place in the configuration.
 #[derive(Debug, Error)]
 #[error("{error}")]
 pub struct Mistake {
     /// The site's name.
     pub site: String,
-    /// Its key.
+    /// The key in the site's table.
     pub place: Place,
     /// The mistake.
     pub error: FileError,
@@ -80,7 +80,8 @@ impl Mistake {
 }
 
 impl FileError {
-    /// What to do about it; `user` is the one that reads the files, if the configuration names one.
+    /// Returns advice on how to fix it. `user` is the user that reads the files, if the
+    /// configuration names one.
     pub fn advice(&self, user: Option<&str>) -> Option<String> {
         use CertificateError as Error;
         let error = match self {
@@ -109,7 +110,7 @@ impl FileError {
         Some(advice.to_owned())
     }
 
-    /// Whether the same file may be good in a while.
+    /// Returns whether the same file can become usable later without a change of the configuration.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             FileError::Read { .. } => true,
@@ -122,8 +123,8 @@ impl FileError {
 }
 
 impl Place {
-    /// The keys below the table. `is_list`: the certificates are elements of `certificates`;
-    /// `crls`: how many there are.
+    /// Returns the path of keys below the table. `is_list` means that the certificates are elements
+    /// of `certificates`; `crls` is the number of revocation lists.
     pub fn keys(self, is_list: bool, crls: usize) -> Vec<String> {
         let of = |index: usize, key: &str| {
             let element = is_list.then(|| format!("certificates[{index}]"));
@@ -142,7 +143,7 @@ impl Place {
     }
 }
 
-/// Several on one line, for the log.
+/// Formats several mistakes on one line, for the log.
 pub(super) struct Several<'a>(pub(super) &'a [Mistake]);
 
 impl fmt::Display for Several<'_> {

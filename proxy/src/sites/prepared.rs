@@ -13,7 +13,7 @@ use crate::transport::tls::{Identity, ServerTls, StagedSettings};
 /// Sites of a configuration, read and checked. Dropping them changes nothing.
 #[derive(Debug)]
 pub struct PreparedSites {
-    /// Of the sites that they follow.
+    /// Generation of the sites in force when these were prepared.
     base: u64,
     list: Vec<PreparedSite>,
 }
@@ -23,11 +23,11 @@ struct PreparedSite {
     config: config::Tls,
     material: Material,
     issued: Option<Identity>,
-    /// Those that are in force already have settings to take up.
+    /// The ends. Those already in force come with the settings that they adopt on commit.
     ends: Vec<(End, Option<StagedSettings>)>,
 }
 
-/// A site in force, of which the next one keeps what it can.
+/// A site in force, from which the next one inherits what it can.
 struct Known {
     config: config::Tls,
     material: Material,
@@ -35,18 +35,18 @@ struct Known {
     ends: Vec<(Mode, Arc<ServerTls>)>,
 }
 
-/// The fate of [`PreparedSites`].
+/// Outcome of [`Sites::commit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     /// They are in force.
     InForce,
-    /// A certificate was replaced meanwhile: they have to be prepared again.
+    /// The sites in force have changed since: the new ones must be prepared again.
     Stale,
 }
 
 impl Sites {
     /// Reads the files of every `[tls.NAME]` that a bind of `config` names; blocks while it does.
-    /// Nothing changes.
+    /// Changes nothing.
     ///
     /// # Errors
     /// Every mistake that was found.
@@ -70,7 +70,7 @@ impl Sites {
         }
     }
 
-    /// What is in force, and the count of its changes.
+    /// Returns the generation and the sites in force.
     fn known(&self) -> (u64, BTreeMap<String, Known>) {
         let state = self.state();
         let known = state.by_name.iter().map(|(name, site)| {
@@ -123,7 +123,7 @@ impl Sites {
         })
     }
 
-    /// Puts them into force, in place of all others.
+    /// Puts the prepared sites into force, in place of all others.
     pub fn commit(&self, prepared: PreparedSites) -> Committed {
         let mut state = self.state();
         if state.generation != prepared.base {
@@ -152,7 +152,7 @@ impl Sites {
     }
 }
 
-/// The sites that binds name, each with the modes of their frontends.
+/// Returns the sites that binds name, each with the modes of their frontends.
 fn named(config: &Config) -> BTreeMap<&str, Vec<Mode>> {
     let mut named: BTreeMap<&str, Vec<Mode>> = BTreeMap::new();
     for frontend in &config.frontends {

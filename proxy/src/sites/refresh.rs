@@ -1,4 +1,4 @@
-//! Certificates that change on disk.
+//! Detection and adoption of certificates that change on disk.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -8,23 +8,23 @@ use super::mistake::{Mistake, Several};
 use super::{Sites, UnknownSite};
 use crate::config::Tls;
 
-/// How often files are read again because another change came in between.
+/// Maximum number of attempts to read the files, when other changes interfere.
 const MAX_ATTEMPTS: usize = 8;
 
-/// What became of the files of a site.
+/// Outcome of a refresh of a site's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
-    /// They are what is in force.
+    /// The files are the same as those in force.
     Unchanged,
-    /// They are in force now.
+    /// The new files are now in force.
     Replaced,
-    /// They cannot be used: the ones before go on.
+    /// The files cannot be used; the previous ones stay in force.
     Refused {
         /// Why.
         reason: String,
-        /// Whether the last call had another reason, or none.
+        /// Whether the last call gave a different reason, or none.
         is_news: bool,
-        /// Whether the same files may be good in a while.
+        /// Whether the same files can become usable later.
         is_transient: bool,
     },
 }
@@ -77,7 +77,8 @@ impl Sites {
         })
     }
 
-    /// Staples no OCSP response any more that clients would refuse; the sites that had one.
+    /// Stops stapling OCSP responses that clients would refuse. Returns the names of the sites that
+    /// had one.
     pub fn drop_outdated_ocsp(&self, now: SystemTime) -> Vec<String> {
         let mut state = self.state();
         let mut changed = Vec::new();
@@ -102,7 +103,7 @@ impl Sites {
         changed
     }
 
-    /// The files of all sites, each with the site's name.
+    /// Returns the files of all sites, each with the site's name.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let state = self.state();
         let sites = state.by_name.iter();

@@ -1,4 +1,4 @@
-//! Certificates that come, change and go.
+//! Tests with certificates that are added, changed and removed.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::transport::tls::Role;
 use crate::transport::tls::testing::Authority;
 
-/// A folder with a certificate, and sites that use it.
+/// A directory with a certificate, and sites that use it.
 struct Fixture {
     folder: TempDir,
     authority: Authority,
@@ -44,7 +44,7 @@ impl Fixture {
         self.write(&format!("{file}.key"), &key.serialize_pem());
     }
 
-    /// A configuration with this table, and with these elements of `bind`.
+    /// Returns a configuration with this table, and with these elements of `bind`.
     fn config(&self, tls: &str, binds: &str) -> Config {
         let text = format!(
             "[frontend.www]\nbind = [{binds}]\ndefault_backend = \"www\"\n\
@@ -67,7 +67,7 @@ impl Fixture {
         self.sites.refresh("site", SystemTime::now()).unwrap()
     }
 
-    /// The first name of each certificate in force.
+    /// Returns the first name of each certificate in force.
     fn names(&self) -> Vec<String> {
         let sites = self.sites.states();
         let certificates = sites.iter().flat_map(|site| &site.certificates);
@@ -86,7 +86,7 @@ fn files_that_change_are_taken_up_once_they_fit() {
     assert_eq!(fixture.commit(&fixture.site()), Committed::InForce);
     let server = fixture.sites.server("site", Mode::Http).unwrap();
     assert_eq!(fixture.refresh(), Refreshed::Unchanged);
-    // The chain comes before its key.
+    // The new chain is in place before its key is.
     fixture.issue("next", "two.test.tld");
     fs::rename(fixture.path("next.pem"), fixture.path("site.pem")).unwrap();
     for expected in [true, false] {
@@ -176,12 +176,12 @@ fn a_certificate_that_expires_in_force_stays() {
     let in_2019 = SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50);
     fixture.write("site.pem", &certificate.pem());
     fixture.write("site.key", &key.serialize_pem());
-    // A new one that has expired is refused, by a reload and by a change of the file.
+    // A new certificate that has expired is refused, both by a reload and by a refresh.
     let mistakes = fixture.sites.prepare(&config, SystemTime::now());
     let mistakes = mistakes.expect_err("it has expired");
     assert_eq!(mistakes[0].place, Place::Certificate(0));
     assert!(matches!(fixture.refresh(), Refreshed::Refused { .. }));
-    // One that has come into force in time goes on.
+    // A certificate that came into force before it expired stays in force.
     let refreshed = fixture.sites.refresh("site", in_2019);
     assert_eq!(refreshed, Ok(Refreshed::Replaced));
     assert_eq!(fixture.refresh(), Refreshed::Unchanged);

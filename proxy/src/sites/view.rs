@@ -1,4 +1,4 @@
-//! The certificates in force, for people.
+//! View of the certificates in force, for people.
 
 use std::path::PathBuf;
 
@@ -8,32 +8,32 @@ use crate::transport::tls::{CertificateFacts, Identity};
 /// A site at one moment.
 #[derive(Debug, Clone)]
 pub struct SiteState {
-    /// Of its `[tls.NAME]`.
+    /// NAME of its `[tls.NAME]`.
     pub name: String,
-    /// The default first; none while the first one is awaited.
+    /// Certificates, the default first. Empty until the first one has been issued.
     pub certificates: Vec<CertificateState>,
 }
 
 /// A certificate in force.
 #[derive(Debug, Clone)]
 pub struct CertificateState {
-    /// What it says.
+    /// Contents of the certificate.
     pub facts: CertificateFacts,
-    /// Where it came from.
+    /// Origin of the certificate.
     pub source: CertificateSource,
 }
 
-/// Where a certificate came from.
+/// Origin of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// From this file.
+    /// It was read from this file.
     File(PathBuf),
-    /// It came at run time.
+    /// It was issued at run time.
     Issued,
 }
 
 impl Sites {
-    /// Every site, by name.
+    /// Returns the state of every site, sorted by name.
     pub fn states(&self) -> Vec<SiteState> {
         let state = self.state();
         let sites = state.by_name.iter();

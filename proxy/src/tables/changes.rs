@@ -1,4 +1,4 @@
-//! Entries read and changed by hand.
+//! Reads and manual changes of entries.
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,7 +9,7 @@ use super::registry::Tables;
 use super::slot::Slot;
 
 impl Tables {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     ///
     /// # Errors
     /// [`ChangeError::NoTable`], [`ChangeError::NoKey`].
@@ -23,8 +23,10 @@ impl Tables {
         }
     }
 
-    /// Makes room for a [`change`](Self::change). Takes as long as loading the table once in a
-    /// thousand changes; otherwise nothing. If another thread is making room, waits for that.
+    /// Makes room for a [`change`](Self::change).
+    ///
+    /// Once in a thousand changes this takes as long as loading the table; otherwise it takes no
+    /// time. Waits if another thread is making room.
     ///
     /// # Errors
     /// [`ChangeError::Refused`].
@@ -36,7 +38,7 @@ impl Tables {
         let Some(Slot { folding, .. }) = due() else {
             return Ok(());
         };
-        // One copy of a large table at a time.
+        // Only one copy of a large table at a time.
         let _held = folding.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(slot) = due() else {
             return Ok(());
@@ -57,8 +59,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Changes the value of `key`, until the file changes; None: deletes it. Takes some microseconds,
-    /// if there is [room](Self::fold).
+    /// Changes the value of `key` until the file changes; None deletes the key. Takes some
+    /// microseconds, if there is [room](Self::fold).
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -89,7 +91,7 @@ impl Tables {
                 let replaced = known.map_or(0, |old| key.len() + old.len()) as u64;
                 let grown = size - replaced + (key.len() + value.len()) as u64;
                 let limit = slot.config.file_size;
-                // A reload may have lowered the limit: then the table may still shrink.
+                // A reload may have lowered the limit. The table can still shrink then.
                 if grown > limit.max(size) {
                     return Err(refused(Mistake::Full { limit }));
                 }
@@ -99,7 +101,8 @@ impl Tables {
         let old = std::mem::replace(&mut slot.table, Arc::new(new));
         slot.changes += 1;
         self.publish(&state);
-        // What is dropped otherwise is the changes alone: the entries are those of the new table.
+        // If no request reads the old table, dropping it here is cheap: it frees only changes,
+        // since the new table shares the entries.
         if Arc::strong_count(&old) > 1 {
             state.retired.push(old);
         }

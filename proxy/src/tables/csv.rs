@@ -1,20 +1,20 @@
 //! CSV (RFC 4180): two columns and no header.
 //!
-//! Stricter than most readers, because a stray quote that is let pass swallows entries: whatever the
-//! RFC's grammar does not allow is an error. Two things are more than it has: a line may end with LF
-//! alone, and lines of no characters are skipped.
+//! Stricter than most readers, because a stray quote that is accepted can swallow entries:
+//! everything that the RFC's grammar does not allow is an error. There are two extensions: a line
+//! can end with LF alone, and empty lines are skipped.
 
 use std::borrow::Cow;
 
 use super::error::{Mistake, TableError};
 
-/// What spreadsheets write before UTF-8.
+/// Mark that spreadsheets write before UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Gives every record of `text` to `each`, in order.
+/// Passes every record of `text` to `each`, in order.
 ///
 /// # Errors
-/// [`TableError::Line`], with the line on which the record or its wrong field begins.
+/// [`TableError::Line`], with the line on which the record or its invalid field begins.
 pub(super) fn parse(
     text: &str,
     mut each: impl FnMut(&str, &str) -> Result<(), Mistake>,
@@ -35,7 +35,7 @@ pub(super) fn parse(
     Ok(())
 }
 
-/// A field as it is written.
+/// Formats a field for a file, with quotes if it needs them.
 pub(super) fn field(text: &str) -> Cow<'_, str> {
     let needs_quotes = text.contains(['"', ',', '\r', '\n']) || text.starts_with(BYTE_ORDER_MARK);
     if needs_quotes {
@@ -45,7 +45,7 @@ pub(super) fn field(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The first line that has this key; 0 if none does.
+/// Returns the first line that has this key; 0 if none does.
 fn line_of(text: &str, key: &str) -> usize {
     let mut reader = Reader::new(text);
     while let Ok(Some(record)) = reader.next() {
@@ -65,11 +65,11 @@ struct Record<'t> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
-    /// Of `at`, from 1.
+    /// Line number of `at`, counted from 1.
     line: usize,
 }
 
-/// What ends a field.
+/// End of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Comma,
@@ -140,7 +140,7 @@ impl<'t> Reader<'t> {
         Ok((Cow::Borrowed(&rest[..length]), end))
     }
 
-    /// From the quote at its beginning.
+    /// Reads a field from its opening quote on.
     fn quoted(&mut self) -> Result<(Cow<'t, str>, End), TableError> {
         let begin = self.line;
         let rest = &self.text[self.at + 1..];
@@ -172,7 +172,7 @@ impl<'t> Reader<'t> {
         Ok((field, end))
     }
 
-    /// Moves behind the end of a field, where there must be one.
+    /// Moves past the end of a field; `otherwise` is the error if the field does not end here.
     fn end(&mut self, otherwise: Mistake) -> Result<End, TableError> {
         match self.text.as_bytes()[self.at..] {
             [] => return Ok(End::Line),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written is read.
+        /// Everything that is written can be read.
         #[test]
         fn written_and_read(pairs in vec(("[a\"\r\n,ü\u{feff}]{1,4}", "[b\"\r\n, ]{0,4}"), 0..8)) {
             let mut pairs = pairs;
@@ -298,7 +298,7 @@ mod tests {
             prop_assert_eq!(read(&text), Ok(pairs));
         }
 
-        /// No text makes it panic, and a record has two fields or is an error.
+        /// No text causes a panic: a record has two fields or is an error.
         #[test]
         fn any_text(text in "[a,\"\r\n ]{0,12}") {
             let _ = read(&text);

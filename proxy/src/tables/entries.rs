@@ -1,13 +1,14 @@
-//! Entries in one block of memory, for a million of them and more.
+//! Entries in one block of memory, for a million entries and more.
 //!
 //! ```text
 //! text   length of key (2), length of value (2), key, value | the next entry ...
 //! index  half of a key's hash (4), where its entry begins (4) | ...
 //! ```
 //!
-//! A look-up reads one place of the index and one of the text, which is all that it costs: neither is
-//! in a cache. Four bytes of lengths and 12 of index to an entry, in two allocations. Most maps would
-//! read a third place, and take more memory just after they have grown.
+//! A lookup reads one place of the index and one of the text. Neither is in a cache, so these two
+//! reads are its whole cost. Each entry takes four bytes of lengths and 12 of index, in two
+//! allocations. Most maps would read a third place, and take more memory just after they have
+//! grown.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -16,20 +17,21 @@ use super::error::Mistake;
 use super::{MAX_KEY, MAX_VALUE};
 use crate::memory;
 
-/// Bytes before an entry's key.
+/// Number of bytes before an entry's key.
 const HEAD: usize = 4;
 
-/// A place of the index without an entry.
+/// Value of an index place without an entry.
 const EMPTY: u64 = u64::MAX;
 
 /// Immutable entries, in the order in which they were added.
 #[derive(Debug)]
 pub(super) struct Entries {
     text: Box<[u8]>,
-    /// Open addressing with linear probing. A third of it is empty, so that every search ends soon.
+    /// Hash table with open addressing and linear probing. A third of it is empty, so that every
+    /// search ends soon.
     index: Box<[u64]>,
     len: usize,
-    /// Keyed at random: clients choose what is looked up.
+    /// Randomly keyed, since clients choose the keys that are looked up.
     hasher: RandomState,
 }
 
@@ -39,7 +41,7 @@ impl Entries {
         self.hasher.hash_one(key)
     }
 
-    /// The value of `key`, whose hash is `hash`.
+    /// Returns the value of `key`, whose hash is `hash`.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<&[u8]> {
         let mut place = place(hash, self.index.len());
@@ -55,7 +57,7 @@ impl Entries {
         }
     }
 
-    /// Keys and values, in order.
+    /// Returns keys and values, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         entries(&self.text).map(|(_, key, value)| (key, value))
     }
@@ -64,12 +66,12 @@ impl Entries {
         self.len
     }
 
-    /// Bytes of all keys and values.
+    /// Returns the number of bytes of all keys and values.
     pub(super) fn text_len(&self) -> usize {
         self.text.len() - HEAD * self.len
     }
 
-    /// Bytes of memory.
+    /// Returns the bytes of memory.
     pub(super) fn memory(&self) -> usize {
         self.text.len() + size_of_val(&*self.index)
     }
@@ -83,7 +85,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// With room for so many bytes of keys and values, and so many entries.
+    /// Creates a builder with room for `bytes` bytes of keys and values, and for `entries` entries.
     pub(super) fn with_capacity(bytes: usize, entries: usize) -> Builder {
         let text = Vec::with_capacity(bytes + HEAD * entries);
         memory::prefer_huge_pages(&text);
@@ -100,7 +102,7 @@ impl Builder {
         let [Ok(key_len), Ok(value_len)] = lengths else {
             return Err(Mistake::TooLarge);
         };
-        // Where it begins must fit the index.
+        // The start of the entry must fit into the index.
         if u32::try_from(self.text.len()).is_err() {
             return Err(Mistake::TooLarge);
         }
@@ -112,10 +114,10 @@ impl Builder {
         Ok(())
     }
 
-    /// All of them.
+    /// Builds the entries and their index.
     ///
     /// # Errors
-    /// A key that is there twice.
+    /// A key that occurs twice.
     pub(super) fn build(self) -> Result<Entries, String> {
         let text = self.text.into_boxed_slice();
         let hasher = RandomState::new();
@@ -144,14 +146,14 @@ impl Builder {
     }
 }
 
-/// What the index keeps of a hash.
+/// Returns the half of a hash that the index stores.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
 fn lower(hash: u64) -> u32 {
     hash as u32
 }
 
-/// Where the search for a hash begins, by its upper bits.
+/// Returns the place where the search for a hash begins, determined by its upper bits.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "it is less than `places`")]
 fn place(hash: u64, places: usize) -> usize {
@@ -163,14 +165,14 @@ fn next(place: usize, places: usize) -> usize {
     if place + 1 == places { 0 } else { place + 1 }
 }
 
-/// The lower half of the hash, and where the entry begins.
+/// Splits a place into the lower half of the hash and the start of the entry.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
 fn split(place: u64) -> Option<(u32, usize)> {
     (place != EMPTY).then_some(((place >> 32) as u32, place as u32 as usize))
 }
 
-/// Where each entry begins, its key and its value.
+/// Returns the start, key and value of each entry.
 fn entries(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -197,7 +199,7 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), Mistake> {
     }
 }
 
-/// Key and value of the entry that begins at `at`, which the index and the entries before it say.
+/// Returns key and value of the entry at `at`, which must be the start of an entry.
 #[inline]
 fn entry(text: &[u8], at: usize) -> (&[u8], &[u8]) {
     let (head, rest) = text[at..].split_at(HEAD);

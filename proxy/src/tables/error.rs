@@ -1,4 +1,4 @@
-//! Why a file is no table, and why a table is not changed or saved.
+//! Errors of reading, changing and saving tables.
 
 use std::fmt;
 use std::io;
@@ -8,59 +8,60 @@ use thiserror::Error;
 
 use super::{MAX_KEY, MAX_VALUE};
 
-/// Most characters of a key or a value in a text for people.
+/// Maximum number of characters of a key or a value in a message.
 const MAX_SHOWN: usize = 80;
 
-/// Why a file is not taken up as a table. The texts follow the file's name.
+/// Reasons why a file is not accepted as a table. The texts follow the file's name.
 #[derive(Debug, Error)]
 pub enum TableError {
-    /// The system's reason.
+    /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Read(io::Error),
-    /// It is longer than the configuration allows.
+    /// The file is longer than the configuration allows.
     #[error("is longer than {limit} bytes, which `file_size` allows")]
     TooLong {
         /// `file_size`.
         limit: u64,
     },
-    /// A line of it is wrong.
+    /// A line of the file is invalid.
     #[error("line {line}: {mistake}")]
     Line {
-        /// Counts from 1.
+        /// Line number, counted from 1.
         line: usize,
         /// What is wrong there.
         mistake: Mistake,
     },
-    /// It is right, but a change by hand names a backend that the new configuration does not have.
+    /// The file is valid, but a manual change names a backend that the new configuration does not
+    /// have.
     #[error("a change that is not saved is wrong: {0}")]
     Change(Mistake),
 }
 
-/// What is wrong with an entry, or with the text of a file.
+/// Mistakes in an entry, or in the text of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Mistake {
-    /// Text is UTF-8.
+    /// The text is not UTF-8.
     #[error("the text is not UTF-8")]
     Encoding,
-    /// Not two columns.
+    /// A line does not have two columns.
     #[error("there {}, but two are needed: a key and a value", columns(*.0))]
     Columns(usize),
     /// A quote in a field that begins without one (RFC 4180, section 2.5).
     #[error("a quote stands inside of a field: enclose the field in quotes, and double that one")]
     Quote,
-    /// Text behind the quote that ends a field (RFC 4180, section 2.7).
+    /// Text after the quote that ends a field (RFC 4180, section 2.7).
     #[error("text follows the quote that ends a field: double a quote that belongs to the field")]
     AfterQuote,
-    /// No quote ends the field.
+    /// A quoted field without a closing quote.
     #[error("a field begins with a quote here, and no quote ends it")]
     OpenQuote,
-    /// A carriage return that is no part of a line's end.
+    /// A carriage return that is not part of a line ending.
     #[error("no line feed follows a carriage return: enclose the field in quotes if it has one")]
     CarriageReturn,
-    /// Not the JSON that a table is.
+    /// The text is not JSON of the form that a table has.
     #[error("{0}")]
     Json(String),
-    /// A key of no bytes.
+    /// An empty key.
     #[error("the key is empty")]
     EmptyKey,
     /// A key of more than [`MAX_KEY`] bytes.
@@ -69,7 +70,7 @@ pub enum Mistake {
     /// A value of more than [`MAX_VALUE`] bytes.
     #[error("the value has {0} bytes, more than {MAX_VALUE}")]
     LongValue(usize),
-    /// A key that the file has before.
+    /// A key that occurs earlier in the file.
     #[error("the key {} stands on {} already", Shown(key), earlier(*first))]
     Repeated {
         /// The key.
@@ -77,7 +78,7 @@ pub enum Mistake {
         /// Its first line, counted from 1; 0 if it is not known.
         first: usize,
     },
-    /// The value names no backend, where all values must.
+    /// The value does not name a backend, though all values must.
     #[error(
         "the value {} of the key {} is not a backend",
         Shown(value),
@@ -89,7 +90,7 @@ pub enum Mistake {
         /// The value.
         value: String,
     },
-    /// More than the configuration allows.
+    /// The table would be larger than the configuration allows.
     #[error(
         "the table is full: its keys and values would have more than {limit} bytes, which \
          `file_size` allows"
@@ -98,18 +99,18 @@ pub enum Mistake {
         /// `file_size`.
         limit: u64,
     },
-    /// More than can be kept, whatever the configuration allows.
+    /// The table would be larger than can be stored, whatever the configuration allows.
     #[error("the table would have more than 4 GiB")]
     TooLarge,
 }
 
-/// Why a table is not changed by hand.
+/// Reasons why a manual change of a table is rejected.
 #[derive(Debug, Error)]
 pub enum ChangeError {
-    /// No table of this name.
+    /// There is no table of this name.
     #[error("there is no table `{0}`")]
     NoTable(String),
-    /// No such key to be read or deleted.
+    /// There is no such key to read or delete.
     #[error("table `{table}` has no key {}", Shown(key))]
     NoKey {
         /// The table's name.
@@ -117,7 +118,7 @@ pub enum ChangeError {
         /// The key.
         key: String,
     },
-    /// The entry cannot be in the table.
+    /// The entry is not valid for the table.
     #[error("table `{table}` does not take it: {mistake}")]
     Refused {
         /// The table's name.
@@ -127,20 +128,20 @@ pub enum ChangeError {
     },
 }
 
-/// Why a table is not saved; the file is as before.
+/// Reasons why a table is not saved; the file stays as before.
 #[derive(Debug, Error)]
 pub enum SaveError {
-    /// No table of this name.
+    /// There is no table of this name.
     #[error("there is no table `{0}`")]
     NoTable(String),
-    /// Somebody else has changed the file.
+    /// Another program has changed the file.
     #[error(
         "{} has changed since it was loaded, and is not overwritten: correct it or put it back, \
          and repeat the changes",
         .0.display()
     )]
     Changed(PathBuf),
-    /// The proxy would refuse the file.
+    /// The file would be longer than the proxy accepts.
     #[error(
         "{} would have {length} bytes, more than {limit}, which `file_size` allows: raise it and \
          reload, or delete entries",
@@ -149,7 +150,7 @@ pub enum SaveError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// In bytes.
+        /// Length in bytes.
         length: u64,
         /// `file_size`.
         limit: u64,
@@ -159,15 +160,15 @@ pub enum SaveError {
     Owner {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -186,7 +187,7 @@ fn earlier(line: usize) -> String {
     }
 }
 
-/// Text in backticks, without control characters, and cut.
+/// A text in backticks, with control characters escaped, and cut.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {

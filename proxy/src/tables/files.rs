@@ -1,4 +1,4 @@
-//! Files of tables in force: taken up when they change, and saved.
+//! Files of active tables: reloads them when they change, and saves tables to them.
 
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -9,50 +9,50 @@ use super::registry::Tables;
 use super::save::Draft;
 use super::slot::{Change, Failure, Slot};
 
-/// The result of looking at a table's file.
+/// Result of checking a table's file.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// There is nothing to do: it is in force.
+    /// The file is active already; nothing to do.
     Known,
-    /// It is to be put into force.
+    /// The file was loaded and has to be installed.
     Loaded(Loaded),
-    /// It is refused, and the table before stays.
+    /// The file is rejected, and the previous table stays.
     Refused {
-        /// Why.
+        /// The reason.
         error: TableError,
-        /// Whether the last call had another file or reason, or none.
+        /// Whether the previous call found another file, another reason or no error.
         is_news: bool,
-        /// Whether the same file may be right in a while.
+        /// Whether the same file may be accepted later.
         is_transient: bool,
     },
 }
 
-/// The fate of a file that was loaded.
+/// Result of installing a loaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Installed {
-    /// It is in force.
+    /// The file is active.
     InForce(Change),
-    /// A later reading is in force, or the table is gone.
+    /// A file that was read later is active, or the table is gone.
     Overtaken,
 }
 
 /// A table that was written to its file.
 #[derive(Debug)]
 pub struct Saved {
-    /// As it was written.
+    /// The table as it was written.
     slot: Slot,
     /// The new file.
     origin: Origin,
 }
 
 impl Tables {
-    /// Looks at a table's file, and loads it if it is not in force.
+    /// Checks a table's file, and loads it unless it is active.
     pub fn refresh(&self, name: &str, path: &Path, is_backend: IsBackend<'_>) -> Refreshed {
         let Some(file) = self.slot_of(name, path).map(|slot| slot.file) else {
             return Refreshed::Known;
         };
         let _held = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have been saved meanwhile.
+        // The table may have been saved in the meantime.
         let Some(slot) = self.slot_of(name, path) else {
             return Refreshed::Known;
         };
@@ -78,7 +78,7 @@ impl Tables {
                 slot.failure = failure;
                 Refreshed::Refused {
                     is_news,
-                    // Its rights may be changed without a change of the file.
+                    // Its permissions can change without a change of the file.
                     is_transient: matches!(error, TableError::Read(_)),
                     error,
                 }
@@ -86,7 +86,7 @@ impl Tables {
         }
     }
 
-    /// Puts a file into force that [`refresh`](Self::refresh) has loaded.
+    /// Activates a file that [`refresh`](Self::refresh) has loaded.
     pub fn install(&self, name: &str, path: &Path, loaded: Loaded) -> Installed {
         let mut state = self.lock();
         let mut slots = state.slots.iter_mut();
@@ -110,8 +110,10 @@ impl Tables {
         installed
     }
 
-    /// Writes a table to its file. `record` is to [record](Self::record) that in the tables in force,
-    /// which may have become others meanwhile. The file is not read before `record` has returned.
+    /// Writes a table to its file.
+    ///
+    /// `record` must [record](Self::record) the save in the active tables, which may have been
+    /// replaced in the meantime. The file is not read again before `record` has returned.
     ///
     /// # Errors
     /// [`SaveError`].
@@ -126,7 +128,7 @@ impl Tables {
         Ok(path)
     }
 
-    /// Records that a table was saved, unless another file of it is in force by now.
+    /// Records that a table was saved, unless another file of it is active by now.
     pub fn record(&self, saved: Saved) {
         let Saved { slot, origin } = saved;
         let mut state = self.lock();
@@ -139,7 +141,7 @@ impl Tables {
         }
     }
 
-    /// Drops all contents: no request asks any more.
+    /// Drops all contents, when no more requests use them.
     pub fn clear(&self) {
         self.replace(Vec::new());
     }

@@ -8,7 +8,7 @@ use serde_json::Deserializer;
 
 use super::error::{Mistake, TableError};
 
-/// Gives every member of the object to `each`, in order.
+/// Passes every member of the object to `each`, in order.
 ///
 /// # Errors
 /// [`TableError::Line`].
@@ -32,7 +32,7 @@ pub(super) fn parse(
     })
 }
 
-/// Text as it is written.
+/// Formats a text as a JSON string.
 pub(super) fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -55,7 +55,7 @@ impl<'de, F: FnMut(&str, &str) -> Result<(), Mistake>> Visitor<'de> for Object<F
     }
 }
 
-/// A string, without a copy where it has no escapes.
+/// Deserializes a string, without copying it if it has no escapes.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {

@@ -1,4 +1,4 @@
-//! From a file to a table. Reads one file, and blocks while it does.
+//! Loads a table from a file. Reads one file, and blocks while it does.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -17,26 +17,27 @@ use super::table::Table;
 use super::{csv, json};
 use crate::config::{self, TableFormat, TableValues};
 
-/// A file that was written to so shortly before it was read may change once more without another time.
+/// Resolution of file times. A file that was written less than this before it was read can change
+/// again without a new modification time.
 const COARSE: Duration = Duration::from_secs(1);
 
-/// Whether a backend of this name is configured.
+/// Reports whether a backend of this name is configured.
 pub(super) type IsBackend<'a> = &'a dyn Fn(&str) -> bool;
 
-/// A file that was read, and what was in it.
+/// Identity of a file that was read, and of its contents.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     stamp: Stamp,
-    /// Whether every change since it was read shows in its stamp.
+    /// Whether every change since it was read would change its stamp.
     is_settled: bool,
-    /// SHA-256.
+    /// SHA-256 of the contents.
     digest: [u8; 32],
-    /// When it was read: a later reading is greater.
+    /// Sequence number of the read: a later one is greater.
     pub(super) reading: u64,
     pub(super) loaded: SystemTime,
 }
 
-/// Differs, with rare exceptions, if a file was written to or replaced.
+/// Metadata of a file. It changes, with rare exceptions, if the file is written or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
@@ -45,38 +46,38 @@ pub(super) struct Stamp {
     modified: Option<SystemTime>,
 }
 
-/// A table that was loaded, to be put into force.
+/// A table that was loaded and can be activated.
 #[derive(Debug)]
 pub struct Loaded {
     pub(super) table: Arc<Table>,
     pub(super) origin: Origin,
 }
 
-/// What a file has, compared with what is known of it.
+/// Contents of a file, compared with what was known of it.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The same as before.
+    /// The contents are the same as before.
     Same(Origin),
-    /// Something else.
+    /// The contents are new.
     New(Loaded),
 }
 
-/// A file that was refused.
+/// A file that was rejected.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// None: there was no such file.
+    /// Stamp of the file; None if it could not be opened.
     pub(super) stamp: Option<Stamp>,
     pub(super) error: TableError,
 }
 
-/// What to do with a file that has not changed.
+/// How to treat a file that has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known<'a> {
-    /// Nothing is known of it.
+    /// Nothing is known about it, so it is loaded.
     No,
-    /// It is left alone.
+    /// It is not loaded again.
     Trusted(&'a Origin),
-    /// It is checked again, since there are other backends.
+    /// It is checked again, since the backends may have changed.
     Checked(&'a Origin),
 }
 
@@ -89,7 +90,7 @@ impl PartialEq for Origin {
 impl Eq for Origin {}
 
 impl Origin {
-    /// Of a file with this text, which is about to be written.
+    /// Returns the origin of a file with this text, which is about to be put in place.
     pub(super) fn of_written(text: &[u8], metadata: &Metadata) -> Origin {
         Origin {
             stamp: Stamp::new(metadata),
@@ -100,7 +101,7 @@ impl Origin {
         }
     }
 
-    /// Of entries that come from no file.
+    /// Returns the origin of entries that do not come from a file.
     pub(super) fn of_nothing() -> Origin {
         Origin {
             stamp: Stamp {
@@ -116,11 +117,11 @@ impl Origin {
         }
     }
 
-    /// The same as the file at `path` looks now; None if it has other contents. Reads the file where
-    /// its looks do not tell.
+    /// Returns this origin with the current stamp of the file at `path`; None if the contents have
+    /// changed. Reads the file if its metadata does not tell.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The file cannot be read.
     pub(super) fn seen_again(&self, path: &Path) -> io::Result<Option<Origin>> {
         let begin = SystemTime::now();
         let (file, metadata) = open(path)?;
@@ -141,7 +142,7 @@ impl Origin {
         }))
     }
 
-    /// Whether the file that now looks so has not changed for sure.
+    /// Whether it is certain that the file with this metadata has not changed.
     fn is_sure(&self, now: &Metadata) -> bool {
         self.is_settled && self.stamp == Stamp::new(now)
     }
@@ -157,7 +158,7 @@ impl Stamp {
         }
     }
 
-    /// Whether a change after `begin`, when reading began, would show.
+    /// Whether any change after `begin`, the time when reading began, would change the stamp.
     fn is_settled(&self, begin: SystemTime) -> bool {
         let age = self.modified.map(|time| begin.duration_since(time));
         age.is_some_and(|age| age.is_ok_and(|age| age > COARSE))
@@ -232,7 +233,7 @@ fn next_reading() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Refuses pipes and devices, which may never end.
+/// Opens a file. Rejects pipes and devices, whose data may never end.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = File::options();
     let options = options.read(true);
@@ -259,8 +260,9 @@ fn parse(
             .count(),
         mistake: Mistake::Encoding,
     })?;
-    // An entry of CSV has a comma and a line's end at least, of JSON more than what the builder adds. With
-    // its size from the start the text stays where the huge pages are.
+    // In CSV, an entry has at least a comma and a line ending; in JSON, it has more than the
+    // builder adds. With the right size from the start, the text is not moved away from its huge
+    // pages.
     let entries = match config.format {
         TableFormat::Csv => text.lines().count(),
         TableFormat::Json => 0,
@@ -277,7 +279,7 @@ fn parse(
     }
 }
 
-/// The error of the second entry with this key.
+/// Returns the error for the second entry with this key.
 fn locate(format: TableFormat, text: &str, repeated: &str) -> TableError {
     let mistake = || Mistake::Repeated {
         key: repeated.to_owned(),
@@ -310,7 +312,7 @@ fn parse_text(
     }
 }
 
-/// Checks that a value names a backend, where it must.
+/// Checks that a value names a backend, if it must.
 ///
 /// # Errors
 /// [`Mistake::UnknownBackend`].
@@ -350,7 +352,7 @@ mod tests {
         check(Some(5000), 6001, true);
         check(Some(5000), 6000, false);
         check(Some(5000), 5200, false);
-        // From another machine, or by `touch`.
+        // A modification time in the future, from another machine or by `touch`.
         check(Some(5000), 4000, false);
         check(None, 9000, false);
     }

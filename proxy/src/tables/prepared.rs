@@ -1,4 +1,4 @@
-//! The tables of a new configuration, until they are in force.
+//! Tables of a new configuration before they are activated.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,45 +8,46 @@ use super::registry::Tables;
 use super::slot::{Change, Failure, Slot};
 use crate::config::{self, TableValues};
 
-/// Tables that can be put into force. Nothing is changed until then.
+/// Tables that can be activated. Nothing changes until then.
 #[derive(Debug)]
 pub struct PreparedTables {
     tables: Arc<Tables>,
     slots: Vec<Prepared>,
 }
 
-/// Tables that were put into force.
+/// Tables that were activated.
 #[derive(Debug)]
 pub struct CommittedTables {
-    /// All of them.
+    /// All tables.
     pub tables: Arc<Tables>,
-    /// Those that have other contents than before, and those that are gone.
+    /// Tables with new contents, and tables that are gone.
     pub changes: Vec<Change>,
 }
 
 #[derive(Debug)]
 struct Prepared {
     slot: Slot,
-    /// Whether the file is the one in force: changes by hand stay.
+    /// Whether the file is the active one, so that manual changes are kept.
     is_kept: bool,
-    /// What was known to be wrong with the file before it was read, and was right.
+    /// Error of the file known before it was read here and found valid.
     failure: Option<Failure>,
 }
 
-/// Whether what was prepared may be put into force.
+/// Whether the prepared tables can be activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It may.
+    /// They can.
     Current,
-    /// A table has changed meanwhile, and names a backend that the configuration does not have.
+    /// A table has changed in the meantime, and names a backend that the configuration does not
+    /// have.
     Stale,
 }
 
 impl PreparedTables {
-    /// Reads the files of `tables`, unless they are in force in `active` already. Blocks.
+    /// Reads the files of `tables`, unless they are active in `active` already. Blocks.
     ///
     /// # Errors
-    /// Every table that is wrong, by its name.
+    /// Every table that is invalid, by its name.
     pub fn new(
         tables: &[config::Table],
         active: Option<&Arc<Tables>>,
@@ -71,12 +72,12 @@ impl PreparedTables {
         })
     }
 
-    /// The tables that they are, or will be.
+    /// Returns the tables that are active, or will be after the commit.
     pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
 
-    /// Whether they may follow `active` as it is now.
+    /// Returns whether the prepared tables can replace `active` in its current state.
     pub fn standing(&self, active: &Tables, is_backend: IsBackend<'_>) -> Standing {
         let is_right = |prepared: &Prepared| match active.slot(&prepared.slot.config.name) {
             Some(now)
@@ -94,7 +95,7 @@ impl PreparedTables {
         }
     }
 
-    /// Puts them into force. What has changed in `active` meanwhile stays.
+    /// Activates the tables. Changes made to `active` in the meantime are kept.
     pub fn commit(self, active: Option<&Tables>) -> CommittedTables {
         let mut changes = active.map_or_else(Vec::new, |active| self.removed_from(active));
         let slots = self.slots.into_iter().map(|prepared| {
@@ -116,7 +117,7 @@ impl PreparedTables {
         }
     }
 
-    /// The tables of `active` that are not among these.
+    /// Returns the tables of `active` that are not among these.
     fn removed_from(&self, active: &Tables) -> Vec<Change> {
         let before = active.lock();
         let has = |name: &str| self.slots.iter().any(|one| one.slot.config.name == name);
@@ -132,19 +133,19 @@ impl PreparedTables {
 }
 
 impl Prepared {
-    /// Whether `now`, the table of the same name, stays.
+    /// Whether `now`, the active table of the same name, is kept.
     fn is_in_force(&self, now: &Slot) -> bool {
         let is_later = now.origin.reading > self.slot.origin.reading;
         now.config.file == self.slot.config.file && (self.is_kept || is_later)
     }
 
-    /// What was found to be wrong with the file after it was read.
+    /// Returns the error of the file that was found after it was read here.
     fn failure_since(&self, now: &Slot) -> Option<Failure> {
         let is_new = now.config.file == self.slot.config.file && now.failure != self.failure;
         now.failure.clone().filter(|_| is_new)
     }
 
-    /// From the table before.
+    /// Returns the change from the previous table.
     fn change(&self, before: Option<&Slot>) -> Change {
         Change {
             table: self.slot.config.name.clone(),
@@ -168,7 +169,7 @@ fn prepare(
     let _held = file
         .as_ref()
         .map(|file| file.lock().unwrap_or_else(PoisonError::into_inner));
-    // It may have been saved meanwhile.
+    // The table may have been saved in the meantime.
     let before = in_force();
     let known = match &before {
         None => Known::No,
@@ -181,7 +182,7 @@ fn prepare(
             let mut slot = Slot::new(config.clone(), loaded);
             let mut failure = None;
             if let Some(before) = before {
-                // Whoever saves the table now holds this.
+                // A thread that saves the table now holds this lock.
                 slot.file = before.file;
                 failure = before.failure;
             }
@@ -199,12 +200,12 @@ fn prepare(
                 failure: before.failure,
             })
         }
-        // There is nothing that it could be the same as.
+        // Unreachable: there is no earlier table that this one could equal.
         (Found::Same(_), None) => Err(TableError::Read(std::io::ErrorKind::Other.into())),
     }
 }
 
-/// Checks every value of a table in force.
+/// Checks every value of an active table.
 fn check_all(
     slot: &Slot,
     values: TableValues,

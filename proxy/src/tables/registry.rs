@@ -1,4 +1,4 @@
-//! All tables of a configuration, and what of them is in force.
+//! All tables of a configuration, and their active contents.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,15 @@ use crate::config::{self, TableFormat, TableValues};
 
 /// The tables of a configuration. Their names and kinds of values never change; their contents do.
 ///
-/// Shared by workers, which call [`current`](Self::current), and by `control`, which changes what is in
-/// force. A configuration with other names has another value, so that plugins check them again.
+/// Shared by workers, which call [`current`](Self::current), and by `control`, which changes the
+/// active contents. A configuration with other names gets a new `Tables`, so that plugins check the
+/// names again.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// In the order of their names.
+    /// Names and kinds of values, sorted by name.
     kinds: Box<[(Arc<str>, TableValues)]>,
     current: ArcSwap<TableSet>,
-    /// No worker takes it.
+    /// Never locked by a worker.
     state: Mutex<State>,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct State {
     /// In the order of the configuration.
     pub(super) slots: Vec<Slot>,
     /// Replaced tables that a request may still be reading. They are dropped here, not by a worker,
-    /// which would stand still while a large one is freed.
+    /// which would block while a large table is freed.
     pub(super) retired: Vec<Arc<Table>>,
 }
 
@@ -43,10 +44,10 @@ impl Tables {
         tables
     }
 
-    /// Tables with these contents, without files: for tests of plugins.
+    /// Creates tables with these contents, without files: for tests of plugins.
     ///
     /// # Errors
-    /// The first entry that cannot be in a table.
+    /// The first entry that is not valid.
     pub fn from_entries<'a, E: IntoIterator<Item = (&'a str, &'a str)>>(
         tables: impl IntoIterator<Item = (&'a str, TableValues, E)>,
     ) -> Result<Tables, Mistake> {
@@ -71,7 +72,8 @@ impl Tables {
         Ok(Tables::new(slots.collect::<Result<_, _>>()?))
     }
 
-    /// The tables of a configuration without their contents: for plugins that are only checked.
+    /// Creates the tables of a configuration without their contents: for plugins that are only
+    /// checked.
     pub fn without_entries(tables: &[config::Table]) -> Tables {
         let kinds = tables.iter();
         let kinds = kinds.map(|table| (Arc::from(table.name.as_str()), table.values));
@@ -83,7 +85,7 @@ impl Tables {
         }
     }
 
-    /// All tables as they are now. Takes no lock.
+    /// Returns all tables as they are now. Takes no lock.
     #[inline]
     pub fn current(&self) -> Arc<TableSet> {
         self.current.load_full()
@@ -106,19 +108,19 @@ impl Tables {
         Some(self.kinds[at.ok()?].1)
     }
 
-    /// Whether both have the same names, and the same kinds of values.
+    /// Whether both have the same names and the same kinds of values.
     pub(super) fn is_like(&self, other: &Tables) -> bool {
         self.kinds == other.kinds
     }
 
-    /// The tables for people, in the order of the configuration.
+    /// Returns the states of the tables for display, in the order of the configuration.
     pub fn states(&self) -> Vec<TableState> {
         let state = self.lock();
         let states = state.slots.iter().map(Slot::state);
         states.collect()
     }
 
-    /// The files, by their tables.
+    /// Returns each table's name and file.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let state = self.lock();
         let slots = state.slots.iter();
@@ -126,7 +128,7 @@ impl Tables {
         files.collect()
     }
 
-    /// Whether there is anything for [`sweep`](Self::sweep) to look at.
+    /// Whether there are replaced tables for [`sweep`](Self::sweep) to check.
     pub fn has_replaced(&self) -> bool {
         !self.lock().retired.is_empty()
     }
@@ -143,7 +145,7 @@ impl Tables {
         drop(free);
     }
 
-    /// The table of this name.
+    /// Returns the table of this name.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let state = self.lock();
         let mut slots = state.slots.iter();
@@ -154,7 +156,7 @@ impl Tables {
         self.slot(name).filter(|slot| slot.is(name, path))
     }
 
-    /// Puts these into force, in place of all that there are.
+    /// Activates these tables in place of all others.
     pub(super) fn replace(&self, slots: Vec<Slot>) {
         let mut state = self.lock();
         let old = std::mem::replace(&mut state.slots, slots);
@@ -179,7 +181,7 @@ impl Tables {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is written in one go.
+        // A poisoned lock is harmless: each change is written in one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! From a table to its file: written beside its place, synced and renamed. Blocks.
+//! Saves a table to its file: writes a temporary file in the same directory, syncs it and renames
+//! it. Blocks.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, Write as _};
@@ -13,24 +14,25 @@ use super::table::Table;
 use super::{csv, json};
 use crate::config::{self, TableFormat};
 
-/// A table in a file beside its own, which it is about to replace.
+/// A table in a temporary file next to its own file, which it is about to replace.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     file: NamedTempFile,
     origin: Origin,
-    /// As configured.
+    /// Path as configured.
     path: &'a Path,
-    /// The file at the end of symbolic links.
+    /// Path after resolving symbolic links.
     target: PathBuf,
-    /// The file that is to be replaced.
+    /// The file that will be replaced.
     before: Origin,
 }
 
 impl<'a> Draft<'a> {
-    /// Writes `table`, whose file must be the one of `origin`, with the file's mode and owner.
+    /// Writes `table` to a temporary file with the mode and owner of its file, which must still be
+    /// the one of `origin`.
     ///
     /// # Errors
-    /// All of [`SaveError`] but [`SaveError::NoTable`].
+    /// All of [`SaveError`] except [`SaveError::NoTable`].
     pub(super) fn write(
         table: &Table,
         config: &'a config::Table,
@@ -72,16 +74,16 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Puts it in place of the file. A symbolic link stays, and the file that it leads to is replaced.
+    /// Replaces the file. A symbolic link stays, and the file that it points to is replaced.
     ///
     /// # Errors
     /// [`SaveError::Changed`], [`SaveError::Write`].
     pub(super) fn persist(self) -> Result<Origin, SaveError> {
-        // Writing takes a while, and somebody else may have replaced the file.
+        // Writing takes a while, and another program may have replaced the file.
         seen_again(&self.before, self.path)?;
         let persisted = self.file.persist(&self.target);
         persisted.map_err(|error| write_error(self.path, error.error))?;
-        // The new file is in place, whether or not it survives a power failure.
+        // The new file is in place, even if it does not survive a power failure.
         let _ = File::open(directory(&self.target)).and_then(|directory| directory.sync_all());
         Ok(self.origin)
     }
@@ -121,7 +123,7 @@ fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
     fchown(file, user, group)
 }
 
-/// The text of a file with these entries.
+/// Returns the text of a file with these entries.
 pub(super) fn text(table: &Table, format: TableFormat) -> Vec<u8> {
     let mut text = String::with_capacity(table.text_len() + 8 * table.len() + 8);
     match format {

@@ -1,18 +1,18 @@
-//! All tables at one moment, as workers read them.
+//! All tables at one point in time, as workers read them.
 
 use std::sync::Arc;
 
 use super::table::Table;
 
-/// All tables at one moment. Immutable.
+/// All tables at one point in time. Immutable.
 #[derive(Debug, Default)]
 pub struct TableSet {
-    /// In the order of their names.
+    /// Tables, sorted by name.
     pub(super) tables: Box<[(Arc<str>, Arc<Table>)]>,
 }
 
 impl TableSet {
-    /// The value of `key` in the table of this name; None if either is not there.
+    /// Returns the value of `key` in the table of this name; None if either does not exist.
     #[inline]
     pub fn find(&self, table: &str, key: &[u8]) -> Option<&[u8]> {
         let by_name = |(name, _): &(Arc<str>, Arc<Table>)| (**name).cmp(table);

@@ -1,4 +1,4 @@
-//! One table in force, with all that is known of its file.
+//! One active table and the state of its file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,58 +8,58 @@ use super::load::{Loaded, Origin, Stamp};
 use super::table::Table;
 use crate::config;
 
-/// A table with all that is known of its file.
+/// A table and the state of its file.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) config: config::Table,
     pub(super) table: Arc<Table>,
     pub(super) origin: Origin,
-    /// Counts changes by hand.
+    /// Number of manual changes.
     pub(super) changes: u64,
-    /// Those of them that the file has.
+    /// Number of manual changes that the file includes, or that were dropped.
     pub(super) saved: u64,
     pub(super) failure: Option<Failure>,
-    /// Held while the file is read or written.
+    /// Lock held while the file is read or written.
     pub(super) file: Arc<Mutex<()>>,
-    /// Held while changes are folded.
+    /// Lock held while changes are folded.
     pub(super) folding: Arc<Mutex<()>>,
 }
 
-/// A file that is not in force, because it is wrong.
+/// A file that is not active, because it is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(super) stamp: Option<Stamp>,
-    /// Why it is not.
+    /// Why the file is not active.
     pub reason: String,
 }
 
-/// Other contents of a table than before.
+/// A change of a table's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its name.
     pub table: String,
     /// Its file.
     pub file: PathBuf,
-    /// Number of entries; None: the table is gone.
+    /// Number of entries; None if the table is gone.
     pub entries: Option<usize>,
-    /// Changes by hand that were not saved, and have ended.
+    /// Number of unsaved manual changes that were dropped.
     pub dropped: u64,
 }
 
-/// A table, for people.
+/// State of a table, for display.
 #[derive(Debug, Clone)]
 pub struct TableState {
-    /// As configured.
+    /// Name as configured.
     pub name: String,
-    /// As configured.
+    /// File as configured.
     pub file: PathBuf,
     /// Number of entries.
     pub entries: usize,
     /// Bytes of memory.
     pub bytes: usize,
-    /// When the file was loaded that is in force, or when it was saved.
+    /// Time when the active file was loaded or saved.
     pub loaded: SystemTime,
-    /// Changes by hand that are not saved.
+    /// Number of unsaved manual changes.
     pub unsaved: u64,
     /// Why the file on disk is not in force.
     pub failure: Option<Failure>,
@@ -79,7 +79,7 @@ impl Slot {
         }
     }
 
-    /// The same contents for another configuration with the same file.
+    /// Returns the same contents for another configuration with the same file.
     pub(super) fn moved_to(&self, config: config::Table) -> Slot {
         Slot {
             config,
@@ -87,17 +87,17 @@ impl Slot {
         }
     }
 
-    /// Whether it is the table of this name, from this file.
+    /// Whether this is the table of this name, from this file.
     pub(super) fn is(&self, name: &str, path: &Path) -> bool {
         self.config.name == name && self.config.file == path
     }
 
-    /// Changes by hand that the file does not have.
+    /// Returns the number of manual changes that the file does not include.
     pub(super) fn unsaved(&self) -> u64 {
         self.changes - self.saved
     }
 
-    /// For people.
+    /// Returns the state for display.
     pub(super) fn state(&self) -> TableState {
         TableState {
             name: self.config.name.clone(),

@@ -1,6 +1,6 @@
-//! A table: the entries of a file, and the changes by hand since it was loaded.
+//! A table: the entries of a file, and the manual changes since it was loaded.
 //!
-//! A change copies the changes before it, not the entries. Once there are many, they are folded into
+//! A change copies the earlier changes, not the entries. Once there are many, they are folded into
 //! new entries.
 
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use super::MAX_KEY;
 use super::entries::{Builder, Entries};
 use super::error::Mistake;
 
-/// Changes beside the entries of a file: copying so many takes some 10 µs.
+/// Maximum number of changes in addition to the entries of a file: copying that many takes some 10
+/// µs.
 const MAX_CHANGES: usize = 1024;
 
-/// Immutable: each change makes another table, which shares the entries.
+/// An immutable table. Each change creates a new table, which shares the entries.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     entries: Arc<Entries>,
@@ -27,7 +28,7 @@ pub(super) struct Table {
 struct Change {
     hash: u64,
     key: Box<[u8]>,
-    /// None: it was deleted.
+    /// New value; None if the key was deleted.
     value: Option<Box<[u8]>>,
 }
 
@@ -41,10 +42,10 @@ impl Table {
         }
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<&[u8]> {
-        // A client may send long ones, which need not even be hashed.
+        // A client can send long keys, which need not even be hashed.
         if key.len() > MAX_KEY {
             return None;
         }
@@ -63,7 +64,8 @@ impl Table {
         change.map(|change| &**change)
     }
 
-    /// The table with another value for `key`; None: without the key. The caller has checked both.
+    /// Returns the table with another value for `key`; None removes the key. The caller has checked
+    /// both.
     #[must_use]
     pub(super) fn with(&self, key: &str, value: Option<&str>) -> Table {
         let mut table = self.clone();
@@ -80,7 +82,7 @@ impl Table {
         if let Ok(known) = table.changes.find_entry(hash, |change| *change.key == *key) {
             known.remove();
         }
-        // There is nothing to hide.
+        // No entry has the key, so no change is needed to hide it.
         if value.is_none() && self.entries.find(hash, key).is_none() {
             return table;
         }
@@ -95,12 +97,13 @@ impl Table {
         table
     }
 
-    /// Whether another change should be made to the [folded](Self::folded) table.
+    /// Whether the table should be [folded](Self::folded) before another change.
     pub(super) fn is_due_for_folding(&self) -> bool {
         self.changes.len() >= MAX_CHANGES
     }
 
-    /// The same table, with its changes among its entries. Takes as long as loading it.
+    /// Returns the same table with its changes merged into its entries. Takes as long as loading
+    /// it.
     ///
     /// # Errors
     /// [`Mistake::TooLarge`].
@@ -113,7 +116,7 @@ impl Table {
         Ok(Table::new(builder.build().map_err(repeated)?))
     }
 
-    /// Keys and values, in the order of the file; then those that were added, in the order of their
+    /// Returns keys and values in the order of the file, then added ones in the order of their
     /// keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let kept = self.entries.iter().filter_map(|(key, value)| {
@@ -139,12 +142,12 @@ impl Table {
         self.len
     }
 
-    /// Bytes of all keys and values.
+    /// Returns the number of bytes of all keys and values.
     pub(super) fn text_len(&self) -> usize {
         self.text_len
     }
 
-    /// Bytes of memory.
+    /// Returns the bytes of memory.
     pub(super) fn memory(&self) -> usize {
         let changes = self.changes.iter();
         let changed: usize = changes
@@ -157,7 +160,7 @@ impl Table {
     }
 }
 
-/// Only text comes into a table.
+/// Converts bytes of a table to text; a table contains only valid UTF-8.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Tables over their files: loading, refusing, changing, saving, and another configuration.
+//! Tests of tables with their files: loading, rejecting, changing, saving, and another
+//! configuration.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::config::{self, TableFormat, TableValues};
 
-/// A folder with the files of tables.
+/// A temporary directory with the files of tables.
 struct Place(TempDir);
 
 impl Place {
@@ -31,7 +32,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// By a rename, as other programs should.
+    /// Replaces a file by a rename, as other programs should.
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path("new"), text).unwrap();
         fs::rename(self.path("new"), self.path(name)).unwrap();
@@ -41,7 +42,7 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Of all files.
+    /// Returns the names of all files.
     fn names(&self) -> Vec<OsString> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
@@ -49,7 +50,7 @@ impl Place {
         names
     }
 
-    /// `[table.t]` with this file.
+    /// Returns the configuration `[table.t]` with this file.
     fn config(&self, file: &str, values: TableValues) -> config::Table {
         config::Table {
             name: "t".to_owned(),
@@ -81,7 +82,7 @@ impl Place {
         }
     }
 
-    /// As the watcher does.
+    /// Reloads the file, as the watcher does.
     fn take_up(&self, tables: &Tables, file: &str) -> Installed {
         match self.refresh(tables, file) {
             Refreshed::Loaded(loaded) => tables.install("t", &self.path(file), loaded),
@@ -194,7 +195,7 @@ fn a_file_that_changes() {
     assert_eq!(place.take_up(&tables, "t.csv"), Installed::InForce(change));
     assert_eq!(find(&tables, "a").as_deref(), Some("3"));
     assert_eq!(find(&tables, "b"), None);
-    // Whoever has begun with the former one goes on with it.
+    // A request that has begun with the previous table keeps it.
     assert_eq!(before.find("t", b"b"), Some(&b"2"[..]));
     assert!(tables.has_replaced());
     tables.sweep();
@@ -230,7 +231,7 @@ fn a_file_that_breaks_is_refused_once() {
     refused("line 1", false);
     fs::remove_file(place.path("t.csv")).unwrap();
     refused("cannot be read", true);
-    // As it was: nothing is to be loaded, and nothing is wrong any more.
+    // The original file again: there is nothing to load, and no error remains.
     place.write("t.csv", "a,1\n");
     assert!(matches!(place.refresh(&tables, "t.csv"), Refreshed::Known));
     assert_eq!(state(&tables).failure, None);
@@ -296,7 +297,7 @@ fn a_table_cannot_be_filled_without_end() {
         "table `t` does not take it: the table is full: its keys and values would have more than \
          1048576 bytes, which `file_size` allows"
     );
-    // The same room again.
+    // The same size as before.
     change(&tables, "0", Some(&value)).unwrap();
     let bytes = state(&tables).bytes;
     assert!(bytes < 2 << 20, "{bytes}");
@@ -332,12 +333,12 @@ fn saving() {
         let now = fs::metadata(place.path(file)).unwrap();
         assert_eq!(now.permissions().mode() & 0o7777, mode.mode());
         assert_eq!(state(&tables).unsaved, 0);
-        // What the watcher then finds is nothing new, and later changes stay.
+        // The watcher then finds nothing new, and later changes are kept.
         change(&tables, "e", Some("5")).unwrap();
         assert!(matches!(place.refresh(&tables, file), Refreshed::Known));
         assert_eq!(find(&tables, "e").as_deref(), Some("5"));
         assert_eq!(state(&tables).unsaved, 1);
-        // Another process reads the same.
+        // Another process reads the same entries.
         let other = place.tables(file, TableValues::Any);
         assert_eq!(find(&other, "a").as_deref(), Some("x,\"y\"\nz"));
         assert_eq!(find(&other, "e"), None);
@@ -371,7 +372,7 @@ fn saving_overwrites_nobody() {
     let place = Place::new(&[("t.csv", "a,1\n")]);
     let tables = place.tables("t.csv", TableValues::Any);
     change(&tables, "a", Some("2")).unwrap();
-    // One byte more, and as many.
+    // One byte more, and the same length.
     for text in ["a,33\n", "a,3\n"] {
         place.write("t.csv", text);
         let refused = save(&tables).unwrap_err().to_string();
@@ -470,7 +471,7 @@ fn a_reload_while_a_table_is_saved() {
         let next = next.unwrap();
         assert_eq!(place.read("t.csv"), "a,2\n");
         assert_eq!(state(&next).unsaved, 1);
-        // The file is known, and later changes stay.
+        // The file is known, and later changes are kept.
         assert!(matches!(place.refresh(&next, "t.csv"), Refreshed::Known));
         assert_eq!(find(&next, "b").as_deref(), Some("3"));
         save(&next).unwrap();
@@ -508,7 +509,7 @@ fn changes_that_end_with_another_configuration_are_counted() {
             ..place.config(file, TableValues::Any)
         };
         let prepared = prepare(&[config], Some(&tables), &is_backend).unwrap();
-        // It counts, too.
+        // This change counts, too.
         change(&tables, "c", Some("5")).unwrap();
         let committed = prepared.commit(Some(&tables));
         let expected = expected.iter().map(|(name, entries, dropped)| {
@@ -544,7 +545,7 @@ fn a_reload_ends_a_failure() {
     assert!(state(&tables).failure.is_some());
     prepared.commit(Some(&tables));
     assert_eq!(state(&tables).failure, None);
-    // One that was found after the file was read stays.
+    // An error found after the file was read stays.
     for text in ["a,1\n", "a,2\n"] {
         place.write("t.csv", "a,1\n");
         assert!(matches!(place.refresh(&tables, "t.csv"), Refreshed::Known));
@@ -595,14 +596,14 @@ fn another_configuration_keeps_changes() {
     change(&tables, "b", Some("3")).unwrap();
     let prepared = prepare(std::slice::from_ref(&config), Some(&tables), &is_backend).unwrap();
     assert!(Arc::ptr_eq(prepared.tables(), &tables));
-    // So do those that come while it is prepared.
+    // Changes made during preparation are kept, too.
     change(&tables, "c", Some("4")).unwrap();
     let same = prepared.commit(Some(&tables)).tables;
     assert!(Arc::ptr_eq(&same, &tables));
     assert_eq!(find(&tables, "b").as_deref(), Some("3"));
     assert_eq!(find(&tables, "c").as_deref(), Some("4"));
     assert_eq!(state(&tables).unsaved, 2);
-    // With another table beside it.
+    // With an additional table.
     let second = config::Table {
         name: "u".to_owned(),
         ..place.config("u.csv", TableValues::Any)
@@ -631,7 +632,7 @@ fn another_configuration_reads_what_has_changed() {
     place.write("t.csv", "a,2\n");
     let prepared = prepare(&config, Some(&tables), &is_backend).unwrap();
     assert_eq!(find(&tables, "a").as_deref(), Some("1"));
-    // The watcher is quicker, with a later text.
+    // The watcher is faster, with a later text.
     place.write("t.csv", "a,3\n");
     place.take_up(&tables, "t.csv");
     prepared.commit(Some(&tables));
@@ -660,7 +661,7 @@ fn a_backend_that_goes() {
     assert_eq!(prepared.standing(&tables, &only_www), Standing::Current);
     change(&tables, "a", Some("www")).unwrap();
     assert_eq!(prepared.standing(&tables, &only_www), Standing::Current);
-    // A change names it meanwhile, and is the reason to refuse the next attempt.
+    // A change names the backend in the meantime, which makes the next attempt fail.
     change(&tables, "c", Some("node")).unwrap();
     assert_eq!(prepared.standing(&tables, &only_www), Standing::Stale);
     let refused = prepare(&config, Some(&tables), &only_www).unwrap_err();

@@ -1,61 +1,62 @@
-//! The access record: one line for each request and for each tunnel's end.
+//! The access record: one line for each request, and for the end of each tunnel.
 //!
-//! Owns the fields and their meaning. How they are written is in `record`.
+//! Owns the fields and their meaning. `record` writes them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Outcome of one request, or of one tunnel.
+/// Outcome of one request or of one tunnel.
 ///
-/// Absent fields are left out of the line. Bytes of the client's are escaped when they are
-/// written, so that no line can be forged.
+/// Absent fields are left out of the line. Bytes that come from the client are escaped when they
+/// are written, so that no client can forge a line.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessRecord<'a> {
-    /// Identifies the request across log lines, where it is written in hexadecimal digits.
+    /// Number that identifies the request across log lines, written in hexadecimal digits.
     pub id: Option<u64>,
-    /// The frontend that took the request.
+    /// The frontend that received the request.
     pub frontend: &'a str,
-    /// Its sender.
+    /// The client that sent the request.
     pub client: ClientAddress<'a>,
-    /// The peer of the connection, where that is not the sender.
+    /// The peer of the connection, if it is not the client.
     pub peer: Option<ClientAddress<'a>>,
-    /// As sent; absent where the head could not be read.
+    /// The method as sent. Absent if the request head could not be read.
     pub method: Option<&'a str>,
     /// The Host field, or the target's authority.
     pub host: Option<&'a [u8]>,
     /// The request target.
     pub target: Option<&'a [u8]>,
-    /// The status that the client got; absent where it got none.
+    /// The status that was sent to the client. Absent if none was sent.
     pub status: Option<u16>,
-    /// Bytes of the request's body, or of a tunnel from the client on.
+    /// Bytes of the request body, or bytes that a tunnel received from the client.
     pub bytes_in: u64,
-    /// Bytes of the response's body, or of a tunnel towards the client.
+    /// Bytes of the response body, or bytes that a tunnel sent to the client.
     pub bytes_out: u64,
     /// The backend that was chosen.
     pub backend: Option<&'a str>,
-    /// The server of that backend which was reached.
+    /// The server of that backend that was reached.
     pub server: Option<&'a str>,
-    /// The stage of the router that decided.
+    /// The router stage that made the decision.
     pub stage: Option<&'a str>,
-    /// Its plugin.
+    /// The plugin of that stage.
     pub plugin: Option<&'a str>,
     /// The plugin's version, counted from 1.
     pub version: Option<u32>,
-    /// Whether the decision came from the cache; absent where there was none.
+    /// Whether the decision came from the cache. Absent without a decision.
     pub cached: Option<bool>,
-    /// Names and values that plugins have given it, at most 16 of 256 bytes for each plugin.
+    /// Names and values that plugins have attached: for each plugin at most 16, of 256 bytes at
+    /// most.
     pub tags: &'a [(&'a str, &'a [u8])],
-    /// The kind of the plugin's fault, if it had one.
+    /// The kind of the plugin's fault, if there was one.
     pub fault: Option<&'a str>,
-    /// How it ended.
+    /// How the request or tunnel ended.
     pub end: End,
-    /// The failure, if there was one.
+    /// Description of the failure, if there was one.
     pub reason: Option<&'a str>,
-    /// How long each part took.
+    /// Duration of each part.
     pub times: Times,
 }
 
-/// A request's number as the log shows it, in access records and elsewhere.
+/// A request's number as shown in the log, in access records and elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(pub u64);
 
@@ -65,18 +66,18 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A client or a peer. Shown as `address:port` or `[address]:port`, as the address alone where
-/// the port is not known, or as `unix`.
+/// A client or a peer. Shown as `address:port` or `[address]:port`, as the address alone if the
+/// port is unknown, or as `unix`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress<'a> {
     /// An IP address in text form; empty for the peer of a Unix socket.
     pub address: &'a str,
-    /// 0 where it is not known.
+    /// The port; 0 if it is unknown.
     pub port: u16,
 }
 
 impl<'a> ClientAddress<'a> {
-    /// All that is shown where there is no port.
+    /// Returns the complete text to show if there is no port.
     pub(super) fn without_port(&self) -> Option<&'a str> {
         match (self.port, self.address) {
             (0, "") => Some("unix"),
@@ -85,7 +86,7 @@ impl<'a> ClientAddress<'a> {
         }
     }
 
-    /// Whether the address would run into the port without brackets.
+    /// Returns whether the address needs brackets, because it contains colons.
     pub(super) fn is_bracketed(&self) -> bool {
         self.address.bytes().any(|byte| byte == b':')
     }
@@ -101,22 +102,24 @@ impl fmt::Display for ClientAddress<'_> {
     }
 }
 
-/// The parts of a request's time, in `HAProxy`'s sense. Each is absent where the request did
-/// not get so far.
+/// The parts of a request's time, as `HAProxy` defines them. A part is absent if the request did
+/// not get that far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
-    /// From a head's first byte to its end (`HAProxy`'s `TR`).
+    /// From the first byte of a head to its end (`HAProxy`'s `TR`).
     pub head: Option<Duration>,
-    /// From there until the router had as much of the body as it waits for, if it does.
+    /// From there until the router had as much of the body as it waits for. Absent if it does not
+    /// wait.
     pub body: Option<Duration>,
-    /// What the router took to decide. Written in nanoseconds' precision, because a cached
-    /// decision takes some hundred of them; all others in that of microseconds.
+    /// Time that the router took to decide. Written in nanosecond precision, because a cached
+    /// decision takes only a few hundred of them; all other times are written in microsecond
+    /// precision.
     pub decision: Option<Duration>,
     /// From the decision to an established connection (`Tc`, and `Tw` before it).
     pub connect: Option<Duration>,
-    /// From there to the end of the response's head (`Tr`).
+    /// From there to the end of the response head (`Tr`).
     pub response: Option<Duration>,
-    /// From a head's first byte to the end of the response, or of the tunnel (`Ta`).
+    /// From the first byte of a head to the end of the response or tunnel (`Ta`).
     pub total: Option<Duration>,
 }
 
@@ -125,50 +128,50 @@ pub struct Times {
 pub enum End {
     /// The whole response was sent.
     Ok,
-    /// The plugin answered by itself.
+    /// A local reply: by decision of a plugin, or by the proxy itself.
     LocalReply,
-    /// The proxy refused the request: not HTTP, too large, or not allowed.
+    /// The proxy refused the request: it was not HTTP, too large, or not allowed.
     Refused,
     /// The router named no backend, and there is no default.
     NoRoute,
-    /// The client left first.
+    /// The client closed the connection first.
     ClientClosed,
     /// The client was too slow.
     ClientTimeout,
-    /// No server could be reached, each for a reason of its own.
+    /// No server could be reached, and the servers failed for different reasons.
     NoServer,
     /// Nothing listens at the server's address.
     ConnectRefused,
-    /// The server did not answer the attempt to connect in time.
+    /// The server did not accept the connection in time.
     ConnectTimeout,
-    /// No way leads to the server.
+    /// There is no route to the server.
     ConnectFailed,
     /// This machine has no descriptors, ports or memory left for a connection.
     NoResources,
-    /// No slot of a server came free in time.
+    /// No server slot became free in time.
     QueueTimeout,
-    /// As many requests wait for a slot as may.
+    /// The queue of requests that wait for a slot was full.
     QueueFull,
-    /// The server closed before its response was whole.
+    /// The server closed the connection before its response was complete.
     ServerClosed,
-    /// The server's answer is not HTTP.
+    /// The server's response is not HTTP.
     ServerInvalid,
     /// The server was too slow.
     ServerTimeout,
-    /// The plugin trapped, overran its deadline, or gave a decision that is none.
+    /// The plugin trapped, overran its deadline, or returned an invalid decision.
     PluginFault,
     /// A tunnel that both sides closed.
     Tunnel,
     /// A tunnel that was idle for too long.
     TunnelTimeout,
-    /// Cut off because the proxy is stopping.
+    /// The request or tunnel was cut off because the proxy is stopping.
     Drain,
-    /// A fault of the proxy itself.
+    /// A bug in the proxy itself.
     Internal,
 }
 
 impl End {
-    /// Every way to end, in the order of `docs/logs.md`.
+    /// Every variant, in the order of `docs/logs.md`.
     pub const ALL: [End; 21] = [
         End::Ok,
         End::LocalReply,
@@ -193,7 +196,7 @@ impl End {
         End::Internal,
     ];
 
-    /// The word in the log.
+    /// Returns the word for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             End::Ok => "ok",

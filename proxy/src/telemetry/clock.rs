@@ -1,21 +1,22 @@
-//! Timestamps of log lines: UTC in microseconds, as RFC 3339 has them.
+//! Timestamps of log lines: UTC in microseconds, in the format of RFC 3339.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::number;
 
-/// Length of a timestamp until the year 9999.
+/// Length of a timestamp, up to the year 9999.
 const LENGTH: usize = "2026-05-04T09:30:12.481920Z".len();
 
-/// Where the fraction of the second begins.
+/// Offset of the fraction of the second.
 const FRACTION: usize = "2026-05-04T09:30:12.".len();
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// Formats timestamps. Keeps the last one, because most differ from it in their fraction alone.
+/// Formats timestamps. Keeps the last one, because most timestamps differ from it only in their
+/// fraction.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// The second that `text` shows, since the epoch.
+    /// The second that `text` shows, counted from the epoch.
     second: u64,
     text: [u8; LENGTH],
 }
@@ -34,7 +35,7 @@ impl Clock {
         Clock::default()
     }
 
-    /// `time` as text. Times before 1970 are shown as its first second.
+    /// Formats `time`. Times before 1970 are shown as the epoch.
     pub(super) fn format(&mut self, time: SystemTime) -> &[u8] {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         if since.as_secs() != self.second {
@@ -58,10 +59,10 @@ impl Clock {
     }
 }
 
-/// Year, month and day of a day since the epoch, in the Gregorian calendar.
+/// Converts a day since the epoch to year, month and day of the Gregorian calendar.
 fn date(day: u64) -> (u32, u32, u32) {
-    // Years begin in March here: the day that a leap year adds is then its last.
-    // Eras of 400 years have the same number of days each.
+    // Years start in March here, so that a leap day is the last day of its year. All eras of 400
+    // years have the same number of days.
     const DAYS_PER_ERA: u64 = 146_097;
     let day = day + 719_468;
     let era = day / DAYS_PER_ERA;
@@ -118,7 +119,7 @@ mod tests {
         }
     }
 
-    /// Seconds and microseconds of a timestamp, counted day by day.
+    /// Parses a timestamp into seconds and microseconds, counting day by day.
     fn parse(text: &str) -> (u64, u32) {
         let part = |range: std::ops::Range<usize>| text[range].parse::<u64>().unwrap();
         let is_leap = |year: u64| {

@@ -1,48 +1,48 @@
-//! Counts, for who collects metrics.
+//! Counters for metrics.
 //!
-//! Each worker counts for itself, on a cache line of its own; who asks sums up.
+//! Each worker counts for itself, on its own cache line. The reader of a metric adds the counts up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ledger::{Countable, Ledger};
 
-/// A count that one thread writes and any may read: no read-modify-write is needed.
+/// A counter that one thread writes and any thread can read, so that it needs no read-modify-write.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one.
+    /// Adds one.
     pub fn count(&self) {
         self.add(1);
     }
 
-    /// Counts so many.
+    /// Adds `more`.
     pub fn add(&self, more: u64) {
         self.0
             .store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Returns the present value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a frontend has answered, over all workers.
+/// Responses of a frontend, over all workers.
 #[derive(Debug)]
 pub struct Answers(Box<[Counts]>);
 
-/// By the first digit of the status, from 1.
+/// Counters by the first digit of the status, starting at 1.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Counts([Counter; 5]);
 
-/// The answers of every frontend that there ever was.
+/// Responses of every frontend since the process started.
 static ALL: Ledger<1, Answers> = Ledger::new();
 
 impl Answers {
-    /// Those of a frontend that has come into force, for so many workers.
+    /// Creates counters for a frontend that has come into force, for this number of workers.
     pub fn of(frontend: &str, workers: usize) -> Arc<Answers> {
         let answers = Arc::new(Answers::new(workers));
         ALL.book([frontend], &answers);
@@ -53,12 +53,12 @@ impl Answers {
         Answers((0..workers).map(|_| Counts::default()).collect())
     }
 
-    /// The answers of every frontend that this process has had, by its name.
+    /// Returns the responses of every frontend since the process started, by its name.
     pub fn of_all() -> Vec<([String; 1], [u64; 5])> {
         ALL.totals()
     }
 
-    /// Counts one, of a worker that counts from one thread alone.
+    /// Counts a response of `worker`, which must always call this from the same thread.
     pub fn count(&self, worker: usize, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(counter) = self.0[worker].0.get(class) {
@@ -66,17 +66,17 @@ impl Answers {
         }
     }
 
-    /// So many of 1xx, 2xx, 3xx, 4xx and 5xx.
+    /// Returns the numbers of 1xx, 2xx, 3xx, 4xx and 5xx responses.
     pub fn totals(&self) -> [u64; 5] {
         std::array::from_fn(|class| self.0.iter().map(|counts| counts.0[class].get()).sum())
     }
 }
 
-/// The TLS handshakes of a frontend, over all workers.
+/// TLS handshakes of a frontend, over all workers.
 #[derive(Debug)]
 pub struct Handshakes(Box<[HandshakeCounts]>);
 
-/// In the order of [`HandshakeOutcome`].
+/// Counters in the order of [`HandshakeOutcome`].
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct HandshakeCounts([Counter; 3]);
@@ -84,22 +84,22 @@ struct HandshakeCounts([Counter; 3]);
 /// How a TLS handshake ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeOutcome {
-    /// A new session.
+    /// A new session was established.
     Full,
-    /// An earlier session goes on.
+    /// An earlier session was resumed.
     Resumed,
-    /// No session.
+    /// No session was established.
     Failed,
 }
 
-/// The handshakes of every frontend that there ever was.
+/// Handshakes of every frontend since the process started.
 static ALL_HANDSHAKES: Ledger<1, Handshakes> = Ledger::new();
 
 impl Handshakes {
-    /// The names of the outcomes, in the order of their counts.
+    /// Names of the outcomes, in the order of their counters.
     pub const OUTCOMES: [&str; 3] = ["full", "resumed", "failed"];
 
-    /// Those of a frontend that has come into force, for so many workers.
+    /// Creates counters for a frontend that has come into force, for this number of workers.
     pub fn of(frontend: &str, workers: usize) -> Arc<Handshakes> {
         let counts = (0..workers).map(|_| HandshakeCounts::default());
         let handshakes = Arc::new(Handshakes(counts.collect()));
@@ -107,50 +107,50 @@ impl Handshakes {
         handshakes
     }
 
-    /// The handshakes of every frontend that this process has had, by its name.
+    /// Returns the handshakes of every frontend since the process started, by its name.
     pub fn of_all() -> Vec<([String; 1], [u64; 3])> {
         ALL_HANDSHAKES.totals()
     }
 
-    /// Counts one, of a worker that counts from one thread alone.
+    /// Counts a handshake of `worker`, which must always call this from the same thread.
     pub fn count(&self, worker: usize, outcome: HandshakeOutcome) {
         self.0[worker].0[outcome as usize].count();
     }
 }
 
-/// Orders of certificates for a `[tls.NAME]`.
+/// Certificate orders for a `[tls.NAME]`.
 #[derive(Debug, Default)]
 pub struct CertificateOrders([Counter; 2]);
 
-/// How an order ended.
+/// How a certificate order ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderOutcome {
-    /// With a certificate.
+    /// A certificate was obtained.
     Obtained,
-    /// Without.
+    /// No certificate was obtained.
     Failed,
 }
 
-/// The orders of every site that there ever was.
+/// Orders of every site since the process started.
 static ALL_ORDERS: Ledger<1, CertificateOrders> = Ledger::new();
 
 impl CertificateOrders {
-    /// The names of the outcomes, in the order of their counts.
+    /// Names of the outcomes, in the order of their counters.
     pub const OUTCOMES: [&str; 2] = ["obtained", "failed"];
 
-    /// Those of a site that has come into force.
+    /// Creates counters for a site that has come into force.
     pub fn of(tls: &str) -> Arc<CertificateOrders> {
         let orders = Arc::default();
         ALL_ORDERS.book([tls], &orders);
         orders
     }
 
-    /// The orders of every site that this process has had, by its name.
+    /// Returns the orders of every site since the process started, by its name.
     pub fn of_all() -> Vec<([String; 1], [u64; 2])> {
         ALL_ORDERS.totals()
     }
 
-    /// Counts one, from one thread alone.
+    /// Counts an order. Only one thread at a time may call it.
     pub fn count(&self, outcome: OrderOutcome) {
         self.0[outcome as usize].count();
     }
@@ -198,7 +198,7 @@ mod tests {
         for (worker, status) in [(0, 101), (1, 200), (0, 204), (1, 599), (0, 999)] {
             answers.count(worker, status);
         }
-        // 999 is of no class.
+        // 999 belongs to no class.
         assert_eq!(answers.totals(), [1, 2, 0, 0, 1]);
     }
 }

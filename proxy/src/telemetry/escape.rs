@@ -1,14 +1,14 @@
-//! How text and bytes of strangers are written: one event stays one line, and no value can
-//! pose as another field.
+//! Escaping of untrusted text and bytes: one event stays on one line, and no value can pose as
+//! another field.
 //!
-//! Runs of characters that need nothing are found by a table and copied whole.
+//! Runs of characters that need no escape are found through a table and copied whole.
 
 use std::io::Write as _;
 
-/// May stand without quotes in a text line: printable ASCII but for the blank, `"`, `\`, `=`.
+/// Needs no quotes in a text line: printable ASCII except for the space, `"`, `\`, `=`.
 const BARE: u8 = 1;
 
-/// Stands for itself within quotes, in text and in JSON: printable ASCII but for `"` and `\`.
+/// Needs no escape within quotes, in text and in JSON: printable ASCII except for `"` and `\`.
 const PLAIN: u8 = 2;
 
 const CLASSES: [u8; 256] = {
@@ -28,12 +28,12 @@ const CLASSES: [u8; 256] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Whether a value of a text line may stand without quotes.
+/// Returns whether a value needs no quotes in a text line.
 pub(super) fn is_bare(value: &[u8]) -> bool {
     !value.is_empty() && run(value, BARE) == value.len()
 }
 
-/// A value of a text line: bare where it can be, else in quotes.
+/// Appends a value of a text line: bare if possible, otherwise in quotes.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     if is_bare(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
@@ -42,7 +42,7 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// A value of a text line that may hold any bytes.
+/// Appends a value of a text line that can contain any bytes.
 pub(super) fn text_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     if is_bare(bytes) {
         out.extend_from_slice(bytes);
@@ -51,7 +51,8 @@ pub(super) fn text_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Text without quotes, for where it cannot be mistaken: only what does not show is escaped.
+/// Appends text without quotes, for places where it cannot be misread. Only invisible characters
+/// are escaped.
 pub(super) fn text_plain(out: &mut Vec<u8>, text: &str) {
     shown_runs(out, text, |out, char| match char {
         '"' => out.push(b'"'),
@@ -60,7 +61,8 @@ pub(super) fn text_plain(out: &mut Vec<u8>, text: &str) {
     });
 }
 
-/// Text in quotes: `"` and `\` after a backslash, what does not show as `\n` or `\u{202e}`.
+/// Appends text in quotes: `"` and `\` after a backslash, invisible characters as `\n` or
+/// `\u{202e}`.
 pub(super) fn text_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     shown_runs(out, text, |out, char| match char {
@@ -71,7 +73,8 @@ pub(super) fn text_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Bytes in quotes: `"` and `\` after a backslash, other bytes than printable ASCII as `\xNN`.
+/// Appends bytes in quotes: `"` and `\` after a backslash, bytes that are not printable ASCII as
+/// `\xNN`.
 pub(super) fn text_bytes_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     plain_runs(out, bytes, |out, byte| match byte {
@@ -82,8 +85,8 @@ pub(super) fn text_bytes_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// A JSON string (RFC 8259, section 7). What does not show is escaped, although JSON would
-/// allow some of it.
+/// Appends a JSON string (RFC 8259, section 7). Invisible characters are escaped even where JSON
+/// does not require it.
 pub(super) fn json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     shown_runs(out, text, |out, char| match char {
@@ -100,8 +103,8 @@ pub(super) fn json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// A JSON string of bytes in the escapes of the text format, which JSON's own then escape
-/// again: a byte that is no printable ASCII is the text `\xNN`, a backslash is two.
+/// Appends bytes as a JSON string of their text escapes, which are escaped again for JSON: a byte
+/// that is not printable ASCII becomes the text `\xNN`, a backslash becomes two.
 pub(super) fn json_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     plain_runs(out, bytes, |out, byte| match byte {
@@ -112,10 +115,10 @@ pub(super) fn json_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Length of the run of bytes of `class` at the beginning.
+/// Returns the length of the run of bytes of `class` at the start.
 fn run(bytes: &[u8], class: u8) -> usize {
     let mut length = 0;
-    // Most values are one run: eight bytes for each branch.
+    // Most values are a single run, so eight bytes are checked for each branch.
     for eight in bytes.as_chunks::<8>().0 {
         if eight
             .iter()
@@ -134,7 +137,7 @@ fn run(bytes: &[u8], class: u8) -> usize {
     length
 }
 
-/// Copies runs of plain bytes, and leaves each other byte to `escape`.
+/// Copies runs of plain bytes, and passes each other byte to `escape`.
 fn plain_runs(out: &mut Vec<u8>, bytes: &[u8], escape: impl Fn(&mut Vec<u8>, u8)) {
     let mut rest = bytes;
     loop {
@@ -148,7 +151,7 @@ fn plain_runs(out: &mut Vec<u8>, bytes: &[u8], escape: impl Fn(&mut Vec<u8>, u8)
     }
 }
 
-/// Copies characters that show as themselves, and leaves the others, `"` and `\` to `escape`.
+/// Copies visible characters, and passes all others, `"` and `\` to `escape`.
 fn shown_runs(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)) {
     let mut rest = text;
     loop {
@@ -172,8 +175,8 @@ fn shown_runs(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)
     }
 }
 
-/// Whether a character beyond ASCII shows as itself: no control, no change of writing
-/// direction, no mark that joins what stands before it.
+/// Returns whether a character beyond ASCII can be shown as it is: not a control character, not a
+/// change of writing direction, not a mark that combines with the character before it.
 fn is_shown(char: char) -> bool {
     !char.is_ascii() && char.escape_debug().len() == 1
 }

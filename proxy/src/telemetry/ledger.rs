@@ -1,54 +1,55 @@
-//! Sums of counters under names that stay, whatever becomes of what is counted.
+//! Sums of counters under names that outlive the counted things.
 //!
-//! A frontend, a version or a server comes and goes with a change; its counters are booked here
-//! under its name, so that no sum ever falls while the process lives. Filled where a thing comes
+//! A frontend, a version or a server comes and goes with a change. Its counters are booked here
+//! under its name, so that no sum ever falls while the process lives. Filled when a thing comes
 //! into force, read for the metrics; never on the path of a request.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Names that a ledger tells apart; whatever comes later is booked under [`OTHER`].
+/// Maximum number of names in a ledger. Counters of all later names are booked under [`OTHER`].
 ///
-/// As many series as Prometheus takes from one process without complaint. Names come from
-/// configurations: a file with so many of them is rare, one that is written anew for ever is not.
+/// Prometheus accepts this many series from one process without complaint. Names come from
+/// configurations: a file with this many names is rare, but a file that is rewritten forever is
+/// not.
 const MAX_ACCOUNTS: usize = 10_000;
 
 /// Stands for every name after the first [`MAX_ACCOUNTS`].
 const OTHER: &str = "_other";
 
-/// Counters of one thing, which whatever holds them may write.
+/// Counters of one thing, which their holders can write.
 pub trait Countable {
-    /// Their values at one moment.
+    /// Values of the counters at one moment.
     type Totals: Default + Clone;
 
     /// Adds the present values.
     fn add_to(&self, totals: &mut Self::Totals);
 }
 
-/// Counters by the names of what they count, outermost first.
+/// Counters by the names of the counted things, outermost name first.
 pub struct Ledger<const NAMES: usize, C: Countable + ?Sized> {
     accounts: Mutex<BTreeMap<[String; NAMES], Account<C>>>,
 }
 
-/// All that there ever was under one name.
+/// All counters that were ever booked under one name.
 struct Account<C: Countable + ?Sized> {
-    /// Of counters that nobody holds any more.
+    /// Sums of the counters that no one else holds any more.
     closed: C::Totals,
     open: Vec<Arc<C>>,
-    /// Counters that there may be before those that nobody holds are looked for.
+    /// Number of open counters from which on the next booking closes unused ones.
     next_purge: usize,
 }
 
 impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
-    /// Without any name.
+    /// Creates an empty ledger.
     pub const fn new() -> Self {
         Ledger {
             accounts: Mutex::new(BTreeMap::new()),
         }
     }
 
-    /// Books counters under a name, from their beginning; again has no effect.
+    /// Books counters under a name, from their first count on. Booking them again has no effect.
     pub fn book(&self, names: [&str; NAMES], counters: &Arc<C>) {
         let mut names = names.map(str::to_owned);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +63,8 @@ impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
         });
         if account.open.len() >= account.next_purge {
             account.close_unused();
-            // Once for as many new ones as are left: the cost of each stays the same.
+            // The next purge comes only once the number has doubled, so the amortized cost of a
+            // booking is constant.
             account.next_purge = (2 * account.open.len()).max(1);
         }
         if !account.open.iter().any(|open| Arc::ptr_eq(open, counters)) {
@@ -70,7 +72,7 @@ impl<const NAMES: usize, C: Countable + ?Sized> Ledger<NAMES, C> {
         }
     }
 
-    /// The sums of all counters that were booked, by name.
+    /// Returns the sums of all counters that were booked, by name.
     pub fn totals(&self) -> Vec<([String; NAMES], C::Totals)> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let totals = accounts.iter_mut().map(|(names, account)| {
@@ -98,7 +100,8 @@ impl<const NAMES: usize, C: Countable + ?Sized> fmt::Debug for Ledger<NAMES, C> 
 }
 
 impl<C: Countable + ?Sized> Account<C> {
-    /// Counters that are held here alone change no more: their values are enough.
+    /// Adds counters that only the ledger still holds to `closed`: their values cannot change any
+    /// more.
     fn close_unused(&mut self) {
         let Account { closed, open, .. } = self;
         open.retain_mut(|counters| {
@@ -139,7 +142,7 @@ mod tests {
         first.add(3);
         second.add(5);
         assert_eq!(ledger.totals(), [named("a", 3), named("b", 5)]);
-        // Its holder still counts, though another has its name now.
+        // The first holder still counts, although another has its name now.
         let third = Arc::new(Counter::default());
         ledger.book(["a"], &third);
         first.count();
@@ -188,7 +191,7 @@ mod tests {
         assert_eq!(totals.len(), MAX_ACCOUNTS + 1);
         assert_eq!(totals.iter().map(|(_, count)| count).sum::<u64>(), 10_010);
         assert!(totals.contains(&named(OTHER, 10)));
-        // A name that is known stays as it is.
+        // A known name keeps its account.
         let counters = Arc::new(Counter::default());
         ledger.book(["0"], &counters);
         counters.count();

@@ -1,7 +1,6 @@
-//! The form of a log line, text or JSON, for `tracing`'s events.
+//! Formats `tracing` events as log lines, in text or JSON.
 //!
-//! Every value is escaped, whoever made it. Access records have a writer of their own,
-//! `record`.
+//! Every value is escaped, wherever it comes from. Access records have a separate writer, `record`.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -17,10 +16,10 @@ use tracing_subscriber::registry::LookupSpan;
 use super::escape;
 use super::settings::LogFormat;
 
-/// Bytes of a value; the rest is cut off.
+/// Maximum length of a value in bytes; the rest is cut off.
 ///
-/// A backtrace is the longest that anybody reads. With it, a line has 100 KB at the most, unless
-/// it has many such values.
+/// A backtrace is the longest value that anyone reads. With this limit, a line has 100 KB at most,
+/// unless it has many such values.
 pub(super) const MAX_VALUE: usize = 16 * 1024;
 
 /// Formats events.
@@ -45,7 +44,7 @@ impl<'writer> FormatFields<'writer> for Fields {
         current: &'writer mut FormattedFields<Self>,
         fields: &span::Record<'_>,
     ) -> fmt::Result {
-        // Each pair brings the separator before it.
+        // Each pair starts with its separator.
         self.format_fields(current.as_writer(), fields)
     }
 }
@@ -86,8 +85,8 @@ where
 }
 
 impl Line {
-    /// Spans, outermost first: in text their fields follow the event's own; in JSON they are
-    /// an array, because two spans may have a field of one name.
+    /// Writes the spans, outermost first. In text, their fields follow the event's; in JSON they
+    /// are an array, because two spans can have fields of the same name.
     fn spans<S>(&self, cx: &FmtContext<'_, S, Fields>, writer: &mut Writer<'_>) -> fmt::Result
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -142,8 +141,8 @@ fn text_prefix(writer: &mut Writer<'_>, level: Level, source: &str) -> fmt::Resu
     writer.write_str(":\x1b[0m")
 }
 
-/// The source of a record that came through the `log` crate: `tracing-log` gives all of them
-/// one target and puts theirs into a field.
+/// The source of a record from the `log` crate. `tracing-log` gives all such records the same
+/// target, and puts the original target into a field.
 struct LogSource(Option<String>);
 
 impl LogSource {
@@ -167,7 +166,7 @@ impl Visit for LogSource {
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }
 
-/// Writes fields, each with the separator before it.
+/// Writes fields, each preceded by its separator.
 struct Pairs<'a, 'writer> {
     writer: &'a mut Writer<'writer>,
     format: LogFormat,
@@ -192,7 +191,7 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
             }
             value => value,
         };
-        // Fields of `tracing-log` repeat what the prefix says.
+        // Fields of `tracing-log` repeat the prefix.
         if self.result.is_ok() && !field.name().starts_with("log.") {
             self.result = match self.format {
                 LogFormat::Text => self.text_pair(field.name(), value),
@@ -205,7 +204,7 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
         self.writer.write_char(' ')?;
         if name == "message" {
             return match value {
-                // It stands bare unless it could pose as a field.
+                // The message needs no quotes unless it could pose as a field.
                 Value::Text(text) if !text.contains(['=', '"', '\\']) => {
                     escaped(self.writer, |out| escape::text_plain(out, text))
                 }
@@ -240,17 +239,17 @@ impl<'a, 'writer> Pairs<'a, 'writer> {
     }
 }
 
-/// The beginning of a long text, and how long it was.
+/// Returns the start of a long text, followed by its full length.
 fn shorten(text: &str) -> String {
     let shown = &text[..text.floor_char_boundary(MAX_VALUE)];
     format!("{shown}… ({} bytes)", text.len())
 }
 
-/// A field's value, by how it is written.
+/// A field's value, classified by how it is written.
 enum Value<'a> {
     Text(&'a str),
     Bytes(&'a [u8]),
-    /// A number or a boolean, the same in both formats.
+    /// A number or a boolean, written the same way in both formats.
     Plain(&'a dyn fmt::Display),
 }
 
@@ -287,12 +286,12 @@ impl Visit for Pairs<'_, '_> {
         if value.is_finite() {
             self.pair(field, &Value::Plain(&value));
         } else {
-            // JSON has no number for it.
+            // JSON has no representation for it.
             self.pair(field, &Value::Text(&value.to_string()));
         }
     }
 
-    /// The whole chain of causes, because the log is the edge where it is printed.
+    /// Writes the whole chain of causes, since the log is the place where it is printed.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let mut text = value.to_string();
         let mut cause = value.source();
@@ -309,7 +308,7 @@ impl Visit for Pairs<'_, '_> {
     }
 }
 
-/// What `escape` writes of a value.
+/// Writes the output of `escape`.
 fn escaped(writer: &mut Writer<'_>, escape: impl FnOnce(&mut Vec<u8>)) -> fmt::Result {
     let mut bytes = Vec::new();
     escape(&mut bytes);

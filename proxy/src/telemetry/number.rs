@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `00` to `99`.
+/// The pairs of digits from `00` to `99`.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
     let mut number = 0;
@@ -13,10 +13,10 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Digits of the longest number.
+/// Number of digits of the largest number.
 const MAX_DIGITS: usize = "18446744073709551615".len();
 
-/// How finely a time in milliseconds is written.
+/// Precision of a time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Precision {
     /// Three decimals at most.
@@ -25,7 +25,7 @@ pub(super) enum Precision {
     Nanos,
 }
 
-/// The last digits of `number`, zeros before them.
+/// Returns the last `COUNT` digits of `number`, padded with zeros on the left.
 pub(super) fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
     let mut text = [0; COUNT];
     let mut end = COUNT;
@@ -43,7 +43,7 @@ pub(super) fn digits<const COUNT: usize>(mut number: u32) -> [u8; COUNT] {
 /// Appends `number` in decimal digits.
 pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
     if number < 10 {
-        // Versions, and most counts of bytes that clients send.
+        // Common case: versions, and most byte counts of requests.
         out.push(PAIRS[(number % 10) as usize][1]);
         return;
     }
@@ -52,7 +52,7 @@ pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&text[start..]);
 }
 
-/// Puts the digits of `number` before `end` and returns where they start.
+/// Writes the digits of `number` so that they end before `end`. Returns where they start.
 fn decimal_before(text: &mut [u8], end: usize, mut number: u64) -> usize {
     let mut start = end;
     while number >= 10 {
@@ -60,7 +60,7 @@ fn decimal_before(text: &mut [u8], end: usize, mut number: u64) -> usize {
         text[start..start + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
         number /= 100;
     }
-    // Nothing is left of a number whose last pair had both digits; a zero alone is a digit.
+    // A number with an even number of digits has none left here; zero still needs one.
     if number > 0 || start == end {
         start -= 1;
         text[start] = PAIRS[(number % 10) as usize][1];
@@ -85,7 +85,7 @@ pub(super) fn hexadecimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&text[start..]);
 }
 
-/// Appends `time` in milliseconds, without zeros at the end of its decimals.
+/// Appends `time` in milliseconds, without trailing zeros.
 pub(super) fn milliseconds(out: &mut Vec<u8>, time: Duration, precision: Precision) {
     let nanos = time.subsec_nanos();
     let whole = time.as_secs().saturating_mul(1_000);

@@ -1,7 +1,7 @@
-//! The process's log, as access records reach it.
+//! The process-wide log for access records.
 //!
-//! They do not pass through `tracing`: a record is one type with known fields, made for every
-//! request, and whether it is wanted is one atomic for the process.
+//! Records do not pass through `tracing`: a record is a single type with known fields, created for
+//! every request, and one atomic for the process tells whether records are wanted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,18 +12,19 @@ use super::queue::Queue;
 use super::record;
 use super::settings::{AccessLog, Color, LogFormat};
 
-/// Sees each access record before it is written, on the thread that made it. Must not block.
+/// Callback that receives each access record before it is written, on the thread that emits it. It
+/// must not block.
 pub type AccessTap = Box<dyn Fn(&AccessRecord<'_>) + Send + Sync>;
 
 impl AccessRecord<'_> {
-    /// Whether [`emit`](Self::emit) would write anything: one load of an atomic, so that
-    /// callers can leave out what only the record needs.
+    /// Returns whether [`emit`](Self::emit) would write anything. Costs one load of an atomic, so
+    /// that callers can skip work that only the record needs.
     #[inline]
     pub fn enabled() -> bool {
         ENABLED.load(Ordering::Relaxed)
     }
 
-    /// Writes the record to the log of the process, and hands it to its tap.
+    /// Writes the record to the log of the process, and passes it to the log's tap.
     pub fn emit(&self) {
         if AccessRecord::enabled()
             && let Some(log) = LOG.get()
@@ -33,13 +34,13 @@ impl AccessRecord<'_> {
     }
 }
 
-/// Whether records are made. False until the process has a log.
+/// Whether records are written. False until the process has a log.
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// The log of the process.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Where records go.
+/// The destination of records.
 pub(super) struct Log {
     pub(super) queue: Queue,
     pub(super) format: LogFormat,
@@ -59,9 +60,9 @@ impl Log {
     }
 }
 
-/// Makes `log` that of the process. Without effect if it has one.
+/// Makes `log` the log of the process. Has no effect if there already is one.
 pub(super) fn install(log: Log) {
-    // Whoever came first stays; `telemetry::install` has told the second caller so.
+    // The first log stays; `telemetry::install` has reported the error to a second caller.
     let _ = LOG.set(log);
 }
 

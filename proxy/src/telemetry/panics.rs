@@ -1,4 +1,4 @@
-//! Panics: each is an error in the log, and those who clean up after one can tell why.
+//! Panics: each is logged as an error, and code that cleans up after one can read its message.
 
 use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
@@ -9,13 +9,13 @@ thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Logs every panic of the process from now on, in place of the lines that the standard library
-/// writes to standard error, which is often nobody's.
+/// Logs every panic of the process from now on. This replaces the lines that the standard library
+/// writes to standard error, which often no one reads.
 pub fn log_panics() {
     panic::set_hook(Box::new(log));
 }
 
-/// The message of the panic that unwinds this thread; None if there is none.
+/// Returns the message of the panic that is unwinding this thread, or `None` if there is none.
 pub fn current_panic() -> Option<String> {
     thread::panicking().then(|| MESSAGE.with_borrow(String::clone))
 }
@@ -26,7 +26,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     let own = thread::current();
     let thread = own.name().unwrap_or("unnamed");
     tracing::error!(thread, location, "a fault of the proxy itself: {message}");
-    // A thread that is ending has no place for it any more.
+    // The thread-local is gone if the thread is ending.
     let _ = MESSAGE.try_with(|last| {
         if let Ok(mut last) = last.try_borrow_mut() {
             message.clone_into(&mut last);

@@ -1,11 +1,11 @@
-//! The log's queue: from the threads that log to the one that writes.
+//! The log's queue, from the threads that log to the thread that writes.
 //!
-//! Each thread that logs has a lane of its own, a buffer of whole lines that only the writing
-//! thread takes from: two workers never wait for each other. The lane's lock is held while a
-//! line is appended, and by the writing thread while it exchanges the buffer for an empty one.
+//! Each thread that logs has its own lane: a buffer of whole lines that only the writing thread
+//! empties. Two workers therefore never wait for each other. A lane's lock is held while a line is
+//! appended, and while the writing thread exchanges the buffer for an empty one.
 //!
-//! The writing thread sleeps where nothing is logged, and is woken by the first line. From
-//! then on it comes back every [`BATCH_INTERVAL`] as long as there are lines, so that a busy
+//! The writing thread sleeps while nothing is logged, and the first line wakes it. From then on it
+//! looks at the lanes every [`BATCH_INTERVAL`] for as long as there are lines, so that a busy
 //! worker makes no system call for its log.
 
 use std::cell::RefCell;
@@ -18,23 +18,23 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::sink::Sink;
 
-/// Bytes of lines that wait in one thread's lane before further lines are dropped.
+/// Maximum number of bytes that wait in one thread's lane. Further lines are dropped.
 ///
-/// 13,000 lines of 300 bytes: a fifth of a second of a worker that answers 60,000 requests a
-/// second, which bridges a slow disk but not a stopped one.
+/// 13,000 lines of 300 bytes: a fifth of a second of a worker that serves 60,000 requests a second.
+/// This bridges a slow disk, but not one that has stopped.
 pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Room for the next line, made before it is written: that of the longest access record. So a
-/// lane's buffer does not grow beyond [`MAX_QUEUED_BYTES`], as a vector would that doubles.
+/// Room that is reserved before each line is written: enough for the longest access record. It
+/// keeps a lane's buffer from growing beyond [`MAX_QUEUED_BYTES`], as a vector that doubles its
+/// capacity would.
 const LINE_ROOM: usize = 32 * 1024;
 
 /// Longest time that a line waits while the writing thread keeps up.
 ///
-/// Long enough that it wakes for a hundred lines and not for each, short enough for people
-/// who watch.
+/// Long enough for one wakeup to handle a hundred lines, short enough for people who watch.
 pub const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between two tries to write to an output that failed.
+/// Pause between two attempts to write to an output that has failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest wait for the writing thread at the end of the process.
@@ -44,30 +44,30 @@ thread_local! {
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
 
-/// This thread's lane, and the queue that it belongs to.
+/// This thread's lane, and the queue to which the lane belongs.
 struct Own {
     shared: Arc<Shared>,
     lane: Arc<Lane>,
 }
 
-/// The end for threads that log. Clones share one queue.
+/// The queue's handle for threads that log. Clones share one queue.
 #[derive(Debug, Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
-/// What the writing thread and the others share.
+/// State shared by the writing thread and the others.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     lanes: Mutex<Vec<Arc<Lane>>>,
-    /// Lines that found their lane full, or were cut off when their file was rotated.
+    /// Number of lines that found their lane full, or were cut off when their file was rotated.
     lost: AtomicU64,
-    /// Raised by the writing thread before it looks for lines a last time and sleeps; taken
-    /// by the thread that wakes it.
+    /// Set by the writing thread before it checks for lines one last time and sleeps. Cleared by
+    /// the thread that wakes it.
     asleep: AtomicBool,
-    /// Asks for the file to be opened anew before the next line.
+    /// Requests that the file be reopened before the next line.
     reopen: AtomicBool,
-    /// The lines in the lanes are the last ones.
+    /// Set once no lines follow those in the lanes.
     closing: AtomicBool,
-    /// Set before the first line.
+    /// The writing thread. Set before the first line.
     writer: OnceLock<Thread>,
 }
 
@@ -80,11 +80,12 @@ struct Lines {
     clock: Clock,
 }
 
-/// Keeps the writing thread. Dropping it writes out what is queued, waiting a second at most.
+/// Handle to the writing thread. Dropping it writes out the queued lines, and waits a second at
+/// most.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Disconnected when the thread ends. In a lock because a receiver alone is not `Sync`.
+    /// Disconnected when the thread ends. In a mutex because a receiver is not `Sync`.
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
@@ -92,7 +93,7 @@ impl Queue {
     /// Starts the writing thread.
     ///
     /// # Errors
-    /// The system's, where it has no thread to give.
+    /// The system's, if it cannot start a thread.
     pub(super) fn start(sink: Sink) -> io::Result<(Queue, Writer)> {
         let shared = Arc::new(Shared::default());
         let (alive, ended) = mpsc::channel::<()>();
@@ -103,18 +104,18 @@ impl Queue {
                 drop(alive);
             }
         })?;
-        // Set once, by the function that made it.
+        // Cannot fail: it is set only once, here.
         let _ = shared.writer.set(thread.thread().clone());
         let queue = Queue(Arc::clone(&shared));
         let ended = Mutex::new(ended);
         Ok((queue, Writer { shared, ended }))
     }
 
-    /// Appends one line, which `write` writes; drops it where the lane is full.
+    /// Appends one line, which `write` writes. Drops it if the lane is full.
     ///
-    /// The line itself may be longer than [`LINE_ROOM`]: what is there is known, what comes is not.
+    /// The line may be longer than [`LINE_ROOM`]: its length is unknown until it has been written.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
-        // The thread is ending if its lane is gone: the line gets one of its own.
+        // A thread that is ending has lost its lane, so its line gets a new one.
         let mut write = Some(write);
         let pushed = OWN.try_with(|own| {
             // `write` logs nothing itself, so the cell is free.
@@ -145,7 +146,7 @@ impl Queue {
     }
 }
 
-/// For `tracing-subscriber`, which writes each line in one call.
+/// For `tracing-subscriber`, which writes each line in a single call.
 impl io::Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(|out, _| out.extend_from_slice(line));
@@ -173,7 +174,7 @@ impl Lane {
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        // Bytes are sound whoever panicked beside them.
+        // The bytes stay valid even if a thread has panicked with the lock held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,12 +204,12 @@ impl Shared {
 }
 
 impl Writer {
-    /// Lines that were lost so far.
+    /// Returns the number of lines lost so far.
     pub(super) fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Opens the log file anew before the next line is written.
+    /// Reopens the log file before the next line is written.
     pub(super) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
         self.shared.unpark();
@@ -219,18 +220,18 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.unpark();
-        // Nothing is ever sent: it ends by the thread's end, or by the time.
+        // Nothing is ever sent: the wait ends when the thread ends, or at the timeout.
         let ended = self.ended.get_mut();
         let ended = ended.unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
-/// The writing thread.
+/// Body of the writing thread.
 fn write_until_closed(shared: &Shared, mut sink: Sink) {
     let mut batch = Vec::new();
     loop {
-        // Before the lanes are looked at: what was logged before it was raised is written.
+        // Read before the lanes, so that all lines logged before it was set are written.
         let closing = shared.closing.load(Ordering::Acquire);
         if shared.reopen.swap(false, Ordering::AcqRel) {
             let lost = sink.reopen();
@@ -246,8 +247,8 @@ fn write_until_closed(shared: &Shared, mut sink: Sink) {
         } else if found {
             thread::park_timeout(BATCH_INTERVAL);
         } else {
-            // Locking a lane orders this store before what its thread does next: either the
-            // line is seen here, or its thread sees this.
+            // Locking a lane orders this store before the next push to that lane: either the line
+            // is found here, or the thread that logs it sees the flag.
             shared.asleep.store(true, Ordering::Relaxed);
             if shared.is_empty() {
                 thread::park();
@@ -257,10 +258,11 @@ fn write_until_closed(shared: &Shared, mut sink: Sink) {
     }
 }
 
-/// Writes what the lanes hold. Returns whether they held anything.
+/// Writes the contents of the lanes. Returns whether there were any.
 fn write_lanes(shared: &Shared, sink: &mut Sink, batch: &mut Vec<u8>) -> bool {
     let mut found = false;
-    // An output that fails keeps one batch; the rest waits in its lanes, where it is bounded.
+    // While the output fails, the sink keeps one batch. The rest waits in the lanes, which are
+    // bounded.
     for index in 0.. {
         if !sink.flush() {
             break;
@@ -274,7 +276,7 @@ fn write_lanes(shared: &Shared, sink: &mut Sink, batch: &mut Vec<u8>) -> bool {
             sink.write(batch);
         }
     }
-    // The lanes of threads that have ended.
+    // Remove the empty lanes of threads that have ended.
     shared
         .lanes()
         .retain(|lane| Arc::strong_count(lane) > 1 || !lane.lines().bytes.is_empty());

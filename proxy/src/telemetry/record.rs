@@ -1,7 +1,7 @@
-//! The access record as a line, in both formats.
+//! Formats the access record as a line, in both formats.
 //!
-//! Written for every request, hence as bytes into a buffer that is there already: no
-//! allocation, no `core::fmt`, each field once. `docs/logs.md` is its specification.
+//! Runs for every request, so it writes bytes into an existing buffer: no allocation, no
+//! `core::fmt`, each field once. `docs/logs.md` is its specification.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +11,14 @@ use super::escape;
 use super::number::{self, Precision};
 use super::settings::{Color, LogFormat};
 
-/// Bytes of a value that a client or a plugin can make as long as it likes; the rest is cut off.
+/// Maximum length in bytes of a value that a client or a plugin can make as long as it likes; the
+/// rest is cut off.
 ///
-/// Links that people send each other are shorter. With it, a line has 25 KB at the most, every
-/// byte escaped.
+/// Links that people send each other are shorter. With this limit, a line has 25 KB at most, even
+/// if every byte is escaped.
 pub(super) const MAX_VALUE: usize = 1024;
 
-/// A field's name with what stands around it in each format.
+/// A field's name, together with the characters around it in each format.
 struct Key {
     text: &'static str,
     json: &'static str,
@@ -34,14 +35,14 @@ macro_rules! key {
     };
 }
 
-/// The parts in which the two formats differ.
+/// Operations in which the two formats differ.
 trait Form: Copy {
     fn key(self, out: &mut Vec<u8>, key: &Key);
-    /// The key of a tag, whose name is a token and needs no escape.
+    /// Writes the key of a tag. The tag's name is a token, which needs no escape.
     fn tag(self, out: &mut Vec<u8>, name: &str);
     fn text(self, out: &mut Vec<u8>, text: &str);
     fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]);
-    /// Text that needs no escape in either format.
+    /// Writes text that needs no escape in either format.
     fn word(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>));
 }
 
@@ -240,7 +241,8 @@ fn text(out: &mut Vec<u8>, form: impl Form, key: &Key, value: Option<&str>) {
     }
 }
 
-/// Text of [`MAX_VALUE`] at most; the length of one that was cut is a field of its own.
+/// Writes at most [`MAX_VALUE`] bytes of text. If it was longer, its length is written as a
+/// separate field.
 #[inline]
 fn cut_text(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: Option<&str>) {
     if let Some(value) = value {
@@ -251,7 +253,7 @@ fn cut_text(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: 
     }
 }
 
-/// The same for bytes.
+/// Like [`cut_text`], for bytes.
 #[inline]
 fn cut_bytes(out: &mut Vec<u8>, form: impl Form, key: &Key, length: &Key, value: Option<&[u8]>) {
     if let Some(value) = value {

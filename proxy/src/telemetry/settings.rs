@@ -1,18 +1,18 @@
-//! What is logged, in which form, and where to.
+//! Settings of the log: its contents, format and target.
 
 use std::path::PathBuf;
 
 use tracing::Level;
 
-/// What to log, in which form, and where.
+/// Settings of the log: level, format and target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The least urgent level that is written. Dependencies are held to `WARN`, whatever
-    /// this is, and access records have a switch of their own: `Telemetry::set_access`.
+    /// The least urgent level that is written. Dependencies are limited to `WARN` in any case, and
+    /// access records have a separate switch: `Telemetry::set_access`.
     pub level: Level,
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
-    /// Where lines go.
+    /// The destination of lines.
     pub target: LogTarget,
 }
 
@@ -27,7 +27,7 @@ impl Default for LogSettings {
     }
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// `time level source: message key=value ...`
@@ -39,26 +39,26 @@ pub enum LogFormat {
 /// Whether access records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessLog {
-    /// One for each request and each tunnel's end, whatever the level.
+    /// One record for each request and each end of a tunnel, whatever the level.
     On,
-    /// None, and none is made.
+    /// No records are created or written.
     Off,
 }
 
-/// Whether text lines have the colours of a terminal.
+/// Whether text lines contain terminal colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Color {
     Never,
     Ansi,
 }
 
-/// Where log lines go.
+/// The destination of log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
-    /// Standard error, in colour where that is a terminal.
+    /// Standard error, in color if it is a terminal.
     Stderr,
-    /// Standard output, in colour where that is a terminal.
+    /// Standard output, in color if it is a terminal.
     Stdout,
-    /// A file, made where it is not there, and appended to.
+    /// A file that lines are appended to. It is created if it does not exist.
     File(PathBuf),
 }

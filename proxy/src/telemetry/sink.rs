@@ -1,7 +1,7 @@
-//! Where lines are written, by the queue's writing thread alone.
+//! The destination of lines, used only by the queue's writing thread.
 //!
-//! Never fails towards the queue: what the output refuses is tried again, and lines that are
-//! lost meanwhile are counted in a line of their own once writing works again.
+//! Never reports a failure to the queue: data that the output refuses is written again later. Lines
+//! lost meanwhile are reported in a separate line once writing works again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -13,18 +13,18 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::settings::LogFormat;
 
-/// Between two reports of lost lines, so that an overload does not write about itself.
+/// Minimum time between two reports of lost lines, so that the reports do not add to an overload.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Room that an empty buffer keeps: what a worker that answers 85,000 requests a second logs
-/// until the next batch. More is given back after a burst.
+/// Capacity that an empty buffer keeps: enough for the lines of a worker that serves 85,000
+/// requests a second until the next batch. Capacity beyond it is freed after a burst.
 const KEPT_BYTES: usize = 256 * 1024;
 
-/// Where the bytes go.
+/// The destination of the bytes.
 pub(super) enum Output {
-    /// A stream that is there for the whole run.
+    /// A stream that stays open as long as the process runs.
     Stream(Box<dyn Write + Send>),
-    /// A file that can be opened anew under the same name.
+    /// A file that can be reopened under the same name.
     File(PathBuf, File),
 }
 
@@ -44,19 +44,19 @@ impl Write for Output {
     }
 }
 
-/// Writes batches of whole lines, and reports those that were lost.
+/// Writes batches of whole lines, and reports lost lines.
 pub(super) struct Sink {
     output: Output,
     format: LogFormat,
     clock: Clock,
-    /// The batch in hand.
+    /// The batch that is being written.
     batch: Vec<u8>,
-    /// Bytes of it that the output has taken.
+    /// Number of its bytes that have been written.
     written: usize,
-    /// Lost lines that have been reported.
+    /// Number of lost lines that have been reported.
     reported: u64,
     last_report: Option<Instant>,
-    /// Whether lost lines are still to be reported.
+    /// Whether lost lines have yet to be reported.
     owes_report: bool,
 }
 
@@ -76,15 +76,15 @@ impl Sink {
 
     /// Writes a batch of whole lines, and leaves an empty buffer in its place.
     ///
-    /// What the output refuses is kept for the next [`flush`](Self::flush); there must be
-    /// nothing of an earlier batch.
+    /// Data that the output refuses is kept for the next [`flush`](Self::flush). No earlier batch
+    /// may be left.
     pub(super) fn write(&mut self, batch: &mut Vec<u8>) {
         debug_assert!(self.batch.is_empty(), "an earlier batch is not written");
         std::mem::swap(&mut self.batch, batch);
         self.flush();
     }
 
-    /// Writes the rest of the batch in hand. Returns whether nothing is left of it.
+    /// Writes the rest of the current batch. Returns whether all of it has been written.
     pub(super) fn flush(&mut self) -> bool {
         while let Some(rest) = self
             .batch
@@ -99,24 +99,26 @@ impl Sink {
             }
         }
         if self.written > 0 {
-            // A stream of the standard library buffers no whole line.
+            // Standard library streams do not keep whole lines in their buffers, so the result is
+            // irrelevant.
             let _ = self.output.flush();
             self.reset();
         }
         true
     }
 
-    /// Whether the output has refused something that is to be tried again.
+    /// Returns whether something still has to be written: data that the output has refused, or a
+    /// report of lost lines.
     pub(super) fn is_behind(&self) -> bool {
         !self.batch.is_empty() || self.owes_report
     }
 
-    /// Opens the log file anew. Without effect where the output is no file. Returns how many
-    /// lines were lost: one that the old file has in part.
+    /// Reopens the log file. Does nothing if the output is not a file. Returns the number of lost
+    /// lines: one if the old file contains only part of it.
     pub(super) fn reopen(&mut self) -> u64 {
         let flushed = self.flush();
-        // If it cannot be opened, the old file stays in use: lines in an unexpected file are
-        // better than none.
+        // If the new file cannot be opened, the old one stays in use: lines in an unexpected file
+        // are better than none.
         if let Output::File(path, file) = &mut self.output
             && let Ok(new) = OpenOptions::new().append(true).create(true).open(&*path)
         {
@@ -128,7 +130,8 @@ impl Sink {
         0
     }
 
-    /// A new file begins with a whole line: the rest of one that the old file has is dropped.
+    /// Drops the rest of a line that the old file contains in part, so that the new file starts
+    /// with a whole line. Returns the number of lost lines.
     fn skip_cut_line(&mut self) -> u64 {
         let is_cut = self.written > 0 && self.batch[self.written - 1] != b'\n';
         if !is_cut {
@@ -150,8 +153,8 @@ impl Sink {
         self.batch.shrink_to(KEPT_BYTES);
     }
 
-    /// Writes how many of the `lost` lines were lost since it was last written. Waits
-    /// [`REPORT_INTERVAL`] after the last time, unless `closing`.
+    /// Reports how many of the `lost` lines have been lost since the last report. Waits until
+    /// [`REPORT_INTERVAL`] after that report, unless `closing`.
     pub(super) fn report_lost(&mut self, lost: u64, closing: bool) {
         self.owes_report = lost != self.reported;
         if !self.owes_report || !self.batch.is_empty() {

@@ -1,7 +1,7 @@
-//! What is logged, which can be changed while the proxy runs.
+//! The level filter, which can be changed while the proxy runs.
 //!
-//! `tracing_subscriber::reload` takes a read lock for every event; this one loads an atomic
-//! only when a callsite is registered, because the answer is cached with the callsite.
+//! `tracing_subscriber::reload` takes a read lock for every event. This filter loads an atomic only
+//! when a callsite is registered, because the result is cached with the callsite.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +20,11 @@ const LEVELS: [Level; 5] = [
     Level::TRACE,
 ];
 
-/// Sources that are the proxy's own; all others are dependencies.
+/// Targets that belong to the proxy. All others are dependencies.
 const OWN_SOURCES: [&str; 2] = ["pointsman", "plugin"];
 
-/// Dependencies whose warnings are about what a peer has sent: any peer could fill the log.
+/// Dependencies that warn about input from peers. Without a stricter limit, any peer could fill the
+/// log.
 const QUIET_SOURCES: [&str; 1] = ["h2"];
 
 /// A filter for all layers. Clones share one level.
@@ -54,7 +55,7 @@ impl LevelSwitch {
         let quiet = QUIET_SOURCES
             .iter()
             .any(|source| metadata.target().starts_with(source));
-        // More urgent levels are the lesser ones.
+        // More urgent levels compare as less.
         let limit = match (own, quiet) {
             (true, _) => self.level(),
             (false, false) => self.level().min(Level::WARN),

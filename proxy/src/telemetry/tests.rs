@@ -1,4 +1,4 @@
-//! Tests of the log: both formats, escaping, rotation, and an output that is stuck.
+//! Tests of the log: both formats, escaping, rotation, and a stuck output.
 
 mod reference;
 
@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::sink::Output;
 use super::*;
 
-/// What the writing thread wrote.
+/// Bytes that the writing thread has written.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -34,7 +34,7 @@ impl Write for Written {
     }
 }
 
-/// Runs `log` under a subscriber of its own and returns what was written.
+/// Runs `log` under a temporary subscriber and returns the lines written.
 fn written(level: Level, format: LogFormat, log: impl FnOnce(&Telemetry)) -> String {
     written_in(Color::Never, level, format, log)
 }
@@ -63,7 +63,7 @@ fn written_in(
     output.text()
 }
 
-/// An access record as a line.
+/// Formats an access record as a line.
 fn line(record: &AccessRecord<'_>, format: LogFormat, color: Color) -> String {
     let mut out = Vec::new();
     let now = SystemTime::UNIX_EPOCH + Duration::from_micros(1_777_887_012_481_920);
@@ -79,7 +79,7 @@ fn json(record: &AccessRecord<'_>) -> String {
     line(record, LogFormat::Json, Color::Never)
 }
 
-/// The one that `docs/logs.md` shows.
+/// Returns the record that `docs/logs.md` shows.
 fn record() -> AccessRecord<'static> {
     AccessRecord {
         id: Some(0x4f1c),
@@ -294,7 +294,7 @@ fn long_values_are_cut() {
             "{length}: {line}"
         );
         assert_eq!(line.matches('ä').count(), 2 * 512.min(length), "{length}");
-        // Those of the worst bytes, too, find the room that the queue keeps.
+        // Even records of the worst bytes fit into the room that the queue reserves.
         let words = "\u{1}".repeat(length);
         let name = "n".repeat(64);
         let tags = [(name.as_str(), &[1; 256][..]); 16];
@@ -377,7 +377,7 @@ fn the_level_changes_while_running() {
     assert!(log.contains("seen"), "{log}");
 }
 
-/// Takes nothing until it is told to.
+/// Blocks each write until the test sends to `gate`.
 struct Stuck {
     gate: mpsc::Receiver<()>,
     output: Written,
@@ -385,7 +385,7 @@ struct Stuck {
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Fails once the test has dropped its end: from then on nothing waits.
+        // Fails once the test has dropped its end. From then on no write blocks.
         let _ = self.gate.recv();
         self.output.write(bytes)
     }
@@ -410,7 +410,7 @@ fn a_stuck_output_drops_lines_and_says_how_many() {
         None,
     )
     .unwrap();
-    // One batch may be in the writing thread's hand beside the one that waits.
+    // The writing thread can have one batch in progress in addition to the one that waits.
     let emitted = 3 * MAX_QUEUED_BYTES / text(&record()).len();
     let others = 100;
     for _ in 0..emitted {
@@ -443,7 +443,7 @@ fn a_full_disk_costs_lines_and_holds_up_nobody() {
     };
     let (output, color) = open(&settings).unwrap();
     let (_, log, telemetry) = assemble(&settings, output, color, None).unwrap();
-    // One batch is in the writing thread's hand beside the one that waits.
+    // The writing thread has one batch in progress in addition to the one that waits.
     for _ in 0..3 * MAX_QUEUED_BYTES / text(&record()).len() {
         log.write(&record());
     }
@@ -490,14 +490,14 @@ fn lines_of_many_threads_stay_whole() {
             .trim_end_matches(":1")
             .parse()
             .unwrap();
-        // Those of one thread stay in their order.
+        // Lines of one thread stay in order.
         assert_eq!(value(7), next[thread].to_string());
         next[thread] += 1;
     }
     assert_eq!(next, [LINES + 1; THREADS]);
 }
 
-/// Takes a few bytes at a time, and fails every other time.
+/// Accepts a few bytes at a time, and fails every other time.
 struct Faulty {
     output: Written,
     fails: bool,
@@ -562,7 +562,7 @@ fn a_file_that_cannot_be_opened_is_an_error() {
     ));
 }
 
-/// Splits a text line as its manual says: blanks part fields, but not within quotes.
+/// Splits a text line as the manual describes: spaces separate fields, but not within quotes.
 fn fields(line: &str) -> Vec<(String, Vec<u8>)> {
     let mut fields = Vec::new();
     let mut rest = line
@@ -645,11 +645,11 @@ proptest! {
         ));
         prop_assert_eq!(bytes, target);
     }
-    /// Anything in any field, and any fields missing.
+    /// Any contents in any field, and any fields missing.
     #[test]
     fn the_writer_agrees_with_the_manual(
         texts in proptest::collection::vec(proptest::option::of(any_text()), 9),
-        // Now and then one that has to be cut.
+        // Occasionally one that has to be cut.
         bytes in proptest::collection::vec(
             proptest::option::of(prop_oneof![
                 9 => proptest::collection::vec(any::<u8>(), 0..40),
@@ -663,7 +663,7 @@ proptest! {
         end in proptest::sample::select(&End::ALL[..]),
     ) {
         let (id, status, bytes_in, bytes_out, version, port) = numbers;
-        // Even numbers: a half microsecond as a float may be rounded either way.
+        // Avoids half microseconds, which as floats can be rounded either way.
         let time = |index: usize| times[index].map(|time| Duration::from_nanos(time / 1000 * 1000 + 2));
         let reason = texts[6].as_ref().map(|text| "x".repeat(reason_before) + text);
         let record = AccessRecord {
@@ -716,7 +716,7 @@ proptest! {
     }
 }
 
-/// Characters of all kinds, those that have a meaning in a line more often than by chance.
+/// Returns text with characters of all kinds; those with a meaning in a line are overrepresented.
 fn any_text() -> impl Strategy<Value = String> {
     let char = prop_oneof![
         any::<char>(),

@@ -1,4 +1,4 @@
-//! An [`Io`] as hyper and h2 want it: with tokio's traits.
+//! Adapter of an [`Io`] to tokio's traits, for hyper and h2.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::io::Io;
 
-/// An [`Io`] off the path of requests, where a copy more does no harm.
+/// An [`Io`] for uses off the request path, where an extra copy does no harm.
 #[derive(Debug)]
 pub struct AsyncIo(pub Io);
 

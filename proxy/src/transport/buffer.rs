@@ -1,7 +1,7 @@
 //! A worker's buffers.
 //!
-//! A connection borrows one while there is something in it and gives it back when it is
-//! empty, so an idle connection holds none.
+//! A connection borrows a buffer while there are bytes in it and returns it when it is empty. An
+//! idle connection therefore uses none.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,17 +13,18 @@ use tokio::time::Instant;
 
 use crate::memory;
 
-/// Bytes of a buffer: the head of nearly every message with the start of its body, and small
-/// enough that a transfer stalled in both directions stays below 64 KiB.
+/// Size of a buffer in bytes. Fits the head of nearly every message and the start of its body, yet
+/// a transfer stalled in both directions stays below 64 KiB.
 pub const BUFFER_SIZE: usize = 16 * 1024;
 
-/// Free buffers that a worker keeps. More than are in use at one moment under usual load;
-/// what a burst needs beyond that goes back to the allocator.
+/// Maximum number of free buffers that a worker keeps. Normal load uses fewer at once; what a burst
+/// needs beyond that goes back to the allocator.
 const MAX_FREE: usize = 32;
 
-/// Memory that a burst left with the allocator is trimmed if it is at least this much.
+/// Minimum number of bytes that a burst must have returned to the allocator before they are
+/// trimmed.
 const MIN_TRIM: usize = 256 * 1024;
-/// The burst is over once nothing has come back for so long.
+/// Time without returned buffers after which a burst is over.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// The free buffers of one worker.
@@ -34,8 +35,8 @@ pub struct BufferPool {
     surplus: Rc<Surplus>,
 }
 
-/// Bytes of buffers that were too many to keep. The allocator keeps them, mixed with what is in
-/// use, until it is told to give them back.
+/// Count of bytes in buffers that were too many to keep. The allocator keeps them, mixed with
+/// memory in use, until it is trimmed.
 #[derive(Default)]
 struct Surplus {
     bytes: Cell<usize>,
@@ -48,7 +49,7 @@ impl Surplus {
         self.latest.set(Some(Instant::now()));
     }
 
-    /// Whether a burst has left enough of them behind, and is over. Starts anew then.
+    /// Returns whether a burst has left enough bytes and is over. Then restarts the count.
     fn is_due(&self) -> bool {
         let is_over = self
             .latest
@@ -85,8 +86,8 @@ impl BufferPool {
         }
     }
 
-    /// Gives the system back what a burst has left to the allocator, once the burst is over. To
-    /// be called now and then.
+    /// Returns to the system the memory that a burst has left with the allocator, once the burst is
+    /// over. Must be called from time to time.
     pub fn trim(&self) {
         if self.surplus.is_due() {
             memory::give_back();
@@ -100,7 +101,8 @@ impl BufferPool {
 
     fn put_queue(&self, mut queue: Vec<u8>) {
         let mut free = self.queues.borrow_mut();
-        // One that has grown for a large head, or never was lent, is not worth keeping.
+        // A queue that has grown for a large head, or that never came from the pool, is not worth
+        // keeping.
         if (BUFFER_SIZE..=2 * BUFFER_SIZE).contains(&queue.capacity()) && free.len() < MAX_FREE {
             queue.clear();
             free.push(queue);
@@ -110,7 +112,7 @@ impl BufferPool {
     }
 }
 
-/// Bytes that were read and not used yet. Holds no memory while it is empty.
+/// Bytes that were read but not used yet. Uses no memory while it is empty and released.
 #[derive(Debug)]
 pub struct Buffer {
     pool: BufferPool,
@@ -120,7 +122,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// An empty buffer, which takes its memory from `pool` when something is read.
+    /// Creates an empty buffer. It takes memory from `pool` when something is read.
     pub fn new(pool: BufferPool) -> Buffer {
         Buffer {
             pool,
@@ -130,25 +132,27 @@ impl Buffer {
         }
     }
 
-    /// The worker's pool.
+    /// Returns the worker's pool.
     pub fn pool(&self) -> &BufferPool {
         &self.pool
     }
 
-    /// The bytes in it.
+    /// Returns the bytes in the buffer.
     #[inline]
     pub fn filled(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the buffer is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Room behind the bytes in it, at least one byte unless it holds `limit` bytes; grows
-    /// beyond [`BUFFER_SIZE`] only when it is full, and never beyond `limit`.
+    /// Returns the free space after the bytes in the buffer: at least one byte, unless the buffer
+    /// contains `limit` bytes.
+    ///
+    /// Grows beyond [`BUFFER_SIZE`] only when the buffer is full, and never beyond `limit`.
     pub fn room(&mut self, limit: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = self.pool.take();
@@ -173,7 +177,7 @@ impl Buffer {
         self.pool.put(old);
     }
 
-    /// So many bytes were put into the room.
+    /// Records that `count` bytes were put into the free space.
     #[inline]
     pub fn advance(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
@@ -189,12 +193,12 @@ impl Buffer {
         }
     }
 
-    /// The bytes in it, to move some of them.
+    /// Returns the bytes in the buffer mutably, so that some can be moved.
     pub fn filled_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// Removes bytes from within, and moves those behind them forward.
+    /// Removes bytes from the middle and moves those after them forward.
     pub fn remove(&mut self, range: Range<usize>) {
         let end = range.end.min(self.filled().len());
         if range.start < end {
@@ -204,7 +208,7 @@ impl Buffer {
         }
     }
 
-    /// Gives the memory back if nothing is in it.
+    /// Releases the memory if the buffer is empty.
     pub fn release_if_empty(&mut self) {
         if self.is_empty() && !self.bytes.is_empty() {
             self.start = 0;
@@ -222,7 +226,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Bytes that wait to be written. Holds no memory while it is empty and released.
+/// Bytes that wait to be written. Uses no memory while it is empty and released.
 #[derive(Debug)]
 pub struct Queue {
     pool: BufferPool,
@@ -231,7 +235,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// An empty queue, which takes its memory from `pool` when something is put into it.
+    /// Creates an empty queue. It takes memory from `pool` when something is put into it.
     pub fn new(pool: BufferPool) -> Queue {
         Queue {
             pool,
@@ -240,25 +244,25 @@ impl Queue {
         }
     }
 
-    /// The bytes that wait.
+    /// Returns the bytes that wait to be written.
     #[inline]
     pub fn pending(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    /// Whether none wait.
+    /// Returns whether no bytes wait.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
-    /// Whether some of it was written, and some waits.
+    /// Returns whether some bytes were written and others still wait.
     #[inline]
     pub fn is_partly_sent(&self) -> bool {
         self.sent > 0 && !self.is_empty()
     }
 
-    /// The vector to append to. Nothing else may be done to it.
+    /// Returns the vector to append to. The caller must do nothing else to it.
     #[inline]
     pub fn end(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
@@ -270,13 +274,13 @@ impl Queue {
         &mut self.bytes
     }
 
-    /// So many were written.
+    /// Records that `count` bytes were written.
     #[inline]
     pub fn consume(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
     }
 
-    /// Gives the memory back if nothing waits.
+    /// Releases the memory if no bytes wait.
     pub fn release_if_empty(&mut self) {
         if self.is_empty() && self.bytes.capacity() > 0 {
             self.sent = 0;
@@ -335,7 +339,7 @@ mod tests {
         assert_eq!(sent.len(), limit);
         assert!(buffer.room(limit).is_empty());
         assert_eq!(buffer.filled(), sent);
-        // Room is made at the front first.
+        // Free space at the front is used first.
         buffer.consume(50);
         assert_eq!(buffer.room(limit).len(), 50);
         assert_eq!(buffer.filled(), &sent[50..]);
@@ -363,7 +367,7 @@ mod tests {
     #[test]
     fn there_is_room_unless_the_limit_is_reached() {
         let mut buffer = Buffer::new(BufferPool::default());
-        // A large head has come, and gone but for what followed it.
+        // A large head has arrived and been consumed, except for the bytes after it.
         while put(&mut buffer, &[1; 1000], 3 * BUFFER_SIZE) > 0 {}
         buffer.consume(2 * BUFFER_SIZE + 100);
         let left = buffer.filled().len();

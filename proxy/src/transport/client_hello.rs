@@ -1,8 +1,8 @@
-//! The first message of a TLS client, read without ending its TLS: the host name and the
-//! protocols that it asks for, by which a connection can be routed unopened.
+//! The first message of a TLS client, read without terminating TLS. Contains the requested host
+//! name and the offered protocols, by which a connection can be routed without decryption.
 //!
-//! Reads bytes that were peeked at; does no I/O. Looks at nothing else in the message: the
-//! server that gets the connection decides whether the rest of it is right.
+//! Reads peeked bytes; does no I/O. Ignores the rest of the message: the server that receives the
+//! connection decides whether it is valid.
 
 #[cfg(test)]
 mod tests;
@@ -14,17 +14,17 @@ use thiserror::Error;
 
 use crate::transport::reader::Reader;
 
-/// Most bytes until the message is complete: those of one full record. Browsers send under
-/// 2 KiB, with post-quantum keys and a resumed session under 4 KiB.
+/// Maximum number of bytes up to the end of the message: those of one full record. Browsers send
+/// less than 2 KiB, or less than 4 KiB with post-quantum keys and a resumed session.
 pub const MAX_CLIENT_HELLO: usize = RECORD_HEADER + MAX_FRAGMENT;
 
-/// Of a record: type, version, length (RFC 8446, section 5.1).
+/// Length of a record header: type, version, length (RFC 8446, section 5.1).
 const RECORD_HEADER: usize = 5;
 
-/// Longest fragment of a record in plaintext (the same).
+/// Maximum length of a plaintext record fragment (RFC 8446, section 5.1).
 const MAX_FRAGMENT: usize = 1 << 14;
 
-/// Of a handshake message: type, length (RFC 8446, section 4).
+/// Length of a handshake message header: type, length (RFC 8446, section 4).
 const HANDSHAKE_HEADER: usize = 4;
 
 const RECORD_HANDSHAKE: u8 = 22;
@@ -33,75 +33,77 @@ const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
 const NAME_HOST: u8 = 0;
 
-/// The outcome of reading as many bytes as there are.
+/// Result of reading the bytes that are available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
-    /// A `ClientHello` so far, but not all of it.
+    /// The start of a `ClientHello`, but not all of it.
     Partial,
-    /// All of it.
+    /// A whole `ClientHello`.
     Complete(ClientHello),
 }
 
-/// What a client says before anything is encrypted. Nothing of it is authenticated.
+/// Properties of a client's first message. The message is neither encrypted nor authenticated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The host name that it asks for, in lower case and without a final dot. None as well if
-    /// it sent an IP address, which RFC 6066, section 3, does not permit and servers ignore.
+    /// The requested host name, in lower case and without a final dot. Also `None` if the client
+    /// sent an IP address, which RFC 6066, section 3, does not permit and servers ignore.
     pub server_name: Option<String>,
-    /// The protocols that it offers.
+    /// The protocols that the client offers.
     pub alpn: AlpnProtocols,
 }
 
-/// Protocols in the client's order of preference, such as `h2`; none if it sent no list.
+/// Protocols in the client's order of preference, such as `h2`. Empty if the client sent no list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlpnProtocols {
-    /// As in the message, where each has its length in front: one allocation, however many.
+    /// The list as in the message, where each protocol follows its length. Needs only one
+    /// allocation.
     list: Vec<u8>,
 }
 
 impl AlpnProtocols {
-    /// Each protocol's name: never empty, not always text.
+    /// Returns each protocol's name: never empty, not always text.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut reader = Reader::new(&self.list);
         std::iter::from_fn(move || reader.prefixed_u8())
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no protocols.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Whether the client offers `protocol`.
+    /// Returns whether the client offers `protocol`.
     pub fn contains(&self, protocol: &[u8]) -> bool {
         self.iter().any(|offered| offered == protocol)
     }
 }
 
-/// Why no `ClientHello` can be read.
+/// Reason why the bytes are not a usable `ClientHello`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ClientHelloError {
-    /// The bytes do not begin a TLS handshake.
+    /// The bytes are not the start of a TLS handshake.
     #[error("not a TLS handshake")]
     NotTls,
-    /// More than [`MAX_CLIENT_HELLO`] bytes.
+    /// The message needs more than [`MAX_CLIENT_HELLO`] bytes.
     #[error("ClientHello too large")]
     TooLarge,
-    /// It begins as a `ClientHello`, and a length or a list in it is wrong.
+    /// The bytes start a `ClientHello`, but a length or a list in it is wrong.
     #[error("malformed ClientHello")]
     Malformed,
-    /// Not one DNS name (RFC 6066, section 3).
+    /// The server name is not exactly one DNS name (RFC 6066, section 3).
     #[error("invalid server name in the ClientHello")]
     ServerName,
 }
 
 /// Reads the `ClientHello` at the start of a connection, in one record or several.
 ///
-/// Called again with all bytes so far while it answers [`Parsed::Partial`], which it never does
-/// for [`MAX_CLIENT_HELLO`] bytes. Copies the message only if it is complete and came in pieces.
+/// After [`Parsed::Partial`], the caller must call it again with all bytes so far. It never returns
+/// that for [`MAX_CLIENT_HELLO`] bytes. Copies the message only if it is complete and arrived in
+/// several records.
 ///
 /// # Errors
-/// As soon as the bytes show it. Those that do not begin a handshake are
-/// [`ClientHelloError::NotTls`] at the first that differs.
+/// Fails as soon as the bytes show the error. Bytes that do not start a handshake give
+/// [`ClientHelloError::NotTls`] at the first wrong byte.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, ClientHelloError> {
     let within = &bytes[..bytes.len().min(MAX_CLIENT_HELLO)];
     match message(within)? {
@@ -111,7 +113,8 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ClientHelloError> {
     }
 }
 
-/// The message behind its header, joined from its records; None if more is needed.
+/// Returns the message after its header, joined from its records, or `None` if more bytes are
+/// needed.
 fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, ClientHelloError> {
     let mut header = [0; HANDSHAKE_HEADER];
     let mut available = 0;
@@ -150,7 +153,7 @@ fn message(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, ClientHelloError> {
     Ok(None)
 }
 
-/// The content of the records, as far as it is there; ends at the first error.
+/// Returns the available content of the records. Ends at the first error.
 fn fragments(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], ClientHelloError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -166,12 +169,12 @@ fn fragments(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], ClientHelloErro
     })
 }
 
-/// The content of a record, perhaps a part of it, and the bytes behind it.
+/// The available content of a record, and the bytes after the record.
 type Fragment<'a> = (&'a [u8], &'a [u8]);
 
-/// The first record's; None while its header is incomplete.
+/// Splits off the first record's content. Returns `None` while its header is incomplete.
 fn next_fragment(bytes: &[u8]) -> Result<Option<Fragment<'_>>, ClientHelloError> {
-    // The minor version says nothing (RFC 8446, section 5.1).
+    // The minor version means nothing (RFC 8446, section 5.1).
     let is_handshake = match bytes {
         [] => true,
         [kind] => *kind == RECORD_HANDSHAKE,
@@ -184,14 +187,15 @@ fn next_fragment(bytes: &[u8]) -> Result<Option<Fragment<'_>>, ClientHelloError>
         return Ok(None);
     };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    // Empty fragments of handshake messages are forbidden (the same).
+    // Handshake messages must not have empty fragments (RFC 8446, section 5.1).
     if !(1..=MAX_FRAGMENT).contains(&length) {
         return Err(ClientHelloError::NotTls);
     }
     Ok(Some(content.split_at(length.min(content.len()))))
 }
 
-/// RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2, where extensions may be missing.
+/// Parses a `ClientHello` (RFC 8446, section 4.1.2; RFC 5246, section 7.4.1.2, which allows leaving
+/// out extensions).
 fn parse_message(message: &[u8]) -> Result<ClientHello, ClientHelloError> {
     let mut reader = Reader::new(message);
     let mut skip = || {
@@ -220,7 +224,8 @@ fn parse_message(message: &[u8]) -> Result<ClientHello, ClientHelloError> {
             EXTENSION_ALPN => protocols.replace(data),
             _ => None,
         };
-        // RFC 8446, section 4.2: not more than one of a type. Two readers would differ.
+        // RFC 8446, section 4.2: at most one extension of each type. With two, readers would
+        // differ.
         if before.is_some() {
             return Err(ClientHelloError::Malformed);
         }
@@ -231,12 +236,12 @@ fn parse_message(message: &[u8]) -> Result<ClientHello, ClientHelloError> {
     })
 }
 
-/// RFC 6066, section 3: a list with one name of each type.
+/// Parses a list with one name of each type (RFC 6066, section 3).
 fn server_name(extension: &[u8]) -> Result<Option<String>, ClientHelloError> {
     let mut list = list(extension)?;
     let mut host = None;
     while let Some(kind) = list.u8() {
-        // Names of other types, of which there are none, need not have a length.
+        // Names of other types, none of which exist, do not need to have a length.
         if kind != NAME_HOST {
             break;
         }
@@ -257,7 +262,7 @@ fn server_name(extension: &[u8]) -> Result<Option<String>, ClientHelloError> {
     }
 }
 
-/// RFC 7301, section 3.1: a list of names that are not empty.
+/// Parses a list of names that are not empty (RFC 7301, section 3.1).
 fn alpn(extension: &[u8]) -> Result<AlpnProtocols, ClientHelloError> {
     let list = list(extension)?;
     let mut names = list;
@@ -272,7 +277,7 @@ fn alpn(extension: &[u8]) -> Result<AlpnProtocols, ClientHelloError> {
     })
 }
 
-/// The list that fills an extension and is not empty.
+/// Returns the list in an extension. It must fill the extension and must not be empty.
 fn list(extension: &[u8]) -> Result<Reader<'_>, ClientHelloError> {
     let mut reader = Reader::new(extension);
     match reader.prefixed_u16() {

@@ -1,7 +1,7 @@
 //! A connected stream of bytes.
 //!
-//! [`Io`] is what HTTP reads and writes, and what tunnels move: a plain socket, or TLS over
-//! one. Abilities of plain TCP alone, as a tunnel's `splice(2)`, are asked for by type:
+//! HTTP reads and writes an [`Io`], and tunnels copy between two of them. It is a plain socket, or
+//! TLS over one. Features of plain TCP only, such as a tunnel's `splice(2)`, are available through
 //! [`Io::as_tcp`].
 
 use std::io::{self, IoSlice};
@@ -14,7 +14,7 @@ use super::tls::TlsStream;
 
 pub use super::socket::{EndBy, Socket};
 
-/// A stream of bytes that counts what passes through it.
+/// A stream of bytes that counts the bytes that pass through it.
 #[derive(Debug)]
 pub struct Io {
     stream: Stream,
@@ -25,17 +25,17 @@ pub struct Io {
 #[derive(Debug)]
 enum Stream {
     Plain(Socket),
-    /// Boxed: a connection without TLS must not be as large as one with it.
+    /// Boxed so that a connection without TLS is not as large as one with it.
     Tls(Box<TlsStream>),
 }
 
 impl Io {
-    /// A plain socket.
+    /// Wraps a plain socket.
     pub fn plain(socket: Socket) -> Io {
         Io::new(Stream::Plain(socket))
     }
 
-    /// TLS, after its handshake.
+    /// Wraps a TLS stream after its handshake.
     pub fn tls(stream: Box<TlsStream>) -> Io {
         Io::new(Stream::Tls(stream))
     }
@@ -48,7 +48,7 @@ impl Io {
         }
     }
 
-    /// The socket, if it is plain TCP.
+    /// Returns the socket if it is plain TCP.
     pub fn as_tcp(&self) -> Option<&TcpStream> {
         match &self.stream {
             Stream::Plain(Socket::Tcp(socket)) => Some(socket),
@@ -56,18 +56,18 @@ impl Io {
         }
     }
 
-    /// Bytes read so far, as plaintext.
+    /// Returns the number of plaintext bytes read so far.
     pub fn read(&self) -> u64 {
         self.read
     }
 
-    /// Bytes written so far, as plaintext.
+    /// Returns the number of plaintext bytes written so far.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Grows with every byte in either direction. With TLS these are the bytes of the socket:
-    /// a slow peer is seen to move within one record.
+    /// Returns a counter that grows with every byte in either direction. With TLS it counts the
+    /// socket's bytes, so that progress of a slow peer is visible even within one record.
     #[inline]
     pub fn moved(&self) -> u64 {
         match &self.stream {
@@ -76,10 +76,10 @@ impl Io {
         }
     }
 
-    /// Ready when a read may find something; costs no buffer.
+    /// Polls for read readiness; a read can still find nothing. Needs no buffer.
     ///
     /// # Errors
-    /// Those of the poller.
+    /// Errors of the poller.
     #[inline]
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
@@ -88,12 +88,12 @@ impl Io {
         }
     }
 
-    /// Reads without waiting. 0 is the end of the stream.
+    /// Reads without waiting. Returns 0 at the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read; those of the socket. With TLS also
-    /// `UnexpectedEof` if the peer closed its socket without saying that its stream is complete
-    /// (RFC 8446, section 6.1), and `InvalidData` for a violation of the protocol.
+    /// `WouldBlock` if there is nothing to read; errors of the socket. With TLS also
+    /// `UnexpectedEof` if the peer closed its socket without marking the end of its stream (RFC
+    /// 8446, section 6.1), and `InvalidData` for a protocol violation.
     #[inline]
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match &mut self.stream {
@@ -104,8 +104,8 @@ impl Io {
         Ok(count)
     }
 
-    /// Whether there is neither anything to read nor an end, without waiting: what a pooled
-    /// connection must show before it serves again.
+    /// Returns whether there are neither bytes to read nor an end of stream, without waiting. A
+    /// pooled connection must pass this check before it is reused.
     pub fn is_silent(&mut self) -> bool {
         // No system call unless the poller has reported something.
         let result = match &mut self.stream {
@@ -115,8 +115,8 @@ impl Io {
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Whether there is neither anything to read nor an end, by asking the system: events that
-    /// the poller has not reported yet count, too.
+    /// Returns whether there are neither bytes to read nor an end of stream, by a system call. Also
+    /// detects events that the poller has not reported yet.
     pub fn has_nothing_to_read(&mut self) -> bool {
         match &mut self.stream {
             Stream::Plain(socket) => socket.has_nothing_to_read(),
@@ -124,11 +124,12 @@ impl Io {
         }
     }
 
-    /// Takes what there is room for, without waiting. With TLS some of it may still be in the
-    /// session as ciphertext: [`Io::poll_flush`] waits until the socket has it.
+    /// Writes as many bytes as there is space for, without waiting. With TLS, some of them can
+    /// remain in the session as ciphertext; [`Io::poll_flush`] waits until the socket has accepted
+    /// them.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none; those of the socket.
+    /// `WouldBlock` if there is no space; errors of the socket.
     #[inline]
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.stream {
@@ -139,10 +140,10 @@ impl Io {
         Ok(count)
     }
 
-    /// As [`Io::try_write`], for two slices.
+    /// Like [`Io::try_write`], for two slices.
     ///
     /// # Errors
-    /// As [`Io::try_write`].
+    /// Like [`Io::try_write`].
     pub fn try_write_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
         let count = match &mut self.stream {
@@ -153,10 +154,10 @@ impl Io {
         Ok(count)
     }
 
-    /// Ready when a write may find room.
+    /// Polls for write readiness; a write can still find no space.
     ///
     /// # Errors
-    /// Those of the poller.
+    /// Errors of the poller.
     #[inline]
     pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
@@ -165,7 +166,7 @@ impl Io {
         }
     }
 
-    /// Whether the socket has everything that was written.
+    /// Returns whether the socket has accepted everything that was written.
     #[inline]
     pub fn is_flushed(&self) -> bool {
         match &self.stream {
@@ -174,11 +175,11 @@ impl Io {
         }
     }
 
-    /// Ready when the socket has everything that was written. To be polled by whoever has
-    /// nothing more to write: nothing else sends the rest.
+    /// Ready once the socket has accepted everything that was written. A caller with nothing more
+    /// to write must poll this, because nothing else sends the rest.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Errors of the socket.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
@@ -187,11 +188,11 @@ impl Io {
         }
     }
 
-    /// Sends the end of the stream behind everything that was written; reading goes on. A
-    /// plain socket never has to wait for that.
+    /// Sends the end of the stream after everything that was written. Reading remains possible.
+    /// Never waits on a plain socket.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Errors of the socket.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(socket) => Poll::Ready(socket.shutdown_write()),
@@ -199,7 +200,7 @@ impl Io {
         }
     }
 
-    /// This end of a TCP connection.
+    /// Returns the local address of a TCP connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.stream {
             Stream::Plain(socket) => socket.local_address(),
@@ -207,7 +208,7 @@ impl Io {
         }
     }
 
-    /// Decides how the connection ends when it is dropped.
+    /// Sets how the connection ends when it is dropped.
     pub fn end_by(&mut self, end: EndBy) {
         match &mut self.stream {
             Stream::Plain(socket) => socket.end_by(end),

@@ -1,7 +1,7 @@
-//! Reads binary fields in network order, with a check before each.
+//! Reader of binary fields in network byte order, with a bounds check before each.
 
-/// What is left of a message. Every method gives None, and reads nothing, where less is left
-/// than it needs.
+/// The rest of a message. If fewer bytes are left than a method needs, it returns `None` and reads
+/// nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
@@ -16,19 +16,19 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// The bytes that are left.
+    /// Returns the bytes that are left.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// The next `length` bytes.
+    /// Reads the next `length` bytes.
     pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(taken)
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// As many bytes as the byte before them says.
+    /// Reads a one-byte length and that many bytes.
     pub(super) fn prefixed_u8(&mut self) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let length = ahead.u8()?;
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// As many bytes as the two before them say.
+    /// Reads a two-byte length and that many bytes.
     pub(super) fn prefixed_u16(&mut self) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let length = ahead.u16()?;

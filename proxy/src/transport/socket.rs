@@ -1,6 +1,6 @@
-//! A connected socket of either family, read and written without waiting.
+//! A connected TCP or Unix socket, read and written without waiting.
 //!
-//! Knows no TLS; `transport::io` and `transport::tls` are built on it.
+//! Does not depend on TLS; `transport::io` and `transport::tls` are built on it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -13,7 +13,7 @@ use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected socket of either family.
+/// A connected TCP or Unix socket.
 #[derive(Debug)]
 pub enum Socket {
     /// TCP over IPv4 or IPv6.
@@ -33,10 +33,10 @@ macro_rules! each {
 }
 
 impl Socket {
-    /// Waits for one of `interest`; costs no buffer.
+    /// Waits for one of `interest`. Needs no buffer.
     ///
     /// # Errors
-    /// Those of the poller.
+    /// Errors of the poller.
     ///
     /// # Cancel safety
     /// Safe.
@@ -44,12 +44,12 @@ impl Socket {
         each!(self, socket => socket.ready(interest).await)
     }
 
-    /// Ready when a read may find something.
+    /// Polls for read readiness; a read can still find nothing.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, socket => socket.poll_read_ready(cx))
     }
 
-    /// Ready when a write may find room.
+    /// Polls for write readiness; a write can still find no space.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, socket => socket.poll_write_ready(cx))
     }
@@ -57,7 +57,7 @@ impl Socket {
     /// Reads without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read; those of the socket.
+    /// `WouldBlock` if there is nothing to read; errors of the socket.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = each!(self, socket => socket.try_read(buffer))?;
         if 0 < count && count < buffer.len() {
@@ -66,12 +66,13 @@ impl Socket {
         Ok(count)
     }
 
-    /// Looks at what can be read and leaves it there, without waiting: calls `look` with the first
-    /// bytes, as far as they fill `buffer`; with none at the end of the stream. If it answers None,
-    /// more is needed than there is.
+    /// Peeks at the bytes that can be read, without waiting.
+    ///
+    /// Calls `look` with the first bytes, as many as fit into `buffer`, or with none at the end of
+    /// the stream. `look` returns `None` if it needs more bytes than there are.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read, or less than needed; those of the socket.
+    /// `WouldBlock` if there is nothing to read, or less than needed; errors of the socket.
     pub fn try_peek<T>(
         &self,
         buffer: &mut [u8],
@@ -81,15 +82,15 @@ impl Socket {
         each!(self, socket => socket.try_io(Interest::READABLE, || {
             let (_, count) = recv(socket, &mut *buffer, flags)?;
             let seen = buffer.get(..count).unwrap_or_default();
-            // The poller reports the next byte anew.
+            // `WouldBlock` clears the readiness, so the poller reports the next byte.
             look(seen).ok_or_else(|| io::ErrorKind::WouldBlock.into())
         }))
     }
 
-    /// As [`Socket::try_read`], into two buffers.
+    /// Like [`Socket::try_read`], into two buffers.
     ///
     /// # Errors
-    /// As [`Socket::try_read`].
+    /// Like [`Socket::try_read`].
     pub fn try_read_both(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
         let length = first.len() + second.len();
         let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
@@ -100,46 +101,49 @@ impl Socket {
         Ok(count)
     }
 
-    /// After a read that did not fill its buffer nothing is left: the poller need not be
-    /// asked by another read. Bytes that have come since raise a new event.
+    /// Clears the read readiness after a read that did not fill its buffer.
+    ///
+    /// Such a read leaves nothing, so another read to find that out is not needed. Bytes that have
+    /// arrived since then raise a new event.
     fn clear_read_ready(&self) {
         let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        // The error is the one that was put in.
+        // The error is the one that `empty` returns.
         let _ = each!(self, socket => socket.try_io(Interest::READABLE, empty));
     }
 
     /// Writes without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` if there is no room; those of the socket.
+    /// `WouldBlock` if there is no space; errors of the socket.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         each!(self, socket => socket.try_write(bytes))
     }
 
-    /// As [`Socket::try_write`], for several slices.
+    /// Like [`Socket::try_write`], for several slices.
     ///
     /// # Errors
-    /// As [`Socket::try_write`].
+    /// Like [`Socket::try_write`].
     pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         each!(self, socket => socket.try_write_vectored(slices))
     }
 
-    /// Reads without asking the poller first: bytes that it has not reported yet count, too.
+    /// Reads without consulting the poller, so that bytes that it has not reported yet are found
+    /// too.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing to read; those of the socket.
+    /// `WouldBlock` if there is nothing to read; errors of the socket.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(each!(self, socket => recv(socket, buffer, RecvFlags::DONTWAIT))?.0)
     }
 
-    /// Whether there is neither anything to read nor an end, by asking the system.
+    /// Returns whether there are neither bytes to read nor an end of stream, by a system call.
     pub fn has_nothing_to_read(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let result = each!(self, socket => recv(socket, &mut [0], flags));
         matches!(result, Err(Errno::WOULDBLOCK))
     }
 
-    /// This end of a TCP connection.
+    /// Returns the local address of a TCP connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Socket::Tcp(socket) => socket.local_addr().ok(),
@@ -147,19 +151,19 @@ impl Socket {
         }
     }
 
-    /// Sends the end of the stream; reading goes on.
+    /// Sends the end of the stream. Reading remains possible.
     ///
     /// # Errors
-    /// Those of `shutdown(2)`.
+    /// Errors of `shutdown(2)`.
     pub fn shutdown_write(&self) -> io::Result<()> {
         each!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
     }
 
-    /// Decides how the connection ends when it is dropped.
+    /// Sets how the connection ends when it is dropped.
     pub fn end_by(&self, end: EndBy) {
         if let Socket::Tcp(socket) = self {
             let linger = (end == EndBy::Reset).then_some(Duration::ZERO);
-            // If it fails, the peer sees an orderly end.
+            // If it fails, the peer sees a clean close.
             let _ = SockRef::from(socket).set_linger(linger);
         }
     }
@@ -168,8 +172,8 @@ impl Socket {
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndBy {
-    /// In order, after all that was written.
+    /// Cleanly, after everything that was written.
     Close,
-    /// At once: the peer learns that something is missing.
+    /// At once, by a reset, so that the peer can detect that data is missing.
     Reset,
 }

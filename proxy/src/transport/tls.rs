@@ -1,8 +1,8 @@
-//! TLS, by rustls, without waiting.
+//! TLS by rustls, without waiting.
 //!
-//! Handshakes, the streams that come of them, certificates and session tickets. No type of rustls
-//! leaves this module, and the cryptography is always ring's, given explicitly: nothing depends
-//! on a default of the process.
+//! Contains handshakes, the resulting streams, certificates and session tickets. No type of rustls
+//! leaves this module. The cryptography provider is always ring, passed explicitly: nothing depends
+//! on a process-wide default.
 
 mod certificate;
 mod ciphertext;
@@ -50,7 +50,7 @@ pub enum Version {
     Tls13,
 }
 
-/// Those from `min` to `max`.
+/// Returns the versions from `min` to `max`.
 fn versions(min: Version, max: Version) -> Vec<&'static SupportedProtocolVersion> {
     [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)]
         .into_iter()

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::http2::ByteStream;
 use crate::transport::io::Io;
 
-/// A stream of bytes.
+/// A bidirectional byte stream.
 #[derive(Debug)]
 pub enum End {
     /// A connection.
@@ -17,7 +17,7 @@ pub enum End {
     Http2(Box<ByteStream>),
 }
 
-/// Calls the same method on what is inside.
+/// Makes the same call on the stream of either variant.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -28,7 +28,7 @@ macro_rules! each {
 }
 
 impl End {
-    /// The socket, if it is plain TCP.
+    /// Returns the socket, if the stream is plain TCP.
     pub(super) fn as_tcp(&self) -> Option<&TcpStream> {
         match self {
             End::Io(io) => io.as_tcp(),
@@ -36,7 +36,7 @@ impl End {
         }
     }
 
-    /// Grows with every byte in either direction.
+    /// Returns a number that grows with every byte in either direction.
     pub(super) fn moved(&self) -> u64 {
         each!(self, stream => stream.moved())
     }
@@ -57,16 +57,16 @@ impl End {
         each!(self, stream => stream.try_write(bytes))
     }
 
-    /// Ready when everything that was written is on its way.
+    /// Flushes the stream. Ready once everything that was written has been handed to the socket.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             End::Io(io) => io.poll_flush(cx),
-            // Its connection's task does that.
+            // The task of the HTTP/2 connection does that.
             End::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 
-    /// Sends the end of the stream behind everything that was written.
+    /// Sends the end of the stream after everything that was written.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             End::Io(io) => io.poll_shutdown(cx),

@@ -9,17 +9,18 @@ use super::end::End;
 use super::scratch::Scratch;
 use super::splice::Pipe;
 
-/// Reads that one direction may make before the worker's other tasks have their turn.
+/// Maximum number of reads by one direction before the worker's other tasks get a turn.
 const MAX_READS_A_TURN: u32 = 16;
-/// How many of them one filling of a pipe counts for: it holds so many buffers.
+/// Number of reads that one filling of a pipe counts for: a pipe has the capacity of this many
+/// buffers.
 const READS_A_PIPE: u32 = 4;
 
-/// One direction.
+/// One direction of a tunnel.
 #[derive(Debug)]
 pub(super) struct Flow {
-    /// Read, but not yet taken by the other side.
+    /// Bytes that were read, but that the other side has not accepted yet.
     rest: Bytes,
-    /// Borrowed while there is bulk data.
+    /// A pipe that is borrowed while there is bulk data.
     pipe: Option<Pipe>,
     state: FlowState,
     moved: u64,
@@ -28,17 +29,17 @@ pub(super) struct Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FlowState {
     Open,
-    /// The source has ended; what is left is being written.
+    /// The source has ended; the remaining bytes are being written.
     Draining,
     /// The end has been passed on.
     Closed,
 }
 
 impl Flow {
-    /// `early` goes first.
+    /// Creates a flow that sends `early` first.
     pub(super) fn new(early: &[u8]) -> Flow {
         Flow {
-            // Without a copy it would keep the buffer alive that it was read into.
+            // Copied, because a slice would keep the whole buffer alive that it was read into.
             rest: Bytes::copy_from_slice(early),
             pipe: None,
             state: FlowState::Open,
@@ -46,8 +47,8 @@ impl Flow {
         }
     }
 
-    /// Moves what can be moved; ready when the end has been passed on, or nobody wants the
-    /// rest. Fails where the source is broken: then both directions are.
+    /// Moves as many bytes as possible. Ready once the end has been passed on, or the other side
+    /// accepts no more. Fails if the source is broken, which breaks both directions.
     pub(super) fn poll(
         &mut self,
         from: &mut End,
@@ -82,7 +83,7 @@ impl Flow {
             match self.state {
                 FlowState::Closed => return Poll::Ready(Ok(())),
                 FlowState::Draining => {
-                    // The peer may be gone already, which ends this direction as well.
+                    // The peer may already be gone, which ends this direction as well.
                     let _ = ready!(to.poll_shutdown(cx));
                     self.state = FlowState::Closed;
                     return Poll::Ready(Ok(()));
@@ -109,7 +110,7 @@ impl Flow {
         }
     }
 
-    /// One read, and one write of what it found.
+    /// Reads once, and writes the bytes once.
     fn step(&mut self, from: &mut End, to: &mut End, scratch: &Scratch) -> io::Result<()> {
         if let (Some(pipe), Some(socket)) = (&mut self.pipe, from.as_tcp()) {
             if pipe.fill(socket)? == 0 {
@@ -125,7 +126,7 @@ impl Flow {
             return Ok(());
         }
         if count == buffer.len() && from.as_tcp().is_some() && to.as_tcp().is_some() {
-            // There is more where this came from.
+            // A full buffer suggests that more data follows.
             self.pipe = scratch.0.pipes.take();
         }
         let written = match to.try_write(&buffer[..count]) {
@@ -143,7 +144,7 @@ impl Flow {
         Ok(())
     }
 
-    /// The source has nothing more at present: another tunnel may have the pipe.
+    /// Returns the pipe, so that another tunnel can use it while this source has no data.
     fn give_back(&mut self, scratch: &Scratch) {
         if let Some(pipe) = self.pipe.take() {
             scratch.0.pipes.put(pipe);
@@ -158,14 +159,15 @@ impl Flow {
         }
     }
 
-    /// The other side takes no more. What it has sent before may still be on its way.
+    /// Ends this direction because the other side accepts no more. Bytes that it sent earlier may
+    /// still be on their way.
     fn give_up(&mut self) {
         self.rest = Bytes::new();
         self.pipe = None;
         self.state = FlowState::Closed;
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes moved so far.
     pub(super) fn moved(&self) -> u64 {
         self.moved
     }
@@ -174,7 +176,7 @@ impl Flow {
         self.moved += count as u64;
     }
 
-    /// Whether the end has been passed on, or nobody wants the rest.
+    /// Returns whether the end has been passed on, or the other side accepts no more.
     pub(super) fn has_ended(&self) -> bool {
         self.state == FlowState::Closed
     }

@@ -1,4 +1,4 @@
-//! Shared by the tunnels of a worker: a buffer, and pipes.
+//! Resources shared by the tunnels of a worker: a buffer, and pipes.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::splice::Pipes;
 use crate::transport::io::Io;
 
-/// Bytes moved in one go: as much as a socket buffer commonly holds.
+/// Length of the buffer: as much as a socket buffer commonly contains.
 const SCRATCH_LEN: usize = 64 * 1024;
 
 /// A buffer that all tunnels of a worker use in turn, and the pipes that they borrow.
@@ -30,7 +30,7 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Reads and forgets.
+    /// Reads bytes and discards them.
     ///
     /// # Errors
     /// As [`Io::try_read`].

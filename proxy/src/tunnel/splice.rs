@@ -1,8 +1,9 @@
-//! Bytes from socket to socket that never enter this process: `splice(2)` over a pipe.
+//! Moves bytes from socket to socket without copying them into this process: `splice(2)` through a
+//! pipe.
 //!
-//! For bulk data on plain TCP. A flow borrows a pipe from its worker when a read has filled
-//! the scratch buffer, and gives it back as soon as its source has nothing more: an idle
-//! tunnel holds none.
+//! For bulk data on plain TCP. A flow borrows a pipe from its worker once a read has filled the
+//! scratch buffer, and returns the pipe as soon as its source has no more data. An idle tunnel has
+//! no pipe.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,23 +15,24 @@ use nix::unistd::pipe2;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Capacity asked for: what a socket buffer holds under load. The kernel may give less,
-/// down to 4 KiB once a user has many pipes.
+/// Requested capacity of a pipe: what a socket buffer contains under load. The kernel may grant
+/// less, down to 4 KiB once a user has many pipes.
 const PIPE_LEN: usize = 256 * 1024;
-/// Most pipes of one worker. A reader that takes nothing holds the pipe of its tunnel, and
-/// must not hold the descriptors that clients need; a tunnel without a pipe copies.
+/// Maximum number of pipes of one worker. A reader that has stopped reading occupies the pipe of
+/// its tunnel, and must not occupy the descriptors that clients need. A tunnel without a pipe
+/// copies.
 pub(super) const MAX_PIPES: usize = 8;
 
-/// A worker's pipes that nobody uses.
+/// A worker's unused pipes.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     idle: RefCell<Vec<Pipe>>,
-    /// Held by each pipe that is open.
+    /// Counts open pipes: each pipe has a clone.
     open: Rc<()>,
 }
 
 impl Pipes {
-    /// An empty pipe. None where there are too many, or no descriptors left for one.
+    /// Returns an empty pipe, or `None` if there are too many or no descriptors are left.
     pub(super) fn take(&self) -> Option<Pipe> {
         let pooled = self.idle.borrow_mut().pop();
         pooled.or_else(|| {
@@ -41,13 +43,13 @@ impl Pipes {
         })
     }
 
-    /// How many there are.
+    /// Returns the number of unused pipes.
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
         self.idle.borrow().len()
     }
 
-    /// Keeps `pipe` if it is empty; closes it, and what is in it, otherwise.
+    /// Keeps `pipe` if it is empty. Otherwise closes it and discards its contents.
     pub(super) fn put(&self, pipe: Pipe) {
         if pipe.filled == 0 {
             self.idle.borrow_mut().push(pipe);
@@ -55,7 +57,7 @@ impl Pipes {
     }
 }
 
-/// Bytes on their way from one socket to another.
+/// A pipe for bytes on their way from one socket to another.
 #[derive(Debug)]
 pub(super) struct Pipe {
     read: OwnedFd,
@@ -67,7 +69,7 @@ pub(super) struct Pipe {
 impl Pipe {
     fn new(open: &Rc<()>) -> nix::Result<Pipe> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        // A smaller pipe does as well, with more calls.
+        // A smaller pipe also works, but needs more calls.
         let _ = fcntl(
             &write,
             FcntlArg::F_SETPIPE_SZ(i32::try_from(PIPE_LEN).unwrap_or(i32::MAX)),
@@ -80,15 +82,16 @@ impl Pipe {
         })
     }
 
-    /// Bytes in it.
+    /// Returns the number of bytes in the pipe.
     pub(super) fn filled(&self) -> usize {
         self.filled
     }
 
-    /// Takes what `from` has, without waiting. To be called while it is empty.
+    /// Moves available bytes from `from` into the pipe, without waiting. Returns their number; 0 is
+    /// the end of the stream. The pipe must be empty.
     ///
     /// # Errors
-    /// `WouldBlock` where `from` has nothing; those of the socket. 0 is its end.
+    /// `WouldBlock` if `from` has no data; errors of the socket.
     pub(super) fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
         let count = from.try_io(Interest::READABLE, || {
             transfer(&from.as_fd(), &self.write, PIPE_LEN)
@@ -97,10 +100,10 @@ impl Pipe {
         Ok(count)
     }
 
-    /// Gives `to` what it takes, without waiting.
+    /// Moves as many bytes to `to` as it accepts, without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` where `to` has no room; those of the socket.
+    /// `WouldBlock` if `to` has no room; errors of the socket.
     pub(super) fn drain(&mut self, to: &TcpStream) -> io::Result<usize> {
         let count = to.try_io(Interest::WRITABLE, || {
             transfer(&self.read, &to.as_fd(), self.filled)
@@ -124,13 +127,14 @@ mod tests {
         let pipes = Pipes::default();
         let mut taken: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
         assert_eq!(taken.len(), MAX_PIPES);
-        // One that is put back is lent again, one that is dropped makes room for a new one.
+        // A pipe that is put back is handed out again; one that is dropped makes room for a new
+        // one.
         pipes.put(taken.remove(0));
         assert_eq!(pipes.idle(), 1);
         taken.truncate(1);
         taken.extend(std::iter::from_fn(|| pipes.take()));
         assert_eq!(taken.len(), MAX_PIPES);
-        // Bytes left in it belong to nobody else.
+        // A pipe with leftover bytes is never reused.
         let mut full = taken.remove(0);
         full.filled = 1;
         pipes.put(full);

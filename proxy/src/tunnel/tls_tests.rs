@@ -10,14 +10,14 @@ use crate::transport::tls::testing::{
     pattern, read, read_to_end, shutdown, sockets, tls13, write_all,
 };
 
-/// How one side of the tunnel is reached.
+/// Transport of one side of the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Plain,
     Tls,
 }
 
-/// The far end, and the tunnel's.
+/// Returns the far end, and the tunnel's end.
 async fn pair(kind: Kind) -> (Io, Io) {
     match kind {
         Kind::Plain => {
@@ -68,7 +68,7 @@ async fn bytes_and_half_closes_are_carried_across() {
         };
         let answer = async {
             let seen = read_to_end(&mut server).await.unwrap();
-            // The other direction is open still.
+            // The other direction is still open.
             write_all(&mut server, &sent[..500_000]).await.unwrap();
             shutdown(&mut server).await.unwrap();
             seen
@@ -91,7 +91,7 @@ async fn the_last_bytes_go_out_without_another_event() {
     let mut tunnel = tunnel(near_client, near_server);
     let sent = pattern(8_000_000);
     let talk = async {
-        // Nothing is closed: a reader that was slow gets all of it.
+        // Nothing is closed, and a slow reader still gets all of it.
         let receive = async {
             let mut seen = Vec::new();
             let mut buffer = vec![0; 50_000];

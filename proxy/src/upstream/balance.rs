@@ -1,7 +1,7 @@
-//! Which endpoint serves a request: the algorithms of `balance`.
+//! Load balancing: the algorithms of `balance`, which choose the endpoint for a request.
 //!
-//! They choose among [`Candidates`] and know nothing of connections: what they ask about a candidate
-//! stands in [`Field`]. One for each worker and set of endpoints.
+//! They choose among [`Candidates`] and do not depend on connections: all facts about a candidate
+//! come from a [`Field`]. There is one [`Balancer`] for each worker and endpoint set.
 
 mod candidates;
 mod schedule;
@@ -15,45 +15,47 @@ use crate::config::Balance;
 
 pub(super) use self::candidates::Candidates;
 
-/// Up to so many candidates, all are compared; of more, two are drawn, which is nearly as good.
+/// Maximum number of candidates that are all compared. From more candidates two are drawn, which is
+/// nearly as good.
 const MAX_COMPARED: usize = 16;
 
-/// Draws before candidates are looked through one by one.
+/// Number of random draws before candidates are checked one by one.
 const MAX_DRAWS: usize = 8;
 
-/// Servers of a key that may be full before any other is taken: to find each takes a look at all.
+/// Number of full candidates in a key's order after which any other candidate is taken. Each one
+/// takes a pass over all candidates to find.
 const MAX_FULL: usize = 8;
 
-/// Facts about candidates, which are numbered.
+/// Facts about candidates, which are identified by number.
 pub(super) trait Field {
-    /// Requests in progress of all candidates together.
+    /// Returns the requests in progress at all candidates together.
     fn total_load(&self) -> u32;
 
-    /// Requests in progress, over all workers.
+    /// Returns the requests in progress at this candidate, over all workers.
     fn load(&self, candidate: usize) -> u32;
 
-    /// Whether this request may go there now.
+    /// Returns whether this request may go there now.
     fn is_open(&self, candidate: usize) -> bool;
 
-    /// How long its answers take, in any unit; None if nothing is known.
+    /// Returns its response time, in any unit, or `None` if it is unknown.
     fn latency(&self, candidate: usize) -> Option<f64>;
 
-    /// Its identity, the same in every process.
+    /// Returns its identity, which is the same in every process.
     fn token(&self, candidate: usize) -> u64;
 }
 
-/// Chooses, and remembers what it has to for that.
+/// Chooses candidates, and keeps the state that this needs.
 #[derive(Debug)]
 pub(super) struct Balancer {
     balance: Balance,
     random: Random,
-    /// Where the next search begins, so that equals take turns.
+    /// Where the next search starts, so that equal candidates take turns.
     turn: Cell<usize>,
     schedule: RefCell<Schedule>,
 }
 
 impl Balancer {
-    /// `turn` is where it begins.
+    /// Creates a balancer whose first search starts at `turn`.
     pub(super) fn new(balance: Balance, turn: usize, random: Random) -> Balancer {
         Balancer {
             balance,
@@ -63,25 +65,25 @@ impl Balancer {
         }
     }
 
-    /// Where the next search begins.
+    /// Returns where the next search starts.
     pub(super) fn turn(&self) -> usize {
         self.turn.get()
     }
 
-    /// A number below `count`, another each time; 0 if that is 0.
+    /// Returns a number below `count`, a different one each time; 0 if `count` is 0.
     pub(super) fn any(&self, count: usize) -> usize {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn.checked_rem(count).unwrap_or(0)
     }
 
-    /// Whether it makes use of how long answers take.
+    /// Returns whether the algorithm uses response times.
     pub(super) fn needs_latency(&self) -> bool {
         self.balance == Balance::PeakEwma
     }
 
-    /// One of `candidates` that is open. `key` is the hash of the request's part that
-    /// [`Balance::Hash`] goes by.
+    /// Chooses one of `candidates` that is open. `key` is the hash of the part of the request that
+    /// [`Balance::Hash`] uses.
     #[inline]
     pub(super) fn choose(
         &self,
@@ -105,7 +107,8 @@ impl Balancer {
             Balance::LeastRequests => self.least(candidates, field, |_| 1.0),
             Balance::PeakEwma => {
                 self.least(candidates, field, |candidate| {
-                    // One that nothing is known of is tried, but not by everybody at once.
+                    // A candidate with an unknown response time is tried, but by one request at a
+                    // time.
                     let is_idle = field.load(candidate) == 0;
                     let unknown = if is_idle { 0.0 } else { f64::MAX };
                     field.latency(candidate).unwrap_or(unknown)
@@ -128,7 +131,8 @@ impl Balancer {
         }
     }
 
-    /// The one with the least (requests in progress + 1) × cost / weight, of all or of two.
+    /// Chooses the candidate with the least (requests in progress + 1) × cost / weight, from all
+    /// candidates or from two.
     fn least(
         &self,
         candidates: &Candidates,
@@ -166,7 +170,7 @@ impl Balancer {
         best.map(|(candidate, _)| candidate)
     }
 
-    /// One by chance, in proportion to the weights.
+    /// Chooses a random candidate, in proportion to the weights.
     fn draw(&self, candidates: &Candidates, field: &impl Field) -> Option<usize> {
         for _ in 0..MAX_DRAWS {
             let candidate = candidates.at(self.random.below(candidates.total().max(1)))?;
@@ -174,7 +178,7 @@ impl Balancer {
                 return Some(candidate);
             }
         }
-        // Most of them are taken: the first that is not, from anywhere on.
+        // Most candidates are closed: take the first open one after a random position.
         let list = candidates.list();
         let start = self.random.below(list.len().max(1) as u64);
         let (later, sooner) = list.split_at(usize::try_from(start).unwrap_or(0));
@@ -183,8 +187,9 @@ impl Balancer {
     }
 }
 
-/// By rendezvous: each key has an order of its own among all candidates, and goes to the first that is
-/// open; with `max_load`, to the first that has no more than so many percent of its fair share.
+/// Chooses by rendezvous hashing: each key has its own order of all candidates, and goes to the
+/// first one that is open. With `max_load`, it goes to the first whose load is at most that
+/// percentage of its fair share.
 fn by_hash(
     candidates: &Candidates,
     key: u64,
@@ -227,13 +232,13 @@ fn by_hash(
         }
         next = best(&full);
     }
-    // Some candidate is always below the average.
+    // At least one candidate is always below the average.
     let mut others = candidates.list().iter().copied();
     let other = others.find(|other| field.is_open(*other) && has_room(*other));
     other.or(Some(first))
 }
 
-/// The candidate that a key prefers among those with a token.
+/// Returns the candidate that a key prefers among those with a token.
 pub(super) fn preferred(
     candidates: &Candidates,
     key: u64,
@@ -249,8 +254,9 @@ pub(super) fn preferred(
         .map(|(candidate, _)| candidate)
 }
 
-/// How much a key prefers a candidate: with these, each of two candidates is the preferred one of as
-/// many keys as its weight says (Schindelhauer and Schomaker, Weighted Distributed Hash Tables).
+/// Returns how much a key prefers a candidate. Of two candidates, each is preferred by a share of
+/// the keys that is proportional to its weight (Schindelhauer and Schomaker, Weighted Distributed
+/// Hash Tables).
 fn score(key: u64, token: u64, weight: u32, is_even: bool) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits are enough")]
     let point = ((hash::of_pair(key, token) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;

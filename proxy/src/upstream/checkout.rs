@@ -1,10 +1,10 @@
-//! From a cluster to a lease: which endpoint serves a request, and over which connection.
+//! From a cluster to a lease: chooses the endpoint and the connection for a request.
 //!
-//! The balancer chooses among the endpoints that are usable. One that cannot be connected to gets no
-//! request until the keeper has found that it can be again; the request goes to another. Where no
-//! other is left, requests go to such endpoints all the same: a lone server that restarts is used the
-//! moment it listens again. If that fails too, the request waits for `retry.pause` and begins anew, up
-//! to `retry.attempts` times.
+//! The balancer chooses among the usable endpoints. An endpoint that refuses connections gets no
+//! requests until the keeper has connected to it again; its requests go to other endpoints. If no
+//! other endpoint is left, requests go to such endpoints all the same, so that a single server that
+//! restarts is used the moment it listens again. If that fails too, the request waits for
+//! `retry.pause` and starts over, up to `retry.attempts` times.
 
 mod binding;
 mod demand;
@@ -23,14 +23,13 @@ pub use self::demand::{Bound, Demand, Reuse};
 pub use self::error::{CheckoutError, DialError};
 
 impl LocalCluster {
-    /// A connection for one exchange: an idle one of the endpoint that is chosen for it, or a new
-    /// one.
+    /// Returns a connection for one exchange: an idle one to the chosen endpoint, or a new one.
     ///
     /// # Errors
-    /// [`CheckoutError`], answered 503.
+    /// [`CheckoutError`], which results in a 503.
     ///
     /// # Cancel safety
-    /// Safe: dropping it gives slot and connection back.
+    /// Safe: dropping it releases slot and connection.
     pub async fn checkout(self: &Rc<Self>, demand: &Demand<'_>) -> Result<Lease, CheckoutError> {
         let patience = Patience::default();
         if let Some(bound) = demand.bound {
@@ -42,7 +41,7 @@ impl LocalCluster {
                 if demand.avoid.is_empty() {
                     return Err(search.failed());
                 }
-                // It has failed there before, and may go nowhere else.
+                // The request has failed at this server before, but may not go to any other.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
                 search.renew();
                 search.is_choosy = false;
@@ -57,7 +56,7 @@ impl LocalCluster {
             let mut search = Search::new(self, demand, &patience);
             search.is_choosy = is_choosy;
             if search.has_only_avoided() {
-                // The server that has just failed is the only one.
+                // The only usable server is the one that has just failed.
                 tokio::time::sleep(search.set.settings.backend.retry.pause).await;
                 is_choosy = false;
                 search.renew();
@@ -70,7 +69,7 @@ impl LocalCluster {
             let CheckoutError::Unreachable(failures) = &error else {
                 return Err(error);
             };
-            // What is wrong with TLS will not be right in a moment.
+            // A TLS error will not go away during a short pause.
             if !failures.iter().any(DialError::may_pass) {
                 return Err(error);
             }

@@ -1,8 +1,8 @@
-//! Clusters: what a backend is at run time, as all workers share it.
+//! Clusters: the run-time state of a backend, shared by all workers.
 //!
-//! A [`Cluster`] is the same one for as long as its backend's name is configured; what reloads,
-//! discovery and operators change is its [`EndpointSet`], an immutable snapshot. Made off the
-//! workers' threads; each worker has a `LocalCluster` of it.
+//! A [`Cluster`] keeps its identity for as long as its backend's name is configured. Reloads,
+//! discovery and operators replace its [`EndpointSet`], an immutable snapshot. Created off the
+//! worker threads; each worker has a `LocalCluster` for it.
 
 mod build;
 mod ejection;
@@ -29,22 +29,23 @@ use crate::config::{self, Affinity, ServerAddress, ServerState};
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) shared: Arc<Shared>,
-    /// The current set, for readers; workers get it by a command.
+    /// The current set, for readers. Workers receive it by a command.
     endpoints: ArcSwap<EndpointSet>,
     sources: Mutex<Sources>,
-    /// Sessions and their endpoints, if they are learned.
+    /// Sessions with their endpoints, if sessions are learned.
     learned: ArcSwapOption<Learned>,
-    /// Servers that are usable, with the lower half of the epoch that they were counted at above.
+    /// Number of usable servers in the lower half. The upper half is the lower half of the epoch at
+    /// which they were counted.
     usable: AtomicU64,
-    /// Whether somebody wants to know how long answers take.
+    /// Whether response times are measured.
     measured: AtomicBool,
-    /// Held while an endpoint is ejected.
+    /// Locked while an endpoint is being ejected.
     ejecting: Mutex<()>,
-    /// One for each worker.
+    /// Loads, one for each worker.
     loads: Box<[Load]>,
 }
 
-/// Requests one worker has in flight. Written by that worker alone, on its own cache line.
+/// Requests that one worker has in flight. Written by that worker alone, on its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Load {
@@ -52,40 +53,41 @@ pub(super) struct Load {
     pub(super) queued: Gauge,
 }
 
-/// The material of the present set.
+/// The inputs from which the current set was built.
 #[derive(Debug, Default)]
 struct Sources {
     settings: Arc<Settings>,
-    /// In the order of the configuration, then in that of the file.
+    /// Servers in the order of the configuration, followed by those of the file in its order.
     servers: Vec<Configured>,
-    /// When the file was read.
+    /// Reading of the file from which its servers come.
     listed: Reading,
     found: HashMap<ServerAddress, Vec<Found>>,
     orders: HashMap<String, Order>,
-    /// Endpoints that have left, by the names of their servers and their addresses: one that comes
-    /// back while requests of it go on is the same one.
+    /// Endpoints that have left the set, by server name and address. An endpoint that comes back
+    /// while it still has requests is reused.
     gone: HashMap<(String, Address), Weak<Endpoint>>,
-    /// Sets that workers may still have. They are freed here, since that takes a while.
+    /// Former sets that workers may still have. They are freed on this side, since that takes a
+    /// while.
     retired: Vec<Arc<EndpointSet>>,
 }
 
 /// An operator's order for a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Order {
-    /// Whether it takes requests.
+    /// Whether the server accepts requests.
     pub state: Option<ServerState>,
-    /// Its weight.
+    /// Weight of the server.
     pub weight: Option<u16>,
 }
 
-/// A cluster with what a configuration makes of it.
+/// A cluster with everything that one configuration defines for it.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// Which one.
+    /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// How it is used.
+    /// Its settings.
     pub settings: Arc<Settings>,
-    /// Its servers.
+    /// Its servers and their endpoints.
     pub endpoints: Arc<EndpointSet>,
     servers: Vec<Configured>,
     listed: Reading,
@@ -93,9 +95,9 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// What a backend's configuration makes of it, for so many workers; `listed` are the servers of
-    /// its file. `before` is the cluster with the same name that is in force,
-    /// of which unchanged servers and endpoints are taken over. Changes nothing that is in use.
+    /// Prepares a backend's configuration for this number of workers. `listed` are the servers of
+    /// its file. `before` is the cluster of the same name that is in force; its unchanged servers
+    /// and endpoints are reused. Changes nothing that is in use.
     ///
     /// # Errors
     /// The first server that cannot be used, with the reason.
@@ -137,14 +139,15 @@ impl ClusterConfig {
         );
         config.endpoints = Arc::new(built);
         if before.is_none() {
-            // Plugins are tried out before anything is published.
+            // Plugins are tried out before the configuration is published, and need the set
+            // already.
             let endpoints = Arc::clone(&config.endpoints);
             config.cluster.endpoints.store(endpoints);
         }
         Ok(config)
     }
 
-    /// Puts it into force, but for the workers.
+    /// Puts the configuration into force, except in the workers.
     pub fn publish(&mut self) {
         let cluster = &self.cluster;
         let mut guard = cluster.sources();
@@ -153,7 +156,7 @@ impl ClusterConfig {
         let is_same_file =
             sources.settings.backend.servers_file == self.settings.backend.servers_file;
         if is_same_file && sources.listed > self.listed {
-            // It has changed since this configuration was prepared.
+            // The file has been read again since this configuration was prepared.
             servers.retain(|one| !one.is_listed);
             let names: HashSet<_> = servers.iter().map(|one| one.server.name.clone()).collect();
             let listed = sources.servers.iter().filter(|one| one.is_listed);
@@ -163,7 +166,7 @@ impl ClusterConfig {
             sources.listed = self.listed;
         }
         sources.prune(&servers);
-        // What discovery has found meanwhile is newer.
+        // Addresses that discovery has found meanwhile are newer.
         for (address, addresses) in self.found.drain() {
             let known = sources.found.entry(address).or_default();
             if known.is_empty() {
@@ -186,8 +189,8 @@ impl ClusterConfig {
 }
 
 impl Sources {
-    /// Forgets what is not about these servers, which are to follow: addresses that nobody has any
-    /// more, and orders that the configuration overrules since.
+    /// Removes state that these servers, which are about to come into force, do not need: unused
+    /// addresses, and orders that a change of the configuration overrules.
     fn prune(&mut self, servers: &[Configured]) {
         let used: HashSet<_> = servers.iter().map(|one| &one.server.address).collect();
         self.found.retain(|address, _| used.contains(address));
@@ -220,14 +223,14 @@ impl Sources {
     }
 }
 
-/// The fate of servers of a file.
+/// Outcome of a new reading of a servers file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relisted {
-    /// They are in force.
+    /// The servers are in force.
     InForce,
-    /// The file has been read again since, or the backend has another.
+    /// The reading is ignored: a later one is in force, or the backend has another file.
     Overtaken,
-    /// The configuration has changed in between: it has to be read again.
+    /// The configuration has changed meanwhile: the file must be read again.
     Stale,
 }
 
@@ -257,17 +260,17 @@ impl Cluster {
             .collect()
     }
 
-    /// The backend's name: its identity.
+    /// Returns the backend's name, which identifies the cluster.
     pub fn name(&self) -> &Arc<str> {
         &self.shared.name
     }
 
-    /// The current set.
+    /// Returns the current set.
     pub fn endpoints(&self) -> Arc<EndpointSet> {
         self.endpoints.load_full()
     }
 
-    /// The configuration in force, for a worker.
+    /// Returns the configuration in force, for a worker.
     pub fn current(self: &Arc<Cluster>) -> ClusterConfig {
         let sources = self.sources();
         ClusterConfig {
@@ -280,13 +283,13 @@ impl Cluster {
         }
     }
 
-    /// How it is used.
+    /// Returns the settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.sources().settings)
     }
 
-    /// The addresses that discovery has found for a server; whether this changes anything. The
-    /// caller tells the workers.
+    /// Sets the addresses that discovery has found for a server. Returns whether they have changed;
+    /// if so, the caller notifies the workers.
     pub(super) fn set_found(&self, address: &ServerAddress, found: Vec<Found>) -> bool {
         let mut sources = self.sources();
         let mut servers = sources.servers.iter();
@@ -299,12 +302,12 @@ impl Cluster {
         true
     }
 
-    /// The addresses of this server, as far as they are known.
+    /// Returns the addresses of this server, as far as they are known.
     pub(super) fn found(&self, address: &ServerAddress) -> Option<Vec<Found>> {
         self.sources().found.get(address).cloned()
     }
 
-    /// The names that have to be resolved.
+    /// Returns the names that have to be resolved.
     pub(super) fn names(&self) -> Vec<ServerAddress> {
         let sources = self.sources();
         let servers = sources.servers.iter().map(|one| &one.server.address);
@@ -314,10 +317,10 @@ impl Cluster {
         names.into_iter().cloned().collect()
     }
 
-    /// Puts the servers of its file into force. The caller tells the workers.
+    /// Puts the servers of the backend's file into force. The caller notifies the workers.
     ///
     /// # Errors
-    /// [`ServerError`]; those before stay.
+    /// [`ServerError`]; the previous servers stay.
     pub(super) fn set_listed(&self, path: &Path, listed: &Listed) -> Result<Relisted, ServerError> {
         let (settings, configured, reading) = {
             let sources = self.sources();
@@ -346,7 +349,8 @@ impl Cluster {
         Ok(Relisted::InForce)
     }
 
-    /// Does as an operator orders; None without such a server. The caller tells the workers.
+    /// Carries out an operator's order. Returns `None` if there is no such server. The caller
+    /// notifies the workers.
     pub fn order(&self, server: &str, order: Order) -> Option<()> {
         let mut sources = self.sources();
         let mut servers = sources.servers.iter();
@@ -355,7 +359,7 @@ impl Cluster {
         let known = sources.orders.entry(server.to_owned()).or_default();
         known.state = order.state.or(known.state);
         known.weight = order.weight.or(known.weight);
-        // As configured: nothing is left to remember.
+        // An order that equals the configuration need not be kept.
         known.state = known.state.filter(|state| *state != configured.state);
         known.weight = known.weight.filter(|weight| *weight != configured.weight);
         if order.state == Some(ServerState::Ready) {
@@ -369,7 +373,7 @@ impl Cluster {
         Some(())
     }
 
-    /// Makes a set of what is known, and puts it into force.
+    /// Builds a set from the sources, and puts it into force.
     fn install(&self, sources: &mut Sources) -> Arc<EndpointSet> {
         let set = self.build(
             &sources.settings,
@@ -396,7 +400,7 @@ impl Cluster {
             }
         }
         let before = self.endpoints();
-        // Workers need not look at one that they have.
+        // If nothing has changed, keep the set that the workers have.
         let set = if before.is_same(&set) {
             before
         } else {
@@ -421,13 +425,13 @@ impl Cluster {
         set
     }
 
-    /// Frees the sets that no worker has any more.
+    /// Frees the sets that no worker uses any more.
     pub(super) fn free_retired(&self) {
         let mut sources = self.sources();
         sources.retired.retain(|set| Arc::strong_count(set) > 1);
     }
 
-    /// Keeps sessions as configured from now on.
+    /// Creates, resizes or drops the table of learned sessions, as configured.
     fn learn(&self, affinity: Option<&Affinity>) {
         let Some(Affinity::Learned(affinity)) = affinity else {
             self.learned.store(None);
@@ -442,29 +446,29 @@ impl Cluster {
         self.learned.store(Some(Arc::new(learned)));
     }
 
-    /// The endpoint of a session, if that was seen within `ttl`.
+    /// Returns the endpoint of a session, if the session was seen within `ttl`.
     pub fn learned(&self, session: &[u8], ttl: Duration) -> Option<EndpointId> {
         self.learned.load().as_ref()?.find(session, ttl)
     }
 
-    /// Notes that a session belongs to this endpoint.
+    /// Records that a session belongs to this endpoint.
     pub fn remember(&self, session: &[u8], endpoint: EndpointId) {
         if let Some(learned) = &*self.learned.load() {
             learned.insert(session, endpoint);
         }
     }
 
-    /// Requests and tunnels in progress, over all workers.
+    /// Returns the number of requests and tunnels in progress, over all workers.
     pub fn active(&self) -> u32 {
         self.sum(|load| &load.active)
     }
 
-    /// Requests that wait for a slot, over all workers.
+    /// Returns the number of requests that wait for a slot, over all workers.
     pub fn queued(&self) -> u32 {
         self.sum(|load| &load.queued)
     }
 
-    /// From now on, the time to the head of each response is taken for
+    /// Turns on the measurement of response times, permanently. They are for
     /// [`Server::latency`](super::server::Server::latency).
     pub fn measure(&self) {
         if !self.is_measured() {
@@ -476,15 +480,16 @@ impl Cluster {
         self.measured.load(Ordering::Relaxed)
     }
 
-    /// Servers, usable or not.
+    /// Returns the number of servers, usable or not.
     pub fn server_count(&self) -> u32 {
         let endpoints = self.endpoints.load();
         u32::try_from(endpoints.members().len()).unwrap_or(u32::MAX)
     }
 
-    /// Servers that are up and not draining, whether or not they have a free slot.
+    /// Returns the number of servers that are up and not draining, whether or not they have a free
+    /// slot.
     pub fn usable_servers(&self) -> u32 {
-        // Plugins ask on the way of a request: counted once after each change.
+        // Plugins call this while they decide, so servers are counted only once after each change.
         let epoch = self.shared.epoch();
         let (known, count) = (self.usable.load(Ordering::Relaxed), |usable: u64| {
             u32::try_from(usable & u64::from(u32::MAX)).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! The servers of a backend as configured, in the configuration and in a file.
+//! The configured servers of a backend, from the configuration and from its servers file.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -13,38 +13,38 @@ use super::establish::Handshake;
 use super::server_tls::ServerTlsError;
 use crate::config::{self, ServerAddress};
 
-/// A server as configured.
+/// A configured server.
 #[derive(Debug, Clone)]
 pub(super) struct Configured {
     pub(super) server: config::Server,
     pub(super) handshake: Arc<Handshake>,
-    /// Whether it is of the servers file.
+    /// Whether the server comes from the servers file.
     pub(super) is_listed: bool,
 }
 
-/// Servers of a file.
+/// Servers read from a file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Listed {
     pub(super) servers: Vec<config::Server>,
     pub(super) reading: Reading,
 }
 
-/// When a file was read: a later one is greater.
+/// Order of readings of files: a later reading is greater.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reading(u64);
 
 impl Reading {
-    /// Of a file that is about to be read.
+    /// Returns the number for a file that is about to be read.
     pub(super) fn begin() -> Reading {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Reading(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// A server that cannot be used as it is configured.
+/// A server that cannot be used as configured.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// Its name cannot be resolved.
+    /// The server's name cannot be resolved.
     #[error("the address of server `{server}` cannot be resolved")]
     Resolve {
         /// The server's name in the configuration.
@@ -52,16 +52,16 @@ pub enum ServerError {
         /// The resolver's error.
         source: ResolveError,
     },
-    /// The file with more servers makes no sense, or cannot be read.
+    /// The servers file is invalid, or cannot be read.
     #[error("{0}")]
     File(config::Errors),
-    /// A server of the file has the name of another.
+    /// A server of the file has the same name as another server.
     #[error("the servers file names `{server}`, which the configuration does as well")]
     Twice {
         /// The name.
         server: String,
     },
-    /// There is no TLS with it.
+    /// TLS with the server cannot be set up.
     #[error("{source}")]
     Tls {
         /// The server's name in the configuration.
@@ -77,10 +77,11 @@ pub(super) type ResolveError = Box<dyn std::error::Error + Send + Sync>;
 /// The addresses of a server.
 pub(super) type Resolved = Result<Vec<Found>, ResolveError>;
 
-/// Those of a configuration and of its file, of which some are `known` from before.
+/// Combines the servers of a configuration and of its file. `known` are handshakes that can be
+/// reused.
 ///
 /// # Errors
-/// The first one that cannot be used.
+/// The first server that cannot be used.
 pub(super) fn configure(
     configured: &[config::Server],
     listed: &[config::Server],
@@ -105,8 +106,9 @@ pub(super) fn configure(
     Ok(servers)
 }
 
-/// How connections to a server begin: one that is known and equal, so that its sessions are kept,
-/// and so that servers which differ in nothing have one.
+/// Loads the handshake for a server. If an equal one is known, it is reused, which keeps its TLS
+/// sessions. Without TLS, a server shares the handshake of the previous server if both have the
+/// same settings.
 fn load(
     server: &config::Server,
     known: &HashMap<String, Arc<Handshake>>,
@@ -132,7 +134,7 @@ fn load(
     Ok(known.map_or_else(|| Arc::new(loaded), Arc::clone))
 }
 
-/// The address of a server that nobody has to be asked for.
+/// Returns the address of a server that needs no name resolution.
 pub(super) fn literal(address: &ServerAddress) -> Option<Found> {
     match address {
         ServerAddress::Unix(path) => Some(Found::new(Address::Unix(path.clone()))),

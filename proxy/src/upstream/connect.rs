@@ -1,4 +1,4 @@
-//! From an address to a connected socket.
+//! Connects to the address of a server.
 
 use std::io;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use super::establish::{Established, Handshake, Limits, Needs};
 use crate::transport::io::Socket;
 use crate::transport::proxy_protocol::Header;
 
-/// After how long without a byte TCP asks a silent peer whether it is still there.
+/// Idle time after which TCP probes whether a silent peer still exists.
 ///
-/// The kernel's default of two hours lets a dead peer hold a tunnel that long.
+/// With the kernel's default, a dead peer occupies a tunnel for two hours.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_mins(1);
-/// Time between two unanswered probes; the kernel gives up after nine.
+/// Time between two unanswered probes. The kernel gives up after nine.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connects to `address` within `limit`, and makes the connection ready for requests of `client`.
+/// Connects to `address` within `limit`, and prepares the connection for requests of `client`.
 ///
 /// # Errors
-/// The system's; `TimedOut` if `limit` passed; those of the handshake.
+/// The system's; `TimedOut` if `limit` has passed; those of the handshake.
 ///
 /// # Cancel safety
-/// Safe: the attempt is given up.
+/// Safe: the attempt is aborted.
 pub(super) async fn dial(
     address: &Address,
     handshake: &Handshake,
@@ -57,16 +57,16 @@ pub(super) async fn connect(address: &Address) -> io::Result<Socket> {
     }
 }
 
-/// Kinds of errors that connecting ends with.
+/// Kinds of errors of a connection attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialCause {
-    /// The host answers, and nothing listens there.
+    /// The host is up, but nothing listens at the address.
     Refused,
-    /// No answer in time.
+    /// The attempt timed out.
     TimedOut,
     /// This machine has no descriptors, ports or memory left.
     Exhausted,
-    /// No way leads there, or it is not allowed.
+    /// Any other error, such as no route to the host, or no permission.
     Other,
 }
 
@@ -76,7 +76,7 @@ impl DialCause {
             AddrNotAvailable, ConnectionRefused, ConnectionReset, NotFound, TimedOut,
         };
         match error.kind() {
-            // A Unix socket that is not there.
+            // `NotFound` is a Unix socket that does not exist.
             ConnectionRefused | ConnectionReset | NotFound => DialCause::Refused,
             TimedOut => DialCause::TimedOut,
             AddrNotAvailable => DialCause::Exhausted,
@@ -86,7 +86,7 @@ impl DialCause {
     }
 }
 
-/// Whether this process, or the machine, has no descriptors or memory left for a socket.
+/// Returns whether this process, or the machine, has no descriptors or memory left for a socket.
 pub fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [
         rustix::io::Errno::MFILE,
@@ -99,7 +99,7 @@ pub fn is_exhaustion(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Lets TCP find out about peers that are gone.
+/// Enables TCP keep-alive probes, which detect peers that are gone.
 ///
 /// # Errors
 /// Those of `setsockopt(2)`.

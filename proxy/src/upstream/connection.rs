@@ -1,7 +1,7 @@
-//! An HTTP/1.1 connection to a server: in use, or idle for the next request.
+//! An HTTP/1.1 connection to a server, in use or idle.
 //!
-//! It has no task of its own: whoever holds it polls it, so that all of a request is one
-//! task, and a response wakes just the connection that waits for it.
+//! It has no separate task: its owner polls it. All work for a request therefore happens in a
+//! single task, and a response wakes only the connection that waits for it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,28 +11,28 @@ use crate::transport::buffer::BufferPool;
 use crate::transport::io::Io;
 use crate::wire::Wire;
 
-/// Whether a connection may carry another exchange.
+/// Whether a connection can carry another exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reusable {
-    /// Once the present one is complete.
+    /// Yes, once the current exchange is complete.
     Yes,
-    /// Once the present one is complete, for the same client: the server has authenticated
-    /// the connection.
+    /// Yes, once the current exchange is complete, but only for the same client: the server has
+    /// authenticated the connection.
     Privately,
-    /// The present one is its last.
+    /// No, the current exchange is the last.
     No,
 }
 
-/// How closely an idle connection is looked at before it serves again.
+/// How closely an idle connection is checked before it is used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// By the events that the poller has reported: a close that has just come is missed.
+    /// By the events that the poller has reported. Misses a close that has just arrived.
     Events,
-    /// By asking the system.
+    /// By a system call.
     Socket,
 }
 
-/// Counts a connection while it lives.
+/// Counts a connection for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Open(Rc<Cell<usize>>);
 
@@ -52,7 +52,7 @@ impl Drop for Open {
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {
-    /// Its messages.
+    /// The messages on the connection.
     pub wire: Wire,
     reusable: Reusable,
     connected: Connected,
@@ -60,7 +60,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// On a connection that nothing was sent on.
+    /// Creates a connection on which nothing has been sent.
     pub(super) fn new(
         io: Io,
         buffers: &BufferPool,
@@ -75,24 +75,25 @@ impl Connection {
         })
     }
 
-    /// Rules out that another exchange follows the present one.
+    /// Prevents another exchange after the current one.
     pub fn disable_reuse(&mut self) {
         self.reusable = Reusable::No;
     }
 
-    /// Reserves it for the client of the present exchange.
+    /// Reserves the connection for the client of the current exchange.
     pub fn make_private(&mut self) {
         if self.reusable == Reusable::Yes {
             self.reusable = Reusable::Privately;
         }
     }
 
-    /// Whether it is reserved for one client.
+    /// Returns whether the connection is reserved for one client.
     pub fn is_private(&self) -> bool {
         self.reusable == Reusable::Privately
     }
 
-    /// Whether it can carry another exchange, and the one before left nothing behind.
+    /// Returns whether the connection can carry another exchange, and the last one is complete in
+    /// both directions.
     pub(super) fn is_reusable(&self) -> bool {
         self.reusable != Reusable::No
             && self.wire.is_body_complete()
@@ -101,8 +102,8 @@ impl Connection {
             && !self.wire.has_ended()
     }
 
-    /// Whether the server has neither closed the connection nor sent anything unasked, as a
-    /// 408 that says it is about to close.
+    /// Returns whether the server has neither closed the connection nor sent anything unrequested,
+    /// such as a 408 that announces a close.
     pub(super) fn is_alive(&mut self, check: Check) -> bool {
         match check {
             Check::Events => self.wire.io.is_silent(),
@@ -110,7 +111,7 @@ impl Connection {
         }
     }
 
-    /// Its messages, and what keeps it counted at its server.
+    /// Returns the messages, and the guard that keeps the connection counted at its server.
     pub(super) fn into_parts(self) -> (Wire, Connected) {
         (self.wire, self.connected)
     }

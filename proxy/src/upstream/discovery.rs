@@ -1,7 +1,8 @@
-//! From the names of servers to their addresses: before a configuration comes into force, and again
-//! and again while it is.
+//! From the names of servers to their addresses: before a configuration comes into force, and
+//! repeatedly while it is.
 //!
-//! `resolver` asks DNS once, `schedule` says when to ask next. Called by `setup` and by the keeper.
+//! `resolver` queries DNS once, `schedule` determines the time of the next lookup. Called by
+//! `setup` and by the keeper.
 
 mod found;
 mod hosts;

@@ -1,8 +1,8 @@
-//! Endpoints, as all workers share them.
+//! Endpoints, shared by all workers.
 //!
-//! An [`Endpoint`] is one resolved address of a [`Server`]. It keeps its identity, with its slots and
-//! its health, over the changes that leave it as it is. Made by `cluster`; a lease holds the endpoint
-//! itself.
+//! An [`Endpoint`] is one resolved address of a [`Server`]. It keeps its identity, with its slots
+//! and its health, across changes that do not affect it. Created by `cluster`; a lease owns a
+//! reference to the endpoint itself.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::slots::{Slots, Taken};
 use crate::config::{Outlier, ServerState};
 
-/// Where a server listens, resolved.
+/// A resolved address on which a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// TCP.
@@ -36,7 +36,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A slot of an endpoint, and one of its backend, where they have limits; given back when dropped.
+/// A slot of an endpoint and one of its backend, where these have limits. Released when dropped.
 #[derive(Debug, Default)]
 pub(super) struct Permit {
     endpoint: Option<Arc<Endpoint>>,
@@ -57,15 +57,15 @@ impl Drop for Permit {
     }
 }
 
-/// Tells endpoints apart, for as long as the process lives.
+/// Identifies an endpoint for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EndpointId(u64);
 
-/// The number of the next one.
+/// Number of the next endpoint.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl EndpointId {
-    /// The lower half of its number.
+    /// Returns the lower half of the number.
     pub(super) fn low(self) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -75,7 +75,7 @@ impl EndpointId {
         low
     }
 
-    /// The last one whose number has this lower half.
+    /// Returns the latest ID whose number has this lower half.
     pub(super) fn from_low(low: u32) -> EndpointId {
         let next = NEXT_ID.load(Ordering::Relaxed);
         let id = next & !u64::from(u32::MAX) | u64::from(low);
@@ -94,21 +94,21 @@ pub struct Endpoint {
     server: Arc<Server>,
     address: Address,
     slots: Slots,
-    /// Requests that are bound to it, and wait for a slot.
+    /// Requests that are bound to the endpoint and wait for a slot.
     queue: Arc<Queue>,
     health: Health,
-    /// One for each worker.
+    /// Loads, one for each worker.
     loads: Box<[Load]>,
 }
 
-/// Requests one worker has in flight. Written by that worker alone, on its own cache line.
+/// Requests that one worker has in flight. Written by that worker alone, on its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Load {
     active: Gauge,
 }
 
-/// A number that goes up and down, written by one thread.
+/// A number that rises and falls, written by a single thread.
 #[derive(Debug, Default)]
 pub(super) struct Gauge(AtomicU32);
 
@@ -118,7 +118,7 @@ impl Gauge {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Only one thread writes: nothing can come between load and store.
+    /// Adds one. Only one thread writes, so no other write can come between the load and the store.
     pub(super) fn raise(&self) {
         self.0.store(self.get().wrapping_add(1), Ordering::Relaxed);
     }
@@ -128,23 +128,23 @@ impl Gauge {
     }
 }
 
-/// Which requests an endpoint gets.
+/// The requests that an endpoint is eligible for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// All.
+    /// All requests.
     Usable,
-    /// One at a time, which finds out whether it serves again.
+    /// One request at a time, which determines whether the endpoint serves again.
     Trial,
-    /// Those for which there is no other.
+    /// Requests that no other endpoint can serve.
     Suspect,
-    /// Those of its sessions.
+    /// Requests of its sessions.
     Draining,
-    /// None.
+    /// No requests.
     Unusable,
 }
 
 impl Endpoint {
-    /// An address of `server` that nothing is known of yet, for so many workers.
+    /// Creates an endpoint for an address of `server`, with no history, for this number of workers.
     pub(super) fn new(server: &Arc<Server>, address: Address, workers: usize) -> Endpoint {
         Endpoint {
             id: EndpointId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
@@ -157,32 +157,32 @@ impl Endpoint {
         }
     }
 
-    /// Which one it is.
+    /// Returns the endpoint's ID.
     pub fn id(&self) -> EndpointId {
         self.id
     }
 
-    /// Whose address it is.
+    /// Returns the server to which the address belongs.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Its condition, as checks and requests have found it.
+    /// Returns the condition that checks and requests have established.
     pub fn condition(&self) -> Condition {
         self.health.condition()
     }
 
-    /// Whether every request may use it, if it has a free slot.
+    /// Returns whether every request may use the endpoint, given a free slot.
     pub fn is_usable(&self) -> bool {
         self.standing() == Standing::Usable
     }
 
-    /// Its state in a word, one of [`Endpoint::STATES`].
+    /// Returns the state as a word, one of [`Endpoint::STATES`].
     pub fn state_word(&self) -> &'static str {
         let condition = self.condition();
         match self.server.state() {
@@ -192,7 +192,7 @@ impl Endpoint {
         }
     }
 
-    /// Every such word.
+    /// Every word for a state.
     pub const STATES: [&str; 8] = [
         "up",
         "going-down",
@@ -204,13 +204,13 @@ impl Endpoint {
         "maintenance",
     ];
 
-    /// Requests and tunnels in progress, over all workers.
+    /// Returns the number of requests and tunnels in progress, over all workers.
     #[inline]
     pub fn active(&self) -> u32 {
         self.loads.iter().map(|load| load.active.get()).sum()
     }
 
-    /// Requests and tunnels in progress, of one worker.
+    /// Returns the number of requests and tunnels in progress of one worker.
     pub(super) fn active_of(&self, worker: usize) -> &Gauge {
         &self.loads[worker].active
     }
@@ -219,7 +219,7 @@ impl Endpoint {
         &self.health
     }
 
-    /// Which requests it gets.
+    /// Returns which requests the endpoint is eligible for.
     #[inline]
     pub(super) fn standing(&self) -> Standing {
         let condition = self.health.condition();
@@ -232,50 +232,50 @@ impl Endpoint {
         }
     }
 
-    /// Whether a request of one of its sessions may still go to it.
+    /// Returns whether requests of the endpoint's sessions may still go to it.
     pub(super) fn keeps_sessions(&self) -> bool {
         let standing = self.standing();
         standing == Standing::Usable
             || standing == Standing::Draining && self.health.condition().is_usable()
     }
 
-    /// Whether requests of its sessions may find out if it serves again.
+    /// Returns whether requests of the endpoint's sessions may test whether it serves again.
     pub(super) fn is_on_trial(&self) -> bool {
         self.server.state() != ServerState::Maintenance
             && self.health.condition() == Condition::Trial
     }
 
-    /// Changes its limits. One thread at a time may call it.
+    /// Changes the limits. Only one thread at a time may call it.
     pub(super) fn set_limits(&self, max_requests: Option<NonZeroU32>, max_queue: u32) {
         self.slots.set_limit(max_requests);
         self.queue.set_max(max_queue);
         self.queue.wake();
     }
 
-    /// Whether a request could begin now.
+    /// Returns whether a request could start now.
     pub(super) fn has_free_slot(&self) -> bool {
         self.slots.is_free()
     }
 
-    /// Most requests at once, over all workers.
+    /// Returns the maximum number of concurrent requests, over all workers.
     pub fn max_requests(&self) -> Option<NonZeroU32> {
         self.slots.limit()
     }
 
-    /// Whether its server has more connections than this address may get requests at once: some of
-    /// the idle ones may keep it from serving those that are in use.
+    /// Returns whether the server has more connections than this address may have concurrent
+    /// requests. If so, idle connections may keep the server from serving those in use.
     pub(super) fn is_crowded(&self) -> bool {
         let limit = self.slots.limit();
         limit.is_some_and(|limit| self.server.open() > limit.get())
     }
 
-    /// A permit for one request, if slots are free and nobody waits for one.
+    /// Returns a permit for one request, if slots are free and no request waits for one.
     pub(super) fn try_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let is_free = self.queue.is_empty() && self.server.shared.queue.is_empty();
         is_free.then(|| self.overtaking_permit()).flatten()
     }
 
-    /// The same for the first of those that wait.
+    /// Returns a permit if slots are free, even if requests wait. For the first in the queue.
     pub(super) fn overtaking_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let shared = &self.server.shared;
         if !self.slots.is_free() {
@@ -283,7 +283,8 @@ impl Endpoint {
         }
         let of_backend = shared.slots.try_take()?;
         let Some(own) = self.slots.try_take() else {
-            // Somebody was quicker, and somebody else may have found the backend full just now.
+            // Another request took the endpoint's last slot. Meanwhile, yet another one may have
+            // found the backend full, so the queue is woken.
             if of_backend == Taken::Slot {
                 shared.slots.release();
                 shared.queue.wake();
@@ -293,41 +294,44 @@ impl Endpoint {
         Some(self.permit(own, of_backend))
     }
 
-    /// A permit for a request that is bound to it, which its backend's limit does not hold back.
+    /// Returns a permit for a request that is bound to the endpoint. The backend's limit does not
+    /// apply.
     pub(super) fn try_bound_permit(self: &Arc<Endpoint>) -> Option<Permit> {
         let own = self.slots.try_take()?;
         Some(self.permit(own, self.server.shared.slots.take()))
     }
 
     fn permit(self: &Arc<Endpoint>, own: Taken, of_backend: Taken) -> Permit {
-        // Without a limit no count of holders is kept, which all workers would share.
+        // Without a limit the permit holds no reference: all workers would share its reference
+        // count.
         Permit {
             endpoint: (own == Taken::Slot).then(|| Arc::clone(self)),
             backend: (of_backend == Taken::Slot).then(|| Arc::clone(&self.server.shared)),
         }
     }
 
-    /// Whether nobody waits for it alone.
+    /// Returns whether no request waits for this endpoint in particular.
     pub(super) fn has_no_queue(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// A place in the line of requests that are bound to it; None if that is as long as it may be.
+    /// Enters the queue of requests that are bound to the endpoint. Returns `None` if the queue is
+    /// full.
     pub(super) fn enter_queue(&self) -> Option<Place> {
         self.queue.enter()
     }
 
-    /// No connection could be made.
+    /// Records that no connection could be established.
     pub(super) fn unreachable(&self, error: &dyn fmt::Display) {
         self.publish(self.health.unreachable(), error);
     }
 
-    /// A connection was made.
+    /// Records that a connection was established.
     pub(super) fn reached(&self) {
         self.publish(self.health.connected(), &"a connection was made");
     }
 
-    /// A request was answered as it should be.
+    /// Records that a request got a good response.
     #[inline]
     pub(super) fn answered(&self, of: Tried) {
         self.health.answered();
@@ -337,12 +341,12 @@ impl Endpoint {
         }
     }
 
-    /// Ejects it.
+    /// Ejects the endpoint.
     pub(super) fn eject(&self, outlier: &Outlier, reason: &dyn fmt::Display) {
         self.publish(self.health.eject(outlier), reason);
     }
 
-    /// Has everybody know of a change of its condition.
+    /// Publishes a change of the endpoint's condition, if there is one, to workers, keeper and log.
     pub(super) fn publish(&self, change: Option<Change>, reason: &dyn fmt::Display) {
         let Some(Change { from, to }) = change else {
             return;
@@ -353,7 +357,7 @@ impl Endpoint {
             self.health.begin_slow_start();
         }
         shared.changed();
-        // Those that wait for it may have to go elsewhere.
+        // Requests that wait for the endpoint may have to go elsewhere.
         self.queue.wake();
         let (backend, server) = (&*shared.name, &*self.server.name);
         let (from, to) = (from.word(), to.word());

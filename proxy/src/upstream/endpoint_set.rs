@@ -1,8 +1,8 @@
 //! The servers of a cluster and their endpoints at one moment.
 //!
-//! Immutable but for what belongs to the endpoints themselves, and for weights. Made by `cluster`
-//! with everything that workers look things up by, so that they can take one over at once, however
-//! large it is.
+//! Immutable, except for weights and for the state of the endpoints themselves. Created by
+//! `cluster` with all indexes that workers need, so that a worker can adopt a set immediately,
+//! however large it is.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,21 +19,21 @@ use super::hash;
 use super::server::Server;
 use crate::config::{self, ServerAddress, ServerState};
 
-/// Stands for no weight in an [`AtomicU16`].
+/// Marks the absence of a weight in an [`AtomicU16`].
 const NO_WEIGHT: u16 = u16::MAX;
 
-/// Added to the tier of servers that are backups: no SRV record's priority is as high.
+/// Added to the tier of backup servers. No priority of an SRV record is as high.
 const BACKUP: u32 = 1 << 16;
 
 /// An address that was found for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) address: Address,
-    /// Multiplies the server's.
+    /// Factor for the server's weight.
     pub(super) weight: u16,
-    /// Those of a lower one are used first.
+    /// Addresses with a lower priority are used first.
     pub(super) priority: u16,
-    /// Whether it is used only while no other of its server is usable.
+    /// Whether the address is used only while no other address of its server is usable.
     pub(super) is_fallback: bool,
 }
 
@@ -51,13 +51,13 @@ impl Found {
 /// The servers of a cluster and their endpoints.
 #[derive(Debug, Default)]
 pub struct EndpointSet {
-    /// In the order of the configuration.
+    /// Servers, in the order of the configuration.
     members: Vec<Member>,
-    /// In the order of their servers.
+    /// Endpoints, in the order of their servers.
     choices: Vec<Choice>,
     names: HashMap<String, usize>,
     positions: HashMap<EndpointId, usize>,
-    /// By [`Choice::cookie`].
+    /// Positions of endpoints by [`Choice::cookie`].
     cookies: HashMap<u64, usize>,
     names_clients: bool,
 }
@@ -68,7 +68,7 @@ pub struct Member {
     server: Arc<Server>,
     handshake: Arc<Handshake>,
     weight: u16,
-    /// An operator's.
+    /// Weight ordered by an operator.
     ordered_weight: AtomicU16,
     is_backup: bool,
     state: ServerState,
@@ -82,16 +82,16 @@ pub struct Member {
 pub struct Choice {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Position of its server.
+    /// Position of its server among the members.
     pub(super) member: usize,
     weight: u16,
-    /// Those of a lower one are used first.
+    /// Endpoints of a lower tier are used first.
     pub(super) tier: u32,
     pub(super) is_fallback: bool,
-    /// Of the names of backend and server, and of the address where there are several: the same in
-    /// every process.
+    /// Hash of the names of backend and server, and of the address if the server is configured by
+    /// name. The same in every process.
     pub(super) token: u64,
-    /// The same, known to those alone who have the secret; 0 if nobody needs it.
+    /// Hash of the same values, which only someone with the secret can compute; 0 without cookies.
     pub(super) cookie: u64,
 }
 
@@ -114,22 +114,22 @@ impl Member {
         }
     }
 
-    /// The server.
+    /// Returns the server.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
     }
 
-    /// How connections to it begin.
+    /// Returns the handshake for connections to the server.
     pub(super) fn handshake(&self) -> &Arc<Handshake> {
         &self.handshake
     }
 
-    /// Where its endpoints begin among the choices of its set.
+    /// Returns the position of its first endpoint among the choices of the set.
     pub(super) fn position(&self) -> usize {
         self.choices.start
     }
 
-    /// Its weight, as configured or as an operator has ordered.
+    /// Returns the weight, as configured or as ordered by an operator.
     pub fn weight(&self) -> u16 {
         match self.ordered_weight.load(Ordering::Relaxed) {
             NO_WEIGHT => self.weight,
@@ -137,7 +137,7 @@ impl Member {
         }
     }
 
-    /// Its weight as configured.
+    /// Returns the configured weight.
     pub fn configured_weight(&self) -> u16 {
         self.weight
     }
@@ -147,23 +147,25 @@ impl Member {
         self.ordered_weight.store(ordered, Ordering::Relaxed);
     }
 
-    /// Whether it serves only while no other server can.
+    /// Returns whether the server serves only while no other server can.
     pub fn is_backup(&self) -> bool {
         self.is_backup
     }
 
-    /// Its state as configured.
+    /// Returns the configured state.
     pub(super) fn state(&self) -> ServerState {
         self.state
     }
 
-    /// Most requests of each of its endpoints at once, and most that wait for it.
+    /// Returns the maximum numbers of concurrent and of waiting requests, for each of its
+    /// endpoints.
     pub fn limits(&self) -> (Option<NonZeroU32>, u32) {
         (self.max_requests, self.max_queue)
     }
 
-    /// Whether workers may keep idle connections to it. They may not if it has fewer slots
-    /// than there are workers: one's idle connection would be in the way of another's request.
+    /// Returns whether workers may keep idle connections to the server. They may not if it has
+    /// fewer slots than there are workers, because one worker's idle connection would block
+    /// another's request.
     pub(super) fn allows_idle(&self, workers: usize) -> bool {
         self.max_requests
             .is_none_or(|limit| limit.get() as usize >= workers)
@@ -204,11 +206,12 @@ impl EndpointSet {
         self.members.push(member);
     }
 
-    /// After the last server: makes names for the endpoints. `secret` is for their cookies.
+    /// Computes the tokens and cookies of all endpoints. To be called after the last server was
+    /// added. `secret` is for the cookies.
     pub(super) fn finish(&mut self, backend: &str, secret: Option<&str>) {
         for member in &self.members {
             let choices = &mut self.choices[member.choices.clone()];
-            // A name may have another address tomorrow, or several.
+            // A name can have another address tomorrow, or several.
             let is_literal = is_literal(member.server.address());
             for choice in choices {
                 let address = choice.endpoint.address().to_string();
@@ -226,57 +229,58 @@ impl EndpointSet {
         }
     }
 
-    /// Its servers, in the order of the configuration.
+    /// Returns the servers, in the order of the configuration.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Its endpoints, in the order of their servers.
+    /// Returns the endpoints, in the order of their servers.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
 
-    /// The server of this name.
+    /// Returns the server of this name.
     pub(super) fn member(&self, name: &str) -> Option<&Member> {
         self.names
             .get(name)
             .map(|&position| &self.members[position])
     }
 
-    /// The endpoints of a server.
+    /// Returns the endpoints of a server.
     pub fn of_member(&self, member: &Member) -> &[Choice] {
         &self.choices[member.choices.clone()]
     }
 
-    /// The endpoints of the server of this name.
+    /// Returns the endpoints of the server of this name.
     pub(super) fn of(&self, name: &str) -> &[Choice] {
         self.member(name)
             .map_or(&[], |member| self.of_member(member))
     }
 
-    /// Whether any of its servers wants to know the client of a new connection.
+    /// Returns whether new connections to any of the servers name their client.
     pub(super) fn names_clients(&self) -> bool {
         self.names_clients
     }
 
-    /// Where an endpoint is among the choices.
+    /// Returns the position of an endpoint among the choices.
     pub(super) fn position(&self, id: EndpointId) -> Option<usize> {
         self.positions.get(&id).copied()
     }
 
-    /// Where the endpoint with this cookie is.
+    /// Returns the position of the endpoint with this cookie.
     pub(super) fn position_of_cookie(&self, cookie: u64) -> Option<usize> {
         self.cookies.get(&cookie).copied()
     }
 
-    /// The weight of a choice, in hundredths: that of its server, its own, and how far its slow
-    /// start has come.
+    /// Returns the weight of a choice, in hundredths: the product of its server's weight, its own
+    /// weight, and its share during a slow start.
     pub(super) fn weight(&self, choice: &Choice) -> u32 {
         let weight = u32::from(self.members[choice.member].weight()) * u32::from(choice.weight);
         weight.saturating_mul(choice.endpoint.health().share())
     }
 
-    /// Whether both have the very same endpoints, in the same order and with the same options.
+    /// Returns whether both sets have identical endpoints, in the same order and with the same
+    /// options.
     pub(super) fn is_same(&self, other: &EndpointSet) -> bool {
         let mut members = self.members.iter().zip(&other.members);
         let mut choices = self.choices.iter().zip(&other.choices);
@@ -293,7 +297,7 @@ impl EndpointSet {
     }
 }
 
-/// Whether a server's address is one, and not a name.
+/// Returns whether a server's address is literal, not a name.
 fn is_literal(address: &ServerAddress) -> bool {
     match address {
         ServerAddress::Tcp { host, .. } => host.parse::<IpAddr>().is_ok(),
@@ -302,7 +306,8 @@ fn is_literal(address: &ServerAddress) -> bool {
     }
 }
 
-/// A value that nobody can make without the secret, and that says nothing about the server.
+/// Computes a value that cannot be computed without the secret, and that reveals nothing about the
+/// server.
 fn cookie(secret: &str, parts: &[&[u8]]) -> u64 {
     let mut sha256 = Sha256::new();
     for part in [secret.as_bytes()].iter().chain(parts) {

@@ -1,4 +1,5 @@
-//! What a new connection to a server begins with, and which HTTP comes of it.
+//! Establishment of a new connection to a server: PROXY protocol, TLS, and the choice of the HTTP
+//! version.
 
 use std::io;
 use std::time::Duration;
@@ -13,34 +14,34 @@ use crate::http2::client::{Connection, Driver};
 use crate::transport::io::{Io, Socket};
 use crate::transport::proxy_protocol::{self, Checksum, Header};
 
-/// How connections to a server are made, beyond its address.
+/// Everything that a connection to a server needs beyond an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Handshake {
-    /// The header that names the client. None: nobody is named.
+    /// Version of the header that names the client. `None`: no header is sent.
     proxy_protocol: Option<ProxyVersion>,
     protocol: Protocol,
     tls: Option<ServerTls>,
 }
 
-/// The use that a connection is made for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Requests, over any version of HTTP.
     Any,
-    /// A request for another protocol: HTTP/1.1, if there is a choice.
+    /// A request for another protocol: over HTTP/1.1, if there is a choice.
     Upgrade,
-    /// No HTTP at all: it is a tunnel from its first byte, and may use no other's connection.
+    /// Not HTTP: a tunnel from the first byte, which cannot share a connection.
     Bytes,
 }
 
-/// A connection that requests can be sent on.
+/// A connection that is ready for requests.
 #[derive(Debug)]
 pub(super) enum Established {
     Http1(Io),
     Http2(Box<Connection>, Box<Driver>),
 }
 
-/// Limits on what the server may do.
+/// Limits for the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) head: HeadLimits,
@@ -49,7 +50,7 @@ pub(super) struct Limits {
 }
 
 impl Handshake {
-    /// As configured; reads the files that it needs.
+    /// Loads the handshake from the configuration, and reads the files that it needs.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -64,7 +65,7 @@ impl Handshake {
         })
     }
 
-    /// The same for one worker, which waits for no other.
+    /// Returns a copy for one worker, which never waits for other workers.
     pub(super) fn for_worker(&self) -> Handshake {
         Handshake {
             proxy_protocol: self.proxy_protocol,
@@ -73,12 +74,13 @@ impl Handshake {
         }
     }
 
-    /// Whether a connection names the client that it is made for, so that it serves no other.
+    /// Returns whether a connection names the client that it is established for, so that it serves
+    /// no other.
     pub(super) fn names_clients(&self) -> bool {
         self.proxy_protocol.is_some()
     }
 
-    /// Sends the header that names the client, if the server is to have one.
+    /// Sends the header that names the client, if one is configured.
     async fn introduce(&self, socket: &Socket, client: &Header<'_>) -> io::Result<()> {
         let mut header = Vec::new();
         match self.proxy_protocol {
@@ -98,7 +100,7 @@ impl Handshake {
         Ok(())
     }
 
-    /// Whether connections of HTTP/2 may come of it, for such a request.
+    /// Returns whether the result can be an HTTP/2 connection, given these needs.
     pub(super) fn allows_http2(&self, needs: Needs) -> bool {
         match self.protocol {
             _ if needs == Needs::Bytes => false,
@@ -108,7 +110,7 @@ impl Handshake {
         }
     }
 
-    /// Protocols to offer by ALPN.
+    /// Returns the protocols to offer by ALPN.
     fn offered(&self, needs: Needs) -> &'static [&'static [u8]] {
         match self.protocol {
             _ if needs == Needs::Bytes => &[],
@@ -118,8 +120,8 @@ impl Handshake {
         }
     }
 
-    /// Names the client on a connected socket, and begins TLS if the server has it, with an offer of
-    /// these protocols; whether the server has chosen HTTP/2 of them.
+    /// Names the client on a connected socket and then, if configured, performs the TLS handshake
+    /// and offers these protocols. Returns whether the server has chosen HTTP/2.
     ///
     /// # Errors
     /// Those of the socket and of TLS.
@@ -143,17 +145,17 @@ impl Handshake {
         }
     }
 
-    /// The protocol of its servers.
+    /// Returns the configured protocol.
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Whether there is TLS.
+    /// Returns whether connections use TLS.
     pub(super) fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Makes a connected socket ready for requests of `client`.
+    /// Prepares a connected socket for requests of `client`.
     ///
     /// # Errors
     /// Those of the socket, of TLS and of HTTP/2.
@@ -192,7 +194,8 @@ impl Handshake {
             Scheme::Http
         };
         let connected = Connection::connect(io, &settings, scheme, limits.stall).await;
-        // Never the kind of an error of connecting: the server was there.
+        // Hides the kind of the error, which must not pass for a failure to connect: the server was
+        // reached.
         let (connection, driver) = connected.map_err(io::Error::other)?;
         Ok(Established::Http2(Box::new(connection), Box::new(driver)))
     }

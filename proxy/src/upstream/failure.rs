@@ -9,14 +9,14 @@ use crate::config::Failures;
 pub enum Failure {
     /// The connection ended before the response.
     Reset,
-    /// Nothing came for `timeout.server`.
+    /// No data arrived for `timeout.server`.
     Timeout,
     /// The response has this status.
     Status(u16),
 }
 
 impl Failure {
-    /// Whether it is one of `failures`.
+    /// Returns whether it is one of `failures`.
     pub fn is_among(self, failures: &Failures) -> bool {
         match self {
             Failure::Reset => failures.reset,

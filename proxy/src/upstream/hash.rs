@@ -1,29 +1,29 @@
-//! Hashes that are the same in every process: for what two proxies must choose alike.
+//! Hashes that are the same in every process, for choices on which several proxies must agree.
 //!
-//! They are quick, not secret: a client that wants to reach one server of a hashed backend can find a
-//! key that leads there.
+//! They are fast, not secret: a client that wants to reach one server of a hashed backend can find
+//! a key that leads there.
 
-/// Of a key.
+/// Hashes a key.
 pub fn of(bytes: &[u8]) -> u64 {
     mixed(fnv(OFFSET, bytes))
 }
 
-/// Of several texts; their borders count.
+/// Hashes several texts. The borders between them matter.
 pub fn of_parts(parts: &[&[u8]]) -> u64 {
     let hash = parts.iter().fold(OFFSET, |hash, part| {
-        // No part has as many bytes.
+        // The length after each part marks its border.
         fnv(fnv(hash, part), &part.len().to_le_bytes())
     });
     mixed(hash)
 }
 
-/// Of a key and one of those among which it chooses.
+/// Hashes a key together with one of the candidates among which it chooses.
 #[inline]
 pub fn of_pair(key: u64, with: u64) -> u64 {
     mixed(key ^ with.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// FNV-1a's, for 64 bits.
+/// Offset basis of FNV-1a for 64 bits.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
@@ -33,7 +33,8 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// `MurmurHash3`'s last step: each bit of the result depends on each of `hash`.
+/// Applies `MurmurHash3`'s last step, after which each bit of the result depends on every bit of
+/// `hash`.
 #[inline]
 fn mixed(mut hash: u64) -> u64 {
     hash ^= hash >> 33;

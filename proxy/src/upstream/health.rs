@@ -1,8 +1,8 @@
-//! Whether an endpoint serves: what checks and requests have found out about it.
+//! The health of an endpoint, as established by checks and requests.
 //!
-//! Shared by all workers, in atomics: what one finds out, none of the others has to. Owned by
-//! `endpoint::Endpoint`, which publishes each change. Requests write it, and `keeper`, which makes the
-//! checks and ends ejections.
+//! Shared by all workers in atomics, so that what one worker finds out, the others need not. Owned
+//! by `endpoint::Endpoint`, which publishes each change. Written by requests and by `keeper`, which
+//! runs the checks and ends ejections.
 
 mod check;
 pub mod keeper;
@@ -14,28 +14,28 @@ use tokio::time::Instant;
 
 use crate::config::Outlier;
 
-/// Percent of its weight that an endpoint has at the begin of a slow start.
+/// Percentage of its weight that an endpoint has at the start of a slow start.
 pub(super) const SLOW_START_FLOOR: u32 = 10;
 
 /// The condition of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing speaks against it.
+    /// There is no sign of a failure.
     Up,
-    /// It serves, and the last checks have failed, though not enough of them.
+    /// It serves. The last checks have failed, but not enough of them to count.
     GoingDown,
-    /// Checks have failed.
+    /// Enough checks have failed.
     Down,
-    /// It cannot be connected to.
+    /// Connections to it cannot be established.
     Unreachable,
     /// Too many requests have failed there.
     Ejected,
-    /// Its ejection has ended: one request at a time finds out whether it serves again.
+    /// Its ejection has ended: one request at a time tests whether it serves again.
     Trial,
 }
 
 impl Condition {
-    /// As the log, the metrics and the admin interface have it.
+    /// Returns the word for the log, the metrics and the admin interface.
     pub fn word(self) -> &'static str {
         match self {
             Condition::Up => "up",
@@ -47,7 +47,7 @@ impl Condition {
         }
     }
 
-    /// Whether every request may use it.
+    /// Returns whether every request may use the endpoint.
     pub fn is_usable(self) -> bool {
         matches!(self, Condition::Up | Condition::GoingDown)
     }
@@ -56,9 +56,9 @@ impl Condition {
 /// Whether a request was the trial of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tried {
-    /// One of many.
+    /// An ordinary request.
     Request,
-    /// The one that finds out whether it serves again.
+    /// The request that tests whether the endpoint serves again.
     Trial,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Change {
     pub(super) to: Condition,
 }
 
-/// Which checks have failed lately.
+/// The condition according to checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Checked {
     Up = 0,
@@ -77,7 +77,7 @@ enum Checked {
     Down = 2,
 }
 
-/// The condition as requests have found it.
+/// The condition according to requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Met {
     Serves = 0,
@@ -86,7 +86,7 @@ enum Met {
     Trial = 3,
 }
 
-/// Both, in one byte.
+/// Both conditions, in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Word(u8);
 
@@ -129,21 +129,21 @@ impl Word {
 pub(super) struct Health {
     created: Instant,
     word: AtomicU8,
-    /// Whether a check has ended.
+    /// Whether any check has ended.
     is_checked: AtomicBool,
-    /// Checks in a row that speak for a change.
+    /// Number of checks in a row in favor of a change.
     checks: AtomicU32,
-    /// Requests in a row that failed.
+    /// Number of failed requests in a row.
     failures: AtomicU32,
-    /// Ejections in a row.
+    /// Number of ejections in a row.
     ejections: AtomicU32,
-    /// Milliseconds from `created` to the end of the last ejection.
+    /// End of the last ejection, in milliseconds since `created`.
     ejected_until: AtomicU64,
-    /// A request is finding out whether it serves again.
+    /// Whether a request is trying the endpoint.
     is_trying: AtomicBool,
-    /// Percent of its weight that it has.
+    /// Percentage of its weight that the endpoint has now.
     share: AtomicU32,
-    /// Milliseconds from `created` to the begin of its slow start.
+    /// Start of the slow start, in milliseconds since `created`.
     slow_since: AtomicU64,
 }
 
@@ -172,7 +172,8 @@ impl Health {
         self.word().condition()
     }
 
-    /// Applies `change` to what is known; None if nothing comes of it.
+    /// Applies `change` to both conditions. Returns the change of the endpoint's condition, or
+    /// `None` if that stays the same.
     fn change(&self, change: impl Fn(Checked, Met) -> Option<(Checked, Met)>) -> Option<Change> {
         let order = Ordering::AcqRel;
         let changed = self.word.fetch_update(order, Ordering::Acquire, |word| {
@@ -189,39 +190,39 @@ impl Health {
         self.change(|checked, met| from.contains(&met).then_some((checked, to)))
     }
 
-    /// No connection could be made.
+    /// Records that no connection could be established.
     pub(super) fn unreachable(&self) -> Option<Change> {
         self.meet(&[Met::Serves, Met::Ejected, Met::Trial], Met::Unreachable)
     }
 
-    /// A connection was made.
+    /// Records that a connection was established.
     #[inline]
     pub(super) fn connected(&self) -> Option<Change> {
-        // Nearly always so already: then the line stays shared.
+        // Nearly always so already; without a write, the cache line stays shared.
         if self.word().met() != Met::Unreachable {
             return None;
         }
         self.meet(&[Met::Unreachable], Met::Serves)
     }
 
-    /// A request was answered as it should be.
+    /// Records that a request got a good response.
     #[inline]
     pub(super) fn answered(&self) {
-        // Nearly always so already: then the line stays shared.
+        // Nearly always so already; without a write, the cache line stays shared.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The request that has tried it was answered as it should be.
+    /// Records that the request that tried the endpoint got a good response.
     pub(super) fn trial_succeeded(&self) -> Option<Change> {
         self.meet(&[Met::Trial], Met::Serves)
     }
 
-    /// A request has failed there; whether that is one too many.
+    /// Records a failed request. Returns whether the endpoint should be ejected.
     pub(super) fn failed(&self, outlier: &Outlier, of: Tried) -> bool {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        // Requests of the time before its ejection say nothing about it now.
+        // Requests from before its ejection say nothing about its present state.
         let is_one_too_many = match self.word().met() {
             Met::Trial => of == Tried::Trial,
             _ => failures >= outlier.consecutive,
@@ -229,7 +230,8 @@ impl Health {
         outlier.consecutive > 0 && is_one_too_many
     }
 
-    /// Ejects it, for longer than the time before. One thread at a time may call it.
+    /// Ejects the endpoint. Each ejection in a row is longer than the one before, up to a maximum.
+    /// Only one thread at a time may call it.
     pub(super) fn eject(&self, outlier: &Outlier) -> Option<Change> {
         if !matches!(self.word().met(), Met::Serves | Met::Trial) {
             return None;
@@ -237,7 +239,7 @@ impl Health {
         let now = self.age();
         let last = self.ejected_until.load(Ordering::Relaxed);
         let ejections = self.ejections.load(Ordering::Relaxed);
-        // One that has served for as long as it was out begins anew.
+        // An endpoint that has served for longer than its last ejection starts over.
         let served = Duration::from_millis(now.saturating_sub(last));
         let ejections = if served > duration(ejections, outlier) {
             1
@@ -247,25 +249,25 @@ impl Health {
         self.ejections.store(ejections, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         let until = now.saturating_add(millis(duration(ejections, outlier)));
-        // Before anybody sees that it is ejected.
+        // Stored first, so that no thread sees the ejection without its end.
         self.ejected_until.store(until, Ordering::Release);
         self.meet(&[Met::Serves, Met::Trial], Met::Ejected)
     }
 
-    /// When its ejection ends, if it is ejected.
+    /// Returns the end of the ejection, if the endpoint is ejected.
     pub(super) fn ejected_until(&self) -> Option<Instant> {
         let is_ejected = Word(self.word.load(Ordering::Acquire)).met() == Met::Ejected;
         let until = Duration::from_millis(self.ejected_until.load(Ordering::Acquire));
         is_ejected.then(|| self.created + until)
     }
 
-    /// Ends its ejection.
+    /// Ends the ejection.
     pub(super) fn allow_trial(&self) -> Option<Change> {
         self.meet(&[Met::Ejected], Met::Trial)
     }
 
-    /// Whether the caller is the one request that tries it; it calls [`end_trial`](Self::end_trial)
-    /// once it knows more, or gives up.
+    /// Returns whether the caller is the one request that tries the endpoint. If so, it calls
+    /// [`end_trial`](Self::end_trial) once it has a result, or ends without one.
     pub(super) fn try_trial(&self) -> bool {
         self.word().met() == Met::Trial && !self.is_trying.swap(true, Ordering::AcqRel)
     }
@@ -274,7 +276,7 @@ impl Health {
         self.is_trying.store(false, Ordering::Release);
     }
 
-    /// A check has succeeded; so many in a row have to, before one that is down is up.
+    /// Records a successful check. An endpoint that is down is up after `rise` of them in a row.
     pub(super) fn check_succeeded(&self, rise: u32) -> Option<Change> {
         self.is_checked.store(true, Ordering::Relaxed);
         let is_down = self.word().checked() == Checked::Down;
@@ -288,8 +290,8 @@ impl Health {
         })
     }
 
-    /// A check has failed; so many in a row have to, before one that is up is down. The first of
-    /// all is enough.
+    /// Records a failed check. An endpoint that is up is down after `fall` of them in a row, or if
+    /// its first check fails.
     pub(super) fn check_failed(&self, fall: u32) -> Option<Change> {
         let is_first = !self.is_checked.swap(true, Ordering::Relaxed);
         let was_down = self.word().checked() == Checked::Down;
@@ -305,14 +307,14 @@ impl Health {
         self.change(|_, met| Some((to, met)))
     }
 
-    /// Forgets its checks: there are none any more.
+    /// Clears the results of checks, after checks have been turned off.
     pub(super) fn forget_checks(&self) -> Option<Change> {
         self.is_checked.store(false, Ordering::Relaxed);
         self.checks.store(0, Ordering::Relaxed);
         self.change(|_, met| Some((Checked::Up, met)))
     }
 
-    /// Forgets everything, as an operator orders.
+    /// Clears everything, on an operator's order.
     pub(super) fn reset(&self) -> Option<Change> {
         self.failures.store(0, Ordering::Relaxed);
         self.ejections.store(0, Ordering::Relaxed);
@@ -321,19 +323,19 @@ impl Health {
         self.change(|_, _| Some((Checked::Up, Met::Serves)))
     }
 
-    /// Percent of its weight that it has.
+    /// Returns the percentage of its weight that the endpoint has now.
     #[inline]
     pub(super) fn share(&self) -> u32 {
         self.share.load(Ordering::Relaxed)
     }
 
-    /// From now on its share grows.
+    /// Starts a slow start: from now on the share grows.
     pub(super) fn begin_slow_start(&self) {
         self.slow_since.store(self.age(), Ordering::Relaxed);
         self.share.store(SLOW_START_FLOOR, Ordering::Relaxed);
     }
 
-    /// Takes its share to where it should be by now, if a slow start takes so long.
+    /// Updates the share to its present value, for a slow start of this duration.
     pub(super) fn go_on_with_slow_start(&self, duration: Option<Duration>) {
         let since = self.slow_since.load(Ordering::Relaxed);
         let elapsed = u128::from(self.age().saturating_sub(since));
@@ -347,13 +349,13 @@ impl Health {
         self.share.store(share, Ordering::Relaxed);
     }
 
-    /// Milliseconds since it was created.
+    /// Returns the milliseconds since creation.
     fn age(&self) -> u64 {
         millis(self.created.elapsed())
     }
 }
 
-/// How long the `count`th ejection in a row lasts.
+/// Returns the duration of the `count`th ejection in a row.
 fn duration(count: u32, outlier: &Outlier) -> Duration {
     outlier
         .ejection
@@ -406,7 +408,7 @@ mod tests {
             assert_eq!(health.allow_trial().unwrap().to, Condition::Trial);
             assert!(health.try_trial());
             assert!(!health.try_trial());
-            // Requests from before say nothing; a single failure of this one is enough.
+            // Requests from before are irrelevant; a single failure of the trial is enough.
             assert!(!health.failed(&outlier, Tried::Request));
             assert!(health.failed(&outlier, Tried::Trial));
             health.end_trial();
@@ -417,7 +419,7 @@ mod tests {
         assert_eq!(health.trial_succeeded().unwrap().to, Condition::Up);
         health.end_trial();
         assert!(!health.try_trial());
-        // It has served for long enough to begin anew.
+        // It has served for long enough to start over.
         tokio::time::advance(Duration::from_secs(31)).await;
         let ejected = Instant::now();
         assert!(health.eject(&outlier).is_some());
@@ -477,7 +479,7 @@ mod tests {
         assert_eq!(health.check_failed(1).unwrap().to, Condition::Down);
         assert_eq!(health.allow_trial(), None);
         assert_eq!(health.check_succeeded(1).unwrap().to, Condition::Trial);
-        // The port that is checked may be another one.
+        // The check may use another port.
         assert_eq!(health.unreachable().unwrap().to, Condition::Unreachable);
         assert_eq!(health.check_succeeded(1), None);
         assert_eq!(health.connected().unwrap().to, Condition::Up);

@@ -10,36 +10,37 @@ use super::connection::Open;
 use super::server::Connected;
 use crate::http2::client::{Connection, Driver, Stream};
 
-/// Requests on one connection before another is opened, whatever more the server allows: a lost
-/// connection fails no more than these, and each worker has connections of its own.
+/// Maximum number of requests on one connection before another is opened, even if the server allows
+/// more. This bounds the requests that fail with a lost connection, and each worker has its own
+/// connections anyway.
 pub(super) const MAX_STREAMS: u32 = 100;
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct SharedConnections {
     open: RefCell<Vec<Connection>>,
-    /// How long a connection is kept without use; None: not at all.
+    /// How long an unused connection is kept. `None`: not at all.
     max_idle: Cell<Option<Duration>>,
-    /// Whether a request is making another.
+    /// Whether a request is establishing another connection.
     is_dialling: Cell<bool>,
-    /// Wakes those that wait for it.
+    /// Wakes the requests that wait for this connection.
     dialled: Notify,
-    /// Whether the last one that was made is of HTTP/1.1.
+    /// Whether the server chose HTTP/1.1 for the last new connection.
     is_http1: Cell<bool>,
 }
 
-/// Which connections a request may have a stream of.
+/// The connections that a request may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// None: it gets a new one.
+    /// None: the request gets a new connection.
     None,
-    /// Those that others use at the moment.
+    /// Only connections that other requests are using.
     InUse,
-    /// Every one.
+    /// All connections.
     Any,
 }
 
-/// A request that makes a connection, which others wait for.
+/// Marks, while it lives, that a request is establishing a connection for which others wait.
 pub(super) struct Dialling<'a>(&'a SharedConnections);
 
 impl Drop for Dialling<'_> {
@@ -50,7 +51,8 @@ impl Drop for Dialling<'_> {
 }
 
 impl SharedConnections {
-    /// Changes how long connections are kept. With None none takes a further request.
+    /// Changes how long unused connections are kept. With `None`, none of them accepts further
+    /// requests.
     pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
         self.max_idle.set(max_idle);
         if max_idle.is_none() {
@@ -58,7 +60,7 @@ impl SharedConnections {
         }
     }
 
-    /// A stream of a connection that has room for one: of the fullest, so that the others become
+    /// Returns a stream of the fullest connection that still has room, so that the others become
     /// idle.
     pub(super) fn stream(&self, sharing: Sharing) -> Option<Box<Stream>> {
         let mut open = self.open.borrow_mut();
@@ -78,13 +80,13 @@ impl SharedConnections {
         Some(Box::new(fullest.stream()))
     }
 
-    /// Whether another request is making a connection that this one may get a stream of.
+    /// Returns whether another request is establishing a connection that this one may share.
     pub(super) fn is_worth_waiting_for(&self) -> bool {
         self.is_dialling.get() && !self.is_http1.get() && self.max_idle.get().is_some()
     }
 
-    /// Waits until a connection was made, or could not be. To be polled before anything else
-    /// happens.
+    /// Waits until the attempt to connect has ended, with success or failure. Must be polled right
+    /// away, before any other event.
     ///
     /// # Cancel safety
     /// Safe.
@@ -92,18 +94,18 @@ impl SharedConnections {
         self.dialled.notified().await;
     }
 
-    /// Others wait until the returned value is dropped.
+    /// Starts an attempt to connect. Other requests wait until the returned guard is dropped.
     pub(super) fn dial(&self) -> Dialling<'_> {
         self.is_dialling.set(true);
         Dialling(self)
     }
 
-    /// Notes which HTTP the server has chosen.
+    /// Records which HTTP version the server has chosen.
     pub(super) fn chose_http1(&self, is_http1: bool) {
         self.is_http1.set(is_http1);
     }
 
-    /// Keeps a new connection, and has its bytes moved; a stream of it.
+    /// Keeps a new connection, and spawns the task that drives it. Returns a stream of it.
     pub(super) fn add(
         &self,
         connection: Connection,
@@ -123,14 +125,14 @@ impl SharedConnections {
             drop(counted);
         });
         let stream = Box::new(connection.stream());
-        // Otherwise it ends with this stream.
+        // If connections are not kept, this one ends with this stream.
         if self.max_idle.get().is_some() {
             self.open.borrow_mut().push(connection);
         }
         stream
     }
 
-    /// Closes what has been idle too long, or has ended.
+    /// Closes connections that have been idle too long, or have ended.
     pub(super) fn sweep(&self) {
         let Some(max_idle) = self.max_idle.get() else {
             return;
@@ -142,7 +144,7 @@ impl SharedConnections {
         });
     }
 
-    /// When the connection that has been idle longest became so.
+    /// Returns the time since which the longest idle connection has been idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let open = self.open.borrow();
         open.iter().filter_map(Connection::idle_since).min()

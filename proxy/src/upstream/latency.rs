@@ -1,27 +1,27 @@
-//! How long an endpoint's answers take: an average that goes up at once, and that is forgotten with
-//! time (peak EWMA, as in Finagle), so that a server which stalls is avoided from its first late answer
-//! on, and tried again later.
+//! Response times of an endpoint: an average that rises immediately and decays with time (peak
+//! EWMA, as in Finagle). A server that stalls is therefore avoided from its first late response on,
+//! and tried again later.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After so long an answer counts for a third of what it did.
+/// Time after which a response counts for about a third of its original weight.
 const DECAY: Duration = Duration::from_secs(10);
 
-/// The answers of an endpoint to one worker.
+/// Response times of an endpoint, as seen by one worker.
 #[derive(Debug, Default)]
 pub(super) struct Latency(Cell<Option<(f64, Instant)>>);
 
 impl Latency {
-    /// Seconds until an answer, as expected at this moment; None if there was none yet.
+    /// Returns the expected response time in seconds, or `None` before the first response.
     pub(super) fn seconds(&self, now: Instant) -> Option<f64> {
         let (average, last) = self.0.get()?;
         Some(average * kept(last, now))
     }
 
-    /// Takes note of an answer.
+    /// Records a response time.
     pub(super) fn observe(&self, latency: Duration, now: Instant) {
         let sample = latency.as_secs_f64();
         let average = match self.0.get() {
@@ -34,8 +34,8 @@ impl Latency {
         self.0.set(Some((average, now)));
     }
 
-    /// Takes note of a request that has failed after so long. One that fails at once makes no server
-    /// quick.
+    /// Records a request that has failed after `latency`. A quick failure does not make a server
+    /// count as fast.
     pub(super) fn observe_failure(&self, latency: Duration, now: Instant) {
         let known = self.seconds(now).unwrap_or(0.0);
         if latency.as_secs_f64() > known {
@@ -44,7 +44,7 @@ impl Latency {
     }
 }
 
-/// The part of an average that still counts.
+/// Returns the part of an average that still counts.
 fn kept(last: Instant, now: Instant) -> f64 {
     let age = now.saturating_duration_since(last).as_secs_f64();
     (-age / DECAY.as_secs_f64()).exp()
@@ -66,7 +66,7 @@ mod tests {
         assert!((observe(10) - 0.01).abs() < 1e-9);
         assert!((observe(500) - 0.5).abs() < 1e-9);
         assert!((observe(10) - 0.5).abs() < 1e-9);
-        // Forgotten without any answer, too.
+        // It decays without responses, too.
         tokio::time::advance(DECAY).await;
         let third = seconds().unwrap();
         assert!((0.15..0.2).contains(&third), "{third}");
@@ -74,7 +74,7 @@ mod tests {
         tokio::time::advance(10 * DECAY).await;
         assert!(seconds().unwrap() < 0.001);
         assert!(observe(10) < 0.011);
-        // A failure at once is no quick answer.
+        // An immediate failure does not count as a fast response.
         latency.observe_failure(Duration::from_millis(1), Instant::now());
         assert!(seconds().unwrap() > 0.009);
         latency.observe_failure(Duration::from_secs(2), Instant::now());

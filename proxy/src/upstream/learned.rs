@@ -1,8 +1,9 @@
-//! Which endpoint a session belongs to, as learned from responses: `affinity.learn`.
+//! The endpoints of sessions, as learned from responses: `affinity.learn`.
 //!
-//! Shared by all workers without a lock, and of a fixed size: a table of buckets, each with a few
-//! entries of which the one that was not seen for longest makes room. Sessions are kept as hashes
-//! under a key of the process's own, so that no client can make two alike.
+//! Shared by all workers without a lock, and of a fixed size: a table of buckets with a few entries
+//! each. In a full bucket, the entry that has not been seen for longest makes room. Sessions are
+//! kept as hashes under a key that is random for each process, so that no client can make two
+//! sessions collide.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
@@ -13,19 +14,20 @@ use tokio::time::Instant;
 
 use super::endpoint::EndpointId;
 
-/// Entries of a bucket: two cache lines.
+/// Number of entries in a bucket, which takes two cache lines.
 const WAYS: usize = 8;
 
-/// The unit of times in the table.
+/// Unit of times in the table.
 const UNIT: Duration = Duration::from_secs(4);
 
-/// Bits of an entry's place: the endpoint's number, when it was seen, and bits of its hash.
+/// Bits of an entry's `place`, which consists of the endpoint's number, the time when the session
+/// was last seen, and some bits of its hash.
 const SEEN_BITS: u32 = 20;
 const CHECK_BITS: u32 = 12;
 
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// Sessions with their endpoints.
+/// A table of sessions with their endpoints.
 #[derive(Debug)]
 pub(super) struct Learned {
     begin: Instant,
@@ -36,17 +38,17 @@ pub(super) struct Learned {
 #[repr(align(128))]
 struct Bucket([Entry; WAYS]);
 
-/// The two numbers are not written at once: the bits of the hash in the second tell whether they
-/// belong together.
+/// An entry of the table. The two numbers are not written atomically: the hash bits in the second
+/// show whether both belong together.
 #[derive(Debug, Default)]
 struct Entry {
-    /// The session's hash; 0 if there is none.
+    /// Hash of the session; 0 if the entry is free.
     session: AtomicU64,
     place: AtomicU64,
 }
 
 impl Learned {
-    /// A table for about so many sessions.
+    /// Creates a table for about `max_entries` sessions.
     pub(super) fn new(max_entries: u32) -> Learned {
         let buckets = buckets(max_entries);
         Learned {
@@ -55,7 +57,7 @@ impl Learned {
         }
     }
 
-    /// A table of another size with the same sessions, as far as there is room.
+    /// Returns a table of another size with the same sessions, as far as there is room.
     pub(super) fn resized(&self, max_entries: u32) -> Learned {
         let mut new = Learned::new(max_entries);
         new.begin = self.begin;
@@ -68,12 +70,13 @@ impl Learned {
         new
     }
 
-    /// Whether it has room for this many sessions.
+    /// Returns whether the table has the right size for this number of sessions.
     pub(super) fn fits(&self, max_entries: u32) -> bool {
         self.buckets.len() == buckets(max_entries)
     }
 
-    /// The endpoint of this session, if it was seen within `ttl`. It is seen now.
+    /// Returns the endpoint of this session, if it was seen within `ttl`. Marks the session as seen
+    /// now.
     pub(super) fn find(&self, session: &[u8], ttl: Duration) -> Option<EndpointId> {
         let hash = hash(session);
         let entry = self
@@ -90,14 +93,14 @@ impl Learned {
         let endpoint = place >> (SEEN_BITS + CHECK_BITS);
         let seen = pack(endpoint, now, hash);
         if seen != place {
-            // Unless another worker has just written something else there.
+            // Skipped if another worker has just changed the entry.
             let order = Ordering::Relaxed;
             let _ = entry.place.compare_exchange(place, seen, order, order);
         }
         Some(EndpointId::from_low(u32::try_from(endpoint).unwrap_or(0)))
     }
 
-    /// Notes that a session belongs to this endpoint.
+    /// Records that a session belongs to this endpoint.
     pub(super) fn insert(&self, session: &[u8], endpoint: EndpointId) {
         let hash = hash(session);
         self.put(hash, pack(u64::from(endpoint.low()), self.now(), hash));
@@ -129,13 +132,14 @@ impl Learned {
         &self.buckets[usize::try_from(hash >> 16).unwrap_or(0) & mask]
     }
 
-    /// Units since the begin.
+    /// Returns the number of units since the start.
     fn now(&self) -> u64 {
         self.begin.elapsed().as_secs() / UNIT.as_secs()
     }
 }
 
-/// Buckets for so many sessions: half empty on the average, so that few of them are full.
+/// Returns the number of buckets for `max_entries` sessions: half empty on average, so that few of
+/// them are full.
 fn buckets(max_entries: u32) -> usize {
     (2 * max_entries as usize / WAYS).max(1).next_power_of_two()
 }
@@ -157,7 +161,7 @@ fn pack(endpoint: u64, seen: u64, hash: u64) -> u64 {
     endpoint << (SEEN_BITS + CHECK_BITS) | seen << CHECK_BITS | check_of(hash)
 }
 
-/// Units since an entry was seen.
+/// Returns the number of units since an entry was seen.
 fn age(place: u64, now: u64) -> u64 {
     now.wrapping_sub(place >> CHECK_BITS) & ((1 << SEEN_BITS) - 1)
 }

@@ -1,6 +1,6 @@
-//! The right to use one endpoint's slot, with a connection to it.
+//! The right to use one slot of an endpoint, with a connection to it.
 //!
-//! Made by `checkout`; a response's body or a tunnel owns it to its end.
+//! Created by `checkout`. The body of a response, or a tunnel, owns it until its end.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,44 +20,45 @@ use crate::config::{BackendTimeouts, HeadLimits};
 use crate::http2::ByteStream;
 use crate::wire::Wire;
 
-/// Where a lease's connection comes from.
+/// Origin of a lease's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It has served before: its server may have closed it at any time.
+    /// It was used before, so its server may have closed it at any time.
     Pooled,
     /// It is new.
     Dialled,
 }
 
-/// A connection for one exchange, and the slot that it takes.
+/// A connection for one exchange, with the slot that it occupies.
 ///
 /// Dropping it closes the connection; [`Lease::release`] keeps it for the next request.
 #[derive(Debug)]
 pub struct Lease {
-    /// Where the request goes.
+    /// The stream for the request and its response.
     pub stream: ServerStream,
-    /// Whether it has served before.
+    /// Whether the connection was used before.
     pub origin: Origin,
-    /// With the endpoint that it leads to.
+    /// Counts the exchange; contains the endpoint.
     active: Active,
-    /// The settings in force when it was taken.
+    /// The settings in force when the lease was created.
     settings: Rc<Settings>,
     permit: Permit,
     trial: Option<Trial>,
-    /// When it was taken, if that matters.
+    /// Time when the lease was created, if response times are measured.
     begin: Option<Instant>,
-    /// In place of the backend's.
+    /// Replaces the backend's `timeout.server`.
     server_timeout: Option<Duration>,
-    /// The same.
+    /// Replaces the backend's `timeout.tunnel`.
     tunnel_timeout: Option<Duration>,
 }
 
-/// The one request that finds out whether an endpoint serves again.
+/// Marks the one request that tests whether an endpoint serves again.
 #[derive(Debug)]
 pub(super) struct Trial(Arc<Endpoint>);
 
 impl Trial {
-    /// None if another one does so already.
+    /// Starts a trial. Returns `None` if the endpoint is not on trial, or another request is trying
+    /// it.
     pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Option<Trial> {
         let is_first = endpoint.health().try_trial();
         is_first.then(|| Trial(Arc::clone(endpoint)))
@@ -71,7 +72,7 @@ impl Drop for Trial {
 }
 
 impl Lease {
-    /// `begin` is when it was taken, if that matters.
+    /// Creates a lease. `begin` is the present time, if response times are measured.
     pub(super) fn new(
         stream: ServerStream,
         origin: Origin,
@@ -99,7 +100,7 @@ impl Lease {
         self.tunnel_timeout = tunnel;
     }
 
-    /// The head of a response has come, with this status.
+    /// Records that the head of a response with this status has arrived.
     pub fn answered(&mut self, status: u16) {
         let failure = Failure::Status(status);
         if failure.is_among(&self.settings.backend.outlier.on) {
@@ -117,7 +118,7 @@ impl Lease {
         }
     }
 
-    /// The server has failed at the request.
+    /// Records that the request has failed at the server.
     pub fn failed(&mut self, failure: Failure) {
         if let Some(begin) = self.begin {
             let now = Instant::now();
@@ -140,12 +141,12 @@ impl Lease {
         }
     }
 
-    /// The backend's settings, as they were when the lease was taken.
+    /// Returns the backend's settings from the time when the lease was created.
     pub fn settings(&self) -> &Rc<Settings> {
         &self.settings
     }
 
-    /// The cluster that the endpoint belongs to.
+    /// Returns the cluster to which the endpoint belongs.
     pub fn cluster(&self) -> &Rc<LocalCluster> {
         &self.active.cluster
     }
@@ -157,12 +158,13 @@ impl Lease {
         counts.retried.count();
     }
 
-    /// The endpoint that the connection leads to.
+    /// Returns the endpoint to which the connection leads.
     pub fn endpoint(&self) -> &Rc<LocalEndpoint> {
         &self.active.endpoint
     }
 
-    /// The backend's timeouts, as they were when the lease was taken, or those of this exchange.
+    /// Returns the timeouts: those of this exchange, otherwise the backend's from the time when the
+    /// lease was created.
     pub fn timeouts(&self) -> BackendTimeouts {
         let timeouts = self.settings.backend.timeouts;
         BackendTimeouts {
@@ -172,27 +174,27 @@ impl Lease {
         }
     }
 
-    /// The backend's limits on the head of a response.
+    /// Returns the backend's limits for the head of a response.
     pub fn head_limits(&self) -> HeadLimits {
         self.settings.backend.limits
     }
 
-    /// Gives the connection back, if it can serve again; closes it otherwise. `now` is the
-    /// present time.
+    /// Returns the connection to the pool if it can be used again, and closes it otherwise. `now`
+    /// is the present time.
     pub fn release(self, now: Instant) {
-        // One of HTTP/2 stays where it is, for others as well.
+        // An HTTP/2 connection stays where it is: others share it.
         let ServerStream::Http1(mut connection) = self.stream else {
             return;
         };
-        // A connection authenticated for one client serves no other.
+        // A connection that is authenticated for one client serves no other.
         if connection.is_reusable() && !connection.is_private() {
             connection.wire.rest();
             self.active.endpoint.pool.put(connection, now);
         }
     }
 
-    /// Takes a connection out that can carry another exchange, with where it leads to; the slot is
-    /// given back.
+    /// Extracts the connection if it can carry another exchange, with its cluster and endpoint.
+    /// Releases the slot.
     pub(super) fn into_reusable(
         self,
     ) -> Option<(Box<Connection>, Rc<LocalCluster>, Rc<LocalEndpoint>)> {
@@ -206,8 +208,8 @@ impl Lease {
             .then_some((connection, cluster, endpoint))
     }
 
-    /// Takes the stream out for a tunnel; the slot stays taken while `Hold` lives. None if no
-    /// request was sent on it.
+    /// Extracts the stream for a tunnel. The slot stays occupied while the [`Hold`] lives. Returns
+    /// `None` if this is an HTTP/2 stream on which no request was sent.
     pub fn into_tunnel(self) -> Option<(Upgraded, Hold)> {
         let (upgraded, connected) = match self.stream {
             ServerStream::Http1(connection) => {
@@ -225,16 +227,16 @@ impl Lease {
     }
 }
 
-/// A server's side of a tunnel.
+/// The server's side of a tunnel.
 #[derive(Debug)]
 pub enum Upgraded {
-    /// A connection, with the bytes that came behind the 101.
+    /// A connection, with the bytes that followed the 101.
     Http1(Box<Wire>),
-    /// A stream.
+    /// A stream of an HTTP/2 connection.
     Http2(Box<ByteStream>),
 }
 
-/// Keeps a tunnel counted among its server's connections; by default it holds nothing.
+/// Keeps a tunnel counted among its server's connections. Empty by default.
 #[derive(Debug, Default)]
 pub struct Hold {
     _permit: Permit,
@@ -242,7 +244,7 @@ pub struct Hold {
     _active: Option<Active>,
 }
 
-/// Counts one request or tunnel at its cluster and its endpoint while it lives.
+/// Counts one request or tunnel at its cluster and endpoint for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Active {
     cluster: Rc<LocalCluster>,
@@ -262,7 +264,7 @@ impl Active {
 }
 
 impl Active {
-    /// Where it is.
+    /// Returns the endpoint.
     pub(super) fn endpoint(&self) -> &Rc<LocalEndpoint> {
         &self.endpoint
     }
@@ -276,7 +278,7 @@ impl Drop for Active {
     }
 }
 
-/// Counts a request that waits for a slot while it lives.
+/// Counts a request that waits for a slot, for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Queued<'a>(&'a LocalCluster);
 

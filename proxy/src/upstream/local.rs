@@ -1,8 +1,8 @@
-//! A cluster as one worker has it: with the idle connections to its endpoints.
+//! One worker's view of a cluster, including the idle connections to its endpoints.
 //!
-//! A [`LocalCluster`] lives as long as its backend's name is configured; changes give it another
-//! [`LocalSet`], at a cost that depends on the endpoints in use and not on all that there are.
-//! Nothing here leaves its worker: reference counts are plain numbers.
+//! A [`LocalCluster`] lives as long as its backend's name is configured. Changes replace its
+//! [`LocalSet`], at a cost that depends on the endpoints in use, not on all endpoints. Nothing here
+//! leaves its worker, so reference counts need no atomics.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -27,27 +27,27 @@ use super::view::View;
 #[derive(Debug)]
 pub struct LocalCluster {
     pub(super) cluster: Arc<Cluster>,
-    /// Counts from 0.
+    /// Number of the worker, from 0.
     pub(super) worker: usize,
     pub(super) budget: Rc<ConnectionBudget>,
     pub(super) retries: RetryBudget,
-    /// Replaced by [`apply`](Self::apply) alone.
+    /// Replaced only by [`apply`](Self::apply).
     set: RefCell<Rc<LocalSet>>,
-    /// The endpoints of the set that this worker has used.
+    /// Endpoints of the set that this worker has used.
     known: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
-    /// The worker's own of each handshake, which waits for no other worker.
+    /// The worker's own copies of shared handshakes, which never wait for other workers.
     handshakes: RefCell<Vec<(Arc<Handshake>, Rc<Handshake>)>>,
 }
 
-/// A worker's view of an endpoint set, with the settings that came with it.
+/// A worker's view of an endpoint set, together with its settings.
 #[derive(Debug)]
 pub(super) struct LocalSet {
-    /// The worker's own copy, so that no count of holders is shared.
+    /// The worker's own copy, so that workers share no reference count.
     pub(super) settings: Rc<Settings>,
     shared_settings: Arc<Settings>,
     pub(super) source: Arc<EndpointSet>,
     pub(super) balancer: Balancer,
-    /// By the endpoints' positions, once they are used.
+    /// Endpoints in use, by position.
     locals: RefCell<Box<[Option<Rc<LocalEndpoint>>]>>,
     view: RefCell<Rc<View>>,
 }
@@ -56,44 +56,45 @@ pub(super) struct LocalSet {
 #[derive(Debug)]
 pub struct LocalEndpoint {
     endpoint: Arc<Endpoint>,
-    /// How connections to it begin.
+    /// The handshake for connections to the endpoint.
     pub(super) handshake: Rc<Handshake>,
-    /// The shared handshake that this one was copied from.
+    /// The shared handshake from which `handshake` was copied.
     source: Arc<Handshake>,
     pub(super) pool: Rc<Pool>,
     pub(super) latency: Latency,
-    /// Where its cookie leads.
+    /// Value of the cookie that leads to the endpoint.
     cookie: Cell<u64>,
 }
 
 impl LocalEndpoint {
-    /// The part that all workers share.
+    /// Returns the part that all workers share.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
-    /// The name of its server.
+    /// Returns the name of the server.
     pub fn server_name(&self) -> &str {
         self.endpoint.server().name()
     }
 
-    /// The value of the cookie that leads here, if the backend has such cookies.
+    /// Returns the value of the cookie that leads to the endpoint; 0 if the backend uses no such
+    /// cookies.
     pub fn cookie(&self) -> u64 {
         self.cookie.get()
     }
 }
 
-/// How old a view may be.
+/// How old a view can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AsOf {
     /// It is up to date.
     Now,
-    /// That of a large set may be a moment old.
+    /// The view of a large set can be slightly outdated.
     Lately,
 }
 
 impl LocalSet {
-    /// `before` is the one that it follows.
+    /// Creates the view of a set. `before` is the one that it replaces.
     fn new(config: &ClusterConfig, turn: usize, before: Option<&LocalSet>) -> LocalSet {
         let count = config.endpoints.choices().len();
         let balance = config.settings.backend.balance.clone();
@@ -111,7 +112,7 @@ impl LocalSet {
         }
     }
 
-    /// Which endpoints requests may go to.
+    /// Returns the endpoints that are eligible for requests.
     pub(super) fn view(&self, cluster: &Cluster, as_of: AsOf) -> Rc<View> {
         let epoch = cluster.shared.epoch();
         let mut view = self.view.borrow_mut();
@@ -121,19 +122,19 @@ impl LocalSet {
         Rc::clone(&view)
     }
 
-    /// The endpoint at this position.
+    /// Returns the endpoint at this position.
     pub(super) fn endpoint(&self, position: usize) -> &Arc<Endpoint> {
         &self.source.choices()[position].endpoint
     }
 
-    /// The worker's part of an endpoint, if it has used it.
+    /// Returns the worker's part of an endpoint, if the worker has used it.
     pub(super) fn used(&self, position: usize) -> Option<Rc<LocalEndpoint>> {
         self.locals.borrow()[position].clone()
     }
 }
 
 impl LocalCluster {
-    /// The view of a worker, with nothing pooled yet; `worker` counts from 0.
+    /// Creates a worker's view, with an empty pool. `worker` counts from 0.
     pub fn new(
         config: &ClusterConfig,
         worker: usize,
@@ -144,47 +145,47 @@ impl LocalCluster {
             worker,
             budget: Rc::clone(budget),
             retries: RetryBudget::new(),
-            // Workers begin with different servers.
+            // Each worker starts with a different server.
             set: RefCell::new(Rc::new(LocalSet::new(config, worker, None))),
             known: RefCell::default(),
             handshakes: RefCell::default(),
         }
     }
 
-    /// The part that all workers share.
+    /// Returns the part that all workers share.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }
 
-    /// How it is used.
+    /// Returns the current settings.
     pub fn settings(&self) -> Rc<Settings> {
         Rc::clone(&self.set.borrow().settings)
     }
 
-    /// Reads its settings.
+    /// Calls `read` with the current settings.
     #[inline]
     pub fn with_settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
         read(&self.set.borrow().settings)
     }
 
-    /// Whether a server wants to know the client of a new connection.
+    /// Returns whether new connections to any of the servers name their client.
     pub fn names_clients(&self) -> bool {
         self.set.borrow().source.names_clients()
     }
 
-    /// The current set.
+    /// Returns the current set.
     pub(super) fn set(&self) -> Rc<LocalSet> {
         Rc::clone(&self.set.borrow())
     }
 
-    /// The endpoint that a cookie leads to.
+    /// Returns the endpoint to which a cookie leads.
     pub fn endpoint_of_cookie(&self, cookie: u64) -> Option<EndpointId> {
         let set = self.set.borrow();
         let position = set.source.position_of_cookie(cookie)?;
         Some(set.endpoint(position).id())
     }
 
-    /// The worker's part of the endpoint at this position of `set`.
+    /// Returns the worker's part of the endpoint at this position of `set`.
     pub(super) fn local(&self, set: &LocalSet, position: usize) -> Rc<LocalEndpoint> {
         if let Some(local) = &set.locals.borrow()[position] {
             return Rc::clone(local);
@@ -208,7 +209,7 @@ impl LocalCluster {
             },
             Rc::clone,
         );
-        // A request that goes by an earlier set leaves nothing behind.
+        // A request that still uses an earlier set must not leave anything behind.
         if is_current {
             known.insert(choice.endpoint.id(), Rc::clone(&local));
             local.cookie.set(choice.cookie);
@@ -224,7 +225,7 @@ impl LocalCluster {
         if let Some((_, known)) = known {
             return Rc::clone(known);
         }
-        // Those that no endpoint has any more.
+        // Remove handshakes that no endpoint uses any more.
         handshakes.retain(|(_, local)| Rc::strong_count(local) > 1);
         let local = Rc::new(source.for_worker());
         handshakes.push((Arc::clone(source), Rc::clone(&local)));
@@ -243,7 +244,7 @@ impl LocalCluster {
     }
 
     /// Puts another endpoint set into force. Idle connections to endpoints that are gone are
-    /// closed; those in use are closed when they come back.
+    /// closed; those in use are closed when they are returned.
     pub fn apply(&self, config: &ClusterConfig) {
         let before = self.set();
         let is_same = Arc::ptr_eq(&before.shared_settings, &config.settings)
@@ -257,7 +258,7 @@ impl LocalCluster {
             let position = position.filter(|position| {
                 let choice = &set.source.choices()[*position];
                 let handshake = set.source.members()[choice.member].handshake();
-                // Connections that began otherwise serve no further request.
+                // Connections from another handshake serve no further requests.
                 Arc::ptr_eq(handshake, &local.source)
             });
             match position {
@@ -268,12 +269,12 @@ impl LocalCluster {
         });
         self.set.replace(Rc::new(set));
         self.budget.close_retired();
-        // Those that wait may have somewhere to go now.
+        // Requests that wait may have somewhere to go now.
         self.cluster.shared.queue.wake();
     }
 
-    /// The backend is gone: closes its idle connections, and those in use when they come
-    /// back.
+    /// Closes the connections of a backend that is gone: idle ones now, those in use when they are
+    /// returned.
     pub fn retire(&self) {
         for (_, local) in self.known.take() {
             self.budget.retire(&local.pool);
@@ -281,8 +282,8 @@ impl LocalCluster {
         self.budget.close_retired();
     }
 
-    /// Closes what has been idle too long, was closed by its server, or is in the way of
-    /// other workers' requests.
+    /// Closes connections that have been idle too long, that the server has closed, or that block
+    /// requests of other workers.
     pub fn sweep(&self) {
         for local in self.known.borrow().values() {
             local.pool.sweep();
@@ -291,20 +292,20 @@ impl LocalCluster {
         self.budget.trim();
     }
 
-    /// Whether connections to this endpoint may still serve.
+    /// Returns whether connections to this endpoint can still serve.
     pub(super) fn has(&self, local: &Rc<LocalEndpoint>) -> bool {
         let known = self.known.borrow();
         let known = known.get(&local.endpoint.id());
         known.is_some_and(|known| Rc::ptr_eq(known, local))
     }
 
-    /// Counts a request, of which a share may be sent again.
+    /// Counts a request. A share of all requests may be sent again.
     #[inline]
     pub fn count_request(&self) {
         self.retries.deposit();
     }
 
-    /// Whether a request may be sent once more, as far as the budget goes.
+    /// Returns whether the retry budget allows another retry, which it then counts.
     pub fn may_retry(&self) -> bool {
         let percent = self.set.borrow().settings.backend.retry.budget;
         self.retries.withdraw(percent, Instant::now())

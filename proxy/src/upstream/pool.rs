@@ -1,4 +1,4 @@
-//! Idle connections to servers, and how many connections a worker has.
+//! Idle connections to servers, and the number of connections of a worker.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -12,34 +12,36 @@ use super::server::Connected;
 use crate::transport::buffer::BufferPool;
 use crate::transport::io::Io;
 
-/// A connection idle for less than this may be about to be used again. At a server that is
-/// at its limit, closing it would cost a new connection for each request.
+/// A connection idle for less than this may be about to be used again. At a server that is at its
+/// limit, closing it would cost a new connection for each request.
 const MIN_RECLAIM_AGE: Duration = Duration::from_millis(100);
 
-/// Connections of retired pools that are closed at once: in well under a millisecond.
+/// Maximum number of connections of retired pools that are closed in one go, which takes well under
+/// a millisecond.
 const MAX_CLOSED: usize = 32;
 
-/// How many connections a worker has to servers, in use or idle, and where the idle ones
-/// are: so that they never take the descriptors that clients need.
+/// A worker's connections to servers, in use or idle, and the pools of the idle ones. Limits them
+/// so that they never take the descriptors that clients need.
 #[derive(Debug)]
 pub struct ConnectionBudget {
     open: Rc<Cell<usize>>,
-    /// From here on an idle connection makes room for each new one.
+    /// Number of connections from which on each new one replaces an idle one.
     limit: usize,
     pools: RefCell<Vec<Weak<Pool>>>,
-    /// Those of endpoints that are gone, which are being closed.
+    /// Pools of endpoints that are gone, whose connections are being closed.
     retired: RefCell<Vec<Rc<Pool>>>,
     /// Buffers for its connections.
     buffers: BufferPool,
-    /// Pools that there may be before those of endpoints that are gone are looked for.
+    /// Number of pools from which on the next new pool triggers a purge of pools that are gone.
     next_purge: Cell<usize>,
 }
 
-/// Fewer pools than this are not worth looking through.
+/// Minimum number of pools for a purge: fewer are not worth it.
 const MIN_PURGE: usize = 64;
 
 impl ConnectionBudget {
-    /// `limit` is the worker's share of `max_connections`, `buffers` are the worker's.
+    /// Creates a budget. `limit` is the worker's share of `max_connections`, `buffers` are the
+    /// worker's.
     pub fn new(limit: usize, buffers: BufferPool) -> Rc<ConnectionBudget> {
         Rc::new(ConnectionBudget {
             open: Rc::default(),
@@ -51,7 +53,7 @@ impl ConnectionBudget {
         })
     }
 
-    /// A new connection, which counts here.
+    /// Creates a connection that counts against this budget.
     pub(super) fn connection(&self, io: Io, connected: Connected) -> Box<Connection> {
         Connection::new(io, &self.buffers, connected, self.open())
     }
@@ -61,18 +63,19 @@ impl ConnectionBudget {
         Open::new(&self.open)
     }
 
-    /// Gives back memory that the connections do not need any more.
+    /// Frees memory that the connections do not need any more.
     pub(super) fn trim(&self) {
         self.buffers.trim();
     }
 
-    /// A pool whose connections count here.
+    /// Creates a pool whose connections count against this budget.
     pub(super) fn pool(&self) -> Rc<Pool> {
         let pool = Rc::new(Pool::default());
         let mut pools = self.pools.borrow_mut();
         if pools.len() >= self.next_purge.get() {
             pools.retain(|pool| pool.strong_count() > 0);
-            // Once for as many new ones as are left: the cost of each stays the same.
+            // The next purge comes only once the number has doubled, so the amortized cost of a new
+            // pool is constant.
             self.next_purge.set(MIN_PURGE.max(2 * pools.len()));
         }
         pools.push(Rc::downgrade(&pool));
@@ -80,14 +83,14 @@ impl ConnectionBudget {
         pool
     }
 
-    /// Has the connections of a pool closed: those that are idle by and by, since each takes a system
-    /// call, and those in use when they come back.
+    /// Schedules the connections of a pool to be closed: idle ones gradually, since each takes a
+    /// system call, and those in use when they are returned.
     pub(super) fn retire(&self, pool: &Rc<Pool>) {
         pool.max_idle.set(None);
         self.retired.borrow_mut().push(Rc::clone(pool));
     }
 
-    /// Closes some connections of pools that are retired; whether there are more.
+    /// Closes some connections of retired pools. Returns whether there are more.
     pub fn close_retired(&self) -> bool {
         let mut retired = self.retired.borrow_mut();
         for _ in 0..MAX_CLOSED {
@@ -100,7 +103,7 @@ impl ConnectionBudget {
         !retired.is_empty()
     }
 
-    /// Closes the connection that has been idle longest, if there are too many.
+    /// Closes the longest idle connection, if the limit is reached.
     pub(super) fn make_room(&self) {
         if self.open.get() < self.limit {
             return;
@@ -117,13 +120,13 @@ impl ConnectionBudget {
     }
 }
 
-/// The idle connections of one worker to one endpoint, the last used on top.
+/// One worker's idle connections to one endpoint, the last used on top.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
-    /// How long a connection is kept without use; None: not at all.
+    /// How long an unused connection is kept. `None`: not at all.
     max_idle: Cell<Option<Duration>>,
-    /// Those of HTTP/2, idle or not.
+    /// HTTP/2 connections, idle or not.
     pub(super) shared: SharedConnections,
 }
 
@@ -134,8 +137,8 @@ struct Idle {
 }
 
 impl Pool {
-    /// Changes how long connections are kept. With None those that are idle are closed at
-    /// once, and those that are put later too.
+    /// Changes how long unused connections are kept. With `None`, idle connections are closed
+    /// immediately, and so are those that are put later.
     pub(super) fn set_max_idle(&self, max_idle: Option<Duration>) {
         self.max_idle.set(max_idle);
         self.shared.set_max_idle(max_idle);
@@ -144,9 +147,9 @@ impl Pool {
         }
     }
 
-    /// The last used connection that is still alive.
+    /// Takes the last used connection that is still alive.
     pub(super) fn take(&self, check: Check) -> Option<Box<Connection>> {
-        // One that has been here too long is the sweep's to close: no clock is read for it.
+        // The sweep closes connections that have been idle too long, so no clock is read here.
         self.max_idle.get()?;
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
@@ -156,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// Keeps `connection`, or closes it.
+    /// Keeps `connection`, or closes it if the pool keeps none.
     pub(super) fn put(&self, connection: Box<Connection>, now: Instant) {
         if self.max_idle.get().is_some() {
             self.idle.borrow_mut().push(Idle {
@@ -166,7 +169,8 @@ impl Pool {
         }
     }
 
-    /// Since when the one that was put first has been here, or one of HTTP/2 has had nothing to do.
+    /// Returns the time since which the longest idle connection has been idle, over both HTTP
+    /// versions.
     fn idle_since(&self) -> Option<Instant> {
         let first = self.first_put();
         first.into_iter().chain(self.shared.idle_since()).min()
@@ -190,7 +194,7 @@ impl Pool {
         }
     }
 
-    /// Closes what is dead or has been idle too long.
+    /// Closes connections that are dead or have been idle too long.
     pub(super) fn sweep(&self) {
         self.shared.sweep();
         let max_idle = self.max_idle.get().unwrap_or_default();
@@ -203,7 +207,7 @@ impl Pool {
 }
 
 impl Pool {
-    /// Closes the one that has been idle longest, unless it was in use a moment ago.
+    /// Closes the longest idle connection, unless it was in use a moment ago.
     pub(super) fn reclaim(&self) -> Reclaimed {
         let is_old = |since: Instant| since.elapsed() >= MIN_RECLAIM_AGE;
         if self.idle_since().is_some_and(is_old) {
@@ -215,7 +219,7 @@ impl Pool {
     }
 }
 
-/// What [`Pool::reclaim`] has closed.
+/// Number of connections that [`Pool::reclaim`] has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reclaimed {
     One,
@@ -247,7 +251,7 @@ mod tests {
         pool
     }
 
-    /// A connection with its far end.
+    /// Returns a connection and its far end.
     fn connection(budget: &Rc<ConnectionBudget>) -> (Box<Connection>, UnixStream) {
         let address = ServerAddress::Unix("/".into());
         let shared = Arc::new(Shared::new("b", Wake::default()));
@@ -267,7 +271,7 @@ mod tests {
         pool.sweep();
         let one = pool.take(Check::Socket).unwrap();
         pool.put(one, Instant::now());
-        // A shorter time counts for those that are there already.
+        // A shorter limit also applies to connections that are in the pool already.
         pool.set_max_idle(Some(Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(5)).await;
         pool.sweep();

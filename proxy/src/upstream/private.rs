@@ -1,7 +1,7 @@
 //! Connections that a server has authenticated for one client, between that client's requests.
 //!
-//! They are in no pool: they stay with their client until either side closes. Owned by the
-//! client's connection; filled when an exchange ends, and asked before `checkout`.
+//! They are in no pool: they stay with their client until either side closes. Owned by the client's
+//! connection. Filled when an exchange ends, and consulted before `checkout`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::lease::{Active, Lease, Origin, Queued};
 use super::local::{LocalCluster, LocalEndpoint};
 use super::stream::ServerStream;
 
-/// One client's connections, at most one for each cluster. Idle ones take no slot.
+/// One client's private connections, at most one for each cluster. Idle ones occupy no slot.
 #[derive(Debug, Default)]
 pub struct PrivateConnections(Vec<Private>);
 
@@ -26,7 +26,7 @@ struct Private {
 }
 
 impl PrivateConnections {
-    /// Keeps the lease's connection, if it can serve again, and gives its slot back.
+    /// Keeps the lease's connection, if it can be used again, and releases its slot.
     pub fn put(&mut self, lease: Lease) {
         let Some((mut connection, cluster, endpoint)) = lease.into_reusable() else {
             return;
@@ -41,8 +41,8 @@ impl PrivateConnections {
         });
     }
 
-    /// A lease on the connection to this cluster; None if there is none that still serves, or if the
-    /// request is to go elsewhere.
+    /// Returns a lease on the connection to this cluster. Returns `None` if there is no usable one,
+    /// or if the request must go elsewhere.
     ///
     /// # Errors
     /// [`CheckoutError::QueueTimeout`], [`CheckoutError::QueueFull`]; the connection is kept.
@@ -63,14 +63,14 @@ impl PrivateConnections {
             return Ok(None);
         }
         let endpoint = self.0[index].endpoint.endpoint();
-        // One client's connection may carry several sessions.
+        // A client's connection can carry several sessions.
         let is_elsewhere = match demand.bound {
             Some(Bound::Session(id)) => id != endpoint.id(),
             Some(Bound::Server(name) | Bound::OnlyServer(name)) => name != endpoint.server().name(),
             Some(Bound::Key(key)) => cluster
                 .preferred(key, demand)
                 .is_some_and(|id| id != endpoint.id()),
-            // For `balance` the client's connection is the stronger tie.
+            // The client's connection takes precedence over `balance`.
             None => false,
         };
         if is_elsewhere || demand.avoid.contains(&endpoint.id()) {
@@ -80,14 +80,15 @@ impl PrivateConnections {
         let Some(permit) = cluster.bound_permit(endpoint, limit).await? else {
             return Ok(None);
         };
-        // It may have ended while the slot was waited for.
+        // It may have ended during the wait for the slot.
         let mut private = self.0.swap_remove(index);
         Ok(private.is_usable().then(|| private.into_lease(permit)))
     }
 }
 
 impl LocalCluster {
-    /// Waits in line for a slot of this endpoint; None if it does not serve any more.
+    /// Waits for a slot of this endpoint in its queue. Returns `None` if the endpoint has become
+    /// unusable.
     pub(super) async fn bound_permit(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -128,7 +129,8 @@ impl Private {
         )
     }
 
-    /// Whether its server still serves its sessions, and has neither closed it nor said anything.
+    /// Returns whether the endpoint still serves its sessions, and the server has neither closed
+    /// the connection nor sent anything.
     fn is_usable(&mut self) -> bool {
         let endpoint = self.endpoint.endpoint();
         self.cluster.has(&self.endpoint)
@@ -173,7 +175,7 @@ mod tests {
             assert!(private.take(cluster, &fresh()).await.unwrap().is_none());
             private.put(lease);
         }
-        // A further one to the same cluster takes the place of the first.
+        // Another connection to the same cluster replaces the first.
         let (bed, cluster) = one;
         let first = bed.accept("1").await;
         keep(&mut private, &cluster).await;

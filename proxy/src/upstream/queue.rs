@@ -1,7 +1,7 @@
-//! The line of requests that wait for a slot: of a server, or of any server of a backend.
+//! The queue of requests that wait for a slot: of one endpoint, or of any server of a backend.
 //!
-//! First come, first served, over all workers. A lock is taken by those alone that wait, and by
-//! whoever gives back a slot that somebody waits for.
+//! First come, first served, over all workers. The lock is taken only by requests that wait, and by
+//! threads that release a slot while a request waits.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Requests that wait, in the order in which they came.
+/// Waiting requests, in order of arrival.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// As many as are in `line`, for those that do not lock it.
+    /// Number of waiters in `line`, for readers without the lock.
     waiting: AtomicU32,
     max: AtomicU32,
     line: Mutex<Line>,
@@ -21,7 +21,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Line {
     next: u64,
-    /// By their numbers; without a waker until they are polled.
+    /// Waiters by number, without a waker until they are first polled.
     waiters: BTreeMap<u64, Option<Waker>>,
 }
 
@@ -38,17 +38,17 @@ impl Queue {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes how many may wait. Those that wait already stay.
+    /// Changes the maximum number of waiting requests. Those that wait already stay.
     pub(super) fn set_max(&self, max: u32) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// Whether nobody waits: others must not overtake those that do.
+    /// Returns whether no request waits. If some do, others must not overtake them.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) == 0
     }
 
-    /// A place at the end of the line; None if it is as long as it may be.
+    /// Enters the queue at its end. Returns `None` if the queue is full.
     pub(super) fn enter(self: &Arc<Queue>) -> Option<Place> {
         let mut line = self.line();
         if line.waiters.len() >= self.max.load(Ordering::Relaxed) as usize {
@@ -65,7 +65,7 @@ impl Queue {
         })
     }
 
-    /// Has the first in line look again, after something may have come free.
+    /// Wakes the first request in the queue, after something may have become free.
     pub(super) fn wake(&self) {
         if !self.is_empty() {
             wake_first(self.line());
@@ -82,7 +82,7 @@ fn wake_first(mut line: MutexGuard<'_, Line>) {
     }
 }
 
-/// A place in line, given up when it is dropped.
+/// A place in the queue, released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     queue: Arc<Queue>,
@@ -90,7 +90,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Waits to be the first in line, and until `take` has something.
+    /// Waits until the request is first in the queue and `take` returns a value.
     ///
     /// # Cancel safety
     /// Safe: the place is kept.
@@ -115,7 +115,7 @@ impl Drop for Place {
         let mut line = self.queue.line();
         line.waiters.remove(&self.number);
         self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        // The next one may have been waiting behind this one alone.
+        // This request may be the only thing that the next one was waiting for.
         wake_first(line);
     }
 }
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// Polls each future once; which are ready.
+    /// Polls each future once. Returns which are ready.
     async fn poll_all<F: Future + Unpin>(futures: &mut [F]) -> Vec<bool> {
         poll_fn(|cx| {
             let polled = futures.iter_mut();
@@ -151,7 +151,7 @@ mod tests {
             .iter()
             .map(|place| Box::pin(place.wait(take)))
             .collect();
-        // All come at once; the last in line does not overtake.
+        // All arrive at once, and the last in the queue does not overtake.
         assert_eq!(poll_all(&mut waits).await, [false; 3]);
         free.set(1);
         assert_eq!(poll_all(&mut waits[1..]).await, [false, false]);

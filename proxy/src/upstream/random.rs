@@ -1,4 +1,4 @@
-//! Random numbers for choices: quick, and good enough to spread requests.
+//! Random numbers for choices: fast, and good enough to spread requests.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, RandomState};
 pub(super) struct Random(Cell<u64>);
 
 impl Random {
-    /// One that begins anywhere.
+    /// Creates a source with a random seed.
     pub(super) fn new() -> Random {
         Random::from_seed(RandomState::new().hash_one(0))
     }
@@ -27,15 +27,15 @@ impl Random {
         mixed
     }
 
-    /// Below `limit`, which is not 0.
+    /// Returns a number below `limit`, which must not be 0.
     #[inline]
     pub(super) fn below(&self, limit: u64) -> u64 {
         let product = u128::from(self.next()) * u128::from(limit);
-        // Less than `limit`.
+        // The upper half is less than `limit`, so it always fits.
         u64::try_from(product >> 64).unwrap_or(0)
     }
 
-    /// From 0 to 1.
+    /// Returns a number from 0 up to, but not including, 1.
     pub(super) fn fraction(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
         let fraction = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;

@@ -1,29 +1,30 @@
-//! How many requests may be sent again: a share of all, so that retries do not bury servers that are
-//! overloaded already.
+//! The retry budget: a share of all requests may be sent again, so that retries do not bury servers
+//! that are already overloaded.
 
 use std::cell::Cell;
 
 use tokio::time::Instant;
 
-/// Retries that may come at once, whatever the share: at little traffic a share is nothing.
+/// Number of retries that are possible at once, whatever the share. At low traffic, a share amounts
+/// to nothing.
 const RESERVE: u64 = 10;
 
-/// Requests that are remembered.
+/// Maximum number of requests that are remembered.
 const MAX_DEPOSIT: u64 = 1_000;
 
-/// Hundredths of a retry.
+/// One retry, in hundredths.
 const WHOLE: u64 = 100;
 
-/// A worker's budget for a backend. Every request pays in its share; each retry takes one out. The
-/// reserve comes back within a second.
+/// A worker's budget for a backend. Every request deposits its share, and each retry withdraws one.
+/// The reserve is refilled within a second.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
-    /// Requests since the last retry, as far as they are remembered.
+    /// Number of requests since the last call of [`withdraw`](Self::withdraw).
     deposited: Cell<u64>,
-    /// Hundredths of retries that earlier requests have paid for.
+    /// Retries that earlier requests have paid for, in hundredths.
     balance: Cell<u64>,
     reserve: Cell<u64>,
-    /// When the reserve was last looked at.
+    /// Time when the reserve was last refilled.
     refilled: Cell<Option<Instant>>,
 }
 
@@ -43,7 +44,7 @@ impl RetryBudget {
         self.deposited.set(self.deposited.get() + 1);
     }
 
-    /// Whether there may be a retry, which is counted; `percent` is the share.
+    /// Returns whether a retry is allowed, and counts it if so. `percent` is the share.
     pub(super) fn withdraw(&self, percent: u32, now: Instant) -> bool {
         if percent == 0 {
             return false;
@@ -68,7 +69,7 @@ impl RetryBudget {
         let elapsed = now.saturating_duration_since(before).as_millis();
         let more = u64::try_from(elapsed).unwrap_or(u64::MAX);
         let more = more.saturating_mul(full) / 1_000;
-        // Parts of a millisecond count the next time.
+        // Fractions of a millisecond count the next time.
         if more > 0 || self.refilled.get().is_none() {
             self.refilled.set(Some(now));
             let reserve = self.reserve.get().saturating_add(more);

@@ -1,6 +1,7 @@
-//! Servers, as all workers share them: their state and counters, whatever their addresses are.
+//! Servers, shared by all workers: their state and counters, independent of their addresses.
 //!
-//! A [`Server`] keeps its identity over the changes that leave it the same machine. Made by `cluster`.
+//! A [`Server`] keeps its identity across changes for as long as it is the same machine. Created by
+//! `cluster`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -10,60 +11,59 @@ use super::shared::Shared;
 use crate::config::{ServerAddress, ServerState};
 use crate::telemetry::{Countable, Counter, Ledger};
 
-/// A configured server of a backend, whatever its addresses are.
+/// A configured server of a backend, independent of its addresses.
 #[derive(Debug)]
 pub struct Server {
     pub(super) name: String,
-    /// As configured.
+    /// The configured address.
     address: ServerAddress,
-    /// Of its backend.
+    /// State that it shares with the other servers of its backend.
     pub(super) shared: Arc<Shared>,
     /// A [`ServerState`].
     state: AtomicU8,
-    /// Connections to it, idle ones included.
+    /// Number of connections to it, including idle ones.
     open: AtomicU32,
-    /// One for each worker.
+    /// Counters, one set for each worker.
     counts: Arc<[Counts]>,
-    /// Moving average of the time to a response's head, in microseconds; 0 before the first one, and
-    /// until somebody wants to know.
+    /// Moving average of the time to the head of a response, in microseconds. 0 before the first
+    /// response, and until response times are measured.
     latency: AtomicU32,
 }
 
 /// Counters of every server that was ever in force, by the names of backend and server.
 static ALL: Ledger<2, [Counts]> = Ledger::new();
 
-/// What one worker did with a server. Written by that worker alone, on a cache line of its
-/// own.
+/// Counters of one worker for a server. Written by that worker alone, on its own cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Counts {
     pub(super) exchanges: Counter,
     pub(super) dialled: Counter,
     pub(super) refused: Counter,
-    /// Requests that failed there, and were sent again.
+    /// Requests that failed there and were sent again.
     pub(super) retried: Counter,
-    /// Changes of the condition of its endpoints. Only those of the first worker: any thread counts
-    /// there, which is seldom.
+    /// Changes of the condition of its endpoints. Used only in the first worker's counters, where
+    /// any thread counts: changes are rare.
     changes: AtomicU64,
 }
 
 /// Totals of a server, over all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ServerTotals {
-    /// Requests and tunnels that it got.
+    /// Requests and tunnels that went to it.
     pub exchanges: u64,
-    /// Connections made for them.
+    /// Connections established for them.
     pub dialled: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be established.
     pub refused: u64,
-    /// Requests that failed there, and were sent again.
+    /// Requests that failed there and were sent again.
     pub retried: u64,
-    /// Changes of what checks and requests have found out about its addresses.
+    /// Changes of the condition of its addresses, as found by checks and requests.
     pub changes: u64,
 }
 
 impl Server {
-    /// A server for so many workers.
+    /// Creates a server for this number of workers.
     pub(super) fn new(
         name: &str,
         address: &ServerAddress,
@@ -81,13 +81,15 @@ impl Server {
         }
     }
 
-    /// Moving average of the time to a response's head, in microseconds; None before the first
-    /// response. Taken from the first call of [`Cluster::measure`](super::Cluster::measure) on.
+    /// Returns the moving average of the time to the head of a response, in microseconds, or `None`
+    /// before the first response. Measured from the first call of
+    /// [`Cluster::measure`](super::Cluster::measure) on.
     pub fn latency(&self) -> Option<u32> {
         Some(self.latency.load(Ordering::Relaxed)).filter(|latency| *latency > 0)
     }
 
-    /// Takes note of the time to a response's head. Of two at once one may be lost.
+    /// Records the time to the head of a response. If two threads do so at once, one value can be
+    /// lost.
     pub(super) fn observe(&self, latency: Duration) {
         let sample = u32::try_from(latency.as_micros())
             .unwrap_or(u32::MAX)
@@ -101,17 +103,17 @@ impl Server {
         self.latency.store(next.max(1), Ordering::Relaxed);
     }
 
-    /// The name in the configuration.
+    /// Returns the configured name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The address in the configuration.
+    /// Returns the configured address.
     pub fn address(&self) -> &ServerAddress {
         &self.address
     }
 
-    /// Whether it takes requests.
+    /// Returns whether the server accepts requests.
     pub fn state(&self) -> ServerState {
         match self.state.load(Ordering::Relaxed) {
             0 => ServerState::Ready,
@@ -120,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Changes whether it takes requests; what it did before.
+    /// Changes whether the server accepts requests. Returns the previous state.
     pub(super) fn set_state(&self, state: ServerState) -> ServerState {
         let before = self.state();
         self.state.store(state as u8, Ordering::Relaxed);
@@ -136,25 +138,26 @@ impl Server {
         before
     }
 
-    /// Has workers look at the weights of its endpoints again.
+    /// Makes workers read the weights of its endpoints again.
     pub(super) fn weights_changed(&self) {
         self.shared.changed();
     }
 
-    /// Its totals, over all workers.
+    /// Returns the totals, over all workers.
     pub fn totals(&self) -> ServerTotals {
         let mut totals = ServerTotals::default();
         self.counts.add_to(&mut totals);
         totals
     }
 
-    /// The totals of every server that this process has had, by the names of its backend and its
-    /// own.
+    /// Returns the totals of every server since the process started, by the names of backend and
+    /// server.
     pub fn totals_of_all() -> Vec<([String; 2], ServerTotals)> {
         ALL.totals()
     }
 
-    /// Before it serves. Takes a lock: not for workers.
+    /// Books the counters in the ledger, before the server serves. Takes a lock, so workers must
+    /// not call it.
     pub(super) fn book(&self) {
         ALL.book([&self.shared.name, &self.name], &self.counts);
     }
@@ -169,19 +172,19 @@ impl Server {
         &self.counts[worker]
     }
 
-    /// Counts a new connection to it.
+    /// Counts a new connection.
     pub(super) fn connected(self: &Arc<Server>) -> Connected {
         self.open.fetch_add(1, Ordering::Relaxed);
         Connected(Arc::clone(self))
     }
 
-    /// Connections to it, idle ones included.
+    /// Returns the number of connections, including idle ones.
     pub(super) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }
 }
 
-/// As the log, the metrics and the admin interface have it.
+/// Returns the word for the log, the metrics and the admin interface.
 pub fn state_word(state: ServerState) -> &'static str {
     match state {
         ServerState::Ready => "ready",
@@ -204,7 +207,7 @@ impl Countable for [Counts] {
     }
 }
 
-/// Counts a connection to this server while it lives, in use or idle.
+/// Counts a connection to a server for as long as it lives, in use or idle.
 #[derive(Debug)]
 pub(super) struct Connected(Arc<Server>);
 

@@ -1,4 +1,4 @@
-//! TLS with one server: the authorities, the name and the certificate by which both know each other.
+//! TLS to one server: the authorities and name that verify the server, and the client certificate.
 
 use std::io;
 use std::path::Path;
@@ -13,10 +13,11 @@ use crate::transport::tls::{
     TlsStream, Version,
 };
 
-/// Longest file of certificates: what systems come with is a quarter of that.
+/// Maximum length of a file of certificates. The files that come with systems are a quarter of
+/// that.
 const MAX_FILE: u64 = 4 << 20;
 
-/// TLS with a server. Two are equal if they were made from the same settings and files.
+/// TLS to a server. Two are equal if they were created from the same settings and files.
 #[derive(Debug)]
 pub(super) struct ServerTls {
     inputs: Inputs,
@@ -28,7 +29,7 @@ pub(super) struct ServerTls {
 struct Inputs {
     settings: config::ServerTls,
     ca: Option<Vec<u8>>,
-    /// Certificate and key.
+    /// PEM of the certificate and of its key.
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -40,27 +41,27 @@ impl PartialEq for ServerTls {
 
 impl Eq for ServerTls {}
 
-/// Why there is no TLS with a server.
+/// Why TLS to a server cannot be set up.
 #[derive(Debug, Error)]
 #[error("{reason}")]
 pub struct ServerTlsError {
-    /// The key of `tls` that is wrong; empty for `tls` itself.
+    /// The invalid key of `tls`; empty for `tls` itself.
     pub key: &'static str,
     /// The reason.
     #[source]
     pub reason: ServerTlsReason,
 }
 
-/// The reasons of a [`ServerTlsError`].
+/// Reason of a [`ServerTlsError`].
 #[derive(Debug, Error)]
 pub enum ServerTlsReason {
     /// A file cannot be read.
     #[error("cannot be read: {0}")]
     File(io::Error),
-    /// The certificate, or its key.
+    /// The client certificate, or its key, is unusable.
     #[error("{0}")]
     Certificate(CertificateError),
-    /// The authorities or the name.
+    /// The authorities or the name are unusable.
     #[error("{0}")]
     Tls(ClientTlsError),
 }
@@ -94,7 +95,7 @@ impl From<ClientTlsError> for ServerTlsReason {
 }
 
 impl ServerTls {
-    /// Reads the files that `settings` name. `address` is the server's.
+    /// Reads the files that `settings` names. `address` is the server's.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -113,9 +114,10 @@ impl ServerTls {
         };
         let name = match (&settings.server_name, address) {
             (Some(name), _) | (None, ServerAddress::Tcp { host: name, .. }) => name,
-            // Not verified then, as the configuration's reader has made sure.
+            // The name is not verified in this case, as the configuration parser has ensured.
             (None, ServerAddress::Unix(_)) => "localhost",
-            // The name that the operator knows, not those that DNS answers with (RFC 6125, section 1.8).
+            // The name that the operator has configured, not the names in DNS answers (RFC 6125,
+            // section 1.8).
             (None, ServerAddress::Srv(name)) => service_domain(name),
         };
         let name = PeerName::parse(name).map_err(wrong("server_name"))?;
@@ -156,7 +158,7 @@ impl ServerTls {
         })
     }
 
-    /// The same with sessions of its own.
+    /// Returns a copy with separate TLS sessions.
     pub(super) fn for_worker(&self) -> ServerTls {
         ServerTls {
             inputs: self.inputs.clone(),
@@ -165,7 +167,7 @@ impl ServerTls {
         }
     }
 
-    /// Makes TLS of a connected socket, and checks whom it leads to.
+    /// Performs the TLS handshake on a connected socket, and verifies the server.
     ///
     /// # Errors
     /// Those of the handshake.
@@ -185,7 +187,7 @@ impl ServerTls {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut text = Vec::new();
-    // A device or a pipe may never end.
+    // Limited because a device or a pipe may never end.
     let file = std::fs::File::open(path)?;
     file.take(MAX_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_FILE {
@@ -194,7 +196,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The part of an SRV record's name behind its service and protocol: `_http._tcp.example.org`.
+/// Returns the part of an SRV record's name after its service and protocol, as `example.org` in
+/// `_http._tcp.example.org`.
 pub(super) fn service_domain(name: &str) -> &str {
     let labels = name.split('.').take_while(|label| label.starts_with('_'));
     let length: usize = labels.map(|label| label.len() + 1).sum();

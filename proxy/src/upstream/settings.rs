@@ -1,13 +1,13 @@
-//! A backend's settings, as its cluster and its leases have them.
+//! A backend's settings, for its cluster and its leases.
 
 use std::time::Duration;
 
 use crate::config::{self, Affinity, HttpReuse};
 
-/// How a cluster is used.
+/// The settings of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// As configured, but without its servers.
+    /// The backend's configuration, but without its servers.
     pub backend: config::Backend,
 }
 
@@ -26,7 +26,7 @@ impl Settings {
         Settings { backend }
     }
 
-    /// Mixed into the cookies of servers. None: there are no such cookies.
+    /// Returns the secret for the cookies of servers, or `None` if there are no such cookies.
     pub(super) fn secret(&self) -> Option<&str> {
         match &self.backend.affinity {
             Some(Affinity::Cookie(cookie)) => Some(&cookie.secret),
@@ -34,7 +34,7 @@ impl Settings {
         }
     }
 
-    /// How long a connection is kept without use; None: not at all.
+    /// Returns how long an unused connection is kept. `None`: not at all.
     pub(super) fn max_idle(&self) -> Option<Duration> {
         let is_reused = self.backend.http_reuse != HttpReuse::Never;
         is_reused.then_some(self.backend.timeouts.server_keep_alive)

@@ -1,5 +1,5 @@
-//! From backends' configurations to clusters: files with servers are read, and names are looked up,
-//! those of all backends at once.
+//! Creation of clusters from backends' configurations. Reads servers files, and looks up the names
+//! of all backends concurrently.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,18 +11,18 @@ use super::discovery::Lookups;
 use super::health::keeper::Keeper;
 use crate::config;
 
-/// What the configurations of backends name outside of themselves.
+/// External inputs that the configurations of backends refer to: servers files, and names.
 #[derive(Debug)]
 pub struct Preparation {
-    /// By the names of backends that have a file.
+    /// Servers from files, by backend name.
     listed: HashMap<String, Result<Listed, ServerError>>,
     lookups: Lookups,
 }
 
 impl Preparation {
-    /// Reads the files of these backends, and looks up the names of their servers, as far as
-    /// `resolve.init` wants it and `before`, the clusters in force by their names, do not know them.
-    /// Blocks.
+    /// Reads the servers files of these backends, and looks up the names of their servers where
+    /// `resolve.init` wants it. `before` are the clusters in force by name; names with addresses
+    /// known there are not looked up. Blocks.
     pub fn of(backends: &[config::Backend], before: &HashMap<&str, &Arc<Cluster>>) -> Preparation {
         let listed = backends.iter().filter_map(|backend| {
             let path = backend.servers_file.as_deref()?;
@@ -42,7 +42,7 @@ impl Preparation {
 }
 
 impl ClusterConfig {
-    /// What a backend's configuration makes of it, for so many workers. `before` is the cluster with
+    /// Prepares a backend's configuration for this number of workers. `before` is the cluster of
     /// the same name that is in force. Changes nothing that is in use.
     ///
     /// # Errors
@@ -69,11 +69,11 @@ impl ClusterConfig {
 }
 
 impl Cluster {
-    /// Reads the file with more servers again, and puts them into force. The caller tells the workers.
-    /// Blocks.
+    /// Reads the servers file again, and puts its servers into force. The caller notifies the
+    /// workers. Blocks.
     ///
     /// # Errors
-    /// [`ServerError`]; the servers before stay.
+    /// [`ServerError`]; the previous servers stay.
     pub fn read_servers(&self, path: &Path) -> Result<Relisted, ServerError> {
         self.set_listed(path, &list(path)?)
     }

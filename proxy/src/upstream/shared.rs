@@ -1,4 +1,4 @@
-//! What all servers of a backend share, in all workers.
+//! State that all servers of a backend share, in all workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,18 +7,18 @@ use super::queue::Queue;
 use super::slots::Slots;
 use super::wake::Wake;
 
-/// Limits of a backend, and the news about its servers.
+/// Limits of a backend, and notifications about its servers.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// The backend's name.
     pub(super) name: Arc<str>,
     /// `max_requests` of the backend.
     pub(super) slots: Slots,
-    /// Requests that wait for a slot of any of its servers.
+    /// Requests that wait for a slot of any server.
     pub(super) queue: Arc<Queue>,
-    /// Grows with each change of a server's condition, state or weight.
+    /// Incremented by each change of a server's condition, state or weight.
     epoch: AtomicU64,
-    /// Whether a server that has come back gets its full share by and by.
+    /// Whether a server that has come back gets its full share only gradually.
     starts_slowly: AtomicBool,
     /// Wakes the keeper.
     wake: Wake,
@@ -44,16 +44,16 @@ impl Shared {
         self.starts_slowly.store(starts_slowly, Ordering::Relaxed);
     }
 
-    /// A number that is another after each change.
+    /// Returns a number that differs after each change.
     #[inline]
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// To be called after a change, by whoever has made it.
+    /// Announces a change. The thread that has made the change calls this afterwards.
     pub(super) fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        // Those that wait may have somewhere to go now.
+        // Requests that wait may have somewhere to go now.
         self.queue.wake();
         self.wake.wake();
     }

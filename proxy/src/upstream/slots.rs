@@ -1,28 +1,29 @@
-//! How many requests and tunnels there may be at once: `max_requests`.
+//! Slots, which limit the concurrent requests and tunnels: `max_requests`.
 //!
-//! Shared by all workers, and changed in place by a reload, so that what is in progress counts
-//! against the new limit too. Owned by `endpoint::Endpoint` and `cluster::Cluster`.
+//! Shared by all workers, and changed in place by a reload, so that requests in progress also count
+//! against the new limit. Owned by `endpoint::Endpoint` and `cluster::Cluster`.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Stands for no limit; more than there can be connections.
+/// Marks the absence of a limit; more than there can be connections.
 const UNLIMITED: u32 = u32::MAX;
 
-/// Slots, in use and free.
+/// The number of slots, and how many of them are in use.
 #[derive(Debug)]
 pub(super) struct Slots {
     limit: AtomicU32,
-    /// Without a limit nobody touches it, so that workers share no cache line.
+    /// Number of slots in use. Without a limit it is never touched, so that workers share no cache
+    /// line.
     used: AtomicU32,
 }
 
-/// Whether a request that may begin occupies a slot.
+/// Whether a request that may start occupies a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It does, until [`Slots::release`].
+    /// It occupies one until [`Slots::release`].
     Slot,
-    /// There is no limit.
+    /// It occupies none, because there is no limit.
     Nothing,
 }
 
@@ -34,7 +35,7 @@ impl Slots {
         }
     }
 
-    /// None if there is no limit.
+    /// Returns the limit, or `None` if there is none.
     pub(super) fn limit(&self) -> Option<NonZeroU32> {
         match self.limit.load(Ordering::Relaxed) {
             UNLIMITED => None,
@@ -42,15 +43,15 @@ impl Slots {
         }
     }
 
-    /// Changes the limit. What is in use beyond it ends in its own time.
+    /// Changes the limit. Requests in progress beyond it end in their own time.
     ///
-    /// Requests that began while there was no limit are not counted against a new one.
+    /// Requests that started while there was no limit are not counted against a new one.
     pub(super) fn set_limit(&self, limit: Option<NonZeroU32>) {
         let limit = limit.map_or(UNLIMITED, NonZeroU32::get);
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Whether a request could begin now.
+    /// Returns whether a request could start now.
     pub(super) fn is_free(&self) -> bool {
         self.used.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }
@@ -61,14 +62,14 @@ impl Slots {
             return Some(Taken::Nothing);
         };
         let take = |used: u32| (used < limit.get()).then_some(used + 1);
-        // Sequentially consistent with a queue's count of those that wait: whoever takes no slot and
-        // then waits is seen by whoever gives one back.
+        // Sequentially consistent with a queue's `waiting`: if a request gets no slot and then
+        // waits, the thread that releases a slot sees it waiting.
         let order = Ordering::SeqCst;
         let taken = self.used.fetch_update(order, order, take);
         taken.ok().map(|_| Taken::Slot)
     }
 
-    /// Takes a slot, beyond the limit if none is free.
+    /// Takes a slot, exceeding the limit if none is free.
     pub(super) fn take(&self) -> Taken {
         if self.limit().is_none() {
             return Taken::Nothing;
@@ -77,7 +78,7 @@ impl Slots {
         Taken::Slot
     }
 
-    /// Gives a slot back.
+    /// Releases a slot.
     pub(super) fn release(&self) {
         self.used.fetch_sub(1, Ordering::SeqCst);
     }
@@ -91,7 +92,7 @@ mod tests {
         NonZeroU32::new(limit)
     }
 
-    /// How many more can be taken.
+    /// Returns how many more slots can be taken.
     fn free(slots: &Slots) -> usize {
         let taken = std::iter::from_fn(|| slots.try_take()).count();
         (0..taken).for_each(|_| slots.release());
@@ -100,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_limit_that_changes_counts_what_is_in_use() {
-        // Limit, in use, the new limit; then free slots at once and once all have ended.
+        // Limit, slots in use, new limit; then the free slots at once, and after all requests have
+        // ended.
         let check = |before, used, after, now: usize, ended: usize| {
             let slots = Slots::new(limit(before));
             let taken: Vec<_> = (0..used).filter_map(|_| slots.try_take()).collect();

@@ -1,4 +1,4 @@
-//! The server's side of an exchange, whichever version of HTTP it speaks.
+//! The server's side of an exchange, over either version of HTTP.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -8,16 +8,16 @@ use crate::http::fields::Fields;
 use crate::http2;
 use crate::wire::{BodyError, Progress, Sink, Source};
 
-/// Where a request goes, and its response comes from.
+/// The stream that carries a request to the server, and its response back.
 #[derive(Debug)]
 pub enum ServerStream {
-    /// A connection that it has for itself.
+    /// An exclusive HTTP/1.1 connection.
     Http1(Box<Connection>),
-    /// A stream of a connection that several requests share.
+    /// A stream of an HTTP/2 connection that several requests share.
     Http2(Box<http2::client::Stream>),
 }
 
-/// Calls the same method on what is inside.
+/// Makes the same call on the stream of either variant.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -34,7 +34,7 @@ macro_rules! each {
 }
 
 impl ServerStream {
-    /// Grows with everything that passes in either direction.
+    /// Returns a number that grows with every transfer in either direction.
     #[inline]
     pub fn moved(&self) -> u64 {
         match self {
@@ -43,22 +43,23 @@ impl ServerStream {
         }
     }
 
-    /// Rules out that another exchange follows the present one on its connection.
+    /// Prevents another exchange on an HTTP/1.1 connection after the current one.
     pub fn disable_reuse(&mut self) {
         if let ServerStream::Http1(connection) = self {
             connection.disable_reuse();
         }
     }
 
-    /// Reserves its connection for the client of the present exchange.
+    /// Reserves an HTTP/1.1 connection for the client of the current exchange.
     pub fn make_private(&mut self) {
-        // HTTP/2 has no such connections: those who authenticate one fall back to HTTP/1.1.
+        // HTTP/2 has no such connections: servers that authenticate connections fall back to
+        // HTTP/1.1.
         if let ServerStream::Http1(connection) = self {
             connection.make_private();
         }
     }
 
-    /// Whether its connection is reserved for one client.
+    /// Returns whether the connection is reserved for one client.
     pub fn is_private(&self) -> bool {
         match self {
             ServerStream::Http1(connection) => connection.is_private(),
@@ -66,14 +67,14 @@ impl ServerStream {
         }
     }
 
-    /// Gives up on a response that does not come.
+    /// Abandons a response that has not arrived.
     pub fn give_up(&self) {
         if let ServerStream::Http2(stream) = self {
             stream.give_up();
         }
     }
 
-    /// Sends what is queued, as far as it can be sent now; whether it fails is found by the reader.
+    /// Sends queued bytes, as far as possible now. Errors are left to the reader.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         let _ = each!(self, stream => Sink::poll_flush(stream, cx));
     }

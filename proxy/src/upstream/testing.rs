@@ -1,4 +1,4 @@
-//! A cluster of one worker before Unix sockets, for this module's tests.
+//! A cluster of one worker in front of Unix sockets, for this module's tests.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// Servers as `NAME=SOCKET,SOCKET*MAX_CONNECTIONS`, separated by blanks.
+    /// Creates servers from `NAME=SOCKET,SOCKET*MAX_REQUESTS`, separated by spaces.
     pub(super) fn new(servers: &str) -> Bed {
         let mut bed = Bed {
             directory: tempfile::tempdir().unwrap(),
@@ -43,7 +43,7 @@ impl Bed {
         bed
     }
 
-    /// Changes the servers.
+    /// Replaces the servers.
     pub(super) fn configure(&mut self, servers: &str) {
         let servers = servers.split_whitespace().map(|server| {
             let (name, sockets) = server.split_once('=').unwrap();
@@ -56,7 +56,7 @@ impl Bed {
         self.backend.servers = servers.collect();
     }
 
-    /// Starts to listen on a socket.
+    /// Starts listening on a socket.
     pub(super) fn listen(&mut self, name: &str) {
         let listener = UnixListener::bind(self.path(name)).unwrap();
         self.listeners.insert(name.to_owned(), listener);
@@ -66,7 +66,7 @@ impl Bed {
         self.directory.path().join(name)
     }
 
-    /// As a reload would have it; publishes it.
+    /// Prepares the configuration as a reload does, and publishes it.
     pub(super) fn reload(&mut self) -> ClusterConfig {
         let resolve = |address: &ServerAddress| {
             let ServerAddress::Srv(sockets) = address else {
@@ -94,18 +94,18 @@ impl Bed {
         config
     }
 
-    /// The view of a worker.
+    /// Starts a worker, and returns its view.
     pub(super) fn start(&mut self) -> Rc<LocalCluster> {
         let budget = ConnectionBudget::new(100, BufferPool::default());
         Rc::new(LocalCluster::new(&self.reload(), 0, &budget))
     }
 
-    /// The server's side of the oldest connection to this socket.
+    /// Returns the server's side of the oldest connection to this socket.
     pub(super) async fn accept(&self, name: &str) -> UnixStream {
         self.listeners[name].accept().await.unwrap().0
     }
 
-    /// Which socket a new connection leads to; `-` if to none.
+    /// Returns the socket to which a new connection leads, or `-` if there is none.
     pub(super) async fn dial(&self, cluster: &Rc<LocalCluster>) -> String {
         match cluster.checkout(&fresh()).await {
             Ok(lease) => self.socket(&lease),
@@ -119,13 +119,13 @@ impl Bed {
         address.replace(&prefix, "")
     }
 
-    /// The first endpoint of the server at this position.
+    /// Returns the first endpoint of the server at this position.
     pub(super) fn endpoint(&self, server: usize) -> Arc<Endpoint> {
         let set = &self.current.as_ref().unwrap().endpoints;
         Arc::clone(&set.of_member(&set.members()[server])[0].endpoint)
     }
 
-    /// Of the first endpoint of the server at this position.
+    /// Returns the condition of the first endpoint of the server at this position.
     pub(super) fn condition(&self, server: usize) -> Condition {
         let set = &self.current.as_ref().unwrap().endpoints;
         set.of_member(&set.members()[server])[0]
@@ -133,19 +133,19 @@ impl Bed {
             .condition()
     }
 
-    /// Connections that could not be made.
+    /// Returns the number of connections that could not be established.
     pub(super) fn refused(&self) -> u64 {
         let members = self.current.as_ref().unwrap().endpoints.members().iter();
         members.map(|member| member.server().totals().refused).sum()
     }
 }
 
-/// Of a request that takes a new connection.
+/// Returns the demand of a request that needs a new connection.
 pub(super) fn fresh() -> Demand<'static> {
     Demand::new(Reuse::Fresh, Needs::Any)
 }
 
-/// Of a request that takes any connection.
+/// Returns the demand of a request that accepts any connection.
 pub(super) fn safe() -> Demand<'static> {
     Demand::new(Reuse::Safe, Needs::Any)
 }

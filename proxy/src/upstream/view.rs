@@ -1,6 +1,6 @@
-//! Which endpoints of a set requests may go to at one moment.
+//! The endpoints of a set that are eligible for requests at one moment.
 //!
-//! Made by each worker for itself, after each change of a server's condition, state or weight.
+//! Each worker creates its own view, after each change of a server's condition, state or weight.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use super::health::Condition;
 use super::settings::Settings;
 use crate::config::ServerState;
 
-/// Sets larger than this are looked through at most once in [`MIN_AGE`]: by then some of what a view
-/// says may be wrong, which whoever goes by it finds out.
+/// Sets larger than this are scanned at most once in [`MIN_AGE`]. Their views can therefore be
+/// outdated, so each user of a view checks the endpoint again.
 const SMALL: usize = 64;
 
 const MIN_AGE: Duration = Duration::from_millis(10);
 
-/// The endpoints of a set, by the requests that they get.
+/// The endpoints of a set, grouped by the requests that they are eligible for.
 #[derive(Debug, Default)]
 pub(super) struct View {
     epoch: u64,
-    /// When it was made, if it is one of a large set.
+    /// Time of creation, for large sets only.
     made: Option<Instant>,
     pub(super) candidates: Candidates,
-    /// Those that one request at a time is to try.
+    /// Endpoints that one request at a time is to try.
     pub(super) trials: Vec<usize>,
-    /// Those for requests that no other can serve.
+    /// Endpoints for requests that no other endpoint can serve.
     pub(super) suspects: Vec<usize>,
-    /// Whether too few are usable, so that all are candidates.
+    /// Whether so few endpoints are usable that all are candidates.
     pub(super) is_panic: bool,
 }
 
@@ -86,15 +86,16 @@ impl View {
             (weight > 0).then_some((position, weight))
         });
         let weighed: Vec<_> = weighed.collect();
-        // Those that are to be used first; and with them the others, once none of them is usable.
+        // Only the lowest tier that has usable endpoints. The next tier follows once none of its
+        // endpoints is usable.
         let tiers = weighed.iter().map(|(position, _)| choice(*position).tier);
         let tier = tiers.min();
         let first = weighed
             .into_iter()
             .filter(|(position, _)| Some(choice(*position).tier) == tier);
         view.candidates = Candidates::new(first, epoch);
-        // A backup is for when there is no other, and a server without weight for its sessions: it is
-        // not to be tried meanwhile.
+        // A backup serves only when no other server can, and a server without weight serves only
+        // its sessions. Neither is to be tried meanwhile.
         let has_weight = |position: &usize| set.weight(choice(*position)) > 0;
         let is_first = |position: &usize| tier.is_none_or(|tier| choice(*position).tier <= tier);
         view.trials
@@ -105,7 +106,8 @@ impl View {
         view
     }
 
-    /// What comes first among suspects: one that may answer, before those that cannot be connected to.
+    /// Returns the sort key of suspects: endpoints that may respond come before those that cannot
+    /// be connected to.
     pub(super) fn rank(set: &EndpointSet, position: usize) -> (bool, u32) {
         let choice = &set.choices()[position];
         let is_unreachable = choice.endpoint.condition() == Condition::Unreachable;
@@ -116,7 +118,7 @@ impl View {
         self.epoch
     }
 
-    /// Whether it is old enough.
+    /// Returns whether the view is old enough to be replaced.
     pub(super) fn may_be_renewed(&self) -> bool {
         self.made.is_none_or(|made| made.elapsed() >= MIN_AGE)
     }

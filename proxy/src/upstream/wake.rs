@@ -1,20 +1,20 @@
-//! Wakes the keeper, which lives on another thread.
+//! Wakes the keeper, which runs on another thread.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// A handle; a clone wakes the same one.
+/// A handle that wakes the keeper. Clones wake the same keeper.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
 
 impl Wake {
-    /// Something has changed.
+    /// Reports that something has changed.
     pub(super) fn wake(&self) {
         self.0.notify_one();
     }
 
-    /// Waits until something has changed since the last time.
+    /// Waits until something has changed since the last call.
     ///
     /// # Cancel safety
     /// Safe.

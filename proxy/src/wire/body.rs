@@ -1,4 +1,4 @@
-//! Events of a body that is read.
+//! Events of reading a body.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::http1::chunked::ChunkError;
 
-/// Why a body breaks off.
+/// Reason why a body is incomplete.
 #[derive(Debug, Error)]
 pub enum BodyError {
     /// The connection ended before the body did.
@@ -15,10 +15,10 @@ pub enum BodyError {
     /// The connection failed.
     #[error("the connection failed in the middle of a body")]
     Io(#[source] io::Error),
-    /// The chunks are not framed as HTTP asks.
+    /// The chunks are not framed as HTTP requires.
     #[error("the body is not chunked correctly")]
     Chunk(#[from] ChunkError),
-    /// It is larger than `Wire::limit_body` allows.
+    /// The body is larger than `Wire::limit_body` allows.
     #[error("the body is larger than the limit of {0} bytes")]
     TooLarge(u64),
 }

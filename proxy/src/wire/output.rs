@@ -1,8 +1,8 @@
-//! Bytes on their way into a connection: heads, and a body as HTTP/1.1 frames it.
+//! Outgoing bytes of a connection: heads, and a body as HTTP/1.1 frames it.
 //!
-//! Pieces of a body whose length is known are written from the buffer that they were read into.
-//! Pieces of a chunked body are joined on the way, so that a sender of small chunks costs the
-//! receiver no more than one of large ones.
+//! Parts of a body of known length are written from the buffer that they were read into. Parts of a
+//! chunked body are joined into larger chunks, so that a sender of small chunks costs the receiver
+//! no more than one of large chunks.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -13,20 +13,20 @@ use crate::http1::chunked;
 use crate::transport::buffer::{BUFFER_SIZE, BufferPool, Queue};
 use crate::transport::io::Io;
 
-/// Payload that is joined to one chunk.
+/// Maximum payload that is joined into one chunk.
 const MAX_CHUNK: usize = BUFFER_SIZE - 64;
-/// Room for the size line of such a chunk: four digits and CRLF.
+/// Space for the size line of such a chunk: four digits and CRLF.
 const SIZE_LINE: usize = 6;
-/// Pending bytes and a piece of a body up to this many bytes are joined for one `send(2)`,
-/// which is cheaper than `writev(2)` by more than the copy.
+/// Maximum total of pending bytes and a part of a body that are joined for one `send(2)`. Up to
+/// this size, `send(2)` with the copy is cheaper than `writev(2)`.
 const MAX_JOINED: usize = 4096;
 
-/// What waits to be written, and how the present body is framed.
+/// Bytes that wait to be written, and the framing of the current body.
 #[derive(Debug)]
 pub(super) struct Output {
     queue: Queue,
     framing: BodyLength,
-    /// Where the open chunk's size line is to be, in the queue.
+    /// Position in the queue reserved for the open chunk's size line.
     chunk: Option<usize>,
 }
 
@@ -39,13 +39,13 @@ impl Output {
         }
     }
 
-    /// Frames what is written from now on as a body of this length.
+    /// Frames all subsequent writes as a body of this length.
     pub(super) fn begin_body(&mut self, framing: BodyLength) {
         self.framing = framing;
         self.chunk = None;
     }
 
-    /// The queue's end, to append a head to.
+    /// Returns the queue, for appending a head.
     #[inline]
     pub(super) fn queue(&mut self) -> &mut Vec<u8> {
         self.queue.end()
@@ -60,7 +60,7 @@ impl Output {
         self.queue.release_if_empty();
     }
 
-    /// Writes the queue; ready when the socket has it, and all that was written before.
+    /// Writes the queue. Ready once the socket has accepted it and everything written before.
     pub(super) fn poll_flush(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.queue.is_empty() {
             match io.try_write(self.queue.pending()) {
@@ -75,7 +75,8 @@ impl Output {
         io.poll_flush(cx)
     }
 
-    /// Takes a piece of the body, or a part of it: yields how much, at least one byte.
+    /// Accepts all or part of `data`, which is part of the body. Returns the number of accepted
+    /// bytes, at least one.
     #[inline]
     pub(super) fn poll_body(
         &mut self,
@@ -85,13 +86,13 @@ impl Output {
     ) -> Poll<io::Result<usize>> {
         match self.framing {
             BodyLength::Chunked => self.poll_chunk(data, io, cx),
-            // A receiver that expects no body gets none; nothing sends one to it.
+            // A receiver that expects no body receives none. No caller sends one to it.
             BodyLength::None => Poll::Ready(Ok(data.len())),
             BodyLength::Known(_) | BodyLength::UntilClose => self.poll_data(data, io, cx),
         }
     }
 
-    /// Writes a piece behind the queue, or queues it if it is small and something else waits.
+    /// Writes `data` after the queue, or queues it if it is small and other bytes wait.
     fn poll_data(
         &mut self,
         data: &[u8],
@@ -127,7 +128,7 @@ impl Output {
         }
     }
 
-    /// Joins a piece to the open chunk; a chunk that is full is written first.
+    /// Joins `data` to the open chunk. A full chunk is written first.
     fn poll_chunk(
         &mut self,
         data: &[u8],
@@ -135,8 +136,9 @@ impl Output {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if self.chunk.is_none() {
-            // Behind a head, if there is one; but not behind what the receiver has left, of
-            // which the part that it took still has its place in the queue.
+            // A chunk can follow a head in the queue. It must not follow bytes that the receiver
+            // has accepted only in part, because the accepted part still takes up space in the
+            // queue.
             if self.queue.is_partly_sent() || self.queue.pending().len() > MAX_CHUNK / 2 {
                 ready!(self.poll_flush(io, cx))?;
             }
@@ -178,7 +180,7 @@ impl Output {
         queue.extend_from_slice(b"\r\n");
     }
 
-    /// Ends the body. `head` is that of the message.
+    /// Ends the body. `head` is the head of the body's message.
     pub(super) fn end_body(&mut self, trailers: Option<&Fields>, head: &Fields) {
         self.close_chunk();
         if self.framing == BodyLength::Chunked {
@@ -188,7 +190,7 @@ impl Output {
     }
 }
 
-/// The size line of a chunk of up to [`MAX_CHUNK`] bytes, and how long it is.
+/// Returns the size line of a chunk of up to [`MAX_CHUNK`] bytes, and the line's length.
 fn size_line(size: usize) -> ([u8; SIZE_LINE], usize) {
     let digits = (1..SIZE_LINE - 2)
         .find(|digits| size >> (4 * digits) == 0)

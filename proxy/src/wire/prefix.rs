@@ -1,7 +1,7 @@
-//! The first bytes of a body, read before anybody uses them.
+//! The first bytes of a body, read before they are used.
 //!
-//! They stay in the connection's buffer as its payload, without the framing of chunks, and move on
-//! from there like the rest of the body.
+//! They stay in the connection's buffer as its payload, without chunk framing, and are relayed from
+//! there like the rest of the body.
 
 use std::task::{Context, Poll, ready};
 
@@ -11,9 +11,10 @@ use crate::http1::body::BodyDecoder;
 use crate::transport::buffer::BUFFER_SIZE;
 
 impl Wire {
-    /// Reads the body of a request until `enough` bytes of it are its
-    /// [`data`](super::Source::data): ready with [`Progress::Data`] if they are, with
-    /// [`Progress::End`] if the body has fewer. Holds at most `enough` bytes and one buffer more.
+    /// Reads the body of a request until its [`data`](super::Source::data) contains `enough` bytes.
+    ///
+    /// Ready with [`Progress::Data`] once it does, or with [`Progress::End`] if the body is
+    /// shorter. Buffers at most `enough` bytes and the size of one buffer.
     ///
     /// # Errors
     /// [`BodyError`]; the message cannot be completed.
@@ -30,26 +31,26 @@ impl Wire {
                 self.is_body_broken = true;
                 return Poll::Ready(Err(BodyError::Truncated));
             }
-            // What the decoder leaves is less than a buffer: trailers that are not complete.
+            // The decoder leaves less than a buffer undecoded: incomplete trailers.
             let limit = enough.saturating_add(BUFFER_SIZE);
             ready!(self.poll_fill(limit, cx)).map_err(BodyError::Io)?;
         }
     }
 
-    /// Joins the payload in the buffer; None if more must be read.
+    /// Joins the payload in the buffer. Returns `None` if more must be read.
     fn buffered_prefix(&mut self, enough: usize) -> Result<Option<Progress>, BodyError> {
         if self.is_body_broken {
             return Err(BodyError::Truncated);
         }
         let mut at = self.data;
         let joined = self.join_prefix(enough, &mut at);
-        // Once for all chunks: their number is the client's choice.
+        // Once for all chunks, because the client chooses their number.
         self.input.remove(self.data..at);
         self.is_body_broken = joined.is_err();
         joined
     }
 
-    /// Moves the payload from `at` on to the front; `at` is then where undecoded bytes begin.
+    /// Moves the payload from `at` on to the front. Then `at` is where undecoded bytes start.
     fn join_prefix(
         &mut self,
         enough: usize,

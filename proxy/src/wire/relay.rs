@@ -1,4 +1,4 @@
-//! One body on its way from one connection to another.
+//! Relays a body from one connection to another.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -8,34 +8,35 @@ use thiserror::Error;
 use super::body::{BodyError, Progress};
 use crate::http::fields::Fields;
 
-/// Where a body comes from.
+/// The origin of a body.
 pub trait Source {
-    /// The next piece of the body.
+    /// Reads the next part of the body.
     ///
     /// # Errors
     /// [`BodyError`]; the message cannot be completed.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, BodyError>>;
 
-    /// The payload that is there.
+    /// Returns the available payload.
     fn data(&self) -> &[u8];
 
-    /// Whether the payload that is there ends the body, and no trailers follow.
+    /// Returns whether the available payload ends the body and no trailers follow.
     fn is_final(&self) -> bool;
 
-    /// The payload was used up to `count` bytes.
+    /// Removes `count` bytes from the front of the payload.
     fn consume_data(&mut self, count: usize);
 
-    /// The trailers of a complete body.
+    /// Returns the trailers of a complete body.
     fn trailers(&self) -> Option<&Fields>;
 }
 
-/// Where a body goes, framed as was announced.
+/// The destination of a body, which has the framing that the head announced.
 pub trait Sink {
-    /// Takes a piece, or a part of it: yields how much, at least one byte. Whether it `is_final`
-    /// tells that nothing but [`Sink::end`] follows once it was taken whole.
+    /// Accepts all or part of `data`. Returns the number of accepted bytes, at least one.
+    ///
+    /// `is_final` means that only [`Sink::end`] follows once all of `data` has been accepted.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// Errors of the stream.
     fn poll_write(
         &mut self,
         data: &[u8],
@@ -43,24 +44,24 @@ pub trait Sink {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Sends what was taken, as far as that is for this side to do.
+    /// Sends what was accepted, as far as this side is responsible for that.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// Errors of the stream.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// The source has nothing more at present.
+    /// Notifies the sink that the source has nothing more at the moment.
     fn pause(&mut self) {}
 
-    /// Ends the body. `head` is that of the message: trailers that its `Connection` names are
-    /// left out.
+    /// Ends the body. `head` is the head of the body's message; trailers that its `Connection`
+    /// names are left out.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// Errors of the stream.
     fn end(&mut self, trailers: Option<&Fields>, head: &Fields) -> io::Result<()>;
 }
 
-/// Moves a body.
+/// The transfer of one body.
 #[derive(Debug)]
 pub struct Relay {
     moved: u64,
@@ -71,19 +72,19 @@ pub struct Relay {
 /// One of the two connections of a [`Relay`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Where the body comes from.
+    /// The connection that the body comes from.
     Source,
-    /// Where it goes.
+    /// The connection that it goes to.
     Sink,
 }
 
-/// Why a body was not moved whole.
+/// Reason why a body was not relayed completely.
 #[derive(Debug, Error)]
 pub enum RelayError {
-    /// It broke off.
+    /// The source failed.
     #[error(transparent)]
     Source(BodyError),
-    /// Its receiver does not take it.
+    /// The receiver does not accept the body.
     #[error("the receiver does not take the body")]
     Sink(#[source] io::Error),
 }
@@ -99,24 +100,25 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Bytes of payload moved so far.
+    /// Returns the number of payload bytes moved so far.
     pub fn moved(&self) -> u64 {
         self.moved
     }
 
-    /// Whether the end was read, and everything is queued at least.
+    /// Returns whether the end was read and everything is at least queued.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
-    /// Whom the last poll was waiting for.
+    /// Returns the side that the last poll waited for.
     pub fn waits_for(&self) -> Side {
         self.waits_for
     }
 
-    /// Moves what can be moved; ready when all of it was sent, as far as `to` does that.
+    /// Moves as much as possible. Ready once everything has been sent, as far as `to` is
+    /// responsible for that.
     ///
-    /// `head` is that of the message: trailers that its Connection names are left out.
+    /// `head` is the head of the body's message; trailers that its Connection names are left out.
     ///
     /// # Errors
     /// [`RelayError`].

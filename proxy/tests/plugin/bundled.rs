@@ -1,5 +1,5 @@
-//! The bundled plugins: the committed component and the one just built from source answer
-//! the plugin's own table of cases alike, snapshot or not.
+//! The bundled plugins: the committed component and the one just built from source give the same
+//! answers to the plugin's own table of cases, with a snapshot or without.
 
 use std::path::Path;
 
@@ -30,7 +30,8 @@ fn check(name: &str, kind: &str, component: Vec<u8>) {
     let snapshot = snapshot.expect("it depends on nothing but its configuration");
     for case in &table.cases {
         holds(table.run(case, &plugin), &case.name);
-        // Compiled anew for each configuration, which takes its time: one of them will do.
+        // A snapshot is compiled again for each configuration, which is slow. One configuration is
+        // enough.
         if case.is_decided() && case.config == first.config {
             holds(table.run(case, &snapshot), &case.name);
         }

@@ -1,4 +1,4 @@
-//! Cached decisions are the plugin's: generated policies, run by a real guest.
+//! Cached decisions equal the plugin's: generated policies, run by a real guest.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,12 +39,12 @@ fn version_in(environment: Environment, cacheable: bool, root: &Value) -> (Versi
     let config = json!({"cacheable": cacheable, "questions": questions, "root": root});
     let settings = settings(config.to_string());
     let mut draft = VersionSpec::new(plugin("guest-scripted"), settings, environment);
-    // However many errors it is told to report.
+    // The script can return any number of errors.
     draft.policy.max_faults = u32::MAX;
     Version::try_new(draft).unwrap()
 }
 
-/// The backends and tables that [`questions`] are about.
+/// Returns the backends and tables that [`questions`] refer to.
 fn asked_about() -> (Arc<TwoBackends>, Environment) {
     let backends = Arc::new(TwoBackends::default());
     let tables = [("t", TableValues::Any, [("a", "1"), ("b", "2")])];
@@ -53,7 +53,7 @@ fn asked_about() -> (Arc<TwoBackends>, Environment) {
     (backends, environment)
 }
 
-/// One of each kind; the answers of the last [`VALUES`] are values.
+/// Returns one question of each kind. The last [`VALUES`] are answered with a value.
 fn questions() -> Value {
     json!([
         {"exact": {"over": "host", "entries": [["a", 1], ["b", 2]]}},
@@ -72,11 +72,11 @@ fn questions() -> Value {
     ])
 }
 
-/// How many questions [`questions`] has, and how many of those are answered with a value.
+/// Number of questions in [`questions`], and how many of them are answered with a value.
 const QUESTIONS: u32 = 13;
 const VALUES: u32 = 3;
 
-/// A read or a question, with the answers that lead elsewhere than most.
+/// Generates a read or a question, with the answers that lead to a separate branch.
 fn questions_and_reads() -> impl Strategy<Value = Value> {
     let question = (0..QUESTIONS).prop_map(|question| {
         let what = if question < QUESTIONS - VALUES {
@@ -91,7 +91,7 @@ fn questions_and_reads() -> impl Strategy<Value = Value> {
     prop_oneof![3 => question, 1 => read]
 }
 
-/// A decision with whatever can come before it.
+/// Generates a decision, with anything that can precede it.
 fn full_leaves() -> impl Strategy<Value = Value> {
     let change = prop::sample::select(vec![
         "set-header-by",
@@ -158,7 +158,7 @@ fn full_scripts() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A decision, with edits before it.
+/// Generates a decision, with edits before it.
 fn leaves() -> impl Strategy<Value = Value> {
     let decision = prop_oneof![
         Just(json!({"backend": "www"})),
@@ -176,7 +176,7 @@ fn leaves() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A read, with the values that lead elsewhere than most.
+/// Generates a read, with the values that lead to a separate branch.
 fn reads() -> impl Strategy<Value = (&'static str, &'static str, &'static [&'static str])> {
     prop::sample::select(vec![
         ("method", "", &["GET", "POST"][..]),
@@ -270,7 +270,7 @@ proptest! {
     }
 }
 
-/// What changes between two requests, and must not make a kept decision wrong.
+/// A change between two requests, which must not make a cached decision wrong.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Nothing,
@@ -310,7 +310,7 @@ proptest! {
                 }
                 Change::Table(key, value) => {
                     let everything = |_: &str| true;
-                    // Perhaps it is deleted already.
+                    // The entry might already be deleted.
                     let _ = tables.change("t", key, value, &everything);
                 }
             }
@@ -318,7 +318,7 @@ proptest! {
             let expected = asked.decide(&mut request.request(), None);
             prop_assert_eq!(&decided.decision, &expected.decision);
             prop_assert!(!expected.cached);
-            // With the same answers, whatever the request draws and whatever has changed.
+            // Decides with the same answers, whatever the request draws and whatever has changed.
             let again = kept.decide(&mut request.request(), None);
             prop_assert_eq!(&again.decision, &expected.decision);
             let is_kept = kept.stages()[0].reads().cacheable || again.cached;
@@ -339,7 +339,7 @@ fn a_new_version_starts_empty() {
     }
 }
 
-/// As in a worker that takes the place of another during a trial.
+/// As in a worker that replaces another one during a trial.
 #[test]
 fn a_trial_without_an_instance_is_promoted() {
     let mut request = asked(&[("host", b"a")]);

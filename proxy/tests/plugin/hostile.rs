@@ -1,4 +1,4 @@
-//! Every way in which the hostile guest misbehaves is a fault that costs one request.
+//! Every way in which the hostile guest misbehaves is a fault that fails only one request.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{asked, environment, instantiate, logged, plugin, route, settings};
 
-/// Tests, one for each mode, and the list of modes that have one.
+/// Defines one test for each mode, and the list of tested modes.
 macro_rules! modes {
     ($($test:ident: $mode:literal => $body:expr;)*) => {
         const TESTED: &[&str] = &[$($mode),*];
@@ -32,10 +32,10 @@ fn start(mode: &str, value: usize) -> Instance {
     instantiate("guest-hostile", &configured(mode, value)).expect("configure succeeds")
 }
 
-/// Deadlines are counted in milliseconds, the first of which may have begun before the call.
+/// Deadlines are counted in milliseconds, and the first one can have started before the call.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
-/// The decision of one call, after which the instance is still good.
+/// Returns the decision of one call, which must leave the instance usable.
 fn decision(mode: &str, value: usize) -> Decision {
     let mut instance = start(mode, value);
     let decision = route(&mut instance).expect("no fault");
@@ -43,7 +43,7 @@ fn decision(mode: &str, value: usize) -> Decision {
     decision
 }
 
-/// The fault of one call that leaves the instance usable.
+/// Returns the fault of one call, which must leave the instance usable.
 fn mild_fault(mode: &str, value: usize) -> Fault {
     let mut instance = start(mode, value);
     let fault = route(&mut instance).expect_err("a fault");
@@ -52,7 +52,7 @@ fn mild_fault(mode: &str, value: usize) -> Fault {
     fault
 }
 
-/// The fault of one call that breaks the instance; a fresh one works.
+/// Returns the fault of one call, which must break the instance. A fresh one must work.
 fn grave_fault(mode: &str, value: usize) -> Fault {
     grave_fault_with(&configured(mode, value))
 }
@@ -73,7 +73,7 @@ fn trap(mode: &str, value: usize, expected: &str) {
     match grave_fault(mode, value) {
         Fault::Trap { message, backtrace } => {
             assert!(message.contains(expected), "{message}");
-            // The innermost frames may be the allocator's or a shim's.
+            // The innermost frames can belong to the allocator or a shim.
             assert!(backtrace.contains("guest_hostile"), "{backtrace}");
         }
         other => panic!("{other}"),
@@ -116,7 +116,7 @@ modes! {
         trap(mode, 17, "17 tries");
     };
     unknown_server: "unknown-server" => |mode| {
-        // It may have gone a moment ago: it counts as one that is not usable.
+        // The server might have been removed a moment ago, so it counts as unusable.
         let Route::Server(choice) = decision(mode, 0).route else { panic!("no server") };
         assert_eq!(*choice.server, *"no\nwhere");
     };
@@ -187,7 +187,7 @@ modes! {
         assert!(instance.is_spent());
     };
     log_flood: "log-flood" => |mode| {
-        // The budget is one for all instances with these settings.
+        // All instances with these settings share one budget.
         let settings = configured(mode, 10_000);
         let begin = Instant::now();
         let (results, lines) = logged(|| [(); 2].map(|()| {
@@ -208,7 +208,7 @@ modes! {
         assert!(lines[0].contains("first"), "{lines:?}");
         let escaped = r"ERROR second\r\u{1b}[31m\u{0}\u{202e}";
         assert!(lines[1].contains(escaped), "{lines:?}");
-        // Whatever a line says, it is one of the plugin's.
+        // Whatever a line contains, it is marked as the plugin's.
         for line in &lines {
             for part in ["WARN", "plugin:", "frontend=front", "stage=stage", "plugin=guest-hostile"] {
                 assert!(line.contains(part), "{lines:?}");
@@ -318,7 +318,8 @@ modes! {
     };
 }
 
-/// On a worker's thread a start has the time of a decision, whatever `configure` may take elsewhere.
+/// On a worker thread, creating an instance has the deadline of a decision, however long
+/// `configure` can take elsewhere.
 #[test]
 fn a_start_on_a_workers_thread_ends_with_the_deadline_of_a_decision() {
     let settings = Settings {

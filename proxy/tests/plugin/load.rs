@@ -1,4 +1,5 @@
-//! What is a plugin and what is not, said in words; and compiled code on disk.
+//! Files that are plugins and files that are not, with their error messages; and compiled code on
+//! disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ fn error(bytes: Vec<u8>) -> LoadError {
     load(bytes, None).expect_err("not a plugin")
 }
 
-/// `bytes` with every `from` replaced by `to`, which is as long.
+/// Returns `bytes` with every `from` replaced by `to`, which has the same length.
 pub(crate) fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
@@ -84,7 +85,7 @@ fn a_damaged_file_is_an_error_or_works() {
     let parts = (1..12).map(|part| whole.len() * part / 12);
     for at in parts {
         match damaged(at) {
-            // Data and names may change without harm.
+            // Data and names can change without harm.
             Ok(plugin) => match plugin.instantiate(&settings, &environment(), None) {
                 Ok(mut instance) => drop(route(&mut instance)),
                 Err(fault) => assert!(!fault.to_string().is_empty()),
@@ -119,7 +120,8 @@ fn another_version_of_the_contract_is_named() {
     }
 }
 
-/// A component that was built for this version of the contract, with what it lacks here.
+/// Loads a component that was built for this version of the contract. `renamed` makes it import
+/// something that this host lacks.
 fn of_version(version: &str, renamed: Option<(&str, &str)>) -> Plugin {
     let mut bytes = replaced(&guest("guest-scripted"), "@1.0.0", &format!("@{version}"));
     if let Some((known, unknown)) = renamed {
@@ -273,15 +275,15 @@ fn code_that_was_evict_is_read_again() {
     let file = cached_files(&cache).remove(0);
     let before = decide(&plugin).unwrap();
     plugin.evict();
-    // Whatever becomes of its name.
+    // The open file remains usable whatever happens to its name.
     let moved = directory.path().join("moved");
     std::fs::rename(&file, &moved).unwrap();
     assert_eq!(decide(&plugin), Ok(before.clone()));
-    // With no file, it stays where it is.
+    // Without its file, the code stays in memory.
     plugin.evict();
     std::fs::rename(&moved, &file).unwrap();
     assert_eq!(decide(&plugin), Ok(before));
-    // One that is damaged while it is evicted is not trusted.
+    // A file that is damaged while the code is evicted is not trusted.
     plugin.evict();
     std::fs::write(&file, "damaged").unwrap();
     let fault = decide(&plugin).unwrap_err();
@@ -300,12 +302,12 @@ fn code_in_service_stays_in_memory() {
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let spec = VersionSpec::new(plugin, settings, environment());
     let (version, _) = Version::try_new(spec).unwrap();
-    // A retired version shares its code, and is evicted.
+    // A retired version shares the code and evicts it.
     let retired = version.with_plugin(version.plugin().released());
     retired.plugin().evict();
     fs::write(&file, "damaged").unwrap();
     assert!(version.instantiate().is_ok());
-    // Nobody holds it any more.
+    // No version uses the code any more.
     drop(version);
     assert!(retired.instantiate().is_err());
 }
@@ -332,7 +334,7 @@ fn a_plugin_moves_to_another_engine() {
         assert!(moved.is_on(&second) && !moved.is_on(&first));
         drop((plugin, first));
         assert_eq!(decide(&moved), before);
-        // Twice, before it has been loaded.
+        // Moves it twice before it is loaded.
         let moved = moved.on(&engine()).unwrap().on(&third).unwrap();
         drop(second);
         assert_eq!(decide(&moved), before);

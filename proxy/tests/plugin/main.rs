@@ -1,5 +1,4 @@
-//! The plugin host against real guests: those under `tests/guests`, built by
-//! `cargo xtask plugins`.
+//! The plugin host with real guests: those in `tests/guests`, built by `cargo xtask plugins`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bundled;
@@ -28,12 +27,12 @@ use pointsman::plugin::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// One for all tests, as in the proxy.
+/// One engine for all tests, as in the proxy.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     Engine::try_new(EngineLimits::default(), Compiler::Here).expect("the engine starts")
 });
 
-/// The file of a guest.
+/// Reads the file of a guest.
 fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("POINTSMAN_GUESTS").map_or_else(
         || {
@@ -53,7 +52,7 @@ fn guest(name: &str) -> Vec<u8> {
     })
 }
 
-/// A guest, compiled once for all tests.
+/// Returns a guest, compiled once for all tests.
 fn plugin(name: &str) -> Plugin {
     static PLUGINS: LazyLock<Mutex<HashMap<String, Plugin>>> = LazyLock::new(Mutex::default);
     let mut plugins = PLUGINS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +68,7 @@ fn plugin(name: &str) -> Plugin {
         .clone()
 }
 
-/// A configuration with two backends, of which one can be made unusable.
+/// A configuration with two backends, one of which can be made unusable.
 #[derive(Debug)]
 struct TwoBackends {
     is_usable: AtomicBool,
@@ -121,7 +120,7 @@ impl Backends for TwoBackends {
     }
 }
 
-/// Settings in which nothing is late on a busy machine.
+/// Returns settings with deadlines that are long enough for a busy machine.
 fn settings(config: impl Into<String>) -> Settings {
     Settings {
         config: config.into(),
@@ -138,12 +137,12 @@ fn instantiate(name: &str, settings: &Settings) -> Result<Instance, Fault> {
     plugin(name).instantiate(settings, &environment(), None)
 }
 
-/// That of the plugins under test.
+/// Returns the environment of the plugins under test.
 fn environment() -> Environment {
     Environment::new(Arc::new(TwoBackends::default()), Arc::default())
 }
 
-/// A request as a plugin is asked about it.
+/// A request in the form that a plugin receives.
 #[derive(Debug)]
 struct Asked {
     head: RequestHead,
@@ -187,7 +186,7 @@ fn asked(fields: &[(&str, &[u8])]) -> Asked {
     }
 }
 
-/// Routes a plain request; reads are of no interest.
+/// Routes a plain request. Ignores the reads.
 fn route(instance: &mut Instance) -> Result<Decision, Fault> {
     let before = asked(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
     let mut after = asked(&[("host", b"a.test"), ("x-a", b"1"), ("X-A", b"\xff")]);
@@ -201,7 +200,7 @@ fn route(instance: &mut Instance) -> Result<Decision, Fault> {
     result
 }
 
-/// What was logged while `action` ran on this thread, one line for each event.
+/// Returns what was logged while `action` ran on this thread, one line per event.
 fn logged<T>(action: impl FnOnce() -> T) -> (T, Vec<String>) {
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);

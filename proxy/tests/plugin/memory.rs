@@ -1,4 +1,4 @@
-//! Everything that an instance holds counts as its memory, and is bounded.
+//! Everything that an instance allocates counts as its memory and is bounded.
 
 use pointsman::plugin::{Fault, Instance, Plugin, Settings, Source};
 
@@ -20,13 +20,13 @@ fn instantiate(plugin: &Plugin, memory: u64) -> Result<Instance, Fault> {
     plugin.instantiate(&settings, &environment(), None)
 }
 
-/// The hostile guest with one more component in it, which is instantiated.
+/// Returns the hostile guest with one more component, which is instantiated.
 fn with_component(text: &str) -> Plugin {
     let component = wat::parse_str(text).expect("the text is a component");
     let mut bytes = guest("guest-hostile");
     let inner = components(&bytes);
     section(4, &component, &mut bytes);
-    // One instance, of a component, without arguments.
+    // One instance of the component, without arguments.
     section(5, &[1, 0, inner, 0], &mut bytes);
     load("with-component", bytes)
 }
@@ -42,7 +42,7 @@ fn section(id: u8, content: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(content);
 }
 
-/// How many components it defines.
+/// Returns the number of components that a component defines.
 fn components(bytes: &[u8]) -> u8 {
     let mut depth = 0;
     let mut count = 0;
@@ -90,7 +90,7 @@ fn globals_are_memory() {
     assert!(instantiate(&plain, 2 << 20).is_ok());
 }
 
-/// A resource of the component's own takes memory of the host for each handle.
+/// Each handle of a resource that the component defines takes host memory.
 #[test]
 fn handles_are_bounded() {
     let hoarder = |count: u32| {

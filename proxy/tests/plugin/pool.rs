@@ -1,4 +1,5 @@
-//! The engine's reserves: instances run out before their memories, tables and core instances.
+//! The engine's reserves: the limit of instances is reached before those of memories, tables and
+//! core instances.
 
 use pointsman::plugin::{Compiler, Engine, EngineLimits, Plugin, Source};
 use serde_json::json;
@@ -6,12 +7,13 @@ use wasmparser::{Parser, Payload};
 
 use crate::{environment, guest, route, settings};
 
-/// Memories that a component may have.
+/// Maximum number of memories in a component.
 const MEMORIES: u8 = 8;
 
-/// The component with a module of one memory that is instantiated `count` times, and not used.
+/// Adds a module with one memory to the component and instantiates it `count` times, without using
+/// it.
 fn with_memories(component: &[u8], count: u8) -> Vec<u8> {
-    // The module's index is that of the next one.
+    // The new module's index is the number of existing modules.
     let (mut depth, mut modules) = (0, 0);
     for payload in Parser::new(0).parse_all(component) {
         match payload.unwrap() {
@@ -24,7 +26,8 @@ fn with_memories(component: &[u8], count: u8) -> Vec<u8> {
             _ => {}
         }
     }
-    // A core module with a memory of one page at least; then its instances, without arguments.
+    // A core module with a memory of at least one page, followed by its instances, without
+    // arguments.
     let module = b"\0asm\x01\0\0\0\x05\x03\x01\x00\x01";
     let instances = [0, modules, 0].repeat(count.into());
     let mut bytes = component.to_vec();
@@ -49,7 +52,7 @@ fn every_instance_has_room_for_all_of_its_memories() {
         };
         Plugin::load(&engine, &source, None)
     };
-    // Beside its own.
+    // In addition to its own memory.
     let plugin = load(MEMORIES - 1).unwrap();
     let settings = settings(json!({"cacheable": true, "root": "default"}).to_string());
     let start = || plugin.instantiate(&settings, &environment(), None);
@@ -61,6 +64,6 @@ fn every_instance_has_room_for_all_of_its_memories() {
     assert_eq!(refused.kind(), "instantiate", "{refused}");
     drop(instances.pop());
     start().unwrap();
-    // One more than may be is refused before it runs, wherever it is loaded.
+    // One memory more than allowed is rejected before it runs, wherever it is loaded.
     assert!(load(MEMORIES).is_err());
 }

@@ -1,4 +1,4 @@
-//! What a plugin reads, edits and decides arrives as it was meant.
+//! A plugin's reads, edits and decisions arrive as intended.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use crate::{Asked, asked, environment, instantiate, plugin, settings};
 
-/// Runs a script once over a request with some fields.
+/// Runs a script once on a request with some fields.
 fn run(root: &Value) -> (Result<Decision, Fault>, Reads) {
     run_on(root, |_| {})
 }
 
-/// The same for a request that is changed before.
+/// Like [`run`], for a request that `change` modifies first.
 fn run_on(root: &Value, change: impl FnOnce(&mut Asked)) -> (Result<Decision, Fault>, Reads) {
     let config = json!({"cacheable": true, "root": root}).to_string();
     let mut instance = instantiate("guest-scripted", &settings(config)).unwrap();
@@ -42,7 +42,7 @@ fn run_on(root: &Value, change: impl FnOnce(&mut Asked)) -> (Result<Decision, Fa
     (result, reads)
 }
 
-/// Reads `what` and decides for `www` only if the value is `value`.
+/// Reads `what` and routes to `www` only if the value is `value`.
 fn expect(what: &str, name: &str, value: &str, read: &[Read]) {
     expect_of(|_| {}, what, name, value, read);
 }
@@ -92,7 +92,7 @@ fn every_read_has_its_value_and_is_recorded() {
     expect("header", "other", "|", &[field("other")]);
     expect("header", "absent", "", &[field("absent")]);
     expect("header", "octets", "|\u{fffd}", &[field("octets")]);
-    // Not a field name: no request can have it, so nothing was learnt.
+    // Not a field name: no request can have it, so the plugin learns nothing.
     expect("header", "a b", "", &[]);
     let all = "Host: a.test\nX-A: 1\nother: \nx-a: 2\noctets: \u{fffd}\n";
     expect("headers", "", all, &[Read::Headers]);
@@ -123,7 +123,7 @@ fn facts_of_a_session() {
     facts.alpn = Some((*b"h2").into());
     check(&facts, "server-name", "a.test", Read::ServerName);
     check(&facts, "alpn", "h2", Read::Alpn);
-    // The scheme is what the head says: a trusted proxy may know better.
+    // The scheme comes from the head, where a trusted proxy can have set it.
     check(&facts, "scheme", "http", Read::Scheme);
     let parts = [
         ("subject", "CN=a", Read::CertificateSubject),

@@ -1,4 +1,4 @@
-//! Instances that begin as they are after `configure` do as those that are configured.
+//! Instances that start from a snapshot taken after `configure` behave like configured ones.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{asked, environment, guest, plugin, route, settings};
 
-/// The same for all: another would be other backends.
+/// One environment for all tests: another one would have other backends.
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(environment);
 
 fn snapshot(name: &str, settings: &Settings) -> Result<Plugin, SnapshotError> {
@@ -79,7 +79,7 @@ fn with_another_configuration_it_is_configured() {
     let snapshot = snapshot("guest-scripted", &script("www")).unwrap();
     let other = script("3-2-1");
     assert!(!snapshot.has_snapshot_for(&other.config, &ENVIRONMENT));
-    // Nor among other backends, of which it may have asked.
+    // Nor with other backends, which `configure` could have queried.
     assert!(!snapshot.has_snapshot_for(&script("www").config, &environment()));
     let decision = ask(&mut start(&snapshot, &other)).0.unwrap();
     assert_eq!(decision.route, Route::Backend("3-2-1".into()));

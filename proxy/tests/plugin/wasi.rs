@@ -12,7 +12,7 @@ fn configured(route: &Value) -> Settings {
     settings(json!({"configure": [{"print": "configured\n"}], "route": route}).to_string())
 }
 
-/// Runs the steps inside a runtime as a worker has it.
+/// Runs the steps in a runtime like that of a worker.
 fn run_with(settings: &Settings) -> (Result<Route, Fault>, Reads) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -46,7 +46,7 @@ fn nothing_is_granted() {
 
 #[test]
 fn clocks_and_random_numbers_make_a_decision_uncacheable() {
-    // The start uses all of them, which is of no account.
+    // The start uses all of them, but that does not count.
     assert!(fine(&json!([])).cacheable);
     for step in impure_steps() {
         assert!(!fine(&json!([step])).cacheable, "{step}");
@@ -86,8 +86,8 @@ fn that_configure_takes_them_is_logged_once() {
     assert!(lines[0].contains("decisions are not cached"), "{lines:?}");
 }
 
-/// An instance may remember numbers that it takes before it is configured, so they are the same for all. And
-/// hash tables may be made at any time.
+/// An instance can store numbers that it draws before it is configured, so they are the same for
+/// all instances. Also, hash tables can be created at any time.
 #[test]
 fn every_instance_of_a_plugin_starts_alike() {
     let told = |plugin: &Plugin, what: &str| {
@@ -115,7 +115,7 @@ fn every_instance_of_a_plugin_starts_alike() {
     let seed = told(&plugin, "tell-seed");
     assert_eq!(told(&plugin, "tell-seed"), seed);
     assert!(fine(&json!(["seed"])).cacheable);
-    // A client could choose names that collide in a table, if it knew the seed.
+    // A client that knew the seed could choose names that collide in a table.
     let (_, seeds) = first.split_once("} ").expect("seeds come behind the time");
     assert!(seeds.ends_with(&seed), "{seeds}, {seed}");
     assert!(!told(&other, "tell-start").ends_with(seeds));
@@ -165,7 +165,7 @@ fn the_same_works_outside_of_a_runtime() {
     assert_eq!(result.unwrap().route, Route::Default);
 }
 
-/// Each would take an hour.
+/// Each would otherwise take an hour.
 #[test]
 fn a_decision_that_waits_is_a_fault_at_once() {
     for route in [
@@ -229,7 +229,8 @@ fn output_is_logged_line_by_line() {
     }
 }
 
-/// However slow the machine is: a second has 100 lines, none is lost without being counted.
+/// However slow the machine is, at most 100 lines are written per second, and each lost line is
+/// counted.
 #[test]
 fn output_is_bounded() {
     let settings = configured(&json!([{"print-many": 5000}]));
@@ -244,7 +245,7 @@ fn output_is_bounded() {
         (100..=100 * seconds).contains(&written),
         "{written} in {seconds} s"
     );
-    // One of them is of `configure`.
+    // One of the lines is from `configure`.
     assert_eq!(written + settings.lines.dropped(), 5001);
     assert!((1..=seconds).contains(&reports), "{reports} in {seconds} s");
 }
@@ -313,7 +314,7 @@ fn another_minor_version_does_not_link() {
     assert!(error.contains("of WASI 0.2 cli, clocks"), "{error}");
 }
 
-/// The guest with another version of WASI, of the same length, in every import.
+/// Returns the guest with another version of WASI, of the same length, in every import.
 fn with_version(version: &str) -> Vec<u8> {
     crate::load::replaced(&guest("guest-wasi"), "@0.2.3", &format!("@{version}"))
 }

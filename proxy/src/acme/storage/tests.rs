@@ -1,4 +1,4 @@
-//! Files that come, stay private, and break.
+//! Tests of the storage: new files, private modes, damaged files.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -75,7 +75,7 @@ fn what_was_written_is_read() {
     assert_eq!(mode(&storage.server.join("account.json")), 0o600);
     assert_eq!(mode(&storage.server), 0o700);
     assert_eq!(mode(&storage.name), 0o700);
-    // Nothing is left of how they were written.
+    // No temporary files are left.
     assert_eq!(fs::read_dir(&storage.name).unwrap().count(), 2);
 }
 

@@ -1,6 +1,6 @@
-//! The process's own metrics, under the names that Prometheus' clients agree on.
+//! Metrics of the process, under the names that Prometheus' client libraries agree on.
 //!
-//! Read from `/proc` when it is asked for; what cannot be read is left out.
+//! Read from the kernel on each request for metrics. Values that cannot be read are left out.
 
 use std::fmt;
 use std::fs;
@@ -14,16 +14,16 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// The process at one moment.
+/// A snapshot of the process.
 #[derive(Debug)]
 pub(super) struct Process {
     open_descriptors: Option<i64>,
     max_descriptors: Option<i64>,
-    /// In bytes.
+    /// Resident memory, in bytes.
     memory: Option<i64>,
-    /// Seconds of processor time.
+    /// Processor time, in seconds.
     processor: Option<f64>,
-    /// In seconds since 1970.
+    /// Start of the process, in seconds since 1970.
     started: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ impl Process {
     }
 }
 
-/// The one that lists them is not counted.
+/// Counts the open descriptors, except the one that lists them.
 fn open_descriptors() -> Option<i64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     Some(whole(open as u64) - 1)

@@ -1,11 +1,11 @@
-//! Answers of the admin interface as text for people.
+//! Renders responses of the admin interface as text for people.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use crate::admin::api;
 
-/// Most characters of a plugin's configuration; `--json` has all of it.
+/// Maximum number of characters shown of a plugin's configuration; `--json` shows all of it.
 const MAX_CONFIG: usize = 200;
 
 pub(super) fn status(status: &api::Status) -> String {
@@ -118,7 +118,7 @@ pub(super) fn servers(servers: &api::Servers) -> String {
                 ));
             }
             for (index, endpoint) in server.endpoints.iter().enumerate() {
-                // The counts are those of the server.
+                // The counts belong to the server, not to the address.
                 let counts = if index == 0 {
                     format!("{:>10} {:>10}", server.requests, server.retries)
                 } else {
@@ -204,7 +204,7 @@ pub(super) fn trials(trials: &api::Trials) -> String {
     text
 }
 
-/// When, why and with which configuration a version came.
+/// Describes when, why and with which configuration a version was created.
 fn origin(version: &api::Version) -> String {
     let since = time(version.since);
     let came = format!("{since}, by {}", version.cause);
@@ -221,7 +221,7 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// As in HTTP (RFC 9110, section 5.6.7), which ends with the year 9999.
+/// Formats a time as HTTP does (RFC 9110, section 5.6.7). That format ends with the year 9999.
 fn time(seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
     let since = Duration::from_secs(seconds.min(LAST));
@@ -235,7 +235,7 @@ fn percent(part: u64, whole: u64) -> String {
     format!("{} %", u128::from(part) * 100 / u128::from(whole))
 }
 
-/// The upper bound of the bucket that the median is in.
+/// Returns the upper bound of the bucket that contains the median.
 fn median(histogram: &[api::Bucket]) -> String {
     let all: u64 = histogram.iter().map(|bucket| bucket.calls).sum();
     let mut before = 0;

@@ -1,4 +1,4 @@
-//! `pointsman plugin bench`: what a plugin costs.
+//! `pointsman plugin bench`: measures a plugin.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ pub(in crate::cli) struct Flags {
     file: File,
     #[command(flatten)]
     cases: Cases,
-    /// How many decisions to ask for
+    /// Number of decisions to measure
     #[arg(long, value_name = "NUMBER", default_value_t = 100_000)]
     count: u64,
     /// Print one JSON object

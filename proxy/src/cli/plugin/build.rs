@@ -1,4 +1,4 @@
-//! `pointsman plugin build`: from sources to a component that the proxy takes.
+//! `pointsman plugin build`: from sources to a component that the proxy accepts.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,10 +13,10 @@ use crate::plugin_tools::project::Project;
 /// Flags of `pointsman plugin build`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
-    /// A project's folder, or a core module or component that another tool has built
+    /// Folder of a project, or a core module or component that another tool has built
     #[arg(default_value = ".")]
     project: PathBuf,
-    /// Where to write the component; NAME.wasm in the project where none is given
+    /// Where to write the component; defaults to NAME.wasm in the project
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub(super) fn open(folder: &Path) -> Result<Project, Exit> {
     Project::open(folder).map_err(|error| crate::cli::fail(&error))
 }
 
-/// A component that the proxy takes.
+/// A component that the proxy accepts.
 pub(super) struct Component {
     source: Source,
     anatomy: Anatomy,
@@ -54,7 +54,7 @@ pub(super) struct Component {
 }
 
 impl Component {
-    /// Builds a project, and checks what comes out.
+    /// Builds a project and checks the result.
     pub(super) fn build(project: &Project) -> Result<Component, Exit> {
         let bytes = build::build(project).map_err(|error| crate::cli::fail(&error))?;
         Component::check(bytes, &project.component())
@@ -76,7 +76,7 @@ impl Component {
         check::describe(&self.source, &self.anatomy)
     }
 
-    /// Whole or not at all: the proxy may watch the file.
+    /// Writes the file atomically, because the proxy can be watching it.
     pub(super) fn write(&self, output: &Path) -> Result<(), Exit> {
         let folder = match output.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -84,7 +84,8 @@ impl Component {
         };
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
             file.write_all(&self.source.bytes)?;
-            // As other files are: a temporary one is its owner's alone.
+            // Temporary files are readable by their owner only; this one needs the usual
+            // permissions.
             let mode = std::fs::Permissions::from_mode(0o644);
             file.as_file().set_permissions(mode)?;
             file.persist(output)?;

@@ -1,4 +1,4 @@
-//! `pointsman plugin check`: a file, explained.
+//! `pointsman plugin check`: describes a file.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ pub(in crate::cli) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let source = flags.file.read()?;
-    // What is no WebAssembly at all has no anatomy; loading says so.
+    // A file that is not WebAssembly has no anatomy. `load` below reports it.
     if let Ok(anatomy) = Anatomy::of(&source.bytes) {
         crate::cli::print(&describe(&source, &anatomy));
     }
@@ -24,7 +24,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     Ok(Exit::Success)
 }
 
-/// What it is, imports and exports. A line each.
+/// Describes the file's kind, imports and exports, one per line.
 pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {

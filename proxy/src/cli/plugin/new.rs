@@ -1,4 +1,4 @@
-//! `pointsman plugin new`: a project to begin with.
+//! `pointsman plugin new`: creates a project.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,12 @@ use crate::plugin_tools::template;
 /// Flags of `pointsman plugin new`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
-    /// The language to write it in
+    /// Programming language of the plugin
     #[arg(short, long, value_name = "LANGUAGE", value_parser = languages())]
     lang: Language,
-    /// The plugin's name: letters in lower case, digits, `-`
+    /// Name of the plugin: lowercase letters, digits, `-`
     name: String,
-    /// Where the project goes; a folder of the plugin's name where none is given
+    /// Folder of the project; defaults to NAME
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `pointsman plugin test`: a table of requests, played.
+//! `pointsman plugin test`: runs a file of test cases.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ pub(in crate::cli) struct Flags {
     file: File,
     #[command(flatten)]
     cases: Cases,
-    /// Write the results for a CI system, as `JUnit`'s XML
+    /// Write the results as `JUnit` XML, for a CI system
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Name the cases that hold, too
+    /// List the passing cases, too
     #[arg(short, long)]
     verbose: bool,
 }
@@ -51,12 +51,12 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     })
 }
 
-/// Plays a table and prints what came of it; yields how many cases failed.
+/// Runs the cases, prints the results, and returns how many cases failed.
 pub(super) fn play_all(table: &Table, plugin: &Plugin) -> usize {
     failures(&play(table, plugin, false))
 }
 
-/// What came of each case, and in words where it does not hold.
+/// Result of a case, with a description if the case failed.
 type Outcome = (Verdict, Option<String>);
 
 fn failures(played: &[Outcome]) -> usize {
@@ -66,7 +66,7 @@ fn failures(played: &[Outcome]) -> usize {
         .count()
 }
 
-/// Plays a table, and prints what came of it.
+/// Runs the cases and prints the results.
 fn play(table: &Table, plugin: &Plugin, verbose: bool) -> Vec<Outcome> {
     let cases = table.cases.iter();
     let played: Vec<_> = cases.map(|case| play_one(table, case, plugin)).collect();
@@ -113,7 +113,7 @@ fn play_one(table: &Table, case: &Case, plugin: &Plugin) -> Outcome {
     (verdict, Some(text))
 }
 
-/// Adds `value` under `label`, its further lines below its first.
+/// Appends `value` under `label`, with its further lines aligned below the first.
 fn entry(text: &mut String, label: &str, value: &str) {
     for (index, line) in value.trim_end().lines().enumerate() {
         let label = if index == 0 { label } else { "" };

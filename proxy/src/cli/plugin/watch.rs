@@ -1,4 +1,4 @@
-//! `pointsman plugin watch`: builds on each save, tests, and puts into service what passes.
+//! `pointsman plugin watch`: builds and tests on each save, and puts passing builds into service.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,10 +14,10 @@ use super::{Cases, Exit, about, test};
 use crate::cli::ctl;
 use crate::plugin_tools::project::Project;
 
-/// Editors write a file in several steps; a build begins after the last.
+/// Time without changes before a build starts: editors write a file in several steps.
 const SETTLED: Duration = Duration::from_millis(150);
 
-/// What tools write while they build: no change of the author's.
+/// Folders that tools write to, not the author.
 const BUILT: [&str; 10] = [
     "target",
     "build",
@@ -34,22 +34,22 @@ const BUILT: [&str; 10] = [
 /// Flags of `pointsman plugin watch`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Flags {
-    /// The project's folder
+    /// Folder of the project
     #[arg(default_value = ".")]
     project: PathBuf,
-    /// Requests and what is expected; cases.toml in the project where none is given
+    /// Requests and expected decisions; defaults to cases.toml in the project
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
-    /// The frontend of a running proxy that gets each version which passes; FRONTEND/STAGE where it
-    /// has several plugins
+    /// Frontend of a running proxy that gets each passing build; FRONTEND/STAGE if it has several
+    /// plugins
     #[arg(long, value_name = "NAME", value_parser = ctl::stage_of)]
     frontend: Option<ctl::Stage>,
     #[command(flatten)]
     process: ctl::Process,
 }
 
-/// What the author's files look like: which there are, and a hash of what is in each. Not how old they
-/// are: what a build generates anew, and alike, would lead to builds without end.
+/// The author's files, each with a hash of its contents. Modification times are not compared: a
+/// build that generates identical files again would trigger builds without end.
 type Looks = BTreeMap<PathBuf, u64>;
 
 pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
@@ -61,7 +61,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     let (changed, changes) = mpsc::channel();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-            // Whoever has stopped to listen is about to end.
+            // If the receiver is gone, the command is about to end.
             let _ = changed.send(());
         }
     });
@@ -75,9 +75,9 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
         let now = looks(&project);
         if now != seen {
             seen = now;
-            // What is wrong has been told; the next save may mend it.
+            // The error is already printed; the next save may fix it.
             let _ = turn(flags, &project, &cases, &mut in_service);
-            // What the build has done to lock files is no reason for another one.
+            // Lock files that the build has changed must not trigger another build.
             seen.retain(|path, _| !is_lock(path));
             seen.extend(
                 looks(&project)
@@ -93,8 +93,9 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     }
 }
 
-/// One build, with all that follows. `in_service` is the SHA-256 of the component that was put
-/// into service last: the same one again is no news to the proxy, whose log may be what has changed.
+/// Runs one build, its tests and the swap. `in_service` is the SHA-256 of the component that was
+/// put into service last. The same component is not swapped in again: the changed file can be the
+/// log of the proxy itself.
 fn turn(
     flags: &Flags,
     project: &Project,
@@ -123,18 +124,19 @@ fn looks(project: &Project) -> Looks {
     looks
 }
 
-/// Whether package managers write it, and authors hardly ever.
+/// Reports whether it is a lock file, which package managers write and authors rarely do.
 fn is_lock(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("lock")) || path.ends_with("package-lock.json")
 }
 
-/// Whether it is a log, `NAME.log`: the proxy's perhaps, which changes with each request.
+/// Reports whether it is a log, `NAME.log`. It can be the proxy's log, which changes with each
+/// request.
 fn is_log(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("log"))
 }
 
 fn survey(folder: &Path, looks: &mut Looks) {
-    // What is gone by now will be seen at the next event.
+    // An entry that is gone by now causes another event.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Ok(metadata) = entry.metadata() else {

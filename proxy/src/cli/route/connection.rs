@@ -1,4 +1,4 @@
-//! How the request of `pointsman route` comes: its version, its scheme, and TLS.
+//! The connection of the request of `pointsman route`: HTTP version, scheme and TLS.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,22 +14,22 @@ use crate::transport::tls::CertificateFacts;
 /// Flags about the connection.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectionFlags {
-    /// The version of HTTP
+    /// HTTP version
     #[arg(long, value_name = "VERSION", default_value = "1.1")]
     http_version: HttpVersion,
-    /// The scheme, unless a trusted proxy says another; by default that of the connection
+    /// Scheme, unless a trusted proxy names another; defaults to that of the connection
     #[arg(long)]
     scheme: Option<SchemeName>,
-    /// The connection has TLS; any of the following flags says so, too
+    /// Assume a TLS connection; implied by each of the following flags
     #[arg(long)]
     tls: bool,
-    /// The server name that the client asks for by TLS
+    /// Server name that the client sends (SNI)
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
-    /// The protocol agreed by ALPN; by default `h2` for HTTP/2
+    /// Protocol that ALPN selects; defaults to `h2` for HTTP/2
     #[arg(long, value_name = "PROTOCOL")]
     alpn: Option<String>,
-    /// A file with the certificate (PEM) that the client presents; it is not verified
+    /// Certificate (PEM) that the client presents; it is not verified
     #[arg(long, value_name = "FILE")]
     client_certificate: Option<PathBuf>,
 }
@@ -65,7 +65,7 @@ impl ConnectionFlags {
         });
     }
 
-    /// The head of a connection without HTTP: the server name is all that it has.
+    /// Returns the head of a connection without HTTP. It contains only the server name.
     pub(super) fn head_without_http(&self) -> RequestHead {
         let mut head = RequestHead::default();
         if let Some(name) = &self.server_name {
@@ -74,7 +74,7 @@ impl ConnectionFlags {
         head
     }
 
-    /// The facts that the proxy would have of the TLS session.
+    /// Returns the facts that the proxy would have about the TLS session.
     pub(super) fn facts(&self) -> Result<Option<Arc<TlsFacts>>, Exit> {
         if !self.has_tls() {
             return Ok(None);

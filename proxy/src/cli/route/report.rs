@@ -1,4 +1,4 @@
-//! What `pointsman route` prints, as text and as JSON.
+//! The output of `pointsman route`, as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,11 @@ use super::super::lines::Line;
 use super::super::response;
 use crate::plugin::Fault;
 
-/// What is printed.
+/// The report on one decision.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) frontend: String,
-    /// The stage that had the last word, and its plugin.
+    /// The stage that decided, and its plugin.
     pub(super) stage: Option<String>,
     pub(super) plugin: Option<String>,
     pub(super) sha256: Option<String>,
@@ -20,29 +20,29 @@ pub(super) struct Report {
     pub(super) backend: Option<String>,
     pub(super) server: Option<String>,
     pub(super) status: Option<u16>,
-    /// Of a plugin that answers by itself.
+    /// The response, if the plugin makes one.
     pub(super) response: Option<response::Shown>,
     pub(super) reason: Option<String>,
-    /// Of all stages together.
+    /// Edits of all stages together.
     pub(super) edits: Vec<String>,
     pub(super) response_edits: Vec<String>,
     pub(super) options: Vec<String>,
-    /// Of all stages, each once.
+    /// Reads of all stages, each once.
     pub(super) reads: Vec<String>,
     pub(super) cacheable: bool,
-    /// The plugins' log lines while they were configured and decided, once.
+    /// Log lines of the plugins during configuration and the first decision.
     pub(super) log: Vec<Line>,
-    /// Of the first decision on a fresh instance of that stage.
+    /// Time of the first decision of the deciding stage, on a fresh instance.
     pub(super) first_ns: Option<u128>,
-    /// The median of those that follow.
+    /// Median time of the stage's further decisions.
     pub(super) median_ns: Option<u128>,
-    /// The mean of whole decisions from the cache, where it may keep this one.
+    /// Mean time of a whole decision from the cache, if this one can be cached.
     pub(super) cached_ns: Option<u128>,
-    /// Those that were asked, in order.
+    /// The stages that were called, in order.
     pub(super) stages: Vec<StageReport>,
 }
 
-/// What one stage said.
+/// The decision of one stage.
 #[derive(Debug, Serialize)]
 pub(super) struct StageReport {
     pub(super) stage: String,
@@ -55,14 +55,14 @@ pub(super) struct StageReport {
     pub(super) options: Vec<String>,
 }
 
-/// A read or a question, and what it gave.
+/// A read or a question, and its result.
 #[derive(Debug, Serialize)]
 pub(super) struct Answered {
     pub(super) read: String,
     pub(super) answer: String,
 }
 
-/// Why a plugin gave no decision.
+/// Describes why a plugin made no decision.
 pub(super) fn reason(fault: &Fault) -> String {
     match fault {
         Fault::Trap { backtrace, .. } if !backtrace.is_empty() => format!("{fault}\n{backtrace}"),
@@ -70,7 +70,7 @@ pub(super) fn reason(fault: &Fault) -> String {
     }
 }
 
-/// One line for each part of `value`, the first with a name.
+/// Writes one line for each line of `value`, the first one with `name` before it.
 fn line(text: &mut String, name: &str, value: &str) {
     for (index, part) in value.split('\n').enumerate() {
         let name = if index == 0 { name } else { "" };
@@ -87,7 +87,7 @@ fn list(text: &mut String, name: &str, values: &[String]) {
 }
 
 impl Report {
-    /// That of a request which the frontend refuses with this status.
+    /// Makes this the report of a request that the frontend refuses with this status.
     pub(super) fn refused(self, status: u16, reason: String) -> Report {
         Report {
             decision: "refused",
@@ -97,12 +97,12 @@ impl Report {
         }
     }
 
-    /// One object.
+    /// Formats the report as one JSON object.
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 
-    /// With what each stage said if it `explains`.
+    /// Formats the report as text. `explains` adds the decision of each stage.
     pub(super) fn text(&self, explains: bool) -> String {
         let mut text = String::new();
         let out = &mut text;

@@ -1,4 +1,4 @@
-//! The request that `pointsman route` asks about, as the frontend would see it.
+//! The request of `pointsman route`, as the frontend would see it.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::http::origin::Origin;
 use crate::http1::request::{self, RequestError};
 use crate::http1::{Limits, Scan};
 
-/// The request's head as the plugin would get it.
+/// Returns the request's head as the plugin would get it.
 pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     let is_host = |name: &str| FieldKind::of(name.as_bytes()) == FieldKind::Host;
     let (version, host) = if flags.headers.iter().any(|(name, _)| is_host(name)) {
@@ -22,7 +22,7 @@ pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     } else if flags.target.contains("://") {
         ("1.1", "Host:\r\n")
     } else {
-        // Someone who asks by hand may leave Host out: as HTTP/1.0 may.
+        // A user may leave Host out on the command line, which only HTTP/1.0 permits.
         ("1.0", "")
     };
     let (method, target) = (&flags.method, &flags.target);
@@ -42,12 +42,12 @@ pub(super) fn head(flags: &Flags) -> Result<RequestHead, RequestError> {
     Ok(head)
 }
 
-/// The client of a connection that nobody else names one for.
+/// Returns the client of a connection that no proxy names another client for.
 pub(super) fn peer(address: IpAddr) -> Arc<Client> {
     Arc::new(Client::named(address.to_canonical()))
 }
 
-/// Treats what the head says about its origin as the frontend does, and gives the client.
+/// Applies the frontend's rules for forwarded headers to the head, and returns the client.
 pub(super) fn describe_origin(
     head: &mut RequestHead,
     settings: &Forwarded,

@@ -1,6 +1,7 @@
-//! Words of HAProxy, nginx, Envoy, Traefik and Caddy, and what to write instead. Tables alone.
+//! Keywords of HAProxy, nginx, Envoy, Traefik and Caddy, and what to write instead. Contains data
+//! only.
 
-/// Words of other proxies, in lower case with `_`, and what to do instead.
+/// Keywords of other proxies, in lowercase with `_`, and what to write instead.
 pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("nbthread", "write `workers` at the top of the file"),
     ("threads", "write `workers` at the top of the file"),
@@ -85,7 +86,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("plugins", "write `router.plugin` in a frontend"),
     ("wasm", "write `router.plugin`"),
     ("trusted", "write `forwarded.trusted_proxies`"),
-    // How servers are chosen.
+    // Load balancing.
     ("leastconn", "write `balance = \"least_requests\"`"),
     ("least_conn", "write `balance = \"least_requests\"`"),
     ("least_time", "write `balance = \"peak_ewma\"`"),
@@ -105,7 +106,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("slow_start_config", "write `slow_start` in the backend"),
     ("disabled", "write `state = \"maintenance\"` at the server"),
     ("down", "write `state = \"maintenance\"` at the server"),
-    // Names.
+    // Name resolution.
     (
         "server_template",
         "write `server.NAME = \"example.org:80\"`: it has every address of the name; or \
@@ -119,7 +120,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
         "dns_refresh_rate",
         "write `resolve.min_interval` in the backend",
     ),
-    // Health.
+    // Health checks.
     ("option_httpchk", "write `check = \"http\"` in the backend"),
     ("httpchk", "write `check = \"http\"` in the backend"),
     (
@@ -166,7 +167,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
         "stick",
         "write `affinity = { learn = \"FIELD\" }` in the backend",
     ),
-    // Attempts and limits.
+    // Retries and limits.
     ("retries", "write `retry.attempts` in the backend"),
     ("num_retries", "write `retry.attempts` in the backend"),
     ("retry_on", "write `retry.on` in the backend"),
@@ -198,7 +199,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Values of other proxies for `balance`.
+/// Other proxies' values of `balance`, and what to write instead.
 pub(super) const FOREIGN_BALANCE: &[(&str, &str)] = &[
     ("roundrobin", "write `\"round_robin\"`"),
     ("static_rr", "write `\"round_robin\"`"),
@@ -219,7 +220,7 @@ pub(super) const FOREIGN_BALANCE: &[(&str, &str)] = &[
     ("url_param", "write `{ hash = \"query:NAME\" }`"),
 ];
 
-/// Words of other proxies for failures, and ours.
+/// Other proxies' names of failures, and what to write instead.
 pub(super) const FOREIGN_FAILURES: &[(&str, &str)] = &[
     ("conn_failure", "connect"),
     ("connect_failure", "connect"),
@@ -228,7 +229,7 @@ pub(super) const FOREIGN_FAILURES: &[(&str, &str)] = &[
     ("reset_before_request", "reset"),
 ];
 
-/// Words of other proxies for timeouts.
+/// Other proxies' names of timeouts, and what to write instead.
 pub(super) const FOREIGN_TIMEOUTS: &[(&str, &str)] = &[
     ("http_request", "write `request_header`"),
     ("http_keep_alive", "write `keep_alive`"),

@@ -1,4 +1,4 @@
-//! `[backend.NAME]`: its own keys, and the way to those of its subtables.
+//! `[backend.NAME]`: its own keys, and the calls that read its subtables.
 
 mod affinity;
 mod balance;
@@ -23,7 +23,8 @@ use crate::config::{
 const SERVER_EXAMPLE: &str = "`server.a = \"localhost:8080\"`";
 
 impl<'a> Reader<'a> {
-    /// A backend whose servers are wrong is still one that a frontend may name.
+    /// Reads a backend. Even if its servers are wrong, the backend is returned, so that frontends
+    /// can name it.
     pub(super) fn backend(&self, entry: &Entry<'a>) -> Option<Backend> {
         let mut table = entry.table(Section::Backend)?;
         check_name(entry, "backend");
@@ -63,7 +64,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// At least one, unless a file has more.
+    /// Reads the servers: at least one, unless a servers file adds more.
     fn servers(&self, backend: &mut Table<'a>) -> Vec<Server> {
         let has_file = backend.has("servers_file");
         let servers = if has_file {
@@ -81,7 +82,7 @@ impl<'a> Reader<'a> {
         entries.iter().filter_map(|e| self.server(e)).collect()
     }
 
-    /// The servers of a servers file, which may have none.
+    /// Reads the servers of a servers file, which may be empty.
     pub(super) fn servers_of_file(&self, mut top: Table<'a>) -> Vec<Server> {
         let servers = top.require("server", SERVER_EXAMPLE);
         let servers = servers.and_then(|e| e.table(Section::Servers));

@@ -14,13 +14,13 @@ use crate::config::{
     AcceptProxy, Bind, BindAddress, Mode, RedirectToHttps, SocketAccess, Tls, address,
 };
 
-/// The addresses that were bound so far, and where.
+/// Addresses bound so far, with their locations in the file.
 pub(super) type Bound = HashMap<BindAddress, (Span, String)>;
 
 const ACCESS_KEYS: [&str; 3] = ["mode", "user", "group"];
-/// Keys that mean nothing where there are no requests.
+/// Keys that need HTTP requests.
 const HTTP_KEYS: [&str; 2] = ["h2c", "redirect_to_https"];
-/// Keys that mean nothing where there is TLS.
+/// Keys that do not apply with TLS.
 const PLAIN_KEYS: [&str; 2] = ["h2c", "redirect_to_https"];
 
 impl<'a> Reader<'a> {
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Protocols of HTTP (RFC 7301, section 6; RFC 9113, section 3.1).
+/// ALPN names of HTTP (RFC 7301, section 6; RFC 9113, section 3.1).
 const HTTP_PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
 fn named_tls(entry: &Entry<'_>, mode: Mode, tls: &[Tls]) -> Option<String> {
@@ -147,7 +147,7 @@ fn accept_proxy(mut table: Table<'_>) -> AcceptProxy {
     accept
 }
 
-/// `true`, or a port.
+/// Reads `true` or a port.
 fn redirect(entry: &Entry<'_>) -> Option<RedirectToHttps> {
     if let DeValue::Integer(_) = entry.value() {
         let port = u16::try_from(entry.integer(1..=65_535)?).ok();
@@ -160,7 +160,7 @@ fn redirect(entry: &Entry<'_>) -> Option<RedirectToHttps> {
     entry.boolean()?.then_some(RedirectToHttps { port: None })
 }
 
-/// Permission bits as `chmod` has them, in octal.
+/// Reads permission bits in octal, as in `chmod`.
 fn permissions(entry: &Entry<'_>) -> Option<u32> {
     let text = entry.text("0660")?;
     let mode = u32::from_str_radix(text, 8).ok();
@@ -173,7 +173,8 @@ fn permissions(entry: &Entry<'_>) -> Option<u32> {
     mode
 }
 
-/// Two sockets on one address would share its connections by chance (`SO_REUSEPORT`).
+/// Reports an address that is bound twice. Two sockets on one address would share its connections
+/// at random (`SO_REUSEPORT`).
 fn once(element: &Entry<'_>, bind: &BindAddress, bound: &mut Bound) {
     let any_port = match bind {
         BindAddress::Tcp(address) => address.port() == 0,

@@ -18,7 +18,7 @@ use crate::config::{
 
 const MODES: [(&str, Mode); 2] = [("http", Mode::Http), ("tcp", Mode::Tcp)];
 
-/// Keys that mean nothing where there are no requests.
+/// Keys that need HTTP requests.
 const HTTP_KEYS: [&str; 7] = [
     "forwarded",
     "hsts",
@@ -29,10 +29,10 @@ const HTTP_KEYS: [&str; 7] = [
     "max_headers",
 ];
 
-/// Fewer than one stream is none; each takes memory.
+/// Number of concurrent streams. With fewer than one there are none, and each takes memory.
 const STREAMS: RangeInclusive<u64> = 1..=10_000;
 
-/// Zero makes browsers forget it; two years are what their lists ask for.
+/// Range of `max_age`. Zero makes browsers forget it; their preload lists ask for two years.
 const HSTS_AGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(10 * 365 * 24);
 
 impl<'a> Reader<'a> {

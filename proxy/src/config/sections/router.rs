@@ -1,4 +1,4 @@
-//! `[frontend.NAME.router]`, one table or a list of them: which plugins, their own configuration, and
+//! `[frontend.NAME.router]`, one table or a list of them: plugins, their own configuration, and
 //! their limits.
 
 use std::ops::RangeInclusive;
@@ -13,30 +13,33 @@ use crate::config::{
     OnFault, PluginSource, Stage, json,
 };
 
-/// A worker decides nothing else while a plugin runs, so no decision may take long.
+/// Range of the deadline of a decision. While a plugin runs, its worker does nothing else, so no
+/// decision may take long.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 
-/// Instantiation and configuration run beside the workers.
+/// Range of the deadline for instantiation and configuration, which run off the worker threads if
+/// they take long.
 const CONFIGURE_DEADLINE: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_mins(10);
 
-/// One page of WebAssembly, and all that 32 bits can address.
+/// Memory of an instance: from one page of WebAssembly to all that 32 bits can address.
 const MEMORY: RangeInclusive<u64> = 64 << 10..=4 << 30;
 
-/// Less than one head could not be read.
+/// Memory that a call can make the host allocate. With less, not even one head could be read.
 const HOST_MEMORY: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
-/// Some ten thousand entries, and all that a process would spare for lists.
+/// Memory of matchers: from space for about ten thousand entries to the most that a process would
+/// spare for lists.
 const QUESTIONS: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
-/// None at all is no policy.
+/// Number of faults. With zero, no version could serve.
 const MAX_FAULTS: RangeInclusive<u64> = 1..=1_000_000;
 
-/// A response is held in memory whole.
+/// Size of a response, which is kept in memory as a whole.
 const RESPONSE: RangeInclusive<u64> = 0..=16 << 20;
 
 impl<'a> Reader<'a> {
-    /// The stages before the first that is wrong: their positions are those of the file.
+    /// Reads the stages up to the first that is wrong, so that positions match the file.
     pub(super) fn router(&self, entry: &Entry<'a>, has_default_backend: bool) -> Vec<Stage> {
         let elements = entry.one_or_many();
         if elements.is_empty() {
@@ -50,7 +53,7 @@ impl<'a> Reader<'a> {
         let mut names = Vec::new();
         let stages = elements.iter().take(MAX_STAGES);
         let stages = stages.map(|element| self.stage(element, has_default_backend, &mut names));
-        // To the end: each may have mistakes.
+        // Read all of them, because each can contain mistakes.
         let stages: Vec<_> = stages.collect();
         stages.into_iter().map_while(|stage| stage).collect()
     }
@@ -147,7 +150,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The stage's name as configured, or else its plugin's, which no stage before has.
+/// Returns the stage's configured name, or its plugin's name. No earlier stage may have the same
+/// name.
 fn stage_name(
     stage: &Entry<'_>,
     entry: Option<Entry<'_>>,
@@ -195,7 +199,7 @@ fn name_of(plugin: &PluginSource) -> String {
     fitting.take(MAX_NAME).collect()
 }
 
-/// Names stand in addresses, metrics and a field of responses.
+/// Names appear in addresses, metrics and a response header.
 fn is_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }

@@ -1,4 +1,4 @@
-//! `[frontend.NAME.routing]`: what concerns the whole router.
+//! `[frontend.NAME.routing]`: settings of the router as a whole.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,19 +10,21 @@ use crate::config::hints::Section;
 use crate::config::reader::{Entry, Table};
 use crate::config::{MediaRange, Mode, Routing, RoutingBody, TooLarge};
 
-/// Keys that mean nothing where there are no requests.
+/// Keys that need HTTP requests.
 const HTTP_KEYS: [&str; 2] = ["body", "explain_header"];
 
-/// Each attempt may take as long as the first.
+/// Number of router calls per request. Each can take as long as the first.
 const ATTEMPTS: RangeInclusive<u32> = 1..=8;
 
-/// The prefixes of all requests that wait are held in memory.
+/// Size of a body's prefix. The prefixes of all waiting requests are kept in memory.
 const BODY_SIZE: RangeInclusive<u64> = 1..=1 << 20;
 
-/// Without a wait there would be no body to look at; nothing is sent to a server meanwhile.
+/// Range of the wait for a body. Without a wait there would be no body to look at; while it lasts,
+/// nothing is sent to a server.
 const BODY_WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 
-/// Fields that frame the message or the connection: only what sends them may set them.
+/// Fields that frame the message or control the connection. Only the sender of the message may set
+/// them.
 const FRAMING: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,

@@ -19,7 +19,7 @@ const VERIFY: [(&str, bool); 2] = [("required", true), ("optional", false)];
 
 const CERTIFICATE_KEYS: [&str; 3] = ["certificate", "key", "ocsp"];
 
-/// Longest name of a protocol (RFC 7301, section 3.1: a length of one byte).
+/// Longest protocol name (RFC 7301, section 3.1: the length is one byte).
 const MAX_PROTOCOL: usize = 255;
 
 impl<'a> Reader<'a> {
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `true`, or a table.
+    /// Reads `true` or a table.
     pub(super) fn server_tls(&self, entry: &Entry<'a>) -> Option<ServerTls> {
         if !entry.is_table() {
             return entry.boolean()?.then(ServerTls::default);
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             })
         });
         if !has_certificate {
-            // Known, so that they are not reported as unknown keys.
+            // Mark them as known, so that they are not reported as unknown keys.
             let _ = (table.take("certificate"), table.take("key"));
         }
         let tls = ServerTls {
@@ -228,7 +228,7 @@ fn dns_names(entry: &Entry<'_>) -> Vec<String> {
     elements.iter().filter_map(read).collect()
 }
 
-/// URLs; `mailto:` may be left out.
+/// Reads contact URLs; `mailto:` can be left out.
 fn contacts(entry: &Entry<'_>) -> Vec<String> {
     let read = |element: &Entry<'_>| {
         let text = element.text("admin@example.org")?;

@@ -14,7 +14,7 @@ use crate::config::{
     Statuses,
 };
 
-/// A backend with one server and these lines.
+/// Parses a backend with one server and these lines.
 fn backend(lines: &str) -> Backend {
     let (config, _) = read(&text(lines));
     config.backends.into_iter().next().unwrap()

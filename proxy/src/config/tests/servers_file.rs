@@ -1,4 +1,4 @@
-//! Tests of servers files, in both forms.
+//! Tests of servers files, in both formats.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn servers(name: &str, text: &str) -> Vec<Server> {
     servers_file(&Path::new("etc").join(name), text.to_owned()).unwrap()
 }
 
-/// Each line of the errors.
+/// Returns the errors as text.
 fn refused(name: &str, text: &str) -> String {
     let errors = servers_file(Path::new(name), text.to_owned()).unwrap_err();
     errors.to_string()
@@ -115,7 +115,7 @@ fn mistakes_have_their_place() {
     assert!(toml.contains("duplicate key `a`") && toml.contains("s.toml:2"));
 }
 
-/// Neither form panics.
+/// Checks that neither format panics.
 fn survive(text: &str) {
     for name in ["s.json", "s.toml"] {
         if let Err(errors) = servers_file(Path::new(name), text.to_owned()) {
@@ -137,7 +137,7 @@ proptest! {
         survive(&text);
     }
 
-    /// JSON of any kind behind every key.
+    /// Any JSON under every key.
     #[test]
     fn no_json_panics(value in json()) {
         survive(&format!("{{\"server\": {value}}}"));

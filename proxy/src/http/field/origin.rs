@@ -1,17 +1,18 @@
-//! The names of the fields by which servers recognise clients, in every spelling.
+//! Names of the fields by which servers identify clients, in every spelling.
 //!
 //! Owns the list: fields that widely used frameworks, servers and networks read for the address,
-//! scheme, host, port or certificate of a client (Rails and Rack, Django, Spring, Symfony,
-//! Express, ASP.NET, Jetty, gunicorn, request-ip; Cloudflare, Akamai, Fastly), and those of
-//! RFC 9440. `docs/configuration.md` lists them for operators.
+//! scheme, host, port or certificate of a client (Rails and Rack, Django, Spring, Symfony, Express,
+//! ASP.NET, Jetty, gunicorn, request-ip; Cloudflare, Akamai, Fastly), and those of RFC 9440.
+//! `docs/configuration.md` lists them for operators.
 
 use super::FieldKind;
 
 /// Length of the shortest name.
 pub(super) const MIN_LENGTH: usize = 8;
 
-/// Tells names of the list, and those that look alike to servers with CGI variables, from all
-/// others. `name` is a token that has another spelling than the kinds of one name.
+/// Classifies names on the list, and names that look the same to servers with CGI variables.
+///
+/// `name` is a token that is not the name of a one-name kind.
 #[inline(never)]
 pub(super) fn classify(name: &[u8]) -> FieldKind {
     let is = |lower: &[u8]| resembles(name, lower);
@@ -43,7 +44,8 @@ pub(super) fn classify(name: &[u8]) -> FieldKind {
     }
 }
 
-/// `X-Forwarded` and every name that begins with `X-Forwarded-`: proxies make up more of them.
+/// Returns whether `name` is `X-Forwarded` or begins with `X-Forwarded-`. Proxies keep inventing
+/// new names with this prefix.
 fn is_x_forwarded(name: &[u8]) -> bool {
     let (Some(start), end) = (name.get(..11), name.get(11)) else {
         return false;
@@ -51,8 +53,10 @@ fn is_x_forwarded(name: &[u8]) -> bool {
     resembles(start, b"x-forwarded") && !end.is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// Whether `name` is `lower` for a server that names a CGI variable after it. RFC 3875, section
-/// 4.1.18, puts `_` for `-`; some servers (lighttpd) put it for all but letters and digits.
+/// Returns whether a server that names CGI variables after fields takes `name` for `lower`.
+///
+/// RFC 3875, section 4.1.18, replaces `-` by `_`. Some servers (lighttpd) replace everything except
+/// letters and digits.
 #[inline]
 fn resembles(name: &[u8], lower: &[u8]) -> bool {
     let is_alike = |(byte, lower): (&u8, &u8)| match lower {
@@ -128,7 +132,7 @@ mod tests {
         assert!(FieldKind::Origin.is_protected());
     }
 
-    /// The variable that a CGI server makes of a name.
+    /// Returns the name of the variable that a CGI server derives from a field name.
     fn variable(name: &str, is_lenient: bool) -> String {
         let octet = |octet: char| match octet {
             '-' => '_',
@@ -139,7 +143,7 @@ mod tests {
     }
 
     proptest! {
-        /// No spelling gets past the list that a server takes for one of its names.
+        /// No spelling that a server takes for a name on the list evades the list.
         #[test]
         fn no_spelling_gets_past(
             index in 0..NAMES.len() + 3,

@@ -7,17 +7,18 @@ use super::node;
 use crate::http::message::Scheme;
 use crate::http::syntax;
 
-/// The element that one proxy has added, about the request that it received.
+/// The element that one proxy added about the request that it received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Element {
-    /// `for`; None if it is hidden, unknown or not said.
+    /// Value of `for`; `None` if it is obfuscated, unknown or missing.
     pub(super) node: Option<IpAddr>,
-    /// `proto`, if it is one of HTTP's.
+    /// Value of `proto`, if it is a scheme of HTTP.
     pub(super) scheme: Option<Scheme>,
 }
 
 impl Element {
-    /// None if it is not `forwarded-element`, or says something twice.
+    /// Parses an element. Returns `None` if it is not a `forwarded-element` or gives a parameter
+    /// twice.
     pub(super) fn parse(text: &[u8]) -> Option<Element> {
         let mut element = Element::default();
         let (mut has_node, mut has_scheme) = (false, false);
@@ -48,7 +49,8 @@ impl Element {
     }
 }
 
-/// A token or a quoted string. Addresses in brackets stand without quotes at times.
+/// Parses a token or a quoted string. Also accepts unquoted addresses in brackets, which some
+/// proxies send.
 fn value(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let is_plain = |byte: &u8| b"[]:%".contains(byte) || syntax::is_name(&[*byte]);
@@ -68,16 +70,16 @@ fn value(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(value))
 }
 
-/// The elements of one line, from its right end, without empty ones.
+/// Returns the elements of one line from right to left, without empty ones.
 ///
-/// Read from the right so that those of trusted proxies are read as they were written, even
-/// behind a stranger's quote that nothing closes.
+/// From the right, elements of trusted proxies are read as they were written, even after an
+/// unclosed quote from an untrusted sender.
 pub(super) fn elements_from_right(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let elements = Split::new(line, b',').map(<[u8]>::trim_ascii);
     elements.filter(|element| !element.is_empty())
 }
 
-/// Splits at a separator outside of quoted strings, from the right end.
+/// Iterator that splits at a separator outside of quoted strings, from the right end.
 struct Split<'a> {
     rest: Option<&'a [u8]>,
     separator: u8,
@@ -100,7 +102,7 @@ impl<'a> Iterator for Split<'a> {
         let mut is_quoted = false;
         for (at, &byte) in text.iter().enumerate().rev() {
             if byte == b'"' {
-                // From the right a quote is met before the backslashes that escape it.
+                // Scanning from the right meets a quote before the backslashes that escape it.
                 let before = text[..at].iter().rev();
                 let backslashes = before.take_while(|&&byte| byte == b'\\').count();
                 is_quoted = !is_quoted || backslashes % 2 == 1;
@@ -168,7 +170,7 @@ mod tests {
         check("a=1, b=2 ,,c=3", &["c=3", "b=2", "a=1"]);
         check("a=\"1,2\",b=3", &["b=3", "a=\"1,2\""]);
         check(r#"a="\",\\",b=3"#, &["b=3", r#"a="\",\\""#]);
-        // A stranger's quote, and a proxy's element behind it.
+        // An untrusted sender's open quote, followed by a proxy's element.
         check("for=\", for=1.1.1.1", &["for=1.1.1.1", "for=\""]);
         check("for=\"x, for=\"[::1]\"", &["for=\"[::1]\"", "for=\"x"]);
     }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::http::message::Scheme;
 
-/// The address of a node, in canonical form: without its port and zone. IPv6 may stand in
-/// brackets, and must where it has a port.
+/// Parses the address of a node into canonical form, without its port and zone. IPv6 can be in
+/// brackets, and must be if it has a port.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text).ok()?;
     if let Some(rest) = text.strip_prefix('[') {
@@ -23,7 +23,8 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// With or without a zone (RFC 4007, section 11), which means something to its writer alone.
+/// Parses an IPv6 address. Ignores a zone (RFC 4007, section 11), which means something only to its
+/// writer.
 fn v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         None => text,
@@ -36,7 +37,7 @@ fn v6(text: &str) -> Option<IpAddr> {
     Some(IpAddr::from(address).to_canonical())
 }
 
-/// A number, or an obfuscated port (RFC 7239, section 6).
+/// Returns whether `text` is a port number or an obfuscated port (RFC 7239, section 6).
 fn is_port(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     match text.strip_prefix('_') {
@@ -45,7 +46,7 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-/// A scheme in any case. For WebSockets some proxies say `ws` and `wss`.
+/// Parses a scheme, ignoring case. For WebSockets, some proxies send `ws` and `wss`.
 pub(super) fn scheme(text: &[u8]) -> Option<Scheme> {
     let is = |scheme: &[u8]| text.eq_ignore_ascii_case(scheme);
     if is(b"https") || is(b"wss") {

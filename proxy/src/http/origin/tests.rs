@@ -1,4 +1,4 @@
-//! Clients and schemes, as tables and as properties.
+//! Clients and schemes: table tests and property tests.
 
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -41,14 +41,14 @@ fn the_rightmost_untrusted_address() {
     check("6.6.6.6,192.0.2.1:4711,10.0.0.1:80", Some("192.0.2.1"));
     check("::ffff:192.0.2.1, 2001:db8:1::1", Some("192.0.2.1"));
     check("192.0.2.1, ::ffff:10.0.0.1", Some("192.0.2.1"));
-    // All are trusted: the leftmost.
+    // If all are trusted, the leftmost wins.
     check("10.0.0.3, 10.0.0.2, 10.0.0.1", Some("10.0.0.3"));
     // The first entry that is not an address ends the list.
     check("192.0.2.1, unknown, 10.0.0.1", Some("10.0.0.1"));
     check("192.0.2.1, _hidden", None);
     check("garbage", None);
     check("10.0.0.1 10.0.0.2", None);
-    // Nothing is said.
+    // No address is given.
     check("", None);
     check(" , ,", None);
     check("192.0.2.1, , 10.0.0.1,", Some("192.0.2.1"));
@@ -119,7 +119,7 @@ fn the_last_scheme() {
     check(&[""], None);
 }
 
-/// A forged field, before a proxy adds to it: any valid value.
+/// Generates a forged field value, before a proxy adds to it: any valid value.
 fn claim() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("10.0.0.1".to_owned()),
@@ -152,7 +152,7 @@ fn node(address: &IpAddr, port: Option<u16>) -> String {
 }
 
 proptest! {
-    /// Forged entries never change the address that the trusted proxies have added.
+    /// Forged entries never change the address that trusted proxies have added.
     #[test]
     fn nobody_chooses_an_address(
         claims in proptest::collection::vec(claim(), 0..3),
@@ -185,7 +185,7 @@ proptest! {
         prop_assert_eq!(origin.scheme, is_forwarded.then_some(Scheme::Https));
     }
 
-    /// No bytes cause a panic, and no address comes of them that is not canonical.
+    /// No bytes cause a panic, and every resulting address is canonical.
     #[test]
     fn any_bytes(value in proptest::collection::vec(any::<u8>(), 0..200), is_forwarded: bool) {
         let mut fields = Fields::default();

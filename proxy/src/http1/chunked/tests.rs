@@ -1,12 +1,12 @@
-//! Chunked bodies, whole and cut anywhere.
+//! Chunked bodies, whole and split at any position.
 
 use super::*;
 use crate::http1::trailers::MAX_TRAILERS_SIZE;
 
-/// The whole body and its trailers, and the bytes behind; None where more is needed.
+/// Body, trailers and number of bytes after them; `None` if more input is needed.
 type Whole = Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, usize)>;
 
-/// Feeds `input` in pieces of `step` bytes, as a connection with a buffer would.
+/// Feeds `input` in steps of `step` bytes, as a connection with a buffer would.
 fn decoded(input: &[u8], step: usize) -> Result<Whole, ChunkError> {
     let mut decoder = ChunkedDecoder::default();
     let mut trailers = Fields::default();
@@ -37,7 +37,7 @@ fn decoded(input: &[u8], step: usize) -> Result<Whole, ChunkError> {
     Ok(None)
 }
 
-/// The same result however the bytes come.
+/// Checks that the result is the same however the bytes arrive.
 #[track_caller]
 fn check(input: &str, expected: Result<Option<&str>, ChunkError>) {
     for step in [1, 2, 3, 7, usize::MAX / 2] {

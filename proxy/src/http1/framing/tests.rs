@@ -1,4 +1,4 @@
-//! Which framing follows from which fields.
+//! The framing that follows from the fields.
 
 use super::*;
 

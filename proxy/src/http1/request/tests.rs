@@ -1,9 +1,9 @@
-//! Request heads: accepted, refused and incomplete.
+//! Request heads: accepted, rejected and incomplete.
 
 use super::*;
 use crate::http1::DEFAULT_MAX_HEADER_SIZE;
 
-/// Parses a whole buffer: the request's facts, its head, and the bytes left over.
+/// Parses a whole buffer into the request's properties and its head.
 fn parsed(input: &[u8]) -> Result<(Parsed, RequestHead), RequestError> {
     let mut head = RequestHead::default();
     match parse(input, &Limits::default(), &mut Scan::default(), &mut head)? {
@@ -12,7 +12,7 @@ fn parsed(input: &[u8]) -> Result<(Parsed, RequestHead), RequestError> {
     }
 }
 
-/// A POST with these field lines.
+/// Parses a POST with these field lines.
 fn post(fields: &str) -> Result<Parsed, RequestError> {
     let input = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
     parsed(input.as_bytes()).map(|(request, _)| request)
@@ -307,7 +307,7 @@ fn limits() {
     assert_eq!(found, Err(RequestError::TooManyFields));
 }
 
-/// Empty lines are given back at once, so that no number of them is looked at twice.
+/// Empty lines are skipped at once, so no number of them is scanned twice.
 #[test]
 fn empty_lines_are_skipped() {
     let mut scan = Scan::default();
@@ -321,7 +321,7 @@ fn empty_lines_are_skipped() {
     assert_eq!(step(b"\rG\n"), Err(RequestError::LineEnd));
 }
 
-/// A head that comes byte by byte is parsed once for each of its lines.
+/// A head that arrives byte by byte is parsed once for each of its lines.
 #[test]
 fn a_head_is_not_parsed_for_every_byte() {
     let value = "x".repeat(DEFAULT_MAX_HEADER_SIZE - 100);
@@ -338,7 +338,7 @@ fn a_head_is_not_parsed_for_every_byte() {
     assert_eq!(due.count(), 1 + 4);
 }
 
-/// The log of a refused request must not show the one before it.
+/// The log of a rejected request must not show the one before it.
 #[test]
 fn a_head_after_an_error() {
     let mut head = RequestHead::default();

@@ -1,4 +1,4 @@
-//! Response heads: accepted, refused and incomplete.
+//! Response heads: accepted, rejected and incomplete.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn status_lines() {
     }
 }
 
-/// Checks body, declared body and whether the connection is kept.
+/// Checks the body, the declared body and whether the connection is kept.
 #[track_caller]
 fn check_body(method: &str, input: &str, expected: (BodyLength, BodyLength, Persistence)) {
     let input = format!("HTTP/1.1 {input}\r\n\r\n");
@@ -112,7 +112,7 @@ fn bodies_that_do_not_come() {
     check("GET", "101 Switching Protocols\r\nContent-Length: 5", None);
 }
 
-/// A length that no reader agrees on ends the exchange even where no body follows.
+/// A length that readers interpret differently ends the exchange even if no body follows.
 #[test]
 fn framing_errors() {
     for (method, status) in [

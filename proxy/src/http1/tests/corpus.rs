@@ -1,14 +1,14 @@
-//! Replays inputs that other parsers are tested with, and tricks of request smuggling.
+//! Replays test inputs of other parsers, and request smuggling attacks.
 //!
-//! Each file is a table: name, their verdict, ours, the input, and why the two differ.
-//! Requests without Host get one, so that a row fails for the reason it tests.
+//! Each file is a table: name, their verdict, ours, the input, and the reason if the two differ.
+//! Requests without Host get one, so that a row fails for the reason that it tests.
 //!
-//! httparse's rows are all inputs of its `tests/uri.rs` and `src/lib.rs` that are tested with
-//! the default configuration, each once. llhttp's are a choice of `test/request` and
-//! `test/response` in strict mode: some inputs are shortened or completed by their last empty
-//! line, and fragments are removed where they are not the point. Its verdicts are those of the
-//! revision that was read; on folded lines later ones are as strict as this parser. In the
-//! smuggling table "theirs" is a strict reading of RFC 9112, not another parser.
+//! httparse's rows are all inputs of its `tests/uri.rs` and `src/lib.rs` that are tested with the
+//! default configuration, each once. llhttp's rows are a selection of `test/request` and
+//! `test/response` in strict mode. Some inputs are shortened or completed with their last empty
+//! line. Fragments are removed where they are not the point. llhttp's verdicts are those of the
+//! revision that was read; later revisions are as strict about folded lines as this parser. In the
+//! smuggling table, "theirs" is a strict reading of RFC 9112, not another parser.
 //!
 //! Sources of inputs and verdicts: <https://github.com/nodejs/llhttp>,
 //! <https://github.com/seanmonstar/httparse>.
@@ -41,7 +41,7 @@ fn smuggling() {
     replay(include_str!("corpus/smuggling.tsv"), request);
 }
 
-/// Reports every row that went wrong.
+/// Replays a table and reports every row that fails.
 fn replay(table: &str, read: fn(&[u8], &[usize]) -> Outcome) {
     let mut wrong = Vec::new();
     for row in table.lines() {
@@ -56,7 +56,7 @@ fn replay(table: &str, read: fn(&[u8], &[usize]) -> Outcome) {
         if found != ours {
             wrong.push(format!("{name}: {ours} due, found {found}: {whole:?}"));
         }
-        // Garbage without a line's end is waited for, if it does not come at once.
+        // If garbage without a line end does not arrive at once, the parser may wait for more.
         let in_bytes = verdict(&read(&input, &every)).to_owned();
         let may_wait = in_bytes == "partial" && !input.ends_with(b"\n");
         if in_bytes != ours && !may_wait {
@@ -85,7 +85,7 @@ fn response(input: &[u8], cuts: &[usize]) -> Outcome {
     read_response(input, MethodKind::Get, cuts)
 }
 
-/// Adds a Host behind the request line, if there is none.
+/// Adds a Host after the request line if there is none.
 fn with_host(input: &[u8]) -> Vec<u8> {
     let lower = input.to_ascii_lowercase();
     let first = input.iter().position(|byte| !b"\r\n".contains(byte));
@@ -102,7 +102,7 @@ fn with_host(input: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Undoes `\r`, `\n`, `\t`, `\\` and `\xNN`.
+/// Decodes `\r`, `\n`, `\t`, `\\` and `\xNN`.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.chars();

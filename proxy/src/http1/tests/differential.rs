@@ -1,8 +1,8 @@
-//! Compares with hyper, server and client, over generated messages: what is taken, how it
-//! is framed, which fields it has. A difference that no row of the tables names is a fault.
+//! Compares this parser with hyper's server and client on generated messages: acceptance, framing
+//! and fields. A difference that no row of the tables names is a bug.
 //!
-//! A row for a refusal excuses it whatever hyper does; that nothing is refused needlessly is
-//! for the table tests to show. Interim responses are not generated: hyper's client hides them.
+//! A row for a rejection excuses it whatever hyper does; the table tests check that nothing is
+//! rejected needlessly. Interim responses are not generated, because hyper's client hides them.
 
 mod forwarding;
 mod peer;
@@ -15,15 +15,15 @@ use super::{Lines, Message, Outcome, read_request, read_response};
 use crate::http::message::MethodKind;
 use peer::{Seen, Side};
 
-/// A difference that is wanted.
+/// An intended difference.
 struct Difference {
-    /// Whether this is why the two differ. `text` is the input in lower case.
+    /// Returns whether this explains why the two differ. `text` is the input in lower case.
     applies: fn(text: &str, ours: &Outcome, theirs: &Seen) -> bool,
-    /// Why ours is right.
+    /// Why this parser is right.
     reason: &'static str,
 }
 
-/// Where this parser refuses with that message what hyper takes, or waits for.
+/// A case that this parser rejects with that message although hyper accepts it or waits for more.
 macro_rules! stricter {
     ($error:literal, $reason:literal) => {
         Difference {
@@ -33,7 +33,7 @@ macro_rules! stricter {
     };
 }
 
-/// Of both directions.
+/// Differences in both directions.
 const COMMON: &[Difference] = &[
     stricter!(
         "invalid chunk size",
@@ -141,16 +141,18 @@ fn check(
     Ok(())
 }
 
-/// Whether both read the same message.
+/// Returns whether both parsers read the same message.
 fn same(ours: &Message, theirs: &peer::Whole) -> bool {
     let is_same_start = ours.start.0 == theirs.start
         && (theirs.target.is_none() || theirs.target.as_ref() == Some(&ours.start.1));
     is_same_start && sorted(&ours.received) == sorted(&theirs.lines) && ours.body == theirs.body
 }
 
-/// By name in lower case: hyper keeps neither case nor the order of different names. Left out
-/// is what this parser resolves: Host by the target, TE to what goes on; and Content-Length,
-/// which hyper drops beside a coding and the body shows.
+/// Sorts lines by lower-case name, because hyper keeps neither case nor the order of different
+/// names.
+///
+/// Leaves out fields that this parser rewrites (Host and TE). Also leaves out Content-Length, which
+/// hyper drops if there is a coding and which the body shows.
 fn sorted(lines: &Lines) -> Lines {
     let lower = |(name, value): &(Vec<u8>, Vec<u8>)| (name.to_ascii_lowercase(), value.clone());
     let mut lines: Lines = lines.iter().map(lower).collect();
@@ -196,7 +198,7 @@ const STATUS_LINES: &[&str] = &[
     "ICY 200 OK\r\n",
 ];
 
-/// Nothing is wrong with these, each by itself.
+/// Field lines that are each valid alone.
 const FIELD_LINES: &[&str] = &[
     "Content-Length: 5\r\n",
     "Content-Length: 5\n",
@@ -214,7 +216,7 @@ const FIELD_LINES: &[&str] = &[
     "X:\u{e9} \t\r\n",
 ];
 
-/// Some reader refuses these.
+/// Field lines that some parsers reject.
 const FAULTY_FIELD_LINES: &[&str] = &[
     "Host: a\r\n",
     "Host: a b\r\n",
@@ -239,7 +241,7 @@ const FAULTY_FIELD_LINES: &[&str] = &[
     "no colon\r\n",
 ];
 
-/// With a length of 5, chunked, or none.
+/// Bodies with a length of 5, chunked bodies, or no body.
 const BODIES: &[&str] = &[
     "",
     "hello",
@@ -250,7 +252,7 @@ const BODIES: &[&str] = &[
     "5 ;a\r\nhello\r\n0\r\n\r\n",
 ];
 
-/// Some reader refuses these.
+/// Bodies that some parsers reject.
 const FAULTY_BODIES: &[&str] = &[
     "5 \r\nhello\r\n0\r\n\r\n",
     "5\nhello\r\n0\r\n\r\n",
@@ -267,7 +269,7 @@ const FAULTY_BODIES: &[&str] = &[
     "9\r\nhello",
 ];
 
-/// A message, often with a byte changed.
+/// Generates a message, often with one byte changed.
 fn message(starts: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let start = prop_oneof![1 => Just(starts[0]), 1 => Just(starts[1]), 2 => select(starts)];
     let host = prop_oneof![9 => Just("Host: a\r\n"), 1 => Just("")];

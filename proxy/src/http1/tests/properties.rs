@@ -1,5 +1,5 @@
-//! Properties that hold for every message: what is written parses to what was meant; how
-//! bytes are cut makes no difference; no bytes make a parser panic.
+//! Properties of every message: what is written parses to what was meant, splitting the input makes
+//! no difference, and no bytes make a parser panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,14 +15,14 @@ use crate::http1::write::{
     ConnectionOption, Expect, OutgoingRequest, OutgoingResponse, Via, push_request, push_response,
 };
 
-/// Names that a proxy has rules for are left to the table tests.
+/// Generates a field name. The table tests cover the names that the proxy has rules for.
 fn name() -> impl Strategy<Value = String> {
     "[A-Za-z0-9!#$%&'*+.^_`|~-]{1,20}".prop_filter("a name with rules", |name| {
         FieldKind::of(name.as_bytes()) == FieldKind::Other
     })
 }
 
-/// Any bytes that a value may have, blanks in the middle only.
+/// Generates any bytes that a value can contain, with whitespace only in the middle.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![8 => 0x20..0x7fu8, 1 => Just(b'\t'), 1 => 0x80..=0xffu8];
     vec(byte, 0..40).prop_map(|bytes| {
@@ -37,7 +37,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
-    // More than fit on the parser's stack, at times.
+    // Sometimes more lines than the parser keeps on the stack.
     vec((name(), value()), 0..80)
 }
 
@@ -104,7 +104,7 @@ fn pushed(lines: &[(String, Vec<u8>)]) -> Fields {
     fields
 }
 
-/// Lines that the written framing adds.
+/// Returns the lines of `fields` and those that the written framing adds.
 fn with_framing(fields: &Fields, body: &Body) -> super::Lines {
     let mut lines = lines(fields);
     if let BodyLength::Known(length) = body.length() {
@@ -113,7 +113,7 @@ fn with_framing(fields: &Fields, body: &Body) -> super::Lines {
     lines
 }
 
-/// Messages near the grammar's edges, most of them wrong in one place.
+/// Generates messages near the edges of the grammar, most of them wrong in one place.
 fn near_http() -> impl Strategy<Value = Vec<u8>> {
     let start = prop::sample::select(vec![
         "GET / HTTP/1.1\r\n",
@@ -157,7 +157,7 @@ fn near_http() -> impl Strategy<Value = Vec<u8>> {
                 let at = at % bytes.len();
                 bytes[at] = byte;
             }
-            // A try is due whenever a line ends: let the last byte end one.
+            // The parser tries again only after a line end, so the last byte must be one.
             bytes.extend_from_slice(b"\r\n\r\n");
             bytes
         },
@@ -219,7 +219,7 @@ proptest! {
         for (name, value) in &lines {
             head.fields_mut().push(name.as_bytes(), value);
         }
-        // Without either framing a response lasts until the connection ends.
+        // Without a length or chunks, a response lasts until the connection ends.
         let (length, rest): (_, &[u8]) = match body.length() {
             BodyLength::None => (BodyLength::UntilClose, b""),
             length => (length, b"next"),

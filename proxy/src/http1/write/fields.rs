@@ -1,4 +1,4 @@
-//! Copies the forwarded lines, whole runs of them at once, and applies edits.
+//! Copies the forwarded lines in runs, and applies edits.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use crate::http::edit::{self, Edit};
 use crate::http::field::HeaderFlags;
 use crate::http::fields::{Field, Fields};
 
-/// Appends every forwarded line but those of the kinds in `left_out` and those that edits
-/// replace; then the lines of the edits.
+/// Appends all forwarded lines, except those of the kinds in `left_out` and those that edits
+/// replace. Then appends the lines of the edits.
 ///
-/// Lines that came as `name: value CRLF` and stand side by side are copied in one piece:
-/// most heads are two or three.
+/// Adjacent lines that were received as `name: value CRLF` are copied as one run. Most heads
+/// consist of two or three runs.
 pub(super) fn push(fields: &Fields, left_out: HeaderFlags, edits: &[Edit], out: &mut Vec<u8>) {
     let bytes = fields.bytes();
     let mut run = 0..0;
@@ -43,7 +43,7 @@ fn is_replaced(line: &Field, bytes: &[u8], edits: &[Edit]) -> bool {
     !edits.is_empty() && edits.iter().any(replaces)
 }
 
-/// The bytes of a line that stands in the buffer just as this proxy would write it.
+/// Returns the range of a line whose bytes in the buffer are exactly what this proxy would write.
 #[inline]
 fn whole_line(line: &Field, bytes: &[u8]) -> Option<Range<usize>> {
     let (name, value) = (line.name(), line.value());

@@ -1,4 +1,4 @@
-//! Heads as the next hop gets them.
+//! Heads as the next hop receives them.
 
 use super::*;
 use crate::http::forwarded::{Trust, drop_claims, set_x_forwarded};
@@ -48,7 +48,7 @@ fn same(found: &[u8], expected: &str) {
     assert_eq!(String::from_utf8_lossy(found), expected);
 }
 
-/// The head that is written for `input` if its own framing is kept.
+/// Checks the head that is written for `input` with its own framing.
 #[track_caller]
 fn check(input: &str, with: &OutgoingRequest<'_>, expected: &str) {
     let (request, head) = request_head(input);

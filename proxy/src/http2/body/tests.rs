@@ -1,4 +1,4 @@
-//! A prefix of a body over HTTP/2 changes nothing of it, nor of the window.
+//! Reading a prefix of a body over HTTP/2 changes neither the body nor the window.
 
 use std::future::poll_fn;
 
@@ -34,12 +34,12 @@ async fn send(io: DuplexStream, pieces: Vec<Vec<u8>>, with_trailers: bool) {
     } else {
         stream.send_data(Bytes::new(), true).unwrap();
     }
-    // A request that nobody waits for is reset.
+    // Awaited, because h2 resets a request whose response future is dropped.
     let _ = response.await;
     connection.abort();
 }
 
-/// Reads the prefix, then all of the body, a little at a time.
+/// Reads the prefix, then the whole body in small steps.
 async fn receive(mut incoming: Incoming, enough: usize, body: &[u8], with_trailers: bool) {
     let progress = poll_fn(|cx| incoming.poll_prefix(enough, cx))
         .await
@@ -70,7 +70,7 @@ async fn receive(mut incoming: Incoming, enough: usize, body: &[u8], with_traile
     );
     assert!(incoming.is_complete());
     assert_eq!(incoming.received(), body.len() as u64);
-    // As much was given back as was received, and no more.
+    // Exactly as many bytes were returned to the window as were received.
     let mut stream = incoming.stream.unwrap();
     assert_eq!(stream.flow_control().used_capacity(), 0);
 }
@@ -86,7 +86,7 @@ proptest! {
                 prop::collection::vec(any::<u8>(), 0..20_000),
             ], 0..12,
         ),
-        // Beyond the window as well.
+        // Also larger than the window.
         enough in prop_oneof![0_usize..40_000, 0_usize..100_000],
         is_exact: bool,
         with_trailers: bool,

@@ -76,7 +76,7 @@ fn authorities_are_without_the_default_port() {
         assert!(read.is_ok(), "{line}");
         assert_eq!(head.authority(), Some(expected.as_bytes()), "{line}");
     }
-    // Host alone stays as it was sent.
+    // Without an authority, Host stays as it was sent.
     let (_, head) = read(&parts("GET /", &[("host", "a.test:80")]), Rest::None);
     assert_eq!(head.authority(), Some(&b"a.test:80"[..]));
 }
@@ -129,7 +129,7 @@ fn refused_requests() {
     check("GET /", &[("host", "a b")], TargetError::InvalidAuthority);
     check("GET *", &[("host", "a")], TargetError::InvalidTarget);
     check("CONNECT a.test:443", &[], TargetError::Connect);
-    // Either alone will do, and both if they agree.
+    // Either alone is enough, and both are allowed if they match.
     for (line, lines) in [
         ("GET /", &[("host", "a.test")][..]),
         ("GET http://a.test/", &[("host", "A.test")]),

@@ -1,8 +1,8 @@
-//! Compiled code on disk, so that a start does not compile again.
+//! Compiled code on disk, so that a start need not compile again.
 //!
-//! What is read here is run as machine code: the directory must be ours alone, and each
-//! file is checked against its digest. Anything doubtful is as good as absent. Used by
-//! `load`; knows files, not components.
+//! The contents of these files are run as machine code. Therefore no other user may be able to
+//! write to the directory, and each file is checked against its digest. A doubtful file is treated
+//! as absent. Used by `load`; handles files, not components.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -15,17 +15,17 @@ use nix::unistd::geteuid;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-/// First bytes of a file, with the version of its layout.
+/// First bytes of a file: magic number and version of the layout.
 const MAGIC: &[u8; 8] = b"PTSMAN\0\x01";
 
 const DIGEST: usize = 32;
 
 const EXTENSION: &str = "compiled";
 
-/// Of files that are being written. A process that is killed leaves its own behind.
+/// Name prefix of files that are being written. A killed process leaves its file behind.
 const UNFINISHED: &str = ".tmp";
 
-/// Default of the bound on the directory: some fifty plugins in Python, or thousands in Rust.
+/// Default size limit of the directory: about fifty plugins in Python, or thousands in Rust.
 const DEFAULT_MAX_BYTES: u64 = 1 << 30;
 
 /// A directory of compiled plugins.
@@ -35,17 +35,17 @@ pub struct CompiledCache {
     max_bytes: u64,
 }
 
-/// A directory that cannot be used. The proxy works without: log it and go on.
+/// Error from opening the directory. The proxy works without one: log the error and continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// It is not there and cannot be made, or cannot be examined.
+    /// The directory does not exist and cannot be created, or cannot be examined.
     #[error("cannot use the directory {} for compiled plugins", .0.display())]
     Io(PathBuf, #[source] io::Error),
-    /// Something else of that name.
+    /// The path exists but is not a directory.
     #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),
-    /// Somebody else could have put code there.
+    /// The directory belongs to another user, who could have put code there.
     #[error("the directory {} belongs to user {owner}, not to this process's {user}", path.display())]
     Owner {
         /// The directory.
@@ -55,7 +55,7 @@ pub enum CacheError {
         /// The process's effective user.
         user: u32,
     },
-    /// Somebody else could put code there.
+    /// Other users can write to the directory and could put code there.
     #[error("the directory {} can be written by others (mode {mode:o})", path.display())]
     Writable {
         /// The directory.
@@ -65,13 +65,15 @@ pub enum CacheError {
     },
 }
 
-/// Name of an entry: what it was compiled from, by whom, and for which processor.
+/// Name of an entry. It identifies the source, the compiler and the processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::plugin) struct Key(String);
 
 impl Key {
-    /// `source` is the SHA-256 of the plugin's file in hex, `compiler` all that the code
-    /// depends on besides.
+    /// Returns the key of a plugin's code.
+    ///
+    /// `source` is the SHA-256 of the plugin's file in hex; `compiler` is everything else that the
+    /// code depends on.
     pub(in crate::plugin) fn new(source: &str, compiler: &impl Hash) -> Key {
         let mut hasher = DigestHasher(Sha256::new());
         MAGIC.hash(&mut hasher);
@@ -81,7 +83,7 @@ impl Key {
     }
 }
 
-/// Feeds what is hashed to SHA-256.
+/// A [`Hasher`] that feeds its input to SHA-256.
 struct DigestHasher(Sha256);
 
 impl Hasher for DigestHasher {
@@ -98,7 +100,7 @@ impl Hasher for DigestHasher {
     }
 }
 
-/// Bytes in lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub(in crate::plugin) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     bytes
@@ -109,10 +111,10 @@ pub(in crate::plugin) fn hex(bytes: &[u8]) -> String {
 }
 
 impl CompiledCache {
-    /// Opens `directory`, making it with mode 0700 where it is not there.
+    /// Opens `directory`, creating it with mode 0700 if it does not exist.
     ///
     /// # Errors
-    /// [`CacheError`] where it cannot be made, or others could write to it.
+    /// [`CacheError`] if it cannot be created, or if other users could write to it.
     pub fn open(directory: impl Into<PathBuf>) -> Result<CompiledCache, CacheError> {
         let path = directory.into();
         let failed = |error| CacheError::Io(path.clone(), error);
@@ -143,7 +145,7 @@ impl CompiledCache {
         })
     }
 
-    /// Bounds the size of all files together; the least recently used go first.
+    /// Limits the total size of all files; the least recently used files are removed first.
     ///
     /// Default 1 GiB.
     #[must_use]
@@ -152,13 +154,16 @@ impl CompiledCache {
         self
     }
 
-    /// The directory of a process that root starts, and that changes to `user`: of its own for each
-    /// user, since one must not run what another could have written.
+    /// Returns the directory for a process that root starts and that then switches to `user`.
+    ///
+    /// Each user has a separate directory, since a process must not run code that another user
+    /// could have written.
     pub fn directory_of(user: &str) -> PathBuf {
         format!("/var/cache/pointsman-{user}").into()
     }
 
-    /// Whether a file of this name is one of those that are in the directory, or are to be.
+    /// Reports whether a file of this name is an entry of the directory, finished or still being
+    /// written.
     pub fn is_entry(path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         path.extension()
@@ -166,8 +171,8 @@ impl CompiledCache {
             || name.starts_with(UNFINISHED.as_bytes())
     }
 
-    /// `/var/cache/pointsman` for root; for others `pointsman` in `$XDG_CACHE_HOME`, or
-    /// in `~/.cache`. None where neither is known.
+    /// Returns `/var/cache/pointsman` for root, and for other users `pointsman` in
+    /// `$XDG_CACHE_HOME` or in `~/.cache`. None if neither is known.
     pub fn default_directory() -> Option<PathBuf> {
         if geteuid().is_root() {
             return Some("/var/cache/pointsman".into());
@@ -182,12 +187,12 @@ impl CompiledCache {
             .map(|base| base.join("pointsman"))
     }
 
-    /// Where the files are.
+    /// Returns the directory's path.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The code stored under `key`; none where there is none that can be trusted.
+    /// Returns the code stored under `key`; None if there is none, or none that can be trusted.
     pub(in crate::plugin) fn load(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
         let code = match Entry::open(&path).and_then(|entry| entry.read()) {
@@ -202,7 +207,8 @@ impl CompiledCache {
                 return None;
             }
         };
-        // What was used last is kept longest; without the date it only goes sooner.
+        // The modification time orders eviction. If it cannot be set, the file is only evicted
+        // sooner.
         if let Err(error) = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()))
         {
             tracing::debug!(path = %path.display(), %error, "cannot date a compiled plugin");
@@ -210,13 +216,15 @@ impl CompiledCache {
         Some(code)
     }
 
-    /// What is stored under `key`, to be read later.
+    /// Opens the entry under `key`, to be read later.
     pub(in crate::plugin) fn entry(&self, key: &Key) -> Option<Entry> {
         Entry::open(&self.path(key)).ok()
     }
 
-    /// Stores `code` under `key`: written whole, then renamed, so that no reader sees
-    /// half a file and none that was mapped is changed.
+    /// Stores `code` under `key`.
+    ///
+    /// The file is written completely and then renamed, so that no reader sees half a file and no
+    /// mapped file changes.
     pub(in crate::plugin) fn store(&self, key: &Key, code: &[u8]) {
         let path = self.path(key);
         if let Err(error) = self.write(&path, code) {
@@ -241,7 +249,8 @@ impl CompiledCache {
         Ok(())
     }
 
-    /// Removes the least recently used files until the rest are within bounds; never `keep`.
+    /// Removes the least recently used files until the total is within the limit; never removes
+    /// `keep`.
     fn evict(&self, keep: &Path) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -249,7 +258,7 @@ impl CompiledCache {
             if !CompiledCache::is_entry(&path) {
                 continue;
             }
-            // Another process may have removed it in between.
+            // Another process may have removed the file in the meantime.
             if let Ok(metadata) = fs::symlink_metadata(&path) {
                 files.push((metadata.modified()?, metadata.len(), path));
             }
@@ -269,7 +278,7 @@ impl CompiledCache {
     }
 }
 
-/// A file of the cache.
+/// An open file of the cache.
 #[derive(Debug)]
 pub(in crate::plugin) struct Entry(File);
 
@@ -282,7 +291,8 @@ impl Entry {
         Ok(Entry(file))
     }
 
-    /// Its code; none where it is not what was written. Several may read at one time.
+    /// Reads the code; None if the file does not match its digest. Several threads may read at the
+    /// same time.
     ///
     /// # Errors
     /// Those of `pread(2)`.
@@ -294,7 +304,7 @@ impl Entry {
     }
 }
 
-/// The code of a file, if it is what was written.
+/// Returns the code in a file's bytes, if it matches its digest.
 fn verify(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (digest, code) = rest.split_at_checked(DIGEST)?;
@@ -391,15 +401,15 @@ mod tests {
             let file = File::open(cache.path(key)).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + day).unwrap();
         }
-        // Used: now the second is the oldest.
+        // Use the first one, so that the second is the oldest.
         assert!(cache.load(&keys[0]).is_some());
         cache.store(&keys[2], &[0; 100]);
         assert!(cache.load(&keys[1]).is_none());
         assert!(cache.load(&keys[0]).is_some());
         assert!(cache.load(&keys[2]).is_some());
-        // Left behind by a process that was killed.
+        // Left by a process that was killed.
         fs::write(cache.directory().join(".tmpAbCdEf"), [0; 100]).unwrap();
-        // Larger than all the room: kept alone.
+        // Larger than the limit: it alone is kept.
         let large = Key::new("source", &3);
         cache.store(&large, &[0; 1000]);
         assert!(cache.load(&large).is_some());

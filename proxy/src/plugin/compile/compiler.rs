@@ -1,6 +1,6 @@
-//! The compiler as the proxy knows it: a file goes in, machine code comes out.
+//! The compiler's interface: a file goes in, machine code comes out.
 //!
-//! Called by `run::load`; knows nothing of the contract.
+//! Called by `run::load`; does not depend on the contract.
 
 use super::code;
 use super::error::CompileError;
@@ -10,15 +10,15 @@ use super::process;
 /// Where files are compiled.
 #[derive(Debug, Clone, Copy)]
 pub enum Compiler {
-    /// In this process, without limits: for tests, whose files are known.
+    /// In this process, without limits: for tests, whose files are trusted.
     Here,
-    /// In a process of its own, within these limits: this program with this command, which calls
-    /// [`work`](super::work::work).
+    /// In a separate process within these limits. The process runs this program with this command,
+    /// which calls [`work`](super::work::work).
     Apart(&'static str, CompileLimits),
 }
 
 impl Compiler {
-    /// The same compiler within other limits.
+    /// Returns the same compiler with other limits.
     #[must_use]
     pub fn within(self, limits: CompileLimits) -> Compiler {
         match self {

@@ -1,8 +1,8 @@
-//! From a file's bytes to a component's.
+//! Turns a file's bytes into a component.
 //!
-//! A component is taken as it is. A core module that carries its world in a custom
-//! section, as wit-bindgen writes it, is encoded as a component. Everything else is an
-//! error which says what the file is. Called by `code`, and for snapshots.
+//! A component is returned unchanged. A core module that carries its world in a custom section, as
+//! wit-bindgen writes it, is encoded as a component. Everything else is an error that says what the
+//! file is. Called by `code`, and for snapshots.
 
 use std::borrow::Cow;
 
@@ -12,25 +12,25 @@ use wit_component::ComponentEncoder;
 /// Prefix of the names of the custom sections that carry a module's world.
 const METADATA_PREFIX: &str = "component-type";
 
-/// Module that a `wasm32-wasip1` build imports.
+/// Module name that a `wasm32-wasip1` build imports from.
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-/// Why a file is not a plugin.
+/// Reasons why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::plugin) enum EncodeError {
-    /// Nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// Text format.
+    /// The file is in the text format.
     #[error("the file is WebAssembly text; assemble it (wasm-tools parse) first")]
     Text,
-    /// Neither `\0asm` nor text.
+    /// The file is neither binary (`\0asm`) nor text.
     #[error("the file is not WebAssembly: it does not begin with \\0asm")]
     NotWasm,
-    /// Broken or cut off.
+    /// The file is broken or truncated.
     #[error("the file is damaged: {0}")]
     Malformed(String),
-    /// A core module of which nothing says what world it is for.
+    /// A core module without metadata that says what world it is for.
     #[error(
         "the file is a core module without component-type metadata: build it with wit-bindgen or an SDK, or make it a component: `pointsman plugin build FILE --output PLUGIN`"
     )]
@@ -40,12 +40,12 @@ pub(in crate::plugin) enum EncodeError {
         "the file is a core module that imports wasi_snapshot_preview1: build it for wasm32-wasip2 or wasm32-unknown-unknown, or let `pointsman plugin build FILE --output PLUGIN` make it a component with the adapter to WASI 0.2"
     )]
     Preview1,
-    /// The module does not fit the world that its metadata name.
+    /// The module does not fit the world that its metadata names.
     #[error("the core module cannot be made a component: {0}")]
     Encode(String),
 }
 
-/// The component in `bytes`.
+/// Returns the component in `bytes`.
 ///
 /// # Errors
 /// [`EncodeError`], which says what the file is instead.
@@ -80,7 +80,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, EncodeError> {
         .map_err(|error| EncodeError::Encode(format!("{error:#}")))
 }
 
-/// What a binary is.
+/// Kind of a binary.
 enum Survey {
     Component,
     Module { metadata: bool, preview1: bool },
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_preview_1_module_is_named() {
         let mut module = MODULE.to_vec();
-        // A type section with `() -> ()`, then one import of it.
+        // A type section with `() -> ()`, then one import of that type.
         module.extend([1, 4, 1, 0x60, 0, 0]);
         let names = [&[22], PREVIEW1.as_bytes(), &[1], b"f"].concat();
         module.extend([2, u8::try_from(names.len() + 3).unwrap(), 1]);

@@ -1,4 +1,4 @@
-//! Why there is no code, and how the compiler's process tells it to its parent.
+//! Compile errors, and how the compiler's process reports them to its parent.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -12,13 +12,14 @@ const REFUSED: u8 = 1;
 const FAILED: u8 = 2;
 const OUT_OF_MEMORY: u8 = 3;
 
-/// Exit code of a program of Rust's that panicked.
+/// Exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
-/// How it begins on standard error that an allocation failed, which ends a program of Rust's.
+/// Start of the message on standard error with which a Rust program aborts when an allocation
+/// fails.
 const ALLOCATION_FAILED: &str = "memory allocation of ";
 
-/// Signals that a program brings upon itself.
+/// Signals that a program raises by its own fault.
 const CRASHES: [i32; 6] = [
     libc::SIGABRT,
     libc::SIGBUS,
@@ -28,38 +29,38 @@ const CRASHES: [i32; 6] = [
     libc::SIGSYS,
 ];
 
-/// Why a plugin's file was not compiled.
+/// Reasons why a plugin's file was not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// It is no component, nor a module that can be made one, or not valid.
+    /// The file is not a valid component, nor a module that can be encoded as one.
     #[error("{0}")]
     Refused(String),
-    /// It takes more memory than the limit, in MiB.
+    /// Compiling takes more memory than the limit, in MiB.
     #[error(
         "compiling the file takes more than {0} MiB of memory: if the plugin is to be trusted, raise `compile.memory`"
     )]
     Memory(u64),
-    /// It takes more processor time than the limit, in seconds.
+    /// Compiling takes more processor time than the limit, in seconds.
     #[error(
         "compiling the file takes more than {0} s of processor time: if the plugin is to be trusted, raise `compile.time`"
     )]
     Time(u64),
-    /// It found a mistake in the compiler.
+    /// The file triggers a bug in the compiler.
     #[error("the compiler crashes on the file: {0}")]
     Crashed(String),
-    /// The compiler could not do its work, for a reason that is not the file's.
+    /// The compiler failed for a reason other than the file.
     #[error("the file could not be compiled this time: {0}")]
     Failed(String),
 }
 
 impl CompileError {
-    /// Whether the same file may compile at another time.
+    /// Whether the same file may compile if it is tried again later.
     pub fn is_transient(&self) -> bool {
         matches!(self, CompileError::Failed(_))
     }
 
-    /// How a process ends that has met it.
+    /// Returns the exit code with which the compiler's process reports this error.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             CompileError::Refused(_) => REFUSED,
@@ -68,7 +69,7 @@ impl CompileError {
         }
     }
 
-    /// A process that did not end well.
+    /// Returns the error of a process that did not succeed.
     pub(super) fn of(status: ExitStatus, said: &str, limits: CompileLimits) -> CompileError {
         let said = said.trim_end();
         let full = || match said {

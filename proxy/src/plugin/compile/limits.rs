@@ -2,39 +2,40 @@
 
 use std::time::Duration;
 
-/// Default of [`CompileLimits::memory`]: some four times what the largest plugins need, those in Python.
+/// Default of [`CompileLimits::memory`]: about four times what the largest plugins (Python) need.
 const DEFAULT_MEMORY: u64 = 1 << 30;
 
-/// Default of [`CompileLimits::time`]: some ten times what plugins in Python need on a slow machine.
+/// Default of [`CompileLimits::time`]: about ten times what Python plugins need on a slow machine.
 const DEFAULT_TIME: Duration = Duration::from_mins(2);
 
-/// Memory and time of one compiler.
+/// Memory and time limits of one compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Bytes of memory that it may write to.
+    /// Maximum writable memory, in bytes.
     ///
     /// Default 1 GiB.
     pub memory: u64,
-    /// Processor time, over all its threads; counted in seconds, rounded up.
+    /// Maximum processor time of all its threads together, rounded up to whole seconds.
     ///
     /// Default 2 min.
     pub time: Duration,
 }
 
 impl CompileLimits {
-    /// The defaults.
+    /// The default limits.
     pub const DEFAULT: CompileLimits = CompileLimits {
         memory: DEFAULT_MEMORY,
         time: DEFAULT_TIME,
     };
 
-    /// [`time`](Self::time) in whole seconds, at least one.
+    /// Returns [`time`](Self::time) in whole seconds, at least one.
     pub(super) fn seconds(self) -> u64 {
         let rest = u64::from(self.time.subsec_nanos() > 0);
         self.time.as_secs().saturating_add(rest).max(1)
     }
 
-    /// The flags that [`work`](super::work::work)'s command has for them.
+    /// Returns the command-line flags that pass the limits to [`work`](super::work::work)'s
+    /// command.
     pub(super) fn arguments(self) -> [String; 2] {
         [
             format!("--memory={}", self.memory),
@@ -43,17 +44,18 @@ impl CompileLimits {
     }
 }
 
-/// How a compiler's process is scheduled.
+/// Scheduling priority of a compiler's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// `SCHED_IDLE`: it gets what nobody else wants.
+    /// `SCHED_IDLE`: runs only when nothing else wants the processor.
     Idle,
-    /// As the thread that started it.
+    /// The same as that of the thread that started it.
     Inherited,
 }
 
 impl Priority {
-    /// The flags that [`work`](super::work::work)'s command has for it.
+    /// Returns the command-line flags that pass the priority to [`work`](super::work::work)'s
+    /// command.
     pub(super) fn arguments(self) -> &'static [&'static str] {
         match self {
             Priority::Idle => &["--idle"],

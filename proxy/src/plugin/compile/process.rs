@@ -1,8 +1,8 @@
-//! The compiler's processes, as their parent sees them.
+//! Compiler processes, from the parent's side.
 //!
-//! Owns how many there are, how long they may live, and with what priority they run. A compiler begins
-//! with the least priority that there is. On a machine that leaves it no time it is started once more
-//! with the priority of the thread that asked, so that a busy machine can still have another plugin.
+//! Owns how many there are, how long they may live, and with what priority they run. A compiler
+//! starts with the lowest priority. If a busy machine leaves it no time, it is started once more
+//! with the priority of the calling thread, so that plugins can be replaced on a busy machine, too.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -23,32 +23,34 @@ use super::error::CompileError;
 use super::limits::{CompileLimits, Priority};
 use crate::spawn::alone;
 
-/// This very program, even where another has taken its place in the file system.
+/// Path of the running program, valid even if the file has been replaced.
 const SELF: &str = "/proc/self/exe";
 
-/// Most compilers at one time: together they have four times the memory of one.
+/// Maximum number of compilers at one time. Together they can use four times the memory limit of
+/// one.
 const MAX_COMPILERS: usize = 4;
 
-/// Most threads of one compiler: each has memory of its own.
+/// Maximum number of threads of one compiler, since each thread needs its own memory.
 const MAX_THREADS: usize = 8;
 
-/// The environment variable for it.
+/// Environment variable that sets the number of threads.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
-/// How often to look at what a compiler of the least priority gets.
+/// Interval at which to check how much processor time a compiler of the lowest priority gets.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// It is starving if it gets less than this part of one core.
+/// Divisor of one core's time: a compiler that gets less than this fraction is starving.
 const STARVING: u32 = 10;
 
-/// How much longer than its processor time a compiler may take by the wall clock. A busy machine does
-/// not get there: a compiler of this priority gets more than a tenth of a core.
+/// Wall-clock limit of a compiler, as a multiple of its processor time limit. Normally a busy
+/// machine does not reach it: an idle-priority compiler that gets less than a tenth of a core is
+/// restarted.
 const WALL: u32 = 10;
 
-/// Most bytes of a compiler's explanations.
+/// Maximum number of bytes read from a compiler's standard error.
 const MAX_SAID: u64 = 16 << 10;
 
-/// Has a file compiled by another process.
+/// Compiles a file in another process.
 pub(super) fn compile(
     command: &str,
     limits: CompileLimits,
@@ -75,14 +77,14 @@ pub(super) fn compile(
     Ok(ended.code)
 }
 
-/// One of the compilers that may run.
+/// Permit to run one compiler.
 struct Slot;
 
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
 
 impl Slot {
-    /// Waits for one.
+    /// Waits for a free slot.
     fn take() -> Slot {
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let running = FREED.wait_while(running, |running| *running >= MAX_COMPILERS);
@@ -98,7 +100,7 @@ impl Drop for Slot {
     }
 }
 
-/// A compiler that has ended.
+/// Result of a compiler that has ended.
 struct Ended {
     status: ExitStatus,
     stopped: Option<Stopped>,
@@ -106,14 +108,14 @@ struct Ended {
     said: String,
 }
 
-/// Why a compiler was killed.
+/// Reasons why a compiler was killed.
 #[derive(Clone, Copy)]
 enum Stopped {
     Starving,
     Late,
 }
 
-/// Runs one compiler.
+/// Runs one compiler to its end.
 fn run(
     command: &str,
     limits: CompileLimits,
@@ -131,7 +133,7 @@ fn run(
     thread::scope(|scope| {
         let (ended, end) = mpsc::channel();
         let watch = scope.spawn(move || watch(pid, limits, priority, &end));
-        // Where it does not read to the end, how it ends says why.
+        // A write error is ignored: if the compiler stops reading early, its exit status says why.
         scope.spawn(move || stdin.write_all(file));
         let said = scope.spawn(move || {
             let mut said = Vec::new();
@@ -139,7 +141,7 @@ fn run(
             said
         });
         let mut code = Vec::new();
-        // Code is made in memory first.
+        // The compiler builds the code in memory, so its memory limit bounds the code as well.
         let read = stdout.take(limits.memory).read_to_end(&mut code);
         let waited = wait(pid);
         drop(ended);
@@ -171,7 +173,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
         .env_clear()
         .env(THREADS, threads.to_string())
         .current_dir("/")
-        // The proxy alone answers signals that a terminal sends to its foreground processes.
+        // A separate process group, so that signals from the terminal reach only the proxy.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -179,7 +181,7 @@ fn start(command: &str, limits: CompileLimits, priority: Priority) -> io::Result
     alone(|| process.spawn())
 }
 
-/// Waits for a compiler to end, and leaves it to be reaped: so long no other process has its id.
+/// Waits for a compiler to end, but does not reap it, so that no other process can get its id.
 fn wait(pid: Pid) -> io::Result<()> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     loop {
@@ -191,8 +193,10 @@ fn wait(pid: Pid) -> io::Result<()> {
     }
 }
 
-/// Kills a compiler that takes too long by the clock, or gets no time, until the other end of `end` is
-/// dropped. It must not be reaped before this returns.
+/// Kills a compiler that exceeds the wall-clock limit or gets too little processor time.
+///
+/// Returns when the compiler is killed or the other end of `end` is dropped. The compiler must not
+/// be reaped before this returns.
 fn watch(
     pid: Pid,
     limits: CompileLimits,
@@ -213,7 +217,7 @@ fn watch(
         let stopped = if wait == left {
             Stopped::Late
         } else {
-            // Unknown: the deadline remains.
+            // The time is unknown: only the deadline applies.
             let Some(now) = processor_time(pid) else {
                 continue;
             };
@@ -228,7 +232,7 @@ fn watch(
     }
 }
 
-/// Processor time of all threads of a process.
+/// Returns the processor time of all threads of a process.
 fn processor_time(pid: Pid) -> Option<Duration> {
     let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
     clock_gettime(clock).ok().map(Duration::from)
@@ -244,7 +248,7 @@ mod tests {
         thread::scope(|scope| {
             let (taken, is_taken) = mpsc::channel();
             scope.spawn(move || taken.send(Slot::take()));
-            // However long: it is not given a slot.
+            // However long it waits, it gets no slot.
             let wait = Duration::from_millis(200);
             assert!(is_taken.recv_timeout(wait).is_err());
             slots.pop();

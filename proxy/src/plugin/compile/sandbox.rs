@@ -1,8 +1,8 @@
-//! The rights that the compiler's process gives up before it reads a file that anybody may have written.
+//! Drops rights of the compiler's process before it reads an untrusted file.
 //!
-//! Privileges: root, capabilities, and the way to get them back. Limits: memory, time, and no further
-//! descriptor, hence neither files nor network. System calls: none but those that a compiler needs,
-//! where the kernel has seccomp. Called by `work`, before other threads start.
+//! Privileges: root, capabilities, and every way to regain them. Limits: memory, time, and no
+//! further descriptor, hence neither files nor network. System calls: only those that a compiler
+//! needs, if the kernel has seccomp. Called by `work`, before other threads start.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -18,48 +18,51 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new
 use super::limits::{CompileLimits, Priority};
 use super::system_calls;
 
-/// The user that compiles for root: `nobody`, as the kernel has it.
+/// User that a compiler started by root switches to: the kernel's `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// Where memory runs out, the compiler is to be killed, not the proxy: see proc(5).
+/// Setting that makes the kernel kill the compiler rather than the proxy when memory runs out: see
+/// proc(5).
 const OOM_SCORE: (&str, &str) = ("/proc/self/oom_score_adj", "1000");
 
-/// Where a process finds its open descriptors.
+/// Directory that lists a process's open descriptors.
 const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// Time to end by itself, after the signal that time is up, in seconds.
+/// Seconds of processor time between the signal that the time is up and the kill.
 const GRACE: u64 = 5;
 
-/// The process could not give up what it must not have.
+/// Reasons why the process could not drop its rights.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SandboxError {
-    /// It is root.
+    /// The process is root and cannot switch to another user.
     #[error(
         "a compiler must not run as root, and cannot change to user {NOBODY}: run the proxy as another user"
     )]
     Root(#[source] io::Error),
-    /// The system refused something else.
+    /// The system refused another step.
     #[error("cannot {0}")]
     Refused(&'static str, #[source] io::Error),
 }
 
-/// Gives up what a compiler does not need. What the system does not offer is named.
+/// Drops everything that a compiler does not need.
+///
+/// Returns a description of the protection that the system does not offer, if any.
 pub(super) fn enter(
     limits: CompileLimits,
     priority: Priority,
 ) -> Result<Option<String>, SandboxError> {
-    // Otherwise it has the name of the link that it was started by.
+    // Otherwise its name would be that of the link it was started through (`exe`).
     let _ = rustix::thread::set_name(c"pointsman");
-    // Where that is not allowed the kernel chooses by size, which comes to the same.
+    // If this is not allowed, the kernel chooses by size, which has the same effect.
     let _ = std::fs::write(OOM_SCORE.0, OOM_SCORE.1);
     if priority == Priority::Idle {
-        // Otherwise it keeps its parent's.
+        // Otherwise it keeps its parent's priority.
         be_idle();
     }
     close_others().map_err(|error| SandboxError::Refused("close what was inherited", error))?;
     drop_privileges()?;
-    // Changing the user takes it back. Nobody would want the code; where the parent is gone already,
-    // there is no file to read.
+    // Set after the change of user, which resets it. Without the parent no one needs the code. If
+    // the parent is gone already, there is no file to read.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| SandboxError::Refused("end with the parent", error.into()))?;
     set_limits(limits)?;
@@ -67,7 +70,7 @@ pub(super) fn enter(
     Ok(missing.err().map(|error| format!("no seccomp: {error}")))
 }
 
-/// Closes all but the three standard streams.
+/// Closes all descriptors except the three standard streams.
 fn close_others() -> io::Result<()> {
     let entries = std::fs::read_dir(DESCRIPTORS)?;
     let open: Vec<RawFd> = entries
@@ -75,7 +78,7 @@ fn close_others() -> io::Result<()> {
         .filter(|descriptor| *descriptor > libc::STDERR_FILENO)
         .collect();
     for descriptor in open {
-        // The one that listed them is closed already.
+        // The descriptor that listed the directory is closed already.
         let _ = nix::unistd::close(descriptor);
     }
     Ok(())
@@ -98,7 +101,7 @@ fn drop_privileges() -> Result<(), SandboxError> {
     };
     set_capabilities(None, none).map_err(refused("give up capabilities"))?;
     set_no_new_privs(true).map_err(refused("give up new privileges"))?;
-    // Another process of that user must not change the code.
+    // Prevents other processes of that user from changing the code.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(refused("be closed to other processes"))
 }
@@ -106,14 +109,14 @@ fn drop_privileges() -> Result<(), SandboxError> {
 fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
     let seconds = limits.seconds();
     for (resource, soft, hard) in [
-        // Memory that it may write to. Address space that is only reserved does not count.
+        // Writable memory. Address space that is only reserved does not count.
         (Resource::RLIMIT_DATA, limits.memory, limits.memory),
         (Resource::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
         (Resource::RLIMIT_CORE, 0, 0),
         (Resource::RLIMIT_FSIZE, 0, 0),
         (Resource::RLIMIT_MEMLOCK, 0, 0),
         (Resource::RLIMIT_MSGQUEUE, 0, 0),
-        // Those that are open stay open.
+        // Descriptors that are open stay open.
         (Resource::RLIMIT_NOFILE, 0, 0),
     ] {
         let limited = getrlimit(resource)
@@ -126,7 +129,7 @@ fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
 fn be_idle() {
     let parameters = libc::sched_param { sched_priority: 0 };
     #[expect(unsafe_code, reason = "no crate of the tree has this call")]
-    // SAFETY: it reads the parameters, and changes nothing but when this thread runs.
+    // SAFETY: it only reads the parameters, and only changes how this thread is scheduled.
     unsafe {
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);
     }
@@ -144,7 +147,8 @@ mod tests {
     use rustix::io::Errno;
     use rustix::process::{getpid, test_kill_process};
 
-    /// Set in the process that enters the sandbox: there is no way back.
+    /// Environment variable that is set in the process that enters the sandbox, which cannot be
+    /// left again.
     const INSIDE: &str = "POINTSMAN_TEST_INSIDE";
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
             assert!(UnixStream::pair().is_err());
             assert!(Command::new("/bin/true").status().is_err());
             assert_eq!(test_kill_process(getpid()), Err(Errno::NOSYS));
-            // Everything that a compiler needs is there.
+            // Memory and threads, which a compiler needs, still work.
             let thread = thread::spawn(|| vec![1_u8; 8 << 20].len());
             assert_eq!(thread.join().unwrap(), 8 << 20);
             return;

@@ -1,6 +1,6 @@
-//! The system calls of a compiler: memory, threads, its three streams, and its end.
+//! System calls that a compiler may make: memory, threads, its three streams, and exit.
 //!
-//! All others are answered as by a kernel that does not have them. Used by `sandbox`.
+//! All others fail as on a kernel that does not have them. Used by `sandbox`.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// Why there is no filter.
+/// Reasons why there is no filter.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilterError {
-    /// The processor is not one that filters can be written for.
+    /// Filters cannot be written for this processor.
     #[error(transparent)]
     Backend(#[from] seccompiler::BackendError),
-    /// The kernel refused it.
+    /// The kernel rejected the filter.
     #[error(transparent)]
     Kernel(#[from] seccompiler::Error),
 }
 
-/// Allowed whatever their arguments.
+/// System calls that are allowed with any arguments.
 const ALLOWED: [libc::c_long; 24] = [
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -49,7 +49,7 @@ const ALLOWED: [libc::c_long; 24] = [
     libc::SYS_write,
 ];
 
-/// Allows no other system call from here on, to this thread and those that it starts.
+/// Denies all other system calls to this thread and to the threads that it starts from now on.
 pub(super) fn restrict() -> Result<(), FilterError> {
     let filter = filter()?;
     Ok(seccompiler::apply_filter(&filter)?)
@@ -59,18 +59,18 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<_, _> = ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
     let pid = u64::from(std::process::id());
     for (call, argument, mask, value) in [
-        // Memory of its own, which it does not run.
+        // Own memory, as long as it is not made executable.
         (libc::SYS_mprotect, 2, bits(libc::PROT_EXEC), 0),
-        // Threads, not processes.
+        // Threads, but not processes.
         (
             libc::SYS_clone,
             0,
             bits(libc::CLONE_THREAD),
             bits(libc::CLONE_THREAD),
         ),
-        // Signals to itself, with which it aborts.
+        // Signals to itself, which abort uses.
         (libc::SYS_tgkill, 0, u64::MAX, pid),
-        // The names of threads.
+        // Setting thread names.
         (libc::SYS_prctl, 0, u64::MAX, bits(libc::PR_SET_NAME)),
     ] {
         rules.insert(
@@ -88,7 +88,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     SeccompFilter::new(rules, absent, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// Whether those bits of an argument have that value.
+/// Returns the condition that these bits of an argument have this value.
 fn masked(
     argument: u8,
     mask: u64,

@@ -1,56 +1,58 @@
-//! How wasmtime is set up: the same for what compiles and for what runs the code.
+//! Configuration of wasmtime, the same for compiling and for running code.
 //!
-//! Owns what the process reserves for plugins. What one plugin may use is in `run::limits`.
+//! Owns what the process reserves for plugins. The limits of one plugin are in `run::limits`.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-/// Default of [`EngineLimits::instances`]: 64 workers, eight routers, old and new version.
+/// Default of [`EngineLimits::instances`]: 64 workers, eight routers, and two versions (old and
+/// new).
 const DEFAULT_INSTANCES: u32 = 1024;
 
-/// Most memories, tables and core modules of one component. Python's have some 30 modules, and those
-/// from JavaScript two memories.
+/// Maximum number of memories, tables and core modules of one component. Components from Python
+/// have some 30 modules, those from JavaScript two memories.
 const MAX_MEMORIES: u32 = 8;
 const MAX_TABLES: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 256;
 
-/// Most memories of all instances that are reserved beyond one for each: 32 TiB of address space, a
-/// quarter of what a process has on common machines. While a reload adds routers beyond the room that
-/// there is, a second engine exists, which all plugins then move to.
+/// Maximum number of memories reserved for all instances, unless there are more instances than
+/// that: 32 TiB of address space, a quarter of a process's address space on common machines. If a
+/// reload needs more room for routers than there is, a second engine is created, and all plugins
+/// then move to it.
 const MAX_SPARE_MEMORIES: u32 = 1 << 13;
-/// Tables that are reserved for each instance.
+/// Number of tables reserved for each instance.
 const TABLES: u32 = 16;
 
-/// Most elements that one table may have.
+/// Maximum number of elements of one table.
 ///
 /// Python and JavaScript engines need some 20,000 for their function pointers.
 pub(in crate::plugin) const MAX_TABLE_ELEMENTS: usize = 200_000;
 
-/// Size of the host's own bookkeeping for one instance; a module of 20,000 functions
-/// needs some 1 MiB.
+/// Maximum size of the host's bookkeeping for one instance. A module of 20,000 functions needs some
+/// 1 MiB.
 pub(in crate::plugin) const MAX_INSTANCE_SIZE: usize = 8 << 20;
 
-/// Largest linear memory: all that 32-bit WebAssembly can have. Address space only; what
-/// an instance may really use is its own limit.
+/// Maximum size of a linear memory: the most that 32-bit WebAssembly can address. This reserves
+/// address space only; what an instance can use has a separate limit.
 const MAX_MEMORY: usize = 4 << 30;
 
-/// Bytes of a freed memory slot that are cleared by hand rather than given back to the
-/// kernel: cheaper for the small guests that `isolation = "request"` makes in numbers.
+/// Bytes of a freed memory slot that are zeroed instead of returned to the kernel. This is cheaper
+/// for small guests, of which `isolation = "request"` creates many.
 const KEEP_RESIDENT: usize = 64 << 10;
 
-/// Slots that stay as the last instance in them left them, ready for the next one of the same
-/// component. More would keep the memory of versions that are gone.
+/// Number of free slots that keep the image of their last instance, ready for the next instance of
+/// the same component. More would keep the memory of versions that are gone.
 const MAX_WARM_SLOTS: u32 = 4;
 
-/// Stack of guest code, in bytes. A worker's thread must have more.
+/// Maximum stack of guest code, in bytes. A worker thread needs a larger stack.
 const MAX_STACK: usize = 512 << 10;
 
-/// How much the process reserves for plugins.
+/// Resources that the process reserves for plugins.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineLimits {
-    /// Most instances that exist at one time, over all workers, routers and versions.
+    /// Maximum number of instances at one time, over all workers, routers and versions.
     ///
-    /// Default 1024. Each reserves 4 GiB of address space for each memory that it may have, and
-    /// no memory until used.
+    /// Default 1024. Each reserves 4 GiB of address space for each of its possible memories, but
+    /// uses no memory until it runs.
     pub instances: u32,
 }
 
@@ -62,14 +64,14 @@ impl Default for EngineLimits {
     }
 }
 
-/// wasmtime's configuration. Code fits the engines of one program on one machine, whatever the
-/// limits.
+/// Returns wasmtime's configuration. Compiled code fits all engines of one program on one machine,
+/// whatever the limits.
 pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
     let instances = limits.instances.max(1);
     let all = |most: u32| instances.saturating_mul(most);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
-        // So that the instances run out before what they consist of.
+        // Instances must run out before the parts that they consist of.
         .total_core_instances(all(MAX_CORE_INSTANCES))
         .total_memories(all(MAX_MEMORIES).min(MAX_SPARE_MEMORIES.max(instances)))
         .total_tables(all(TABLES).max(MAX_TABLES))
@@ -89,7 +91,7 @@ pub(in crate::plugin) fn config(limits: EngineLimits) -> Config {
         .concurrency_support(false)
         .max_wasm_stack(MAX_STACK)
         .memory_init_cow(true)
-        // Function names are enough for the log; reading a guest's DWARF is not.
+        // The log needs function names only; reading a guest's DWARF is not worth its cost.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -1,7 +1,7 @@
-//! The work of the compiler's process: it reads a plugin's file from standard input and writes its
-//! code to standard output.
+//! The compiler's process: reads a plugin's file from standard input and writes its code to
+//! standard output.
 //!
-//! Gives up what it does not need before it reads the first byte. Called by `cli`.
+//! Drops the rights that it does not need before it reads the first byte. Called by `cli`.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -10,8 +10,8 @@ use super::error::CompileError;
 use super::limits::{CompileLimits, Priority};
 use super::sandbox;
 
-/// Compiles the file on standard input; its code goes to standard output, what is wrong to standard
-/// error. Yields the exit code.
+/// Compiles the file on standard input, writes its code to standard output and errors to standard
+/// error. Returns the exit code.
 pub fn work(limits: CompileLimits, priority: Priority) -> u8 {
     let compiled = || -> Result<(), CompileError> {
         let failed = |error: io::Error| CompileError::Failed(error.to_string());

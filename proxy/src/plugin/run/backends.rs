@@ -1,6 +1,6 @@
 //! The proxy's backends as plugins see them.
 //!
-//! Plain values and one trait, which the control side implements.
+//! Contains plain values and one trait, which the control side implements.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,31 +13,32 @@ pub type BackendName = Arc<str>;
 /// A server's identity within its backend: its name.
 pub type ServerName = Arc<str>;
 
-/// The proxy's backends, as far as a plugin may know of them.
+/// The proxy's backends, as far as plugins can see them.
 ///
-/// Every method that takes a name answers None, or false, if the configuration has no such backend.
+/// Every method that takes a name returns None or false if the configuration has no such backend.
 pub trait Backends: Send + Sync + fmt::Debug {
-    /// Every backend of the configuration, in the order of their names.
+    /// Returns every backend of the configuration, sorted by name.
     fn names(&self) -> Vec<BackendName>;
-    /// The identity of the backend with this name.
+    /// Returns the identity of the backend with this name.
     fn find(&self, name: &str) -> Option<BackendName>;
-    /// Whether it has a usable server at this moment.
+    /// Whether the backend has a usable server now.
     fn is_usable(&self, name: &str) -> bool;
-    /// Its load at this moment.
+    /// Returns the backend's current load.
     fn state(&self, name: &str) -> Option<BackendState>;
-    /// Its servers at this moment, in the order of the configuration.
+    /// Returns the current state of the backend's servers, in the order of the configuration.
     fn servers(&self, name: &str) -> Option<Vec<ServerState>>;
-    /// Its servers as they are configured: usable and idle.
+    /// Returns the backend's servers as they are configured: usable and idle.
     fn configured(&self, name: &str) -> Option<Vec<ServerState>>;
 }
 
-/// What `configure` has been told of servers: the same for all instances of a version, whatever
-/// becomes of the servers while it serves.
+/// The servers that `configure` saw: the same for all instances of a version, even if the servers
+/// change while it serves.
 #[derive(Debug, Default)]
 pub(super) struct ToldServers(Mutex<BTreeMap<String, Vec<ServerState>>>);
 
 impl ToldServers {
-    /// The servers of a backend as they were configured when an instance first asked for them.
+    /// Returns the servers of a backend as they were configured when an instance first queried
+    /// them.
     pub(super) fn of(&self, backends: &dyn Backends, name: &str) -> Option<Vec<ServerState>> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = told.get(name) {
@@ -56,7 +57,7 @@ pub struct BackendState {
     pub usable_servers: u32,
     /// Requests and tunnels in progress, over all servers.
     pub active: u32,
-    /// Requests that wait for a free slot.
+    /// Requests that are waiting for a free slot.
     pub queued: u32,
 }
 
@@ -71,15 +72,15 @@ pub struct ServerState {
     pub weight: u32,
     /// Requests and tunnels in progress.
     pub active: u32,
-    /// Requests that it accepts at once; None without a limit.
+    /// Maximum number of concurrent requests; None without a limit.
     pub limit: Option<u32>,
-    /// Moving average of the time to a response's head, in microseconds; None before the first
-    /// response.
+    /// Moving average of the time until a response's head arrives, in microseconds; None before the
+    /// first response.
     pub latency: Option<u32>,
 }
 
 impl ServerState {
-    /// A server that is usable and idle.
+    /// Returns a server that is usable and idle.
     pub fn idle(name: ServerName, weight: u32, limit: Option<u32>) -> ServerState {
         ServerState {
             name,

@@ -1,23 +1,23 @@
-//! A guest's call stack in words.
+//! Formats a guest's call stack as text.
 //!
-//! Owns how functions are named, so that a log reads the same whichever compiler built the
-//! plugin: rustc's hashes are left out, and C++ names are demangled. Called by `fault`.
+//! Owns how functions are named, so that a log reads the same whichever compiler built the plugin.
+//! It omits rustc's hashes and demangles C++ names. Called by `fault`.
 
 use std::fmt::{self, Write as _};
 
 use cpp_demangle::DemangleOptions;
 use wasmtime::WasmBacktrace;
 
-/// Bytes of a name; the rest is cut off.
+/// Maximum number of bytes of a name; longer names are cut.
 ///
-/// Those of generic functions are long, and a component may call its functions as it likes.
+/// Names of generic functions are long, and a component can choose any names for its functions.
 const MAX_NAME: usize = 512;
 
-/// Bytes of a mangled name that are looked at.
+/// Maximum number of bytes of a mangled name that are read.
 const MAX_MANGLED: usize = 8 * 1024;
 
-/// One line for each frame, innermost first: its number, its offset in the module, the
-/// module and the function.
+/// Formats one line per frame, innermost first: its number, its offset in the module, the module
+/// and the function.
 pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
     let mut text = String::new();
     for (index, frame) in backtrace.frames().iter().enumerate() {
@@ -41,19 +41,20 @@ pub(super) fn describe(backtrace: &WasmBacktrace) -> String {
     text
 }
 
-/// The beginning of a name.
+/// Returns the start of a name.
 fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
-/// The name as its author wrote it. Names that no known compiler has mangled stay as they are.
+/// Returns the name as its author wrote it. Names that no known compiler has mangled stay as they
+/// are.
 fn demangle(name: &str) -> String {
     let mut short = Short::default();
     if name.len() > MAX_MANGLED {
         return cut(name).to_owned();
     }
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        // The alternate form leaves hashes out. It fails where the name is cut.
+        // The alternate form omits hashes. Formatting fails when the name is cut.
         let _ = write!(short, "{rust:#}");
         return short.text;
     }
@@ -66,7 +67,8 @@ fn demangle(name: &str) -> String {
     cut(name).to_owned()
 }
 
-/// Takes [`MAX_NAME`] bytes, and fails then: a short mangled name may stand for gigabytes.
+/// A writer that accepts [`MAX_NAME`] bytes and then fails, since a short mangled name can expand
+/// to gigabytes.
 #[derive(Default)]
 struct Short {
     text: String,
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn names() {
         let check = |name, expected| assert_eq!(demangle(name), expected);
-        // rustc's scheme up to 1.95, and the one after it.
+        // rustc's mangling scheme up to 1.95, and the one since.
         check(
             "_ZN13guest_hostile11trap_bounds17h7be8d2a41c0f9e35E",
             "guest_hostile::trap_bounds",
@@ -111,7 +113,7 @@ mod tests {
         check(&"x".repeat(MAX_NAME + 1));
         check(&"x".repeat(MAX_MANGLED + 1));
         check(&format!("_ZN600{}E", "x".repeat(600)));
-        // Each parameter has the one before it twice: 2^40 names.
+        // Each parameter contains the previous one twice: 2^40 names.
         let doubled = (0..38u32).map(|index| {
             let number = std::char::from_digit(index, 36).map(|char| char.to_ascii_uppercase());
             let last = number.map_or_else(|| "10".to_owned(), String::from);

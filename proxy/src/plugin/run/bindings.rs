@@ -1,7 +1,7 @@
 //! Types and functions of `wit/router.wit`, generated.
 //!
-//! The only `bindgen!` of the host. `host` implements the imports, `load` and the
-//! parent module call the exports; nobody else sees these types. `host` links `questions` by hand.
+//! The only `bindgen!` of the host. `host` implements the imports; `instance` and the parent module
+//! call the exports; `convert` translates the types. `host` links `questions` by hand.
 
 wasmtime::component::bindgen!({
     path: "../wit",

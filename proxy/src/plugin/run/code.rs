@@ -1,7 +1,7 @@
-//! A component's code: in memory, or only on disk while nobody runs it.
+//! A component's code: in memory, or only on disk while no instance runs it.
 //!
-//! Versions that were in service are kept, so that they can be gone back to. Their code, some
-//! 50 MB for Python, is given back meanwhile where a [`CompiledCache`] has it.
+//! Former versions are kept for rollback. Meanwhile the memory of their code, some 50 MB for
+//! Python, is freed if a [`CompiledCache`] has it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -20,10 +20,10 @@ pub(super) struct Code {
 
 enum Place {
     Memory(Arc<Loaded>),
-    /// Open, so that it is there whatever becomes of its name. In memory as well for as long as
-    /// anybody else holds it.
+    /// On disk. The file is kept open, so that it can be read even if it is removed. The code is in
+    /// memory as well for as long as another owner holds it.
     Disk(Arc<Entry>, Weak<Loaded>),
-    /// Not loaded yet, and on no disk.
+    /// Not loaded yet, and not stored on disk.
     Image(Arc<[u8]>),
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Place {
 }
 
 impl Code {
-    /// `stored` is where it may be read again.
+    /// Wraps loaded code. `stored` is where the code can be read again.
     pub(super) fn new(
         loaded: Loaded,
         footprint: usize,
@@ -56,14 +56,14 @@ impl Code {
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
-        // Each change of place is one assignment.
+        // A poisoned lock is harmless: each change of place is one assignment.
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same code for another engine, which loads it when it is needed.
+    /// Returns the same code for another engine, which loads it when it is needed.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is not enough memory.
     pub(super) fn unloaded(&self) -> Result<Code, String> {
         let place = match &*self.place() {
             Place::Memory(loaded) => match self.entry() {
@@ -80,16 +80,16 @@ impl Code {
         })
     }
 
-    /// Where it may be read again.
+    /// Opens the file that the code can be read from again.
     fn entry(&self) -> Option<Arc<Entry>> {
         let (cache, key) = self.stored.as_ref()?;
         cache.entry(key).map(Arc::new)
     }
 
-    /// The code, loaded if it is not.
+    /// Returns the code, and loads it first if necessary.
     ///
     /// # Errors
-    /// Its file has been changed since, or cannot be read.
+    /// The file has changed since, or cannot be read.
     pub(super) fn get(&self, engine: &Engine) -> Result<Arc<Loaded>, String> {
         let mut place = self.place();
         let lost = |why: String| format!("its compiled code is lost: {why}");
@@ -110,7 +110,8 @@ impl Code {
         Ok(loaded)
     }
 
-    /// Frees the memory, once nobody else holds it, if there is a file to reload it from.
+    /// Frees the memory as soon as no other owner holds it, if there is a file to reload the code
+    /// from.
     pub(super) fn evict(&self) {
         let mut place = self.place();
         if let Place::Memory(loaded) = &*place

@@ -1,9 +1,9 @@
-//! Names and version of the contract, and which versions of it this host serves.
+//! Names and version of the contract, and the contract versions that this host supports.
 
 /// Package of the contract.
 pub(super) const PACKAGE: &str = "pointsman:router";
 
-/// The version that this host implements. It serves components for every other 1.x as well.
+/// The version that this host implements. It also runs components for every other 1.x.
 pub(super) const VERSION: &str = "1.0.0";
 
 /// Interfaces of the contract that the host offers.
@@ -12,19 +12,19 @@ pub(super) const OFFERED: [&str; 4] = ["request", "questions", "backends", "log"
 /// Interface that a plugin exports.
 pub(super) const EXPORTED: &str = "plugin";
 
-/// The full name of an interface, in the host's own version.
+/// Returns the full name of an interface, in the host's own version.
 pub(super) fn interface(name: &str) -> String {
     format!("{PACKAGE}/{name}@{VERSION}")
 }
 
-/// The interface of the contract that `import` names without its version, and the version.
+/// Splits the name of a contract interface into the name without its version, and the version.
 pub(super) fn parse(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
     Some(rest.split_once('@').unwrap_or((rest, "")))
 }
 
-/// Whether a component for this version of the contract runs on this host: every release of 1.x
-/// does, since those add functions and interfaces alone.
+/// Whether a component for this version of the contract runs on this host. Every 1.x does, since
+/// releases of 1.x only add functions and interfaces.
 pub(super) fn is_served(version: &str) -> bool {
     let release = version
         .split_once('+')

@@ -1,6 +1,7 @@
-//! Between a guest's values and the host's: what a plugin may say, and how HTTP says it.
+//! Converts between a guest's values and the host's, and checks that HTTP allows them.
 //!
-//! Pure functions. What a guest gives is octets until it has passed through here.
+//! Contains pure functions. Values from a guest are untrusted octets until they have passed through
+//! here.
 
 use bytes::Bytes;
 
@@ -14,25 +15,25 @@ use crate::http::edit::{Edit, EditError};
 use crate::http::field::FieldKind;
 use crate::http::syntax;
 
-/// Most field lines of a plugin's own answer.
+/// Maximum number of field lines of a plugin's own response.
 const MAX_RESPONSE_FIELDS: usize = 128;
 
 /// Longest target that a plugin may set, in bytes. Servers refuse longer ones.
 const MAX_TARGET: usize = 8 * 1024;
 
-/// One edit of a request's head, checked.
+/// One checked edit of a request's head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Edited {
-    /// Of any field but Host.
+    /// Edit of any field except Host.
     Field(Edit),
-    /// Another Host.
+    /// A new Host.
     Authority(Box<[u8]>),
-    /// Another target, or another beginning of it.
+    /// A new target, or a new start of it.
     Target(Target),
 }
 
 impl Edited {
-    /// Bytes of names and values.
+    /// Returns the number of bytes of names and values.
     pub(super) fn size(&self) -> usize {
         match self {
             Edited::Field(edit) => edit.name().len() + edit.value().map_or(0, <[u8]>::len),
@@ -42,9 +43,9 @@ impl Edited {
     }
 }
 
-/// Whether a field frames, upgrades or negotiates the connection, which is the proxy's
-/// (RFC 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455,
-/// section 11.3). `name` is in lower case.
+/// Whether a field frames, upgrades or negotiates the connection, which is up to the proxy (RFC
+/// 9110, sections 7.6.1, 7.8, 8.6 and 10.1.1; RFC 9112, section 6.1; RFC 6455, section 11.3).
+/// `name` is in lower case.
 fn is_reserved(name: &[u8]) -> bool {
     let kind = FieldKind::of(name);
     let is_framing = matches!(
@@ -54,7 +55,7 @@ fn is_reserved(name: &[u8]) -> bool {
     is_framing || kind.is_hop_by_hop() || name.starts_with(b"sec-websocket-")
 }
 
-/// Replaces a field's lines by one.
+/// Replaces a field's lines by one line.
 pub(super) fn set_header(name: &str, value: &[u8]) -> Result<Edited, String> {
     set_response_header(name, value).map(Edited::Field)
 }
@@ -69,17 +70,17 @@ pub(super) fn remove_header(name: &str) -> Result<Edited, String> {
     remove_response_header(name).map(Edited::Field)
 }
 
-/// The same for a response.
+/// Replaces a response field's lines by one line.
 pub(super) fn set_response_header(name: &str, value: &[u8]) -> Result<Edit, String> {
     field_edit(name, |name| Edit::set(name, syntax::trimmed(value)))
 }
 
-/// The same for a response.
+/// Adds a line to a response field.
 pub(super) fn append_response_header(name: &str, value: &[u8]) -> Result<Edit, String> {
     field_edit(name, |name| Edit::append(name, syntax::trimmed(value)))
 }
 
-/// The same for a response.
+/// Removes a response field.
 pub(super) fn remove_response_header(name: &str) -> Result<Edit, String> {
     field_edit(name, Edit::remove)
 }
@@ -103,7 +104,7 @@ fn field_edit(
     })
 }
 
-/// The answer to a question as a field's value; None if HTTP does not allow it there.
+/// Returns the answer to a question as a field's value; None if HTTP does not allow it there.
 pub(super) fn field_value(value: &[u8]) -> Option<&[u8]> {
     let value = syntax::trimmed(value);
     syntax::is_value(value).then_some(value)
@@ -118,10 +119,10 @@ pub(super) fn set_authority(value: &[u8]) -> Result<Edited, String> {
     Err(format!("{shown:?} is not a host with an optional port"))
 }
 
-/// Whether `value` is one `uri-host [":" port]` (RFC 9110, section 7.2).
+/// Whether `value` is exactly one `uri-host [":" port]` (RFC 9110, section 7.2).
 ///
-/// Without the punctuation that the grammar also allows: no name has it, and a comma would
-/// look like two hosts to some reader.
+/// Rejects the punctuation that the grammar also allows: no host name contains it, and some readers
+/// would take a comma as a separator between two hosts.
 fn is_host(value: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(byte);
     let (host, port) = authority::split_port(value);
@@ -135,7 +136,7 @@ fn is_host(value: &[u8]) -> bool {
         && authority::is_host(value)
 }
 
-/// The target that an edit sets: origin form (RFC 9112, section 3.2.1).
+/// Replaces the target: origin form (RFC 9112, section 3.2.1).
 pub(super) fn set_target(value: &str) -> Result<Edited, String> {
     if value.len() > MAX_TARGET {
         return Err(format!("the target is longer than {MAX_TARGET} bytes"));
@@ -149,7 +150,7 @@ pub(super) fn set_target(value: &str) -> Result<Edited, String> {
     Ok(Edited::Target(Target::Whole(value.as_bytes().into())))
 }
 
-/// Another beginning of the path.
+/// Replaces the start of the path.
 pub(super) fn replace_path_prefix(length: u32, replacement: &str) -> Result<Edited, String> {
     if replacement.len() > MAX_TARGET {
         return Err(format!("the replacement is longer than {MAX_TARGET} bytes"));
@@ -179,9 +180,10 @@ pub(super) fn cacheability(value: guest::Cacheability) -> Cacheability {
     }
 }
 
-/// The route of a guest's decision, if the proxy may take it. `from_tables` has what look-ups gave
-/// in this call: a backend's name that comes from there is data, for which the plugin is not to
-/// blame.
+/// Converts a guest's decision to a route, if the proxy can follow it.
+///
+/// `from_tables` contains the values that lookups returned in this call. A backend name from there
+/// is data, and the plugin is not at fault if the backend does not exist.
 pub(super) fn route(
     decision: guest::Decision,
     backends: &dyn Backends,
@@ -208,8 +210,8 @@ fn server(choice: &guest::ServerChoice, backends: &dyn Backends) -> Result<Serve
         .find(&choice.backend)
         .ok_or_else(|| Fault::UnknownBackend(fault::name(&choice.backend)))?;
     Ok(ServerChoice {
-        // One that is not there is not usable. Servers come and go without a change of the plugin, and
-        // their names may come from clients' cookies.
+        // A server that does not exist counts as unusable. Servers come and go without a change of
+        // the plugin, and their names may come from clients' cookies.
         server: choice.server.as_str().into(),
         backend,
         otherwise: match choice.otherwise {
@@ -229,7 +231,7 @@ fn response(answer: guest::Response, limit: usize) -> Result<Response, Fault> {
     if size > limit {
         return Err(Fault::ResponseTooLarge { size, limit });
     }
-    // No content in a 204, 205 or 304 (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+    // A 204, 205 or 304 has no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
     if matches!(answer.status, 204 | 205 | 304) && !answer.body.is_empty() {
         return Err(Fault::ResponseBody(answer.status));
     }

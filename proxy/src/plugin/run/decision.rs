@@ -1,7 +1,7 @@
 //! A plugin's decision about one request: where it goes, and what changes on the way.
 //!
-//! Plain values: no wasmtime type, no I/O. Made by `convert` and `host`, read by the router, its
-//! cache and the request path.
+//! Contains plain values: no wasmtime type, no I/O. Created by `convert` and `host`; read by the
+//! router, its cache and the request path.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::http::message::{ResponseHead, Version};
 
 /// A plugin's decision about one request.
 ///
-/// It may serve many requests: what differs between them is named by the number of a question, and
-/// filled in for each.
+/// One decision can serve many requests. Parts that differ between requests are given as the number
+/// of a question, and are filled in for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Where the request goes.
@@ -24,22 +24,22 @@ pub struct Decision {
     pub edits: Edits,
     /// Changes to the final response's head, in the order made.
     pub response_edits: Vec<Edit>,
-    /// How the request is sent; tags alone with [`Route::Respond`].
+    /// How the request is sent; only tags with [`Route::Respond`].
     pub options: Options,
 }
 
-/// Where a request goes.
+/// Destination of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// A backend. The configuration has it, unless its name comes from an operator's table.
+    /// A backend. It exists in the configuration, unless its name comes from an operator's table.
     Backend(BackendName),
     /// One server of a backend.
     Server(ServerChoice),
     /// The frontend's `default_backend`.
     Default,
-    /// No backend: the plugin's own answer.
+    /// No backend: the plugin's own response.
     Respond(Response),
-    /// The next plugin of the router decides; after the last one, it is as [`Route::Default`].
+    /// The next plugin of the router decides; after the last one, the same as [`Route::Default`].
     Next,
 }
 
@@ -50,41 +50,42 @@ pub struct ServerChoice {
     pub backend: BackendName,
     /// Its name.
     pub server: ServerName,
-    /// What happens if it is not usable.
+    /// Fallback if the server is not usable.
     pub otherwise: Otherwise,
 }
 
-/// What happens if the chosen server is not usable.
+/// Fallback if the chosen server is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
-    /// Another server of the backend is taken.
+    /// Another server of the backend is chosen.
     AnotherServer,
-    /// The choice has failed: the router is asked again.
+    /// The choice has failed: the router is called again.
     AskAgain,
 }
 
-/// A plugin's own answer: valid as HTTP, and without any field that frames a message.
+/// A plugin's own response: valid HTTP, without any field that frames a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// 200 to 599.
+    /// Status, 200 to 599.
     pub status: u16,
-    /// In the order given. No connection, framing or upgrade fields.
+    /// Fields in the order given. No connection, framing or upgrade fields.
     pub fields: Vec<FieldLine>,
-    /// Empty for 204, 205 and 304.
+    /// Body; empty for 204, 205 and 304.
     pub body: Bytes,
 }
 
-/// A field line of a plugin's own answer.
+/// A field line of a plugin's own response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldLine {
-    /// In lower case, as every version of HTTP has it.
+    /// Field name in lower case, which is valid in every version of HTTP.
     pub name: Box<[u8]>,
-    /// Without blanks at its ends.
+    /// Field value without leading and trailing whitespace.
     pub value: Box<[u8]>,
 }
 
 impl Response {
-    /// The value of each line of the field `name`, in any case, in order.
+    /// Returns the value of each line of the field `name`, in order. The case of `name` does not
+    /// matter.
     pub fn values(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let lines = self.fields.iter();
         lines
@@ -92,8 +93,7 @@ impl Response {
             .map(|line| &*line.value)
     }
 
-    /// Makes `head` that of this answer, with the reason phrase that the caller has for the
-    /// status.
+    /// Writes this response's status and fields to `head`, with `reason` as the reason phrase.
     pub fn write_head(&self, reason: &[u8], head: &mut ResponseHead) {
         head.start(self.status, reason, Version::Http11);
         for FieldLine { name, value } in &self.fields {
@@ -105,33 +105,34 @@ impl Response {
 /// Changes to a request's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Of all fields but Host, in the order made.
+    /// Edits of all fields except Host, in the order made.
     pub fields: Vec<Edit>,
-    /// Those of `fields`, by position, that set the answer to a question, if it has one; until then
-    /// they remove the field.
+    /// Edits that set a field to the answer to a question: position in `fields`, and number of the
+    /// question. Until the answer is filled in, or if there is none, the edit removes the field.
     pub by: Vec<(usize, u32)>,
-    /// Replaces Host. One host with an optional port, not empty.
+    /// New value of Host: one host with an optional port, not empty.
     pub authority: Option<Box<[u8]>>,
-    /// Replaces the target, or the beginning of its path.
+    /// New target, or a new start of its path.
     pub target: Option<Target>,
 }
 
 /// A change of a request's target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Another target: origin form, ASCII without blanks and `#`.
+    /// A new target: origin form, ASCII without blanks and `#`.
     Whole(Box<[u8]>),
-    /// Another beginning of the path.
+    /// A new start of the path.
     Prefix {
-        /// Bytes of the path that are replaced; all of it if it is shorter.
+        /// Number of bytes of the path that are replaced; the whole path if it is shorter.
         length: usize,
-        /// What stands there instead: ASCII without blanks, `?` and `#`; may be empty.
+        /// Replacement: ASCII without blanks, `?` and `#`; can be empty.
         replacement: Box<[u8]>,
     },
 }
 
 impl Target {
-    /// The target that takes the place of `target`. It begins with `/`; `*` stays as it is.
+    /// Returns the target that replaces `target`. It begins with `/`; with a prefix, `*` stays as
+    /// it is.
     pub fn apply<'a>(&'a self, target: &'a [u8]) -> Cow<'a, [u8]> {
         let (length, replacement) = match self {
             Target::Whole(whole) => return Cow::Borrowed(whole),
@@ -152,7 +153,7 @@ impl Target {
         Cow::Owned([slash, replacement, rest].concat())
     }
 
-    /// Bytes that it takes.
+    /// Returns the number of bytes of the text.
     pub fn size(&self) -> usize {
         match self {
             Target::Whole(text) => text.len(),
@@ -161,22 +162,22 @@ impl Target {
     }
 }
 
-/// How one request is sent, in place of the backend's settings.
+/// Options for sending one request, which override the backend's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Requests with the same key go to the same server.
+    /// Affinity key: requests with the same key go to the same server.
     pub affinity: Option<Value>,
-    /// Longest wait for a free slot; zero: none.
+    /// Longest wait for a free slot; zero means no wait.
     pub queue_timeout: Option<Duration>,
-    /// Longest time for a connection to be made.
+    /// Longest time to establish a connection.
     pub connect_timeout: Option<Duration>,
-    /// Longest silence of the server.
+    /// Longest time without data from the server.
     pub server_timeout: Option<Duration>,
-    /// Longest silence on both sides of a tunnel.
+    /// Longest time without data in either direction of a tunnel.
     pub tunnel_timeout: Option<Duration>,
-    /// How often the request may be sent in all, 1 to 16.
+    /// Maximum number of attempts to send the request, 1 to 16.
     pub tries: Option<u8>,
-    /// For the access record.
+    /// Tags for the access log record.
     pub tags: Vec<Tag>,
 }
 
@@ -190,7 +191,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes that it takes.
+    /// Returns the number of bytes of the value.
     pub fn size(&self) -> usize {
         match self {
             Value::Fixed(value) => value.len(),
@@ -199,19 +200,19 @@ impl Value {
     }
 }
 
-/// A name and a value for the access record.
+/// A name and a value for the access log record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// A field name's characters.
+    /// Tag name, with the characters of a field name.
     pub name: Box<str>,
-    /// At most 256 bytes once it is known.
+    /// Tag value, at most 256 bytes once it is filled in.
     pub value: Value,
 }
 
-/// Most tags of one request; of those of several plugins, the first ones are kept.
+/// Maximum number of tags of one request. If several plugins set more, the first ones are kept.
 pub(super) const MAX_TAGS: usize = 16;
 
-/// Most bytes of a tag's value; longer ones are cut.
+/// Maximum number of bytes of a tag's value; longer values are cut.
 pub(super) const MAX_TAG_VALUE: usize = 256;
 
 impl Options {
@@ -220,8 +221,8 @@ impl Options {
         *self == Options::default()
     }
 
-    /// Puts those of a later plugin over these: each that is set there replaces the one here; tags
-    /// of the same name as well.
+    /// Merges the options of a later plugin into these. A later option replaces the earlier one,
+    /// and so does a tag of the same name.
     pub fn merge(&mut self, later: &Options) {
         fn replace<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
             if let Some(theirs) = theirs {
@@ -239,7 +240,7 @@ impl Options {
         }
     }
 
-    /// Sets a tag in place of an earlier one of the same name. False: there are 16 others.
+    /// Sets a tag, replacing an earlier one of the same name. Returns false if there are 16 others.
     pub fn set_tag(&mut self, tag: Tag) -> bool {
         let has_room = self.tags.len() < MAX_TAGS;
         match self.tags.iter_mut().find(|known| known.name == tag.name) {
@@ -252,12 +253,12 @@ impl Options {
 }
 
 impl Edits {
-    /// Whether the head stays as it is.
+    /// Whether the edits leave the head unchanged.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.authority.is_none() && self.target.is_none()
     }
 
-    /// Puts those of a later plugin behind these.
+    /// Appends the edits of a later plugin. A later Host or target replaces the earlier one.
     pub fn merge(&mut self, later: &Edits) {
         let before = self.fields.len();
         self.fields.extend_from_slice(&later.fields);
@@ -274,7 +275,7 @@ impl Edits {
 }
 
 impl Decision {
-    /// A decision without edits and options.
+    /// Returns a decision without edits and options.
     pub fn plain(route: Route) -> Decision {
         Decision {
             route,
@@ -284,12 +285,13 @@ impl Decision {
         }
     }
 
-    /// Whether it names nothing but a route.
+    /// Whether the decision contains nothing but a route.
     pub fn is_plain(&self) -> bool {
         self.edits.is_empty() && self.response_edits.is_empty() && self.options.is_empty()
     }
 
-    /// Whether anything of it is the answer to a question, to be filled in for each request.
+    /// Whether any part of the decision is the answer to a question, to be filled in for each
+    /// request.
     pub fn has_questions(&self) -> bool {
         let options = &self.options;
         let is_by = |value: &Value| matches!(value, Value::By(_));

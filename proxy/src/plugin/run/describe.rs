@@ -1,4 +1,4 @@
-//! Decisions for people: what `pointsman route`, cases and trials show.
+//! Human-readable form of decisions, for `pointsman route`, cases and trials.
 
 use std::str;
 
@@ -11,7 +11,7 @@ use crate::http::head::CertificateFacts;
 use crate::questions::{Answer, Questions, Subject, reads};
 
 impl Route {
-    /// In a few words.
+    /// Describes the route in a few words.
     pub fn describe(&self) -> String {
         match self {
             Route::Backend(name) => format!("backend {name}"),
@@ -34,7 +34,7 @@ impl Route {
 }
 
 impl Edits {
-    /// Each of them: Host first, the target last. `name` tells what a question is about.
+    /// Describes each edit: Host first, the target last. `name` returns the subject of a question.
     pub fn describe(&self, name: impl Fn(u32) -> String) -> Vec<String> {
         let authority = self.authority.as_deref().map(<[u8]>::escape_ascii);
         let authority = authority.map(|host| format!("set host: {host}"));
@@ -64,7 +64,7 @@ impl Edits {
 }
 
 impl Options {
-    /// Each that is set.
+    /// Describes each option that is set. `name` returns the subject of a question.
     pub fn describe(&self, name: impl Fn(u32) -> String) -> Vec<String> {
         let value = |value: &Value| match value {
             Value::Fixed(value) => format!(": {}", shown(value)),
@@ -97,7 +97,7 @@ impl Options {
 }
 
 impl Read {
-    /// What it gives for a request.
+    /// Returns the value of this read for a request.
     pub fn show(
         &self,
         request: &mut Request<'_>,
@@ -120,7 +120,7 @@ impl Read {
     }
 }
 
-/// Stands for no value.
+/// Placeholder for no value.
 const NONE: &str = "none";
 
 fn show(read: &Read, subject: Subject<'_>) -> String {
@@ -170,19 +170,19 @@ fn show(read: &Read, subject: Subject<'_>) -> String {
             let seconds = certificate.map(CertificateFacts::not_after);
             seconds.map_or_else(|| NONE.to_owned(), |seconds| seconds.to_string())
         }
-        // Answered by the caller.
+        // The caller handles these.
         Read::Attempt | Read::Question(_) => NONE.to_owned(),
     }
 }
 
 impl Decision {
-    /// The edits of the response.
+    /// Describes the edits of the response.
     pub fn describe_response_edits(&self) -> Vec<String> {
         self.response_edits.iter().map(Edit::to_string).collect()
     }
 }
 
-/// Text as it is, other octets escaped.
+/// Returns text as it is, with other octets escaped.
 fn shown(value: &[u8]) -> String {
     match str::from_utf8(value) {
         Ok(text) => text.escape_debug().to_string(),

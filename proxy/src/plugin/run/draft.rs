@@ -1,4 +1,4 @@
-//! The edits and options of one call, as they are collected while the guest runs.
+//! Edits and options of one call, collected while the guest runs.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use super::fault::Refusal;
 use crate::http::edit::Edit;
 use crate::http::syntax;
 
-/// Most edits and options of one call.
+/// Maximum number of edits and options of one call.
 const MAX_CHANGES: usize = 128;
 
-/// Most bytes of names and values in the edits of one call.
+/// Maximum number of bytes of names and values in the edits of one call.
 ///
-/// What servers take for a whole head is less.
+/// Servers accept less than this for a whole head.
 const MAX_CHANGE_BYTES: usize = 64 * 1024;
 
-/// Most bytes of a tag's name.
+/// Maximum number of bytes of a tag's name.
 const MAX_TAG_NAME: usize = 64;
 
-/// The bytes of an affinity key that count.
+/// Maximum number of bytes of an affinity key; the rest is ignored.
 const MAX_KEY: usize = 4096;
 
-/// How often a request may be sent in all.
+/// Allowed number of attempts to send a request.
 const TRIES: std::ops::RangeInclusive<u32> = 1..=16;
 
 /// The result of an edit: an error for the guest, or the end of its call.
@@ -34,7 +34,7 @@ pub(super) struct Draft {
     pub(super) edits: Edits,
     pub(super) response_edits: Vec<Edit>,
     pub(super) options: Options,
-    /// Changes made, those that others replaced included.
+    /// Number of changes made, including those that were replaced since.
     count: usize,
     bytes: usize,
 }
@@ -49,8 +49,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Counts an edit of `size` bytes. One that is too large is an error, not a trap: values come
-    /// from clients.
+    /// Counts an edit of `size` bytes. An edit that is too large is an error, not a trap, since
+    /// values come from clients.
     fn count_edit(&mut self, size: usize) -> EditResult {
         self.count()?;
         let bytes = self.bytes.saturating_add(size);
@@ -119,7 +119,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Sets a timeout, which only for the queue may be zero.
+    /// Sets a timeout. Only the queue timeout can be zero.
     pub(super) fn set_timeout(
         &mut self,
         kind: TimeoutKind,
@@ -140,7 +140,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Sets how often the request may be sent.
+    /// Sets the maximum number of attempts to send the request.
     pub(super) fn set_tries(&mut self, tries: u32) -> wasmtime::Result<()> {
         if !TRIES.contains(&tries) {
             return Err(Refusal::Tries(tries).into());
@@ -171,7 +171,7 @@ impl Draft {
     }
 }
 
-/// The timeouts that a plugin can set.
+/// Timeouts that a plugin can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimeoutKind {
     Queue,
@@ -180,17 +180,17 @@ pub(super) enum TimeoutKind {
     Tunnel,
 }
 
-/// The part of an affinity key that counts.
+/// Returns the significant part of an affinity key.
 pub(super) fn cut_key(key: &[u8]) -> &[u8] {
     key.get(..MAX_KEY).unwrap_or(key)
 }
 
-/// A tag's value, not longer than it may be, and cut between characters.
+/// Returns a tag's value, cut to the maximum length between two characters.
 pub(super) fn cut(value: &[u8]) -> &[u8] {
     let Some(cut) = value.get(..MAX_TAG_VALUE) else {
         return value;
     };
-    // A character of UTF-8 has up to three bytes that go on.
+    // A UTF-8 character has up to three continuation bytes.
     let tail = cut.iter().rev().take(4);
     let whole = tail
         .enumerate()
@@ -246,7 +246,7 @@ mod tests {
             draft.edit(convert::set_header("y", &half)),
             Ok(Err(_))
         ));
-        // Nothing that a client sends makes an option too large.
+        // Nothing that a client sends can make an option too large.
         draft
             .set_affinity(Value::Fixed(half.clone().into()))
             .unwrap();

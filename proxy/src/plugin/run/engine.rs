@@ -1,6 +1,6 @@
-//! Shared by all plugins of the process: compiler, allocator, imports, clock.
+//! State shared by all plugins of the process: compiler, allocator, imports, clock.
 //!
-//! Knows nothing of any one plugin. Made once by the server, used by `load` and by the
+//! Does not depend on any single plugin. Created once by the server, used by `load` and by the
 //! instances.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::wasi;
 use crate::plugin::compile::compiler::Compiler;
 use crate::plugin::compile::tunables::{EngineLimits, config};
 
-/// The engine could not be set up.
+/// Reasons why the engine could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Not enough address space, or a processor that the compiler does not know.
+    /// There is not enough address space, or the compiler does not support the processor.
     #[error("cannot set up the WebAssembly engine: {0}")]
     Setup(String),
     /// The thread that counts deadlines could not be started.
@@ -34,8 +34,8 @@ impl From<wasmtime::Error> for EngineError {
 
 /// A WebAssembly engine. A clone is the same engine.
 ///
-/// A process has one, and for a moment another where there is no room for more plugins: each reserves
-/// its address space for as long as anything of it is left.
+/// A process has one engine. If there is no room for more plugins, it temporarily has a second one.
+/// Each engine reserves its address space until the last user of it is gone.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -53,8 +53,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Reserves address space, and starts the one thread that counts deadlines, which
-    /// sleeps while no guest runs.
+    /// Creates an engine: reserves address space and starts the thread that counts deadlines. The
+    /// thread sleeps while no guest runs.
     ///
     /// # Errors
     /// [`EngineError`], which says what the system refused.
@@ -75,7 +75,7 @@ impl Engine {
         })))
     }
 
-    /// Whether both are the same.
+    /// Whether both are the same engine.
     pub(super) fn is(&self, other: &Engine) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -92,7 +92,8 @@ impl Engine {
         &self.0.linker
     }
 
-    /// To be held while guest code runs: without it no deadline ends.
+    /// Keeps the deadline clock running. Hold the guard while guest code runs; without it no
+    /// deadline expires.
     pub(super) fn running(&self) -> Running<'_> {
         self.0.ticker.running()
     }

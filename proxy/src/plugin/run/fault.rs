@@ -1,7 +1,7 @@
-//! Everything that a running plugin can do wrong, as values.
+//! Faults: everything that can go wrong in a running plugin, as values.
 //!
-//! Each costs the request that met it, never the process. Made by this module and its
-//! siblings, read by the router, which logs it and goes by `on_fault`.
+//! Each fault fails only that request, never the process. Created by this module and its siblings;
+//! the router logs it and acts according to `on_fault`.
 
 use std::fmt::Write as _;
 
@@ -10,38 +10,38 @@ use wasmtime_wasi::I32Exit;
 
 use super::backtrace;
 
-/// Most bytes of a guest's text that a fault repeats.
+/// Maximum number of bytes of a guest's text that a fault repeats.
 const MAX_TEXT: usize = 1024;
 
-/// Most bytes of a name. A line of the log then has the rest of the fault's words, too.
+/// Maximum number of bytes of a name, so that a log line has room for the rest of the fault's text.
 const MAX_NAME: usize = 256;
 
-/// Why a plugin gave no decision.
+/// Reasons why a plugin returned no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The guest ended abnormally: `unreachable`, an access out of bounds, its stack
-    /// used up, a function of the host misused.
+    /// The guest trapped: `unreachable`, an out-of-bounds access, stack overflow, or misuse of a
+    /// host function.
     #[error("the plugin trapped: {message}")]
     Trap {
-        /// What happened.
+        /// Description of the trap.
         message: String,
-        /// One line for each frame, with demangled names; empty if there is none.
+        /// Backtrace, one line per frame with demangled names; empty if there is none.
         backtrace: String,
     },
     /// The call outlasted its deadline.
     #[error("the plugin overran its deadline")]
     Deadline,
-    /// The guest waited for a timer, in a call that must not.
+    /// The guest waited for a timer in a call that must not wait.
     #[error("the plugin waits for a timer, which would hold up every request of its worker")]
     Waits,
-    /// The guest ended after it was refused memory beyond `memory`.
+    /// The guest ended after the host had refused it memory beyond `memory`.
     #[error("the plugin needs more than its {limit} bytes of memory")]
     OutOfMemory {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// One call would have had the host allocate more than `host_memory`.
+    /// One call would have made the host allocate more than `host_memory`.
     #[error("the plugin passed more than {limit} bytes in one call")]
     HostMemory {
         /// The limit, in bytes.
@@ -53,25 +53,25 @@ pub enum Fault {
     /// The decision names a backend that is not in the configuration.
     #[error("the plugin chose backend {0:?}, which is not in the configuration")]
     UnknownBackend(String),
-    /// This instance defined other questions than the first one of its version.
+    /// This instance defined questions that differ from those of the first instance of its version.
     #[error("the plugin's questions differ between its instances: {0}")]
     Questions(String),
-    /// The status of the plugin's own answer is not within 200 to 599.
+    /// The status of the plugin's own response is not within 200 to 599.
     #[error("the plugin answered with status {0}, which is not within 200 to 599")]
     Status(u16),
-    /// A field of the plugin's own answer is not valid, or not a plugin's to set.
+    /// A field of the plugin's own response is invalid, or the plugin is not allowed to set it.
     #[error("the plugin answered with the field {name:?}, which {reason}")]
     ResponseHeader {
         /// Its name, as the plugin wrote it.
         name: String,
-        /// Why it is refused.
+        /// Why the field is rejected.
         reason: &'static str,
     },
-    /// The plugin's own answer has a body though its status allows none
-    /// (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+    /// The plugin's own response has a body though its status allows none (RFC 9110, sections
+    /// 15.3.5, 15.3.6 and 15.4.5).
     #[error("the plugin answered with a body, which status {0} does not allow")]
     ResponseBody(u16),
-    /// The plugin's own answer, fields and body together, is larger than `max_response`.
+    /// The plugin's own response, fields and body together, is larger than `max_response`.
     #[error("the plugin answered with {size} bytes, over the limit of {limit}")]
     ResponseTooLarge {
         /// Bytes of names, values and body.
@@ -79,23 +79,23 @@ pub enum Fault {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// No instance could be made.
+    /// No instance could be created.
     #[error("the plugin could not be instantiated: {0}")]
     Instantiate(String),
-    /// It had too many faults, and was not asked.
+    /// The plugin had too many faults and was not called.
     #[error("the plugin is left alone after too many faults")]
     Suspended,
-    /// It decided, but keeps the handles of too many requests, so that its instance has to be
+    /// The plugin decided, but keeps the handles of too many requests, so its instance has to be
     /// replaced.
     #[error("the plugin keeps the handles of its requests: its instance is replaced")]
     HandleLeak,
-    /// Its new instance is still being made beside the worker.
+    /// Its new instance is still being created off the worker thread.
     #[error("the plugin's new instance is not there yet")]
     Starting,
 }
 
 impl Fault {
-    /// Every [`kind`](Self::kind).
+    /// Every possible [`kind`](Self::kind).
     pub const KINDS: [&'static str; 16] = [
         "trap",
         "deadline",
@@ -115,7 +115,7 @@ impl Fault {
         "handle-leak",
     ];
 
-    /// One word for logs and counters.
+    /// Returns the kind of fault as one word, for logs and counters.
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Trap { .. } => "trap",
@@ -138,7 +138,7 @@ impl Fault {
     }
 }
 
-/// The host ends the guest in the midst of a call.
+/// Reasons why the host aborts a call into the guest.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("a request-head was used after route returned")]
@@ -173,16 +173,16 @@ pub(super) enum Refusal {
     TooManyEvents(usize),
 }
 
-/// Limits that an error of wasmtime is explained with.
+/// The store's limits and refusals, which explain an error from wasmtime.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Explain {
     pub(super) memory: usize,
-    /// A growth of memory was refused during the call.
+    /// Whether the guest was refused more memory during the call.
     pub(super) memory_refused: bool,
     pub(super) host_memory: usize,
 }
 
-/// What an error from a call into a guest means.
+/// Returns the fault that an error from a call into a guest stands for.
 pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
     if matches!(error.downcast_ref(), Some(Trap::Interrupt)) {
         return Fault::Deadline;
@@ -193,7 +193,7 @@ pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
         _ => {}
     }
     let root = error.root_cause().to_string();
-    // wasmtime's type for this one is private: its words are all there is to go by.
+    // wasmtime's type for this error is private, so only its text can identify it.
     if root.contains("fuel allocated for hostcalls has been exhausted") {
         return Fault::HostMemory {
             limit: explain.host_memory,
@@ -215,7 +215,8 @@ pub(super) fn from_call(error: &wasmtime::Error, explain: Explain) -> Fault {
     Fault::Trap { message, backtrace }
 }
 
-/// What an error from instantiation means: a trap of its start code, or no room for it.
+/// Returns the fault that an error from instantiation stands for: a trap in the start code, or no
+/// room for the instance.
 pub(super) fn from_instantiation(error: &wasmtime::Error, explain: Explain) -> Fault {
     match from_call(error, explain) {
         Fault::Trap { backtrace, .. } if backtrace.is_empty() => {
@@ -225,32 +226,33 @@ pub(super) fn from_instantiation(error: &wasmtime::Error, explain: Explain) -> F
     }
 }
 
-/// Text from a guest, fit for one log line: control characters escaped, length bounded.
+/// Makes text from a guest fit for one log line: escapes control characters and bounds the length.
 pub(super) fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len().min(MAX_TEXT));
     escape(raw, MAX_TEXT, &mut out);
     out
 }
 
-/// The same of a name, which is to be short.
+/// Makes a name from a guest fit for one log line, with the shorter limit for names.
 pub(super) fn name(raw: &str) -> String {
     let mut out = String::new();
     escape(raw, MAX_NAME, &mut out);
     out
 }
 
-/// Appends `raw` to `out` with control characters escaped, at most `limit` bytes of `raw`.
+/// Appends at most `limit` bytes of `raw` to `out`, with control characters escaped.
 pub(super) fn escape(raw: &str, limit: usize, out: &mut String) {
     let end = raw.floor_char_boundary(limit);
     let mut rest = &raw[..end];
     while !rest.is_empty() {
-        // Nearly all of it: copied in one piece, since a worker waits for it.
+        // Most text is plain and is copied in one step, since the worker waits for it.
         let special = rest.bytes().position(|byte| !(b' '..=b'~').contains(&byte));
         let (plain, after) = rest.split_at(special.unwrap_or(rest.len()));
         out.push_str(plain);
         let mut chars = after.chars();
         match chars.next() {
-            // Also what turns the direction of text: a log line must read as it is.
+            // Also characters that change the direction of text: a log line must read as it is
+            // written.
             Some(char)
                 if char.is_control()
                     || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>

@@ -1,8 +1,9 @@
-//! How many bytes the host keeps for each instance of a component, besides memories and tables.
+//! Estimates how many bytes the host keeps for each instance of a component, in addition to
+//! memories and tables.
 //!
-//! Globals, pointers to functions and the like lie in the engine's own memory, which no limiter of
-//! wasmtime's counts. So they are counted here, from the component's sections, once for each load.
-//! The figures are upper bounds. Called by `load`, for components that have compiled.
+//! Globals, function pointers and the like are in the engine's own memory, which wasmtime's
+//! limiters do not count. They are therefore counted here, from the component's sections, once per
+//! load. The figures are upper bounds. Called by `load`, for components that have compiled.
 
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance,
@@ -11,22 +12,23 @@ use wasmparser::{
 
 use crate::plugin::compile::tunables::MAX_INSTANCE_SIZE;
 
-/// wasmtime's own value for each core instance.
+/// Size of wasmtime's data for each core instance.
 const INSTANCE: usize = 1024;
-/// A function, imported or pointed to.
+/// Size of a function, imported or pointed to.
 const FUNCTION: usize = 32;
-/// A global, and a pointer to an imported one, to a memory or to a table.
+/// Size of a global, or of a pointer to an imported global, to a memory or to a table.
 const ENTRY: usize = 32;
-/// A function that is passed between a component and the host.
+/// Size of a function that is passed between a component and the host.
 const ADAPTED: usize = 128;
 
-/// Something that can be instantiated: its size, None where another component provides it.
+/// Size of something that can be instantiated; None if another component provides it.
 type Definition = Option<usize>;
 
-/// Bytes for each instance of `bytes`, a component or a core module that is made one.
+/// Returns the number of bytes for each instance of `bytes`, which is a component or a core module
+/// that will be encoded as one.
 ///
 /// # Errors
-/// It is not WebAssembly.
+/// `bytes` is not WebAssembly.
 pub(super) fn of(bytes: &[u8]) -> Result<usize, BinaryReaderError> {
     let mut levels = vec![Level::default()];
     for payload in Parser::new(0).parse_all(bytes) {
@@ -89,13 +91,13 @@ fn at(list: &[Definition], index: u32) -> Definition {
     index.and_then(|index| list.get(index).copied()).flatten()
 }
 
-/// Counts what one section adds to the innermost level.
+/// Adds the size of one section to the innermost level.
 fn add(levels: &mut [Level], payload: Payload<'_>) -> Result<(), BinaryReaderError> {
     let Some((level, outer)) = levels.split_last_mut() else {
         return Ok(());
     };
     match payload {
-        // Of a module.
+        // Sections of a module.
         Payload::ImportSection(imports) => {
             for import in imports.into_imports() {
                 let size = match import?.ty {
@@ -109,7 +111,7 @@ fn add(levels: &mut [Level], payload: Payload<'_>) -> Result<(), BinaryReaderErr
         Payload::TableSection(section) => level.add(section.count(), ENTRY),
         Payload::MemorySection(section) => level.add(section.count(), ENTRY),
         Payload::GlobalSection(section) => level.add(section.count(), ENTRY),
-        // Of a component.
+        // Sections of a component.
         Payload::ComponentCanonicalSection(section) => level.add(section.count(), ADAPTED),
         Payload::InstanceSection(section) => {
             for instance in section {
@@ -142,7 +144,7 @@ fn add(levels: &mut [Level], payload: Payload<'_>) -> Result<(), BinaryReaderErr
                 alias_of(level, outer, &alias?);
             }
         }
-        // An export is a definition, too.
+        // An export is also a definition.
         Payload::ComponentExportSection(section) => {
             for export in section {
                 let export = export?;
@@ -171,7 +173,7 @@ fn alias_of(level: &mut Level, outer: &[Level], alias: &ComponentAlias<'_>) {
         },
         ComponentAlias::Outer { kind, count, index } => {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
-            // 0 is the component itself, 1 the one around it.
+            // 0 is the component itself, 1 the enclosing one.
             let from = match count.checked_sub(1) {
                 None => Some(&*level),
                 Some(above) => outer.iter().rev().nth(above),

@@ -1,7 +1,8 @@
-//! Components for a later 1.x than this host's: what it does not have yet traps if it is called.
+//! Links components built for a later 1.x than this host's. A function that this host lacks traps
+//! when it is called.
 //!
-//! Toolchains for JavaScript and Python import every function of the world that they were given, used
-//! or not, so a component must not be refused for what it merely imports.
+//! Toolchains for JavaScript and Python import every function of the world that they are given,
+//! used or not. So a component must not be rejected for what it merely imports.
 
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType};
@@ -10,7 +11,8 @@ use super::contract;
 use super::fault::Refusal;
 use super::host::State;
 
-/// The linker for this component: `linker` itself unless the component imports from a later version.
+/// Returns a linker for a component that imports from another version of the contract; None if
+/// `linker` fits as it is.
 pub(super) fn linker(
     linker: &Linker<State>,
     component: &Component,
@@ -41,7 +43,7 @@ fn define_missing(
     wanted: &ComponentInstance,
 ) {
     for (name, item) in wanted.exports(component.engine()) {
-        // A name that is taken is one that the host has: the error says so, and nothing else.
+        // Defining a name fails only if the host has it already, so the error is ignored.
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
                 let missing = format!("{interface_name}#{name}");

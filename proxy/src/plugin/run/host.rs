@@ -1,7 +1,7 @@
-//! What a guest sees of the host: the data of its store and the functions it imports.
+//! The host as a guest sees it: the data of its store and the functions it imports.
 //!
-//! Reads are recorded, edits are collected; nothing of the request is changed here.
-//! WASI's part is in `wasi`. Called by wasmtime while a guest runs.
+//! Reads are recorded and edits are collected; nothing of the request is changed here. WASI is in
+//! `wasi`. Called by wasmtime while a guest runs.
 
 mod backends;
 mod changes;
@@ -27,10 +27,10 @@ use crate::questions::{Builder, Questions, Subject};
 
 pub(super) use self::questions::add_to_linker as add_questions_to_linker;
 
-/// What a `request-head` stands for.
+/// Host type behind a guest's `request-head` handle.
 ///
-/// One request at a time is in an instance, so its representation is not an index into a
-/// table but the number of the call: another number is a handle kept from an earlier one.
+/// An instance handles one request at a time. So the handle's representation is not an index into a
+/// table but the number of the call. A handle with another number was kept from an earlier call.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct RequestHead;
@@ -42,18 +42,18 @@ pub(super) struct State {
     pub(super) memory: MemoryLimit,
     pub(super) deadline: Deadline,
     pub(super) log: Log,
-    /// There if the component imports any of WASI.
+    /// WASI's state; present if the component imports any of WASI.
     pub(super) wasi: Option<Box<Wasi>>,
-    /// What the guest read in the present call.
+    /// Reads of the current call.
     pub(super) reads: Reads,
-    /// The questions that `configure` defines, while it runs.
+    /// Questions that `configure` is defining; present only while it runs.
     pub(super) definitions: Option<Builder>,
-    /// Those that it has defined.
+    /// Questions that `configure` has defined.
     pub(super) questions: Arc<Questions>,
     call: Option<Call>,
-    /// Number of the present call; wraps around.
+    /// Number of the current call; wraps around.
     number: u32,
-    /// Handles that the guest was given and has not dropped.
+    /// Number of handles that the guest has received and not dropped.
     handles: u32,
 }
 
@@ -66,11 +66,11 @@ struct Call {
     attempt: u32,
     answers: Answers,
     draft: Draft,
-    /// What look-ups gave.
+    /// Values that lookups returned.
     from_tables: Vec<Box<[u8]>>,
 }
 
-/// What is left of a call.
+/// Results of a call that has ended.
 pub(super) struct Ended {
     pub(super) head: message::RequestHead,
     pub(super) answers: Answers,
@@ -103,7 +103,8 @@ impl State {
         }
     }
 
-    /// Takes a request in, its head included; the handle is the guest's way to it.
+    /// Moves a request into the store, including its head, and returns the handle through which the
+    /// guest reaches it.
     pub(super) fn begin(&mut self, request: &mut Request<'_>) -> Resource<RequestHead> {
         self.number = self.number.wrapping_add(1);
         self.handles = self.handles.saturating_add(1);
@@ -122,10 +123,10 @@ impl State {
         Resource::new_own(self.number)
     }
 
-    /// Gives the request of [`begin`](Self::begin) back, with the edits to it.
+    /// Returns the request of [`begin`](Self::begin) and the edits to it.
     ///
     /// # Panics
-    /// Without a `begin` before it.
+    /// If `begin` was not called before.
     pub(super) fn end(&mut self) -> Ended {
         let call = self.call.take().expect("begin put a request in");
         Ended {
@@ -136,10 +137,10 @@ impl State {
         }
     }
 
-    /// Whether another store would do for the guest as it is now.
+    /// Checks that the guest's current state does not depend on this store.
     ///
     /// # Errors
-    /// What the guest has done that ties it to this one.
+    /// Description of what the guest has done that ties it to this store.
     pub(super) fn check_pure(&mut self) -> Result<(), &'static str> {
         if !self.reads.cacheable {
             return Err("asks for the time or random numbers");
@@ -165,7 +166,7 @@ impl State {
         }
     }
 
-    /// Records `read`, then reads.
+    /// Reads a value from the request and records `read`.
     fn read<T>(
         &mut self,
         handle: &Resource<RequestHead>,
@@ -189,8 +190,8 @@ impl Call {
     }
 }
 
-/// Octets that the contract has as text. They are ASCII, but for what HTTP allows in a target beside
-/// it.
+/// Converts octets to the contract's text type. They are ASCII, except for other octets that HTTP
+/// allows in a target.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,7 +1,7 @@
-//! One copy of a plugin: its store, and the calls of `route`.
+//! One instance of a plugin: its store, and the calls of `route`.
 //!
-//! Used by one thread at a time. A trap leaves nothing to rely upon, so the instance is not used
-//! again.
+//! Used by one thread at a time. After a trap the guest's state is unreliable, so the instance is
+//! not used again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use crate::http::head::Client;
 use crate::http::message::{RequestHead, Version};
 use crate::questions::Questions;
 
-/// Request handles that a guest may hold on to before its instance is replaced.
+/// Maximum number of request handles that a guest may keep before its instance is replaced.
 ///
-/// Guests drop the handle before they return; one with a collector may drop it later.
+/// Guests drop the handle before they return. A guest with a garbage collector may drop it later.
 const MAX_HANDLES: u32 = 64;
 
-/// One running copy of a plugin, for one worker.
+/// One running instance of a plugin, for one worker.
 pub struct Instance {
     pub(super) engine: Engine,
     pub(super) store: Store<State>,
@@ -37,10 +37,10 @@ pub struct Instance {
     /// Processor time that its start took.
     pub(super) start_time: Duration,
     pub(super) deadline: Duration,
-    /// That of the next call alone.
+    /// Deadline of the next call only.
     pub(super) deadline_of_next: Duration,
     pub(super) max_response: usize,
-    /// A call ended in a trap: nothing in the guest can be relied upon.
+    /// A call ended in a trap, so the guest's state is unreliable.
     pub(super) broken: bool,
 }
 
@@ -55,21 +55,22 @@ impl std::fmt::Debug for Instance {
 }
 
 impl Instance {
-    /// The questions that `configure` has defined.
+    /// Returns the questions that `configure` has defined.
     pub fn questions(&self) -> &Arc<Questions> {
         &self.store.data().questions
     }
 
-    /// What `configure` answered.
+    /// Returns the cacheability of the instance's decisions.
     pub fn cacheability(&self) -> Cacheability {
         self.cacheability
     }
 
-    /// One decision.
+    /// Calls `route` for one decision.
     ///
-    /// Blocks the thread, at most for the deadline; a guest that waits is at fault. The head is moved into the store and
-    /// back, not copied, and is as it was: edits are in the decision. `reads` is cleared, then
-    /// filled with what the guest read, also where it ends in a fault.
+    /// Blocks the thread, at most until the deadline; a guest that waits is at fault. The head is
+    /// moved into the store and back, not copied, and stays unchanged: edits are in the decision.
+    /// `reads` is cleared and then filled with what the guest read, even if the call ends in a
+    /// fault.
     ///
     /// # Errors
     /// A [`Fault`]; then see [`is_spent`](Self::is_spent).
@@ -104,10 +105,11 @@ impl Instance {
         self.decision(answer, ended)
     }
 
-    /// Asks it once, about `GET /` for `localhost`.
+    /// Calls `route` once, with `GET /` for `localhost`.
     ///
     /// # Errors
-    /// A [`Fault`], but not [`Fault::Error`]: a plugin may refuse a request that it does not know.
+    /// A [`Fault`] other than [`Fault::Error`]: a plugin may reject a request that it does not
+    /// expect.
     pub fn try_out(&mut self) -> Result<(), Fault> {
         let mut head = RequestHead::default();
         head.start(b"GET", b"/", Version::Http11);
@@ -131,15 +133,16 @@ impl Instance {
         }
     }
 
-    /// Whether the instance must not be used again: a call ended in a trap, an overrun
-    /// deadline or the like, or the guest keeps the handles of its requests.
+    /// Whether the instance must not be used again: a call ended in a trap, exceeded its deadline
+    /// or the like, or the guest keeps the handles of too many requests.
     ///
-    /// An error that `route` returned, or a decision that is not valid, leaves it usable.
+    /// After an error that `route` returned, or an invalid decision, the instance stays usable.
     pub fn is_spent(&self) -> bool {
         self.broken || self.store.data().handles() > MAX_HANDLES
     }
 
-    /// Processor time that its start took, `configure` included; without end if it waited.
+    /// Returns the processor time that its start took, including `configure`; the maximum duration
+    /// if it waited.
     pub fn start_time(&self) -> Duration {
         let wasi = self.store.data().wasi.as_ref();
         if wasi.is_some_and(|wasi| wasi.has_waited()) {
@@ -148,7 +151,8 @@ impl Instance {
         self.start_time
     }
 
-    /// Bytes that it has: memories, tables, and what the host keeps for it.
+    /// Returns the bytes that the instance occupies: memories, tables, and what the host keeps for
+    /// it.
     pub fn memory(&self) -> usize {
         self.store.data().memory.used()
     }
@@ -167,7 +171,8 @@ impl Instance {
         let route = convert::route(decision, backends, &ended.from_tables, self.max_response)?;
         let draft = ended.draft;
         let (edits, options) = match route {
-            // What is not sent needs no edits; the record has tags all the same.
+            // Nothing is sent to a server, so edits are dropped; tags still go into the access log
+            // record.
             Route::Respond(_) => {
                 let options = Options {
                     tags: draft.options.tags,
@@ -186,7 +191,7 @@ impl Instance {
     }
 }
 
-/// The store's limits and refusals, for the text of a fault.
+/// Returns the store's limits and refusals, for the text of a fault.
 pub(super) fn explain(store: &mut Store<State>) -> Explain {
     let host_memory = store.hostcall_fuel();
     let memory = &mut store.data_mut().memory;

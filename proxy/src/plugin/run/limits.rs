@@ -1,6 +1,6 @@
-//! How much memory an instance may have, and how much time a call.
+//! Limits on the memory of an instance and the time of a call.
 //!
-//! Consulted by wasmtime on each growth and at each epoch of a call. Knows nothing of requests.
+//! Consulted by wasmtime on each growth and at each epoch of a call. Does not depend on requests.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::plugin::compile::tunables::MAX_TABLE_ELEMENTS;
 /// Size of a table's element: a pointer.
 const ELEMENT: usize = size_of::<usize>();
 
-/// Bytes of one instance: its memories, its tables, and what the host keeps for it.
+/// Memory accounting of one instance: its memories, its tables, and what the host keeps for it.
 #[derive(Debug)]
 pub(super) struct MemoryLimit {
     limit: usize,
@@ -23,7 +23,7 @@ pub(super) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// `base` is what the host keeps for the instance in any case.
+    /// Creates a limit. `base` is the number of bytes that the host always keeps for the instance.
     pub(super) fn new(limit: u64, base: usize) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         MemoryLimit {
@@ -33,7 +33,7 @@ impl MemoryLimit {
         }
     }
 
-    /// Bytes that the instance has now.
+    /// Returns the number of bytes that the instance occupies now.
     pub(super) fn used(&self) -> usize {
         self.used
     }
@@ -42,12 +42,12 @@ impl MemoryLimit {
         self.limit
     }
 
-    /// Whether the instance has more than it may have before it has begun.
+    /// Whether the instance exceeds its limit before it has even started.
     pub(super) fn is_exceeded(&self) -> bool {
         self.used > self.limit
     }
 
-    /// Whether a growth was refused since the last call of this function.
+    /// Reports whether a growth was refused since the last call of this function.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
     }
@@ -88,17 +88,17 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
-/// A call ends after this many deadlines by the clock on the wall.
+/// Wall-clock limit of a call, as a multiple of its deadline.
 ///
-/// A guest that waits is at fault at once, so time off the processor is other people's doing:
-/// with twenty busy threads to each core a call still has its deadline.
+/// A guest that waits is at fault at once, so time off the processor is caused by other threads.
+/// Even with twenty busy threads per core, a call still gets its full deadline.
 const WALL_CLOCK_FACTOR: u32 = 20;
 
 /// Time that a call may take: processor time of its thread.
 ///
-/// On a machine with more to do than cores a thread may be off them for longer than a deadline,
-/// in the middle of a decision that takes a microsecond. Reading the clock of a thread takes a
-/// system call: only calls that outlast an epoch pay for it.
+/// On an overloaded machine, a thread can be off its core for longer than a deadline, in the middle
+/// of a decision that takes a microsecond. Reading a thread's clock takes a system call, so only
+/// calls that outlast an epoch pay for it.
 #[derive(Debug)]
 pub(super) struct Deadline {
     allowed: Duration,
@@ -113,15 +113,15 @@ impl Deadline {
         }
     }
 
-    /// Whether the call is to end; asked at each epoch that ends during the call.
+    /// Reports whether the call has to end. Called at each epoch that ends during the call.
     pub(super) fn is_over(&mut self) -> bool {
         self.is_over_at(thread_time(), Instant::now())
     }
 
     fn is_over_at(&mut self, processor: Duration, wall: Instant) -> bool {
         let (first_processor, first_wall) = *self.first.get_or_insert((processor, wall));
-        // The first question comes one to two epochs after the start of the call, so at most one
-        // epoch that it has not had is counted: all of it when a late ticker counts two at once.
+        // The first check comes one to two epochs after the start of the call. So the time counted
+        // up to it is at most one epoch too long: a full epoch if a late ticker counts two at once.
         let before = TICK.min(self.allowed / 2);
         let used = processor.saturating_sub(first_processor) + before;
         let passed = wall.saturating_duration_since(first_wall);
@@ -129,9 +129,9 @@ impl Deadline {
     }
 }
 
-/// Processor time of this thread.
+/// Returns the processor time of this thread.
 pub(super) fn thread_time() -> Duration {
-    // A clock of the kernel is never negative.
+    // A kernel clock is never negative.
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 

@@ -1,6 +1,6 @@
-//! Compiled code, checked against the world and linked to the host's functions.
+//! Checks compiled code against the world and links it to the host's functions.
 //!
-//! Says in a plugin author's words what does not fit. Runs no guest code.
+//! Reports mismatches in terms that a plugin's author understands. Runs no guest code.
 
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -13,7 +13,7 @@ use super::host::State;
 use super::wasi;
 use crate::plugin::compile::error::CompileError;
 
-/// Where a plugin's machine code came from.
+/// Origin of a plugin's machine code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Compiled on this load.
@@ -22,14 +22,14 @@ pub enum Origin {
     Cached,
 }
 
-/// Why a file cannot be a plugin of this host.
+/// Reasons why a file cannot be a plugin of this host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no code, whether by its own fault or not.
+    /// The file was not compiled, whether it is at fault or not.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It was built against another version of the contract.
+    /// The component was built against another version of the contract.
     #[error(
         "the component is for {found}, this host serves {PACKAGE}@{VERSION} and every other 1.x: build it against one of those"
     )]
@@ -37,34 +37,35 @@ pub enum LoadError {
         /// The interface as the component names it.
         found: String,
     },
-    /// It imports what the host does not have.
+    /// The component imports something that the host does not offer.
     #[error(
         "the component imports {import}, which this host does not offer; {offer}: leave out what needs it, or let its toolchain stub it"
     )]
     Import {
         /// The import as the component names it.
         import: String,
-        /// What the host offers, in words.
+        /// Description of what the host offers.
         offer: String,
     },
-    /// It imports something by a known name but of another type.
+    /// The component imports a known name with another type.
     #[error("the component's imports do not fit the host's: {0}")]
     ImportType(String),
-    /// It does not export the interface of a plugin.
+    /// The component does not export the interface of a plugin.
     #[error(
         "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` wants; it exports {found}. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     )]
     NoExport {
-        /// What it exports, in words.
+        /// Description of what it exports.
         found: String,
     },
-    /// It exports the interface of a plugin but with other functions.
+    /// The component exports the interface of a plugin, but with other functions.
     #[error("the export {PACKAGE}/{EXPORTED}@{VERSION} does not fit the world `router`: {0}")]
     ExportType(String),
 }
 
 impl LoadError {
-    /// Whether the same file may well be loaded at another time: the compiler was killed, say.
+    /// Whether the same file may load if it is tried again later, for example because the compiler
+    /// was killed.
     pub fn is_transient(&self) -> bool {
         matches!(self, LoadError::Compile(error) if error.is_transient())
     }
@@ -79,16 +80,16 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// The machine code, for [`reload`].
+    /// Returns the machine code, for [`reload`].
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is not enough memory.
     pub(super) fn image(&self) -> wasmtime::Result<Vec<u8>> {
         self.pre.instance_pre().component().serialize()
     }
 }
 
-/// Reads and links compiled code that was stored before.
+/// Loads and links compiled code that was stored before.
 pub(super) fn reload(engine: &Engine, code: &[u8]) -> Result<Loaded, LoadError> {
     let component = deserialize(engine.wasmtime(), code).map_err(|error| unfit(&error))?;
     link(engine, &component, Origin::Cached)
@@ -115,17 +116,18 @@ pub(super) fn link(
     reason = "the code was made by `compiler`, and comes from there, or whole from a directory that only this user can write"
 )]
 pub(super) fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: see above; `cache` checks owner, mode and digest. From memory, not from the
-    // file: one that is changed while mapped would change the code, or kill the process.
+    // SAFETY: see above; `cache` checks owner, mode and digest. The code is loaded from memory, not
+    // mapped from the file: a change to a mapped file would change the code or kill the process.
     unsafe { Component::deserialize(engine, code) }
 }
 
-/// Code that this engine does not take: the component has too many memories or tables, say.
+/// Returns the error for code that this engine rejects, for example because the component has too
+/// many memories or tables.
 pub(super) fn unfit(error: &wasmtime::Error) -> LoadError {
     CompileError::Refused(format!("the component does not compile: {error:#}")).into()
 }
 
-/// Whether the host has the import `import`, as far as its name tells.
+/// Whether the host offers the import `import`, judged by its name only.
 pub(super) fn is_offered(import: &str) -> bool {
     if let Some((interface, version)) = contract::parse(import) {
         return contract::is_served(version)
@@ -140,7 +142,7 @@ fn is_wasi(name: &str) -> bool {
     interface.is_some_and(|interface| wasi::INTERFACES.contains(&interface))
 }
 
-/// Whether the component imports WASI, all imports being on offer.
+/// Checks that the host offers every import. Returns whether the component imports WASI.
 fn check_imports(component: &Component) -> Result<bool, LoadError> {
     let mut wasi = false;
     let engine = component.engine();

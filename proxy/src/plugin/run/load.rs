@@ -1,7 +1,7 @@
-//! From a plugin's file to a component that is ready to run.
+//! Loads a plugin's file as a component that is ready to run.
 //!
-//! Has it compiled or takes compiled code from disk. Runs no guest code. Called off the
-//! workers' threads: compiling takes up to seconds.
+//! Has the file compiled, or reads compiled code from disk. Runs no guest code. Called off the
+//! worker threads: compiling can take seconds.
 
 use std::borrow::Cow;
 
@@ -17,25 +17,25 @@ use crate::plugin::compile::cache::{CompiledCache, Key, hex};
 /// A plugin's file.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// As in the configuration, for logs.
+    /// Name as in the configuration, for logs.
     pub name: String,
     /// A component, or a core module with its world in a custom section.
     pub bytes: Cow<'static, [u8]>,
 }
 
 impl Source {
-    /// SHA-256 of the bytes, in hex.
+    /// Returns the SHA-256 of the bytes, in hex.
     pub fn sha256(&self) -> String {
         sha256(&self.bytes)
     }
 }
 
-/// In hex.
+/// Returns the SHA-256 of `bytes`, in hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// `sha256` is that of `bytes`.
+/// Loads a plugin's file. `sha256` is the digest of `bytes`.
 pub(super) fn load(
     engine: &Engine,
     bytes: &[u8],

@@ -1,7 +1,7 @@
 //! A guest's lines in the proxy's log.
 //!
-//! Bounds how long and how many they are, so that no guest floods a log, and escapes
-//! them, so that none forges a line. Written by `host` and `wasi`.
+//! Limits their length and number, so that no guest can flood a log. Escapes them, so that no guest
+//! can forge a line. Written by `host` and `wasi`.
 
 mod budget;
 
@@ -16,15 +16,17 @@ use super::fault::escape;
 use crate::config::StageId;
 use crate::telemetry::RequestId;
 
-/// Longest line of a guest, in bytes; more is cut off.
+/// Maximum number of bytes of a guest's line; longer lines are cut.
 pub(super) const MAX_LINE: usize = 4096;
 
-/// Most bytes of one message, each line cut to [`MAX_LINE`]; further lines are dropped.
+/// Maximum number of bytes of one message, with each line cut to [`MAX_LINE`]; further lines are
+/// dropped.
 ///
-/// They are escaped while the guest waits, so that its deadline cannot end it before all are written.
+/// Lines are escaped while the guest waits, when its deadline cannot interrupt it before all are
+/// written.
 const MAX_MESSAGE: usize = 4 * MAX_LINE;
 
-/// Calls one of `tracing`'s macros with the target and the level, which have to be constants.
+/// Calls one of `tracing`'s macros with target and level, which have to be constants.
 macro_rules! at_level {
     ($level:expr, $call:ident $(; $($field:tt)*)?) => {
         match $level {
@@ -37,7 +39,7 @@ macro_rules! at_level {
     };
 }
 
-/// Log of one instance. A clone writes to the same one.
+/// Log of one instance. A clone writes to the same log.
 #[derive(Debug, Clone)]
 pub(super) struct Log(Arc<Inner>);
 
@@ -46,7 +48,7 @@ struct Inner {
     stage: StageId,
     plugin: Arc<str>,
     budget: LineBudget,
-    /// The number of the request that is being decided; 0: there is none.
+    /// Number of the request that is being routed; 0 if there is none.
     request: AtomicU64,
 }
 
@@ -60,7 +62,7 @@ impl Log {
         }))
     }
 
-    /// Before each call of `route`: lines from now on are about this request.
+    /// Starts a call of `route`: further lines belong to this request.
     pub(super) fn begin(&self, request: Option<u64>) {
         self.0
             .request
@@ -68,9 +70,11 @@ impl Log {
         self.0.report_dropped();
     }
 
-    /// Writes each line of `message`, which may hold any bytes: a traceback is of use only as
-    /// it is laid out. Lines that the log's level, the budget or [`MAX_MESSAGE`] leaves out cost no
-    /// more than to count them.
+    /// Writes each line of `message`, which can contain any bytes. Line breaks are kept, since a
+    /// traceback is readable only with its layout.
+    ///
+    /// Lines that are dropped because of the log's level, the budget or [`MAX_MESSAGE`] cost no
+    /// more than counting them.
     pub(super) fn write(&self, level: Level, message: impl AsRef<[u8]>) {
         if !at_level!(level, enabled) {
             return;
@@ -78,7 +82,7 @@ impl Log {
         let message = message.as_ref();
         let end = message.iter().rposition(|&byte| byte != b'\n');
         let text = &message[..end.map_or(0, |end| end + 1)];
-        // An empty message is a line, too.
+        // An empty message is also a line.
         let lines = 1 + count_ends(text);
         let fitting = count_fitting(text);
         let granted = self.0.budget.take(fitting);
@@ -100,13 +104,13 @@ fn count_ends(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// How many lines of a message are written at most.
+/// Returns the maximum number of a message's lines that are written.
 fn count_fitting(text: &[u8]) -> usize {
     let mut size = 0;
     let lines = text.split(|&byte| byte == b'\n');
     lines
         .take_while(|line| {
-            // Empty lines, too, are looked at one by one.
+            // Empty lines count as well, since each one costs time.
             size += line.len().clamp(1, MAX_LINE);
             size <= MAX_MESSAGE
         })
@@ -144,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what is written to the log.
+    /// A writer that counts the bytes written to the log.
     #[derive(Debug, Clone, Default)]
     struct Counter(Arc<AtomicUsize>);
 
@@ -178,7 +182,7 @@ mod tests {
             });
             assert_eq!(budget.dropped(), dropped, "{lines} of {line} bytes");
             let written = counter.0.load(Ordering::Relaxed);
-            // A control character becomes five bytes.
+            // A control character is escaped as five bytes.
             assert!(written < 6 * MAX_MESSAGE, "{written} bytes");
         };
         check(1_000_000, 1, 0);
@@ -206,7 +210,7 @@ mod tests {
             let text = [vec![b'\n'; 999_999], vec![b'x']].concat();
             log.write(Level::INFO, &text);
             assert_eq!(budget.dropped(), 999_901);
-            // Nobody reads this level: nothing is taken.
+            // This level is disabled, so nothing is taken from the budget.
             log.write(Level::DEBUG, &text);
             assert_eq!(budget.dropped(), 999_901);
         });

@@ -1,34 +1,34 @@
-//! What a plugin read of a request: the key of its decision.
+//! Values that a plugin read from a request: the key of its decision.
 
 use std::fmt;
 
-/// Most reads of one call that are recorded; with more, the decision is not cacheable.
+/// Maximum number of recorded reads of one call; with more, the decision is not cacheable.
 ///
-/// A routing policy reads a handful of fields. The bound keeps a hostile guest from
-/// filling memory, and the decision cache's paths short.
+/// A routing policy reads a handful of fields. The limit keeps a hostile guest from filling memory,
+/// and keeps the decision cache's paths short.
 pub const MAX_READS: usize = 256;
 
-/// Most bytes of the names of fields, cookies and parameters in the reads that are recorded.
+/// Maximum number of bytes of the names of fields, cookies and parameters in the recorded reads.
 const MAX_NAME_BYTES: usize = 64 * 1024;
 
-/// Whether decisions of an instance may be reused, as its `configure` answered.
+/// Whether decisions of an instance can be reused, as returned by its `configure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cacheability {
-    /// A decision follows from the reads recorded in [`Reads`] alone.
+    /// A decision depends only on the reads recorded in [`Reads`].
     Cacheable,
-    /// Each decision must be made afresh.
+    /// Every request needs a new decision.
     Uncacheable,
 }
 
 /// The reads of a plugin during one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reads {
-    /// Each read once, in the order of first use. Which one comes next may depend on
-    /// the values of those before it, and on nothing else of the request.
+    /// Distinct reads, in the order of first use. The next read depends only on the values read
+    /// before it, and on nothing else of the request.
     pub reads: Vec<Read>,
-    /// False once the guest asked for a backend's state, the body, a clock or random numbers, or
-    /// made more than [`MAX_READS`] different reads, or used names longer than 64 KiB together:
-    /// `reads` does not explain the decision then.
+    /// Whether `reads` explains the decision. False once the guest has read a backend's state, the
+    /// body, a clock or random numbers, has made more than [`MAX_READS`] different reads, or has
+    /// used names longer than 64 KiB together.
     pub cacheable: bool,
 }
 
@@ -79,12 +79,12 @@ pub enum Read {
     CertificateNotAfter,
     /// `attempt`
     Attempt,
-    /// The answer to the question of this number: `ask`, `ask-value`.
+    /// The answer to the question with this number: `ask`, `ask-value`.
     Question(u32),
 }
 
 impl Read {
-    /// The name that the guest gave with it; empty for most.
+    /// Returns the name that the guest passed with the read; empty for most reads.
     pub fn name(&self) -> &str {
         match self {
             Read::Header(name) | Read::Cookie(name) | Read::QueryParameter(name) => name,
@@ -122,7 +122,7 @@ impl Read {
 }
 
 impl fmt::Display for Read {
-    /// As the contract calls it, with the name or number if it has one.
+    /// Formats the read as the contract names it, with its name or number if it has one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.function())?;
         match self {
@@ -143,7 +143,7 @@ impl Default for Reads {
 }
 
 impl Reads {
-    /// Forgets every read; keeps the allocation.
+    /// Removes every read; keeps the allocation.
     pub fn clear(&mut self) {
         self.reads.clear();
         self.cacheable = true;

@@ -1,4 +1,4 @@
-//! A request as plugins read it, and what is kept of the answers to questions about it.
+//! A request as plugins read it, and the stored answers to questions about it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::questions::{Answer, Body, Draws, Questions, Subject};
 #[derive(Debug)]
 pub struct Request<'a> {
     /// Its head, of which the plugin sees the forwarded lines. Moved into the sandbox while a
-    /// plugin runs; afterwards as it was.
+    /// plugin runs, and moved back unchanged.
     pub head: &'a mut RequestHead,
     /// Its sender.
     pub client: &'a Arc<Client>,
-    /// Of the connection that it came over; None without TLS.
+    /// Facts about the connection that it arrived on; None without TLS.
     pub tls: Option<&'a Arc<TlsFacts>>,
-    /// The beginning of its body; None if the frontend does not wait for it.
+    /// The start of its body; None if the frontend does not wait for it.
     pub body: Option<&'a BodyPrefix>,
-    /// How many choices have failed before: 0 at first.
+    /// Number of choices that have failed before: 0 at first.
     pub attempt: u32,
-    /// The answers that stay the same while the request lasts.
+    /// Answers that stay the same for the life of the request.
     pub answers: &'a mut Answers,
-    /// Its number in the log; None for one that nobody sent.
+    /// Its number in the log; None for a request that no client sent.
     pub id: Option<u64>,
 }
 
-/// The part of a body that arrived before the router was asked.
+/// The part of a body that arrived before the router was called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BodyPrefix {
     /// Its octets, without the framing.
@@ -40,7 +40,7 @@ pub struct BodyPrefix {
 }
 
 impl BodyPrefix {
-    /// For questions.
+    /// Returns the body as questions see it.
     pub fn as_body(&self) -> Body<'_> {
         Body {
             bytes: &self.bytes,
@@ -50,7 +50,7 @@ impl BodyPrefix {
 }
 
 impl Request<'_> {
-    /// What questions about it are answered from.
+    /// Returns the parts of the request that questions are answered from.
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             head: self.head,
@@ -61,24 +61,26 @@ impl Request<'_> {
     }
 }
 
-/// What the answers to a request's questions must agree upon, whoever asks: the cache or a plugin.
+/// State that keeps the answers to a request's questions consistent, whether the cache or a plugin
+/// asks.
 ///
-/// Made once for each request; [`begin_attempt`](Self::begin_attempt) forgets what may change
+/// Created once for each request; [`begin_attempt`](Self::begin_attempt) clears what can change
 /// between attempts.
 #[derive(Debug, Default)]
 pub struct Answers {
     draws: Draws,
-    /// Which backends were usable when they were asked about.
+    /// Backends that were queried, and whether they were usable.
     usable: Vec<(Box<str>, bool)>,
 }
 
 impl Answers {
-    /// The router is asked, perhaps again: backends may have become usable or unusable since.
+    /// Starts an attempt at routing. Clears the usability of backends, which can have changed since
+    /// the previous attempt.
     pub fn begin_attempt(&mut self) {
         self.usable.clear();
     }
 
-    /// The answer to a question about `subject`.
+    /// Returns the answer to a question about `subject`.
     pub fn answer<'a>(
         &'a mut self,
         questions: &'a Questions,

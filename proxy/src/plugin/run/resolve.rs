@@ -1,4 +1,4 @@
-//! From the decisions of a router's plugins to the one that a request goes by: put together, with the
+//! Combines the decisions of a router's plugins into the one that applies to a request, with the
 //! answers to questions filled in.
 
 use std::rc::Rc;
@@ -11,10 +11,10 @@ use super::request::{Answers, Request};
 use crate::http::edit::Edit;
 use crate::questions::{Answer, Questions, Subject};
 
-/// Puts decisions together, in the order of the plugins.
+/// Combines decisions, in the order of the plugins.
 ///
-/// Most often there is one, or all but one are [`Route::Next`] alone: that one is shared, not
-/// copied.
+/// Usually there is only one decision, or all but one are a plain [`Route::Next`]. That decision is
+/// shared, not copied.
 #[derive(Debug, Default)]
 pub struct Resolver {
     so_far: Option<Rc<Decision>>,
@@ -41,7 +41,7 @@ impl Resolver {
         });
     }
 
-    /// The decision, with this route in place of the one of a plugin that has failed.
+    /// Returns the combined decision, with `route` in place of that of a plugin that has failed.
     pub fn end_by(&mut self, route: Route) -> Rc<Decision> {
         let earlier = self.end();
         let mut decision =
@@ -50,13 +50,13 @@ impl Resolver {
         Rc::new(decision)
     }
 
-    /// The decision; None if no plugin has decided.
+    /// Returns the combined decision; None if no plugin has decided.
     pub fn end(&mut self) -> Option<Rc<Decision>> {
         self.so_far.take()
     }
 }
 
-/// `later`, after `earlier`, which was [`Route::Next`].
+/// Merges `later` into `earlier`, whose route was [`Route::Next`].
 fn merged(earlier: Rc<Decision>, later: &Rc<Decision>) -> Rc<Decision> {
     if later.is_plain() && later.route == earlier.route {
         return earlier;
@@ -79,7 +79,7 @@ fn merged(earlier: Rc<Decision>, later: &Rc<Decision>) -> Rc<Decision> {
     Rc::new(merged)
 }
 
-/// The decision with the answers to its questions.
+/// Returns the decision with the answers to its questions filled in.
 fn resolved(
     decision: &Decision,
     questions: &Questions,

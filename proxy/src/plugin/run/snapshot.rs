@@ -1,13 +1,13 @@
 //! Snapshots: a component in its state after `configure`, from which its instances start.
 //!
-//! For `isolation = "request"`, which makes an instance for each request: the component is
-//! instrumented, configured once, and written anew with what its memories and globals hold by
-//! then. What a new instance would not have, such as a resource of the host, must not be
-//! remembered by the guest; nor anything that is another each time, such as a random number.
-//! Called by `Plugin` off the workers' threads: it compiles twice.
+//! For `isolation = "request"`, which creates an instance for each request. The component is
+//! instrumented, configured once, and rewritten with the contents of its memories and globals at
+//! that time. The guest must not remember anything that a new instance would not have, such as a
+//! host resource, nor anything that differs each time, such as a random number. Called by `Plugin`
+//! off the worker threads, since it compiles twice.
 //!
-//! All but the compiling is done in this process, without its sandbox, for a file that has passed
-//! the compiler: one step at a time, whatever the number of plugins.
+//! Everything except compiling happens in this process, outside the sandbox, and only for a file
+//! that the compiler has accepted. Only one step runs at a time, whatever the number of plugins.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,16 +21,16 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 use super::host::State;
 use crate::plugin::compile::encode;
 
-/// Why there is no snapshot, so that instances have to be configured one by one.
+/// Reasons why there is no snapshot, so that each instance has to be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// What it is made of cannot be written anew.
+    /// The component contains something that cannot be rewritten.
     #[error("its state cannot be kept: {0}")]
     Unsupported(String),
-    /// It may remember what a new instance does not have, or has otherwise.
+    /// The guest may remember something that a new instance does not have, or that differs there.
     #[error("while it is configured it {0}")]
     Impure(&'static str),
-    /// It cannot be configured at all; reported when it is started.
+    /// The component cannot be configured at all; reported when it is started.
     #[error("it cannot be configured")]
     Refused,
 }
@@ -41,8 +41,10 @@ impl SnapshotError {
     }
 }
 
-/// Writes the component in `file` as it is after `configure`, which runs a copy of it that can be
-/// looked into, and yields that with its store.
+/// Rewrites the component in `file` to its state after `configure`.
+///
+/// The closure receives an instrumented copy of the component, runs its `configure`, and returns
+/// the instance and its store.
 pub(super) fn component<T>(
     file: &[u8],
     configure: impl FnOnce(&[u8]) -> Result<(Store<State>, Instance, T), SnapshotError>,
@@ -67,18 +69,19 @@ pub(super) fn component<T>(
             None => Ok((written, answer)),
         }
     }));
-    // Of components that it does not know how to write it says so by a panic, if not before.
+    // Wizer may panic on components that it cannot write.
     written.unwrap_or_else(|_| Err(SnapshotError::unsupported("it is of an unknown kind")))
 }
 
-/// Does one step of it while no other is done: each may take several times the file's size.
+/// Runs one step while no other step runs: each may need several times the file's size.
 fn alone<T, E: Display>(step: impl FnOnce() -> Result<T, E>) -> Result<T, SnapshotError> {
     static ALONE: Mutex<()> = Mutex::new(());
     let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     step().map_err(SnapshotError::unsupported)
 }
 
-/// Reads memories and globals by the functions that were put into the component.
+/// Reads memories and globals through the functions that instrumentation has added to the
+/// component.
 struct Access<'a> {
     store: &'a mut Store<State>,
     instance: Instance,

@@ -1,7 +1,7 @@
-//! The clock of guest deadlines: one thread that counts milliseconds up.
+//! The clock of guest deadlines: one thread that counts milliseconds.
 //!
-//! It runs only while guests run. Owned by `engine`; calls into guests hold a
-//! [`Running`] for as long as they last.
+//! It runs only while guests run. Owned by `engine`; each call into a guest holds a [`Running`]
+//! until it ends.
 
 use std::io;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use wasmtime::EngineWeak;
 /// Length of one epoch, hence the resolution of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a running guest after which the thread parks.
+/// Number of ticks without a running guest after which the thread parks.
 ///
-/// Long enough that steady traffic never pays for waking it, short enough that an idle
-/// proxy is idle.
+/// Long enough that steady traffic never pays for waking it, short enough that an idle proxy is
+/// idle.
 const IDLE_TICKS: u32 = 100;
 
-/// Epochs after which a call is asked for the first time whether its deadline is over: one, and one
-/// more because the first may end at once.
+/// Number of epochs after which a call's deadline is checked for the first time: one, and one more
+/// because the first may end at once.
 pub(super) const FIRST_CHECK: u64 = 2;
 
-/// The thread, stopped on drop.
+/// The ticker thread, stopped on drop.
 #[derive(Debug)]
 pub(super) struct Ticker {
     pulse: Arc<Pulse>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Shared by callers and the thread.
+/// State shared by callers and the thread.
 ///
 /// A caller writes `running`, then reads `parked`; the thread writes `parked`, then reads
-/// `running`. In the single order of `SeqCst` at least one of them sees the other's write,
-/// so the thread never sleeps beside a running guest.
+/// `running`. In the single order of `SeqCst` at least one of them sees the other's write, so the
+/// thread never sleeps while a guest runs.
 #[derive(Debug, Default)]
 struct Pulse {
     running: AtomicUsize,
@@ -57,10 +57,10 @@ impl Ticker {
         })
     }
 
-    /// Keeps the clock going until the guard is dropped.
+    /// Keeps the clock running until the guard is dropped.
     pub(super) fn running(&self) -> Running<'_> {
         self.pulse.running.fetch_add(1, SeqCst);
-        // The swap leaves one of many first callers to wake the thread.
+        // If many callers start at once, the swap selects one of them to wake the thread.
         if self.pulse.parked.load(SeqCst)
             && self.pulse.parked.swap(false, SeqCst)
             && let Some(thread) = &self.thread
@@ -76,13 +76,13 @@ impl Drop for Ticker {
         self.pulse.stop.store(true, SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // Its loop cannot panic, and there is nobody left to tell.
+            // The thread's loop cannot panic, and a panic could not be reported here anyway.
             let _ = thread.join();
         }
     }
 }
 
-/// A guest is running.
+/// Guard that marks a guest as running.
 #[derive(Debug)]
 pub(super) struct Running<'a>(&'a Pulse);
 
@@ -122,8 +122,8 @@ impl Pulse {
     }
 }
 
-/// Counts ticks by the time that has gone by, not by sleeps: each of those lasts longer
-/// than it was asked to, and most so on a busy machine.
+/// Counts ticks by the time that has passed, not by sleeps: each sleep takes longer than requested,
+/// especially on a busy machine.
 #[derive(Debug)]
 struct Clock {
     counted: Instant,
@@ -134,7 +134,7 @@ impl Clock {
         Clock { counted: now }
     }
 
-    /// Whole ticks since those that were counted before.
+    /// Returns the number of whole ticks that have not been counted yet.
     fn ticks(&mut self, now: Instant) -> u32 {
         let passed = now.saturating_duration_since(self.counted);
         let ticks = u32::try_from(passed.as_nanos() / TICK.as_nanos()).unwrap_or(u32::MAX);

@@ -1,14 +1,14 @@
 //! WASI 0.2 with nothing granted: no files, environment, arguments, sockets or stdin.
 //!
-//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work; where
-//! `route` uses them, the decision is not cached, and where `configure` does, none of the
-//! instance's. stdout and stderr go to the log line by line.
+//! Plugins from JavaScript, Python and Go import it. Clocks and random numbers work, but affect
+//! caching: if `route` uses them, its decision is not cached; if `configure` uses them, none of the
+//! instance's decisions are. stdout and stderr go to the log line by line.
 //!
-//! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a
-//! worker's thread: it is inside of one. So everything that may wait (`wasi:io`, clocks)
-//! and everything that opens a socket is implemented here. A wait polls once; what is not
-//! ready then can only be a timer. The thread sleeps for it where that holds up nobody, and
-//! otherwise ends the call.
+//! wasmtime-wasi's own synchronous functions block on a tokio runtime, which panics on a worker
+//! thread because that thread is already inside one. So every function that can wait (`wasi:io`,
+//! clocks) and every function that opens a socket is implemented here. A wait polls once; only a
+//! timer can then be unready. The thread sleeps until the timer fires if that blocks no requests;
+//! otherwise the call is aborted.
 
 mod impure;
 mod io;
@@ -37,7 +37,7 @@ use super::log::Log;
 
 pub(super) use self::impure::Origins;
 
-/// The interfaces that [`add_to_linker`] offers, without their package `wasi:`.
+/// Interfaces that [`add_to_linker`] offers, without their package `wasi:`.
 pub(super) const INTERFACES: [&str; 27] = [
     "cli/environment",
     "cli/exit",
@@ -68,17 +68,18 @@ pub(super) const INTERFACES: [&str; 27] = [
     "sockets/udp-create-socket",
 ];
 
-/// Most bytes that the host keeps for one instance: its resources, and two lines of output.
+/// Maximum number of bytes that the host keeps for one instance: its resources, and two lines of
+/// output.
 pub(super) const SIZE: usize = MAX_RESOURCES * 256 + 2 * stream::MAX_WRITE;
 
-/// WASI's part of one instance's store.
+/// WASI state of one instance's store.
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     stdout: LogOutput,
     stderr: LogOutput,
     sources: Sources,
-    /// How long the present call may wait; None: not at all.
+    /// Time until which the current call may wait; None if it must not wait.
     patience: Option<Instant>,
     /// Whether a call has waited for a timer.
     has_waited: bool,
@@ -108,8 +109,8 @@ impl Wasi {
         }
     }
 
-    /// Lets the guest wait for timers until [`end`](Self::end), if only for so long. For calls that
-    /// hold up nobody.
+    /// Lets the guest wait for timers until [`end`](Self::end), but at most for `longest`. For
+    /// calls that block no requests.
     pub(super) fn allow_waits(&mut self, longest: Duration) {
         self.patience = Instant::now().checked_add(longest);
     }
@@ -119,18 +120,19 @@ impl Wasi {
         self.has_waited
     }
 
-    /// Once it is instantiated: from now on clocks and random numbers differ from those of other
-    /// instances.
+    /// Marks the guest as instantiated: from now on clocks and random numbers differ from those of
+    /// other instances.
     pub(super) fn started(&mut self) {
         self.sources.started();
     }
 
-    /// Whether the guest has a handle to anything.
+    /// Whether the guest has a handle to any WASI resource.
     pub(super) fn holds_resources(&self) -> bool {
         !self.table.is_empty()
     }
 
-    /// After each call: a line that the guest did not end, as of a traceback, is written.
+    /// Ends a call. Writes a line that the guest has not terminated, such as the last one of a
+    /// traceback.
     pub(super) fn end(&mut self) {
         self.patience = None;
         self.stdout.end_line();
@@ -143,7 +145,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     let l = linker;
     let options = sockets::network::LinkOptions::default();
 
-    // Never waits: as wasmtime-wasi has it.
+    // These never wait: wasmtime-wasi's own implementations.
     cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
     cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
@@ -157,16 +159,16 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sockets::network::add_to_linker::<_, WasiSockets>(l, &options, State::sockets)?;
-    // Fail at once where sockets and look-ups are not allowed.
+    // These fail at once, since sockets and lookups are not allowed.
     sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
 
-    // Out of reach: every function takes a resource that nothing here gives out.
+    // Unreachable: every function takes a resource that nothing here creates.
     sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
     sync::sockets::tcp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
     sync::sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets)?;
 
-    // Ours.
+    // Implemented by this module and its submodules.
     udp_create_socket::add_to_linker::<_, Ungranted<'static>>(l, |state| {
         Ungranted(state.sockets())
     })?;
@@ -185,7 +187,8 @@ impl State {
             .expect("a component that imports WASI is given it")
     }
 
-    /// Records every use, but for those at the start.
+    /// Returns clocks and random numbers, and forbids caching unless the instance is still
+    /// starting.
     fn impure(&mut self) -> Impure<'_> {
         if !self.wasi().sources.is_starting() {
             self.reads.forbid_caching();
@@ -222,8 +225,8 @@ impl WasiView for State {
     }
 }
 
-/// UDP, whose answer is always no. wasmtime-wasi would say the same, but only after it
-/// has entered a runtime.
+/// UDP, which is always denied. wasmtime-wasi would deny it, too, but only after entering a
+/// runtime.
 struct Ungranted<'a>(WasiSocketsCtxView<'a>);
 
 impl HasData for Ungranted<'static> {

@@ -1,4 +1,5 @@
-//! How a case's request came, as `cases.toml` has it: its version, its scheme, and TLS.
+//! The connection on which a case's request arrives, as written in `cases.toml`: HTTP version,
+//! scheme, and TLS.
 //!
 //! Called by `cases`.
 
@@ -83,7 +84,7 @@ impl Default for RawCertificate {
 }
 
 impl RawTls {
-    /// The facts that the proxy would have of such a session.
+    /// Returns the facts that the proxy would have about such a session.
     pub(super) fn facts(&self) -> Arc<TlsFacts> {
         let server_name = self.server_name.as_deref();
         let certificate = self.client_certificate.as_ref();

@@ -1,4 +1,4 @@
-//! What is expected of a case, and how a plugin's answer differs from it.
+//! The expected result of a case, and its comparison with a plugin's decision.
 //!
 //! Called by `cases`.
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::field::{Octets, check_name};
 use crate::plugin::{Decision, Fault, Otherwise, Response, Route};
 
-/// What is expected of a case, as it is in the file.
+/// Expected result of a case, as written in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
@@ -28,7 +28,7 @@ pub(super) struct Expect {
     body: Option<String>,
 }
 
-/// What happens if the chosen server is not usable.
+/// Fallback if the chosen server is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum RawOtherwise {
@@ -36,23 +36,23 @@ enum RawOtherwise {
     AskAgain,
 }
 
-/// One thing that is not as expected.
+/// One difference between the expected and the actual result.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What should have been.
+    /// Expected result.
     pub expected: String,
-    /// What is.
+    /// Actual result.
     pub found: String,
 }
 
-/// Why there is no decision.
+/// Reasons why there is no decision.
 pub(super) enum Failure {
     Configure(Fault),
     Route(Fault),
 }
 
 impl Expect {
-    /// Whether an answer can be like this.
+    /// Checks that a result like this is possible.
     pub(super) fn check(&self, backends: &[String]) -> Result<(), String> {
         let answers = [
             self.backend.is_some(),
@@ -101,7 +101,7 @@ impl Expect {
         Ok(())
     }
 
-    /// What of `answer` differs.
+    /// Returns the differences between `answer` and the expected result.
     pub(super) fn compare(
         &self,
         answer: &Result<Decision, Failure>,

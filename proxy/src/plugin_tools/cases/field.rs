@@ -1,4 +1,4 @@
-//! A field of a request or an answer, as `cases.toml` has it.
+//! A field of a request or a response, as written in `cases.toml`.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::http::syntax;
 
-/// A field's value: a text, one that is long, or a list of octets where it is none.
+/// A field's value: a text, a repeated text, or a list of octets if it is not text.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Octets {
@@ -16,7 +16,7 @@ pub(super) enum Octets {
 }
 
 impl Octets {
-    /// As they stand in the field.
+    /// Returns the octets of the value.
     pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Octets::Text(text) => text.as_bytes().into(),
@@ -28,7 +28,7 @@ impl Octets {
     }
 }
 
-/// Checks that a text can be the name of a field.
+/// Checks that a text is a valid field name.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     if syntax::is_name(name.as_bytes()) {
         Ok(())

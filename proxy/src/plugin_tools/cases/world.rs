@@ -7,17 +7,17 @@ use crate::config::TableValues;
 use crate::plugin::{BackendName, BackendState, Backends, Environment, ServerName, ServerState};
 use crate::tables::{Mistake, Tables};
 
-/// Tables by their names.
+/// Tables by name.
 pub(super) type RawTables = BTreeMap<String, BTreeMap<String, String>>;
 
-/// What all cases of a table share.
+/// Environment that all cases of a table share.
 #[derive(Debug)]
 pub(super) struct World {
     backends: Vec<BackendName>,
-    /// Of some backends; the others have one, of any name.
+    /// Servers of the backends that list them; every other backend has one, of any name.
     servers: BTreeMap<String, Vec<String>>,
     tables: Arc<Tables>,
-    /// With every backend usable: the same for all such cases, as in a proxy.
+    /// Environment with every backend usable, shared by all such cases, as in a proxy.
     usual: Environment,
 }
 
@@ -47,7 +47,7 @@ impl World {
         })
     }
 
-    /// That of a case in which these backends have no usable server.
+    /// Returns the environment of a case in which these backends have no usable server.
     pub(super) fn environment(&self, unusable: &[String]) -> Environment {
         if unusable.is_empty() {
             return self.usual.clone();

@@ -1,11 +1,11 @@
-//! The files of new projects, by language: those of `sdk/`.
+//! Files of new projects, by language, from `sdk/`.
 //!
-//! A test compares them with what is there. Called by `template`.
+//! A test compares them with that folder. Called by `template`.
 
 use super::{Files, Folder};
 use crate::plugin_tools::project::Language;
 
-/// A folder's files, each with its path in it.
+/// Expands to a folder's files with their paths within it.
 macro_rules! folder {
     ($name:literal: $($path:literal)*) => {
         Folder {
@@ -15,7 +15,7 @@ macro_rules! folder {
     };
 }
 
-/// What a new project in `language` consists of, but for the contract and the cases.
+/// Returns the files of a new project in `language`, except the contract and the cases.
 pub(super) fn of(language: Language) -> Files {
     match language {
         Language::Rust => Files {

@@ -45,14 +45,14 @@ fn members() {
         ),
         ("/\u{e4}", r#"{"\u00e4":"key"}"#, Some("key")),
         ("/s", r#"{"s":""}"#, Some("")),
-        // No string, number or boolean.
+        // Not a string, number or boolean.
         ("/a", r#"{"a":null}"#, None),
         ("/a", r#"{"a":{}}"#, None),
         ("/a", r#"{"a":[1]}"#, None),
         ("/a/b", r#"{"a":"b"}"#, None),
         ("/a", "[]", None),
         ("", "null", None),
-        // Twice on the way, however written.
+        // A member along the path occurs twice, however it is escaped.
         ("/a", r#"{"a":1,"a":1}"#, None),
         ("/a", r#"{"a":1,"\u0061":2}"#, None),
         ("/a/b", r#"{"a":{"b":1},"a":{}}"#, None),
@@ -63,7 +63,7 @@ fn members() {
             Some("1"),
         ),
         ("/b", r#"{"a":{"b":1},"b":2}"#, Some("2")),
-        // Half of a pair is no character.
+        // Half a surrogate pair is not a character.
         ("/s", r#"{"s":"\ud83d"}"#, None),
         ("/s", r#"{"s":"x","t":"\ud83d"}"#, Some("x")),
     ] {
@@ -124,7 +124,7 @@ fn depth_is_bounded() {
     assert!(Pointer::parse(&"/a".repeat(MAX_DEPTH + 1)).is_none());
 }
 
-/// Any value, with keys that are easily met.
+/// Generates any value, with keys that pointers are likely to hit.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -154,7 +154,7 @@ proptest! {
         prop_assert_eq!(find(&pointer, &pretty), expected);
     }
 
-    /// What this takes for JSON, and the rest.
+    /// The scanner accepts the same texts as `serde_json`.
     #[test]
     fn texts_are_those_of_serde_json(body in r#"[\[\]{},:"\\a0-9.eE+\- tu]{0,12}|(\[|\{"a":|1|"a"|,|\]|\}|true| ){0,9}"#) {
         let mut scanner = Scanner { rest: body.as_bytes() };

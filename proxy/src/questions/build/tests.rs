@@ -111,7 +111,7 @@ fn memory_is_bounded() {
         error,
         "the questions take 2 bytes; limits.questions allows 1"
     );
-    // What failed takes nothing of the limit.
+    // A failed definition does not use up the limit.
     assert_eq!(exact(&mut large, "host", &[("a", 1)]), Ok(0));
     let mut count = 1;
     while exact(&mut large, "host", &[(&"a".repeat(4096), 1)]).is_ok() {
@@ -122,7 +122,7 @@ fn memory_is_bounded() {
     assert!((count * 4096..LIMIT).contains(&questions.memory()));
 }
 
-/// Definitions as a plugin would make them, with one that fails.
+/// Makes definitions as a plugin would, one of which fails.
 fn define(builder: &mut Builder) {
     let _ = exact(builder, "host", &[("a", 1), ("b", 2)]);
     let _ = builder.value("nothing");
@@ -183,7 +183,7 @@ fn differences_are_faults() {
         let error = other(&mut verifying).unwrap_err();
         assert_eq!(error, DefineError::Differs(1));
         assert!(error.is_fault());
-        // Whatever the plugin makes of it.
+        // Even if the plugin ignores the error.
         assert_eq!(verifying.build().unwrap_err(), DefineError::Differs(1));
     }
 }

@@ -12,7 +12,7 @@ fn matcher(kind: MatchKind, case: Case, entries: &[&str]) -> Result<Matcher, Def
     collector.finish()
 }
 
-/// The entry that is found.
+/// Returns the entry that is found.
 fn find<'e>(matcher: &Matcher, entries: &[&'e str], part: &[u8]) -> Option<&'e str> {
     let number = matcher.find(part)?.number();
     Some(entries[usize::try_from(number).unwrap() - 1])
@@ -313,7 +313,7 @@ fn errors_name_the_entry() {
 
 #[test]
 fn expressions_that_are_too_large_together_are_split() {
-    // Each doubles the states of an automaton that has all of them.
+    // Each expression doubles the states of an automaton that contains all of them.
     let expressions: Vec<String> = (b'a'..=b'l')
         .map(|byte| format!("<{0}.*{0}>", char::from(byte)))
         .collect();
@@ -398,7 +398,7 @@ fn a_hundred_thousand_entries_take_three_times_their_text() {
     });
 }
 
-/// The best entry, by looking at each.
+/// Finds the best entry by comparing every entry.
 fn linear<'e>(kind: MatchKind, case: Case, entries: &[&'e str], part: &str) -> Option<&'e str> {
     let fold = |text: &str| match case {
         Case::Sensitive => text.to_owned(),
@@ -449,7 +449,7 @@ proptest! {
                 let case = if kind == MatchKind::Domain { Case::Ignored } else { case };
                 let mut kept: Vec<&str> = Vec::new();
                 for entry in &entries {
-                    // Without those that are errors.
+                    // Skip entries that are errors.
                     kept.push(entry);
                     if matcher(kind, case, &kept).is_err() {
                         kept.pop();
@@ -470,7 +470,7 @@ proptest! {
         seeds in prop::collection::vec((any::<bool>(), any::<u8>(), 0_u8..=32), 0..150),
         addresses in prop::collection::vec((any::<bool>(), any::<u8>()), 1..16),
     ) {
-        // Few bits at either end, so that networks lie in each other.
+        // A few bits at either end, so that networks contain each other.
         let bits = |seed: u8| u32::from(seed & 0xf0) << 24 | u32::from(seed & 0xf);
         let v6 = |bits: u32| u128::from(bits >> 16) << 112 | u128::from(bits & 0xffff);
         let text = |(is_v4, seed, prefix): (bool, u8, u8)| if is_v4 {

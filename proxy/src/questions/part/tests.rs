@@ -37,7 +37,7 @@ impl Sample {
         }
     }
 
-    /// Checks what a part has, and that it has its first as its only or first one.
+    /// Checks the values of a part, and that `first` returns the first of them.
     fn check(&self, over: &str, expected: &[&str]) {
         let part = Part::parse(over).unwrap();
         let mut found = Vec::new();

@@ -5,21 +5,22 @@ use std::ops::Range;
 
 use super::{BuildError, HAS_VALUE, Node, Trie};
 
-/// Nodes of one level whose children are still to be laid out.
+/// A node that is still to be laid out.
 struct Pending {
-    /// Entries below the node, in their order.
+    /// Range of sorted entries below the node.
     entries: Range<usize>,
-    /// How much of them leads to the node.
+    /// Number of bytes that lead to the node.
     depth: usize,
-    /// Their next byte, which leads to it.
+    /// The last of these bytes.
     first: u8,
 }
 
 impl Trie {
-    /// `entry` gives the text of an index below `count`, and `value` its value.
+    /// Builds a trie. `entry` returns the text at an index below `count`, and `value` returns its
+    /// value.
     ///
     /// # Errors
-    /// If two texts are equal.
+    /// If two texts are equal, or if there are too many.
     pub(in crate::questions) fn new<'e>(
         count: usize,
         entry: impl Fn(usize) -> &'e [u8],
@@ -58,7 +59,7 @@ struct Layout {
     nodes: Vec<Node>,
     firsts: Vec<u8>,
     labels: Vec<u8>,
-    /// Index of the next child: nodes are laid out in the order in which they are found.
+    /// Index of the next child. Nodes are laid out in the order in which they are found.
     next_child: usize,
 }
 
@@ -78,7 +79,7 @@ impl Layout {
         if self.nodes.is_empty() {
             self.next_child = 1;
         }
-        // The entries are in order: what the first and the last share, all do.
+        // The entries are sorted, so all of them share what the first and the last share.
         let label = match entries.clone().last() {
             Some(last) => common(&entry(entries.start)[depth..], &entry(last)[depth..]),
             None => 0,
@@ -128,13 +129,14 @@ impl Layout {
     }
 }
 
-/// Length of what both begin with.
+/// Returns the length of the common prefix.
 fn common(one: &[u8], other: &[u8]) -> usize {
     let pairs = one.iter().zip(other);
     pairs.take_while(|(one, other)| one == other).count()
 }
 
-/// The first index of `range` for which `holds` does not, which it does from its start on.
+/// Returns the first index of `range` at which `holds` is false. It must be true before that index
+/// and false from there on.
 fn boundary(range: &Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {

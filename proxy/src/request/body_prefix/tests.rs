@@ -1,4 +1,4 @@
-//! What the router sees of a body, over HTTP/1.1.
+//! The part of a body that the router sees, over HTTP/1.1.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -57,18 +57,18 @@ fn requests_that_wait() {
     );
     check(&typed("Content-Type: text/plain"), false);
     check(&typed("Content-Type:"), false);
-    // Two, of which a server may go by either.
+    // There are two types, and a server can use either.
     check(&of("Content-Type: text/plain\r\nContent-Length: 5"), false);
-    // The server does not get it.
+    // The field is hop-by-hop, so the server does not get it.
     check(&of("Connection: content-type\r\nContent-Length: 5"), false);
     let upgrade = "Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 5";
     check(&of(upgrade), false);
 }
 
-/// What the router gets: the bytes, and whether they are all.
+/// The bytes that the router gets, and whether they are the whole body.
 type Seen = Result<(Vec<u8>, bool), String>;
 
-/// A request with these framing fields, of whose body `sent` has come.
+/// Reads the prefix of a request with these framing fields, after `sent` has arrived of its body.
 async fn seen(lines: &str, sent: &[u8], too_large: TooLarge) -> Seen {
     let (_, request) = request(lines);
     let (mut far, near) = UnixStream::pair().unwrap();
@@ -110,7 +110,7 @@ async fn the_router_gets_a_prefix() {
         check(CHUNKED, "0\r\n\r\n", too_large, ("", true)).await;
         let whole = "3\r\n123\r\n5;x=y\r\n45678\r\n0\r\nX: y\r\n\r\nGET /";
         check(CHUNKED, whole, too_large, ("12345678", true)).await;
-        // The time is over before there is more.
+        // The time passes before more arrives.
         for (sent, bytes) in [
             ("", ""),
             ("3\r\n12", "12"),
@@ -145,7 +145,7 @@ async fn bodies_without_a_prefix() {
         let error = error.unwrap_err();
         assert!(error.contains(expected), "{lines:?} {sent:?}: {error}");
     };
-    // At once, without a byte.
+    // Refused at once, before any byte has arrived.
     let too_large = "BodyPrefixTooLarge(8)";
     check("Content-Length: 9\r\n", "", too_large).await;
     let longest = format!("Content-Length: {}\r\n", i64::MAX);

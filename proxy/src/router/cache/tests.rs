@@ -1,4 +1,4 @@
-//! The cache against generated policies: whatever they read or ask, in whatever order.
+//! Tests the cache against generated policies, whatever they read or ask, in whatever order.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock};
@@ -43,14 +43,14 @@ impl Backends for NoBackends {
     }
 }
 
-/// A deterministic plugin: what it reads next hangs on what it has read.
+/// A deterministic plugin: its next read depends on what it has read.
 #[derive(Debug, Clone)]
 enum Policy {
     Read(Read, Vec<Policy>),
     Decide(usize),
 }
 
-/// What a plugin gets for a read, in the contract's own types.
+/// Result of a read, in the contract's own types.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Seen {
     Text(String),
@@ -64,7 +64,7 @@ enum Seen {
     Answer(Option<u32>, Option<Vec<u8>>),
 }
 
-/// One of each kind that depends on the request alone.
+/// One question of each kind that depends on the request only.
 static QUESTIONS: LazyLock<Arc<Questions>> = LazyLock::new(|| {
     let mut builder = Builder::new(1 << 20, Arc::default(), Box::new(|_| true));
     let mut matcher = builder.matcher(MatchKind::Suffix, "host", Case::Ignored);
@@ -140,7 +140,7 @@ fn see(read: &Read, facts: &mut Facts<'_>) -> Seen {
 }
 
 impl Policy {
-    /// Decides, and tells what it read, each read once.
+    /// Returns the decision and the distinct reads.
     fn route(&self, facts: &mut Facts<'_>) -> (Rc<Decision>, Vec<Read>) {
         let mut reads = Vec::new();
         let mut policy = self;
@@ -207,7 +207,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// All that a plugin can read.
+/// Everything that a plugin can read.
 #[derive(Debug)]
 struct Asked {
     head: RequestHead,
@@ -246,7 +246,7 @@ impl Asked {
     }
 }
 
-/// Of few parts that look alike, as what is made of them.
+/// Few texts that look alike, so that the values built from them look alike, too.
 fn texts() -> impl Strategy<Value = Box<str>> {
     prop::sample::select(vec!["", "a", "b", "ab"]).prop_map(Box::from)
 }
@@ -278,7 +278,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// From few parts, so that requests share values, and values look alike.
+    /// Generated from few parts, so that requests share values, and values look alike.
     fn requests()(
         method in prop::sample::select(vec!["GET", "POST", ""]),
         scheme in prop::sample::select(vec![Scheme::Http, Scheme::Https]),
@@ -311,7 +311,7 @@ prop_compose! {
     }
 }
 
-/// Everything about the tree that must hold between two calls.
+/// Checks all invariants of the tree that must hold between two calls.
 fn check(cache: &Cache) {
     let nodes: Vec<&Node> = cache.nodes.iter().flatten().collect();
     let bytes: usize = nodes.iter().map(|node| node.cost()).sum();
@@ -392,7 +392,7 @@ proptest! {
         }
     }
 
-    /// The invariant that the tree rests on.
+    /// The invariant that the tree depends on.
     #[test]
     fn values_are_equal_exactly_if_a_plugin_sees_the_same(
         read in some_reads(),
@@ -409,7 +409,7 @@ proptest! {
         prop_assert_eq!(value(&one) == value(&other), is_same);
     }
 
-    /// Two policies in turn are one that is not deterministic.
+    /// Two alternating policies are one policy that is not deterministic.
     #[test]
     fn a_plugin_that_is_not_deterministic_breaks_nothing(
         policies in [policies(), policies()],
@@ -449,7 +449,7 @@ fn certificate(asked: &mut Asked) -> &mut CertificateFacts {
     facts.client_certificate.as_mut().unwrap()
 }
 
-/// A decision is shared exactly by the requests in which what was read is the same.
+/// A decision is shared by exactly those requests that agree in everything that was read.
 #[test]
 fn a_decision_depends_on_the_session_and_the_version_only_if_they_were_read() {
     let asked = |change: fn(&mut Asked)| {
@@ -537,7 +537,7 @@ fn a_table_shrinks_with_what_it_holds() {
     for number in 0..2000 {
         insert(format!("{number}.test"));
     }
-    // Its size pushes all the others out.
+    // Its size evicts all others.
     insert("a".repeat(limits.bytes - 1000));
     check(&cache);
     let root = cache.root.map(|root| &node(&cache.nodes, root).content);

@@ -1,23 +1,23 @@
-//! What a read gives for a request, as bytes that are equal where a plugin sees the same.
+//! Encodes the value of a read as bytes, which are equal if a plugin sees the same value.
 
 use crate::http::head::CertificateFacts;
 use crate::plugin::{Answers, Backends, BodyPrefix, Read, Request};
 use crate::questions::{Questions, Subject, reads};
 
-/// All that a plugin can read of a request, or ask about it.
+/// Everything that a plugin can read of a request, or ask about it.
 #[derive(Debug)]
 pub(in crate::router) struct Facts<'a> {
     pub(in crate::router) subject: Subject<'a>,
-    /// Choices that have failed before.
+    /// Number of choices that have failed before.
     pub(in crate::router) attempt: u32,
-    /// Those of the plugin.
+    /// Questions of the plugin.
     pub(in crate::router) questions: &'a Questions,
     pub(in crate::router) answers: &'a mut Answers,
     pub(in crate::router) backends: &'a dyn Backends,
 }
 
 impl<'a> Facts<'a> {
-    /// Those of `request`.
+    /// Returns the facts of `request`.
     pub(in crate::router) fn of(
         request: &'a mut Request<'_>,
         questions: &'a Questions,
@@ -39,8 +39,8 @@ impl<'a> Facts<'a> {
 
     /// Writes the value of `read`, and nothing else, to `value`.
     ///
-    /// Two requests give the same bytes exactly if a plugin that makes this read gets the
-    /// same from both: lists have the length of each element before it.
+    /// Two requests have the same bytes if and only if a plugin gets the same result of this read
+    /// from both. For this, each element of a list is preceded by its length.
     pub(super) fn value_of(&mut self, read: &Read, value: &mut Vec<u8>) {
         value.clear();
         let head = self.subject.head;
@@ -119,7 +119,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// A part of the client's certificate; None without one.
+    /// Returns a part of the client's certificate; None without a certificate.
     fn of_certificate<T>(&self, part: impl FnOnce(&'a CertificateFacts) -> T) -> Option<T> {
         self.subject.tls?.client_certificate.as_deref().map(part)
     }
@@ -130,7 +130,7 @@ fn push(value: &mut Vec<u8>, element: &[u8]) {
     value.extend_from_slice(element);
 }
 
-/// None gives other bytes than an element that is empty.
+/// Writes an optional element, such that None differs from an empty element.
 fn push_option(value: &mut Vec<u8>, element: Option<&[u8]>) {
     value.push(u8::from(element.is_some()));
     push(value, element.unwrap_or_default());

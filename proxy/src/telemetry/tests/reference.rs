@@ -1,12 +1,12 @@
-//! The access record by the letter of `docs/logs.md`: character by character, through
-//! `core::fmt` and floats. What the fast writer is compared with.
+//! A reference writer that follows `docs/logs.md` literally: character by character, through
+//! `core::fmt` and floats. The fast writer is compared with it.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use crate::telemetry::{AccessRecord, LogFormat};
 
-/// The fields of a record as either format has them, separators included.
+/// Formats the fields of a record in either format, separators included.
 pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     let mut line = Line(String::new(), format);
     line.text("id", record.id.map(|id| format!("{id:x}")).as_deref());
@@ -45,7 +45,7 @@ pub(super) fn fields(record: &AccessRecord<'_>, format: LogFormat) -> String {
     line.0
 }
 
-/// Rounded to so many parts of a millisecond.
+/// Rounds a time to `parts` parts of a millisecond.
 fn milliseconds(time: Option<Duration>, parts: f64) -> Option<f64> {
     time.map(|time| (time.as_secs_f64() * 1e3 * parts).round() / parts)
 }
@@ -67,7 +67,7 @@ impl Line {
         }
     }
 
-    /// At most 1,024 bytes, then how many there were.
+    /// Writes at most 1,024 bytes, then the full length if it was longer.
     fn cut_text(&mut self, name: &str, value: Option<&str>) {
         let shown = value.map(|value| {
             let ends = value.char_indices().map(|(at, char)| at + char.len_utf8());
@@ -120,7 +120,7 @@ impl Line {
         for &byte in value {
             match byte {
                 b'\\' => escaped += "\\\\",
-                // JSON's own escape, which follows, is the same.
+                // In JSON, the escaping that follows handles the quote.
                 b'"' if self.1 == LogFormat::Text => escaped += "\\\"",
                 b' '..=b'~' => escaped.push(char::from(byte)),
                 _ => write!(escaped, "\\x{byte:02x}").unwrap(),

@@ -1,4 +1,4 @@
-//! Hellos made by hand, and those of rustls, which reads them too.
+//! Hand-made hellos, and hellos of rustls, which also parses them.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn prefixed(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), bytes].concat()
 }
 
-/// A handshake message with these extensions.
+/// Builds a handshake message with these extensions.
 fn message(extensions: &[(u16, &[u8])]) -> Vec<u8> {
     let mut body = vec![3, 3];
     body.extend_from_slice(&[7; 32]);
@@ -32,7 +32,7 @@ fn message(extensions: &[(u16, &[u8])]) -> Vec<u8> {
     [&[1], &length[1..], &body].concat()
 }
 
-/// In records of at most so many bytes.
+/// Splits a message into records of at most `fragment` bytes.
 fn records(message: &[u8], fragment: usize) -> Vec<u8> {
     let fragments = message.chunks(fragment);
     let records = fragments.flat_map(|fragment| {
@@ -67,7 +67,7 @@ fn what_is_found() {
         complete(&records(&message(&[]), 64)),
         ClientHello::default()
     );
-    // TLS 1.2 may leave out the list of extensions.
+    // TLS 1.2 allows leaving out the list of extensions.
     let mut bare = message(&[]);
     bare.truncate(bare.len() - 2);
     bare[3] -= 2;
@@ -125,7 +125,7 @@ fn malformed() {
     check(&[(16, b"\0\x03\x03h2")], Malformed);
     check(&[(16, b"\0\x03\x02h2!")], Malformed);
 
-    // A length in the message is wrong: each byte behind the random one after another.
+    // Makes one length in the message wrong at a time.
     let right = message(&[NAME]);
     for at in [38, 40, 44, 46, 47, 50] {
         let mut wrong = right.clone();
@@ -161,14 +161,14 @@ fn too_large() {
     assert_eq!(complete(&fits).server_name.as_deref(), Some("io.a"));
     let early = parse(&records(&hello(largest - rest + 1), MAX_FRAGMENT)[..9]);
     assert_eq!(early, Err(ClientHelloError::TooLarge));
-    // A header for every byte counts as well.
+    // The limit also counts a record header for every byte.
     let split = records(&hello(4000), 1);
     let within = parse(&split[..MAX_CLIENT_HELLO - 1]);
     assert_eq!(within, Ok(Parsed::Partial));
     assert_eq!(parse(&split), Err(ClientHelloError::TooLarge));
 }
 
-/// The first flight of a rustls client.
+/// Returns the first flight of a rustls client.
 fn rustls_hello(
     name: &str,
     alpn: &[Vec<u8>],
@@ -190,7 +190,7 @@ fn rustls_hello(
     sent
 }
 
-/// As rustls reads it; None while it needs more.
+/// Parses a hello with rustls. Returns `None` while rustls needs more bytes.
 fn accepted(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<ClientHello>, ()> {
     while !bytes.is_empty() {
         acceptor.read_tls(&mut bytes).map_err(drop)?;
@@ -237,7 +237,7 @@ fn any_alpn() -> impl Strategy<Value = Vec<Vec<u8>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// After every byte, in records of any size.
+    /// Both parsers agree after every byte, with records of any size.
     #[test]
     fn rustls_reads_the_same(
         name in any_name(),
@@ -258,7 +258,7 @@ proptest! {
         prop_assert_eq!(names(&hello), alpn);
     }
 
-    /// Whatever rustls accepts of a damaged hello means the same here.
+    /// If rustls accepts a damaged hello, this parser reads it in the same way.
     #[test]
     fn rustls_accepts_nothing_else(
         name in any_name(),

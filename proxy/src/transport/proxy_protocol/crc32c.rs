@@ -1,6 +1,6 @@
-//! CRC-32C (RFC 4960, appendix B), bit by bit reflected.
+//! CRC-32C (RFC 4960, appendix B), in reflected bit order.
 
-/// The polynomial of Castagnoli, reflected.
+/// The Castagnoli polynomial, reflected.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
 /// The remainder of each byte.
@@ -28,7 +28,7 @@ const fn table() -> [u32; 256] {
     table
 }
 
-/// The checksum of all bytes.
+/// Returns the checksum of all bytes.
 pub(super) fn checksum(bytes: impl Iterator<Item = u8>) -> u32 {
     !bytes.fold(!0, |remainder, byte| {
         let [low, ..] = remainder.to_le_bytes();
@@ -40,7 +40,7 @@ pub(super) fn checksum(bytes: impl Iterator<Item = u8>) -> u32 {
 mod tests {
     use super::*;
 
-    /// RFC 3720, appendix B.4, and the usual check value.
+    /// Test vectors of RFC 3720, appendix B.4, and the usual check value.
     #[test]
     fn known_sums() {
         let check = |bytes: &[u8], expected| {

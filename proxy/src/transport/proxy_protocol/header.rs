@@ -1,19 +1,19 @@
-//! What a header says, in either version.
+//! The contents of a header, in either version.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use thiserror::Error;
 
-/// The outcome of reading as many bytes as there are.
+/// Result of reading the bytes that are available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed<'a> {
-    /// A header so far, but not all of it.
+    /// The start of a header, but not all of it.
     Partial,
-    /// All of a header.
+    /// A whole header.
     Complete {
-        /// Its length. Bytes behind it are the connection's own.
+        /// Length of the header. Bytes after it belong to the connection itself.
         consumed: usize,
-        /// What it says.
+        /// Contents of the header.
         header: Header<'a>,
     },
 }
@@ -21,16 +21,17 @@ pub enum Parsed<'a> {
 /// A header of either version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header<'a> {
-    /// The connection's own addresses count: the sender speaks for itself (version 2: `LOCAL`),
-    /// or cannot name a client (version 1: `UNKNOWN`; version 2: unspecified, or datagrams).
+    /// The connection's own addresses apply. Either the sender connects on its own behalf (version
+    /// 2: `LOCAL`), or it cannot name a client (version 1: `UNKNOWN`; version 2: unspecified, or
+    /// datagrams).
     Local,
-    /// The sender speaks for a client.
+    /// The sender connects on behalf of a client.
     Proxied {
         /// The client.
         source: Address<'a>,
-        /// Where the client connected to.
+        /// The address that the client connected to.
         destination: Address<'a>,
-        /// Of version 2 alone.
+        /// Extensions, which only version 2 has.
         extensions: Extensions<'a>,
     },
 }
@@ -38,30 +39,32 @@ pub enum Header<'a> {
 /// One end of the connection that a header describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Address<'a> {
-    /// TCP. An IPv4 address is never written as an IPv6 one here, though it may have come so.
+    /// A TCP address. An IPv4 address is always stored as IPv4 here, even if it arrived as
+    /// IPv4-mapped IPv6.
     Tcp(SocketAddr),
-    /// The path of a Unix socket: empty for one without a name, with a zero in front if it is
+    /// The path of a Unix socket: empty if it is unnamed, with a leading zero byte if it is
     /// abstract.
     Unix(&'a [u8]),
 }
 
-/// More about the client's connection, each where the sender knows it.
+/// Further details of the client's connection, each present only if the sender has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extensions<'a> {
-    /// The application protocol that was negotiated, such as `h2`.
+    /// The negotiated application protocol, such as `h2`.
     pub alpn: Option<&'a [u8]>,
-    /// The host name that the client asked for, by TLS or otherwise. Not checked to be one.
+    /// The host name that the client requested, by TLS or otherwise. Not checked to be a valid host
+    /// name.
     pub authority: Option<&'a str>,
-    /// Identifies the connection across proxies.
+    /// Identifier of the connection across proxies.
     pub unique_id: Option<&'a [u8]>,
-    /// Present if the client connected by TLS.
+    /// TLS session. Present if the client connected by TLS.
     pub tls: Option<Tls<'a>>,
 }
 
 /// A client's TLS session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// As text, such as `TLSv1.3`.
+    /// Version as text, such as `TLSv1.3`.
     pub version: Option<&'a str>,
     /// The certificate that the client authenticated with.
     pub certificate: Option<ClientCertificate<'a>>,
@@ -70,7 +73,7 @@ pub struct Tls<'a> {
 /// A client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientCertificate<'a> {
-    /// When it was presented.
+    /// The connection on which it was presented.
     pub presented: Presented,
     /// Whether the sender has verified it.
     pub is_verified: bool,
@@ -78,75 +81,75 @@ pub struct ClientCertificate<'a> {
     pub common_name: Option<&'a str>,
 }
 
-/// When a client presented its certificate.
+/// The connection on which a client presented its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// Over the current connection, by a full handshake.
+    /// The current connection, in a full handshake.
     OnConnection,
-    /// Over an earlier connection of the session, which was resumed.
+    /// An earlier connection, whose session was resumed.
     InSession,
 }
 
-/// Why the start of a connection is no PROXY protocol header.
+/// Reason why the start of a connection is not a PROXY protocol header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ProxyProtocolError {
-    /// Neither version's signature.
+    /// The bytes match neither version's signature.
     #[error("no PROXY protocol header")]
     NoSignature,
-    /// No CRLF in the first 107 bytes of version 1.
+    /// Version 1 has no CRLF in its first 107 bytes.
     #[error("PROXY line too long")]
     LineTooLong,
-    /// A CR or LF alone in version 1.
+    /// Version 1 has a bare CR or LF.
     #[error("PROXY line does not end in CRLF")]
     LineEnd,
-    /// Too few or too many fields in version 1, or a space too many.
+    /// Version 1 has too few or too many fields, or an extra space.
     #[error("PROXY line has the wrong fields")]
     Fields,
-    /// Other than `TCP4`, `TCP6` and `UNKNOWN` in version 1; unassigned in version 2.
+    /// The family is not `TCP4`, `TCP6` or `UNKNOWN` in version 1, or is unassigned in version 2.
     #[error("unknown address family or protocol in the PROXY header")]
     Family,
-    /// Not an address of the announced family.
+    /// An address does not belong to the announced family.
     #[error("invalid address in the PROXY header")]
     Address,
-    /// Not a decimal number up to 65535 without leading zeros.
+    /// A port is not a decimal number up to 65535 without leading zeros.
     #[error("invalid port in the PROXY header")]
     Port,
-    /// The second signature with another version.
+    /// The signature is that of version 2, but the version number is another.
     #[error("unknown version of the PROXY protocol")]
     Version,
-    /// Neither `LOCAL` nor `PROXY` in version 2.
+    /// The command in version 2 is neither `LOCAL` nor `PROXY`.
     #[error("unknown command in the PROXY header")]
     Command,
-    /// More than [`MAX_V2_LENGTH`](super::MAX_V2_LENGTH) bytes in version 2.
+    /// Version 2 has more than [`MAX_V2_LENGTH`](super::MAX_V2_LENGTH) bytes.
     #[error("PROXY header too large")]
     TooLarge,
-    /// The length of version 2 leaves no room for the addresses.
+    /// The length in version 2 is too small for the addresses.
     #[error("PROXY header too short for its addresses")]
     TooShort,
-    /// A TLV that does not end within the header, or whose value has the wrong form.
+    /// A TLV does not end within the header, or its value is malformed.
     #[error("invalid TLV of type {0:#04x} in the PROXY header")]
     Tlv(u8),
-    /// A second TLV of a type that has one value: readers would differ.
+    /// A TLV type that allows one value occurs twice. Readers would differ.
     #[error("several TLVs of type {0:#04x} in the PROXY header")]
     DuplicateTlv(u8),
-    /// The CRC32C that came with the header is another.
+    /// The CRC32C in the header is wrong.
     #[error("wrong checksum of the PROXY header")]
     Checksum,
 }
 
-/// Both addresses in one family, as both versions need them.
+/// Both addresses in one family, as both versions require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressPair<'a> {
     V4(SocketAddrV4, SocketAddrV4),
     V6(SocketAddrV6, SocketAddrV6),
     Unix(&'a [u8], &'a [u8]),
-    /// TCP at one end alone: no family has both.
+    /// Only one end is TCP, and no family has both kinds.
     Unspecified,
 }
 
 impl<'a> AddressPair<'a> {
-    /// IPv4 where both are, IPv6 otherwise, with an IPv4 address mapped (RFC 4291,
-    /// section 2.5.5.2).
+    /// Pairs the addresses. Two IPv4 addresses stay IPv4; otherwise both become IPv6, with an IPv4
+    /// address mapped (RFC 4291, section 2.5.5.2).
     pub(super) fn new(source: Address<'a>, destination: Address<'a>) -> AddressPair<'a> {
         let (source, destination) = match (source, destination) {
             (Address::Tcp(source), Address::Tcp(destination)) => (source, destination),
@@ -165,7 +168,7 @@ impl<'a> AddressPair<'a> {
 }
 
 impl Address<'_> {
-    /// With an IPv4 address as such, also if it came mapped.
+    /// Creates a TCP address. An IPv4-mapped address becomes IPv4.
     pub(super) fn tcp(ip: impl Into<IpAddr>, port: u16) -> Address<'static> {
         Address::Tcp(canonical(SocketAddr::new(ip.into(), port)))
     }

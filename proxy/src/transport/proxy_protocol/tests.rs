@@ -1,4 +1,4 @@
-//! Both versions: tables of headers, and what is written and read again.
+//! Both versions: tables of headers, and headers that are written and read back.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,7 +27,8 @@ fn plain(source: &str, destination: &str) -> Header<'static> {
     proxied(tcp(source), tcp(destination), Extensions::default())
 }
 
-/// The bytes are this header, less of them are a part of it, and more are left alone.
+/// Checks that the bytes are this header, that fewer bytes are incomplete, and that bytes after it
+/// are ignored.
 #[track_caller]
 fn check(bytes: &[u8], expected: &Header<'_>) {
     for end in 0..bytes.len() {
@@ -142,7 +143,7 @@ fn bad_lines() {
     check(&format!("{}\r\n", &long[..MAX_V1_LENGTH - 1]), LineTooLong);
 }
 
-/// A header of version 2.
+/// Builds a header of version 2.
 fn v2(command: u8, family: u8, rest: &[&[u8]]) -> Vec<u8> {
     let rest = rest.concat();
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
@@ -179,7 +180,7 @@ fn binary_addresses() {
 #[test]
 fn binary_headers_without_a_client() {
     check(&v2(0x20, 0x00, &[]), &Header::Local);
-    // Whatever follows must be skipped.
+    // The rest of the header must be skipped.
     check(&v2(0x20, 0xff, &[b"anything"]), &Header::Local);
     check(
         &v2(0x20, 0x11, &[INET, &[3, 0, 4, 1, 2, 3, 4]]),
@@ -253,7 +254,7 @@ fn bad_binary_headers() {
     };
     let check = |bytes: &[u8], expected| assert_eq!(parse(bytes), Err(expected), "{bytes:?}");
     check(b"\r\n\r\n\0\r\nQUIX", NoSignature);
-    // Refused before the rest has come.
+    // Rejected before the rest has arrived.
     let start = |rest: &[u8]| [&SIGNATURE[..], rest].concat();
     check(&start(&[0x11]), Version);
     check(&start(&[0x31]), Version);
@@ -300,7 +301,7 @@ fn checksums() {
     );
     check(&written, &plain("192.0.2.1:1", "192.0.2.2:2"));
     for at in V2_FIXED_LENGTH..written.len() {
-        // The TLV's type and length: then it is none, or another.
+        // Changing the TLV's type or length removes the checksum or makes it another TLV.
         if (28..31).contains(&at) {
             continue;
         }
@@ -380,13 +381,13 @@ fn extensions_without_room_are_left_out() {
     check(&written, &inet(kept));
 }
 
-/// With IPv4 addresses as such, as headers have them.
+/// Generates TCP addresses, with IPv4 addresses in canonical form, as in headers.
 fn any_tcp() -> impl Strategy<Value = Address<'static>> {
     any::<(IpAddr, u16)>()
         .prop_map(|(ip, port)| Address::Tcp(SocketAddr::new(ip.to_canonical(), port)))
 }
 
-/// Paths, abstract names and none.
+/// Generates paths, abstract names and empty names.
 fn any_path() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(1..=u8::MAX, 0..108).prop_flat_map(|name| {
         let abstract_name = [&[0], &*name].concat();

@@ -4,10 +4,10 @@ use super::crc32c;
 use super::header::{ClientCertificate, Extensions, Presented, ProxyProtocolError, Tls};
 use crate::transport::reader::Reader;
 
-/// Longest host name: HAProxy's limit too.
+/// Maximum length of a host name in bytes. HAProxy has the same limit.
 pub const MAX_AUTHORITY: usize = 255;
 
-/// Longest unique ID (the specification, section 2.2.5).
+/// Maximum length of a unique ID in bytes (the specification, section 2.2.5).
 pub const MAX_UNIQUE_ID: usize = 128;
 
 const ALPN: u8 = 0x01;
@@ -26,7 +26,7 @@ const CLIENT_CERT_SESS: u8 = 0x04;
 /// Length of a TLV without its value.
 const TLV_PREFIX: usize = 3;
 
-/// Reads the TLVs that begin at `start` of a complete header, and verifies its checksum.
+/// Reads the TLVs of a complete header, from `start` on, and verifies its checksum.
 pub(super) fn parse(header: &[u8], start: usize) -> Result<Extensions<'_>, ProxyProtocolError> {
     let mut extensions = Extensions::default();
     let mut has_ssl = false;
@@ -53,7 +53,7 @@ pub(super) fn parse(header: &[u8], start: usize) -> Result<Extensions<'_>, Proxy
                     verify(header, header.len() - reader.rest().len(), value)?;
                 }
             }
-            // The specification lets a receiver skip those that it has no use for.
+            // The specification allows a receiver to skip TLVs that it does not use.
             _ => {}
         }
         if value.len() > max_length(kind) {
@@ -63,7 +63,7 @@ pub(super) fn parse(header: &[u8], start: usize) -> Result<Extensions<'_>, Proxy
     Ok(extensions)
 }
 
-/// The longest value of a type.
+/// Returns the maximum length of a value of this type.
 fn max_length(kind: u8) -> usize {
     match kind {
         AUTHORITY => MAX_AUTHORITY,
@@ -83,7 +83,7 @@ fn text(kind: u8, value: &[u8]) -> Result<&str, ProxyProtocolError> {
     std::str::from_utf8(value).map_err(|_| ProxyProtocolError::Tlv(kind))
 }
 
-/// The sum is that of the header with zeros in its place.
+/// Verifies the checksum, which is computed over the header with zeros in place of the checksum.
 fn verify(header: &[u8], end: usize, value: &[u8]) -> Result<(), ProxyProtocolError> {
     let expected: [u8; 4] = value
         .try_into()
@@ -99,7 +99,8 @@ fn verify(header: &[u8], end: usize, value: &[u8]) -> Result<(), ProxyProtocolEr
     }
 }
 
-/// None without the flag: the client did not connect by TLS, and the rest says nothing.
+/// Parses the SSL TLV. Returns `None` without the flag: the client did not connect by TLS, and the
+/// rest means nothing.
 fn tls(value: &[u8]) -> Result<Option<Tls<'_>>, ProxyProtocolError> {
     let mut reader = Reader::new(value);
     let head = (reader.u8(), reader.array::<4>());
@@ -157,7 +158,7 @@ fn push_tls(tls: &Tls<'_>, end: usize, out: &mut Vec<u8>) {
         Some(Presented::InSession) => CLIENT_CERT_SESS,
     };
     out.push(CLIENT_SSL | flags);
-    // Zero says that a certificate was presented and verified.
+    // Zero means that a certificate was presented and verified.
     let is_verified = certificate.is_some_and(|certificate| certificate.is_verified);
     out.extend_from_slice(&u32::from(!is_verified).to_be_bytes());
     let common_name = certificate.and_then(|certificate| certificate.common_name);
@@ -170,7 +171,7 @@ fn push_tls(tls: &Tls<'_>, end: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Leaves out a TLV that has no room.
+/// Appends a TLV, or leaves it out if there is no space.
 fn push_tlv(kind: u8, end: usize, out: &mut Vec<u8>, push_value: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[kind, 0, 0]);
@@ -184,7 +185,7 @@ fn push_tlv(kind: u8, end: usize, out: &mut Vec<u8>, push_value: impl FnOnce(&mu
     }
 }
 
-/// Appends a checksum TLV to be filled, and returns where its value begins.
+/// Appends an empty checksum TLV, and returns the offset of its value.
 pub(super) fn push_empty_checksum(out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(&[CRC32C, 0, 4, 0, 0, 0, 0]);
     out.len() - 4

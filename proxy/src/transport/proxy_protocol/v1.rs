@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use super::header::{Address, AddressPair, Extensions, Header, Parsed, ProxyProtocolError};
 
-/// Longest line, CRLF included: that of `UNKNOWN` with the longest addresses.
+/// Maximum length of a line, including CRLF: that of `UNKNOWN` with the longest addresses.
 pub const MAX_V1_LENGTH: usize = 107;
 
 /// The start of every line.
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 
-/// The bytes begin with [`SIGNATURE`], as far as they go.
+/// Parses a header of version 1. The available bytes must match [`SIGNATURE`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ProxyProtocolError> {
     let within = &bytes[..bytes.len().min(MAX_V1_LENGTH)];
     let end = within
@@ -34,7 +34,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ProxyProtocolError> {
 }
 
 fn header(fields: &[u8]) -> Result<Header<'static>, ProxyProtocolError> {
-    // Whatever follows must be ignored.
+    // The rest of the line must be ignored.
     if fields == b"UNKNOWN" || fields.starts_with(b"UNKNOWN ") {
         return Ok(Header::Local);
     }
@@ -58,7 +58,8 @@ fn header(fields: &[u8]) -> Result<Header<'static>, ProxyProtocolError> {
     })
 }
 
-/// The standard library has the same grammar: no leading zeros in IPv4, no zone in IPv6.
+/// Parses an address. The standard library has the specification's grammar: no leading zeros in
+/// IPv4, no zone in IPv6.
 fn parse_ip<T: FromStr + Into<IpAddr>>(text: &str) -> Result<IpAddr, ProxyProtocolError> {
     let ip = text.parse::<T>();
     ip.map(Into::into).map_err(|_| ProxyProtocolError::Address)
@@ -76,9 +77,9 @@ fn parse_port(text: &str) -> Result<u16, ProxyProtocolError> {
 /// Appends a header of version 1, at most [`MAX_V1_LENGTH`] bytes.
 ///
 /// [`Header::Local`], and addresses that are not both TCP, are written as `UNKNOWN`, which some
-/// receivers refuse: for a check of its own, a proxy had better name its connection's addresses.
-/// Extensions have no place in this version. Of addresses of both families the IPv4 one is
-/// written as IPv6.
+/// receivers reject. For its own health checks, a proxy should therefore send the addresses of its
+/// connection. This version has no extensions. If the addresses belong to different families, the
+/// IPv4 one is written as IPv6.
 pub fn push_v1(header: &Header<'_>, out: &mut Vec<u8>) {
     let pair = match *header {
         Header::Local => AddressPair::Unspecified,
@@ -108,7 +109,8 @@ pub fn push_v1(header: &Header<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(line.as_bytes());
 }
 
-/// In hexadecimal digits alone: the specification has no dots in IPv6 addresses.
+/// Formats an address with hexadecimal digits only, because the specification allows no dots in
+/// IPv6 addresses.
 fn hexadecimal(address: SocketAddrV6) -> String {
     let ip = address.ip();
     match ip.segments() {

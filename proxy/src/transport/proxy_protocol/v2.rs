@@ -6,8 +6,8 @@ use super::header::{Address, AddressPair, Extensions, Header, Parsed, ProxyProto
 use super::{crc32c, tlv};
 use crate::transport::reader::Reader;
 
-/// Most bytes behind the fixed part, addresses and TLVs. The protocol has room for 64 KiB;
-/// senders use some hundred bytes, and the limit is what each new connection may make us hold.
+/// Maximum number of bytes after the fixed part: addresses and TLVs. The protocol allows 64 KiB,
+/// but senders use a few hundred bytes. Each new connection can make the proxy buffer this much.
 pub const MAX_V2_LENGTH: usize = 4096;
 
 /// Length of the fixed part: signature, command, family and the length of the rest.
@@ -27,21 +27,22 @@ const INET: u8 = 0x1;
 const INET6: u8 = 0x2;
 const UNIX: u8 = 0x3;
 
-/// Bytes of a Unix socket's path.
+/// Length of a Unix socket's path field in bytes.
 const UNIX_PATH: usize = 108;
 
-/// Whether a header carries a CRC32C of itself.
+/// Whether a header contains a CRC32C of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
-    /// It does not.
+    /// No checksum.
     Omit,
-    /// It does. Receivers that know checksums verify it, others skip it.
+    /// A checksum. Receivers that support checksums verify it; others skip it.
     Include,
 }
 
-/// The bytes begin with [`SIGNATURE`], as far as they go.
+/// Parses a header of version 2. The available bytes must match [`SIGNATURE`].
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ProxyProtocolError> {
-    // Each byte is looked at as soon as it is there, so that no peer is waited for in vain.
+    // Each byte is checked as soon as it arrives, so the proxy never waits in vain for the rest of
+    // an invalid header.
     let Some(&version_and_command) = bytes.get(SIGNATURE.len()) else {
         return Ok(Parsed::Partial);
     };
@@ -89,8 +90,8 @@ fn proxied(header: &[u8], family: u8, protocol: u8) -> Result<Header<'_>, ProxyP
     };
     let (source, destination) = addresses.ok_or(ProxyProtocolError::TooShort)?;
     let extensions = tlv::parse(header, header.len() - reader.rest().len())?;
-    // Datagrams cannot have come over a stream: the specification has such headers, and those
-    // without a protocol, handled as those of unspecified families.
+    // Datagrams cannot have arrived over a stream. The specification treats such headers, and those
+    // without a protocol, like those of unspecified families.
     if protocol != STREAM {
         return Ok(Header::Local);
     }
@@ -123,8 +124,8 @@ fn unix_addresses<'a>(reader: &mut Reader<'a>) -> Option<(Address<'a>, Address<'
     ))
 }
 
-/// A path ends before its first zero; an abstract name, which begins with one, before the
-/// zeros that fill up the field.
+/// Removes the padding of a path. A path ends before its first zero; an abstract name, which starts
+/// with a zero, ends before the zeros that fill the field.
 fn unpadded(path: &[u8]) -> &[u8] {
     let end = if path.first() == Some(&0) {
         path.iter()
@@ -136,12 +137,12 @@ fn unpadded(path: &[u8]) -> &[u8] {
     &path[..end.unwrap_or(0)]
 }
 
-/// Appends a header of version 2, at most [`MAX_V2_LENGTH`] bytes behind its fixed part.
+/// Appends a header of version 2, with at most [`MAX_V2_LENGTH`] bytes after its fixed part.
 ///
-/// [`Header::Local`] is for what the proxy sends on its own behalf, such as health checks. Of
-/// addresses of both families the IPv4 one is written as IPv6; if only one end is a Unix socket,
-/// the family is unspecified, and receivers take the connection's own addresses. Extensions that
-/// exceed their limit, or find no room, are left out.
+/// [`Header::Local`] is for connections that the proxy makes on its own behalf, such as health
+/// checks. If the addresses belong to different IP families, the IPv4 one is written as IPv6. If
+/// only one end is a Unix socket, the family is unspecified, and receivers use the connection's own
+/// addresses. Extensions that exceed their limit or do not fit are left out.
 pub fn push_v2(header: &Header<'_>, checksum: Checksum, out: &mut Vec<u8>) {
     let start = out.len();
     let end = start + V2_FIXED_LENGTH + MAX_V2_LENGTH;
@@ -167,7 +168,7 @@ pub fn push_v2(header: &Header<'_>, checksum: Checksum, out: &mut Vec<u8>) {
     };
     tlv::push(extensions, end, out);
     let length = out.len() - start - V2_FIXED_LENGTH;
-    // Below 64 KiB, as `end` is.
+    // `end` is below 64 KiB, and so is the length.
     let [.., high, low] = length.to_be_bytes();
     let length_at = start + SIGNATURE.len() + 2;
     out[length_at..length_at + 2].copy_from_slice(&[high, low]);
@@ -177,7 +178,7 @@ pub fn push_v2(header: &Header<'_>, checksum: Checksum, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends family and protocol, an empty length, and the addresses.
+/// Appends family and protocol, a length of 0, and the addresses.
 fn push_addresses(pair: AddressPair<'_>, out: &mut Vec<u8>) {
     let family = match pair {
         AddressPair::V4(..) => INET << 4 | STREAM,
@@ -200,7 +201,7 @@ fn push_addresses(pair: AddressPair<'_>, out: &mut Vec<u8>) {
         AddressPair::Unix(source, destination) => {
             for path in [source, destination] {
                 let field = out.len() + UNIX_PATH;
-                // No socket has a longer path; as one without a name, if any did.
+                // No socket has a longer path. If one did, it would be written as unnamed.
                 if path.len() <= UNIX_PATH {
                     out.extend_from_slice(path);
                 }

@@ -1,4 +1,4 @@
-//! Certificates with their keys, as files have them, and what is wrong with them.
+//! Certificates and their keys, as read from files, and their validation.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,37 +17,37 @@ use super::facts::{CertificateFacts, date, rfc4514};
 use super::ocsp::{self, OcspError};
 use super::provider;
 
-/// A certificate that a server or a client can show, with its chain and key.
+/// A certificate that a server or a client can present, with its chain and key.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub(super) key: Arc<CertifiedKey>,
     facts: Arc<CertificateFacts>,
-    /// When the stapled OCSP response was to be renewed, in seconds since 1970.
+    /// Time until which the stapled OCSP response is valid, in seconds since 1970.
     ocsp_until: Option<i64>,
 }
 
-/// Why a certificate or its key cannot be used.
+/// Reason why a certificate or its key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CertificateError {
     /// The text is not PEM.
     #[error("it is not valid PEM: {0}")]
     Pem(String),
-    /// No section `CERTIFICATE`.
+    /// There is no `CERTIFICATE` section.
     #[error("there is no certificate in it")]
     NoCertificate,
-    /// One of the certificates, counted from 1, is none.
+    /// One of the certificates, counted from 1, cannot be parsed.
     #[error("certificate {0} of the chain cannot be read")]
     Malformed(usize),
-    /// No section with a private key.
+    /// There is no section with a private key.
     #[error("there is no private key in it")]
     NoKey,
     /// The text of the key is not PEM.
     #[error("the private key is not valid PEM: {0}")]
     KeyPem(String),
-    /// A key that needs a passphrase.
+    /// The key needs a passphrase.
     #[error("the private key is encrypted; decrypt it with `openssl pkey`")]
     EncryptedKey,
-    /// A key that is broken, or of another kind.
+    /// The key is broken or of an unsupported kind.
     #[error(
         "the private key is none that is supported (RSA of 2048 bits or more, ECDSA with P-256 or P-384, Ed25519): {0}"
     )]
@@ -55,7 +55,8 @@ pub enum CertificateError {
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the first certificate, {0}")]
     KeyMismatch(String),
-    /// Clients look at `subjectAltName` alone.
+    /// The certificate has no DNS name and no IP address in `subjectAltName`, the only place where
+    /// clients look for names.
     #[error("the certificate has no DNS name and no IP address as subjectAltName")]
     NoName,
     /// The first certificate is that of an authority.
@@ -68,26 +69,26 @@ pub enum CertificateError {
         "certificate {position} of the chain, {subject}, does not certify the one before it, which was issued by {issuer}"
     )]
     OutOfOrder {
-        /// Its place in the chain.
+        /// Position of the certificate in the chain.
         position: usize,
-        /// Whose it is.
+        /// Its subject.
         subject: String,
-        /// Whose certificate should be there.
+        /// The subject that a certificate at this position must have.
         issuer: String,
     },
-    /// It is too late for it.
+    /// The certificate has expired.
     #[error("the certificate expired on {0}")]
     Expired(String),
-    /// It is too early for it.
+    /// The certificate is not valid yet.
     #[error("the certificate is not valid before {0}")]
     NotYetValid(String),
-    /// The OCSP response to staple.
+    /// The OCSP response cannot be stapled.
     #[error(transparent)]
     Ocsp(#[from] OcspError),
 }
 
 impl CertificateError {
-    /// Whether the mistake is in the key, not in the certificate.
+    /// Returns whether the error is in the key rather than in the certificate.
     pub fn is_about_key(&self) -> bool {
         use CertificateError as Error;
         matches!(
@@ -101,20 +102,20 @@ impl CertificateError {
     }
 }
 
-/// Who shows a certificate.
+/// The side that presents a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It needs names that clients know it by.
+    /// A server: its certificate needs names that clients can verify.
     Server,
-    /// It needs no names.
+    /// A client: its certificate needs no names.
     Client,
 }
 
 impl CertificateFacts {
-    /// Those of the first certificate in a text, PEM.
+    /// Reads the facts of the first certificate in a PEM text.
     ///
     /// # Errors
-    /// [`CertificateError`]: there is none.
+    /// [`CertificateError`] if there is no valid certificate.
     pub fn from_pem(pem: &[u8]) -> Result<CertificateFacts, CertificateError> {
         use rustls::pki_types::pem::Error;
         let der = CertificateDer::from_pem_slice(pem).map_err(|error| match error {
@@ -126,8 +127,8 @@ impl CertificateFacts {
 }
 
 impl Identity {
-    /// From the chain, the own certificate first, and the private key, both PEM; they may be the
-    /// same bytes. Whether it is valid now is another question: [`Identity::check_dates`].
+    /// Creates an identity from the chain, leaf certificate first, and the private key. Both are
+    /// PEM and can be the same bytes. Does not check the dates: see [`Identity::check_dates`].
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -142,7 +143,7 @@ impl Identity {
         Identity::new(chain, read_key(key)?, facts)
     }
 
-    /// From a certificate that was just made, as for a challenge.
+    /// Creates an identity from a certificate that was just generated, such as one for a challenge.
     ///
     /// # Errors
     /// [`CertificateError`].
@@ -165,8 +166,8 @@ impl Identity {
             .load_private_key(key)
             .map_err(|error| CertificateError::UnsupportedKey(error.to_string()))?;
         let key = CertifiedKey::new(chain, key);
-        // Other errors are about certificates that rustls does not verify, such as those of
-        // challenges, with a critical extension of their own (RFC 8737, section 3).
+        // Other errors concern certificates that rustls cannot verify, such as those of challenges,
+        // which have their own critical extension (RFC 8737, section 3).
         if key.keys_match() == Err(RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) {
             return Err(CertificateError::KeyMismatch(facts.subject.into()));
         }
@@ -177,10 +178,10 @@ impl Identity {
         })
     }
 
-    /// With an OCSP response (DER) to staple.
+    /// Adds an OCSP response (DER) to staple.
     ///
     /// # Errors
-    /// [`OcspError`] if it is none, or too old at `now`.
+    /// [`OcspError`] if `response` is not a valid OCSP response, or is outdated at `now`.
     pub fn with_ocsp(self, response: &[u8], now: SystemTime) -> Result<Identity, OcspError> {
         let until = ocsp::check(response, seconds(now))?;
         let mut key = CertifiedKey::clone(&self.key);
@@ -192,8 +193,8 @@ impl Identity {
         })
     }
 
-    /// Without the OCSP response, if clients would refuse it at `now`; None if there is none, or
-    /// a good one.
+    /// Returns a copy without the OCSP response if clients would reject it at `now`. Returns `None`
+    /// if there is no response, or if it is still valid.
     pub fn without_outdated_ocsp(&self, now: SystemTime) -> Option<Identity> {
         self.ocsp_until.filter(|until| *until < seconds(now))?;
         let mut key = CertifiedKey::clone(&self.key);
@@ -205,7 +206,7 @@ impl Identity {
         })
     }
 
-    /// Whether it is valid at `now`.
+    /// Checks that the certificate is valid at `now`.
     ///
     /// # Errors
     /// [`CertificateError::Expired`], [`CertificateError::NotYetValid`].
@@ -220,7 +221,7 @@ impl Identity {
         Ok(())
     }
 
-    /// What the certificate says.
+    /// Returns the facts of the certificate.
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
@@ -238,7 +239,7 @@ fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     })
 }
 
-/// Facts about the first certificate of a chain that is in order.
+/// Checks a chain and returns the facts of its first certificate.
 fn check_chain(
     chain: &[CertificateDer<'static>],
     role: Role,
@@ -268,8 +269,11 @@ fn check_chain(
     Ok(facts)
 }
 
-/// By the names, and by the identifiers of keys where both certificates have them: one authority
-/// may have certificates for several keys. Those of version 1 cannot say what they are for.
+/// Returns whether `issuer` certifies `subject`.
+///
+/// Compares the names, and the key identifiers if both certificates have them, because one
+/// authority can have certificates for several keys. Accepts certificates of version 1 as
+/// authorities, because they cannot state their purpose.
 fn certifies(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
     let wanted =
         subject

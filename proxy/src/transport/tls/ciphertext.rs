@@ -1,4 +1,4 @@
-//! A socket, as rustls wants to read and write it.
+//! Adapters through which rustls reads and writes a socket.
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -7,9 +7,9 @@ use crate::transport::socket::Socket;
 /// How the socket is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
-    /// If the poller has reported something.
+    /// Only if the poller has reported readiness.
     Poller,
-    /// In any case.
+    /// Always.
     System,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// `spill` takes what the session has no room for at once.
+    /// Creates a receiver. `spill` takes the bytes that do not fit into the session at once.
     pub(super) fn new(socket: &'a Socket, source: Source, spill: &'a mut [u8]) -> Receiver<'a> {
         Receiver {
             socket,
@@ -34,12 +34,12 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Bytes in `spill`.
+    /// Returns the number of bytes in `spill`.
     pub(super) fn spilled(&self) -> usize {
         self.spilled
     }
 
-    /// Whether there was no room for more.
+    /// Returns whether the last read filled all available space.
     pub(super) fn is_filled(&self) -> bool {
         self.is_filled
     }
@@ -69,7 +69,7 @@ impl Write for Sender<'_> {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
-            // Cheaper than a vector of one.
+            // Cheaper than a vectored write of one slice.
             [one] => self.0.try_write(one),
             _ => self.0.try_write_vectored(slices),
         }
@@ -80,7 +80,7 @@ impl Write for Sender<'_> {
     }
 }
 
-/// Has nothing to read at present.
+/// A reader that has nothing to read at the moment.
 pub(super) struct Nothing;
 
 impl Read for Nothing {

@@ -1,4 +1,4 @@
-//! TLS with servers.
+//! TLS connections to servers.
 
 use std::sync::Arc;
 
@@ -19,59 +19,60 @@ use super::server::roots;
 use super::{Version, provider, versions};
 use crate::transport::socket::Socket;
 
-/// Servers whose sessions are remembered, each with one session of TLS 1.2 and eight tickets of
-/// TLS 1.3 at most.
+/// Maximum number of servers whose sessions are remembered, each with one session of TLS 1.2 and at
+/// most eight tickets of TLS 1.3.
 const MAX_REMEMBERED: usize = 256;
 
-/// How servers are spoken to.
+/// Settings for TLS connections to servers.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// Who certifies the servers.
+    /// Authorities that are trusted to certify servers.
     pub roots: Roots,
-    /// The certificate for servers that ask for one.
+    /// The certificate for servers that request one.
     pub identity: Option<Identity>,
-    /// The oldest version.
+    /// Oldest version to offer.
     pub min_version: Version,
-    /// The newest version.
+    /// Newest version to offer.
     pub max_version: Version,
-    /// Protocols to offer, as `h2`, the preferred one first.
+    /// Protocols to offer, such as `h2`, in order of preference.
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// Who is trusted to certify servers.
+/// Authorities that are trusted to certify servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
     /// The authorities of the system.
     System,
-    /// These, PEM.
+    /// These authorities, in PEM.
     Pem(Vec<u8>),
-    /// Anybody: connections can be taken over on the way.
+    /// Any certificate is accepted, so connections can be intercepted.
     DangerAcceptInvalid,
 }
 
-/// Why there is no TLS with these settings.
+/// Reason why the settings cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClientTlsError {
     /// The system has no authorities, or they cannot be read.
     #[error("the system's certificate authorities cannot be read: {0}")]
     System(String),
-    /// The authorities that were given.
+    /// The configured authorities are invalid.
     #[error("the certificates of authorities cannot be read: {0}")]
     Ca(String),
     /// The oldest version is newer than the newest.
     #[error("no version of TLS is allowed: the oldest is newer than the newest")]
     NoVersion,
-    /// A name that no certificate can have.
+    /// No certificate can have this name.
     #[error("\"{0}\" is neither a DNS name nor an IP address")]
     Name(String),
 }
 
-/// The name that a server is known by, and certified for. May differ from its address.
+/// The name that a server's certificate must have. Can differ from its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerName(ServerName<'static>);
 
 impl PeerName {
-    /// A DNS name, or an IP address: the latter is verified, but not sent (RFC 6066, section 3).
+    /// Parses a DNS name or an IP address. An address is verified, but not sent to the server (RFC
+    /// 6066, section 3).
     ///
     /// # Errors
     /// [`ClientTlsError::Name`].
@@ -82,14 +83,14 @@ impl PeerName {
     }
 }
 
-/// TLS with servers.
+/// Factory of TLS connections to servers.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
 }
 
 impl ClientTls {
-    /// Reads the authorities: not for a worker.
+    /// Creates the configuration. Reads the authorities, so it must not run on a worker.
     ///
     /// # Errors
     /// [`ClientTlsError`].
@@ -114,8 +115,8 @@ impl ClientTls {
         })
     }
 
-    /// The same with a memory of its own for sessions, as for a worker, which then waits for no
-    /// other.
+    /// Returns a copy with a separate session cache, for example for a worker, which then never
+    /// waits for another one.
     #[must_use]
     pub fn with_own_sessions(&self) -> ClientTls {
         let mut config = ClientConfig::clone(&self.config);
@@ -125,13 +126,13 @@ impl ClientTls {
         }
     }
 
-    /// Begins a handshake with the server that is known by `name`.
+    /// Starts a handshake with the server whose certificate has `name`.
     pub fn connect(&self, socket: Socket, name: &PeerName) -> Handshake {
         let session = ClientConnection::new(Arc::clone(&self.config), name.0.clone());
         Handshake::connect(socket, session.map(Connection::Client))
     }
 
-    /// The same with other protocols to offer than those of the settings.
+    /// Like [`ClientTls::connect`], but offers `protocols` instead of those in the settings.
     pub fn connect_offering(
         &self,
         socket: Socket,
@@ -159,7 +160,7 @@ fn verifier(roots: &Roots) -> Result<Arc<dyn ServerCertVerifier>, ClientTlsError
 fn system_roots() -> Result<RootCertStore, ClientTlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Single ones that rustls cannot read are left out, as they are by others.
+    // Certificates that rustls cannot parse are skipped, as other programs do.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let reason = found.errors.first().map(ToString::to_string);
@@ -169,7 +170,7 @@ fn system_roots() -> Result<RootCertStore, ClientTlsError> {
     Ok(roots)
 }
 
-/// Takes any certificate; its holder must still have the key.
+/// Verifier that accepts any certificate. The peer must still prove that it has the key.
 #[derive(Debug)]
 struct DangerAcceptInvalid;
 

@@ -13,54 +13,53 @@ use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// The protocol of connections that only show a challenge's certificate.
+/// ALPN protocol of connections that only verify an ACME challenge's certificate.
 pub(super) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 
-/// What a TLS connection has agreed on.
+/// Negotiated properties of a TLS connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// The name that the client asked for, in lower case. Only on a server's side.
+    /// The name that the client requested, in lower case. Only on the server side.
     pub server_name: Option<Box<str>>,
-    /// The protocol inside, as `h2`.
+    /// The protocol negotiated by ALPN, such as `h2`.
     pub alpn: Option<Box<[u8]>>,
-    /// As `TLSv1.3`.
+    /// The version, such as `TLSv1.3`.
     pub version: &'static str,
-    /// As `TLS13_AES_128_GCM_SHA256`.
+    /// The cipher suite, such as `TLS13_AES_128_GCM_SHA256`.
     pub cipher: Box<str>,
-    /// Whether an earlier session goes on.
+    /// Whether an earlier session was resumed.
     pub resumed: bool,
-    /// The client's certificate, which was verified; also of a session that goes on. Only on a
-    /// server's side.
+    /// The client's verified certificate, also for a resumed session. Only on the server side.
     pub client_certificate: Option<Box<CertificateFacts>>,
 }
 
-/// What a certificate says.
+/// Contents of a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// The subject, as RFC 4514 writes it: `CN=example.com,O=Example`.
+    /// The subject in the form of RFC 4514: `CN=example.com,O=Example`.
     pub subject: Box<str>,
-    /// The issuer, likewise.
+    /// The issuer in the same form.
     pub issuer: Box<str>,
-    /// DNS names in lower case, addresses and URIs, of `subjectAltName`, in its order.
+    /// DNS names (in lower case), addresses and URIs of `subjectAltName`, in its order.
     pub names: Vec<Box<str>>,
-    /// In hexadecimal, lower case, without leading zeros.
+    /// Serial number in lower-case hexadecimal, without leading zeros.
     pub serial: Box<str>,
-    /// SHA-256 of the certificate, in hexadecimal, lower case.
+    /// SHA-256 of the certificate in lower-case hexadecimal.
     pub sha256: Box<str>,
-    /// From when on it is valid, in seconds since 1970.
+    /// Start of validity, in seconds since 1970.
     pub not_before: i64,
-    /// Until when it is valid, in seconds since 1970.
+    /// End of validity, in seconds since 1970.
     pub not_after: i64,
 }
 
 impl TlsFacts {
-    /// Whether the connection was made for a challenge of ACME alone (RFC 8737): it is to be
-    /// closed.
+    /// Returns whether the connection was made only for an ACME challenge (RFC 8737). The caller
+    /// must then close it.
     pub fn is_challenge(&self) -> bool {
         self.alpn.as_deref() == Some(CHALLENGE_PROTOCOL)
     }
 
-    /// Of a handshake that is complete.
+    /// Returns the facts of a session whose handshake is complete.
     pub(super) fn of(session: &Connection) -> TlsFacts {
         let (server_name, client_certificate) = match session {
             Connection::Server(session) => (
@@ -90,12 +89,12 @@ impl TlsFacts {
 }
 
 impl CertificateFacts {
-    /// Until when it is valid, in seconds since 1970; 0 for one that ended before.
+    /// Returns the end of validity, in seconds since 1970, or 0 if it is before 1970.
     pub fn not_after(&self) -> u64 {
         self.not_after.try_into().unwrap_or_default()
     }
 
-    /// None if `der` is no certificate.
+    /// Parses a certificate. Returns `None` if `der` is not one.
     pub fn from_der(der: &[u8]) -> Option<CertificateFacts> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         Some(CertificateFacts::new(der, &certificate))
@@ -148,7 +147,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// A distinguished name, as RFC 4514 writes it: the last part first.
+/// Formats a distinguished name in the form of RFC 4514, with the last part first.
 pub(super) fn rfc4514(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name
         .iter_rdn()
@@ -162,12 +161,13 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type();
     match (short_name(oid), attribute.as_str()) {
         (Some(short), Ok(value)) => format!("{short}={}", escaped(value)),
-        // Section 2.4: in hexadecimal, with its header.
+        // RFC 4514, section 2.4: in hexadecimal, with its DER header.
         _ => format!("{oid}=#{}", hex(&with_header(attribute))),
     }
 }
 
-/// The keywords of section 3, and that of addresses, which everybody knows.
+/// Returns the keyword of an attribute: one of RFC 4514, section 3, or the well-known one for email
+/// addresses.
 fn short_name(oid: &Oid<'_>) -> Option<&'static str> {
     Some(match oid.to_id_string().as_str() {
         "2.5.4.3" => "CN",
@@ -188,7 +188,8 @@ fn with_header(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
     attribute.attr_value().to_der_vec_raw().unwrap_or_default()
 }
 
-/// Section 2.4. Control characters are escaped as well: the name goes into fields and logs.
+/// Escapes a value (RFC 4514, section 2.4). Also escapes control characters, because the name goes
+/// into header fields and logs.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
@@ -208,9 +209,9 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// A time in seconds since 1970, for people.
+/// Formats a time in seconds since 1970 for people.
 pub fn date(seconds: i64) -> String {
-    // Later than HTTP can write them are those that never expire.
+    // Latest time that HTTP can express. Certificates that never expire have later ones.
     const LATEST: u64 = 253_402_300_799;
     let seconds = u64::try_from(seconds).unwrap_or_default().min(LATEST);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))

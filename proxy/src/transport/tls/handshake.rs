@@ -1,4 +1,4 @@
-//! The handshake of either side, as a future.
+//! The handshake of either side as a future.
 
 use std::fmt;
 use std::future::Future;
@@ -18,44 +18,44 @@ use super::site::{Site, Unrecognized};
 use super::stream::TlsStream;
 use crate::transport::socket::Socket;
 
-/// Names of a certificate that an error lists.
+/// Maximum number of certificate names that an error lists.
 const MAX_NAMES: usize = 10;
 
-/// A fatal alert in a record of its own (RFC 8446, sections 5.1 and 6.2).
+/// A record that contains a fatal alert (RFC 8446, sections 5.1 and 6.2).
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
 
-/// Why there is no TLS connection.
+/// Reason why a TLS handshake failed.
 #[derive(Debug, ThisError)]
 pub enum HandshakeError {
-    /// The peer closed its socket, or never said anything.
+    /// The peer closed its socket, perhaps without sending anything.
     #[error("the peer closed the connection during the TLS handshake")]
     Closed,
     /// The socket failed.
     #[error("the connection failed during the TLS handshake")]
     Io(#[source] io::Error),
-    /// The first bytes are not TLS: a plain HTTP request, for instance.
+    /// The first bytes are not TLS; for example, they are a plain HTTP request.
     #[error("the peer does not speak TLS")]
     NotTls,
-    /// The peer ended the handshake, and said why.
+    /// The peer aborted the handshake with this alert.
     #[error("the peer refused the TLS handshake: {0}")]
     Refused(String),
-    /// The client asked for no name, or for one that no certificate has.
+    /// The client requested no name, or one that no certificate has.
     #[error("no certificate has the name that the client asked for{}", quoted(.0.as_deref()))]
     UnrecognizedName(Option<Box<str>>),
-    /// A client that must have a certificate has none.
+    /// The client sent no certificate although one is required.
     #[error("the client has no certificate")]
     NoCertificate,
-    /// The peer's certificate does not verify.
+    /// The peer's certificate could not be verified.
     #[error("the peer's certificate is not accepted: {0}")]
     Certificate(String),
-    /// Anything else, in words for people.
+    /// Any other error, as text for people.
     #[error("the TLS handshake failed: {0}")]
     Failed(String),
 }
 
-/// A handshake. Dropping it closes the socket.
+/// A handshake in progress. Dropping it closes the socket.
 pub struct Handshake {
-    /// None after the end.
+    /// `None` after the end.
     state: Option<(Socket, Stage)>,
 }
 
@@ -69,15 +69,15 @@ impl fmt::Debug for Handshake {
 }
 
 enum Stage {
-    /// Until the client's first message says what it wants.
+    /// Waits for the client's first message, which selects the configuration.
     Hello(Box<Acceptor>, Arc<Site>),
     Session(Box<Connection>),
-    /// There was none to begin with.
+    /// The session could not be created.
     Failed(Error),
 }
 
 impl Handshake {
-    /// With a client.
+    /// Starts a handshake with a client.
     pub(super) fn accept(socket: Socket, site: Arc<Site>) -> Handshake {
         let stage = Stage::Hello(Box::default(), site);
         Handshake {
@@ -85,7 +85,7 @@ impl Handshake {
         }
     }
 
-    /// With a server.
+    /// Starts a handshake with a server.
     pub(super) fn connect(socket: Socket, session: Result<Connection, Error>) -> Handshake {
         let stage = match session {
             Ok(session) => Stage::Session(Box::new(session)),
@@ -101,7 +101,7 @@ impl Future for Handshake {
     type Output = Result<Box<TlsStream>, HandshakeError>;
 
     /// # Panics
-    /// If it is polled after its end.
+    /// Panics if it is polled after its end.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (socket, stage) = self.state.as_mut().expect("the handshake has not ended");
         if let Stage::Hello(acceptor, site) = stage {
@@ -122,7 +122,7 @@ impl Future for Handshake {
     }
 }
 
-/// Waits for the client's first message, and chooses by it what the client gets.
+/// Waits for the client's first message, and chooses the configuration for the client by it.
 fn poll_hello(
     socket: &Socket,
     acceptor: &mut Acceptor,
@@ -147,7 +147,7 @@ fn poll_hello(
                 .map(Connection::Server)
                 .map_err(|refused| refuse(socket, refused)),
             Err(Unrecognized(name)) => {
-                // It fits into any socket's buffer.
+                // The alert fits into the buffer of any socket.
                 let _ = socket.try_write(UNRECOGNIZED_NAME);
                 Err(HandshakeError::UnrecognizedName(name))
             }
@@ -155,9 +155,9 @@ fn poll_hello(
     }
 }
 
-/// Tells the client, and says why.
+/// Sends the alert to the client, and returns the error.
 fn refuse(socket: &Socket, (error, mut alert): (Error, AcceptedAlert)) -> HandshakeError {
-    // It fits into any socket's buffer.
+    // The alert fits into the buffer of any socket.
     let _ = alert.write(&mut Sender(socket));
     explain(error)
 }
@@ -170,7 +170,7 @@ fn poll_session(
     loop {
         let sent = send(socket, session);
         if !session.is_handshaking() {
-            // Tickets for which there is no room yet go out later.
+            // Tickets that do not fit yet are sent later.
             return Poll::Ready(sent.map(drop).map_err(HandshakeError::Io));
         }
         if !sent.map_err(HandshakeError::Io)? {
@@ -183,14 +183,15 @@ fn poll_session(
             cx
         ))?;
         if let Err(error) = session.process_new_packets() {
-            // The alert, which is small; if there is no room for it, the peer has to do without.
+            // Sends the alert, which is small. If there is no space for it, the peer does not
+            // receive it.
             let _ = send(socket, session);
             return Poll::Ready(Err(explain(error)));
         }
     }
 }
 
-/// Reads once.
+/// Performs one successful read, waiting for it if necessary.
 fn poll_receive(
     socket: &Socket,
     mut read: impl FnMut(&mut Receiver<'_>) -> io::Result<usize>,
@@ -208,7 +209,7 @@ fn poll_receive(
     }
 }
 
-/// Whether all has gone out.
+/// Sends pending bytes without waiting. Returns whether all were sent.
 fn send(socket: &Socket, session: &mut Connection) -> io::Result<bool> {
     while session.wants_write() {
         match session.write_tls(&mut Sender(socket)) {
@@ -221,7 +222,7 @@ fn send(socket: &Socket, session: &mut Connection) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The reason, in words for people.
+/// Converts the error into one with text for people.
 fn explain(error: Error) -> HandshakeError {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => HandshakeError::NotTls,
@@ -248,7 +249,7 @@ fn explain_certificate(error: CertificateError) -> String {
             let names = if presented.is_empty() {
                 "no name".to_owned()
             } else {
-                // Those of rustls name the kind as well: `DnsName("localhost")`.
+                // rustls also writes the kind of each name: `DnsName("localhost")`.
                 let names = presented
                     .iter()
                     .map(|name| name.split('"').nth(1).unwrap_or(name));

@@ -1,4 +1,4 @@
-//! OCSP responses to staple: whether it is one, and not too old (RFC 6960).
+//! OCSP responses to staple: checks that they are well-formed and not outdated (RFC 6960).
 
 use thiserror::Error;
 use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag};
@@ -6,21 +6,22 @@ use x509_parser::time::ASN1Time;
 
 use super::facts::date;
 
-/// Why an OCSP response cannot be used.
+/// Reason why an OCSP response cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OcspError {
-    /// Other bytes.
+    /// The bytes are not an OCSP response in DER.
     #[error("it is no OCSP response in DER")]
     Malformed,
-    /// The responder says that it cannot say.
+    /// The responder returned an error status.
     #[error("the OCSP responder answered with status {0}, not with a response")]
     Unsuccessful(u8),
-    /// Clients would refuse it.
+    /// The response is too old: clients would reject it.
     #[error("the OCSP response was to be renewed by {0}")]
     Outdated(String),
 }
 
-/// Whether `response` can be stapled at `now`, in seconds since 1970; until when.
+/// Checks that `response` can be stapled at `now`, in seconds since 1970. Returns the end of its
+/// validity, if it has one.
 pub(super) fn check(response: &[u8], now: i64) -> Result<Option<i64>, OcspError> {
     let (_, outer) = first(response)?;
     if outer.tag() != Tag::Sequence {
@@ -38,7 +39,7 @@ pub(super) fn check(response: &[u8], now: i64) -> Result<Option<i64>, OcspError>
     }
 }
 
-/// `nextUpdate` of the first answer in `responseBytes`; it may be left out.
+/// Returns `nextUpdate` of the first answer in `responseBytes`. The field is optional.
 fn next_update(bytes: &[u8]) -> Result<Option<i64>, OcspError> {
     let (_, explicit) = first(bytes)?;
     if !is_context(&explicit, 0) {
@@ -50,7 +51,8 @@ fn next_update(bytes: &[u8]) -> Result<Option<i64>, OcspError> {
         return Err(OcspError::Malformed);
     }
     let data = sequence(sequence(basic.data)?)?;
-    // A version, if it is not the first; the responder; when it answered; its answers.
+    // The fields are: the version, unless it is the first; the responder; the time of the response;
+    // its answers.
     let (mut rest, start) = first(data)?;
     if is_context(&start, 0) {
         (rest, _) = first(rest)?;
@@ -68,12 +70,12 @@ fn next_update(bytes: &[u8]) -> Result<Option<i64>, OcspError> {
     }
 }
 
-/// The value that comes first, and what follows it.
+/// Splits off the first value. Returns the rest and the value.
 fn first(bytes: &[u8]) -> Result<(&[u8], Any<'_>), OcspError> {
     Any::from_der(bytes).map_err(|_| OcspError::Malformed)
 }
 
-/// The content of the sequence that comes first.
+/// Returns the content of the sequence at the start of `bytes`.
 fn sequence(bytes: &[u8]) -> Result<&[u8], OcspError> {
     let (_, any) = first(bytes)?;
     if any.tag() == Tag::Sequence {
@@ -83,7 +85,7 @@ fn sequence(bytes: &[u8]) -> Result<&[u8], OcspError> {
     }
 }
 
-/// Whether it is the field with this number.
+/// Returns whether `any` is the context-specific field with this number.
 fn is_context(any: &Any<'_>, number: u32) -> bool {
     any.class() == Class::ContextSpecific && any.tag() == Tag(number)
 }

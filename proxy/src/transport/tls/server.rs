@@ -1,4 +1,4 @@
-//! TLS with clients.
+//! TLS connections from clients.
 
 use std::sync::Arc;
 
@@ -19,42 +19,43 @@ use super::tickets::{SiteTickets, TicketKeys};
 use super::{Version, provider, versions};
 use crate::transport::socket::Socket;
 
-/// How a site speaks TLS.
+/// TLS settings of a site.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// The site's name. Sessions go on only at sites of the same name, and with the same
+    /// The site's name. A session can be resumed only at a site with the same name and the same
     /// [`ClientPolicy`].
     pub name: String,
-    /// Its certificates; the first one is the default. With none, every handshake fails but
-    /// those of challenges.
+    /// The site's certificates; the first one is the default. Without any, only handshakes for
+    /// challenges succeed.
     pub identities: Vec<Identity>,
-    /// The oldest version.
+    /// Oldest version to accept.
     pub min_version: Version,
-    /// The newest version.
+    /// Newest version to accept.
     pub max_version: Version,
-    /// Protocols, as `h2`, the preferred one first. With none, clients may ask for any.
+    /// Protocols to accept, such as `h2`, in order of preference. If the list is empty, clients can
+    /// offer any.
     pub alpn: Vec<Vec<u8>>,
-    /// Refuses clients that ask for no name, or for one that no certificate has.
+    /// Whether to reject clients that request no name, or one that no certificate has.
     pub strict_sni: bool,
-    /// Whether clients are asked for a certificate.
+    /// Whether to request a certificate from clients.
     pub clients: ClientPolicy,
 }
 
-/// Why there is no TLS with these settings.
+/// Reason why the settings cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ServerTlsError {
     /// The oldest version is newer than the newest.
     #[error("no version of TLS is allowed: the oldest is newer than the newest")]
     NoVersion,
-    /// The authorities that certify clients.
+    /// The authorities for client certificates are invalid.
     #[error("the certificates of client authorities cannot be read: {0}")]
     Ca(String),
-    /// The lists of revoked certificates.
+    /// The revocation lists are invalid.
     #[error("the list of revoked certificates cannot be read: {0}")]
     Crl(String),
 }
 
-/// TLS with the clients of one site. Its settings can be replaced while connections go on.
+/// TLS with the clients of one site. Its settings can be replaced while connections are open.
 #[derive(Debug)]
 pub struct ServerTls {
     site: ArcSwap<Site>,
@@ -62,12 +63,12 @@ pub struct ServerTls {
     challenges: Arc<Challenges>,
 }
 
-/// Settings that handshakes can go by.
+/// Checked settings that [`commit`](ServerTls::commit) can apply.
 #[derive(Debug)]
 pub struct StagedSettings(Arc<Site>);
 
 impl ServerTls {
-    /// With the ticket keys and the challenges of the process.
+    /// Creates it with the ticket keys and the challenges of the process.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -84,17 +85,17 @@ impl ServerTls {
         })
     }
 
-    /// From now on handshakes go by other settings. Connections go on; so do sessions, unless the
-    /// name or the policy for clients has changed.
+    /// Replaces the settings for all new handshakes. Open connections are not affected. Sessions
+    /// can still be resumed unless the name or the client policy has changed.
     ///
     /// # Errors
-    /// [`ServerTlsError`]; the settings stay as they were.
+    /// [`ServerTlsError`]; the settings are then unchanged.
     pub fn replace(&self, settings: &ServerSettings) -> Result<(), ServerTlsError> {
         self.commit(self.stage(settings)?);
         Ok(())
     }
 
-    /// Makes ready what [`commit`](ServerTls::commit) puts into force.
+    /// Checks and prepares settings that [`commit`](ServerTls::commit) can apply.
     ///
     /// # Errors
     /// [`ServerTlsError`].
@@ -103,12 +104,12 @@ impl ServerTls {
         Ok(StagedSettings(Arc::new(site)))
     }
 
-    /// As [`replace`](ServerTls::replace), which cannot fail any more.
+    /// Applies staged settings, like [`replace`](ServerTls::replace), but cannot fail.
     pub fn commit(&self, staged: StagedSettings) {
         self.site.store(staged.0);
     }
 
-    /// Begins a handshake.
+    /// Starts a handshake.
     pub fn accept(&self, socket: Socket) -> Handshake {
         Handshake::accept(socket, self.site.load_full())
     }
@@ -132,7 +133,7 @@ fn site(
     config.alpn_protocols.clone_from(&settings.alpn);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = SiteTickets::new(Arc::clone(keys), context(settings));
-    // Requests in the first flight could be sent again by anybody.
+    // An attacker could replay requests in early data.
     config.max_early_data_size = 0;
     Ok(Site {
         config: Arc::new(config),
@@ -146,7 +147,7 @@ fn site(
     })
 }
 
-/// What a session must have in common with one that goes on.
+/// Returns a digest of the settings that must be equal for a session to be resumed.
 fn context(settings: &ServerSettings) -> [u8; 32] {
     let none = ClientAuthority::default();
     let (policy, authority) = match &settings.clients {
@@ -159,7 +160,7 @@ fn context(settings: &ServerSettings) -> [u8; 32] {
     digest.update([policy, u8::from(crl.is_some())]);
     let name = settings.name.as_bytes();
     for part in [name, &authority.ca, crl.unwrap_or_default()] {
-        // With their lengths: no two lists of parts give the same bytes.
+        // Includes the lengths, so that no two lists of parts give the same bytes.
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
@@ -167,7 +168,7 @@ fn context(settings: &ServerSettings) -> [u8; 32] {
 }
 
 impl ClientPolicy {
-    /// Whether handshakes can go by it.
+    /// Checks that handshakes can use this policy.
     ///
     /// # Errors
     /// [`ServerTlsError::Ca`], [`ServerTlsError::Crl`].
@@ -191,7 +192,7 @@ fn verifier(policy: &ClientPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>
         if lists.is_empty() {
             return Err(ServerTlsError::Crl("there is none in it".to_owned()));
         }
-        // As in OpenSSL, a list that was to be renewed says nothing any more.
+        // As in OpenSSL, a list past its renewal date is not valid.
         builder = builder.with_crls(lists).enforce_revocation_expiration();
     }
     if is_optional {
@@ -203,7 +204,7 @@ fn verifier(policy: &ClientPolicy) -> Result<Option<Arc<dyn ClientCertVerifier>>
         .map_err(|error| ServerTlsError::Crl(error.to_string()))
 }
 
-/// Certificates of authorities, as PEM has them.
+/// Reads the certificates of authorities from PEM.
 pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {

@@ -1,4 +1,4 @@
-//! Which certificate and which rules a client gets, by the first message that it sends.
+//! Selects the certificate and the rules for a client by its first message.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,40 +11,39 @@ use super::certificate::Identity;
 use super::facts::CHALLENGE_PROTOCOL;
 use super::{Version, provider, versions};
 
-/// Whether clients are asked for a certificate.
+/// Whether clients must present a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ClientPolicy {
-    /// No.
+    /// No certificate is requested.
     #[default]
     None,
-    /// Clients may have none; one that does not verify ends the handshake.
+    /// A client can connect without one; a certificate that does not verify ends the handshake.
     Optional(ClientAuthority),
-    /// Clients without one are refused.
+    /// A client without one is rejected.
     Required(ClientAuthority),
 }
 
-/// Who certifies clients.
+/// Authorities that certify clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientAuthority {
-    /// Certificates of authorities, PEM.
+    /// Certificates of the authorities, in PEM.
     pub ca: Vec<u8>,
-    /// Lists of revoked certificates, PEM. With any, each authority of a chain needs one that is
-    /// up to date.
+    /// Revocation lists, in PEM. If there are any, each authority of a chain needs a current one.
     pub crl: Option<Vec<u8>>,
 }
 
-/// Certificates that answer challenges of ACME (RFC 8737), by name. Shared by all sites.
+/// Certificates for ACME challenges (RFC 8737), by name. Shared by all sites.
 #[derive(Debug, Default)]
 pub struct Challenges {
-    /// Taken by handshakes that ask for a challenge, and by whoever adds and removes one.
+    /// Locked by handshakes that request a challenge, and by code that adds or removes one.
     by_name: RwLock<HashMap<Box<str>, Arc<ServerConfig>>>,
 }
 
 impl Challenges {
-    /// Answers for `name` until it is removed.
+    /// Presents this certificate in challenges for `name` until it is removed.
     ///
     /// # Panics
-    /// If ring had no suites of cipher for one of the versions.
+    /// Panics if ring has no cipher suites for one of the versions.
     pub fn insert(&self, name: &str, identity: &Identity) {
         let resolver = SingleCertAndKey::from(Arc::clone(&identity.key));
         let mut config = ServerConfig::builder_with_provider(provider())
@@ -60,7 +59,7 @@ impl Challenges {
         by_name.insert(name, Arc::new(config));
     }
 
-    /// Ends that.
+    /// Removes the certificate for challenges for `name`.
     pub fn remove(&self, name: &str) {
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         by_name.remove(name.to_ascii_lowercase().as_str());
@@ -72,7 +71,7 @@ impl Challenges {
     }
 }
 
-/// A site as its configuration was at one time.
+/// A site with one state of its configuration.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) config: Arc<ServerConfig>,
@@ -81,20 +80,21 @@ pub(super) struct Site {
     pub(super) challenges: Arc<Challenges>,
 }
 
-/// Clients without a name, or with one that no certificate has.
+/// Handling of clients that request no name, or one that no certificate has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UnknownNames {
-    /// They get the first certificate.
+    /// They receive the first certificate.
     Default,
     Refuse,
 }
 
-/// There is nothing for this client: it is told `unrecognized_name` (RFC 6066, section 3).
+/// Error: the site has no certificate for this client, which receives `unrecognized_name` (RFC
+/// 6066, section 3).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unrecognized(pub(super) Option<Box<str>>);
 
 impl Site {
-    /// The rules for a client.
+    /// Chooses the configuration for a client.
     pub(super) fn choose(
         &self,
         hello: &ClientHello<'_>,
@@ -109,7 +109,7 @@ impl Site {
             .as_deref()
             .is_some_and(|name| self.certificates.find(name).is_some());
         if self.certificates.default.is_empty() {
-            // The first one has not come yet.
+            // The first certificate has not been issued yet.
             return Err(unrecognized());
         }
         if self.unknown_names == UnknownNames::Refuse && !is_known {
@@ -119,19 +119,21 @@ impl Site {
     }
 }
 
-/// Whether the client offers the protocol of challenges, and no other.
+/// Returns whether the client offers only the protocol of challenges.
 fn is_challenge(hello: &ClientHello<'_>) -> bool {
     hello.alpn().is_some_and(|mut offered| {
         offered.next() == Some(CHALLENGE_PROTOCOL) && offered.next().is_none()
     })
 }
 
-/// A site's certificates, by name. A name may have several, for clients of different abilities.
+/// A site's certificates, by name. A name can have several, for clients with different
+/// capabilities.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    /// Also wildcards, as `*.example.com`.
+    /// Certificates by name. Wildcards have keys such as `*.example.com`.
     by_name: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
-    /// For clients that ask for no name, or another: the first one, and others of its first name.
+    /// Certificates for clients that request no name or an unknown one: the first one, and others
+    /// that have its first name.
     default: Vec<Arc<CertifiedKey>>,
 }
 
@@ -155,8 +157,8 @@ impl Certificates {
         }
     }
 
-    /// For a name in lower case: its own before that of a wildcard, which stands for one label
-    /// (RFC 6125, section 6.4.3).
+    /// Finds the certificates for a name in lower case. An exact name wins over a wildcard, which
+    /// stands for one label (RFC 6125, section 6.4.3).
     fn find(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
         let found = self.by_name.get(name).or_else(|| {
             let (_, parent) = name.split_once('.')?;

@@ -1,9 +1,9 @@
 //! A TLS connection after its handshake.
 //!
-//! The session is driven directly: a read takes ciphertext from the socket once and gives the
-//! plaintext that came of it; a write gives the session plaintext only while no ciphertext of an
-//! earlier one is left. So little is buffered, and an idle connection keeps only the session and
-//! the 4 KiB that rustls does not give back.
+//! The session is driven directly. A read takes ciphertext from the socket once and returns the
+//! resulting plaintext. A write passes plaintext to the session only if no ciphertext of an earlier
+//! write is left. Little is therefore buffered: an idle connection keeps only the session and the 4
+//! KiB that rustls does not release.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write as _};
@@ -16,53 +16,53 @@ use super::ciphertext::{Nothing, Receiver, Sender, Source};
 use super::facts::{CertificateFacts, TlsFacts};
 use crate::transport::socket::{EndBy, Socket};
 
-/// A truncation attack, or a peer that does not say `close_notify`.
+/// Error text for a truncation attack, or for a peer that does not send `close_notify`.
 const CUT_OFF: &str = "the peer closed the connection without ending its TLS session";
 
-/// Plaintext that one write takes: two records. A reader that stalls makes a connection hold that
+/// Maximum plaintext of one write: two records. If the reader stalls, the connection buffers that
 /// much as ciphertext.
 const MAX_WRITE: usize = 32 * 1024;
-/// What rustls itself reads at once.
+/// Number of bytes that rustls reads at once.
 const READ_LEN: usize = 4096;
-/// What is read beyond that in one go while there is bulk data.
+/// Maximum number of further bytes in one read of bulk data.
 const SPILL_LEN: usize = 32 * 1024;
-/// Reads from the socket that one call may make if they bring no plaintext: tickets or small parts
-/// of records must not keep a worker from its other connections.
+/// Maximum number of reads from the socket in one call if they yield no plaintext. Tickets or small
+/// parts of records must not keep a worker from its other connections.
 const MAX_FRUITLESS_READS: u32 = 16;
 
 thread_local! {
-    /// Ciphertext on its way from a socket into a session; empty between two calls.
+    /// Ciphertext on its way from a socket into a session. Empty between two calls.
     static SPILL: RefCell<Box<[u8]>> = RefCell::new(vec![0; SPILL_LEN].into_boxed_slice());
 }
 
-/// A TLS connection, of either side.
+/// A TLS connection of either side.
 #[derive(Debug)]
 pub struct TlsStream {
     socket: Socket,
     session: Connection,
     input: Input,
-    /// The last read from the socket found all that it had room for.
+    /// Whether the last read from the socket filled all available space.
     is_bulk: bool,
-    /// rustls may hold a large buffer since the last read.
+    /// Whether rustls could have kept a large buffer since the last read.
     may_shrink: bool,
     end: EndBy,
-    /// Ciphertext in and out.
+    /// Number of ciphertext bytes received and sent.
     received: u64,
     sent: u64,
 }
 
-/// Whether more can come.
+/// State of the input.
 #[derive(Debug, Clone, PartialEq)]
 enum Input {
     Open,
     /// The peer has ended its stream, or its socket.
     Ended,
-    /// It has violated the protocol. Plaintext from before may be left.
+    /// The peer has violated the protocol. Earlier plaintext can be left.
     Failed(rustls::Error),
 }
 
 impl TlsStream {
-    /// After its handshake.
+    /// Creates the stream after the handshake.
     pub(super) fn new(socket: Socket, mut session: Connection) -> Box<TlsStream> {
         session.set_buffer_limit(Some(MAX_WRITE));
         Box::new(TlsStream {
@@ -77,30 +77,30 @@ impl TlsStream {
         })
     }
 
-    /// The protocol that both sides have agreed on (RFC 7301).
+    /// Returns the negotiated application protocol (RFC 7301).
     pub fn alpn(&self) -> Option<&[u8]> {
         self.session.alpn_protocol()
     }
 
-    /// What the handshake has agreed on. Reads the client's certificate: to be called once.
+    /// Returns the negotiated properties. Parses the client's certificate, so call it only once.
     pub fn facts(&self) -> TlsFacts {
         TlsFacts::of(&self.session)
     }
 
-    /// The peer's certificate, if it has shown one: a server's, say.
+    /// Returns the certificate that the peer presented, if any. For example, a server's.
     pub fn peer_certificate(&self) -> Option<CertificateFacts> {
         let der = self.session.peer_certificates()?.first()?;
         CertificateFacts::from_der(der)
     }
 
-    /// Bytes of the socket, in both directions.
+    /// Returns the number of bytes on the socket, in both directions.
     #[inline]
     pub(in crate::transport) fn moved(&self) -> u64 {
         self.received + self.sent
     }
 
-    /// Ready when a read may find something: at once while the session has plaintext, or knows
-    /// of the end.
+    /// Polls for read readiness; a read can still find nothing. Ready at once while the session has
+    /// plaintext or has reached the end.
     pub(in crate::transport) fn poll_read_ready(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,8 +110,8 @@ impl TlsStream {
             return Poll::Ready(Ok(()));
         }
         if self.session.wants_write() {
-            // An answer of the session's own, as to a request for other keys. An error is found
-            // by the next write.
+            // The session's own response, for example to a key update request. The next write
+            // reports an error.
             let _ = self.poll_flush(cx);
         }
         let polled = self.socket.poll_read_ready(cx);
@@ -121,7 +121,7 @@ impl TlsStream {
         polled
     }
 
-    /// Lets go of the memory that a large record needed: rustls does so when it reads next.
+    /// Releases the memory that a large record needed. rustls does so at its next read.
     fn shrink(&mut self) {
         if self.may_shrink {
             self.may_shrink = false;
@@ -133,14 +133,16 @@ impl TlsStream {
     /// Reads plaintext.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none: either the socket has nothing more, or this call has had its
-    /// share of reads. `UnexpectedEof` if the socket has ended, but not the stream. `InvalidData`
-    /// for a violation of the protocol. Those of the socket.
+    /// - `WouldBlock` if there is none: either the socket has no more bytes, or this call has used
+    ///   up its reads.
+    /// - `UnexpectedEof` if the socket has ended, but not the stream.
+    /// - `InvalidData` for a protocol violation.
+    /// - Errors of the socket.
     pub(in crate::transport) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         for _ in 0..MAX_FRUITLESS_READS {
             match self.session.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // rustls explains it to programmers.
+                // The message of rustls is meant for programmers.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(io::Error::new(error.kind(), CUT_OFF));
                 }
@@ -157,7 +159,8 @@ impl TlsStream {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Whether neither plaintext nor an end has come, by asking the system. Tickets are taken in.
+    /// Returns whether neither plaintext nor an end has arrived, by a system call. Processes
+    /// tickets.
     pub(in crate::transport) fn has_nothing_to_read(&mut self) -> bool {
         for _ in 0..MAX_FRUITLESS_READS {
             if !self.session.wants_read() || self.input != Input::Open {
@@ -170,10 +173,10 @@ impl TlsStream {
         false
     }
 
-    /// Reads ciphertext once, and gives the plaintext that fits into `buffer`.
+    /// Reads ciphertext once, and returns how much plaintext was put into `buffer`.
     ///
-    /// No more is read than `buffer` has room for, or [`READ_LEN`] if that is more. So what is left
-    /// in the session is always less than it refuses to hold.
+    /// Reads no more than fits into `buffer`, or [`READ_LEN`] if that is more. What is left in the
+    /// session is therefore always below its limit.
     fn fill(&mut self, source: Source, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.is_bulk {
             let (_, count) = self.receive(source, &mut [], buffer)?;
@@ -191,8 +194,8 @@ impl TlsStream {
         })
     }
 
-    /// Reads into the session, and into `spill` what the session has no room for at once. Gives how
-    /// much is in `spill`, and in `buffer` as plaintext.
+    /// Reads into the session, and into `spill` what does not fit into the session at once. Returns
+    /// the number of bytes in `spill`, and of plaintext in `buffer`.
     fn receive(
         &mut self,
         source: Source,
@@ -212,7 +215,7 @@ impl TlsStream {
         Ok((spilled, count))
     }
 
-    /// Decrypts what was read, and gives what fits into `buffer`.
+    /// Decrypts what was read. Returns how much plaintext was put into `buffer`.
     fn process(&mut self, buffer: &mut [u8]) -> usize {
         match self.session.process_new_packets() {
             Ok(state) if state.peer_has_closed() => self.input = Input::Ended,
@@ -220,28 +223,27 @@ impl TlsStream {
             Err(error) => self.input = Input::Failed(error),
         }
         if self.session.wants_write() {
-            // An alert, for instance. If there is no room now, a later flush sends it.
+            // For example, an alert. If there is no space now, a later flush sends it.
             let _ = self.flush();
         }
-        // An error, or that there is nothing, is found by the next read.
+        // The next read reports an error, or that there is no plaintext.
         self.session.reader().read(buffer).unwrap_or_default()
     }
 
-    /// Takes plaintext, if the socket has all of what was taken before.
+    /// Accepts plaintext if the socket has accepted all earlier ciphertext.
     ///
     /// # Errors
-    /// `WouldBlock` if it has not; those of the socket; `InvalidData` after a violation of the
-    /// protocol.
+    /// `WouldBlock` if it has not; errors of the socket; `InvalidData` after a protocol violation.
     pub(in crate::transport) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
         let count = self.session.writer().write(bytes)?;
         self.flush_taken(count)
     }
 
-    /// As [`TlsStream::try_write`], for several slices, which share records.
+    /// Like [`TlsStream::try_write`], for several slices, which share records.
     ///
     /// # Errors
-    /// As [`TlsStream::try_write`].
+    /// Like [`TlsStream::try_write`].
     pub(in crate::transport) fn try_write_vectored(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -258,13 +260,13 @@ impl TlsStream {
         }
     }
 
-    /// Whether the socket has everything that was written.
+    /// Returns whether the socket has accepted everything that was written.
     #[inline]
     pub(in crate::transport) fn is_flushed(&self) -> bool {
         !self.session.wants_write()
     }
 
-    /// Gives the socket what it takes. `WouldBlock` if something is left.
+    /// Writes as much ciphertext as the socket accepts. `WouldBlock` if some is left.
     fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut Sender(&self.socket))? {
@@ -275,10 +277,10 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Ready when the socket has everything that was written.
+    /// Ready once the socket has accepted everything that was written.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Errors of the socket.
     pub(in crate::transport) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -293,10 +295,10 @@ impl TlsStream {
         }
     }
 
-    /// Ready when a write may be taken. An error of the socket is left for that write.
+    /// Ready once a write can be accepted. That write reports an error of the socket.
     ///
     /// # Errors
-    /// Those of the poller.
+    /// Errors of the poller.
     pub(in crate::transport) fn poll_write_ready(
         &mut self,
         cx: &mut Context<'_>,
@@ -310,26 +312,26 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends the stream and then the socket's side, behind everything that was written.
+    /// Ends the stream and then the sending side of the socket, after everything that was written.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Errors of the socket.
     pub(in crate::transport) fn poll_shutdown(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        // Once, whatever is called how often.
+        // Has an effect only once.
         self.session.send_close_notify();
         ready!(self.poll_flush(cx))?;
         Poll::Ready(self.socket.shutdown_write())
     }
 
-    /// This end of a TCP connection.
+    /// Returns the local address of a TCP connection.
     pub(in crate::transport) fn local_address(&self) -> Option<SocketAddr> {
         self.socket.local_address()
     }
 
-    /// Decides how the connection ends when it is dropped.
+    /// Sets how the connection ends when it is dropped.
     pub(in crate::transport) fn end_by(&mut self, end: EndBy) {
         self.end = end;
         self.socket.end_by(end);
@@ -337,11 +339,12 @@ impl TlsStream {
 }
 
 impl Drop for TlsStream {
-    /// An end in order is one that the peer can tell from a connection that was cut.
+    /// Marks the end of the stream, so that the peer can distinguish a clean close from a truncated
+    /// connection.
     fn drop(&mut self) {
         if self.end == EndBy::Close {
             self.session.send_close_notify();
-            // Nobody waits for it.
+            // No one waits for the result.
             let _ = self.flush();
         }
     }

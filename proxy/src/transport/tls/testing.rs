@@ -39,7 +39,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for `names`, and its key.
+    /// Issues a certificate for `names`, with its key.
     pub(crate) fn issue(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
         let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
         self.issue_with(&CertificateParams::new(names).unwrap())
@@ -57,7 +57,7 @@ impl Authority {
     }
 }
 
-/// Two ends of a TCP connection.
+/// Returns the two ends of a TCP connection.
 pub(crate) async fn sockets() -> (Socket, Socket) {
     let (near, far) = tcp_pair().await;
     (Socket::Tcp(near), Socket::Tcp(far))
@@ -70,7 +70,7 @@ pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
     (near.unwrap(), far.unwrap().0)
 }
 
-/// Sessions of both sides that fit each other: client and server.
+/// Returns a matching pair of sessions: client and server.
 pub(crate) fn sessions(version: &'static SupportedProtocolVersion) -> (Connection, Connection) {
     let authority = Authority::new();
     let (certificate, key) = authority.issue(&["localhost"]);
@@ -97,7 +97,7 @@ pub(crate) fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
     PrivatePkcs8KeyDer::from(key.serialize_der()).into()
 }
 
-/// Streams of both sides after their handshake: client and server.
+/// Returns the streams of both sides after their handshake: client and server.
 pub(crate) async fn streams(
     version: &'static SupportedProtocolVersion,
 ) -> (Box<TlsStream>, Box<TlsStream>) {
@@ -110,18 +110,18 @@ pub(crate) async fn streams(
     (client.unwrap(), server.unwrap())
 }
 
-/// Streams of TLS 1.3, as HTTP has them.
+/// Returns TLS 1.3 streams in the form that HTTP uses.
 pub(crate) async fn tls13() -> (Io, Io) {
     ios(&TLS13).await
 }
 
-/// As [`streams`], as HTTP has them.
+/// Like [`streams`], in the form that HTTP uses.
 pub(crate) async fn ios(version: &'static SupportedProtocolVersion) -> (Io, Io) {
     let (client, server) = streams(version).await;
     (Io::tls(client), Io::tls(server))
 }
 
-/// Writes all of it, and waits until the socket has it.
+/// Writes all bytes, and waits until the socket has accepted them.
 pub(crate) async fn write_all(io: &mut Io, mut bytes: &[u8]) -> io::Result<()> {
     poll_fn(|cx| {
         while !bytes.is_empty() {
@@ -168,7 +168,7 @@ pub(crate) async fn shutdown(io: &mut Io) -> io::Result<()> {
     poll_fn(|cx| io.poll_shutdown(cx)).await
 }
 
-/// Bytes that are not all alike.
+/// Returns bytes that are not all the same.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..=250).cycle().take(length).collect()
 }

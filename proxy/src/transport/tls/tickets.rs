@@ -1,13 +1,13 @@
-//! Session tickets that every worker can open, and the process that follows.
+//! Session tickets that every worker and the next process can open.
 //!
-//! No session is kept: a ticket is the session, sealed with AES-256-GCM. The keys are made at
-//! random for periods of 12 hours. A ticket of the present period is accepted until the next one
-//! ends: for 12 hours at least, which is what clients are told, and for 24 at most. After that its
-//! key is gone. The next period's key exists early, so that two processes that serve at the same
-//! time still agree after a period ends.
+//! No session is stored: a ticket is the session, sealed with AES-256-GCM. Random keys are
+//! generated for periods of 12 hours. A ticket of the current period is accepted until the next
+//! period ends: for at least 12 hours, which is the lifetime sent to clients, and for at most 24
+//! hours. Then its key is dropped. The next period's key exists in advance, so that two processes
+//! that serve at the same time still agree after a period ends.
 //!
-//! Each site has keys of its own, derived from those and from what the site asks of clients'
-//! certificates: a session never goes on at another site or under other rules.
+//! Each site has its own keys, derived from the process's keys and from the site's requirements for
+//! client certificates. A session is never resumed at another site or under other rules.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,24 +21,25 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::server::ProducesTickets;
 use thiserror::Error;
 
-/// How long tickets are sealed with one key, in seconds.
+/// Time for which tickets are sealed with one key, in seconds.
 const PERIOD: u64 = 12 * 60 * 60;
-/// The last one, the present one, and the next one.
+/// Number of keys: the previous, the current and the next one.
 const KEYS: usize = 3;
 const SECRET_LEN: usize = 32;
-/// Tells which key a ticket was sealed with. Derived, so that no two sites have the same.
+/// Length of a key's name, which shows the key of a ticket. Names are derived, so that no two sites
+/// have the same.
 const NAME_LEN: usize = 16;
-/// A ticket: name, nonce, what is sealed, tag.
+/// Length of the tag. A ticket consists of name, nonce, ciphertext and tag.
 const TAG_LEN: usize = 16;
-/// Of exported keys.
+/// Format version of exported keys.
 const FORMAT: u8 = 1;
 const EXPORT_LEN: usize = 1 + 8 + KEYS * SECRET_LEN;
 
 /// The secrets that all tickets of this process depend on.
 pub struct TicketKeys {
-    /// Taken when a period begins, by each site once.
+    /// Locked once by each site when a period starts.
     secrets: Mutex<Secrets>,
-    /// Changes with an import: what was derived before is no longer used.
+    /// Changes with an import: keys derived before it are no longer used.
     generation: AtomicU64,
     random: SystemRandom,
     clock: Clock,
@@ -48,32 +49,32 @@ type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
 #[derive(Clone)]
 struct Secrets {
-    /// The number of the present period since 1970.
+    /// Number of the current period since 1970.
     period: u64,
-    /// Of the period before, the present one, and the next one.
+    /// Secrets of the previous, the current and the next period.
     secrets: [[u8; SECRET_LEN]; KEYS],
 }
 
-/// Why keys cannot be taken over.
+/// Reason why keys cannot be created or imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TicketError {
-    /// The bytes are of another version of the proxy, or damaged.
+    /// The bytes come from another version of the proxy or are damaged.
     #[error("the keys of session tickets are not in a form that this version knows")]
     Format,
-    /// The system has no random numbers.
+    /// The system provides no random numbers.
     #[error("the system gives no random numbers")]
     Random,
 }
 
 impl fmt::Debug for TicketKeys {
-    /// Without the secrets.
+    /// Omits the secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TicketKeys").finish_non_exhaustive()
     }
 }
 
 impl TicketKeys {
-    /// New ones.
+    /// Generates new keys.
     ///
     /// # Errors
     /// [`TicketError::Random`].
@@ -84,7 +85,7 @@ impl TicketKeys {
         }))
     }
 
-    /// With a clock that tells the seconds since 1970.
+    /// Generates new keys with a clock that returns the seconds since 1970.
     fn with_clock(clock: Clock) -> Result<Arc<TicketKeys>, TicketError> {
         let random = SystemRandom::new();
         let mut secrets = [[0; SECRET_LEN]; KEYS];
@@ -100,7 +101,7 @@ impl TicketKeys {
         }))
     }
 
-    /// The keys, for the process that follows. They are secret.
+    /// Exports the keys for the next process. They are secret.
     pub fn export(&self) -> Vec<u8> {
         let secrets = self.secrets(self.period());
         let mut bytes = Vec::with_capacity(EXPORT_LEN);
@@ -110,10 +111,10 @@ impl TicketKeys {
         bytes
     }
 
-    /// Replaces the keys by those of the process before.
+    /// Replaces the keys by those of the previous process.
     ///
     /// # Errors
-    /// [`TicketError::Format`]; the keys stay as they were.
+    /// [`TicketError::Format`]; the keys are then unchanged.
     pub fn import(&self, bytes: &[u8]) -> Result<(), TicketError> {
         let (&[format], rest) = bytes.split_first_chunk().ok_or(TicketError::Format)?;
         let (&period, rest) = rest.split_first_chunk().ok_or(TicketError::Format)?;
@@ -129,7 +130,7 @@ impl TicketKeys {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Secrets> {
-        // Secrets are replaced whole or one by one: a panic leaves usable ones.
+        // Secrets are replaced all at once or one by one, so they are usable even after a panic.
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,12 +138,12 @@ impl TicketKeys {
         (self.clock)() / PERIOD
     }
 
-    /// The secrets of a period. A clock that was set back changes nothing.
+    /// Returns the secrets of a period. Setting the clock back changes nothing.
     fn secrets(&self, period: u64) -> Secrets {
         let mut held = self.lock();
         let passed = period.saturating_sub(held.period);
         let mut fresh = [[0; SECRET_LEN]; KEYS];
-        // Without random numbers no new handshake succeeds either; the next call tries again.
+        // Without random numbers, no new handshake succeeds either. The next call tries again.
         if passed > 0 && self.random.fill(fresh.as_flattened_mut()).is_ok() {
             for (_, secret) in (0..passed).zip(fresh) {
                 held.secrets.rotate_left(1);
@@ -157,7 +158,7 @@ impl TicketKeys {
 /// Seals and opens the tickets of one site.
 pub(super) struct SiteTickets {
     keys: Arc<TicketKeys>,
-    /// The site, and its policy for clients' certificates.
+    /// Digest of the site's name and its policy for client certificates.
     context: [u8; 32],
     derived: ArcSwapOption<Derived>,
 }
@@ -166,7 +167,7 @@ pub(super) struct SiteTickets {
 struct Derived {
     generation: u64,
     period: u64,
-    /// The present one first.
+    /// Keys, the current one first.
     keys: [Key; KEYS],
 }
 
@@ -176,14 +177,15 @@ struct Key {
 }
 
 impl fmt::Debug for SiteTickets {
-    /// Without the keys.
+    /// Omits the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SiteTickets").finish_non_exhaustive()
     }
 }
 
 impl SiteTickets {
-    /// `context` is a digest of all that a session must have in common with one that goes on.
+    /// Creates the tickets of a site. `context` is a digest of all settings that must be equal for
+    /// a session to be resumed.
     pub(super) fn new(keys: Arc<TicketKeys>, context: [u8; 32]) -> Arc<SiteTickets> {
         Arc::new(SiteTickets {
             keys,
@@ -192,7 +194,7 @@ impl SiteTickets {
         })
     }
 
-    /// The keys in force. Derived anew once a period, or after an import.
+    /// Returns the keys in force. Derives them again once per period and after an import.
     fn derived(&self) -> Arc<Derived> {
         let generation = self.keys.generation.load(Ordering::Acquire);
         let period = self.keys.period();
@@ -245,8 +247,8 @@ impl ProducesTickets for SiteTickets {
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let derived = self.derived();
         let key = &derived.keys[0];
-        // At random: keys are shared by workers and processes. Two of 2^33 nonces are alike with
-        // a probability of 2^-31, and no period has as many tickets.
+        // The nonce is random because workers and processes share keys. With 2^33 nonces, two are
+        // equal with a probability of 2^-31, and no period has so many tickets.
         let mut nonce = [0; NONCE_LEN];
         self.keys.random.fill(&mut nonce).ok()?;
         let mut ticket = Vec::with_capacity(NAME_LEN + NONCE_LEN + plain.len() + TAG_LEN);
@@ -267,7 +269,7 @@ impl ProducesTickets for SiteTickets {
         let (name, rest) = ticket.split_first_chunk::<NAME_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         let derived = self.derived();
-        // Names are public.
+        // Names are public, so the comparison need not take constant time.
         let key = derived.keys.iter().find(|key| key.name == *name)?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);

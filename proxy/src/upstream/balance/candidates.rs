@@ -1,19 +1,20 @@
-//! The endpoints that the next requests may go to.
+//! The endpoints that are eligible for the next requests.
 
-/// Candidates with their weights. Never changed in place: made anew after each change.
+/// Candidates with their weights. Never changed in place: created again after each change.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Candidates {
     list: Vec<usize>,
-    /// As in `list`; none is 0.
+    /// Weights in the order of `list`. None is 0.
     weights: Vec<u32>,
-    /// The sum of the weights up to each, itself included.
+    /// Cumulative sums of the weights, each including its own.
     sums: Vec<u64>,
     is_even: bool,
     version: u64,
 }
 
 impl Candidates {
-    /// Of these, by their numbers, which grow, with their weights. `version` is another for each.
+    /// Creates candidates from pairs of number and weight, with ascending numbers. Weights of 0 are
+    /// left out. `version` must differ for each change.
     pub(in crate::upstream) fn new(
         weighed: impl Iterator<Item = (usize, u32)>,
         version: u64,
@@ -42,7 +43,7 @@ impl Candidates {
         &self.weights
     }
 
-    /// Whether all weigh the same.
+    /// Returns whether all weights are equal.
     pub(super) fn is_even(&self) -> bool {
         self.is_even
     }
@@ -51,18 +52,18 @@ impl Candidates {
         self.version
     }
 
-    /// The sum of all weights.
+    /// Returns the sum of all weights.
     pub(super) fn total(&self) -> u64 {
         self.sums.last().copied().unwrap_or(0)
     }
 
-    /// The weight of a candidate; 1 for any other.
+    /// Returns the weight of a candidate, or 1 for any other number.
     pub(super) fn weight_of(&self, candidate: usize) -> u32 {
         let position = self.list.binary_search(&candidate);
         position.map_or(1, |position| self.weights[position])
     }
 
-    /// The candidate whose part of the sum of all weights this point is in.
+    /// Returns the candidate in whose part of the total weight `point` falls.
     pub(super) fn at(&self, point: u64) -> Option<usize> {
         let position = if self.is_even {
             let weight = u64::from(*self.weights.first()?);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Hash, HashKey};
 
-/// Candidates from 0 on, all of them open.
+/// Candidates numbered from 0, all of them open by default.
 #[derive(Default)]
 struct Bed {
     weights: Vec<u32>,
@@ -73,7 +73,7 @@ fn key(choice: u32) -> u64 {
 
 #[test]
 fn which_is_next() {
-    // Weights, loads and those that are closed; the first choices.
+    // Weights, loads and closed candidates, then the first choices.
     for (balance, weights, loads, closed, expected) in [
         (
             Balance::RoundRobin,
@@ -147,10 +147,10 @@ fn nothing_is_chosen_where_nothing_is_open() {
 fn the_quickest_of_those_that_are_known() {
     for (latencies, loads, expected) in [
         (&[Some(2.0), Some(1.0)][..], &[0, 0][..], 1),
-        // Two requests of half the time are as good as one.
+        // Two requests at half the response time cost the same as one.
         (&[Some(2.0), Some(0.9)], &[0, 1], 1),
         (&[Some(2.0), Some(1.1)], &[0, 1], 0),
-        // One that is not known is tried once.
+        // A candidate with an unknown response time is tried once.
         (&[Some(1.0), None], &[0, 0], 1),
         (&[Some(1.0), None], &[5, 1], 0),
     ] {
@@ -173,8 +173,8 @@ fn of_many_candidates_the_better_of_two() {
     };
     let counts = bed.counts(Balance::LeastRequests, 100_000, |_| None);
     let of_load = |load: usize| counts.iter().skip(load).step_by(10).sum::<u32>();
-    // The least of two draws of ten is the least of all with a probability of 19 %, and the highest
-    // with 1 %.
+    // The lesser of two random draws is in the lowest of ten classes with a probability of 19 %,
+    // and in the highest with 1 %.
     assert!((18_000..20_000).contains(&of_load(0)), "{}", of_load(0));
     assert!((500..1_500).contains(&of_load(9)), "{}", of_load(9));
 }
@@ -205,7 +205,7 @@ fn a_hash_does_not_fill_a_candidate_beyond_its_bound() {
         ..Bed::new(&[1; 10])
     };
     let candidates = bed.candidates();
-    // The same key again and again.
+    // The same key every time.
     for choice in 1..=1_000_u32 {
         let chosen = balancer.choose(&candidates, Some(7), &bed).unwrap();
         bed.loads[chosen] += 1;
@@ -217,7 +217,7 @@ fn a_hash_does_not_fill_a_candidate_beyond_its_bound() {
     }
 }
 
-/// Whether each has as many of all as its weight says, give or take so much of its share.
+/// Returns whether each count is proportional to its weight, within `tolerance` of its share.
 fn is_in_proportion(counts: &[u32], weights: &[u32], tolerance: f64) -> bool {
     let choices = f64::from(counts.iter().sum::<u32>());
     let total = f64::from(weights.iter().sum::<u32>());
@@ -243,7 +243,7 @@ proptest! {
 
     #[test]
     fn turns_are_spread_evenly(weights in weights()) {
-        // At no time is anybody more than one turn behind its share, or ahead.
+        // At no time is a candidate more than one turn behind its share, or ahead of it.
         let bed = Bed::new(&weights);
         let balancer = Balancer::new(Balance::RoundRobin, 0, Random::from_seed(1));
         let candidates = bed.candidates();
@@ -277,7 +277,7 @@ proptest! {
         let mut counts = vec![0_u32; weights.len()];
         let mut expected = vec![0.0; weights.len()];
         for (version, gone) in changes.iter().enumerate() {
-            // One of the first three is gone for a while; the others get its turns.
+            // One of the first three is gone for a while, and the others get its turns.
             let weighed = weights.iter().copied().enumerate();
             let weighed = weighed.filter(|(candidate, _)| candidate != gone);
             let candidates = Candidates::new(weighed.clone(), version as u64);
@@ -290,7 +290,7 @@ proptest! {
             }
         }
         for (count, expected) in counts.iter().zip(&expected) {
-            // Each change may cost a turn, or bring one.
+            // Each change can cost or gain a turn.
             let tolerance = 2.0 + 2.0 * f64::from(u32::try_from(changes.len()).unwrap());
             prop_assert!((f64::from(*count) - expected).abs() < tolerance, "{counts:?} {expected}");
         }

@@ -1,4 +1,4 @@
-//! Requests that belong to one endpoint: they wait for it, though others are free.
+//! Requests that are bound to one endpoint: they wait for it, even if others are free.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::upstream::lease::{Lease, Trial};
 use crate::upstream::local::LocalCluster;
 
 impl LocalCluster {
-    /// The endpoint to which a request with this key goes.
+    /// Returns the endpoint to which a request with this key goes.
     pub(in crate::upstream) fn preferred(
         self: &Rc<Self>,
         key: u64,
@@ -27,10 +27,11 @@ impl LocalCluster {
 }
 
 impl Search<'_> {
-    /// A connection to where the request belongs; None if that does not serve it.
+    /// Returns a connection to the endpoint to which the request is bound, or `None` if that
+    /// endpoint does not serve it.
     ///
     /// # Errors
-    /// It had to wait for too long, or too many wait already.
+    /// The request waited for too long, or too many requests wait already.
     pub(super) async fn bound(&mut self, bound: Bound<'_>) -> Result<Option<Lease>, CheckoutError> {
         let (Bound::Server(name) | Bound::OnlyServer(name)) = bound else {
             let position = match bound {
@@ -43,7 +44,7 @@ impl Search<'_> {
                 None => Ok(None),
             };
         };
-        // A server may have several addresses; one that fails is not tried again.
+        // A server can have several addresses. One that fails is not tried again.
         while let Some(position) = self.of_server(name) {
             let failed = self.failure_count();
             let lease = self.bound_to(position, bound).await?;
@@ -54,7 +55,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// A connection to this endpoint; None if it does not serve the request.
+    /// Returns a connection to this endpoint, or `None` if it does not serve the request.
     async fn bound_to(
         &mut self,
         position: usize,
@@ -63,10 +64,11 @@ impl Search<'_> {
         let endpoint = Arc::clone(self.set.endpoint(position));
         let is_welcome = match bound {
             Bound::Session(_) => endpoint.keeps_sessions(),
-            // Those that the view has, though it may be a moment old.
+            // The same condition as for candidates of the view, checked now because the view can be
+            // outdated.
             _ => endpoint.is_usable(),
         };
-        // One that gets no other requests has to be tried by those that belong to it.
+        // If the endpoint gets no other requests, those that are bound to it have to try it.
         let trial = (!is_welcome && endpoint.is_on_trial()).then(|| Trial::begin(&endpoint));
         let trial = trial.flatten();
         if !is_welcome && trial.is_none() || self.is_ruled_out(endpoint.id()) {
@@ -85,7 +87,7 @@ impl Search<'_> {
         Ok(self.connect(chosen).await)
     }
 
-    /// The endpoint that a key prefers among those that are usable, with or without a free slot.
+    /// Returns the usable endpoint that a key prefers, with or without a free slot.
     fn preferred(&self, key: u64) -> Option<usize> {
         preferred(&self.view.candidates, key, |position| {
             let choice = &self.set.source.choices()[position];
@@ -95,8 +97,8 @@ impl Search<'_> {
         })
     }
 
-    /// The endpoint of a server that has the least to do, of those that are usable; without one, any
-    /// that may be tried.
+    /// Returns the least loaded usable endpoint of a server. If none is usable, returns any that is
+    /// on trial.
     fn of_server(&self, name: &str) -> Option<usize> {
         let choices = self.set.source.of(name);
         let usable = choices.iter().filter(|choice| {

@@ -9,18 +9,19 @@ use crate::upstream::endpoint::EndpointId;
 use crate::upstream::establish::Needs;
 use crate::upstream::http2::Sharing;
 
-/// Whether a request may use a connection that its server may close at any moment.
+/// How a request may use pooled connections, which the server may close at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// Nothing: it can be sent again.
+    /// A close does no harm: the request can be sent again.
     Replayable,
-    /// A failure that its client is prepared for, which has had an answer over its own
-    /// connection before.
+    /// A close causes a failure that the client is prepared for: it has already received a response
+    /// over its own connection.
     Safe,
-    /// An error that its client does not expect: it is the first on its client's connection
-    /// and cannot be sent again.
+    /// A close causes an error that the client does not expect: the request is the first on the
+    /// client's connection, and cannot be sent again.
     Risky,
-    /// A second failure: an idle connection has just turned out to be dead. It gets a new one.
+    /// A close would be the second failure: an idle connection has just turned out to be dead. The
+    /// request gets a new connection.
     Fresh,
 }
 
@@ -32,8 +33,8 @@ impl Reuse {
         }
     }
 
-    /// Which connections of HTTP/2 it may share. One that nobody uses may end at any moment, as one
-    /// of HTTP/1.1; the others of one in use are at risk with it.
+    /// Returns the HTTP/2 connections that the request may share. An unused connection can end at
+    /// any moment, as with HTTP/1.1. A connection in use puts its other requests at the same risk.
     pub(super) fn sharing(self, by: HttpReuse) -> Sharing {
         match (self, by) {
             (Reuse::Fresh, _) | (_, HttpReuse::Never) => Sharing::None,
@@ -42,8 +43,8 @@ impl Reuse {
         }
     }
 
-    /// How closely to look at an idle connection: a system call more is nothing beside a
-    /// request that fails.
+    /// Returns how closely to check an idle connection. One more system call costs nothing compared
+    /// to a failed request.
     pub(super) fn check(self) -> Check {
         match self {
             Reuse::Replayable => Check::Events,
@@ -55,39 +56,39 @@ impl Reuse {
 /// A request's demands on its connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
-    /// Which connections it may use.
+    /// Which connections the request may use.
     pub reuse: Reuse,
-    /// The use that it is for.
+    /// The purpose of the connection.
     pub needs: Needs,
-    /// Its client, for servers that want to know.
+    /// The client of the request, for servers that receive the PROXY protocol.
     pub client: &'a Header<'a>,
-    /// Where it is to go before any other endpoint is considered.
+    /// The destination to try before any other endpoint.
     pub bound: Option<Bound<'a>>,
-    /// The hash of the part of it that `balance` goes by.
+    /// Hash of the part of the request that `balance` uses.
     pub key: Option<u64>,
-    /// Longest wait for a free slot; None: that of the backend.
+    /// Longest wait for a free slot. `None`: that of the backend.
     pub queue_timeout: Option<Duration>,
-    /// Longest time for a connection to be made; None: that of the backend.
+    /// Longest time to establish a connection. `None`: that of the backend.
     pub connect_timeout: Option<Duration>,
-    /// Endpoints where it has failed: others are tried first.
+    /// Endpoints where the request has failed. Others are tried first.
     pub avoid: &'a [EndpointId],
 }
 
-/// Where a request is to go, if it can.
+/// The preferred destination of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound<'a> {
-    /// The endpoint of its session, while that keeps its sessions.
+    /// The endpoint of its session, as long as that endpoint keeps its sessions.
     Session(EndpointId),
-    /// The endpoint that a key with this hash prefers among those that are usable.
+    /// The endpoint that a key with this hash prefers among the usable ones.
     Key(u64),
     /// An endpoint of this server, if one is usable.
     Server(&'a str),
-    /// The same, and nowhere else.
+    /// Like [`Bound::Server`], but the request goes nowhere else.
     OnlyServer(&'a str),
 }
 
 impl Demand<'_> {
-    /// Of a request that may go anywhere.
+    /// Returns the demands of a request that can go anywhere.
     pub fn new(reuse: Reuse, needs: Needs) -> Demand<'static> {
         Demand {
             reuse,

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::upstream::connect::DialCause;
 use crate::upstream::endpoint::Address;
 
-/// Failed attempts that an error lists.
+/// Maximum number of failed attempts that an error lists.
 const MAX_LISTED: usize = 8;
 
 /// Why there is no connection for a request.
@@ -18,37 +18,37 @@ pub enum CheckoutError {
     /// These attempts failed, in this order, and no other endpoint is left.
     #[error("no server could be reached: {}", list(.0))]
     Unreachable(Vec<DialError>),
-    /// No server is usable, for another reason than failed attempts: checks, or an operator.
+    /// No server is usable, because of checks or an operator rather than failed attempts.
     #[error("no server is usable")]
     NoneUsable,
-    /// No slot came free within `timeout.queue`.
+    /// No slot became free within `timeout.queue`.
     #[error("no server had a free slot for {}", format_seconds(*.0))]
     QueueTimeout(Duration),
-    /// As many requests wait as may: `max_queue`.
+    /// The queue is full: `max_queue` requests are waiting.
     #[error("no server has a free slot, and the queue is full")]
     QueueFull,
 }
 
-/// A connection that could not be made.
+/// A failed connection attempt.
 #[derive(Debug, Error)]
 #[error("`{server}` at {address}: {error}")]
 pub struct DialError {
-    /// The server's name.
+    /// Name of the server.
     pub server: String,
     /// The address that was tried.
     pub address: Address,
-    /// The error that connecting ended with. A part of the text, since one of several errors is
-    /// not the source of all.
+    /// The error of the attempt. It is part of the text, because one of several errors cannot be
+    /// the source of all.
     pub error: io::Error,
 }
 
 impl DialError {
-    /// Whether another attempt may go better: the system could not connect.
+    /// Returns whether another attempt can succeed: the system could not connect.
     pub(super) fn may_pass(&self) -> bool {
         self.error.raw_os_error().is_some() || self.error.kind() == io::ErrorKind::TimedOut
     }
 
-    /// The kind of its error.
+    /// Returns the kind of the error.
     pub fn cause(&self) -> DialCause {
         DialCause::of(&self.error)
     }

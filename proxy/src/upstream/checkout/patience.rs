@@ -1,4 +1,4 @@
-//! How long a request goes on that no server can be reached for.
+//! How long a request keeps trying while no server can be reached.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,33 +7,35 @@ use tokio::time::Instant;
 
 use crate::config::Backend;
 
-/// The pauses of a request, and the time since it first tried to connect.
+/// The pauses of a request, and the time since its first connection attempt.
 #[derive(Default)]
 pub(super) struct Patience {
     pauses: Cell<u32>,
-    /// When it first tried to connect.
+    /// Time of the first connection attempt.
     begin: Cell<Option<Instant>>,
 }
 
 impl Patience {
-    /// Before an attempt to connect.
+    /// Starts the clock, if it is not running. Called before each connection attempt.
     pub(super) fn begin(&self) {
         if self.begin.get().is_none() {
             self.begin.set(Some(Instant::now()));
         }
     }
 
-    /// Whether so much time has passed.
+    /// Returns whether more time than `limit` has passed.
     pub(super) fn is_over(&self, limit: Duration) -> bool {
         self.begin
             .get()
             .is_some_and(|begin| begin.elapsed() > limit)
     }
 
-    /// Waits, if there is to be another attempt.
+    /// Waits before another attempt, and returns true. Returns false if there must be no other
+    /// attempt.
     pub(super) async fn pause(&self, backend: &Backend, connect: Duration) -> bool {
         let retry = &backend.retry;
-        // Half a pause to spare: all timers are a little late, and the last attempt is to be made.
+        // Leave half a pause to spare: all timers are a little late, and the last attempt must not
+        // be lost.
         let limit = longest(backend, connect).saturating_sub(retry.pause / 2);
         let pauses = self.pauses.get();
         if !retry.on.connect || pauses >= retry.attempts || self.is_over(limit) {
@@ -45,8 +47,8 @@ impl Patience {
     }
 }
 
-/// How long requests try servers that nothing is expected of: those that swallow packets are not
-/// waited for again and again. `connect` is how long a connection may take to be made.
+/// Returns how long requests try servers that are expected to fail. This bounds the waits for
+/// servers that drop packets. `connect` is the time limit of a connection attempt.
 pub(super) fn longest(backend: &Backend, connect: Duration) -> Duration {
     let pauses = backend.retry.pause.saturating_mul(backend.retry.attempts);
     connect.max(pauses)

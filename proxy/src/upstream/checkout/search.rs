@@ -1,4 +1,4 @@
-//! The search for an endpoint and a connection, of one request.
+//! A request's search for an endpoint and a connection.
 
 use std::io;
 use std::rc::Rc;
@@ -22,15 +22,15 @@ use crate::upstream::server::Counts;
 use crate::upstream::stream::ServerStream;
 use crate::upstream::view::View;
 
-/// How long a connection attempt may take before other requests avoid its endpoint.
+/// Duration of a connection attempt after which other requests avoid the endpoint.
 ///
-/// By then the first SYN, sent anew after a second (RFC 6298, section 2), is lost or the host
-/// is gone. Without it, all requests of a whole `timeout.connect` would wait for a host that
-/// has just gone silent.
+/// By then the first SYN, which is sent again after a second (RFC 6298, section 2), is lost, or the
+/// host is gone. Without this limit, all requests of a whole `timeout.connect` would wait for a
+/// host that has just gone silent.
 pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Connection attempts of a request before it pauses: those of a request that none can serve must not
-/// grow with the number of servers.
+/// Maximum number of connection attempts of a request before it pauses. Without it, a request that
+/// no server can serve would make more attempts the more servers there are.
 pub(super) const MAX_DIALS: usize = 16;
 
 /// A request in search of a connection.
@@ -40,15 +40,15 @@ pub(super) struct Search<'a> {
     pub(super) view: Rc<View>,
     pub(super) demand: &'a Demand<'a>,
     patience: &'a Patience,
-    /// Whether it goes only to servers where it has not failed.
+    /// Whether the request goes only to servers where it has not failed.
     pub(super) is_choosy: bool,
-    /// How an idle connection is looked at; None: it may not serve.
+    /// How to check an idle connection. `None`: the request may not use one.
     idle: Option<Check>,
-    /// Which connections of HTTP/2 it may have a stream of.
+    /// Which HTTP/2 connections the request may share.
     sharing: Sharing,
-    /// Until when it waits for connections that other requests make.
+    /// Deadline for waiting for connections that other requests establish.
     wait_until: Option<Instant>,
-    /// Endpoints that could not be connected to, and why: none is tried twice.
+    /// Endpoints that could not be connected to, with the errors. None is tried twice.
     failures: Vec<(Rc<LocalEndpoint>, io::Error)>,
 }
 
@@ -68,7 +68,7 @@ impl Field for Open<'_, '_> {
     fn is_open(&self, candidate: usize) -> bool {
         let search = self.0;
         let endpoint = search.set.endpoint(candidate);
-        // The view may be a moment old.
+        // The view can be slightly outdated.
         let is_usable = search.view.is_panic || endpoint.standing() == Standing::Usable;
         is_usable && endpoint.has_free_slot() && !search.is_ruled_out(endpoint.id())
     }
@@ -93,9 +93,9 @@ pub(super) struct Chosen {
 /// The next endpoint to try.
 enum Next {
     Try(Chosen),
-    /// All that could serve have no free slot.
+    /// All that could serve the request have no free slot.
     Full,
-    /// None is left.
+    /// No endpoint is left.
     None,
 }
 
@@ -122,13 +122,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks at the present set, after a wait.
+    /// Adopts the current set and view, after a wait.
     pub(super) fn renew(&mut self) {
         self.set = self.cluster.set();
         self.view = self.set.view(&self.cluster.cluster, AsOf::Now);
     }
 
-    /// Whether there is another view than before, which it has now.
+    /// Adopts the current set and view. Returns whether the view has changed.
     fn has_news(&mut self) -> bool {
         let before = self.view.epoch();
         self.renew();
@@ -144,7 +144,7 @@ impl<'a> Search<'a> {
         failures.any(|(failed, _)| failed.endpoint().id() == id)
     }
 
-    /// Whether it has failed at every endpoint that is usable.
+    /// Returns whether the request has failed at every usable endpoint.
     pub(super) fn has_only_avoided(&self) -> bool {
         let avoid = self.demand.avoid;
         let mut candidates = self.view.candidates.list().iter();
@@ -158,7 +158,7 @@ impl<'a> Search<'a> {
             let chosen = match self.next() {
                 Next::Try(chosen) => chosen,
                 Next::Full => self.queue().await?,
-                // What was usable a moment ago may be a suspect by now.
+                // An endpoint that was usable a moment ago can be a suspect by now.
                 Next::None if self.has_news() => continue,
                 Next::None => break,
             };
@@ -179,12 +179,12 @@ impl<'a> Search<'a> {
         Err(self.failed())
     }
 
-    /// At how many endpoints it has failed.
+    /// Returns the number of endpoints that could not be connected to.
     pub(super) fn failure_count(&self) -> usize {
         self.failures.len()
     }
 
-    /// Why there is no connection.
+    /// Returns the reason why there is no connection.
     pub(super) fn failed(&mut self) -> CheckoutError {
         if self.failures.is_empty() {
             return CheckoutError::NoneUsable;
@@ -196,10 +196,10 @@ impl<'a> Search<'a> {
         self.demand.connect_timeout(&self.set.settings.backend)
     }
 
-    /// The next of those that only a request for which there is no other may use. Among equals it
-    /// begins with another one for each request.
+    /// Returns the next suspect, for a request that no usable endpoint can serve. Among equals,
+    /// each request starts at a different one.
     fn next_suspect(&self) -> Next {
-        // The last attempt begins a little late.
+        // Allows for one more pause, since the last attempt starts a little late.
         let backend = &self.set.settings.backend;
         let is_late = self
             .patience
@@ -213,7 +213,8 @@ impl<'a> Search<'a> {
         let groups = view
             .suspects
             .chunk_by(|one, other| rank(one) == rank(other));
-        // The view may be a moment old, that of a large set in any case.
+        // The candidates are included because the view can be outdated, especially that of a large
+        // set.
         for group in groups.chain([view.candidates.list()]) {
             let start = self.set.balancer.any(group.len());
             let (later, sooner) = group.split_at(start);
@@ -265,14 +266,14 @@ impl<'a> Search<'a> {
         if is_full { Next::Full } else { Next::None }
     }
 
-    /// Whether it gives up on those that should serve it.
+    /// Returns whether the search of the preferred endpoints has used up its time or its attempts.
     pub(super) fn has_tried_enough(&self) -> bool {
         let backend = &self.set.settings.backend;
         let limit = self.connect_timeout() * (backend.retry.attempts + 1);
         self.patience.is_over(limit) || self.failures.len() >= MAX_DIALS
     }
 
-    /// An endpoint that one request is to try.
+    /// Returns an endpoint on trial that no other request is trying, with a slot.
     fn trial(&self) -> Option<Chosen> {
         self.view.trials.iter().find_map(|&position| {
             let endpoint = self.set.endpoint(position);
@@ -282,20 +283,21 @@ impl<'a> Search<'a> {
             let trial = Trial::begin(endpoint)?;
             Some(Chosen {
                 position,
-                // Others that wait do not keep it from being tried.
+                // A trial overtakes the requests that wait in the queue.
                 permit: endpoint.overtaking_permit()?,
                 trial: Some(trial),
             })
         })
     }
 
-    /// Waits in line for a slot of any endpoint.
+    /// Waits in the queue for a slot of any endpoint.
     async fn queue(&mut self) -> Result<Chosen, CheckoutError> {
         let limit = self.demand.queue_timeout(&self.set.settings.backend);
         let place = self.cluster.cluster.shared.queue.enter();
         let place = place.ok_or(CheckoutError::QueueFull)?;
         let _waiting = Queued::new(self.cluster);
-        // Rather the server that it has failed at than none, and nobody waits behind it in vain.
+        // A server where the request has failed is better than none. Besides, a request that
+        // declines free slots would block those after it in the queue.
         self.is_choosy = false;
         let take = || {
             self.renew();
@@ -320,10 +322,11 @@ impl<'a> Search<'a> {
         chosen.map_err(|_| CheckoutError::QueueTimeout(limit))
     }
 
-    /// A connection to the endpoint; without one the permit is given back.
+    /// Obtains a connection to the endpoint. On failure, returns `None` and releases the permit.
     pub(super) async fn connect(&mut self, chosen: Chosen) -> Option<Lease> {
         let local = self.cluster.local(&self.set, chosen.position);
-        // From now on: an endpoint that many are waiting for has no few requests.
+        // Counted from here on: an endpoint where many requests wait for a connection must not look
+        // idle.
         let active = Active::new(self.cluster, &local);
         if let Some(idle) = self.idle(&local) {
             return Some(self.lease(idle, Origin::Pooled, active, chosen));
@@ -341,7 +344,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether it may have a stream of a connection that others use.
+    /// Returns whether the request may use a stream of a shared connection.
     fn may_share(&self, local: &LocalEndpoint) -> bool {
         let handshake = &local.handshake;
         self.sharing != Sharing::None
@@ -349,8 +352,9 @@ impl<'a> Search<'a> {
             && !handshake.names_clients()
     }
 
-    /// A stream of a connection that another request is making, so that a burst of requests does
-    /// not open one for each. All such waits together take `timeout.connect` at most.
+    /// Waits for a connection that another request is establishing, and returns a stream of it.
+    /// This keeps a burst of requests from opening a connection each. All such waits together take
+    /// `timeout.connect` at most.
     async fn wait(&mut self, local: &LocalEndpoint) -> Option<ServerStream> {
         let limit = self.connect_timeout();
         let shared = &local.pool.shared;
@@ -367,7 +371,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// A connection that others have used, or a stream of one that they use.
+    /// Returns an idle connection, or a stream of a shared one.
     fn idle(&self, local: &LocalEndpoint) -> Option<ServerStream> {
         if local.handshake.names_clients() {
             return None;
@@ -380,7 +384,7 @@ impl<'a> Search<'a> {
         local.pool.take(self.idle?).map(ServerStream::Http1)
     }
 
-    /// A new connection.
+    /// Establishes a new connection.
     async fn dial(&self, local: &LocalEndpoint) -> io::Result<ServerStream> {
         let backend = &self.set.settings.backend;
         let budget = &self.cluster.budget;
@@ -413,7 +417,8 @@ impl<'a> Search<'a> {
                     shared.chose_http1(true);
                 }
                 let mut connection = budget.connection(io, connected);
-                // The pool keeps none that names a client.
+                // A connection that names its client serves only that client, so it must stay out
+                // of the pool.
                 if handshake.names_clients() && backend.http_reuse != HttpReuse::Never {
                     connection.make_private();
                 }
@@ -451,8 +456,9 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The result of an attempt to connect, of which the endpoint's health takes note. Dropped before
-/// its end, it has found out nothing.
+/// Awaits a connection attempt, and records its result in the endpoint's health. If the attempt
+/// takes longer than [`SUSPECT_AFTER`], the endpoint counts as unreachable meanwhile. If it is
+/// dropped before its end, no result is recorded.
 async fn watch<T>(endpoint: &Endpoint, dial: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let mut dial = std::pin::pin!(dial);
     let early = tokio::time::timeout(SUSPECT_AFTER, &mut dial).await;
@@ -465,7 +471,7 @@ async fn watch<T>(endpoint: &Endpoint, dial: impl Future<Output = io::Result<T>>
     };
     match &dialled {
         Ok(_) => endpoint.reached(),
-        // That descriptors have run out is not the server's fault.
+        // A lack of descriptors is not the server's fault.
         Err(error) if DialCause::of(error) == DialCause::Exhausted => {}
         Err(error) => endpoint.unreachable(error),
     }

@@ -17,7 +17,7 @@ use crate::config::{Balance, HttpReuse, Retry};
 use crate::upstream::Condition;
 use crate::upstream::testing::{Bed, fresh, safe};
 
-/// Lets time pass, and stands still no longer.
+/// Advances the paused clock, then lets time run again.
 async fn advance(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -28,7 +28,7 @@ async fn is_pending<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
     poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
-/// An address that answers no SYN: its queue, of one place, is full.
+/// Returns an address that answers no SYN: its backlog, of one connection, is full.
 async fn black_hole() -> (tokio::net::TcpListener, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -39,15 +39,15 @@ async fn black_hole() -> (tokio::net::TcpListener, TcpStream) {
 
 #[tokio::test]
 async fn which_endpoint_serves() {
-    // Servers; the sockets that listen; where requests go; connections that failed.
+    // Servers; sockets that listen; where requests go; number of failed connections.
     for (servers, listening, expected, refused) in [
         ("a=1 b=2 c=3", "1 2 3", "1 2 3 1", 0),
-        // Each address has its turn, whichever server it is of.
+        // Each address has its turn, whichever server it belongs to.
         ("a=1,2 b=3", "1 2 3", "1 2 3 1", 0),
-        // A dead address costs one attempt, however many there are.
+        // A dead address costs one attempt, however many requests follow.
         ("a=1,2", "2", "2 2 2 2", 1),
         ("a=1 b=2 c=3", "3", "3 3 3 3", 2),
-        // With nothing left each is tried again, once by each request.
+        // If nothing else is left, each request tries each endpoint once.
         ("a=1", "", "- - -", 3),
         ("a=1 b=2", "", "- - -", 6),
     ] {
@@ -95,7 +95,7 @@ async fn a_lone_server_that_comes_back_is_used_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_a_server_that_restarts() {
-    // When the server is back, in milliseconds; attempts in all; how the request ends.
+    // Time until the server is back, in milliseconds; number of retries; how the request ends.
     for (back, attempts, expected) in [
         (0, 3, "1"),
         (1_500, 3, "1"),
@@ -144,7 +144,8 @@ async fn nobody_waits_for_an_endpoint_that_is_silent() {
     bed.backend.timeouts.connect = Duration::from_hours(1);
     bed.listen("2");
     let cluster = bed.start();
-    // Before anybody knows, some requests wait; not so once the first has for a second.
+    // Until the failure is known, some requests wait. Once the first has waited for a second, the
+    // others no longer do.
     let mut first = pin!(bed.dial(&cluster));
     assert!(is_pending(&mut first).await);
     advance(2 * SUSPECT_AFTER).await;
@@ -173,7 +174,7 @@ async fn one_request_tries_an_endpoint_whose_ejection_has_ended() {
     for _ in 0..4 {
         assert_eq!(bed.dial(&cluster).await, "2");
     }
-    // One that was given up has found out nothing.
+    // A dropped trial yields no result.
     drop(trial);
     trial = cluster.checkout(&fresh()).await.unwrap();
     assert_eq!(trial.endpoint().server_name(), "a");
@@ -376,7 +377,7 @@ async fn a_full_server_is_waited_for_rather_than_a_dead_one_tried() {
 #[test]
 fn which_requests_take_idle_connections() {
     for (reuse, expected) in [
-        // By `never`, `safe` and `always`.
+        // Expected results for `never`, `safe` and `always`.
         (Reuse::Safe, [false, true, true]),
         (Reuse::Risky, [false, false, true]),
         (Reuse::Fresh, [false, false, false]),

@@ -1,4 +1,4 @@
-//! From the servers of a cluster and their addresses to a set of endpoints.
+//! Builds a set of endpoints from the servers of a cluster and their addresses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,8 +12,8 @@ use crate::upstream::server::Server;
 use crate::upstream::settings::Settings;
 
 impl Cluster {
-    /// A set of these servers. Of the present set those are taken over that are the same machine:
-    /// configured with the same address, or with one that leads there.
+    /// Builds a set of these servers. Reuses servers and endpoints of the current set that are the
+    /// same machine: configured with the same address, or with one that resolves to the same place.
     pub(super) fn build(
         &self,
         settings: &Settings,

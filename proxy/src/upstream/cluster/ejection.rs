@@ -1,4 +1,4 @@
-//! Which endpoints are ejected for the requests that fail there.
+//! Ejection of endpoints where requests fail.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use crate::upstream::failure::Failure;
 use crate::upstream::health::{Condition, Tried};
 
 impl Cluster {
-    /// A request has failed at this endpoint, which may be one too many: then it is ejected, unless
-    /// too many are already, or no other is usable.
+    /// Records that a request has failed at this endpoint. After too many failures the endpoint is
+    /// ejected, unless too many endpoints are ejected already, or no other is usable. An endpoint
+    /// on trial is ejected in any case.
     pub(in crate::upstream) fn fail(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -21,7 +22,7 @@ impl Cluster {
         if !endpoint.health().failed(outlier, of) {
             return;
         }
-        // Two at once could eject too many. Whoever comes second leaves it to the next failure.
+        // Two ejections at once could exceed the limit. The later one is left to the next failure.
         let Ok(_alone) = self.ejecting.try_lock() else {
             return;
         };
@@ -36,7 +37,7 @@ impl Cluster {
             ejected += usize::from(matches!(condition, Condition::Ejected | Condition::Trial));
             has_usable |= other.endpoint.is_usable() && set.weight(other) > 0;
         }
-        // One may always be ejected, however few there are.
+        // One endpoint may be ejected however few there are, unless `max_ejected` is 0.
         let is_allowed = ejected == 1 && outlier.max_ejected > 0
             || ejected * 100 <= all * outlier.max_ejected as usize;
         if has_usable && is_allowed || endpoint.condition() == Condition::Trial {

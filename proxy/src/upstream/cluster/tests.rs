@@ -1,4 +1,4 @@
-//! Tests of what changes keep.
+//! Tests of what survives a change.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -9,8 +9,8 @@ use super::*;
 
 const WORKERS: usize = 2;
 
-/// `name=address` or `name=address*max_requests`, several separated by blanks. Addresses separated by
-/// commas are those of one name.
+/// Parses `name=address` or `name=address*max_requests`, several separated by spaces. Addresses
+/// separated by commas belong to one name.
 fn backend(servers: &str) -> config::Backend {
     let server = |server: &str| {
         let (name, address) = server.split_once('=').unwrap();
@@ -48,7 +48,7 @@ fn publish(servers: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
     config
 }
 
-/// The addresses of a set, each with its server.
+/// Lists the addresses of a set, each with its server.
 fn addresses(set: &EndpointSet) -> String {
     let choices = set.choices().iter().map(|choice| {
         let Address::Unix(path) = choice.endpoint.address() else {
@@ -61,7 +61,8 @@ fn addresses(set: &EndpointSet) -> String {
 
 #[test]
 fn a_reload_keeps_what_has_not_changed() {
-    // Before and after; of the last server after: whether server and endpoint are kept.
+    // The servers before and after, then whether the last server after keeps its server and
+    // endpoint.
     let check = |before, after, server, endpoint| {
         let first = publish(before, None);
         let second = prepare(after, Some(&first.cluster));
@@ -89,7 +90,7 @@ fn a_limit_changes_when_it_is_published() {
     let first = publish("a=1*1", None);
     let endpoint = Arc::clone(&first.endpoints.choices()[0].endpoint);
     let held = endpoint.try_permit().unwrap();
-    // A plugin is told of servers that are up, whether or not they have a slot.
+    // Plugins see the number of servers that are up, whether or not these have a free slot.
     assert_eq!(first.cluster.usable_servers(), 1);
     let mut second = prepare("a=1*2 b=2", Some(&first.cluster));
     assert_eq!(first.cluster.server_count(), 1);
@@ -153,7 +154,7 @@ fn orders_stay_until_the_configuration_says_otherwise() {
         assert_eq!((a.server().state(), a.weight()), expected);
     };
     check(backend("a=1 b=2"), (ServerState::Drain, 7));
-    // Even if it is another machine now.
+    // Even if the server is another machine now.
     check(backend("a=9 b=2"), (ServerState::Drain, 7));
     let mut other = backend("a=9 b=2");
     other.servers[0].weight = 3;
@@ -235,7 +236,7 @@ fn an_address_that_was_not_known_is_taken_from_a_reload() {
     assert_eq!(addresses(&reload.endpoints), "a=5");
 }
 
-/// A backend with a file, of which these servers were read.
+/// Prepares a backend with a servers file from which `listed` was read.
 fn with_file(servers: &str, listed: &str, before: Option<&Arc<Cluster>>) -> ClusterConfig {
     let mut config = backend(servers);
     config.servers_file = Some("servers.json".into());
@@ -250,7 +251,7 @@ fn with_file(servers: &str, listed: &str, before: Option<&Arc<Cluster>>) -> Clus
     ClusterConfig::prepare(&config, &listed, &mut resolve, before, WORKERS, &wake).unwrap()
 }
 
-/// Servers of a file that is read now. Their addresses are literal.
+/// Returns the servers of a file that is read now. Their addresses are literal.
 fn list(servers: &str) -> Listed {
     let reading = Reading::begin();
     let server =
@@ -276,14 +277,15 @@ fn a_file_that_changes_during_a_reload_stays_in_force() {
     assert_eq!(addresses(&cluster.endpoints()), "a=1 x=8 y=9");
     reload.publish();
     assert_eq!(addresses(&cluster.endpoints()), "a=1 b=2 x=8 y=9");
-    // What was read before is late; another file is not this backend's.
+    // An older reading is ignored, and so is another file.
     assert_eq!(
         cluster.set_listed(file, &newer).unwrap(),
         Relisted::Overtaken
     );
     let other = cluster.set_listed(Path::new("other.json"), &list("z=1"));
     assert_eq!(other.unwrap(), Relisted::Overtaken);
-    // A reload that names a server of the newer file keeps its own.
+    // A reload that configures a server of the newer file under the same name keeps the configured
+    // one.
     let mut clash = with_file("a=1 y=3", "x=8", Some(&cluster));
     cluster.set_listed(file, &list("x=8 y=9")).unwrap();
     clash.publish();
@@ -330,9 +332,9 @@ enum Step {
     Take,
     GiveBackOldest,
     GiveBackNewest,
-    /// The name leads here from now on.
+    /// The name resolves to these addresses from now on.
     Move(&'static str),
-    /// Most requests of each address.
+    /// Maximum number of requests at each address.
     Limit(u32),
 }
 
@@ -364,7 +366,7 @@ proptest! {
                         let address = choice.endpoint.address().clone();
                         let count = held.iter().filter(|(one, _)| *one == address).count();
                         let permit = choice.endpoint.try_permit();
-                        // Exactly as long as there are free ones.
+                        // A permit is granted exactly as long as there are free slots.
                         prop_assert_eq!(permit.is_some(), count < limit as usize);
                         held.extend(permit.map(|permit| (address, permit)));
                     }

@@ -1,10 +1,10 @@
-//! From what DNS answers to what endpoints are made of.
+//! Conversion of DNS answers to the addresses for endpoints.
 
 use super::resolver::{Preference, Target};
 use crate::upstream::endpoint::Address;
 use crate::upstream::endpoint_set::Found;
 
-/// The addresses of a server.
+/// Converts the targets of a name to the addresses of a server.
 pub(super) fn found(targets: Vec<Target>) -> Vec<Found> {
     let targets = targets.into_iter().map(|target| Found {
         address: Address::Tcp(target.address),

@@ -1,16 +1,16 @@
-//! `/etc/hosts`, and the names that need no server at all.
+//! `/etc/hosts`, and the names that need no DNS server at all.
 //!
 //! Pure: `resolver` reads the file.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Names with their addresses, of a file in the format of hosts(5).
+/// Names with their addresses, from a file in the format of hosts(5).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hosts(HashMap<String, Vec<IpAddr>>);
 
 impl Hosts {
-    /// Skips lines that are none, as the C library does.
+    /// Parses the file. Skips invalid lines, as the C library does.
     pub(super) fn parse(text: &[u8]) -> Hosts {
         let text = String::from_utf8_lossy(text);
         let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
@@ -30,22 +30,23 @@ impl Hosts {
         Hosts(hosts)
     }
 
-    /// The addresses of `name`; empty if the file does not have it.
+    /// Returns the addresses of `name`; empty if the file does not contain it.
     pub(super) fn addresses(&self, name: &str) -> &[IpAddr] {
         let addresses = self.0.get(&canonical(name));
         addresses.map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// The loopback addresses if `name` is `localhost` or below it, which DNS is never asked for
-/// (RFC 6761, section 6.3).
+/// Returns the loopback addresses if `name` is `localhost` or below it. DNS is never queried for
+/// these names (RFC 6761, section 6.3).
 pub(super) fn loopback(name: &str) -> Option<[IpAddr; 2]> {
     let name = canonical(name);
     let is_local = name == "localhost" || name.ends_with(".localhost");
     is_local.then_some([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
 }
 
-/// In lower case, without the dot that says that no search domain is to be added.
+/// Returns the name in lower case, without the final dot, which means that no search domain is to
+/// be added.
 fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The names of a configuration, looked up before it comes into force.
+//! Lookups of the names of a configuration, before it comes into force.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use crate::upstream::cluster::Cluster;
 use crate::upstream::configured::literal;
 use crate::upstream::endpoint_set::Found;
 
-/// Lookups at one time.
+/// Maximum number of concurrent lookups.
 const MAX_LOOKUPS: usize = 16;
 
-/// Name servers and a name.
+/// DNS servers to query, and the name to look up.
 type Question = (Vec<SocketAddr>, ServerAddress);
 
-/// Answers for the names without a known address.
+/// Answers for the names that had no known address.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Lookups(HashMap<Question, Result<Vec<Found>, Arc<ResolveError>>>);
 
 impl Lookups {
-    /// Looks up these names, each of a backend, all at once, unless an address is known from
-    /// `before`: discovery keeps that up to date. Not those whose `resolve.init` does not want it.
-    /// Blocks.
+    /// Looks up these names, each of a backend, concurrently. Names with addresses known from
+    /// `before` are left out, because discovery keeps those up to date, and so are names whose
+    /// `resolve.init` does not want a lookup. Blocks.
     pub(in crate::upstream) fn of<'b>(
         servers: impl Iterator<Item = (&'b Backend, &'b ServerAddress)>,
         before: &HashMap<&str, &Arc<Cluster>>,
@@ -68,8 +68,8 @@ impl Lookups {
         )
     }
 
-    /// The addresses of a server of this backend, of which `before` is in force. One without any is
-    /// an error only if `resolve.init` says so.
+    /// Returns the addresses of a server of this backend. `before` is the cluster in force. A
+    /// server without an address is an error only if `resolve.init` demands it.
     pub(in crate::upstream) fn resolve(
         &self,
         backend: &Backend,
@@ -99,7 +99,7 @@ impl Lookups {
 async fn look_up(questions: HashSet<Question>) -> Lookups {
     let mut resolvers: HashMap<Vec<SocketAddr>, Resolver> = HashMap::new();
     let mut lookups = JoinSet::new();
-    // Each has its time, which begins with its first question.
+    // A lookup's time limit starts with its first query, not while it waits for a permit.
     let permits = Rc::new(Semaphore::new(MAX_LOOKUPS));
     let mut found_by = HashMap::new();
     for question in questions {

@@ -1,9 +1,9 @@
-//! One question to the DNS servers: which of them is asked, how often, and what an answer says.
+//! A single DNS question: which servers are queried, how often, and what an answer means.
 //!
-//! Caches nothing: a name is asked for again only after its TTL. Builds on the transports of
-//! hickory alone, because its resolver would give up at the first server that refuses, take a
-//! timeout for a name that does not exist if a search domain follows, and not follow the alias
-//! of a service. No type of hickory leaves this file and `resolver`.
+//! Caches nothing: a name is queried again only after its TTL. Uses only the transports of hickory.
+//! Its resolver would stop at the first server that refuses, treat a timeout as a name that does
+//! not exist if a search domain follows, and not follow the alias of a service. No type of hickory
+//! leaves this file and `resolver`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,33 +22,35 @@ use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Longest wait for one server's answer, over TCP too if the one over UDP is truncated.
+/// Longest wait for one server's answer, including the one over TCP if the answer over UDP is
+/// truncated.
 const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often every server is asked.
+/// Maximum number of times that each server is queried.
 const MAX_ROUNDS: usize = 2;
 
-/// Longest wait for an answer to one question: both rounds of a single server.
+/// Longest wait for the answer to one question: both rounds of a single server.
 ///
-/// Of several, each gets its part of the first half.
+/// With several servers, each gets an equal part of it.
 const BUDGET: Duration = Duration::from_secs(4);
 
-/// Most questions at once; the others wait for their turn.
+/// Maximum number of concurrent questions. Further ones wait.
 ///
 /// As many as hickory has buffers for, and few enough not to look like an attack.
 const MAX_QUESTIONS: usize = 32;
 
-/// Most aliases from a name to its records: what BIND and Unbound follow, rounded.
+/// Maximum number of aliases between a name and its records: about as many as BIND and Unbound
+/// follow.
 const MAX_ALIASES: usize = 12;
 
-/// The DNS servers, and how names are completed for them.
+/// The DNS servers, and the rules for completing names.
 pub(super) struct NameServers {
     servers: Vec<Server>,
-    /// The one that has answered last; the next question goes there first.
+    /// Index of the server that answered last. The next question goes there first.
     current: AtomicUsize,
-    /// Domains that are added to names.
+    /// Domains that are appended to names.
     search: Vec<Name>,
-    /// Names with fewer dots are completed first, and asked for as they are last.
+    /// Names with fewer dots are completed first, and looked up as they are last.
     ndots: usize,
     rounds: usize,
     timeout: Duration,
@@ -57,33 +59,33 @@ pub(super) struct NameServers {
 
 struct Server {
     address: SocketAddr,
-    /// Of this server alone.
+    /// Connections to this server only.
     pool: NameServerPool<TokioRuntimeProvider>,
 }
 
 /// Records of one name and type.
 #[derive(Debug)]
 pub(super) struct Records {
-    /// What the records hold; never empty.
+    /// The data of the records; never empty.
     pub(super) data: Vec<RData>,
-    /// The least of the records and of the aliases that led there.
+    /// The least TTL of the records and of the aliases that led to them.
     pub(super) ttl: Duration,
-    /// Other records that the server sent along.
+    /// Additional records in the same answer.
     pub(super) additionals: Vec<Record>,
 }
 
 /// Why there are no records.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There are none, which is true for so long, if the server says so.
+    /// There are no records. This is valid for the given time, if the server names one.
     Nothing(Option<Duration>),
-    /// A server has answered with an error, or something that makes no sense.
+    /// A server returned an error, or an invalid answer.
     Error(io::Error),
     /// No server has answered.
     TimedOut(io::Error),
 }
 
-/// Why one server has given no answer.
+/// Why one server gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum ServerError {
     #[error("name server {0} answers: {1}")]
@@ -93,13 +95,13 @@ enum ServerError {
 }
 
 impl NameServers {
-    /// Asks these servers for names as they are.
+    /// Creates a client of these servers, which looks up names as they are.
     pub(super) fn try_new(addresses: &[SocketAddr]) -> io::Result<NameServers> {
         let timeout = MAX_TIMEOUT;
         NameServers::with(addresses, Vec::new(), 1, MAX_ROUNDS, timeout)
     }
 
-    /// Reads resolv.conf(5).
+    /// Parses a file in the format of resolv.conf(5).
     pub(super) fn parse(text: &[u8]) -> io::Result<NameServers> {
         let (config, options) = system_conf::parse_resolv_conf(text).map_err(io::Error::other)?;
         let addresses: Vec<_> = config
@@ -111,7 +113,7 @@ impl NameServers {
         if search.is_empty() {
             search.extend(config.domain().cloned());
         }
-        // The domain of a host that has none.
+        // A host without a domain has the root domain.
         search.retain(|domain| !domain.is_root());
         NameServers::with(
             &addresses,
@@ -145,10 +147,10 @@ impl NameServers {
         })
     }
 
-    /// The names to ask for, in order, until one has records.
+    /// Returns the names to look up, in order, until one has records.
     ///
     /// # Errors
-    /// No name that DNS could hold.
+    /// The text is not a valid DNS name.
     pub(super) fn candidates(&self, text: &str) -> io::Result<Vec<Name>> {
         let name = Name::from_ascii(text).map_err(io::Error::other)?;
         if name.is_fqdn() {
@@ -156,7 +158,7 @@ impl NameServers {
         }
         let mut absolute = name.clone();
         absolute.set_fqdn(true);
-        // Too long with some domains: there is no such name.
+        // If the name is too long with a domain, there is no such name.
         let completed = |domain| name.clone().append_domain(domain).ok();
         let mut names: Vec<_> = self.search.iter().filter_map(completed).collect();
         for name in &mut names {
@@ -168,7 +170,7 @@ impl NameServers {
         Ok(names)
     }
 
-    /// The records of one type of an absolute name, through its aliases.
+    /// Looks up the records of one type of an absolute name, through its aliases.
     pub(super) async fn records(&self, name: &Name, kind: RecordType) -> Result<Records, Failure> {
         let mut name = name.clone();
         let mut ttl = u32::MAX;
@@ -187,13 +189,13 @@ impl NameServers {
             if !is_alias || message.response_code == ResponseCode::NXDomain {
                 return Err(Failure::Nothing(None));
             }
-            // The server leaves the rest of the way to us.
+            // The server leaves the rest of the chain to the client.
             name = found.name;
         }
         Err(Failure::Error(io::Error::other("too many aliases")))
     }
 
-    /// Asks one server after another, beginning with the last that answered.
+    /// Queries one server after another, starting with the last that answered.
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, Failure> {
         let _permit = self.questions.acquire().await;
         let query = Query::query(name.clone(), kind);
@@ -205,7 +207,7 @@ impl NameServers {
                     let index = (first + offset) % self.servers.len();
                     let answer = self.servers[index].ask(&query, self.timeout).await;
                     if let Err(error @ (Failure::Error(_) | Failure::TimedOut(_))) = answer {
-                        // An error says more than silence.
+                        // An error is more informative than a timeout.
                         if !matches!(failure, Some(Failure::Error(_))) {
                             failure = Some(error);
                         }
@@ -227,7 +229,7 @@ impl Server {
         let mut options = ResolverOpts::default();
         options.timeout = timeout;
         options.num_concurrent_reqs = 1;
-        // The kernel's are as random, and collide with nobody's.
+        // The kernel's ports are just as random, and collide with no others.
         options.os_port_selection = true;
         let tls = TlsConfig::new().map_err(io::Error::other)?;
         let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -247,7 +249,7 @@ impl Server {
         let asking = async {
             let answer = self.send(query, Edns::Yes).await;
             match answer {
-                // Knows no EDNS (RFC 6891, section 7).
+                // The server does not support EDNS (RFC 6891, section 7).
                 Err(NetError::Dns(DnsError::ResponseCode(
                     ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS,
                 ))) => self.send(query, Edns::No).await,
@@ -296,26 +298,26 @@ impl Server {
     }
 }
 
-/// Whether a question says that it takes long answers over UDP.
+/// Whether a query announces, through EDNS, that long answers over UDP are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edns {
     Yes,
     No,
 }
 
-/// The error of a wait that has taken too long.
+/// Returns the error of a wait that has timed out.
 pub(super) fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
-/// How far one answer leads.
+/// What one answer yields.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
-    /// The name itself or that which it is an alias of.
+    /// The name itself, or the name that it is an alias of.
     name: Name,
-    /// Its records of the type.
+    /// Records of the requested type.
     data: Vec<RData>,
-    /// The least of the records and the aliases.
+    /// The least TTL of the records and the aliases.
     ttl: u32,
 }
 
@@ -326,7 +328,7 @@ fn follow(message: &Message, name: &Name, kind: RecordType) -> Found {
         data: Vec::new(),
         ttl: u32::MAX,
     };
-    // Bounds a circle.
+    // The limit ends a loop of aliases.
     for _ in 0..MAX_ALIASES {
         let mut alias = None;
         for record in message.answers.iter().filter(|it| it.name == found.name) {

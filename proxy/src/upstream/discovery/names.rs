@@ -1,4 +1,4 @@
-//! The names of servers, looked up again and again while the process runs.
+//! Repeated lookups of the names of servers, while the process runs.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,32 +18,32 @@ use crate::telemetry::chain;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::random::Random;
 
-/// How long addresses are kept of a name that does not exist any more: `HAProxy`'s `hold nx` has the
-/// same default. A name server that is just being changed says so for a moment.
+/// How long the addresses of a name are kept after the name has ceased to exist. `HAProxy`'s `hold
+/// nx` has the same default. A name server may deny a name for a moment while it is being changed.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// Lookups at one time.
+/// Maximum number of concurrent lookups.
 const MAX_LOOKUPS: usize = 16;
 
-/// A name that has other addresses than before. Workers do not have them yet.
+/// A name whose addresses have changed. Workers do not have the new ones yet.
 #[derive(Debug)]
 pub struct Moved {
-    /// Of which backend.
+    /// The cluster of the backend.
     pub cluster: Arc<Cluster>,
     /// The name, as configured.
     pub name: String,
-    /// How many it has.
+    /// Number of its addresses.
     pub addresses: usize,
 }
 
-/// The lookups under way, by the addresses of their clusters and their names.
+/// The names being watched, by the addresses of their clusters in memory and their names.
 pub(in crate::upstream) struct Names {
     watched: HashMap<(usize, ServerAddress), Watched>,
     resolvers: HashMap<Vec<SocketAddr>, Resolver>,
     tasks: JoinSet<()>,
     changed: mpsc::UnboundedSender<Moved>,
     random: Rc<Random>,
-    /// For lookups that are under way.
+    /// Permits for lookups in progress.
     permits: Rc<Semaphore>,
 }
 
@@ -53,7 +53,7 @@ struct Watched {
 }
 
 impl Names {
-    /// Clusters of which a name has other addresses are sent to `changed`.
+    /// Creates an empty set of names. Each change of a name's addresses is sent to `changed`.
     pub(in crate::upstream) fn new(
         changed: mpsc::UnboundedSender<Moved>,
         random: &Rc<Random>,
@@ -132,7 +132,7 @@ impl Names {
     }
 }
 
-/// A name that is looked up.
+/// A name that is looked up repeatedly.
 struct Watch {
     cluster: Arc<Cluster>,
     name: ServerAddress,
@@ -141,9 +141,9 @@ struct Watch {
     changed: mpsc::UnboundedSender<Moved>,
     random: Rc<Random>,
     permits: Rc<Semaphore>,
-    /// Lookups in a row that have failed.
+    /// Number of failed lookups in a row.
     failures: u32,
-    /// Since when there is no such name.
+    /// Time since which the name has not existed.
     missing_since: Option<Instant>,
 }
 
@@ -151,15 +151,16 @@ impl Watch {
     async fn run(mut self) {
         let known = self.cluster.found(&self.name);
         if known.is_some_and(|known| !known.is_empty()) {
-            // It was looked up just now; how long that is good for is not known.
+            // The name was looked up just now, but the TTL of the answer is unknown.
             sleep(self.next(Ok(self.resolve.min_interval))).await;
         } else if self.resolve.init != Init::None {
-            // It was looked up in vain just now, and the log has it.
+            // The lookup just now has failed, and the failure is logged already.
             self.failures = 1;
         }
         loop {
             let answer = {
-                // Each has its time, which begins with its first question.
+                // A lookup's time limit starts with its first query, not while it waits for a
+                // permit.
                 let _permit = self.permits.acquire().await;
                 self.resolver.lookup(&self.name).await
             };
@@ -182,7 +183,7 @@ impl Watch {
     fn set(&self, found: Vec<crate::upstream::endpoint_set::Found>) {
         let count = found.len();
         if self.cluster.set_found(&self.name, found) {
-            // The process is ending if nobody receives it.
+            // If there is no receiver, the process is ending.
             let _ = self.changed.send(Moved {
                 cluster: Arc::clone(&self.cluster),
                 name: self.name.to_string(),
@@ -219,7 +220,7 @@ impl Watch {
         if since.elapsed() >= HOLD {
             self.set(Vec::new());
         }
-        // Soon enough to see that it has come back.
+        // Retry soon enough to notice when the name exists again.
         match ttl {
             Some(ttl) => Unanswered::Negative((*ttl).min(HOLD)),
             None => Unanswered::Failures(self.failures),

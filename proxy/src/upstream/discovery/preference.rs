@@ -1,26 +1,26 @@
-//! Which family of a host's addresses is used first.
+//! Preference between the address families of a host.
 //!
-//! Sends nothing: the kernel alone is asked which way a packet would take.
+//! Sends nothing: only the kernel is queried for the route that a packet would take.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Of a host with addresses of both families, which are used first.
+/// Whether an address is used first, on a host with addresses of both families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Preference {
-    /// All of a host with one family, and those of the family that can be reached.
+    /// Addresses of a host with only one family, and those of the family that can be reached.
     Preferred,
-    /// Those of the other family.
+    /// Addresses of the other family.
     Fallback,
 }
 
-/// The preference for IPv4 and for IPv6 among the addresses of one host.
+/// Returns the preference for IPv4 and for IPv6 among the addresses of one host.
 ///
-/// IPv6 first if it has a route, as `getaddrinfo` sorts them (RFC 6724, section 6).
+/// IPv6 comes first if it has a route, as `getaddrinfo` sorts them (RFC 6724, section 6).
 pub(super) fn preferences(addresses: &[IpAddr]) -> Families {
     decide(addresses, has_route)
 }
 
-/// A preference for each family.
+/// The preference of each family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Families {
     ipv4: Preference,
@@ -56,10 +56,10 @@ fn decide(addresses: &[IpAddr], has_route: impl Fn(Ipv6Addr) -> bool) -> Familie
     families
 }
 
-/// Whether this host has a route to `destination`, and an address of the right kind to use it.
+/// Returns whether this host has a route to `destination`, and a suitable source address.
 fn has_route(destination: Ipv6Addr) -> bool {
-    // Connecting a datagram socket chooses a route and a source address, no more. The port is
-    // that of the discard service; it has no influence.
+    // Connecting a datagram socket only selects a route and a source address. The port is that of
+    // the discard service; it has no influence.
     let source = || -> std::io::Result<SocketAddr> {
         let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
         socket.connect((destination, 9))?;
@@ -71,8 +71,8 @@ fn has_route(destination: Ipv6Addr) -> bool {
     }
 }
 
-/// Whether packets from `source` get to `destination`: a host with local or private addresses
-/// alone often has a default route that leads nowhere (RFC 6724, section 5, rules 2 and 5).
+/// Returns whether packets from `source` can reach `destination`. A host with only local or private
+/// addresses often has a default route that leads nowhere (RFC 6724, section 5, rules 2 and 5).
 fn suits(source: Ipv6Addr, destination: Ipv6Addr) -> bool {
     let is_wider = |narrow: fn(&Ipv6Addr) -> bool| narrow(&source) && !narrow(&destination);
     !is_wider(Ipv6Addr::is_loopback)

@@ -1,8 +1,8 @@
-//! From the address of a server as configured to the addresses that it stands for.
+//! Resolves the configured address of a server to its targets.
 //!
-//! Owns what an answer is: which records count, their order, weights and TTL. Keeps nothing
-//! between two lookups but the parsed system files. Called on the runtime of lookups; workers
-//! never resolve names.
+//! Owns the meaning of an answer: which records count, their order, weights and TTL. Keeps nothing
+//! between two lookups but the parsed system files. Called on the runtime of lookups; workers never
+//! resolve names.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -23,68 +23,70 @@ use super::preference::preferences;
 use super::watched::Watched;
 use crate::config::ServerAddress;
 
-/// Most targets of one name.
+/// Maximum number of targets of one name.
 ///
 /// As many addresses as fit into an answer over TCP, and far more than a backend has servers.
 pub(crate) const MAX_TARGETS: usize = 4096;
 
-/// Longest lookup, with all that follows from the first question.
+/// Longest time for a lookup, including all queries that follow from the first.
 const MAX_LOOKUP: Duration = Duration::from_secs(5);
 
-/// Greatest weight of a target, as of a server in the configuration.
+/// Maximum weight of a target, as for a server in the configuration.
 const MAX_WEIGHT: u16 = 256;
 
-/// TTL of what has been read from `/etc/hosts`: how soon a change there is noticed.
+/// TTL of addresses from `/etc/hosts`: how soon a change there is noticed.
 const HOSTS_TTL: Duration = Duration::from_secs(5);
 
-/// Longest TTL of an answer that lacks a part because a server has failed.
+/// Longest TTL of an answer that is incomplete because a server has failed.
 const PARTIAL_TTL: Duration = Duration::from_secs(10);
 
-/// Most targets of a service whose addresses are looked up at once.
+/// Maximum number of targets of a service whose addresses are looked up concurrently.
 const MAX_CONCURRENT: usize = 8;
 
 /// One target of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Where to connect to.
+    /// Address to connect to.
     pub address: SocketAddr,
-    /// 1 to 256. Of an SRV record, scaled down if one of the same priority is greater; else 1.
+    /// Weight, 1 to 256: that of an SRV record, scaled down if a weight of the same priority
+    /// exceeds 256. Otherwise 1.
     pub weight: u16,
-    /// Of an SRV record: those with the least are used before the others. Else 0.
+    /// Priority of an SRV record: targets with the least are used before the others. Otherwise 0.
     pub priority: u16,
-    /// Of the address's family among the addresses of the same host.
+    /// Preference of the address's family among the addresses of the same host.
     pub preference: Preference,
 }
 
 /// The targets of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// By priority and address, each address once: answers in another order are equal. Not empty.
+    /// Targets sorted by priority and address, each address once, so that answers in another order
+    /// are equal. Not empty.
     pub targets: Vec<Target>,
-    /// The least of all records that have been used; [`Duration::MAX`] without any.
+    /// The least TTL of all records used; [`Duration::MAX`] without any.
     pub ttl: Duration,
 }
 
 /// Why a name has no targets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResolveError {
-    /// It does not exist, or has no address.
+    /// The name does not exist, or has no address.
     #[error("no such name, or no address for it")]
     NoSuchName {
-        /// How long that is true, if the server says so.
+        /// How long this is valid, if the server says so.
         ttl: Option<Duration>,
     },
-    /// Nobody knows: no server answers, or all of them with errors.
+    /// The lookup failed: no server answered, or all returned errors.
     #[error("the name could not be looked up")]
     Failed(#[source] io::Error),
-    /// More than [`MAX_TARGETS`].
+    /// The name has more than [`MAX_TARGETS`].
     #[error("{0} targets, at most {MAX_TARGETS} are possible")]
     TooMany(usize),
 }
 
-/// Resolves names, with DNS servers of its own or those of the system.
+/// Resolves names, with configured DNS servers or those of the system.
 ///
-/// Clones share everything. Its connections belong to the runtime of the first lookup.
+/// Clones share everything. The connections belong to the runtime of the first lookup.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Shared>);
 
@@ -93,7 +95,7 @@ struct Shared {
     hosts: Watched<Arc<Hosts>>,
 }
 
-/// Where the DNS servers are written down.
+/// Source of the DNS servers.
 enum Source {
     Configured(Arc<NameServers>),
     System(Watched<Result<Arc<NameServers>, String>>),
@@ -107,11 +109,12 @@ struct Addresses {
 }
 
 impl Resolver {
-    /// Asks these DNS servers, or if there are none those of `/etc/resolv.conf`, with its search
-    /// domains and options. That file and `/etc/hosts` are read again when they change.
+    /// Creates a resolver for these DNS servers. If there are none, it uses those of
+    /// `/etc/resolv.conf`, with its search domains and options. That file and `/etc/hosts` are read
+    /// again when they change.
     ///
     /// # Errors
-    /// The system's. A missing `/etc/resolv.conf` is none: lookups that need it fail.
+    /// The system's. A missing `/etc/resolv.conf` is not an error here: lookups that need it fail.
     pub(crate) fn try_new(nameservers: &[SocketAddr]) -> io::Result<Resolver> {
         let servers = if nameservers.is_empty() {
             Source::System(Watched::new("/etc/resolv.conf", |text| {
@@ -125,15 +128,15 @@ impl Resolver {
         Ok(Resolver(Arc::new(Shared { servers, hosts })))
     }
 
-    /// The targets of `address` at this moment.
+    /// Looks up the current targets of `address`.
     ///
-    /// An IP address needs no I/O. `/etc/hosts` comes before DNS. Takes 5 s at most.
+    /// An IP address needs no I/O. `/etc/hosts` takes precedence over DNS. Takes 5 s at most.
     ///
     /// # Errors
     /// [`ResolveError`]; always for a Unix socket, which has no name.
     ///
     /// # Cancel safety
-    /// Safe: the questions are given up.
+    /// Safe: the queries are aborted.
     pub(crate) async fn lookup(&self, address: &ServerAddress) -> Result<Answer, ResolveError> {
         let looking_up = async {
             match address {
@@ -183,7 +186,7 @@ impl Resolver {
                     if found.len() > MAX_TARGETS {
                         return Err(ResolveError::TooMany(found.len()));
                     }
-                    // Others have their turn, however much there is to do.
+                    // Yield, so that other tasks get a turn however many targets there are.
                     tokio::task::yield_now().await;
                 }
                 Err(ResolveError::NoSuchName { .. }) => {}
@@ -198,7 +201,8 @@ impl Resolver {
         }
     }
 
-    /// The addresses of the host that an SRV record names: sent along, or looked up.
+    /// Returns the addresses of the host that an SRV record names: those in the additional records,
+    /// or the result of a lookup.
     async fn service_addresses(
         &self,
         host: &Name,
@@ -210,7 +214,7 @@ impl Resolver {
         self.addresses(&host.to_ascii()).await
     }
 
-    /// The addresses of a name, or the address that it is.
+    /// Returns the addresses of a host, which is a name or an IP address.
     async fn addresses(&self, host: &str) -> Result<Addresses, ResolveError> {
         if let Ok(address) = host.parse() {
             return Ok(Addresses {
@@ -218,7 +222,7 @@ impl Resolver {
                 ttl: Duration::MAX,
             });
         }
-        // A system without the file has no such names.
+        // If the system has no such file, there are no names in it.
         let hosts = self.0.hosts.current().unwrap_or_default();
         let mut addresses = hosts.addresses(host).to_vec();
         if let (true, Some(loopback)) = (addresses.is_empty(), hosts::loopback(host)) {
@@ -254,7 +258,7 @@ impl Resolver {
     }
 }
 
-/// The result of `find` for the first name that has one.
+/// Returns the result of `find` for the first name that has one.
 async fn first<T>(
     names: io::Result<Vec<Name>>,
     find: impl AsyncFn(Name) -> Result<T, Failure>,
@@ -264,20 +268,21 @@ async fn first<T>(
         match find(name).await {
             Ok(found) => return Ok(found),
             Err(Failure::Nothing(of)) => ttl = ttl.into_iter().chain(of).min(),
-            // A domain of the search list whose servers are broken does not hide the others.
+            // A search domain whose servers are broken must not hide the other domains.
             Err(Failure::Error(error)) => failed = Some(error),
-            // They would not answer for the next name either.
+            // The servers would not answer for the next name either.
             Err(Failure::TimedOut(error)) => return Err(ResolveError::Failed(error)),
         }
     }
-    // Only if every name is known not to exist, there is none.
+    // The result is "no such name" only if that is known for every name.
     Err(match failed {
         Some(error) => ResolveError::Failed(error),
         None => ResolveError::NoSuchName { ttl },
     })
 }
 
-/// The addresses of both families: those of one if the other has none or cannot be looked up.
+/// Combines the addresses of both families. One family is enough if the other has none or cannot be
+/// looked up.
 fn both(
     ipv4: Result<Records, Failure>,
     ipv6: Result<Records, Failure>,
@@ -301,9 +306,10 @@ fn both(
     })
 }
 
-/// The addresses of `host` that a server has sent along with SRV records.
+/// Returns the addresses of `host` among the additional records of an SRV answer.
 ///
-/// Taken as complete: a server that sends those of one family alone has no others, as a rule.
+/// They are assumed to be complete: a server that sends those of only one family usually has no
+/// others.
 fn sent_along(host: &Name, additionals: &[Record]) -> Option<Addresses> {
     let mut addresses = Vec::new();
     let mut ttl = u32::MAX;
@@ -325,13 +331,13 @@ struct Service {
     priority: u16,
 }
 
-/// SRV records with weights that a server can have, and their hosts.
+/// Returns the usable SRV records and their hosts, with weights in the range of a server's.
 fn services(data: &[RData]) -> Vec<(Service, Name)> {
     let records: Vec<&SRV> = data
         .iter()
         .filter_map(|data| match data {
-            // The root says that there is no such service (RFC 2782), and nothing listens on
-            // port 0.
+            // A target of `.` means that there is no such service (RFC 2782), and nothing listens
+            // on port 0.
             RData::SRV(record) if !record.target.is_root() && record.port != 0 => Some(record),
             _ => None,
         })
@@ -352,7 +358,7 @@ fn services(data: &[RData]) -> Vec<(Service, Name)> {
     records.iter().map(service).collect()
 }
 
-/// A weight out of 0 to `greatest` as one out of 1 to [`MAX_WEIGHT`].
+/// Scales a weight from the range 0 to `greatest` to the range 1 to [`MAX_WEIGHT`].
 fn scale(weight: u16, greatest: u16) -> u16 {
     if greatest <= MAX_WEIGHT {
         return weight.max(1);
@@ -362,7 +368,7 @@ fn scale(weight: u16, greatest: u16) -> u16 {
     u16::try_from(rounded).map_or(MAX_WEIGHT, |weight| weight.clamp(1, MAX_WEIGHT))
 }
 
-/// The targets of one host.
+/// Returns the targets of one host.
 fn targets(service: Service, addresses: &[IpAddr]) -> Vec<Target> {
     let families = preferences(addresses);
     let target = |address: &IpAddr| Target {
@@ -374,7 +380,7 @@ fn targets(service: Service, addresses: &[IpAddr]) -> Vec<Target> {
     addresses.iter().map(target).collect()
 }
 
-/// Sorts targets, and leaves each address only its best place.
+/// Sorts targets, and keeps only the best entry of each address.
 fn answer(mut targets: Vec<Target>, ttl: Duration) -> Result<Answer, ResolveError> {
     targets.sort_by_key(|target| {
         let is_fallback = target.preference == Preference::Fallback;

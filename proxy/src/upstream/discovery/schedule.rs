@@ -1,4 +1,4 @@
-//! When a name is resolved again.
+//! Times at which a name is resolved again.
 //!
 //! Pure: neither clock nor random source.
 
@@ -8,33 +8,34 @@ use crate::config;
 
 /// Longest pause after failures in a row, where `max_interval` does not bound it further.
 ///
-/// A name server that is back after an outage is noticed within the patience of an operator.
+/// A name server that returns after an outage is noticed before an operator loses patience.
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
-/// Part of a pause by which it may be shorter or longer, so that names that were first resolved
-/// together are not resolved together for ever.
+/// Fraction by which a pause can be shorter or longer, so that names that were first resolved
+/// together are not resolved together forever.
 const JITTER: f64 = 0.1;
 
-/// Why a lookup has found nothing, as far as it matters for the next one.
+/// Why a lookup found nothing, as far as it matters for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// There is no such name, which is true for this long (RFC 2308).
+    /// There is no such name, which is valid for this long (RFC 2308).
     Negative(Duration),
-    /// So many lookups in a row have failed, or have found no name without saying for how long.
+    /// Number of lookups in a row that have failed, or have found no such name without a time for
+    /// which that is valid.
     Failures(u32),
 }
 
-/// How long to wait after a lookup before the next, from the TTL of the answer or why there is
-/// none. `random` is at least 0 and below 1.
+/// Returns the pause between a lookup and the next, from the TTL of the answer or the reason why
+/// there is none. `random` is at least 0 and below 1.
 ///
-/// At least `min_interval`, at most `max_interval`.
+/// The pause is at least `min_interval`, and at most `max_interval`.
 pub(super) fn next_lookup(
     result: Result<Duration, Unanswered>,
     settings: &config::Resolve,
     random: f64,
 ) -> Duration {
     let (min, max) = (settings.min_interval, settings.max_interval);
-    // Not `clamp`, which panics if somebody has set the least above the most.
+    // Not `clamp`, which panics if the minimum is greater than the maximum.
     let bounded = |pause: Duration, max: Duration| pause.min(max).max(min);
     let pause = match result {
         Ok(ttl) | Err(Unanswered::Negative(ttl)) => bounded(ttl, max),

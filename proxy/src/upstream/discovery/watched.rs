@@ -1,4 +1,4 @@
-//! A system file in parsed form, parsed again when the file changes.
+//! A system file in parsed form, which is parsed again when the file changes.
 //!
 //! Blocks for as long as the file system takes: the files are small, local and nearly always
 //! cached. Called by `resolver` on the thread of lookups, which carries no requests.
@@ -14,11 +14,12 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Watched<T> {
     path: PathBuf,
     parse: fn(&[u8]) -> T,
-    /// Held while the file is read, so that two lookups do not read it twice.
+    /// The last stamp and value. Locked while the file is read, so that two lookups do not both
+    /// read it.
     last: Mutex<Option<(Stamp, T)>>,
 }
 
-/// Differs if the file has been written to or replaced.
+/// Metadata of a file that differs once the file has been written to or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -41,7 +42,7 @@ impl Stamp {
 }
 
 impl<T: Clone> Watched<T> {
-    /// Reads nothing yet.
+    /// Creates a watch that has read nothing yet.
     pub(super) fn new(path: impl Into<PathBuf>, parse: fn(&[u8]) -> T) -> Watched<T> {
         Watched {
             path: path.into(),
@@ -50,13 +51,13 @@ impl<T: Clone> Watched<T> {
         }
     }
 
-    /// The file's content as of now.
+    /// Returns the current parsed content of the file.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file does not exist or cannot be read.
     pub(super) fn current(&self) -> io::Result<T> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the content: a change between the two is noticed the next time.
+        // Read before the content, so that a change between the two is noticed the next time.
         let stamp = Stamp::new(&fs::metadata(&self.path)?);
         if let Some((of, value)) = &*last
             && *of == stamp

@@ -1,5 +1,5 @@
-//! One check of an endpoint: over TCP, HTTP or gRPC, with TLS and the PROXY protocol as requests have
-//! them.
+//! One check of an endpoint: over TCP, HTTP or gRPC, with TLS and the PROXY protocol as for
+//! requests.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,10 +22,10 @@ use crate::upstream::connect::{self, DialCause};
 use crate::upstream::endpoint::Address;
 use crate::upstream::establish::Handshake;
 
-/// Names the sender of checks.
+/// User agent of checks.
 const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// Longest answer of a gRPC server that is read: a message of one number.
+/// Maximum length of a gRPC response body that is read. The message contains a single number.
 const MAX_GRPC_ANSWER: usize = 1024;
 
 /// Why a check has failed.
@@ -50,7 +50,7 @@ pub(super) enum CheckError {
 }
 
 impl CheckError {
-    /// Whether this process has no descriptors, ports or memory left.
+    /// Returns whether this process has no descriptors, ports or memory left.
     pub(super) fn is_exhaustion(&self) -> bool {
         matches!(self, CheckError::Connect(error) if DialCause::of(error) == DialCause::Exhausted)
     }
@@ -68,7 +68,7 @@ impl From<hyper::Error> for CheckError {
     }
 }
 
-/// Checks the endpoint at this address, whose Host is `host` unless the check names one.
+/// Checks the endpoint at this address. The Host field is `host`, unless the check names one.
 pub(super) async fn check(
     check: &Check,
     address: &Address,
@@ -190,8 +190,8 @@ async fn grpc(io: AsyncIo, request: Request<()>, service: &str) -> Result<(), Ch
     over(connection, exchange).await
 }
 
-/// The result of an exchange, whose bytes its connection moves. A server may close that right behind
-/// its answer.
+/// Returns the result of an exchange, and drives its connection meanwhile. A server may close the
+/// connection right after its response.
 async fn over<T, C>(
     connection: impl Future<Output = Result<(), C>>,
     exchange: impl Future<Output = Result<T, CheckError>>,
@@ -200,13 +200,13 @@ async fn over<T, C>(
     tokio::select! {
         biased;
         result = &mut exchange => result,
-        // Its error is one of the exchange, too.
+        // The exchange fails, too, if the connection does.
         _ = connection => exchange.await,
     }
 }
 
-/// `HealthCheckRequest { service }`, as a message of gRPC: a byte that says that it is not compressed,
-/// its length, and the field of number 1 as protobuf has it.
+/// Encodes `HealthCheckRequest { service }` as a gRPC message: a byte that says that it is not
+/// compressed, its length, and protobuf field number 1.
 fn message(service: &str) -> Bytes {
     let mut field = Vec::new();
     if !service.is_empty() {
@@ -235,9 +235,9 @@ fn grpc_status(trailers: &HeaderMap) -> Result<(), CheckError> {
     }
 }
 
-/// Whether `HealthCheckResponse { status }` is SERVING, which is 1.
+/// Returns whether `HealthCheckResponse { status }` is SERVING, which is 1.
 fn is_serving(mut message: &[u8]) -> bool {
-    // Neither compressed nor of another length than it says.
+    // Compressed messages and wrong lengths do not count.
     if message.len() < 5 || message.get_u8() != 0 {
         return false;
     }

@@ -1,8 +1,8 @@
-//! The keeper: one thread of the process that makes the checks, finds out when servers are back, ends
-//! ejections, and looks up names.
+//! The keeper: one thread of the process that runs health checks, detects when servers are
+//! reachable again, ends ejections, and looks up names.
 //!
-//! Workers read what it finds in atomics. It reads what they find, once they wake it. It serves no
-//! request: whatever takes long here delays none.
+//! Workers read its results from atomics. It reads theirs, whenever they wake it. It serves no
+//! requests, so slow work here delays none.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,25 +30,25 @@ use crate::upstream::server_tls::service_domain;
 use crate::upstream::settings::Settings;
 use crate::upstream::wake::Wake;
 
-/// Shortest time between two looks at all endpoints.
+/// Minimum pause between two scans of all endpoints.
 const REST: Duration = Duration::from_millis(20);
 
-/// Pause before it is tried for the first time whether a server can be connected to again.
+/// Pause before the first attempt to connect to an unreachable server.
 const FIRST_RECOVERY: Duration = Duration::from_secs(1);
 
-/// The pause doubles with each failure up to this.
+/// Maximum pause. The pause doubles with each failure up to this.
 const MAX_RECOVERY: Duration = Duration::from_secs(10);
 
-/// Checks at one time: each takes a descriptor.
+/// Maximum number of concurrent checks: each takes a descriptor.
 const MAX_CHECKS: usize = 64;
 
-/// Steps of a slow start.
+/// Number of steps of a slow start.
 const SLOW_START_STEPS: u32 = 20;
 
-/// Shortest step.
+/// Minimum duration of a step.
 const MIN_STEP: Duration = Duration::from_millis(100);
 
-/// A handle to the keeper; a clone is another one.
+/// Handle to the keeper. Clones refer to the same keeper.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     clusters: watch::Sender<Vec<Arc<Cluster>>>,
@@ -56,7 +56,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A handle, and the keeper to be run. It keeps nothing yet.
+    /// Creates a handle and the inputs to start the keeper with. It has no clusters yet.
     pub fn new() -> (Keeper, KeeperInputs) {
         let (clusters, receiver) = watch::channel(Vec::new());
         let wake = Wake::default();
@@ -67,12 +67,12 @@ impl Keeper {
         (Keeper { clusters, wake }, inputs)
     }
 
-    /// Keeps these clusters from now on, and no others.
+    /// Makes the keeper look after these clusters from now on, and no others.
     pub fn keep(&self, clusters: Vec<Arc<Cluster>>) {
         self.clusters.send_replace(clusters);
     }
 
-    /// The handle that wakes it.
+    /// Returns the handle that wakes the keeper.
     pub fn waker(&self) -> &Wake {
         &self.wake
     }
@@ -86,11 +86,11 @@ pub struct KeeperInputs {
 }
 
 impl KeeperInputs {
-    /// Runs the keeper on a thread of its own, which begins with `prepare`, until its handles are
-    /// gone. Names that have other addresses are sent to `changed`.
+    /// Runs the keeper on a dedicated thread, which calls `prepare` first, until its handles are
+    /// gone. Names whose addresses have changed are sent to `changed`.
     ///
     /// # Errors
-    /// The thread cannot be made.
+    /// The thread cannot be started.
     pub fn start(self, changed: mpsc::UnboundedSender<Moved>, prepare: fn()) -> io::Result<()> {
         thread::Builder::new()
             .name("keeper".to_owned())
@@ -108,10 +108,11 @@ impl KeeperInputs {
     }
 }
 
-/// Wakes what has nothing to do for an endpoint: recoveries, ends of ejections, slow starts.
+/// Wakes those loops of an endpoint that have nothing to do: recovery, end of ejections, slow
+/// start.
 type News = [Notify; 3];
 
-/// A task, and what it was begun for.
+/// The task of an endpoint, with the inputs that it was started with.
 struct Attended {
     task: AbortHandle,
     settings: Arc<Settings>,
@@ -137,12 +138,12 @@ async fn keep(mut inputs: KeeperInputs, changed: mpsc::UnboundedSender<Moved>) {
             () = inputs.wake.notified() => sleep(REST).await,
             ended = inputs.clusters.changed() => if ended.is_err() { return },
         }
-        // Those that were aborted.
+        // Remove the results of aborted tasks.
         while tasks.try_join_next().is_some() {}
     }
 }
 
-/// Begins a task for each endpoint that needs one, and ends the others.
+/// Starts a task for each endpoint that needs one, and aborts the other tasks.
 fn attend(
     clusters: &[Arc<Cluster>],
     attended: &mut HashMap<EndpointId, Attended>,
@@ -204,7 +205,7 @@ fn attend(
     }
 }
 
-/// Whether there is something to do for it, now or in time.
+/// Returns whether an endpoint needs a task, now or later.
 fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     let is_checked = check.is_some();
     if endpoint.server().state() == ServerState::Maintenance {
@@ -212,7 +213,7 @@ fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     }
     let condition = endpoint.condition();
     if !is_checked && matches!(condition, Condition::Down | Condition::GoingDown) {
-        // Its checks have been taken out of the configuration.
+        // Its checks have been removed from the configuration.
         let change = endpoint.health().forget_checks();
         endpoint.publish(change, &"it is not checked any more");
     }
@@ -221,7 +222,8 @@ fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
         || endpoint.health().share() < 100
 }
 
-/// The Host of checks that name none (RFC 9110, section 7.2): no path, and no labels of a service.
+/// Returns the Host field of checks that name none (RFC 9110, section 7.2). It contains no path,
+/// and no labels of a service.
 fn host(address: &ServerAddress) -> String {
     match address {
         ServerAddress::Tcp { .. } => address.to_string(),
@@ -230,24 +232,24 @@ fn host(address: &ServerAddress) -> String {
     }
 }
 
-/// An endpoint that needs attention.
+/// The work for an endpoint that needs attention.
 struct Attendance {
     endpoint: Arc<Endpoint>,
     host: String,
     handshake: Handshake,
     settings: Arc<Settings>,
     random: Rc<Random>,
-    /// For checks that are under way.
+    /// Permits for checks in progress.
     permits: Rc<Semaphore>,
-    /// Something about it may have changed.
+    /// Notified when something about the endpoint may have changed.
     news: Rc<News>,
 }
 
 impl Attendance {
-    /// Goes on until its task is aborted.
+    /// Runs until its task is aborted.
     async fn run(self) {
         let [recoveries, ejections, starts] = &*self.news;
-        // None of them waits for another.
+        // The four loops run concurrently.
         tokio::join!(
             self.check(),
             async {
@@ -271,13 +273,13 @@ impl Attendance {
         );
     }
 
-    /// Checks without end, if it is to be checked.
+    /// Runs checks forever, if any are configured.
     async fn check(&self) {
         let Some(check) = &self.settings.backend.check else {
             return;
         };
         let endpoint = &self.endpoint;
-        // Not all at once.
+        // Spreads the first checks over the interval.
         sleep(check.interval.mul_f64(self.random.fraction())).await;
         loop {
             let checked = {
@@ -293,7 +295,7 @@ impl Attendance {
                     let change = endpoint.health().check_succeeded(check.rise);
                     endpoint.publish(change, &"a check has succeeded");
                 }
-                // That descriptors have run out is not the server's fault.
+                // A lack of descriptors is not the server's fault.
                 Err(error) if error.is_exhaustion() => {}
                 Err(error) => {
                     let change = endpoint.health().check_failed(check.fall);
@@ -304,7 +306,7 @@ impl Attendance {
         }
     }
 
-    /// Ends its ejections as they are due; ready once it has none.
+    /// Ends ejections when they are due. Ready once the endpoint is not ejected.
     async fn end_ejection(&self) {
         while let Some(until) = self.endpoint.health().ejected_until() {
             if Instant::now() < until {
@@ -316,7 +318,7 @@ impl Attendance {
         }
     }
 
-    /// Waits until it can be connected to again.
+    /// Tries to connect until the endpoint is reachable again.
     async fn recover(&self) {
         let mut pause = FIRST_RECOVERY;
         let timeouts = &self.settings.backend.timeouts;
@@ -341,7 +343,7 @@ impl Attendance {
         }
     }
 
-    /// Raises its share step by step.
+    /// Raises the endpoint's share step by step.
     async fn start_slowly(&self) {
         let health = self.endpoint.health();
         while health.share() < 100 {

@@ -13,7 +13,7 @@ async fn lease(cluster: &Rc<LocalCluster>) -> Lease {
     cluster.checkout(&safe()).await.unwrap()
 }
 
-/// Where the connection of another request comes from.
+/// Returns the origin of another request's connection.
 async fn origin(cluster: &Rc<LocalCluster>) -> Origin {
     let lease = lease(cluster).await;
     let origin = lease.origin;
@@ -58,7 +58,7 @@ async fn connections_to_what_is_gone_are_closed() {
     assert_eq!(in_use.endpoint().server_name(), "a");
     in_use.release(Instant::now());
     closed(in_use_peer).await;
-    // Of a backend that is gone, too.
+    // Connections of a removed backend are closed, too.
     lease(&cluster).await.release(Instant::now());
     let peer = bed.accept("2").await;
     cluster.retire();
@@ -67,7 +67,8 @@ async fn connections_to_what_is_gone_are_closed() {
 
 #[tokio::test]
 async fn without_reuse_nothing_is_kept() {
-    // Whether reuse is off, a server's limit and the workers; what another request gets.
+    // The `http_reuse` setting, a server's limit, and the number of workers; what another request
+    // gets.
     for (reuse, limit, workers, expected) in [
         (HttpReuse::Safe, "", 1, Origin::Pooled),
         (HttpReuse::Never, "", 1, Origin::Dialled),
@@ -96,7 +97,7 @@ async fn idle_connections_make_way_at_a_crowded_server() {
     let (one, two) = (lease(&cluster).await, lease(&cluster).await);
     one.release(Instant::now());
     two.release(Instant::now());
-    // As many as there are slots are no crowd.
+    // As many connections as slots do not count as crowded.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(1)).await;
     cluster.sweep();

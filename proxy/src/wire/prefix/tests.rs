@@ -1,4 +1,4 @@
-//! A prefix changes nothing of the body, wherever the input and the chunks are cut.
+//! Reading a prefix does not change the body, wherever the input and the chunks are split.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,10 +14,10 @@ use crate::transport::buffer::BufferPool;
 use crate::transport::io::{Io, Socket};
 use crate::wire::{Relay, Sink, Source as _};
 
-/// What comes behind the body.
+/// Bytes after the body.
 const NEXT: &[u8] = b"GET / HTTP/1.1\r\n";
 
-/// A receiver that takes a little at a time.
+/// A receiver that accepts a little at a time.
 #[derive(Default)]
 struct Collector {
     body: Vec<u8>,
@@ -69,7 +69,7 @@ fn chunks(pieces: &[Vec<u8>], trailers: usize) -> Vec<u8> {
     body
 }
 
-/// Reads the prefixes, each in a step of its own, then the whole body from `from`.
+/// Reads each prefix in a separate step, then the whole body from `from`.
 async fn read(from: &mut Wire, steps: &[usize], body: &[u8]) -> Collector {
     for &enough in steps {
         let progress = poll_fn(|cx| from.poll_prefix(enough, cx)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Bodies from one socket to another, in every framing.
+//! Bodies relayed between sockets, in every framing.
 
 use std::future::poll_fn;
 
@@ -17,7 +17,7 @@ fn wire(pool: &BufferPool) -> (UnixStream, Wire) {
     (far, Wire::new(Io::plain(Socket::Unix(near)), pool))
 }
 
-/// Sends `parts` one by one, and gives everything that the receiver got behind `head`.
+/// Sends `parts` one by one, and returns everything that the receiver received, including `head`.
 async fn relayed(
     length: BodyLength,
     framing: BodyLength,
@@ -84,8 +84,8 @@ async fn bodies_that_break_off() {
     check(BodyLength::Known(3), b"abcnext", true).await;
 }
 
-/// A receiver that takes a little at a time, so that the queue is often sent in part: the body
-/// has one end, and nothing is lost.
+/// The receiver accepts a little at a time, so the queue is often sent in part. The body must still
+/// have one end, and nothing must be lost.
 #[tokio::test]
 async fn a_chunked_body_for_a_slow_receiver_has_one_end() {
     let pool = BufferPool::default();
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-/// The payload of a chunked body, read the plain way.
+/// Decodes the payload of a chunked body in the simplest way.
 fn joined(mut body: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
     loop {

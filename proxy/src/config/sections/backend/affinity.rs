@@ -23,15 +23,15 @@ const SAME_SITE: [(&str, SameSite); 3] = [
     ("none", SameSite::None),
 ];
 
-/// `Max-Age` counts seconds.
+/// Range of `Max-Age`, which is in whole seconds.
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=MAX_TIMEOUT;
 
-/// A table of sessions counts up to 48 days.
+/// Range of `ttl`. A session table can represent at most 48 days.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
 
 const DEFAULT_TTL: Duration = Duration::from_mins(30);
 
-/// Each takes up to 64 bytes.
+/// Number of entries. Each takes up to 64 bytes.
 const ENTRIES: RangeInclusive<u32> = 64..=16_777_216;
 
 const DEFAULT_ENTRIES: u32 = 65_536;
@@ -71,7 +71,7 @@ pub(super) fn affinity(entry: &Entry<'_>) -> Option<Affinity> {
     }))
 }
 
-/// Everything but the name.
+/// Reads all options of a cookie except its name.
 fn cookie_options(table: &mut Table<'_>) -> AffinityCookie {
     let secret = table.take("secret").and_then(|e| secret(&e));
     let secure = table.value_or("secure", Secure::default(), |e| e.choice(&SECURE));
@@ -119,7 +119,7 @@ fn cookie_name(entry: &Entry<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Whether a cookie may have this name (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
+/// Reports whether this is a valid cookie name (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)

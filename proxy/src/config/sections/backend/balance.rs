@@ -18,12 +18,13 @@ const ALGORITHMS: [(&str, Balance); 5] = [
     ("first", Balance::First),
 ];
 
-/// With 100 % nobody could have more than anybody else, and no key would stay at its server.
+/// Range of `max_load`. At 100 % no server could exceed its fair share, so no key would stay at its
+/// server.
 const MAX_LOAD: RangeInclusive<u32> = 101..=1000;
 
 const KEY_FORM: &str = "`\"client\"`, `\"header:x-user\"`, `\"cookie:session\"` or `\"query:id\"`";
 
-/// A word, or a table.
+/// Reads `balance`: a word or a table.
 pub(super) fn balance(entry: &Entry<'_>) -> Option<Balance> {
     if !entry.is_table() {
         if let DeValue::String(text) = entry.value()
@@ -63,7 +64,7 @@ fn hash_key(entry: &Entry<'_>) -> Option<HashKey> {
     }
 }
 
-/// Whether a parameter of a query may have this name, as it is written there.
+/// Reports whether this is a valid name of a query parameter, as written in a URL.
 fn is_parameter(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"&=#".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)

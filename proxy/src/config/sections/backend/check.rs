@@ -1,4 +1,4 @@
-//! `backend.NAME.check`: active checks.
+//! `backend.NAME.check`: active health checks.
 
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use crate::config::reader::{Entry, Table};
 use crate::config::sections::whole;
 use crate::config::{Check, CheckKind, Server, ServerAddress, Statuses};
 
-/// A check as it is written.
+/// Kind of a check, as configured.
 #[derive(Clone, Copy)]
 enum Kind {
     Tcp,
@@ -27,15 +27,16 @@ const KINDS: [(&str, Kind); 3] = [
 const HTTP_KEYS: [&str; 3] = ["path", "host", "expect"];
 const GRPC_KEYS: [&str; 1] = ["service"];
 
-/// More often would be a load of its own; more rarely would tell nothing.
+/// Range of the interval. More frequent checks would burden the servers; rarer ones would be
+/// useless.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
-/// Checks in a row.
+/// Number of checks in a row.
 const COUNT: RangeInclusive<u32> = 1..=100;
 
-/// Statuses that a server which is up answers with.
+/// Default response statuses of a server that is up.
 const EXPECTED: RangeInclusive<u16> = 200..=399;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_RISE: u32 = 2;
 const DEFAULT_FALL: u32 = 3;
 
-/// A word, or a table. `servers` are those that are checked.
+/// Reads `check`: a word or a table. `servers` are the servers to check.
 pub(super) fn check(entry: &Entry<'_>, servers: &[Server]) -> Option<Check> {
     if !entry.is_table() {
         let kind = check_kind(entry.choice(&KINDS)?, Options::default());

@@ -1,5 +1,5 @@
 //! `backend.NAME.outlier` and `backend.NAME.retry`: which failures count against a server, and
-//! after which a request is sent again.
+//! which cause a retry.
 
 use std::ops::RangeInclusive;
 
@@ -11,15 +11,15 @@ use crate::config::reader::{Entry, Table};
 use crate::config::sections::{TIMEOUT, WAIT, ordered, whole};
 use crate::config::{Failures, Outlier, Retry};
 
-/// Failures in a row.
+/// Number of failures in a row.
 const CONSECUTIVE: RangeInclusive<u32> = 0..=1000;
 
-/// Each attempt makes the client wait, and burdens the servers that are left.
+/// Number of retries. Each one makes the client wait and burdens the remaining servers.
 const ATTEMPTS: RangeInclusive<u32> = 0..=16;
 
 const SHARE: RangeInclusive<u32> = 0..=100;
 
-/// Methods of HTTP (RFC 9110, section 9; RFC 5789).
+/// HTTP methods (RFC 9110, section 9; RFC 5789).
 const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -32,7 +32,7 @@ const METHODS: [Method; 9] = [
     Method::PATCH,
 ];
 
-/// Whose `on` is read.
+/// The table whose `on` is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Key {
     Outlier,

@@ -1,4 +1,4 @@
-//! `backend.NAME.resolve`: how names become addresses.
+//! `backend.NAME.resolve`: how names are resolved to addresses.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ const INITS: [(&str, Init); 3] = [
     ("required", Init::Required),
 ];
 
-/// Shorter intervals would flood the DNS servers.
+/// Range of intervals. Shorter ones would flood the DNS servers.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=MAX_TIMEOUT;
 
 pub(super) fn resolve(mut table: Table<'_>) -> Resolve {

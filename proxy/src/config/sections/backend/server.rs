@@ -1,4 +1,4 @@
-//! `backend.NAME.server.NAME`: where a server is, its share, and how it is spoken to.
+//! `backend.NAME.server.NAME`: address, weight and protocol of a server.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use crate::config::{
     DEFAULT_MAX_QUEUE, Protocol, ProxyVersion, Server, ServerAddress, ServerState, address,
 };
 
-/// As HAProxy has it.
+/// Range of weights, as in HAProxy.
 const WEIGHT: RangeInclusive<u32> = 0..=256;
 
 const STATES: [(&str, ServerState); 3] = [

@@ -1,4 +1,4 @@
-//! Statuses of responses in text: `200`, `5xx`, `500-504`.
+//! Parsing of response statuses: `200`, `5xx`, `500-504`.
 
 use std::ops::RangeInclusive;
 
@@ -7,10 +7,10 @@ use crate::config::reader::Entry;
 /// Statuses of final responses (RFC 9110, section 15).
 pub(super) const FINAL: RangeInclusive<u16> = 200..=599;
 
-/// Statuses of responses that say that the request failed.
+/// Statuses of responses that report a failed request.
 pub(super) const FAILED: RangeInclusive<u16> = 400..=599;
 
-/// The statuses that `text` stands for, which is the value of `entry`; all in `bounds`.
+/// Parses `text`, the value of `entry`, as statuses. All of them must be in `bounds`.
 pub(super) fn range(
     entry: &Entry<'_>,
     text: &str,
@@ -36,7 +36,7 @@ pub(super) fn range(
     Some(range)
 }
 
-/// Three digits, a digit and `xx`, or two statuses and a hyphen between them.
+/// Parses three digits, a digit with `xx`, or two statuses with a hyphen between them.
 fn parse(text: &str) -> Option<RangeInclusive<u16>> {
     if let Some(class) = text.strip_suffix("xx") {
         let class = number(class, 1)? * 100;

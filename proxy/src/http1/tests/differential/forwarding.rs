@@ -1,7 +1,7 @@
 //! Every accepted message is forwarded in a form that another parser reads as the same message.
 //!
-//! This is the property that rules request smuggling out: however odd an accepted message
-//! was, the one written for the next hop has one reading, and nothing is left behind it.
+//! This property rules out request smuggling: however odd an accepted message is, the one written
+//! for the next hop has one reading, and nothing follows it.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::http1::write::{
 };
 use crate::http1::{Limits, Persistence, Scan, request, response};
 
-/// The request as the next server gets it.
+/// Returns the request as the next server receives it.
 fn forwarded_request(input: &[u8], message: &Message) -> (RequestHead, Vec<u8>) {
     let mut head = RequestHead::default();
     let _ = request::parse(input, &Limits::default(), &mut Scan::default(), &mut head);
@@ -37,7 +37,7 @@ fn forwarded_request(input: &[u8], message: &Message) -> (RequestHead, Vec<u8>) 
     (head, out)
 }
 
-/// The response as an HTTP/1.1 client gets it.
+/// Returns the response as an HTTP/1.1 client receives it.
 fn forwarded_response(input: &[u8], message: &Message, method: MethodKind) -> Vec<u8> {
     let (mut head, mut scan) = (ResponseHead::default(), Scan::default());
     let limits = Limits::default();
@@ -67,7 +67,7 @@ fn push_body(framing: BodyLength, body: &[u8], head: &Fields, out: &mut Vec<u8>)
     }
 }
 
-/// Whether the http crate, which hyper reads targets with, takes this one.
+/// Returns whether the http crate, which hyper uses for targets, accepts this one.
 fn is_uri(target: &[u8]) -> bool {
     hyper::http::uri::PathAndQuery::try_from(target).is_ok()
 }
@@ -91,7 +91,7 @@ proptest! {
         prop_assert_eq!(again.rest, 0, "{}", shown);
         let has_host = again.lines.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"host"));
         prop_assert_eq!(has_host.count(), 1, "{}", shown);
-        // Every line that goes on, and this proxy's own.
+        // All forwarded lines, plus the one that this proxy adds.
         let mut expected = lines(head.fields());
         expected.push((b"Via".to_vec(), Vec::new()));
         let names = |lines| -> Vec<Vec<u8>> { sorted(lines).into_iter().map(|line| line.0).collect() };

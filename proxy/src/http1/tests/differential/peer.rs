@@ -1,4 +1,4 @@
-//! hyper, over a stream in memory: what it makes of some bytes.
+//! Runs hyper over an in-memory stream and reports how it reads some bytes.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -15,35 +15,35 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::Lines;
 
-/// Which of hyper's parsers.
+/// The parser of hyper to use.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Side {
     Server,
-    /// After a request with this method.
+    /// The client, after a request with this method.
     Client(&'static str),
 }
 
-/// How hyper reads the bytes.
+/// Result of hyper's parser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Seen {
     Whole(Whole),
-    /// It waited for more until the end.
+    /// hyper waited for more until the end.
     Partial,
     Refused,
 }
 
-/// A message that hyper gave to its caller.
+/// A message that hyper delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Whole {
-    /// Method, or status.
+    /// Method or status.
     pub(super) start: Vec<u8>,
-    /// Of a request.
+    /// Target of a request.
     pub(super) target: Option<Vec<u8>>,
     pub(super) lines: Lines,
     pub(super) body: Vec<u8>,
 }
 
-/// Gives hyper all of `input`, and then the end of the stream.
+/// Feeds hyper all of `input`, then the end of the stream.
 pub(super) fn see(input: &[u8], side: Side) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -91,16 +91,17 @@ async fn serve(input: &[u8]) -> Seen {
     }
 }
 
-/// In origin form. Of a target with an authority and an empty path http has it without `/`.
+/// Returns the target in origin form. For an absolute target with an empty path, the http crate
+/// omits the `/`.
 fn target_of(uri: &hyper::Uri) -> Vec<u8> {
     let target = uri.path_and_query().map_or("", |target| target.as_str());
     let slash = if target.starts_with('?') { "/" } else { "" };
     [slash, target].concat().into_bytes()
 }
 
-/// Sends all and takes whatever comes.
+/// Sends all of `input` and discards everything received.
 async fn feed(mut client: DuplexStream, input: &[u8]) {
-    // A server that has refused may be gone.
+    // A server that rejected the input may have closed.
     let _ = client.write_all(input).await;
     let _ = client.shutdown().await;
     let _ = client.read_to_end(&mut Vec::new()).await;
@@ -153,7 +154,7 @@ async fn whole(start: &[u8], target: Option<Vec<u8>>, headers: &HeaderMap, body:
     }
 }
 
-/// Whether a body ended too early.
+/// Returns whether a body ended too early.
 fn is_end(error: &hyper::Error) -> bool {
     let cause = error
         .source()

@@ -39,10 +39,10 @@ impl backends::Host for State {
 }
 
 impl State {
-    /// Whether a request is being decided about, whose decision cannot be used again then.
+    /// Reports whether a request is being routed. If so, marks its decision as uncacheable.
     ///
-    /// A state that `configure` saw would be remembered for as long as the instance lives. Without a
-    /// request it is what it is to begin with, always the same.
+    /// The instance would remember a state that `configure` saw for as long as it lives. So without
+    /// a request the guest sees the configured state, which is always the same.
     fn note_backends(&mut self) -> bool {
         if self.call.is_none() {
             return false;

@@ -1,4 +1,4 @@
-//! What the guest changes of a request, and how it asks questions about it.
+//! Functions with which the guest edits a request and asks questions about it.
 
 use wasmtime::component::Resource;
 
@@ -9,7 +9,7 @@ use crate::plugin::run::reads::Read;
 use crate::questions::{Answer, Kind};
 
 impl State {
-    /// Makes an edit, if the request is one of HTTP.
+    /// Applies an edit, if this is an HTTP request.
     pub(super) fn edit(
         &mut self,
         handle: &Resource<RequestHead>,
@@ -33,7 +33,7 @@ impl State {
         self.call(handle)?.draft.set_timeout(kind, milliseconds)
     }
 
-    /// Whether a question gives a value.
+    /// Checks that a question's answer is a value.
     pub(super) fn check_value_question(&self, question: u32) -> Result<(), Refusal> {
         match self.questions.kind(question) {
             Some(Kind::Value) => Ok(()),

@@ -1,7 +1,7 @@
-//! The interface `questions`: definitions, which are allowed in `configure` alone.
+//! The interface `questions`: definitions, which are allowed only in `configure`.
 //!
-//! Linked by hand, not by the generated bindings: entries are read where they lie in the guest's
-//! memory, so that a hundred thousand of them are not copied to the host before they are looked at.
+//! Linked by hand, not by the generated bindings. Entries are read in place from the guest's
+//! memory, so that a hundred thousand of them need not be copied to the host first.
 
 use wasmtime::component::{Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
@@ -79,10 +79,10 @@ pub(in crate::plugin::run) fn add_to_linker(
     )
 }
 
-/// Bytes of entries between two looks at the clock: some tens of microseconds.
+/// Bytes of entries between two checks of the deadline: some tens of microseconds.
 const LOOKED_AT: usize = 64 * 1024;
 
-/// What an empty entry counts as.
+/// Bytes counted for each entry in addition to its text.
 const ENTRY: usize = 64;
 
 fn define_matcher(
@@ -104,7 +104,8 @@ fn define_matcher(
         let mut matcher = builder.matcher(kind, &over, case);
         let mut looked_at = 0;
         for index in 0..entries.len() {
-            // The guest does not run meanwhile, so no epoch ends it. Entries may overlap in its memory.
+            // The guest does not run here, so no epoch interrupts it. Its entries can overlap in
+            // memory, so the text to read can be larger than that memory.
             if looked_at >= LOOKED_AT {
                 looked_at = 0;
                 if store.data_mut().deadline.is_over() {
@@ -112,7 +113,7 @@ fn define_matcher(
                     return Ok(0);
                 }
             }
-            // Text that is not UTF-8 ends the call, as it does wherever a guest passes it.
+            // Text that is not UTF-8 traps, as it does wherever a guest passes it.
             let entry = entries.get(&mut *store, index).transpose();
             let pushed = entry.and_then(|entry| {
                 let Some((text, number)) = entry else {
@@ -136,7 +137,7 @@ fn define_matcher(
     }
 }
 
-/// Defines a question, if that is possible now.
+/// Defines a question, if `configure` is running.
 fn define(
     mut store: StoreContextMut<'_, State>,
     define: impl FnOnce(&mut Builder, &mut StoreContextMut<'_, State>) -> Result<u32, DefineError>,

@@ -1,4 +1,5 @@
-//! The functions of `request-head`. Those that read are here; those that change are passed on.
+//! The functions of `request-head`. Functions that read are implemented here; functions that change
+//! something are delegated.
 
 use wasmtime::component::Resource;
 
@@ -19,7 +20,7 @@ type OptionalOctets = wasmtime::Result<Option<Vec<u8>>>;
 impl request::Host for State {}
 
 impl State {
-    /// Something of the client's certificate; None without one.
+    /// Reads part of the client's certificate; None without a certificate.
     fn read_certificate<T>(
         &mut self,
         handle: &Handle,
@@ -85,7 +86,7 @@ impl request::HostRequestHead for State {
     fn header(&mut self, handle: Handle, mut name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
         let head = &self.call(&handle)?.head;
         if !syntax::is_name(name.as_bytes()) {
-            // No request has a field of such a name, so there is no read to record.
+            // No request has a field with such a name, so there is no read to record.
             return Ok(Vec::new());
         }
         let values = reads::header(head, name.as_bytes());
@@ -132,7 +133,7 @@ impl request::HostRequestHead for State {
 
     fn alpn(&mut self, handle: Handle) -> OptionalText {
         self.read(&handle, Read::Alpn, |call| {
-            // One of this proxy's own names for protocols.
+            // A protocol name that this proxy offered, hence ASCII.
             call.tls.as_deref()?.alpn.as_deref().map(text)
         })
     }

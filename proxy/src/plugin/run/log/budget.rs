@@ -1,37 +1,37 @@
-//! How many lines a plugin may log: a number for each second, for all instances of a version.
+//! Limits how many lines a plugin can log per second, over all instances of a version.
 //!
-//! Without a lock, since the instances of all workers share it. Used by the parent module; the
-//! version keeps a clone for its counters.
+//! Lock-free, since the instances of all workers share it. Used by the parent module; the version
+//! keeps a clone for its counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
-/// Most lines in a second; more are counted and dropped.
+/// Maximum number of lines per second; further lines are counted and dropped.
 ///
-/// A busy plugin stays below what a terminal or journald takes.
+/// A plugin at this limit stays below what a terminal or journald can process.
 const MAX_LINES_PER_SECOND: u64 = 100;
 
-/// In milliseconds.
+/// One second, in milliseconds.
 const SECOND: u64 = 1000;
 
-/// Bits of [`Budget::window`] that hold the lines written in it.
+/// Number of low bits of [`Budget::window`] that count the lines written in the window.
 const COUNT_BITS: u32 = 8;
 
-/// The lines that one version of a plugin may log. A clone is the same budget.
+/// Budget of lines that one version of a plugin can log. A clone is the same budget.
 #[derive(Debug, Clone, Default)]
 pub struct LineBudget(Arc<Budget>);
 
 #[derive(Debug)]
 struct Budget {
     epoch: Instant,
-    /// When the present window began, in milliseconds since `epoch`, above the number of lines
-    /// that were written in it. A window begins with its first line.
+    /// High bits: start of the current window, in milliseconds since `epoch`. Low bits: number of
+    /// lines written in it. A window starts with its first line.
     window: AtomicU64,
     dropped: AtomicU64,
-    /// Of `dropped`.
+    /// The part of `dropped` that has been reported.
     reported: AtomicU64,
-    /// When lines were last reported; 0: never.
+    /// Time of the last report; 0 if there was none.
     last_report: AtomicU64,
 }
 
@@ -48,7 +48,8 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Never within a second of 0, where a window would seem to have begun.
+    /// Returns the milliseconds since `epoch`, plus one second: close to 0, the initial window
+    /// would seem to be current.
     fn now(&self) -> u64 {
         let age = self.epoch.elapsed().as_millis();
         u64::try_from(age).unwrap_or(u64::MAX >> COUNT_BITS) + SECOND
@@ -56,8 +57,8 @@ impl Budget {
 }
 
 impl LineBudget {
-    /// Takes what there is for so many lines; counts the others as dropped. Returns how many
-    /// lines may be written, the first ones.
+    /// Takes up to `lines` lines from the budget and counts the others as dropped. Returns how many
+    /// lines, the first ones, may be written.
     pub(super) fn take(&self, lines: usize) -> usize {
         let lines = lines as u64;
         let Budget {
@@ -65,7 +66,7 @@ impl LineBudget {
         } = &*self.0;
         let now = self.0.now();
         let mut granted = 0;
-        // Refused where nothing is left: then all workers read the same line of their caches.
+        // If nothing is left, the update is skipped, so that all workers only read the cache line.
         let _ = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| {
             let (mut start, mut written) = (window >> COUNT_BITS, window & ((1 << COUNT_BITS) - 1));
             if now >= start + SECOND {
@@ -80,15 +81,15 @@ impl LineBudget {
         usize::try_from(granted).unwrap_or(usize::MAX)
     }
 
-    /// Counts lines as dropped that nobody asks for.
+    /// Counts lines as dropped without taking any from the budget.
     pub(super) fn drop_lines(&self, lines: usize) {
         if lines > 0 {
             self.0.dropped.fetch_add(lines as u64, Ordering::Relaxed);
         }
     }
 
-    /// How many lines were dropped since the last report. None if there were none, or another
-    /// report was made less than a second ago.
+    /// Returns how many lines were dropped since the last report. None if there were none, or if
+    /// the last report was less than a second ago.
     pub(super) fn take_report(&self) -> Option<u64> {
         let Budget {
             dropped,
@@ -111,7 +112,7 @@ impl LineBudget {
         Some(dropped.saturating_sub(before))
     }
 
-    /// Lines that were dropped so far.
+    /// Returns the total number of dropped lines.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -166,7 +167,7 @@ mod tests {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
             threads.into_iter().map(|one| one.join().unwrap()).sum()
         });
-        // However slow the machine is: a window more than whole seconds have passed.
+        // On a slow machine, there can be one window more than whole seconds have passed.
         let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
         assert!(taken <= seconds * 100, "{taken} in {seconds} s");
         assert_eq!(budget.dropped(), (THREADS * LINES - taken) as u64);

@@ -1,11 +1,11 @@
-//! Clocks and random numbers, whose answers do not follow from a request.
+//! Clocks and random numbers, whose values do not depend on a request.
 //!
-//! While an instance starts, before `configure`, they are the same for every instance of a
-//! plugin: runtimes such as Go's take seeds and the time then, whether the plugin needs them or
-//! not. What an instance may remember of its start is then no reason for it to decide otherwise
-//! than another, so its decisions can be cached. The same holds at any time for the seed of hash
-//! tables, `insecure-seed`, which Rust's take at the first one. Linked by the parent module,
-//! which records every other use.
+//! While an instance starts, before `configure`, they are the same for every instance of a plugin.
+//! Runtimes such as Go's read seeds and the time then, whether the plugin needs them or not. State
+//! that an instance keeps from its start can therefore not make it decide differently from another
+//! instance, so its decisions can be cached. The seed of hash tables, `insecure-seed`, is the same
+//! at any time; Rust's read it when the first table is created. Linked by the parent module, which
+//! records every other use.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,33 +20,33 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
 use super::io::Timer;
 
-/// Most random bytes that one call gives.
+/// Maximum number of random bytes that one call returns.
 pub(super) const MAX_RANDOM: u64 = 64 * 1024;
 
-/// How far the clock moves at each look while an instance starts, in nanoseconds: one that
-/// stands still would keep a guest waiting that looks until it moves.
+/// Nanoseconds by which the clock advances at each read while an instance starts. A clock that
+/// stands still would block a guest that reads it until it changes.
 const TICK: u64 = 1_000;
 
-/// The least time that the monotonic clock shows once an instance has started: more than it showed
-/// before, also to the instance that a snapshot was taken of.
+/// Minimum time that the monotonic clock shows once an instance has started. It is later than any
+/// time shown before, including to the instance that a snapshot was taken of.
 const STARTED: Duration = Duration::from_secs(1);
 
-/// Bytes of random numbers that are made at once.
+/// Number of random bytes that are generated at once.
 const BLOCK: usize = 32;
 
-/// The block that the seed of hash tables is from; no guest takes so many.
+/// Number of the block that seeds hash tables. No guest reads that many blocks.
 const HASH_SEED: u64 = u64::MAX;
 
-/// Everything that the instances of one plugin have in common from their start.
+/// Values that all instances of one plugin share at their start.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plugin::run) struct Origins {
-    /// Known to no client: hash tables are seeded with what comes of it.
+    /// Secret from clients, since the seeds of hash tables are derived from it.
     seed: [u64; 4],
     loaded: SystemTime,
 }
 
 impl Origins {
-    /// Those of a plugin that is loaded now.
+    /// Creates the values for a plugin that is being loaded now.
     pub(in crate::plugin::run) fn new() -> Origins {
         Origins {
             seed: std::array::from_fn(|index| RandomState::new().hash_one(index)),
@@ -54,7 +54,7 @@ impl Origins {
         }
     }
 
-    /// SHA-256 of the seed and a number.
+    /// Returns the SHA-256 of the seed and a number.
     fn block(&self, number: u64) -> [u8; BLOCK] {
         let mut hash = Sha256::new();
         for word in self.seed.iter().chain([&number]) {
@@ -67,23 +67,23 @@ impl Origins {
 /// The clocks and random numbers of one instance.
 pub(super) struct Sources {
     origins: Origins,
-    /// Zero of the monotonic clock.
+    /// Zero point of the monotonic clock.
     zero: Instant,
-    /// There until the instance has started.
+    /// Present until the instance has started.
     start: Option<Start>,
 }
 
-/// How many answers that follow from [`Origins`] were given.
+/// Position in the values derived from [`Origins`].
 #[derive(Default)]
 struct Start {
-    /// Blocks of random numbers taken.
+    /// Number of random blocks used.
     blocks: u64,
-    /// Nanoseconds.
+    /// Time shown by the monotonic clock, in nanoseconds.
     clock: u64,
 }
 
 impl Sources {
-    /// Of an instance that starts.
+    /// Creates the sources of an instance that is starting.
     pub(super) fn new(origins: Origins) -> Sources {
         Sources {
             origins,
@@ -92,7 +92,7 @@ impl Sources {
         }
     }
 
-    /// From now on answers differ.
+    /// Marks the instance as started: from now on values differ between instances.
     pub(super) fn started(&mut self) {
         if let Some(start) = self.start.take() {
             let shown = Duration::from_nanos(start.clock).max(STARTED);
@@ -101,12 +101,12 @@ impl Sources {
         }
     }
 
-    /// Whether answers are still the same for every instance.
+    /// Whether values are still the same for every instance.
     pub(super) fn is_starting(&self) -> bool {
         self.start.is_some()
     }
 
-    /// Fills `bytes`, unless the instance has started.
+    /// Fills `bytes` and returns true, unless the instance has started.
     fn fill(&mut self, bytes: &mut [u8]) -> bool {
         let Some(start) = &mut self.start else {
             return false;
@@ -136,7 +136,7 @@ impl Sources {
     }
 }
 
-/// One instance's part of the functions below.
+/// One instance's data for the functions below.
 pub(super) struct Impure<'a> {
     pub(super) sources: &'a mut Sources,
     pub(super) ctx: &'a mut WasiCtx,

@@ -1,7 +1,7 @@
-//! `wasi:io` without a runtime: what would wait is polled once, and may sleep for a timer.
+//! `wasi:io` without a runtime: a future is polled once, and the thread may then sleep for a timer.
 //!
-//! The work itself is done by wasmtime-wasi-io's asynchronous functions. Linked by the
-//! parent module.
+//! The work itself is done by wasmtime-wasi-io's asynchronous functions. Linked by the parent
+//! module.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -22,7 +22,7 @@ use wasmtime_wasi::p2::{
 use crate::plugin::run::fault::Refusal;
 use crate::plugin::run::host::State;
 
-/// Most resources of the host that one instance may hold: pollables, streams, errors.
+/// Maximum number of host resources that one instance can hold: pollables, streams, errors.
 pub(super) const MAX_RESOURCES: usize = 256;
 
 thread_local! {
@@ -36,10 +36,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     streams::add_to_linker::<_, Io<'static>>(linker, State::io)
 }
 
-/// A store's resources, for the length of one function.
+/// A store's resources, borrowed for one function call.
 pub(super) struct Io<'a> {
     pub(super) table: &'a mut ResourceTable,
-    /// How long the call into the guest may wait; None: not at all.
+    /// Time until which the call into the guest may wait; None if it must not wait.
     pub(super) patience: Option<Instant>,
     pub(super) has_waited: &'a mut bool,
 }
@@ -54,9 +54,9 @@ impl HasData for Errors {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Becomes ready at its time.
+/// A pollable that becomes ready at its time.
 pub(super) struct Timer {
-    /// None is never.
+    /// None means never.
     at: Option<Instant>,
 }
 
@@ -91,7 +91,7 @@ impl Pollable for Timer {
     }
 }
 
-/// The value of `future`, which has to be there once its timers have run out.
+/// Returns the value of `future`, which can only depend on timers.
 fn wait<T>(
     patience: Option<Instant>,
     has_waited: &mut bool,
@@ -114,7 +114,7 @@ fn wait<T>(
     }
 }
 
-/// The same for functions of a stream.
+/// Like [`wait`], for functions of a stream.
 fn wait_stream<T>(
     patience: Option<Instant>,
     has_waited: &mut bool,

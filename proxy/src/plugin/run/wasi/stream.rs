@@ -1,7 +1,7 @@
 //! A guest's stdout or stderr as lines of the log.
 //!
-//! Always ready; a write beyond the size that `check-write` permits is a trap, so that one call
-//! has little to do. Owned by the parent module, written by the guest.
+//! Always ready. A write beyond the size that `check-write` permits traps, so that each call has
+//! little to do. Owned by the parent module, written by the guest.
 
 use std::io;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::plugin::run::log::{Log, MAX_LINE};
 
-/// Bytes that a guest may write at once. A longer line is broken.
+/// Maximum number of bytes that a guest can write at once. A longer line is split.
 pub(super) const MAX_WRITE: usize = MAX_LINE;
 
-/// One of the two streams. A clone writes to the same one.
+/// One of the two streams. A clone writes to the same stream.
 #[derive(Debug, Clone)]
 pub(super) struct LogOutput {
     log: Log,
-    /// The line begun. One thread at a time runs an instance: never contended.
+    /// The unfinished line. Never contended, since one thread at a time runs an instance.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -36,7 +36,7 @@ impl LogOutput {
         }
     }
 
-    /// Writes the line begun, if there is one.
+    /// Writes the unfinished line, if there is one.
     pub(super) fn end_line(&self) {
         self.flush_line(&mut self.line());
     }
@@ -52,7 +52,8 @@ impl LogOutput {
         }
     }
 
-    /// Writes whole lines as one message, and keeps the rest. `bytes` are [`MAX_WRITE`] at most.
+    /// Writes whole lines as one message, and keeps the rest. `bytes` has at most [`MAX_WRITE`]
+    /// bytes.
     fn push(&self, bytes: &[u8]) {
         let mut line = self.line();
         let is_end = |byte: &u8| *byte == b'\n';
@@ -68,7 +69,7 @@ impl LogOutput {
     }
 }
 
-/// Refuses what was not permitted.
+/// Checks that a write does not exceed the permitted size.
 fn check(length: usize) -> StreamResult<()> {
     if length <= MAX_WRITE {
         return Ok(());
@@ -120,7 +121,7 @@ impl OutputStream for LogOutput {
     }
 }
 
-/// Asked for by `StdoutStream`; WASI 0.2 does not come this way.
+/// Required by `StdoutStream`; WASI 0.2 does not use it.
 impl AsyncWrite for LogOutput {
     fn poll_write(
         self: Pin<&mut Self>,

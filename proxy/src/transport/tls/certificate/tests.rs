@@ -1,4 +1,4 @@
-//! What is right and wrong with the files of certificates and keys.
+//! Valid and invalid files of certificates and keys.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn a_chain_is_followed_by_names_and_keys() {
         (certificate.pem(), Issuer::new(params, key))
     };
     let (first_pem, first) = authority();
-    // Of the same name, with another key.
+    // An authority of the same name with another key.
     let (second_pem, _) = authority();
     let mut params = named("example.com");
     params.subject_alt_names = vec![rcgen::SanType::DnsName("example.com".try_into().unwrap())];
@@ -142,7 +142,7 @@ fn a_certificate_is_valid_for_some_time() {
     check(1_893_456_001, Some(late));
 }
 
-/// A value in DER.
+/// Encodes a value in DER.
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let length = u8::try_from(content.len()).unwrap();
@@ -155,7 +155,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// A response with one answer, of which clients look at more.
+/// Builds an OCSP response with a single answer. Clients check more of it than the proxy does.
 fn response(version: &[u8], next_update: &[u8]) -> Vec<u8> {
     let time = der(0x18, &[b"20250101000000Z"]);
     let answer = der(

@@ -80,7 +80,7 @@ async fn handshake(client: &ClientTls, name: &str, server: &ServerTls) -> (Resul
     tokio::join!(client.connect(near, &name), server.accept(far))
 }
 
-/// The server's facts, after a byte in both directions: tickets have arrived.
+/// Returns the server's facts after a byte in both directions, when tickets have arrived.
 async fn talk(client: &ClientTls, name: &str, server: &ServerTls) -> TlsFacts {
     let (client, server) = handshake(client, name, server).await;
     let server = server.unwrap();
@@ -112,13 +112,13 @@ async fn both_sides_agree_on_a_version_and_a_protocol() {
         assert!(facts.cipher.starts_with("TLS"), "{}", facts.cipher);
         assert!(!facts.resumed && !facts.is_challenge());
         assert_eq!(facts.client_certificate, None);
-        // Nothing in common.
+        // No protocol in common.
         fixture.server.alpn = vec![b"h3".to_vec()];
         let (client, server) = handshake(&fixture.client(), "example.com", &fixture.server()).await;
         let error = client.unwrap_err().to_string();
         assert!(error.contains("NoApplicationProtocol"), "{error}");
         assert!(server.is_err());
-        // A server that says nothing about protocols.
+        // A server without a protocol list.
         fixture.server.alpn.clear();
         let facts = talk(&fixture.client(), "example.com", &fixture.server()).await;
         assert_eq!(facts.alpn, None);
@@ -136,7 +136,7 @@ async fn both_sides_agree_on_a_version_and_a_protocol() {
     }
 }
 
-/// The first name of the certificate that a client gets who asks for `name`.
+/// Returns the first name of the certificate that a client receives if it requests `name`.
 async fn shown(fixture: &Fixture, name: &str) -> Result<String> {
     let mut settings = fixture.client.clone();
     settings.roots = Roots::DangerAcceptInvalid;
@@ -190,7 +190,7 @@ async fn the_name_chooses_the_certificate() {
     }
 }
 
-/// A certificate for a client.
+/// Creates a certificate for a client.
 fn client_identity(authority: &Authority, serial: u64) -> Identity {
     let mut params = CertificateParams::new([]).unwrap();
     params
@@ -204,7 +204,8 @@ fn client_identity(authority: &Authority, serial: u64) -> Identity {
     Identity::from_pem(chain.as_bytes(), key.as_bytes(), Role::Client).unwrap()
 }
 
-/// What both sides see once the client has read: in TLS 1.3 it learns of a refusal late.
+/// Returns the results of both sides after the client has read. In TLS 1.3 a client learns late
+/// that it was rejected.
 async fn ask(fixture: &Fixture) -> (Result<TlsFacts>, std::io::Result<Vec<u8>>) {
     let (client, server) = handshake(&fixture.client(), "example.com", &fixture.server()).await;
     let facts = server.map(|server| {
@@ -252,7 +253,7 @@ async fn clients_show_certificates_if_they_must() {
             assert_eq!(&*certificate.names[0], "spiffe://example.com/a");
             assert_eq!(&*certificate.serial, "7");
         }
-        // Of an authority that nobody trusts.
+        // A certificate of an untrusted authority.
         fixture.client.identity = Some(client_identity(&Authority::new(), 7));
         let (facts, seen) = ask(&fixture).await;
         let error = facts.unwrap_err().to_string();
@@ -261,7 +262,7 @@ async fn clients_show_certificates_if_they_must() {
     }
 }
 
-/// A list of revoked certificates with one of them.
+/// Creates a revocation list with one certificate.
 fn revocations(authority: &Authority, serial: u64, year: i32) -> Vec<u8> {
     let list = CertificateRevocationListParams {
         this_update: rcgen::date_time_ymd(2020, 1, 1),
@@ -367,13 +368,13 @@ async fn sessions_go_on_at_the_same_site_alone() {
             &*certificate.subject, "CN=A Client",
             "of the first handshake"
         );
-        // Another worker, or another frontend with the same site.
+        // As in another worker, or another frontend with the same site.
         assert!(
             talk(&client, "example.com", &fixture.server())
                 .await
                 .resumed
         );
-        // The process that follows.
+        // As in the next process after an upgrade.
         let exported = fixture.keys.export();
         fixture.keys = TicketKeys::new().unwrap();
         fixture.keys.import(&exported).unwrap();
@@ -382,7 +383,7 @@ async fn sessions_go_on_at_the_same_site_alone() {
                 .await
                 .resumed
         );
-        // Other rules, or another site.
+        // With another policy, or at another site.
         for policy in [
             ClientPolicy::Optional(plain.clone()),
             ClientPolicy::Required(listed.clone()),
@@ -394,7 +395,7 @@ async fn sessions_go_on_at_the_same_site_alone() {
                     .await
                     .resumed
             );
-            // Settings that are replaced count at once.
+            // Replaced settings apply at once.
             server.replace(&fixture.server).unwrap();
             assert!(talk(&client, "example.com", &server).await.resumed);
         }
@@ -404,7 +405,7 @@ async fn sessions_go_on_at_the_same_site_alone() {
                 .await
                 .resumed
         );
-        // Another process.
+        // As in an unrelated process.
         assert!(
             talk(&client, "example.com", &fixture.server())
                 .await
@@ -437,12 +438,12 @@ async fn settings_are_replaced_while_connections_go_on() {
     write_all(&mut client, b"still here").await.unwrap();
     let mut buffer = [0; 20];
     assert_eq!(read(&mut old, &mut buffer).await.unwrap(), 10);
-    // Settings that are refused change nothing.
+    // Rejected settings change nothing.
     fixture.server.min_version = Version::Tls13;
     fixture.server.max_version = Version::Tls12;
     server.replace(&fixture.server).unwrap_err();
     talk(&fixture.client(), "new.example", &server).await;
-    // Without any certificate, there is nothing for any name.
+    // Without any certificate, every name is rejected.
     fixture.server.max_version = Version::Tls13;
     fixture.server.identities.clear();
     server.replace(&fixture.server).unwrap();
@@ -459,7 +460,7 @@ async fn a_challenge_is_answered_if_it_is_all_that_is_asked_for() {
     let mut fixture = Fixture::new(&[&["example.com"]]);
     fixture.server.alpn = vec![b"http/1.1".to_vec()];
     fixture.server.strict_sni = true;
-    // Who asks for the challenge has no certificate.
+    // The client that requests the challenge has no certificate.
     fixture.server.clients = ClientPolicy::Required(ClientAuthority {
         ca: fixture.authority.certificate.pem().into_bytes(),
         crl: None,
@@ -482,7 +483,7 @@ async fn a_challenge_is_answered_if_it_is_all_that_is_asked_for() {
     fixture.challenges.remove("new.example");
     let (_, accepted) = handshake(&fixture.client(), "new.example", &server).await;
     assert!(accepted.is_err());
-    // Among others it is no challenge.
+    // If the client also offers other protocols, it is not a challenge.
     fixture.challenges.insert("example.com", &challenge);
     fixture.client.alpn.push(b"http/1.1".to_vec());
     fixture.client.identity = Some(client_identity(&fixture.authority, 1));
@@ -503,7 +504,7 @@ async fn what_is_no_client_hello_is_refused() {
         let mut alert = Vec::new();
         match client.read_to_end(&mut alert).await {
             Ok(_) => {}
-            // Of bytes that nobody read.
+            // The server closed with unread bytes.
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
         alert
@@ -513,12 +514,12 @@ async fn what_is_no_client_hello_is_refused() {
     check(b"\x16\x03\x01\x02\x00\x01\x00", closed).await;
     let alert = check(b"GET / HTTP/1.1\r\n\r\n", "the peer does not speak TLS").await;
     assert_eq!(alert.first(), Some(&21));
-    // A record that is larger than any may be.
+    // A record that is larger than allowed.
     let (mut client, accepted) = tcp_pair().await;
     client.write_all(b"\x16\x03\x01\xff\xff").await.unwrap();
     let error = server.accept(Socket::Tcp(accepted)).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Failed(_)), "{error}");
-    // A message that is larger than any may be, in small records.
+    // A message that is larger than allowed, in small records.
     let (mut client, accepted) = tcp_pair().await;
     let endless = async {
         let mut record = b"\x16\x03\x01\x10\x00".to_vec();

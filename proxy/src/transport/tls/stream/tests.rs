@@ -1,4 +1,4 @@
-//! Streams over sockets of this machine, with peers that behave and others.
+//! Streams over local sockets, with well-behaved and other peers.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ async fn a_reader_that_stalls_bounds_what_is_buffered() {
         match server.try_write(&sent[taken..]) {
             Ok(count) => taken += count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                // The receiver's socket may still take some of it.
+                // The receiver's socket might still accept some of it.
                 let flushed = poll_fn(|cx| Poll::Ready(server.poll_flush(cx).is_ready())).await;
                 if !flushed {
                     break;
@@ -106,7 +106,7 @@ async fn a_reader_that_stalls_bounds_what_is_buffered() {
             shutdown(&mut server).await.unwrap();
         },
         async {
-            // Read only now.
+            // The client starts to read only now.
             let mut seen = Vec::new();
             let mut buffer = vec![0; 10_000];
             while let Ok(count @ 1..) = poll_fn(|cx| {
@@ -152,14 +152,14 @@ async fn plaintext_inside_the_session_needs_no_event() {
 #[tokio::test]
 async fn tickets_and_new_keys_are_nothing_to_read() {
     let (mut client, mut server) = streams(&TLS13).await;
-    // The server has sent tickets with its part of the handshake.
+    // The server has sent tickets in its part of the handshake.
     assert!(client.has_nothing_to_read());
     server.session.refresh_traffic_keys().unwrap();
     poll_fn(|cx| server.poll_flush(cx)).await.unwrap();
     let mut client = Io::tls(client);
     poll_fn(|cx| client.poll_read_ready(cx)).await.unwrap();
     assert!(client.is_silent());
-    // The answer to the request for other keys goes out with the next write.
+    // The response to the key update request is sent with the next write.
     write_all(&mut client, b"under old and new keys")
         .await
         .unwrap();
@@ -183,7 +183,7 @@ async fn the_end_of_a_stream_can_be_told_from_a_cut() {
             let seen = seen.map_err(|error| error.kind());
             let seen = seen.map(|seen| String::from_utf8(seen).unwrap());
             assert_eq!(seen, expected.map(str::to_owned), "{version:?}");
-            // The end is there for whoever asks again, without an event.
+            // Later calls also see the end, without a new event.
             poll_fn(|cx| client.poll_read_ready(cx)).await.unwrap();
             assert!(!client.is_silent() && !client.has_nothing_to_read());
         }
@@ -251,14 +251,14 @@ async fn garbage_behind_a_record_fails_after_it() {
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{version:?}");
         }
         assert!(client.try_write(b"more").is_err());
-        // The peer is told.
+        // The peer receives an alert.
         let mut server = Io::tls(server);
         let error = read(&mut server, &mut buffer).await.unwrap_err();
         assert!(error.to_string().contains("BadRecordMac"), "{error}");
     }
 }
 
-/// Passes bytes on one by one.
+/// Copies bytes one by one.
 async fn trickle(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
@@ -309,7 +309,7 @@ async fn what_is_no_handshake_is_refused() {
     };
     let closed = "the peer closed the connection during the TLS handshake";
     check(b"", closed).await;
-    // The head of a record that never comes.
+    // The header of a record that never arrives.
     check(b"\x16\x03\x01\x02\x00\x01", closed).await;
     let not_tls = "the peer does not speak TLS";
     let mut client: TcpStream = check(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", not_tls).await;
@@ -317,7 +317,7 @@ async fn what_is_no_handshake_is_refused() {
     client.read_to_end(&mut alert).await.unwrap();
     assert_eq!(alert.first(), Some(&21), "{alert:?}");
     let (near, far) = sockets().await;
-    // A client that takes another version only.
+    // A client that supports only another version.
     let (client, server) = (sessions(&TLS12).0, sessions(&TLS13).1);
     let (client, server) = tokio::join!(
         Handshake::connect(near, Ok(client)),

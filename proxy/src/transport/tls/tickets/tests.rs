@@ -1,8 +1,8 @@
-//! Tickets that are forged, old, or of another site, and keys that pass to another process.
+//! Tickets that are forged, old, or of another site, and keys that are passed to another process.
 
 use super::*;
 
-/// Keys whose clock is in the test's hands.
+/// Creates keys whose clock the test controls.
 fn keys(start: u64) -> (Arc<TicketKeys>, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(start));
     let clock = Arc::clone(&time);
@@ -24,7 +24,7 @@ fn a_ticket_opens_where_it_was_sealed_and_nowhere_else() {
         Some(b"a session".as_slice())
     );
     assert_eq!(site(2).decrypt(&ticket), None);
-    // Another site's key under this site's name of it.
+    // Sealed with another site's key, but labeled with this site's key name.
     let mut forged = site(2).encrypt(b"a session").unwrap();
     forged[..NAME_LEN].copy_from_slice(&ticket[..NAME_LEN]);
     assert_eq!(site(1).decrypt(&forged), None);
@@ -44,7 +44,7 @@ fn keys_are_replaced_as_time_goes_by() {
         let (keys, time) = keys(START / PERIOD * PERIOD);
         let site = SiteTickets::new(keys, [1; 32]);
         let ticket = site.encrypt(b"x").unwrap();
-        // Each period is seen, or none between.
+        // The keys are used in each period, or in none between.
         for step in [later, 1000] {
             let mut at = time.load(Ordering::Relaxed);
             while at < START / PERIOD * PERIOD + later {
@@ -85,7 +85,7 @@ fn the_process_that_follows_opens_tickets_and_the_other_way_round() {
     assert!(new.decrypt(&ticket).is_none());
     new_keys.import(&old_keys.export()).unwrap();
     assert!(new.decrypt(&ticket).is_some());
-    // Both serve for a while, on either side of the end of a period.
+    // For a while both processes serve, one before and one after the end of a period.
     new_time.store(START + PERIOD, Ordering::Relaxed);
     assert!(old.decrypt(&new.encrypt(b"y").unwrap()).is_some());
     old_time.store(START + PERIOD, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Name servers on this host that behave in every way that real ones do.
+//! Tests with local name servers that show every behavior of real ones.
 
 use std::net::Ipv4Addr;
 
@@ -24,7 +24,7 @@ fn cname(owner: &str, ttl: u32, target: &str) -> Record {
     Record::from_rdata(name(owner), ttl, RData::CNAME(CNAME(name(target))))
 }
 
-/// Whether a question is answered.
+/// Whether a query gets an answer.
 #[derive(PartialEq, Eq)]
 enum Reply {
     Send,
@@ -38,7 +38,7 @@ struct Responder {
 }
 
 impl Responder {
-    /// `answer` fills in the message.
+    /// Starts a server. `answer` fills in the message.
     async fn start(answer: fn(&str, &Message, &mut Message) -> Reply) -> Responder {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -73,7 +73,7 @@ fn servers(responders: &[&Responder]) -> NameServers {
     NameServers::with(&addresses, Vec::new(), 1, MAX_ROUNDS, TIMEOUT).unwrap()
 }
 
-/// One for every name, with the number of its first label.
+/// Returns one address for every name, whose last number is the name's first label.
 fn number(name: &str, _: &Message, answer: &mut Message) -> Reply {
     let last = name.split('.').next().unwrap().parse().unwrap();
     answer.add_answer(a(name, 60, last));
@@ -129,7 +129,7 @@ async fn another_server_is_asked_where_one_fails() {
         );
         let servers = servers(&[&first, &second]);
         assert_eq!(shown(&servers, "5.test.").await, "10.0.0.5 for 60s");
-        // From now on it is asked first.
+        // From now on this server is queried first.
         assert_eq!(servers.current.load(Ordering::Relaxed), 1);
         assert_eq!(shown(&servers, "6.test.").await, "10.0.0.6 for 60s");
     }

@@ -1,4 +1,4 @@
-//! What an answer is made of, without a server.
+//! Tests of how an answer is composed, without a server.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -109,7 +109,7 @@ fn a_service_is_its_usable_records() {
     let data = [
         srv(0, 1000, 80, "one.test.tld."),
         srv(0, 500, 80, "two.test.tld."),
-        // Scaled by the greatest of its own priority.
+        // Scaled by the greatest weight of the same priority.
         srv(1, 100, 81, "three.test.tld."),
         srv(0, 0, 80, "."),
         srv(0, 0, 0, "four.test.tld."),
@@ -178,13 +178,13 @@ fn families_are_joined() {
     );
     check(Ok(records(&one, 60)), nothing(Some(1)), &one, 60);
     check(nothing(None), Ok(records(&two, 60)), &two, 60);
-    // Asked for again before long: the other may be back.
+    // Looked up again soon, because the other family may be available by then.
     check(Ok(records(&one, 60)), failed(), &one, 10);
     check(failed(), Ok(records(&two, 5)), &two, 5);
 
     let error = both(nothing(Some(9)), nothing(Some(7))).unwrap_err();
     assert!(matches!(error, Failure::Nothing(Some(ttl)) if ttl == secs(7)));
-    // Nobody knows whether it has an address.
+    // It is unknown whether the name has an address.
     for (ipv4, ipv6) in [(nothing(None), failed()), (failed(), nothing(None))] {
         assert!(matches!(both(ipv4, ipv6), Err(Failure::Error(_))));
     }
@@ -220,7 +220,7 @@ async fn the_first_name_with_records_counts() {
 
 #[tokio::test]
 async fn an_address_needs_no_server() {
-    // Nothing is asked there.
+    // This server is never queried.
     let server = SocketAddr::from(([127, 0, 0, 1], 1));
     let resolver = Resolver::try_new(&[server]).unwrap();
     let check = async |host: &str, expected: &str| {
