@@ -1,5 +1,5 @@
-//! A process that root starts, and that changes to another user: what works from then on, and what is
-//! refused at once because it would not.
+//! A process that root starts and that changes to another user: operations that work from then on,
+//! and those that are refused at once because they would not.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,15 +15,15 @@ use tempfile::TempDir;
 
 use crate::swaps::{GET, put};
 
-/// Nobody, of a group that has no other members.
+/// The user `nobody`, and its group, which has no other members.
 struct Nobody {
     uid: u32,
     gid: u32,
-    /// For the top of a configuration.
+    /// Keys for the top of a configuration.
     keys: String,
 }
 
-/// None if this is not root, who alone can change to nobody.
+/// Returns `None` unless this process is root, the only user that can change to `nobody`.
 fn nobody() -> anyhow::Result<Option<Nobody>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -37,7 +37,7 @@ fn nobody() -> anyhow::Result<Option<Nobody>> {
     }))
 }
 
-/// A folder that everybody may search, but only root may write to.
+/// Creates a folder that every user can search, but only root can write to.
 fn directory() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -70,7 +70,7 @@ server.www = "{}"
     )
 }
 
-/// Plugins that were compiled and kept.
+/// Counts the compiled plugins in the cache.
 fn kept(cache: &Path) -> anyhow::Result<usize> {
     Ok(fs::read_dir(cache)?.count())
 }
@@ -81,7 +81,7 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
         return Ok(());
     };
     let www = Origin::naming("www").await?;
-    // Nobody has made it, root has, or root has kept plugins there for itself.
+    // The cache does not exist, root has created it, or root has cached plugins there for itself.
     for made in ["", "empty", "used"] {
         let directory = directory()?;
         let cache = directory.path().join("cache");
@@ -109,7 +109,7 @@ async fn plugins_are_kept_and_processes_follow() -> anyhow::Result<()> {
         proxy.ctl(&["reload"]).await?;
         proxy.ctl(&["upgrade"]).await?;
         assert_eq!(proxy.exited().await?, Some(0));
-        // The successor found what the first process had compiled.
+        // The successor found the plugins that the first process had compiled.
         assert_eq!(kept(&cache)?, before + 2, "{made}");
         let mut client = Wire::connect(proxy.address()).await?;
         assert_eq!(client.exchange(GET).await?.body, b"www");
@@ -133,7 +133,7 @@ async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
     let directory = directory()?;
     let log = directory.path().join("proxy.log");
     let config = config(&nobody, &www, "log.target = \"./proxy.log\"");
-    // Its own lines go to the file: the address is in there.
+    // The proxy logs to a file, with its address, so that the test reads the file.
     fs::write(directory.path().join("pointsman.toml"), &config)?;
     let mut command = pointsman()?;
     command.current_dir(directory.path()).arg("run");
@@ -151,7 +151,7 @@ async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
         tokio::time::timeout(pointsman_tests::DEADLINE, found).await
     };
     logged("ready").await?;
-    // As logrotate's `create` does.
+    // Rotates the log as logrotate's `create` does.
     assert_eq!(fs::metadata(&log)?.uid(), nobody.uid);
     fs::rename(&log, directory.path().join("proxy.log.1"))?;
     fs::write(&log, "")?;
@@ -159,7 +159,7 @@ async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
     process.signal(Signal::SIGHUP)?;
     logged("configuration in force").await?;
 
-    // Without a new file: nobody may create one in this folder.
+    // Without a new file, the reload fails: `nobody` cannot create one in this folder.
     fs::rename(&log, directory.path().join("proxy.log.2"))?;
     let mut ctl = pointsman()?;
     ctl.current_dir(directory.path()).args(["ctl", "reload"]);
@@ -168,13 +168,13 @@ async fn logs_are_rotated_or_somebody_is_told() -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(1), "{refused}");
     assert!(refused.contains("proxy.log"), "{refused}");
     assert!(refused.contains("Permission denied"), "{refused}");
-    // For whom the old file is out of sight.
+    // Also reported on standard error, for readers who do not see the old file any more.
     let told = process.line_with("cannot open the log file").await?;
     assert!(told.contains("Permission denied"), "{told}");
     Ok(())
 }
 
-/// Of the ports that only root may bind: the kernel gives none of them out by itself.
+/// Finds three free ports that only root can bind. The kernel never assigns these by itself.
 fn low_ports() -> anyhow::Result<[u16; 3]> {
     let mut free = (512..1024)
         .rev()
@@ -186,11 +186,11 @@ fn low_ports() -> anyhow::Result<[u16; 3]> {
         .context("all ports below 1024 are taken")
 }
 
-/// The name of each thread of the process, and whether it has any right of root's.
+/// Returns the name of each thread of the process, and whether it has any of root's capabilities.
 fn rights(process: u32) -> anyhow::Result<Vec<(String, bool)>> {
     let mut threads = Vec::new();
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        // It may have ended by now.
+        // The thread may have ended by now.
         let Ok(status) = fs::read_to_string(thread?.path().join("status")) else {
             continue;
         };
@@ -232,9 +232,10 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     proxy.configure(&binds(&[first, second]))?;
     proxy.ctl(&["reload"]).await?;
     answers(second).await?;
-    // By now plugins were loaded by the start and by the reload, and have decided.
+    // By now, startup and the reload have loaded plugins, and the plugins have made decisions.
     for (thread, may_bind) in rights(proxy.id())? {
-        // The last waits for changes of files. The one that binds for a reload may still be ending.
+        // `notify-rs inoti` waits for changes of files. `bind`, which binds for a reload, may still
+        // be ending.
         let is_trusted = ["pointsman", "bind", "notify-rs inoti"].contains(&thread.as_str());
         assert!(!may_bind || is_trusted, "{thread}");
     }
@@ -247,7 +248,7 @@ async fn low_ports_are_bound_later() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Found by `check` and by the start alike, each with what to do.
+/// `check` and startup both report files that the user cannot open, each with advice.
 #[tokio::test]
 async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {
@@ -291,7 +292,7 @@ async fn files_that_the_user_cannot_open_are_mistakes() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A check of another user's configuration says nothing about files that it cannot judge.
+/// When another user runs `check`, it reports nothing about files that it cannot judge.
 #[tokio::test]
 async fn another_user_may_check_what_it_can_read() -> anyhow::Result<()> {
     let Some(nobody) = nobody()? else {

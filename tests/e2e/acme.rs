@@ -1,4 +1,4 @@
-//! Certificates from a real ACME server: ordered, kept, renewed, and not ordered again.
+//! Certificates from a real ACME server are ordered, stored and renewed, and are not ordered twice.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ const ANY: &str = "127.0.0.1:0";
 const OBTAINED: &str = "certificate obtained";
 const FAILED: &str = "no certificate: ";
 
-/// A server, and what proxies share.
+/// An ACME server, with the origin and the storage that proxies share.
 struct Fixture {
     pebble: Pebble,
     www: Origin,
@@ -38,7 +38,8 @@ impl Fixture {
         })
     }
 
-    /// A proxy for plain HTTP at `http` and TLS at `https`, which orders with `more` keys.
+    /// Returns the configuration of a proxy for plain HTTP at `http` and TLS at `https`, with
+    /// `more` keys for ACME.
     fn config(&self, http: &str, https: &str, more: &str) -> String {
         let acme = self.pebble.table(&[NAME], self.storage.path(), more);
         format!(
@@ -53,12 +54,12 @@ impl Fixture {
         )
     }
 
-    /// One that the server finds by `http-01`.
+    /// Returns the configuration of a proxy that the ACME server can validate by `http-01`.
     fn config_for_http(&self) -> String {
         self.config(&self.pebble.http().to_string(), ANY, "")
     }
 
-    /// The folder of the certificate.
+    /// Returns the folder of the certificate.
     fn folder(&self) -> anyhow::Result<PathBuf> {
         let server = fs::read_dir(self.storage.path())?.next();
         Ok(server.context("nothing is stored")??.path().join(NAME))
@@ -74,7 +75,7 @@ impl Fixture {
         Ok(fs::write(path, state.to_string())?)
     }
 
-    /// A client that trusts the server's certificates; the body of an answer.
+    /// Returns the body of a response, requested by a client that trusts the server's certificates.
     async fn get(&self, proxy: &Proxy) -> anyhow::Result<Vec<u8>> {
         let address = https(proxy)?;
         get(address, self.pebble.root().await?).await
@@ -86,7 +87,7 @@ fn https(proxy: &Proxy) -> anyhow::Result<SocketAddr> {
     address.context("no address for TLS")
 }
 
-/// One request over a new connection.
+/// Sends one request over a new connection.
 async fn get(address: SocketAddr, root: PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut curl = Command::new("curl");
     curl.args(["-sSf", "--max-time", &DEADLINE.as_secs().to_string()])
@@ -102,7 +103,7 @@ async fn get(address: SocketAddr, root: PathBuf) -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The value of a metric of the site.
+/// Returns the value of the metric whose line begins with `name`.
 async fn metric(proxy: &Proxy, name: &str) -> anyhow::Result<i64> {
     let mut curl = Command::new("curl");
     curl.args(["-sSf", "http://localhost/metrics", "--unix-socket"])
@@ -122,7 +123,7 @@ async fn http_01_and_a_restart() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman(&config).await?;
     proxy.line_with(OBTAINED).await?;
     assert_eq!(fixture.get(&proxy).await?, b"www");
-    // Only challenges that are under way are answered.
+    // Only challenges in progress are answered.
     let mut client = Wire::connect(proxy.address()).await?;
     let target = "/.well-known/acme-challenge/none";
     let request = format!("GET {target} HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
@@ -130,14 +131,14 @@ async fn http_01_and_a_restart() -> anyhow::Result<()> {
     drop(proxy);
     check_modes(fixture.storage.path())?;
 
-    // The certificate is there from the first connection on.
+    // After a restart, the certificate is there from the first connection on.
     let proxy = Proxy::pointsman(&config).await?;
     assert_eq!(fixture.get(&proxy).await?, b"www");
     assert_eq!(fixture.pebble.orders(), 1);
     Ok(())
 }
 
-/// Files are 0600 and folders 0700, all the way down.
+/// Checks that all files below `folder` have mode 0600 and all folders 0700.
 fn check_modes(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -170,7 +171,7 @@ async fn tls_alpn_01_with_refused_nonces() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn renewals_fail_no_request() -> anyhow::Result<()> {
-    // Renewed after seven or eight seconds.
+    // Such a certificate is renewed after seven or eight seconds.
     let fixture = Fixture::new(PebbleSetup {
         validity: Some(12),
         ..PebbleSetup::default()
@@ -185,14 +186,14 @@ async fn renewals_fail_no_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients that go on until they are stopped, over a new connection for each request.
+/// Clients that send requests until they are stopped, each over a new connection.
 struct Load {
     stop: watch::Sender<bool>,
     clients: Vec<JoinHandle<anyhow::Result<u32>>>,
 }
 
 impl Load {
-    /// Two clients, which expect `text` in every answer.
+    /// Starts two clients, which expect `text` in every response.
     fn start(address: SocketAddr, root: &Path, text: &'static str) -> Load {
         let (stop, stopped) = watch::channel(false);
         let client = || {
@@ -211,7 +212,7 @@ impl Load {
         Load { stop, clients }
     }
 
-    /// Every answer was right, and each client had one.
+    /// Stops the clients. Fails unless every response was right and each client got one.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.send(true)?;
         for client in self.clients {
@@ -245,7 +246,7 @@ async fn browsers_get_pages_and_pushes_through_renewals() -> anyhow::Result<()> 
     let proxy = Proxy::pointsman(&format!("{config}[tls.site]\n{acme}\n")).await?;
     proxy.line_with(OBTAINED).await?;
     let load = Load::start(proxy.address(), &pebble.root().await?, "Pushes from Node");
-    // What every renewed certificate has in its chain.
+    // Every renewed certificate has the intermediate in its chain.
     let intermediate = pebble.intermediate().await?;
     while renewed_twice(&proxy.log()).is_none() {
         site.check_over(Transport::Tls(&intermediate), &proxy)
@@ -261,7 +262,7 @@ async fn browsers_get_pages_and_pushes_through_renewals() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     let fixture = Fixture::new(PebbleSetup::default()).await?;
-    // Nobody listens where the server looks.
+    // Nothing listens at the address that the ACME server validates.
     let wrong = fixture.config(ANY, ANY, "");
     let proxy = Proxy::pointsman(&wrong).await?;
     let line = proxy.line_with(FAILED).await?;
@@ -276,7 +277,7 @@ async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     assert!(fixture.get(&proxy).await.is_err());
     drop(proxy);
 
-    // A restart with all in order asks for nothing before that time.
+    // A restart with a correct configuration orders nothing before that time.
     let config = fixture.config_for_http();
     let proxy = Proxy::pointsman(&config).await?;
     proxy.line_with("ready").await?;
@@ -286,7 +287,7 @@ async fn a_failed_challenge_pauses_across_restarts() -> anyhow::Result<()> {
     assert_eq!(metric(&proxy, NEXT).await?, next);
     assert_eq!(fixture.pebble.orders(), 1);
 
-    // It is noticed when that time has come.
+    // The proxy orders once that time has come.
     let mut state = fixture.state()?;
     assert_eq!(state["failures"], 1);
     state["next_try"] = 0.into();
@@ -341,7 +342,7 @@ async fn two_processes_order_once() -> anyhow::Result<()> {
     let config = fixture.config(ANY, ANY, "");
     let (one, other) = tokio::try_join!(Proxy::pointsman(&config), Proxy::pointsman(&config))?;
     for proxy in [one, other] {
-        // Whoever has not ordered takes it from the disk.
+        // The proxy that has not ordered loads the certificate from disk.
         while fixture.get(&proxy).await.is_err() {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! The admin interface, and what a service manager is told.
+//! The admin interface, and notifications to the service manager.
 
 use std::fs;
 use std::process::Command;
@@ -34,7 +34,8 @@ async fn a_service_manager_is_told() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Any systemd from 252 on knows every line of them.
+/// `systemd-analyze` accepts the units in the manual. Systemd 252 and later support every line of
+/// them.
 #[tokio::test]
 async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
     let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md"))?;
@@ -51,7 +52,7 @@ async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
         let unit = blocks
             .find(|block| block.contains(section))
             .context(section)?;
-        // A program that is there.
+        // Replaces the program by one that exists.
         let unit = unit.replace("/usr/local/bin/pointsman", "/bin/true");
         fs::write(directory.path().join(name), unit)?;
         command.arg(format!("./{name}"));
@@ -59,7 +60,7 @@ async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
     let output = output.context("systemd-analyze")?;
     let complaints = String::from_utf8_lossy(&output.stderr);
-    // It only mentions things that it cannot know.
+    // `systemd-analyze` only reports directives that it does not know.
     assert!(
         output.status.success() && complaints.is_empty(),
         "{complaints}"
@@ -95,7 +96,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
             format!("POST /v1/status HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
             405,
         ),
-        // Changes are not for everybody on the machine, nor for a page in a browser.
+        // Neither every local user nor a page in a browser can make changes.
         (
             format!("POST /v1/drain HTTP/1.1\r\nContent-Length: 0\r\n{host}"),
             403,
@@ -141,10 +142,10 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// However many changes wait, the way back does not wait for them.
+/// However many changes are pending, a rollback does not wait for them.
 #[tokio::test]
 async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
-    /// As many as there may be.
+    /// Maximum number of pending changes.
     const MOST: usize = 16;
     let www = echo_or_www().await?;
     let config = |start: &str| {
@@ -160,7 +161,7 @@ async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
     put(&directory.path().join("two.wasm"), "2")?;
     let proxy = Proxy::pointsman_in(directory, &config("")).await?;
     proxy.ctl(&["swap", "http-in", "two.wasm"]).await?;
-    // Its plugin waits for five minutes as it is configured.
+    // Its plugin sleeps for five minutes in `configure`.
     proxy.configure(&config("{ sleep = 300000 }"))?;
     let mut reloads = JoinSet::new();
     for _ in 0..=MOST {
@@ -177,13 +178,13 @@ async fn changes_that_may_take_long_are_limited() -> anyhow::Result<()> {
         refused.contains("16 swaps, reloads and upgrades"),
         "{refused}"
     );
-    // The others are pending still.
+    // The others are still pending.
     let refused = proxy.ctl(&["swap", "http-in"]).await.expect_err("no room");
     assert!(refused.to_string().contains("try again"), "{refused}");
     proxy.ctl(&["rollback", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     proxy.ctl(&["status"]).await?;
-    // Ends all of them.
+    // Ends all pending reloads.
     drop(proxy);
     while let Some(reload) = reloads.join_next().await {
         assert!(!reload??.status.success());

@@ -1,10 +1,11 @@
-//! Logins that a server ties to a connection, as NTLM and Negotiate do: such a connection serves
-//! the client that logged in, and nobody else.
+//! Logins that a server ties to a connection, as NTLM and Negotiate do. Such a connection serves
+//! only the client that logged in.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Proxy, Setup, Wire};
 
-/// How a login is spoken: the field of the answer, its challenge, and the status that asks.
+/// An authentication scheme: the field with the client's answer, the field with the challenge, and
+/// the status that asks for a login.
 #[derive(Clone, Copy)]
 struct Scheme {
     name: &'static str,
@@ -36,8 +37,8 @@ const SCHEMES: &[Scheme] = &[
 
 const NTLM: Scheme = SCHEMES[0];
 
-/// Asks for a login, remembers it for the connection, and names the user in each answer. It
-/// closes a connection behind the answer to `/last`, without saying so.
+/// Starts a server that asks for a login, remembers it for the connection, and names the user in
+/// each response. It closes the connection after the response to `/last`, without announcing it.
 async fn login_server(scheme: Scheme) -> anyhow::Result<Origin> {
     Origin::scripted(move |mut wire, _| async move {
         let mut user = None;
@@ -74,7 +75,7 @@ fn page(scheme: Scheme, user: Option<&str>) -> String {
     }
 }
 
-/// One client, and whom the server takes it for.
+/// One client's connection, with the scheme and the host of its requests.
 struct Client {
     wire: Wire,
     scheme: Scheme,
@@ -102,7 +103,7 @@ impl Client {
         Ok(String::from_utf8(response.body)?)
     }
 
-    /// The user that the server names for a request without credentials.
+    /// Returns the user that the server names for a request without credentials.
     async fn whoami(&mut self) -> anyhow::Result<String> {
         self.ask("GET", "/", "").await
     }
@@ -135,7 +136,7 @@ async fn a_login_stays_with_its_client() -> anyhow::Result<()> {
             assert_eq!(alice.whoami().await?, "alice");
             assert_eq!(bob.ask("POST", "/", "").await?, "bob");
         }
-        // Nor is it free when its client has left.
+        // Other clients do not get the connection after its client has left, either.
         drop(alice);
         for _ in 0..5 {
             let mut stranger = Client::new(&proxy, scheme).await?;
@@ -146,7 +147,7 @@ async fn a_login_stays_with_its_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Credentials may come with the first request, over a connection that has served others.
+/// Credentials can come with the first request, over a connection that has served others.
 #[tokio::test]
 async fn a_login_with_the_first_request() -> anyhow::Result<()> {
     for &scheme in SCHEMES {

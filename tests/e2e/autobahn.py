@@ -21,7 +21,7 @@ async def play(url):
 
 
 def verdict(result):
-    """All but what depends on time, ports, or how TCP cuts the bytes."""
+    """All parts that do not depend on time, ports, or how TCP splits the bytes."""
     return {
         "behavior": result.behavior.value,
         "behaviorClose": result.behavior_close.value,

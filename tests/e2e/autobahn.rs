@@ -1,7 +1,7 @@
-//! Autobahn's WebSocket cases, through the proxy and without it: the same verdicts.
+//! Autobahn's WebSocket cases have the same verdicts through the proxy and without it.
 //!
-//! `kosoku` plays all 517 cases against an echo server on Node's `ws`. What the echo
-//! server itself does not pass, such as compression, which it has off, is the same both times.
+//! `kosoku` plays all 517 cases against an echo server on Node's `ws`. Cases that the echo server
+//! itself does not pass, such as compression, which it has off, end the same way both times.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use serde_json::Value;
 
 use crate::scenario::Node;
 
-/// Every case that kosoku 0.1.0 has.
+/// Number of cases in kosoku 0.1.0.
 const CASES: usize = 517;
-/// Longest wait for all of them: they take 20 s on an idle machine.
+/// Longest wait for all cases, which take 20 s on an idle machine.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// Of those, the ones on compression (12.* and 13.*): unimplemented by the echo server.
+/// Number of cases on compression (12.* and 13.*), which the echo server does not implement.
 const COMPRESSION_CASES: usize = 216;
 
 #[tokio::test]
@@ -42,7 +42,7 @@ server.echo = "{}"
     ))
     .await?;
 
-    // One after the other: some cases measure how soon a close is answered.
+    // One run after the other: some cases measure how soon a close is answered.
     let direct = run(echo.address).await?;
     let proxied = run(proxy.address()).await?;
 
@@ -72,8 +72,8 @@ server.echo = "{}"
     Ok(())
 }
 
-/// A case's number, and all in its verdict that does not depend on time or on how TCP cuts
-/// the bytes.
+/// The number of each case, with all parts of its verdict that do not depend on time or on how TCP
+/// splits the bytes.
 type Verdicts = BTreeMap<String, Value>;
 
 async fn run(server: SocketAddr) -> anyhow::Result<Verdicts> {

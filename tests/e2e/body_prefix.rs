@@ -1,5 +1,5 @@
-//! A router that waits for the first bytes of bodies: which requests wait, for how long, and that no
-//! server gets another body for it.
+//! A router that waits for the first bytes of request bodies: which requests wait, for how long,
+//! and that servers still get every body unchanged.
 
 mod http2;
 
@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Longer than any test waits.
+/// A wait that is longer than any test.
 const FOREVER: &str = "wait = \"60s\"";
 
-/// With a router that sees 16 bytes, and these options.
+/// Returns a setup whose router sees 16 bytes of a body, with these options.
 fn setup(origin: &Origin, options: &str) -> Setup {
     Setup::before([origin.address()])
         .frontend(&format!("routing.body = {{ size = \"16B\", {options} }}"))
 }
 
-/// The head of a POST of JSON.
+/// Returns the head of a POST of JSON.
 fn post(lines: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n{lines}\r\n\r\n")
 }
@@ -36,7 +36,7 @@ fn chunked(pieces: &[&str], trailers: &str) -> String {
     post("Transfer-Encoding: chunked") + &chunks + "0;x=y\r\n" + trailers + "\r\n"
 }
 
-/// Answers each head at once, without its body.
+/// Starts an origin that responds to each head at once, without waiting for the body.
 async fn hasty() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         while wire.head().await.is_ok() {
@@ -47,7 +47,7 @@ async fn hasty() -> anyhow::Result<Origin> {
     .await
 }
 
-/// The access record of a request with this path.
+/// Returns the access log record of a request with this path.
 async fn record(proxy: &Proxy, path: &str) -> anyhow::Result<String> {
     proxy.line_with(&format!(" target={path} ")).await
 }
@@ -68,7 +68,7 @@ async fn a_request_waits_for_its_body() -> anyhow::Result<()> {
         let before = origin.requests().len();
         let mut client = Wire::connect(proxy.address()).await?;
         client.send(post(head) + parts[0]).await?;
-        // Others do not wait, nor does this one pass them.
+        // Other requests do not wait, and this one has not reached the server before them.
         let mut other = Wire::connect(proxy.address()).await?;
         assert_eq!(other.exchange(GET).await?.body, b"www");
         assert_eq!(origin.requests().len(), before + 1, "{head}");
@@ -103,7 +103,7 @@ async fn other_requests_do_not_wait() -> anyhow::Result<()> {
         client.send(&head).await?;
         assert_eq!(client.response("POST").await?.body, b"ok", "{lines}");
     }
-    // Nor where nothing is configured.
+    // Requests do not wait if `routing.body` is not configured, either.
     let plain = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(plain.address()).await?;
     client.send(post("Content-Length: 5")).await?;
@@ -187,13 +187,13 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
     let proxy = setup(&origin, FOREVER).start().await?;
     let expecting = "Content-Length: 17\r\nExpect: 100-continue";
     for request in [
-        // Before anything of the body.
+        // These are rejected before any part of the body arrives.
         post("Content-Length: 17"),
         post("Content-Length: 9223372036854775807"),
         post(expecting),
         chunked(&["12345678901234567"], ""),
         chunked(&["1234567", "890123456", "7"], "X: y\r\n"),
-        // Its end is far away.
+        // The end of this chunk is far away.
         post("Transfer-Encoding: chunked") + "ffffffff\r\n12345678901234567",
     ] {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -239,7 +239,7 @@ async fn max_body_holds_as_well() -> anyhow::Result<()> {
             assert_eq!(line.contains(reason), status == 413, "{line}");
         }
     }
-    // Behind the prefix.
+    // The limit also applies after the prefix.
     let proxy = setup(&origin, "too_large = \"route\"")
         .frontend("max_body = \"1KiB\"")
         .start()
@@ -252,7 +252,7 @@ async fn max_body_holds_as_well() -> anyhow::Result<()> {
 
 // Bodies
 
-/// The request as a server got it.
+/// Sends a request in parts, and returns it as a server received it.
 async fn passed(proxy: &Proxy, origin: &Origin, request: &[u8]) -> anyhow::Result<Message> {
     let mut client = Wire::connect(proxy.address()).await?;
     for part in request.chunks(request.len() / 3 + 1) {
@@ -260,7 +260,7 @@ async fn passed(proxy: &Proxy, origin: &Origin, request: &[u8]) -> anyhow::Resul
     }
     ensure!(client.response("POST").await?.body == b"www");
     let found = origin.requests().pop();
-    // The connection goes on behind the body.
+    // The connection continues after the body.
     ensure!(client.exchange(GET).await?.body == b"www");
     found.ok_or_else(|| anyhow::anyhow!("no request"))
 }
@@ -364,7 +364,7 @@ async fn the_proxy_asks_for_a_body_that_is_held_back() -> anyhow::Result<()> {
         client.send(expecting(framing)).await?;
         assert_eq!(client.response("POST").await?.head.status()?, 100);
         client.send(body).await?;
-        // Just one, and none where the body is there.
+        // There is only one 100, and none if the body has already arrived.
         assert_eq!(client.response("POST").await?.body, b"www");
         client.send(expecting(framing) + body).await?;
         assert_eq!(client.response("POST").await?.body, b"www");
@@ -380,10 +380,10 @@ async fn the_proxy_asks_for_a_body_that_is_held_back() -> anyhow::Result<()> {
 
 // Ends
 
-/// What a client does after a part of its body.
+/// A client's behavior after a part of its body.
 #[derive(PartialEq)]
 enum Then {
-    /// Ends its side.
+    /// Ends its sending side.
     Finish,
     /// Sends no more.
     Wait,
@@ -510,7 +510,8 @@ async fn an_early_answer_arrives() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing of a body that was only read is lost when a server cannot be reached.
+/// If a server cannot be reached, the next one gets the whole body, including the part that was
+/// already read.
 #[tokio::test]
 async fn another_server_gets_the_whole_body() -> anyhow::Result<()> {
     let closed = ReservedPort::new()?;
@@ -531,7 +532,7 @@ async fn another_server_gets_the_whole_body() -> anyhow::Result<()> {
     let found: Vec<_> = origin.requests().into_iter().map(|one| one.body).collect();
     let (first, last) = (b"1234567890123456".to_vec(), b"1234567".to_vec());
     assert_eq!(found, [first.clone(), first, last.clone(), last]);
-    // With no server, the request is over, and the connection is not.
+    // Without a reachable server, the request ends, but the connection does not.
     let none = Setup::before([closed.address()])
         .frontend("routing.body = { size = \"16B\" }")
         .start()

@@ -1,4 +1,5 @@
-//! Changes at the same time: none waits for another's compiler, and the last word stays.
+//! Concurrent changes: none waits for the compiler of another, and the latest change stays in
+//! force.
 
 use std::fs;
 
@@ -11,10 +12,10 @@ use serde_json::Value;
 use crate::swaps::{BROKEN, deciding, put, release, slow_to_compile, status};
 use crate::tunnels::echo_or_www;
 
-/// Functions of components that take a while to compile.
+/// Number of functions in a component that takes a while to compile.
 const HEAVY: usize = 400;
 
-/// Two frontends, each with a copy of its own of the harmless guest.
+/// Returns a configuration with two frontends, each with its own copy of the harmless guest.
 fn config(www: &Origin) -> String {
     let frontend = |name: &str, file: &str| {
         format!(
@@ -39,7 +40,7 @@ router.watch = false
     )
 }
 
-/// The same with files that are watched.
+/// Returns the same configuration with files that are watched.
 fn watched(www: &Origin) -> String {
     config(www).replace("router.watch = false", "")
 }
@@ -65,16 +66,17 @@ async fn start_with(www: Origin, config: &str) -> anyhow::Result<(Origin, Proxy)
     Ok((www, proxy))
 }
 
-/// A compiler that was stopped: the change that waits for it takes as long as the test wants.
+/// A suspended compiler: the change that waits for it takes as long as the test wants.
 struct Stopped(Pid);
 
 impl Stopped {
-    /// Stops the one that starts next, and waits for that.
+    /// Waits for the next compiler to start, and suspends it.
     async fn next(proxy: &Proxy) -> anyhow::Result<Stopped> {
         let known = proxy.log().len();
         let first = started(proxy, known, "compiling process=").await?;
         let (_, known) = stop(first)?;
-        // One that gets no time makes way for another, which is left alone.
+        // The proxy replaces a compiler that gets no processor time by another one, and leaves that
+        // alone.
         let line = &proxy.log()[known];
         let bytes = log_field(line, "bytes").context("no size")?;
         let second = started(proxy, known + 1, &format!("bytes={bytes}")).await?;
@@ -87,7 +89,8 @@ impl Stopped {
     }
 }
 
-/// Waits for a compiler in the log from this line on; the line with its place.
+/// Waits until a compiler is in the log, from line `from` on, and returns the index of that line
+/// with the line.
 async fn started(proxy: &Proxy, from: usize, mark: &str) -> anyhow::Result<(usize, String)> {
     let is_it = |line: &str| line.contains("compiling process=") && line.contains(mark);
     proxy
@@ -106,7 +109,7 @@ fn stop((place, line): (usize, String)) -> anyhow::Result<(Pid, usize)> {
     Ok((process, place))
 }
 
-/// The state of each version of a frontend by its number, the active one first.
+/// Returns the number, state and cause of each version of a frontend, the active one first.
 async fn versions(proxy: &Proxy, frontend: &str) -> anyhow::Result<Vec<(u64, String, String)>> {
     let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
     let versions = plugins["versions"].as_array().context("versions")?.iter();
@@ -124,7 +127,7 @@ async fn active(proxy: &Proxy, frontend: &str) -> anyhow::Result<u64> {
     Ok(versions.first().context("no version")?.0)
 }
 
-/// Asks until the version before decides again.
+/// Sends requests until the version before decides again.
 async fn fails(proxy: &Proxy) -> anyhow::Result<()> {
     let back = async {
         while status(proxy).await? == 503 {}
@@ -140,7 +143,7 @@ async fn the_way_back_waits_for_no_compiler() -> anyhow::Result<()> {
     let (_www, mut proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
     proxy.ctl(&["swap", "http-in", "broken.wasm"]).await?;
-    // One compiler for another frontend, and one for this.
+    // One compiler for the other frontend, and one for this one.
     let (other, meanwhile) = tokio::join!(proxy.ctl(&["swap", "other", "heavy.wasm"]), async {
         let other = Stopped::next(&proxy).await?;
         let (own, meanwhile) =
@@ -153,14 +156,14 @@ async fn the_way_back_waits_for_no_compiler() -> anyhow::Result<()> {
         other.goes_on()?;
         anyhow::Ok(own)
     });
-    // They were requested before what was done meanwhile.
+    // Both swaps were requested before the changes made in the meantime.
     for late in [other, meanwhile?] {
         let late = format!("{:?}", late.err());
         assert!(late.contains("a later change of `"), "{late}");
     }
     assert_eq!(active(&proxy, "http-in").await?, 1);
     assert_eq!(active(&proxy, "other").await?, 2);
-    // A stop does not wait either.
+    // A drain does not wait either.
     let heaviest = slow_to_compile(&guest("guest-hostile")?, HEAVY + 2);
     fs::write(proxy.directory().join("heaviest.wasm"), heaviest)?;
     let (stopped, drained) = tokio::join!(proxy.ctl(&["swap", "other", "heaviest.wasm"]), async {
@@ -174,12 +177,12 @@ async fn the_way_back_waits_for_no_compiler() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// While both frontends have a compiler at work.
+/// Makes every kind of change while both frontends have a compiler at work.
 async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
-    // By itself.
+    // Automatic rollback.
     fails(proxy).await?;
     assert_eq!(active(proxy, "http-in").await?, 1);
-    // By hand.
+    // Manual rollback.
     for number in ["2", "1"] {
         proxy.ctl(&["rollback", "http-in", number]).await?;
     }
@@ -200,7 +203,7 @@ async fn all_but_compiling(proxy: &Proxy) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_reload_leaves_later_words_alone() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
-    // It would give both frontends another version.
+    // This configuration would give both frontends another version.
     let heavy = config(&www)
         .replace("other.wasm", "heavy.wasm")
         .replace("router.max_faults = 3", "router.max_faults = 4");
@@ -215,13 +218,13 @@ async fn a_reload_leaves_later_words_alone() -> anyhow::Result<()> {
     });
     done?;
     reloaded?;
-    // It is applied whole: to what it changes, and to nothing else.
+    // The reload changes `other`, and leaves the later changes of `http-in` alone.
     assert_eq!(versions(&proxy, "other").await?[0].2, "reload");
     let now = versions(&proxy, "http-in").await?;
     assert_eq!(now[0], (2, "active".into(), "swap".into()), "{now:?}");
     assert_eq!(now[1], (3, "canary".into(), "trial".into()), "{now:?}");
 
-    // One that a later one has overtaken has no effect, and says so.
+    // A reload that is overtaken by a later one has no effect, and reports this.
     proxy.configure(&config(&www).replace("other.wasm", "heavier.wasm"))?;
     let (reloaded, done) = tokio::join!(proxy.ctl(&["reload"]), async {
         let compiler = Stopped::next(&proxy).await?;
@@ -296,13 +299,13 @@ async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
     let refused = proxy.ctl(&["rollback", "http-in"]).await;
     let refused = format!("{:?}", refused.err());
     assert!(refused.contains("no good version before"), "{refused}");
-    // The one that is there already stays.
+    // A rollback to the active version changes nothing.
     let told = proxy.ctl(&["rollback", "http-in", "1"]).await?;
     assert!(told.contains("version 1 "), "{told}");
     let refused = proxy.ctl(&["rollback", "http-in", "9"]).await;
     let refused = format!("{:?}", refused.err());
     assert!(refused.contains("no such version as 9"), "{refused}");
-    // The same file once more is another version, and can be gone back from.
+    // Swapping in the same file again makes another version, which can be rolled back.
     proxy.ctl(&["swap", "http-in", "plugin.wasm"]).await?;
     assert_eq!(deciding(&proxy).await?, "5");
     proxy.ctl(&["rollback", "http-in"]).await?;
@@ -319,7 +322,7 @@ async fn rollback_goes_on_to_the_last_good_version() -> anyhow::Result<()> {
 async fn the_way_back_passes_a_version_that_cannot_start() -> anyhow::Result<()> {
     let (www, proxy) = start().await?;
     fs::write(proxy.directory().join("broken.wasm"), release(BROKEN)?)?;
-    // Version 2 names a backend which is gone when version 3 comes.
+    // Version 2 names a backend that no longer exists when version 3 comes.
     let more = format!("[backend.more]\nserver.more = \"{}\"\n", www.address());
     let by_host = "router.plugin = \"host-suffix\"\n\
                    router.config.rules = [{ suffix = \"more.tld\", backend = \"more\" }]\n";
@@ -334,7 +337,7 @@ async fn the_way_back_passes_a_version_that_cannot_start() -> anyhow::Result<()>
     fails(&proxy).await?;
     proxy.line_with("cannot be started again").await?;
     assert_eq!(deciding(&proxy).await?, "1");
-    // By its number it is refused, with the reason.
+    // A rollback to that version by its number is refused, with the reason.
     let refused = proxy.ctl(&["rollback", "http-in", "2"]).await;
     let refused = format!("{:?}", refused.err());
     assert!(
@@ -352,10 +355,10 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     let (_www, proxy) = start_with(www, &watched).await?;
     let plugin = proxy.directory().join("other.wasm");
     let good = fs::read(&plugin)?;
-    // A reload refuses a file that the watcher has refused, and says which part it is.
+    // A reload refuses a file that the watcher has refused, and names the key that refers to it.
     fs::write(&plugin, "no component")?;
     proxy.line_with("the new plugin is refused").await?;
-    // The other part would be fine.
+    // The other frontend's file would be fine.
     put(&proxy.directory().join("next.wasm"), "next")?;
     proxy.configure(&watched.replace("plugin.wasm", "next.wasm"))?;
     let mut check = pointsman_tests::pointsman()?;
@@ -378,7 +381,7 @@ async fn check_and_reload_agree() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The usual order: a swap by hand, then the file where the configuration has it.
+/// After a swap by hand, a file with the same plugin at the configured path adds no version.
 #[tokio::test]
 async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -388,7 +391,7 @@ async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Resu
     put(&proxy.directory().join("plugin.wasm"), "2")?;
     proxy.line_with("is in service already").await?;
     assert_eq!(deciding(&proxy).await?, "2");
-    // So the way back leads to another plugin, and a reload does not undo it.
+    // A rollback therefore leads to another plugin, and a reload does not undo it.
     proxy.ctl(&["rollback", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     proxy.ctl(&["reload"]).await?;
@@ -396,7 +399,7 @@ async fn a_file_whose_plugin_is_in_service_is_no_other_version() -> anyhow::Resu
     Ok(())
 }
 
-/// As where memory runs out: the file is not at fault, and is tried again.
+/// If the compiler is killed, as when memory runs out, the file is not at fault and is tried again.
 #[tokio::test]
 async fn a_file_whose_compiler_was_killed_is_tried_again() -> anyhow::Result<()> {
     let www = echo_or_www().await?;

@@ -1,7 +1,7 @@
-//! Many changes at once, in random order and under load, again and again.
+//! Many concurrent changes, in random order and under load, again and again.
 //!
-//! `POINTSMAN_CHURN_ROUNDS` says how often (six times where it is absent), and
-//! `POINTSMAN_CHURN_SEED` repeats a run.
+//! `POINTSMAN_CHURN_ROUNDS` is the number of rounds (6 by default), and `POINTSMAN_CHURN_SEED`
+//! repeats a run.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -19,19 +19,20 @@ use tokio::task::JoinSet;
 use crate::swaps::{Load, put};
 use crate::tunnels::echo_or_www;
 
-/// Rounds where the environment says nothing: some ten seconds.
+/// Default number of rounds, which take some ten seconds.
 const ROUNDS: u32 = 6;
-/// Changes of a round.
+/// Changes per round.
 const CHANGES: usize = 24;
-/// Rounds between two looks at what the process holds; after each, another process takes over.
+/// Rounds between two checks of the process's resources. An upgrade to a new process follows each
+/// check.
 const PERIOD: u32 = 50;
-/// Rounds after which a process holds what it goes on to hold.
+/// Rounds after which the resources of a process should no longer grow.
 const WARM_UP: u32 = 3;
-/// Components to swap to.
+/// Number of components to swap to.
 const FILES: usize = 5;
 const FRONTENDS: [&str; 2] = ["http-in", "other"];
 
-/// A generator of numbers that need not be good (xorshift64*).
+/// A generator of pseudorandom numbers, whose quality does not matter (xorshift64*).
 struct Numbers(u64);
 
 impl Numbers {
@@ -48,7 +49,7 @@ impl Numbers {
     }
 }
 
-/// One of the configurations that reloads choose from.
+/// Returns one of the configurations that reloads choose from.
 fn config(kind: usize, www: &Origin) -> String {
     let frontend = |name: &str, file: usize| {
         format!(
@@ -58,7 +59,8 @@ fn config(kind: usize, www: &Origin) -> String {
              router.limits.deadline = \"20s\"\n"
         )
     };
-    // The same; another file for one frontend; another backend, so that all routers are new.
+    // The initial configuration; another file for one frontend; another backend, so that all
+    // routers are new.
     let (file, more) = match kind {
         0 => (0, ""),
         1 => (1, ""),
@@ -96,7 +98,7 @@ fn change(numbers: &mut Numbers, directory: &Path) -> Change {
     }
 }
 
-/// Asks the admin interface; the status and the answer.
+/// Sends a request to the admin interface, and returns the status and the response.
 async fn ask(socket: PathBuf, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, Value)> {
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
@@ -120,7 +122,7 @@ async fn ask(socket: PathBuf, path: &str, body: Option<&Value>) -> anyhow::Resul
     answer.with_context(|| format!("{path}: no answer"))?
 }
 
-/// The versions in service and on trial for a frontend, by their numbers.
+/// The versions of a frontend in service and on trial, by number.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
     active: u64,
@@ -143,7 +145,7 @@ async fn standing(proxy: &Proxy, frontend: &str) -> anyhow::Result<Standing> {
     })
 }
 
-/// The version that an answer calls the active one, with its frontend.
+/// Returns the version that a response names as the active one, with its frontend.
 fn told(answer: &Value) -> Option<(String, u64)> {
     let (stage, rest) = answer["message"].as_str()?.split_once(": version ")?;
     let (frontend, _) = stage.split_once('/')?;
@@ -152,8 +154,9 @@ fn told(answer: &Value) -> Option<(String, u64)> {
     Some((frontend.to_owned(), number.parse().ok()?))
 }
 
-/// Requests many changes at once. Each is done, or refused because of another; what is in service
-/// then is what one of those said that were done.
+/// Requests many changes at once, each of which is made or is refused because of another. Checks
+/// that the version then in service is one that a successful change has reported, or the one
+/// before.
 async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Result<()> {
     let mut possible: BTreeSet<(String, u64)> = BTreeSet::new();
     for frontend in FRONTENDS {
@@ -191,13 +194,14 @@ async fn round(numbers: &mut Numbers, proxy: &Proxy, www: &Origin) -> anyhow::Re
     Ok(())
 }
 
-/// The last word of a round, on a frontend: the state is what it says.
+/// Makes the last changes of a round to a frontend, and checks that the state is what the responses
+/// say.
 async fn last_word(numbers: &mut Numbers, proxy: &Proxy, frontend: &str) -> anyhow::Result<()> {
     let socket = proxy.directory().join("admin.sock");
     let file = proxy
         .directory()
         .join(format!("v{}.wasm", numbers.below(FILES)));
-    // The file on disk is in force from now on, so that the next reload changes nothing.
+    // The file on disk is now in force, so that the next reload changes nothing.
     let (status, answer) = ask(socket.clone(), "/v1/reload", Some(&json!(null))).await?;
     ensure!(status == 200, "{answer}");
     let swap = json!({"frontend": frontend, "file": file});
@@ -254,7 +258,7 @@ struct Held {
 }
 
 impl Held {
-    /// Of the process that answers. Nobody is asking it for anything else.
+    /// Measures the process that responds on the admin socket, while it has no other admin request.
     async fn by(proxy: &Proxy) -> anyhow::Result<Held> {
         let process = pid(proxy).await?;
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
@@ -270,8 +274,8 @@ impl Held {
         })
     }
 
-    /// Whether it is no more than before, but for what comes and goes: pooled connections, threads
-    /// that wait for work, memory that an allocator keeps.
+    /// Reports whether usage is no higher than before, except for what comes and goes: pooled
+    /// connections, threads that wait for work, memory that an allocator keeps.
     fn is_bounded_by(self, before: Held) -> bool {
         self.memory <= before.memory + (16 << 10)
             && self.descriptors <= before.descriptors + 16

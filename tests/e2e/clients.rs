@@ -20,7 +20,7 @@ const NAMES: [&str; 3] = ["www.test.tld", "io.test.tld", "localhost"];
 
 const TLS: &str = "[tls.site]\ncertificate = \"site.pem\"\nkey = \"site.key\"\n";
 
-/// A folder with `ca.pem`, and the proxy's certificate.
+/// Creates a folder with `ca.pem` and the proxy's certificate.
 fn folder() -> anyhow::Result<(TempDir, Authority)> {
     let directory = tempfile::tempdir()?;
     let authority = Authority::new("Test authority")?;
@@ -29,7 +29,7 @@ fn folder() -> anyhow::Result<(TempDir, Authority)> {
     Ok((directory, authority))
 }
 
-/// The lines of access records.
+/// Returns the lines of access log records.
 fn records(proxy: &Proxy) -> Vec<String> {
     let mut lines = proxy.log();
     lines.retain(|line| line.contains(" access: "));
@@ -63,9 +63,9 @@ async fn pushes_reach_the_browser_over_http2() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers with the length of the body and the trailer `X-End` of each request, and a trailer.
-/// `/never` gets no answer, `/seen` gets one once a request for `/never` is there, and `/broken`
-/// gets half of one.
+/// Starts an origin that responds with the length of the body and the trailer `X-End` of each
+/// request, and with a trailer. `/never` gets no response, `/seen` gets one once a request for
+/// `/never` has arrived, and `/broken` gets half of one.
 async fn counting() -> anyhow::Result<Origin> {
     let never = Arc::new(Notify::new());
     Origin::scripted(move |wire, _| count(wire, Arc::clone(&never))).await
@@ -103,7 +103,7 @@ async fn count(mut wire: Wire, never: Arc<Notify>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A proxy with a bind that has HTTP/2 by ALPN, and one that has not.
+/// Starts a proxy with two binds: one has HTTP/2 by ALPN, the other does not.
 async fn proxy(directory: TempDir, origin: &Origin) -> anyhow::Result<Proxy> {
     let config = format!(
         r#"
@@ -156,7 +156,7 @@ async fn httpx_over_http2_and_http1() -> anyhow::Result<()> {
     run(command).await
 }
 
-/// A proxy in front of a server of gRPC, with a plugin that can be swapped.
+/// Starts a proxy in front of a gRPC server, with a plugin that can be swapped.
 async fn grpc_proxy(
     directory: TempDir,
     server: &GrpcServer,
@@ -183,7 +183,7 @@ async fn grpc_proxy(
     Proxy::pointsman_in(directory, &config).await
 }
 
-/// The command that makes calls through the proxy, by its name.
+/// Returns the command that makes calls to the proxy, at `localhost`.
 fn calls(proxy: &Proxy, arguments: [&str; 2]) -> anyhow::Result<Command> {
     let [kind, count] = arguments;
     let target = format!("localhost:{}", proxy.address().port());
@@ -204,7 +204,7 @@ async fn grpc_of_every_kind() -> anyhow::Result<()> {
     run(calls(&proxy, ["kinds", ""])?).await
 }
 
-/// How often a certificate has been taken up.
+/// Counts how often a certificate has come into force.
 fn in_force(lines: &[String]) -> usize {
     let mark = "certificate in force";
     lines.iter().filter(|line| line.contains(mark)).count()

@@ -1,5 +1,5 @@
-//! What becomes of decisions: lists of plugins, choices that fail, servers, keys, tags, and edits of
-//! responses. The plugins are the bundled ones, and one that does as its configuration says.
+//! Effects of decisions: lists of plugins, choices that fail, servers, keys, tags, and edits of
+//! responses. The plugins are the bundled ones, and one that follows a script in its configuration.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use pointsman_tests::{Message, Origin, Proxy, Wire, guest, log_field};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A file of the guest, for the proxy's configuration.
+/// Creates a folder with the scripted guest, for the proxy's configuration.
 fn directory() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("scripted.wasm");
@@ -16,7 +16,7 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// A stage with a script for the guest.
+/// Returns a stage with a script for the guest.
 fn scripted(name: &str, questions: &Value, root: &Value) -> String {
     let script = json!({"cacheable": true, "questions": questions, "root": root});
     format!(
@@ -25,7 +25,7 @@ fn scripted(name: &str, questions: &Value, root: &Value) -> String {
     )
 }
 
-/// JSON as TOML has it.
+/// Writes JSON as inline TOML.
 fn inline(value: &Value) -> String {
     let list = |parts: Vec<String>| parts.join(", ");
     match value {
@@ -39,7 +39,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// A frontend with these stages; `more` has its other keys, and the backends.
+/// Returns a frontend with these stages; `more` has its other keys, and the backends.
 fn config(stages: &[String], more: &str) -> String {
     format!(
         "workers = 1\nplugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
@@ -50,7 +50,7 @@ fn config(stages: &[String], more: &str) -> String {
     )
 }
 
-/// A backend with these servers, which waits for none.
+/// Returns a backend with these servers, without retries.
 fn backend(name: &str, servers: &[(&str, SocketAddr)]) -> String {
     let servers = servers.iter();
     let servers = servers.map(|(server, address)| format!("server.{server} = \"{address}\"\n"));
@@ -60,7 +60,7 @@ fn backend(name: &str, servers: &[(&str, SocketAddr)]) -> String {
     )
 }
 
-/// An address where nobody listens.
+/// Returns an address where nothing listens.
 async fn nobody() -> anyhow::Result<SocketAddr> {
     let origin = Origin::naming("nobody").await?;
     let address = origin.address();
@@ -79,7 +79,7 @@ fn answer(response: &Message) -> anyhow::Result<(u16, String)> {
     Ok((response.head.status()?, body))
 }
 
-/// Of a client that maintenance lets through.
+/// Field of a client that is exempt from maintenance.
 const STAFF: &str = "X-Staff: 1\r\n";
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_choice_that_fails_is_made_anew() -> anyhow::Result<()> {
     for _ in 0..2 {
         let response = get(&proxy, "/", "").await?;
         assert_eq!(answer(&response)?, (200, "www".to_owned()));
-        // Those of the choice before are gone.
+        // The edits of the failed choice are gone.
         assert_eq!(response.head.values("x-tried").count(), 1);
         let response = get(&proxy, "/same", "").await?;
         assert_eq!(response.head.status()?, 503);
@@ -326,7 +326,7 @@ async fn a_chosen_server_that_a_reload_removes_may_come_back() -> anyhow::Result
         .ctl(&["reload"])
         .await
         .context("a plugin does not name its servers before")?;
-    // It counts as one that is not usable.
+    // A server that does not exist counts as one that is not usable.
     assert_eq!(get(&proxy, "/", "").await?.head.status()?, 200);
     proxy.configure(&with(("gone", www.address())))?;
     proxy.ctl(&["reload"]).await?;

@@ -1,5 +1,5 @@
-//! Pointsman beside a real `HAProxy`, over generated Host values: the same backend, but where
-//! Pointsman keeps to RFC 9112 more strictly, and there it always refuses.
+//! Pointsman and a real `HAProxy` choose the same backend for generated Host values. The exception
+//! is where Pointsman follows RFC 9112 more strictly, and there it always refuses.
 
 use anyhow::Context;
 use pointsman_tests::Proxy;
@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::routing::{Backends, Outcome, outcome};
 
-/// Enough to meet each kind of value some hundred times; a few seconds.
+/// Number of cases: enough for some hundred of each kind of value, within a few seconds.
 const CASES: usize = 1500;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn same_backend_as_haproxy() -> anyhow::Result<()> {
     let haproxy = backends.haproxy()?;
     let pointsman = backends.pointsman().await?;
 
-    // The same values in each run: a failure can be looked at again.
+    // Each run has the same values, so that a failure can be reproduced.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let hosts = host();
@@ -50,7 +50,7 @@ async fn same_backend_as_haproxy() -> anyhow::Result<()> {
         wrong.len(),
         wrong.join("\n")
     );
-    // A generator that has gone one-sided would compare nothing.
+    // A generator that has become one-sided would compare nothing.
     assert!(
         seen.iter().all(|count| *count > CASES / 20),
         "outcomes [node, www, refused]: {seen:?}"
@@ -65,8 +65,8 @@ async fn send(proxy: &Proxy, host: &[u8]) -> anyhow::Result<Outcome> {
         .with_context(|| format!("Host: {}", host.escape_ascii()))
 }
 
-/// Values around what the rule looks for: names with the suffix, whole, cut, extended or in
-/// other case, with ports and blanks, and now and then any octet.
+/// Generates values similar to those that the rule matches: names with the suffix, whole, cut,
+/// extended or in other case, with ports and blanks, and now and then any octet.
 fn host() -> impl Strategy<Value = Vec<u8>> {
     let label = prop_oneof![
         16 => "[a-z0-9-]{1,8}",
@@ -139,7 +139,7 @@ fn is_strictly_refused(value: &[u8]) -> bool {
         let end = value.iter().position(|byte| *byte == b':');
         value.split_at(end.unwrap_or(value.len()))
     };
-    // Any number of digits: the grammar knows no largest port.
+    // Any number of digits: the grammar has no largest port.
     let port_is_valid = match port {
         [] => true,
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
@@ -148,7 +148,7 @@ fn is_strictly_refused(value: &[u8]) -> bool {
     !port_is_valid || !is_reg_name(host)
 }
 
-/// Optional blanks around a value are no part of it (RFC 9110 section 5.5).
+/// Trims the optional blanks around a value, which are not part of it (RFC 9110, section 5.5).
 fn trim_blanks(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -156,7 +156,7 @@ fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// RFC 3986 section 3.2.2, which also holds for IPv4 addresses.
+/// Reports whether `name` matches RFC 3986, section 3.2.2, which also covers IPv4 addresses.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [first, tail @ ..] = rest {
@@ -179,7 +179,7 @@ fn is_reg_name(name: &[u8]) -> bool {
     true
 }
 
-/// What stands between the brackets: an IPv6 address, or a later version's form.
+/// Reports whether the text between the brackets is an IPv6 address, or has a later version's form.
 fn is_ip_literal(literal: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(literal) else {
         return false;

@@ -1,4 +1,4 @@
-//! Where servers are: names that get other addresses, services, and a file with servers.
+//! Discovery of servers: names whose addresses change, services, and a file with servers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,8 +19,8 @@ fn answer(name: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}")
 }
 
-/// An origin at 127.0.0.1 on any port, and others at 127.0.0.2 and so on, on the same port; each
-/// answers with the last byte of its address.
+/// Starts an origin at 127.0.0.1 on any port, and others at 127.0.0.2 and so on, on the same port.
+/// Each responds with the last byte of its address.
 async fn origins(count: u8) -> anyhow::Result<Vec<Origin>> {
     let first = Origin::answering(answer("1")).await?;
     let port = first.address().port();
@@ -32,7 +32,7 @@ async fn origins(count: u8) -> anyhow::Result<Vec<Origin>> {
     Ok(origins)
 }
 
-/// `www.test.tld` with these addresses.
+/// Returns the records of `www.test.tld` with these addresses.
 fn records(hosts: &[u8]) -> Vec<Record> {
     let records = hosts.iter();
     records
@@ -40,7 +40,8 @@ fn records(hosts: &[u8]) -> Vec<Record> {
         .collect()
 }
 
-/// A backend whose server is `address`, a name that is looked up again every tenth of a second.
+/// Returns a setup whose server is `address`, a name that is looked up again every tenth of a
+/// second.
 fn named(address: &str, dns: &Dnsmasq, init: &str) -> Setup {
     let nameserver = dns.nameserver();
     Setup::default()
@@ -51,7 +52,7 @@ fn named(address: &str, dns: &Dnsmasq, init: &str) -> Setup {
         ))
 }
 
-/// Who answers so many requests.
+/// Sends `count` requests, and returns the origins that respond, or the statuses other than 200.
 async fn answers(proxy: &Proxy, count: usize) -> anyhow::Result<BTreeSet<String>> {
     let mut client = Wire::connect(proxy.address()).await?;
     let mut seen = BTreeSet::new();
@@ -88,7 +89,7 @@ async fn every_address_of_a_name_takes_its_share() -> anyhow::Result<()> {
         .start()
         .await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 2"));
-    // Of two clients, one has a connection to the address that goes.
+    // The pool has an idle connection to 127.0.0.1, the address that goes.
     dns.set_records(&records(&[2, 3])).await?;
     proxy.line_with("a name has other addresses").await?;
     lines(&proxy, "a name has other addresses", 1).await?;
@@ -139,7 +140,7 @@ async fn the_last_good_answer_stays_while_the_resolver_fails() -> anyhow::Result
     let name = format!("www.test.tld:{port}");
     assert_eq!(log_field(&line, " name"), Some(name.as_str()));
     assert_eq!(answers(&proxy, 4).await?, set("1"));
-    // A reload asks nobody about a name that is known.
+    // A reload does not look up a name whose addresses are known.
     proxy.ctl(&["reload"]).await?;
     assert_eq!(answers(&proxy, 4).await?, set("1"));
     dns.set_records(&records(&[2])).await?;
@@ -201,7 +202,7 @@ async fn services_have_weights_and_priorities() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 40).await?, set("1 2"));
     let counts = [0, 1].map(|index| origins[index].requests().len());
     assert_eq!(counts, [30, 10]);
-    // Those of the next priority, once there are no others.
+    // Servers of the next priority are used once there are no others.
     dns.set_records(&[host(3), service(3, 20, 1)]).await?;
     proxy.line_with("a name has other addresses").await?;
     assert_eq!(answers(&proxy, 4).await?, set("3"));
@@ -211,7 +212,7 @@ async fn services_have_weights_and_priorities() -> anyhow::Result<()> {
 // A file with servers
 
 fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    // As other programs should: nobody reads half a file.
+    // Writes as other programs should, so that no reader sees half a file.
     let new = directory.join(format!("{name}.new"));
     fs::write(&new, text)?;
     fs::rename(new, directory.join(name)).context("replacing the servers file")
@@ -252,7 +253,7 @@ async fn a_file_of_servers_is_followed() -> anyhow::Result<()> {
     change(&json(&[("b", two), ("c", three)]))?;
     lines(&proxy, "the servers of a file are in force", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("2 3"));
-    // What makes no sense changes nothing.
+    // Invalid files change nothing.
     for (round, (wrong, reason)) in [
         ("{\"server\": {\"a\": \"nonsense\"}}", "is not an address"),
         ("{\"server\": {\"a\"", "servers.json"),
@@ -293,14 +294,14 @@ async fn servers_of_both_kinds_and_a_reload() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 9).await?, set("1 2"));
     proxy.ctl(&["server", "www/b", "maintenance"]).await?;
     assert_eq!(answers(&proxy, 4).await?, set("1"));
-    // A change of the file undoes no order, nor does a reload.
+    // Neither a change of the file nor a reload undoes the operator's order.
     let toml = format!("{toml}server.c = \"{three}\"\n");
     write(proxy.directory(), "servers.toml", &toml)?;
     lines(&proxy, "the servers of a file are in force", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));
     proxy.ctl(&["reload"]).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));
-    // A name twice is a mistake.
+    // A duplicate name is a mistake.
     write(
         proxy.directory(),
         "servers.toml",

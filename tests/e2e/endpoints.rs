@@ -1,5 +1,5 @@
-//! Servers and their addresses: what a reload changes of them, which requests share their
-//! connections, and what becomes of those that cannot be reached.
+//! Servers and their addresses: how a reload changes them, which requests share their connections,
+//! and what happens to those that cannot be reached.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Something that `status --json` says of the backend's first server.
+/// Returns a value from `status --json` about the backend's first server.
 async fn of_server(proxy: &Proxy, what: &str) -> anyhow::Result<u64> {
     let status = proxy.ctl(&["status", "--json"]).await?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
@@ -20,7 +20,7 @@ async fn of_server(proxy: &Proxy, what: &str) -> anyhow::Result<u64> {
     value.with_context(|| format!("no {what} in {status}"))
 }
 
-/// Answers when it is told to, and tells when a request has come.
+/// Starts an origin that notifies the test of each request, and responds when the test notifies it.
 async fn slow_origin() -> anyhow::Result<(Origin, Arc<Notify>, Arc<Notify>)> {
     let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (reaching, going) = (Arc::clone(&reached), Arc::clone(&go));
@@ -41,7 +41,7 @@ async fn slow_origin() -> anyhow::Result<(Origin, Arc<Notify>, Arc<Notify>)> {
 
 // Reloads
 
-/// A router by host names, before these backends with their keys.
+/// Returns a configuration that routes by host name to these backends with their keys.
 fn routed(backends: &[(&str, String)]) -> String {
     let mut config = "workers = 1\nplugin_cache_dir = \"cache\"\nadmin.socket = \"admin.sock\"\n\
          [frontend.http-in]\nbind = \"127.0.0.1:0\"\nrouter.plugin = \"host-suffix\"\n\
@@ -53,7 +53,8 @@ fn routed(backends: &[(&str, String)]) -> String {
     config
 }
 
-/// The body of an answer; the version that decided, and whether from its cache.
+/// Returns the body of a response, and the version that decided, with whether the decision was
+/// cached.
 async fn decided(proxy: &Proxy, target: &str) -> anyhow::Result<(String, String)> {
     let mut client = Wire::connect(proxy.address()).await?;
     let request = format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -79,7 +80,7 @@ async fn a_backend_that_changes_restarts_no_plugin() -> anyhow::Result<()> {
     let timeout = format!("{address}timeout.server = \"5s\"\n");
     let servers = address.clone() + &server("t", &two, "");
     for (number, keys) in [&address, &limit, &timeout, &servers].iter().enumerate() {
-        // Their order in the file means nothing either.
+        // The order of backends in the file does not matter either.
         let mut backends = [("www", (*keys).clone()), other.clone()];
         backends.rotate_left(number % 2);
         proxy.configure(&routed(&backends))?;
@@ -97,11 +98,11 @@ async fn a_backend_that_comes_or_goes_is_told_to_plugins() -> anyhow::Result<()>
     let both = [("www", server.clone()), ("more", server.clone())];
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &routed(&both[..1])).await?;
     assert!(decided(&proxy, "0").await?.1.starts_with("1 "));
-    // Another one: the plugin may have asked for it.
+    // Another backend starts the plugin again, because the plugin may have asked for it.
     proxy.configure(&routed(&both))?;
     proxy.ctl(&["reload"]).await?;
     assert!(decided(&proxy, "1").await?.1.starts_with("2 "));
-    // One that it names: refused, with its reason, and nothing changes.
+    // Removing a backend that the plugin names is refused, with the reason, and nothing changes.
     proxy.configure(&routed(&both[1..]))?;
     let refused = proxy.ctl(&["reload"]).await.expect_err("a missing backend");
     let refused = refused.to_string();
@@ -139,12 +140,12 @@ async fn slots_and_counters_live_on() -> anyhow::Result<()> {
     proxy.ctl(&["reload"]).await?;
     assert_eq!(second.exchange(GET).await?.head.status()?, 503);
     assert_eq!(of_server(&proxy, "requests").await?, 1);
-    // A higher limit gives it one.
+    // A higher limit gives the server a second slot.
     proxy.configure(&config("61s", 2))?;
     proxy.ctl(&["reload"]).await?;
     second.send(GET).await?;
     reached.notified().await;
-    // A lower one counts both.
+    // A lower limit counts both requests.
     proxy.configure(&config("61s", 1))?;
     proxy.ctl(&["reload"]).await?;
     go.notify_one();
@@ -158,7 +159,8 @@ async fn slots_and_counters_live_on() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Idle ones at once; those in use when they have served.
+/// When a reload removes a server, its idle connections are closed at once, and those in use after
+/// they have served.
 #[tokio::test]
 async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()> {
     let (reached, go, ended) = (
@@ -200,7 +202,7 @@ async fn connections_to_a_server_that_is_gone_are_closed() -> anyhow::Result<()>
     proxy.ctl(&["reload"]).await?;
     ended.notified().await;
     assert_eq!(idle.exchange(GET).await?.body, b"new");
-    // Requests in flight stay where they are.
+    // Requests in flight stay on their server.
     go.notify_one();
     assert_eq!(busy.response("GET").await?.body, b"ok");
     old.join().await?;
@@ -236,12 +238,12 @@ async fn connections_to_a_backend_that_is_gone_are_closed() -> anyhow::Result<()
     gone.join().await
 }
 
-// What cannot be reached
+// Unreachable servers
 
 #[tokio::test]
 async fn a_dead_address_of_a_name_is_remembered() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    // Where localhost has an address of IPv6, nobody listens there.
+    // If localhost also has an IPv6 address, nothing listens there.
     let server = format!("server.s = \"localhost:{}\"", origin.address().port());
     let proxy = Setup::before([])
         .top("admin.socket = \"admin.sock\"")
@@ -277,11 +279,11 @@ async fn a_silent_server_costs_one_request_its_time() -> anyhow::Result<()> {
     Ok(())
 }
 
-// Connections for several requests
+// Connection reuse
 
 #[tokio::test]
 async fn who_may_use_an_idle_connection() -> anyhow::Result<()> {
-    // The policy; the requests of each client in turn; connections to the server.
+    // The policy; the requests of each client in turn; the number of connections to the server.
     let cases: &[(&str, &[&[&str]], usize)] = &[
         ("never", &[&[GET, GET], &[POST]], 3),
         ("safe", &[&[GET], &[GET]], 1),
@@ -331,7 +333,7 @@ async fn an_idle_connection_is_closed_in_time() -> anyhow::Result<()> {
 }
 
 /// Idle connections to servers take no descriptors that clients need: beyond a worker's share of
-/// `max_connections` the one that was idle longest makes room.
+/// `max_connections`, the one that was idle longest is closed.
 #[tokio::test]
 async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
     let script = |mut wire: Wire, _| async move {
@@ -356,7 +358,7 @@ async fn the_connection_idle_longest_makes_room() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One that serves a connection to its end before it looks at the next.
+/// Idle connections do not starve a server that serves each connection to its end before the next.
 #[tokio::test]
 async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Result<()> {
     let thread = Arc::new(Mutex::new(()));
@@ -376,7 +378,7 @@ async fn idle_connections_do_not_starve_a_single_threaded_server() -> anyhow::Re
         origin.address()
     ));
     let proxy = Proxy::pointsman(&config.replace("workers = 1", "workers = 2")).await?;
-    // Enough of them that both workers have some.
+    // Enough clients that both workers have some.
     for _ in 0..16 {
         let mut client = Wire::connect(proxy.address()).await?;
         assert_eq!(client.exchange(GET).await?.body, b"ok");

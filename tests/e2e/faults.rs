@@ -1,4 +1,4 @@
-//! Plugins that misbehave, in the proxy: what one costs is its own request, and no more.
+//! Plugins that misbehave in the proxy: each fault fails only its own request.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::tunnels::{echo_or_www, handshake, passes};
 
 const REQUEST: &str = "GET /path HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// What comes of a request.
+/// Outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// The default backend's.
+    /// The default backend's response.
     Served,
     /// 503, with words of the reason in the log.
     Fault(&'static str),
-    /// The plugin's own, with this status.
+    /// The plugin's own response, with this status.
     Own(u16),
 }
 use Answer::{Fault, Own, Served};
 
-/// A mode of the hostile guest, its value, and the answers to the first request and to the
-/// second on the same connection.
+/// A mode of the hostile guest, its value, and the outcomes of the first and the second request on
+/// the same connection.
 const MODES: &[(&str, usize, Answer, Answer)] = &[
     ("affinity-huge", 4096, Served, Served),
     ("affinity-huge", 100_000, Served, Served),
@@ -72,7 +72,7 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
     ("tries", 16, Served, Served),
     ("tries", 17, Fault("17 tries"), Fault("17 tries")),
     ("unknown-server", 0, Served, Served),
-    // It names a backend after what it saw.
+    // The guest names a backend after the state that it saw.
     (
         "backends-state",
         0,
@@ -174,8 +174,9 @@ const MODES: &[(&str, usize, Answer, Answer)] = &[
     ("wild-pointer", 0, Fault("trapped"), Fault("trapped")),
 ];
 
-/// A frontend whose plugin is the hostile guest in this mode. The deadline is long enough for
-/// an unoptimised proxy on a busy machine to do what is no endless loop.
+/// Returns a frontend whose plugin is the hostile guest in this mode. Most callers set a deadline
+/// of 20 s in `keys`, which is enough for an unoptimized proxy on a busy machine to do anything but
+/// an endless loop.
 fn frontend(name: &str, mode: &str, value: usize, keys: &str) -> String {
     format!(
         r#"
@@ -193,7 +194,7 @@ fn backend(server: &Origin) -> String {
     format!("\n[backend.www]\nserver.www = \"{}\"\n", server.address())
 }
 
-/// A directory with the hostile guest in it.
+/// Creates a folder with the hostile guest.
 fn directory() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     std::fs::write(
@@ -203,7 +204,7 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// What the proxy answers, checked to hold nothing of a guest's text.
+/// Returns the status of a response, after checking that it contains none of the guest's text.
 async fn ask(client: &mut Wire) -> anyhow::Result<u16> {
     let response = client.exchange(REQUEST).await?;
     let status = response.head.status()?;
@@ -288,7 +289,7 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
                 "{mode} {value}: expected {faults:?} in the log, saw {told:?}"
             )?;
         }
-        // The others go on.
+        // Other requests and tunnels continue.
         assert_eq!(ask(&mut neighbour).await?, 200, "after {mode} {value}");
         passes(&mut tunnel)
             .await
@@ -298,9 +299,8 @@ async fn a_fault_costs_its_request_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Versions that fail, one after the other, each in its way and under load: the requests on
-/// which they fail go where `on_fault` says, all others are none the wiser, and the version
-/// before is back by itself.
+/// Under load, the proxy survives each kind of fault: requests that fail go where `on_fault` says,
+/// all others are unaffected, and the version before returns automatically.
 #[tokio::test]
 async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
     let kinds = [
@@ -368,7 +368,7 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     let mut served = 0;
     while served < 150 {
-        // On a busy machine the next instance is late, and requests go by `on_fault` until then.
+        // On a busy machine the next instance is late, and requests follow `on_fault` until then.
         match ask(&mut client).await? {
             200 => served += 1,
             status => assert_eq!(status, 503),
@@ -376,7 +376,7 @@ async fn handles_that_are_kept_are_counted() -> anyhow::Result<()> {
     }
     let plugins: serde_json::Value =
         serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
-    // One instance lasts for 64 handles and the request that makes it one more.
+    // One instance lasts for 64 handles, plus the request that exceeds them.
     assert_eq!(
         plugins["versions"][0]["faults"]["handle-leak"], 2,
         "{plugins}"
@@ -427,10 +427,10 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
             })
             .await?;
         if *mode == "trap-unreachable" {
-            // Names as in the source, not as in the symbol table.
+            // Names are as in the source, not as in the symbol table.
             proxy.line_with("::trap_unreachable").await?;
         }
-        // A tunnel comes about by way of the default backend just as well.
+        // A tunnel can be opened through the default backend as well.
         let answer = client.exchange(handshake("www")).await?;
         assert_eq!(answer.head.status()?, 101, "{mode}");
         passes(&mut client).await?;
@@ -438,8 +438,8 @@ async fn on_fault_leads_to_the_default_backend() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest that keeps the handle of its first request meets it again with the second, unless
-/// that is another instance's.
+/// A guest that keeps the handle of its first request can use it in the second one, unless each
+/// request has its own instance.
 #[tokio::test]
 async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Result<()> {
     let server = echo_or_www().await?;
@@ -463,10 +463,11 @@ async fn with_an_instance_for_each_request_nothing_outlives_it() -> anyhow::Resu
     Ok(())
 }
 
-/// A fault is its instance's end, and the next request has another.
+/// With an instance for each request, a fault ends only its own instance, and the next request gets
+/// another.
 #[tokio::test]
 async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::Result<()> {
-    // The guest does no harm to this host.
+    // The guest does no harm for this host.
     let harmless = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let kinds = [
         ("trap-unreachable", 0, "kind=trap"),
@@ -499,9 +500,10 @@ async fn with_an_instance_for_each_request_a_fault_costs_that_one() -> anyhow::R
     Ok(())
 }
 
-/// Processor time of the proxy: how long it takes by the clock depends on who else is busy. Each request
-/// has an instance of its own, for which it waits: on a busy machine the next one may be late.
-/// Deadlines are counted in milliseconds, the first of which may have begun before the call.
+/// An endless loop uses about as much processor time as its deadline. Wall-clock time would depend
+/// on the load of the machine, because each request waits for its own instance, and the next one
+/// may be late. Deadlines are counted in milliseconds, the first of which may have started before
+/// the call.
 #[tokio::test]
 async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     const TIMES: u32 = 5;
@@ -526,7 +528,7 @@ async fn an_endless_loop_costs_about_its_deadline() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of all of its threads.
+/// Returns the processor time of all threads of the proxy.
 fn processor_time(proxy: &Proxy) -> anyhow::Result<Duration> {
     let mut sum = Duration::ZERO;
     for task in std::fs::read_dir(format!("/proc/{}/task", proxy.id()))? {
@@ -537,7 +539,8 @@ fn processor_time(proxy: &Proxy) -> anyhow::Result<Duration> {
     Ok(sum)
 }
 
-/// The guest names its modes in the error with which it refuses the mode `modes`.
+/// [`MODES`] covers every mode of the guest, which lists its modes in the error with which it
+/// refuses the mode `modes`.
 #[tokio::test]
 async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
     let server = Origin::naming("www").await?;
@@ -559,7 +562,8 @@ async fn every_mode_of_the_guest_is_tried() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When a client got its answers, asking without a pause until it is told to stop.
+/// Sends requests without a pause until it is stopped, and returns the times of each request and
+/// its response.
 async fn keep_asking(
     mut client: Wire,
     stop: Arc<AtomicBool>,
@@ -573,7 +577,7 @@ async fn keep_asking(
     Ok(answered)
 }
 
-/// Two workers: while one is in a plugin's loop, the other serves.
+/// Of two workers, one serves while the other is in a plugin's loop.
 #[tokio::test]
 async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
     let deadline = Duration::from_secs(3);
@@ -584,7 +588,7 @@ async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
         + &backend(&server);
     let proxy = Proxy::pointsman_in(directory()?, &config).await?;
     let good = proxy.addresses_of("good").next().context("good")?;
-    // They are spread over both workers.
+    // The clients are spread over both workers.
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -605,7 +609,7 @@ async fn a_loop_holds_up_one_worker_alone() -> anyhow::Result<()> {
         "nobody waited for the loop: {:?}",
         at - asked
     );
-    // Well within the time for which it waited, others got their answers.
+    // Others got their responses well within the time for which this client waited.
     let (begin, end) = (asked + (at - asked) / 4, at - (at - asked) / 4);
     let others = answers.iter().filter(|(_, at)| (begin..end).contains(at));
     assert!(others.count() > 0, "all waited for the loop");
@@ -618,9 +622,9 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
     let directory = directory()?;
     std::fs::write(directory.path().join("text.wasm"), "not a component")?;
     std::fs::write(directory.path().join("empty.wasm"), "")?;
-    // A component with nothing in it: no plugin either.
+    // A component with nothing in it is no plugin either.
     std::fs::write(directory.path().join("hollow.wasm"), b"\0asm\x0d\0\x01\0")?;
-    // Time enough to grow beyond the limit of memory, on a busy machine, too.
+    // Long enough to grow beyond the memory limit, even on a busy machine.
     let limits = "router.limits.configure_deadline = \"2s\"";
     let mode = |mode: &str| frontend("a", mode, 1, limits) + &backend(&server);
     let hasty = |name: &str| mode(name).replace(", is_patient = true", "");
@@ -635,7 +639,7 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
         (file("./empty.wasm"), 5, "router.plugin", ""),
         (file("./hollow.wasm"), 5, "router.plugin", ""),
         (file("./absent.wasm"), 5, "router.plugin", "No such file"),
-        // What it is first asked, before any client is.
+        // These fail on the host's own first request, before any client's.
         (hasty("spin"), 5, "router.plugin", "deadline"),
         (
             hasty("trap-unreachable"),
@@ -647,7 +651,7 @@ async fn a_plugin_that_cannot_serve_never_starts() -> anyhow::Result<()> {
         let refusal = Proxy::refused_by(pointsman()?, &directory, &config).await?;
         let log = &refusal.log;
         assert_eq!(refusal.code, Some(64), "{log}");
-        // Lines 5 and 6 are the plugin's and its configuration's.
+        // Line 5 names the plugin, and line 6 has its configuration.
         let place = if line == 0 {
             "pointsman.toml:".to_owned()
         } else {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the wire, at its edges: what is refused, what is repaired, and what passes.
+//! Corner cases of HTTP/1.1 on the wire: messages that are refused, repaired or passed on.
 
 mod early;
 mod fields;
@@ -11,7 +11,7 @@ mod streams;
 mod targets;
 mod trailers;
 
-/// Most requests of these tests, to the target `target`.
+/// Returns a GET of `target`, the request of most of these tests.
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
 }

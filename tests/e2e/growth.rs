@@ -1,4 +1,4 @@
-//! Routers that are added while the process runs, beyond those that there is room for.
+//! Routers that are added while the process runs, beyond the number that it has room for.
 
 use std::fs;
 
@@ -8,12 +8,13 @@ use pointsman_tests::{DEADLINE, Origin, Proxy, Wire, log_field};
 use crate::swaps::{GET, deciding, directory, put};
 use crate::tunnels::echo_or_www;
 
-/// Each of them more than the one before has room for.
+/// Numbers of routers, each beyond the room that the one before reserves.
 const STEPS: [usize; 5] = [1, 6, 13, 28, 45];
-/// Much less than any of these reserves.
+/// Tolerance in bytes: much less than any of these reserves.
 const TOLERANCE: u64 = 1 << 40;
 
-/// So many routers: the hostile guest's, one whose requests have an instance each, and more.
+/// Returns a configuration with this number of routers: that of the hostile guest, one with an
+/// instance for each request, and others.
 fn config(routers: usize, more: &str, www: &Origin) -> String {
     let others = (1..routers).map(|number| {
         let isolation = if number == 1 { "request" } else { "instance" };
@@ -35,7 +36,7 @@ fn config(routers: usize, more: &str, www: &Origin) -> String {
     )
 }
 
-/// Address space in bytes.
+/// Returns the size of the proxy's address space in bytes.
 fn size(proxy: &Proxy) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", proxy.id()))?;
     let mut lines = status.lines();
@@ -44,7 +45,8 @@ fn size(proxy: &Proxy) -> anyhow::Result<u64> {
     Ok(size.context("no VmSize")?.parse::<u64>()? * 1024)
 }
 
-/// Each time another engine reserves address space; the one before has to go.
+/// Routers can be added repeatedly: each time a new engine reserves address space, and the one
+/// before is dropped.
 #[tokio::test]
 async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -55,16 +57,16 @@ async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     for routers in more {
         proxy.configure(&config(routers, "", &www))?;
         proxy.ctl(&["reload"]).await?;
-        // It is still the plugin that was put into service by hand.
+        // The plugin that was put into service by hand still decides.
         deciding(&proxy).await?;
         let plugins = proxy.ctl(&["plugins"]).await?;
         let first = plugins.find("two.wasm").context("no swap")?;
         ensure!(plugins.find("plugin.wasm") > Some(first), "{plugins}");
     }
-    // No more is reserved than by a process that starts with as many.
+    // The process reserves no more than one that starts with the same number of routers.
     let fresh = Proxy::pointsman_in(directory()?, &config(STEPS[4], "", &www)).await?;
     let most = size(&fresh)? + TOLERANCE;
-    // Workers take up the last change between two requests.
+    // Workers adopt the last change between two requests.
     let shrunk = async {
         while size(&proxy)? > most {
             tokio::task::yield_now().await;
@@ -73,7 +75,7 @@ async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
     };
     let shrunk = tokio::time::timeout(DEADLINE, shrunk).await;
     shrunk.with_context(|| format!("{:?} of {most}", size(&proxy)))??;
-    // A reload that changes the names of backends makes all versions anew.
+    // A reload that changes the names of backends builds all versions again.
     let backend = "[backend.more]\nserver.more = \"127.0.0.1:1\"\n";
     proxy.configure(&config(STEPS[4], backend, &www))?;
     proxy.ctl(&["reload"]).await?;
@@ -85,7 +87,7 @@ async fn routers_are_added_again_and_again() -> anyhow::Result<()> {
         let mut client = Wire::connect(address.parse()?).await?;
         assert_eq!(client.exchange(GET).await?.body, b"www", "{frontend}");
     }
-    // The way back is there, too.
+    // A rollback is still possible.
     proxy.ctl(&["rollback", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     Ok(())

@@ -28,7 +28,8 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A proxy that speaks HTTP/2 by prior knowledge to clients, and this to its server.
+/// Starts a proxy that speaks HTTP/2 by prior knowledge with clients, and has `options` for its
+/// server.
 async fn proxy(server: SocketAddr, options: &str, top: &str) -> anyhow::Result<Proxy> {
     Proxy::pointsman(&format!(
         r#"
@@ -52,7 +53,7 @@ pub(crate) async fn run(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers with the head that it got, and its trailers.
+/// Starts an origin that responds with the head of each request, and its trailers.
 async fn mirror() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -104,7 +105,8 @@ async fn the_manual_has_every_rule_that_is_tested() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves a large body, one that never reads, and small ones.
+/// Starts an origin that serves a large body at `/big`, stops reading at `/stalled`, and serves
+/// small bodies elsewhere.
 async fn patient() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         loop {
@@ -112,7 +114,7 @@ async fn patient() -> anyhow::Result<Origin> {
                 return Ok(());
             };
             if head.start_line.contains("/stalled") {
-                // Until the proxy gives up.
+                // Waits until the proxy closes the connection.
                 let _ = wire.end().await;
                 return Ok(());
             }
@@ -122,7 +124,7 @@ async fn patient() -> anyhow::Result<Origin> {
                 b"served".to_vec()
             };
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            // A client that leaves in the middle is no fault of this server.
+            // A client that leaves in the middle of a response is no failure of this server.
             if wire.send(head).await.is_err() || wire.send(body).await.is_err() {
                 return Ok(());
             }
@@ -145,7 +147,7 @@ async fn attacks_harm_nobody_else() -> anyhow::Result<()> {
     run(command).await
 }
 
-/// A server of gRPC, which ends with this value.
+/// A gRPC server, which ends when this value is dropped.
 pub(crate) struct GrpcServer {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -267,8 +269,8 @@ async fn a_client_that_resets_a_stream_cancels_it_at_the_server() -> anyhow::Res
     Ok(())
 }
 
-/// Clients may send the end of a body in a frame of its own, and some fail if the stream was reset
-/// before that.
+/// A body can end after the response: clients may send its end in a separate frame, and some fail
+/// if the stream was reset before that.
 #[tokio::test]
 async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;
@@ -284,7 +286,7 @@ async fn a_body_may_end_after_the_response() -> anyhow::Result<()> {
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
         piece?;
     }
-    // Comes after whatever the proxy has sent on that stream.
+    // This response arrives after everything that the proxy has sent on the first stream.
     assert_eq!(client.get("/").await?.0, 200);
     stream.send_data(Bytes::new(), true)?;
     Ok(())
@@ -319,7 +321,7 @@ async fn interim_responses_reach_the_client() -> anyhow::Result<()> {
         assert_eq!(interim.status(), 103);
         assert_eq!(interim.headers()["link"], "</a.css>");
         assert_eq!(timeout(DEADLINE, response).await??.status(), 200);
-        // And over HTTP/1.1.
+        // The same over HTTP/1.1.
         let mut wire = Wire::connect(proxy.address()).await?;
         wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
         let head = String::from_utf8(wire.until(b"\r\n\r\n").await?)?;
@@ -348,7 +350,7 @@ async fn a_stop_loses_no_request() -> anyhow::Result<()> {
     let (response, _) = client.ready().await?.send_request(request, true)?;
     timeout(DEADLINE, there.notified()).await?;
     proxy.signal(Signal::SIGTERM)?;
-    // It says so, and takes no further request.
+    // The proxy sends GOAWAY, and accepts no further request.
     let error = timeout(DEADLINE, async {
         loop {
             match client.clone().ready().await {

@@ -1,4 +1,4 @@
-//! What the proxy takes of the machine: connections, descriptors, rights, addresses.
+//! Use of the machine's resources: connections, descriptors, privileges, addresses.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -19,10 +19,10 @@ use crate::tunnels::{config, echo, open, passes};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Long enough for an answer to come that must not come.
+/// Long enough for a response that must not come.
 const WHILE: Duration = Duration::from_millis(400);
 
-/// Sends a request that must wait.
+/// Sends a request, and checks that it waits.
 async fn wait_in_line(proxy: SocketAddr) -> anyhow::Result<Wire> {
     let mut client = Wire::connect(proxy).await?.with_deadline(WHILE);
     client.send(REQUEST).await?;
@@ -43,18 +43,18 @@ async fn at_the_limit_clients_wait_until_others_end() -> anyhow::Result<()> {
             assert_eq!(client.exchange(REQUEST).await?.body, b"www");
             served.push(client);
         }
-        // Enough of them that both workers have some waiting.
+        // Enough clients that both workers have some waiting.
         let mut waiting = Vec::new();
         for _ in 0..4 {
             waiting.push(wait_in_line(proxy.address()).await?);
         }
-        // Who is served already goes on.
+        // Clients that are already served are still served.
         for client in &mut served {
             assert_eq!(client.exchange(REQUEST).await?.body, b"www");
         }
         drop(served);
-        // Each leaves as soon as it has its answer, or the next could wait for ever; in which
-        // order they come is for the kernel to say.
+        // Each client leaves as soon as it has its response; otherwise the next could wait forever.
+        // The kernel decides the order in which they are served.
         let mut answers = tokio::task::JoinSet::new();
         for mut client in waiting {
             answers.spawn(async move { client.response("GET").await.map(|answer| answer.body) });
@@ -98,8 +98,8 @@ async fn the_limit_holds_over_all_frontends() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client that was refused, or whose answer came early, gives its slot back at once, although
-/// the proxy still reads from it.
+/// A client that was refused, or whose response came early, releases its slot at once, although the
+/// proxy still reads from it.
 #[tokio::test]
 async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -128,7 +128,7 @@ async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::R
     ] {
         let mut refused = Wire::connect(proxy.address()).await?;
         refused.send(request).await?;
-        // Accepted once the first client's slot is free.
+        // This client is accepted once the first client's slot is free.
         let mut next = Wire::connect(proxy.address()).await?;
         next.send(REQUEST).await?;
         let response = refused.response("GET").await?;
@@ -142,7 +142,8 @@ async fn a_client_with_nothing_to_ask_gives_its_slot_back_at_once() -> anyhow::R
     Ok(())
 }
 
-/// `pointsman` under a hard limit of descriptors, which root must not raise either.
+/// Returns the command `pointsman` with a hard limit of descriptors, which root cannot raise
+/// either.
 fn with_few_descriptors(limit: usize) -> anyhow::Result<Command> {
     let binary = pointsman()?.get_program().to_owned();
     let mut command = if Uid::effective().is_root() {
@@ -171,7 +172,7 @@ async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<
     let directory = tempfile::tempdir()?;
     for (top, numbers) in [
         ("max_connections = 4096\nworkers = 2", ["4096", "500"]),
-        // 160 for the process, 87 for each worker with its socket.
+        // 160 for the process, and 87 for each worker with its socket.
         ("workers = 16", ["1552", "500"]),
         ("max_connections = 1\nworkers = 16", ["1552", "500"]),
     ] {
@@ -186,8 +187,8 @@ async fn too_few_descriptors_are_an_error_with_both_numbers() -> anyhow::Result<
     Ok(())
 }
 
-/// With as many workers and addresses as there are descriptors for, every connection that is allowed
-/// can be had, and the sockets can be passed on beside.
+/// With as many workers and addresses as the descriptors allow, all connections within the limit
+/// can be open, and the sockets can still be passed on.
 #[tokio::test]
 async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -199,7 +200,8 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
     let config = config(top, "", "", origin.address());
     let config = config.replace("\"127.0.0.1:0\"", &format!("[{binds}]"));
     let directory = tempfile::tempdir()?;
-    // 160, 84 for each worker, three for each worker's socket of each address, 50 connections.
+    // 160 for the process, 84 for each worker, three for the socket of each worker and address, two
+    // for each of 50 connections.
     let limit = 160 + 8 * (84 + 16 * 3) + 100;
     let command = with_few_descriptors(limit)?;
     let proxy = Proxy::pointsman_by(command, directory, &config).await?;
@@ -214,11 +216,12 @@ async fn as_many_descriptors_are_reserved_as_are_used() -> anyhow::Result<()> {
         clients.push(client);
     }
     let in_use = open(proxy.id().into())?;
-    // Neither more than there are, nor fewer by more than what lingers, and the pipes, would take.
+    // No more descriptors are in use than reserved, and few remain except those for lingering
+    // connections and pipes.
     assert!(in_use <= at_rest + 100, "{in_use}, {at_rest} at rest");
     assert!(in_use + 8 * 16 <= limit, "{in_use} of {limit}");
     proxy.ctl(&["upgrade"]).await?;
-    // One more address of each worker would be too many.
+    // One more address for each worker would be too many.
     proxy.configure(&config.replacen(
         "[\"127.0.0.1:0\"",
         "[\"127.0.0.1:0\", \"127.0.0.17:0\"",
@@ -245,7 +248,7 @@ async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Res
         .context("no number")?
         .parse()?;
     assert!((1..=150).contains(&allowed), "{line}");
-    // All of them at once, each with its server's connection.
+    // All connections are open at once, each with a connection to the server.
     let mut clients = Vec::new();
     for _ in 0..allowed {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -255,7 +258,8 @@ async fn without_a_limit_there_are_as_many_as_descriptors_allow() -> anyhow::Res
     wait_in_line(proxy.address()).await.map(|_| ())
 }
 
-/// The limit is taken away under the running process, as nothing else leads there.
+/// Accepting continues after descriptors ran out. The test lowers the limit of the running process,
+/// because nothing else leads to this state.
 #[tokio::test]
 async fn accepting_goes_on_after_descriptors_ran_out() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -297,7 +301,8 @@ async fn unknown_users_and_groups_are_errors() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As root; as anybody else naming another user is an error.
+/// The proxy binds its sockets before it drops root's privileges. For any other user, naming
+/// another user is an error.
 #[tokio::test]
 async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -316,7 +321,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(refusal.code, Some(1), "{}", refusal.log);
         return Ok(());
     }
-    // Of the ports that only root may bind: the kernel gives none of them out by itself.
+    // A free port that only root can bind. The kernel never assigns these by itself.
     let port = (512..1024)
         .rev()
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
@@ -326,7 +331,7 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
     let mut command = Command::new("setpriv");
     command.args(["--groups", "0,1,2"]).arg(binary);
     let directory = tempfile::tempdir()?;
-    // For nobody, who reads the configuration from now on.
+    // `nobody` reads the configuration from now on.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let proxy = Proxy::pointsman_by(command, directory, &config).await?;
     assert_eq!(proxy.address().port(), port);
@@ -351,8 +356,8 @@ async fn the_sockets_are_bound_before_rights_are_given_up() -> anyhow::Result<()
         assert_eq!(numbers("Uid:"), [user.as_str(); 4], "{status}");
         assert_eq!(numbers("Gid:"), [group.as_str(); 4], "{status}");
         assert_eq!(numbers("Groups:"), [group.as_str()], "{status}");
-        // To bind ports below 1024 takes the main thread, for a reload. One that waits for changes of
-        // files has it, too; it may not have its name yet. Those that serve clients do not.
+        // The main thread can bind ports below 1024, for a reload. So can the thread that waits for
+        // changes of files, which may not have its name yet. Threads that serve clients cannot.
         let is_main = numbers("Pid:") == [proxy.id().to_string()];
         let name = numbers("Name:").concat();
         if is_main {
@@ -372,7 +377,7 @@ async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let unix = directory.path().join("p.sock");
     let port = ReservedPort::new()?;
-    // All of IPv4 and all of IPv6 are two sockets, which can have the same port.
+    // The wildcard addresses of IPv4 and IPv6 are two sockets, which can have the same port.
     let binds = format!(
         "bind = [\"127.0.0.1:0\", \"[::1]:0\", \"*:{port}\", \"[::]:{port}\", \"unix:{}\"]",
         unix.display(),
@@ -409,7 +414,7 @@ async fn every_kind_of_address_is_served() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks once over a Unix socket.
+/// Sends one request over a Unix socket, and checks the response.
 pub(crate) async fn assert_answers(path: &Path) -> anyhow::Result<()> {
     let ask = async {
         let mut client = UnixStream::connect(path).await?;
@@ -435,20 +440,20 @@ async fn a_unix_socket_is_replaced_where_nobody_listens() -> anyhow::Result<()> 
     let path = directory.path().join("p.sock");
     let config = config("", "", "", origin.address())
         .replace("127.0.0.1:0", &format!("unix:{}", path.display()));
-    // A socket whose process has gone.
+    // The socket of a process that has ended.
     drop(std::os::unix::net::UnixListener::bind(&path)?);
     assert!(fs::metadata(&path)?.file_type().is_socket());
     let proxy = Proxy::pointsman_in(tempfile::tempdir()?, &config).await?;
     assert_answers(&path).await?;
 
-    // In use by another of ours, which it leaves alone.
+    // In use by another proxy: the file is left alone.
     let refusal = Proxy::refused(&config).await?;
     assert_eq!(refusal.code, Some(1), "{}", refusal.log);
     assert!(refusal.log.contains("in use"), "{}", refusal.log);
     assert_answers(&path).await?;
     drop(proxy);
 
-    // A file that is no socket is not ours to remove.
+    // A file that is not a socket is not removed.
     fs::remove_file(&path)?;
     fs::write(&path, "precious")?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;

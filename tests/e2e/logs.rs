@@ -1,4 +1,4 @@
-//! The log of a whole process: causes of failures, lines of plugins, and an output that stalls.
+//! The log of a whole process: causes of failures, lines from plugins, and an output that stalls.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::swaps::{config, directory, status};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// The access record of one request to these servers.
+/// Returns the access log record of one request to these servers.
 async fn record(setup: &Setup) -> anyhow::Result<String> {
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -24,7 +24,7 @@ async fn record(setup: &Setup) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn causes_of_failed_connections_are_told_apart() -> anyhow::Result<()> {
-    // Bound, and listening to nobody.
+    // Bound, but not listening.
     let closed = ReservedPort::new()?;
     let hole = BlackHole::new().await?;
     let check = async |servers: &[SocketAddr], end: &str, reasons: &[&str]| {
@@ -86,7 +86,7 @@ async fn a_body_that_breaks_off_is_told_from_one_that_is_wrong() -> anyhow::Resu
         assert_eq!(log_field(&line, " end"), Some(end), "{line}");
     }
     let origin = Origin::scripted(async |mut wire, _| {
-        // The result is never whole.
+        // The request is never complete.
         wire.rest().await?;
         Ok(())
     })
@@ -104,8 +104,8 @@ async fn a_body_that_breaks_off_is_told_from_one_that_is_wrong() -> anyhow::Resu
     Ok(())
 }
 
-/// Passes the log on until the proxy serves, and then takes none of it until somebody writes
-/// to the pipe `GATE`.
+/// Passes the log on until the proxy serves, and then reads nothing until something is written to
+/// the pipe `GATE`.
 const STALL: &str = r#"
 "$0" "$@" 2>&1 >/dev/null | {
     while [ "$listens$answers" != yesyes ] && read -r line; do
@@ -150,7 +150,7 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
     let after = Metrics::of(&proxy).await?;
     let lost = |metrics: &Metrics| metrics.count("pointsman_log_lines_lost_total", &[]);
     assert!(lost(&after)? > 0);
-    // A queue, a batch that is being written, and what the requests themselves took.
+    // Memory for the queue, for a batch that is being written, and for the requests themselves.
     let memory = |metrics: &Metrics| metrics.sum("process_resident_memory_bytes", &[]);
     let grown = memory(&after) - memory(&before);
     assert!(grown < 32.0 * 1024.0 * 1024.0, "{grown}");
@@ -181,7 +181,7 @@ async fn a_log_that_stalls_holds_up_no_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The 100 lines in a second are those of the version, whatever the isolation is.
+/// The limit of 100 log lines per second applies to each version, whatever the isolation.
 #[tokio::test]
 async fn lines_of_a_plugin_are_bounded_for_each_version() -> anyhow::Result<()> {
     const REQUESTS: u64 = 20;
@@ -198,7 +198,7 @@ async fn lines_of_a_plugin_are_bounded_for_each_version() -> anyhow::Result<()> 
             let metrics = Metrics::of(&proxy).await?;
             metrics.count("pointsman_plugin_log_lines_dropped_total", &[])
         };
-        // Below the level: they are not written, and take nothing from those that are.
+        // Lines below the log level are not written, and do not count toward the limit.
         proxy.ctl(&["log-level", "warn"]).await?;
         for _ in 0..REQUESTS {
             assert_eq!(status(&proxy).await?, 200);

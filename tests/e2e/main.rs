@@ -1,6 +1,6 @@
 //! End-to-end tests: the real binary on real sockets, between real clients and servers.
 //!
-//! One module per topic. `pointsman_tests` has the harness.
+//! One module per topic. The harness is in `pointsman_tests`.
 
 mod accounts;
 mod acme;

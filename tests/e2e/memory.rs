@@ -1,4 +1,4 @@
-//! Memory of stalled and idle connections, within bounds that a debug build keeps, too.
+//! Memory of stalled and idle connections, within bounds that even a debug build meets.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,23 +12,24 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-/// More than all socket buffers on the way can hold.
+/// More than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
 const STILL: Duration = Duration::from_millis(500);
-/// Stalled transfers at once.
+/// Number of transfers that stall at once.
 const STALLED: usize = 200;
-/// The bound for one of them, both sides together.
+/// Maximum memory of one stalled transfer, both sides together.
 const MAX_STALLED: usize = 64 * 1024;
-/// Idle connections at once.
+/// Number of connections that are idle at once.
 const IDLE: usize = 500;
-/// The bound for one of them. Its future alone takes some of it without optimisation.
+/// Maximum memory of one idle connection. Without optimization, its future alone takes some of it.
 const MAX_IDLE: usize = 8 * 1024;
-/// What may stay: the free buffers that a worker keeps, 32 of 16 KiB for each direction, and the
-/// free end of its heap, which may have 1 MiB before it goes back. What was stalled is more.
+/// Memory that may stay: the free buffers that a worker keeps, 32 of 16 KiB for each direction, and
+/// the free end of its heap, which can reach 1 MiB before it is returned. The stalled transfers
+/// take more.
 const SLACK: usize = 3 * 1024 * 1024;
 
-/// Bytes of memory that are the proxy's own, the pages of its file left out.
+/// Returns the proxy's own memory in bytes, without the pages of its file.
 fn memory(proxy: &Proxy) -> anyhow::Result<usize> {
     let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", proxy.id()))?;
     let line = text.lines().find(|line| line.starts_with("Anonymous:"));
@@ -54,7 +55,8 @@ async fn at_most(proxy: &Proxy, limit: usize) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the proxy and sends some requests, so that one-time allocations are done.
+/// Starts the proxy and sends some requests, so that one-time allocations are done. Returns the
+/// proxy's memory, too.
 async fn warmed(setup: Setup) -> anyhow::Result<(Proxy, usize)> {
     let proxy = setup.start().await?;
     for _ in 0..20 {
@@ -65,7 +67,7 @@ async fn warmed(setup: Setup) -> anyhow::Result<(Proxy, usize)> {
     Ok((proxy, before))
 }
 
-/// Where a transfer stalls.
+/// The side on which a transfer stalls.
 #[derive(Clone, Copy, Debug)]
 enum Stall {
     /// The client does not read a response of this framing.
@@ -81,7 +83,7 @@ const STALLS: &[Stall] = &[
     Stall::Upload("Transfer-Encoding: chunked"),
 ];
 
-/// Sends a body in whichever framing, as far as it is taken.
+/// Sends a body with this framing, as far as the peer reads it.
 async fn flood(wire: &mut Wire, framing: &str) {
     let chunk = "4000\r\n".to_owned() + &"x".repeat(0x4000) + "\r\n";
     let sending = async {
@@ -93,7 +95,7 @@ async fn flood(wire: &mut Wire, framing: &str) {
         }
         Ok(())
     };
-    // It is not taken whole: that is the point.
+    // The peer is not meant to read all of it.
     let _ = timeout(STILL, sending).await;
 }
 
@@ -150,7 +152,7 @@ async fn stalled_transfers_hold_little_and_give_it_back() -> anyhow::Result<()> 
             }
             clients = floods.join_all().await;
         }
-        // On a busy machine some still move.
+        // On a busy machine some transfers still move.
         let during = at_most(&proxy, before + STALLED * MAX_STALLED).await;
         during.with_context(|| format!("during {stall:?}"))?;
         drop(clients);
@@ -180,7 +182,7 @@ async fn idle_connections_hold_hardly_anything() -> anyhow::Result<()> {
         }
     })
     .await?;
-    // After a request, and before the first one.
+    // Connections that are idle after a request, and before their first.
     for asks in [true, false] {
         let (proxy, before) = warmed(Setup::before([origin.address()])).await?;
         let mut clients = Vec::new();
@@ -191,7 +193,7 @@ async fn idle_connections_hold_hardly_anything() -> anyhow::Result<()> {
             }
             clients.push(client);
         }
-        // All of them have been accepted when one more has its answer.
+        // All of them have been accepted when one more client has its response.
         Wire::connect(proxy.address()).await?.exchange(GET).await?;
         let during = at_most(&proxy, before + IDLE * MAX_IDLE).await;
         during.with_context(|| format!("asks: {asks}"))?;

@@ -1,5 +1,5 @@
-"""Reads metrics from standard input with Prometheus' own parser of a format, `openmetrics` or `text`; prints the name
-and the type of each family."""
+"""Reads metrics from standard input with Prometheus's own parser for a format, `openmetrics` or
+`text`, and prints the name and type of each family."""
 
 import sys
 

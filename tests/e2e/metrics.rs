@@ -1,4 +1,4 @@
-//! Metrics: that Prometheus can read them, and that no counter falls while the process lives.
+//! Metrics: Prometheus can read them, and no counter decreases while the process lives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,12 +17,12 @@ const MANUAL: &str = include_str!("../../docs/admin.md");
 /// The result of a scrape.
 pub(crate) struct Metrics {
     text: String,
-    /// By name and labels, as they stand in the text.
+    /// Values by name and labels, as in the text.
     series: BTreeMap<String, f64>,
 }
 
 impl Metrics {
-    /// Those of a proxy whose configuration has [`ADDRESS`].
+    /// Scrapes a proxy whose configuration is from [`with_address`].
     pub(crate) async fn of(proxy: &Proxy) -> anyhow::Result<Self> {
         Self::accepted_by(proxy, "application/openmetrics-text").await
     }
@@ -33,7 +33,7 @@ impl Metrics {
         Self::at(address.parse()?, accept).await
     }
 
-    /// In the format that such a client gets.
+    /// Scrapes the metrics in the format for a client with this `Accept`.
     async fn at(address: SocketAddr, accept: &str) -> anyhow::Result<Self> {
         let mut client = Wire::connect(address).await?;
         let request =
@@ -50,7 +50,7 @@ impl Metrics {
         })
     }
 
-    /// The sum over every series with this name and all of these labels.
+    /// Returns the sum over every series with this name and all of these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let is_asked = |series: &str| {
             let (found, its) = series.split_once('{').unwrap_or((series, ""));
@@ -60,13 +60,13 @@ impl Metrics {
         series.map(|(_, value)| value).sum()
     }
 
-    /// The same of numbers without a fraction.
+    /// Returns the same sum as an integer.
     pub(crate) fn count(&self, name: &str, labels: &[&str]) -> anyhow::Result<u64> {
         let sum = self.sum(name, labels).to_string();
         sum.parse().with_context(|| format!("{name}: {sum}"))
     }
 
-    /// Fails where a counter of `before` has fallen or is gone.
+    /// Fails if a counter of `before` has decreased or is missing.
     fn check_since(&self, before: &Metrics) -> anyhow::Result<()> {
         for (series, old) in &before.series {
             let name = series.split('{').next().unwrap_or_default();
@@ -80,7 +80,7 @@ impl Metrics {
     }
 }
 
-/// Replaces the line of [`config`] that says where the admin interface is.
+/// Adds an address of the admin interface to a configuration from [`config`].
 pub(crate) fn with_address(config: &str) -> String {
     let socket = "admin.socket = \"admin.sock\"";
     config.replace(
@@ -97,7 +97,7 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
     status(&proxy).await?;
     let metrics = Metrics::of(&proxy).await?;
     let families = parse("openmetrics", &metrics)?;
-    // Families have no `_total` at their end, and counters in the manual have.
+    // Names of families do not end in `_total`, but those of counters in the manual do.
     let found: BTreeSet<String> = families
         .lines()
         .map(|line| match line.split_once(' ') {
@@ -125,7 +125,7 @@ async fn prometheus_reads_what_the_manual_lists() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The families that Prometheus' own parser of this format finds, with their types.
+/// Returns the families that Prometheus's own parser of this format finds, with their types.
 fn parse(format: &str, metrics: &Metrics) -> anyhow::Result<String> {
     let mut parser = Command::new(python()?)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/metrics.py"))
@@ -182,7 +182,7 @@ async fn a_histogram_has_every_call() -> anyhow::Result<()> {
     let calls = metrics.count("pointsman_decision_seconds_count", &frontend)?;
     assert_eq!(calls, 5);
     let sum = metrics.sum("pointsman_decision_seconds_sum", &frontend);
-    // No call took longer than the upper bound of its bucket, if that has one.
+    // The sum is at most what the upper bounds of the buckets allow.
     let calls =
         |index: usize| buckets[index].1 - index.checked_sub(1).map_or(0.0, |one| buckets[one].1);
     let most: f64 = (0..15)
@@ -215,7 +215,7 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     check().await?;
-    // More versions than any that are kept.
+    // More versions than are kept.
     for number in 0..7 {
         put(&path, &number.to_string())?;
         proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
@@ -223,7 +223,7 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
     }
     proxy.ctl(&["rollback", "http-in"]).await?;
     check().await?;
-    // The server's name is another machine's, then nobody's; a frontend comes and goes.
+    // The server gets another address, then the name is gone; a frontend comes and goes.
     let extra = "\n[frontend.extra]\nbind = \"127.0.0.1:0\"\ndefault_backend = \"www\"\n";
     let (one, two) = (www.address().to_string(), other.address().to_string());
     for config in [
@@ -244,7 +244,7 @@ async fn no_counter_falls_or_ends() -> anyhow::Result<()> {
     for (name, label) in all {
         assert_eq!(before.count(name, &[label])?, asked, "{name}");
     }
-    // One series for each name, however many versions there were.
+    // There is one series for each name, however many versions there were.
     let decisions = before
         .series
         .keys()

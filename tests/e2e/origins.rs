@@ -1,11 +1,11 @@
-//! The origin of requests: who the client is, for servers, plugins and the log alike.
+//! The origin of requests: servers, plugins and the log agree on who the client is.
 
 use anyhow::Context as _;
 use pointsman_tests::{Head, Origin, Proxy, Setup, Wire, log_field, pointsman};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// Fields by which one server or another recognises clients.
+/// Fields by which servers of various kinds recognize clients.
 const CLAIMS: &[&str] = &[
     "CF-Connecting-IP",
     "Client-Cert",
@@ -43,7 +43,7 @@ fn last(origin: &Origin) -> anyhow::Result<Head> {
     Ok(origin.requests().pop().context("a request")?.head)
 }
 
-/// Whatever it claims in whichever spelling, the server gets none of it.
+/// A stranger cannot claim an origin: the server gets none of its claims, in any spelling.
 #[tokio::test]
 async fn a_stranger_says_nothing_of_its_origin() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -69,7 +69,8 @@ async fn a_stranger_says_nothing_of_its_origin() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The client connects to the first proxy, which the second one trusts.
+/// Behind a trusted proxy, servers, plugins and the log agree on the client. It connects to the
+/// first proxy, which the second one trusts.
 #[tokio::test]
 async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -79,7 +80,7 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         .frontend(LISTED);
     let inner = inner.start().await?;
 
-    // By the peer's own word alone.
+    // A trusted peer's own fields are enough.
     let allowed = [
         "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.1",
         "X-Forwarded-Proto: https",
@@ -101,7 +102,8 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         ("X_Forwarded_For: 192.0.2.7", 403),
         ("Forwarded: for=\"192.0.2.7:80\";proto=https", 200),
         ("Forwarded: for=192.0.2.7, for=198.51.100.1", 403),
-        // Proxies strip it, and a careless one must not be robbed of its word.
+        // Proxies strip a field that Connection names, and a careless one must not lose its own
+        // this way.
         (
             "X-Forwarded-For: 198.51.100.1\r\nConnection: X-Forwarded-For",
             403,
@@ -110,19 +112,19 @@ async fn behind_a_trusted_proxy_everything_agrees() -> anyhow::Result<()> {
         assert_eq!(status(&inner, &[line]).await?, expected, "{line}");
     }
 
-    // Through another Pointsman, whose own clients are strangers.
+    // Through another Pointsman, which does not trust its own clients.
     let outer = Setup::before([inner.address()]).start().await?;
     for name in CLAIMS {
         let claim = format!("{name}: 192.0.2.7");
         assert_eq!(status(&outer, &[&claim]).await?, 403, "{claim}");
     }
-    // Nor can a stranger come in directly.
+    // A stranger cannot connect directly, either.
     let strict = Setup::before([origin.address()]).frontend(LISTED);
     assert_eq!(status(&strict.start().await?, &allowed).await?, 403);
     Ok(())
 }
 
-/// A peer over a Unix socket has no address, and can be trusted all the same.
+/// A peer over a Unix socket has no address, but can still be trusted.
 #[tokio::test]
 async fn peers_of_unix_sockets() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;

@@ -1,5 +1,5 @@
-//! Which backend each form of Host and target leads to: every row that the project promises,
-//! as raw bytes, for Pointsman and for `HAProxy`.
+//! The backend for each form of Host and target: every row that the project promises, as raw bytes,
+//! for Pointsman and for `HAProxy`.
 
 use std::process::Command;
 
@@ -9,12 +9,12 @@ use pointsman_tests::path_with_sbin;
 use crate::routing::Outcome::{self, Node, Refused, Www};
 use crate::routing::{Backends, outcome};
 
-/// A request, and where it goes.
+/// A request, and its outcome with each proxy.
 struct Row {
     request: &'static str,
-    /// `HAProxy` 2.6.
+    /// Outcome with `HAProxy` 2.6.
     haproxy_2: Outcome,
-    /// `HAProxy` 3.4.
+    /// Outcome with `HAProxy` 3.4.
     haproxy_3: Outcome,
     pointsman: Outcome,
 }
@@ -33,7 +33,7 @@ const fn row(
     }
 }
 
-/// A row on which all agree.
+/// Returns a row with the same outcome for all proxies.
 const fn all(request: &'static str, everywhere: Outcome) -> Row {
     row(request, everywhere, everywhere, everywhere)
 }
@@ -43,7 +43,7 @@ const TABLE: &[Row] = &[
     // `-i`: ASCII case is folded.
     all("GET / HTTP/1.1\r\nHost: IO.TEST.TLD\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: foo.io.test.tld\r\n\r\n", Node),
-    // A suffix of the text: no label boundary.
+    // The suffix matches text; it need not start at a label.
     all("GET / HTTP/1.1\r\nHost: evilio.test.tld\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: other.tld\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld.evil.com\r\n\r\n", Www),
@@ -51,12 +51,12 @@ const TABLE: &[Row] = &[
     all("GET / HTTP/1.1\r\nHost: io.test.tld:8080\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld:\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: io.test.tld.\r\n\r\n", Www),
-    // Optional blanks are no part of a value.
+    // Optional blanks are not part of a value.
     all("GET / HTTP/1.1\r\nHost: io.test.tld \t \r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost:io.test.tld\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nHost: \t io.test.tld\r\n\r\n", Node),
     all("GET / HTTP/1.1\r\nhOsT: io.test.tld\r\n\r\n", Node),
-    // Not a valid uri-host (RFC 9112 section 3.2).
+    // Not a valid uri-host (RFC 9112, section 3.2).
     row(
         "GET / HTTP/1.1\r\nHost: io.test.tld,other.tld\r\n\r\n",
         Node,
@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
         Refused,
         Refused,
     ),
-    // More than one Host line: MUST be 400 (RFC 9112 section 3.2).
+    // More than one Host line: MUST be 400 (RFC 9112, section 3.2).
     all(
         "GET / HTTP/1.1\r\nHost: io.test.tld\r\nHost: other.tld\r\n\r\n",
         Refused,
@@ -100,7 +100,7 @@ const TABLE: &[Row] = &[
     ),
     all("GET / HTTP/1.0\r\n\r\n", Www),
     all("GET / HTTP/1.0\r\nHost: io.test.tld\r\n\r\n", Node),
-    // HTTP/1.1 without Host: MUST be 400 (RFC 9112 section 3.2).
+    // HTTP/1.1 without Host: MUST be 400 (RFC 9112, section 3.2).
     row("GET / HTTP/1.1\r\n\r\n", Www, Www, Refused),
     row(
         "GET http://io.test.tld/ HTTP/1.1\r\n\r\n",
@@ -108,14 +108,14 @@ const TABLE: &[Row] = &[
         Www,
         Refused,
     ),
-    // Allowed where the target has no authority.
+    // An empty Host is allowed if the target has no authority.
     all("GET / HTTP/1.1\r\nHost:\r\n\r\n", Www),
     all("GET / HTTP/1.1\r\nHost: \r\n\r\n", Www),
     all(
         "GET http://io.test.tld/ HTTP/1.1\r\nHost: io.test.tld\r\n\r\n",
         Node,
     ),
-    // The target's authority replaces Host (RFC 9112 section 3.2.2).
+    // The target's authority replaces Host (RFC 9112, section 3.2.2).
     row(
         "GET http://io.test.tld/ HTTP/1.1\r\nHost: other.tld\r\n\r\n",
         Refused,
@@ -136,16 +136,16 @@ const TABLE: &[Row] = &[
     all("GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n", Www),
     // A reg-name allows the underscore.
     all("GET / HTTP/1.1\r\nHost: x_y.io.test.tld\r\n\r\n", Node),
-    // Folded over two lines (RFC 9112 section 5.2).
+    // Folded over two lines (RFC 9112, section 5.2).
     row(
         "GET / HTTP/1.1\r\nHost:\r\n io.test.tld\r\n\r\n",
         Node,
         Node,
         Refused,
     ),
-    // A blank before the colon: MUST be 400 (RFC 9112 section 5.1).
+    // A blank before the colon: MUST be 400 (RFC 9112, section 5.1).
     all("GET / HTTP/1.1\r\nHost : io.test.tld\r\n\r\n", Refused),
-    // Bare LF line ends: MAY (RFC 9112 section 2.2).
+    // Bare LF line ends: MAY (RFC 9112, section 2.2).
     all("GET / HTTP/1.1\nHost: io.test.tld\n\n", Node),
 ];
 
@@ -169,7 +169,7 @@ async fn pointsman_goes_where_the_table_says() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a refused request must not do: reach a server.
+/// A refused request never reaches a server.
 #[tokio::test]
 async fn refused_requests_reach_no_backend() -> anyhow::Result<()> {
     let backends = Backends::start().await?;
@@ -198,7 +198,7 @@ async fn haproxy_goes_where_the_table_says() -> anyhow::Result<()> {
         let seen = outcome(proxy.address(), row.request.as_bytes())
             .await
             .with_context(|| format!("{:?}", row.request))?;
-        // Releases between the two that the table knows do as one or the other.
+        // Releases between the two in the table behave like one or the other.
         let expected = seen == row.haproxy_2 || !is_2 && seen == row.haproxy_3;
         assert!(expected, "{:?}: saw {seen:?}", row.request);
     }

@@ -1,4 +1,4 @@
-//! Another configuration, while requests and tunnels go on.
+//! A new configuration, while requests and tunnels continue.
 
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -25,7 +25,8 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     proxy.configure(&more)?;
     proxy.signal(Signal::SIGHUP)?;
     proxy.line_with("configuration in force").await?;
-    // The next request of an open connection goes by it; the tunnel stays where it is.
+    // The next request of an open connection follows the new configuration; the tunnel stays with
+    // its server.
     assert_eq!(kept.exchange(GET).await?.body, b"other");
     passes(&mut tunnel).await?;
     let line = proxy.line_with("listening frontend=more").await?;
@@ -33,7 +34,7 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     let mut new = Wire::connect(address).await?;
     assert_eq!(new.exchange(GET).await?.body, b"other");
 
-    // One with a mistake changes nothing, and says where it is.
+    // A configuration with a mistake changes nothing, and the error names its location.
     proxy.configure(&more.replace("[backend.www]", "[backend.ww]"))?;
     let refused = proxy.ctl(&["reload"]).await.expect_err("a mistake");
     assert!(refused.to_string().contains("pointsman.toml:"), "{refused}");
@@ -45,7 +46,7 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
         (&1.into(), &1.into())
     );
 
-    // Neither does an address that somebody has, and the reason is told.
+    // An address in use changes nothing either, and the reason is reported.
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let bind = format!("bind = \"{}\"", taken.local_addr()?);
     let elsewhere = more.replacen(
@@ -58,7 +59,8 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     assert!(refused.to_string().contains("in use"), "{refused}");
     assert_eq!(new.exchange(GET).await?.body, b"other");
 
-    // A frontend that goes lets its idle clients go; the others keep theirs.
+    // When a frontend is removed, its idle clients are disconnected; clients of other frontends are
+    // not.
     proxy.configure(&config("harmless", "", &www))?;
     proxy.ctl(&["reload"]).await?;
     new.end().await?;
@@ -69,11 +71,12 @@ async fn a_new_configuration_takes_over() -> anyhow::Result<()> {
     passes(&mut tunnel).await
 }
 
-/// Its sockets, with who waits in their queues, are passed on.
+/// When an address moves to another frontend, its sockets move with it, with the clients that wait
+/// in their queues.
 #[tokio::test]
 async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     let (one, two) = (Origin::naming("one").await?, Origin::naming("two").await?);
-    // Whose names are others each time.
+    // The frontends have other names in each turn.
     let config = |turn: usize, frontends: [(&str, &str); 2]| {
         let [one, two] = [&one, &two].map(|origin| origin.address().to_string());
         let frontend = |(backend, bind): (&str, &str)| {
@@ -90,7 +93,7 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
             frontend(frontends[1])
         )
     };
-    // An address of loopback that no other test has.
+    // A loopback address that no other test uses.
     let free = std::net::TcpListener::bind("127.0.83.1:0")?;
     let address = free.local_addr()?;
     drop(free);
@@ -117,7 +120,7 @@ async fn an_address_moves_to_another_frontend() -> anyhow::Result<()> {
     load.stop().await
 }
 
-/// A backend that has not changed goes on with the connections that it has.
+/// A backend that has not changed keeps its connections.
 #[tokio::test]
 async fn a_backend_that_stays_keeps_its_connections() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;
@@ -142,7 +145,7 @@ async fn a_backend_that_stays_keeps_its_connections() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that answers once the test says so.
+/// Starts a server that responds once the test allows it.
 async fn holding() -> anyhow::Result<(watch::Sender<bool>, Origin)> {
     let (release, released) = watch::channel(false);
     let origin = Origin::scripted(move |mut wire, _| {
@@ -159,7 +162,8 @@ async fn holding() -> anyhow::Result<(watch::Sender<bool>, Origin)> {
     Ok((release, origin.await?))
 }
 
-/// Waits until the backend `www` has so many requests in progress, and so many that wait.
+/// Waits until the backend `www` has `active` requests in progress, and `queued` requests that
+/// wait.
 async fn load_of_www(proxy: &Proxy, active: u64, queued: u64) -> anyhow::Result<()> {
     let reached = async {
         loop {
@@ -194,7 +198,8 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
         client.send(GET).await?;
         clients.push(client);
         load_of_www(&proxy, 1, queued).await?;
-        // The request in progress keeps its slot, and those that wait their places.
+        // The request in progress keeps its slot, and waiting requests keep their places in the
+        // queue.
         proxy.configure(&config(&format!("2{queued}s")))?;
         proxy.ctl(&["reload"]).await?;
         load_of_www(&proxy, 1, queued).await?;
@@ -224,7 +229,7 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// They are named to who reloads, and the rest is in force.
+/// A reload reports the keys that need a restart, and applies the rest.
 #[tokio::test]
 async fn keys_that_take_a_restart_are_named() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "").await?;
@@ -259,7 +264,7 @@ async fn pointsman_workers(proxy: &Proxy) -> anyhow::Result<u64> {
     status["workers"].as_u64().context("no number of workers")
 }
 
-/// A backend as plugins see it: its servers with a free slot, and its load.
+/// Plugins see a backend's usable servers, with or without a free slot, and its load.
 #[tokio::test]
 async fn servers_are_usable_with_or_without_a_free_slot() -> anyhow::Result<()> {
     let (release, www) = holding().await?;

@@ -1,5 +1,5 @@
-//! Which server a request goes to, and when it is sent again: never where it may have been
-//! acted on.
+//! The server that a request goes to, and requests that are sent again: never if a server could have
+//! acted on them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-// Which server
+// Choice of a server
 
 #[tokio::test]
 async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
@@ -28,7 +28,7 @@ async fn servers_take_turns_in_their_order() -> anyhow::Result<()> {
         seen += &String::from_utf8(client.exchange(GET).await?.body)?;
     }
     assert_eq!(seen, "abcabcabc");
-    // Each was dialled once: its connection waits for its next turn.
+    // Each server was dialed once: its connection waits for its next turn.
     for origin in &origins {
         assert_eq!(origin.connections(), 1);
     }
@@ -45,7 +45,7 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
     for _ in 0..6 {
         assert_eq!(client.exchange(GET).await?.body, b"www");
     }
-    // A body is no obstacle: nothing of it was sent.
+    // A body does not prevent this, because none of it was sent.
     let upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
     for _ in 0..6 {
         assert_eq!(client.exchange(upload).await?.body, b"www");
@@ -58,7 +58,7 @@ async fn a_refused_connection_goes_on_to_the_next_server() -> anyhow::Result<()>
 #[tokio::test]
 async fn a_refused_address_goes_on_to_the_next_of_the_name() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
-    // Of localhost's two addresses only one has a server.
+    // Only one of localhost's two addresses has a server.
     let server = format!("server.s = \"localhost:{}\"", origin.address().port());
     let proxy = Setup::before([]).backend(&server).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
@@ -76,14 +76,14 @@ async fn no_server_is_503_and_the_client_may_go_on() -> anyhow::Result<()> {
     for _ in 0..3 {
         assert_eq!(client.exchange(GET).await?.head.status()?, 503);
     }
-    // A body that nobody takes must not become the next request.
+    // A body that no server reads must not become the next request.
     let upload = format!(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{GET}",
         GET.len()
     );
     client.send(upload).await?;
     assert_eq!(client.response("POST").await?.head.status()?, 503);
-    // Either is right: the connection closed, or read on behind the body.
+    // The proxy can close the connection, or read on after the body. Both are right.
     if client.send(GET).await.is_ok()
         && let Ok(next) = client.response("GET").await
     {
@@ -128,7 +128,7 @@ async fn a_full_server_leaves_the_request_to_the_next() -> anyhow::Result<()> {
     slow.join().await
 }
 
-// A server that goes and comes back
+// A server that stops and comes back
 
 #[tokio::test]
 async fn a_server_that_comes_back_is_used_again() -> anyhow::Result<()> {
@@ -141,18 +141,18 @@ async fn a_server_that_comes_back_is_used_again() -> anyhow::Result<()> {
         assert_eq!(client.exchange(GET).await?.body, b"ok");
         assert_eq!(client.exchange(GET).await?.body, b"ok");
         assert_eq!(origin.connections(), 1);
-        // Its connections are closed with it, the idle one too.
+        // Its connections are closed with it, including the idle one.
         origin.stop().await;
     }
     Ok(())
 }
 
-/// An idle connection that its server has closed is no obstacle, whatever the method.
+/// An idle connection that its server has closed is not used, whatever the method.
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
-        // No `Connection: close`: the proxy keeps the connection, and then it ends.
+        // Without `Connection: close`, the proxy keeps the connection; then it ends.
         wire.send(OK).await
     })
     .await?;
@@ -167,18 +167,19 @@ async fn a_connection_closed_while_idle_is_not_used() -> anyhow::Result<()> {
     Ok(())
 }
 
-// Sent again, or not
+// Requests that are sent again, and those that are not
 
-/// What follows the method in each request of the table.
+/// The part of each request in the table that follows the method.
 const EMPTY: &str = "/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const NO_BYTES: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
-/// Fields of one name, octets above ASCII, and a path that could be taken for a host.
+/// Repeated fields, octets above ASCII, and a path that could be taken for a host.
 const FIELDS: &str = "//a:80/b?c HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nCookie: ä\r\nX-A: 2\r\n\r\n";
 const SIZED: &str = "/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 const CHUNKED: &str =
     "/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
 
-/// A reused connection that ends without a byte of an answer, once the request is there.
+/// A request is sent again only if it is safe to repeat, when a reused connection ends after the
+/// request without a byte of a response.
 #[tokio::test]
 async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
     let rows = [
@@ -195,7 +196,7 @@ async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
         ("BREW", EMPTY, 502),
         ("POST", SIZED, 502),
         ("POST", CHUNKED, 502),
-        // Idempotent, but nobody has kept the body.
+        // Idempotent, but the body is no longer available.
         ("PUT", SIZED, 502),
         ("PUT", CHUNKED, 502),
     ];
@@ -208,7 +209,7 @@ async fn a_request_lost_on_a_used_connection() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The beginning of an answer is a sign that the request was acted on.
+/// The start of a response shows that the server acted on the request, so it is not sent again.
 #[tokio::test]
 async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
     for start in [
@@ -221,8 +222,8 @@ async fn an_answer_cut_off_is_not_asked_for_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a request over a used connection which ends after the request and `start`; the
-/// status that the client gets, and how often the request was sent, the same to the byte.
+/// Sends a request over a used connection that ends after the request and `start`. Returns the
+/// client's status, and how often the same bytes of the request were sent.
 async fn lost(method: &str, rest: &str, start: &'static str) -> anyhow::Result<(u16, usize)> {
     let (seen, mut heads) = mpsc::unbounded_channel();
     let origin = Origin::scripted(move |mut wire, number| {
@@ -281,7 +282,7 @@ async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
             let request = format!("{method} {rest}5\r\n\r\nhello");
             let next = client.exchange(request).await?;
             assert_eq!(next.head.status()?, 200, "{method}");
-            // Both in one write: the second is sent on as soon as the first is answered.
+            // Both are in one write: the second is sent as soon as the first has its response.
             let both = format!("GET /reset HTTP/1.1\r\nHost: a\r\n\r\nGET {EMPTY}");
             client.send(both).await?;
             for _ in 0..2 {
@@ -292,7 +293,8 @@ async fn a_connection_reset_while_idle_is_not_used() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Once is enough: a server that always does that is broken.
+/// A new connection that ends is a 502 without another attempt: a server that always does that is
+/// broken.
 #[tokio::test]
 async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
     let origin =
@@ -308,12 +310,12 @@ async fn a_new_connection_that_ends_is_502_at_once() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// Every used connection is dead, not only the first that is tried.
+/// If every pooled connection is dead, a request needs only one more attempt.
 #[tokio::test]
 async fn a_pool_of_dead_connections_costs_one_more_try() -> anyhow::Result<()> {
     let answered = Arc::new(Notify::new());
     let waiting = Arc::clone(&answered);
-    // The first four answer once, together, and are gone with their next request.
+    // The first four connections respond once, together, and end with their next request.
     let arrived = Arc::new(AtomicUsize::new(0));
     let origin = Origin::scripted(move |mut wire, number| {
         let (answered, arrived) = (Arc::clone(&waiting), Arc::clone(&arrived));

@@ -1,25 +1,24 @@
-//! The how-to's routing, in Pointsman's configuration and in `HAProxy`'s own, for every topic
-//! that compares the two.
+//! The how-to's routing in the configurations of Pointsman and `HAProxy`, for every topic that
+//! compares the two.
 
 use std::net::SocketAddr;
 
 use pointsman_tests::{Origin, Proxy, Wire};
 
-/// Where a request went.
+/// Destination of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// To `node_backend`.
+    /// `node_backend`.
     Node,
-    /// To `www_backend`.
+    /// `www_backend`.
     Www,
-    /// Answered 400 by the proxy.
+    /// A 400 from the proxy.
     Refused,
 }
 
-/// Pointsman's configuration, line for line that of [`haproxy`].
+/// Returns Pointsman's configuration, which matches that of [`haproxy`] line by line.
 ///
-/// `extra` goes to the top level: `user` and `group`, where the test has the right to change
-/// them.
+/// `extra` goes to the top level: `user` and `group`, if the test can change to them.
 pub(crate) fn pointsman(extra: &str, www: SocketAddr, node: SocketAddr) -> String {
     format!(
         r#"
@@ -50,8 +49,8 @@ server.node_test = "localhost:{node}"
     )
 }
 
-/// The how-to's configuration, but for the port and for `mode http`, which it leaves to its
-/// distribution's defaults.
+/// Returns the how-to's configuration, except for the port, and for `mode http`, which the how-to
+/// leaves to its distribution's defaults.
 pub(crate) fn haproxy(global: &str, www: SocketAddr, node: SocketAddr) -> String {
     format!(
         "
@@ -86,7 +85,7 @@ backend node_backend
     )
 }
 
-/// The two backends of the how-to, which answer with their names.
+/// The two backends of the how-to, which respond with their names.
 pub(crate) struct Backends {
     pub(crate) www: Origin,
     pub(crate) node: Origin,
@@ -109,7 +108,7 @@ impl Backends {
     }
 }
 
-/// Sends a request on a connection of its own, and sees where it went.
+/// Sends a request on a new connection, and returns its destination.
 pub(crate) async fn outcome(proxy: SocketAddr, request: &[u8]) -> anyhow::Result<Outcome> {
     let mut client = Wire::connect(proxy).await?;
     let response = client.exchange(request).await?;

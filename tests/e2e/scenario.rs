@@ -1,5 +1,5 @@
-//! The how-to with real parts: a page from Apache, pushes from Node's socket.io, Chromium in
-//! front, and between them Pointsman, then `HAProxy` with the configuration it stands for.
+//! The how-to with real parts: a page from Apache, pushes from Node's socket.io, Chromium in front.
+//! Between them is first Pointsman, then `HAProxy` with the configuration that it replaces.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,11 +21,11 @@ async fn pushes_reach_the_browser_through_pointsman() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let config = site.config(as_root("user = \"haproxy\"\ngroup = \"haproxy\""));
     let directory = tempfile::tempdir()?;
-    // For that user, who reads the configuration from now on.
+    // That user reads the configuration from now on.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let proxy = Proxy::pointsman_in(directory, &config).await?;
     let hello = site.check(&proxy).await?;
-    // On by default, which HAProxy's is not.
+    // `X-Forwarded-For` is on by default, unlike in HAProxy.
     assert_eq!(hello["forwardedFor"], "127.0.0.1", "{hello:#}");
     Ok(())
 }
@@ -43,7 +43,8 @@ async fn pushes_reach_the_browser_through_haproxy() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The how-to's `user` and `group`, which only root can change to.
+/// Returns the lines with the how-to's user and group if this is root, which alone can change to
+/// them.
 fn as_root(lines: &str) -> &str {
     if Uid::effective().is_root() {
         lines
@@ -52,10 +53,10 @@ fn as_root(lines: &str) -> &str {
     }
 }
 
-/// How the browser connects.
+/// The browser's transport.
 pub(crate) enum Transport<'a> {
     Plain,
-    /// With this certificate at the proxy.
+    /// TLS, with this certificate at the proxy.
     Tls(&'a Path),
 }
 
@@ -73,17 +74,17 @@ impl Site {
         })
     }
 
-    /// The how-to's configuration for this site.
+    /// Returns the how-to's configuration for this site.
     pub(crate) fn config(&self, extra: &str) -> String {
         routing::pointsman(extra, self.apache.address(), self.notifier.address)
     }
 
-    /// Drives the browser, looks at all that it saw, and yields Node's greeting.
+    /// Drives the browser, checks everything that it saw, and returns Node's greeting.
     pub(crate) async fn check(&self, proxy: &Proxy) -> anyhow::Result<Value> {
         self.check_over(Transport::Plain, proxy).await
     }
 
-    /// The same over TLS, if the proxy has a certificate.
+    /// Does the same over TLS if the proxy has a certificate.
     pub(crate) async fn check_over(
         &self,
         transport: Transport<'_>,
@@ -114,7 +115,7 @@ impl Site {
         let server = report["server"].as_str().unwrap_or_default();
         assert!(server.starts_with("Apache"), "{report:#}");
 
-        // socket.io began with polling, and moved to the one WebSocket that there was.
+        // socket.io started with polling, and moved to the only WebSocket.
         assert_eq!(
             seen["transports"],
             serde_json::json!(["polling", "websocket"]),
@@ -125,7 +126,7 @@ impl Site {
         let expected = format!("{scheme}://io.test.tld/socket.io/");
         assert!(url.starts_with(&expected), "{report:#}");
 
-        // Pushes came over it, each once and in order, and an answer went back.
+        // Pushes came over the WebSocket, each once and in order, and a reply went back.
         let pushes: Vec<u64> = seen["overWebSocket"]
             .as_array()
             .context("no pushes")?
@@ -146,7 +147,7 @@ impl Site {
     }
 }
 
-/// Debian's Apache httpd with a configuration of its own, serving the page.
+/// Debian's Apache httpd, which serves the page with its own configuration.
 struct Apache {
     port: ReservedPort,
     _process: Process,
@@ -174,7 +175,7 @@ impl Apache {
             .args(["-D", "FOREGROUND", "-f"])
             .arg(&config);
         let process = Process::start(command)?;
-        // Its error log, on stderr, says when it serves; its port may take a moment more.
+        // Its error log on stderr says when it serves; its port may take a moment longer.
         process.line_with("resuming normal operations").await?;
         Wire::connect(port.address()).await?;
         Ok(Self {
@@ -194,7 +195,7 @@ fn apache_config(root: &Path, modules: &Path, address: SocketAddr) -> anyhow::Re
         root.to_str().context("a directory that is not UTF-8")?,
         modules.to_str().context("a directory that is not UTF-8")?,
     );
-    // Children of a server started by root run as somebody else.
+    // The children of a server that root starts run as another user.
     let user = as_root("User www-data\nGroup www-data");
     Ok(format!(
         "
@@ -222,7 +223,7 @@ DirectoryIndex index.html
     ))
 }
 
-/// Where the distribution keeps Apache's modules.
+/// Returns the folder in which the distribution keeps Apache's modules.
 fn modules() -> anyhow::Result<PathBuf> {
     [
         "/usr/lib/apache2/modules",
@@ -235,14 +236,14 @@ fn modules() -> anyhow::Result<PathBuf> {
     .context("Apache's modules are in none of the known places")
 }
 
-/// A temporary directory is its owner's only, and Apache's children are not the owner.
+/// Opens a temporary directory to other users, such as that of Apache's children.
 fn readable_by_all(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
         .context("opening the temporary directory to Apache")
 }
 
-/// One of the servers in `tests/node`, which print their port as JSON.
+/// A server from `tests/node`, which prints its port as JSON.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     _process: Process,
@@ -270,7 +271,7 @@ impl Node {
     }
 }
 
-/// The command that runs a script of `tests/node`.
+/// Returns the command that runs a script from `tests/node`.
 pub(crate) fn node(script: &str) -> Command {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     let mut command = Command::new("node");

@@ -1,5 +1,5 @@
-//! Backends with several servers: which one gets a request, and how a server that fails is found out,
-//! left out and taken back.
+//! Backends with several servers: which one gets a request, and how a server that fails is
+//! detected, excluded and readmitted.
 
 mod affinity;
 mod balancing;
@@ -21,16 +21,16 @@ use serde_json::Value;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// Lines for an admin interface that `ctl` and Prometheus can ask.
+/// Lines for an admin interface that `ctl` and Prometheus can use.
 const ADMIN: &str = "admin.socket = \"admin.sock\"\nadmin.address = \"127.0.0.1:0\"";
 
-/// A GET with these field lines.
+/// Returns a GET with these field lines.
 fn get_with(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: www.test.tld\r\n{lines}\r\n")
 }
 
-/// The bodies of the answers to so many requests over one connection, separated by blanks.
-/// Another status stands in place of the body.
+/// Sends `count` requests over one connection, and returns the bodies of the responses, separated
+/// by blanks. A status other than 200 takes the place of the body.
 async fn answers(proxy: SocketAddr, count: usize) -> anyhow::Result<String> {
     let mut client = Wire::connect(proxy).await?;
     let mut answers = Vec::new();
@@ -40,7 +40,7 @@ async fn answers(proxy: SocketAddr, count: usize) -> anyhow::Result<String> {
     Ok(answers.join(" "))
 }
 
-/// The body of the answer, or another status than 200.
+/// Returns the body of the response, or a status other than 200.
 async fn answer(client: &mut Wire, request: impl AsRef<[u8]>) -> anyhow::Result<String> {
     let answer = client.exchange(request).await?;
     Ok(match answer.head.status()? {
@@ -49,21 +49,21 @@ async fn answer(client: &mut Wire, request: impl AsRef<[u8]>) -> anyhow::Result<
     })
 }
 
-/// Has the requests of all these servers fare like this from now on.
+/// Sets how all of these servers treat requests from now on.
 fn set_all(origins: &[MoodyOrigin], mood: Mood) {
     for origin in origins {
         origin.set(mood);
     }
 }
 
-/// How often a word stands among those of a text.
+/// Counts a word among those of a text.
 fn count(text: &str, word: &str) -> usize {
     text.split_whitespace()
         .filter(|found| *found == word)
         .count()
 }
 
-/// The changes of a server's condition in the log so far, as `FROM TO`.
+/// Returns the changes of a server's state in the log so far, as `FROM TO`.
 fn changes_in(lines: &[String], server: &str) -> Vec<String> {
     let changes = lines.iter().filter(|line| {
         line.contains("server changed") && log_field(line, "server") == Some(server)
@@ -76,7 +76,7 @@ fn changes_in(lines: &[String], server: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the conditions that the log has for a server are these, from the first one on.
+/// Waits until these are the states of a server in the log, from the first one on.
 async fn changes(proxy: &Proxy, server: &str, expected: &[&str]) -> anyhow::Result<()> {
     let expected: Vec<_> = expected
         .windows(2)
@@ -90,7 +90,7 @@ async fn changes(proxy: &Proxy, server: &str, expected: &[&str]) -> anyhow::Resu
         .await
 }
 
-/// Waits for the `number`th line of the log, from 1, that says that a server has become `to`.
+/// Waits for the `number`th line of the log, from 1, that reports a change of a server to `to`.
 async fn became(proxy: &Proxy, server: &str, to: &str, number: usize) -> anyhow::Result<String> {
     let what = format!("{server} to become {to} for the {number}th time");
     let is_it = |line: &&String| {
@@ -105,7 +105,7 @@ async fn became(proxy: &Proxy, server: &str, to: &str, number: usize) -> anyhow:
         .await
 }
 
-/// What `ctl servers --json` says of a server of the backend.
+/// Returns what `ctl servers --json` reports about a server of the backend.
 async fn server(proxy: &Proxy, name: &str) -> anyhow::Result<Value> {
     let text = proxy.ctl(&["servers", "--json"]).await?;
     let servers: Value = serde_json::from_str(&text)?;
@@ -115,19 +115,19 @@ async fn server(proxy: &Proxy, name: &str) -> anyhow::Result<Value> {
     Ok(server.with_context(|| text.clone())?.clone())
 }
 
-/// The state of a server's only address.
+/// Returns the state of a server's only address.
 async fn state(proxy: &Proxy, name: &str) -> anyhow::Result<String> {
     let server = server(proxy, name).await?;
     let state = server["endpoints"][0]["state"].as_str();
     Ok(state.context("state")?.to_owned())
 }
 
-/// Waits until so many requests wait for a slot.
+/// Waits until `count` requests wait for a slot.
 async fn queued(proxy: &Proxy, count: u64) -> anyhow::Result<()> {
     backend_has(proxy, "queued", count).await
 }
 
-/// Waits until so many requests are in progress.
+/// Waits until `count` requests are in progress.
 async fn active(proxy: &Proxy, count: u64) -> anyhow::Result<()> {
     backend_has(proxy, "active", count).await
 }

@@ -1,4 +1,4 @@
-//! What a plugin sees of the way that a request came: the version of HTTP, and TLS.
+//! Facts about the connection that a plugin can read: the version of HTTP, and TLS.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use rcgen::{
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// What the plugin reads for the path of this name, and answers with.
+/// Values that the plugin reads and responds with, for the path of the same name.
 const READS: [&str; 10] = [
     "scheme",
     "version",
@@ -27,7 +27,7 @@ const READS: [&str; 10] = [
     "certificate-not-after",
 ];
 
-/// A directory with the plugin in it, and a configuration of a frontend with this bind.
+/// Creates a folder with the plugin, and a configuration of a frontend with this bind.
 fn place(bind: &Value, origin: &Origin) -> anyhow::Result<(TempDir, Value)> {
     let directory = tempfile::tempdir()?;
     let component = guest("guest-scripted")?;
@@ -60,7 +60,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
     let bind = json!({"address": "127.0.0.1:0", "h2c": true});
     let (directory, config) = place(&bind, &origin)?;
     let proxy = Proxy::pointsman_in(directory, &toml::to_string(&config)?).await?;
-    // The second time from the cache.
+    // The second decision comes from the cache.
     for _ in 0..2 {
         for version in ["1.0", "1.1"] {
             let mut client = Wire::connect(proxy.address()).await?;
@@ -76,7 +76,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
             assert_eq!(curl.line_with(" ").await?, format!("{expected} 2"));
         }
     }
-    // A trusted proxy is believed about the scheme, but it has no session to tell of.
+    // A trusted proxy can report the scheme, but not a TLS session.
     let mut client = Wire::connect(proxy.address()).await?;
     for (path, expected) in [("scheme", "https"), ("server-name", "none")] {
         let request =
@@ -87,7 +87,7 @@ async fn the_version_of_a_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A certificate for this name and URI, with the key, signed by `issuer`.
+/// Issues a certificate for this name and URI, signed by `issuer`, and returns it with its key.
 fn issued(
     name: &str,
     uri: &str,
@@ -156,7 +156,7 @@ async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
         (WITH_CERTIFICATE, "certificate-serial", "1f"),
         (WITH_CERTIFICATE, "certificate-sha256", &digest),
         (WITH_CERTIFICATE, "certificate-not-after", "4102444800"),
-        // Not from the cache.
+        // This decision does not come from the cache.
         ("--http2", "certificate-serial", "none"),
     ] {
         let mut curl = Command::new("curl");
@@ -176,7 +176,7 @@ async fn a_session_and_the_certificate_of_its_client() -> anyhow::Result<()> {
 
 const WITH_CERTIFICATE: &str = "--http2 --cert client.pem";
 
-/// In hex, by a program that is not the proxy.
+/// Returns a digest in hex, from a program that is not the proxy.
 fn sha256(bytes: &[u8], folder: &Path) -> anyhow::Result<String> {
     let file = folder.join("digest");
     fs::write(&file, bytes)?;
@@ -186,7 +186,7 @@ fn sha256(bytes: &[u8], folder: &Path) -> anyhow::Result<String> {
     Ok(digest.context("a digest")?.to_owned())
 }
 
-/// As `pointsman route` says that it would be.
+/// `pointsman route` reports the decision for a session that its options describe.
 #[tokio::test]
 async fn a_session_that_the_command_line_describes() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;

@@ -1,4 +1,4 @@
-//! Routers of several plugins: each has its own versions, and is addressed by its name.
+//! Routers of several plugins: each stage has its own versions, and is addressed by its name.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ async fn start(router: &[&str]) -> anyhow::Result<(Origin, Proxy)> {
     Ok((www, proxy))
 }
 
-/// The stages of the frontend, each with the version in service.
+/// Returns the stages of the frontend, each with the version in service.
 async fn stages(proxy: &Proxy) -> anyhow::Result<Vec<(String, u64)>> {
     let status: Value = serde_json::from_str(&proxy.ctl(&["status", "--json"]).await?)?;
     let stages = status["frontends"][0]["stages"].as_array();
@@ -67,7 +67,7 @@ fn named(stages: &[(&str, u64)]) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// What a command that is refused says.
+/// Returns the message of a command that is refused.
 async fn refusal(proxy: &Proxy, arguments: &[&str]) -> anyhow::Result<String> {
     match proxy.ctl(arguments).await {
         Ok(done) => anyhow::bail!("{arguments:?}: {done}"),
@@ -137,7 +137,7 @@ async fn a_stage_is_addressed_by_its_name() -> anyhow::Result<()> {
         .await?;
         check(&[command, "/plugin"], "a frontend and one of its plugins").await?;
     }
-    // One plugin needs no name.
+    // A router with one plugin needs no name.
     proxy.configure(&config(&[SECOND], &www))?;
     proxy.ctl(&["reload"]).await?;
     proxy.ctl(&["swap", "http-in"]).await?;
@@ -162,7 +162,7 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
         &[("address-list", 1), ("plugin", 1), ("second", 2)],
     )
     .await?;
-    // In another order: what `second` decides shows that it is the first now.
+    // In another order, the decision of `second` shows that it now comes first.
     assert_eq!(status(&proxy).await?, 200);
     reload(
         &[SECOND, ALL, FIRST],
@@ -172,13 +172,13 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
     assert_eq!(status(&proxy).await?, 404);
     reload(&[FIRST, SECOND], &[("plugin", 1), ("second", 2)]).await?;
     assert_eq!(status(&proxy).await?, 200);
-    // Only the one whose configuration changes is started again.
+    // Only the stage whose configuration changes starts again.
     let changed = SECOND.replace("\"harmless\"", "\"harmless\", value = 1");
     reload(&[FIRST, &changed], &[("plugin", 1), ("second", 3)]).await?;
     reload(&[SECOND], &[("second", 4)]).await?;
-    // One that was gone is new.
+    // A stage that was removed and comes back is new.
     reload(&[FIRST, SECOND], &[("plugin", 1), ("second", 4)]).await?;
-    // None is loaded if one of them is wrong.
+    // No plugin is loaded if one of them is wrong.
     let wrong = "{ name = \"wrong\", plugin = \"address-list\" }";
     proxy.configure(&config(&[FIRST, &changed, wrong], &www))?;
     let refused = refusal(&proxy, &["reload"]).await?;
@@ -194,7 +194,8 @@ async fn a_reload_knows_stages_by_their_names() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The versions of a router's only plugin go on when the configuration names another file.
+/// If the configuration names another file for a router's only plugin, the numbers of its versions
+/// continue.
 #[tokio::test]
 async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     let (www, proxy) = start(&[FIRST]).await?;
@@ -203,11 +204,11 @@ async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     proxy.ctl(&["reload"]).await?;
     assert_eq!(stages(&proxy).await?, named(&[("other", 2)]));
     assert_eq!(status(&proxy).await?, 404);
-    // Back to what had another name.
+    // A rollback returns to the plugin with the other name.
     proxy.ctl(&["rollback", "http-in/other"]).await?;
     assert_eq!(stages(&proxy).await?, named(&[("other", 1)]));
     assert_eq!(status(&proxy).await?, 200);
-    // It is the one that later changes are about.
+    // Later changes apply to it.
     let trial = ["swap", "http-in", "other.wasm", "--canary", "100"];
     proxy.ctl(&trial).await?;
     assert_eq!(status(&proxy).await?, 404);
@@ -218,7 +219,7 @@ async fn the_only_plugin_is_followed_by_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a stage has learnt moves with it.
+/// A stage that moves keeps its cached decisions.
 #[tokio::test]
 async fn a_stage_that_moves_keeps_its_cached_decisions() -> anyhow::Result<()> {
     let cacheable = r#"{ name = "second", plugin = "host-suffix", config.rules = [] }"#;
@@ -276,7 +277,7 @@ async fn each_stage_has_its_own_trial() -> anyhow::Result<()> {
         text.contains("http-in/second: version 2 as a canary"),
         "{text}"
     );
-    // Both go on where the router gets another stage, in another order.
+    // Both trials continue when the router gets another stage and another order.
     proxy.configure(&config(&[ALL, SECOND, FIRST], &www))?;
     proxy.ctl(&["reload"]).await?;
     assert_eq!(trials().await?, [both[1], both[0]]);
@@ -316,7 +317,7 @@ async fn faults_end_one_stage_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A change of a file is taken by each stage that names it.
+/// Each stage that names a file and watches it adopts a change of that file.
 #[tokio::test]
 async fn a_file_of_two_stages_is_watched_for_both() -> anyhow::Result<()> {
     let unwatched = FIRST.replace("{ plugin", "{ name = \"third\", watch = false, plugin");
@@ -359,7 +360,7 @@ async fn metrics_tell_stages_apart() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A policy that lets everybody in where the plugin was to keep them out.
+/// A warning reports a policy that lets clients in where the plugin was to keep them out.
 #[tokio::test]
 async fn a_policy_that_defeats_its_plugin_is_warned_of() -> anyhow::Result<()> {
     let open = ALL.replace("{ plugin", "{ on_fault = \"next\", plugin");

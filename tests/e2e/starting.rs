@@ -1,5 +1,5 @@
-//! Signals to a process that does not serve yet. Its log is a FIFO, which it opens once somebody reads:
-//! so it starts for as long as the test wants.
+//! Signals to a process that does not serve yet. Its log is a FIFO, which the process can open only
+//! once there is a reader, so the test decides how long startup takes.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use nix::unistd::mkfifo;
 use pointsman_tests::{DEADLINE, Origin, Process, guest, pointsman};
 use tempfile::TempDir;
 
-/// A folder with a configuration.
+/// Creates a folder with a configuration.
 fn directory(www: &Origin, keys: &str) -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     let config = format!(
@@ -32,7 +32,7 @@ fn run(directory: &Path, arguments: &[&str]) -> anyhow::Result<Process> {
     Process::start(command)
 }
 
-/// The lines that go into a FIFO, which has been opened by now.
+/// Reads the lines that are written to a FIFO, which both sides have then opened.
 pub(crate) fn read(fifo: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new("cat");
     command.arg(fifo);
@@ -43,7 +43,7 @@ pub(crate) fn fifo(path: &Path) -> anyhow::Result<()> {
     Ok(mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?)
 }
 
-/// Waits until a process handles `signal`, which would end it otherwise.
+/// Waits until a process handles `signal`, which would otherwise end it.
 pub(crate) async fn handles(process: u32, signal: Signal) -> anyhow::Result<()> {
     let handles = async {
         loop {

@@ -1,4 +1,4 @@
-//! Plugins that take long to start, or never do: nobody waits for them but their own requests.
+//! Plugins that take long to start, or never do: only their own requests wait for them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// One worker, and a frontend without a plugin beside the one that `keys` are of.
+/// Returns a configuration with one worker and two frontends: one has a plugin and these `keys`,
+/// the other has no plugin.
 fn config(keys: &str, servers: &[&Origin]) -> String {
     let servers: Vec<String> = servers
         .iter()
@@ -40,7 +41,8 @@ async fn status(client: &mut Wire) -> anyhow::Result<u16> {
     client.exchange(GET).await?.head.status()
 }
 
-/// Each request has an instance of its own, whose `configure` waits for half a second.
+/// An instance that takes long to start holds up only its own request. Each request has its own
+/// instance, whose `configure` waits for half a second.
 #[tokio::test]
 async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -> anyhow::Result<()>
 {
@@ -51,7 +53,7 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
     let proxy = start("guest-wasi", &config(keys, &[&www])).await?;
     let mut other = client(&proxy, "other").await?;
     assert_eq!(status(&mut other).await?, 200);
-    // The first takes the instance that is at hand, which the start has made.
+    // The first request takes the instance that startup has prepared.
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let mut slow = client(&proxy, "slow").await?;
@@ -72,7 +74,7 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
     };
     let (last, others) = tokio::try_join!(answers, others)?;
     assert!(others < last, "the other frontend waited, too");
-    // A client that leaves while it waits takes nothing with it.
+    // A client that leaves while it waits does not affect the next one.
     let mut gone = client(&proxy, "slow").await?;
     gone.send(GET).await?;
     drop(gone);
@@ -81,7 +83,8 @@ async fn an_instance_that_takes_long_to_start_holds_up_its_own_request_alone() -
     Ok(())
 }
 
-/// Many wait for instances of a version that a reload replaces: they are decided about by the next.
+/// A reload fails no request that waits for an instance of the replaced version: the new version
+/// decides.
 #[tokio::test]
 async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;
@@ -113,8 +116,8 @@ async fn a_reload_fails_no_request_that_waits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `configure` loops, from a moment on at which the proxy has started. The plugin's instance is gone
-/// by then.
+/// Starts a proxy whose plugin's `configure` loops from a point in time on. By then the proxy has
+/// started, and the plugin's instance is gone.
 async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     let www = Origin::naming("www").await?;
     let harmless = Duration::from_secs(3);
@@ -134,7 +137,7 @@ async fn spinning(keys: &str) -> anyhow::Result<(Origin, Proxy)> {
     Ok((www, proxy))
 }
 
-/// It would loop for ten minutes.
+/// A `configure` that would loop for ten minutes holds up no other request.
 #[tokio::test]
 async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
     let (_www, proxy) = spinning("router.limits.configure_deadline = \"10m\"").await?;
@@ -147,7 +150,7 @@ async fn a_configure_that_loops_holds_up_nobody() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks until the log has `line`.
+/// Sends requests until the log has `line`.
 async fn asked_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
     let mut slow = client(proxy, "slow").await?;
     let asked = async {
@@ -165,8 +168,8 @@ async fn asked_until(proxy: &Proxy, line: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Of the faults in `fault_window` the trap is one; the others are requests without an instance
-/// since it could not be started.
+/// Requests that have no instance because it could not be started count as faults in
+/// `fault_window`, in addition to the trap.
 #[tokio::test]
 async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
     let keys = "router.max_faults = 5\nrouter.limits.configure_deadline = \"100ms\"";

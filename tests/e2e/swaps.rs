@@ -1,4 +1,4 @@
-//! Other versions of a plugin, other configurations, while requests and tunnels go on.
+//! New versions of a plugin, and new configurations, while requests and tunnels continue.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,14 +17,16 @@ use tokio::task::JoinSet;
 
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Answers 404 where the first release leaves the request to the default backend.
+/// Release that responds with 404 where the first release leaves the request to the default
+/// backend.
 pub(crate) const OTHER: &[u8; 12] = b"release: two";
-/// Traps there.
+/// Release that traps where the first one does not.
 pub(crate) const BROKEN: &[u8; 12] = b"release: bad";
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// A component that does as the other does, and is another file: a section that nobody reads.
+/// Returns a component that behaves the same but is a different file, because of an additional
+/// section that nothing reads.
 pub(crate) fn variant(component: &[u8], mark: &str) -> Vec<u8> {
     let mut bytes = component.to_vec();
     let name = b"mark";
@@ -35,7 +37,7 @@ pub(crate) fn variant(component: &[u8], mark: &str) -> Vec<u8> {
     bytes
 }
 
-/// The hostile guest in another release: one that is harmless in another way, or is not.
+/// Returns the hostile guest in another release: one that behaves differently, or one that traps.
 pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
     let mut component = guest("guest-hostile")?;
     let mark = b"release: one";
@@ -47,7 +49,8 @@ pub(crate) fn release(name: &[u8; 12]) -> anyhow::Result<Vec<u8>> {
     Ok(component)
 }
 
-/// The hostile guest in one of its modes, with a copy of its own in the directory.
+/// Returns a configuration with the hostile guest in one of its modes, from a copy in the
+/// directory.
 pub(crate) fn config(mode: &str, keys: &str, www: &Origin) -> String {
     format!(
         r#"
@@ -102,10 +105,10 @@ async fn in_service(proxy: &Proxy, number: u32) -> anyhow::Result<()> {
         .await
 }
 
-/// The version that decided about a request that is made now.
+/// Returns the version that decides about a request that is sent now.
 pub(crate) async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    // By its target its record is told from those of other requests.
+    // The target distinguishes the access log record from those of other requests.
     let target = format!("/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let mut client = Wire::connect(proxy.address()).await?;
     let request = format!("GET {target} HTTP/1.1\r\nHost: www.test.tld\r\n\r\n");
@@ -115,8 +118,8 @@ pub(crate) async fn deciding(proxy: &Proxy) -> anyhow::Result<String> {
     Ok(version.to_owned())
 }
 
-/// Clients that ask without a pause, on kept connections and on new ones. Every answer must be
-/// 200, and none may be missing.
+/// Clients that send requests without a pause, on kept and on new connections. Every response must
+/// be 200, and none may be missing.
 pub(crate) struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<anyhow::Result<u32>>,
@@ -132,7 +135,7 @@ impl Load {
         Load { stop, clients }
     }
 
-    /// Ends it, and says whether all went well.
+    /// Stops the clients, and fails unless every request succeeded.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.send(true)?;
         while let Some(answered) = self.clients.join_next().await {
@@ -163,15 +166,15 @@ async fn a_new_file_is_put_into_service() -> anyhow::Result<()> {
     let directory = proxy.directory().to_owned();
     let plugin = directory.join("plugin.wasm");
     assert_eq!(deciding(&proxy).await?, "1");
-    // Renamed onto the old one.
+    // The new file is renamed onto the old one.
     put(&directory.join("new"), "2")?;
     fs::rename(directory.join("new"), &plugin)?;
     in_service(&proxy, 2).await?;
     assert_eq!(deciding(&proxy).await?, "2");
-    // Written in its place.
+    // The new file is written in place.
     put(&plugin, "3")?;
     in_service(&proxy, 3).await?;
-    // Links, swung as Kubernetes does: the file is a link through a link to a directory.
+    // Links are replaced as Kubernetes does it: the file is a link through a link to a directory.
     for release in ["a", "b"] {
         fs::create_dir(directory.join(release))?;
         put(&directory.join(release).join("plugin.wasm"), release)?;
@@ -207,7 +210,7 @@ async fn a_file_that_cannot_serve_changes_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for this many refusals of the configured file; the last one.
+/// Waits for this number of refusals of the configured file, and returns the last one.
 async fn refusal(proxy: &Proxy, count: usize) -> anyhow::Result<String> {
     let is_refusal = |line: &&String| line.contains("the new plugin is refused");
     proxy
@@ -217,7 +220,7 @@ async fn refusal(proxy: &Proxy, count: usize) -> anyhow::Result<String> {
         .await
 }
 
-/// Requests on kept connections and on new ones, and a tunnel, while versions come and go.
+/// No request fails on kept or new connections, nor does a tunnel, while versions come and go.
 #[tokio::test]
 async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
     const SWAPS: u32 = 10;
@@ -234,7 +237,7 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
     load.stop().await?;
     passes(&mut tunnel).await?;
     assert_eq!(deciding(&proxy).await?, SWAPS.to_string());
-    // The configured file is one swap away.
+    // A swap without a file returns to the configured one.
     proxy.ctl(&["swap", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, (SWAPS + 1).to_string());
     Ok(())
@@ -243,12 +246,12 @@ async fn no_request_fails_while_versions_change() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()> {
     let (www, proxy) = start("harmless", "router.max_faults = 3").await?;
-    // The same file with a configuration that breaks it, but not on the first request.
+    // The same file, with a configuration that breaks it, but not on the host's own first request.
     let broken = config("trap-unreachable", "router.max_faults = 3", &www);
     proxy.configure(&broken)?;
     proxy.signal(Signal::SIGHUP)?;
     proxy.line_with("configuration in force").await?;
-    // Each fault costs its request; the requests after the last go by the policy until the
+    // Each fault fails its request. Requests after the last fault follow `on_fault` until the
     // version before is back.
     let mut faults = 0;
     let gave_way = async {
@@ -261,7 +264,7 @@ async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()
     assert!(faults >= 3, "{faults}");
     proxy.line_with("the version before decides again").await?;
     assert_eq!(deciding(&proxy).await?, "1");
-    // A log that is rotated must not bring it back.
+    // A reload for log rotation must not bring the failed version back.
     proxy.ctl(&["reload"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     let plugins = proxy.ctl(&["plugins", "--json"]).await?;
@@ -275,13 +278,14 @@ async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()
         [(Some(1), Some("active")), (Some(2), Some("failed"))]
     );
     assert!(plugins["versions"][1]["faults"]["trap"].as_u64() >= Some(3));
-    // By hand it can be had.
+    // A manual rollback can still choose it.
     proxy.ctl(&["rollback", "http-in", "2"]).await?;
     assert_eq!(status(&proxy).await?, 503);
     Ok(())
 }
 
-/// There is nothing to go back to: requests go by `on_fault`, and the plugin is let alone.
+/// A first version that fails has no version to roll back to: requests follow `on_fault`, and the
+/// plugin is not called for a while.
 #[tokio::test]
 async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     let keys = "router.max_faults = 3\nrouter.on_fault = \"default-backend\"";
@@ -305,7 +309,7 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     );
     let plugins = proxy.ctl(&["plugins"]).await?;
     assert!(plugins.contains("failing"), "{plugins}");
-    // One that works ends that.
+    // A version that works ends this state.
     proxy.configure(&config("harmless", keys, &www))?;
     proxy.ctl(&["reload"]).await?;
     let plugins = proxy.ctl(&["plugins"]).await?;
@@ -314,7 +318,7 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whatever a swap was at when the process was killed: the next start serves.
+/// A process that is killed at any point of a swap serves again after the next start.
 #[tokio::test]
 async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -335,8 +339,8 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
             shared.path().join("next"),
             shared.path().join("plugin.wasm"),
         )?;
-        // Each time the kill comes a little later: before it is read, while it is compiled,
-        // while the compiled code is kept, after all of that.
+        // Each kill comes a little later: before the file is read, while it is compiled, while the
+        // compiled code is stored, or after all of that.
         let swap = proxy.ctl(&["swap", "http-in"]);
         let _ = tokio::time::timeout(Duration::from_millis(30) * round, swap).await;
         proxy.signal(Signal::SIGKILL)?;
@@ -347,8 +351,8 @@ async fn a_process_killed_in_a_swap_starts_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The component with a module that nobody instantiates, but whose `functions` take long to
-/// compile: some seconds for each thousand.
+/// Returns the component with a module that is never instantiated, but whose `functions` take long
+/// to compile: some seconds per thousand.
 pub(crate) fn slow_to_compile(component: &[u8], functions: usize) -> Vec<u8> {
     // local.get 0, i32.const 3, i32.mul, local.set 0
     let work = [0x20, 0, 0x41, 3, 0x6c, 0x21, 0].repeat(500);
@@ -368,7 +372,7 @@ fn section(id: u8, contents: &[u8]) -> Vec<u8> {
     [vec![id], leb(contents.len()), contents.to_vec()].concat()
 }
 
-/// A number as WebAssembly has them.
+/// Encodes a number in WebAssembly's format (LEB128).
 fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -382,7 +386,7 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// As the kernel does where memory runs out: the swap fails, and nothing else.
+/// If a compiler is killed, as the kernel does when memory runs out, only its swap fails.
 #[tokio::test]
 async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
@@ -392,7 +396,8 @@ async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()>
     let kill = async {
         let line = proxy.line_with("compiling process=").await?;
         let process = log_field(&line, "process").context("no process")?;
-        // As low as the thread that waits for it: see proc(5), after the name's bracket.
+        // The compiler has the same low priority as the thread that waits for it. This is `nice` of
+        // proc(5), counted from after the name's parenthesis.
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         let (_, fields) = stat.rsplit_once(')').context("no name")?;
         assert_eq!(fields.split_whitespace().nth(16), Some("5"), "{stat}");
@@ -404,7 +409,7 @@ async fn a_compiler_that_is_killed_takes_nothing_with_it() -> anyhow::Result<()>
     let refused = format!("{:?}", swapped.err());
     assert!(refused.contains("SIGKILL"), "{refused}");
     assert_eq!(deciding(&proxy).await?, "1");
-    // The next one has a compiler of its own.
+    // The next swap has its own compiler.
     put(&proxy.directory().join("next.wasm"), "2")?;
     proxy.ctl(&["swap", "http-in", "next.wasm"]).await?;
     assert_eq!(deciding(&proxy).await?, "2");

@@ -1,4 +1,4 @@
-//! Tables: files that are followed, changes by hand, and what is refused.
+//! Tables: files that are watched, manual changes, and mistakes that are refused.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,14 +10,14 @@ use pointsman_tests::{Origin, Proxy, Wire, log_field};
 use crate::metrics::{Metrics, with_address};
 use crate::swaps::Load;
 
-/// By a rename, as other programs should.
+/// Replaces a file by a rename, as other programs should.
 fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let new = directory.join(format!("{name}.new"));
     fs::write(&new, text)?;
     fs::rename(new, directory.join(name)).context("replacing the file")
 }
 
-/// `[table.t]`, and further lines.
+/// Returns a configuration with `table` as `[table.t]`, and further lines.
 fn config(www: &Origin, table: &str, lines: &str) -> String {
     with_address(&format!(
         "workers = 2\nadmin.socket = \"admin.sock\"\n\
@@ -37,7 +37,7 @@ async fn start(table: &str, text: &str, lines: &str) -> anyhow::Result<(Origin, 
     Ok((www, proxy))
 }
 
-/// Waits until the log has so many lines with this text.
+/// Waits until the log has `count` lines with this text.
 async fn lines(proxy: &Proxy, text: &str, count: usize) -> anyhow::Result<()> {
     let has = |lines: &[String]| lines.iter().filter(|line| line.contains(text)).count() >= count;
     let what = format!("{count} times {text}");
@@ -124,7 +124,7 @@ async fn changes_by_hand() -> anyhow::Result<()> {
     );
     let error = refused(&proxy, &["delete", "a"]).await?;
     ensure!(error.contains("table `t` has no key `a`"), "{error}");
-    // Over a reload, too, unless it takes away what a change names.
+    // Changes outlive a reload, unless it removes a backend that one of them names.
     proxy.ctl(&["reload"]).await?;
     assert_eq!(table(&proxy, &["get", "b"]).await?, "spare\n");
     proxy.configure(&config(&www, keys, ""))?;
@@ -148,7 +148,7 @@ async fn changes_by_hand() -> anyhow::Result<()> {
     let metrics = Metrics::of(&proxy).await?;
     assert_eq!(metrics.count("pointsman_table_unsaved_changes", &label)?, 0);
     table(&proxy, &["set", "d", "www"]).await?;
-    // The watcher has the choice between the saved file, which it knows, and this one.
+    // The watcher can see either the saved file, which the proxy already knows, or this one.
     write(proxy.directory(), "t.json", "{\"e\": \"www\"}")?;
     lines(&proxy, IN_FORCE, 1).await?;
     lines(&proxy, "ended with the new file", 1).await?;
@@ -245,7 +245,7 @@ async fn a_million_entries_are_replaced_under_load() -> anyhow::Result<()> {
         most = most.max(metrics.sum("process_resident_memory_bytes", &[]));
     }
     load.stop().await?;
-    // Of one that was replaced, and of a file, nothing stays.
+    // No memory remains of a table that was replaced, or of its file.
     let before = first.sum("process_resident_memory_bytes", &[]);
     ensure!(
         most < before + 1.5 * bytes,

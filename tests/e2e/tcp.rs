@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use pointsman_tests::{End, Origin, Process, Proxy, ReservedPort, Wire, log_field};
 
-/// A frontend `tcp` with these lines, and a backend of one server for each name.
+/// Returns a configuration with a frontend `tcp`, which has these lines, and a backend of one
+/// server for each name.
 fn config(frontend: &str, backends: &[(&str, SocketAddr)]) -> String {
     let bind = if frontend.contains("bind") {
         ""
@@ -26,10 +27,10 @@ fn config(frontend: &str, backends: &[(&str, SocketAddr)]) -> String {
     .join("\n")
 }
 
-/// Sends back what comes, and its end.
+/// Starts an origin that echoes a line at once, then the rest after its end.
 async fn echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
-        // A line, then the rest: both directions move while both are open.
+        // First a line, then the rest: bytes move in both directions while both are open.
         let line = wire.until(b"\n").await?;
         wire.send(line).await?;
         let rest = wire.rest().await?;
@@ -38,7 +39,7 @@ async fn echo() -> anyhow::Result<Origin> {
     .await
 }
 
-/// Says its name before its client says anything.
+/// Starts an origin that sends its name before its client sends anything.
 async fn greeting(name: &'static str) -> anyhow::Result<Origin> {
     Origin::scripted(move |mut wire, _| async move {
         wire.send(format!("220 {name}\r\n")).await?;
@@ -89,7 +90,7 @@ async fn a_server_may_speak_first() -> anyhow::Result<()> {
         client.finish().await?;
         assert_eq!(client.rest().await?, b"");
         let line = proxy.line_with("access: ").await?;
-        // Only where there is a router is the client waited for.
+        // The proxy waits for the client's first bytes only if there is a router.
         let waited: f64 = log_field(&line, " head").context("head")?.parse()?;
         assert_eq!(waited >= 300.0, is_routed, "{line}");
     }
@@ -99,7 +100,7 @@ async fn a_server_may_speak_first() -> anyhow::Result<()> {
 const ROUTER: &str = "router.plugin = 'host-suffix'\ndefault_backend = 'www'\n\
     router.config.rules = [{ suffix = 'io.test.tld', backend = 'node' }]";
 
-/// A TLS server whose certificate has this name.
+/// Starts a TLS server whose certificate has this name.
 async fn tls_server(folder: &Path, name: &str) -> anyhow::Result<(Process, SocketAddr)> {
     let file = |kind: &str| folder.join(format!("{name}.{kind}"));
     let made = Command::new("openssl")

@@ -1,8 +1,8 @@
-//! Every timeout on real sockets: that it fires, with what, and that progress holds it off.
+//! Every timeout on real sockets: that it fires, with what result, and that progress prevents it.
 //!
-//! Clients and servers here pause by a timer's tick: the pause is what is tested. What must
-//! not fire is [`SHORT`], and pauses are well below it; what takes longer than it in all is
-//! made of many.
+//! Clients and servers here pause by a timer's tick: the pause is what is tested. A timeout that
+//! must not fire is [`SHORT`], and each pause is well below it. A test that takes longer than it
+//! consists of many pauses.
 
 mod drain;
 mod duplex;
@@ -18,15 +18,15 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// The timeout under test; also written out in the configurations.
+/// The timeout under test; configurations also contain it as text.
 const SHORT: Duration = Duration::from_millis(400);
-/// A pause that trips nothing.
+/// A pause that does not trip the timeout.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Pauses that together are longer than [`SHORT`].
+/// Number of pauses that together are longer than [`SHORT`].
 const PAUSES: usize = 8;
-/// What fires after [`SHORT`] has done so by then, on a loaded machine too.
+/// Longest time that a timeout of [`SHORT`] takes to fire, even on a loaded machine.
 const LATE: Duration = Duration::from_secs(8);
-/// More than all socket buffers on the way can hold.
+/// More than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -44,7 +44,7 @@ async fn short<T>(waiting: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
     Ok(result)
 }
 
-/// Sends `part` again and again, with a pause before each, for longer than [`SHORT`].
+/// Sends `part` repeatedly, with a pause before each, for longer than [`SHORT`].
 async fn slowly(wire: &mut Wire, part: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut pace = interval(PAUSE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,7 +56,7 @@ async fn slowly(wire: &mut Wire, part: impl AsRef<[u8]>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets more than [`SHORT`] pass.
+/// Waits for longer than [`SHORT`].
 async fn long_pause() {
     tokio::time::sleep(SHORT * 2).await;
 }
@@ -81,7 +81,8 @@ async fn a_head_that_takes_too_long_is_answered_408() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One byte now and then is the attack that this timeout is there for.
+/// A head that trickles, one byte now and then, is answered 408. This timeout exists to stop that
+/// attack.
 #[tokio::test]
 async fn a_head_that_trickles_is_answered_408() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -100,7 +101,7 @@ async fn a_head_in_two_parts_is_in_time() -> anyhow::Result<()> {
     let setup = Setup::before([origin.address()]).frontend("timeout.request_header = \"400ms\"");
     let proxy = setup.start().await?;
     let mut client = Wire::connect(proxy.address()).await?;
-    // Each has its own time.
+    // Each head has its own timeout.
     for _ in 0..PAUSES {
         client.send("GET / HTTP/1.1\r\n").await?;
         tokio::time::sleep(PAUSE).await;
@@ -133,7 +134,7 @@ async fn an_idle_client_is_let_go() -> anyhow::Result<()> {
         tokio::time::sleep(PAUSE).await;
     }
     assert_eq!(client.exchange(GET).await?.body, b"www");
-    // With no word: a 408 could be taken for the answer to the next request.
+    // Closed without a response: a 408 could be taken for the response to the next request.
     short(client.end()).await?;
     Ok(())
 }
@@ -163,7 +164,7 @@ async fn an_upload_that_stalls_is_answered_408() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
         wire.until(b"hello\r\n").await?;
-        // The server must not take it for a whole body.
+        // The server must not take the upload for a whole body.
         wire.end().await?;
         Ok(())
     })
@@ -195,7 +196,8 @@ async fn a_slow_upload_is_progress() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that sends [`LARGE`], as fast as it can; it errs where the proxy ends that.
+/// Starts a server that sends [`LARGE`] as fast as it can. Its script fails if the proxy ends the
+/// connection.
 async fn large_origin() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
@@ -247,7 +249,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
     socket.bind("127.0.0.1:0".parse()?)?;
     let listener = socket.listen(1)?;
     let address = listener.local_addr()?;
-    // Nobody accepts: once the queue is full, the kernel drops what else knocks.
+    // Nothing accepts connections: once the queue is full, the kernel drops further attempts.
     let mut queue = Vec::new();
     while let Ok(connected) = timeout(SHORT, TcpStream::connect(address)).await {
         queue.push(connected?);
@@ -258,7 +260,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
     let response = short(client.exchange(GET)).await?;
     assert_eq!(response.head.status()?, 503);
 
-    // The next server is tried then.
+    // The proxy then tries the next server.
     let origin = Origin::naming("www").await?;
     let setup = Setup::before([address, origin.address()]).backend("timeout.connect = \"400ms\"");
     let proxy = setup.start().await?;
@@ -269,7 +271,7 @@ async fn a_server_that_does_not_accept_is_503() -> anyhow::Result<()> {
 
 // timeout.queue
 
-/// A server with one slot, which answers once it is told to.
+/// Starts a server with one slot, which responds once it is notified.
 async fn one_slot(queue: &str) -> anyhow::Result<(Origin, Setup, Arc<Notify>, Arc<Notify>)> {
     let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (noting, waiting) = (Arc::clone(&reached), Arc::clone(&go));
@@ -306,7 +308,7 @@ async fn a_request_that_finds_no_slot_is_503() -> anyhow::Result<()> {
     assert_eq!(response.head.status()?, 503);
     go.notify_one();
     assert_eq!(first.response("GET").await?.body, b"ok");
-    // The connection and the slot are as good as before.
+    // The connection and the slot remain usable.
     go.notify_one();
     assert_eq!(second.exchange(GET).await?.body, b"ok");
     Ok(())
@@ -343,7 +345,7 @@ async fn requests_wait_for_the_slot_in_turn() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who leaves the queue takes no slot with it.
+/// A client that leaves the queue takes no slot with it.
 #[tokio::test]
 async fn a_client_that_leaves_the_queue_frees_its_place() -> anyhow::Result<()> {
     let (_origin, setup, reached, go) = one_slot("20s").await?;

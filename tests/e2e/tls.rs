@@ -16,7 +16,7 @@ use pointsman_tests::{Authority, Origin, Process, Proxy, python};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The name that most clients ask for.
+/// The server name in most clients' requests.
 const NAME: &str = "www.test.tld";
 
 /// A proxy with a certificate for [`NAME`], and the authority that its clients trust.
@@ -34,8 +34,7 @@ impl Site {
         Site::with("", tls, |_, _| Ok(())).await
     }
 
-    /// With these lines in the frontend and in `[tls.site]`, and other files beside the usual
-    /// ones.
+    /// Starts a site with these lines in the frontend and in `[tls.site]`; `prepare` adds files.
     async fn with(
         frontend: &str,
         tls: &str,
@@ -57,7 +56,7 @@ impl Site {
         self.proxy.directory()
     }
 
-    /// What [`client`] prints.
+    /// Runs the Python client, and returns what it prints.
     async fn client(&self, command: &str, arguments: &[&str]) -> anyhow::Result<Value> {
         let mut client = self.client_command(command, arguments)?;
         let output = tokio::task::spawn_blocking(move || client.output()).await??;
@@ -69,7 +68,7 @@ impl Site {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// The same for one that is told more while it runs.
+    /// Starts a Python client that gets input while it runs.
     fn start_client(
         &self,
         command: &str,
@@ -94,7 +93,7 @@ impl Site {
         Ok(client)
     }
 
-    /// What an OpenSSL client prints, with standard error; it gets `input`.
+    /// Runs an OpenSSL client with `input`, and returns what it prints, including standard error.
     async fn openssl(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         let mut command = Command::new("openssl");
         command
@@ -106,7 +105,7 @@ impl Site {
         run(command, input).await
     }
 
-    /// What curl prints for a request to [`NAME`].
+    /// Returns what curl prints for a request to [`NAME`].
     async fn curl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let port = self.proxy.address().port();
         let mut command = Command::new("curl");
@@ -125,7 +124,7 @@ impl Site {
         run(command, "").await
     }
 
-    /// A counter of handshakes.
+    /// Returns the number of handshakes with this outcome.
     async fn handshakes(&self, outcome: &str) -> anyhow::Result<u64> {
         let metrics = self.metrics().await?;
         let name =
@@ -143,7 +142,7 @@ impl Site {
         run(command, "").await
     }
 
-    /// Puts another `[tls.site]` into force.
+    /// Reloads with other lines in the frontend and in `[tls.site]`.
     async fn reload(&self, frontend: &str, tls: &str) -> anyhow::Result<()> {
         let config = config(self.www.address(), frontend, tls);
         self.proxy.configure(&config)?;
@@ -152,7 +151,7 @@ impl Site {
     }
 }
 
-/// A folder with `ca.pem`, and a certificate for [`NAME`].
+/// Creates a folder with `ca.pem` and a certificate for [`NAME`].
 fn folder() -> anyhow::Result<(TempDir, Authority)> {
     let directory = tempfile::tempdir()?;
     let authority = Authority::new("Test authority")?;
@@ -181,7 +180,7 @@ async fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
             .spawn()?;
         let mut stdin = child.stdin.take();
         if let Some(stdin) = &mut stdin {
-            // A client that has ended already does not want it.
+            // A client that has already ended does not read it.
             let _ = std::io::Write::write_all(stdin, input.as_bytes());
         }
         drop(stdin);
@@ -192,7 +191,7 @@ async fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// What a client said that was told to end.
+/// Ends a client, and returns what it printed last.
 async fn end_of(mut client: std::process::Child) -> anyhow::Result<Value> {
     drop(client.stdin.take());
     let output = tokio::task::spawn_blocking(move || client.wait_with_output()).await??;
@@ -202,7 +201,7 @@ async fn end_of(mut client: std::process::Child) -> anyhow::Result<Value> {
     )?)
 }
 
-/// The lines with this text that a process has written.
+/// Counts the lines with this text in the output of a process.
 fn lines(process: &Process, text: &str) -> usize {
     let log = process.log();
     log.iter().filter(|line| line.contains(text)).count()

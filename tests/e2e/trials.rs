@@ -1,4 +1,4 @@
-//! Versions on trial beside the active one: shadows and canaries.
+//! Versions on trial in addition to the active one: shadows and canaries.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::swaps::{BROKEN, GET, OTHER, config, deciding, put, release, start, status};
 use crate::tunnels::echo_or_www;
 
-/// How many clients with addresses of their own ask.
+/// Number of clients, each with its own address.
 const CLIENTS: u8 = 200;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
         "{text}"
     );
     assert_eq!(deciding(&proxy).await?, "1");
-    // It takes over with all that it has learnt.
+    // A promotion makes the version on trial the active one.
     proxy.ctl(&["promote", "http-in"]).await?;
     assert_eq!(status(&proxy).await?, 404);
     let refused = proxy.ctl(&["abort", "http-in"]).await;
@@ -53,13 +53,14 @@ async fn a_shadow_is_compared_and_decides_nothing() -> anyhow::Result<()> {
         format!("{refused:?}").contains("no version on trial"),
         "{refused:?}"
     );
-    // And can be taken back.
+    // A promotion can be rolled back.
     proxy.ctl(&["rollback", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "1");
     Ok(())
 }
 
-/// Clients with addresses of their own: whether the version on trial decides for each.
+/// Sends a request from each of the clients, and returns those for which the version on trial
+/// decides.
 async fn taken(proxy: &Proxy) -> anyhow::Result<BTreeSet<u8>> {
     let mut taken = BTreeSet::new();
     for client in 1..=CLIENTS {
@@ -111,7 +112,7 @@ async fn trials(proxy: &Proxy) -> anyhow::Result<Vec<Value>> {
     Ok(trials["trials"].as_array().context("trials")?.clone())
 }
 
-/// Another version on trial takes the first one's place, whose results stay visible.
+/// A second version on trial replaces the first, whose results stay visible.
 #[tokio::test]
 async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "").await?;
@@ -145,7 +146,7 @@ async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     );
     assert_eq!(both[1]["differing"], 1);
     assert_eq!(both[1]["examples"][0]["trial"], "answer 404");
-    // A swap ends the second one, and the results of that stay.
+    // A swap ends the second trial, whose results stay.
     proxy.ctl(&["swap", "http-in"]).await?;
     assert_eq!(deciding(&proxy).await?, "4");
     let last = trials(&proxy).await?;
@@ -162,7 +163,8 @@ async fn a_second_candidate_replaces_the_first() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing that a client sends reaches the terminal of who looks at a trial.
+/// Examples of a trial are safe for terminals and redacted: nothing harmful or secret from a
+/// client's request is shown.
 #[tokio::test]
 async fn examples_are_safe_for_terminals_and_redacted() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -190,7 +192,7 @@ async fn examples_are_safe_for_terminals_and_redacted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a version on trial does wrong, no client sees; too much of it ends the trial.
+/// No client is affected by faults of a version on trial; too many of them end the trial.
 #[tokio::test]
 async fn a_canary_that_fails_is_taken_back() -> anyhow::Result<()> {
     let (_www, proxy) = start("harmless", "router.max_faults = 3").await?;

@@ -1,4 +1,4 @@
-//! Connections that are no HTTP any more: how they begin, what passes, how they end.
+//! Connections that no longer carry HTTP: how they start, what passes, how they end.
 
 mod ends;
 
@@ -10,15 +10,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::routing;
 
-/// The key of RFC 6455, section 1.3.
+/// The key from RFC 6455, section 1.3.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A server's right answer to [`handshake`].
+/// A correct response to [`handshake`].
 pub(crate) const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\n\
     Connection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// A WebSocket handshake with these further field lines.
+/// Returns a WebSocket handshake with these further field lines.
 pub(crate) fn handshake_with(host: &str, lines: &str) -> String {
     format!(
         "GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive, Upgrade\r\n\
@@ -26,12 +26,12 @@ pub(crate) fn handshake_with(host: &str, lines: &str) -> String {
     )
 }
 
-/// A WebSocket handshake as it should be.
+/// Returns a correct WebSocket handshake.
 pub(crate) fn handshake(host: &str) -> String {
     handshake_with(host, KEY)
 }
 
-/// A frontend and a backend with these further keys each.
+/// Returns a configuration of a frontend and a backend with these further keys each.
 pub(crate) fn config(top: &str, frontend: &str, backend: &str, server: SocketAddr) -> String {
     format!(
         r#"
@@ -47,7 +47,7 @@ server.www = "{server}"
     )
 }
 
-/// Takes a WebSocket and sends back what it gets, to the end.
+/// Starts an origin that accepts a WebSocket and echoes what it receives, until the end.
 pub(crate) async fn echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
@@ -55,14 +55,14 @@ pub(crate) async fn echo() -> anyhow::Result<Origin> {
         let (mut stream, early) = wire.into_parts();
         stream.write_all(&early).await?;
         let (mut from, mut to) = stream.split();
-        // A client that resets is no fault of this server.
+        // A client that resets is no failure of this server.
         let _ = tokio::io::copy(&mut from, &mut to).await;
         Ok(())
     })
     .await
 }
 
-/// Answers requests, and echoes in tunnels.
+/// Starts an origin that responds to requests, and echoes in tunnels.
 pub(crate) async fn echo_or_www() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -89,15 +89,15 @@ pub(crate) async fn open(proxy: SocketAddr) -> anyhow::Result<Wire> {
     Ok(client)
 }
 
-/// Sees that bytes pass both ways, with an origin that echoes.
+/// Checks that bytes pass both ways, with an origin that echoes.
 pub(crate) async fn passes(client: &mut Wire) -> anyhow::Result<()> {
     client.send("ping").await?;
     ensure!(client.exactly(4).await? == b"ping");
     Ok(())
 }
 
-/// An origin that does as `script` says once the handshake is done, and where its errors come
-/// out when it is joined.
+/// Starts an origin that runs `script` after the handshake. Errors of the script are reported when
+/// the origin is joined.
 async fn after_handshake<F, Fut>(script: F) -> anyhow::Result<Origin>
 where
     F: Fn(Wire) -> Fut + Clone + Send + 'static,
@@ -181,7 +181,8 @@ async fn connect_is_405() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
     let proxy = Proxy::pointsman(&config("", "", "", origin.address())).await?;
     let mut client = Wire::connect(proxy.address()).await?;
-    // HTTP allows no body in a 2xx to CONNECT; this is none, so it is read as one to GET.
+    // HTTP allows no body in a 2xx response to CONNECT. This response is not a 2xx, so it is read
+    // like one to GET.
     client
         .send("CONNECT www.test.tld:443 HTTP/1.1\r\nHost: www.test.tld:443\r\n\r\n")
         .await?;
@@ -190,7 +191,8 @@ async fn connect_is_405() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// And the connection to the server, on which anything may follow, is not used again.
+/// A server that switches incorrectly leads to a 502. Its connection, on which anything could
+/// follow, is not used again.
 #[tokio::test]
 async fn servers_that_switch_wrongly_are_502() -> anyhow::Result<()> {
     let right = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -259,8 +261,8 @@ async fn any_other_protocol_is_tunnelled() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// The handshake and what follows it, in one segment or just behind it, more than any buffer
-/// for a head.
+/// Bytes that come with the handshake, in the same segment or just after it, go first, even if they
+/// exceed every buffer for a head.
 #[tokio::test]
 async fn what_comes_with_the_handshake_goes_first() -> anyhow::Result<()> {
     for length in [1, 1000, 300_000] {
@@ -295,7 +297,7 @@ async fn what_comes_with_the_handshake_goes_first() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes whose order shows.
+/// Returns bytes that show whether their order is right.
 fn numbers(length: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_be_bytes).take(length).collect()
 }
@@ -337,7 +339,7 @@ async fn ten_megabytes_each_way_at_once_arrive_whole() -> anyhow::Result<()> {
             to.write_all(&numbers(LENGTH)).await?;
             to.shutdown().await
         };
-        // Slow: small pieces, and everybody else's turn between them.
+        // Slow: it reads little at a time, and yields to all other tasks in between.
         let read = async {
             let mut piece = [0; 1500];
             loop {
@@ -394,12 +396,13 @@ async fn a_refused_upgrade_is_an_answer_like_any_other() -> anyhow::Result<()> {
     assert_eq!(answer.head.status()?, 204);
     assert_eq!(client.exchange(handshake("www")).await?.head.status()?, 101);
     assert_eq!(client.rest().await?, b"yes");
-    // All of it over one connection on either side.
+    // All exchanges use one connection on either side.
     assert_eq!(origin.connections(), 1);
     origin.join().await
 }
 
-/// RFC 9110, section 15.5.22: it says to which protocol the client has to switch.
+/// A response that demands an upgrade names the protocol to which the client has to switch (RFC
+/// 9110, section 15.5.22).
 #[tokio::test]
 async fn an_answer_that_asks_for_an_upgrade_names_it() -> anyhow::Result<()> {
     let origin = Origin::answering(
@@ -420,8 +423,8 @@ async fn an_answer_that_asks_for_an_upgrade_names_it() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last character of a key has bits that the encoding leaves unused, as in the example of
-/// RFC 6455, section 4.1: servers hash the text as it is.
+/// A key whose last character has bits that the encoding leaves unused is accepted, as in the
+/// example of RFC 6455, section 4.1: servers hash the text as it is.
 #[tokio::test]
 async fn a_key_with_bits_to_spare() -> anyhow::Result<()> {
     let keys = [
@@ -449,7 +452,8 @@ async fn a_key_with_bits_to_spare() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As docker's `exec` and `attach` do it: the new protocol begins behind the body.
+/// A request with a body can be upgraded, as docker's `exec` and `attach` do: the new protocol
+/// starts after the body.
 #[tokio::test]
 async fn an_upgrade_of_a_request_with_a_body() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {

@@ -1,5 +1,5 @@
-//! Another process takes over the sockets, or a service manager has bound them: no client is
-//! refused.
+//! Upgrades, in which another process inherits the sockets, and sockets that a service manager has
+//! bound: no client is refused.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -14,7 +14,8 @@ use crate::starting;
 use crate::swaps::{GET, Load};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Three frontends, one of them on a Unix socket as well, one whose plugin answers by itself.
+/// Returns a configuration with three frontends: one also has a Unix socket, and the plugin of
+/// another responds by itself.
 fn config(www: &Origin) -> String {
     format!(
         r#"
@@ -57,7 +58,7 @@ async fn start(www: &Origin) -> anyhow::Result<Proxy> {
     Proxy::pointsman_in(directory()?, &config(www)).await
 }
 
-/// The number of the process that answers on the admin socket.
+/// Returns the ID of the process that responds on the admin socket.
 async fn pid(proxy: &Proxy) -> anyhow::Result<u64> {
     let status = proxy.ctl(&["status", "--json"]).await?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
@@ -94,13 +95,13 @@ async fn no_request_fails_while_processes_change() -> anyhow::Result<()> {
     for other in others {
         other.stop().await?;
     }
-    // The first process goes on for as long as it has a tunnel.
+    // The first process runs for as long as it has a tunnel.
     passes(&mut tunnel).await?;
     assert!(proxy.runs()?);
     drop(tunnel);
     assert_eq!(proxy.exited().await?, Some(0));
     assert_eq!(answer(&proxy).await?, b"www");
-    // The files are the last one's, and go with it.
+    // The files belong to the last process, and are removed with it.
     let files = ["http.sock", "admin.sock"].map(|name| proxy.directory().join(name));
     assert!(files.iter().all(|file| file.exists()));
     proxy.ctl(&["drain"]).await?;
@@ -122,7 +123,7 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
     assert_eq!(pid(&proxy).await?, first);
     assert_eq!(answer(&proxy).await?, b"www");
 
-    // One whose sockets are not all named any more closes the others.
+    // A process whose configuration no longer names all inherited sockets closes the others.
     let gone = config(&www).replace("[\"127.0.0.1:0\", \"unix:http.sock\"]", "\"127.0.0.1:0\"");
     proxy.configure(&gone)?;
     proxy.signal(Signal::SIGUSR2)?;
@@ -139,7 +140,7 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
 async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
     let mut proxy = start(&www).await?;
-    // The new process has its sockets, and waits for somebody to read its log.
+    // The new process has its sockets, and waits for a reader of its log.
     starting::fifo(&proxy.directory().join("log"))?;
     proxy.configure(&config(&www).replace("workers = 2", "workers = 2\nlog.target = \"./log\""))?;
     let upgrade = proxy.ctl(&["upgrade"]);
@@ -154,14 +155,14 @@ async fn a_stop_ends_what_is_about_to_take_over() -> anyhow::Result<()> {
     let refused = upgraded.expect_err("both are stopping");
     assert!(!refused.to_string().is_empty());
     assert_eq!(proxy.exited().await?, Some(0));
-    // Its output is closed.
+    // The output of the new process is closed.
     proxy.ended().await?;
     assert!(!fs::exists(format!("/proc/{successor}"))?);
     assert!(!proxy.directory().join("http.sock").exists());
     Ok(())
 }
 
-/// The first process that `parent` starts.
+/// Returns the first process that `parent` starts.
 async fn child_of(parent: u32) -> anyhow::Result<u32> {
     let find = async {
         loop {
@@ -175,7 +176,7 @@ async fn child_of(parent: u32) -> anyhow::Result<u32> {
     tokio::time::timeout(DEADLINE, find).await?
 }
 
-/// As systemd does it: bound before, passed as descriptor 3.
+/// A service manager can bind sockets in advance, and pass them as descriptor 3, as systemd does.
 #[tokio::test]
 async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     let www = echo_or_www().await?;
@@ -183,7 +184,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     let file = directory.path().join("http.sock");
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    // Clients may come before the process does.
+    // Clients can connect before the process starts.
     let mut early = Wire::connect(address).await?;
     let config = config(&www).replacen("127.0.0.1:0", &address.to_string(), 1);
     let start = |listener: std::net::TcpListener, directory| {
@@ -202,7 +203,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     assert_eq!(early.exchange(GET).await?.body, b"www");
     assert_eq!(answer(&proxy).await?, b"www");
     assert!(file.exists());
-    // An upgrade passes on what is the service manager's as well.
+    // An upgrade also passes on the service manager's sockets.
     proxy.ctl(&["upgrade"]).await?;
     drop(early);
     assert_eq!(proxy.exited().await?, Some(0));
@@ -210,7 +211,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     proxy.ctl(&["drain"]).await?;
     proxy.ended().await?;
     assert!(!file.exists());
-    // While none runs, clients wait.
+    // While no process runs, clients wait.
     let mut between = Wire::connect(address).await?;
     let proxy = start(listener, crate::upgrade::directory()?)?.await?;
     assert_eq!(between.exchange(GET).await?.body, b"www");
@@ -218,7 +219,7 @@ async fn a_service_manager_may_bind() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the environment promises must be there.
+/// Descriptors that the environment announces must exist and be sockets.
 #[tokio::test]
 async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;

@@ -1,4 +1,4 @@
-//! TLS with servers: Node's, with certificates of the test's authority.
+//! TLS with servers: those of Node, with certificates of the test's authority.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ const NAME: &str = "www.test.tld";
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// The same for a server that shall close its connection.
+/// A request after which the server closes its connection.
 const GET_LAST: &str = "GET /last HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 
-/// A folder of certificates: those of `ca.pem` that are right and those that are not, and one
-/// that another authority has issued.
+/// Creates a folder with certificates from `ca.pem`, some of them unsuitable, and with some from
+/// another authority.
 fn folder() -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
     let folder = directory.path();
@@ -40,14 +40,14 @@ fn folder() -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// A server of `tls_origin.js` with one of the folder's certificates.
+/// Starts a server from `tls_origin.js` with one of the folder's certificates.
 async fn origin(kind: &str, folder: &Path, certificate: &str) -> anyhow::Result<Node> {
     let files = ["pem", "key"].map(|end| folder.join(format!("{certificate}.{end}")));
     let files = files.iter().map(|file| file.as_os_str());
     Node::start_with("tls_origin.js", [kind.as_ref()].into_iter().chain(files)).await
 }
 
-/// The same for one that asks for certificates of `ca.pem`.
+/// Starts a server that requires client certificates from `ca.pem`.
 async fn asking_origin(kind: &str, folder: &Path) -> anyhow::Result<Node> {
     let files = ["right.pem", "right.key", "ca.pem"].map(|file| folder.join(file));
     let files = files.iter().map(|file| file.as_os_str());
@@ -65,7 +65,7 @@ async fn proxy(directory: TempDir, server: SocketAddr, options: &str) -> anyhow:
     Proxy::pointsman_in(directory, &config(server, options, "")).await
 }
 
-/// The server's answer, over a client's connection of its own.
+/// Sends a request over a new client connection, and returns the server's response.
 async fn asked(proxy: &Proxy, request: &str) -> anyhow::Result<Value> {
     let mut client = Wire::connect(proxy.address()).await?;
     let answer = client.exchange(request).await?;
@@ -76,7 +76,7 @@ async fn asked(proxy: &Proxy, request: &str) -> anyhow::Result<Value> {
 #[tokio::test]
 async fn protocols_are_agreed_on_by_alpn() -> anyhow::Result<()> {
     const NAMED: &str = "tls = { ca = \"ca.pem\", server_name = \"www.test.tld\" }";
-    // The server, further options, then HTTP's version and ALPN's answer.
+    // The kind of server, further options, then the version of HTTP and the protocol from ALPN.
     let cases = [
         ("both", "", "2.0", Some("h2")),
         ("both", ", protocol = \"http1\"", "1.1", Some("http/1.1")),
@@ -107,7 +107,8 @@ async fn an_address_is_verified_without_a_name() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that is not to be trusted is a 503, whose reason is in the log alone.
+/// Checks that a server that cannot be trusted leads to a 503, and that the reason is only in the
+/// log.
 async fn refuses(kind: &str, certificate: &str, tls: &str, reason: &str) -> anyhow::Result<()> {
     let directory = folder()?;
     let server = origin(kind, directory.path(), certificate).await?;
@@ -139,7 +140,7 @@ async fn servers_that_cannot_prove_who_they_are() -> anyhow::Result<()> {
         "it was issued by nobody who is trusted",
     )
     .await?;
-    // The system's authorities know nothing of the test's.
+    // The system's authorities do not include the test's.
     refuses(
         "both",
         "right",
@@ -208,8 +209,8 @@ async fn servers_that_ask_for_a_certificate() -> anyhow::Result<()> {
             }
             let mut client = Wire::connect(proxy.address()).await?;
             let answer = client.exchange(GET).await?;
-            // With TLS 1.3 the refusal comes after the handshake, in place of an answer over
-            // HTTP/1.1. HTTP/2 begins with one.
+            // With TLS 1.3 the refusal comes after the handshake, in place of a response over
+            // HTTP/1.1. With HTTP/2, the server's first message is due earlier.
             let expected = if kind == "https" {
                 (502, "server-closed")
             } else {
@@ -238,7 +239,7 @@ async fn a_session_goes_on_over_the_next_connection() -> anyhow::Result<()> {
         assert_eq!(first["reused"], false, "{kind}: {first}");
         assert_eq!(second["reused"], true, "{kind}: {second}");
         assert_eq!(second["connection"], 2, "{kind}: {second}");
-        // Nor does a third request make a third connection.
+        // A third request does not open a third connection.
         assert_eq!(again["connection"], 2, "{kind}: {again}");
     }
     Ok(())
@@ -276,7 +277,7 @@ async fn a_websocket_gets_http1_of_a_server_that_has_both() -> anyhow::Result<()
     Ok(())
 }
 
-/// The report of `pointsman check` on a server with these options.
+/// Returns the report of `pointsman check` about a server with these options.
 fn check(folder: &Path, options: &str) -> anyhow::Result<String> {
     let config = config(SocketAddr::from(([127, 0, 0, 1], 9)), options, "");
     fs::write(

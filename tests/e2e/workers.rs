@@ -1,5 +1,5 @@
-//! What one worker knows and another does not, as the access log tells: which of them serves
-//! a connection, and whose cache a decision came from.
+//! State that differs between workers, according to the access log: the worker that serves a
+//! connection, and the cache that a decision comes from.
 
 use pointsman_tests::{Origin, Proxy, Wire, log_field};
 
@@ -15,7 +15,7 @@ async fn start(workers: usize) -> anyhow::Result<(Origin, Proxy)> {
     Ok((origin, proxy))
 }
 
-/// A field of the first `count` access records.
+/// Returns a field of the first `count` access log records.
 async fn field(proxy: &Proxy, name: &str, count: usize) -> anyhow::Result<Vec<String>> {
     let what = format!("{count} access records");
     proxy
@@ -30,7 +30,8 @@ async fn field(proxy: &Proxy, name: &str, count: usize) -> anyhow::Result<Vec<St
         .await
 }
 
-/// The kernel's hash of addresses alone leaves one of them without any in one try of eight.
+/// A few connections are spread over all workers. With only the kernel's hash of addresses, a
+/// worker would get none in one of eight attempts.
 #[tokio::test]
 async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
     const WORKERS: usize = 4;
@@ -43,7 +44,7 @@ async fn few_connections_are_spread_over_all_workers() -> anyhow::Result<()> {
     }
     let mut served = [0; WORKERS];
     for id in field(&proxy, "id", clients.len()).await? {
-        // The upper bits of a request's number are its worker's.
+        // The upper bits of a request's number identify its worker.
         let worker = usize::try_from(u64::from_str_radix(&id, 16)? >> 48)?;
         served[worker] += 1;
     }
@@ -60,7 +61,7 @@ async fn a_decision_made_before_is_called_cached() -> anyhow::Result<()> {
         let mut client = Wire::connect(proxy.address()).await?;
         client.exchange(request).await?;
     }
-    // The plugin asks which suffix matches the host, in whatever case.
+    // The plugin asks which suffix matches the host, ignoring case.
     assert_eq!(
         field(&proxy, "cached", 4).await?,
         ["false", "true", "true", "false"]

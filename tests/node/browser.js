@@ -1,11 +1,11 @@
 // Loads the page of the scenario in headless Chromium, waits for pushes over a WebSocket, and
-// prints one line of JSON with what it saw. Exits 1, with the reason, where that never comes.
+// prints one line of JSON with what it saw. Exits 1, with the reason, if no push comes.
 //
 //   node browser.js PROXY_PORT [CERTIFICATE]
 //
-// The names of test.tld resolve to the proxy, ports 80 and 443 to its port, so that the browser
-// sends the Host that it would send to them. With CERTIFICATE it uses https, and trusts the key
-// of that certificate.
+// The names of test.tld resolve to the proxy, and ports 80 and 443 map to its port, so that the
+// browser sends the usual Host. With CERTIFICATE it uses https, and trusts the key of that
+// certificate.
 
 import { createHash, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";

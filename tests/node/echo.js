@@ -1,6 +1,6 @@
-// A WebSocket echo server for Autobahn's cases. Prints one line of JSON, its port, once it
-// listens on 127.0.0.1. No compression: its cases take minutes and say nothing about a proxy
-// that moves bytes.
+// A WebSocket echo server for Autobahn's cases. Prints one line of JSON, its port, once it listens
+// on 127.0.0.1. It has no compression, because those cases take minutes and test nothing in a proxy
+// that only moves bytes.
 
 import { WebSocketServer } from "ws";
 
@@ -16,7 +16,7 @@ const server = new WebSocketServer({
 
 server.on("connection", (socket) => {
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
-  // A broken frame, which is what Autobahn sends: ws closes with the right code by itself.
+  // Autobahn sends broken frames, and ws closes with the right code by itself.
   socket.on("error", () => {});
 });
 

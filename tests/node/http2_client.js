@@ -1,5 +1,4 @@
-// Requests by Node's own HTTP/2 client over TLS. Exits 1, with the reason, if an answer is not
-// as it should be.
+// Requests by Node's own HTTP/2 client over TLS. Exits 1, with the reason, if a response is wrong.
 //
 //   node http2_client.js PROXY_PORT CA
 

@@ -1,5 +1,5 @@
-// The how-to's notifier: socket.io, with its defaults, pushing a numbered message to every
-// browser. Prints one line of JSON, its port, once it listens on 127.0.0.1.
+// The how-to's notifier: socket.io, with its defaults, pushes a numbered message to every browser.
+// Prints one line of JSON, its port, once it listens on 127.0.0.1.
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";
@@ -11,7 +11,7 @@ const http = createServer((request, response) => {
   response.end(`the notifier has no ${request.url}\n`);
 });
 
-// The page is of another origin: www.test.tld, this one is io.test.tld.
+// The page has another origin: it comes from www.test.tld, this server is io.test.tld.
 const io = new Server(http, { cors: { origin: ["http://www.test.tld", "https://www.test.tld"] } });
 
 io.on("connection", (socket) => {

@@ -5,8 +5,8 @@
 //   node socketio_sessions.js clients PROXY_PORT COUNT
 //
 // A server prints one line of JSON, its port, once it listens on 127.0.0.1. The clients keep cookies,
-// and print a line of JSON for each thing that happens to one of them: `upgraded`, with the server's
-// name, and `disconnect`; and upon SIGUSR2 `answer`, with the name of the server that has answered.
+// and print a line of JSON for each event of a client: `upgraded`, with the server's name, and
+// `disconnect`. On SIGUSR2 they print `answer`, with the name of the server that responds.
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";

@@ -1,10 +1,11 @@
-// A server over TLS that answers with what it knows of the connection, as JSON.
+// A TLS server whose response describes the connection, as JSON.
 //
 //   node tls_origin.js KIND CERTIFICATE KEY [CLIENT_CA]
 //
-// KIND is `https` (HTTP/1.1 without ALPN's `h2`), `http2` (nothing else), `both`, or `echo`,
-// which sends back bytes and knows no HTTP. WebSockets are echoed as bytes. With CLIENT_CA, clients must show a certificate of
-// that authority. Prints one line of JSON, its port, once it listens on 127.0.0.1.
+// KIND is `https` (HTTP/1.1 without ALPN's `h2`), `http2` (nothing else), `both`, or `echo`, which
+// sends back bytes without HTTP. WebSockets are echoed as bytes. With CLIENT_CA, clients must
+// present a certificate of that authority. Prints one line of JSON, its port, once it listens on
+// 127.0.0.1.
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -33,7 +34,7 @@ function facts(socket) {
 
 function answer(request, response) {
   const text = JSON.stringify({ http: request.httpVersion, ...facts(request.socket) });
-  // A further request then takes a further connection.
+  // The next request then uses a new connection.
   const isLast = request.url === "/last";
   const fields = { "Content-Type": "application/json", "Content-Length": text.length };
   if (isLast && request.httpVersion === "1.1") fields.Connection = "close";
@@ -59,7 +60,7 @@ server.on("upgrade", (request, socket) => {
   socket.pipe(socket);
 });
 server.on("secureConnection", () => (connections += 1));
-// Proxies that refuse this server's certificate.
+// Ignores proxies that refuse this server's certificate.
 server.on("tlsClientError", () => {});
 server.listen(0, "127.0.0.1", () => {
   console.log(JSON.stringify({ port: server.address().port }));

@@ -1,4 +1,4 @@
-//! A certificate authority of a test, and the files that it issues.
+//! A test's certificate authority, and the files that it issues.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// One that nobody trusts yet.
+    /// Creates an authority that no one trusts yet.
     ///
     /// # Errors
     /// Those of rcgen.
@@ -34,7 +34,7 @@ impl Authority {
         })
     }
 
-    /// Its own certificate.
+    /// Returns the authority's own certificate.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -47,7 +47,7 @@ impl Authority {
         self.issue_with(folder, name, names, |_| ())
     }
 
-    /// As [`Authority::issue`], for a certificate that differs.
+    /// Does the same as [`Authority::issue`] with other parameters.
     ///
     /// # Errors
     /// As [`Authority::issue`].
@@ -68,7 +68,7 @@ impl Authority {
         write(folder, &format!("{name}.key"), &key.serialize_pem())
     }
 
-    /// Writes a list that revokes these serial numbers.
+    /// Writes a revocation list with these serial numbers.
     ///
     /// # Errors
     /// As [`Authority::issue`].

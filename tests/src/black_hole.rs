@@ -1,13 +1,13 @@
-//! A server that swallows packets: a host that is down, or behind a firewall.
+//! A server that drops packets, like a host that is down or has a firewall.
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// An address of 127.0.0.1 that answers no SYN.
+/// An address of 127.0.0.1 that does not respond to a SYN.
 ///
-/// It listens, with a queue of one place that is taken: the kernel drops what comes after.
+/// It listens, with a queue of one place that is taken, so the kernel drops later attempts.
 #[derive(Debug)]
 pub struct BlackHole {
     address: SocketAddr,
@@ -16,7 +16,7 @@ pub struct BlackHole {
 }
 
 impl BlackHole {
-    /// Takes any free port.
+    /// Creates a black hole on any free port.
     ///
     /// # Errors
     /// No port to listen on.
@@ -34,7 +34,7 @@ impl BlackHole {
         })
     }
 
-    /// Where it does not answer.
+    /// Returns the address that does not respond.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

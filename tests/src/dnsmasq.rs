@@ -11,40 +11,40 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{ReservedPort, path_with_sbin};
 
-/// What a name stands for, and for how many seconds.
+/// A DNS record, with its TTL in seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// An A or AAAA record.
     Address(String, IpAddr, u32),
     /// A CNAME record, whose target has to be the name of another record.
     Alias(String, String, u32),
-    /// An SRV record. Its TTL is that of all of them.
+    /// An SRV record. Its TTL is the same for all of them.
     Service {
         /// `_http._tcp.test.tld`.
         name: String,
-        /// The host.
+        /// Name of the host.
         target: String,
-        /// Of the host.
+        /// Port of the host.
         port: u16,
-        /// Those with the least are used before the others.
+        /// Priority: hosts with the lowest are used before the others.
         priority: u16,
-        /// Share among those of one priority.
+        /// Share among the hosts of one priority.
         weight: u16,
     },
 }
 
 impl Record {
-    /// An A or AAAA record.
+    /// Returns an A or AAAA record.
     pub fn address(name: &str, address: impl Into<IpAddr>, ttl: u32) -> Self {
         Self::Address(name.to_owned(), address.into(), ttl)
     }
 
-    /// A CNAME record.
+    /// Returns a CNAME record.
     pub fn alias(name: &str, target: &str, ttl: u32) -> Self {
         Self::Alias(name.to_owned(), target.to_owned(), ttl)
     }
 
-    /// An SRV record.
+    /// Returns an SRV record.
     pub fn service(name: &str, target: &str, port: u16, priority: u16, weight: u16) -> Self {
         Self::Service {
             name: name.to_owned(),
@@ -55,7 +55,7 @@ impl Record {
         }
     }
 
-    /// A line of dnsmasq's configuration.
+    /// Returns a line of dnsmasq's configuration.
     fn line(&self) -> String {
         match self {
             Self::Address(name, address, ttl) => format!("host-record={name},{address},{ttl}"),
@@ -71,8 +71,8 @@ impl Record {
     }
 }
 
-/// A running DNS server for `tld`: other names below that do not exist. It refuses all others, and
-/// asks nobody.
+/// A running DNS server for `tld`: names below it without a record do not exist. It refuses all
+/// other names, and queries no other server.
 #[derive(Debug)]
 pub struct Dnsmasq {
     process: Process,
@@ -81,7 +81,7 @@ pub struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// Starts it without a record, and waits until it answers.
+    /// Starts the server without records, and waits until it answers.
     ///
     /// # Errors
     /// It is not installed, or does not start.
@@ -89,7 +89,7 @@ impl Dnsmasq {
         Self::with(&[]).await
     }
 
-    /// Starts it with records, and waits until it answers.
+    /// Starts the server with records, and waits until it answers.
     ///
     /// # Errors
     /// As [`Dnsmasq::start`].
@@ -105,33 +105,33 @@ impl Dnsmasq {
         })
     }
 
-    /// Where it answers, over UDP and TCP.
+    /// Returns the address at which the server answers, over UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// It as a configuration writes it: `resolve = { nameservers = [...] }`.
+    /// Returns the server as a configuration names it: `resolve = { nameservers = [...] }`.
     pub fn nameserver(&self) -> String {
         self.address().to_string()
     }
 
     /// Replaces all records, and waits until they are served.
     ///
-    /// Starts the program anew at the same address, because it reads them only then. Questions
-    /// that come in between are lost, as datagrams may be.
+    /// Restarts the program at the same address, because it reads records only at startup. Queries
+    /// that come in between are lost, as datagrams can be.
     ///
     /// # Errors
     /// It does not start again.
     pub async fn set_records(&mut self, records: &[Record]) -> anyhow::Result<()> {
         write(&self.directory, records)?;
-        // A stopped process would not notice.
+        // A suspended process would not handle another signal.
         self.process.signal(Signal::SIGKILL)?;
         self.process.ended().await?;
         self.process = run(&self.directory, self.address()).await?;
         Ok(())
     }
 
-    /// It gets questions but does not answer.
+    /// Suspends the server: it receives queries but does not answer.
     ///
     /// # Errors
     /// It is gone.
@@ -139,7 +139,7 @@ impl Dnsmasq {
         self.process.signal(Signal::SIGSTOP)
     }
 
-    /// It answers again, the questions in between too.
+    /// Resumes the server, which then also answers the queries in between.
     ///
     /// # Errors
     /// It is gone.
@@ -147,15 +147,15 @@ impl Dnsmasq {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// How many questions for `name` have come since the last change of records, whatever the type.
+    /// Returns the number of queries for `name`, of any type, since the last change of records.
     pub fn questions(&self, name: &str) -> usize {
         questions(&self.process.log(), name)
     }
 
-    /// Waits for the question for `name` with this number since the last change of records.
+    /// Waits until `count` queries for `name` have come since the last change of records.
     ///
     /// # Errors
-    /// It does not come.
+    /// They do not come.
     pub async fn asked(&self, name: &str, count: usize) -> anyhow::Result<()> {
         let what = format!("{count} questions for {name}");
         self.process
@@ -188,15 +188,15 @@ async fn run(directory: &TempDir, address: SocketAddr) -> anyhow::Result<Process
         .env("PATH", path_with_sbin())
         .args(["--keep-in-foreground", "--log-facility=-", "--log-queries"])
         .args(["--no-resolv", "--no-hosts", "--bind-interfaces"])
-        // All the rights that it was started with: it has nothing to give up.
+        // Keeps its user: the process has no privileges to drop.
         .args(["--user=", "--group=", "--pid-file="])
-        // For SRV records, which have no TTL of their own.
+        // For SRV records, which have no TTL of their own here.
         .args(["--local=/tld/", "--local-ttl=1"])
         .arg(format!("--listen-address={}", address.ip()))
         .arg(format!("--port={}", address.port()))
         .arg(format!("--conf-file={}", file.display()));
     let process = Process::start(command)?;
-    // Its sockets are bound by then: questions are not lost.
+    // Its sockets are bound by then, so no query is lost.
     process.line_with("started, version").await?;
     Ok(process)
 }

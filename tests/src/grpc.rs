@@ -1,4 +1,4 @@
-//! A gRPC server of which only the health service is there: `grpc.health.v1.Health`.
+//! A gRPC server with only the health service: `grpc.health.v1.Health`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use crate::http2::{Asked, Http2Origin};
 /// Services with their health: 1 is SERVING, 2 is `NOT_SERVING`.
 type Services = Arc<Mutex<BTreeMap<String, u8>>>;
 
-/// Answers health checks over HTTP/2 without TLS, and other requests with its name.
+/// A server that responds to health checks over HTTP/2 without TLS, and to other requests with its
+/// name.
 #[derive(Debug)]
 pub struct GrpcOrigin {
     origin: Http2Origin,
@@ -21,7 +22,7 @@ pub struct GrpcOrigin {
 }
 
 impl GrpcOrigin {
-    /// Knows no service at first.
+    /// Starts a server that has no service at first.
     ///
     /// # Errors
     /// No port to listen on.
@@ -42,12 +43,12 @@ impl GrpcOrigin {
         Ok(Self { origin, services })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.origin.address()
     }
 
-    /// Whether this service serves from now on.
+    /// Sets whether this service is serving from now on.
     pub fn set_serving(&self, service: &str, is_serving: bool) {
         let status = if is_serving { 1 } else { 2 };
         lock(&self.services).insert(service.to_owned(), status);
@@ -70,7 +71,7 @@ async fn answer(mut asked: Asked, services: &Services) -> anyhow::Result<()> {
     let status = lock(services).get(&service).copied();
     let response = Response::builder().header("content-type", "application/grpc");
     let Some(status) = status else {
-        // NOT_FOUND, in a head that is all of the answer.
+        // NOT_FOUND, in a head without a body.
         let response = response.header("grpc-status", "5").body(())?;
         asked.respond.send_response(response, true)?;
         return Ok(());
@@ -83,7 +84,7 @@ async fn answer(mut asked: Asked, services: &Services) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The service of a `HealthCheckRequest`.
+/// Returns the service of a `HealthCheckRequest`.
 fn service(message: &[u8]) -> anyhow::Result<String> {
     let (prefix, message) = message.split_at_checked(5).context("no message of gRPC")?;
     ensure!(prefix[0] == 0 && usize::from(prefix[4]) == message.len());

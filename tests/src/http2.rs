@@ -1,4 +1,4 @@
-//! Clients and servers of HTTP/2, by the h2 crate, without TLS.
+//! Clients and servers of HTTP/2, based on the h2 crate, without TLS.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub struct Http2Client {
 }
 
 impl Http2Client {
-    /// Connects, and begins HTTP/2 by prior knowledge.
+    /// Connects, and starts HTTP/2 by prior knowledge.
     ///
     /// # Errors
     /// No connection, or no HTTP/2.
@@ -32,24 +32,24 @@ impl Http2Client {
         let socket = TcpStream::connect(address).await?;
         let (send, connection) = timeout(DEADLINE, h2::client::handshake(socket)).await??;
         tokio::spawn(async move {
-            // How it ends is seen by its requests.
+            // Requests on the connection see how it ends.
             let _ = connection.await;
         });
         Ok(Http2Client { send })
     }
 
-    /// For requests of another kind.
+    /// Returns a handle for other kinds of requests.
     ///
     /// # Errors
-    /// The connection takes no further request.
+    /// The connection accepts no further request.
     pub async fn ready(&self) -> anyhow::Result<SendRequest<Bytes>> {
         Ok(timeout(DEADLINE, self.send.clone().ready()).await??)
     }
 
-    /// The status and the body of the answer to a GET.
+    /// Sends a GET, and returns the status and body of the response.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no response.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, Bytes)> {
         let request = Request::get(format!("http://www.test.tld{path}")).body(())?;
         let (response, _) = self.ready().await?.send_request(request, true)?;
@@ -58,10 +58,10 @@ impl Http2Client {
     }
 }
 
-/// All of a body.
+/// Reads a whole body.
 ///
 /// # Errors
-/// It broke off.
+/// It breaks off.
 async fn read(mut body: RecvStream) -> anyhow::Result<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
@@ -79,14 +79,14 @@ pub struct Asked {
     pub connection: usize,
     /// The number of the request on its connection, from 0.
     pub number: usize,
-    /// With its body.
+    /// The request, with its body.
     pub request: Request<RecvStream>,
-    /// To answer.
+    /// The handle to respond with.
     pub respond: SendResponse<Bytes>,
 }
 
 impl Asked {
-    /// Answers 200 with a body.
+    /// Responds with 200 and a body.
     ///
     /// # Errors
     /// The client is gone.
@@ -112,8 +112,8 @@ impl Drop for Http2Origin {
 }
 
 impl Http2Origin {
-    /// Calls `script` for each request, in a task of its own. The connection ends with GOAWAY after
-    /// `most` requests, if that is given.
+    /// Starts a server that calls `script` for each request, in a separate task. A connection ends
+    /// with GOAWAY after `most` requests, if that is given.
     ///
     /// # Errors
     /// No port to listen on.
@@ -143,12 +143,12 @@ impl Http2Origin {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Connections so far.
+    /// Returns the number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }

@@ -1,9 +1,9 @@
 //! Harness of the end-to-end tests: real processes, raw bytes, no sleeps.
 //!
-//! A test starts one or more [`Origin`]s, a [`Proxy`] in front of them, and talks to it over
-//! a [`Wire`]. Whatever waits does so under [`DEADLINE`], and says what had come until then
-//! when it runs out. Everything is stopped on drop. A process's log goes to the test's
-//! output, which the runner shows when the test fails.
+//! A test starts one or more [`Origin`]s and a [`Proxy`] in front of them, and talks to it over a
+//! [`Wire`]. Every wait has a [`DEADLINE`]; the error shows what had arrived until then. Everything
+//! is stopped on drop. A process's log goes to the test's output, which the runner shows when the
+//! test fails.
 //!
 //! ```no_run
 //! # use pointsman_tests::{Origin, Proxy, Wire};
@@ -64,13 +64,15 @@ pub use wire::{End, Wire};
 
 /// Longest wait for anything that a test expects to happen.
 ///
-/// Long enough for a loaded machine to start a process: a test that passes never waits for it.
+/// It allows a loaded machine to start a process. A test that passes never waits that long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A port that nobody else gets, for a server that can neither bind port 0 nor inherit a socket.
+/// A port that no other process gets, for a server that can neither bind port 0 nor inherit a
+/// socket.
 ///
-/// The port is bound but not listening for as long as this lives, so that the kernel gives it
-/// to no one who asks for any port, while a server that sets `SO_REUSEADDR` can still listen.
+/// The port is bound but not listening for as long as this value lives. The kernel does not assign
+/// it to a process that asks for any port, but a server that sets `SO_REUSEADDR` can still listen
+/// on it.
 #[derive(Debug)]
 pub struct ReservedPort {
     address: SocketAddr,
@@ -81,7 +83,7 @@ impl ReservedPort {
     /// Reserves a port of 127.0.0.1.
     ///
     /// # Errors
-    /// Where the system has no socket or no port left.
+    /// The system has no socket or no port left.
     pub fn new() -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4().context("making a socket")?;
         socket.set_reuseaddr(true)?;
@@ -94,7 +96,7 @@ impl ReservedPort {
         })
     }
 
-    /// The address to listen on.
+    /// Returns the address to listen on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

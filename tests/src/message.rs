@@ -1,14 +1,14 @@
-//! HTTP/1.1 messages as they came over the wire, for tests to look at.
+//! HTTP/1.1 messages as they came over the wire, for tests to inspect.
 //!
-//! Lenient where a test wants to see what was sent, strict about framing. Called by `Wire`;
-//! knows nothing of the proxy's own parser.
+//! Lenient where a test wants to see what was sent, strict about framing. Called by `Wire`; does
+//! not use the proxy's own parser.
 
 use anyhow::{Context, bail};
 
-/// A message's head: start line and fields, as sent.
+/// A message's head: its start line and fields, as sent.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// Every byte up to and with the blank line.
+    /// Every byte up to and including the blank line.
     pub raw: Vec<u8>,
     /// The first line, without its end.
     pub start_line: String,
@@ -17,7 +17,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads a head that ends with a blank line.
+    /// Parses a head that ends with a blank line.
     ///
     /// # Errors
     /// A field line without a colon.
@@ -38,10 +38,10 @@ impl Head {
         })
     }
 
-    /// Status code of a response.
+    /// Returns the status code of a response.
     ///
     /// # Errors
-    /// Where the start line is no status line.
+    /// The start line is not a status line.
     pub fn status(&self) -> anyhow::Result<u16> {
         self.start_line
             .strip_prefix("HTTP/1.")
@@ -50,7 +50,7 @@ impl Head {
             .with_context(|| format!("not a status line: {:?}", self.start_line))
     }
 
-    /// Every value of the field `name`, which matches in any case.
+    /// Returns every value of the field `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
@@ -58,16 +58,16 @@ impl Head {
             .map(|(_, value)| value.as_slice())
     }
 
-    /// The field's values joined by `, `; `None` where the field is absent.
+    /// Returns the field's values joined by `, `; `None` if the field is absent.
     pub fn field(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self.values(name).map(String::from_utf8_lossy).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// How the body that follows is framed (RFC 9112 section 6.3).
+    /// Returns how the body that follows is framed (RFC 9112, section 6.3).
     ///
     /// # Errors
-    /// Framing that two readers could read two ways.
+    /// Framing that two readers could interpret differently.
     pub(crate) fn framing(&self, role: Role<'_>) -> anyhow::Result<Framing> {
         if let Role::ResponseTo(method) = role {
             let status = self.status()?;
@@ -99,21 +99,21 @@ impl Head {
 pub struct Message {
     /// Start line and fields.
     pub head: Head,
-    /// Content, with any chunked coding taken off.
+    /// Content, without any chunked coding.
     pub body: Vec<u8>,
     /// Trailer fields of a chunked body.
     pub trailers: Vec<(String, Vec<u8>)>,
 }
 
-/// Which kind of message a head belongs to.
+/// The kind of message that a head belongs to.
 #[derive(Clone, Copy)]
 pub(crate) enum Role<'a> {
     Request,
-    /// The method that it answers, as a response's framing depends on it.
+    /// A response to this method, on which its framing depends.
     ResponseTo(&'a str),
 }
 
-/// Where a body ends.
+/// The end of a body.
 pub(crate) enum Framing {
     Length(usize),
     Chunked,

@@ -1,4 +1,5 @@
-//! A server whose answers a test changes while it runs, those to health checks apart from others.
+//! A server whose behavior a test changes while it runs, separately for health checks and other
+//! requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,20 +16,20 @@ use crate::wire::Wire;
 /// The path of health checks.
 const HEALTH: &str = "/health";
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// It is answered with this status. The body of a 200 is the server's name.
+    /// The response has this status. The body of a 200 is the server's name.
     Answers(u16),
-    /// It is answered with 200 as soon as the mood is another one.
+    /// The response is a 200, sent as soon as the mood changes.
     Holds,
-    /// It is never answered, and its connection stays open.
+    /// There is no response, and the connection stays open.
     Silent,
-    /// Its connection is closed.
+    /// The connection is closed.
     Closes,
 }
 
-/// A server that names itself, in a mood that can change.
+/// A server that names itself, with a mood that can change.
 #[derive(Debug)]
 pub struct MoodyOrigin {
     origin: Origin,
@@ -39,7 +40,7 @@ pub struct MoodyOrigin {
 struct Shared {
     name: String,
     mood: watch::Sender<Mood>,
-    /// For checks. The last one stays.
+    /// Moods for checks, in reverse order. The last one stays.
     checks: Mutex<Vec<Mood>>,
     record: watch::Sender<Record>,
 }
@@ -51,7 +52,7 @@ struct Record {
 }
 
 impl MoodyOrigin {
-    /// Answers everything with 200 at first.
+    /// Starts a server that responds to everything with 200 at first.
     ///
     /// # Errors
     /// No port to listen on.
@@ -71,35 +72,35 @@ impl MoodyOrigin {
         Ok(Self { origin, shared })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.origin.address()
     }
 
-    /// How requests fare from now on; those that are held are answered.
+    /// Sets the mood for requests from now on; requests that are held get their response.
     pub fn set(&self, mood: Mood) {
         self.shared.mood.send_replace(mood);
     }
 
-    /// How the next checks fare, those of the path `/health`: as the moods say in turn, and from
-    /// then on as the last one does.
+    /// Sets the moods for the next checks, which have the path `/health`. Each check uses the next
+    /// mood; the last one then stays.
     pub fn set_checks(&self, moods: impl IntoIterator<Item = Mood>) {
         let mut moods: Vec<_> = moods.into_iter().collect();
         moods.reverse();
         *self.shared.checks() = moods;
     }
 
-    /// The requests received so far but for checks, in order.
+    /// Returns the requests received so far, except checks, in order.
     pub fn requests(&self) -> Vec<Message> {
         self.shared.record.borrow().requests.clone()
     }
 
-    /// The checks received so far.
+    /// Returns the checks received so far.
     pub fn checks(&self) -> Vec<Message> {
         self.shared.record.borrow().checks.clone()
     }
 
-    /// Waits until it has received so many requests, checks apart.
+    /// Waits until the server has received `count` requests, not counting checks.
     ///
     /// # Errors
     /// They do not come.
@@ -107,7 +108,7 @@ impl MoodyOrigin {
         self.wait(|record| record.requests.len() >= count).await
     }
 
-    /// Waits until it has received so many checks.
+    /// Waits until the server has received `count` checks.
     ///
     /// # Errors
     /// They do not come.
@@ -122,7 +123,7 @@ impl MoodyOrigin {
         Ok(())
     }
 
-    /// Stops listening and closes its connections, as a server that is killed does.
+    /// Stops listening and closes all connections, as a server that is killed does.
     pub async fn stop(self) {
         self.origin.stop().await;
     }
@@ -134,7 +135,7 @@ impl Shared {
     }
 
     async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
-        // Ends with the connection; a client that leaves is no fault of this server.
+        // Ends with the connection. A client that leaves is no failure of this server.
         while let Ok(request) = wire.request().await {
             let is_check = request.head.start_line.contains(HEALTH);
             let mood = if is_check {

@@ -1,6 +1,6 @@
-//! A server for the proxy to forward to: scripted, in this process, recording what it got.
+//! A server for the proxy to forward to: scripted, in this process, recording what it receives.
 //!
-//! Raw bytes both ways, so that it can also be a server that breaks HTTP's rules.
+//! It handles raw bytes both ways, so that it can also be a server that breaks the rules of HTTP.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,7 +30,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Answers each request with 200 and `name` as the body, on connections kept alive.
+    /// Starts a server that responds to each request with 200 and `name` as the body, on
+    /// connections kept alive.
     ///
     /// # Errors
     /// No port to listen on.
@@ -42,7 +43,8 @@ impl Origin {
         .await
     }
 
-    /// Answers each request, read whole, with these bytes, on connections kept alive.
+    /// Starts a server that reads each whole request and responds with these bytes, on connections
+    /// kept alive.
     ///
     /// # Errors
     /// No port to listen on.
@@ -50,8 +52,8 @@ impl Origin {
         Self::answering_at(ANY_PORT, response).await
     }
 
-    /// As [`Origin::answering`], listening on this address: that of a [`ReservedPort`], for a
-    /// server that comes after the proxy has started, or goes and comes back.
+    /// Does the same as [`Origin::answering`] on this address: that of a [`ReservedPort`], for a
+    /// server that starts after the proxy, or stops and comes back.
     ///
     /// [`ReservedPort`]: crate::ReservedPort
     ///
@@ -67,7 +69,7 @@ impl Origin {
         Self::start(address, requests, move |mut wire, _| {
             let (record, response) = (Arc::clone(&record), Arc::clone(&response));
             async move {
-                // Ends with the connection; a client that leaves is no fault of this server.
+                // Ends with the connection. A client that leaves is no failure of this server.
                 while let Ok(request) = wire.request().await {
                     record
                         .lock()
@@ -81,10 +83,10 @@ impl Origin {
         .await
     }
 
-    /// Runs `script` for each connection, with the connection's number from 0.
+    /// Starts a server that runs `script` for each connection, with the connection's number from 0.
     ///
-    /// The connection closes when the script returns. [`Origin::join`] yields the scripts'
-    /// errors; [`Origin::requests`] stays empty, as the script reads what it wants itself.
+    /// The connection closes when the script returns. [`Origin::join`] returns the scripts' errors.
+    /// [`Origin::requests`] stays empty, because the script does its own reading.
     ///
     /// # Errors
     /// No port to listen on.
@@ -126,12 +128,12 @@ impl Origin {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The requests received so far, in order.
+    /// Returns the requests received so far, in order.
     pub fn requests(&self) -> Vec<Message> {
         self.requests
             .lock()
@@ -139,16 +141,16 @@ impl Origin {
             .clone()
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Stops listening, as a server that is killed does. When this returns its port is free;
-    /// its connections close right after.
+    /// Stops listening, as a server that is killed does. When this returns, the port is free; the
+    /// connections close right after.
     pub async fn stop(mut self) {
         self.task.abort();
-        // Ends as aborted; its sockets are closed with it.
+        // The task ends as aborted, and its sockets are closed with it.
         let _ = (&mut self.task).await;
     }
 
@@ -167,12 +169,12 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        // The scripts are in a JoinSet that the task owns: they end with it.
+        // The scripts are in a JoinSet that the task owns, so they end with it.
         self.task.abort();
     }
 }
 
-/// Accepts until told to stop, then waits for the scripts.
+/// Accepts connections until it is told to stop, then waits for the scripts.
 async fn serve<F, Fut>(
     listener: TcpListener,
     script: F,

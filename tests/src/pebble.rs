@@ -1,6 +1,6 @@
-//! A real ACME server, and a name service by which every name is this machine's.
+//! A real ACME server, and a name server that resolves every name to this machine.
 //!
-//! Debian's `pebble` and `pebble-challtestsrv`. Its state ends with it.
+//! Both are Debian's: `pebble` and `pebble-challtestsrv`. The server's state ends with it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,19 +14,19 @@ use tempfile::TempDir;
 use crate::ReservedPort;
 use crate::process::Process;
 
-/// In its log, once for each order.
+/// Text in its log, once for each order.
 const ORDERED: &str = "orders in the db";
 
-/// How it behaves.
+/// Behavior of the server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PebbleSetup {
-    /// How long its certificates are valid, in seconds. Default: years.
+    /// Validity of its certificates, in seconds. Default: years.
     pub validity: Option<u32>,
-    /// In percent, how many good nonces it refuses.
+    /// Percentage of good nonces that it refuses.
     pub refused_nonces: u8,
-    /// Whether it believes that everybody controls every name.
+    /// Whether it accepts every claim to control a name.
     pub believes_all: bool,
-    /// Whether it takes a few seconds to look at challenges.
+    /// Whether it takes a few seconds to validate challenges.
     pub is_slow: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Pebble {
 }
 
 impl Pebble {
-    /// Starts it, and waits until it listens.
+    /// Starts the server, and waits until it listens.
     ///
     /// # Errors
     /// It is not installed, or does not start.
@@ -100,17 +100,18 @@ impl Pebble {
         })
     }
 
-    /// The address that it asks for challenges of `http-01`, whatever the name.
+    /// Returns the address at which the server validates challenges of `http-01`, whatever the
+    /// name.
     pub fn http(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// The same for `tls-alpn-01`.
+    /// Returns the address at which the server validates challenges of `tls-alpn-01`.
     pub fn tls(&self) -> SocketAddr {
         self.tls.address()
     }
 
-    /// `acme` of a `[tls.NAME]` that asks this server, with `more` keys.
+    /// Returns `acme` of a `[tls.NAME]` that uses this server, with `more` keys.
     pub fn table(&self, names: &[&str], storage: &Path, more: &str) -> String {
         format!(
             "acme = {{ names = {names:?}, directory = \"https://{}/dir\", ca = {:?}, \
@@ -121,23 +122,23 @@ impl Pebble {
         )
     }
 
-    /// The authority that certifies the server itself.
+    /// Returns the file with the authority of the server's own certificate.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
-    /// The authority of the certificates that it issues, in a file.
+    /// Returns a file with the root authority of the certificates that the server issues.
     ///
     /// # Errors
-    /// It does not say.
+    /// The server does not provide it.
     pub async fn root(&self) -> anyhow::Result<PathBuf> {
         self.download("roots/0", "root.pem").await
     }
 
-    /// The authority between that and those certificates, in a file.
+    /// Returns a file with the authority between the root and the issued certificates.
     ///
     /// # Errors
-    /// It does not say.
+    /// The server does not provide it.
     pub async fn intermediate(&self) -> anyhow::Result<PathBuf> {
         self.download("intermediates/0", "intermediate.pem").await
     }
@@ -156,7 +157,7 @@ impl Pebble {
         Ok(path)
     }
 
-    /// How many orders there have been.
+    /// Returns the number of orders so far.
     pub fn orders(&self) -> usize {
         let log = self.server.log();
         let orders = log.iter().filter(|line| line.contains(ORDERED));
@@ -166,7 +167,7 @@ impl Pebble {
     /// Waits for the first order.
     ///
     /// # Errors
-    /// There is none.
+    /// No order comes.
     pub async fn ordered(&self) -> anyhow::Result<()> {
         self.server.line_with(ORDERED).await.map(drop)
     }
@@ -184,7 +185,7 @@ async fn start_names(address: SocketAddr, management: SocketAddr) -> anyhow::Res
     Ok(names)
 }
 
-/// A certificate for the server itself, which certifies nobody else.
+/// Creates a certificate for the server itself, used for nothing else.
 fn certify(directory: &Path) -> anyhow::Result<()> {
     let key = KeyPair::generate()?;
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -1,7 +1,7 @@
-//! Child processes: started with their output gathered, killed with theirs on drop.
+//! Child processes: started with their output captured, killed with their own children on drop.
 //!
-//! A thread per stream reads what the process writes, so that no pipe fills up. Called by
-//! `Proxy` and by tests that run a foreign server.
+//! One thread per stream reads the output, so that no pipe fills up. Called by `Proxy` and by tests
+//! that run another server.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -27,11 +27,11 @@ pub struct Process {
     /// Changes with each line; closes when the process has closed both streams.
     progress: watch::Receiver<usize>,
     deadline: Duration,
-    /// Its number may be somebody else's by now.
+    /// Whether the process was waited for: its ID may then belong to another process.
     is_gone: bool,
 }
 
-/// Lines of stdout and stderr, in the order in which they came.
+/// Lines of stdout and stderr, in the order in which they arrived.
 #[derive(Debug, Default)]
 struct Output(Mutex<Vec<String>>);
 
@@ -42,18 +42,18 @@ impl Output {
 }
 
 impl Process {
-    /// Starts `command`, with its output gathered.
+    /// Starts `command`, and captures its output.
     ///
-    /// Its standard input is what the command says, or inherited.
+    /// Its standard input is what the command specifies, or inherited.
     ///
     /// # Errors
-    /// The program is not there or cannot be run.
+    /// The program does not exist or cannot be run.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Of its own, so that its children can be killed with it.
+            // A separate group, so that its children can be killed with it.
             .process_group(0)
             .spawn()
             .with_context(|| {
@@ -78,27 +78,27 @@ impl Process {
         })
     }
 
-    /// Waits at most this long from now on, in place of [`DEADLINE`].
+    /// Sets the longest wait from now on, in place of [`DEADLINE`].
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The process's number.
+    /// Returns the process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Everything that the process has written, a line each.
+    /// Returns everything that the process has written, one line per entry.
     pub fn log(&self) -> Vec<String> {
         self.output.lines().clone()
     }
 
-    /// Waits until `pick` finds what it looks for in the lines written so far.
+    /// Waits until `pick` finds a match in the lines written so far.
     ///
     /// # Errors
-    /// The process ends first, or the deadline passes; the error holds the log.
+    /// The process ends first, or the deadline passes; the error contains the log.
     pub async fn wait_for<T>(
         &self,
         what: &str,
@@ -112,7 +112,7 @@ impl Process {
                     return Some(found);
                 }
                 if progress.changed().await.is_err() {
-                    // Both streams closed: look once more at what came last.
+                    // Both streams are closed: checks the last lines once more.
                     return pick(&self.output.lines());
                 }
             }
@@ -130,7 +130,7 @@ impl Process {
         )
     }
 
-    /// Waits for the first line that contains `text`, and yields it.
+    /// Waits for the first line that contains `text`, and returns it.
     ///
     /// # Errors
     /// As [`Process::wait_for`].
@@ -152,7 +152,7 @@ impl Process {
     /// Waits for the process to end on its own.
     ///
     /// # Errors
-    /// It still runs after the deadline.
+    /// It is still running after the deadline.
     pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let mut progress = self.progress.clone();
         let closed = async { while progress.changed().await.is_ok() {} };
@@ -164,20 +164,20 @@ impl Process {
                 self.output.lines().join("\n")
             );
         }
-        // Its streams are closed, so this takes no time.
+        // The streams are closed, so this takes no time.
         self.is_gone = true;
         self.child.wait().context("waiting for the process")
     }
 
-    /// Waits for the process to end on its own, while others that it has started may go on;
-    /// its exit code.
+    /// Waits for the process to end on its own, even if processes that it has started continue.
+    /// Returns its exit code.
     ///
     /// # Errors
-    /// It still runs after the deadline.
+    /// It is still running after the deadline.
     pub async fn exited(&self) -> anyhow::Result<Option<i32>> {
         let id = self.pid()?;
         let waiting = tokio::task::spawn_blocking(move || {
-            // Not taken notice of for good: its number stays its own.
+            // The process stays waitable, so that its ID is not reused.
             waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
         });
         let status = tokio::time::timeout(self.deadline, waiting).await;
@@ -190,10 +190,10 @@ impl Process {
         }
     }
 
-    /// Whether it runs still.
+    /// Returns whether the process is still running.
     ///
     /// # Errors
-    /// It is nobody's child.
+    /// It is not a child of this process.
     pub fn runs(&self) -> anyhow::Result<bool> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
         Ok(waitid(Id::Pid(self.pid()?), flags)? == WaitStatus::StillAlive)
@@ -222,7 +222,7 @@ impl Drop for Process {
     }
 }
 
-/// Reads a stream to its end on a thread of its own.
+/// Reads a stream to its end on a dedicated thread.
 fn gather(
     stream: impl Read + Send + 'static,
     output: Arc<Output>,

@@ -1,4 +1,4 @@
-//! The proxy under test: Pointsman's own binary, or `HAProxy` to compare it with.
+//! The proxy under test: Pointsman's own binary, or `HAProxy` for comparison.
 
 use std::env;
 use std::fs;
@@ -13,50 +13,50 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// The configuration's name, as the commands know it.
+/// Name of the configuration, which the commands use by default.
 const FILE: &str = "pointsman.toml";
 
-/// Where a frontend listens, as the log has it.
+/// Address of a frontend, as in the log.
 #[derive(Debug)]
 enum Address {
     Tcp(SocketAddr),
-    /// The test knows its path.
+    /// A Unix socket, whose path the test knows.
     Unix,
 }
 
-/// A start that came to nothing.
+/// A start that failed.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The exit code; `None` where a signal ended it.
+    /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// Everything that it wrote, a line each.
+    /// Everything that the process wrote, line by line.
     pub log: String,
 }
 
-/// A running proxy, its log and signals being those of its [`Process`].
+/// A running proxy. Its log and signals are those of its [`Process`].
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
     /// Frontend and address, in the order in which they were bound.
     addresses: Vec<(String, Address)>,
-    /// Holds the configuration, and whatever else the test puts beside it.
+    /// Directory of the configuration, and of other files that the test adds.
     directory: TempDir,
 }
 
 impl Proxy {
-    /// Starts the `pointsman` that cargo built, and waits until it listens everywhere.
+    /// Starts the `pointsman` that cargo built, and waits until it listens on every address.
     ///
-    /// `config` is a `pointsman.toml` whose every `bind` has port 0. The binary is the one
-    /// beside this test's directory, or the one that `POINTSMAN_BIN` names.
+    /// `config` is a `pointsman.toml` in which every `bind` has port 0. The binary is in the
+    /// directory above the tests' own, or is the one that `POINTSMAN_BIN` names.
     ///
     /// # Errors
-    /// No such binary, a configuration that it refuses, or an end before it listens.
+    /// There is no such binary, it refuses the configuration, or it ends before it listens.
     pub async fn pointsman(config: &str) -> anyhow::Result<Self> {
         Self::pointsman_in(tempfile::tempdir()?, config).await
     }
 
-    /// As [`Proxy::pointsman`], with its configuration in a directory that has been filled by
-    /// the test: plugins, for example, named by relative paths.
+    /// Does the same as [`Proxy::pointsman`], with the configuration in a directory that the test
+    /// has filled, for example with plugins that have relative paths.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].
@@ -64,7 +64,8 @@ impl Proxy {
         Self::pointsman_by(pointsman()?, directory, config).await
     }
 
-    /// As [`Proxy::pointsman_in`], with a command that ends in a `pointsman` without flags.
+    /// Does the same as [`Proxy::pointsman_in`], with a command that ends in a `pointsman` without
+    /// flags.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].
@@ -91,8 +92,8 @@ impl Proxy {
         })
     }
 
-    /// Runs `pointsman` with a configuration that it must not start with, by a command that
-    /// ends in it, until it ends.
+    /// Runs a command that ends in `pointsman`, with a configuration that must be refused, until
+    /// the process ends.
     ///
     /// # Errors
     /// It listens, or does not end.
@@ -111,8 +112,8 @@ impl Proxy {
         })
     }
 
-    /// As [`Proxy::refused_by`], with the `pointsman` that cargo built and nothing beside the
-    /// configuration.
+    /// Does the same as [`Proxy::refused_by`], with the `pointsman` that cargo built and no files
+    /// except the configuration.
     ///
     /// # Errors
     /// As [`Proxy::refused_by`].
@@ -122,8 +123,8 @@ impl Proxy {
 
     /// Starts `HAProxy` in the foreground.
     ///
-    /// `config` says `bind fd@0` for its only frontend: the socket is bound here, so that the
-    /// port is known and connections queue from the start.
+    /// `config` has `bind fd@0` for its only frontend: the socket is bound here, so that the port
+    /// is known and connections queue from the start.
     ///
     /// # Errors
     /// `HAProxy` is not installed, or refuses the configuration.
@@ -151,10 +152,10 @@ impl Proxy {
         })
     }
 
-    /// The first TCP address that was bound.
+    /// Returns the first TCP address that was bound.
     ///
     /// # Panics
-    /// There is none: the test bound Unix sockets only.
+    /// There is none, because the test bound only Unix sockets.
     pub fn address(&self) -> SocketAddr {
         self.addresses
             .iter()
@@ -162,7 +163,7 @@ impl Proxy {
             .expect("the configuration binds a TCP address")
     }
 
-    /// Every TCP address of the frontend `name`, in the order in which they were bound.
+    /// Returns every TCP address of the frontend `name`, in the order in which they were bound.
     pub fn addresses_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = SocketAddr> {
         self.addresses
             .iter()
@@ -170,7 +171,7 @@ impl Proxy {
             .filter_map(|(_, address)| address.tcp())
     }
 
-    /// Replaces its configuration file; nothing is read before it is told to.
+    /// Replaces the configuration file. The proxy reads it only at the next reload.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -178,10 +179,10 @@ impl Proxy {
         fs::write(self.directory().join(FILE), config).context("writing the configuration")
     }
 
-    /// What `pointsman ctl` prints about it, or the error that it ends with.
+    /// Runs `pointsman ctl` for this proxy, and returns what it prints.
     ///
     /// # Errors
-    /// Its own, with what it wrote to standard error.
+    /// The command fails; the error has its standard error.
     pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = pointsman()?;
         command
@@ -195,7 +196,7 @@ impl Proxy {
         bail!("{}", String::from_utf8_lossy(&output.stderr))
     }
 
-    /// The directory of its configuration, gone with this value.
+    /// Returns the directory of the configuration, which is removed with this value.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -224,14 +225,14 @@ impl DerefMut for Proxy {
     }
 }
 
-/// The command that starts the `pointsman` that cargo built.
+/// Returns the command that starts the `pointsman` that cargo built.
 ///
 /// # Errors
 /// There is no such binary.
 pub fn pointsman() -> anyhow::Result<Command> {
     let binary = match env::var_os("POINTSMAN_BIN") {
         Some(named) => PathBuf::from(named),
-        // target/PROFILE/deps/e2e-HASH lies beside target/PROFILE/pointsman.
+        // The tests are in target/PROFILE/deps/e2e-HASH, the binary is target/PROFILE/pointsman.
         None => env::current_exe()?
             .ancestors()
             .nth(2)
@@ -248,12 +249,12 @@ pub fn pointsman() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// A compiled guest of `tests/guests`, as bytes for a file beside the configuration.
+/// Returns a compiled guest of `tests/guests`, as bytes for a file next to the configuration.
 ///
-/// `POINTSMAN_GUESTS` names their folder, which is `guests` in the target folder otherwise.
+/// `POINTSMAN_GUESTS` names their folder; the default is `guests` in the target folder.
 ///
 /// # Errors
-/// It is not there.
+/// The guest is not there.
 pub fn guest(name: &str) -> anyhow::Result<Vec<u8>> {
     let folder = match (
         env::var_os("POINTSMAN_GUESTS"),
@@ -267,7 +268,7 @@ pub fn guest(name: &str) -> anyhow::Result<Vec<u8>> {
     fs::read(&file).with_context(|| format!("{}: run `cargo xtask plugins` first", file.display()))
 }
 
-/// Starts `command` with what makes a `pointsman` serve `config`.
+/// Starts `command` with the arguments that make `pointsman` serve `config`.
 fn run(mut command: Command, directory: &TempDir, config: &str) -> anyhow::Result<Process> {
     let file = directory.path().join(FILE);
     fs::write(&file, config).context("writing the configuration")?;
@@ -275,7 +276,7 @@ fn run(mut command: Command, directory: &TempDir, config: &str) -> anyhow::Resul
     Process::start(command)
 }
 
-/// The name of a frontend for each address that the configuration binds.
+/// Returns the name of a frontend for each address that the configuration binds.
 fn frontends(config: &str) -> anyhow::Result<Vec<String>> {
     let config: toml::Table = config.parse().context("the test's configuration")?;
     let frontends = config
@@ -294,7 +295,7 @@ fn frontends(config: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Reads `listening frontend=NAME address=ADDRESS`, from a log in text or JSON.
+/// Parses `listening frontend=NAME address=ADDRESS`, from a log in text or JSON.
 fn listening(line: &str) -> Option<(String, Address)> {
     if !line.contains("listening") {
         return None;
@@ -305,7 +306,7 @@ fn listening(line: &str) -> Option<(String, Address)> {
     Some((frontend.to_owned(), address))
 }
 
-/// A field's value in a log line, whichever the format.
+/// Returns a field's value in a log line, in either format.
 pub fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let after = |mark: &str| Some(&line[line.find(mark)? + mark.len()..]);
     let value = after(&format!("{name}=")).or_else(|| after(&format!("\"{name}\":")))?;
@@ -315,7 +316,7 @@ pub fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
         .next()
 }
 
-/// `PATH` with the directories of servers, which a user's own often lacks.
+/// Returns `PATH` with the directories of servers, which a user's own often lacks.
 pub fn path_with_sbin() -> String {
     let path = env::var("PATH").unwrap_or_default();
     format!("{path}:/usr/local/sbin:/usr/sbin:/sbin")

@@ -1,11 +1,11 @@
-//! The Python of the tests, with the packages that they need from PyPI.
+//! The Python for tests, with the packages that they need from PyPI.
 
 use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
-/// The Python that `cargo xtask test` has installed packages for.
+/// Returns the Python for which `cargo xtask test` has installed packages.
 ///
 /// # Errors
 /// It is not there.

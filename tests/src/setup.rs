@@ -1,12 +1,13 @@
-//! The plainest configuration: one frontend, one backend, no router; and what a test adds.
+//! The simplest configuration: one frontend, one backend, no router. Tests add to it.
 //!
-//! One worker unless a test wants more, so that it is certain which requests find which pooled connection.
+//! It has one worker unless a test wants more, so that it is certain which pooled connection a
+//! request uses.
 
 use std::net::SocketAddr;
 
 use crate::proxy::Proxy;
 
-/// A configuration in the making.
+/// Builder of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     workers: Option<u8>,
@@ -16,7 +17,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Everything goes to these servers, in turn.
+    /// Creates a configuration that sends all requests to these servers, in turn.
     pub fn before(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         let mut setup = Self::default();
         for (number, server) in servers.into_iter().enumerate() {
@@ -46,14 +47,14 @@ impl Setup {
         self
     }
 
-    /// Has so many workers, in place of one.
+    /// Sets the number of workers, in place of one.
     #[must_use]
     pub fn workers(mut self, workers: u8) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// The configuration's text.
+    /// Returns the configuration's text.
     pub fn config(&self) -> String {
         format!(
             "workers = {}\n{}\n[frontend.http-in]\nbind = \"127.0.0.1:0\"\n\
@@ -65,7 +66,7 @@ impl Setup {
         )
     }
 
-    /// Starts Pointsman with it.
+    /// Starts Pointsman with this configuration.
     ///
     /// # Errors
     /// As [`Proxy::pointsman`].

@@ -1,5 +1,5 @@
-//! One TCP connection, as raw bytes under a deadline: a test's client, and a scripted origin's
-//! side of a connection.
+//! One TCP connection, as raw bytes under a deadline: a test's client, or a scripted origin's side
+//! of a connection.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,28 +12,28 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::DEADLINE;
 use crate::message::{Framing, Head, Message, Role, parse_field};
 
-/// Room for one read: what a loopback connection usually delivers.
+/// Bytes per read: what a loopback connection usually delivers at once.
 const READ_AT_ONCE: usize = 16 * 1024;
 
-/// A piece of bulk data.
+/// A part of bulk data.
 static BULK_PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
-/// How a connection ended.
+/// The way in which a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order: the peer sent all it had, then a FIN.
+    /// A clean end: the peer sent all its data, then a FIN.
     Closed,
-    /// With a RST.
+    /// A RST.
     Reset,
 }
 
 /// One TCP connection.
 ///
-/// Every read waits at most the deadline, and its error shows the bytes that had come.
+/// Every read waits no longer than the deadline; its error shows the bytes received until then.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
-    /// Received and not yet taken by a read.
+    /// Bytes received but not yet returned by a read.
     received: Vec<u8>,
     deadline: Duration,
 }
@@ -42,7 +42,7 @@ impl Wire {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// Refused, or no answer within [`DEADLINE`].
+    /// Refused, or no response within [`DEADLINE`].
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = tokio::time::timeout(DEADLINE, TcpStream::connect(address))
             .await
@@ -65,7 +65,7 @@ impl Wire {
         Self::over(stream)
     }
 
-    /// Takes a connection that is there already.
+    /// Wraps an existing connection.
     pub(crate) fn over(stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -75,17 +75,17 @@ impl Wire {
         })
     }
 
-    /// Waits at most this long from now on, in place of [`DEADLINE`].
+    /// Sets the longest wait from now on, in place of [`DEADLINE`].
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// This side's address: what the proxy sees as its client.
+    /// Returns this side's address, which the proxy sees as that of its client.
     ///
     /// # Errors
-    /// Where the socket is gone.
+    /// The socket is gone.
     pub fn local_address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.stream.local_addr()?)
     }
@@ -93,7 +93,7 @@ impl Wire {
     /// Sends these bytes.
     ///
     /// # Errors
-    /// The peer closed, or takes nothing more within the deadline.
+    /// The peer has closed, or reads nothing more within the deadline.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let bytes = bytes.as_ref();
         tokio::time::timeout(self.deadline, self.stream.write_all(bytes))
@@ -102,7 +102,7 @@ impl Wire {
             .context("sending")
     }
 
-    /// Sends this many bytes of no meaning, a piece at a time: what is large is never held.
+    /// Sends `count` meaningless bytes in parts, so that they are never all in memory.
     ///
     /// # Errors
     /// As [`Wire::send`].
@@ -116,7 +116,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Reads exactly this many bytes and forgets them, a piece at a time.
+    /// Reads exactly `count` bytes in parts, and discards them.
     ///
     /// # Errors
     /// As [`Wire::exactly`].
@@ -130,7 +130,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Ends this side's direction (FIN); the other stays open.
+    /// Ends this side's direction (FIN); the other one stays open.
     ///
     /// # Errors
     /// The connection is gone.
@@ -141,13 +141,13 @@ impl Wire {
     /// Ends the connection with a RST.
     ///
     /// # Errors
-    /// Where the socket is gone.
+    /// The socket is gone.
     pub fn reset(self) -> anyhow::Result<()> {
         self.stream.set_zero_linger().context("setting linger")
     }
 
-    /// Gives the bare connection, and what was received and not yet read: for a test that
-    /// sends and receives at once.
+    /// Returns the bare connection with the bytes received but not yet read, for a test that sends
+    /// and receives at the same time.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.received)
     }
@@ -155,7 +155,7 @@ impl Wire {
     /// Reads exactly `count` bytes.
     ///
     /// # Errors
-    /// The connection ends before, or the deadline passes.
+    /// The connection ends first, or the deadline passes.
     pub async fn exactly(&mut self, count: usize) -> anyhow::Result<Vec<u8>> {
         while self.received.len() < count {
             self.more().await?;
@@ -163,10 +163,10 @@ impl Wire {
         Ok(self.received.drain(..count).collect())
     }
 
-    /// Reads up to and with `mark`.
+    /// Reads up to and including `mark`.
     ///
     /// # Errors
-    /// The connection ends before, or the deadline passes.
+    /// The connection ends first, or the deadline passes.
     pub async fn until(&mut self, mark: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut searched = 0;
         loop {
@@ -181,7 +181,7 @@ impl Wire {
         }
     }
 
-    /// Reads all that comes until the peer ends its direction in order.
+    /// Reads everything until the peer ends its direction cleanly.
     ///
     /// # Errors
     /// A reset, or the deadline passes.
@@ -190,10 +190,10 @@ impl Wire {
         Ok(std::mem::take(&mut self.received))
     }
 
-    /// Waits for the end of the connection, whichever way, with no byte before it.
+    /// Waits for the end of the connection, clean or not, with no byte before it.
     ///
     /// # Errors
-    /// A byte comes, or the deadline passes.
+    /// A byte arrives, or the deadline passes.
     pub async fn end(&mut self) -> anyhow::Result<End> {
         let end = match self.read().await {
             Ok(Read::Bytes | Read::End) => End::Closed,
@@ -208,10 +208,10 @@ impl Wire {
         Ok(end)
     }
 
-    /// Reads a head, of a request or a response.
+    /// Reads the head of a request or a response.
     ///
     /// # Errors
-    /// The connection ends before, the deadline passes, or it is no head.
+    /// The connection ends first, the deadline passes, or the bytes are not a head.
     pub async fn head(&mut self) -> anyhow::Result<Head> {
         Head::parse(self.until(b"\r\n\r\n").await.context("reading a head")?)
     }
@@ -219,7 +219,7 @@ impl Wire {
     /// Reads one whole request.
     ///
     /// # Errors
-    /// As [`Wire::head`], and for a body that is not framed as HTTP says.
+    /// As [`Wire::head`], and for a body with invalid framing.
     pub async fn request(&mut self) -> anyhow::Result<Message> {
         self.message(Role::Request).await
     }
@@ -227,12 +227,12 @@ impl Wire {
     /// Reads one whole response to a request with this method; a 1xx counts as one.
     ///
     /// # Errors
-    /// As [`Wire::head`], and for a body that is not framed as HTTP says.
+    /// As [`Wire::head`], and for a body with invalid framing.
     pub async fn response(&mut self, method: &str) -> anyhow::Result<Message> {
         self.message(Role::ResponseTo(method)).await
     }
 
-    /// Sends a request without a body of its own framing, and reads the final response.
+    /// Sends a request and reads the final response.
     ///
     /// # Errors
     /// As [`Wire::send`] and [`Wire::response`].
@@ -278,7 +278,7 @@ impl Wire {
         })
     }
 
-    /// Reads a chunked body (RFC 9112 section 7.1).
+    /// Reads a chunked body (RFC 9112, section 7.1).
     async fn chunks(&mut self, trailers: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
@@ -315,7 +315,7 @@ impl Wire {
         }
     }
 
-    /// Reads what there is. Cancel safe: what has come stays in `received`.
+    /// Reads available bytes. Cancel safe: received bytes stay in `received`.
     async fn read(&mut self) -> anyhow::Result<Read> {
         self.received.reserve(READ_AT_ONCE);
         let reading = self.stream.read_buf(&mut self.received);

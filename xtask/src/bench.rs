@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: Pointsman beside the proxies that people run today.
+//! `cargo xtask bench`: compares Pointsman with the proxies that people run today.
 //!
-//! Owns the flags and the order: make ready, measure, report. Nothing is dropped in silence:
-//! a proxy that does not start, a failed request or a changed set of processes marks its row
-//! and fails the command, once everything else is measured and written. Loopback only.
+//! Owns the flags and the order: prepare, measure, report. Nothing is dropped silently: a proxy
+//! that does not start, a failed request or a changed set of processes marks its row. The command
+//! then fails, after everything else is measured and written. Loopback only.
 
 mod aims;
 mod guests;
@@ -41,39 +41,39 @@ use tools::Tools;
 Figures of a machine that does something else are noise. Pointsman is built as it is shipped
 (--profile dist), which takes some minutes, unless --bin names a binary.")]
 pub(crate) struct Options {
-    /// How often each proxy is measured, in turn with the others [default: 5; quick: 1]
+    /// Number of rounds, in each of which every proxy is measured in turn [default: 5; quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
-    /// How long each run takes [default: 4; quick: 1]
+    /// Duration of each run in seconds [default: 4; quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: Option<u16>,
-    /// Measure only this workload, or those whose names begin with it and a hyphen; repeatable
+    /// Measure only this workload, or those whose names start with it and a hyphen; repeatable
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<String>,
-    /// Measure only this proxy beside Pointsman; repeatable
+    /// Measure only this proxy in addition to Pointsman; repeatable
     #[arg(long = "peer", value_name = "NAME")]
     peers: Vec<String>,
-    /// Measure this binary of Pointsman
+    /// Measure this Pointsman binary
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
-    /// Where report.md, its charts and bench.json go [default: target/bench]
+    /// Write report.md, its charts and bench.json to this directory [default: target/bench]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// List workloads and proxies, and stop there
+    /// List workloads and proxies, then exit
     #[arg(long)]
     list: bool,
     /// Install missing system packages without asking
     #[arg(long)]
     yes: bool,
-    /// See whether the harness works: short runs, fewer idle tunnels
+    /// Only check that the harness works: short runs, fewer idle tunnels
     #[arg(long)]
     quick: bool,
 }
 
-/// Measures, and reports.
+/// Measures and reports.
 ///
 /// # Errors
-/// Something cannot be made ready; a signal; or any row has errors, which the report names.
+/// Something cannot be prepared, a signal arrives, or any row has errors, which the report names.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.list {
         list();
@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for (name, version) in tools.versions() {
         say(&format!("{name:<10} {version}"));
     }
-    // One thread starts all processes and stays: they end with it.
+    // One thread starts all processes and lives to the end: the processes end with it.
     let mut measured = Measured::default();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if measured.outcomes.is_empty() {
         return outcome;
     }
-    // Also of half a measurement, which may have taken half an hour.
+    // Reports an incomplete measurement as well, which may have taken half an hour.
     let report = Report::new(&tools, &settings, &measured);
     report::write(&out, &report)?;
     heading("what it must show");
@@ -119,7 +119,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures until it is done, or a signal ends it and with it every process.
+/// Measures to the end, or until a signal ends it with every process.
 async fn until_signal(
     tools: &Tools,
     settings: &Settings,
@@ -135,7 +135,7 @@ async fn until_signal(
 }
 
 impl Options {
-    /// The command line, but for what is this machine's alone.
+    /// Returns the command line, without the parts that only concern this machine.
     fn command(&self) -> String {
         let mut words = vec!["cargo xtask bench".to_owned()];
         words.extend(self.rounds.map(|rounds| format!("--rounds {rounds}")));

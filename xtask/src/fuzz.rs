@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: runs the targets of `proxy/fuzz` with libFuzzer.
 //!
-//! Without a sanitizer, which would need a nightly compiler: a target fails by a panic, a
+//! No sanitizer is used, because it would need a nightly compiler: a target fails by a panic, a
 //! failed check, an endless run or unbounded memory. Only the workspace's own crates are
-//! instrumented, so the dependencies are those that the tests have built already.
+//! instrumented, so the dependencies are those that the tests have already built.
 
 use std::fs;
 use std::path::Path;
@@ -25,11 +25,11 @@ const TARGETS: [&str; 7] = [
     "questions",
 ];
 
-/// Most memory for one target, in MiB: several times its usual size.
+/// Memory limit for one target, in MiB: several times its usual size.
 const MEMORY: u32 = 2048;
 
-/// Duration of each target within `cargo xtask test`: enough to replay the seeds and to find
-/// a fresh slip. Real fuzzing takes hours, by `--seconds`.
+/// Duration of each target within `cargo xtask test`: enough to replay the seeds and to find a
+/// recent mistake. Real fuzzing takes hours, with `--seconds`.
 const DEFAULT_SECONDS: u32 = 40;
 
 /// Flags of this command.
@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Run only this target
     #[arg(value_parser = TARGETS)]
     target: Option<String>,
-    /// Duration of each target
+    /// Run each target for this many seconds
     #[arg(long, default_value_t = DEFAULT_SECONDS)]
     seconds: u32,
 }
@@ -52,7 +52,7 @@ impl Default for Options {
     }
 }
 
-/// Builds the targets, and runs them side by side.
+/// Builds the targets, and runs them in parallel.
 ///
 /// # Errors
 /// A target does not build, or has found something: libFuzzer names the file with the input.
@@ -79,7 +79,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for all, and names those that failed.
+/// Waits for all targets, and returns those that failed.
 fn failures(running: Vec<(&'static str, Child)>) -> anyhow::Result<Vec<&'static str>> {
     let mut failed = Vec::new();
     for (target, mut child) in running {
@@ -91,8 +91,8 @@ fn failures(running: Vec<(&'static str, Child)>) -> anyhow::Result<Vec<&'static 
 }
 
 fn build(place: &Place, folder: &Path) -> anyhow::Result<()> {
-    // The whole workspace is selected so that dependencies get the features that they have
-    // in the tests; another set would build them again.
+    // The whole workspace is selected so that dependencies have the same features as in the tests;
+    // another set would build them again.
     let mut command = place.cargo(["build", "--workspace"]);
     for target in TARGETS {
         command.arg(format!("--bin=fuzz-{target}"));
@@ -121,7 +121,7 @@ fn target_command(
     let program = place.target.join("debug").join(format!("fuzz-{target}"));
     let mut command = Command::new(program);
     command
-        // New inputs are added to the first folder, where the next run continues.
+        // New inputs are added to the first folder, from which the next run continues.
         .arg(&corpus)
         .arg(folder.join("seeds").join(target))
         .args(["-verbosity=0", "-print_funcs=0", "-print_final_stats=1"])

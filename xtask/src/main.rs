@@ -15,15 +15,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
-    /// Set up what the tests need, and run everything.
+    /// Set up what the tests need, then run everything.
     Test(test::Options),
-    /// Build the bundled plugins and the tests' guests to components.
+    /// Build the bundled plugins and the tests' guests as components.
     Plugins(plugins::Options),
     /// Check the layout of the sources.
     Tidy,
-    /// Feed parsers and the plugin loader with what nobody has thought of.
+    /// Fuzz the parsers and the plugin loader.
     Fuzz(fuzz::Options),
-    /// Measure Pointsman beside the proxies that people run today.
+    /// Compare Pointsman with the proxies that people run today.
     Bench(bench::Options),
 }
 

@@ -1,6 +1,6 @@
-//! Where the commands work: the workspace, cargo's target directory, and the programs in it.
+//! Paths for the commands: the workspace, cargo's target directory, and the programs in it.
 //!
-//! Must not run anything itself. Called by `test` and `fuzz`; the paths by all.
+//! Must not run anything itself. Called by `test` and `fuzz`; all commands use the paths.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -14,7 +14,7 @@ use crate::setup::Tools;
 /// The folder of Rust's tools in `target/tools`.
 pub(crate) const RUST_TOOLS: &str = "rust";
 
-/// Where commands work.
+/// Directories and tools of the commands.
 pub(crate) struct Place {
     /// The workspace.
     pub(crate) root: PathBuf,
@@ -34,13 +34,13 @@ impl Place {
         })
     }
 
-    /// A cargo command on this workspace.
+    /// Returns a cargo command on this workspace.
     pub(crate) fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         self.here(Command::new(cargo), arguments)
     }
 
-    /// One of Rust's tools that set-up has installed.
+    /// Returns a command for one of Rust's tools that setup has installed.
     pub(crate) fn rust_tool<const N: usize>(&self, name: &str, arguments: [&str; N]) -> Command {
         self.here(self.tools.program(RUST_TOOLS, name), arguments)
     }
@@ -48,16 +48,16 @@ impl Place {
     fn here<const N: usize>(&self, mut command: Command, arguments: [&str; N]) -> Command {
         command.args(arguments).current_dir(&self.root);
         if io::stderr().is_terminal() {
-            // Where its output passes through here, it sees no terminal.
+            // If its output passes through this program, cargo sees no terminal.
             command.env("CARGO_TERM_COLOR", "always");
         }
         command
     }
 }
 
-/// The workspace's directory.
+/// Returns the workspace's directory.
 pub(crate) fn root() -> anyhow::Result<PathBuf> {
-    // Cargo sets the variable for what it runs; the constant is for a binary run by hand.
+    // Cargo sets the variable for programs that it runs; the constant is for a binary run by hand.
     let own = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     Ok(own
@@ -66,7 +66,7 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
         .to_owned())
 }
 
-/// Cargo's target directory: this program is target/PROFILE/xtask.
+/// Returns cargo's target directory: this program is target/PROFILE/xtask.
 pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("where this program lies")?;
     Ok(own

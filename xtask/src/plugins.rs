@@ -1,8 +1,8 @@
-//! `cargo xtask plugins`: builds the bundled plugins and the tests' guests to components.
+//! `cargo xtask plugins`: builds the bundled plugins and the tests' guests as components.
 //!
-//! Owns which packages are guests, where their components go, and whether a committed
-//! component is up to date. It must not change a guest's behaviour: what is committed is
-//! what `cargo` and the encoder yield. Called by `main` and by `cargo xtask test`.
+//! Owns the list of packages that are guests, the place of their components, and the check that a
+//! committed component is up to date. Must not change a guest's behavior: the committed component
+//! is the output of `cargo` and the encoder. Called by `main` and by `cargo xtask test`.
 
 mod component;
 mod derived;
@@ -21,25 +21,25 @@ use serde::Deserialize;
 use sources::{Stamp, digest};
 use toolchain::{TARGET, Toolchain, cargo};
 
-/// The profile in the workspace's `Cargo.toml` that guests are built with.
+/// Build profile of guests in the workspace's `Cargo.toml`.
 const PROFILE: &str = "plugin";
 
 /// Flags of `cargo xtask plugins`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Packages to build; all that are under plugins/ and tests/guests/ where none is given.
+    /// Build these packages; without names, build all under plugins/ and tests/guests/.
     names: Vec<String>,
-    /// Leave the committed components alone, and fail where one is not what its sources build.
+    /// Leave the committed components alone, and fail if one does not match its sources.
     #[arg(long)]
     check: bool,
 }
 
-/// A package that is built to a component.
+/// A package that is built as a component.
 struct Guest {
     name: String,
     /// The package's folder.
     folder: PathBuf,
-    /// The library target, which names the file that cargo writes.
+    /// The library target, after which cargo names the file.
     library: String,
     origin: Origin,
 }
@@ -48,11 +48,11 @@ struct Guest {
 enum Origin {
     /// Under `plugins/`: committed, and embedded in the binary.
     Bundled,
-    /// Under `tests/guests/`: built for tests alone.
+    /// Under `tests/guests/`: built only for tests.
     Test,
 }
 
-/// What `cargo metadata` tells about the workspace.
+/// The workspace, as reported by `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -87,7 +87,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// Runs the command.
 ///
 /// # Errors
-/// No toolchain, a guest that does not build or is no component of the contract, or, with
+/// No toolchain, a guest that does not build or is not a component of the contract, or, with
 /// `--check`, a committed component that is older than its sources.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let metadata = metadata()?;
@@ -140,7 +140,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Builds a package outside of the workspace with the guests' toolchain and target.
 ///
-/// Yields the folder of what was built.
+/// Returns the folder of the output.
 pub(crate) fn build_apart(package: &Path, target_dir: &Path) -> anyhow::Result<PathBuf> {
     let toolchain = toolchain::find()?;
     let status = toolchain
@@ -168,7 +168,7 @@ fn metadata() -> anyhow::Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")
 }
 
-/// Every package of the workspace that lies where guests lie, by name.
+/// Returns every package of the workspace in a folder of guests, by name.
 fn guests(metadata: &Metadata) -> anyhow::Result<Vec<Guest>> {
     let bundled = metadata.workspace_root.join("plugins");
     let test = metadata.workspace_root.join("tests").join("guests");
@@ -199,7 +199,7 @@ fn guests(metadata: &Metadata) -> anyhow::Result<Vec<Guest>> {
     Ok(guests)
 }
 
-/// Those of `guests` that `names` asks for; all for an empty list.
+/// Returns the `guests` that `names` select; all for an empty list.
 fn select(guests: Vec<Guest>, names: &[String]) -> anyhow::Result<Vec<Guest>> {
     for name in names {
         if !guests.iter().any(|guest| guest.name == *name) {
@@ -213,7 +213,7 @@ fn select(guests: Vec<Guest>, names: &[String]) -> anyhow::Result<Vec<Guest>> {
         .collect())
 }
 
-/// Builds the core modules of `guests`, all in one run of cargo.
+/// Builds the core modules of `guests` in one run of cargo.
 fn build(
     toolchain: &Toolchain,
     workspace: &Path,
@@ -235,28 +235,30 @@ fn build(
     Ok(())
 }
 
-/// Where tests look for components: `POINTSMAN_GUESTS`, or `guests` in the target folder.
+/// Returns the folder in which tests look for components: `POINTSMAN_GUESTS`, or `guests` in the
+/// target folder.
 fn guests_folder(target: &Path) -> PathBuf {
     env::var_os("POINTSMAN_GUESTS").map_or_else(|| target.join("guests"), PathBuf::from)
 }
 
-/// The committed component of a bundled guest, and the stamp beside it.
+/// Returns the paths of a bundled guest's committed component and of its stamp.
 fn committed(guest: &Guest) -> (PathBuf, PathBuf) {
     let component = guest.folder.join(format!("{}.wasm", guest.name));
     let stamp = guest.folder.join(format!("{}.wasm.sources", guest.name));
     (component, stamp)
 }
 
-/// Writes the component and the stamp that are to be committed.
+/// Writes the component and the stamp to commit.
 fn commit(guest: &Guest, stamp: &Stamp, component: &[u8]) -> anyhow::Result<()> {
     let (component_file, stamp_file) = committed(guest);
     replace(&component_file, component)?;
     replace(&stamp_file, stamp.to_string().as_bytes())
 }
 
-/// What is wrong with the committed component of `guest`, in words; none if nothing is.
+/// Describes the mistake in the committed component of `guest`; `None` if there is none.
 ///
-/// That it behaves as the one just built is for the tests to see, which run both.
+/// The tests run both components, and so check that the committed one behaves like the one just
+/// built.
 fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
     let (component_file, stamp_file) = committed(guest);
     let committed = match (fs::read(&component_file), fs::read_to_string(&stamp_file)) {
@@ -283,8 +285,8 @@ fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
     })
 }
 
-/// Writes `contents` to `file`, whole or not at all, and only if they differ: whoever
-/// watches the file, or has it mapped, never sees a half of it.
+/// Writes `contents` to `file`, whole or not at all, and only if they differ: a process that
+/// watches the file, or has mapped it, never sees half of it.
 fn replace(file: &Path, contents: &[u8]) -> anyhow::Result<()> {
     if fs::read(file).is_ok_and(|old| old == contents) {
         return Ok(());
@@ -295,7 +297,7 @@ fn replace(file: &Path, contents: &[u8]) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// One line for the person at the terminal.
+/// Prints one line for the user.
 fn say(line: &str) -> anyhow::Result<()> {
     writeln!(io::stderr(), "{line}").context("cannot write to stderr")
 }

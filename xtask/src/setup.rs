@@ -1,7 +1,7 @@
-//! Finding and installing the foreign programs that a command needs.
+//! Finding and installing the external programs that a command needs.
 //!
-//! Whatever changes the machine outside `target/` is listed first, and installed only with
-//! consent. Must not know what any command needs. Called by `test` and `bench`.
+//! Changes to the machine outside `target/` are listed first, and made only with consent. Must not
+//! depend on what a command needs. Called by `test` and `bench`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,8 +14,7 @@ use anyhow::{Context, bail};
 
 use crate::terminal::say;
 
-/// A Debian package, with the commands that show its presence on other systems, and its
-/// purpose.
+/// A Debian package, the commands that show its presence on other systems, and its purpose.
 pub(crate) struct Package {
     name: &'static str,
     commands: &'static [&'static str],
@@ -36,17 +35,17 @@ impl Package {
     }
 }
 
-/// Whether the machine may be changed without asking.
+/// Whether the machine can be changed without asking.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consent {
     /// `--yes`, or a CI machine.
     Given,
-    /// Somebody at a terminal decides.
+    /// The user at the terminal decides.
     Ask,
 }
 
 impl Consent {
-    /// Consent is given by `--yes` and by the variable `CI`, which CI services set.
+    /// Consent is given by `--yes` or by the variable `CI`, which CI services set.
     pub(crate) fn new(yes: bool) -> Self {
         if yes || env::var_os("CI").is_some_and(|value| !value.is_empty()) {
             Self::Given
@@ -68,7 +67,7 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    /// Adds those of `packages` that are not there.
+    /// Adds those of `packages` that are missing.
     pub(crate) fn packages(&mut self, packages: &[Package]) {
         for package in packages {
             if is_debian() {
@@ -99,7 +98,7 @@ impl Missing {
     /// Lists everything, and installs it with consent.
     ///
     /// # Errors
-    /// Something cannot be installed from here, or there is no consent: the error has the
+    /// Something cannot be installed from here, or there is no consent: the error contains the
     /// commands.
     pub(crate) fn install(self, consent: Consent) -> anyhow::Result<()> {
         let commands = self.commands();
@@ -153,7 +152,7 @@ impl Missing {
     }
 }
 
-/// Asks the person at the terminal; without one the answer is no.
+/// Asks the user at the terminal; without a terminal, the answer is no.
 fn confirmed() -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
@@ -164,25 +163,25 @@ fn confirmed() -> anyhow::Result<bool> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// Where this project keeps the tools that it installs for itself.
+/// The folder of tools that this project installs for itself.
 pub(crate) struct Tools {
     folder: PathBuf,
 }
 
 impl Tools {
-    /// `tools` in cargo's target directory.
+    /// Uses `tools` in cargo's target directory.
     pub(crate) fn new(target: &Path) -> Self {
         Self {
             folder: target.join("tools"),
         }
     }
 
-    /// Packages from PyPI at fixed versions, in a virtual environment of their own.
+    /// Installs packages from PyPI at fixed versions, in a separate virtual environment.
     ///
-    /// Yields the environment's folder.
+    /// Returns the environment's folder.
     ///
     /// # Errors
-    /// No Python with `venv`, or the registry does not answer.
+    /// No Python with `venv`, or the registry does not respond.
     pub(crate) fn python(
         &self,
         folder: &str,
@@ -214,12 +213,12 @@ impl Tools {
         Ok(venv)
     }
 
-    /// A program that [`python`](Self::python) has installed.
+    /// Returns a command for a program that [`python`](Self::python) has installed.
     pub(crate) fn program(&self, folder: &str, name: &str) -> Command {
         Command::new(self.folder.join(folder).join("bin").join(name))
     }
 
-    /// Settings that keep the caches of package managers out of the home directory.
+    /// Returns settings that keep the caches of package managers out of the home directory.
     pub(crate) fn caches(&self) -> [(&'static str, PathBuf); 2] {
         let cache = self.folder.join("cache");
         [
@@ -239,7 +238,7 @@ fn is_installed(package: &str) -> bool {
     answer(query).as_deref() == Some("installed")
 }
 
-/// Adds Python if there is none that can make virtual environments.
+/// Adds Python unless one is installed that can create virtual environments.
 pub(crate) fn require_python(missing: &mut Missing) {
     let ask = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
     if answer(program("python3", &["-c", ask])).is_some() {
@@ -252,12 +251,12 @@ pub(crate) fn require_python(missing: &mut Missing) {
     }
 }
 
-/// Whether a command is there, on the path or where servers are.
+/// Returns whether a command exists, on the path or in the directories of servers.
 pub(crate) fn runs(command: &str) -> bool {
     find(command).is_some()
 }
 
-/// Where a command is, on the path or where servers are.
+/// Finds a command on the path or in the directories of servers.
 pub(crate) fn find(command: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -266,14 +265,14 @@ pub(crate) fn find(command: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// What a command prints, trimmed; `None` if it is not there or fails.
+/// Returns a command's output, trimmed; `None` if it does not exist or fails.
 pub(crate) fn answer(mut command: Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
 }
 
-/// Runs a command to its end, its output being ours.
+/// Runs a command to its end, with this program's output streams.
 pub(crate) fn succeed(mut command: Command) -> anyhow::Result<()> {
     let status = command
         .status()
@@ -284,7 +283,7 @@ pub(crate) fn succeed(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command as one would type it.
+/// Returns the command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());

@@ -1,16 +1,16 @@
-//! What the commands tell the user.
+//! Output of the commands to the user.
 //!
 //! Called by all of them.
 
 use std::io::{self, Write as _};
 
-/// Tells the user something.
+/// Prints a line for the user.
 pub(crate) fn say(text: &str) {
     // A closed terminal is no reason to stop.
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// The same as the heading of what follows.
+/// Prints a heading for the lines that follow.
 pub(crate) fn heading(name: &str) {
     say(&format!("\n==> {name}"));
 }

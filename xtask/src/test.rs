@@ -1,8 +1,8 @@
-//! `cargo xtask test`: sets up what the tests need, and runs everything.
+//! `cargo xtask test`: sets up everything that the tests need, and runs everything.
 //!
-//! The one command that a contributor and the continuous integration share. Every step and
-//! every test runs even if an earlier one has failed; missing tools are installed or listed,
-//! and an ignored test is a failure.
+//! Contributors and continuous integration use this one command. Every step and every test runs
+//! even if an earlier one has failed; missing tools are installed or listed, and an ignored test is
+//! a failure.
 
 mod counts;
 mod setup;
@@ -21,10 +21,10 @@ use steps::{STEPS, Scope};
 /// Flags of this command.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out plugins in other languages, the browser and fuzzing
+    /// Skip plugins in other languages, the browser and fuzzing
     #[arg(long)]
     quick: bool,
-    /// Install what the tests need, and stop there
+    /// Install what the tests need, then exit
     #[arg(long)]
     setup_only: bool,
     /// Install missing system packages and Rust targets without asking
@@ -42,7 +42,7 @@ struct Outcome {
 /// Sets up, then runs every step.
 ///
 /// # Errors
-/// Set-up failed, or any step did: its heading is named.
+/// Setup failed, or any step did; the error has its heading.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let place = Place::find()?;
     let scope = if options.quick {
@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     summarize(&outcomes, counts)
 }
 
-/// The table of steps and the counts of tests.
+/// Prints the table of steps and the counts of tests.
 fn summarize(outcomes: &[Outcome], counts: Counts) -> anyhow::Result<()> {
     heading("summary");
     let mut failures = Vec::new();

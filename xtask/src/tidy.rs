@@ -1,10 +1,9 @@
 //! `cargo xtask tidy`: the layout rules that neither rustc nor clippy checks.
 //!
-//! - modules of the proxy import only downwards, and wasmtime stays inside `plugin`
-//!   ([`layers`]);
+//! - modules of the proxy import only downwards, and wasmtime stays inside `plugin` ([`layers`]);
 //! - files of one crate do not import each other in a circle, and where the modules of a folder
 //!   have an order, they keep it ([`circles`]);
-//! - every module says at its top what it is for;
+//! - every module states its purpose at its top;
 //! - no file is longer than [`MAX_LINES`], none is named `mod.rs`.
 //!
 //! Reads the sources as text, so it also sees code that the current target leaves out.
@@ -18,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// Longest source file. Half of it is the aim: past that, a file has two responsibilities.
+/// Maximum lines of a source file. Aim for half of it: a longer file has two responsibilities.
 const MAX_LINES: usize = 800;
 
 /// Checks every Rust source of the workspace.
@@ -44,7 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     bail!("{}", complaints.join("\n"))
 }
 
-/// Every `.rs` file below a directory, but for what is built or generated.
+/// Returns every `.rs` file below a directory, except built or generated ones.
 fn sources(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let entries =
@@ -85,7 +84,7 @@ fn check(file: &Path, text: &str, complaints: &mut Vec<String>) {
     }
 }
 
-/// The text with comments and string literals blanked, lines and offsets kept.
+/// Returns the text with comments and string literals blanked; lines and offsets stay the same.
 fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {

@@ -1,4 +1,4 @@
-//! The PROXY protocol from peers before the proxy: real ones, and hostile ones.
+//! The PROXY protocol from peers in front of the proxy, both real and hostile.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::config;
 const GET: &str = "GET / HTTP/1.1\r\nHost: www.test.tld\r\n\r\n";
 const HEADER: &str = "PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n";
 
-/// Peers at 127.0.0.1 speak for others.
+/// A bind whose peers at 127.0.0.1 can speak for other clients.
 const BIND: &str = r#"{ address = "127.0.0.1:0", proxy_protocol.from = "127.0.0.1" }"#;
 
 async fn start(frontend: &str) -> anyhow::Result<(Origin, Proxy)> {
@@ -21,7 +21,7 @@ async fn start(frontend: &str) -> anyhow::Result<(Origin, Proxy)> {
     Ok((origin, proxy))
 }
 
-/// `X-Forwarded-For` of the latest request.
+/// Returns `X-Forwarded-For` of the latest request.
 fn forwarded_for(origin: &Origin) -> Option<String> {
     origin.requests().last()?.head.field("x-forwarded-for")
 }
@@ -78,7 +78,7 @@ async fn a_header_may_come_byte_by_byte() -> anyhow::Result<()> {
 async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()> {
     let trusted = "forwarded.trusted_proxies = '127.0.0.2'";
     let (origin, proxy) = start(trusted).await?;
-    // A stranger's request is served as it is, and its header is no request.
+    // A stranger's request is served as it is; a stranger's PROXY header is an invalid request.
     let stranger = Ipv4Addr::new(127, 0, 0, 3);
     let mut client = Wire::connect_from(stranger, proxy.address()).await?;
     assert_eq!(client.exchange(GET).await?.body, b"www");
@@ -86,7 +86,7 @@ async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()>
     let mut client = Wire::connect_from(stranger, proxy.address()).await?;
     client.send(format!("{HEADER}{GET}")).await?;
     assert_eq!(client.response("GET").await?.head.status()?, 400);
-    // Trust goes by the address in the header.
+    // Whether the client is trusted depends on the address in the header.
     let get = GET.replace("\r\n\r\n", "\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n");
     for (client, expected) in [
         ("127.0.0.2", "203.0.113.1, 127.0.0.2"),
@@ -98,7 +98,7 @@ async fn only_the_peers_that_are_named_choose_an_address() -> anyhow::Result<()>
         assert_eq!(wire.response("GET").await?.body, b"www");
         assert_eq!(forwarded_for(&origin).as_deref(), Some(expected));
     }
-    // Its sender speaks for itself.
+    // With `UNKNOWN`, the client is the sender itself.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("PROXY UNKNOWN\r\n{GET}")).await?;
     assert_eq!(client.response("GET").await?.body, b"www");
@@ -112,7 +112,7 @@ async fn without_a_header_the_connection_ends() -> anyhow::Result<()> {
     for sent in ["", "PROXY TCP4 192.0", GET, "PROXY TCP9 1 2 3 4\r\n"] {
         let mut client = Wire::connect(proxy.address()).await?;
         client.send(sent).await?;
-        // Reset where something was not read; never an answer.
+        // The connection is reset if there were unread bytes. There is never a response.
         let end = client.end().await?;
         assert!(end == End::Reset || sent.is_empty(), "{sent:?} {end:?}");
     }
@@ -125,7 +125,8 @@ async fn no_worker_forgets_the_bind_of_a_connection() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
     let config = config(BIND, "", &origin).replace("workers = 1", "workers = 3");
     let proxy = Proxy::pointsman(&config).await?;
-    // Few connections that stay are handed over until all workers have some.
+    // Workers hand over connections that stay open, even if they are few, until each worker has
+    // some.
     let mut clients = Vec::new();
     for _ in 0..9 {
         let mut client = Wire::connect(proxy.address()).await?;

@@ -1,4 +1,5 @@
-//! The PROXY protocol to servers: what they learn of the client, and whose connections they get.
+//! The PROXY protocol to servers: the client addresses that servers receive, and the clients that
+//! each connection serves.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -20,7 +21,8 @@ fn config(frontend: &str, server: SocketAddr, version: &str) -> String {
     )
 }
 
-/// Answers with the addresses that it got by the PROXY protocol.
+/// Starts a `HAProxy` that forwards requests to `origin`, with the addresses from the PROXY
+/// protocol in `X-Seen`.
 fn haproxy(origin: &Origin, options: &str) -> anyhow::Result<Proxy> {
     Proxy::haproxy(&format!(
         "defaults\n mode http\n timeout connect 30s\n timeout client 30s\n timeout server 30s\n\
@@ -30,7 +32,7 @@ fn haproxy(origin: &Origin, options: &str) -> anyhow::Result<Proxy> {
     ))
 }
 
-/// The addresses of the latest request.
+/// Returns the addresses that `HAProxy` saw for the latest request.
 fn seen(origin: &Origin) -> Option<String> {
     origin.requests().last()?.head.field("x-seen")
 }
@@ -88,14 +90,14 @@ async fn addresses_are_passed_on() -> anyhow::Result<()> {
         seen(&origin).as_deref(),
         Some("192.0.2.7:5000-192.0.2.1:443")
     );
-    // Both ends: IPv6 in one.
+    // Both addresses are passed on, as IPv6 too.
     let mut client = Wire::connect(proxy.address()).await?;
     client
         .send(format!("PROXY TCP6 2001:db8::7 ::1 5000 443\r\n{GET}"))
         .await?;
     assert_eq!(client.response("GET").await?.body, b"www");
     assert_eq!(seen(&origin).as_deref(), Some("2001:db8::7:5000-::1:443"));
-    // HTTP/2 with the client.
+    // The client uses HTTP/2.
     let mut curl = Command::new("curl");
     curl.args([
         "--silent",
@@ -115,7 +117,7 @@ async fn addresses_are_passed_on() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_connection_serves_one_client() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
-        // A header for each connection, not for each request.
+        // There is one header for each connection, not for each request.
         let header = wire.until(b"\r\n").await?;
         anyhow::ensure!(header.starts_with(b"PROXY TCP4 127.0.0."), "{header:?}");
         while let Ok(request) = wire.request().await {

@@ -1,4 +1,4 @@
-//! The same over HTTP/2.
+//! The first bytes of request bodies over HTTP/2.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// A proxy that speaks HTTP/2 with clients, and this with its server.
+/// Starts a proxy that speaks HTTP/2 with clients, and has `options` for its server.
 async fn proxy(server: SocketAddr, body: &str, options: &str) -> anyhow::Result<Proxy> {
     Proxy::pointsman(&format!(
         r#"
@@ -28,7 +28,7 @@ async fn proxy(server: SocketAddr, body: &str, options: &str) -> anyhow::Result<
     .await
 }
 
-/// A POST of JSON, whose length may be declared.
+/// Returns a POST of JSON, which declares its `length` if there is one.
 fn post(length: Option<usize>) -> anyhow::Result<Request<()>> {
     let mut request =
         Request::post("http://www.test.tld/").header("content-type", "application/json");
@@ -38,7 +38,7 @@ fn post(length: Option<usize>) -> anyhow::Result<Request<()>> {
     Ok(request.body(())?)
 }
 
-/// Sends a piece of a body, as the window allows.
+/// Sends a part of a body as the flow-control window allows.
 async fn send(stream: &mut SendStream<Bytes>, mut piece: Bytes) -> anyhow::Result<()> {
     while !piece.is_empty() {
         stream.reserve_capacity(piece.len());
@@ -59,7 +59,7 @@ fn trailers() -> anyhow::Result<HeaderMap> {
     Ok(trailers)
 }
 
-/// The status of the answer to a body in pieces of `cut` bytes, with trailers.
+/// Sends a body in parts of `cut` bytes, with trailers, and returns the status of the response.
 async fn upload(client: &Http2Client, body: &[u8], cut: usize) -> anyhow::Result<u16> {
     let mut ready = client.ready().await?;
     let (response, mut stream) = ready.send_request(post(None)?, false)?;
@@ -91,7 +91,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
     })
     .await?;
     let digits: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
-    // Beyond the window of a stream as well.
+    // Some of these are larger than the window of a stream.
     for size in ["16B", "16KiB", "1MiB"] {
         let body = format!("size = \"{size}\", too_large = \"route\", wait = \"60s\"");
         let to_http1 = proxy(http1.address(), &body, "").await?;
@@ -102,7 +102,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
             (1, 1),
             (16, 5),
             (17, 17),
-            // A server may take more of small frames at once for an attack.
+            // A server may treat a larger number of small frames at once as an attack.
             (200, 3),
             (5000, 700),
             (16_384, 5000),
@@ -122,7 +122,7 @@ async fn servers_get_whole_bodies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// More bytes wait than the connection's window has.
+/// Many streams can wait with more bytes in total than the connection's window.
 #[tokio::test]
 async fn many_streams_wait_at_once() -> anyhow::Result<()> {
     const STREAMS: usize = 90;
@@ -135,7 +135,7 @@ async fn many_streams_wait_at_once() -> anyhow::Result<()> {
         let mut ready = client.ready().await?;
         streams.push(ready.send_request(post(Some(LENGTH))?, false)?);
     }
-    // All but the last byte of each, so that none goes on.
+    // Sends all but the last byte of each body, so that no request proceeds.
     for (_, stream) in &mut streams {
         send(stream, vec![b'x'; LENGTH - 1].into()).await?;
     }
@@ -165,13 +165,14 @@ async fn a_longer_body_is_rejected() -> anyhow::Result<()> {
     assert_eq!(timeout(DEADLINE, response).await??.status(), 413);
     assert_eq!(upload(&client, &[b'x'; 17], 3).await?, 413);
     assert_eq!(www.connections(), 0);
-    // The connection goes on.
+    // The connection stays usable.
     assert_eq!(upload(&client, &[b'x'; 16], 3).await?, 200);
     assert_eq!(client.get("/").await?.0, 200);
     Ok(())
 }
 
-/// The length is enough: some clients end the stream after the response.
+/// A body with a declared length is complete before its stream ends: some clients end the stream
+/// after the response.
 #[tokio::test]
 async fn a_body_is_complete_before_its_stream_ends() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;

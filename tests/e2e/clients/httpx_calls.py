@@ -18,7 +18,7 @@ def client(ca, http2):
 
 
 async def agreed(ca, port, http2):
-    """The version of HTTP that a request got."""
+    """Returns the version of HTTP of a response."""
     async with client(ca, http2) as to:
         answer = await to.get(f"https://localhost:{port}/")
         assert answer.status_code == 200, answer

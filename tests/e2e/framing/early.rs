@@ -1,4 +1,4 @@
-//! Answers that come before the request is whole: they say so, and they arrive.
+//! Responses that come before the request is complete: they announce the close, and they arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::get;
 
-/// A body of more than all socket buffers on the way can hold.
+/// A body that is larger than all socket buffers on its path.
 const LARGE: usize = 32 * 1024 * 1024;
 
 const REFUSAL: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig";
@@ -19,12 +19,12 @@ fn upload(lines: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n{lines}\r\n")
 }
 
-/// A server's behaviour after an answer that it gives to the head alone.
+/// A server's behavior after it has responded to the head alone.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     /// Closes with bytes unread, which resets the connection.
     Close,
-    /// Ends its side, and reads on.
+    /// Ends its sending side, and reads on.
     Finish,
     /// Reads on.
     Read,
@@ -45,14 +45,14 @@ async fn answering_early(then: Then) -> anyhow::Result<Origin> {
                 let _ = tokio::time::timeout(DEADLINE, std::future::pending::<()>()).await;
             }
         }
-        // The proxy ends it, whichever way.
+        // The proxy ends the connection in one way or the other.
         while wire.exactly(1024).await.is_ok() {}
         Ok(())
     })
     .await
 }
 
-/// Sends all of an upload before it looks at the answer, as most libraries do.
+/// Sends a whole upload before it reads the response, as most libraries do.
 async fn blind_upload(proxy: &Proxy, expected: u16) -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(upload("")).await?;
@@ -92,15 +92,15 @@ async fn the_proxys_own_answer_arrives() -> anyhow::Result<()> {
         }
         blind_upload(&setup.start().await?, expected).await?;
     }
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let address = origin.address();
     origin.stop().await;
     let proxy = Setup::before([address]).start().await?;
     blind_upload(&proxy, 503).await
 }
 
-/// RFC 9110, section 10.1.1: a client that keeps its body back may not know whether the next
-/// bytes are expected to be it.
+/// A final response instead of a 100 announces the close: a client that holds its body back may not
+/// know whether the next bytes are expected to be the body (RFC 9110, section 10.1.1).
 #[tokio::test]
 async fn an_answer_instead_of_a_continue_says_close() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -126,7 +126,7 @@ async fn an_answer_instead_of_a_continue_says_close() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// An answer after the whole body does not say close.
+/// A response after the whole body does not announce a close.
 #[tokio::test]
 async fn a_timely_answer_keeps_the_connection() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -152,12 +152,12 @@ async fn what_is_discarded_is_bounded() -> anyhow::Result<()> {
     client.send(upload("")).await?;
     client.send("x").await?;
     assert_eq!(client.response("POST").await?.head.status()?, 413);
-    // The answer is there; the rest is cut off.
+    // The response has arrived; the rest of the upload is cut off.
     assert!(client.send_bulk(LARGE).await.is_err());
     Ok(())
 }
 
-/// An early answer frees the server's slot, although the client is still sending.
+/// An early response frees the server's slot, although the client is still sending.
 #[tokio::test]
 async fn an_early_answer_frees_the_servers_slot() -> anyhow::Result<()> {
     let origin = answering_early(Then::Finish).await?;
@@ -176,7 +176,7 @@ async fn an_early_answer_frees_the_servers_slot() -> anyhow::Result<()> {
         client.send(upload("") + "x").await?;
         let response = client.response("POST").await?;
         assert_eq!(response.head.status()?, 413);
-        // It is still read from.
+        // The proxy still reads from the client.
         client.send("x").await?;
         clients.push(client);
     }
@@ -189,10 +189,10 @@ const EXPECTING: &str =
     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// How long a body may be held back for a server that says nothing.
+/// Longest time for which a body is held back for a server that sends nothing.
 const HELD: Duration = Duration::from_secs(1);
 
-/// A body that is there already, or comes without waiting for a 100, is forwarded at once.
+/// A body that has already arrived, or comes without waiting for a 100, is forwarded at once.
 #[tokio::test]
 async fn a_body_that_is_there_waits_for_nobody() -> anyhow::Result<()> {
     let reached = Arc::new(Notify::new());
@@ -211,7 +211,7 @@ async fn a_body_that_is_there_waits_for_nobody() -> anyhow::Result<()> {
     .await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     for is_later in [false, true] {
-        // The machine may be busy in any one of the tries.
+        // The machine may be busy during any one attempt.
         let mut took = Duration::MAX;
         for _ in 0..3 {
             let mut client = Wire::connect(proxy.address()).await?;

@@ -1,11 +1,11 @@
-//! Fields that a proxy removes, adds or rewrites; and heads of every size and version.
+//! Fields that a proxy removes, adds or rewrites, and heads of every size and version.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Head, Origin, Setup, Wire};
 
 use super::get;
 
-/// The head that the server sees of the request that the client sends.
+/// Sends a request, and returns its head as the server sees it.
 async fn forwarded(setup: impl Fn(Setup) -> Setup, request: &str) -> anyhow::Result<Head> {
     let origin = Origin::naming("www").await?;
     let proxy = setup(Setup::before([origin.address()])).start().await?;
@@ -15,7 +15,7 @@ async fn forwarded(setup: impl Fn(Setup) -> Setup, request: &str) -> anyhow::Res
     Ok(origin.requests().swap_remove(0).head)
 }
 
-/// Checks each field's values, joined by `, `; None where it must be absent.
+/// Checks each field's values, joined by `, `; `None` means that the field must be absent.
 #[track_caller]
 fn same(head: &Head, expected: &[(&str, Option<&str>)]) {
     for (name, value) in expected {
@@ -144,7 +144,7 @@ async fn a_trusted_proxy_is_believed() -> anyhow::Result<()> {
     );
     let lines = head.values("x-forwarded-for").count();
     ensure!(lines == 1, "{lines} lines of X-Forwarded-For: {head:?}");
-    // Another network's trust is not ours.
+    // Trust in another network does not extend to this client.
     let other = |setup: Setup| setup.frontend("forwarded.trusted_proxies = \"10.0.0.0/8\"");
     let head = forwarded(other, CLAIMED).await?;
     same(&head, &[("x-forwarded-for", Some("127.0.0.1"))]);
@@ -171,7 +171,7 @@ async fn what_is_switched_off_is_not_added() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Target and Host as sent, and as the server sees them.
+/// The server sees these targets and Hosts for those that were sent.
 #[tokio::test]
 async fn targets() -> anyhow::Result<()> {
     let check = async |sent: &str, line: &str, host: &str| -> anyhow::Result<()> {
@@ -198,7 +198,8 @@ async fn targets() -> anyhow::Result<()> {
     check("BREW /a HTTP/1.1\r\nHost: a", "BREW /a HTTP/1.1", "a").await
 }
 
-/// HTTP/1.1 needs a Host (RFC 9112, section 3.2): it gets the server's configured address.
+/// A request without Host gets the server's configured address, because HTTP/1.1 needs a Host (RFC
+/// 9112, section 3.2).
 #[tokio::test]
 async fn an_old_request_without_host() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -235,7 +236,7 @@ async fn twenty_requests_in_one_write() -> anyhow::Result<()> {
         let body = client.response("GET").await?.body;
         assert_eq!(body, format!("GET /{number} HTTP/1.1").as_bytes());
     }
-    // One after another: each finds the connection that the one before gave back.
+    // Requests come one after another: each finds the connection that the one before has returned.
     assert_eq!(origin.connections(), 1);
     Ok(())
 }
@@ -270,7 +271,8 @@ async fn an_old_client_is_kept_alive_where_it_asks() -> anyhow::Result<()> {
             .exchange("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
             .await?;
         assert_eq!(response.body, b"www");
-        // Without it the client would expect the end (RFC 9112, section 9.3).
+        // Without this field, the client would expect the connection to end (RFC 9112, section
+        // 9.3).
         same(&response.head, &[("connection", Some("keep-alive"))]);
     }
     let first = client.exchange("GET / HTTP/1.0\r\n\r\n").await?;
@@ -313,7 +315,7 @@ async fn large_heads() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a client names in Connection must not take away what the proxy itself says.
+/// Field names in a client's Connection must not remove the fields that the proxy itself adds.
 #[tokio::test]
 async fn connection_cannot_name_what_the_proxy_says() -> anyhow::Result<()> {
     let head = forwarded(
@@ -362,7 +364,7 @@ async fn other_fields_pass_untouched() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trailers are no place for what frames or routes a message (RFC 9110, section 6.5.1).
+/// Trailers must not frame or route a message (RFC 9110, section 6.5.1).
 #[tokio::test]
 async fn trailers_frame_and_route_nothing() -> anyhow::Result<()> {
     let named = "Trailer: X-Sum, Content-Length, Transfer-Encoding, Host";

@@ -1,4 +1,4 @@
-//! Interim answers: every one reaches the client, whole, and none of them frames anything.
+//! Interim responses: each of them reaches the client whole, and none of them frames anything.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::get;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// All answers to one request, the final one last.
+/// Returns all responses to one request, the final one last.
 async fn answers(client: &mut Wire, request: &str) -> anyhow::Result<Vec<(u16, String)>> {
     client.send(request).await?;
     let mut seen = Vec::new();
@@ -26,7 +26,7 @@ async fn answers(client: &mut Wire, request: &str) -> anyhow::Result<Vec<(u16, S
     }
 }
 
-/// RFC 9110, section 8.6: no length in a 1xx; and nothing that is for this hop.
+/// A 1xx has no length (RFC 9110, section 8.6), and no fields that are for this hop.
 #[tokio::test]
 async fn fields_of_interim_answers() -> anyhow::Result<()> {
     let origin = Origin::answering(format!(
@@ -46,7 +46,7 @@ async fn fields_of_interim_answers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An interim response with ambiguous framing is answered 502, as a final one is.
+/// An interim response with ambiguous framing leads to a 502, as a final one does.
 #[tokio::test]
 async fn interim_answers_that_are_framed_wrongly() -> anyhow::Result<()> {
     for line in ["Content-Length: 5, 6", "Content-Length: -1", "X: a\0b"] {
@@ -75,7 +75,8 @@ async fn a_burst_of_them() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each is forwarded as it comes, however many: a slow request may send one every few seconds.
+/// Each interim response is forwarded as it comes, however many there are: a slow request may cause
+/// one every few seconds.
 #[tokio::test]
 async fn many_of_them_one_by_one() -> anyhow::Result<()> {
     const COUNT: usize = 70;
@@ -104,7 +105,7 @@ async fn many_of_them_one_by_one() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// RFC 9110, section 15.2: HTTP/1.0 has none.
+/// A client of HTTP/1.0 gets no interim responses (RFC 9110, section 15.2).
 #[tokio::test]
 async fn an_old_client_gets_none() -> anyhow::Result<()> {
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
@@ -146,7 +147,7 @@ async fn a_client_that_expects_gets_one_continue() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// The limit counts bytes, not responses.
+/// The limit on interim responses counts bytes, not responses.
 #[tokio::test]
 async fn their_bytes_are_bounded() -> anyhow::Result<()> {
     let hints: Arc<str> = format!(
@@ -160,7 +161,7 @@ async fn their_bytes_are_bounded() -> anyhow::Result<()> {
             let hints = Arc::clone(&hints);
             async move {
                 wire.request().await?;
-                // The proxy need not take all of them.
+                // The proxy need not read all of them.
                 let _ = wire.send(hints.repeat(count) + OK).await;
                 wire.end().await.map(drop).or(Ok(()))
             }

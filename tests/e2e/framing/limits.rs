@@ -1,10 +1,10 @@
-//! Limits on heads and bodies, on either side: each is told from the others, by the client and
-//! in the log.
+//! Limits on heads and bodies in both directions: the client and the log can tell each limit from
+//! the others.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Setup, Wire};
 
-/// A frontend's limit, what follows it in the request, and the answer.
+/// A frontend's limit, a request, and the response to it.
 struct Case {
     limit: &'static str,
     request: String,
@@ -13,7 +13,7 @@ struct Case {
     reason: &'static str,
 }
 
-/// A GET with so many field lines in all.
+/// Returns a GET with `count` field lines in all.
 fn lines(count: usize) -> String {
     format!(
         "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
@@ -21,25 +21,25 @@ fn lines(count: usize) -> String {
     )
 }
 
-/// A GET of so many bytes in all, most of them in a field.
+/// Returns a GET of `size` bytes in all, most of them in one field.
 fn head(size: usize) -> String {
     let empty = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
     let value = "x".repeat(size - empty.len());
     format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}\r\n\r\n")
 }
 
-/// A GET with a target of so many bytes.
+/// Returns a GET with a target of `size` bytes.
 fn target(size: usize) -> String {
     format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "t".repeat(size - 1))
 }
 
-/// A POST whose body has so many bytes.
+/// Returns a POST with a body of `size` bytes.
 fn sized(size: usize) -> String {
     let body = "x".repeat(size);
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n{body}")
 }
 
-/// The same in chunks of this many.
+/// Returns the same POST in chunks of `chunk` bytes.
 fn chunked(size: usize, chunk: usize) -> String {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let one = format!("{chunk:x}\r\n{}\r\n", "x".repeat(chunk));
@@ -110,7 +110,7 @@ async fn of_a_frontend() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server's head beyond the limit is no answer; within it, all of it is passed on.
+/// A server's head beyond the limit is not accepted; within the limit, all of it is passed on.
 #[tokio::test]
 async fn of_a_backend() -> anyhow::Result<()> {
     let lines = |count: usize| {
@@ -133,7 +133,7 @@ async fn of_a_backend() -> anyhow::Result<()> {
         ("", lines(257), Some("too many fields")),
         ("", head(64 * 1024), None),
         ("", head(64 * 1024 + 1), Some("head too large")),
-        // An interim one is a head like any other.
+        // The head of an interim response is a head like any other.
         (
             size,
             format!("HTTP/1.1 103 Hints\r\nX: {}\r\n\r\n", "x".repeat(1024)) + &lines(1),
@@ -155,23 +155,23 @@ async fn of_a_backend() -> anyhow::Result<()> {
         } else {
             assert_eq!(response.head.status()?, 200, "{limit}");
             assert_eq!(response.body, b"ok");
-            // And the date.
+            // The proxy adds the date.
             assert_eq!(response.head.fields.len(), sent + 1);
         }
     }
     Ok(())
 }
 
-/// Field lines of a message.
+/// Counts the field lines of a message.
 fn lines_of(message: &str) -> usize {
     message.lines().take_while(|line| !line.is_empty()).count() - 1
 }
 
-/// A body that is cut off at the limit must not look whole to the server.
+/// A body that is cut off at the limit must not look complete to the server.
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_never_whole() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
-        // The request may be refused before anything was sent.
+        // The request may be refused before anything is sent.
         if wire.head().await.is_err() {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Requests that two servers could read two ways: no server ever sees more of them than the
-//! one request that the proxy saw.
+//! Requests that two servers could read in two ways: no server ever sees more of them than the one
+//! request that the proxy saw.
 
 use anyhow::{Context, ensure};
 use pointsman_tests::{Message, Origin, Setup, Wire};
@@ -10,14 +10,14 @@ enum Outcome {
     Served(&'static str),
     /// It reaches the server with this body; then the proxy closes the connection.
     Last(&'static str),
-    /// The proxy answers so, and closes the connection.
+    /// The proxy responds with this status, and closes the connection.
     Refused(u16),
     /// The proxy closes the connection.
     Dropped,
 }
 use Outcome::{Dropped, Last, Refused, Served};
 
-/// Comes right behind every request of the tables.
+/// A request that directly follows every request of the tables.
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Field lines of a POST whose body is one chunk with `hello`.
@@ -25,7 +25,8 @@ const CHUNKED: &[(&str, Outcome)] = &[
     ("Transfer-Encoding: chunked", Served("hello")),
     ("Transfer-Encoding: CHUNKED", Served("hello")),
     ("Transfer-Encoding:chunked \t ", Served("hello")),
-    // RFC 9112, section 6.3: the coding counts; section 6.1: and the connection is closed.
+    // RFC 9112: the coding overrides the length (section 6.3), and the connection is closed
+    // (section 6.1).
     (
         "Content-Length: 3\r\nTransfer-Encoding: chunked",
         Last("hello"),
@@ -42,7 +43,8 @@ const CHUNKED: &[(&str, Outcome)] = &[
         "Transfer-Encoding: chunked\r\nConnection: Transfer-Encoding",
         Served("hello"),
     ),
-    // RFC 9112, section 6.3: chunked must be the last coding; 6.1: 501 for those unknown.
+    // RFC 9112: chunked must be the last coding (section 6.3); unknown codings lead to a 501
+    // (section 6.1).
     ("Transfer-Encoding: gzip", Refused(400)),
     ("Transfer-Encoding: gzip, chunked", Refused(501)),
     ("Transfer-Encoding: chunked, gzip", Refused(400)),
@@ -89,7 +91,7 @@ const SIZED: &[(&str, Outcome)] = &[
     ),
     ("Content-Length: 5\r\nContent-Length: 6", Refused(400)),
     ("Content-Length: 6\r\nContent-Length: 5", Refused(400)),
-    // RFC 9110, section 8.6 leaves the choice: refused is the safe one.
+    // RFC 9110, section 8.6, leaves the choice; refusing is the safe one.
     ("Content-Length: 5, 5", Refused(400)),
     ("Content-Length: 5, 6", Refused(400)),
     ("Content-Length: +5", Refused(400)),
@@ -145,7 +147,7 @@ const BODIES: &[(&str, Outcome)] = &[
 /// Whole heads without a body.
 const HEADS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Served("")),
-    // RFC 9112, section 2.2: empty lines before a request are skipped, a bare LF ends one.
+    // RFC 9112, section 2.2: empty lines before a request are skipped, and a bare LF ends a line.
     ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Served("")),
     ("GET / HTTP/1.1\nHost: a\n\n", Served("")),
     ("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", Served("")),
@@ -177,7 +179,7 @@ const HEADS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.01\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / http/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refused(400)),
-    // A client with prior knowledge of HTTP/2 understands no other answer.
+    // A client with prior knowledge of HTTP/2 would not understand an HTTP/1.1 response.
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Dropped),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", Refused(400)),
     ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Refused(400)),
@@ -215,8 +217,8 @@ async fn a_head() -> anyhow::Result<()> {
     each(HEADS, str::to_owned).await
 }
 
-/// Chunk extensions and trailers are nobody's content, and without bound a way to keep a server
-/// busy.
+/// Chunk extensions and trailers are bounded: no one reads them, and without a bound they could
+/// keep a server busy.
 #[tokio::test]
 async fn what_surrounds_a_chunk_is_bounded() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -232,7 +234,7 @@ async fn what_surrounds_a_chunk_is_bounded() -> anyhow::Result<()> {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await?;
-        // The proxy need not take all of it.
+        // The proxy need not read all of it.
         let _ = client.send(&body).await;
         let response = client.response("POST").await?;
         ensure!(
@@ -246,7 +248,7 @@ async fn what_surrounds_a_chunk_is_bounded() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends each row's request with [`NEXT`] behind it, and reports all rows that went wrong.
+/// Sends each row's request, followed by [`NEXT`], and reports all rows that fail.
 async fn each(
     rows: &[(&'static str, Outcome)],
     request: impl Fn(&str) -> String,

@@ -1,5 +1,5 @@
-//! Answers of servers that break HTTP's rules, or use its corners: what the client sees, and
-//! whether the connection serves again.
+//! Responses that break the rules of HTTP or use its corner cases: what the client sees, and
+//! whether the server's connection is reused.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::get;
 /// Response the client receives, and the fate of the server's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The whole answer; the connection is used again.
+    /// The whole response; the connection is reused.
     Kept(u16, &'static str),
-    /// The whole answer; the connection is not used again.
+    /// The whole response; the connection is not reused.
     Spoilt(u16, &'static str),
-    /// A head with 200 and a body that breaks off, or nothing at all where that comes too soon.
+    /// A head with 200 and a body that breaks off, or nothing at all if it breaks off too soon.
     Broken,
-    /// 502 of the proxy.
+    /// A 502 from the proxy.
     Bad,
 }
 use Outcome::{Bad, Broken, Kept, Spoilt};
@@ -34,8 +34,8 @@ type Row = (&'static str, Answer, Outcome);
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Method, answer, outcome.
-// A row a line.
+/// Method, response, outcome.
+// One row per line.
 #[rustfmt::skip]
 const LENGTHS: &[Row] = &[
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Kept(200, "hello")),
@@ -49,19 +49,19 @@ const LENGTHS: &[Row] = &[
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello"), Bad),
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551621\r\n\r\nhello"), Bad),
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nhello"), Bad),
-    // More than the length says: the rest belongs to no request.
+    // More bytes than the length allows: the rest belongs to no request.
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"), Spoilt(200, "hello")),
     // Both framings: RFC 9112, section 6.3.
     ("GET", Open("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "hello")),
     ("GET", Open("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "hello")),
-    // Until the server closes: it is the only end that there is.
+    // The body ends when the server closes, because it has no other end.
     ("GET", Closed("HTTP/1.1 200 OK\r\n\r\nhello"), Spoilt(200, "hello")),
     ("GET", Closed("HTTP/1.0 200 OK\r\n\r\nhello"), Spoilt(200, "hello")),
     ("GET", Closed("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Spoilt(200, "hello")),
     ("GET", Open("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello"), Spoilt(200, "hello")),
 ];
 
-// A row a line.
+// One row per line.
 #[rustfmt::skip]
 const CODINGS: &[Row] = &[
     ("GET", Open("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Kept(200, "hello")),
@@ -83,7 +83,7 @@ const CODINGS: &[Row] = &[
     ("GET", Closed("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), Broken),
 ];
 
-// A row a line.
+// One row per line.
 #[rustfmt::skip]
 const BODILESS: &[Row] = &[
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), Kept(200, "")),
@@ -91,7 +91,7 @@ const BODILESS: &[Row] = &[
     ("HEAD", Open("HTTP/1.1 200 OK\r\n\r\n"), Kept(200, "")),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Spoilt(200, "")),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(200, "")),
-    // No body follows, but a length that no two readers agree on is wrong all the same.
+    // No body follows, but a length on which readers could disagree is still wrong.
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), Bad),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n"), Bad),
     ("HEAD", Open("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), Bad),
@@ -113,7 +113,7 @@ const BODILESS: &[Row] = &[
     ("GET", Open("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), Spoilt(304, "")),
 ];
 
-// A row a line.
+// One row per line.
 #[rustfmt::skip]
 const HEADS: &[Row] = &[
     ("GET", Open("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello"), Kept(200, "hello")),
@@ -162,7 +162,7 @@ async fn an_answer_by_its_head() -> anyhow::Result<()> {
     each(HEADS).await
 }
 
-/// Lets a server give each row's answer, and reports all rows that went wrong.
+/// Lets a server send each row's response, and reports all rows that fail.
 async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     let origin = Origin::scripted(move |mut wire, _| async move {
         while let Ok(request) = wire.request().await {
@@ -185,7 +185,7 @@ async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     for (number, (method, answer, expected)) in rows.iter().enumerate() {
         let (Open(bytes) | Closed(bytes)) = answer;
         let mut probe = Wire::connect(proxy.address()).await?;
-        // There is an idle connection now, and only a spoilt one makes the proxy dial again.
+        // An idle connection exists now, so the proxy dials again only if that one is not reusable.
         ok(&mut probe).await?;
         let before = origin.connections();
         let mut client = Wire::connect(proxy.address()).await?;
@@ -216,7 +216,8 @@ async fn each(rows: &'static [Row]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The final answer to a request: its status and body, None where either breaks off.
+/// Returns the status and body of the final response to a request; `None` for a part that breaks
+/// off.
 async fn see(
     client: &mut Wire,
     method: &str,
@@ -247,7 +248,7 @@ async fn see(
         }
         let body = match client.body(method, &head).await {
             Ok(body) => Some(String::from_utf8(body.body)?),
-            // The connection has ended: nobody can take this for a whole body.
+            // The connection has ended, so that no client takes this for a whole body.
             Err(_) => None,
         };
         let more = client.rest().await.context("the end")?;
@@ -268,7 +269,7 @@ async fn ok(client: &mut Wire) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A HEAD's answer says what a GET's would.
+/// The response to a HEAD has the length that the response to a GET would have.
 #[tokio::test]
 async fn the_length_of_what_is_not_sent_stays() -> anyhow::Result<()> {
     for (method, status) in [("HEAD", "200 OK"), ("HEAD", "404 Not Found")] {
@@ -305,7 +306,7 @@ async fn interim_answers_are_passed_on() -> anyhow::Result<()> {
     assert_eq!(hints.head.field("x-hop"), None);
     assert_eq!(client.response("GET").await?.body, b"ok");
 
-    // RFC 9110, section 15.2: HTTP/1.0 has no interim answers.
+    // RFC 9110, section 15.2: HTTP/1.0 has no interim responses.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send("GET / HTTP/1.0\r\n\r\n").await?;
     assert_eq!(client.response("GET").await?.head.status()?, 200);
@@ -316,7 +317,7 @@ async fn interim_answers_are_passed_on() -> anyhow::Result<()> {
 async fn interim_answers_without_end_are_no_answer() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
-        // Ends when the proxy has had enough.
+        // Ends when the proxy stops reading.
         while wire
             .send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
             .await
@@ -355,13 +356,13 @@ async fn a_head_without_end_is_no_answer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A reset is no end: what came before may not be all.
+/// A body without a length that ends in a reset is broken: it may be incomplete.
 #[tokio::test]
 async fn a_body_until_close_that_ends_in_a_reset_is_broken() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.request().await?;
         wire.send("HTTP/1.1 200 OK\r\n\r\nhel").await?;
-        // The client has the first part: nothing of it is lost in the reset.
+        // The client has received the first part, so that the reset loses none of it.
         wire.reset()
     })
     .await?;

@@ -1,4 +1,4 @@
-//! Servers that say more than they were asked: no byte of it ever reaches another client.
+//! Servers that send more than was requested: no such byte ever reaches another client.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use tokio::task::JoinSet;
 
 use super::get;
 
-/// Stray bytes a server sends around its correct answer, which names the request's target.
+/// Stray bytes that a server sends around its correct response, which names the request's target.
 #[derive(Clone, Copy, Debug)]
 enum Manner {
-    /// As it should.
+    /// None: a correct response.
     Right,
-    /// A second answer with the first.
+    /// A second response with the first.
     Twice,
-    /// More bytes than it has said.
+    /// More bytes than the declared length.
     TooMuch,
-    /// An answer to HEAD, 204 or 304 that has a body.
+    /// A body in a response to HEAD, or with 204 or 304.
     Body,
-    /// A last chunk, and bytes behind it.
+    /// Bytes after the last chunk.
     BehindChunks,
-    /// An interim answer behind the final one.
+    /// An interim response after the final one.
     InterimLater,
-    /// The answer before the request's body is there.
+    /// The response before the request's body has arrived.
     Early,
-    /// Not an answer.
+    /// Bytes that are not a response.
     Garbage,
-    /// The answer, and then a reset.
+    /// The response, and then a reset.
     Reset,
-    /// The answer, and then the end.
+    /// The response, and then the end of the connection.
     Close,
 }
 use Manner::{
@@ -53,7 +53,7 @@ const MANNERS: &[Manner] = &[
     Close,
 ];
 
-/// A whole answer that nobody asked for.
+/// A whole response to no request.
 const STRAY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray";
 
 fn answer(target: &str) -> String {
@@ -63,7 +63,7 @@ fn answer(target: &str) -> String {
     )
 }
 
-/// Serves one connection; each target names the manner of its answer.
+/// Serves one connection; each target names the manner of its response.
 async fn serve(mut wire: Wire) -> anyhow::Result<()> {
     while let Ok(head) = wire.head().await {
         let target = head.start_line.split(' ').nth(1).context("a target")?;
@@ -90,7 +90,7 @@ async fn serve(mut wire: Wire) -> anyhow::Result<()> {
             }
             Close => return wire.send(right).await,
         };
-        // The proxy may be gone by then.
+        // The proxy may have closed the connection by then.
         if wire.send(sent).await.is_err() {
             break;
         }
@@ -98,8 +98,8 @@ async fn serve(mut wire: Wire) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Many clients at once, all over the same few connections, each with a request of its own
-/// that no other client's answer can be taken for.
+/// No byte reaches another client: many clients send requests at once over the same few
+/// connections, and no response can be mistaken for that of another request.
 #[tokio::test]
 async fn no_byte_reaches_another_client() -> anyhow::Result<()> {
     const CLIENTS: usize = 8;
@@ -135,7 +135,8 @@ async fn no_byte_reaches_another_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sees that the answer is this request's own, or an error; whether the connection goes on.
+/// Checks that the response is the one to this request, or an error. Returns whether the connection
+/// continues.
 async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bool> {
     let request = match manner {
         Early => format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
@@ -146,7 +147,7 @@ async fn ask(wire: &mut Wire, target: &str, manner: Manner) -> anyhow::Result<bo
     let is_own = match status {
         200 => response.body == target.as_bytes() && !matches!(manner, Garbage | Body),
         204 => matches!(manner, Body),
-        // A connection that ends may take a request with it that must not be sent again.
+        // When a connection ends, a request on it may fail that must not be sent again.
         502 => matches!(manner, Garbage | Early),
         _ => false,
     };
@@ -198,8 +199,8 @@ async fn what_an_idle_connection_says_answers_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A 408 that a server has sent as the request was on its way says that the connection was idle
-/// for too long (RFC 9110, section 15.5.9). It answers nothing.
+/// A 408 that a server sent while the request was on its way is no response to it. It says that the
+/// connection was idle for too long (RFC 9110, section 15.5.9).
 #[tokio::test]
 async fn a_late_408_is_no_answer() -> anyhow::Result<()> {
     const LATE: &str =
@@ -246,7 +247,7 @@ async fn a_late_408_is_no_answer() -> anyhow::Result<()> {
         let heads: Vec<_> = std::iter::from_fn(|| heads.try_recv().ok()).collect();
         assert_eq!(heads.len(), times, "{request:?}");
     }
-    // On a new connection it is the server's answer, as any other.
+    // On a new connection, a 408 is the server's response, like any other.
     let origin = Origin::answering(LATE).await?;
     let proxy = Setup::before([origin.address()]).start().await?;
     let mut client = Wire::connect(proxy.address()).await?;

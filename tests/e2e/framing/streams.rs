@@ -1,4 +1,4 @@
-//! Bodies on their way: asked for by 100-continue, answered too early, streamed and never held
+//! Bodies in transit: invited by 100-continue, answered too early, streamed and never buffered
 //! whole, broken off by either side.
 
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::get;
 
-/// More than all socket buffers on the way can hold.
+/// More than all socket buffers on the path can hold.
 const LARGE: usize = 32 * 1024 * 1024;
 /// A transfer without progress for this long has stopped.
 const STILL: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const EXPECTING: &str =
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Says 100 to a head that asks for it, then answers the whole request.
+/// Sends a 100 for a head that asks for it, then responds to the whole request.
 async fn continuing(mut wire: Wire) -> anyhow::Result<()> {
     let head = wire.head().await?;
     ensure!(head.field("expect").as_deref() == Some("100-continue"));
@@ -65,7 +65,7 @@ async fn a_server_that_refuses_before_the_body() -> anyhow::Result<()> {
             wire.head().await?;
             wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno"))
                 .await?;
-            // Neither the body nor another request: nobody can tell the two apart.
+            // Neither the body nor another request may follow: the two could not be told apart.
             wire.end().await?;
             Ok(())
         })
@@ -82,7 +82,7 @@ async fn a_server_that_refuses_before_the_body() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// RFC 9110, section 10.1.1: the server may never answer the expectation.
+/// A server that never sends a 100 gets the body all the same (RFC 9110, section 10.1.1).
 #[tokio::test]
 async fn a_server_that_says_nothing_gets_the_body() -> anyhow::Result<()> {
     let origin = Origin::answering(OK).await?;
@@ -95,7 +95,7 @@ async fn a_server_that_says_nothing_gets_the_body() -> anyhow::Result<()> {
     client.send("hello").await?;
     assert_eq!(client.response("POST").await?.body, b"ok");
     assert_eq!(origin.requests()[0].body, b"hello");
-    // Nor need the client wait.
+    // The client need not wait, either.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("{EXPECTING}hello")).await?;
     let mut last = client.response("POST").await?;
@@ -115,7 +115,7 @@ async fn an_answer_before_the_body_is_done() -> anyhow::Result<()> {
         )
         .await?;
         wire.finish().await?;
-        // Reads on, so that no reset overtakes the answer (RFC 9112, section 9.6).
+        // Reads on, so that no reset overtakes the response (RFC 9112, section 9.6).
         let _ = wire.rest().await;
         Ok(())
     })
@@ -126,7 +126,7 @@ async fn an_answer_before_the_body_is_done() -> anyhow::Result<()> {
     let response = client.response("POST").await?;
     assert_eq!(response.head.status()?, 413);
     assert_eq!(response.body, b"big");
-    // Bytes that the client goes on sending are no request.
+    // Further bytes from the client are not a request.
     let _ = client.send("5\r\nhello\r\n0\r\n\r\n").await;
     assert_eq!(client.rest().await?, b"");
     origin.join().await
@@ -188,7 +188,8 @@ async fn any_method_may_have_a_body() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each side sends on only when the other's last word has come.
+/// Bodies stream both ways at once: each side sends its next chunk only after it has received the
+/// other's.
 #[tokio::test]
 async fn bodies_stream_both_ways_at_once() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -299,7 +300,7 @@ async fn a_server_that_leaves_in_its_body_breaks_the_clients() -> anyhow::Result
         assert_eq!(client.head().await?.status()?, 200);
         client.until(b"hello").await?;
         seen.notify_one();
-        // No more of a length, and no last chunk.
+        // No more of the declared length arrives, and no last chunk.
         let rest = client.rest().await?;
         assert!(rest.is_empty() || rest == b"\r\n", "{start:?}: {rest:?}");
         origin.join().await?;
@@ -307,7 +308,8 @@ async fn a_server_that_leaves_in_its_body_breaks_the_clients() -> anyhow::Result
     Ok(())
 }
 
-/// Where a client leaves: after which part of its request, and of the server's answer.
+/// A client that leaves ends the server's connection, after whichever part of the request or the
+/// response.
 #[tokio::test]
 async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
     let whole = get("/");
@@ -337,7 +339,7 @@ async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
                 }
             })
             .await?;
-            // A client that ends its side in order may still wait for its answer: so long.
+            // A client that ends its side cleanly may still wait for its response, for this long.
             let proxy = Setup::before([origin.address()])
                 .frontend("timeout.client_fin = \"50ms\"")
                 .start()
@@ -355,7 +357,7 @@ async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
                 drop(client);
             }
             origin.join().await?;
-            // Far below any timeout that would end it too.
+            // Far below any timeout that would also end the connection.
             assert!(
                 start.elapsed() < Duration::from_secs(5),
                 "{request:?} {answer:?}"
@@ -369,7 +371,8 @@ async fn a_client_that_leaves_takes_the_server_with_it() -> anyhow::Result<()> {
 async fn a_client_that_sends_all_before_it_reads() -> anyhow::Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    // The server sends and takes at once; the client takes nothing before it has sent all.
+    // The server sends and receives at the same time; the client reads only after it has sent
+    // everything.
     let origin = Origin::scripted(|mut wire, _| async move {
         wire.head().await?;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
@@ -388,7 +391,8 @@ async fn a_client_that_sends_all_before_it_reads() -> anyhow::Result<()> {
         };
         let (taken, mut write) = tokio::try_join!(take, give)?;
         ensure!(taken == missing);
-        // With the end of a response, what is left of its request is not waited for.
+        // The end of the response comes after the upload, because the proxy does not wait for the
+        // rest of a request whose response has ended.
         write.write_all(&[b'x'; 16384]).await?;
         Ok(())
     })

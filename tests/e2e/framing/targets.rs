@@ -1,15 +1,15 @@
-//! Request lines and fields as the server gets them: targets go out in origin form, everything
+//! Request lines and fields as the server receives them: targets go out in origin form, everything
 //! else unchanged.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Proxy, Setup, Wire};
 
-/// The request line and Host that the server sees; None where the proxy answers 400 and no
+/// The request line and Host that the server sees; `None` if the proxy responds with 400 and no
 /// server sees anything.
 type Seen = Option<(&'static str, &'static str)>;
 
-/// Method, target as sent, and what comes of it.
-// A row a line.
+/// Method, target as sent, and outcome.
+// One row per line.
 #[rustfmt::skip]
 const TARGETS: &[(&str, &str, Seen)] = &[
     // An empty path, with and without a query (RFC 9112, section 3.2.1).
@@ -21,7 +21,7 @@ const TARGETS: &[(&str, &str, Seen)] = &[
     ("GET", "http://[::1]?x", Some(("GET /?x HTTP/1.1", "[::1]"))),
     ("OPTIONS", "http://b", Some(("OPTIONS * HTTP/1.1", "b"))),
     ("OPTIONS", "http://b?x", Some(("OPTIONS /?x HTTP/1.1", "b"))),
-    // A fragment is never sent (section 3.2): such a target is refused.
+    // A fragment is never sent (section 3.2), so such a target is refused.
     ("GET", "http://b#x", None),
     ("GET", "http://b#", None),
     ("GET", "http://b?#", None),
@@ -30,7 +30,7 @@ const TARGETS: &[(&str, &str, Seen)] = &[
     ("OPTIONS", "*#", None),
     ("GET", "/#", None),
     ("GET", "/a?b#c", None),
-    // Characters that RFC 3986 knows only encoded, and clients send all the same.
+    // Characters that RFC 3986 allows only encoded, but that clients send unencoded.
     ("GET", "/?ids=[\"a\",\"b\"]", Some(("GET /?ids=[\"a\",\"b\"] HTTP/1.1", "a"))),
     ("GET", "/query?query={app=\"foo\"}", Some(("GET /query?query={app=\"foo\"} HTTP/1.1", "a"))),
     ("GET", "/<b>?<b>", Some(("GET /<b>?<b> HTTP/1.1", "a"))),
@@ -80,7 +80,8 @@ async fn targets() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The example of header-match's README, with paths that servers take for the same.
+/// With normalization, no spelling of a path passes a rule. The rule is the example of
+/// header-match's README, and the paths are those that servers treat as the same.
 #[tokio::test]
 async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -112,7 +113,7 @@ async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
             assert_eq!(answer.head.status()?, expected, "{target}");
         }
     }
-    // A server gets what the plugin has seen.
+    // The server gets the path that the plugin has seen.
     let mut client = Wire::connect(on.address()).await?;
     let request = "GET /a//b/./%7e%2f/../c%2f?d=//%61 HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(client.exchange(request).await?.head.status()?, 200);
@@ -121,7 +122,7 @@ async fn no_spelling_of_a_path_passes_a_rule() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `HAProxy` 2.6, whose rules the manual names.
+/// The configuration of `HAProxy` 2.6, whose normalization rules the manual names.
 const NORMALIZING_HAPROXY: &str = "
 global
     log stderr format raw local0 notice
@@ -187,7 +188,7 @@ async fn paths_are_normalized_as_by_haproxy() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names as sent, in the order in which they were sent; what the proxy adds comes last.
+/// Field names keep their case and order; fields that the proxy adds come last.
 #[tokio::test]
 async fn names_keep_case_and_order() -> anyhow::Result<()> {
     let fields = "x-lower: 1\r\nX-UPPER: 2\r\nX-mIxEd: 3\r\nAccept:a\r\nx-lower:  4 \r\n\
@@ -228,7 +229,7 @@ async fn names_keep_case_and_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A length is read and written anew, so that nobody reads it as an octal number.
+/// A length is parsed and written again, so that no server reads it as an octal number.
 #[tokio::test]
 async fn lengths_are_written_anew() -> anyhow::Result<()> {
     for (sent, body) in [("010", "0123456789"), ("0002", "ok"), ("00", "")] {
@@ -261,7 +262,7 @@ async fn lengths_are_written_anew() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// RFC 9110, section 7.6.2: a request is counted down at each hop, and answered at the last.
+/// Each hop decrements `Max-Forwards`, and the last one responds (RFC 9110, section 7.6.2).
 #[tokio::test]
 async fn max_forwards() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -285,7 +286,8 @@ async fn max_forwards() -> anyhow::Result<()> {
             ))
             .await;
         if method == "HEAD" {
-            // The server here gives a body with it; the count is what matters.
+            // The server sends a body even here, which breaks the connection; only the count
+            // matters.
             client = Wire::connect(proxy.address()).await?;
         } else {
             let answer = answer?;
@@ -328,7 +330,7 @@ async fn a_plugin_sees_what_the_proxy_says_of_the_client() -> anyhow::Result<()>
                    X-Forwarded-For: 192.0.2.1\r\n\r\n";
     for (line, expected) in [
         ("", 403),
-        // The proxy adds nothing then; a stranger's own fields stay out.
+        // The proxy then adds nothing, and a stranger's own fields stay out.
         ("forwarded.x_forwarded = false", 200),
         ("forwarded.trusted_proxies = \"127.0.0.0/8\"", 400),
     ] {

@@ -8,8 +8,8 @@ use pointsman_tests::{Message, Origin, Setup, Wire};
 
 use super::get;
 
-/// Fields that no trailer may be: for this hop, framing, routing, authentication, or what a
-/// proxy says of the client (RFC 9110, sections 6.5.1 and 7.6.1).
+/// Fields that must not be trailers: those for this hop, framing, routing or authentication, and
+/// those in which a proxy describes the client (RFC 9110, sections 6.5.1 and 7.6.1).
 const FORBIDDEN: &[&str] = &[
     "Authorization",
     "Connection",
@@ -53,7 +53,7 @@ async fn trailers_that_must_not_pass() -> anyhow::Result<()> {
             ]
         })
         .collect();
-    // The last of them are named by the head's Connection, in either case.
+    // The head's Connection names the last two, in either case.
     let section = format!(
         "X-First: 1\r\n{}X-Named: evil\r\nx-other: evil\r\nX-Last: 2\r\nx-first: 3\r\n",
         evil.concat()
@@ -127,7 +127,7 @@ async fn codings_with_empty_elements() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One-byte chunks cost the receiver hardly more bytes than large ones.
+/// One-byte chunks are joined: the receiver gets hardly more bytes than with large ones.
 #[tokio::test]
 async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
     const COUNT: usize = 100_000;
@@ -158,7 +158,7 @@ async fn one_byte_chunks_are_joined() -> anyhow::Result<()> {
         ("upstream", upstream.load(Ordering::SeqCst)),
         ("downstream", downstream),
     ] {
-        // 6 bytes for each of them as sent. A read of some KiB becomes one chunk.
+        // As sent, each byte of the body takes 6 bytes. A read of some KiB becomes one chunk.
         ensure!(bytes < COUNT + COUNT / 50, "{side}: {bytes} bytes");
         ensure!(bytes > COUNT, "{side}: {bytes} bytes");
     }
@@ -197,7 +197,8 @@ async fn joining_holds_nothing_back() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// RFC 9112, section 2.2: an empty line behind a body begins no request, so none is waited for.
+/// An empty line after a body does not start a request, so the proxy does not wait for the rest of
+/// one (RFC 9112, section 2.2).
 #[tokio::test]
 async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -213,7 +214,7 @@ async fn an_empty_line_behind_a_body_is_no_request() -> anyhow::Result<()> {
         client.send(stray).await?;
         assert_eq!(client.exchange(post).await?.body, b"www");
         client.send(stray).await?;
-        // No 408: the connection is idle, and ends as such.
+        // No 408: the connection counts as idle, and ends as an idle one does.
         client.end().await.with_context(|| format!("{stray:?}"))?;
     }
     Ok(())

@@ -12,7 +12,7 @@ import hpack
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 1, 1, 4, 8, 32
-# Only the lenient cases wait for as long; everything else is answered at once.
+# Only the lenient cases wait for this long; all others get a response at once.
 TIMEOUT_S = 2
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL, INTERNAL, FLOW, TIMEOUT, CLOSED, SIZE, REFUSED, CANCEL, COMPRESSION = range(10)
@@ -53,7 +53,7 @@ class Peer:
         try:
             self.socket.sendall(data)
         except OSError:
-            # The proxy has closed already; what it said is read next.
+            # The proxy has already closed the connection; the caller reads what it sent.
             pass
 
     def read(self, count):
@@ -111,12 +111,12 @@ class Peer:
                 raise AssertionError("a connection error") from None
             if kind == GOAWAY:
                 code = struct.unpack(">II", payload[:8])[1]
-                # RFC 9113, section 5.4: a generic code may stand for a more specific one.
+                # RFC 9113, section 5.4: a generic code can be used in place of a more specific one.
                 assert code in (PROTOCOL, *codes), f"GOAWAY {codes}, not {code}"
                 return
 
     def resets(self, stream, *codes):
-        """A stream error with one of these codes, or as the RFC allows, a connection error."""
+        """A stream error with one of these codes or, as the RFC allows, a connection error."""
         while True:
             try:
                 kind, _, found, payload = self.next()
@@ -139,8 +139,8 @@ class Peer:
 
 
 CASES = []
-# Titles of cases that the h2 crate does not refuse. Neither does any harm here: such a field is
-# dropped, and the padding means nothing.
+# Titles of cases that the h2 crate does not refuse. Both are harmless here: such a field is
+# dropped, and the padding has no meaning.
 LENIENT = {
     "a pseudo-header in trailers is malformed",
     "padding of a Huffman string longer than 7 bits is a COMPRESSION_ERROR",
@@ -656,7 +656,7 @@ def malformed(section, title, fields, flags=END_STREAM | END_HEADERS):
         peer = Peer(at)
         peer.headers(fields=fields, flags=flags)
         peer.resets(1, PROTOCOL)
-        # It is a stream error: the connection lives, unless the proxy has said GOAWAY.
+        # This is a stream error: the connection stays open, unless the proxy has sent GOAWAY.
 
 
 malformed("9113 8.2.1", "a field name in upper case is malformed", REQUEST + [("X-TEST", "ok")])
@@ -805,8 +805,8 @@ def _(at):
 
 
 def resets_or_closed(self, stream):
-    """A frame on a stream that is half-closed, closed or forgotten: whichever of the three comes
-    first, since the answer may have been sent before."""
+    """A frame on a stream that is half-closed, closed or forgotten, whichever comes first: the
+    response may already have been sent."""
     while True:
         try:
             kind, _, found, payload = self.next()

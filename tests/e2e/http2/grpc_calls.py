@@ -58,7 +58,7 @@ def serve():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    # Ends with the test, which closes the pipe.
+    # Ends when the test closes the pipe.
     sys.stdin.read()
 
 
@@ -66,7 +66,7 @@ def channel(target, ca):
     options = (
         ("grpc.max_receive_message_length", 64 << 20),
         ("grpc.max_send_message_length", 64 << 20),
-        # Each channel has a connection of its own.
+        # Each channel has its own connection.
         ("grpc.use_local_subchannel_pool", 1),
     )
     if ca:
@@ -92,7 +92,7 @@ def kinds(target, ca):
         joined = to.stream_unary("/test.Echo/StreamUnary")(iter([b"a", b"b", b"c"]), timeout=20)
         assert joined == b"a,b,c"
 
-        # Both ways at once: each message waits for the answer to the one before.
+        # Both directions at once: each message waits for the reply to the one before.
         answers = []
         turn = threading.Semaphore(1)
 
@@ -136,7 +136,8 @@ def many(target, count, ca):
             failed.append((call.code(), call.details()))
 
     for number in range(count):
-        # Further connections, so that not all calls go on by what was in force at the start.
+        # Opens further connections, so that not all calls use the plugin and certificate that were
+        # in force at the start.
         if number % 500 == 0:
             channels.append(channel(target, ca))
             unary = channels[-1].unary_unary("/test.Echo/Unary")

@@ -1,4 +1,4 @@
-"""Attacks on a proxy that speaks HTTP/2 without TLS, each beside a client that means well.
+"""Attacks on a proxy that speaks HTTP/2 without TLS, each next to a well-behaved client.
 
 Usage: hostile.py HOST PORT PID. For each attack: the proxy answers others within five seconds, its
 memory does not grow by more than 24 MiB, and floods end with GOAWAY ENHANCE_YOUR_CALM or a closed
@@ -85,7 +85,7 @@ class Attacker:
 
 
 def flood(pieces, limit):
-    """Sends until the proxy has had enough; how many pieces that took."""
+    """Sends until the proxy stops reading, and returns the number of parts sent."""
     attacker = Attacker()
     sent = 0
     is_open = True
@@ -157,7 +157,7 @@ def continuations():
 
 
 def hpack_bomb():
-    """One byte of a field block for each copy of a field of 4 KB."""
+    """One byte of a field block for each copy of a 4 KB field."""
     attacker = Attacker()
     big = b"\x40\x01a" + b"\x7f\xa1\x1e" + b"b" * 4000
     for stream in range(1, 60, 2):
@@ -168,14 +168,15 @@ def hpack_bomb():
 
 
 def windows():
-    """A hundred requests for a large body on each connection, of which nothing is ever taken."""
+    """A hundred requests for a large body on each connection; none of the bodies is read."""
     attackers = []
     for _ in range(3):
         attacker = Attacker(settings=struct.pack(">HI", 4, 0))
         for stream in range(1, 200, 2):
             attacker.send(frame(HEADERS, 5, stream, block(REQUEST[:2] + [(":path", "/big")] + REQUEST[3:])))
         attackers.append(attacker)
-    # A byte for each: the proxy has to hold the rest back, not to read it all.
+    # A window of one byte for each stream: the proxy must not read all of the rest, but hold it
+    # back.
     for attacker in attackers:
         for stream in range(1, 200, 2):
             attacker.send(frame(WINDOW, 0, stream, struct.pack(">I", 1)))
@@ -185,7 +186,7 @@ def windows():
 
 
 def uploads():
-    """Bodies that are sent to a server which does not read them."""
+    """Bodies that are sent to a server that does not read them."""
     attackers = []
     for _ in range(5):
         attacker = Attacker()
@@ -211,7 +212,7 @@ def silence():
 
 
 class Honest(threading.Thread):
-    """A client that asks over and over again, and notes the longest wait."""
+    """A client that sends requests without a pause, and records the longest wait."""
 
     def __init__(self):
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-//! HTTP/2 with servers: which connections requests share, and when they are sent again.
+//! HTTP/2 with servers: which requests share a connection, and when requests are sent again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::proxy;
 
-/// Answers with the number of the connection, once `together` requests are there.
+/// Starts a server that responds with the number of the connection, once `together` requests have
+/// arrived.
 async fn gathering(builder: h2::server::Builder, together: usize) -> anyhow::Result<Http2Origin> {
     let (there, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     Http2Origin::start(builder, None, move |asked: Asked| {
@@ -33,7 +34,7 @@ async fn gathering(builder: h2::server::Builder, together: usize) -> anyhow::Res
     .await
 }
 
-/// The answers to so many requests at once over one connection.
+/// Sends `count` requests at once over one connection, and returns the responses.
 async fn at_once(client: &Http2Client, count: usize) -> anyhow::Result<Vec<(u16, Bytes)>> {
     let mut requests = JoinSet::new();
     for _ in 0..count {
@@ -84,7 +85,7 @@ async fn a_refused_stream_is_sent_again_elsewhere() -> anyhow::Result<()> {
     let proxy = proxy(www.address(), ", protocol = \"h2c\"", "").await?;
     let client = Http2Client::connect(proxy.address()).await?;
     assert_eq!(client.get("/").await?, (200, "0".into()));
-    // A POST as well: nobody has acted on it.
+    // A POST is sent again, too, because the server has not acted on it.
     let request = Request::post("http://www.test.tld/").body(())?;
     let (response, _) = client.ready().await?.send_request(request, true)?;
     assert_eq!(timeout(DEADLINE, response).await??.status(), 200);
@@ -113,7 +114,7 @@ async fn a_server_that_says_goaway_fails_no_request() -> anyhow::Result<()> {
 async fn a_connection_that_is_dead_gets_no_further_request() -> anyhow::Result<()> {
     let script = |asked: Asked| async move {
         if asked.connection == 0 && asked.number > 0 {
-            // Not a byte more on this connection.
+            // Sends no more bytes on this connection.
             std::future::pending::<()>().await;
         }
         let number = asked.connection.to_string();
@@ -129,7 +130,7 @@ async fn a_connection_that_is_dead_gets_no_further_request() -> anyhow::Result<(
     Ok(())
 }
 
-/// Reads bodies, and answers with their length.
+/// Starts a server that reads bodies, and responds with their length.
 async fn counting() -> anyhow::Result<Http2Origin> {
     Http2Origin::start(
         h2::server::Builder::new(),
@@ -152,7 +153,8 @@ async fn counting() -> anyhow::Result<Http2Origin> {
     .await
 }
 
-/// A server sends several window updates for each window of a body: that is no flood.
+/// A long upload does not count as a flood, although the server sends several window updates for
+/// each window of the body.
 #[tokio::test]
 async fn a_long_upload_is_no_flood() -> anyhow::Result<()> {
     const LENGTH: usize = 40 << 20;
@@ -174,7 +176,7 @@ async fn a_long_upload_is_no_flood() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each takes no more of the connection's window than it uses.
+/// Slow uploads do not hold up others: each takes no more of the connection's window than it uses.
 #[tokio::test]
 async fn slow_uploads_do_not_hold_up_others() -> anyhow::Result<()> {
     let www = counting().await?;
@@ -244,7 +246,7 @@ async fn trailers_of_a_message_with_a_length() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_request_that_kills_its_connection_is_sent_twice_at_most() -> anyhow::Result<()> {
-    // The settings of HTTP/2, and the end once there is a request.
+    // Sends the settings of HTTP/2, and closes the connection once a request arrives.
     let www = Origin::scripted(|mut wire, _| async move {
         wire.exactly(24).await?;
         wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::proxy;
 use crate::tunnels::handshake;
 
-/// A WebSocket's bytes, there and back, by extended CONNECT.
+/// Sends a WebSocket's bytes by extended CONNECT, and checks that they come back.
 async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
     let mut request = Request::builder()
         .method(Method::CONNECT)
@@ -36,7 +36,7 @@ async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
         }
         assert_eq!(seen, message.as_bytes());
     }
-    // The end of one direction is carried across.
+    // The end of one direction is passed on.
     stream.send_data(Bytes::new(), true)?;
     while let Some(piece) = timeout(DEADLINE, body.data()).await? {
         assert!(piece?.is_empty());
@@ -44,7 +44,7 @@ async fn echoes(client: &Http2Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The `Sec-WebSocket-Accept` of a key (RFC 6455, section 1.3).
+/// Returns the `Sec-WebSocket-Accept` of a key (RFC 6455, section 1.3).
 fn accept_of(key: &str) -> String {
     let digest = Sha1::new()
         .chain_update(key)
@@ -53,7 +53,7 @@ fn accept_of(key: &str) -> String {
     STANDARD.encode(digest)
 }
 
-/// Switches to WebSocket, and sends back what it gets.
+/// Starts an origin that switches to WebSocket and echoes what it receives.
 async fn http1_echo() -> anyhow::Result<Origin> {
     Origin::scripted(|mut wire, _| async move {
         let head = wire.head().await?;

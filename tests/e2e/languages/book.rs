@@ -1,8 +1,8 @@
-//! The book: every command in it, in order, in an empty folder with an empty
-//! home directory; and what the page says that it prints.
+//! The book: every command in it, in order, in an empty folder with an empty home directory; and
+//! the output that the page promises.
 //!
-//! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines of what the block before
-//! it prints, in order. Other lines may come between.
+//! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines that the block before it
+//! prints, in order. Other lines can come between them.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::place::{self, Place};
 
-/// Between the outputs of two blocks.
+/// Separator between the outputs of two blocks.
 const MARK: &str = "--- the next block ---";
 
-/// Ports that the book uses, as a person would.
+/// Ports in the book's commands, which the test replaces by free ones.
 const PORTS: [&str; 3] = ["8080", "9001", "9002"];
 
 #[derive(Default)]
@@ -35,7 +35,7 @@ fn play(page: &str) -> anyhow::Result<()> {
         .iter()
         .map(|_| ReservedPort::new())
         .collect::<Result<_, _>>()?;
-    // Nothing that it starts outlives it.
+    // No process that the script starts outlives it.
     let mut script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in &blocks {
         script.push_str(&block.script);
@@ -71,7 +71,7 @@ fn play(page: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A page with what it includes.
+/// Returns a page with the text of the files that it includes.
 fn text(file: &Path) -> anyhow::Result<String> {
     let raw = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let mut whole = String::new();
@@ -139,7 +139,7 @@ macro_rules! pages {
             }
         )*
 
-        /// No page is left out, and none includes what is not there.
+        /// The tests play every page with commands, and every included file exists.
         #[test]
         fn every_page_with_commands_is_played() -> anyhow::Result<()> {
             let played = [$(stringify!($name)),*];

@@ -1,5 +1,5 @@
-//! `host-suffix` in every language: its own tests, the same cases, the same errors, the same scenario
-//! in a browser, and 600,000 decisions on one instance in the same memory.
+//! `host-suffix` in every language: its own tests, the same cases, the same errors, the same
+//! scenario in a browser, and 600,000 decisions on one instance without more memory.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,10 +11,11 @@ use serde_json::Value;
 use super::place::{Place, output, root, tell};
 use crate::scenario::Site;
 
-/// Enough for a collector to run many times, and for a leak of a byte to show as pages.
+/// Enough for a garbage collector to run many times, and for a leak of one byte to show as pages.
 const DECISIONS: &str = "600000";
 
-/// `native` is how its README says to test it without a sandbox.
+/// Checks one language; `native` is the command by which its README tests the plugin without a
+/// sandbox.
 async fn check(language: &str, native: &str) -> anyhow::Result<()> {
     let place = Place::new()?;
     let project = root()
@@ -51,7 +52,7 @@ fn plugin(place: &Place, command: &str) -> Command {
     program
 }
 
-/// The cases, and many decisions on one instance.
+/// Runs the cases, and many decisions on one instance.
 fn measure(place: &Place, language: &str, component: &Path) -> anyhow::Result<()> {
     let cases = root().join("plugins/host-suffix/cases.toml");
     output(
@@ -100,7 +101,7 @@ languages! {
     zig "python3 -m ziglang build test"
 }
 
-/// The bundled one, which is as it is in the repository, and has the scenario for itself.
+/// The bundled plugin, as it is in the repository. The scenario has its own test.
 #[test]
 fn rust() -> anyhow::Result<()> {
     let component = root().join("plugins/host-suffix/host-suffix.wasm");

@@ -1,4 +1,4 @@
-//! A plugin's log lines are shown where there is no log: by `check`, `route` and a failed test.
+//! Commands without a log show the log lines of a plugin: `check`, `route` and a failed test.
 
 use std::fs;
 use std::process::Output;
@@ -7,7 +7,7 @@ use pointsman_tests::guest;
 
 use super::place::Place;
 
-/// A folder with `guest-wasi` and its configuration.
+/// Creates a folder with `guest-wasi` and its configuration.
 fn place(configure: &str, route: &str) -> anyhow::Result<Place> {
     let place = Place::new()?;
     fs::write(place.work().join("mine.wasm"), guest("guest-wasi")?)?;

@@ -1,5 +1,5 @@
-//! The mistakes that authors make, through the command that they would use: each message says
-//! what is wrong and what to do.
+//! Common mistakes of authors, through the command that they would use: each message says what is
+//! wrong and what to do.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use pointsman_tests::guest;
 
 use super::place::Place;
 
-/// What `pointsman plugin check` says of a file that it refuses.
+/// Returns the message of `pointsman plugin check` about a file that it refuses.
 fn refusal(file: &[u8]) -> anyhow::Result<String> {
     let place = Place::new()?;
     fs::write(place.work().join("mine.wasm"), file)?;
@@ -22,7 +22,7 @@ fn refusal(file: &[u8]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// `file` with every `from` replaced by `to`, which is as long.
+/// Returns `file` with every `from` replaced by `to`, which has the same length.
 fn replaced(mut file: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let places: Vec<_> = file
@@ -38,7 +38,8 @@ fn replaced(mut file: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     file
 }
 
-/// A core module that imports `wasi_snapshot_preview1`, as a build for `wasm32-wasip1` does.
+/// Returns a core module that imports `wasi_snapshot_preview1`, as a build for `wasm32-wasip1`
+/// does.
 fn preview_1() -> Vec<u8> {
     let mut module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0".to_vec();
     let import = [
@@ -114,7 +115,7 @@ fn each_says_what_to_do() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `pointsman check` says of a `router.config`, and where.
+/// Returns the message of `pointsman check` about a `router.config`, with its location.
 fn misconfigured(config: &str) -> anyhow::Result<String> {
     let place = Place::new()?;
     let file = format!(

@@ -1,4 +1,5 @@
-//! The SDKs' own tests, each in its language's test tool. Rust's run with the workspace.
+//! The SDKs' own tests, each in the test tool of its language. Those of Rust run with the
+//! workspace.
 
 use super::place::{Place, output, root, tell};
 

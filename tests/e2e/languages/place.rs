@@ -1,4 +1,4 @@
-//! Where toolchains are, and an empty machine to use them on.
+//! The toolchains, and an environment like that of a new machine to use them in.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 pub(super) struct Place {
     folder: TempDir,
     path: OsString,
-    /// Caches of the toolchains: empty on a fresh clone, shared by all tests after that.
+    /// Caches of the toolchains: empty on a fresh clone, then shared by all tests.
     cache: PathBuf,
 }
 
-/// Variables by which toolchains find their caches, with a folder for each.
+/// Variables with which toolchains find their caches, and a folder for each.
 const CACHES: [(&str, &str); 4] = [
     ("GOCACHE", "go"),
     ("PIP_CACHE_DIR", "pip"),
@@ -34,11 +34,11 @@ impl Place {
         }
         let binary = PathBuf::from(pointsman()?.get_program()).canonicalize()?;
         std::os::unix::fs::symlink(&binary, folder.path().join("bin/pointsman"))?;
-        // The binary is target/PROFILE/pointsman; set-up installs tools into target/tools.
+        // The binary is target/PROFILE/pointsman; setup installs tools into target/tools.
         let target = binary.ancestors().nth(2).context("the target directory")?;
         let tools = target.join("tools");
         let mut path = vec![folder.path().join("bin")];
-        // Zig is a module of that Python.
+        // Zig is a module of the Python in its folder.
         path.extend(["zig", "go"].map(|tool| tools.join(tool).join("bin")));
         let all = env::var_os("PATH").unwrap_or_default();
         path.extend(env::split_paths(&all));
@@ -49,26 +49,27 @@ impl Place {
         })
     }
 
-    /// The empty folder.
+    /// Returns the empty folder.
     pub(super) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
-    /// A program in the empty folder.
+    /// Returns a command that runs a program in the empty folder.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command
             .current_dir(self.work())
             .env("PATH", &self.path)
             .env("HOME", self.folder.path().join("home"));
-        // How this machine reaches its package registries is no part of a person's home.
+        // The settings with which this machine reaches package registries still apply: an empty
+        // home would hide them.
         if let Some(home) = env::var_os("HOME") {
             let settings = Path::new(&home).join(".npmrc");
             if settings.exists() {
                 command.env("NPM_CONFIG_USERCONFIG", settings);
             }
         }
-        // Cargo runs the tests; its variables are not those of a person's shell.
+        // Cargo runs the tests, and sets variables that a user's shell does not have.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
             let is_rustc = name.starts_with("RUST") && !name.starts_with("RUSTUP");
@@ -81,15 +82,15 @@ impl Place {
             }
         }
         command.envs(CACHES.map(|(variable, folder)| (variable, self.cache.join(folder))));
-        // npm would rewrite the examples' lock files when a package adds a platform.
+        // Otherwise npm would rewrite the examples' lock files when a package adds a platform.
         command.env("npm_config_save", "false");
-        // Rust's homes hold the toolchain itself, not a person's files.
+        // Rust's home directories contain the toolchain itself, not a user's files.
         command.envs(rust_homes());
         command
     }
 }
 
-/// `RUSTUP_HOME` and `CARGO_HOME` of the user who runs the tests.
+/// Returns `RUSTUP_HOME` and `CARGO_HOME` of the user who runs the tests.
 fn rust_homes() -> Vec<(&'static str, PathBuf)> {
     let home = env::var_os("HOME").map(PathBuf::from);
     [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")]
@@ -102,21 +103,21 @@ fn rust_homes() -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
-/// The workspace.
+/// Returns the root of the workspace.
 pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Tells whoever asks the runner for a passing test's output: figures for the book, say.
+/// Prints text that the runner can show even for a passing test, such as figures for the book.
 pub(super) fn tell(text: &str) {
-    // A closed output is no failure.
+    // A closed output is not a failure.
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// Runs a command to its end; yields what it printed.
+/// Runs a command to its end, and returns its output.
 ///
 /// # Errors
-/// It failed: with all that it printed.
+/// Fails with all output if the command fails.
 pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command
         .output()

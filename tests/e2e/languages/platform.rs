@@ -1,4 +1,5 @@
-//! The promises of `limits.md` about clocks, random numbers, output and files, in every language.
+//! Promises of `limits.md` about clocks, random numbers, output and files, checked in every
+//! language.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,20 +9,20 @@ use serde_json::Value;
 
 use super::place::{Place, output};
 
-/// A plugin whose answer follows from the path.
+/// A plugin whose response depends on the path.
 struct Plugin {
-    /// As `plugin new` calls it.
+    /// Name of the language for `plugin new`.
     language: &'static str,
-    /// In the project.
+    /// Path of the source file in the project.
     file: &'static str,
     text: &'static str,
     /// Paths that log the line `printed`.
     print: &'static [&'static str],
-    /// Paths that answer with the time, in seconds.
+    /// Paths whose response is the time, in seconds.
     clock: &'static [&'static str],
-    /// Paths that answer with a random number.
+    /// Paths whose response is a random number.
     random: &'static [&'static str],
-    /// Paths that answer with `none`, for there is no file.
+    /// Paths whose response is `none`, because there is no file.
     open: &'static [&'static str],
 }
 
@@ -44,7 +45,7 @@ impl Built {
         Ok(Built(place))
     }
 
-    /// The report about one request to a new instance, and the response's body.
+    /// Returns the report about one request to a new instance, and the response's body.
     fn ask(&self, path: &str) -> anyhow::Result<(Value, String)> {
         let mut command = self.0.command("pointsman");
         let text = output(command.args(["route", "--json", "GET", path]))?;
@@ -54,7 +55,7 @@ impl Built {
         Ok((report.clone(), body.to_owned()))
     }
 
-    /// The same for a decision that is cached.
+    /// Does the same, and checks that the decision is cached.
     fn ask_pure(&self, path: &str) -> anyhow::Result<(Value, String)> {
         let (report, body) = self.ask(path)?;
         let is_cached = report["cacheable"] == true && report["cached_ns"].is_number();
@@ -62,7 +63,7 @@ impl Built {
         Ok((report, body))
     }
 
-    /// The same for one that must not be, however often it is asked for.
+    /// Returns the body, after checking that the decision is not cached.
     fn ask_impure(&self, path: &str) -> anyhow::Result<String> {
         let (report, body) = self.ask(path)?;
         let is_asked = report["cacheable"] == false && report["cached_ns"].is_null();

@@ -1,5 +1,5 @@
-//! The policies of `plugins/examples` under load, while the one in Python is replaced by the one in
-//! Rust and comes back: they decide alike, so no client notices.
+//! The policies of `plugins/examples` under load, while the Rust version replaces the Python
+//! version and Python then returns. Both decide alike, so no client notices.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::place::{Place, output, root};
 
-/// Connections with requests on them all the time.
+/// Number of connections that send requests without a pause.
 const CLIENTS: usize = 8;
 /// Requests between two swaps.
 const BETWEEN: usize = 400;
 
-/// A request, and the servers that may answer it.
+/// A request, and the servers that may respond to it.
 #[derive(Clone)]
 struct Case {
     request: String,
@@ -48,15 +48,17 @@ impl Case {
     }
 }
 
-/// A frontend with the policy in Python, before these backends, and the one in Rust beside it.
+/// A frontend with these backends and the Python version of the policy, with the Rust version next
+/// to it in the folder.
 struct Site {
     proxy: Proxy,
-    /// They answer with their names.
+    /// Origins that respond with their names.
     _origins: Vec<Origin>,
 }
 
 impl Site {
-    /// `top` is of the top level; `backends` are backends with their servers, the first the default.
+    /// Starts the proxy. `top` has keys for the top level; `backends` are backends with their
+    /// servers, the first of which is the default.
     async fn start(
         policy: &str,
         config: &str,
@@ -93,7 +95,7 @@ impl Site {
         })
     }
 
-    /// Who answers each of these: that is who answers it from now on.
+    /// Sends each request once, and returns cases that expect the same server from then on.
     async fn settle(&self, cases: Vec<Case>) -> anyhow::Result<Vec<Case>> {
         let mut client = Wire::connect(self.proxy.address()).await?;
         let mut settled = Vec::new();
@@ -104,7 +106,7 @@ impl Site {
         Ok(settled)
     }
 
-    /// Plays the cases all the time while the plugins change.
+    /// Plays the cases without a pause while the plugins change.
     async fn swap_under_load(&self, cases: Vec<Case>) -> anyhow::Result<()> {
         let load = Rc::new(Load {
             cases,
@@ -138,7 +140,7 @@ impl Site {
         for version in versions {
             let count = |name: &str| version[name].as_u64().context("a count");
             ensure!(version["faults"] == serde_json::json!({}), "{version:#}");
-            // Some questions, few answers: nearly all comes from the cache.
+            // There are few different requests, so nearly all decisions come from the cache.
             ensure!(
                 count("cached")? * 10 > count("decisions")? * 9,
                 "{version:#}"
@@ -148,7 +150,7 @@ impl Site {
     }
 }
 
-/// Requests all the time.
+/// Requests without a pause, until the load is over.
 struct Load {
     cases: Vec<Case>,
     played: AtomicUsize,
@@ -168,7 +170,7 @@ impl Load {
         Ok(())
     }
 
-    /// Waits for so many requests more.
+    /// Waits for [`BETWEEN`] more requests.
     async fn more(&self) -> anyhow::Result<()> {
         let enough = self.played.load(Ordering::Relaxed) + BETWEEN;
         let waiting = async {
@@ -188,7 +190,7 @@ fn build(example: &str, component: PathBuf) -> anyhow::Result<()> {
     let mut build = place.command("pointsman");
     let project = root().join("plugins/examples").join(example);
     build.args(["plugin", "build"]).arg(project);
-    // Those in Rust share what they are made of.
+    // The examples in Rust share their compiled dependencies.
     build.env("CARGO_TARGET_DIR", root().join("target/examples"));
     output(build.arg("--output").arg(component))?;
     Ok(())
@@ -225,7 +227,7 @@ async fn tenant_router() -> anyhow::Result<()> {
     let cases = [("a", "1"), ("b", "2"), ("c", "www")]
         .map(|(tenant, server)| Case::new(get(&format!("X-Tenant: {tenant}\r\n")), &[server]));
     site.swap_under_load(cases.to_vec()).await?;
-    // Nobody asks a plugin to move a tenant.
+    // A change of the table moves a tenant, without any change of the plugin.
     site.proxy
         .ctl(&["table", "tenants", "set", "a", "two"])
         .await?;

@@ -1,4 +1,5 @@
-//! An author's mistake is told: natively it always is, so this is about the component.
+//! A component reports an author's mistake. Native tests always report it, so they are not tested
+//! here.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `pointsman plugin watch`: each save is built and tested, and what passes goes into service.
+//! `pointsman plugin watch` builds and tests each save, and puts it into service if it passes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ const CONFIG: &str = "[admin]\nsocket = \"admin.sock\"\n[frontend.http-in]\n\
                       router.plugin = \"./mine/mine.wasm\"\nrouter.watch = false\n\
                       router.config.rules = []\n[backend.www]\nserver.www = \"127.0.0.1:1\"\n";
 
-/// A component, with a section that makes it another file.
+/// Returns a component with a section that makes it a different file.
 fn component(mark: u8) -> anyhow::Result<Vec<u8>> {
     let mut bytes = guest("host-suffix")?;
-    // A custom section of the name `producers`, which stays where others are left out.
+    // A custom section with the name `producers`, which is kept where others are stripped.
     bytes.extend([0, 11, 9]);
     bytes.extend(b"producers");
     bytes.push(0);
-    // One that tells the two apart.
+    // A section `name`, which makes the components different.
     bytes.extend([0, 6, 4, b'n', b'a', b'm', b'e', mark]);
     Ok(bytes)
 }
 
-/// A project in `mine`, whose component is what is saved as its source.
+/// Creates a project in `mine`, whose build copies the source file as the component.
 fn project(directory: &Path) -> anyhow::Result<PathBuf> {
     let project = directory.join("mine");
     fs::create_dir(&project)?;
-    // As good a toolchain as any.
+    // A copy is enough of a toolchain here.
     fs::write(
         project.join("plugin.toml"),
         "name = \"mine\"\nbuild = [\"cp\", \"source.wasm\", \"raw.wasm.tmp\"]\nmodule = \"raw.wasm.tmp\"\n",
@@ -48,7 +48,7 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
     let project = project(directory.path())?;
     let save = |bytes: Vec<u8>| -> anyhow::Result<()> {
         fs::write(directory.path().join("saved"), bytes)?;
-        // At once, as editors save.
+        // Renames the file into place, as editors do.
         fs::rename(directory.path().join("saved"), project.join("source.wasm"))?;
         Ok(())
     };
@@ -75,7 +75,8 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
     watch.line_with("1 case holds").await?;
     turns(1).await?;
 
-    // Another plugin, which takes no such configuration: told, and not put into service.
+    // Another plugin, which does not accept such a configuration, is reported and not put into
+    // service.
     let project = proxy.directory().join("mine");
     let saved = proxy.directory().join("saved");
     fs::write(&saved, guest("guest-scripted")?)?;
@@ -104,7 +105,7 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A proxy may log into the project's folder: its line about a swap is no reason for the next one.
+/// A proxy can log into the project's folder: its log line about a swap does not cause another one.
 #[tokio::test]
 async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
@@ -135,11 +136,11 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
     // The first component is in service.
     wait(&active_after(&place, &project)?, 1).await?;
     for mark in [2, 3] {
-        // Under a name that does not say what it is: built again, and that is all.
+        // With a name that does not look like a log, the file causes a build, but no swap.
         let turns = count(&watch.log(), "mine.wasm");
         fs::write(project.join("lines"), format!("plugin in service {mark}"))?;
         wait("mine.wasm", turns + 1).await?;
-        // Under one that does: not even that.
+        // With the name of a log, it does not cause a build either.
         fs::write(
             project.join("proxy.log"),
             format!("plugin in service {mark}"),
@@ -151,12 +152,12 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
         wait(&active_after(&place, &project)?, 1).await?;
     }
     let plugins: Value = serde_json::from_str(&proxy.ctl(&["plugins", "--json"]).await?)?;
-    // The start's, and one for each component.
+    // One version from startup, and one for each component.
     assert_eq!(plugins["versions"][0]["number"], 4, "{plugins:#}");
     Ok(())
 }
 
-/// The line that `plugin watch` prints once the component that was built is in service.
+/// Returns the line that `plugin watch` prints once the built component is in service.
 fn active_after(place: &Place, project: &Path) -> anyhow::Result<String> {
     Ok(format!("decides (sha256 {})", sha256(place, project)?))
 }

@@ -29,7 +29,8 @@ async fn origins() -> anyhow::Result<[MoodyOrigin; 2]> {
     ])
 }
 
-/// The server and `Set-Cookie` of an answer over a new connection, with these field lines.
+/// Sends a request with these field lines over a new connection. Returns the server's name and
+/// `Set-Cookie`.
 async fn visit(proxy: &Proxy, lines: &str) -> anyhow::Result<(String, Option<String>)> {
     let mut client = Wire::connect(proxy.address()).await?;
     let answer = client.exchange(get_with("/", lines)).await?;
@@ -38,7 +39,7 @@ async fn visit(proxy: &Proxy, lines: &str) -> anyhow::Result<(String, Option<Str
     Ok((String::from_utf8(answer.body)?, cookie))
 }
 
-/// The line that sends a cookie back.
+/// Returns the field line that sends a cookie back.
 fn sent_back(set_cookie: &str) -> String {
     let pair = set_cookie.split(';').next().unwrap_or_default();
     format!("Cookie: theme=dark; {pair}\r\n")
@@ -53,7 +54,7 @@ async fn a_client_with_its_cookie_stays() -> anyhow::Result<()> {
         let (server, cookie) = visit(&proxy, "").await?;
         let cookie = sent_back(&cookie.context("a cookie")?);
         for _ in 0..4 {
-            // Over either worker; no further cookie is set.
+            // The worker does not matter, and no further cookie is set.
             assert_eq!(visit(&proxy, &cookie).await?, (server.clone(), None));
         }
         seen += &server;
@@ -113,7 +114,7 @@ async fn wrong_and_forged_cookies_are_replaced() -> anyhow::Result<()> {
         let cookie = sent_back(&cookie.with_context(|| lines.to_owned())?);
         assert_eq!(visit(&ours, &cookie).await?, (server, None), "{lines}");
     }
-    // Proxies with the same secret accept each other's.
+    // Proxies with the same secret accept each other's cookies.
     let (server, cookie) = visit(&ours, "").await?;
     let other = proxy(&origins, &with("one")).await?;
     let cookie = sent_back(&cookie.context("a cookie")?);
@@ -176,7 +177,7 @@ async fn a_draining_server_keeps_its_sessions() -> anyhow::Result<()> {
     assert_eq!(visit(&proxy, &of_a).await?, ("a".to_owned(), None));
     assert_eq!(visit(&proxy, &of_b).await?, ("b".to_owned(), None));
     assert_eq!(answers(proxy.address(), 6).await?, "b b b b b b");
-    // In maintenance it has none any more: they move.
+    // In maintenance the server keeps no sessions: they move.
     proxy.ctl(&["server", "www/s0", "maintenance"]).await?;
     let (server, cookie) = visit(&proxy, &of_a).await?;
     ensure!(
@@ -202,7 +203,7 @@ async fn a_server_of_weight_zero_keeps_its_sessions() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the server of a session cannot be reached, another one serves it, with a cookie of its own.
+/// If the server of a session cannot be reached, another one serves the session, with a new cookie.
 #[tokio::test]
 async fn a_session_moves_when_its_server_is_gone() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
@@ -246,7 +247,7 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
         origin.reached(2).await?;
     }
     super::queued(&proxy, 1).await?;
-    // One more than may wait.
+    // One more request than the queue has room for.
     let mut third = Wire::connect(proxy.address()).await?;
     let refused = third.exchange(&request).await?.head;
     assert_eq!(refused.status()?, 503);
@@ -258,7 +259,8 @@ async fn a_session_waits_for_a_slot_of_its_server() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whose connection to a server is its client's alone: one client's may carry several sessions.
+/// With the PROXY protocol, a server's connection belongs to one client, and can carry several
+/// sessions of it.
 #[tokio::test]
 async fn sessions_of_one_connection_with_the_proxy_protocol() -> anyhow::Result<()> {
     let named = async |name: &'static str| {

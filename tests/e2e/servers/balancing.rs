@@ -1,11 +1,11 @@
-//! Which server gets a request, by each of the algorithms.
+//! The server that gets a request, for each of the algorithms.
 
 use anyhow::ensure;
 use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire};
 
 use super::{ADMIN, GET, answers, became, count, set_all};
 
-/// Servers `a`, `b` and so on with these further keys, balanced in this way.
+/// Returns a setup with servers `a`, `b` and so on, with these further keys and this algorithm.
 pub(super) fn balanced<'a>(
     balance: &str,
     servers: impl IntoIterator<Item = (&'a MoodyOrigin, &'a str)>,
@@ -30,7 +30,7 @@ pub(super) async fn origins<const N: usize>() -> anyhow::Result<[MoodyOrigin; N]
     Ok(origins.try_into().expect("as many"))
 }
 
-/// Sends a request on a connection of its own, and waits until one of the servers has it.
+/// Sends a request on a new connection, and waits until one of the servers has it.
 pub(super) async fn held(
     proxy: &Proxy,
     origins: &[MoodyOrigin],
@@ -70,13 +70,13 @@ async fn round_robin_goes_by_the_weights() -> anyhow::Result<()> {
         let seen = answers(proxy.address(), 8).await?;
         let counts = ["a", "b", "c"].map(|name| count(&seen, name));
         assert_eq!(counts, [1, 2, 5], "{seen}");
-        // Spread evenly: never all of the heaviest in a row.
+        // Turns are spread evenly: the heaviest server never gets all of its turns in a row.
         ensure!(!seen.contains("c c c c"), "{seen}");
     }
     Ok(())
 }
 
-/// Two workers have turns of their own.
+/// Two workers take turns independently of each other.
 #[tokio::test]
 async fn round_robin_of_two_workers() -> anyhow::Result<()> {
     let [a, b] = origins().await?;
@@ -123,13 +123,13 @@ async fn random_goes_by_the_weights() -> anyhow::Result<()> {
     let servers = [(&a, ", weight = 1"), (&b, ", weight = 4")];
     let proxy = balanced("\"random\"", servers).start().await?;
     let seen = answers(proxy.address(), 500).await?;
-    // More than six standard deviations off the 100 that are expected.
+    // The bounds are more than six standard deviations from the expected 100.
     let of_a = count(&seen, "a");
     ensure!((45..=155).contains(&of_a), "{of_a}");
     Ok(())
 }
 
-/// All workers count together: so it is certain where the next request goes.
+/// All workers count together, so the next request's server is certain.
 #[tokio::test]
 async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
     for workers in [1, 2] {
@@ -147,7 +147,7 @@ async fn least_requests_looks_at_all_workers() -> anyhow::Result<()> {
         }
         let of_b = clients.iter().filter(|(_, server)| *server == 1).count();
         assert_eq!(of_b, 6, "{workers} workers");
-        // One that holds requests gets none while the other one is free.
+        // A server with requests in progress gets none while the other one is free.
         b.set(Mood::Answers(200));
         for (client, _) in clients.iter_mut().filter(|(_, server)| *server == 1) {
             assert_eq!(client.response("GET").await?.body, b"b");
@@ -167,7 +167,7 @@ async fn peak_ewma_prefers_the_fast_one() -> anyhow::Result<()> {
     let (mut slow, first) = held(&proxy, &servers, GET).await?;
     let fast = ["b", "a"][first];
     servers[1 - first].set(Mood::Answers(200));
-    // So long does the other one take that a hundred are answered meanwhile.
+    // The other server takes so long that a hundred requests are answered in the meantime.
     let seen = answers(proxy.address(), 100).await?;
     assert_eq!(count(&seen, fast), 100, "{seen}");
     servers[first].set(Mood::Answers(200));
@@ -234,13 +234,13 @@ async fn a_server_that_comes_back_starts_slowly() -> anyhow::Result<()> {
         .backend("slow_start = \"1d\"")
         .start()
         .await?;
-    // All begin with their full weight.
+    // All servers start with their full weight.
     assert_eq!(count(&answers(proxy.address(), 10).await?, "a"), 5);
     a.set_checks([Mood::Answers(503)]);
     became(&proxy, "a", "down", 1).await?;
     a.set_checks([Mood::Answers(200)]);
     became(&proxy, "a", "up", 1).await?;
-    // A tenth at first.
+    // The weight starts at a tenth.
     assert_eq!(count(&answers(proxy.address(), 44).await?, "a"), 4);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Checks connect as requests do: with TLS, the PROXY protocol, over Unix sockets. Each server answers
-//! with a status that is not expected, so that the reason shows that its answer has come.
+//! Checks connect as requests do: with TLS, with the PROXY protocol, over Unix sockets. Each server
+//! responds with an unexpected status, so that the reason shows that the response has arrived.
 
 use std::fs;
 
@@ -103,13 +103,13 @@ async fn checks_over_unix_sockets() -> anyhow::Result<()> {
     let line = became(&proxy, "s", "down", 1).await?;
     ensure!(line.contains("status 204"), "{line}");
     let head = heads.recv().await.expect("a check").to_lowercase();
-    // RFC 9110, section 7.2: a Host is a host, which no path is.
+    // RFC 9110, section 7.2: Host contains a host, and a path is not one.
     ensure!(head.contains("\r\nhost: localhost\r\n"), "{head}");
     serving.abort();
     Ok(())
 }
 
-/// Its kernel goes on accepting connections, which nobody serves.
+/// A suspended process is down, although the kernel still accepts connections for it.
 #[tokio::test]
 async fn a_process_that_is_stopped_is_down() -> anyhow::Result<()> {
     let server = Process::start(node("notifier.js"))?;
@@ -120,7 +120,7 @@ async fn a_process_that_is_stopped_is_down() -> anyhow::Result<()> {
         .backend("check = { expect = \"404\", interval = \"20ms\", timeout = \"3s\", fall = 1 }")
         .start()
         .await?;
-    // Served by node, so it is up.
+    // Node responds, so the server is up.
     assert_eq!(answers(proxy.address(), 1).await?, "404");
     server.signal(Signal::SIGSTOP)?;
     let line = became(&proxy, "s", "down", 1).await?;

@@ -1,4 +1,4 @@
-//! Active checks: over HTTP, TCP and gRPC, and what becomes of servers that fail them.
+//! Active checks over HTTP, TCP and gRPC, and the servers that fail them.
 
 use anyhow::ensure;
 use pointsman_tests::{GrpcOrigin, Mood, MoodyOrigin, Origin, ReservedPort, Setup, Wire};
@@ -9,10 +9,10 @@ use crate::metrics::Metrics;
 const GOOD: Mood = Mood::Answers(200);
 const BAD: Mood = Mood::Answers(503);
 
-/// Names the server `a`.
+/// A response that names the server `a`.
 const A: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
 
-/// With checks of the path `/health` and these further keys, often.
+/// Returns a setup with frequent checks of the path `/health` and these further keys.
 fn checked(servers: &[&MoodyOrigin], keys: &str) -> Setup {
     let keys = format!("check = {{ path = \"/health\", interval = \"20ms\"{keys} }}");
     Setup::before(servers.iter().map(|server| server.address()))
@@ -30,7 +30,7 @@ async fn checks_in_a_row_change_the_state() -> anyhow::Result<()> {
     let proxy = checked(&[&a, &b], ", fall = 3, rise = 2").start().await?;
     let states = ["up", "going-down", "up", "going-down", "down", "up"];
     changes(&proxy, "s0", &states).await?;
-    // Each is counted, and none has happened to the other.
+    // Each change is counted, and the other server has none.
     let metrics = Metrics::of(&proxy).await?;
     let changed = |server: &str| {
         let label = format!("server=\"{server}\"");
@@ -62,7 +62,7 @@ async fn a_first_check_that_fails_is_enough() -> anyhow::Result<()> {
     let proxy = checked(&[&a, &b], ", fall = 100").start().await?;
     changes(&proxy, "s0", &["up", "down"]).await?;
     assert_eq!(answers(proxy.address(), 6).await?, "b b b b b b");
-    // With none left, nobody is asked.
+    // With no server left, no server gets a request.
     b.set_checks([GOOD, BAD]);
     let other = checked(&[&a], "").start().await?;
     became(&other, "s0", "down", 1).await?;
@@ -108,7 +108,7 @@ async fn what_a_check_of_http_asks_and_expects() -> anyhow::Result<()> {
     assert_eq!(check.field("host").as_deref(), Some("health.test.tld"));
     let agent = check.field("user-agent").unwrap_or_default();
     ensure!(agent.starts_with("pointsman/"), "{agent}");
-    // Without a name it is the address.
+    // Without a configured name, Host is the address.
     let proxy = checked(&[&a], "").start().await?;
     became(&proxy, "s0", "down", 1).await?;
     let check = a.checks().pop().expect("a check").head;
@@ -180,7 +180,7 @@ async fn checks_of_grpc() -> anyhow::Result<()> {
     );
     for origin in [&a, &b] {
         origin.set_serving(SERVICE, true);
-        // Another service's health is no business of these checks.
+        // The health of another service does not affect these checks.
         origin.set_serving("", false);
     }
     let server = |name: &str, origin: &GrpcOrigin| {
@@ -220,7 +220,7 @@ async fn a_check_of_grpc_at_another_port() -> anyhow::Result<()> {
     let proxy = setup("unknown").start().await?;
     let line = became(&proxy, "s0", "down", 1).await?;
     ensure!(line.contains("gRPC status 5"), "{line}");
-    // The server as a whole.
+    // The empty name stands for the server as a whole.
     health.set_serving("", true);
     proxy.configure(&setup("").config())?;
     proxy.ctl(&["reload"]).await?;
@@ -230,7 +230,8 @@ async fn a_check_of_grpc_at_another_port() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What requests have found out does not wait for the next check.
+/// A server that listens again is used without a check: the result of a request does not wait for
+/// the next one.
 #[tokio::test]
 async fn a_server_that_listens_again_needs_no_check() -> anyhow::Result<()> {
     let (port, b) = (ReservedPort::new()?, Origin::naming("b").await?);

@@ -1,4 +1,4 @@
-//! Balancing by a part of the request: `balance = { hash = KEY }`.
+//! Load balancing by a part of the request: `balance = { hash = KEY }`.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ async fn a_key_goes_to_the_same_server() -> anyhow::Result<()> {
         let places = async || {
             let mut places = BTreeMap::new();
             for number in 0..40 {
-                // Either worker.
+                // The connection goes to either worker.
                 let mut client = Wire::connect(proxy.address()).await?;
                 let key = format!("k{number}");
                 let request = get_with(&target.replace("KEY", &key), &line.replace("KEY", &key));
@@ -49,7 +49,7 @@ async fn a_key_goes_to_the_same_server() -> anyhow::Result<()> {
             );
         }
         ensure!(after.values().all(|place| place != "d"), "{after:?}");
-        // It comes back to its keys.
+        // When the server returns, it gets the same keys again.
         proxy.configure(&setup(4).workers(2).config())?;
         proxy.ctl(&["reload"]).await?;
         assert_eq!(places().await?, before, "{hash}");
@@ -70,7 +70,7 @@ async fn max_load_sends_what_is_too_much_elsewhere() -> anyhow::Result<()> {
         for _ in expected {
             clients.push(held(&proxy, &servers, GET).await?);
         }
-        // Which server is the preferred one is for the hash to say.
+        // The hash decides which server is preferred.
         let first = clients[0].1;
         let seen: Vec<_> = clients
             .iter()
@@ -86,7 +86,7 @@ async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
     let servers: [MoodyOrigin; 4] = origins().await?;
     let balance = "{ hash = \"header:x-key\" }";
     let setup = balanced(balance, servers.iter().map(|server| (server, "")));
-    // Where a client's own keys go.
+    // The servers for keys from the client itself.
     let plain = setup.start().await?;
     let mut client = Wire::connect(plain.address()).await?;
     let mut cases = serde_json::Map::new();
@@ -113,7 +113,7 @@ async fn a_plugin_chooses_the_key() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman_in(directory, &config).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for (target, server) in expected {
-        // Whatever the client says.
+        // The plugin's key counts, whatever the client sends.
         for line in ["", "X-Key: k5\r\n", "X-Key: other\r\n"] {
             let found = answer(&mut client, &get_with(&target, line)).await?;
             assert_eq!(found, server, "{target} {line}");

@@ -1,11 +1,11 @@
-//! Sessions that servers name: learned from their answers.
+//! Sessions that servers name, learned from their responses.
 
 use anyhow::{Context as _, ensure};
 use pointsman_tests::{Origin, Setup, Wire};
 
 use super::{ADMIN, GET, answer, answers, count, get_with};
 
-/// As servers of MCP do it: the answer to the first request names the session.
+/// Starts an origin that names the session in its response to the first request, as MCP servers do.
 async fn sessions(name: &'static str) -> anyhow::Result<Origin> {
     Origin::scripted(move |mut wire, connection| async move {
         let mut number = 0;
@@ -45,13 +45,13 @@ async fn sessions_are_learned_by_all_workers() -> anyhow::Result<()> {
     ensure!(servers.contains('a') && servers.contains('b'), "{servers}");
     for (session, server) in &known {
         let request = get_with("/", &format!("Mcp-Session-Id: {session}\r\n"));
-        // Over several connections, so that both workers are asked.
+        // Several connections, so that both workers serve the session.
         for _ in 0..8 {
             let mut client = Wire::connect(proxy.address()).await?;
             assert_eq!(answer(&mut client, &request).await?, *server, "{session}");
         }
     }
-    // A reload forgets none; nobody belongs to a session that no server has named.
+    // A reload keeps all sessions. A session that no server has named is tied to no server.
     proxy.ctl(&["reload"]).await?;
     let mut client = Wire::connect(proxy.address()).await?;
     for (session, server) in &known {
@@ -64,7 +64,7 @@ async fn sessions_are_learned_by_all_workers() -> anyhow::Result<()> {
         seen += " ";
     }
     assert_eq!(count(&seen, "a"), 2, "{seen}");
-    // A draining server keeps them.
+    // A draining server keeps its sessions.
     proxy.ctl(&["server", "www/s0", "drain"]).await?;
     for (session, server) in &known {
         let request = get_with("/", &format!("Mcp-Session-Id: {session}\r\n"));

@@ -1,4 +1,4 @@
-//! What operators order: `ctl servers` and `ctl server`.
+//! Orders of an operator: `ctl servers` and `ctl server`.
 
 use anyhow::ensure;
 use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire, log_field};
@@ -6,7 +6,7 @@ use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire, log_field};
 use super::{ADMIN, GET, answers, became, count, server, state};
 use crate::tunnels::{echo_or_www, handshake, passes};
 
-/// Two servers, with these keys of the first.
+/// Two servers, the first of which can have further keys.
 struct Site {
     a: MoodyOrigin,
     b: MoodyOrigin,
@@ -96,7 +96,7 @@ async fn a_server_is_taken_out_of_service_and_put_back() -> anyhow::Result<()> {
         (states.len() >= 4).then_some(states.join(" "))
     });
     assert_eq!(changes.await?, "draining ready maintenance ready");
-    // With both out of service there is none.
+    // With both servers out of service, requests have no server.
     for name in ["www/a", "www/b"] {
         proxy.ctl(&["server", name, "drain"]).await?;
     }
@@ -131,16 +131,16 @@ async fn orders_outlive_reloads_until_the_configuration_says_otherwise() -> anyh
     proxy.ctl(&["server", "www/a", "drain"]).await?;
     proxy.ctl(&["server", "www/a", "weight", "7"]).await?;
     is("draining", 7).await?;
-    // Other keys of the server, and of the backend.
+    // Changes of other keys keep both orders.
     site.reload(&proxy, ", max_requests = 9").await?;
     is("draining", 7).await?;
-    // A changed value of its own undoes each alone.
+    // A change of the same key in the configuration undoes an order; each key counts separately.
     site.reload(&proxy, ", weight = 2").await?;
     is("draining", 2).await?;
     site.reload(&proxy, ", weight = 2, state = \"maintenance\"")
         .await?;
     is("maintenance", 2).await?;
-    // Against the configuration's word, too.
+    // An order also overrides the configuration.
     proxy.ctl(&["server", "www/a", "ready"]).await?;
     site.reload(&proxy, ", weight = 2, state = \"maintenance\"")
         .await?;
@@ -205,7 +205,8 @@ async fn a_server_in_maintenance_is_not_checked() -> anyhow::Result<()> {
     let proxy = Proxy::pointsman(&config).await?;
     site.a.checked(2).await?;
     proxy.ctl(&["server", "www/a", "maintenance"]).await?;
-    // One may be under way; then nothing comes while the other one is checked many times.
+    // One check may be in progress; after it, none comes while the other server is checked many
+    // times.
     let others = site.b.checks().len();
     site.b.checked(others + 3).await?;
     let before = site.a.checks().len();
@@ -239,7 +240,7 @@ async fn what_is_in_progress_goes_on() -> anyhow::Result<()> {
         proxy.ctl(&["reload"]).await?;
         passes(&mut tunnel).await?;
     }
-    // A request that is under way is answered.
+    // A request in progress gets its response.
     other.set(Mood::Holds);
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(GET).await?;

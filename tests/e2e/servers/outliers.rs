@@ -1,4 +1,4 @@
-//! Servers whose requests fail: they are left out for a while, tried, and taken back.
+//! Servers whose requests fail: they are ejected for a while, tried, and readmitted.
 
 use anyhow::ensure;
 use pointsman_tests::{Mood, MoodyOrigin, Proxy, Setup, Wire};
@@ -13,7 +13,7 @@ async fn origins(names: &[&str]) -> anyhow::Result<Vec<MoodyOrigin>> {
     Ok(origins)
 }
 
-/// A proxy that ejects servers by these keys.
+/// Starts a proxy that ejects servers by these keys.
 async fn proxy(origins: &[MoodyOrigin], outlier: &str) -> anyhow::Result<Proxy> {
     Setup::before(origins.iter().map(MoodyOrigin::address))
         .top(ADMIN)
@@ -24,7 +24,7 @@ async fn proxy(origins: &[MoodyOrigin], outlier: &str) -> anyhow::Result<Proxy> 
         .await
 }
 
-/// How many of the servers are in a state.
+/// Counts the servers in a state.
 async fn count_in(proxy: &Proxy, origins: &[MoodyOrigin], word: &str) -> anyhow::Result<usize> {
     let mut found = 0;
     for number in 0..origins.len() {
@@ -49,7 +49,7 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
     let later = answers(proxy.address(), 40).await?;
     assert_eq!(count(&later, "b"), 40, "{later}");
     assert_eq!(origins[0].requests().len(), 3);
-    // One request tries it, while others go elsewhere; a single failure is enough.
+    // One request tries the server while others go elsewhere; a single failure ejects it again.
     became(&proxy, "s0", "trial", 1).await?;
     let mut trying = Wire::connect(proxy.address()).await?;
     trying.send(GET).await?;
@@ -57,7 +57,7 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
     assert_eq!(answers(proxy.address(), 5).await?, "b b b b b");
     assert_eq!(trying.response("GET").await?.head.status()?, 504);
     became(&proxy, "s0", "ejected", 2).await?;
-    // The next one finds it well.
+    // The next trial succeeds.
     origins[0].set(Mood::Answers(200));
     became(&proxy, "s0", "trial", 2).await?;
     assert_eq!(answer(&mut trying, GET).await?, "a");
@@ -69,7 +69,8 @@ async fn a_server_that_never_answers_is_ejected() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn statuses_and_resets_count_as_configured() -> anyhow::Result<()> {
-    // The mood, the client's status, the failures that count, whether it is ejected for that.
+    // The mood, the client's status, the failures that count, and the reason if they lead to an
+    // ejection.
     for (mood, status, on, reason) in [
         (
             Mood::Answers(500),
@@ -172,7 +173,7 @@ async fn in_a_panic_all_are_used() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An ejected server is better than none.
+/// An ejected server serves if no other one can.
 #[tokio::test]
 async fn a_server_that_is_ejected_serves_what_no_other_can() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;
@@ -188,7 +189,7 @@ async fn a_server_that_is_ejected_serves_what_no_other_can() -> anyhow::Result<(
         origins[0].reached(1 + number).await?;
         clients.push(client);
     }
-    // The same while another request tries it.
+    // The same applies while another request tries the server.
     became(&proxy, "s0", "trial", 1).await?;
     for number in 3..=5 {
         let mut client = Wire::connect(proxy.address()).await?;
@@ -199,7 +200,7 @@ async fn a_server_that_is_ejected_serves_what_no_other_can() -> anyhow::Result<(
     Ok(())
 }
 
-/// Backups are for when there is no other: not to be tried meanwhile.
+/// An ejected backup is not tried while other servers can serve.
 #[tokio::test]
 async fn a_backup_is_not_tried_while_others_serve() -> anyhow::Result<()> {
     let origins = origins(&["a", "b"]).await?;

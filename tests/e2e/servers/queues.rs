@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use super::{ADMIN, GET, get_with, queued, set_all};
 
-/// A server with one slot, which holds its first request; and that request.
+/// Starts a server with one slot, which holds its first request. Returns the client of that
+/// request, too.
 async fn busy(keys: &str) -> anyhow::Result<(MoodyOrigin, Proxy, Wire)> {
     let origin = MoodyOrigin::naming("www").await?;
     let proxy = Setup::before([])
@@ -24,7 +25,7 @@ async fn busy(keys: &str) -> anyhow::Result<(MoodyOrigin, Proxy, Wire)> {
     Ok((origin, proxy, first))
 }
 
-/// Sees that an answer is the refusal of a request that has no slot, with this end in the log.
+/// Checks that a response refuses a request that got no slot, with this end in the log.
 async fn refused(proxy: &Proxy, answer: &Message, end: &str) -> anyhow::Result<()> {
     assert_eq!(answer.head.status()?, 503);
     assert_eq!(answer.head.field("retry-after").as_deref(), Some("1"));
@@ -46,7 +47,7 @@ async fn a_full_queue_takes_no_more() -> anyhow::Result<()> {
         }
         let mut late = Wire::connect(proxy.address()).await?;
         refused(&proxy, &late.exchange(GET).await?, "queue-full").await?;
-        // Those that wait are served, and then whoever was refused.
+        // Waiting requests are served, and after them the client that was refused.
         origin.set(Mood::Answers(200));
         for client in [&mut first].into_iter().chain(&mut waiting) {
             assert_eq!(client.response("GET").await?.body, b"www");
@@ -70,7 +71,7 @@ async fn the_wait_for_a_slot_is_limited() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Also where they come to different workers.
+/// Requests are served in the order in which they came, even on different workers.
 #[tokio::test]
 async fn first_come_first_served() -> anyhow::Result<()> {
     let (sender, mut begun) = mpsc::unbounded_channel();
@@ -104,7 +105,7 @@ async fn first_come_first_served() -> anyhow::Result<()> {
         client
             .send(get_with("/", &format!("X-Number: {number}\r\n")))
             .await?;
-        // The first one is not in line.
+        // The first one is not in the queue.
         queued(&proxy, number).await?;
         clients.push(client);
     }
@@ -170,7 +171,7 @@ async fn the_limit_of_a_backend_counts_all_its_servers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that comes back takes from the line.
+/// A server that is ready again takes requests from the queue.
 #[tokio::test]
 async fn those_that_wait_go_to_a_server_that_is_ready_again() -> anyhow::Result<()> {
     let (a, b) = (
@@ -198,7 +199,7 @@ async fn those_that_wait_go_to_a_server_that_is_ready_again() -> anyhow::Result<
     Ok(())
 }
 
-/// The same as others, where one that is ejected is all that is left.
+/// Requests wait for an ejected server, as for any other, if it is the only one left.
 #[tokio::test]
 async fn requests_wait_for_a_server_that_is_ejected() -> anyhow::Result<()> {
     let (a, b) = (

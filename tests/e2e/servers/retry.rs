@@ -12,7 +12,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 0\r
 const POST_BODY: &str = "POST / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 5\r\n\r\nhello";
 const PUT_BODY: &str = "PUT / HTTP/1.1\r\nHost: www.test.tld\r\nContent-Length: 5\r\n\r\nhello";
 
-/// The first of two servers fails; requests begin there in turn, and none is ejected.
+/// Two servers, the first of which fails. Each gets every other request first, and none is ejected.
 struct Site {
     bad: MoodyOrigin,
     good: MoodyOrigin,
@@ -34,7 +34,7 @@ impl Site {
         Ok(Self { bad, good, proxy })
     }
 
-    /// The answer to a request that begins at the server that fails.
+    /// Returns the response to a request that goes to the failing server first.
     async fn answer(&self, request: &str) -> anyhow::Result<String> {
         let mut client = Wire::connect(self.proxy.address()).await?;
         let (bad, good) = (self.bad.requests().len(), self.good.requests().len());
@@ -43,7 +43,7 @@ impl Site {
             return Ok(found);
         }
         ensure!(self.good.requests().len() > good);
-        // It was the other one's turn.
+        // It was the other server's turn.
         answer(&mut client, request).await
     }
 }
@@ -63,7 +63,7 @@ async fn after_the_failures_that_are_listed() -> anyhow::Result<()> {
         }
         let retries = server(&site.proxy, "s0").await?["retries"].clone();
         assert_eq!(retries, site.bad.requests().len(), "{on}");
-        // Not after others; nor are there any by default.
+        // There are no retries after other failures, and none by default.
         for retry in ["on = [\"connect\", \"500\"]", ""] {
             let site = Site::start(mood, retry).await?;
             assert_eq!(site.answer(GET).await?, failed, "{on}: {retry}");
@@ -106,7 +106,8 @@ async fn only_what_does_no_harm_when_it_is_done_twice() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_budget_ends_them() -> anyhow::Result<()> {
-    // The share of 100 requests; the reserve of ten a second, of which more may come back meanwhile.
+    // The share of 100 requests, and the reserve of ten a second, some of which may be restored in
+    // the meantime.
     for (budget, least, most) in [("0%", 0, 0), ("20%", 25, 80), ("100%", 100, 100)] {
         let keys = format!("on = \"503\", budget = \"{budget}\"");
         let site = Site::start(Mood::Answers(503), &keys).await?;
@@ -134,7 +135,7 @@ async fn attempts_end_and_the_last_failure_is_the_answer() -> anyhow::Result<()>
             .start()
             .await?;
         assert_eq!(answers(proxy.address(), 1).await?, "503");
-        // Each time another server.
+        // Each attempt goes to another server.
         let tried = origins.iter().map(|origin| origin.requests().len());
         let tried: Vec<_> = tried.filter(|count| *count > 0).collect();
         assert_eq!(tried, vec![1; expected], "{attempts}");
@@ -142,7 +143,7 @@ async fn attempts_end_and_the_last_failure_is_the_answer() -> anyhow::Result<()>
     Ok(())
 }
 
-/// The only server gets it again, after a pause.
+/// If there is only one server, it gets the request again after a pause.
 #[tokio::test]
 async fn a_lone_server_is_asked_again() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, connection| async move {
@@ -165,7 +166,8 @@ async fn a_lone_server_is_asked_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As many attempts as configured, however short `timeout.connect` is.
+/// A server that refuses connections is tried as often as configured, however short
+/// `timeout.connect` is.
 #[tokio::test]
 async fn a_server_that_refuses_is_tried_as_often_as_configured() -> anyhow::Result<()> {
     let port = ReservedPort::new()?;
@@ -190,7 +192,7 @@ async fn a_server_that_refuses_is_tried_as_often_as_configured() -> anyhow::Resu
     Ok(())
 }
 
-/// How often clients come while a server restarts, for a second and a half.
+/// Number of times that clients come while a server restarts, within a second and a half.
 const TICKS: u32 = 30;
 const TICK: Duration = Duration::from_millis(50);
 
@@ -208,7 +210,7 @@ async fn a_server_that_restarts_costs_nobody_an_error() -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     for _ in 0..TICKS {
         ticks.tick().await;
-        // With a body as well: nothing of it was sent.
+        // A body does not prevent a retry, because none of it was sent.
         for request in [GET, POST_BODY] {
             requests.spawn(async move {
                 let mut client = Wire::connect(address).await?;

@@ -26,7 +26,8 @@ async fn server(name: &str) -> anyhow::Result<(SocketAddr, Process)> {
     Ok((SocketAddr::from(([127, 0, 0, 1], port)), process))
 }
 
-/// Waits until so many lines tell of this event; the servers of the last ones, by client.
+/// Waits until `count` lines report this event. Returns the server of the last event of each
+/// client.
 async fn servers(
     clients: &Process,
     event: &str,
@@ -79,7 +80,7 @@ async fn clients_stay_with_their_server_until_it_is_killed() -> anyhow::Result<(
     first.signal(Signal::SIGKILL)?;
     let after = servers(&clients, "upgraded", CLIENTS + moving).await?;
     ensure!(after.values().all(|server| server == "two"), "{after:?}");
-    // All are there, and none of the other server's has ever left it.
+    // All clients are connected, and none of the other server's clients has ever left it.
     clients.signal(Signal::SIGUSR2)?;
     let answers = servers(&clients, "answer", CLIENTS).await?;
     assert_eq!(answers, after);

@@ -1,4 +1,4 @@
-//! SIGTERM: what is open may end, nothing new begins, and `timeout.drain` bounds it.
+//! SIGTERM: open requests can finish, nothing new is accepted, and `timeout.drain` bounds the wait.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{GET, OK, short};
 
-/// A server that holds every request until it is told to answer.
+/// A server that holds every request until it is notified to respond.
 struct Holding {
     origin: Origin,
     reached: Arc<Notify>,
@@ -40,7 +40,8 @@ impl Holding {
         })
     }
 
-    /// A proxy in front of it, asked to end while `Wire` waits for an answer.
+    /// Starts a proxy in front of the server, and sends it SIGTERM while `Wire` waits for a
+    /// response.
     async fn draining(&self, drain: &str) -> anyhow::Result<(Proxy, Wire)> {
         let setup = Setup::before([self.origin.address()]);
         let proxy = setup
@@ -52,13 +53,13 @@ impl Holding {
         self.reached.notified().await;
         proxy.signal(Signal::SIGTERM)?;
         proxy.line_with("draining").await?;
-        // The word comes before the deed.
+        // The log line comes before the listener closes.
         refused(proxy.address()).await;
         Ok((proxy, client))
     }
 }
 
-/// Returns when nobody listens there.
+/// Returns once nothing listens at `address`.
 async fn refused(address: SocketAddr) {
     while let Ok(stream) = TcpStream::connect(address).await {
         drop(stream);
@@ -73,7 +74,7 @@ async fn an_open_request_is_finished() -> anyhow::Result<()> {
     holding.go.notify_one();
     let response = client.response("GET").await?;
     assert_eq!(response.body, b"ok");
-    // So that the client sends its next request elsewhere.
+    // This makes the client send its next request elsewhere.
     assert_eq!(response.head.field("connection").as_deref(), Some("close"));
     client.end().await?;
     assert_eq!(proxy.ended().await?.code(), Some(0));
@@ -90,7 +91,7 @@ async fn nothing_new_is_accepted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// While others are served still, which the drain would wait for.
+/// Idle clients are disconnected at once, while the drain waits for others that are still served.
 #[tokio::test]
 async fn idle_clients_are_let_go_at_once() -> anyhow::Result<()> {
     let holding = Holding::start().await?;

@@ -1,4 +1,4 @@
-//! Both directions at once, half-closed clients, and what is read behind an early answer.
+//! Both directions at once, half-closed clients, and bytes that are read after an early response.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn both(setup: Setup) -> Setup {
         .backend("timeout.server = \"400ms\"")
 }
 
-/// Bytes to the client count as its progress, although its own body stands still.
+/// Bytes to the client count as its progress, although its own body does not move.
 #[tokio::test]
 async fn a_response_that_flows_is_progress_for_the_upload() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -57,7 +57,7 @@ async fn an_upload_that_flows_is_progress_for_the_response() -> anyhow::Result<(
     origin.join().await
 }
 
-/// Where nothing moves in either direction, the exchange ends.
+/// An exchange ends if nothing moves in either direction.
 #[tokio::test]
 async fn a_standstill_in_both_directions_ends() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -71,7 +71,7 @@ async fn a_standstill_in_both_directions_ends() -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(format!("{CHUNKED}5\r\nhello\r\n")).await?;
     client.until(b"x\r\n").await?;
-    // No last chunk: nobody takes it for a whole body.
+    // No last chunk: the client cannot take this for a whole body.
     assert_eq!(short(client.rest()).await?, b"");
     origin.join().await
 }
@@ -104,7 +104,8 @@ async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
         assert_eq!(client.response("POST").await?.body, b"ok", "{request:?}");
         assert_eq!(client.end().await?, End::Closed);
     }
-    // Every request that was sent before the end is answered, and the last answer says close.
+    // Every request that was sent before the end gets a response, and the connection closes after
+    // the last one.
     let mut client = Wire::connect(proxy.address()).await?;
     client.send(GET.repeat(3)).await?;
     client.finish().await?;
@@ -116,7 +117,8 @@ async fn a_half_closed_client_gets_its_answer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client that has closed its connection looks the same, so the wait is bounded.
+/// A half-closed client waits for a bounded time, because a client that has closed its connection
+/// looks the same.
 #[tokio::test]
 async fn a_half_closed_client_waits_for_so_long() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -136,7 +138,7 @@ async fn a_half_closed_client_waits_for_so_long() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// `client_fin` counts from the last progress: an answer that keeps moving is never cut off.
+/// `client_fin` counts from the last progress: a response that keeps moving is never cut off.
 #[tokio::test]
 async fn a_half_closed_client_gets_a_slow_answer() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -158,7 +160,7 @@ async fn a_half_closed_client_gets_a_slow_answer() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A body that ends early makes the request invalid.
+/// A client that ends in the middle of its body is refused: the request is invalid.
 #[tokio::test]
 async fn a_client_that_ends_in_its_body_is_refused() -> anyhow::Result<()> {
     for start in [
@@ -180,9 +182,9 @@ async fn a_client_that_ends_in_its_body_is_refused() -> anyhow::Result<()> {
     Ok(())
 }
 
-// Behind an early answer
+// After an early response
 
-/// The proxy reads from such a client only while it keeps sending.
+/// After an early response, the proxy reads from the client only while the client keeps sending.
 #[tokio::test]
 async fn a_client_that_stops_behind_an_early_answer_is_let_go() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -200,11 +202,11 @@ async fn a_client_that_stops_behind_an_early_answer_is_let_go() -> anyhow::Resul
     let response = client.response("POST").await?;
     assert_eq!(response.head.field("connection").as_deref(), Some("close"));
     client.end().await?;
-    // While it sends, it is read from.
+    // While the client sends, the proxy reads.
     slowly(&mut client, CHUNK).await?;
     client.send(CHUNK).await?;
     long_pause().await;
-    // The first byte behind the end is answered with a reset, which the next one meets.
+    // The first byte after the end causes a reset, which the next one meets.
     let _ = client.send("x").await;
     long_pause().await;
     assert!(client.send("x").await.is_err(), "still read from");

@@ -1,4 +1,4 @@
-//! `timeout.server`: counts while it is the server's turn, and no longer.
+//! `timeout.server` counts only while the proxy waits for the server.
 
 use pointsman_tests::{Origin, Setup, Wire};
 
@@ -8,7 +8,7 @@ const TIMEOUT: &str = "timeout.server = \"400ms\"";
 
 #[tokio::test]
 async fn a_silent_server_is_504() -> anyhow::Result<()> {
-    // Silent at once, after an interim answer, and in the middle of a head.
+    // Silent at once, after an interim response, and in the middle of a head.
     for start in [
         "",
         "HTTP/1.1 103 Early Hints\r\n\r\n",
@@ -17,7 +17,7 @@ async fn a_silent_server_is_504() -> anyhow::Result<()> {
         let origin = Origin::scripted(move |mut wire, _| async move {
             wire.request().await?;
             wire.send(start).await?;
-            // The proxy does not keep a connection that may still bring an answer.
+            // The proxy does not keep a connection on which a response could still arrive.
             wire.end().await?;
             Ok(())
         })
@@ -110,7 +110,7 @@ async fn a_pause_of_the_client_is_not_the_servers() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// Once the upload is whole, the time is the server's again.
+/// Once the upload is complete, the timeout applies to the server again.
 #[tokio::test]
 async fn silence_after_an_upload_is_504() -> anyhow::Result<()> {
     let origin = Origin::scripted(|mut wire, _| async move {
@@ -132,7 +132,7 @@ async fn silence_after_an_upload_is_504() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// A server that takes nothing of an upload is silent too.
+/// A server that reads nothing of an upload counts as silent, too.
 #[tokio::test]
 async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
     let (hold, held) = tokio::sync::watch::channel(());
@@ -140,7 +140,7 @@ async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
         let mut held = held.clone();
         async move {
             wire.head().await?;
-            // Ends with the test: until then nothing is read.
+            // The server reads nothing until the end of the test.
             let _ = held.changed().await;
             Ok(())
         }
@@ -156,7 +156,7 @@ async fn a_server_that_stops_reading_is_504() -> anyhow::Result<()> {
             "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"
         ))
         .await?;
-    // The proxy may stop taking it before all is sent.
+    // The proxy may stop reading before all is sent.
     let _ = client.send_bulk(LARGE).await;
     let head = client.head().await?;
     assert_eq!(head.status()?, 504);

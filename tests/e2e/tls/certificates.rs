@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{NAME, Site, TLS, end_of, lines};
 
-/// What the proxy says is in force.
+/// Returns the certificates that the proxy reports to be in force.
 async fn in_force(site: &Site) -> anyhow::Result<Vec<Value>> {
     let status = site.proxy.ctl(&["status", "--json"]).await?;
     let status: Value = serde_json::from_str(&status)?;
@@ -29,7 +29,7 @@ async fn a_certificate_is_replaced_under_load() -> anyhow::Result<()> {
     let mut expected = vec![fingerprint(&site).await?];
     let load = site.start_client("load", &["--name", NAME])?;
     site.proxy.line_with("status=200").await?;
-    // Renamed onto the old ones, the certificate first.
+    // New files are renamed onto the old ones, the certificate first.
     for round in 0..2 {
         site.authority.issue(folder, "next", &[NAME])?;
         fs::rename(folder.join("next.pem"), folder.join("site.pem"))?;
@@ -45,7 +45,7 @@ async fn a_certificate_is_replaced_under_load() -> anyhow::Result<()> {
             .await?;
         expected.push(fingerprint(&site).await?);
         assert_eq!(expected.len(), round + 2);
-        // New connections get it.
+        // New connections get the new certificate.
         let found = site.client("request", &["--name", NAME]).await?;
         assert_eq!(found[0]["sha256"], expected[round + 1].as_str());
     }
@@ -70,7 +70,7 @@ async fn what_does_not_fit_is_refused_once_and_the_old_goes_on() -> anyhow::Resu
         line.contains("does not belong to the first certificate"),
         "{line}"
     );
-    // Again, by another event.
+    // The same files once more, with another event.
     fs::copy(folder.join("next.pem"), folder.join("site.pem"))?;
     let found = site.client("request", &["--name", NAME]).await?;
     assert_eq!(found[0]["sha256"], before.as_str());
@@ -78,7 +78,7 @@ async fn what_does_not_fit_is_refused_once_and_the_old_goes_on() -> anyhow::Resu
     site.proxy.line_with("certificate in force").await?;
     assert_ne!(fingerprint(&site).await?, before);
     assert_eq!(lines(&site.proxy, "those before go on"), 1);
-    // A reload with a mistake changes nothing either.
+    // A reload with a mistake changes nothing, either.
     fs::write(folder.join("site.key"), "")?;
     let refused = site.reload("", TLS).await.expect_err("no key");
     assert!(

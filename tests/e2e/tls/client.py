@@ -66,7 +66,7 @@ def facts(stream):
 
 
 def request(arguments):
-    """Connects so many times, each time with the session of the first."""
+    """Connects repeatedly, each time with the session of the first connection."""
     made, session, found = context(arguments), None, []
     for _ in range(arguments.count):
         with connect(arguments, made, session) as stream:
@@ -103,7 +103,7 @@ def load(arguments):
 
 
 def websocket(arguments):
-    """A message there and back, and a close, on a connection that was upgraded."""
+    """A message that is echoed, and a close, on an upgraded connection."""
     with connect(arguments, context(arguments)) as stream:
         key = "dGhlIHNhbXBsZSBub25jZQ=="  # The one that the test's server answers.
         stream.sendall(
@@ -120,7 +120,7 @@ def websocket(arguments):
 
 
 def echo(stream, sent):
-    """Both ways at once, in one thread: OpenSSL's connections are not for two."""
+    """Both directions at once in one thread: OpenSSL's connections cannot be shared by two."""
     stream.setblocking(False)
     rest, echoed = sent, bytearray()
     while len(echoed) < len(sent):
@@ -137,13 +137,13 @@ def echo(stream, sent):
 
 
 def keep(arguments):
-    """Two requests on one connection, the second after a line of standard input."""
+    """Two requests on one connection, the second after a line on standard input."""
     with connect(arguments, context(arguments)) as stream:
         first, _ = exchange(arguments, stream, close=False)
         print("kept", flush=True)
         sys.stdin.readline()
         second, _ = exchange(arguments, stream, close=False)
-        # A clean end: without `close_notify`, this raises.
+        # Checks for a clean end: without `close_notify`, this raises.
         return {"first": first, "second": second, "rest": stream.recv(1).decode()}
 
 

@@ -1,4 +1,4 @@
-//! What clients get: certificates by name, versions, protocols, and what the server hears.
+//! TLS for clients: certificates by name, versions, protocols, and the facts that reach the server.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
@@ -32,13 +32,13 @@ async fn http_of_both_versions_over_tls() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the client got, or why it got nothing.
+/// Returns a value that the client got, or its error.
 fn told(found: &Value, key: &str) -> String {
     let value = found.get("error").unwrap_or(&found[0][key]);
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);
-    // OpenSSL has names for some alerts, and words for others.
+    // OpenSSL has symbolic names for some alerts, and plain text for others.
     text.replace("no application protocol", "NO_APPLICATION_PROTOCOL")
 }
 
@@ -63,7 +63,7 @@ async fn certificates_by_name() -> anyhow::Result<()> {
     check(Some("exact.test.tld"), "[\"exact.test.tld\"]").await?;
     check(Some("EXACT.test.tld"), "[\"exact.test.tld\"]").await?;
     check(Some("other.test.tld"), "[\"*.test.tld\"]").await?;
-    // A wildcard stands for one label: the first certificate, which is not for that.
+    // A wildcard covers one label, so the client gets the first certificate, which does not match.
     check(Some("a.b.test.tld"), "mismatch").await?;
     check(None, NAME).await?;
     site.reload("", &format!("{SEVERAL}\nstrict_sni = true"))
@@ -166,7 +166,7 @@ async fn a_tunnel_over_tls() -> anyhow::Result<()> {
 async fn a_drain_ends_connections_in_order() -> anyhow::Result<()> {
     let mut site = Site::start(TLS).await?;
     let mut client = site.start_client("keep", &["--name", NAME])?;
-    // The server that answers is in this thread.
+    // The read must not block this thread, because the origin runs on it.
     let stdout = client.stdout.take().context("no output")?;
     let read = tokio::task::spawn_blocking(move || {
         let mut lines = BufReader::new(stdout).lines();

@@ -1,10 +1,10 @@
-//! Clients that do not mean well, or speak something else.
+//! Clients that are hostile, or that speak another protocol.
 
 use pointsman_tests::{End, Wire};
 
 use super::{NAME, Site, TLS};
 
-/// The header of a record of the handshake, and of a `ClientHello` in it.
+/// Headers of a handshake record and of the `ClientHello` in it.
 const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 #[tokio::test]
@@ -21,14 +21,14 @@ async fn what_is_no_handshake() -> anyhow::Result<()> {
             b"\x16\x03\x01\x00\x04\x01\x00\x00\x00",
             "the TLS handshake failed",
         ),
-        // Longer than any record.
+        // Longer than any record can be.
         (b"\x16\x03\x01\xff\xff", "the TLS handshake failed"),
-        // A warning, instead of a first message.
+        // A warning in place of a first message.
         (b"\x15\x03\x01\x00\x02\x01\x00", "the TLS handshake failed"),
     ] {
         let mut client = Wire::connect(site.proxy.address()).await?;
         client.send(bytes).await?;
-        // An alert, or nothing.
+        // The client gets an alert, or nothing.
         let _ = client.rest().await;
         let peer = client.local_address()?.to_string();
         let line = site.proxy.line_with(&peer).await?;
@@ -72,7 +72,7 @@ async fn a_handshake_that_takes_too_long() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_handshake_within_a_session() -> anyhow::Result<()> {
     let site = Site::start(TLS).await?;
-    // `R` asks for it.
+    // `R` requests a renegotiation.
     let told = site
         .openssl(&["-servername", NAME, "-tls1_2"], "R\n")
         .await?;

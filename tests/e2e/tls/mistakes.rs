@@ -1,4 +1,4 @@
-//! Mistakes that `pointsman check` finds in certificates, each at its key.
+//! Mistakes in certificates, which `pointsman check` reports at their keys.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, IsCa};
 
 use super::{NAME, TLS, config, folder};
 
-/// What `pointsman check` says of a `[tls.site]`.
+/// Returns what `pointsman check` prints about a `[tls.site]`.
 async fn check(folder: &Path, tls: &str) -> anyhow::Result<String> {
     let www = "127.0.0.1:9".parse()?;
     let config = config(www, "", tls).replace("127.0.0.1:0", "127.0.0.1:8443");
@@ -18,7 +18,7 @@ async fn check(folder: &Path, tls: &str) -> anyhow::Result<String> {
     super::run(command, "").await
 }
 
-/// Files with a mistake each, beside good ones.
+/// Creates files with one mistake each, in addition to good ones.
 fn files(folder: &Path, authority: &Authority) -> anyhow::Result<()> {
     let ymd = rcgen::date_time_ymd;
     authority.issue(folder, "other", &[NAME])?;

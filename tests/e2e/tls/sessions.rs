@@ -1,11 +1,11 @@
-//! Sessions that go on: in every worker, over a reload, in the next process.
+//! Sessions can be resumed in every worker, after a reload, and in the next process.
 
 use super::{NAME, Site, TLS};
 
 /// A request that ends the connection, as OpenSSL sends it.
 const GET: &str = "GET / HTTP/1.0\r\nHost: www.test.tld\r\n\r\n";
 
-/// Whether a client that has a session went on with it.
+/// Returns whether a client that has a session resumes it.
 async fn resumes(site: &Site, version: &str) -> anyhow::Result<bool> {
     let arguments = [
         "-ign_eof",
@@ -25,7 +25,7 @@ async fn resumes(site: &Site, version: &str) -> anyhow::Result<bool> {
     Ok(told.contains("Reused, TLS"))
 }
 
-/// A client gets a session.
+/// Connects a client, which stores a new session.
 async fn begin(site: &Site, version: &str) -> anyhow::Result<()> {
     let arguments = [
         "-ign_eof",
@@ -65,7 +65,7 @@ async fn over_a_reload_and_in_the_next_process() -> anyhow::Result<()> {
         let site = Site::start(TLS).await?;
         begin(&site, version).await?;
         assert!(resumes(&site, version).await?);
-        // Another certificate and other settings: the session is the same.
+        // With another certificate and other settings, the session stays valid.
         site.authority.issue(site.folder(), "site", &[NAME])?;
         site.reload("", &format!("{TLS}\nstrict_sni = true"))
             .await?;

@@ -1,5 +1,5 @@
-//! How long a tunnel lives: its timeouts, many at once, the stop of the proxy, and the line in
-//! the log that tells.
+//! The end of a tunnel: its timeouts, many at once, the shutdown of the proxy, and the line in the
+//! log that reports it.
 
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use tokio::time::{Instant, interval};
 
 use super::{after_handshake, config, echo, handshake, open, passes};
 
-/// Timeouts under test: short to wait for, long next to the delays of a busy machine.
+/// A timeout under test: short to wait for, but long compared with the delays of a busy machine.
 const LIMIT: Duration = Duration::from_millis(700);
-/// What of it a client sees, to whom the news of the tunnel's beginning comes late.
+/// The part of [`LIMIT`] that a client measures, because it learns late that the tunnel has
+/// started.
 const AT_LEAST: Duration = Duration::from_millis(600);
 /// Long enough for [`LIMIT`] to have passed, had it applied.
 const BEYOND: Duration = Duration::from_millis(1400);
 
-/// An origin whose scripts wait for the end of their tunnels, and fail where it does not come.
+/// Starts an origin whose scripts wait for the end of their tunnels, and fail if it does not come.
 async fn silent() -> anyhow::Result<Origin> {
     after_handshake(|mut wire| async move { wire.end().await.map(|_| ()) }).await
 }
@@ -28,7 +29,7 @@ async fn an_idle_tunnel_ends_after_the_timeout_that_applies() -> anyhow::Result<
     let long = "timeout.client = \"24h\"";
     for (frontend, backend) in [
         (long, "timeout.server = \"24h\"\ntimeout.tunnel = \"700ms\""),
-        // Without a limit of its own it has those of its sides.
+        // Without its own timeout, the tunnel has those of its sides.
         (long, "timeout.server = \"700ms\""),
         ("timeout.client = \"700ms\"", "timeout.server = \"24h\""),
     ] {
@@ -58,7 +59,8 @@ async fn the_tunnels_timeout_takes_the_place_of_its_sides() -> anyhow::Result<()
     passes(&mut client.with_deadline(DEADLINE)).await
 }
 
-/// Each in turn for twice the timeout: bytes from the client alone, then from the server alone.
+/// A tunnel with traffic stays open: for twice the timeout, bytes come first from the client alone,
+/// then from the server alone.
 #[tokio::test]
 async fn a_tunnel_with_traffic_goes_on() -> anyhow::Result<()> {
     /// Sends a byte now and then for longer than the timeout.
@@ -92,7 +94,7 @@ async fn a_half_closed_tunnel_ends_after_the_timeout_of_that_side() -> anyhow::R
     let origin = after_handshake(|mut wire| async move {
         if wire.exactly(6).await? == b"client" {
             ensure!(wire.rest().await?.is_empty());
-            // Half-closed by the client: this side stays open, whatever comes.
+            // Half-closed by the client: this side stays open forever.
             return std::future::pending().await;
         }
         wire.finish().await?;
@@ -131,7 +133,7 @@ async fn a_half_closed_tunnel_ends_after_the_timeout_of_that_side() -> anyhow::R
 #[tokio::test]
 async fn five_hundred_idle_tunnels_stay() -> anyhow::Result<()> {
     const TUNNELS: usize = 500;
-    // Both ends of each are in this process.
+    // Both ends of each tunnel are in this process.
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < 4096 {
         setrlimit(Resource::RLIMIT_NOFILE, hard.min(4096), hard)?;
@@ -200,7 +202,8 @@ async fn one_line_tells_of_a_tunnel_at_its_end() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether it is asked for in time or not: what was asked is in the log.
+/// A request whose client leaves right after it is logged, whether or not the proxy notices in
+/// time.
 #[tokio::test]
 async fn clients_that_leave_behind_their_request_are_told_of() -> anyhow::Result<()> {
     let origin = Origin::naming("www").await?;
@@ -216,7 +219,7 @@ async fn clients_that_leave_behind_their_request_are_told_of() -> anyhow::Result
     Ok(())
 }
 
-/// What the proxy does once it has been told to stop, until its tunnel has come to an end.
+/// After a signal to stop, the proxy waits until its tunnel has ended.
 #[tokio::test]
 async fn a_stop_waits_for_tunnels() -> anyhow::Result<()> {
     let origin = echo().await?;
@@ -294,8 +297,8 @@ async fn a_stop_tells_of_the_requests_that_it_cuts_off() -> anyhow::Result<()> {
     origin.join().await
 }
 
-/// The server's answer to a handshake may come as the proxy stops; the tunnel begins, with what
-/// the client could not wait to send.
+/// A handshake in progress still becomes a tunnel after the signal to stop, including bytes that
+/// the client sent early.
 #[tokio::test]
 async fn a_handshake_under_way_becomes_a_tunnel_after_the_signal() -> anyhow::Result<()> {
     let (go, gone) = tokio::sync::watch::channel(false);

@@ -1,4 +1,4 @@
-//! What the figures must show, as data.
+//! The aims that the figures must reach, as data.
 //!
 //! Must not measure. Called by `report`.
 
@@ -15,19 +15,19 @@ struct Aim {
     from: From,
 }
 
-/// Where the figure comes from; always Pointsman's.
+/// Source of the figure, which is always Pointsman's.
 enum From {
-    /// Divided by another row's, within rounds.
+    /// The figure divided by another row's, within rounds.
     Ratio(&'static str, Measure, &'static str),
-    /// The row that is most above this one, within rounds.
+    /// The row that exceeds this one by the most, within rounds.
     Rise(&'static str, Measure, &'static str),
-    /// As it is.
+    /// The figure itself.
     Absolute(&'static str, Measure),
-    /// Not of this command.
+    /// A figure from another command.
     Elsewhere(&'static str),
 }
 
-/// The row that the aims speak of.
+/// The row that the aims are about.
 const SUBJECT: &str = "pointsman";
 
 const AIMS: &[Aim] = &[
@@ -178,7 +178,7 @@ impl Aim {
     }
 }
 
-/// One line of the table, with what was found.
+/// One line of the table, with the measured result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
     pub(crate) figure: &'static str,
@@ -193,15 +193,15 @@ pub(crate) struct Finding {
 pub(crate) enum Verdict {
     Reached,
     Missed,
-    /// There are errors in what it comes from.
+    /// A row that it is based on has errors.
     Void,
     NotMeasured,
-    /// By another command.
+    /// Measured by another command.
     Elsewhere(&'static str),
 }
 
 impl Verdict {
-    /// As it stands in the table.
+    /// Returns the verdict's text in the table.
     pub(crate) fn label(self) -> String {
         match self {
             Self::Reached => "yes".to_owned(),
@@ -213,7 +213,7 @@ impl Verdict {
     }
 }
 
-/// Holds every aim against what was measured.
+/// Compares every aim with the measured figures.
 pub(crate) fn judge(outcomes: &[Outcome]) -> Vec<Finding> {
     AIMS.iter()
         .map(|aim| {

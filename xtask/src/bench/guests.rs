@@ -1,9 +1,9 @@
-//! Plugins that harm whom they can: what runs beside the frontend that is measured.
+//! Hostile plugins, which run on another frontend while one is measured.
 //!
-//! Owns how each is configured. They are the tests' guests, as `cargo xtask plugins` builds them. Used
-//! by `workloads`, `peers` and `load`.
+//! Owns the configuration of each. They are the tests' guests, as `cargo xtask plugins` builds
+//! them. Used by `workloads`, `peers` and `load`.
 
-/// A frontend's plugin, and what is done with it.
+/// A frontend's plugin, and the changes made to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Guest {
     /// Name of its row.
@@ -14,7 +14,7 @@ pub(crate) struct Guest {
     pub(crate) config: &'static str,
     /// Other keys of the frontend.
     pub(crate) keys: &'static str,
-    /// The guest that takes its place again and again, or is refused.
+    /// The guest that replaces it again and again, or is refused.
     pub(crate) swap: Option<&'static str>,
 }
 
@@ -40,7 +40,7 @@ impl Guest {
     }
 }
 
-/// None does harm in the first request, which they are tried out with.
+/// None of them does harm in the host's own first request.
 pub(crate) const ALL: &[Guest] = &[
     Guest::hostile("spinner", "{ mode = \"spin\", is_patient = true }"),
     Guest::wasi("sleeper", "{ route = [{ sleep = 9 }], is_patient = true }"),

@@ -1,7 +1,7 @@
-//! The clients: what each workload does to a proxy.
+//! The clients: the load of each workload on a proxy.
 //!
-//! Owns the requests that are sent and how an answer is timed. Must not know which proxy it
-//! talks to, nor measure it. Called by `session`.
+//! Owns the requests that are sent and the timing of responses. Must not depend on the proxy, nor
+//! measure it. Called by `session`.
 
 pub(crate) mod bodies;
 pub(crate) mod constant;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// A browser's request, but for its first line: a dozen fields, with Host.
+/// A browser's request without its first line: a dozen fields, including Host.
 pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("Host", HOST),
     (
@@ -41,10 +41,10 @@ pub(crate) const FIELDS: &[(&str, &str)] = &[
     ("Cache-Control", "no-cache"),
 ];
 
-/// What is asked for: the rule applies, so every proxy has to find it.
+/// Host of the requests, for which every proxy has to apply the rule.
 pub(crate) const HOST: &str = "www.io.test.tld";
 
-/// A whole request with [`FIELDS`].
+/// Returns a whole request with [`FIELDS`].
 fn request() -> String {
     let mut request = String::from("GET / HTTP/1.1\r\n");
     for (name, value) in FIELDS {
@@ -54,27 +54,27 @@ fn request() -> String {
     request
 }
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Load {
-    /// Requests or messages that were answered.
+    /// Number of requests or messages that got a response.
     pub(crate) answered: u64,
     pub(crate) seconds: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// Bytes of bodies that reached the server, for each request, where they are counted.
+    /// Bytes of bodies that reached the server, per request, if they are counted.
     pub(crate) upstream: Option<u64>,
-    /// What went wrong, in words.
+    /// Errors, in words.
     pub(crate) errors: Vec<String>,
-    /// What the reader should know, though nothing went wrong.
+    /// Notes for the reader that are not errors.
     pub(crate) notes: Vec<String>,
 }
 
-/// Times of answers, in microseconds up to a minute, to three digits.
+/// Response times, in microseconds up to a minute, to three digits.
 struct Times(Histogram<u64>);
 
 impl Times {
-    /// An answer later than this counts as this late.
+    /// Highest response time that is recorded; longer ones count as this.
     const LATEST: u64 = 60_000_000;
 
     fn new() -> anyhow::Result<Self> {
@@ -90,7 +90,7 @@ impl Times {
         Ok(self.0.add(&other.0)?)
     }
 
-    /// The whole run's result.
+    /// Returns the whole run's result.
     fn load(&self, took: Duration, errors: Vec<String>) -> Load {
         let at = |quantile| super::measure::count(self.0.value_at_quantile(quantile));
         Load {
@@ -105,7 +105,7 @@ impl Times {
     }
 }
 
-/// The same words once, with how often they came.
+/// Merges equal errors, each with its number.
 fn counted(mut errors: Vec<String>) -> Vec<String> {
     errors.sort();
     let mut counted: Vec<(usize, String)> = Vec::new();

@@ -1,6 +1,6 @@
-//! What the kernel knows of a proxy: CPU time and memory of all its processes.
+//! The kernel's figures for a proxy: CPU time and memory of all its processes.
 //!
-//! Owns the reading of /proc. Must not know what the proxy was doing. Called by `session`.
+//! Owns the reading of /proc. Must not depend on what the proxy was doing. Called by `session`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ pub(crate) struct Snapshot(BTreeMap<i32, Usage>);
 /// CPU time of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Usage {
-    /// From its clock: exact.
+    /// Time from the process's clock, which is exact.
     nanoseconds: u64,
     ticks: Ticks,
 }
@@ -26,22 +26,23 @@ struct Usage {
 /// Whether processes of a proxy may come and go while it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Children {
-    /// All stay: any other would make figures wrong.
+    /// All processes stay; any other would make the figures wrong.
     Stay,
-    /// Compilers of plugins come and go. What they use is counted apart.
+    /// Compilers of plugins come and go. Their CPU time is counted separately.
     ComeAndGo,
 }
 
-/// What a tree of processes used between two snapshots.
+/// CPU time that a tree of processes used between two snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spent {
-    /// By the processes that were there all the time.
+    /// Time of the processes that existed all the time.
     pub(crate) own: Cpu,
-    /// By those that came and went, in microseconds; to the clock tick where they have ended.
+    /// Time of those that came and went, in microseconds. Time of processes that have ended is
+    /// exact to a clock tick.
     pub(crate) children_us: f64,
 }
 
-/// What /proc counts in clock ticks.
+/// Times that /proc counts in clock ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Ticks {
     user: u64,
@@ -60,19 +61,19 @@ pub(crate) struct Cpu {
 /// Memory of a tree of processes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Memory {
-    /// Resident, with what processes share counted for each.
+    /// Resident memory; memory that processes share is counted for each.
     pub(crate) resident: u64,
-    /// Resident, with what processes share divided among them.
+    /// Resident memory; memory that processes share is divided among them.
     pub(crate) proportional: u64,
-    /// What would be free if the processes ended.
+    /// Memory that would be free if the processes ended.
     pub(crate) private: u64,
 }
 
 impl Snapshot {
-    /// Takes one of `root` and all its descendants.
+    /// Takes a snapshot of `root` and all its descendants.
     ///
     /// # Errors
-    /// `root` has ended; or a process ends while it is looked at, unless they come and go.
+    /// `root` has ended, or a process ends while it is read, unless processes can come and go.
     pub(crate) fn take(root: Pid, children: Children) -> anyhow::Result<Self> {
         let mut usages = BTreeMap::new();
         for process in tree(root)? {
@@ -85,13 +86,13 @@ impl Snapshot {
         Ok(Self(usages))
     }
 
-    /// CPU time since `earlier`.
+    /// Returns the CPU time since `earlier`.
     ///
-    /// The sum comes from the processes' clocks; only its division into user and system time
-    /// comes from ticks.
+    /// The sum comes from the processes' clocks; only its division into user and system time comes
+    /// from ticks.
     ///
     /// # Errors
-    /// A process has come or gone that should have stayed: the sum would be wrong.
+    /// A process that should have stayed has come or gone: the sum would be wrong.
     pub(crate) fn since(&self, earlier: &Self, children: Children) -> anyhow::Result<Spent> {
         ensure!(
             children == Children::ComeAndGo || self.0.keys().eq(earlier.0.keys()),
@@ -112,7 +113,7 @@ impl Snapshot {
             system += count(after.ticks.system - before.ticks.system);
             reaped += count(after.ticks.reaped - before.ticks.reaped) * tick;
         }
-        // What those that went had used before is among what was reaped since.
+        // The reaped time includes what processes that are now gone had used before.
         let gone = earlier.0.iter();
         let gone = gone.filter(|(process, _)| !self.0.contains_key(process));
         reaped -= gone.map(|(_, usage)| count(usage.nanoseconds)).sum::<f64>();
@@ -151,7 +152,8 @@ impl Cpu {
 }
 
 impl Memory {
-    /// That of `root` and all its descendants, or of `root` alone where these come and go.
+    /// Returns the memory of `root` and all its descendants, or of `root` alone if these come and
+    /// go.
     pub(crate) fn of(root: Pid, children: Children) -> anyhow::Result<Self> {
         let processes = match children {
             Children::Stay => tree(root)?,
@@ -183,7 +185,7 @@ impl Memory {
     }
 }
 
-/// What is used here of /proc/PID/stat.
+/// The used parts of /proc/PID/stat.
 struct Stat {
     parent: i32,
     ticks: Ticks,
@@ -191,10 +193,10 @@ struct Stat {
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The second field is the program's name, in parentheses, with anything in it.
+        // The second field is the program's name in parentheses, which can contain anything.
         let after = &text[text.rfind(')')? + 1..];
         let fields: Vec<&str> = after.split_ascii_whitespace().collect();
-        // proc_pid_stat(5) counts from 1, and two fields are gone.
+        // proc_pid_stat(5) counts from 1, and two fields have been removed.
         let field = |number: usize| fields.get(number - 3).copied();
         let ticks = |number: usize| field(number)?.parse::<u64>().ok();
         Some(Self {
@@ -208,7 +210,7 @@ impl Stat {
     }
 }
 
-/// `root` and all its descendants, in order.
+/// Returns `root` and all its descendants, in order.
 fn tree(root: Pid) -> anyhow::Result<Vec<i32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -216,7 +218,7 @@ fn tree(root: Pid) -> anyhow::Result<Vec<i32>> {
         let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        // It may have ended since.
+        // The process may have ended since.
         if let Ok(text) = fs::read_to_string(format!("/proc/{process}/stat"))
             && let Some(stat) = Stat::parse(&text)
         {
@@ -248,7 +250,7 @@ fn descendants(root: i32, parents: &[(i32, i32)]) -> Vec<i32> {
     found
 }
 
-/// A count as a number to calculate with.
+/// Converts a count to a floating-point number.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts are far below 2^53, or need no more than 53 bits"
@@ -323,7 +325,7 @@ mod tests {
         check(&[before], &[after, child], Children::Stay, None);
         let with_child = Some([1000.0, 3000.0, 20_000.0]);
         check(&[before], &[after, child], Children::ComeAndGo, with_child);
-        // It went on for 10 ms, and ended: a tick is 10 ms.
+        // The process continued for 10 ms and ended; a tick is 10 ms.
         let reaped = (1, usage(5, 8, 6, 3));
         let rest = Some([1000.0, 3000.0, 10_000.0]);
         check(&[before, child], &[reaped], Children::ComeAndGo, rest);

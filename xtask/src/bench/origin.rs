@@ -1,8 +1,8 @@
 //! The servers behind the proxies: two nginx backends, an echo for WebSockets, and a sink for
 //! bodies.
 //!
-//! Owns their configuration and the files that they serve. One origin serves all proxies of
-//! a workload. Must not know a proxy. Called by `session`.
+//! Owns their configuration and the files that they serve. One origin serves all proxies of a
+//! workload. Must not depend on a proxy. Called by `session`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,9 +28,9 @@ const FILES: &[(&str, usize)] = &[("64k", 64 << 10), ("10m", 10 << 20)];
 pub(crate) struct Origin {
     pub(crate) www: SocketAddr,
     pub(crate) node: SocketAddr,
-    /// In place of `node` where WebSockets are measured.
+    /// Replaces `node` when WebSockets are measured.
     pub(crate) echo: SocketAddr,
-    /// The same where bodies are counted, or not read.
+    /// Replaces `node` when bodies are counted, or not read.
     pub(crate) sink: SocketAddr,
     pub(crate) configuration: String,
     process: Process,
@@ -38,10 +38,10 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts all of them and waits until they answer.
+    /// Starts all servers, and waits until they respond.
     ///
     /// # Errors
-    /// nginx does not start: the error holds what it wrote.
+    /// nginx does not start: the error contains its output.
     pub(crate) async fn start(tools: &Tools) -> anyhow::Result<Self> {
         let folder = peers::folder()?;
         for (name, size) in FILES {
@@ -69,16 +69,16 @@ impl Origin {
         })
     }
 
-    /// That it still runs.
+    /// Checks that nginx is still running.
     ///
     /// # Errors
-    /// It has ended: every figure since is worthless.
+    /// It has ended, so that every figure since is worthless.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         self.process.check()
     }
 }
 
-/// Starts a server, on a thread of its own that ends with the program.
+/// Starts a server on a dedicated thread, which ends with the program.
 fn serve<F: Future<Output = io::Result<()>>>(
     name: &str,
     serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,

@@ -1,7 +1,7 @@
-//! The proxies that are measured, each with what README.md's example says in its words.
+//! The proxies that are measured, each with the equivalent of README.md's example.
 //!
-//! Owns which there are, how one is started, and the check that each sends requests where it
-//! should. What a proxy's configuration says is in a file for each. Called by `session`.
+//! Owns the list of them, how each is started, and the check that each sends requests to the right
+//! backend. Each proxy's configuration is in a separate file. Called by `session`.
 
 pub(crate) mod envoy;
 pub(crate) mod haproxy;
@@ -25,21 +25,20 @@ use super::process::{Guard, Process};
 use super::tools::Tools;
 use crate::place::target;
 
-/// The rule that all of them follow: a Host that ends in this, in any case, is the node
-/// backend's.
+/// The rule for all of them: a Host with this suffix, ignoring case, goes to the node backend.
 pub(crate) const SUFFIX: &str = "io.test.tld";
 
-/// What the backend that no rule names answers.
+/// Body of the default backend's responses.
 pub(crate) const WWW_BODY: &str = "www_backend\n";
-/// What the backend of the rule answers.
+/// Body of responses from the rule's backend.
 pub(crate) const NODE_BODY: &str = "node_backend\n";
 
-/// Longest wait for a first answer. Envoy compiles its plugin before.
+/// Longest wait for a first response. Envoy compiles its plugin before that.
 const START: Duration = Duration::from_secs(30);
-/// Longest wait for an answer to a check.
+/// Longest wait for the response to a check.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What is asked of each proxy before it is measured, and who must answer.
+/// Hosts that are requested from each proxy before it is measured, and the expected bodies.
 const CHECKS: &[(&str, &str)] = &[
     ("io.test.tld", NODE_BODY),
     ("h1.io.test.tld", NODE_BODY),
@@ -64,7 +63,7 @@ pub(crate) enum Peer {
     EnvoyWasm,
 }
 
-/// In the order in which they are measured and shown.
+/// All peers, in the order in which they are measured and shown.
 pub(crate) const ALL: &[Peer] = &[
     Peer::Pointsman,
     Peer::PointsmanPlain,
@@ -77,50 +76,50 @@ pub(crate) const ALL: &[Peer] = &[
     Peer::EnvoyWasm,
 ];
 
-/// Where a proxy stands: what is behind it, and how much it must bear.
+/// A proxy's surroundings: the servers behind it, and the load that it must bear.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site {
     pub(crate) www: SocketAddr,
     pub(crate) node: SocketAddr,
-    /// Connections of clients.
+    /// Number of client connections.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) access: Access,
-    /// A hostile plugin on another frontend; Pointsman's alone.
+    /// A hostile plugin on another frontend; only for Pointsman.
     pub(crate) beside: Option<&'static Guest>,
 }
 
 /// Whether a proxy writes a line for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// In the form that its users know, to the file [`Running::access_log`].
+    /// Lines in the proxy's usual format, in the file [`Running::access_log`].
     On,
     Off,
 }
 
-/// Names of the files that lines go to: the proxy's own, and its standard output.
+/// Names of the files for access log lines: the proxy's own file, and its standard output.
 const ACCESS_LOG: &str = "access.log";
 const OUTPUT: &str = "log";
 
-/// How to start a proxy: its files are in a folder of its own.
+/// The command and configuration that start a proxy, which has its own folder.
 pub(crate) struct Launch {
     pub(crate) command: Command,
-    /// The configuration, as it is shown in the report.
+    /// The configuration, as shown in the report.
     pub(crate) configuration: String,
     pub(crate) listens: Listens,
 }
 
-/// Where clients connect.
+/// Addresses for clients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listens {
-    /// For requests that are meant for the www backend.
+    /// Address for requests to the www backend.
     pub(crate) www: SocketAddr,
-    /// For requests that are meant for the node backend: the same, unless the proxy cannot
-    /// tell requests apart.
+    /// Address for requests to the node backend: the same, unless the proxy cannot tell requests
+    /// apart.
     pub(crate) node: SocketAddr,
 }
 
-/// A proxy that runs.
+/// A running proxy.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) process: Process,
@@ -131,7 +130,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Where its access records are, if it writes any.
+    /// Returns the path of its access log, if it writes one.
     pub(crate) fn access_log(&self) -> PathBuf {
         let name = match self.peer {
             Peer::Haproxy | Peer::HaproxyLua | Peer::HaproxyTcp => OUTPUT,
@@ -142,7 +141,7 @@ impl Running {
 }
 
 impl Peer {
-    /// As on the command line and in the tables.
+    /// Returns the name for the command line and the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pointsman => "pointsman",
@@ -157,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// How it routes.
+    /// Returns a description of its routing.
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Pointsman => "the plugin host-suffix; X-Forwarded-* and Via as by default",
@@ -188,11 +187,11 @@ impl Peer {
         }
     }
 
-    /// Starts it, waits for its first answer, and checks where it sends requests.
+    /// Starts the proxy, waits for its first response, and checks where it sends requests.
     ///
     /// # Errors
-    /// It does not start or answer, or a request reaches the wrong backend; the error holds
-    /// what it wrote.
+    /// It does not start or respond, or a request reaches the wrong backend; the error contains its
+    /// output.
     pub(crate) async fn start(self, tools: &Tools, site: &Site) -> anyhow::Result<Running> {
         let folder = folder()?;
         let launch = self.launch(tools, site, folder.path())?;
@@ -223,14 +222,15 @@ impl Peer {
         })
     }
 
-    /// Prepares a start that somebody else times: the command, and where it will listen.
+    /// Prepares a start that the caller times: the command, and the addresses on which it will
+    /// listen.
     pub(crate) fn prepare(self, tools: &Tools, site: &Site) -> anyhow::Result<(Launch, TempDir)> {
         let folder = folder()?;
         Ok((self.launch(tools, site, folder.path())?, folder))
     }
 }
 
-/// A folder for one process, removed with it.
+/// Creates a folder for one process, which is removed with it.
 pub(crate) fn folder() -> anyhow::Result<TempDir> {
     tempfile::Builder::new()
         .prefix("pointsman-bench-")
@@ -238,7 +238,7 @@ pub(crate) fn folder() -> anyhow::Result<TempDir> {
         .context("cannot make a temporary folder")
 }
 
-/// Where a guest of the tests is.
+/// Returns the path of a guest of the tests.
 ///
 /// # Errors
 /// It has not been built.
@@ -252,21 +252,21 @@ pub(crate) fn guest_file(name: &str) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-/// A port of the loopback device that nobody listens on.
+/// Returns a loopback port on which nothing listens.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?)
 }
 
-/// The text without the folder that was made up for one run.
+/// Returns the text without the path of the folder, which exists only for one run.
 pub(crate) fn anonymous(text: &str, folder: &Path) -> String {
     text.replace(&*folder.to_string_lossy(), "FOLDER")
 }
 
-/// Waits until a request is answered.
+/// Waits until a request gets a response.
 ///
 /// # Errors
-/// The process ends first, or does not answer in time; the error holds what it wrote.
+/// The process ends first, or does not respond in time; the error contains its output.
 pub(crate) async fn answers(process: &mut Process, address: SocketAddr) -> anyhow::Result<()> {
     let polled = timeout(START, async {
         while ask(address, "example.com").await.is_err() {
@@ -284,11 +284,11 @@ pub(crate) async fn answers(process: &mut Process, address: SocketAddr) -> anyho
     }
 }
 
-/// The body of the answer to a GET on a connection of its own.
+/// Sends a GET on a new connection, and returns the body of the response.
 async fn ask(address: SocketAddr, host: &str) -> anyhow::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        // A port of the ephemeral range can, where nobody listens, connect to itself.
+        // If nothing listens on it, a port of the ephemeral range can connect to itself.
         ensure!(
             stream.local_addr()? != stream.peer_addr()?,
             "connected to itself"
@@ -311,7 +311,7 @@ async fn ask(address: SocketAddr, host: &str) -> anyhow::Result<String> {
     timeout(ANSWER, exchange).await.context("no answer")?
 }
 
-/// The body of a whole response with status 200; `None` while some of it is missing.
+/// Returns the body of a whole response with status 200; `None` while part of it is missing.
 fn body_of(answer: &[u8]) -> anyhow::Result<Option<String>> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {

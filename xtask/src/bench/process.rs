@@ -1,8 +1,8 @@
 //! Child processes that never outlive the measurement.
 //!
-//! Owns how a server is started, what it writes, and its end: each is in a process group of
-//! its own, is asked to end when dropped, then killed with its group; and the kernel ends it
-//! should this program be killed. Must not know what it runs. Called by `peers` and `origin`.
+//! Owns the start of a server, its output and its end. Each server is in its own process group. On
+//! drop it is asked to end, then killed with its group; the kernel ends it if this program is
+//! killed. Must not depend on the program that it runs. Called by `peers` and `origin`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,14 +16,14 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// How long a process may take to end once it was asked to.
+/// Longest time for a process to end after it was asked to.
 const MERCY: Duration = Duration::from_secs(2);
 
-/// What ends a process whose parent was killed: a program of util-linux, so that no code has
-/// to run between fork and exec here.
+/// A util-linux program that ends a process when its parent is killed. With it, no code has to run
+/// between fork and exec here.
 const GUARD: &[&str] = &["setpriv", "--pdeathsig", "TERM", "--"];
 
-/// A server that runs.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -31,7 +31,7 @@ pub(crate) struct Process {
     log: PathBuf,
 }
 
-/// Whether the kernel is told to end the process with this one; costs one more exec.
+/// Whether the kernel ends the process together with this one, which costs one more exec.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guard {
     On,
@@ -39,10 +39,10 @@ pub(crate) enum Guard {
 }
 
 impl Process {
-    /// Starts `command`, with what it writes going to the file `log`.
+    /// Starts `command`, with its output in the file `log`.
     ///
     /// # Errors
-    /// The program is not there or cannot be run.
+    /// The program does not exist or cannot be run.
     pub(crate) fn start(
         name: &str,
         command: &Command,
@@ -72,13 +72,13 @@ impl Process {
         })
     }
 
-    /// The process's number.
+    /// Returns the process ID.
     pub(crate) fn id(&self) -> Pid {
-        // Linux's process numbers are below 2^22.
+        // Linux's process IDs are below 2^22.
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Everything that it has written.
+    /// Returns everything that the process has written.
     pub(crate) fn log(&self) -> String {
         fs::read(&self.log).map_or_else(
             |error| format!("no log: {error}"),
@@ -86,10 +86,10 @@ impl Process {
         )
     }
 
-    /// That it still runs.
+    /// Checks that the process is still running.
     ///
     /// # Errors
-    /// It has ended: the error tells how, and what it wrote.
+    /// It has ended: the error contains the exit status and its output.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended ({status}); it wrote:\n{}", self.name, self.log());
@@ -101,7 +101,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let id = self.id();
-        // nginx's workers end with their master only if it is asked.
+        // nginx's workers end with their master only if it is asked to end.
         let _ = kill(id, Signal::SIGTERM);
         let step = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
@@ -109,7 +109,7 @@ impl Drop for Process {
             thread::sleep(step);
             waited += step;
         }
-        // Gone already is as good; this is for what is left of the group.
+        // Kills the rest of the group; it is no error if there is none.
         let _ = killpg(id, Signal::SIGKILL);
         let _ = self.child.wait();
     }

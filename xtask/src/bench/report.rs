@@ -1,7 +1,7 @@
-//! What a person sees of a measurement: tables, charts, and a page that says how it was made.
+//! The presentation of a measurement: tables, charts, and a page that explains the method.
 //!
-//! Owns the wording and the files in the output folder. Must not calculate what `results` and
-//! `aims` do. Called by `bench` and `session`.
+//! Owns the wording and the files in the output folder. Must not repeat the calculations of
+//! `results` and `aims`. Called by `bench` and `session`.
 
 mod chart;
 mod table;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::workloads::Unit;
 use table::Table;
 
-/// Everything that there is to tell; the JSON file is this.
+/// All results, as in the JSON file.
 #[derive(Serialize)]
 pub(crate) struct Report<'a> {
     pub(crate) command: &'a str,
@@ -37,7 +37,7 @@ pub(crate) struct Report<'a> {
     pub(crate) configurations: &'a [(String, String)],
 }
 
-/// Pairs as a JSON object, in their order.
+/// Serializes pairs as a JSON object, in their order.
 fn as_map<S: Serializer>(
     pairs: &impl AsRef<[(String, String)]>,
     serializer: S,
@@ -45,7 +45,7 @@ fn as_map<S: Serializer>(
     serializer.collect_map(pairs.as_ref().iter().map(|(name, value)| (name, value)))
 }
 
-/// What the page says about how figures come about.
+/// The page's explanation of the method.
 const METHOD: &str = "\
 All proxies of a workload are started once and stay up. After a warm-up each is loaded in turn,
 A B C, A B C, ..., since a machine drifts by more between two minutes than proxies differ. A
@@ -88,7 +88,7 @@ fn chart_name(outcome: &Outcome) -> String {
     format!("{}.svg", outcome.workload)
 }
 
-/// The page.
+/// Returns the page's text.
 fn page(report: &Report<'_>) -> String {
     let mut page = String::from("# Benchmarks\n\n");
     let peers = report
@@ -143,7 +143,7 @@ fn page(report: &Report<'_>) -> String {
     page
 }
 
-/// The table of one workload, with what went wrong below it.
+/// Returns the table of one workload, with its errors below it.
 pub(crate) fn table(outcome: &Outcome) -> Table {
     let is_cpu = outcome.unit.is_cpu();
     let mut head = vec!["", outcome.unit.label()];
@@ -196,7 +196,7 @@ pub(crate) fn table(outcome: &Outcome) -> Table {
     table
 }
 
-/// Issue 3's table.
+/// Returns the table of issue 3.
 pub(crate) fn aims_table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["figure", "at most", "found", "reached"]);
     for finding in findings {
@@ -214,7 +214,7 @@ pub(crate) fn aims_table(findings: &[Finding]) -> Table {
     table
 }
 
-/// Median, least and most.
+/// Formats the median, the least and the most.
 fn spread(summary: Option<Summary>, digits: usize) -> String {
     summary.map_or_else(String::new, |summary| {
         let Summary {
@@ -240,7 +240,7 @@ fn capital(text: &str) -> String {
 }
 
 impl Unit {
-    /// After the point.
+    /// Returns the number of digits after the decimal point.
     fn digits(self) -> usize {
         match self {
             Self::MicrosecondsPerRequest
@@ -256,7 +256,7 @@ impl Unit {
 }
 
 impl Report<'_> {
-    /// What was asked for, and what came of it.
+    /// Collects the settings, the tools and the results.
     pub(crate) fn new<'a>(
         tools: &super::tools::Tools,
         settings: &'a Settings,

@@ -1,7 +1,7 @@
-//! What was measured, and what follows from it: medians, spreads, and ratios within rounds.
+//! The measurements and what follows from them: medians, spreads, and ratios within rounds.
 //!
-//! Machines drift from minute to minute, so that figures of one proxy are compared with those
-//! of another only within a round. Must not measure. Called by `session`, `aims`, `report`.
+//! Machines drift from minute to minute, so figures of two proxies are compared only within a
+//! round. Must not measure. Called by `session`, `aims`, `report`.
 
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ use super::workloads::{Unit, Workload};
 /// One run of one row.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Sample {
-    /// From 1.
+    /// Number of the round, from 1.
     pub(crate) round: usize,
-    /// In the workload's unit; none where the run failed.
+    /// The main figure, in the workload's unit; `None` if the run failed.
     pub(crate) main: Option<f64>,
-    /// The main figure's part in user space, and in the kernel, where it is CPU time.
+    /// The main figure's part in user space, and in the kernel, if it is CPU time.
     pub(crate) user: Option<f64>,
     pub(crate) system: Option<f64>,
     pub(crate) answered: u64,
@@ -24,9 +24,9 @@ pub(crate) struct Sample {
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
     pub(crate) memory: Option<Memory>,
-    /// Bytes of bodies that reached the server, for each request, where they are counted.
+    /// Bytes of bodies that reached the server, per request, if they are counted.
     pub(crate) upstream: Option<u64>,
-    /// What went wrong: the figures are then not to be used.
+    /// Errors; if there are any, the figures must not be used.
     pub(crate) errors: Vec<String>,
     pub(crate) notes: Vec<String>,
 }
@@ -44,12 +44,12 @@ pub(crate) struct Outcome {
     pub(crate) workload: String,
     pub(crate) about: String,
     pub(crate) unit: Unit,
-    /// What made the load.
+    /// The command that made the load.
     pub(crate) command: String,
     pub(crate) rows: Vec<Row>,
 }
 
-/// Which figure of a sample.
+/// One of the figures of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
     Main,
@@ -58,15 +58,15 @@ pub(crate) enum Measure {
     Rate,
     P50,
     P99,
-    /// What reached the server, in MB.
+    /// Data that reached the server, in MB.
     Upstream,
     /// Resident memory, in MiB.
     Resident,
-    /// The same, with what processes share divided among them.
+    /// Resident memory in MiB, with shared memory divided among the processes.
     Proportional,
 }
 
-/// Several figures in short.
+/// Summary of several figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
@@ -75,7 +75,7 @@ pub(crate) struct Summary {
 }
 
 impl Sample {
-    /// One that yields nothing but the reason.
+    /// Returns a sample that contains only the error.
     pub(crate) fn failed(round: usize, error: &anyhow::Error) -> Self {
         Self {
             round,
@@ -84,7 +84,7 @@ impl Sample {
         }
     }
 
-    /// One of a load that cost the proxy `cpu`.
+    /// Returns a sample of a load for which the proxy used `cpu`.
     pub(crate) fn of_load(
         workload: &Workload,
         round: usize,
@@ -109,7 +109,7 @@ impl Sample {
             system: each(cpu.system_us),
             answered: load.answered,
             seconds: load.seconds,
-            // Not every client times its answers.
+            // Not every client times its responses.
             p50_us: Some(load.p50_us).filter(|us| *us > 0.0),
             p99_us: Some(load.p99_us).filter(|us| *us > 0.0),
             memory: Some(memory),
@@ -136,12 +136,12 @@ impl Sample {
 }
 
 impl Row {
-    /// The figure over all rounds that have it.
+    /// Summarizes the figure over all rounds that have it.
     pub(crate) fn summary(&self, measure: Measure) -> Option<Summary> {
         Summary::of(self.samples.iter().filter_map(|one| one.value(measure)))
     }
 
-    /// This row's figure divided by another's, each within its round.
+    /// Summarizes this row's figure divided by another's, each within its round.
     pub(crate) fn ratio(&self, other: &Self, measure: Measure) -> Option<Summary> {
         Summary::of(self.samples.iter().filter_map(|sample| {
             let other = other.samples.iter().find(|one| one.round == sample.round)?;
@@ -150,7 +150,7 @@ impl Row {
         }))
     }
 
-    /// How much this row's figure is above another's, each within its round.
+    /// Summarizes the difference between this row's figure and another's, each within its round.
     pub(crate) fn rise(&self, other: &Self, measure: Measure) -> Option<Summary> {
         Summary::of(self.samples.iter().filter_map(|sample| {
             let other = other.samples.iter().find(|one| one.round == sample.round)?;
@@ -158,14 +158,14 @@ impl Row {
         }))
     }
 
-    /// Everything that went wrong, with its round.
+    /// Returns all errors, each with its round.
     pub(crate) fn errors(&self) -> impl Iterator<Item = (usize, &str)> {
         self.samples
             .iter()
             .flat_map(|one| one.errors.iter().map(|error| (one.round, error.as_str())))
     }
 
-    /// What the reader should know, with its round.
+    /// Returns the notes for the reader, each with its round.
     pub(crate) fn notes(&self) -> impl Iterator<Item = (usize, &str)> {
         self.samples
             .iter()
@@ -180,7 +180,7 @@ impl Outcome {
 }
 
 impl Summary {
-    /// None of no figures.
+    /// Summarizes figures; `None` if there are none.
     pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);

@@ -1,6 +1,6 @@
-//! One run of one row: the load, and what it cost the proxy.
+//! One run of one row: the load, and its cost for the proxy.
 //!
-//! Must not know of other rows or rounds. Called by `session`.
+//! Must not depend on other rows or rounds. Called by `session`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,25 +22,25 @@ use super::settings::Settings;
 use super::tools::Tools;
 use super::workloads::{Ease, Kind, Lane, Workload};
 
-/// How long lines of an access log may take to its file.
+/// Longest time for lines of an access log to reach the file.
 const WRITTEN: Duration = Duration::from_millis(200);
-/// What idle connections are left to settle for, before memory is read.
+/// Time for idle connections to settle before memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Starts of each proxy, over all rounds.
+/// Number of starts of each proxy, over all rounds.
 const STARTS: usize = 20;
 
-/// How a workload's rows are run.
+/// Runs the rows of a workload.
 pub(crate) struct Runner<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) settings: &'a Settings,
     pub(crate) workload: &'a Workload,
     pub(crate) site: Site,
-    /// Requests a second, where that is fixed.
+    /// Requests per second, if that is fixed.
     pub(crate) rate: Option<f64>,
 }
 
 impl Runner<'_> {
-    /// Runs a row once; `running` is its proxy, where it is to outlast the run.
+    /// Runs a row once; `running` is its proxy, if that outlasts the run.
     pub(crate) async fn sample(
         &self,
         lane: Lane,
@@ -84,7 +84,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Loads a proxy as the workload says.
+    /// Loads a proxy with the workload.
     pub(crate) async fn load(
         &self,
         lane: Lane,
@@ -150,8 +150,8 @@ impl Runner<'_> {
         }
     }
 
-    /// What connections cost that do nothing, in a process of its own, since memory that was once
-    /// used stays with a process.
+    /// Measures the memory of connections that do nothing. Uses a new process, because a process
+    /// keeps memory that it once used.
     async fn memory(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let mut running = peer.start(self.tools, &self.site).await?;
         let process = running.process.id();
@@ -188,7 +188,7 @@ impl Runner<'_> {
         })
     }
 
-    /// So many starts that all rounds together have [`STARTS`]; the median of these.
+    /// Returns the median of this round's starts; all rounds together have [`STARTS`].
     async fn start(&self, peer: Peer, round: usize) -> anyhow::Result<Sample> {
         let starts = if self.settings.quick {
             2
@@ -205,7 +205,7 @@ impl Runner<'_> {
             let took = start::first_answer(&mut process, launch.listens.node, started)?;
             memory = Memory::of(process.id(), Children::Stay)?;
             times.push(took.as_secs_f64() * 1e3);
-            // The signal that ends all this is seen between two starts.
+            // A signal that ends everything is noticed between two starts.
             tokio::task::yield_now().await;
         }
         let times = Summary::of(times.into_iter()).context("no start")?;
@@ -218,7 +218,7 @@ impl Runner<'_> {
         })
     }
 
-    /// How many connections do nothing.
+    /// Returns the number of connections that do nothing.
     fn connections(&self) -> usize {
         let number = self.workload.idle(self.tools.descriptors);
         if self.settings.quick {
@@ -228,7 +228,7 @@ impl Runner<'_> {
         }
     }
 
-    /// What makes the load, in words for the report.
+    /// Describes the load in words, for the report.
     pub(crate) fn command(&self) -> String {
         let seconds = self.settings.seconds;
         match self.workload.kind {
@@ -270,7 +270,7 @@ impl Runner<'_> {
     }
 }
 
-/// A load with a line in the file `log` for each of its answers, or an error in it.
+/// Runs a load, and adds an error unless the file `log` has a line for each response.
 async fn logged(
     log: &Path,
     load: impl Future<Output = anyhow::Result<Load>>,
@@ -288,7 +288,7 @@ async fn logged(
     Ok(load)
 }
 
-/// How many lines a file has; none if it is not there yet.
+/// Counts the lines of a file; 0 if it does not exist yet.
 fn lines(file: &Path) -> anyhow::Result<u64> {
     let Ok(mut file) = File::open(file) else {
         return Ok(0);

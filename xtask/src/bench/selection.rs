@@ -1,15 +1,15 @@
-//! Which workloads and proxies the flags ask for.
+//! The workloads and proxies that the flags select.
 //!
 //! Called by `bench`.
 
 use super::peers::{ALL as ALL_PEERS, Peer};
 use super::workloads::{self, Workload};
 
-/// The workloads that `names` ask for, each by its name or the beginning of it up to a hyphen;
-/// all that can be run for none.
+/// Returns the workloads that `names` select, each by its whole name or its start up to a hyphen.
+/// Without names, returns all that can be run.
 ///
 /// # Errors
-/// A name that fits none, or one that cannot be measured yet.
+/// A name that matches none, or a workload that cannot be measured yet.
 pub(crate) fn workloads(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     for name in names {
         if !workloads::ALL
@@ -32,10 +32,10 @@ pub(crate) fn workloads(names: &[String]) -> anyhow::Result<Vec<&'static Workloa
     Ok(workloads::ALL.iter().filter(wanted).collect())
 }
 
-/// The peers that `names` ask for, Pointsman always among them; all for none.
+/// Returns the peers that `names` select, always including Pointsman. Without names, returns all.
 ///
 /// # Errors
-/// A name that fits none.
+/// A name that matches none.
 pub(crate) fn peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
     for name in names {
         if !ALL_PEERS.iter().any(|peer| peer.name() == name) {
@@ -49,7 +49,7 @@ pub(crate) fn peers(names: &[String]) -> anyhow::Result<Vec<Peer>> {
     Ok(ALL_PEERS.iter().copied().filter(wanted).collect())
 }
 
-/// Whether `name` is the workload's, or the beginning of it up to a hyphen.
+/// Returns whether `name` is the workload's name, or its start up to a hyphen.
 fn answers_to(workload: &Workload, name: &str) -> bool {
     workload
         .name

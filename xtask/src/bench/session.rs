@@ -1,7 +1,7 @@
-//! A whole measurement: every workload, all its proxies side by side, round after round.
+//! A whole measurement: every workload, all its proxies in turn, round after round.
 //!
-//! Owns the order of things: all proxies of a workload are started once and stay; each has a
-//! warm-up; then A B C, A B C, ... Must not draw conclusions. Called by `bench`.
+//! Owns the order: all proxies of a workload are started once and stay; each has a warm-up; then A
+//! B C, A B C, ... Must not draw conclusions. Called by `bench`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::tools::{self, Tools};
 use super::workloads::{Ease, Kind, Lane, Side, Unit, Workload};
 use crate::terminal::{heading, say};
 
-/// Everything that was measured.
+/// All results.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) outcomes: Vec<Outcome>,
@@ -29,13 +29,13 @@ pub(crate) struct Measured {
 
 /// Measures everything, adding to `measured` after each workload.
 ///
-/// What goes wrong with a proxy is in its row, and the others go on.
+/// Errors of a proxy are recorded in its row, and the others continue.
 ///
 /// # Errors
 /// The origin does not start, or ends.
 ///
 /// # Cancel safety
-/// Dropped, it ends all processes; what is in `measured` is whole.
+/// Dropping the future ends all processes; the contents of `measured` are complete.
 pub(crate) async fn run(
     tools: &Tools,
     settings: &Settings,
@@ -62,8 +62,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Starts Pointsman once, so that no process that is measured had to compile its plugin, which
-/// leaves memory in use.
+/// Starts Pointsman once, so that no measured process has to compile its plugin, which would leave
+/// memory in use.
 async fn compile_plugins(
     tools: &Tools,
     settings: &Settings,
@@ -97,10 +97,10 @@ fn site(tools: &Tools, origin: &Origin, workload: &Workload) -> Site {
     }
 }
 
-/// A row under way.
+/// A row in progress.
 struct Entry {
     lane: Lane,
-    /// None where each run has a process of its own, or the only one did not start.
+    /// `None` if each run has a new process, or if the only one did not start.
     running: Option<Running>,
     row: Row,
 }
@@ -114,7 +114,7 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
     warm_up(runner, &mut entries).await;
     for round in 1..=runner.settings.rounds {
         for entry in &mut entries {
-            // One that did not start has said so once.
+            // A proxy that did not start has already reported it.
             if entry.running.is_none() && entry.row.errors().next().is_some() {
                 continue;
             }
@@ -135,7 +135,8 @@ async fn measure(runner: &mut Runner<'_>, configurations: &mut Vec<(String, Stri
     }
 }
 
-/// Starts the row's proxy, unless each run starts its own; it is checked all the same.
+/// Starts the row's proxy, which also checks it, and keeps it running unless each run starts its
+/// own.
 async fn entry(
     runner: &Runner<'_>,
     lane: Lane,
@@ -176,7 +177,7 @@ async fn entry(
     Entry { lane, running, row }
 }
 
-/// One run of each row that is not counted; here a fixed rate is found.
+/// Runs each row once without counting it; this determines a fixed rate.
 async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
     let mut highest = Vec::new();
     for entry in entries {
@@ -216,7 +217,7 @@ async fn warm_up(runner: &mut Runner<'_>, entries: &mut [Entry]) {
     }
 }
 
-/// A line while one waits.
+/// Returns a line of progress for the terminal.
 fn progress(workload: &Workload, lane: Lane, sample: &Sample) -> String {
     let figure = sample.main.map_or_else(
         || "failed".to_owned(),

@@ -1,17 +1,17 @@
-//! How much is measured, as the command line has it.
+//! The scope of a measurement, from the command line.
 
 use super::peers::Peer;
 use super::workloads::Workload;
 
-/// How much is measured.
+/// The scope of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) rounds: usize,
-    /// Of each run.
+    /// Duration of each run.
     pub(crate) seconds: u64,
-    /// Figures that show no more than that the harness works.
+    /// Whether the figures only show that the harness works.
     pub(crate) quick: bool,
-    /// The command that asked for it, as the report shows it.
+    /// The command of this measurement, as shown in the report.
     pub(crate) command: String,
     pub(crate) peers: Vec<Peer>,
     pub(crate) workloads: Vec<&'static Workload>,

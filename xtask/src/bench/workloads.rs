@@ -1,6 +1,6 @@
-//! What is asked of the proxies: a table of workloads.
+//! The load on the proxies: a table of workloads.
 //!
-//! Owns their names and sizes, and which proxies each is for. Must not run them. Called by
+//! Owns their names and sizes, and the proxies that each is for. Must not run them. Called by
 //! `session`, `run`, `selection` and `report`.
 
 use std::time::Duration;
@@ -18,41 +18,41 @@ pub(crate) struct Workload {
     pub(crate) kind: Kind,
 }
 
-/// What the load is.
+/// The kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Requests one after the other on each connection, by wrk.
+    /// Requests one after another on each connection, by wrk.
     Requests(Requests),
-    /// Messages that come back, one after the other in each tunnel.
+    /// Messages that come back, one after another in each tunnel.
     Messages { size: usize, tunnels: usize },
-    /// Requests of which each proxy writes an access record to a file.
+    /// Requests for which each proxy writes an access log record to a file.
     Logged(Requests),
-    /// Tunnels through which nothing goes.
+    /// Tunnels without traffic.
     Idle { tunnels: usize },
     /// Connections kept alive after one request each.
     KeptAlive { connections: usize },
-    /// Bodies that stop in the middle, because the one side does not read.
+    /// Bodies that stop in the middle, because one side does not read.
     Stalled { transfers: usize, side: Side },
-    /// One request whose body comes in so many chunks of one byte.
+    /// One request whose body comes in this number of chunks of one byte.
     Chunks(usize),
-    /// Requests at a constant rate, whether answered or not.
+    /// Requests at a constant rate, whether or not they get responses.
     Half { connections: usize },
-    /// From the start of the process to its first answer.
+    /// The time from the start of the process to its first response.
     Start,
-    /// Requests, while the plugin is replaced so often.
+    /// Requests, while the plugin is replaced at this interval.
     Swaps(Requests, Duration),
-    /// Requests, while a hostile plugin is at work on another frontend.
+    /// Requests, while a hostile plugin is active on another frontend.
     Hostile(Requests),
 }
 
-/// Who does not read.
+/// The side that does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
     Server,
 }
 
-/// What wrk does.
+/// The load that wrk makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requests {
     pub(crate) path: &'static str,
@@ -60,22 +60,22 @@ pub(crate) struct Requests {
     pub(crate) shape: Shape,
 }
 
-/// What is special about the requests.
+/// The special property of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Nothing.
+    /// None.
     Plain,
     /// Each is the last of its connection.
     Close,
-    /// The answer has so many bytes.
+    /// The response has this number of bytes.
     Download(usize),
-    /// The request has so many bytes.
+    /// The request has this number of bytes.
     Upload(usize),
-    /// Each names another host, so that no earlier decision fits.
+    /// Each has another host, so that no earlier decision applies.
     FreshHosts,
 }
 
-/// What the main figure counts.
+/// Unit of the main figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Unit {
@@ -89,7 +89,7 @@ pub(crate) enum Unit {
     MillisecondsToStart,
 }
 
-/// One row of a workload: a proxy, and how it is asked.
+/// One row of a workload: a proxy, and how it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) name: &'static str,
@@ -97,21 +97,21 @@ pub(crate) struct Lane {
     pub(crate) ease: Ease,
 }
 
-/// How hard a row has it, beside others of its proxy.
+/// Difficulty of a row, compared with others of its proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ease {
-    /// As the workload is meant.
+    /// The workload as intended.
     Plain,
-    /// Without what makes the workload hard: with the same host always, in place of fresh
-    /// ones; with the same plugin, in place of others; without access records.
+    /// Without the difficulty of the workload: with the same host, in place of new ones; with the
+    /// same plugin, in place of others; without access log records.
     Easier,
-    /// With plugins that were never seen, so that each has to be compiled.
+    /// With plugins that are new to this machine, so that each has to be compiled.
     Harder,
     /// With this plugin on another frontend.
     Beside(&'static Guest),
 }
 
-/// Connections that a proxy must allow besides those that do nothing.
+/// Connections that a proxy must allow in addition to those that do nothing.
 const SPARE_CONNECTIONS: usize = 500;
 
 const KIB: usize = 1 << 10;
@@ -129,7 +129,7 @@ const COMPILING: &str = "pointsman-compiling";
 /// Name of the row that [`Kind::Hostile`] is compared with: a spinner in place of the plugin.
 pub(crate) const SPINNER: &str = "idle-spinner";
 
-/// In the order in which they are run and shown.
+/// All workloads, in the order in which they are run and shown.
 pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "get",
@@ -287,7 +287,7 @@ pub(crate) const ALL: &[Workload] = &[
 ];
 
 impl Workload {
-    /// What its main figure counts.
+    /// Returns the unit of its main figure.
     pub(crate) fn unit(&self) -> Unit {
         match self.kind {
             Kind::Requests(requests) => match requests.shape {
@@ -307,7 +307,7 @@ impl Workload {
         }
     }
 
-    /// Its rows, for the chosen peers.
+    /// Returns its rows, for the chosen peers.
     pub(crate) fn lanes(&self, chosen: &[Peer]) -> Vec<Lane> {
         let lane = |peer: Peer| Lane {
             name: peer.name(),
@@ -323,7 +323,7 @@ impl Workload {
         let easy = match self.kind {
             Kind::Requests(requests) if requests.shape == Shape::FreshHosts => CACHED,
             Kind::Swaps(..) => {
-                // Nobody else's plugins are replaced by this.
+                // This workload replaces only Pointsman's plugins.
                 lanes.retain(|lane| lane.peer == Peer::Pointsman);
                 let compiling = |lane: &Lane| Lane {
                     name: COMPILING,
@@ -348,7 +348,7 @@ impl Workload {
         lanes
     }
 
-    /// Bytes that one request or message moves, where these are what is counted.
+    /// Returns the bytes that one request or message moves, if these are counted.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self.kind {
             Kind::Requests(Requests {
@@ -361,7 +361,7 @@ impl Workload {
         bytes as u64
     }
 
-    /// Chunks of one request, where these are what is counted.
+    /// Returns the chunks of one request, if these are counted.
     pub(crate) fn chunks(&self) -> u64 {
         match self.kind {
             Kind::Chunks(chunks) => chunks as u64,
@@ -369,10 +369,10 @@ impl Workload {
         }
     }
 
-    /// Connections that do nothing: as many as are meant, or as processes with so many
-    /// descriptors can have.
+    /// Returns the number of connections that do nothing: as many as intended, or as processes with
+    /// this number of descriptors can have.
     pub(crate) fn idle(&self, descriptors: usize) -> usize {
-        // A proxy sets aside two for each connection, and some for itself.
+        // A proxy reserves two descriptors for each connection, and some for itself.
         let most = (descriptors / 2).saturating_sub(SPARE_CONNECTIONS + 200);
         match self.kind {
             Kind::Idle { tunnels } => tunnels.min(most),
@@ -382,14 +382,14 @@ impl Workload {
         }
     }
 
-    /// Connections of clients that a proxy must allow.
+    /// Returns the number of client connections that a proxy must allow.
     pub(crate) fn connections(&self, descriptors: usize) -> usize {
         // As in README.md's example, unless the workload needs more.
         (self.idle(descriptors) + SPARE_CONNECTIONS).max(4096)
     }
 }
 
-/// Each proxy that can write access records, with them and without.
+/// Returns a row with and a row without access log records for each proxy that can write them.
 fn logged(lanes: &[Lane]) -> Vec<Lane> {
     let mut rows = Vec::new();
     for lane in lanes {
@@ -409,7 +409,7 @@ fn logged(lanes: &[Lane]) -> Vec<Lane> {
     rows
 }
 
-/// Pointsman beside a spinner, and beside each hostile plugin.
+/// Returns rows of Pointsman with a spinner, and with each hostile plugin.
 fn hostile(lanes: &[Lane]) -> Vec<Lane> {
     let Some(lane) = lanes.iter().find(|lane| lane.peer == Peer::Pointsman) else {
         return Vec::new();
@@ -428,7 +428,7 @@ fn hostile(lanes: &[Lane]) -> Vec<Lane> {
 }
 
 impl Unit {
-    /// As a heading.
+    /// Returns the unit as a heading.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::MicrosecondsPerRequest => "CPU µs per request",
@@ -442,12 +442,12 @@ impl Unit {
         }
     }
 
-    /// Whether the figure is CPU time, which has a user's and a system's part.
+    /// Returns whether the figure is CPU time, which has a user and a system part.
     pub(crate) fn is_cpu(self) -> bool {
         !self.is_memory() && self != Self::MillisecondsToStart
     }
 
-    /// Whether the figure is memory, which a fresh process is measured for.
+    /// Returns whether the figure is memory, which is measured in a fresh process.
     pub(crate) fn is_memory(self) -> bool {
         matches!(
             self,

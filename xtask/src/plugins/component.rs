@@ -1,7 +1,7 @@
-//! From a core module that carries its WIT to a component.
+//! Conversion of a core module that carries its WIT to a component.
 //!
-//! Owns the encoding and the check that the result exports the contract. Must not know
-//! of cargo or of files. Called by `plugins`.
+//! Owns the encoding and the check that the result exports the contract. Must not depend on cargo
+//! or on files. Called by `plugins`.
 
 use anyhow::{Context as _, ensure};
 use wit_component::{ComponentEncoder, DecodedWasm};

@@ -1,6 +1,6 @@
-//! Guests that no compiler would write: one of the tests' guests with a core module put into it.
+//! Guests that no compiler would write: one of the tests' guests with an additional core module.
 //!
-//! They decide as the guest does that they are derived from; what is hostile about them is in here.
+//! They decide as the guest that they are derived from does; the hostile part is in this file.
 //! Called by `plugins`.
 
 use wasm_encoder::{
@@ -13,17 +13,19 @@ use wasmparser::{Parser, Payload};
 /// The guest that others are derived from.
 const BASE: &str = "guest-hostile";
 
-/// Core instances of [`tables`], each with a table of its own: almost as many as a component may have.
+/// Number of core instances of [`tables`], each with its own table: almost as many as a component
+/// can have.
 const TABLES: u32 = 60;
-/// Elements of each: the most that a table may have.
+/// Elements of each table: the maximum.
 const ELEMENTS: u64 = 200_000;
 
-/// Locals of the function of [`bomb`]: register allocation takes time and memory for each of them.
+/// Number of locals of the function in [`bomb`]: register allocation takes time and memory for
+/// each.
 const LOCALS: u32 = 40_000;
-/// Loops over all of them.
+/// Number of loops over all locals.
 const LOOPS: u32 = 14;
 
-/// The components that are derived from this guest, by their names.
+/// Returns the components that are derived from this guest, with their names.
 pub(super) fn from(guest: &str, component: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if guest != BASE {
         return Vec::new();
@@ -34,7 +36,7 @@ pub(super) fn from(guest: &str, component: &[u8]) -> Vec<(&'static str, Vec<u8>)
     ]
 }
 
-/// The component with another core module, and so many instances of it.
+/// Returns the component with another core module, and `count` instances of it.
 fn with(component: &[u8], module: &Module, count: u32) -> Vec<u8> {
     let mut bytes = component.to_vec();
     ModuleSection(module).append_to_component(&mut bytes);
@@ -46,7 +48,7 @@ fn with(component: &[u8], module: &Module, count: u32) -> Vec<u8> {
     bytes
 }
 
-/// How many core modules a component has, those of components in it not counted.
+/// Counts the core modules of a component, without those of nested components.
 fn core_modules(component: &[u8]) -> u32 {
     let mut depth = 0;
     let mut count = 0;
@@ -96,7 +98,8 @@ impl Parts {
     }
 }
 
-/// Fills the largest table as it is instantiated, so that all of it is in memory.
+/// Returns a module that fills the largest table when it is instantiated, so that all of it is in
+/// memory.
 fn tables() -> Module {
     let mut tables = TableSection::new();
     tables.table(TableType {
@@ -128,8 +131,8 @@ fn tables() -> Module {
     parts.module()
 }
 
-/// One function of some 7 MB, whose locals all depend on each other: takes gigabytes and minutes to
-/// compile. Nobody instantiates it.
+/// Returns a module with one function of some 7 MB, whose locals all depend on each other. It takes
+/// gigabytes and minutes to compile, and is never instantiated.
 fn bomb() -> Module {
     let mut function = Function::new([(LOCALS, ValType::I32)]);
     for _ in 0..LOOPS {

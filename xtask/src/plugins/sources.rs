@@ -1,6 +1,6 @@
-//! The stamp beside a committed component: what it was built from, and by which compiler.
+//! The stamp of a committed component: the sources and the compiler that it was built with.
 //!
-//! Owns which files count as sources. `Cargo.lock` does not: it changes for reasons that
+//! Owns the list of files that count as sources. `Cargo.lock` does not: it changes for reasons that
 //! have nothing to do with a plugin. Called by `plugins`.
 
 use std::fmt::{self, Write as _};
@@ -11,21 +11,21 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-/// What a component was built from, as one line: `SOURCES COMPONENT COMPILER`.
+/// The origin of a component, as one line: `SOURCES COMPONENT COMPILER`.
 ///
-/// The stamp belongs to one component: rebuilding it in another folder need not yield the
-/// same bytes, since cargo hashes the paths of packages into the names of their symbols.
+/// The stamp belongs to one component: a build in another folder need not yield the same bytes,
+/// because cargo hashes the paths of packages into the names of their symbols.
 pub(super) struct Stamp {
     /// SHA-256 over names and contents of all sources, in lower-case hex.
     pub(super) sources: String,
     /// SHA-256 of the component, in lower-case hex.
     pub(super) component: String,
-    /// What `rustc --version` said.
+    /// Output of `rustc --version`.
     pub(super) compiler: String,
 }
 
 impl Stamp {
-    /// The stamp of the sources as they are on disk.
+    /// Computes the stamp of the sources as they are on disk.
     ///
     /// # Errors
     /// A source that cannot be read.
@@ -46,7 +46,8 @@ impl Stamp {
             let name = file.strip_prefix(workspace).unwrap_or(file);
             let contents =
                 fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            // Each part goes with its length, so that no two trees run together.
+            // Each part is hashed with its length, so that different trees cannot have the same
+            // input.
             for part in [name.as_os_str().as_encoded_bytes(), &contents] {
                 hash.update(u64::try_from(part.len())?.to_le_bytes());
                 hash.update(part);
@@ -60,7 +61,7 @@ impl Stamp {
     }
 }
 
-/// SHA-256 of a component, in lower-case hex.
+/// Returns the SHA-256 of a component, in lower-case hex.
 pub(super) fn digest(component: &[u8]) -> String {
     hex(Sha256::new().chain_update(component))
 }
@@ -68,7 +69,7 @@ pub(super) fn digest(component: &[u8]) -> String {
 fn hex(hash: Sha256) -> String {
     let mut text = String::new();
     for octet in hash.finalize() {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{octet:02x}");
     }
     text

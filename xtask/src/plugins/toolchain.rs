@@ -1,8 +1,8 @@
 //! The Rust toolchain that builds guests.
 //!
-//! Owns how one is found: the toolchain in use if it has the target; else Debian's, which
-//! brings the standard library's sources and builds it for the target. Called by `plugins`,
-//! and by the tests' set-up for what is missing.
+//! Owns the search for one: the toolchain in use if it has the target; otherwise Debian's, which
+//! contains the standard library's sources and builds it for the target. Called by `plugins`, and
+//! by the setup of the tests for missing parts.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,19 +14,19 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::setup::{Missing, is_debian};
 
-/// The only target: plugins have nothing but the contract's imports.
+/// The only target: plugins have access to nothing but the contract's imports.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's packages of a toolchain that can build its own standard library.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
-/// The guests' target, and the one that the book's page on Rust also shows.
+/// The guests' target, and another one that the book's page on Rust shows.
 const RUSTUP_TARGETS: [&str; 2] = [TARGET, "wasm32-wasip2"];
 
-/// Where Debian keeps programs, whatever else is first in the path.
+/// Debian's directory of programs, whatever comes first in the path.
 const DEBIAN_BIN: &str = "/usr/bin";
 
-/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+/// Separator of flags in `CARGO_ENCODED_RUSTFLAGS`.
 const FLAG_SEPARATOR: &str = "\u{1f}";
 
 /// A toolchain that can build for [`TARGET`].
@@ -38,16 +38,16 @@ pub(super) struct Toolchain {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// The toolchain that runs this program; the target is installed in it.
+    /// The toolchain that runs this program, with the target installed.
     Current,
-    /// Debian's, with the standard library's sources.
+    /// Debian's toolchain, with the standard library's sources.
     Debian,
 }
 
 /// Finds a toolchain.
 ///
 /// # Errors
-/// There is none: the text names both ways to get one.
+/// There is none: the error names both ways to get one.
 pub(super) fn find() -> anyhow::Result<Toolchain> {
     if let Some(toolchain) = current()? {
         return Ok(toolchain);
@@ -63,13 +63,13 @@ pub(super) fn find() -> anyhow::Result<Toolchain> {
     )
 }
 
-/// Adds whatever a toolchain for guests still needs: targets where rustup manages the one in
-/// use, else Debian's packages.
+/// Adds everything that a toolchain for guests still needs: targets if rustup manages the one in
+/// use, otherwise Debian's packages.
 pub(crate) fn require(missing: &mut Missing) -> anyhow::Result<()> {
     if current()?.is_some() || debian()?.is_some() {
         return Ok(());
     }
-    // Set by rustup for every program that it starts.
+    // Rustup sets this for every program that it starts.
     if env::var_os("RUSTUP_TOOLCHAIN").is_some() {
         missing.rust_targets(&RUSTUP_TARGETS);
     } else if is_debian() {
@@ -80,7 +80,7 @@ pub(crate) fn require(missing: &mut Missing) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The toolchain that runs this program, if the target is installed in it.
+/// Returns the toolchain that runs this program, if the target is installed in it.
 fn current() -> anyhow::Result<Option<Toolchain>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let libraries = Command::new(&rustc)
@@ -96,7 +96,7 @@ fn current() -> anyhow::Result<Option<Toolchain>> {
     Toolchain::new(Kind::Current, &mut || Command::new(&rustc)).map(Some)
 }
 
-/// Debian's toolchain, if all its parts are there.
+/// Returns Debian's toolchain, if all its parts are installed.
 fn debian() -> anyhow::Result<Option<Toolchain>> {
     let bin = Path::new(DEBIAN_BIN);
     if ["cargo", "rustc", "wasm-ld"]
@@ -110,7 +110,8 @@ fn debian() -> anyhow::Result<Option<Toolchain>> {
     Ok(sources.exists().then_some(toolchain))
 }
 
-/// One of Debian's programs, in an environment that leads it to no other toolchain.
+/// Returns a command for one of Debian's programs, in an environment without references to another
+/// toolchain.
 fn debian_command(program: &str) -> Command {
     let mut path = OsString::from(DEBIAN_BIN);
     if let Some(rest) = env::var_os("PATH") {
@@ -120,7 +121,7 @@ fn debian_command(program: &str) -> Command {
     let mut command = Command::new(Path::new(DEBIAN_BIN).join(program));
     command
         .env("PATH", path)
-        // The cargo that runs this program points it at its own toolchain's libraries.
+        // The cargo that runs this program sets it to the libraries of its own toolchain.
         .env_remove("LD_LIBRARY_PATH");
     for variable in [
         "CARGO",
@@ -136,7 +137,7 @@ fn debian_command(program: &str) -> Command {
 }
 
 impl Toolchain {
-    /// Asks the compiler that `rustc` starts for what it is.
+    /// Queries the version of the compiler that `rustc` starts.
     fn new(kind: Kind, rustc: &mut dyn FnMut() -> Command) -> anyhow::Result<Self> {
         let mut ask = |arguments: &[&str]| -> anyhow::Result<String> {
             let output = rustc()
@@ -153,12 +154,12 @@ impl Toolchain {
         })
     }
 
-    /// What `rustc --version` says.
+    /// Returns the output of `rustc --version`.
     pub(super) fn version(&self) -> &str {
         &self.version
     }
 
-    /// `cargo build`, set up so that its output depends on no path of this machine.
+    /// Returns a `cargo build` whose output does not depend on any path of this machine.
     pub(super) fn cargo_build(&self) -> Command {
         let mut command = match self.kind {
             Kind::Current => {
@@ -170,7 +171,7 @@ impl Toolchain {
                 let mut command = debian_command("cargo");
                 command
                     .args(["build", "-Z", "build-std=std,panic_abort"])
-                    // Building the standard library is unstable in cargo, not in what it yields.
+                    // Building the standard library is unstable in cargo, but the result is not.
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
                 command
@@ -182,8 +183,8 @@ impl Toolchain {
         command
     }
 
-    /// Flags that keep the folders of dependencies and of the standard library out of
-    /// panic messages. The workspace's own files are named relative to it by cargo.
+    /// Returns flags that keep the folders of dependencies and of the standard library out of panic
+    /// messages. Cargo names the workspace's own files relative to it.
     fn remapped_paths(&self) -> OsString {
         let mut flags = Vec::new();
         let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
@@ -204,7 +205,7 @@ impl Toolchain {
     }
 }
 
-/// The flag that writes `name` for `folder`.
+/// Returns the flag that writes `name` in place of `folder`.
 fn remap(folder: &Path, name: &str) -> OsString {
     let mut flag = OsString::from("--remap-path-prefix=");
     flag.push(folder);
@@ -213,7 +214,7 @@ fn remap(folder: &Path, name: &str) -> OsString {
     flag
 }
 
-/// The cargo that runs this program, or the first in the path.
+/// Returns the cargo that runs this program, or the first in the path.
 pub(super) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -1,4 +1,4 @@
-//! How many tests ran, read from the runners' own summaries, which pass through unchanged.
+//! Counts of tests, read from the runners' own summaries, which pass through unchanged.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,20 +14,20 @@ use crate::setup::shown;
 pub(super) struct Counts {
     passed: usize,
     failed: usize,
-    /// Ignored, or left out by a filter.
+    /// Tests that were ignored, or left out by a filter.
     skipped: usize,
-    /// Selected, but the runner ended before them.
+    /// Tests that were selected, but the runner ended before them.
     not_run: usize,
 }
 
-/// Whose summary to look for.
+/// The runner whose summary is expected.
 #[derive(Clone, Copy)]
 pub(super) enum Runner {
     Nextest,
     Libtest,
 }
 
-/// Whether a run may leave tests out.
+/// Whether a run can leave tests out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Selection {
     /// A skipped test is a failure, so that "everything passed" means everything.
@@ -49,7 +49,7 @@ impl Counts {
         self.failed = self.failed.max(1);
     }
 
-    /// Reads a runner's summary line; `None` for any other line.
+    /// Parses a runner's summary line; `None` for any other line.
     fn read(line: &str, runner: Runner) -> Option<Self> {
         let (selected, counts) = match runner {
             Runner::Nextest => line
@@ -73,7 +73,7 @@ impl Counts {
                 _ => {}
             }
         }
-        // A run that ended early says `5/9 tests run`.
+        // A run that ended early prints `5/9 tests run`.
         let ended_early = selected
             .split_whitespace()
             .find_map(|word| word.split_once('/'));
@@ -87,7 +87,7 @@ impl Counts {
 }
 
 impl fmt::Display for Counts {
-    /// The plain form, `N passed, N failed, N skipped`, alone on its line, is understood by
+    /// The plain form, `N passed, N failed, N skipped`, on a separate line, can be parsed by
     /// programs that read a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.not_run > 0 {
@@ -101,7 +101,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs a test runner. The counts are those of its summary, however it ended.
+/// Runs a test runner. Returns the counts of its summary, however it ended.
 pub(super) fn run(
     command: &mut Command,
     runner: Runner,
@@ -146,7 +146,7 @@ fn watch(command: &mut Command, runner: Runner) -> anyhow::Result<(Counts, anyho
     Ok((counts, ended))
 }
 
-/// Copies a stream line by line, adding up what its summaries say.
+/// Copies a stream line by line, adding up the counts of its summaries.
 fn pass_through(from: impl Read, mut to: impl Write, runner: Runner) -> Counts {
     let mut counts = Counts::default();
     for line in BufReader::new(from).split(b'\n') {
@@ -161,7 +161,7 @@ fn pass_through(from: impl Read, mut to: impl Write, runner: Runner) -> Counts {
     counts
 }
 
-/// The text without terminal escapes (`ESC [ ... m`).
+/// Returns the text without terminal escapes (`ESC [ ... m`).
 fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for (index, part) in text.split('\u{1b}').enumerate() {

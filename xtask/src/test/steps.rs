@@ -7,11 +7,11 @@ use crate::setup::succeed;
 /// Tests that `--quick` leaves out, in nextest's filter language.
 const NOT_QUICK: &str = "not (test(/^languages::/) | test(/^scenario::/))";
 
-/// How much to run.
+/// The scope of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     Full,
-    /// For the loop while working: no languages, no browser, no fuzzing.
+    /// For quick iterations: no languages, no browser, no fuzzing.
     Quick,
 }
 
@@ -39,7 +39,8 @@ impl Step {
     }
 }
 
-/// From quick to slow, so that a slip shows early; builds before the steps that use them.
+/// All steps, from quick to slow, so that a mistake shows early; builds come before the steps that
+/// use them.
 pub(super) const STEPS: &[Step] = &[
     Step::new("format", |place, _| {
         only(succeed(place.cargo(["fmt", "--all", "--check"])))
@@ -57,8 +58,8 @@ pub(super) const STEPS: &[Step] = &[
         only(succeed(command))
     }),
     Step::new("documentation", |place, _| only(documentation(place))),
-    // Apart from the tests, so that the summary tells compiling from running. The binary that the
-    // end-to-end tests start is among what cargo builds for the proxy's own tests.
+    // Separate from the tests, so that the summary shows compiling and running separately. Building
+    // the proxy's own tests also builds the binary that the end-to-end tests start.
     Step::new("build", |place, _| {
         let build = ["nextest", "run", "--workspace", "--no-run"];
         only(succeed(place.rust_tool("cargo-nextest", build)))
@@ -76,7 +77,7 @@ pub(super) const STEPS: &[Step] = &[
     },
 ];
 
-/// The outcome of a step that counts no tests.
+/// Returns the outcome of a step that counts no tests.
 fn only(result: anyhow::Result<()>) -> (Counts, anyhow::Result<()>) {
     (Counts::default(), result)
 }

@@ -1,7 +1,7 @@
 //! No circles among the files of a crate, and the order of modules within a folder.
 //!
-//! Owns the tables. To give a folder an order, add a line to [`ORDERS`]. To end an exception,
-//! mend it and delete its line: one that is not needed any more is a complaint.
+//! Owns the tables. To give a folder an order, add a line to [`ORDERS`]. To remove an exception,
+//! fix the import and delete its line: an exception that is no longer needed is a complaint.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use super::code_of;
 use super::imports::{Graph, Module};
 
-/// The folders whose files must not import each other: sources of one crate each.
+/// The folders whose files must not import each other in a circle: the sources of one crate each.
 const CRATES: &[&str] = &["proxy/src", "sdk/rust/src", "xtask/src"];
 
-/// Folders whose modules have an order, from the outermost inwards: of the folder's modules,
-/// each imports only those after it.
+/// Folders whose modules have an order, from the outermost inwards: each module imports only the
+/// folder's modules after it.
 const ORDERS: &[(&str, &[&str])] = &[
     ("proxy/src/plugin", &["run", "compile"]),
     (
@@ -188,9 +188,9 @@ const ORDERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Imports that stand against the rules until they are mended: importer, imported.
+/// Imports that break the rules until they are fixed: importer, imported.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    // A store's data holds the state of its WASI, whose functions are called with that data.
+    // A store's data contains the state of its WASI, whose functions are called with that data.
     (
         "proxy/src/plugin/run/host.rs",
         "proxy/src/plugin/run/wasi.rs",
@@ -200,7 +200,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// The files of a crate, each with those that it imports.
 type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
-/// Adds a complaint for each circle, each import against an order, and each idle exception.
+/// Adds a complaint for each circle, each import that breaks an order, and each unused exception.
 pub(super) fn check(files: &[(PathBuf, String)], complaints: &mut Vec<String>) {
     let mut exceptions: BTreeSet<_> = EXCEPTIONS.iter().collect();
     for source in CRATES {
@@ -253,7 +253,7 @@ fn imports(source: &Path, files: &[(PathBuf, String)]) -> Imports {
         .collect()
 }
 
-/// The shortest circle through each file that is in one, each circle once.
+/// Returns the shortest circle through each file that is in one, each circle once.
 fn circles(imports: &Imports) -> Vec<Vec<&Path>> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
@@ -325,8 +325,8 @@ fn check_order(folder: &Path, modules: &[&str], imports: &Imports, complaints: &
     }
 }
 
-/// The folder's own module that the file belongs to; none for files elsewhere, and the crate's
-/// root, which holds all of them.
+/// Returns the folder's own module that the file belongs to; `None` for files elsewhere, and for
+/// the crate's root, which contains all of them.
 fn module_in<'a>(folder: &Path, file: &'a Path) -> Option<&'a str> {
     let first = file.strip_prefix(folder).ok()?.iter().next()?.to_str()?;
     let module = first.trim_end_matches(".rs");

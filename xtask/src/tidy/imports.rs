@@ -1,9 +1,9 @@
-//! Which files of a crate import which others, from their `use` declarations.
+//! The files of a crate that each file imports, from its `use` declarations.
 //!
-//! Owns the reading of `use` and the resolution of its paths to files. An item that a module only
-//! re-exports counts as its home's: through the facade `plugin::Fault`, one imports
-//! `plugin/fault.rs`. Looks at declarations of modules alone, which rustfmt puts at the start of a
-//! line; not at paths inside functions, nor at tests.
+//! Owns the parsing of `use` and the resolution of its paths to files. An item that a module only
+//! re-exports belongs to the file that defines it: an import of the facade `plugin::Fault` is one
+//! of `plugin/fault.rs`. Looks only at declarations of modules, which rustfmt puts at the start of
+//! a line; not at paths inside functions, nor at tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ pub(super) struct Graph {
     pub(super) imports: BTreeMap<Module, BTreeSet<Module>>,
 }
 
-/// One name that a `use` declaration brings.
+/// One name that a `use` declaration imports.
 #[derive(Debug, PartialEq, Eq)]
 struct Import {
     path: Vec<String>,
-    /// Under which name.
+    /// The local name.
     name: String,
     visibility: Visibility,
 }
@@ -28,17 +28,17 @@ struct Import {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visibility {
     Private,
-    /// `pub`, to whomever: a re-export.
+    /// `pub`, with any restriction: a re-export.
     Public,
 }
 
-/// The modules of a crate with what their files import.
+/// The modules of a crate, with the imports of their files.
 type Modules = BTreeMap<Module, Vec<Import>>;
 
 impl Graph {
-    /// That of the crate whose root file is in the folder `source`.
+    /// Builds the graph of the crate whose root file is in the folder `source`.
     ///
-    /// `files` are those of the workspace, with their text blanked of comments and literals.
+    /// `files` are those of the workspace, with comments and literals blanked in their text.
     pub(super) fn new(source: &Path, files: &BTreeMap<PathBuf, String>) -> Graph {
         let mut modules = Modules::new();
         for (file, code) in files {
@@ -53,7 +53,7 @@ impl Graph {
             for import in uses {
                 let mut homes = BTreeSet::new();
                 find_homes(&modules, module, &import.path, 0, &mut homes);
-                // What a facade re-exports of its own children it does not use itself.
+                // A facade does not itself use the items of its own children that it re-exports.
                 if import.visibility == Visibility::Public {
                     homes.retain(|home| !home.starts_with(module));
                 }
@@ -66,7 +66,7 @@ impl Graph {
     }
 }
 
-/// The module of a file; none for tests, which may import anything.
+/// Returns the module of a file; `None` for tests, which can import anything.
 fn module_of(inside: &Path) -> Option<Module> {
     let path = inside.with_extension("");
     let mut module: Module = path
@@ -82,7 +82,7 @@ fn module_of(inside: &Path) -> Option<Module> {
     Some(module)
 }
 
-/// The `use` declarations of a file's module.
+/// Returns the `use` declarations of a file's module.
 fn imports_of(code: &str) -> Vec<Import> {
     let mut imports = Vec::new();
     let mut offset = 0;
@@ -146,7 +146,7 @@ fn expand(tree: &str, before: &[String], visibility: Visibility, imports: &mut V
     }
 }
 
-/// The members of a group, which commas part.
+/// Splits a group at its commas.
 fn split(group: &str) -> Vec<&str> {
     let mut members = Vec::new();
     let mut depth = 0_usize;
@@ -166,8 +166,8 @@ fn split(group: &str) -> Vec<&str> {
     members
 }
 
-/// Adds the modules whose files have what `path` names, seen from the module `from`: several
-/// where what is built depends on the target, none for another crate's.
+/// Adds the modules whose files define the item that `path` names, seen from the module `from`.
+/// There are several if the build depends on the target, and none for another crate's item.
 fn find_homes(
     modules: &Modules,
     from: &Module,
@@ -175,7 +175,7 @@ fn find_homes(
     depth: usize,
     homes: &mut BTreeSet<Module>,
 ) {
-    // More re-exports of re-exports would be a circle of them.
+    // A longer chain of re-exports would be a circle.
     const MAX_DEPTH: usize = 8;
     let Some((mut module, mut rest)) = start_of(modules, from, path) else {
         return;
@@ -204,7 +204,7 @@ fn find_homes(
     homes.insert(module);
 }
 
-/// The module that the first segments of `path` name, and the rest of it.
+/// Returns the module that the first segments of `path` name, and the rest of the path.
 fn start_of<'a>(
     modules: &Modules,
     from: &Module,
@@ -226,7 +226,7 @@ fn start_of<'a>(
             }
             Some((module, rest))
         }
-        // From a child on; or it is another crate's.
+        // The path starts at a child, or belongs to another crate.
         _ if modules.contains_key(&child_of(from, first)) => Some((from.clone(), path)),
         _ => None,
     }

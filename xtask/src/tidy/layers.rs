@@ -1,13 +1,14 @@
-//! Which of the proxy's modules may import which, and who may name wasmtime and rustls.
+//! The imports that each of the proxy's modules is allowed, and the modules that can name wasmtime
+//! and rustls.
 //!
-//! Owns the table of layers. Looks at every path into the crate, wherever it stands in a file.
+//! Owns the table of layers. Looks at every path into the crate, anywhere in a file.
 
 use std::path::Path;
 
 use super::code_of;
 
-/// The proxy's rooms from the outermost inwards: each imports only what comes after it, and
-/// [`LEAVES`]. A module that is missing here is an error: decide where it belongs.
+/// The proxy's layers from the outermost inwards: each imports only those after it, and [`LEAVES`].
+/// A module that is missing here is an error: decide where it belongs.
 const LAYERS: &[(&str, Imports)] = &[
     ("lib", Imports::Anything),
     ("main", Imports::Anything),
@@ -47,7 +48,7 @@ const LAYERS: &[(&str, Imports)] = &[
     ("transport", Imports::Below),
 ];
 
-/// Importable by all; they import nothing but each other.
+/// Modules that all others can import; they import only each other.
 const LEAVES: &[&str] = &[
     "config",
     "connection_limiter",
@@ -58,7 +59,7 @@ const LEAVES: &[&str] = &[
     "timer",
 ];
 
-/// Crates that one module alone may name.
+/// Crates that only one module can name.
 const CRATES: &[(&str, &str)] = &[("wasmtime", "plugin"), ("rustls", "transport")];
 
 #[derive(Clone, Copy)]
@@ -66,18 +67,18 @@ enum Imports {
     Anything,
     /// Every module after it in the table.
     Below,
-    /// Of those, only these.
+    /// Only these modules after it.
     Only(&'static [&'static str]),
 }
 
-/// Checks what one of the proxy's modules imports.
+/// Checks the imports of one of the proxy's modules.
 pub(super) fn check(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, String)) {
     let first = inside.iter().next().unwrap_or_default().to_string_lossy();
     let module = first.trim_end_matches(".rs");
     let code = code_of(text);
     for (name, only) in CRATES.iter().filter(|(_, only)| *only != module) {
         for (at, _) in code.match_indices(name) {
-            // A name of our own, such as a log target's, is no path into the crate.
+            // A name of this crate, such as a log target's, is not a path into it.
             let after = &code[at + name.len()..];
             let is_path = after.starts_with("::")
                 || after.starts_with("_wasi")
@@ -95,7 +96,7 @@ pub(super) fn check(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, S
         return;
     }
     for (at, _) in code.match_indices("crate::") {
-        // `$crate::` and `other_crate::` are no imports of ours.
+        // `$crate::` and `other_crate::` are not imports of this crate.
         if code[..at].ends_with(|before: char| before.is_alphanumeric() || "_$".contains(before)) {
             continue;
         }
@@ -114,9 +115,9 @@ fn is_known(module: &str) -> bool {
     LEAVES.contains(&module) || LAYERS.iter().any(|(name, _)| *name == module)
 }
 
-/// Whether the layers allow `module` to import `import`.
+/// Returns whether the layers allow `module` to import `import`.
 fn may_import(module: &str, import: &str) -> bool {
-    // Items of the crate's root, macros among them, are in no layer.
+    // Items of the crate's root, including macros, are in no layer.
     if import == module || !is_known(import) || LEAVES.contains(&import) {
         return true;
     }
@@ -136,7 +137,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// The first segments after `crate::`: one, or those of a group in braces.
+/// Returns the first segments after `crate::`: one, or those of a group in braces.
 fn first_segments(after: &str) -> Vec<&str> {
     let Some(group) = after.strip_prefix('{') else {
         return vec![identifier(after)];

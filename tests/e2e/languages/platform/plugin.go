@@ -40,7 +40,7 @@ func route(request *pointsman.Request) (pointsman.Decision, error) {
 	case "/below":
 		body = randv2.IntN(1 << 60)
 	case "/octets":
-		// The rest of a number must not do for the next request.
+		// The unused part of one random number must not serve the next request.
 		rand.Read(octets[:])
 		body = octets
 	case "/crypto":

@@ -1,5 +1,5 @@
-//! A plugin whose answer follows from the path: what it gets of the time, random numbers and output.
-//! Built by `platform` as a project of its own, on the SDK of a new one.
+//! A plugin whose response depends on the path: its access to the time, random numbers and output.
+//! `platform` builds it as a separate project, on the SDK of a new one.
 
 use pointsman_sdk::{Cacheability, Decision, Error, NoConfig, Request, Response, Router};
 
@@ -22,7 +22,7 @@ impl Router for Mine {
                 pointsman_sdk::info!("printed");
                 String::new()
             }
-            // Without effect, and without harm.
+            // Has no effect, and does no harm.
             "/print" => {
                 println!("printed");
                 String::new()

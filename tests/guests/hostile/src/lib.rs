@@ -1,7 +1,7 @@
-//! A plugin that misbehaves in the way its configuration names.
+//! A plugin that misbehaves in the way that its configuration names.
 //!
-//! `{"mode": "trap-unreachable", "value": 0}`. With the mode `modes`, `configure` fails and
-//! names every mode, so that a test can see that none is without a test.
+//! `{"mode": "trap-unreachable", "value": 0}`. With the mode `modes`, `configure` fails and names
+//! every mode, so that a test can check that each has a test.
 #![expect(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
@@ -30,10 +30,10 @@ mod bindings {
 #[derive(Deserialize)]
 struct Config {
     mode: String,
-    /// What the mode needs: a size, a number of times, a status.
+    /// Parameter of the mode: a size, a number of times, a status.
     #[serde(default)]
     value: usize,
-    /// Only requests for other hosts are harmed: the one that it is tried out with is for
+    /// Whether requests for `localhost` are spared. The host's own first request is for
     /// `localhost`.
     #[serde(default)]
     is_patient: bool,
@@ -45,7 +45,7 @@ type Mode = (
     fn(RequestHead, usize) -> Result<Decision, String>,
 );
 
-/// Ways that show in `configure`; `route` is harmless then.
+/// Modes that misbehave in `configure`; `route` is then harmless.
 const CONFIGURE_MODES: [&str; 4] = [
     "configure-error",
     "configure-grow",
@@ -198,7 +198,7 @@ impl Guest for Hostile {
             questions::define_value("host")?;
         }
         MODE.set(Some(mode));
-        // What it does may hang on the calls before, and is to be seen on each.
+        // Its behavior can depend on previous calls, and each call must show it.
         Ok(Cacheability::Uncacheable)
     }
 
@@ -215,7 +215,7 @@ fn as_number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// A test that wants another version changes these bytes in the component.
+/// Bytes that a test changes in the component to get another version.
 static RELEASE: [u8; 12] = *b"release: one";
 
 fn harmless(request: RequestHead, _: usize) -> Result<Decision, String> {
@@ -246,7 +246,7 @@ fn backends_state(_: RequestHead, _: usize) -> Result<Decision, String> {
     )))
 }
 
-/// Tries every edit that must be refused; an error names one that was not.
+/// Attempts every edit that must be refused; an error names one that was not.
 fn edit_forbidden(request: RequestHead, _: usize) -> Result<Decision, String> {
     let expect = |what: &str, result: Result<(), String>| match result {
         Err(error) if error.ends_with("is set by the proxy alone") => Ok(()),
@@ -435,7 +435,7 @@ fn stale_handle_edit(request: RequestHead, _: usize) -> Result<Decision, String>
     with_stale(request, |stale| stale.set_header("x", b"1"))
 }
 
-/// Uses the handle of the call before.
+/// Uses the handle of the previous call.
 fn with_stale(
     request: RequestHead,
     use_it: impl FnOnce(&RequestHead) -> Result<(), String>,

@@ -1,8 +1,8 @@
 //! A plugin that reads and decides as its configuration says.
 //!
-//! The configuration is a tree. An inner node reads something of the request, and its
-//! value leads to the next node; a leaf is the decision. What is read depends on what was
-//! read before, as in a real policy: the tests of the decision cache generate such trees.
+//! The configuration is a tree. An inner node reads a part of the request, whose value leads to the
+//! next node; a leaf is the decision. The next read depends on the values read before it, as in a
+//! real policy: the tests of the decision cache generate such trees.
 //!
 //! ```json
 //! {"cacheable": true, "root":
@@ -10,9 +10,9 @@
 //!             "cases": {"|a.test": {"backend": "a"}}, "otherwise": "default"}}}
 //! ```
 //!
-//! The value of a field is its lines, each with `|` before it: an absent field is empty; that of a
-//! question is its number or value, and `none` without an answer. Questions are defined in the order
-//! of `questions`, and asked by their position there.
+//! The value of a field is its lines, each with `|` before it; an absent field is empty. The value
+//! of a question is the number or text of its answer, or `none` if it has no answer. Questions are
+//! defined in the order of `questions`, and asked by their position there.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -136,10 +136,10 @@ impl Question {
 enum Node {
     Read {
         what: What,
-        /// Of the field, cookie or parameter.
+        /// Name of the field, cookie or parameter.
         #[serde(default)]
         name: String,
-        /// Of the question.
+        /// Number of the question.
         #[serde(default)]
         question: u32,
         #[serde(default)]
@@ -200,7 +200,7 @@ enum Node {
         question: u32,
         then: Box<Node>,
     },
-    /// `queue`, `connect`, `server` or `tunnel`.
+    /// Sets a timeout: `queue`, `connect`, `server` or `tunnel`.
     SetTimeout {
         name: String,
         milliseconds: u32,
@@ -220,16 +220,16 @@ enum Node {
         question: u32,
         then: Box<Node>,
     },
-    /// Defines a question, too late.
+    /// Defines a question, which is too late in `route`.
     Define {
         then: Box<Node>,
     },
-    /// Ask for the servers of a backend.
+    /// Queries the servers of a backend.
     Servers {
         name: String,
         then: Box<Node>,
     },
-    /// Ask for the load of a backend.
+    /// Queries the load of a backend.
     State {
         name: String,
         then: Box<Node>,
@@ -239,7 +239,7 @@ enum Node {
         then: Box<Node>,
     },
     Backend(String),
-    /// The backend whose name is what was read last, without the first `|`.
+    /// Backend whose name is the value that was read last, without the first `|`.
     BackendByValue,
     Server {
         backend: String,
@@ -256,7 +256,7 @@ enum Node {
         #[serde(default)]
         body: String,
     },
-    /// 200, with what was read last as the body.
+    /// Response with 200, whose body is the value that was read last.
     RespondValue,
     Error(String),
 }
@@ -399,7 +399,7 @@ fn follow(root: &Node, request: &RequestHead) -> Result<Decision, String> {
     }
 }
 
-/// Makes an edit or sets an option; what follows.
+/// Makes an edit or sets an option, and returns the node that follows.
 fn apply<'a>(change: &'a Node, request: &RequestHead) -> Result<&'a Node, String> {
     let (result, then) = match change {
         Node::SetHeader { name, value, then } => (request.set_header(name, value.as_bytes()), then),

@@ -1,8 +1,9 @@
 //! A plugin that uses WASI as a language's runtime does.
 //!
-//! `{"configure": ["clock", ...], "route": ["clock", ...]}`: what each does, in order; with
-//! `"is_patient"`, not for the host `localhost`, which a plugin is tried out with. Before that, it
-//! always takes the time and seeds as it starts, as Go does on its way up.
+//! `{"configure": ["clock", ...], "route": ["clock", ...]}` lists the steps of each function, in
+//! order. With `"is_patient"`, `route` does nothing for the host `localhost`, which the host's own
+//! first request has. Before that, at startup, the plugin always reads the time and seeds, as a Go
+//! runtime does.
 
 use std::cell::{Cell, OnceCell, RefCell};
 
@@ -48,31 +49,31 @@ enum Step {
     WallClock,
     Random(u64),
     Seed,
-    /// Fail with the seed.
+    /// Fails with the seed.
     TellSeed,
-    /// Fail with all that was taken at the start.
+    /// Fails with everything that was read at startup.
     TellStart,
-    /// Milliseconds, by waiting for one timer.
+    /// Waits for one timer of this number of milliseconds.
     Sleep(u64),
-    /// Milliseconds of several timers; the first must be the one that ends.
+    /// Waits for several timers, in milliseconds; the first must be the one that expires.
     Poll(Vec<u64>),
     PollNothing,
-    /// Wait for one timer, which has run out, named so many times.
+    /// Polls one expired timer, listed this number of times.
     PollAgain(usize),
     SubscribeMany(u32),
-    /// Subscribe to so many timers, and keep them for good.
+    /// Subscribes to this number of timers, and keeps them permanently.
     Hoard(u32),
-    /// Milliseconds, by looking at the clock all the time.
+    /// Spends this number of milliseconds by reading the clock all the time.
     Spin(u64),
-    /// Steps for after a point in time: milliseconds of Unix time.
+    /// Runs steps only after a point in time, given in milliseconds of Unix time.
     After(u64, Vec<Step>),
     Print(String),
     PrintError(String),
     PrintMany(u32),
-    /// Write so many newlines, in pieces as large as the host takes.
+    /// Writes this number of newlines, in parts as large as the host accepts.
     PrintNewlines(usize),
     PrintZeroes(u64),
-    /// Look for anything that was granted.
+    /// Checks that the host grants no access.
     Grants,
     Stdin,
     Exit,
@@ -85,7 +86,7 @@ thread_local! {
     static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Runs as the component is instantiated.
+/// Runs when the component is instantiated.
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "the name is the toolchains'")]
 extern "C" fn _initialize() {
@@ -95,7 +96,7 @@ extern "C" fn _initialize() {
     let seed = insecure_seed::insecure_seed();
     let text = format!("{clocks:?} {wall_clock:?} {numbers:?} {seed:?}");
     START.with(|start| start.set(text).unwrap_or_default());
-    // Longer by this clock than it takes.
+    // By this clock, the wait is longer than it really is.
     while CLOCK.get() < 2_000_000 {
         CLOCK.set(monotonic_clock::now());
     }
@@ -257,7 +258,7 @@ fn print_newlines(count: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Nothing of the host may be visible.
+/// Fails if anything of the host is visible.
 fn grants() -> Result<(), String> {
     ensure(environment::get_environment().is_empty(), "environment")?;
     ensure(environment::get_arguments().is_empty(), "arguments")?;

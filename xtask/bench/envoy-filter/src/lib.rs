@@ -1,24 +1,24 @@
-//! A proxy-wasm plugin (ABI 0.2.1) that makes `host-suffix`'s choice inside of Envoy.
+//! A proxy-wasm plugin (ABI 0.2.1) that makes the choice of `host-suffix` inside Envoy.
 //!
-//! As lean as the ABI lets one be, so that the comparison is with what proxy-wasm costs: no
-//! allocator, no SDK, one field read and one written. A plugin cannot name a cluster, so it
-//! sets `x-backend`, which the route matches on: Envoy chooses the route anew after a change.
-//! Built by `cargo xtask bench`, for wasm32-unknown-unknown.
+//! It is as lean as the ABI allows, so that the comparison is with the cost of proxy-wasm: no
+//! allocator, no SDK, one field read and one written. A plugin cannot name a cluster, so it sets
+//! `x-backend`, which the route matches on: Envoy selects the route again after a change. Built by
+//! `cargo xtask bench`, for wasm32-unknown-unknown.
 
 #![no_std]
 
 use core::cell::UnsafeCell;
 use core::ptr;
 
-/// What a Host must end in, in lower case.
+/// Suffix of Host, in lower case.
 const SUFFIX: &[u8] = b"io.test.tld";
-/// `proxy_header_map_type_t`: the request's head.
+/// `proxy_header_map_type_t` of the request's head.
 const REQUEST_HEADERS: u32 = 0;
-/// `proxy_status_t`: done.
+/// `proxy_status_t` for success.
 const OK: u32 = 0;
-/// `proxy_action_t`: go on with the request.
+/// `proxy_action_t` that continues the request.
 const CONTINUE: u32 = 0;
-/// Longest Host; Envoy takes no head above 60 KiB.
+/// Longest Host; Envoy accepts no head above 60 KiB.
 const ROOM: usize = 64 * 1024;
 
 #[link(wasm_import_module = "env")]
@@ -39,7 +39,7 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// Where Envoy puts what it hands over: one value at a time, used before the next is asked for.
+/// Buffer for values from Envoy: one at a time, used before the next is requested.
 struct Scratch(UnsafeCell<[u8; ROOM]>);
 
 // SAFETY: a WebAssembly instance has one thread.
@@ -80,7 +80,7 @@ extern "C" fn proxy_on_request_headers(_context: u32, _fields: u32, _end_of_stre
         b"www"
     };
     let key = b"x-backend";
-    // SAFETY: each pointer comes with the length of what it points to, and lives long enough.
+    // SAFETY: each pointer has the length of its target, which lives long enough.
     unsafe {
         proxy_replace_header_map_value(
             REQUEST_HEADERS,
@@ -93,13 +93,13 @@ extern "C" fn proxy_on_request_headers(_context: u32, _fields: u32, _end_of_stre
     CONTINUE
 }
 
-/// The request's Host; valid until the next value is asked for.
+/// Returns the request's Host, which is valid until the next value is requested.
 fn authority() -> Option<&'static [u8]> {
     let key = b":authority";
     let mut value = ptr::null();
     let mut length = 0;
-    // SAFETY: the pointers come with their lengths; on success Envoy has written `length`
-    // bytes to what `proxy_on_memory_allocate` gave it.
+    // SAFETY: the pointers have their lengths. On success Envoy has written `length` bytes to the
+    // memory that `proxy_on_memory_allocate` returned.
     unsafe {
         let status = proxy_get_header_map_value(
             REQUEST_HEADERS,

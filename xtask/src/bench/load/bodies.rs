@@ -13,21 +13,22 @@ use super::{HOST, Load};
 use crate::bench::sink::{COUNT, STALL};
 use crate::bench::workloads::Side;
 
-/// How many connections are opened at a time.
+/// Number of connections that are opened at a time.
 const OPENING: usize = 64;
-/// Longest wait for an answer.
+/// Longest wait for a response.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A body that takes no more bytes for so long has stopped.
+/// A body of which no byte is accepted for this long has stopped.
 const STOPPED: Duration = Duration::from_millis(500);
-/// Length of a body that stops in the middle, more than any buffer on its way.
+/// Length of a body that stops in the middle: more than any buffer on its path.
 const LENGTH: usize = 64 << 20;
-/// The client's own buffers, so that those of 200 transfers fit into the kernel's memory.
+/// Size of the client's own buffers: those of 200 transfers fit into the kernel's memory.
 const KERNEL_BUFFER: u32 = 64 << 10;
 
-/// Opens so many connections, some at a time; each has one GET answered, and stays.
+/// Opens this number of connections, some at a time. Each gets the response to one GET, and stays
+/// open.
 ///
 /// # Errors
-/// A connection or an answer is missing.
+/// A connection or a response is missing.
 pub(crate) async fn keep_alive(
     proxy: SocketAddr,
     connections: usize,
@@ -42,10 +43,10 @@ pub(crate) async fn keep_alive(
     .await
 }
 
-/// Starts so many transfers, and waits until each has stopped because `side` does not read.
+/// Starts this number of transfers, and waits until each has stopped because `side` does not read.
 ///
 /// # Errors
-/// One is refused, or does not stop.
+/// One of them is refused, or does not stop.
 pub(crate) async fn stall(
     proxy: SocketAddr,
     transfers: usize,
@@ -85,10 +86,10 @@ pub(crate) async fn stall(
     .await
 }
 
-/// One request after the other, each with a body of so many chunks of one byte.
+/// Sends one request after another, each with a body of this number of chunks of one byte.
 ///
 /// # Errors
-/// No connection, or an answer that is none.
+/// No connection, or an invalid response.
 pub(crate) async fn chunks(
     proxy: SocketAddr,
     chunks: usize,
@@ -122,7 +123,7 @@ pub(crate) async fn chunks(
     Ok(load)
 }
 
-/// Opens so many connections, some at a time.
+/// Opens this number of connections, some at a time.
 async fn open<F>(
     connections: usize,
     one: impl Fn() -> F + Clone + Send + 'static,
@@ -149,7 +150,7 @@ where
     Ok(open)
 }
 
-/// A whole response with a length, head and body.
+/// Reads a whole response with a length, head and body.
 async fn read_answer(stream: &mut TcpStream) -> anyhow::Result<String> {
     let mut answer = Vec::new();
     let read = async {

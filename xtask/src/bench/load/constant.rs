@@ -1,7 +1,7 @@
-//! Requests at a constant rate, each timed from when it was due.
+//! Requests at a constant rate, each timed from the moment when it was due.
 //!
-//! A slow answer makes later requests late, and they are counted as late: nothing is left
-//! out because the client was waiting (no coordinated omission).
+//! A slow response delays later requests, and their delay counts: nothing is left out because the
+//! client was waiting (no coordinated omission).
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,25 +23,25 @@ use tokio::time::{Instant, timeout};
 
 use super::{Load, Times, counted, request};
 
-/// Longest wait for the last answers, once all requests are due.
+/// Longest wait for the last responses, once all requests are due.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// When requests are sent.
+/// Rate of requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
-    /// So many a second, whether answered or not.
+    /// This number per second, whether or not they get responses.
     Rate(f64),
-    /// Each as soon as its connection is free: the most that this client gets out of a proxy.
+    /// Each request as soon as its connection is free: the highest rate that this client achieves.
     Highest,
 }
 
-/// Requests that are due, for the connections to take.
+/// Queue of due requests, for the connections to send.
 struct Queue {
-    /// When each was due; `None` tells a connection that all is done.
+    /// Time when each was due; `None` tells a connection to stop.
     due: RefCell<VecDeque<Option<Instant>>>,
-    /// One permit for each entry: hands them to the connection that has waited longest.
+    /// One permit for each entry, given to the connection that has waited longest.
     ready: Semaphore,
-    /// Until then a request is due whenever a connection asks.
+    /// Until this time, a request is due whenever a connection is free.
     always_until: Instant,
 }
 
@@ -65,7 +65,7 @@ impl Queue {
 /// Sends requests for `duration`, over `connections` connections.
 ///
 /// # Errors
-/// No connection, or no end. What fails later is in the result.
+/// No connection, or no end. The result contains later failures.
 pub(crate) async fn run(
     proxy: SocketAddr,
     pace: Pace,
@@ -126,7 +126,7 @@ async fn queue_up(
 ) -> anyhow::Result<()> {
     let mut timer = Timer::new()?;
     let interval = Duration::from_secs_f64(1.0 / rate);
-    // Not added up: the error of one interval would grow with their number.
+    // The interval is not added up: its rounding error would grow with the number of requests.
     let due = |number: u32| start + interval.mul_f64(f64::from(number));
     let mut number = 0;
     while due(number) < start + duration {
@@ -141,7 +141,7 @@ async fn queue_up(
     Ok(())
 }
 
-/// One connection: takes what is due, until there is no more, or it fails.
+/// Runs one connection: sends due requests until there are no more, or it fails.
 async fn client(
     mut stream: TcpStream,
     queue: Rc<Queue>,
@@ -152,7 +152,7 @@ async fn client(
     let mut error = None;
     while let Some(due) = queue.pop().await {
         if error.is_some() {
-            // Its share is lost, and the run with it; the others go on.
+            // This connection's share is lost, and the run with it; the others continue.
             continue;
         }
         match exchange(&mut stream, request.as_bytes(), &mut answer).await {
@@ -163,7 +163,7 @@ async fn client(
     Ok((times, error))
 }
 
-/// Sends one request and reads its whole answer.
+/// Sends one request and reads its whole response.
 async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
     stream.write_all(request).await?;
     answer.clear();
@@ -179,7 +179,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) 
     }
 }
 
-/// How long the whole answer is, once its head is there.
+/// Returns the length of the whole response, once its head has arrived.
 fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
@@ -203,10 +203,10 @@ fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
         .ok_or_else(|| io::Error::other("an answer without Content-Length"))
 }
 
-/// A timer of the kernel's, since tokio's is no finer than a millisecond.
+/// A timer of the kernel, because tokio's timers are no finer than a millisecond.
 struct Timer {
     timer: TimerFd,
-    /// The same timer, to wait for: it is read like a pipe, eight bytes each time.
+    /// The same timer for waiting: it is read like a pipe, eight bytes each time.
     expirations: pipe::Receiver,
 }
 

@@ -1,4 +1,4 @@
-//! A hostile plugin at work on another frontend while a load goes on, or a spinner in its place.
+//! A hostile plugin that is active on another frontend during a load, or a spinner in its place.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -19,17 +19,17 @@ use crate::bench::peers::guest_file;
 use crate::bench::peers::pointsman::{HOSTILE, HOSTILE_SOCKET};
 use crate::bench::tools::cores;
 
-/// The request that it is asked about. Any host but `localhost` does harm.
+/// The request that the plugin gets. With any host but `localhost` it does harm.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: hostile.test\r\n\r\n";
 
 /// Pause after a connection that was closed.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A busy loop with the least priority that there is: a program of util-linux.
+/// A busy loop with the lowest possible priority: a program of util-linux.
 const SPINNER: [&str; 6] = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"];
 
-/// Asks the hostile plugin of the proxy in `folder`, and replaces it if that is the harm, until `load`
-/// is done.
+/// Sends requests to the hostile plugin of the proxy in `folder`, and replaces it if that does the
+/// harm, until `load` is done.
 ///
 /// # Errors
 /// Those of `load`, and no hostile frontend.
@@ -40,7 +40,7 @@ pub(crate) async fn during(
 ) -> anyhow::Result<Load> {
     let (done, is_done) = watch::channel(false);
     let mut asking = JoinSet::new();
-    // One at a time for each worker.
+    // One request at a time for each worker.
     for _ in 0..cores() {
         asking.spawn(ask(folder.join(HOSTILE_SOCKET), is_done.clone()));
     }
@@ -48,7 +48,7 @@ pub(crate) async fn during(
         let mut last = None;
         let is_done = || *is_done.borrow();
         while let Some(swap) = guest.swap.filter(|_| !is_done()) {
-            // To its end: a compiler that goes on would be the next row's trouble.
+            // Waits for the end: a compiler that continues would disturb the next row.
             last = Some(swaps::post(folder, HOSTILE, &guest_file(swap)?).await?);
         }
         anyhow::Ok(last)
@@ -69,7 +69,7 @@ pub(crate) async fn during(
     Ok(load)
 }
 
-/// Asks without a pause, whatever the answers; yields how many there were.
+/// Sends requests without a pause, whatever the responses, and returns the number of responses.
 async fn ask(socket: std::path::PathBuf, mut is_done: watch::Receiver<bool>) -> u64 {
     let mut answers = 0;
     let asking = async {
@@ -85,13 +85,13 @@ async fn ask(socket: std::path::PathBuf, mut is_done: watch::Receiver<bool>) -> 
     answers
 }
 
-/// One request after the other on a connection, until it ends.
+/// Sends one request after another on a connection, until it ends.
 async fn converse(socket: &Path, answers: &mut u64) -> std::io::Result<Infallible> {
     let mut stream = UnixStream::connect(socket).await?;
     let mut answer = vec![0; 64 << 10];
     loop {
         stream.write_all(REQUEST).await?;
-        // Short answers, which come in one piece.
+        // Responses are short, and arrive in one read.
         if stream.read(&mut answer).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
@@ -99,7 +99,7 @@ async fn converse(socket: &Path, answers: &mut u64) -> std::io::Result<Infallibl
     }
 }
 
-/// Has a spinner of the least priority beside `load`.
+/// Runs a spinner of the lowest priority during `load`.
 ///
 /// # Errors
 /// Those of `load`, and a spinner that cannot be started or ends.

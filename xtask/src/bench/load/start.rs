@@ -1,4 +1,4 @@
-//! How long a process takes from its start to its first answer.
+//! Time from the start of a process to its first response.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,17 +11,17 @@ use tokio::time::Instant;
 use super::request;
 use crate::bench::process::Process;
 
-/// Between two attempts to connect: the fineness of the result.
+/// Pause between two attempts to connect, which is the resolution of the result.
 const RETRY: Duration = Duration::from_micros(200);
-/// Longest wait for the first answer.
+/// Longest wait for the first response.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Waits for the first answer, from `started` on.
+/// Waits for the first response, from `started` on.
 ///
-/// Blocks: a runtime's timer is no finer than a millisecond.
+/// Blocks, because a runtime's timer is no finer than a millisecond.
 ///
 /// # Errors
-/// The process ends, answers anything but 200, or does not answer.
+/// The process ends, responds with a status other than 200, or does not respond.
 pub(crate) fn first_answer(
     process: &mut Process,
     address: SocketAddr,
@@ -30,7 +30,7 @@ pub(crate) fn first_answer(
     let request = request();
     loop {
         if let Ok(mut stream) = TcpStream::connect(address)
-            // Where nobody listens, a port of the ephemeral range can connect to itself.
+            // If nothing listens on it, a port of the ephemeral range can connect to itself.
             && stream.local_addr()? != address
         {
             stream.set_read_timeout(Some(LONGEST))?;

@@ -1,6 +1,6 @@
-//! A plugin replaced again and again while a load goes on.
+//! A plugin that is replaced repeatedly during a load.
 //!
-//! Each time another file: `host-suffix` with a section that nobody reads.
+//! Each time it is another file: `host-suffix` with a section that nothing reads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Load;
 use crate::bench::peers::pointsman::{FRONTEND, SOCKET};
 
-/// Which files.
+/// The files that replace the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Components {
-    /// Of so few that their code is kept on disk after the warm-up.
+    /// So few different files that their code is on disk after the warm-up.
     Known,
-    /// Never seen on this machine, so that each has to be compiled.
+    /// Files that are new to this machine, so that each has to be compiled.
     New,
 }
 
-/// How many [`Components::Known`] there are.
+/// Number of different files of [`Components::Known`].
 const KNOWN: u64 = 4;
 
 static COMPONENT: &[u8] = include_bytes!("../../../../plugins/host-suffix/host-suffix.wasm");
@@ -69,10 +69,10 @@ async fn swap(folder: &Path, components: Components) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The admin interface's answer to a swap.
+/// Requests a swap, and returns the admin interface's response.
 ///
 /// # Errors
-/// No answer.
+/// No response.
 pub(super) async fn post(folder: &Path, frontend: &str, file: &Path) -> anyhow::Result<String> {
     let body = format!(r#"{{"frontend":"{frontend}","file":"{}"}}"#, file.display());
     let request = format!(
@@ -89,7 +89,7 @@ pub(super) async fn post(folder: &Path, frontend: &str, file: &Path) -> anyhow::
     Ok(answer)
 }
 
-/// A component that does the same.
+/// Returns a component that behaves the same.
 fn variant(components: Components) -> anyhow::Result<Vec<u8>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

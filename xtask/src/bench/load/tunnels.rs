@@ -1,4 +1,4 @@
-//! WebSockets as the load: messages that come back, and tunnels that stay idle.
+//! Load of WebSockets: messages that come back, and tunnels that stay idle.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::time::{Instant, timeout};
 use super::{HOST, Load, Times, counted};
 use crate::bench::websocket::{Tunnel, client_frame};
 
-/// How many handshakes are under way at a time.
+/// Number of handshakes in progress at a time.
 const OPENING: usize = 64;
 /// Longest wait for one message to come back.
 const ECHO: Duration = Duration::from_secs(10);
 
-/// Sends messages of `size` bytes through `tunnels` tunnels, each the next as soon as the last
-/// came back.
+/// Sends messages of `size` bytes through `tunnels` tunnels. Each tunnel sends its next message as
+/// soon as the last one has come back.
 ///
 /// # Errors
-/// A tunnel cannot be opened. What fails later is in the result.
+/// A tunnel cannot be opened. The result contains later failures.
 pub(crate) async fn exchange(
     proxy: SocketAddr,
     size: usize,
@@ -63,7 +63,7 @@ pub(crate) async fn exchange(
     Ok(all.load(start.elapsed(), counted(errors)))
 }
 
-/// Opens so many tunnels, some at a time.
+/// Opens this number of tunnels, some at a time.
 ///
 /// # Errors
 /// One of them cannot be opened.

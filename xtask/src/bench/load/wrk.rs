@@ -1,4 +1,4 @@
-//! wrk as the client: its command line, its scripts, and what it prints.
+//! wrk as the client: its command line, its scripts, and its output.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,20 +14,20 @@ use super::{FIELDS, Load};
 use crate::bench::tools::{Tools, cores};
 use crate::bench::workloads::{Requests, Shape};
 
-/// How hosts are chosen where each request has one of its own.
+/// Choice of hosts for requests that differ in their host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hosts {
-    /// No other run with this number has used any of them.
+    /// Hosts that no other run uses; the number identifies the run.
     Fresh(usize),
-    /// One for all, by the same script, so that the load costs the same.
+    /// One host for all, from the same script, so that the load costs the same.
     One,
 }
 
 /// Loads `proxy` for `seconds`.
 ///
 /// # Errors
-/// wrk cannot be run, or prints what cannot be read. What wrk counts as errors is in the
-/// result.
+/// wrk cannot be run, or its output cannot be parsed. The result contains the errors that wrk
+/// counts.
 pub(crate) async fn run(
     tools: &Tools,
     proxy: SocketAddr,
@@ -52,7 +52,7 @@ pub(crate) async fn run(
     parse(&text).with_context(|| format!("cannot read what wrk printed:\n{text}"))
 }
 
-/// The command, as one would type it, for the report.
+/// Returns the command as one would type it, for the report.
 pub(crate) fn shown(requests: Requests, seconds: u64) -> String {
     let script = match requests.shape {
         Shape::Upload(size) => format!(" -s upload.lua  # a body of {size} bytes"),
@@ -108,7 +108,7 @@ fn upload(size: usize) -> String {
     format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {size})\n")
 }
 
-/// A script that puts each request together itself: a dozen fields, of which one varies.
+/// Returns a script that builds each request itself: a dozen fields, one of which varies.
 fn fresh_hosts(path: &str, hosts: Hosts) -> String {
     let mut rest = String::new();
     for (name, value) in FIELDS.iter().filter(|(name, _)| *name != "Host") {
@@ -138,7 +138,7 @@ end
     )
 }
 
-/// Reads what wrk prints with `--latency`.
+/// Parses the output of wrk with `--latency`.
 fn parse(text: &str) -> Option<Load> {
     let mut load = Load::default();
     let mut complete = false;
@@ -172,7 +172,7 @@ fn parse(text: &str) -> Option<Load> {
     complete.then_some(load)
 }
 
-/// A time as wrk writes it: `623.00us`, `1.20ms`, `4.00s`, `1.00m`.
+/// Parses a time as wrk writes it: `623.00us`, `1.20ms`, `4.00s`, `1.00m`.
 fn microseconds(text: &str) -> Option<f64> {
     let units = [
         ("us", 1.0),

@@ -1,21 +1,21 @@
-//! Envoy's configurations: the cluster chosen by virtual hosts, or by a proxy-wasm plugin.
+//! Envoy's configurations: virtual hosts or a proxy-wasm plugin choose the cluster.
 //!
-//! A proxy-wasm plugin cannot name a cluster: it sets a header field, which the route then
-//! matches on.
+//! A proxy-wasm plugin cannot name a cluster: it sets a header field, which the route then matches
+//! on.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::{Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
 
-/// What chooses the backend.
+/// The mechanism that chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Routing {
     Domains,
     Wasm,
 }
 
-/// The package in `V3` types' names.
+/// Prefix of the names of `V3` types.
 const V3: &str = "type.googleapis.com/envoy.extensions";
 
 pub(super) fn launch(
@@ -84,7 +84,8 @@ fn configuration(site: &Site, port: u16, routing: Routing, filter: &str) -> Stri
     )
 }
 
-/// Envoy looks for the longest suffix; one that is the whole name is an entry of its own.
+/// Returns the domains of a virtual host. Envoy matches the longest suffix; the name itself needs a
+/// separate entry.
 fn domains() -> String {
     format!(
         r#"            - name: node
@@ -127,7 +128,7 @@ fn plugin(filter: &str) -> String {
     )
 }
 
-/// Its circuit breakers are no limit, as the other proxies have none.
+/// Returns a cluster whose circuit breakers impose no limit, because the other proxies have none.
 fn cluster(name: &str, port: u16) -> String {
     format!(
         r"  - name: {name}

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::{Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write};
 
-/// What chooses the backend.
+/// The mechanism that chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Routing {
     Acl,
@@ -69,7 +69,7 @@ pub(super) fn launch(
     })
 }
 
-/// One listener for each backend, since nothing of a request is read.
+/// Prepares one listener for each backend, because nothing of a request is read.
 pub(super) fn launch_tcp(tools: &Tools, site: &Site, folder: &Path) -> anyhow::Result<Launch> {
     let listens = Listens {
         www: free_address()?,

@@ -1,4 +1,4 @@
-//! nginx's configurations: the backend chosen by `map`, or by Lua.
+//! nginx's configurations: `map` or Lua chooses the backend.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,14 +8,14 @@ use super::{
     ACCESS_LOG, Access, Launch, Listens, SUFFIX, Site, Tools, anonymous, free_address, write,
 };
 
-/// What chooses the backend.
+/// The mechanism that chooses the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Routing {
     Map,
     Lua,
 }
 
-/// Which of nginx's modules are loaded.
+/// The nginx modules that are loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Modules {
     None,
@@ -75,10 +75,10 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
             ),
         ),
     };
-    // A client and its server are two; all may be with one worker.
+    // A client and its server make two connections, all of which can be with one worker.
     let preamble = preamble(folder, modules, *threads, 2 * connections + 64);
     let access_log = match access {
-        // Without a buffer, as by default: a line is written with its request.
+        // Without a buffer, which is the default: a line is written with its request.
         Access::On => format!("{} combined", folder.join(ACCESS_LOG).display()),
         Access::Off => "off".to_owned(),
     };
@@ -121,7 +121,7 @@ fn configuration(site: &Site, listen: &str, folder: &Path, routing: Routing) -> 
     )
 }
 
-/// What comes before the block `http`.
+/// Returns the part before the block `http`.
 pub(crate) fn preamble(
     folder: &Path,
     modules: Modules,
@@ -135,7 +135,7 @@ pub(crate) fn preamble(
             "load_module modules/ndk_http_module.so;\nload_module modules/ngx_http_lua_module.so;\n"
         }
     };
-    // Otherwise root's workers would be another user's, who cannot enter the folder.
+    // Otherwise root's workers would run as another user, who cannot enter the folder.
     let user = if nix::unistd::geteuid().is_root() {
         "user root;\n"
     } else {
@@ -147,7 +147,7 @@ pub(crate) fn preamble(
     )
 }
 
-/// What is the same in every block `http`.
+/// Returns the part that is the same in every block `http`.
 pub(crate) fn common(folder: &Path, access_log: &str) -> String {
     let folder = folder.display();
     let mut text = format!(

@@ -1,4 +1,4 @@
-//! Pointsman's configuration: README.md's, its access log to a file or off.
+//! Pointsman's configuration: that of README.md, with its access log in a file or off.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,14 +8,14 @@ use super::{
     guest_file, write,
 };
 
-/// Name of the frontend, and of the admin socket beside the configuration.
+/// Name of the frontend, and of the admin socket next to the configuration.
 pub(crate) const FRONTEND: &str = "http-in";
 pub(crate) const SOCKET: &str = "admin.sock";
-/// The same of a hostile plugin's frontend.
+/// Name of a hostile plugin's frontend.
 pub(crate) const HOSTILE: &str = "hostile";
 pub(crate) const HOSTILE_SOCKET: &str = "hostile.sock";
 
-/// Whether requests get the header fields that name the client, as by default.
+/// Whether requests get the header fields that name the client, as they do by default.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forwarded {
     Added,
@@ -78,7 +78,7 @@ fn configuration(
         Forwarded::Added => "",
         Forwarded::Off => "forwarded.x_forwarded = false\nforwarded.via = false\n",
     };
-    // Beside the file; nobody asks there but the workload that replaces plugins.
+    // Next to the file; used only by the workload that replaces plugins.
     let socket = SOCKET;
     format!(
         r#"max_connections = {connections}
@@ -112,7 +112,7 @@ server.node_test = "{node}"
     )
 }
 
-/// A frontend for a hostile plugin, within the default limits unless the guest has others.
+/// Returns a frontend for a hostile plugin, with the default limits unless the guest has others.
 fn hostile(guest: &Guest) -> anyhow::Result<String> {
     let plugin = guest_file(guest.plugin)?;
     let (plugin, Guest { config, keys, .. }) = (plugin.display(), guest);

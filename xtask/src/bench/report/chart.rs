@@ -1,4 +1,4 @@
-//! One bar for each row of a workload: CPU time with its parts, or one figure.
+//! Bar charts with one bar for each row of a workload: CPU time with its parts, or one figure.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use plotters::prelude::*;
 
 use crate::bench::results::{Measure, Outcome};
 
-/// Of the whole picture, in pixels.
+/// Width of the picture, in pixels.
 const WIDTH: u32 = 800;
-/// Of one bar with its gaps.
+/// Height of one bar with its gaps.
 const BAR: u32 = 34;
-/// Of everything else: heading, axis, legend.
+/// Height of everything else: heading, axis, legend.
 const AROUND: u32 = 130;
 /// Room for the rows' names.
 const NAMES: u32 = 140;
@@ -36,13 +36,13 @@ pub(super) fn draw(outcome: &Outcome, file: &Path) -> anyhow::Result<()> {
                 } else {
                     row.name.clone()
                 },
-                // The rest is the system's: medians of parts need not add up.
+                // The rest counts as system time, because medians of parts need not add up.
                 first: user.unwrap_or(main).min(main),
                 whole: main,
             })
         })
         .collect();
-    // plotters' errors name the type of the drawing area, which nobody asked for.
+    // plotters' errors name the type of the drawing area, which is of no use to the reader.
     paint(outcome, &bars, file)
         .map_err(|error| anyhow::anyhow!("{error}"))
         .with_context(|| format!("cannot draw {}", file.display()))
@@ -60,7 +60,7 @@ fn paint(outcome: &Outcome, bars: &[Bar], file: &Path) -> Result<(), Box<dyn std
     let area = SVGBackend::new(file, (WIDTH, AROUND + BAR * rows)).into_drawing_area();
     area.fill(&WHITE)?;
     let longest = bars.iter().map(|bar| bar.whole).fold(0.0, f64::max);
-    // Room for the legend beside the first bar. An empty axis cannot be drawn.
+    // Leaves room for the legend next to the first bar. An empty axis cannot be drawn.
     let end = if longest > 0.0 { longest * 1.3 } else { 1.0 };
     // From the top down, as in the table.
     let place = |index: usize| bars.len() - 1 - index;

@@ -27,7 +27,7 @@ impl Table {
         self.notes.push(note);
     }
 
-    /// In columns, the first to the left and the others to the right.
+    /// Formats the table in columns, the first aligned left and the others right.
     pub(crate) fn to_text(&self) -> String {
         let lines = || std::iter::once(&self.head).chain(&self.rows);
         let width = |column: usize| {
@@ -66,7 +66,7 @@ impl Table {
             text.push('\n');
         }
         for note in &self.notes {
-            // What a proxy wrote has lines of its own.
+            // The output of a proxy can contain several lines.
             let _ = writeln!(text, "- {}", note.replace('\n', "\n  "));
         }
         text
