@@ -19,8 +19,8 @@ enum Command {
     Test(test::Options),
     /// Build the bundled plugins and the tests' guests as components.
     Plugins(plugins::Options),
-    /// Check the layout of the sources.
-    Tidy,
+    /// Check the layout of the sources, and the language of comments and documents.
+    Tidy(tidy::Options),
     /// Fuzz the parsers and the plugin loader.
     Fuzz(fuzz::Options),
     /// Compare Pointsman with the proxies that people run today.
@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Test(options) => test::run(&options),
         Command::Plugins(options) => plugins::run(&options),
-        Command::Tidy => tidy::run(),
+        Command::Tidy(options) => tidy::run(&options),
         Command::Fuzz(options) => fuzz::run(&place::Place::find()?, &options),
         Command::Bench(options) => bench::run(&options),
     }

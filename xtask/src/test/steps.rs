@@ -45,7 +45,9 @@ pub(super) const STEPS: &[Step] = &[
     Step::new("format", |place, _| {
         only(succeed(place.cargo(["fmt", "--all", "--check"])))
     }),
-    Step::new("tidy", |_, _| only(crate::tidy::run())),
+    Step::new("tidy", |_, _| {
+        only(crate::tidy::run(&crate::tidy::Options::default()))
+    }),
     Step::new("dependencies: licences, sources, duplicates", |place, _| {
         // Not `advisories`: see deny.toml.
         let check = ["check", "bans", "licenses", "sources"];
