@@ -1,6 +1,6 @@
 /*
- * Between a plugin and the contract: the two exported functions, decisions, and the proxy's
- * backends and log.
+ * The glue between a plugin and the contract: the two exported functions, decisions, and the
+ * proxy's backends and log.
  */
 #include "pointsman_request.h"
 
@@ -9,7 +9,7 @@
 
 static bool configured;
 
-/* A server's record is copied, for the bindings have its optional fields in another form. */
+/* A server's record is copied, since the bindings represent its optional fields in another way. */
 static pm_server_state from_server(const pointsman_router_backends_server_t *server)
 {
     pm_server_state state = {
@@ -81,7 +81,7 @@ void pm_log(pm_level level, const char *format, ...)
 
 void pm_panic(const char *message)
 {
-    /* Not pm_log: memory may be what is lacking. */
+    /* pm_log is not used here, since memory can be exhausted. */
     router_string_t line = pm_to_string(pm_text(pm_is_utf8(pm_text(message)) ? message : "panic"));
     pointsman_router_log_write(POINTSMAN_ROUTER_LOG_LEVEL_ERROR, &line);
 #ifndef __wasm__
@@ -128,14 +128,14 @@ pm_decision pm_next(void)
 pm_decision pm_respond(unsigned status, pm_str body)
 {
     pm_decision response = decision(PM_RESPOND, body);
-    /* 0 is as wrong, and the proxy says so. */
+    /* 0 is invalid too, and the proxy reports it. */
     response.status = status > UINT16_MAX ? 0 : (uint16_t)status;
     return response;
 }
 
 void pm_add_header_n(pm_decision *response, pm_str name, pm_str value)
 {
-    /* There are few, and each is added once. */
+    /* There are few fields, and each is added once. */
     size_t count = response->header_count;
     pm_field *headers = pm_alloc_array(count + 1, sizeof *headers);
     if (count > 0)
@@ -250,7 +250,7 @@ bool exports_pointsman_router_plugin_route(exports_pointsman_router_plugin_own_r
         request.head = pointsman_router_request_borrow_request_head(head);
         decision = pm_route(&request);
         pm_str error = pm_take_edit_error(&request);
-        /* The plugin's own error tells more. */
+        /* The plugin's own error says more. */
         if (!pm_is_none(error) && decision.kind != PM_FAIL)
             decision = pm_fail_n(error);
     }
@@ -260,7 +260,8 @@ bool exports_pointsman_router_plugin_route(exports_pointsman_router_plugin_own_r
 
 #ifdef __wasm__
 
-/* In place of the generated ones, which would free piece by piece what was not so allocated. */
+/* Replace the generated functions, which would free allocations one by one, although they were not
+ * made that way. */
 
 void __wasm_export_exports_pointsman_router_plugin_configure_post_return(uint8_t *result);
 void __wasm_export_exports_pointsman_router_plugin_route_post_return(uint8_t *result);

@@ -1,11 +1,11 @@
 /*
- * Write routing plugins for Pointsman in C. README.md has a whole plugin.
+ * Write routing plugins for Pointsman in C. README.md contains a complete plugin.
  *
  * A plugin defines two functions, pm_configure and pm_route, declared at the end of this file.
  *
- * Memory: nothing is ever freed by hand. What these functions return during pm_configure lives as
- * long as the plugin; what they return during pm_route lives until pm_route returns. What they
- * take (names, values, bodies) is copied, so it may lie on the stack.
+ * Memory: nothing is ever freed by hand. The results of these functions live as long as the plugin
+ * if they are called during pm_configure, and until pm_route returns if they are called during
+ * pm_route. Their arguments (names, values, bodies) are copied, so they can be on the stack.
  */
 #ifndef POINTSMAN_H
 #define POINTSMAN_H
@@ -18,9 +18,9 @@ extern "C" {
 #endif
 
 /*
- * The request. Only what the plugin asks for crosses into the sandbox, and every read becomes part
- * of the key under which the decision is cached: read only what you need, and where a yes, a no or
- * a number is enough, ask a question instead (pointsman_questions.h). Reads show the request as
+ * The request. Only the parts that the plugin reads cross into the sandbox, and every read becomes
+ * part of the key under which the decision is cached. Read only what you need. Where a yes, a no
+ * or a number is enough, ask a question instead (pointsman_questions.h). Reads show the request as
  * the proxy admitted it, without edits.
  *
  * In a frontend with `mode = "tcp"` there is no HTTP: pm_host is the TLS server name, pm_method,
@@ -38,109 +38,133 @@ typedef struct pm_fields {
     size_t len;
 } pm_fields;
 
-/* As sent, for example `GET`. */
+/* Returns the method as sent, for example `GET` (RFC 9110, section 9). Empty without HTTP
+ * (`mode = "tcp"`). */
 pm_str pm_method(pm_request *request);
-/* `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts. */
+/* Returns the scheme: `http` or `https`. If a trusted proxy sends `X-Forwarded-Proto`, its value
+ * is used. */
 pm_str pm_scheme(pm_request *request);
-/* `1.0`, `1.1`, `2` or `3`, or none. */
+/* Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. None without HTTP (`mode = "tcp"`). */
 pm_str pm_version(pm_request *request);
-/* Host as sent, with its port. */
+/* Returns the authority as sent: the host, with the port if there is one. The scheme's default
+ * port is left out if the authority comes from an absolute target or from `:authority`. Empty
+ * without HTTP, and if the client sent no authority (HTTP/1.0). */
 pm_str pm_authority(pm_request *request);
-/* The host of the authority: lower case, without port and trailing dot. */
+/* Returns the host of pm_authority, in lower case, without port and trailing dot. Without HTTP
+ * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`. */
 pm_str pm_host(pm_request *request);
-/* Origin form, for example `/a?b=c`; `*` for `OPTIONS *`. Nothing is decoded. */
+/* Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112, section
+ * 3.2). Nothing is decoded. */
 pm_str pm_path_with_query(pm_request *request);
-/* The path alone, as sent. */
+/* Returns the path as sent, without the query. Nothing is decoded. */
 pm_str pm_path(pm_request *request);
-/* The text after the first `?` of pm_path_with_query, which it reads, or none. */
+/* Returns the text after the first `?` of the target, for example `b=c`; none if there is no `?`.
+ * Nothing is decoded. Reads the whole target; pm_query_parameter reads less. */
 pm_str pm_query(pm_request *request);
-/* First value of a query parameter, or none. %XX is decoded once, `+` is read as a blank. */
+/* Returns the first value of the query parameter `name`; none if there is none. `%XX` is decoded
+ * once, and `+` is read as a space. */
 static inline pm_str pm_query_parameter(pm_request *request, const char *name);
-/* Value of the first line of the field `name`, which matches in any case, or none. */
+/* Returns the value of the first line of the field `name`; none if there is no such line. The name
+ * is case-insensitive. */
 static inline pm_str pm_header(pm_request *request, const char *name);
-/* The same as a C string; NULL if there is no such line, or it is not UTF-8. */
+/* Like pm_header, but returns a C string; NULL if there is no such line, or if the value is not
+ * UTF-8 or contains a NUL. */
 const char *pm_header_text(pm_request *request, const char *name);
-/* Value of every line of the field, in the order received. */
+/* Returns the value of every line of the field `name`, in the order received. */
 static inline pm_strs pm_header_lines(pm_request *request, const char *name);
-/* Every field line in the order received, names as sent. */
+/* Returns every field line in the order received, with names as sent. */
 pm_fields pm_headers(pm_request *request);
-/* Value of one cookie, or none. The case of its name counts. */
+/* Returns the value of the cookie `name`; none if there is none. The name is case-sensitive (RFC
+ * 6265, section 5.4). */
 static inline pm_str pm_cookie(pm_request *request, const char *name);
-/* Address of the client: the peer, or the address that PROXY protocol or a trusted proxy gives.
- * Text form of RFC 5952, without zone and port; empty for a client on a Unix socket. */
+/* Returns the client's address: that of the peer, or the one given by the PROXY protocol or by a
+ * trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped IPv6
+ * address is given as IPv4. Empty for a client on a Unix socket. */
 pm_str pm_client_address(pm_request *request);
-/* Port of the peer; 0 for a Unix socket. It differs for each connection. */
+/* Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if a
+ * trusted proxy names the client. */
 uint16_t pm_client_port(pm_request *request);
-/* Server name of the TLS session (SNI) in lower case, or none. */
+/* Returns the server name of the TLS session (SNI), in lower case. None without TLS at the proxy,
+ * and if the client sent no name. */
 pm_str pm_server_name(pm_request *request);
-/* Protocol agreed by ALPN, for example `h2`, or none. */
+/* Returns the protocol negotiated by ALPN, for example `h2`; none if there is none. */
 pm_str pm_alpn(pm_request *request);
-/* Of the verified client certificate; none without one. Subject and issuer are distinguished
- * names (RFC 4514). */
+/* Returns the subject of the verified client certificate, or its issuer: a distinguished name (RFC
+ * 4514), for example `CN=example.com,O=Example`. None without TLS, or if the client presented no
+ * certificate. */
 pm_str pm_client_certificate_subject(pm_request *request);
 pm_str pm_client_certificate_issuer(pm_request *request);
-/* DNS names and URIs. */
+/* Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate, in
+ * the order of the certificate. Empty without a certificate. */
 pm_strs pm_client_certificate_names(pm_request *request);
-/* In hex. */
+/* Returns the serial number of the verified client certificate, in hex. None without a
+ * certificate. */
 pm_str pm_client_certificate_serial(pm_request *request);
-/* SHA-256 of the certificate, in hex. */
+/* Returns the SHA-256 of the verified client certificate, in hex. None without a certificate. */
 pm_str pm_client_certificate_sha256(pm_request *request);
-/* Seconds since 1970; false, and 0, without a certificate. */
+/* Gets the time at which the verified client certificate expires, in seconds since 1970. Without a
+ * certificate, returns false and sets 0. */
 bool pm_client_certificate_not_after(pm_request *request, uint64_t *seconds);
-/* Number of choices for this request that failed before this call; 0 at first. */
+/* Returns how many decisions for this request have failed before this call; 0 on the first call. */
 uint32_t pm_attempt(pm_request *request);
-/* The part of the body that had arrived when pm_route was called; none unless the frontend waits
- * for it (`routing.body`). A decision that reads it is not cached. */
+/* Returns the part of the body that had arrived when pm_route was called; none unless the frontend
+ * waits for the body (`routing.body`). A decision that reads it is not cached. */
 pm_str pm_body_prefix(pm_request *request);
-/* Whether pm_body_prefix is the whole body. */
+/* Reports whether pm_body_prefix is the whole body. */
 bool pm_body_is_complete(pm_request *request);
 
 /*
  * Edits. They take effect if pm_route returns a backend, a server, the default backend or `next`.
  *
  * An edit fails, and returns false, if HTTP does not allow the name, the value or the target, or
- * if only the proxy may set the field (`connection`, `content-length` and the like; `host` has
- * pm_set_authority). The first failure becomes the error of pm_route, whatever that returns,
- * unless the plugin takes it: if (!pm_set_header(...)) pm_warn(..., pm_take_edit_error(request)).
+ * if only the proxy may set the field (`connection`, `content-length` and the like). For `host`,
+ * use pm_set_authority. The first failure becomes the error of pm_route, whatever pm_route
+ * returns, unless the plugin takes it: if (!pm_set_header(...)) pm_warn(...,
+ * pm_take_edit_error(request)).
  */
 
-/* Replaces every line of the field by one. */
+/* Replaces every line of the field `name` with one line that has this value. */
 static inline bool pm_set_header(pm_request *request, const char *name, pm_str value);
-/* Adds one line after those that are there. */
+/* Adds one line of the field `name`, after any that are there. */
 static inline bool pm_append_header(pm_request *request, const char *name, pm_str value);
-/* Removes every line of the field. */
+/* Removes every line of the field `name`. */
 static inline bool pm_remove_header(pm_request *request, const char *name);
-/* Replaces the Host that the server sees (HTTP/2: `:authority`). */
+/* Replaces the Host (HTTP/2: `:authority`) that the server sees. */
 bool pm_set_authority(pm_request *request, pm_str authority);
-/* Replaces the target by another in origin form, for example `/a?b=c`. */
+/* Replaces the target with another one in origin form, for example `/a?b=c`. */
 bool pm_set_path_with_query(pm_request *request, pm_str target);
-/* Replaces the first `length` bytes of the path; the rest and the query stay. One cached decision
- * serves every path below a prefix. */
+/* Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
+ * proxy does this for each request, so one cached decision serves every path below a prefix. The
+ * new path begins with `/`; the proxy adds the slash if it is missing. */
 bool pm_replace_path_prefix(pm_request *request, uint32_t length, pm_str replacement);
-/* Edits of the final response, whoever makes it. They also apply to a response that this or a
- * later plugin makes. */
+/* Replaces every line of the field `name` in the final response with one line that has this value.
+ * Edits of the response apply whoever makes it, also to a response that this or a later plugin
+ * makes. */
 static inline bool pm_set_response_header(pm_request *request, const char *name, pm_str value);
 static inline bool pm_append_response_header(pm_request *request, const char *name, pm_str value);
 static inline bool pm_remove_response_header(pm_request *request, const char *name);
-/* The reason of the first edit that failed, or none. From now on it counts as handled. */
+/* Returns the reason of the first edit that failed, or none. The failure then counts as handled. */
 pm_str pm_take_edit_error(pm_request *request);
 
-/* Options. Of several calls of one option the last counts. */
+/* Options. If an option is set several times, the last call counts. */
 
-/* Requests with the same key go to the same server while it is usable. */
+/* Sends requests with the same key to the same server while that server is usable. Only the first
+ * 4 KiB of the key count. */
 void pm_set_affinity(pm_request *request, pm_str key);
-/* Override a timeout of the backend for this request. 0 is valid for the queue only. */
+/* Overrides a timeout of the backend for this request, in milliseconds. Only the queue timeout can
+ * be 0, which means not to wait. */
 void pm_set_queue_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_connect_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_server_timeout_ms(pm_request *request, uint32_t milliseconds);
 void pm_set_tunnel_timeout_ms(pm_request *request, uint32_t milliseconds);
-/* How often the request may be sent in all, 1 to 16, where that is safe. */
+/* Sets how many times the request can be sent in total, 1 to 16. It is sent again only where that
+ * is safe. */
 void pm_set_tries(pm_request *request, uint32_t tries);
-/* A name and a value for the access record and the trace: at most 16 tags of 256 bytes. Octets
- * that are not UTF-8 become U+FFFD. */
+/* Adds a name and a value to the access log record and to the trace, but never to a metric's
+ * labels. At most 16 tags; a value is cut to 256 bytes. Octets that are not UTF-8 become U+FFFD. */
 static inline void pm_tag(pm_request *request, const char *name, pm_str value);
 
-/* Decisions: what pm_route returns, made by one of the functions below. */
+/* Decisions: the result of pm_route, made by one of the functions below. */
 typedef enum pm_decision_kind {
     PM_TO_BACKEND,
     PM_TO_DEFAULT,
@@ -150,11 +174,11 @@ typedef enum pm_decision_kind {
     PM_FAIL
 } pm_decision_kind;
 
-/* What happens if a chosen server is not usable. */
+/* Fallback if the chosen server is not usable. */
 typedef enum pm_fallback {
-    /* Another server of the backend. */
+    /* Another server of the backend receives the request. */
     PM_ANOTHER_SERVER,
-    /* The router is asked again, with the next pm_attempt. */
+    /* The router is called again, with pm_attempt increased by one. */
     PM_ASK_AGAIN
 } pm_fallback;
 
@@ -169,37 +193,40 @@ typedef struct pm_decision {
     size_t header_count;
 } pm_decision;
 
-/* The backend of this name. */
+/* Sends the request to the backend `name`. A name that is not in the proxy's configuration is a
+ * fault of the plugin. */
 static inline pm_decision pm_backend(const char *name);
-/* The frontend's `default_backend`. */
+/* Sends the request to the frontend's `default_backend`. */
 pm_decision pm_default_backend(void);
-/* One server of a backend. */
+/* Sends the request to one server of a backend. */
 static inline pm_decision pm_server(const char *backend, const char *server,
                                     pm_fallback otherwise);
-/* Not for this plugin: the next one of the router decides, with the edits and options so far;
- * after the last one, the frontend's `default_backend`. */
+/* Leaves the decision to the next plugin of the frontend's router, with the edits and options so
+ * far. After the last plugin, the request goes to the frontend's `default_backend`. */
 pm_decision pm_next(void);
-/* A response that the proxy sends itself: a status from 200 to 599, and a body. */
+/* Responds without a backend: the proxy sends a response with this status, 200 to 599, and this
+ * body. */
 pm_decision pm_respond(unsigned status, pm_str body);
 /* Adds a field line to a response. */
 static inline void pm_add_header(pm_decision *response, const char *name, pm_str value);
-/* Sends the client elsewhere: 301, 302, 303, 307 or 308. */
+/* Redirects the client to `location` with status 301, 302, 303, 307 or 308 (RFC 9110, section
+ * 15.4). */
 pm_decision pm_redirect(unsigned status, pm_str location);
-/* A fault of the plugin: the request goes by its `on_fault`. */
+/* Reports a fault of the plugin, which its `on_fault` then handles. */
 pm_decision pm_fail(const char *format, ...) PM_PRINTF(1, 2);
 
 /*
  * The configuration: `router.config`, read in pm_configure.
  *
  * Errors need no handling. The SDK keeps the first one, with its key, and reports it once
- * pm_configure has returned. In place of a value that is missing or of another type, the functions
- * here return "", 0, false or an empty list. A key that was not asked for is an error too ("unknown
- * key"), so ask for every key that a user may give, also after an error.
+ * pm_configure has returned. If a value is missing or has another type, the functions here return
+ * "", 0, false or an empty list. A key that was never read is also an error ("unknown key"), so
+ * read every key that a user can give, even after an error.
  */
 typedef struct pm_value pm_value;
 
 typedef enum pm_kind {
-    /* Not there: what pm_get gives where it has told that a key is missing. */
+    /* An absent value: pm_get returns it after it has reported that a key is missing. */
     PM_ABSENT,
     PM_TEXT,
     PM_NUMBER,
@@ -209,66 +236,67 @@ typedef enum pm_kind {
     PM_NULL
 } pm_kind;
 
-/* The value of a key that must be there. */
+/* Returns the value of a required key. */
 static inline pm_value *pm_get(pm_value *table, const char *key);
-/* The value of a key that may be there, or NULL. */
+/* Returns the value of an optional key, or NULL. */
 static inline pm_value *pm_find(pm_value *table, const char *key);
-/* What a value is; PM_ABSENT for NULL. */
+/* Returns the kind of a value; PM_ABSENT for NULL. */
 pm_kind pm_kind_of(const pm_value *value);
 
-/* What a value holds; any other type is an error at its key. NULL, as pm_find gives it, is no
- * error, and has "", 0 or false, or the `otherwise` of those functions that take one. */
+/* Reads of a value; any other type is an error at its key. NULL, as pm_find returns it, is not an
+ * error: the functions return "", 0 or false for it, or `otherwise` if they take one. */
 
-/* A text, without NUL; it lives as long as the plugin. */
+/* Returns a text without NUL, which lives as long as the plugin. */
 const char *pm_as_text(pm_value *value);
 const char *pm_as_text_or(pm_value *value, const char *otherwise);
-/* The name of a backend that the proxy's configuration has. */
+/* Returns the name of a backend, which the proxy's configuration must have. */
 const char *pm_as_backend(pm_value *value);
 bool pm_as_bool(pm_value *value);
 bool pm_as_bool_or(pm_value *value, bool otherwise);
-/* An integer from `min` to `max`. */
+/* Returns an integer from `min` to `max`. */
 int64_t pm_as_integer(pm_value *value, int64_t min, int64_t max);
 int64_t pm_as_integer_or(pm_value *value, int64_t min, int64_t max, int64_t otherwise);
-/* A number, with or without a fraction, from `min` to `max`. */
+/* Returns a number, with or without a fraction, from `min` to `max`. */
 double pm_as_number(pm_value *value, double min, double max);
 double pm_as_number_or(pm_value *value, double min, double max, double otherwise);
 
-/* How many items a list has. */
+/* Returns the number of items of a list. */
 size_t pm_count(pm_value *list);
-/* One of them. */
+/* Returns the item at `index`. */
 pm_value *pm_item(pm_value *list, size_t index);
-/* How many keys a table has, for one whose keys are the user's own. */
+/* Returns the number of keys of a table whose keys the user chooses. */
 size_t pm_entries(pm_value *table);
-/* The value of one of them, in no particular order, and its key. */
+/* Returns the value at `index`, in no particular order, and its key. */
 pm_value *pm_entry(pm_value *table, size_t index, const char **key);
 
 /* Refuses the configuration at this value's key: `rules[0].suffix: MESSAGE`. */
 void pm_refuse(pm_value *value, const char *format, ...) PM_PRINTF(2, 3);
-/* The same for a value of the wrong type: "expected a text or a list of texts, not 5". */
+/* Refuses a value of the wrong type: "expected a text or a list of texts, not 5". */
 void pm_refuse_type(pm_value *value, const char *expected);
 
-/* What the proxy knows about its backends. A decision for which pm_route asks is not cached; to
- * ask whether a backend is usable, see pm_define_usable. In pm_configure every server counts as
- * usable and idle. */
+/* The state of the proxy's backends. A decision is not cached if pm_route calls any of these
+ * functions. To find out whether a backend is usable, ask pm_define_usable's question instead. In
+ * pm_configure, every server counts as usable and idle. */
 typedef struct pm_backend_state {
     uint32_t usable_servers;
-    /* Requests and tunnels in progress. */
+    /* Number of requests and tunnels in progress. */
     uint32_t active;
-    /* Requests that wait for a free slot. */
+    /* Number of requests that wait for a free slot. */
     uint32_t queued;
 } pm_backend_state;
 
 typedef struct pm_server_state {
     pm_str name;
-    /* Up and not draining, whether or not a slot is free. */
+    /* Whether the server is up and not draining, with or without a free slot. */
     bool usable;
     uint32_t weight;
-    /* Requests and tunnels in progress. */
+    /* Number of requests and tunnels in progress. */
     uint32_t active;
-    /* Requests that the server accepts at once. */
+    /* Maximum number of concurrent requests, if the server has a limit. */
     bool has_limit;
     uint32_t limit;
-    /* Moving average of the time to a response's head; none before the first response. */
+    /* Moving average of the time until a response's head arrives; none before the first
+     * response. */
     bool has_latency;
     uint32_t latency_us;
 } pm_server_state;
@@ -278,14 +306,14 @@ typedef struct pm_servers {
     size_t len;
 } pm_servers;
 
-/* Every backend of the configuration. */
+/* Returns the names of all backends in the proxy's configuration. */
 pm_strs pm_backend_names(void);
-/* False if the configuration has no backend of this name. */
+/* Gets the load of the backend `name`; false if the proxy's configuration has no such backend. */
 static inline bool pm_get_backend_state(const char *name, pm_backend_state *state);
 static inline bool pm_get_servers(const char *backend, pm_servers *servers);
 static inline bool pm_backend_exists(const char *name);
 
-/* The proxy's log. What the plugin prints with printf goes there too, at `info`. */
+/* The proxy's log. The plugin's output with printf also goes there, at level `info`. */
 typedef enum pm_level { PM_TRACE, PM_DEBUG, PM_INFO, PM_WARN, PM_ERROR } pm_level;
 
 void pm_log(pm_level level, const char *format, ...) PM_PRINTF(2, 3);
@@ -295,27 +323,29 @@ void pm_log(pm_level level, const char *format, ...) PM_PRINTF(2, 3);
 #define pm_warn(...) pm_log(PM_WARN, __VA_ARGS__)
 #define pm_error(...) pm_log(PM_ERROR, __VA_ARGS__)
 
-/* For a mistake of the plugin's own: logs the message as an error, and traps. assert() does too. */
+/* Logs the message as an error, and traps. Use it for a mistake of the plugin itself. assert()
+ * does the same. */
 PM_NORETURN void pm_panic(const char *message);
 
 /* Whether the proxy may reuse a decision. */
 typedef enum pm_cacheability {
-    /* A decision follows from the configuration, from what was read of the request and from the
-     * answers to questions, and from nothing else. */
+    /* A decision depends only on the configuration, on what was read of the request and on the
+     * answers to questions. */
     PM_CACHEABLE,
-    /* A decision depends on more, such as earlier requests: each is made afresh. */
+    /* A decision depends on more than that, such as earlier requests. Each request gets a new
+     * one. */
     PM_UNCACHEABLE
 } pm_cacheability;
 
-/* What a plugin defines. */
+/* The functions that a plugin defines. */
 
 /* Called once, before any request. */
 pm_cacheability pm_configure(pm_value *config);
 /* Called for each request that no cached decision covers. */
 pm_decision pm_route(pm_request *request);
 
-/* The same with names that have a length, which those with `const char *` are made of. A name
- * that is not UTF-8 is that of no field, parameter, cookie, key or backend. */
+/* The same functions for names with a length. The functions with `const char *` call these. No
+ * field, parameter, cookie, key or backend has a name that is not UTF-8. */
 pm_str pm_query_parameter_n(pm_request *request, pm_str name);
 pm_str pm_header_n(pm_request *request, pm_str name);
 pm_str pm_header_text_n(pm_request *request, pm_str name);

@@ -1,17 +1,17 @@
 /*
- * Write routing plugins for Pointsman in C++17 or later. README.md has a whole plugin.
+ * Write routing plugins for Pointsman in C++17 or later. README.md contains a complete plugin.
  *
  * A plugin is a type with two functions, named once by POINTSMAN_PLUGIN(Type):
  *
  *     pointsman::Cacheability configure(pointsman::Config config);   // once, before any request
  *     pointsman::Decision route(pointsman::Request &request);        // may be const
  *
- * Memory: what these functions return during configure lives as long as the plugin, what they
- * return during route lives until route returns; nothing of it is ever freed by hand. What they
- * take is copied. So a std::string_view of the configuration may be a member, one of a request
- * may not.
+ * Memory: nothing is ever freed by hand. The results of the SDK's functions live as long as the
+ * plugin if they are called during configure, and until route returns if they are called during
+ * route. Arguments are copied. So a member can be a std::string_view of the configuration, but not
+ * of a request.
  *
- * There are no exceptions. See pointsman.h for what each function does.
+ * There are no exceptions. See pointsman.h for a description of each function.
  */
 #ifndef POINTSMAN_HPP
 #define POINTSMAN_HPP
@@ -61,7 +61,7 @@ template <class... Parts> void error(const Parts &...parts)
     log(PM_ERROR, parts...);
 }
 
-/* Several things of C, each as `To` when it is asked for. */
+/* A range of C values, which are converted to `To` on access. */
 template <class From, class To, To (*convert)(const From &)> class Range {
 public:
     class Iterator {
@@ -99,7 +99,7 @@ public:
     std::size_t size() const { return size_; }
     bool empty() const { return size_ == 0; }
 
-    /* For an `index` below the size. */
+    /* Returns the item at `index`, which must be below the size. */
     To operator[](std::size_t index) const
     {
         if (index >= size_)
@@ -130,7 +130,7 @@ inline Field field(const pm_field &field)
     return Field{from_c(field.name), from_c(field.value)};
 }
 
-/* In the range of the contract: no timeout is below 0, or above 49 days. */
+/* Limits a timeout to the range of the contract: from 0 to 49 days. */
 inline std::uint32_t bounded(std::chrono::milliseconds timeout)
 {
     constexpr std::int64_t most = std::numeric_limits<std::uint32_t>::max();
@@ -142,27 +142,28 @@ template <class Type> struct Plugin;
 
 } // namespace detail
 
-/* Octets, if there are any. */
+/* Optional octets. */
 using Text = std::optional<std::string_view>;
 using Lines = Range<pm_str, std::string_view, detail::line>;
 using Fields = Range<pm_field, Field, detail::field>;
 
-/* What the proxy knows about its backends. A decision for which route asks is not cached; to ask
- * whether a backend is usable, see questions::usable. */
+/* The state of the proxy's backends. A decision is not cached if route calls any of these
+ * functions. To find out whether a backend is usable, ask questions::usable instead. */
 namespace backends {
 
 using State = pm_backend_state;
 
 struct Server {
     std::string_view name;
-    /* Up and not draining, whether or not a slot is free. */
+    /* Whether the server is up and not draining, with or without a free slot. */
     bool usable;
     std::uint32_t weight;
-    /* Requests and tunnels in progress. */
+    /* Number of requests and tunnels in progress. */
     std::uint32_t active;
-    /* Requests that it accepts at once; none without a limit. */
+    /* Maximum number of concurrent requests; none without a limit. */
     std::optional<std::uint32_t> limit;
-    /* Moving average of the time to a response's head; none before the first response. */
+    /* Moving average of the time until a response's head arrives; none before the first
+     * response. */
     std::optional<std::chrono::microseconds> latency;
 };
 
@@ -178,7 +179,7 @@ inline Server server(const pm_server_state &c)
 
 using Servers = Range<pm_server_state, Server, server>;
 
-/* Every backend of the configuration. */
+/* Returns the names of all backends in the proxy's configuration. */
 inline Lines names()
 {
     pm_strs names = pm_backend_names();
@@ -209,24 +210,25 @@ inline bool exists(std::string_view name)
 
 /* Whether the proxy may reuse a decision. */
 enum class Cacheability {
-    /* A decision follows from the configuration, from what was read of the request and from the
-     * answers to questions, and from nothing else. */
+    /* A decision depends only on the configuration, on what was read of the request and on the
+     * answers to questions. */
     cacheable = PM_CACHEABLE,
-    /* A decision depends on more, such as earlier requests: each is made afresh. */
+    /* A decision depends on more than that, such as earlier requests. Each request gets a new
+     * one. */
     uncacheable = PM_UNCACHEABLE
 };
 
 inline constexpr Cacheability cacheable = Cacheability::cacheable;
 inline constexpr Cacheability uncacheable = Cacheability::uncacheable;
 
-/* What happens if a chosen server is not usable. */
+/* Fallback if the chosen server is not usable. */
 enum class Otherwise {
     another_server = PM_ANOTHER_SERVER,
-    /* The router is asked again, with the next `request.attempt()`. */
+    /* The router is called again, with `request.attempt()` increased by one. */
     ask_again = PM_ASK_AGAIN
 };
 
-/* What route returns, made by one of the functions below. */
+/* The result of route, made by one of the functions below. */
 class Decision {
 public:
     explicit Decision(pm_decision decision) : decision_(decision) {}
@@ -236,7 +238,7 @@ protected:
     pm_decision decision_;
 };
 
-/* A response that the proxy sends itself; a decision too. */
+/* A response that the proxy sends without a backend; it is also a decision. */
 class Response : public Decision {
 public:
     using Decision::Decision;
@@ -249,19 +251,20 @@ public:
     }
 };
 
-/* The backend of this name. */
+/* Sends the request to the backend `name`. A name that is not in the proxy's configuration is a
+ * fault of the plugin. */
 inline Decision backend(std::string_view name)
 {
     return Decision(pm_backend_n(detail::to_c(name)));
 }
 
-/* The frontend's `default_backend`. */
+/* Sends the request to the frontend's `default_backend`. */
 inline Decision default_backend()
 {
     return Decision(pm_default_backend());
 }
 
-/* One server of a backend. */
+/* Sends the request to one server of a backend. */
 inline Decision server(std::string_view backend, std::string_view server,
                        Otherwise otherwise = Otherwise::another_server)
 {
@@ -269,101 +272,119 @@ inline Decision server(std::string_view backend, std::string_view server,
                                 static_cast<pm_fallback>(otherwise)));
 }
 
-/* Not for this plugin: the next one of the router decides; after the last one, the frontend's
- * `default_backend`. */
+/* Leaves the decision to the next plugin of the frontend's router, with the edits and options so
+ * far. After the last plugin, the request goes to the frontend's `default_backend`. */
 inline Decision next()
 {
     return Decision(pm_next());
 }
 
-/* No backend: a status from 200 to 599, and a body. */
+/* Responds without a backend: the proxy sends a response with this status, 200 to 599, and this
+ * body. */
 inline Response respond(unsigned status, std::string_view body = "")
 {
     return Response(pm_respond(status, detail::to_c(body)));
 }
 
-/* Sends the client elsewhere: 301, 302, 303, 307 or 308. */
+/* Redirects the client to `location` with status 301, 302, 303, 307 or 308 (RFC 9110, section
+ * 15.4). */
 inline Response redirect(unsigned status, std::string_view location)
 {
     return Response(pm_redirect(status, detail::to_c(location)));
 }
 
-/* A fault of the plugin; takes the parts of a message. */
+/* Reports a fault of the plugin; takes the parts of a message. */
 template <class... Parts> Decision fail(const Parts &...parts)
 {
     return Decision(pm_fail_n(detail::to_c(text(parts...))));
 }
 
 /*
- * The request. Every read becomes part of the key under which the decision is cached: read only
- * what you need, and where a yes, a no or a choice is enough, ask a question.
+ * The request. Every read becomes part of the key under which the decision is cached. Read only
+ * what you need. Where a yes, a no or a choice is enough, ask a question instead.
  */
 class Request {
 public:
-    /* As sent, for example `GET`. */
+    /* Returns the method as sent, for example `GET` (RFC 9110, section 9). Empty without HTTP
+     * (`mode = "tcp"`). */
     std::string_view method() const { return detail::from_c(pm_method(request_)); }
-    /* `http` or `https`. */
+    /* Returns the scheme: `http` or `https`. If a trusted proxy sends `X-Forwarded-Proto`, its
+     * value is used. */
     std::string_view scheme() const { return detail::from_c(pm_scheme(request_)); }
-    /* `1.0`, `1.1`, `2` or `3`. */
+    /* Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. None without HTTP (`mode = "tcp"`). */
     Text version() const { return detail::maybe(pm_version(request_)); }
-    /* Host as sent, with its port. */
+    /* Returns the authority as sent: the host, with the port if there is one. The scheme's default
+     * port is left out if the authority comes from an absolute target or from `:authority`. Empty
+     * without HTTP, and if the client sent no authority (HTTP/1.0). */
     std::string_view authority() const { return detail::from_c(pm_authority(request_)); }
-    /* The host: lower case, without port and trailing dot. */
+    /* Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+     * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`. */
     std::string_view host() const { return detail::from_c(pm_host(request_)); }
-    /* Origin form, for example `/a?b=c`; `*` for `OPTIONS *`. */
+    /* Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112,
+     * section 3.2). Nothing is decoded. */
     std::string_view path_with_query() const
     {
         return detail::from_c(pm_path_with_query(request_));
     }
-    /* The path alone, as sent. */
+    /* Returns the path as sent, without the query. Nothing is decoded. */
     std::string_view path() const { return detail::from_c(pm_path(request_)); }
-    /* The text after the first `?` of path_with_query. */
+    /* Returns the text after the first `?` of the target, for example `b=c`; none if there is no
+     * `?`. Nothing is decoded. Reads the whole target; `query_parameter` reads less. */
     Text query() const { return detail::maybe(pm_query(request_)); }
-    /* First value of a query parameter, decoded. */
+    /* Returns the first value of the query parameter `name`; none if there is none. `%XX` is
+     * decoded once, and `+` is read as a space. */
     Text query_parameter(std::string_view name) const
     {
         return detail::maybe(pm_query_parameter_n(request_, detail::to_c(name)));
     }
-    /* First line of the field `name`, which matches in any case. */
+    /* Returns the value of the first line of the field `name`; none if there is no such line. The
+     * name is case-insensitive. */
     Text header(std::string_view name) const
     {
         return detail::maybe(pm_header_n(request_, detail::to_c(name)));
     }
-    /* The same; none if it is not UTF-8. */
+    /* Like `header`, but returns text; none also if the value is not UTF-8. */
     Text header_text(std::string_view name) const
     {
         return detail::maybe(pm_header_text_n(request_, detail::to_c(name)));
     }
-    /* Every line of the field, in the order received. */
+    /* Returns the value of every line of the field `name`, in the order received. */
     Lines header_lines(std::string_view name) const
     {
         pm_strs lines = pm_header_lines_n(request_, detail::to_c(name));
         return Lines(lines.items, lines.len);
     }
-    /* Every field line in the order received, names as sent. */
+    /* Returns every field line in the order received, with names as sent. */
     Fields headers() const
     {
         pm_fields fields = pm_headers(request_);
         return Fields(fields.items, fields.len);
     }
-    /* Value of one cookie. */
+    /* Returns the value of the cookie `name`; none if there is none. The name is case-sensitive
+     * (RFC 6265, section 5.4). */
     Text cookie(std::string_view name) const
     {
         return detail::maybe(pm_cookie_n(request_, detail::to_c(name)));
     }
 
-    /* Address of the client; empty for a Unix socket. */
+    /* Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
+     * a trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped
+     * IPv6 address is given as IPv4. Empty for a client on a Unix socket. */
     std::string_view client_address() const
     {
         return detail::from_c(pm_client_address(request_));
     }
-    /* Port of the peer. It differs for each connection. */
+    /* Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if
+     * a trusted proxy names the client. */
     std::uint16_t client_port() const { return pm_client_port(request_); }
-    /* Server name of the TLS session (SNI), in lower case. */
+    /* Returns the server name of the TLS session (SNI), in lower case. None without TLS at the
+     * proxy, and if the client sent no name. */
     Text server_name() const { return detail::maybe(pm_server_name(request_)); }
-    /* Protocol agreed by ALPN, for example `h2`. */
+    /* Returns the protocol negotiated by ALPN, for example `h2`; none if there is none. */
     Text alpn() const { return detail::maybe(pm_alpn(request_)); }
-    /* Of the verified client certificate; none without one. */
+    /* Returns the subject of the verified client certificate, or its issuer: a distinguished name
+     * (RFC 4514), for example `CN=example.com,O=Example`. None without TLS, or if the client
+     * presented no certificate. */
     Text client_certificate_subject() const
     {
         return detail::maybe(pm_client_certificate_subject(request_));
@@ -372,18 +393,21 @@ public:
     {
         return detail::maybe(pm_client_certificate_issuer(request_));
     }
-    /* DNS names and URIs. */
+    /* Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate,
+     * in the order of the certificate. Empty without a certificate. */
     Lines client_certificate_names() const
     {
         pm_strs names = pm_client_certificate_names(request_);
         return Lines(names.items, names.len);
     }
-    /* In hex. */
+    /* Returns the serial number of the verified client certificate, in hex. None without a
+     * certificate. */
     Text client_certificate_serial() const
     {
         return detail::maybe(pm_client_certificate_serial(request_));
     }
-    /* SHA-256 of the certificate, in hex. */
+    /* Returns the SHA-256 of the verified client certificate, in hex. None without a
+     * certificate. */
     Text client_certificate_sha256() const
     {
         return detail::maybe(pm_client_certificate_sha256(request_));
@@ -395,13 +419,16 @@ public:
             return std::nullopt;
         return std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
     }
-    /* Number of choices for this request that failed before this call. */
+    /* Returns how many decisions for this request have failed before this call; 0 on the first
+     * call. */
     std::uint32_t attempt() const { return pm_attempt(request_); }
-    /* The part of the body that had arrived when route was called. Such a decision is not cached. */
+    /* Returns the part of the body that had arrived when `route` was called; none unless the
+     * frontend waits for the body (`routing.body`). A decision that reads it is not cached. */
     Text body_prefix() const { return detail::maybe(pm_body_prefix(request_)); }
     bool body_is_complete() const { return pm_body_is_complete(request_); }
 
-    /* Answers to questions: a value of the matcher, or nullptr; yes or no; a value, if any. */
+    /* Answers to questions: the value of the matching entry or nullptr, a bool, or an optional
+     * value. */
     template <class T> const T *ask(const Matcher<T> &matcher) const
     {
         std::uint32_t number = pm_ask(request_, matcher.question_);
@@ -415,44 +442,49 @@ public:
         return detail::maybe(pm_ask_value(request_, question.question_));
     }
 
-    /* Edits: false, and route's error unless it is taken, if HTTP does not allow one. */
+    /* Edits. If HTTP does not allow an edit, it returns false and becomes route's error, unless
+     * the error is taken. */
 
-    /* Replaces every line of the field by one. */
+    /* Replaces every line of the field `name` with one line that has this value. */
     bool set_header(std::string_view name, std::string_view value)
     {
         return pm_set_header_n(request_, detail::to_c(name), detail::to_c(value));
     }
-    /* The same with the answer to a question; removes the field if there is none. */
+    /* Like `set_header`, with the answer to `question` as the value. Removes the field if there is
+     * no answer, or if HTTP does not allow the answer as a field value. */
     bool set_header_by(std::string_view name, const ValueQuestion &question)
     {
         return pm_set_header_by_n(request_, detail::to_c(name), question.question_);
     }
-    /* Adds one line after those that are there. */
+    /* Adds one line of the field `name`, after any that are there. */
     bool append_header(std::string_view name, std::string_view value)
     {
         return pm_append_header_n(request_, detail::to_c(name), detail::to_c(value));
     }
-    /* Removes every line of the field. */
+    /* Removes every line of the field `name`. */
     bool remove_header(std::string_view name)
     {
         return pm_remove_header_n(request_, detail::to_c(name));
     }
-    /* Replaces the Host that the server sees. */
+    /* Replaces the Host (HTTP/2: `:authority`) that the server sees. */
     bool set_authority(std::string_view authority)
     {
         return pm_set_authority(request_, detail::to_c(authority));
     }
-    /* Replaces the target by another in origin form, for example `/a?b=c`. */
+    /* Replaces the target with another one in origin form, for example `/a?b=c`. */
     bool set_path_with_query(std::string_view target)
     {
         return pm_set_path_with_query(request_, detail::to_c(target));
     }
-    /* Replaces the first `length` bytes of the path; the rest and the query stay. */
+    /* Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
+     * proxy does this for each request, so one cached decision serves every path below a prefix.
+     * The new path begins with `/`; the proxy adds the slash if it is missing. */
     bool replace_path_prefix(std::uint32_t length, std::string_view replacement)
     {
         return pm_replace_path_prefix(request_, length, detail::to_c(replacement));
     }
-    /* Edits of the final response, whoever makes it. */
+    /* Replaces every line of the field `name` in the final response with one line that has this
+     * value. Edits of the response apply whoever makes it. */
     bool set_response_header(std::string_view name, std::string_view value)
     {
         return pm_set_response_header_n(request_, detail::to_c(name), detail::to_c(value));
@@ -465,18 +497,21 @@ public:
     {
         return pm_remove_response_header_n(request_, detail::to_c(name));
     }
-    /* The reason of the first edit that failed, if one did. From now on it counts as handled. */
+    /* Returns the reason of the first edit that failed, if any. The failure then counts as
+     * handled. */
     Text take_edit_error() { return detail::maybe(pm_take_edit_error(request_)); }
 
-    /* Options. Of several calls of one option the last counts. */
+    /* Options. If an option is set several times, the last call counts. */
 
-    /* Requests with the same key go to the same server while it is usable. */
+    /* Sends requests with the same key to the same server while that server is usable. Only the
+     * first 4 KiB of the key count. */
     void set_affinity(std::string_view key) { pm_set_affinity(request_, detail::to_c(key)); }
     void set_affinity_by(const ValueQuestion &question)
     {
         pm_set_affinity_by(request_, question.question_);
     }
-    /* Override a timeout of the backend. 0 is valid for the queue only. */
+    /* Overrides a timeout of the backend for this request. Only the queue timeout can be 0, which
+     * means not to wait. */
     void set_queue_timeout(std::chrono::milliseconds timeout)
     {
         pm_set_queue_timeout_ms(request_, detail::bounded(timeout));
@@ -493,9 +528,11 @@ public:
     {
         pm_set_tunnel_timeout_ms(request_, detail::bounded(timeout));
     }
-    /* How often the request may be sent in all, 1 to 16, where that is safe. */
+    /* Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
+     * that is safe. */
     void set_tries(std::uint32_t tries) { pm_set_tries(request_, tries); }
-    /* A name and a value for the access record and the trace. */
+    /* Adds a name and a value to the access log record and to the trace, but never to a metric's
+     * labels. At most 16 tags; a value is cut to 256 bytes. */
     void tag(std::string_view name, std::string_view value)
     {
         pm_tag_n(request_, detail::to_c(name), detail::to_c(value));
@@ -516,14 +553,15 @@ private:
 
 namespace detail {
 
-/* The one plugin of this module. It is made by configure, and never ends in the sandbox. */
+/* The only plugin of this module. It is made by configure, and is never destroyed in the
+ * sandbox. */
 template <class Type> struct Plugin {
     alignas(Type) static inline unsigned char storage[sizeof(Type)];
     static inline Type *plugin = nullptr;
 
     static pm_cacheability configure(pm_value *config)
     {
-        /* A test configures more than once. */
+        /* A test can configure more than once. */
         if (plugin != nullptr)
             plugin->~Type();
         plugin = new (storage) Type();
@@ -541,7 +579,7 @@ template <class Type> struct Plugin {
 
 } // namespace pointsman
 
-/* Makes `Type` the plugin: once, in one file, outside of any namespace. */
+/* Makes `Type` the plugin. Use it once, in one file, outside of any namespace. */
 #define POINTSMAN_PLUGIN(Type)                                                                     \
     extern "C" pm_cacheability pm_configure(pm_value *config)                                      \
     {                                                                                              \

@@ -1,18 +1,18 @@
 /*
- * From JSON to what a plugin asks for, and the one error that the proxy shows.
+ * Reads of the configuration, which is JSON, and the one error that the proxy shows.
  */
 #include "pointsman_internal.h"
 
 #include <stdlib.h>
 
 static pm_value *root;
-/* The first value that is refused, by its type or by the plugin; none so far. */
+/* The error of the first value that was refused, by its type or by the plugin; none so far. */
 static pm_str refused;
-/* The first key that is missing. A key that is unknown is told rather than this: most often it
- * is the same one, misspelt. */
+/* The error of the first key that is missing. An unknown key is reported in preference to it,
+ * since the two are often the same key, misspelt. */
 static pm_str missing;
 
-/* What stands for a value whose absence has been told. */
+/* Replaces a value whose absence has been reported. */
 static pm_value absent;
 
 pm_value *pm_config_begin(pm_str text, pm_str *error)
@@ -34,7 +34,7 @@ pm_value *pm_config_begin(pm_str text, pm_str *error)
     return NULL;
 }
 
-/* As in `rules[0].suffix`; nothing for the whole configuration. */
+/* Appends the path of a value, as in `rules[0].suffix`; nothing for the whole configuration. */
 static void append_path(pm_builder *builder, const pm_value *value)
 {
     if (value->parent == NULL)
@@ -60,7 +60,7 @@ static pm_builder error_at(const pm_value *value)
     return builder;
 }
 
-/* A key that the plugin has not asked for, in a part of the configuration that it has. */
+/* Returns a key that the plugin has not read, in a part of the configuration that it has read. */
 static const pm_value *unasked(const pm_value *value)
 {
     for (size_t i = 0; i < value->count; i++) {
@@ -93,7 +93,7 @@ static bool is_there(const pm_value *value)
 
 void pm_refuse_n(pm_value *value, pm_str message)
 {
-    /* What is absent is either no error, or has been told. */
+    /* An absent value is either not an error, or has been reported. */
     if (!pm_is_none(refused) || !is_there(value))
         return;
     pm_builder builder = error_at(value);
@@ -148,7 +148,7 @@ void pm_refuse_type(pm_value *value, const char *expected)
     pm_refuse_n(value, pm_built(&builder));
 }
 
-/* Whether `value` is there and of this kind; if of another, that is told. */
+/* Returns whether `value` is there and of this kind. Reports an error if it is of another kind. */
 static bool has_kind(pm_value *value, pm_kind kind, const char *expected)
 {
     if (!is_there(value))
@@ -241,7 +241,7 @@ bool pm_as_bool_or(pm_value *value, bool otherwise)
     return is_there(value) ? pm_as_bool(value) : otherwise;
 }
 
-/* False for a fraction, an exponent, and what 64 bits do not hold. */
+/* Parses an integer; false for a fraction, an exponent, or a value that does not fit in 64 bits. */
 static bool parse_integer(const char *literal, int64_t *number)
 {
     bool negative = *literal == '-';

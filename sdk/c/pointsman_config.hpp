@@ -34,7 +34,8 @@ inline std::optional<std::string_view> maybe(pm_str octets)
     return pm_is_none(octets) ? std::nullopt : std::optional(from_c(octets));
 }
 
-/* One part of a text: what a view can be made of, a character, a bool or an integer. */
+/* One part of a text: a string view or a value that converts to one, a character, a bool or an
+ * integer. */
 class Part {
 public:
     template <class T> explicit Part(const T &value)
@@ -76,7 +77,7 @@ private:
 
 } // namespace detail
 
-/* The parts one after the other: texts, characters, bools, integers. */
+/* Concatenates the parts: texts, characters, bools, integers. */
 template <class... Parts> std::string_view text(const Parts &...parts)
 {
     if constexpr (sizeof...(Parts) == 0) {
@@ -97,27 +98,27 @@ template <class... Parts> std::string_view text(const Parts &...parts)
     }
 }
 
-/* Without leading and trailing ASCII white space. */
+/* Returns the octets without leading and trailing ASCII white space. */
 inline std::string_view trim(std::string_view octets)
 {
     return detail::from_c(pm_trim(detail::to_c(octets)));
 }
 
-/* Whether the octets are the same, whatever the case of ASCII letters. */
+/* Reports whether the octets are equal, ignoring the case of ASCII letters. */
 inline bool equal_nocase(std::string_view a, std::string_view b)
 {
     return pm_equal_nocase(detail::to_c(a), detail::to_c(b));
 }
 
-/* A part of the configuration. Errors need no handling: the proxy gets the first one, with its
- * key, once configure has returned; see pointsman.h. */
+/* A part of the configuration. Errors need no handling: the SDK reports the first one, with its
+ * key, once configure has returned. See pointsman.h. */
 class Config {
 public:
     explicit constexpr Config(pm_value *value) : value_(value) {}
 
     pm_value *c() const { return value_; }
 
-    /* Whether it is there: a value that `find` gives need not be. */
+    /* Whether the value is there: a value that `find` returns can be absent. */
     explicit operator bool() const { return pm_kind_of(value_) != PM_ABSENT; }
 
     bool is_text() const { return pm_kind_of(value_) == PM_TEXT; }
@@ -125,13 +126,13 @@ public:
     bool is_list() const { return pm_kind_of(value_) == PM_LIST; }
     bool is_table() const { return pm_kind_of(value_) == PM_TABLE; }
 
-    /* The value of a key that must be there. */
+    /* Returns the value of a required key. */
     Config operator[](std::string_view key) const
     {
         return Config(pm_get_n(value_, detail::to_c(key)));
     }
 
-    /* The value of a key that may be there. */
+    /* Returns the value of an optional key. */
     Config find(std::string_view key) const
     {
         return Config(pm_find_n(value_, detail::to_c(key)));
@@ -143,7 +144,7 @@ public:
         return *this ? text() : otherwise;
     }
 
-    /* The name of a backend that the proxy's configuration has. */
+    /* Returns the name of a backend, which the proxy's configuration must have. */
     std::string_view backend() const { return detail::from_c(pm_as_backend_n(value_)); }
 
     bool boolean() const { return pm_as_bool(value_); }
@@ -192,7 +193,7 @@ public:
     Iterator begin() const { return Iterator(value_, 0); }
     Iterator end() const { return Iterator(value_, size()); }
 
-    /* A table whose keys are the user's own. */
+    /* A table whose keys the user chooses. */
     std::size_t entries() const { return pm_entries(value_); }
     Config entry(std::size_t index, std::string_view &key) const
     {
@@ -208,7 +209,7 @@ public:
         pm_refuse_n(value_, detail::to_c(pointsman::text(parts...)));
     }
 
-    /* The same for a value of the wrong type: "expected a text or a list of texts, not 5". */
+    /* Refuses a value of the wrong type: "expected a text or a list of texts, not 5". */
     void refuse_type(const char *expected) const { pm_refuse_type(value_, expected); }
 
 private:

@@ -1,6 +1,6 @@
 /*
- * What C++'s library would ask of WASI: lack of memory and its own checks are told in the
- * proxy's log before they trap.
+ * Replaces the parts of the C++ library that would need WASI: it writes exhausted memory and
+ * failed library checks to the proxy's log before they trap.
  */
 #ifdef __wasm__
 
@@ -58,7 +58,8 @@ extern "C" __attribute__((weak)) void __cxa_pure_virtual()
 
 #if defined(_LIBCPP_VERSION) && _LIBCPP_VERSION >= 150000
 
-/* What is thrown elsewhere ends here, as std::out_of_range. `format` has no other conversion. */
+/* Called where the library would throw an exception, such as std::out_of_range. `format` contains
+ * no conversion but %s. */
 _LIBCPP_BEGIN_NAMESPACE_STD
 
 void __libcpp_verbose_abort(char const *format, ...) noexcept(

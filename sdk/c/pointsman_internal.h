@@ -8,26 +8,25 @@
 
 /* Memory (pointsman_memory.c). */
 
-/* Ends configure: memory given out until now stays for good. */
+/* Ends configure: memory allocated until now is never freed. */
 void pm_memory_seal(void);
-/* Ends route: frees the memory given out since. */
+/* Ends route: frees the memory allocated since it began. */
 void pm_memory_reset(void);
-/* Ends a test: frees everything. Not in the sandbox. */
+/* Ends a test: frees all memory. Not used in the sandbox. */
 void pm_memory_clear(void);
 
 /* Octets (pointsman_text.c). */
 
-/* The length of the UTF-8 sequence that `octets` begin with; 0 where there is none. */
+/* Returns the length of the UTF-8 sequence that `octets` begin with; 0 if there is none. */
 size_t pm_utf8_length(pm_str octets);
-/* Replaces octets that are not UTF-8 by U+FFFD: passed as text, they
- * would trap. */
+/* Replaces octets that are not UTF-8 with U+FFFD. They would trap if they were passed as text. */
 pm_str pm_lossy(pm_str octets);
-/* A copy, which has a NUL after it. */
+/* Returns a copy with a NUL after it. */
 pm_str pm_copy(pm_str octets);
 pm_str pm_format_list(const char *format, va_list arguments);
 char pm_lower(char octet);
 
-/* A text that grows. */
+/* A text that is built in steps. */
 typedef struct pm_builder {
     char *ptr;
     size_t len;
@@ -37,44 +36,46 @@ typedef struct pm_builder {
 void pm_append(pm_builder *builder, pm_str octets);
 void pm_append_text(pm_builder *builder, const char *text);
 void pm_append_integer(pm_builder *builder, int64_t number);
-/* In double quotes, with escapes for what would break a line or the quotes. */
+/* Appends octets in double quotes, and escapes what would break a line or the quotes. */
 void pm_append_quoted(pm_builder *builder, pm_str octets);
 pm_str pm_built(const pm_builder *builder);
 
 /* JSON (pointsman_json.c). */
 
-/* Any value of JSON, where it stands, and whether the plugin has asked for it. */
+/* A value of JSON, its position, and whether the plugin has read it. */
 struct pm_value {
     pm_value *parent;
-    /* Of an entry of a table; none for an item of a list. */
+    /* Key of an entry of a table; none for an item of a list. */
     pm_str key;
     size_t index;
     pm_kind kind;
     bool asked;
     bool boolean;
-    /* A text, or a number as it was written; with a NUL at the end. */
+    /* A text, or a number as it was written, followed by a NUL. */
     pm_str text;
-    /* Of a list or a table. */
+    /* Children of a list or a table. */
     pm_value **items;
     size_t count;
-    /* Its next sibling, until `items` of its parent is made. */
+    /* The next sibling, until the parent's `items` are allocated. */
     pm_value *next;
 };
 
-/* Reads `text` to its end; NULL, and where it went wrong, for what is not one value of JSON. */
+/* Parses `text` to its end. Returns NULL, and the position of the error, if the text is not one
+ * JSON value. */
 pm_value *pm_json_read(pm_str text, size_t *wrong);
 
 /* The configuration (pointsman_config.c). */
 
-/* Begins configure; NULL, and the error, for what is no table. */
+/* Begins configure. Returns NULL, and the error, if the text is not a table. */
 pm_value *pm_config_begin(pm_str text, pm_str *error);
-/* Ends it: the error to tell, or none. */
+/* Ends configure. Returns the error to report, or none. */
 pm_str pm_config_end(void);
 
-/* Refuses the configuration because of a question: at `at`, or at no key if that is NULL. */
+/* Refuses the configuration because of a question, at the key of `at`, or at no key if `at` is
+ * NULL. */
 void pm_refuse_question(pm_value *at, pm_str reason);
 
-/* For tests, not in the sandbox: as if there had been no configure (pointsman.c). */
+/* Undoes configure (pointsman.c). For tests only, not in the sandbox. */
 void pm_forget(void);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * A reader of JSON (RFC 8259), strict, for texts as hostile as may be.
+ * A strict parser of JSON (RFC 8259), which accepts hostile input.
  */
 #include "pointsman_internal.h"
 
-/* Deeper nesting is refused: it would cost stack, of which a plugin has little. */
+/* Deeper nesting is refused, since it would use stack, of which a plugin has little. */
 #define MAX_DEPTH 100
 
 typedef struct reader {
@@ -24,7 +24,7 @@ static void skip_space(reader *in)
     }
 }
 
-/* Takes `octet` off the front, where it is there. */
+/* Consumes `octet` if it is next. */
 static bool take(reader *in, char octet)
 {
     if (in->at == in->end || *in->at != octet)
@@ -68,7 +68,7 @@ static bool read_number(reader *in, pm_str *literal)
     return true;
 }
 
-/* Four hexadecimal digits. */
+/* Reads four hexadecimal digits. */
 static bool read_unit(reader *in, uint32_t *unit)
 {
     *unit = 0;
@@ -86,7 +86,7 @@ static bool read_unit(reader *in, uint32_t *unit)
     return true;
 }
 
-/* What follows `\u`, which may be a surrogate pair. */
+/* Reads the rest of an escape after `\u`, which can be a surrogate pair. */
 static bool read_scalar(reader *in, uint32_t *scalar)
 {
     if (!read_unit(in, scalar))
@@ -143,7 +143,7 @@ static bool read_escape(reader *in, char **to)
     return true;
 }
 
-/* The length of what stands before the closing quote; false where there is none. */
+/* Gets the length of the text before the closing quote; false if there is none. */
 static bool quoted_length(const reader *in, size_t *length)
 {
     for (const char *at = in->at; at < in->end; at++) {
@@ -162,7 +162,7 @@ static bool read_text(reader *in, pm_str *text)
     size_t length = 0;
     if (!take(in, '"') || !quoted_length(in, &length))
         return false;
-    /* No escape is shorter than what it stands for. */
+    /* An escape is never shorter than the character that it stands for. */
     char *start = pm_alloc(length + 1);
     char *to = start;
     while (!take(in, '"')) {
@@ -180,7 +180,8 @@ static bool read_text(reader *in, pm_str *text)
     return true;
 }
 
-/* Puts the children of a list or a table, last first, where they are found by number. */
+/* Stores the children of a list or a table, which are linked last first, so that they can be
+ * indexed. */
 static void number_children(pm_value *value, pm_value *last)
 {
     value->items = pm_alloc_array(value->count, sizeof *value->items);
@@ -192,7 +193,7 @@ static void number_children(pm_value *value, pm_value *last)
     }
 }
 
-/* The items of a list, or with a key before each those of a table. */
+/* Reads the items of a list, or the items of a table, each after its key. */
 static bool read_children(reader *in, pm_value *value, char closing)
 {
     pm_value *last = NULL;

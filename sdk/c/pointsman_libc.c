@@ -1,9 +1,9 @@
 /*
- * What C's library would ask of WASI, a system that a plugin does not need: output becomes lines
- * of the proxy's log, and what fails there says why before it traps.
+ * Replaces the parts of the C library that would need WASI, a system interface that a plugin does
+ * not need. Output becomes lines of the proxy's log, and a failure is logged before it traps.
  *
- * All is weak: where a plugin uses more of WASI than this, the library's own functions are taken
- * and the plugin is built for WASI.
+ * All symbols are weak: if a plugin uses more of WASI than this, the library's own functions are
+ * linked, and the plugin is built for WASI.
  */
 #ifdef __wasm__
 
@@ -15,7 +15,7 @@
 
 #define WEAK __attribute__((weak))
 
-/* Of <assert.h>. */
+/* For <assert.h>. */
 WEAK _Noreturn void __assert_fail(const char *condition, const char *file, int line,
                                   const char *function)
 {
@@ -45,7 +45,7 @@ WEAK __wasi_errno_t __wasi_fd_write(__wasi_fd_t fd, const __wasi_ciovec_t *parts
     return __WASI_ERRNO_SUCCESS;
 }
 
-/* A terminal, so that each line is written when it ends. */
+/* Reports a terminal, so that each line is written when it ends. */
 WEAK __wasi_errno_t __wasi_fd_fdstat_get(__wasi_fd_t fd, __wasi_fdstat_t *stat)
 {
     (void)fd;

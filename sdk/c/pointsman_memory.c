@@ -1,22 +1,22 @@
 /*
- * Memory that is given back at once: everything at the end of a request, nothing one by one.
+ * Memory that is released all at once at the end of a request, not one allocation at a time.
  *
- * In the sandbox a pointer moves through chunks, and what the proxy lowers into the plugin comes
- * from there too. Elsewhere, under test, each piece is an allocation of its own, so that a
- * sanitizer sees an access beyond it or after its time.
+ * In the sandbox, allocation moves a pointer through chunks, from which the proxy's values for the
+ * plugin are also allocated. Elsewhere, under test, each allocation is a separate one, so that a
+ * sanitizer detects accesses out of bounds and after release.
  */
 #include "pointsman_internal.h"
 
 #include <stdlib.h>
 
-/* What the bindings and the proxy call for memory. */
+/* The functions that the bindings and the proxy call for memory. */
 void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size);
 
 static void *take(size_t size, size_t align);
 
 #ifdef __wasm__
 
-/* Room for the reads of a common request, so that it costs no call to malloc. */
+/* Large enough for the reads of a common request, so that it needs no call to malloc. */
 #define CHUNK 16384
 
 typedef struct chunk {
@@ -27,7 +27,7 @@ typedef struct chunk {
 static chunk *last;
 static char *at;
 
-/* Where route starts. */
+/* The position at which route starts. */
 static chunk *base;
 static char *base_at;
 

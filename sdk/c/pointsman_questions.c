@@ -1,14 +1,14 @@
 /*
- * Questions: their definitions, and their answers.
+ * Questions: their definitions and their answers.
  */
 #include "pointsman_request.h"
 
-/* A matcher's entries are passed on as they are, with no copy. */
+/* A matcher's entries are passed on without a copy. */
 _Static_assert(sizeof(pm_numbered) == sizeof(router_tuple2_string_u32_t), "same layout");
 _Static_assert(offsetof(pm_numbered, number) == offsetof(router_tuple2_string_u32_t, f1),
                "same layout");
 
-/* Of a definition that failed, in a plugin that never gets to ask. */
+/* The number of a definition that failed. The plugin is never routed to, so it never asks it. */
 #define NO_QUESTION UINT32_MAX
 
 static uint32_t refused(pm_value *at, const char *message)

@@ -1,19 +1,20 @@
 /*
- * Questions about a request, which the proxy answers by itself. Part of pointsman.h.
+ * Questions about a request that the proxy answers by itself. Part of pointsman.h.
  *
- * Define them in pm_configure, ask them in pm_route. The proxy answers natively, once for each
- * request, and keeps decisions under the answers: one decision serves every request with the same
- * answers, whatever their paths, hosts and cookies are.
+ * Define them in pm_configure, and ask them in pm_route. The proxy answers natively, once for each
+ * request, and keeps decisions under the answers. So one cached decision serves every request with
+ * the same answers, whatever the paths, hosts and cookies.
  *
  * `over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
  * `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
  * member of a comma-separated list, quotes respected), `cookie:NAME`, `client-address`,
- * `server-name`, or `body-json:POINTER` (RFC 6901). Of several lines or members a match takes the
- * best of all, PM_EXACT the first that matches, a share or a look-up the first. Case means ASCII
- * case.
+ * `server-name`, or `body-json:POINTER` (RFC 6901). If the part has several lines or members, a
+ * matcher uses the best match of all of them, and PM_EXACT the first that matches. A share or a
+ * lookup uses the first line or member. Case means ASCII case.
  *
- * A definition that makes no sense, such as two equal entries, refuses the configuration with the
- * proxy's reason: at the key of `at`, or at no key if that is NULL. Nobody has to check.
+ * An invalid definition, such as one with two equal entries, refuses the configuration with the
+ * proxy's reason. The error is at the key of `at`, or at no key if that is NULL. The plugin need
+ * not check for it.
  */
 #ifndef POINTSMAN_QUESTIONS_H
 #define POINTSMAN_QUESTIONS_H
@@ -27,8 +28,9 @@ extern "C" {
 typedef struct pm_request pm_request;
 typedef struct pm_value pm_value;
 
-/* An entry of a matcher, and the number that the proxy answers if it matches. Entries may share a
- * number: then they share cached decisions, too. 0 is refused, since pm_ask returns it for none. */
+/* An entry of a matcher, and the number that the proxy answers if the entry matches. Entries can
+ * have the same number; then they also share cached decisions. 0 is refused, since pm_ask returns
+ * it if no entry matches. */
 typedef struct pm_numbered {
     pm_str text;
     uint32_t number;
@@ -46,7 +48,7 @@ typedef struct pm_value_question {
 
 typedef enum pm_case { PM_MATCH_CASE, PM_IGNORE_CASE } pm_case;
 
-/* How a matcher compares. */
+/* The kind of comparison that a matcher makes. */
 typedef enum pm_match {
     PM_EXACT,
     PM_PREFIX,
@@ -58,61 +60,68 @@ typedef enum pm_match {
     PM_REGEX
 } pm_match;
 
-/* The entry that is the whole part. */
+/* Defines a matcher for the entry that equals the whole part. If the part has several lines or
+ * members, the first that equals an entry wins. */
 static inline pm_question pm_define_exact(const char *over, pm_case letters,
                                           const pm_numbered *entries, size_t count, pm_value *at);
-/* The longest entry that the part begins with. */
+/* Defines a matcher for the longest entry that is a prefix of the part. */
 static inline pm_question pm_define_prefix(const char *over, pm_case letters,
                                            const pm_numbered *entries, size_t count, pm_value *at);
-/* The same, ending at a `/` or at the end; a `/` at an entry's end is ignored. */
+/* Defines a matcher for the longest entry that is a prefix of the part in whole segments: `/api`
+ * matches `/api` and `/api/x`, but not `/apiary`. A `/` at the end of an entry is ignored. */
 static inline pm_question pm_define_path_prefix(const char *over, pm_case letters,
                                                 const pm_numbered *entries, size_t count,
                                                 pm_value *at);
-/* The longest entry that the part ends with. */
+/* Defines a matcher for the longest entry that is a suffix of the part. */
 static inline pm_question pm_define_suffix(const char *over, pm_case letters,
                                            const pm_numbered *entries, size_t count, pm_value *at);
-/* The first entry, in the order given, that the part ends with. */
+/* Defines a matcher for the first entry, in the order given, that is a suffix of the part. */
 static inline pm_question pm_define_first_suffix(const char *over, pm_case letters,
                                                  const pm_numbered *entries, size_t count,
                                                  pm_value *at);
-/* The longest entry that the part, a host name, equals or is a subdomain of. */
+/* Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain
+ * of. */
 static inline pm_question pm_define_domain(const char *over, const pm_numbered *entries,
                                            size_t count, pm_value *at);
-/* The smallest network (CIDR) that contains the part, an address. */
+/* Defines a matcher for the smallest network (CIDR) that contains the part, an address. */
 static inline pm_question pm_define_network(const char *over, const pm_numbered *entries,
                                             size_t count, pm_value *at);
-/* The first regular expression, in the order given, that matches: on bytes, unanchored, in the
- * syntax of Rust's crate `regex`. */
+/* Defines a matcher for the first regular expression, in the order given, that matches anywhere in
+ * the part. Expressions match bytes and have the syntax of Rust's crate `regex`. */
 static inline pm_question pm_define_regex(const char *over, const pm_numbered *entries,
                                           size_t count, pm_value *at);
 
-/* Whether the request is in a share of `per_million`: 1, or 0. Equal parts and salts are always in
- * the same share; a larger share contains a smaller one; a part that is absent or empty is in
- * none. `over` may also be `random`: drawn once per request, so that equal salts agree. */
+/* Defines the question whether the request is in a share of `per_million` requests out of
+ * 1,000,000. The answer is 1 or 0, and depends only on the part and the salt. A request in a share
+ * is also in every larger share with the same salt. A request in which the part is absent or empty
+ * is in no share. `over` can also be `random`: a number drawn once per request, so shares with
+ * equal salts agree. */
 static inline pm_question pm_define_share(const char *over, const char *salt, uint32_t per_million,
                                           pm_value *at);
-/* Whether a backend has a usable server: 1, or 0. Answered anew at each attempt. */
+/* Defines the question whether a backend has a usable server: 1 or 0. It is answered again at each
+ * attempt. */
 static inline pm_question pm_define_usable(const char *backend, pm_value *at);
-/* The value in the operator's table under the part as key. */
+/* Defines a lookup of the part in the operator's table `table`. The answer is the value that the
+ * table has for it. */
 static inline pm_value_question pm_define_look_up(const char *table, const char *over,
                                                   pm_value *at);
-/* The part itself. Used through one of the `_by` functions below, it is no part of the key under
- * which the decision is cached. */
+/* Defines a question whose answer is the part itself. If only pm_set_header_by, pm_set_affinity_by
+ * or pm_tag_by use the answer, it is not part of the key under which the decision is cached. */
 static inline pm_value_question pm_define_value(const char *over, pm_value *at);
 
-/* The number of the entry that matches, or 1 for yes; 0 if nothing does. */
+/* Returns the number of the matching entry, or 1 for yes; 0 if nothing matches. */
 uint32_t pm_ask(pm_request *request, pm_question question);
-/* The value, or none. */
+/* Returns the value, or none. */
 pm_str pm_ask_value(pm_request *request, pm_value_question question);
 
-/* Options and edits by the answer to a question, which need not be asked. See pm_set_header,
- * pm_set_affinity and pm_tag. Without an answer, pm_set_header_by removes the field. */
+/* Options and edits with the answer to a question, which need not be asked. See pm_set_header,
+ * pm_set_affinity and pm_tag. If there is no answer, pm_set_header_by removes the field. */
 static inline bool pm_set_header_by(pm_request *request, const char *name,
                                     pm_value_question question);
 void pm_set_affinity_by(pm_request *request, pm_value_question question);
 static inline void pm_tag_by(pm_request *request, const char *name, pm_value_question question);
 
-/* The same with texts that have a length, which those above are made of. */
+/* The same functions for texts with a length. The functions above call these. */
 pm_question pm_define_matcher_n(pm_match match, pm_str over, pm_case letters,
                                 const pm_numbered *entries, size_t count, pm_value *at);
 pm_question pm_define_share_n(pm_str over, pm_str salt, uint32_t per_million, pm_value *at);

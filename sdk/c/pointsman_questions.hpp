@@ -1,13 +1,13 @@
 /*
- * Questions about a request, which the proxy answers by itself. Part of pointsman.hpp;
- * pointsman_questions.h says how they work, and what `over` can name.
+ * Questions about a request that the proxy answers by itself. Part of pointsman.hpp.
+ * pointsman_questions.h describes how they work, and the parts that `over` can name.
  *
- * Define them in configure, ask them in route:
+ * Define them in configure, and ask them in route:
  *
  *     backends_ = questions::suffix<std::string_view>("host", {{"io.test.tld", "node"}});
  *     if (const std::string_view *backend = request.ask(backends_)) ...
  *
- * A definition that makes no sense refuses the configuration, at the key of `at` if that is given.
+ * An invalid definition refuses the configuration, at the key of `at` if that is given.
  */
 #ifndef POINTSMAN_QUESTIONS_HPP
 #define POINTSMAN_QUESTIONS_HPP
@@ -28,7 +28,7 @@ enum class Case { match = PM_MATCH_CASE, ignore = PM_IGNORE_CASE };
 inline constexpr Case match_case = Case::match;
 inline constexpr Case ignore_case = Case::ignore;
 
-/* An entry of a matcher, and what it stands for. */
+/* An entry of a matcher, and its value. */
 template <class T> struct Entry {
     std::string_view text;
     T value;
@@ -38,7 +38,7 @@ namespace detail {
 
 inline constexpr std::uint32_t no_question = std::numeric_limits<std::uint32_t>::max();
 
-/* Numbers the distinct values from 1, in the order in which they come. */
+/* Numbers the distinct values from 1, in the order of their first use. */
 template <class T, bool = std::is_default_constructible_v<std::hash<T>>> class Numbers {
 public:
     std::uint32_t of(const T &value)
@@ -51,7 +51,7 @@ private:
     std::unordered_map<T, std::uint32_t> numbers_;
 };
 
-/* For a type without a hash: compares with each of them. */
+/* Variant for a type without a hash: compares a value with each of the others. */
 template <class T> class Numbers<T, false> {
 public:
     std::uint32_t of(const T &value)
@@ -72,8 +72,8 @@ private:
 
 } // namespace detail
 
-/* Which entry matches a part of the request: `request.ask` gives that entry's value, or nullptr.
- * Entries with equal values share cached decisions. `T` needs a hash or `==`. */
+/* The question which entry matches a part of the request: `request.ask` returns that entry's
+ * value, or nullptr. Entries with equal values share cached decisions. `T` needs a hash or `==`. */
 template <class T> class Matcher {
 public:
     Matcher() = default;
@@ -101,7 +101,7 @@ private:
     std::vector<T> values_;
 };
 
-/* Whether the request is in a share: `request.ask` gives a bool. */
+/* The question whether the request is in a share: `request.ask` returns a bool. */
 class Share {
 public:
     Share() = default;
@@ -112,7 +112,7 @@ private:
     pm_question question_{detail::no_question};
 };
 
-/* Whether a backend has a usable server: `request.ask` gives a bool. */
+/* The question whether a backend has a usable server: `request.ask` returns a bool. */
 class Usable {
 public:
     Usable() = default;
@@ -123,8 +123,8 @@ private:
     pm_question question_{detail::no_question};
 };
 
-/* A value that the proxy finds: `request.ask` gives it if there is one. Used through
- * `request.set_header_by`, `set_affinity_by` and `tag_by` it need not be asked. */
+/* A question whose answer is a value: `request.ask` returns it if there is one.
+ * `request.set_header_by`, `set_affinity_by` and `tag_by` use the answer without asking. */
 class ValueQuestion {
 public:
     ValueQuestion() = default;
@@ -135,12 +135,12 @@ private:
     pm_value_question question_{detail::no_question};
 };
 
-/* The value in the operator's table under a part of the request as key. */
+/* The question for the value that the operator's table has for a part of the request. */
 class LookUp : public ValueQuestion {
     using ValueQuestion::ValueQuestion;
 };
 
-/* A part of the request. */
+/* The question for a part of the request. */
 class Value : public ValueQuestion {
     using ValueQuestion::ValueQuestion;
 };
@@ -150,7 +150,8 @@ namespace questions {
 /* No key, for a question that does not come from the configuration. */
 inline constexpr Config nowhere = Config(nullptr);
 
-/* The entry that is the whole part. */
+/* Defines a matcher for the entry that equals the whole part. If the part has several lines or
+ * members, the first that equals an entry wins. */
 template <class T>
 Matcher<T> exact(std::string_view over, const std::vector<Entry<T>> &entries,
                  Case letters = match_case, Config at = nowhere)
@@ -158,7 +159,7 @@ Matcher<T> exact(std::string_view over, const std::vector<Entry<T>> &entries,
     return Matcher<T>(PM_EXACT, over, entries, letters, at);
 }
 
-/* The longest entry that the part begins with. */
+/* Defines a matcher for the longest entry that is a prefix of the part. */
 template <class T>
 Matcher<T> prefix(std::string_view over, const std::vector<Entry<T>> &entries,
                   Case letters = match_case, Config at = nowhere)
@@ -166,7 +167,8 @@ Matcher<T> prefix(std::string_view over, const std::vector<Entry<T>> &entries,
     return Matcher<T>(PM_PREFIX, over, entries, letters, at);
 }
 
-/* The same, ending at a `/` or at the end; a `/` at an entry's end is ignored. */
+/* Defines a matcher for the longest entry that is a prefix of the part in whole segments: `/api`
+ * matches `/api` and `/api/x`, but not `/apiary`. A `/` at the end of an entry is ignored. */
 template <class T>
 Matcher<T> path_prefix(std::string_view over, const std::vector<Entry<T>> &entries,
                        Case letters = match_case, Config at = nowhere)
@@ -174,7 +176,7 @@ Matcher<T> path_prefix(std::string_view over, const std::vector<Entry<T>> &entri
     return Matcher<T>(PM_PATH_PREFIX, over, entries, letters, at);
 }
 
-/* The longest entry that the part ends with. */
+/* Defines a matcher for the longest entry that is a suffix of the part. */
 template <class T>
 Matcher<T> suffix(std::string_view over, const std::vector<Entry<T>> &entries,
                   Case letters = match_case, Config at = nowhere)
@@ -182,7 +184,7 @@ Matcher<T> suffix(std::string_view over, const std::vector<Entry<T>> &entries,
     return Matcher<T>(PM_SUFFIX, over, entries, letters, at);
 }
 
-/* The first entry, in the order given, that the part ends with. */
+/* Defines a matcher for the first entry, in the order given, that is a suffix of the part. */
 template <class T>
 Matcher<T> first_suffix(std::string_view over, const std::vector<Entry<T>> &entries,
                         Case letters = match_case, Config at = nowhere)
@@ -190,7 +192,8 @@ Matcher<T> first_suffix(std::string_view over, const std::vector<Entry<T>> &entr
     return Matcher<T>(PM_FIRST_SUFFIX, over, entries, letters, at);
 }
 
-/* The longest entry that the part, a host name, equals or is a subdomain of. */
+/* Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain
+ * of. */
 template <class T>
 Matcher<T> domain(std::string_view over, const std::vector<Entry<T>> &entries,
                   Config at = nowhere)
@@ -198,7 +201,7 @@ Matcher<T> domain(std::string_view over, const std::vector<Entry<T>> &entries,
     return Matcher<T>(PM_DOMAIN, over, entries, ignore_case, at);
 }
 
-/* The smallest network (CIDR) that contains the part, an address. */
+/* Defines a matcher for the smallest network (CIDR) that contains the part, an address. */
 template <class T>
 Matcher<T> network(std::string_view over, const std::vector<Entry<T>> &entries,
                    Config at = nowhere)
@@ -206,15 +209,16 @@ Matcher<T> network(std::string_view over, const std::vector<Entry<T>> &entries,
     return Matcher<T>(PM_NETWORK, over, entries, ignore_case, at);
 }
 
-/* The first regular expression, in the order given, that matches: on bytes, unanchored, in the
- * syntax of Rust's crate `regex`. */
+/* Defines a matcher for the first regular expression, in the order given, that matches anywhere in
+ * the part. Expressions match bytes and have the syntax of Rust's crate `regex`. */
 template <class T>
 Matcher<T> regex(std::string_view over, const std::vector<Entry<T>> &entries, Config at = nowhere)
 {
     return Matcher<T>(PM_REGEX, over, entries, match_case, at);
 }
 
-/* A share of `per_million`; `over` may also be `random`. */
+/* Defines the question whether the request is in a share of `per_million` requests out of
+ * 1,000,000. `over` can also be `random`. */
 inline Share share(std::string_view over, std::string_view salt, std::uint32_t per_million,
                    Config at = nowhere)
 {

@@ -3,7 +3,7 @@
  */
 #include "pointsman_request.h"
 
-/* The bindings' lists are used as they are, with no copy. */
+/* The bindings' lists are used without a copy. */
 _Static_assert(sizeof(pm_str) == sizeof(pointsman_router_request_field_value_t), "same layout");
 _Static_assert(sizeof(pm_str) == sizeof(router_string_t), "same layout");
 _Static_assert(sizeof(pm_field) == sizeof(pointsman_router_request_tuple2_string_field_value_t),
@@ -24,7 +24,7 @@ static pm_str read_optional(pm_request *request, bool (*read)(head, router_strin
     return read(request->head, &text) ? pm_from_string(text) : pm_none();
 }
 
-/* For reads by name: octets that are not text name nothing. */
+/* For reads by name: octets that are not UTF-8 are not the name of anything. */
 static bool is_name(pm_str name)
 {
     return !pm_is_none(name) && pm_is_utf8(name);
@@ -128,7 +128,7 @@ pm_str pm_header_text_n(pm_request *request, pm_str name)
 const char *pm_header_text(pm_request *request, const char *name)
 {
     pm_str value = pm_header_text_n(request, pm_text(name));
-    /* HTTP has no NUL; a C string that seemed to end there would be another text. */
+    /* HTTP does not allow NUL. A C string that appeared to end there would be a different text. */
     if (pm_is_none(value) || memchr(value.ptr, '\0', value.len) != NULL)
         return NULL;
     return pm_c_string(value);
@@ -201,7 +201,7 @@ bool pm_client_certificate_not_after(pm_request *request, uint64_t *seconds)
     uint64_t found = 0;
     bool is_known = pointsman_router_request_method_request_head_client_certificate_not_after(
         request->head, &found);
-    /* Without a certificate the bindings write an undefined value. */
+    /* Without a certificate, the bindings write an undefined value. */
     *seconds = is_known ? found : 0;
     return is_known;
 }

@@ -1,4 +1,4 @@
-/* A request as the SDK's own files see it. Not for plugins. */
+/* A request as the SDK's own files use it. Not for plugins. */
 #ifndef POINTSMAN_REQUEST_H
 #define POINTSMAN_REQUEST_H
 
@@ -11,7 +11,7 @@ struct pm_request {
     pm_str edit_error;
 };
 
-/* Empty octets may have any address, NULL too; they are not none. */
+/* Empty octets can have any address, even NULL, but they are not none. */
 static inline pm_str pm_not_none(pm_str octets)
 {
     return octets.len == 0 ? pm_octets("", 0) : octets;

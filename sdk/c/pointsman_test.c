@@ -1,5 +1,5 @@
 /*
- * The double: requests as a test builds them, and what the plugin makes of them.
+ * The double: requests that a test builds, and the plugin's decisions on them.
  */
 #include "pointsman_test_internal.h"
 
@@ -110,7 +110,7 @@ const char *pm_test_configure_n(pm_str json)
 {
     exports_pointsman_router_plugin_cacheability_t cacheability = 0;
     router_string_t error = {NULL, 0};
-    /* The JSON may have been made in the memory that is given back now. */
+    /* The JSON can be in the memory that is released now. */
     text copy = {NULL, 0};
     test_add_octets(&copy, json);
     pm_forget();

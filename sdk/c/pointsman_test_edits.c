@@ -1,5 +1,5 @@
 /*
- * The double: edits and options. Of the proxy's checks it has those on names, characters and
+ * The double: edits and options. Of the proxy's checks, it makes those of names, characters and
  * numbers.
  */
 #include "pointsman_test_internal.h"
@@ -22,7 +22,7 @@ static bool is_token(pm_str name)
     return name.len > 0;
 }
 
-/* Fields that frame, upgrade or negotiate the connection, and those with an edit of their own. */
+/* Fields that frame, upgrade or negotiate the connection, and those that have their own edit. */
 static bool is_reserved(pm_str name)
 {
     static const char *const reserved[] = {

@@ -1,4 +1,4 @@
-/* What the parts of the double share. Not for plugins, nor for their tests. */
+/* Declarations that the parts of the double share. Not for plugins or their tests. */
 #ifndef POINTSMAN_TEST_INTERNAL_H
 #define POINTSMAN_TEST_INTERNAL_H
 
@@ -6,14 +6,14 @@
 #include "pointsman_internal.h"
 #include "pointsman_test.h"
 
-/* Memory of the test's own: the plugin's is given back with each request. */
+/* The test's own memory; the plugin's is released with each request. */
 
 typedef struct text {
     char *ptr;
     size_t len;
 } text;
 
-/* Never NULL. */
+/* Never returns NULL. */
 void *test_grow(void *ptr, size_t count, size_t size);
 void test_add_octets(text *to, pm_str octets);
 void test_add(text *to, const char *part);
@@ -22,19 +22,19 @@ void test_begin_line(text *to);
 void test_clear(text *of);
 pm_str test_octets(const text *of);
 
-/* Between the test's memory and the plugin's. */
+/* Conversions between the test's memory and the plugin's. */
 
-/* What the plugin passes as text. It ends the test if that is not UTF-8, which would trap. */
+/* Returns a text that the plugin passes. Ends the test if it is not UTF-8, which would trap. */
 pm_str test_checked(const router_string_t *string);
-/* Copies in the plugin's memory, as the proxy makes them. */
+/* Copy values into the plugin's memory, as the proxy does. */
 router_string_t test_lift_string(pm_str octets);
 pointsman_router_request_field_value_t test_lift_value(pm_str octets);
-/* Fails a definition or an edit; gives false. */
+/* Fails a definition or an edit; returns false. */
 bool test_refuse(router_string_t *error, const char *reason);
-/* For a mistake that the proxy answers with a trap. */
+/* Ends the test for a mistake that would trap in the proxy. */
 PM_NORETURN void test_trap(const char *message);
 
-/* The request that is routed, and what became of it. */
+/* The request that is routed, and the plugin's effects on it. */
 
 typedef struct test_field {
     text name;
@@ -71,14 +71,14 @@ typedef struct test_request {
 
 extern test_request test_now;
 
-/* Adds a line to the reads, and the name that is read if there is one. */
+/* Records a read, and the name that is read if there is one. */
 void test_note_read(const char *what, pm_str name);
 
 /* Backends and the log (pointsman_test_backends.c). */
 
-/* NULL if there is none. */
+/* Returns NULL if there is no such backend. */
 const pm_backend_state *test_backend_state(pm_str name);
-/* Frees what was logged. */
+/* Frees the logged lines. */
 void test_clear_log(void);
 
 /* Parts of the request (pointsman_test_parts.c). Copies are in the plugin's memory. */
@@ -88,9 +88,9 @@ pm_str test_host(void);
 pm_str test_path(void);
 pm_str test_query_parameter(pm_str name);
 pm_str test_cookie(pm_str name);
-/* Whether `over` names a part. */
+/* Reports whether `over` names a part. */
 bool test_is_part(pm_str over);
-/* The values of a part: several of a field, else one or none. */
+/* Returns the values of a part: any number for a field, otherwise one or none. */
 pm_strs test_part(pm_str over);
 
 /* Matchers (pointsman_test_matcher.c). */
@@ -105,7 +105,7 @@ typedef struct test_matcher {
 } test_matcher;
 
 bool test_add_entry(test_matcher *matcher, pm_str octets, uint32_t number, router_string_t *error);
-/* The number of the best entry; 0 if none matches. */
+/* Returns the number of the best entry; 0 if none matches. */
 uint32_t test_match(const test_matcher *matcher, pm_strs values);
 void test_clear_matcher(test_matcher *matcher);
 
@@ -113,7 +113,8 @@ void test_clear_matcher(test_matcher *matcher);
 
 void test_clear_questions(void);
 void test_clear_shares(void);
-/* "cookie:session" or "tenants[cookie:session]", for a question whose answer is a value. */
+/* Returns the name of a question whose answer is a value: "cookie:session" or
+ * "tenants[cookie:session]". */
 pm_str test_value_question(uint32_t id);
 
 #endif

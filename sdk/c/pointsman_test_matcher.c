@@ -1,5 +1,5 @@
 /*
- * The double: matchers, by plain loops over their entries.
+ * The double: matchers, in simple code.
  */
 #define _GNU_SOURCE
 
@@ -17,7 +17,7 @@ struct test_entry {
     regex_t regex;
 };
 
-/* A network, as the address and its bits; false for anything else. */
+/* Parses a network into its address and the number of bits; false if it is not a network. */
 static bool parse_network(pm_str network, unsigned char address[16], int *family, unsigned *bits)
 {
     pm_str prefix = network;
@@ -146,7 +146,7 @@ static bool entry_matches(const test_matcher *matcher, const test_entry *entry, 
     }
 }
 
-/* Whether an entry of `a`, which matches, is better than the one before it, `b`. */
+/* Reports whether the entry `a`, which matches, is better than the best one so far, `b`. */
 static bool is_better(const test_matcher *matcher, const test_entry *a, const test_entry *b)
 {
     unsigned char address[16];

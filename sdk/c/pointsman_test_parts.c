@@ -1,5 +1,5 @@
 /*
- * The double: the parts of a request, by plain loops.
+ * The double: the parts of a request, in simple code.
  */
 #include "pointsman_test_internal.h"
 
@@ -9,7 +9,7 @@ typedef struct part {
     pm_str (*find)(void);
 } part;
 
-/* The first line of a field, or none. */
+/* Returns the first line of a field, or none. */
 static pm_str first_line(const char *name)
 {
     for (size_t i = 0; i < test_now.field_count; i++) {
@@ -27,7 +27,7 @@ pm_str test_authority(void)
 
 pm_str test_host(void)
 {
-    /* Without HTTP it is the server name. */
+    /* Without HTTP, the host is the server name. */
     pm_str host = test_now.has_version ? test_authority() : test_octets(&test_now.server_name);
     size_t end = 0;
     if (pm_starts_with(host, "[")) {
@@ -61,7 +61,7 @@ static int hex_digit(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* As a form writes it: `+` for a blank, %XX; a broken escape stays as it is. */
+/* Decodes form data: `+` is a space, and %XX an octet. An invalid escape stays as it is. */
 static pm_str decode(pm_str part)
 {
     char *decoded = pm_alloc(part.len + 1);
@@ -111,7 +111,7 @@ pm_str test_cookie(pm_str name)
     return pm_none();
 }
 
-/* The position of the first comma outside of quotes, or the length. */
+/* Returns the position of the first comma outside of quotes, or the length if there is none. */
 static size_t find_comma(pm_str line)
 {
     bool quoted = false;
@@ -161,7 +161,8 @@ static pm_strs field_values(pm_str name, bool is_list)
     return values;
 }
 
-/* The child of a value of JSON that a token of a pointer names; NULL if there is none, or two. */
+/* Returns the child of a JSON value that a token of a pointer names; NULL if there is none, or if
+ * there are two. */
 static pm_value *child(const pm_value *value, pm_str token)
 {
     pm_value *found = NULL;
@@ -248,7 +249,7 @@ static const part *find_part(pm_str over)
     return NULL;
 }
 
-/* Splits `over` into its kind and name: `cookie:NAME`. */
+/* Splits `over` into its kind and its name: `cookie:NAME`. */
 static bool split_part(pm_str over, pm_str *kind, pm_str *name)
 {
     *name = over;

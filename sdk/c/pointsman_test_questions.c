@@ -1,5 +1,5 @@
 /*
- * The double: questions, and what a test sets for them.
+ * The double: questions, and the facts that a test sets for them.
  */
 #include "pointsman_test_internal.h"
 
@@ -35,7 +35,7 @@ static struct row {
 } *rows;
 static size_t row_count;
 
-/* What the test sets. */
+/* Facts that the test sets. */
 
 void pm_test_share(const char *salt, bool applies)
 {
@@ -107,7 +107,7 @@ void test_clear_questions(void)
 
 /* Definitions. */
 
-/* Where a new question goes; `*ret` is its number. */
+/* Returns the storage for a new question, and its number in `*ret`. */
 static question *add_question(kind kind, uint32_t *ret)
 {
     *ret = (uint32_t)question_count;

@@ -228,7 +228,7 @@ bool pointsman_router_request_method_request_head_client_certificate_not_after(b
 {
     (void)self;
     test_note_read("client-certificate-not-after", pm_none());
-    /* Without a certificate it is undefined. */
+    /* Without a certificate, the value is undefined. */
     *ret = test_now.has_certificate ? test_now.certificate.not_after : UINT64_MAX;
     return test_now.has_certificate;
 }

@@ -1,5 +1,5 @@
 /*
- * Octets and texts. No octets are wrong here: they come from clients.
+ * Octets and texts. All octets are accepted here, since they come from clients.
  */
 #include "pointsman_internal.h"
 
@@ -102,12 +102,12 @@ size_t pm_utf8_length(pm_str octets)
     if (first >= 0xC2 && first <= 0xDF)
         return continues(octets, 1) ? 2 : 0;
     if (first >= 0xE0 && first <= 0xEF) {
-        /* Neither longer than need be, nor half of a surrogate pair. */
+        /* Overlong sequences and halves of surrogate pairs are invalid. */
         bool wrong = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F);
         return !wrong && continues(octets, 1) && continues(octets, 2) ? 3 : 0;
     }
     if (first >= 0xF0 && first <= 0xF4) {
-        /* Nor beyond the last character there can be. */
+        /* Overlong sequences and values above the last code point are invalid. */
         bool wrong = (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
         bool whole = continues(octets, 1) && continues(octets, 2) && continues(octets, 3);
         return !wrong && whole ? 4 : 0;

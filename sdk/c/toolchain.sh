@@ -3,10 +3,10 @@
 #
 #   toolchain.sh c|c++ [ORIGIN COMMAND]
 #
-# The command is the value of make's CC or CXX, and the origin says where it is from: what the
-# caller gave must do, what the environment has is tried first, for it may be meant for other
-# programs, and make's own default is not. Then come a wasi-sdk in $WASI_SDK_PATH and what is in
-# the path.
+# COMMAND is the value of make's CC or CXX, and ORIGIN says where it comes from. A command from the
+# caller's command line must work. One from the environment is only tried first, since it may be
+# meant for other programs. Make's own default is ignored. Then a wasi-sdk in $WASI_SDK_PATH and the
+# compilers in the path are tried.
 set -u
 
 language=$1
@@ -32,13 +32,13 @@ END
     name=clang++
 fi
 
-# Tries a command with each name that the target has had, and with link-time optimisation, which
-# needs a linker as new as the compiler. What is said of the older name tells more.
+# Tries a command with each name that the target has had, and with link-time optimization, which
+# needs a linker as new as the compiler. The error message for the older name says more.
 works() {
     for lto in -flto ""; do
         for target in wasm32-wasip1 wasm32-wasi; do
             flags="--target=$target${WASI_SYSROOT:+ --sysroot=$WASI_SYSROOT}${lto:+ $lto}"
-            # A command may be several words, as `zig cc`.
+            # A command can be several words, such as `zig cc`.
             # shellcheck disable=SC2086
             if $1 $flags -mexec-model=reactor -fno-exceptions -Wno-deprecated "$source" \
                 -o "$scratch/try.wasm" 2>"$scratch/errors"; then
@@ -70,8 +70,8 @@ esac
 if [ -n "${WASI_SDK_PATH:-}" ] && works "$WASI_SDK_PATH/bin/$name"; then
     exit 0
 fi
-# The version of which to say what it lacks: the newest that is there, or what clang is called
-# without one.
+# The version that an error message refers to: the newest that is installed, or the one called
+# clang.
 version=
 for suffix in "" -22 -21 -20 -19 -18 -17 -16 -15 -14; do
     if command -v "$name$suffix" >/dev/null; then

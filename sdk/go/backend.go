@@ -9,44 +9,46 @@ import (
 
 // A State is the load of a backend.
 type State struct {
-	// UsableServers are up and not draining, whether or not a slot is free.
+	// UsableServers is the number of servers that are up and not draining, with or without a free
+	// slot.
 	UsableServers uint32
-	// Active counts requests and tunnels in progress.
+	// Active is the number of requests and tunnels in progress.
 	Active uint32
-	// Queued counts requests that wait for a free slot.
+	// Queued is the number of requests that wait for a free slot.
 	Queued uint32
 }
 
 // A ServerState is the state of one server.
 type ServerState struct {
 	Name string
-	// Usable: up and not draining, whether or not a slot is free.
+	// Usable is true if the server is up and not draining, with or without a free slot.
 	Usable bool
 	Weight uint32
-	// Active counts requests and tunnels in progress.
+	// Active is the number of requests and tunnels in progress.
 	Active uint32
-	// Limit is how many requests it accepts at once; 0 without a limit.
+	// Limit is the maximum number of concurrent requests; 0 without a limit.
 	Limit uint32
-	// Latency is the moving average of the time to a response's head; 0 before the first
+	// Latency is the moving average of the time until a response's head arrives; 0 before the first
 	// response.
 	Latency time.Duration
 }
 
-// BackendNames returns the name of every backend of the configuration. A decision whose Route calls
-// it, or another of the Backend functions, is not cached; Usable is a question that can be.
+// BackendNames returns the names of all backends in the proxy's configuration. A decision is not
+// cached if its Route calls this function or another of the Backend functions. Usable is a
+// question, so a decision that asks it can be cached.
 func BackendNames() []string {
 	return proxy.BackendNames()
 }
 
-// BackendState returns the load of a backend; false for a name that is not in the proxy's
-// configuration. While configure runs, every server counts as usable and idle.
+// BackendState returns the load of the named backend; false if the proxy's configuration has no
+// such backend. While configure runs, every server counts as usable and idle.
 func BackendState(name string) (state State, found bool) {
 	load, found := proxy.BackendState(name)
 	return State(load), found
 }
 
-// BackendServers returns the servers of a backend; false for a name that is not in the proxy's
-// configuration.
+// BackendServers returns the servers of the named backend; false if the proxy's configuration has
+// no such backend.
 func BackendServers(name string) (servers []ServerState, found bool) {
 	states, found := proxy.BackendServers(name)
 	if !found {
@@ -66,14 +68,14 @@ func BackendServers(name string) (servers []ServerState, found bool) {
 	return servers, true
 }
 
-// BackendExists tells whether the proxy's configuration has a backend of that name.
+// BackendExists reports whether the proxy's configuration has the named backend.
 func BackendExists(name string) bool {
 	_, found := proxy.BackendState(name)
 	return found
 }
 
-// RequireBackend returns an error at the key at path if the proxy's configuration has no
-// backend of that name.
+// RequireBackend returns an error if the proxy's configuration has no backend with this name. path
+// is the path of the key that names the backend, as in rules[0].backend.
 func RequireBackend(path, name string) error {
 	if BackendExists(name) {
 		return nil

@@ -12,10 +12,10 @@ import (
 // NoConfig is the configuration of a plugin that has none: any key is an error.
 type NoConfig struct{}
 
-// Kind is what a value of a configuration is.
+// Kind is the type of a configuration value.
 type Kind = json.Kind
 
-// The kinds of values. A plugin meets Null only where it takes one by a pointer.
+// The kinds of values. A plugin sees Null only where it reads a value into a pointer.
 const (
 	Null   = json.Null
 	Bool   = json.Bool
@@ -25,29 +25,29 @@ const (
 	Table  = json.Table
 )
 
-// A Value is a part of a configuration that was read, and not yet put into a Go value.
+// A Value is a part of a configuration that has been parsed but not yet read into a Go value.
 type Value struct {
 	node json.Value
 	path string
 }
 
-// A ValueReader is a type that a configuration has in one of several shapes, such as a text
-// or a list of texts.
+// A ValueReader is a type that can have one of several forms in a configuration, such as a text or
+// a list of texts.
 type ValueReader interface {
 	ReadValue(value Value) error
 }
 
-// Kind returns what the value is.
+// Kind returns the kind of the value.
 func (v Value) Kind() Kind {
 	return v.node.Kind
 }
 
-// Path returns where the value is, as in rules[0].suffix.
+// Path returns the path of the value, as in rules[0].suffix.
 func (v Value) Path() string {
 	return v.path
 }
 
-// Read puts the value into what target points to, as Export describes it.
+// Read reads the value into the variable that target points to, as Export describes.
 func (v Value) Read(target any) error {
 	pointer := reflect.ValueOf(target)
 	if pointer.Kind() != reflect.Pointer || pointer.IsNil() {
@@ -56,8 +56,8 @@ func (v Value) Read(target any) error {
 	return v.into(pointer.Elem())
 }
 
-// Expected returns the error of a value that is of no use: its message is `expected a text,
-// found a number`.
+// Expected returns the error for a value of the wrong kind: its message is `expected a text, found
+// a number`.
 func (v Value) Expected(what string) error {
 	found := v.node.Kind.String()
 	if v.node.Kind == Number {
@@ -66,7 +66,7 @@ func (v Value) Expected(what string) error {
 	return ErrorAt(v.path, "expected "+what+", found "+found)
 }
 
-// readConfig puts text, which is JSON, into what target points to.
+// readConfig reads text, which is JSON, into the variable that target points to.
 func readConfig(text string, target any) error {
 	node, err := json.Parse(text)
 	if err != nil {
@@ -75,7 +75,7 @@ func readConfig(text string, target any) error {
 	return Value{node: node}.Read(target)
 }
 
-// into is what Read does.
+// into implements Read.
 func (v Value) into(target reflect.Value) error {
 	if target.Kind() == reflect.Pointer {
 		if v.node.Kind == Null {
@@ -211,8 +211,8 @@ func (v Value) intoMap(target reflect.Value) error {
 	return nil
 }
 
-// intoStruct reads the keys in the order in which they are written: the first error is that
-// of the first wrong key, and only then that of one that is missing.
+// intoStruct reads the keys in the order in which they are written. The first wrong key is reported
+// first; a missing key is reported only if no key is wrong.
 func (v Value) intoStruct(target reflect.Value) error {
 	if v.node.Kind != Table {
 		return v.Expected("a table")
@@ -250,7 +250,7 @@ func (v Value) intoStruct(target reflect.Value) error {
 	return nil
 }
 
-// A member is a field of a struct that a key is for.
+// A member is a struct field that is filled from a key.
 type member struct {
 	key      string
 	value    reflect.Value
@@ -284,7 +284,7 @@ func membersOf(target reflect.Value, members []member) []member {
 	return members
 }
 
-// setPreset puts in what the tag `default` says: a text as it is, other values as in JSON.
+// setPreset sets the value of the tag `default`: a text as it is, other values as JSON.
 func (m *member) setPreset(path string) error {
 	if m.value.Kind() == reflect.String {
 		m.value.SetString(m.preset)
@@ -297,7 +297,7 @@ func (m *member) setPreset(path string) error {
 	return Value{node, path}.into(m.value)
 }
 
-// plain is the value as encoding/json has it for an `any`.
+// plain returns the value as encoding/json decodes it into an `any`.
 func (v Value) plain() any {
 	switch v.node.Kind {
 	case Bool:

@@ -53,7 +53,7 @@ func (o *oneOrMore) ReadValue(value pointsman.Value) error {
 	}
 }
 
-// upper is read as encoding/json would have it read.
+// upper is decoded by encoding/json's own interface.
 type upper string
 
 func (u *upper) UnmarshalJSON(text []byte) error {

@@ -5,32 +5,34 @@ import (
 	"time"
 )
 
-// ClientAddress returns the address of the client: the peer, or the address given by PROXY
-// protocol or by a trusted proxy. It is in the text form of RFC 5952, IPv4-mapped IPv6 as IPv4,
-// without zone and port, and can be given to netip.ParseAddr. Empty for a client on a Unix
-// socket.
+// ClientAddress returns the client's address: that of the peer, or the one given by the PROXY
+// protocol or by a trusted proxy. It is in the text form of RFC 5952, without zone and port; an
+// IPv4-mapped IPv6 address is given as IPv4. Empty for a client on a Unix socket. Except for the
+// empty string, netip.ParseAddr accepts it.
 func (r *Request) ClientAddress() string {
 	return r.head.ClientAddress()
 }
 
-// ClientPort returns the port of the peer; 0 for a Unix socket. It differs for each
-// connection, so a decision that reads it is hardly ever reused.
+// ClientPort returns the port of the peer, which differs for each connection. 0 for a Unix socket,
+// and if a trusted proxy names the client. A decision that reads it is therefore hardly ever
+// reused.
 func (r *Request) ClientPort() uint16 {
 	return r.head.ClientPort()
 }
 
-// ServerName returns the server name of the TLS session (SNI), in lower case.
+// ServerName returns the server name of the TLS session (SNI), in lower case. False without TLS at
+// the proxy, and if the client sent no name.
 func (r *Request) ServerName() (name string, found bool) {
 	return r.head.ServerName()
 }
 
-// ALPN returns the protocol that the TLS session agreed on, for example h2.
+// ALPN returns the protocol negotiated by ALPN, for example h2; false if there is none.
 func (r *Request) ALPN() (protocol string, found bool) {
 	return r.head.ALPN()
 }
 
-// A ClientCertificate is the verified certificate of a client. Each method is one read; there
-// is nothing to find without TLS, or if the client presented no certificate.
+// A ClientCertificate is the verified certificate of a client. Each method is one read. Nothing is
+// found without TLS, or if the client presented no certificate.
 type ClientCertificate struct {
 	request *Request
 }
@@ -50,22 +52,22 @@ func (c ClientCertificate) Issuer() (name string, found bool) {
 	return c.request.head.CertificateIssuer()
 }
 
-// Names returns DNS names and URIs (SPIFFE, for example).
+// Names returns the DNS names and URIs (SPIFFE IDs, for example).
 func (c ClientCertificate) Names() []string {
 	return c.request.head.CertificateNames()
 }
 
-// Serial returns the serial number in hex.
+// Serial returns the serial number, in hex.
 func (c ClientCertificate) Serial() (serial string, found bool) {
 	return c.request.head.CertificateSerial()
 }
 
-// SHA256 returns the certificate's SHA-256 in hex.
+// SHA256 returns the certificate's SHA-256, in hex.
 func (c ClientCertificate) SHA256() (digest string, found bool) {
 	return c.request.head.CertificateSHA256()
 }
 
-// NotAfter returns the end of the certificate's validity.
+// NotAfter returns the time at which the certificate expires.
 func (c ClientCertificate) NotAfter() (end time.Time, found bool) {
 	seconds, found := c.request.head.CertificateNotAfter()
 	if !found {

@@ -2,17 +2,17 @@ package pointsman
 
 import "strconv"
 
-// A Decision is where a request goes: make one with Backend, Server, DefaultBackend, Next,
-// Respond or Redirect. The zero value is DefaultBackend. Two that name the same backend and
-// server are equal (==).
+// A Decision is the destination of a request. Make one with Backend, Server, DefaultBackend, Next,
+// Respond or Redirect. The zero value is DefaultBackend. Two decisions that name the same backend
+// and server are equal (==).
 type Decision struct {
 	kind decisionKind
-	// Of a backend or a server.
+	// Set for a backend or a server.
 	backend string
-	// Of a server.
+	// Set for a server.
 	server    string
 	otherwise Fallback
-	// Of a response.
+	// Set for a response.
 	response *Response
 }
 
@@ -26,18 +26,18 @@ const (
 	toClient
 )
 
-// Fallback is what happens if the server of a decision is not usable.
+// Fallback says what happens if the chosen server is not usable.
 type Fallback uint8
 
 const (
-	// AnotherServer of the backend gets the request.
+	// AnotherServer sends the request to another server of the backend.
 	AnotherServer Fallback = iota
-	// AskAgain: the router is asked again, with the next Attempt.
+	// AskAgain calls the router again, with Attempt increased by one.
 	AskAgain
 )
 
-// A Response is sent by the proxy instead of a backend's. The proxy adds the fields that frame
-// the message; a status or a field that HTTP forbids is a fault of the plugin.
+// A Response is a response that the plugin makes by itself, without a backend. The proxy adds the
+// fields that frame the message. A status or a field that HTTP forbids is a fault of the plugin.
 type Response struct {
 	// Status is 200 to 599.
 	Status  int
@@ -45,34 +45,34 @@ type Response struct {
 	Body    string
 }
 
-// Backend sends a request to the backend of that name. A name that is not in the proxy's
-// configuration is a fault of the plugin.
+// Backend sends the request to the named backend. A name that is not in the proxy's configuration
+// is a fault of the plugin.
 func Backend(name string) Decision {
 	return Decision{kind: toBackend, backend: name}
 }
 
-// Server sends a request to one server of a backend.
+// Server sends the request to one server of a backend.
 func Server(backend, server string, otherwise Fallback) Decision {
 	return Decision{kind: toServer, backend: backend, server: server, otherwise: otherwise}
 }
 
-// DefaultBackend sends a request to the frontend's default_backend.
+// DefaultBackend sends the request to the frontend's default_backend.
 func DefaultBackend() Decision {
 	return Decision{}
 }
 
-// Next leaves the decision to the next plugin of the frontend's list, with the edits and
-// options so far; after the last one the request goes to the frontend's default_backend.
+// Next leaves the decision to the next plugin of the frontend's router, with the edits and options
+// so far. After the last plugin, the request goes to the frontend's default_backend.
 func Next() Decision {
 	return Decision{kind: toNext}
 }
 
-// Respond sends a request to no backend: the proxy answers it.
+// Respond responds without a backend: the proxy sends this response.
 func Respond(response Response) Decision {
 	return Decision{kind: toClient, response: &response}
 }
 
-// Redirect sends the client elsewhere, with status 301, 302, 303, 307 or 308 (RFC 9110,
+// Redirect redirects the client to location with status 301, 302, 303, 307 or 308 (RFC 9110,
 // section 15.4).
 func Redirect(status int, location string) Decision {
 	return Respond(Response{
@@ -81,12 +81,14 @@ func Redirect(status int, location string) Decision {
 	})
 }
 
-// Backend returns the name of the backend, of Backend and of Server; false if none is named.
+// Backend returns the name of the backend that Backend or Server was called with; false if the
+// decision names none.
 func (d Decision) Backend() (name string, found bool) {
 	return d.backend, d.kind == toBackend || d.kind == toServer
 }
 
-// Server returns the name of the server, and what happens without it; false if none is named.
+// Server returns the name of the server, and the fallback if it is not usable; false if the
+// decision names none.
 func (d Decision) Server() (name string, otherwise Fallback, found bool) {
 	return d.server, d.otherwise, d.kind == toServer
 }
@@ -99,8 +101,8 @@ func (d Decision) Response() (response Response, found bool) {
 	return *d.response, true
 }
 
-// String returns a text for tests and logs: `backend NAME`, `server NAME of backend
-// NAME`, with `, or ask again` if that is so, `default backend`, `next` or `respond STATUS`.
+// String returns a text for tests and logs: `backend NAME`, `server NAME of backend NAME`, `default
+// backend`, `next` or `respond STATUS`. The fallback AskAgain adds `, or ask again`.
 func (d Decision) String() string {
 	switch d.kind {
 	case toBackend:

@@ -4,7 +4,7 @@ package pointsman
 
 import "github.com/pointsman/pointsman/sdk/go/internal/proxy"
 
-// The functions by which pointsmantest drives a plugin.
+// Sets the functions with which pointsmantest drives a plugin.
 func init() {
 	proxy.Wrap = func(head proxy.Head) any { return &Request{head: head} }
 	proxy.Configure = func(config string) (func(any) (any, error), bool, error) {

@@ -5,24 +5,25 @@ import (
 	"math"
 )
 
-// SetHeader replaces every line of a field by one with this value. For host there is
+// SetHeader replaces every line of the named field with one line that has this value. For host, use
 // SetAuthority.
 func (r *Request) SetHeader(name, value string) error {
 	return r.head.SetHeader(name, value)
 }
 
-// SetHeaderBy replaces every line of a field by one with the answer to a question; without an
-// answer it removes the field. The answer becomes no part of the decision's cache key.
+// SetHeaderBy does the same as SetHeader, with the answer to question as the value. It removes the
+// field if there is no answer, or if HTTP does not allow the answer as a field value. The answer
+// does not become part of the decision's cache key.
 func (r *Request) SetHeaderBy(name string, question *ValueQuestion) error {
 	return r.head.SetHeaderBy(name, question.ask())
 }
 
-// AppendHeader adds one line to a field, after those that are there.
+// AppendHeader adds one line of the named field, after any that are there.
 func (r *Request) AppendHeader(name, value string) error {
 	return r.head.AppendHeader(name, value)
 }
 
-// RemoveHeader removes every line of a field.
+// RemoveHeader removes every line of the named field.
 func (r *Request) RemoveHeader(name string) error {
 	return r.head.RemoveHeader(name)
 }
@@ -32,13 +33,16 @@ func (r *Request) SetAuthority(value string) error {
 	return r.head.SetAuthority(value)
 }
 
-// SetPathWithQuery replaces the target by another in origin form.
+// SetPathWithQuery replaces the target with another one in origin form, for example /a?b=c.
 func (r *Request) SetPathWithQuery(target string) error {
 	return r.head.SetPathWithQuery(target)
 }
 
-// ReplacePathPrefix replaces the first length bytes of the path; the rest and the query stay.
-// The proxy does it for each request, so one decision serves every path below a prefix.
+// ReplacePathPrefix replaces the first length bytes of the path; the rest of the path and the query
+// stay.
+//
+// The proxy does this for each request, so one cached decision serves every path below a prefix.
+// The new path begins with /; the proxy adds the slash if it is missing.
 func (r *Request) ReplacePathPrefix(length int, replacement string) error {
 	if length < 0 || length > math.MaxUint32 {
 		return errors.New("the path has no prefix of that length")
@@ -46,20 +50,20 @@ func (r *Request) ReplacePathPrefix(length int, replacement string) error {
 	return r.head.ReplacePathPrefix(uint32(length), replacement)
 }
 
-// SetResponseHeader replaces every line of a field of the final response by one with this
-// value. Edits of the response apply whoever makes it, the proxy's own errors included; not to
-// interim responses.
+// SetResponseHeader replaces every line of the named field in the final response with one line that
+// has this value. Edits of the response apply whoever makes it, including the proxy's own errors,
+// but not to interim responses.
 func (r *Request) SetResponseHeader(name, value string) error {
 	return r.head.SetResponseHeader(name, value)
 }
 
-// AppendResponseHeader adds one line to a field of the final response, for example a
-// Set-Cookie.
+// AppendResponseHeader adds one line of the named field to the final response. For example, it adds
+// a Set-Cookie.
 func (r *Request) AppendResponseHeader(name, value string) error {
 	return r.head.AppendResponseHeader(name, value)
 }
 
-// RemoveResponseHeader removes every line of a field of the final response.
+// RemoveResponseHeader removes every line of the named field from the final response.
 func (r *Request) RemoveResponseHeader(name string) error {
 	return r.head.RemoveResponseHeader(name)
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A KeyError is a mistake at one key of a plugin's configuration.
+// A KeyError is an error about one key of a plugin's configuration.
 type KeyError struct {
-	// Path is the key's, for example rules[0].suffix. Empty for the whole.
+	// Path is the path of the key, for example rules[0].suffix. Empty for the whole configuration.
 	Path    string
 	Message string
 }
@@ -20,15 +20,15 @@ func (e *KeyError) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// ErrorAt makes an error about the key at a path in the plugin's configuration, for example
-// rules[0].suffix. The proxy shows it at that key's place in its file.
+// ErrorAt returns an error about the key at path in the plugin's configuration, for example
+// rules[0].suffix. The proxy shows the error at that key in its file.
 func ErrorAt(path, message string) error {
 	return &KeyError{path, message}
 }
 
-// ErrorAtEntry makes an error of a Matcher's definition, about the list at a path in the plugin's
-// configuration. It is about one element of the list if err names an entry; the entries must have
-// been made of the list's elements, one of each, in order.
+// ErrorAtEntry returns the error of a Matcher's definition as an error about the list at path list
+// in the plugin's configuration. If err names an entry, the error is about that element of the
+// list. The entries must have been made from the list's elements, one of each, in order.
 func ErrorAtEntry(list string, err error) error {
 	if rest, found := strings.CutPrefix(err.Error(), "entry "); found {
 		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })

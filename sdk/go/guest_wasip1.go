@@ -6,13 +6,13 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// The plugin's exports by the canonical ABI: the other side of internal/proxy.
+// The plugin's exports in the canonical ABI: the counterpart of internal/proxy.
 
 // The router of this instance, from configure on.
 var router Router
 
-// The result of the last call, which the proxy reads after it, and references that keep what
-// the result points to in memory.
+// The result of the last call, which the proxy reads after the call returns, and references that
+// keep the memory it points to alive.
 var (
 	result  [7]uint32
 	message string
@@ -20,14 +20,15 @@ var (
 	fields  []uint32
 )
 
-// Words of a result: whether it is an error, the decision's case, the case's own.
+// Words of a result: the error flag, the case of the decision, and the first word of the case's own
+// data.
 const (
 	wordError    = 0
 	wordCase     = 1
 	wordContents = 2
 )
 
-// The contract's cases of a decision.
+// The cases of a decision, as the contract numbers them.
 const (
 	caseBackend = iota
 	caseDefaultBackend
@@ -84,9 +85,9 @@ func exportRoute(handle int32) unsafe.Pointer {
 	return unsafe.Pointer(&result)
 }
 
-// lower writes where the parts of a response are.
+// lower writes the addresses of a response's parts.
 func lower(response *Response, contents []uint32) {
-	// A status that does not fit becomes one that the proxy refuses.
+	// A status that does not fit in 16 bits becomes one that the proxy refuses.
 	contents[0] = uint32(min(max(response.Status, 0), 0xffff))
 	fields = fields[:0]
 	for i := range response.Headers {
@@ -108,7 +109,8 @@ func fail(err error) unsafe.Pointer {
 	return unsafe.Pointer(&result)
 }
 
-// address is where a string is. Go does not move what a global refers to.
+// address returns the address and length of a string. Go does not move an object that a global
+// variable refers to.
 func address(text string) (at, length uint32) {
 	return uint32(uintptr(unsafe.Pointer(unsafe.StringData(text)))), uint32(len(text))
 }

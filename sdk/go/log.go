@@ -2,19 +2,19 @@ package pointsman
 
 import "github.com/pointsman/pointsman/sdk/go/internal/proxy"
 
-// Lines in the proxy's log. Nothing is filtered here: that is up to the proxy's [log].
+// Lines in the proxy's log. Nothing is filtered here: the proxy's [log] does that.
 
-// LogTrace writes a line for whoever follows the code step by step.
+// LogTrace writes a line about a single step of the code.
 func LogTrace(message string) { proxy.WriteLog(proxy.Trace, message) }
 
-// LogDebug writes a line for whoever looks for a mistake.
+// LogDebug writes a line with details that help to find a mistake.
 func LogDebug(message string) { proxy.WriteLog(proxy.Debug, message) }
 
-// LogInfo writes a line that is worth one in daily use.
+// LogInfo writes a line that is worth reading in normal operation.
 func LogInfo(message string) { proxy.WriteLog(proxy.Info, message) }
 
-// LogWarn writes a line about what is not right, and not yet harmful.
+// LogWarn writes a line about something unexpected that was handled.
 func LogWarn(message string) { proxy.WriteLog(proxy.Warn, message) }
 
-// LogError writes a line about what is wrong.
+// LogError writes a line about a failure.
 func LogError(message string) { proxy.WriteLog(proxy.Error, message) }

@@ -1,8 +1,8 @@
-// Package pointsman is for routing plugins of the reverse proxy Pointsman, in Go.
+// Package pointsman is for writing routing plugins for the reverse proxy Pointsman in Go.
 //
-// A plugin is a package main that hands a function to Export. The function is called once
-// with the plugin's configuration. It defines the questions that the plugin asks and returns a
-// Router, which the proxy then asks for a Decision on each request:
+// A plugin is a package main that passes a function to Export. The function is called once, with
+// the plugin's configuration. It defines the questions that the plugin asks and returns a Router,
+// which the proxy then calls for a Decision on each request that no cached decision covers:
 //
 //	package main
 //
@@ -36,10 +36,10 @@
 //
 // A plugin defines questions in configure and asks them in Route: a [Matcher], a [Condition] or a
 // [ValueQuestion]. The proxy answers them by itself and keeps decisions under the answers, not
-// under the values that the questions are about: one decision serves every request with the same
-// answers, and Route runs only for answers that are new.
+// under the values that the questions are about. So one cached decision serves every request with
+// the same answers, and Route runs only for new combinations of answers.
 //
-// The text that the definitions call over names a part of the request: method, scheme, authority,
+// The parameter over of the definitions names a part of the request: method, scheme, authority,
 // host, path, path-with-query, query:NAME, header:NAME (each line), values:NAME (each member of a
 // comma-separated list), cookie:NAME, client-address, server-name, or body-json:POINTER (RFC
 // 6901), which needs the frontend's routing.body. The error of a definition is text for the
@@ -47,15 +47,17 @@
 //
 // # Edits and options
 //
-// They take effect only if Route returns a backend, a server, the default backend or Next. An edit
-// fails if HTTP does not allow the name, value or target, or if the field frames the message or the
-// connection, which only the proxy may set: connection, content-length, transfer-encoding, upgrade
-// and the like. Of several calls of one option the last counts. An option out of its bounds is a
-// mistake of the plugin: the call panics, and Route fails.
+// Edits and options take effect only if Route returns a backend, a server, the default backend or
+// Next. Response edits and tags also apply to a response that this or a later plugin makes.
+//
+// An edit fails if HTTP does not allow the name, value or target, or if the field frames the
+// message or the connection, which only the proxy may set: connection, content-length,
+// transfer-encoding, upgrade and the like. If an option is set several times, the last call counts.
+// An option out of its bounds is a mistake of the plugin: the call panics, and Route fails.
 //
 // # Tests
 //
-// A plugin is built for wasip1 and runs in a sandbox; under `go test` it runs natively, with a
+// A plugin is built for wasip1 and runs in a sandbox. Under `go test` it runs natively, with a
 // double of the proxy from the package pointsmantest.
 package pointsman
 
@@ -68,32 +70,31 @@ import (
 
 // A Router is a configured plugin.
 type Router struct {
-	// Route decides where a request goes. An error counts as a fault of the plugin, as a
-	// panic does, and on_fault says where the request goes. A request without a match is
-	// no error but Next.
+	// Route decides where a request goes. An error counts as a fault of the plugin, as a panic does,
+	// and on_fault says where the request goes. A request without a match is not an error: return
+	// Next.
 	Route func(request *Request) (Decision, error)
-	// Cacheable: a decision follows from the configuration, from what Route read of the
-	// request and from the answers to questions, and from nothing else. The proxy then
-	// reuses it for every request with the same values and answers. Otherwise each decision
-	// is made afresh, which is right for any router.
+	// Cacheable promises that a decision depends only on the configuration, on what Route read of the
+	// request and on the answers to questions. The proxy then reuses the decision for every request
+	// with the same values and answers. Otherwise each request gets a new decision, which is correct
+	// for any router.
 	Cacheable bool
 }
 
-// The function that Export was given, with its configuration as text.
+// The function that was passed to Export, taking its configuration as text.
 var exported func(config string) (Router, error)
 
-// Export makes a plugin of its package. Call it from an init function, with a function that
-// makes a router of the plugin's own table in the proxy's configuration, router.config.
+// Export makes its package a plugin. Call it from an init function, with a function that makes a
+// router from the plugin's table in the proxy's configuration, router.config.
 //
-// Config is usually a struct. Tags name its fields, for example `json:"backend"`. Each field
-// is a required key, unless it is a pointer or is tagged `json:"port,omitempty"` or
-// `default:"8080"`. Keys that the struct does not have are errors, as are values of another
-// type: the proxy shows each at its place in the file. A type may define how it is read, by
-// ReadValue, UnmarshalJSON or UnmarshalText, in this order. NoConfig is for a plugin without a
-// configuration.
+// Config is usually a struct. Tags name its fields, for example `json:"backend"`. Each field is a
+// required key, unless it is a pointer or is tagged `json:"port,omitempty"` or `default:"8080"`.
+// Keys that the struct does not have are errors, as are values of another type: the proxy shows
+// each at its key in the file. A type can define how it is read, with ReadValue, UnmarshalJSON or
+// UnmarshalText, in this order. NoConfig is for a plugin without a configuration.
 //
-// An error of configure keeps the plugin out of service, and the version before it in
-// service; ErrorAt names the key. A panic does the same.
+// If configure returns an error, the plugin is not put into service, and its previous version stays
+// in service. ErrorAt names the key. A panic has the same effect.
 func Export[Config any](configure func(config Config) (Router, error)) {
 	exported = func(text string) (Router, error) {
 		var config Config
@@ -104,7 +105,7 @@ func Export[Config any](configure func(config Config) (Router, error)) {
 	}
 }
 
-// start makes the router.
+// start calls the exported function, which makes the router.
 func start(config string) (router Router, err error) {
 	configuring = true
 	defer func() { configuring = false }()
@@ -119,16 +120,16 @@ func start(config string) (router Router, err error) {
 	return router, err
 }
 
-// decide asks the router.
+// decide calls the router.
 func (r *Router) decide(request *Request) (decision Decision, err error) {
 	defer recovered("Route", &err)
 	return r.Route(request)
 }
 
-// maxStack is the most that is logged of a panic's stack.
+// maxStack is the maximum length of a panic's stack in the log.
 const maxStack = 16 << 10
 
-// recovered makes an error of a panic, and a line in the log of where it came from.
+// recovered turns a panic into an error, and logs where it came from.
 func recovered(function string, err *error) {
 	value := recover()
 	if value == nil {
@@ -137,14 +138,14 @@ func recovered(function string, err *error) {
 	message := function + " panicked: " + describe(value)
 	stack := make([]byte, maxStack)
 	stack = stack[:runtime.Stack(stack, false)]
-	// The proxy writes a tab as an escape.
+	// The proxy would write a tab as an escape.
 	lines := strings.ReplaceAll(strings.TrimSpace(string(stack)), "\t", "    ")
 	LogError(message + "\n" + lines)
 	message, _, _ = strings.Cut(message, "\n")
 	*err = errors.New(message)
 }
 
-// describe does for a panic's value what fmt would, whose size is not worth it.
+// describe formats a panic's value as fmt would, without fmt's size.
 func describe(value any) (text string) {
 	defer func() {
 		if recover() != nil {

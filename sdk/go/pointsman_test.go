@@ -11,7 +11,7 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// export makes a plugin of a Route function.
+// export exports a plugin with this Route function.
 func export(route func(request *pointsman.Request) (pointsman.Decision, error)) {
 	pointsman.Export(func(pointsman.NoConfig) (pointsman.Router, error) {
 		return pointsman.Router{Route: route}, nil

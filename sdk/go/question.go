@@ -10,7 +10,7 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// A question is the number that the proxy gave it.
+// A question contains the number that the proxy gave it.
 type question struct {
 	number  uint32
 	defined bool
@@ -26,7 +26,7 @@ func (q question) ask() uint32 {
 // configuring is true while configure runs.
 var configuring bool
 
-// define makes a definition, which the proxy allows only while the plugin is configured.
+// define runs a definition, which the proxy allows only while the plugin is being configured.
 func define(definition func() (uint32, error)) (question, error) {
 	if !configuring {
 		panic("a question was defined outside configure")
@@ -35,14 +35,14 @@ func define(definition func() (uint32, error)) (question, error) {
 	return question{number, err == nil}, err
 }
 
-// An Entry is one text of a Matcher, and the value that it stands for.
+// An Entry is one text of a Matcher, and its value.
 type Entry[T comparable] struct {
 	Text  string
 	Value T
 }
 
-// EntriesOf returns the entries of a map, in the order of their texts. Every instance of a
-// plugin must define the same questions, and the order in which Go visits a map differs.
+// EntriesOf returns the entries of a map, sorted by their texts. Every instance of a plugin must
+// define the same questions, but Go iterates over a map in a random order.
 func EntriesOf[T comparable](values map[string]T) []Entry[T] {
 	entries := make([]Entry[T], 0, len(values))
 	for _, text := range slices.Sorted(maps.Keys(values)) {
@@ -51,7 +51,7 @@ func EntriesOf[T comparable](values map[string]T) []Entry[T] {
 	return entries
 }
 
-// EntriesFor returns entries that all stand for one value.
+// EntriesFor returns entries that all have the same value.
 func EntriesFor[T comparable](value T, texts ...string) []Entry[T] {
 	entries := make([]Entry[T], len(texts))
 	for i, text := range texts {
@@ -63,12 +63,12 @@ func EntriesFor[T comparable](value T, texts ...string) []Entry[T] {
 // An Option changes how a Matcher compares.
 type Option uint8
 
-// IgnoreCase has a Matcher ignore the case of ASCII letters.
+// IgnoreCase makes a Matcher ignore the case of ASCII letters.
 const IgnoreCase Option = 1
 
-// A Matcher is the question which of its entries matches a part of a request. Entries with
-// equal values are one answer. A part with several lines or members matches by the best of all;
-// by Exact, by the first that equals an entry.
+// A Matcher is the question which of its entries matches a part of a request. Entries with equal
+// values are one answer. If a part has several lines or members, the best match of all of them
+// wins; for Exact, the first that equals an entry.
 type Matcher[T comparable] struct {
 	question
 	values []T
@@ -83,45 +83,48 @@ func (m *Matcher[T]) Of(request *Request) (value T, found bool) {
 	return m.values[number-1], true
 }
 
-// Exact matches a part that equals an entry.
+// Exact defines a matcher for the entry that equals the whole part. If the part has several lines
+// or members, the first that equals an entry wins.
 func Exact[T comparable](over string, entries []Entry[T], options ...Option) (*Matcher[T], error) {
 	return match(proxy.Exact, over, entries, options)
 }
 
-// Prefix matches by the longest entry that a part begins with.
+// Prefix defines a matcher for the longest entry that is a prefix of the part.
 func Prefix[T comparable](over string, entries []Entry[T], options ...Option) (*Matcher[T], error) {
 	return match(proxy.Prefix, over, entries, options)
 }
 
-// PathPrefix matches by the longest entry that a part begins with, ending at a / or at the
-// end. A / at an entry's end is ignored.
+// PathPrefix defines a matcher for the longest entry that is a prefix of the part in whole
+// segments: /api matches /api and /api/x, but not /apiary. A / at the end of an entry is ignored.
 func PathPrefix[T comparable](over string, entries []Entry[T], options ...Option) (*Matcher[T], error) {
 	return match(proxy.PathPrefix, over, entries, options)
 }
 
-// Suffix matches by the longest entry that a part ends with.
+// Suffix defines a matcher for the longest entry that is a suffix of the part.
 func Suffix[T comparable](over string, entries []Entry[T], options ...Option) (*Matcher[T], error) {
 	return match(proxy.Suffix, over, entries, options)
 }
 
-// FirstSuffix matches by the first entry, in the order given, that a part ends with.
+// FirstSuffix defines a matcher for the first entry, in the order given, that is a suffix of the
+// part.
 func FirstSuffix[T comparable](over string, entries []Entry[T], options ...Option) (*Matcher[T], error) {
 	return match(proxy.FirstSuffix, over, entries, options)
 }
 
-// Domain matches by the longest entry that a part, a host name, equals or is a subdomain of.
+// Domain defines a matcher for the longest entry that the part, a host name, equals or is a
+// subdomain of.
 func Domain[T comparable](over string, entries []Entry[T]) (*Matcher[T], error) {
 	return match(proxy.Domain, over, entries, nil)
 }
 
-// Network matches by the smallest network (CIDR) that contains a part, an address.
+// Network defines a matcher for the smallest network (CIDR) that contains the part, an address.
 func Network[T comparable](over string, entries []Entry[T]) (*Matcher[T], error) {
 	return match(proxy.Network, over, entries, nil)
 }
 
-// Regex matches by the first regular expression, in the order given, that matches anywhere in
-// a part. The syntax is that of Rust's regex crate, which is that of package regexp but for
-// details.
+// Regex defines a matcher for the first regular expression, in the order given, that matches
+// anywhere in the part. Expressions match bytes and have the syntax of Rust's crate regex. Apart
+// from details, this is the syntax of package regexp.
 func Regex[T comparable](over string, entries []Entry[T]) (*Matcher[T], error) {
 	return match(proxy.Regex, over, entries, nil)
 }
@@ -156,25 +159,29 @@ func match[T comparable](
 	return matcher, nil
 }
 
-// A Condition is a question that is answered with yes or no.
+// A Condition is a question with the answer yes or no.
 type Condition struct {
 	question
 }
 
-// Of tells whether the condition holds.
+// Of reports whether the condition holds.
 func (c *Condition) Of(request *Request) bool {
 	_, holds := request.head.Ask(c.ask())
 	return holds
 }
 
-// Share asks whether a request is in a share of perMillion. Equal parts and salts are always in
-// the same share; a larger share contains a smaller one. A part that is absent or empty is in
-// none. The text over may also be random: a number drawn once per request.
+// Share defines the question whether the request is in a share of perMillion requests out of
+// 1,000,000.
+//
+// The answer depends only on the part and the salt. A request in a share is also in every larger
+// share with the same salt. A request in which the part is absent or empty is in no share. over can
+// also be random: a number drawn once per request, so shares with equal salts agree.
 func Share(over, salt string, perMillion uint32) (*Condition, error) {
 	return condition(func() (uint32, error) { return proxy.DefineShare(over, salt, perMillion) })
 }
 
-// Usable asks whether a backend has a usable server, anew at each attempt.
+// Usable defines the question whether a backend has a usable server. It is answered again at each
+// attempt.
 func Usable(backend string) (*Condition, error) {
 	return condition(func() (uint32, error) { return proxy.DefineUsable(backend) })
 }
@@ -187,8 +194,8 @@ func condition(definition func() (uint32, error)) (*Condition, error) {
 	return &Condition{question}, nil
 }
 
-// A ValueQuestion is a question that is answered with octets. SetHeaderBy, SetAffinityBy and
-// TagBy use the answer without making it part of the decision's cache key, as Of does.
+// A ValueQuestion is a question whose answer is octets. SetHeaderBy, SetAffinityBy and TagBy use
+// the answer without making it part of the decision's cache key. Of makes it part of the key.
 type ValueQuestion struct {
 	question
 }
@@ -198,12 +205,16 @@ func (v *ValueQuestion) Of(request *Request) (value string, found bool) {
 	return request.head.AskValue(v.ask())
 }
 
-// LookUp asks for the value in one of the operator's tables under the part as key.
+// LookUp defines a lookup of the part in one of the operator's tables. The answer is the value that
+// the table has for it.
 func LookUp(table, over string) (*ValueQuestion, error) {
 	return valueQuestion(func() (uint32, error) { return proxy.DefineLookUp(table, over) })
 }
 
-// ValueOf asks for the part itself.
+// ValueOf defines a question whose answer is the part itself.
+//
+// If only SetHeaderBy, SetAffinityBy or TagBy use the answer, it is not part of the key under which
+// the decision is cached.
 func ValueOf(over string) (*ValueQuestion, error) {
 	return valueQuestion(func() (uint32, error) { return proxy.DefineValue(over) })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// An answerer asks a question that it has defined, and gives the answer as a text.
+// An answerer asks a question that it has defined, and returns the answer as a text.
 type answerer func(request *pointsman.Request) string
 
 // asking makes an instance that asks one question.
@@ -49,7 +49,7 @@ func (q *testedQuestion) of(t *testing.T, request *pointsmantest.Request) string
 	return q.answer
 }
 
-// matching answers with the value of a matcher's entry, here its text, or none.
+// matching returns an answerer for a matcher: the text of the entry that matches, or none.
 func matching(matcher *pointsman.Matcher[string], err error) (answerer, error) {
 	return func(request *pointsman.Request) string {
 		if value, found := matcher.Of(request); found {
@@ -83,7 +83,7 @@ func TestAMatcherFindsItsEntry(t *testing.T) {
 		define  define
 		options options
 		entries string
-		// A request's X-A, once for each line.
+		// lines is the X-A lines of a request, separated by |.
 		over, lines, want string
 	}{
 		{exact, nil, "a|b", "header:x-a", "b", "b"},
@@ -178,7 +178,7 @@ func TestAMemberOfABodyIsFound(t *testing.T) {
 	}
 }
 
-// valued answers with a value, or none.
+// valued returns an answerer for a value question: the value, or none.
 func valued(question *pointsman.ValueQuestion, err error) (answerer, error) {
 	return func(request *pointsman.Request) string {
 		if value, found := question.Of(request); found {
@@ -188,7 +188,7 @@ func valued(question *pointsman.ValueQuestion, err error) (answerer, error) {
 	}, err
 }
 
-// holding answers with yes or no.
+// holding returns an answerer for a condition: yes or no.
 func holding(condition *pointsman.Condition, err error) (answerer, error) {
 	return func(request *pointsman.Request) string {
 		if condition.Of(request) {

@@ -9,9 +9,9 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// Go seeds math/rand from numbers that it takes as it starts, when they are the same for every
-// instance, and never asks for more: the proxy would not see that a decision follows from them.
-// So the functions of math/rand and math/rand/v2 get each number from the proxy.
+// Go seeds math/rand at startup, when the random numbers are the same for every instance, and never
+// takes any later. The proxy would not see that a decision depends on them. So the functions of
+// math/rand and math/rand/v2 get each number from the proxy.
 
 //go:linkname globalRandGenerator math/rand.globalRandGenerator
 var globalRandGenerator atomic.Pointer[rand.Rand]
@@ -19,7 +19,7 @@ var globalRandGenerator atomic.Pointer[rand.Rand]
 //go:linkname globalRand math/rand/v2.globalRand
 var globalRand *randv2.Rand
 
-// generator and its state of the beginning.
+// The generator, and its initial state.
 var generator, fresh = rand.New(source{}), rand.New(source{})
 
 func init() {
@@ -27,17 +27,18 @@ func init() {
 	globalRand = randv2.New(source{})
 }
 
-// forgetRandom has rand.Read keep nothing of a number for another request.
+// forgetRandom resets the generator, so that rand.Read keeps no part of a number for another
+// request.
 func forgetRandom() {
 	*generator = *fresh
 }
 
-// source is the proxy.
+// source gets its numbers from the proxy.
 type source struct{}
 
 func (source) Uint64() uint64 { return proxy.Random() }
 
 func (source) Int63() int64 { return int64(proxy.Random() >> 1) }
 
-// Seed has no effect, as that of math/rand has none.
+// Seed has no effect, as in math/rand.
 func (source) Seed(int64) {}

@@ -10,7 +10,7 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// ask shows a request to a plugin.
+// ask passes a request to a plugin.
 func ask(t *testing.T, built *pointsmantest.Request, look func(request *pointsman.Request)) {
 	t.Helper()
 	pointsman.Export(func(pointsman.NoConfig) (pointsman.Router, error) {

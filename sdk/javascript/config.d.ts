@@ -1,15 +1,15 @@
-// Readers of a plugin's configuration. Errors name the key, as in
-// `rules[0].port: expected a whole number, found "a"`.
+// Readers of a plugin's configuration. Errors name the key, as in `rules[0].port: expected a whole
+// number, found "a"`.
 
 import type { ConfigError } from "./index.js";
 
 /**
- * Reads one value, found at `path`, as in `rules[0].suffix`. It throws a `ConfigError` for one that
- * is of no use. A plugin may have its own.
+ * Reads one value, found at `path`, as in `rules[0].suffix`. Throws a `ConfigError` if the value
+ * is not usable. A plugin can define its own readers.
  */
 export type Reader<T> = (value: unknown, path: string) => T;
 
-/** What reads a table: a reader for each key. */
+/** The shape of a table: a reader for each key. */
 export interface Shape {
   readonly [key: string]: Readers;
 }
@@ -17,37 +17,40 @@ export interface Shape {
 /** A reader, or the shape of a table. */
 export type Readers = Reader<any> | Shape;
 
-/** What readers make of a configuration. */
+/** The type of a configuration that these readers have read. */
 export type Read<R extends Readers> =
   R extends Reader<infer T> ? T : R extends Shape ? { readonly [K in keyof R]: Read<R[K]> } : never;
 
-/** A text. */
+/** Reads a text. */
 export const text: Reader<string>;
-/** True or false. */
+/** Reads true or false. */
 export const boolean: Reader<boolean>;
-/** Any number. */
+/** Reads any number. */
 export const number: Reader<number>;
-/** A whole number that JavaScript has without loss. */
+/** Reads a whole number that JavaScript can represent exactly. */
 export const integer: Reader<number>;
-/** The name of a backend that the proxy's configuration has. */
+/** Reads the name of a backend, which the proxy's configuration must have. */
 export const backendName: Reader<string>;
 
-/** A number from `smallest` to `largest`, whole unless `reader` is `number`. */
+/** Reads a number from `smallest` to `largest`, which must be whole unless `reader` is `number`. */
 export function within(smallest: number, largest: number, reader?: Reader<number>): Reader<number>;
-/** One of these texts. */
+/** Reads one of these texts. */
 export function choice<const T extends readonly string[]>(...texts: T): Reader<T[number]>;
-/** A list of what `reader` reads. */
+/** Reads a list, each element with `reader`. */
 export function list<R extends Readers>(reader: R): Reader<Read<R>[]>;
-/** A table whose keys are free, with what `reader` reads at each. */
+/** Reads a table with any keys, each value with `reader`. */
 export function record<R extends Readers>(reader: R): Reader<Map<string, Read<R>>>;
-/** A table of these keys: all are required, but for those that are `optional`; no other may be. */
+/**
+ * Reads a table of these keys. All keys are required, except those that are `optional`. Any other
+ * key is an error.
+ */
 export function table<S extends Shape>(shape: S): Reader<Read<S>>;
 
-/** A key that may be missing, and what is read then. */
+/** Reads a key that can be missing. Without it, the result is undefined or the given default. */
 export function optional<R extends Readers>(reader: R): Reader<Read<R> | undefined>;
 export function optional<R extends Readers, const F>(reader: R, fallback: F): Reader<Read<R> | F>;
 
-/** The path of what is in a table or a list: `rules[0]`, `rules[0].suffix`. */
+/** Returns the path of a value in a table or a list: `rules[0]`, `rules[0].suffix`. */
 export function at(path: string, key: string | number): string;
-/** The error of a value of the wrong type: `expected a text, found 5`. */
+/** Returns the error for a value of the wrong type: `expected a text, found 5`. */
 export function expected(what: string, value: unknown, path: string): ConfigError;

@@ -1,5 +1,5 @@
-// Readers: from the JSON that the proxy hands over to what a plugin works with, with errors that
-// name the key. `config.d.ts` has the documentation.
+// Readers: they convert the JSON that the proxy passes to the values that a plugin works with.
+// Errors name the key. `config.d.ts` has the documentation.
 
 import { backends } from "./src/backends.js";
 import { ConfigError } from "./src/errors.js";
@@ -68,7 +68,8 @@ export function table(shape) {
   return (value, path) => {
     const given = asTable(value, path);
     const read = {};
-    // In the order in which they are written: the first error is the first wrong key's.
+    // Reads keys in the order in which they are written, so that the first error is that of the
+    // first wrong key.
     for (const [key, element] of Object.entries(given)) {
       const reader = known.get(key);
       if (reader === undefined) throw new ConfigError(at(path, key), "unknown key");
@@ -83,7 +84,7 @@ export function table(shape) {
   };
 }
 
-// The readers of keys that may be missing, and what is there then.
+// The readers of optional keys, and their defaults.
 const optionals = new WeakMap();
 
 export function optional(reader, fallback) {
@@ -102,7 +103,7 @@ export function expected(what, value, path) {
   return new ConfigError(path, `expected ${what}, found ${shown(value)}`);
 }
 
-// The whole configuration.
+// Reads the whole configuration.
 export function parse(json, reader) {
   let value;
   try {
@@ -113,7 +114,7 @@ export function parse(json, reader) {
   return readerOf(reader)(value, "");
 }
 
-// A table may be written as its keys alone.
+// A table can be given as its keys alone.
 function readerOf(reader) {
   if (typeof reader === "function") return reader;
   if (typeof reader === "object" && reader !== null) return table(reader);

@@ -7,33 +7,33 @@ export { questions } from "./questions.js";
 export type { Entries, Matcher, Question, ValueQuestion } from "./questions.js";
 export { Request } from "./request.js";
 
-/** The form in which the proxy asks a plugin: a plugin's module exports one as `plugin`. */
+/** The form in which the proxy calls a plugin. A plugin's module exports one as `plugin`. */
 export interface Plugin {
   configure(json: string): "cacheable" | "uncacheable";
   route(head: unknown): Decision;
 }
 
-/** What a plugin is made of. */
+/** The definition of a plugin. */
 export interface Definition<R extends Readers, State> {
   /**
-   * The keys of the plugin's own table in the proxy's configuration, `router.config`, each with
-   * its reader. A key that is not here is an error. Without `config` there are none.
+   * The keys of the plugin's table in the proxy's configuration, `router.config`, each with its
+   * reader. Any other key is an error. Without `config`, the table must be empty.
    */
   config?: R;
   /**
-   * Makes the state that `route` works with from the configuration, once for each instance.
-   * Questions are defined here. Without `configure`, the state is the configuration. An exception
-   * keeps the plugin out of service: `ConfigError` names the key.
+   * Makes the state that `route` works with from the configuration, once for each instance. Define
+   * questions here. Without `configure`, the state is the configuration. If it throws, the plugin
+   * is not put into service; `ConfigError` names the key.
    */
   configure?(config: Read<R>): State;
   /**
-   * Whether the proxy may reuse a decision: true promises that it follows from the configuration,
-   * from what was read of the request and from the answers to questions, and from nothing else.
-   * False by default.
+   * Whether the proxy may reuse a decision: `true` promises that a decision depends only on the
+   * configuration, on what was read of the request and on the answers to questions. The default is
+   * `false`.
    */
   cacheable?: boolean | ((state: State) => boolean);
   /**
-   * Decides where a request goes. An exception, an `EditError` included, counts as a fault of the
+   * Decides where a request goes. An exception, including an `EditError`, counts as a fault of the
    * plugin.
    */
   route(request: Request, state: State): Decision;
@@ -47,22 +47,22 @@ export function definePlugin<R extends Readers = {}>(
   definition: Definition<R, Read<R>> & { configure?: undefined },
 ): Plugin;
 
-/** Field lines, by name or as pairs; a text is sent in UTF-8. */
+/** Field lines, by name or as pairs. A text is sent as UTF-8. */
 export type Fields =
   | Readonly<Record<string, string | Uint8Array>>
   | Iterable<readonly [name: string, value: string | Uint8Array]>;
 
-/** A response that a plugin makes itself. */
+/** A response that a plugin makes by itself. */
 export interface Response {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: Uint8Array])[];
   readonly body: Uint8Array;
 }
 
-/** What happens if a chosen server is not usable. */
+/** Fallback if the chosen server is not usable. */
 export type Fallback = "another-server" | "ask-again";
 
-/** Where a request goes. Only `Decision.backend` and its siblings make one. */
+/** The destination of a request. Only `Decision.backend` and the functions next to it make one. */
 export type Decision = (
   | { readonly tag: "backend"; readonly val: string }
   | { readonly tag: "default-backend" }
@@ -80,69 +80,89 @@ export type Decision = (
 
 declare const made: unique symbol;
 
-/** Decisions. They may be made in `configure` and used again and again. */
+/** Decisions. They can be made in `configure`, and used any number of times. */
 export const Decision: {
-  /** To the backend `name`. A name that the proxy's configuration does not have is a fault. */
+  /**
+   * Sends the request to the backend `name`. A name that is not in the proxy's configuration is a
+   * fault of the plugin.
+   */
   backend(name: string): Decision;
-  /** To the frontend's `default_backend`. */
+  /** The frontend's `default_backend`. */
   readonly defaultBackend: Decision;
   /**
-   * Not for this plugin: the router's next one decides, after the last the `default_backend`. Edits
-   * and options stay.
+   * No decision by this plugin: the next plugin of the frontend's router decides, with the edits
+   * and options so far. After the last plugin, the request goes to the frontend's
+   * `default_backend`.
    */
   readonly next: Decision;
   /**
-   * To one server of a backend. If it is not usable, to another server of the backend; with
-   * `otherwise: "ask-again"`, `route` is called with the next `attempt`.
+   * Sends the request to one server of a backend. If that server is not usable, the request goes
+   * to another server of the backend; with `otherwise: "ask-again"`, `route` is called again with
+   * the next `attempt`.
    */
   server(backend: string, server: string, options?: { otherwise?: Fallback }): Decision;
-  /** To no backend: the proxy sends this response. `status` is within 200 to 599. */
+  /** Responds without a backend: the proxy sends this response, whose status is 200 to 599. */
   respond(status: number, parts?: { headers?: Fields; body?: string | Uint8Array }): Decision;
-  /** To another address, by 301, 302, 303, 307 or 308 (RFC 9110, section 15.4). */
+  /**
+   * Redirects the client to `location` with status 301, 302, 303, 307 or 308 (RFC 9110, section
+   * 15.4).
+   */
   redirect(status: number, location: string | Uint8Array): Decision;
 };
 
 /** The load of a backend. */
 export interface BackendState {
-  /** Servers that are up and not draining, with or without a free slot. */
+  /** Number of servers that are up and not draining, with or without a free slot. */
   readonly usableServers: number;
-  /** Requests and tunnels in progress, over all servers. */
+  /** Number of requests and tunnels in progress, over all servers. */
   readonly active: number;
-  /** Requests that wait for a free slot. */
+  /** Number of requests that wait for a free slot. */
   readonly queued: number;
 }
 
 /** A server of a backend. */
 export interface Server {
   readonly name: string;
-  /** Up and not draining, whether or not a slot is free. */
+  /** Whether the server is up and not draining, with or without a free slot. */
   readonly usable: boolean;
   readonly weight: number;
-  /** Requests and tunnels in progress. */
+  /** Number of requests and tunnels in progress. */
   readonly active: number;
-  /** Requests that it accepts at once; undefined without a limit. */
+  /** Maximum number of concurrent requests; undefined without a limit. */
   readonly limit: number | undefined;
-  /** Moving average of the time to a response's head, in microseconds. */
+  /**
+   * Moving average of the time until a response's head arrives, in microseconds; undefined before
+   * the first response.
+   */
   readonly latency: number | undefined;
 }
 
 /**
- * What the proxy knows about its backends. Calling any of these in `route` makes the decision
- * uncacheable; a question, `questions.usable`, does not. In `configure` every server counts as usable
- * and idle.
+ * The state of the proxy's backends. Calling any of these functions in `route` makes the decision
+ * uncacheable; asking the question `questions.usable` does not. In `configure`, every server
+ * counts as usable and idle.
  */
 export const backends: {
-  /** Every backend of the configuration, by name. */
+  /** Returns the names of all backends in the proxy's configuration. */
   names(): string[];
-  /** The load of the backend `name`; undefined if the configuration does not have it. */
+  /**
+   * Returns the load of the backend `name`; undefined if the proxy's configuration has no such
+   * backend.
+   */
   state(name: string): BackendState | undefined;
-  /** The servers of the backend `name`; undefined if the configuration does not have it. */
+  /**
+   * Returns the servers of the backend `name`; undefined if the proxy's configuration has no such
+   * backend.
+   */
   servers(name: string): Server[] | undefined;
-  /** Whether the configuration has a backend `name`. */
+  /** Reports whether the proxy's configuration has the backend `name`. */
   exists(name: string): boolean;
 };
 
-/** The plugin's lines in the proxy's log. The table `[log]` of the configuration filters them. */
+/**
+ * The plugin's lines in the proxy's log. The table `[log]` of the proxy's configuration filters
+ * them.
+ */
 export const log: {
   /** Single steps of the code. */
   trace(message: unknown): void;
@@ -157,44 +177,44 @@ export const log: {
 };
 
 /**
- * An error that is intended: the proxy shows its message. Of any other error that `configure` or
- * `route` throws, the stack is logged, too.
+ * An intended error: the proxy shows its message. If `configure` or `route` throws any other
+ * error, its stack is logged too.
  */
 export class PluginError extends Error {}
 
-/** An error about a key of the configuration: the proxy points at it in its file. */
+/** An error about a key of the configuration. The proxy points at the key in its file. */
 export class ConfigError extends PluginError {
   /** `path` is written as in `rules[0].suffix`; it is empty for the whole configuration. */
   constructor(path: string, message: string);
   readonly path: string;
   /**
-   * The entry that the error of a matcher's definition is about, counted from 0; undefined if it is
-   * about something else.
+   * The index, from 0, of the matcher's entry that caused the error of its definition; undefined
+   * if no single entry is at fault.
    */
   readonly entry: number | undefined;
-  /** The same error at another key. */
+  /** Returns the same error at another key. */
   atKey(path: string): ConfigError;
 }
 
-/** The proxy's refusal of an edit; the message is its reason. */
+/** An edit that the proxy refused. The message is the proxy's reason. */
 export class EditError extends Error {
   private constructor();
 }
 
-/** The text that octets are in UTF-8; undefined where they are none, or there are none. */
+/** Decodes octets as UTF-8; undefined if they are not UTF-8, or if there are none. */
 export function toText(octets: Uint8Array | undefined): string | undefined;
 /**
- * Each octet as the character of its number, U+0000 to U+00FF: for any octets, and so that the
- * functions of strings work on them.
+ * Converts each octet to the character with its number, U+0000 to U+00FF. It accepts any octets,
+ * and makes string functions work on them.
  */
 export function toLatin1(octets: Uint8Array): string;
-/** What `toLatin1` made, without the blanks around it: `trim` would take more octets for blanks. */
+/** Removes the blanks around the result of `toLatin1`. `trim` would treat more octets as blanks. */
 export function trimBlanks(latin1: string): string;
-/** A text in UTF-8; octets as they are. */
+/** Encodes a text as UTF-8; octets stay as they are. */
 export function toOctets(value: string | Uint8Array): Uint8Array;
 
 declare global {
-  /** Lines of the proxy's log. */
+  /** Writes lines to the proxy's log. */
   interface Console {
     debug(...values: unknown[]): void;
     log(...values: unknown[]): void;

@@ -1,4 +1,4 @@
-// What a plugin imports. `index.d.ts` has the documentation.
+// The exports of the package. `index.d.ts` has the documentation.
 
 import "./src/console.js";
 

@@ -3,132 +3,223 @@
 import type { Question, ValueQuestion } from "./questions.js";
 
 /**
- * A request head, read lazily: only what is asked for crosses into the sandbox, and becomes part
- * of the key under which the decision is cached.
+ * A request head, read lazily: only the parts that the plugin reads cross into the sandbox, and
+ * each read becomes part of the key under which the decision is cached.
  *
- * Values of fields are octets, which need not be UTF-8 (RFC 9110, section 5.5); a method whose name
- * ends in `Text` gives text, or undefined if there is no value or it is not UTF-8. Reads show the
- * request as it was admitted, without edits. Edits and options take effect only if `route` does not
- * respond by itself; edits of the response always do. A request can be used until `route` returns.
+ * Field values are octets, which need not be UTF-8 (RFC 9110, section 5.5). A method whose name
+ * ends in `Text` returns text, or undefined if there is no value or it is not UTF-8. Reads show
+ * the request as it was admitted, without edits. Edits and options take effect only if `route`
+ * does not respond by itself; response edits and tags always do. A request can be used until
+ * `route` returns.
  */
 export class Request {
   private constructor();
 
-  /** The answer to a question that was defined in `configure`. */
+  /** Returns the answer to a question that was defined in `configure`. */
   ask<A>(question: Question<A>): A;
-  /** `ask` as text. */
+  /** Like `ask`, but returns text; undefined also if the answer is not UTF-8. */
   askText(question: ValueQuestion): string | undefined;
 
-  /** As sent, for example `GET` (RFC 9110, section 9). */
+  /**
+   * Returns the method as sent, for example `GET` (RFC 9110, section 9). Empty without HTTP (`mode
+   * = "tcp"`).
+   */
   get method(): string;
-  /** `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts. */
+  /**
+   * Returns the scheme: `http` or `https`. If a trusted proxy sends `X-Forwarded-Proto`, its value
+   * is used.
+   */
   get scheme(): string;
-  /** `1.0`, `1.1`, `2` or `3`; undefined for a connection without HTTP. */
+  /**
+   * Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. Undefined without HTTP (`mode = "tcp"`).
+   */
   get version(): string | undefined;
-  /** The host as sent, with its port if it has one; empty if there is none (HTTP/1.0). */
+  /**
+   * Returns the authority as sent: the host, with the port if there is one. The scheme's default
+   * port is left out if the authority comes from an absolute target or from `:authority`. Empty
+   * without HTTP, and if the client sent no authority (HTTP/1.0).
+   */
   get authority(): Uint8Array;
-  /** The host in lower case, without port and trailing dot. */
+  /**
+   * Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+   * (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
+   */
   get host(): string;
-  /** The target in origin form, for example `/a?b=c`; `*` for `OPTIONS *`. */
+  /**
+   * Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112,
+   * section 3.2). Nothing is decoded.
+   */
   get pathWithQuery(): string;
-  /** The path alone, as sent. */
+  /** Returns the path as sent, without the query. Nothing is decoded. */
   get path(): string;
-  /** What follows the first `?` of the target, as sent. Reads the whole target. */
+  /**
+   * Returns the text after the first `?` of the target, for example `b=c`; undefined if there is
+   * no `?`. Nothing is decoded. Reads the whole target; `queryParameter` reads less.
+   */
   get query(): string | undefined;
 
-  /** First value of a query parameter; `%XX` decoded once, `+` read as a blank. */
+  /**
+   * Returns the first value of the query parameter `name`; undefined if there is none. `%XX` is
+   * decoded once, and `+` is read as a space.
+   */
   queryParameter(name: string): Uint8Array | undefined;
-  /** `queryParameter` as text. */
+  /** Like `queryParameter`, but returns text; undefined also if the value is not UTF-8. */
   queryParameterText(name: string): string | undefined;
 
-  /** The value of the first line of the field `name`, which matches in any case. */
+  /**
+   * Returns the value of the first line of the field `name`; undefined if there is no such line.
+   * The name is case-insensitive.
+   */
   header(name: string): Uint8Array | undefined;
-  /** `header` as text. */
+  /** Like `header`, but returns text; undefined also if the value is not UTF-8. */
   headerText(name: string): string | undefined;
-  /** The value of every line of the field `name`, in the order received. */
+  /** Returns the value of every line of the field `name`, in the order received. */
   headerLines(name: string): Uint8Array[];
-  /** Every field line in the order received, names as sent. */
+  /** Returns every field line in the order received, with names as sent. */
   headers(): [name: string, value: Uint8Array][];
 
-  /** The value of one cookie (RFC 6265, section 5.4). */
+  /**
+   * Returns the value of the cookie `name`; undefined if there is none. The name is case-sensitive
+   * (RFC 6265, section 5.4).
+   */
   cookie(name: string): Uint8Array | undefined;
-  /** `cookie` as text. */
+  /** Like `cookie`, but returns text; undefined also if the value is not UTF-8. */
   cookieText(name: string): string | undefined;
 
-  /** Address of the client in text form; empty for a client on a Unix socket. */
+  /**
+   * Returns the client's address: that of the peer, or the one given by the PROXY protocol or by a
+   * trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped IPv6
+   * address is given as IPv4. Empty for a client on a Unix socket.
+   */
   get clientAddress(): string;
-  /** Port of the peer, 0 for a Unix socket. It differs for each connection. */
+  /**
+   * Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if a
+   * trusted proxy names the client.
+   */
   get clientPort(): number;
-  /** Server name of the TLS session (SNI), in lower case. */
+  /**
+   * Returns the server name of the TLS session (SNI), in lower case. Undefined without TLS at the
+   * proxy, and if the client sent no name.
+   */
   get serverName(): string | undefined;
-  /** Protocol agreed by ALPN, for example `h2`. */
+  /** Returns the protocol negotiated by ALPN, for example `h2`; undefined if there is none. */
   get alpn(): string | undefined;
-  /** Of the verified client certificate, as all that follow: undefined without one. */
+  /**
+   * Returns the subject of the verified client certificate, a distinguished name (RFC 4514), for
+   * example `CN=example.com,O=Example`. Undefined without TLS, or if the client presented no
+   * certificate.
+   */
   get clientCertificateSubject(): string | undefined;
-  /** A distinguished name (RFC 4514), as the subject is. */
+  /**
+   * Returns the issuer of the verified client certificate, a distinguished name (RFC 4514).
+   * Undefined without a certificate.
+   */
   get clientCertificateIssuer(): string | undefined;
-  /** DNS names and URIs of the certificate. */
+  /**
+   * Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate,
+   * in the order of the certificate. Empty without a certificate.
+   */
   get clientCertificateNames(): string[];
-  /** In hex. */
+  /**
+   * Returns the serial number of the verified client certificate, in hex. Undefined without a
+   * certificate.
+   */
   get clientCertificateSerial(): string | undefined;
-  /** SHA-256 of the certificate, in hex. */
+  /**
+   * Returns the SHA-256 of the verified client certificate, in hex. Undefined without a
+   * certificate.
+   */
   get clientCertificateSha256(): string | undefined;
-  /** Seconds since 1970. */
+  /**
+   * Returns the time at which the verified client certificate expires, in seconds since 1970.
+   * Undefined without a certificate.
+   */
   get clientCertificateNotAfter(): number | undefined;
-  /** Number of choices for this request that failed before this call; 0 at first. */
+  /**
+   * Returns how many decisions for this request have failed before this call; 0 on the first call.
+   */
   get attempt(): number;
   /**
-   * The part of the body that had arrived; undefined unless the frontend waits for it. A decision
-   * that reads it is not cached.
+   * Returns the part of the body that had arrived when `route` was called; undefined unless the
+   * frontend waits for the body (`routing.body`). A decision that reads it is not cached.
    */
   get bodyPrefix(): Uint8Array | undefined;
-  /** Whether `bodyPrefix` is the whole body. */
+  /** Reports whether `bodyPrefix` is the whole body. */
   get bodyIsComplete(): boolean;
 
   /**
-   * Replaces every line of the field `name` by one with this value. Throws an `EditError`, as every
-   * edit does, if HTTP forbids the name or the value, or only the proxy may set the field.
+   * Replaces every line of the field `name` with one line that has this value. Throws an
+   * `EditError`, as every edit does, if HTTP does not allow the name or the value, or if only the
+   * proxy may set the field.
    */
   setHeader(name: string, value: string | Uint8Array): void;
-  /** The same with the answer to a question; removes the field if there is none. */
+  /**
+   * Like `setHeader`, with the answer to `question` as the value. Removes the field if there is no
+   * answer, or if HTTP does not allow the answer as a field value.
+   */
   setHeaderBy(name: string, question: ValueQuestion): void;
-  /** Adds one line after those that are there. */
+  /** Adds one line of the field `name`, after any that are there. */
   appendHeader(name: string, value: string | Uint8Array): void;
   /** Removes every line of the field `name`. */
   removeHeader(name: string): void;
   /** Replaces the Host (HTTP/2: `:authority`) that the server sees. */
   setAuthority(value: string | Uint8Array): void;
-  /** Replaces the target by another in origin form. */
+  /** Replaces the target with another one in origin form, for example `/a?b=c`. */
   setPathWithQuery(value: string): void;
   /**
-   * Replaces the first `length` bytes of the path; the rest and the query stay. Done for each
-   * request, so one decision serves every path below a prefix.
+   * Replaces the first `length` bytes of the path; the rest of the path and the query stay. The
+   * proxy does this for each request, so one cached decision serves every path below a prefix. The
+   * new path begins with `/`; the proxy adds the slash if it is missing.
    */
   replacePathPrefix(length: number, replacement: string): void;
 
-  /** Replaces every line of the field `name` in the response, whoever makes it. */
+  /**
+   * Replaces every line of the field `name` in the final response with one line that has this
+   * value. Edits of the response apply whoever makes it.
+   */
   setResponseHeader(name: string, value: string | Uint8Array): void;
-  /** Adds one line to the response. */
+  /** Adds one line of the field `name` to the final response. */
   appendResponseHeader(name: string, value: string | Uint8Array): void;
-  /** Removes every line of the field `name` from the response. */
+  /** Removes every line of the field `name` from the final response. */
   removeResponseHeader(name: string): void;
 
-  /** Sends requests with the same key to the same server while it is usable. */
+  /**
+   * Sends requests with the same key to the same server while that server is usable. Only the
+   * first 4 KiB of the key count.
+   */
   setAffinity(key: string | Uint8Array): void;
-  /** The same with the answer to a question as the key. */
+  /** Like `setAffinity`, with the answer to `question` as the key. */
   setAffinityBy(question: ValueQuestion): void;
-  /** Overrides the backend's timeout of this name; 0 does not wait for a slot. */
+  /**
+   * Sets the longest wait for a free slot, in milliseconds, in place of the backend's
+   * `timeout.queue`. 0 means not to wait.
+   */
   setQueueTimeout(milliseconds: number): void;
-  /** Overrides the backend's timeout of this name. */
+  /**
+   * Sets the longest time to connect to a server, in milliseconds, in place of the backend's
+   * `timeout.connect`. Must be above 0.
+   */
   setConnectTimeout(milliseconds: number): void;
-  /** Overrides the backend's timeout of this name. */
+  /**
+   * Sets how long the server can be silent, in milliseconds, in place of the backend's
+   * `timeout.server`. Must be above 0.
+   */
   setServerTimeout(milliseconds: number): void;
-  /** Overrides the backend's timeout of this name. */
+  /**
+   * Sets how long a tunnel that starts with this request can be silent, in milliseconds, in place
+   * of the backend's `timeout.tunnel`. Must be above 0.
+   */
   setTunnelTimeout(milliseconds: number): void;
-  /** How often the request may be sent in all, 1 to 16, where that is safe. */
+  /**
+   * Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
+   * that is safe.
+   */
   setTries(tries: number): void;
-  /** A name and a value for the access record and the trace: at most 16, of 256 bytes. */
+  /**
+   * Adds a name and a value to the access log record and to the trace, but never to a metric's
+   * labels. At most 16 tags; a value is cut to 256 bytes.
+   */
   tag(name: string, value: string): void;
-  /** The same with the answer to a question as the value. */
+  /** Like `tag`, with the answer to `question` as the value. */
   tagBy(name: string, question: ValueQuestion): void;
 }

@@ -1,11 +1,13 @@
 // Tests of a plugin without the proxy: in Node, in memory, with the same glue.
 //
-// Questions are answered as the proxy does, but for two: a request is in the shares whose salts the
-// test gives, and regular expressions are JavaScript's, with flags such as `(?i)` at the beginning.
+// Questions are answered as in the proxy, with two exceptions: the test puts requests into shares
+// by their salts, and regular expressions are JavaScript's, with flags such as `(?i)` at the start.
 
 import type { Decision, Fields, Plugin } from "./index.js";
 
-/** A server that tests set; `limit` and `latency` are null, or left out, if there is none. */
+/**
+ * A server whose state tests set; `limit` and `latency` are null, or left out, if there is none.
+ */
 export interface TestServer {
   name: string;
   usable: boolean;
@@ -15,26 +17,26 @@ export interface TestServer {
   latency?: number | null;
 }
 
-/** A configured plugin, driven as the proxy drives one. */
+/** A configured plugin, called in the same way as by the proxy. */
 export interface Instance {
   readonly cacheable: boolean;
-  /** The backends that the plugin sees: change them while a test runs. */
+  /** The backends that the plugin sees. A test can change them at any time. */
   readonly backends: Map<string, { queued: number; servers: TestServer[] }>;
   /** Salts of the shares that requests are in, unless a request has its own. */
   readonly shares: Set<string>;
-  /** Makes every server of a backend usable, or none. */
+  /** Makes every server of a backend usable or not usable. */
   setUsable(name: string, usable: boolean): void;
   /**
-   * Routes a request. An error has the message that the proxy would show; what would trap in the
-   * proxy throws, too, whatever the plugin catches.
+   * Routes a request. An error has the message that the proxy would show. Anything that would trap
+   * in the proxy also throws, whatever the plugin catches.
    */
   route(request: TestRequest): Decision;
 }
 
 /**
- * Configures a plugin before a proxy that has these backends, each with one idle server of the same
- * name or with the servers given, and these tables. Requests are in the shares with these salts. An
- * error has the message that the proxy would show. `config` may be JSON.
+ * Configures a plugin in a proxy with these backends and tables. Each backend has one idle server
+ * of the same name, or the servers given. Requests are in the shares with these salts. An error
+ * has the message that the proxy would show. `config` can be JSON.
  */
 export function configure(
   plugin: Plugin,
@@ -47,18 +49,18 @@ export function configure(
 ): Instance;
 
 /**
- * A request in memory: what was read of it, and what was done to it. Where an answer to a question
- * was used, it is that answer.
+ * A request in memory, with the plugin's reads and effects. If the answer to a question was used,
+ * the answer is recorded.
  */
 export interface TestRequest {
   /** Reads and questions, each once: `method`, `header host`, `suffix over host`. */
   readonly reads: readonly string[];
   /**
-   * In the form of cases.toml, in the order made: `set x-a: 1`, `append x-b: 2`, `remove x-c`,
-   * `set host: a.test`, `path-with-query /new`, `replace-path-prefix 4 ""`.
+   * The edits in the form of cases.toml, in the order made: `set x-a: 1`, `append x-b: 2`, `remove
+   * x-c`, `set host: a.test`, `path-with-query /new`, `replace-path-prefix 4 ""`.
    */
   readonly edits: readonly string[];
-  /** `set x-a: 1`, `append x-b: 2`, `remove x-c`. */
+  /** The edits of the response: `set x-a: 1`, `append x-b: 2`, `remove x-c`. */
   readonly responseEdits: readonly string[];
   /** The last value of each option. Timeouts are in milliseconds. */
   readonly options: {
@@ -86,13 +88,13 @@ export interface TestTls {
   };
 }
 
-/** Makes a request: by default `GET`, from 127.0.0.1, in the clear, without fields and body. */
+/** Makes a request: by default `GET`, from 127.0.0.1, without TLS, fields and body. */
 export function request(
   target?: string,
   options?: {
     method?: string;
     headers?: Fields;
-    /** `https` with `tls`, else `http`, unless it is given. */
+    /** The default is `https` with `tls`, and `http` without. */
     scheme?: string;
     /** Null for a connection without HTTP, whose host is the server name of `tls`. */
     version?: string | null;
@@ -100,16 +102,16 @@ export function request(
     clientPort?: number;
     tls?: TestTls;
     attempt?: number;
-    /** The prefix that had arrived, of a frontend that waits for it. */
+    /** The part of the body that had arrived, in a frontend that waits for the body. */
     body?: string | Uint8Array;
-    /** True unless it is given. */
+    /** The default is true. */
     bodyIsComplete?: boolean;
     /** Salts of the shares that this request is in. */
     shares?: Iterable<string>;
   },
 ): TestRequest;
 
-/** Takes the lines that were logged. */
+/** Returns the lines that were logged, and clears them. */
 export function takeLog(): {
   level: "trace" | "debug" | "info" | "warn" | "error";
   message: string;

@@ -35,7 +35,7 @@ export function configure(plugin, config = {}, backends = [], { tables = {}, sha
   };
 }
 
-// The contract's errors are texts; tests want errors.
+// The contract's errors are texts, but tests expect Error objects.
 function answer(call) {
   try {
     return call();

@@ -1,11 +1,11 @@
-"""What a component is made of: the class ``Plugin`` of the project's module ``plugin``.
+"""The root of a component: the class ``Plugin`` of the project's module ``plugin``.
 
 Not for tests, which run natively and may want to seed ``random``.
 """
 
 from pointsman import _random
 
-# Before the plugin has any of its functions.
+# This must run before the plugin imports any function of `random`.
 _random.use_proxy()
 
 from plugin import Plugin  # noqa: E402

@@ -1,7 +1,8 @@
-//! How values cross the sandbox: the canonical ABI's layouts, and the memory that they lie in.
+//! The canonical ABI: the layouts of values that cross the sandbox, and the memory that they are
+//! in.
 //!
-//! `cabi_realloc` puts what the proxy hands over into one of two arenas, neither of which is freed
-//! piece by piece.
+//! `cabi_realloc` allocates the proxy's values in one of two arenas. Neither frees single
+//! allocations.
 
 const std = @import("std");
 
@@ -19,19 +20,19 @@ pub const List = extern struct {
         return .{ .ptr = if (value.len == 0) &nowhere else @constCast(value.ptr), .len = value.len };
     }
 
-    /// `len` items of another type than octets.
+    /// Returns the list of `items`, which are not octets.
     pub fn putItems(items: anytype) List {
         const start: List = .put(@ptrCast(items));
         return .{ .ptr = start.ptr, .len = items.len };
     }
 
     pub fn of(self: List, comptime T: type) []const T {
-        // An empty list may be anywhere.
+        // An empty list can have any address.
         if (self.len == 0) return &.{};
         return @as([*]const T, @ptrCast(@alignCast(self.ptr)))[0..self.len];
     }
 
-    /// A list of lists, each as a slice.
+    /// Returns a list of lists as slices.
     pub fn slices(self: List) []const []const u8 {
         const values = allocator().alloc([]const u8, self.len) catch @panic("out of memory");
         for (values, self.of(List)) |*value, line| value.* = line.octets();
@@ -52,7 +53,7 @@ pub fn Option(comptime T: type) type {
     };
 }
 
-/// An optional list or text, as octets.
+/// Returns an optional list or text as octets.
 pub fn octetsOf(found: Option(List)) ?[]const u8 {
     return if (found.get()) |list| list.octets() else null;
 }
@@ -73,33 +74,33 @@ pub const Numbered = extern struct {
     value: extern union { number: u32, text: List },
 };
 
-/// Seven words at most: an answer of `configure` or `route`.
+/// The result of `configure` or `route`: at most seven words.
 pub const Answer = [7]usize;
 
-/// As long as the instance: what `configure` is given and makes.
+/// Lives as long as the instance. Contains the configuration, and allocations of `configure`.
 var lasting: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
-/// Until the proxy has the answer of `route`.
+/// Lives until the proxy has the result of `route`.
 var passing: std.heap.ArenaAllocator = .init(std.heap.wasm_allocator);
 var is_configured = false;
 
-/// Memory that one large request took beyond this is given back.
+/// Memory beyond this limit, which a large request took, is released after the request.
 const kept_bytes = 64 * 1024;
 
 pub fn allocator() std.mem.Allocator {
     return if (is_configured) passing.allocator() else lasting.allocator();
 }
 
-/// From now on, memory lasts for one request.
+/// Ends `configure`. From now on, memory lasts for one request.
 pub fn configured() void {
     is_configured = true;
 }
 
-/// The proxy has the answer.
+/// Ends a call: the proxy has the result.
 pub fn answered() void {
     if (is_configured) _ = passing.reset(.{ .retain_with_limit = kept_bytes });
 }
 
-/// Memory for what the proxy hands over.
+/// Allocates memory for values from the proxy.
 pub fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callconv(.c) [*]u8 {
     if (len == 0) return @ptrFromInt(alignment);
     const new = allocator().rawAlloc(len, .fromByteUnits(alignment), @returnAddress()) orelse
@@ -108,12 +109,13 @@ pub fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callco
     return new;
 }
 
-/// Text that is not UTF-8 must not cross: the proxy would trap the plugin.
+/// Reports whether octets are UTF-8. Other octets must not cross as text: the proxy would trap the
+/// plugin.
 pub fn isText(octets: []const u8) bool {
     return std.unicode.utf8ValidateSlice(octets);
 }
 
-/// Text for a person to read, whatever octets of a request it was made of.
+/// Returns text that a person can read, whatever octets of a request it contains.
 pub fn shown(text: []const u8) []const u8 {
     if (isText(text)) return text;
     const copy = allocator().dupe(u8, text) catch return "out of memory";

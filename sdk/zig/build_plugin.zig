@@ -1,8 +1,9 @@
-//! For a project's `build.zig`: how a plugin is built, and tested.
+//! Builds and tests a plugin, for a project's `build.zig`.
 
 const std = @import("std");
 
-/// `zig build` makes zig-out/bin/plugin.wasm of `plugin.zig`; `zig build test` runs its tests.
+/// Adds the steps of a plugin: `zig build` builds zig-out/bin/plugin.wasm from `plugin.zig`; `zig
+/// build test` runs its tests.
 pub fn add(b: *std.Build) void {
     const wasm = b.resolveTargetQuery(.{ .cpu_arch = .wasm32, .os_tag = .freestanding });
     const sdk = b.createModule(.{
@@ -28,7 +29,7 @@ pub fn add(b: *std.Build) void {
             },
         }),
     });
-    // The contract, for whoever makes a component of the module.
+    // Describes the contract to tools that make a component from the module.
     component.root_module.addObjectFile(b.path("sdk/router_component_type.o"));
     component.root_module.addObjectFile(b.path("sdk/platform_component_type.o"));
     component.entry = .disabled;

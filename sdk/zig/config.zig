@@ -1,9 +1,9 @@
-//! From the JSON that the proxy hands over to a plugin's own struct.
+//! Deserialization of a plugin's configuration, which the proxy passes as JSON, into the plugin's
+//! struct.
 //!
 //! Owns the form of errors, `rules[0].suffix: message`: the proxy points at that key in its file.
-//! There are texts, booleans, numbers, enums, optionals, slices and structs, whose fields may have
-//! defaults.
-//! A type that declares `fromJson(value, path)` reads itself.
+//! Supports texts, booleans, numbers, enums, optionals, slices and structs, whose fields can have
+//! defaults. A type can declare `fromJson(value, path)` to read itself.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");
@@ -11,7 +11,7 @@ const pointsman = @import("pointsman.zig");
 pub const Value = std.json.Value;
 pub const Error = error{ Refused, OutOfMemory };
 
-/// Where a value stands, as in `rules[0].suffix`.
+/// The path of a value, as in `rules[0].suffix`.
 pub const Path = struct {
     above: ?*const Path = null,
     part: union(enum) { root, key: []const u8, index: usize } = .root,
@@ -24,7 +24,7 @@ pub const Path = struct {
         return .{ .above = self, .part = .{ .index = at } };
     }
 
-    /// An error about the value here.
+    /// Returns an error about the value at this path.
     pub fn refuse(self: *const Path, comptime format: []const u8, arguments: anytype) Error {
         const text = try std.fmt.allocPrint(pointsman.allocator(), format, arguments);
         const place = try self.name();
@@ -46,7 +46,7 @@ pub const Path = struct {
     }
 };
 
-/// Reads JSON to a `T`.
+/// Reads JSON as a `T`.
 pub fn parse(comptime T: type, json: []const u8) Error!T {
     const options: std.json.ParseOptions = .{ .allocate = .alloc_always };
     const value = std.json.parseFromSliceLeaky(Value, pointsman.allocator(), json, options) catch |reason|
@@ -54,7 +54,7 @@ pub fn parse(comptime T: type, json: []const u8) Error!T {
     return read(T, value, &.{});
 }
 
-/// Reads a value, which stands at `path`, to a `T`.
+/// Reads the value at `path` as a `T`.
 pub fn read(comptime T: type, value: Value, path: *const Path) Error!T {
     switch (@typeInfo(T)) {
         .@"struct" => {
@@ -119,7 +119,7 @@ fn table(comptime T: type, value: Value, path: *const Path) Error!T {
     return found;
 }
 
-/// The error of a value of another type than `expected` says.
+/// Returns the error for a value that is not of the type `expected`.
 pub fn wrong(value: Value, expected: []const u8, path: *const Path) Error {
     const found = switch (value) {
         .null => "nothing",

@@ -1,4 +1,4 @@
-//! The proxy, as far as a plugin under test can tell: the functions of `wasm.zig`.
+//! The double of the proxy for tests: it has the same functions as `wasm.zig`.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");
@@ -9,7 +9,7 @@ pub const Handle = *testing.Head;
 pub const allocator = testing.allocator;
 pub const edits = @import("double_edits.zig");
 
-/// Adds to what was read.
+/// Records a read.
 pub fn note(head: Handle, comptime format: []const u8, arguments: anytype) void {
     const text = std.fmt.allocPrint(allocator(), format, arguments) catch @panic("out of memory");
     head.reads.append(allocator(), text) catch @panic("out of memory");

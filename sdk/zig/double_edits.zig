@@ -1,4 +1,4 @@
-//! Edits and options of a request under test. Of the proxy's checks there are those on names,
+//! Edits and options of a request under test. Of the proxy's checks, it makes those of names,
 //! characters and numbers.
 
 const std = @import("std");
@@ -10,7 +10,7 @@ const parts = @import("double_parts.zig");
 const Handle = *testing.Head;
 const Error = pointsman.EditError;
 
-/// The edits of one line: their names in the contract.
+/// The edits of one line, by their names in the contract.
 pub const Line = enum { @"set-header", @"append-header", @"set-response-header", @"append-response-header" };
 pub const Removal = enum { @"remove-header", @"remove-response-header" };
 pub const Timeout = enum { @"set-queue-timeout", @"set-connect-timeout", @"set-server-timeout", @"set-tunnel-timeout" };

@@ -7,7 +7,7 @@ pub const Network = struct {
     address: IpAddress,
     bits: u8,
 
-    /// A network, or one address as the smallest one.
+    /// Parses a network, or a single address as the smallest network.
     pub fn parse(text: []const u8) ?Network {
         const slash = std.mem.indexOfScalar(u8, text, '/');
         const address = IpAddress.parse(text[0 .. slash orelse text.len], 0) catch return null;

@@ -1,11 +1,11 @@
-//! The parts of a request under test, by plain loops.
+//! The parts of a request under test, in simple code.
 
 const std = @import("std");
 const testing = @import("testing.zig");
 
 const Handle = *testing.Head;
 
-/// Whether `over` names a part.
+/// Reports whether `over` names a part.
 pub fn isPart(over: []const u8) bool {
     const singles = [_][]const u8{
         "method", "scheme", "authority", "host", "path", "path-with-query", "client-address", "server-name",
@@ -16,7 +16,7 @@ pub fn isPart(over: []const u8) bool {
     return false;
 }
 
-/// The values of a part: several of a field, else one or none.
+/// Returns the values of a part: any number for a field, otherwise one or none.
 pub fn values(head: Handle, over: []const u8) []const []const u8 {
     if (after(over, "header:")) |name| return lines(head, name);
     if (after(over, "values:")) |name| return members(head, name);
@@ -88,7 +88,7 @@ pub fn queryParameter(head: Handle, name: []const u8) ?[]const u8 {
     return null;
 }
 
-/// As a form writes it: `+` for a blank, `%XX`; a broken escape stays as it is.
+/// Decodes form data: `+` is a space, and `%XX` an octet. An invalid escape stays as it is.
 fn decoded(text: []const u8) []const u8 {
     const octets = testing.allocator().dupe(u8, text) catch @panic("out of memory");
     var length: usize = 0;
@@ -116,7 +116,7 @@ pub fn cookie(head: Handle, name: []const u8) ?[]const u8 {
     return null;
 }
 
-/// The lines of a field.
+/// Returns the lines of a field.
 pub fn lines(head: Handle, name: []const u8) []const []const u8 {
     var found: std.ArrayList([]const u8) = .empty;
     for (head.headers) |field| if (std.ascii.eqlIgnoreCase(field.name, name)) {
@@ -125,7 +125,7 @@ pub fn lines(head: Handle, name: []const u8) []const []const u8 {
     return found.items;
 }
 
-/// The members of a field that is a list.
+/// Returns the members of a field that is a list.
 fn members(head: Handle, name: []const u8) []const []const u8 {
     var found: std.ArrayList([]const u8) = .empty;
     for (lines(head, name)) |line| {
@@ -139,7 +139,7 @@ fn members(head: Handle, name: []const u8) []const []const u8 {
     return found.items;
 }
 
-/// The position of the first comma outside of quotes.
+/// Returns the position of the first comma outside of quotes.
 fn comma(line: []const u8) ?usize {
     var quoted = false;
     var at: usize = 0;
@@ -152,7 +152,8 @@ fn comma(line: []const u8) ?usize {
     return null;
 }
 
-/// A member of the body. One that has two members of the same name anywhere has no answer here.
+/// Returns a member of the body. If the body has duplicate members anywhere, there is no answer
+/// here.
 fn bodyMember(head: Handle, pointer: []const u8) ?[]const u8 {
     const body = head.body orelse return null;
     const codings = lines(head, "content-encoding");

@@ -124,7 +124,8 @@ pub fn askValue(head: Handle, id: u32) ?[]const u8 {
     }
 }
 
-/// `cookie:session` or `tenants[cookie:session]`, for a question whose answer is a value.
+/// Returns the name of a question whose answer is a value: `cookie:session` or
+/// `tenants[cookie:session]`.
 pub fn describe(id: u32) []const u8 {
     return switch (find(id)) {
         .value => |over| over,
@@ -144,7 +145,7 @@ fn first(head: Handle, over: []const u8) ?[]const u8 {
     return if (found.len > 0) found[0] else null;
 }
 
-/// The number of the best entry, over all values of the part.
+/// Returns the number of the best entry, over all values of the part.
 fn best(head: Handle, asked: @FieldType(Question, "matcher")) ?u32 {
     var found: ?usize = null;
     for (parts.values(head, asked.over)) |text| {

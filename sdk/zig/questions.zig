@@ -1,18 +1,18 @@
-//! Questions about a request, which the proxy answers by itself.
+//! Questions about a request that the proxy answers by itself.
 //!
-//! Define them in `configure`, ask them in `route` with `request.ask`. The proxy answers natively,
-//! once for each request, and keeps decisions under the answers: one decision serves every request
-//! with the same answers.
+//! Define them in `configure`, and ask them in `route` with `request.ask`. The proxy answers
+//! natively, once for each request, and keeps decisions under the answers, so one cached decision
+//! serves every request with the same answers.
 //!
 //! `over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
 //! `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
 //! member of a comma-separated list, quotes respected), `cookie:NAME`, `client-address`,
-//! `server-name`, or `body-json:POINTER` (RFC 6901). Of several lines or members a match takes the
-//! best of all, `exact` the first that matches, a share or a look-up the first. Case means ASCII
-//! case.
+//! `server-name`, or `body-json:POINTER` (RFC 6901). If the part has several lines or members, a
+//! matcher uses the best match of all of them, and `exact` the first that matches. A share or a
+//! lookup uses the first line or member. Case means ASCII case.
 //!
-//! A definition that makes no sense is an error with the proxy's reason as its text;
-//! `pointsman.at` names the key of the configuration that it comes from.
+//! An invalid definition is an error with the proxy's reason as its text. `pointsman.at` adds the
+//! key of the configuration that the definition comes from.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -26,19 +26,19 @@ const Handle = if (builtin.target.cpu.arch.isWasm()) i32 else *pointsman.testing
 
 pub const Error = error{ Refused, OutOfMemory };
 
-/// How a matcher compares: the names of the contract.
+/// The kind of comparison that a matcher makes, by its name in the contract.
 pub const Match = enum { exact, prefix, @"path-prefix", suffix, @"first-suffix", domain, network, regex };
 
-/// An entry of a matcher, and the value that it stands for.
+/// An entry of a matcher, and its value.
 pub fn Entry(comptime T: type) type {
     return struct { []const u8, T };
 }
 
 pub const Options = struct { ignore_case: bool = false };
 
-/// Which entry matches a part of the request: `request.ask` gives that entry's value, or null.
-/// Entries with equal values share cached decisions. Texts are compared by their octets, values of
-/// other types as keys of `std.AutoHashMap` are.
+/// The question which entry matches a part of the request: `request.ask` returns that entry's
+/// value, or null. Entries with equal values share cached decisions. Texts are compared by their
+/// octets, and values of other types as keys of `std.AutoHashMap`.
 pub fn Matcher(comptime T: type) type {
     return struct {
         id: u32,
@@ -53,7 +53,7 @@ pub fn Matcher(comptime T: type) type {
     };
 }
 
-/// Whether something is so: `request.ask` gives a bool.
+/// A question with the answer yes or no: `request.ask` returns a bool.
 pub const YesOrNo = struct {
     id: u32,
 
@@ -64,9 +64,9 @@ pub const YesOrNo = struct {
     }
 };
 
-/// A value that the proxy finds: `request.ask` gives it, or null. `request.setHeaderBy`,
-/// `setAffinityBy` and `tagBy` use it without asking, so that it is no part of the key under which
-/// the decision is cached.
+/// A question whose answer is a value: `request.ask` returns the value, or null.
+/// `request.setHeaderBy`, `setAffinityBy` and `tagBy` use the answer without asking, so it is not
+/// part of the key under which the decision is cached.
 pub const Value = struct {
     id: u32,
 
@@ -77,70 +77,80 @@ pub const Value = struct {
     }
 };
 
-/// The entry that is the whole part.
+/// Defines a matcher for the entry that equals the whole part. If the part has several lines or
+/// members, the first that equals an entry wins.
 pub fn exact(comptime T: type, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .exact, over, options, entries);
 }
 
-/// The longest entry that the part begins with.
+/// Defines a matcher for the longest entry that is a prefix of the part.
 pub fn prefix(comptime T: type, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .prefix, over, options, entries);
 }
 
-/// The same, ending at a `/` or at the end; a `/` at an entry's end is ignored.
+/// Defines a matcher for the longest entry that is a prefix of the part in whole segments: `/api`
+/// matches `/api` and `/api/x`, but not `/apiary`. A `/` at the end of an entry is ignored.
 pub fn pathPrefix(comptime T: type, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .@"path-prefix", over, options, entries);
 }
 
-/// The longest entry that the part ends with.
+/// Defines a matcher for the longest entry that is a suffix of the part.
 pub fn suffix(comptime T: type, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .suffix, over, options, entries);
 }
 
-/// The first entry, in the order given, that the part ends with.
+/// Defines a matcher for the first entry, in the order given, that is a suffix of the part.
 pub fn firstSuffix(comptime T: type, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .@"first-suffix", over, options, entries);
 }
 
-/// The longest entry that the part, a host name, equals or is a subdomain of.
+/// Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain of.
 pub fn domain(comptime T: type, over: []const u8, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .domain, over, .{ .ignore_case = true }, entries);
 }
 
-/// The smallest network (CIDR) that contains the part, an address.
+/// Defines a matcher for the smallest network (CIDR) that contains the part, an address.
 pub fn network(comptime T: type, over: []const u8, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .network, over, .{ .ignore_case = true }, entries);
 }
 
-/// The first regular expression, in the order given, that matches: on bytes, unanchored, in the
-/// syntax of Rust's crate `regex`.
+/// Defines a matcher for the first regular expression, in the order given, that matches anywhere in
+/// the part. Expressions match bytes and have the syntax of Rust's crate `regex`.
 pub fn regex(comptime T: type, over: []const u8, entries: []const Entry(T)) Error!Matcher(T) {
     return matcher(T, .regex, over, .{}, entries);
 }
 
-/// Whether the request is in a share of `per_million`. Equal parts and salts are always in the same
-/// share; a larger share contains a smaller one; a part that is absent or empty is in none. `over`
-/// may also be `random`: drawn once per request, so that equal salts agree.
+/// Defines the question whether the request is in a share of `per_million` requests out of
+/// 1,000,000.
+///
+/// The answer depends only on the part and the salt. A request in a share is also in every larger
+/// share with the same salt. A request in which the part is absent or empty is in no share. `over`
+/// can also be `random`: a number drawn once per request, so shares with equal salts agree.
 pub fn share(over: []const u8, salt: []const u8, per_million: u32) Error!YesOrNo {
     return .{ .id = try proxy.share(over, salt, per_million) };
 }
 
-/// Whether a backend has a usable server. Answered anew at each attempt.
+/// Defines the question whether a backend has a usable server. It is answered again at each
+/// attempt.
 pub fn usable(backend: []const u8) Error!YesOrNo {
     return .{ .id = try proxy.usable(backend) };
 }
 
-/// The value in the operator's table under the part as key.
+/// Defines a lookup of the part in the operator's table `table`. The answer is the value that the
+/// table has for it.
 pub fn lookUp(table: []const u8, over: []const u8) Error!Value {
     return .{ .id = try proxy.lookUp(table, over) };
 }
 
-/// The part itself.
+/// Defines a question whose answer is the part itself.
+///
+/// If only `setHeaderBy`, `setAffinityBy` or `tagBy` use the answer, it is not part of the key
+/// under which the decision is cached.
 pub fn value(over: []const u8) Error!Value {
     return .{ .id = try proxy.value(over) };
 }
 
-/// Numbers the distinct values from 1, in the order in which they come.
+/// Numbers the distinct values from 1, in the order of their first use.
 fn matcher(comptime T: type, comptime match: Match, over: []const u8, options: Options, entries: []const Entry(T)) Error!Matcher(T) {
     const memory = pointsman.allocator();
     var numbers: if (T == []const u8) std.StringHashMapUnmanaged(u32) else std.AutoHashMapUnmanaged(T, u32) = .empty;

@@ -125,7 +125,7 @@ test "shares, tables and backends are those that the test sets" {
     try testing.expectList(&.{
         "share over cookie:session", "share over random", "usable primary", "share over random", "look-up tenants[header:x-tenant]",
     }, head.reads);
-    // Without a session there is nothing to draw by.
+    // A request without a session is in no share.
     var other: testing.Head = .{ .shares = &.{"canary"}, .headers = &.{.{ .name = "x-tenant", .value = "b" }} };
     var second = other.request();
     try testing.setBackend("primary", .{ .usable_servers = 0 });

@@ -1,9 +1,9 @@
 //! The request whose route is being decided.
 //!
-//! Each read crosses the sandbox, and becomes part of the key under which the decision is cached:
-//! read only what you need, and where a yes, a no or a choice is enough, ask a question. Reads show
-//! the request as the proxy admitted it, without edits. Values of fields are octets, which need not
-//! be UTF-8.
+//! Each read crosses the sandbox, and becomes part of the key under which the decision is cached.
+//! Read only what you need. Where a yes, a no or a choice is enough, ask a question instead. Reads
+//! show the request as the proxy admitted it, without edits. Field values are octets, which need
+//! not be UTF-8.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -18,103 +18,119 @@ const Error = pointsman.EditError;
 pub const Request = struct {
     handle: proxy.Handle,
 
-    /// As sent, for example `GET`. Empty without HTTP (`mode = "tcp"`).
+    /// Returns the method as sent, for example `GET` (RFC 9110, section 9). Empty without HTTP
+    /// (`mode = "tcp"`).
     pub fn method(self: *Request) []const u8 {
         return proxy.method(self.handle);
     }
 
-    /// `http` or `https`; a trusted proxy's `X-Forwarded-Proto` counts.
+    /// Returns the scheme: `http` or `https`. If a trusted proxy sends `X-Forwarded-Proto`, its
+    /// value is used.
     pub fn scheme(self: *Request) []const u8 {
         return proxy.scheme(self.handle);
     }
 
-    /// `1.0`, `1.1`, `2` or `3`; null without HTTP.
+    /// Returns the HTTP version: `1.0`, `1.1`, `2` or `3`. Null without HTTP (`mode = "tcp"`).
     pub fn version(self: *Request) ?[]const u8 {
         return proxy.version(self.handle);
     }
 
-    /// Host as sent, with its port.
+    /// Returns the authority as sent: the host, with the port if there is one. The scheme's default
+    /// port is left out if the authority comes from an absolute target or from `:authority`. Empty
+    /// without HTTP, and if the client sent no authority (HTTP/1.0).
     pub fn authority(self: *Request) []const u8 {
         return proxy.authority(self.handle);
     }
 
-    /// The host of the authority: lower case, without port and trailing dot. Without HTTP it is
-    /// the TLS server name.
+    /// Returns the host of `authority`, in lower case, without port and trailing dot. Without HTTP
+    /// (`mode = "tcp"`), returns the server name of the TLS `ClientHello`.
     pub fn host(self: *Request) []const u8 {
         return proxy.host(self.handle);
     }
 
-    /// Origin form, for example `/a?b=c`; `*` for `OPTIONS *`. Nothing is decoded.
+    /// Returns the target in origin form, for example `/a?b=c`; `*` for `OPTIONS *` (RFC 9112,
+    /// section 3.2). Nothing is decoded.
     pub fn pathWithQuery(self: *Request) []const u8 {
         return proxy.pathWithQuery(self.handle);
     }
 
-    /// The path alone, as sent.
+    /// Returns the path as sent, without the query. Nothing is decoded.
     pub fn path(self: *Request) []const u8 {
         return proxy.path(self.handle);
     }
 
-    /// The text after the first `?` of `pathWithQuery`, which this reads.
+    /// Returns the text after the first `?` of the target, for example `b=c`; null if there is no
+    /// `?`. Nothing is decoded.
+    ///
+    /// Reads the whole target; `queryParameter` reads less.
     pub fn query(self: *Request) ?[]const u8 {
         const whole = self.pathWithQuery();
         const mark = std.mem.indexOfScalar(u8, whole, '?') orelse return null;
         return whole[mark + 1 ..];
     }
 
-    /// First value of a query parameter. `%XX` is decoded once, `+` is read as a blank.
+    /// Returns the first value of the query parameter `name`; null if there is none. `%XX` is
+    /// decoded once, and `+` is read as a space.
     pub fn queryParameter(self: *Request, name: []const u8) ?[]const u8 {
         return proxy.queryParameter(self.handle, name);
     }
 
-    /// First line of the field `name`, which matches in any case.
+    /// Returns the value of the first line of the field `name`; null if there is no such line. The
+    /// name is case-insensitive.
     pub fn header(self: *Request, name: []const u8) ?[]const u8 {
         const lines = self.headerLines(name);
         return if (lines.len > 0) lines[0] else null;
     }
 
-    /// The same; null if it is not UTF-8.
+    /// Like `header`, but returns text; null also if the value is not UTF-8.
     pub fn headerStr(self: *Request, name: []const u8) ?[]const u8 {
         const value = self.header(name) orelse return null;
         return if (std.unicode.utf8ValidateSlice(value)) value else null;
     }
 
-    /// Every line of the field `name`, in the order received.
+    /// Returns the value of every line of the field `name`, in the order received.
     pub fn headerLines(self: *Request, name: []const u8) []const []const u8 {
         return proxy.header(self.handle, name);
     }
 
-    /// Every field line in the order received, names as sent.
+    /// Returns every field line in the order received, with names as sent.
     pub fn headers(self: *Request) []const pointsman.Field {
         return proxy.headers(self.handle);
     }
 
-    /// Value of one cookie, whose case counts (RFC 6265, section 5.4).
+    /// Returns the value of the cookie `name`; null if there is none. The name is case-sensitive
+    /// (RFC 6265, section 5.4).
     pub fn cookie(self: *Request, name: []const u8) ?[]const u8 {
         return proxy.cookie(self.handle, name);
     }
 
-    /// Address of the client: the peer, or the address that PROXY protocol or a trusted proxy
-    /// gives. Text form of RFC 5952, without zone and port; empty for a Unix socket.
+    /// Returns the client's address: that of the peer, or the one given by the PROXY protocol or by
+    /// a trusted proxy. It is in the text form of RFC 5952, without zone and port; an IPv4-mapped
+    /// IPv6 address is given as IPv4. Empty for a client on a Unix socket.
     pub fn clientAddress(self: *Request) []const u8 {
         return proxy.clientAddress(self.handle);
     }
 
-    /// Port of the peer; 0 for a Unix socket. It differs for each connection.
+    /// Returns the port of the peer, which differs for each connection. 0 for a Unix socket, and if
+    /// a trusted proxy names the client.
     pub fn clientPort(self: *Request) u16 {
         return proxy.clientPort(self.handle);
     }
 
-    /// Server name of the TLS session (SNI), in lower case.
+    /// Returns the server name of the TLS session (SNI), in lower case. Null without TLS at the
+    /// proxy, and if the client sent no name.
     pub fn serverName(self: *Request) ?[]const u8 {
         return proxy.serverName(self.handle);
     }
 
-    /// Protocol agreed by ALPN, for example `h2`.
+    /// Returns the protocol negotiated by ALPN, for example `h2`; null if there is none.
     pub fn alpn(self: *Request) ?[]const u8 {
         return proxy.alpn(self.handle);
     }
 
-    /// Subject of the verified client certificate (RFC 4514); null without one.
+    /// Returns the subject of the verified client certificate, or its issuer: a distinguished name
+    /// (RFC 4514), for example `CN=example.com,O=Example`. Null without TLS, or if the client
+    /// presented no certificate.
     pub fn clientCertificateSubject(self: *Request) ?[]const u8 {
         return proxy.clientCertificateSubject(self.handle);
     }
@@ -123,89 +139,99 @@ pub const Request = struct {
         return proxy.clientCertificateIssuer(self.handle);
     }
 
-    /// DNS names and URIs of the certificate.
+    /// Returns the DNS names and URIs (SPIFFE IDs, for example) of the verified client certificate,
+    /// in the order of the certificate. Empty without a certificate.
     pub fn clientCertificateNames(self: *Request) []const []const u8 {
         return proxy.clientCertificateNames(self.handle);
     }
 
-    /// In hex.
+    /// Returns the serial number of the verified client certificate, in hex. Null without a
+    /// certificate.
     pub fn clientCertificateSerial(self: *Request) ?[]const u8 {
         return proxy.clientCertificateSerial(self.handle);
     }
 
-    /// SHA-256 of the certificate, in hex.
+    /// Returns the SHA-256 of the verified client certificate, in hex. Null without a certificate.
     pub fn clientCertificateSha256(self: *Request) ?[]const u8 {
         return proxy.clientCertificateSha256(self.handle);
     }
 
-    /// Seconds since 1970.
+    /// Returns the time at which the verified client certificate expires, in seconds since 1970.
+    /// Null without a certificate.
     pub fn clientCertificateNotAfter(self: *Request) ?u64 {
         return proxy.clientCertificateNotAfter(self.handle);
     }
 
-    /// Number of choices for this request that failed before this call; 0 at first.
+    /// Returns how many decisions for this request have failed before this call; 0 on the first
+    /// call.
     pub fn attempt(self: *Request) u32 {
         return proxy.attempt(self.handle);
     }
 
-    /// The part of the body that had arrived when `route` was called; null unless the frontend
-    /// waits for it (`routing.body`). A decision that reads it is not cached.
+    /// Returns the part of the body that had arrived when `route` was called; null unless the
+    /// frontend waits for the body (`routing.body`). A decision that reads it is not cached.
     pub fn bodyPrefix(self: *Request) ?[]const u8 {
         return proxy.bodyPrefix(self.handle);
     }
 
-    /// Whether `bodyPrefix` is the whole body.
+    /// Reports whether `bodyPrefix` is the whole body.
     pub fn bodyIsComplete(self: *Request) bool {
         return proxy.bodyIsComplete(self.handle);
     }
 
-    /// The answer to a question: a matcher's value or null, a bool, or a value or null.
+    /// Returns the answer to a question: a matcher's value or null, a bool, or a value or null.
     pub fn ask(self: *Request, question: anytype) @TypeOf(question).Answer {
         return question.answer(self.handle);
     }
 
-    /// Replaces every line of the field by one.
+    /// Replaces every line of the field `name` with one line that has this value.
     ///
-    /// This and every other edit fails, with the proxy's reason as the error's text, if HTTP does
-    /// not allow the name, the value or the target, or if only the proxy may set the field. Edits
-    /// take effect if `route` returns a backend, a server, the default backend or `next`.
+    /// An edit fails if HTTP does not allow the name, the value or the target, or if only the proxy
+    /// may set the field. The proxy's reason is the text of the error. Edits take effect if `route`
+    /// returns a backend, a server, the default backend or `next`.
     pub fn setHeader(self: *Request, name: []const u8, value: []const u8) Error!void {
         return proxy.edits.line(.@"set-header", self.handle, name, value);
     }
 
-    /// The same with the answer to a question; removes the field if there is none.
+    /// Like `setHeader`, with the answer to `question` as the value. Removes the field if there is
+    /// no answer, or if HTTP does not allow the answer as a field value.
     pub fn setHeaderBy(self: *Request, name: []const u8, question: questions.Value) Error!void {
         return proxy.edits.setHeaderBy(self.handle, name, question.id);
     }
 
-    /// Adds one line after those that are there.
+    /// Adds one line of the field `name`, after any that are there.
     pub fn appendHeader(self: *Request, name: []const u8, value: []const u8) Error!void {
         return proxy.edits.line(.@"append-header", self.handle, name, value);
     }
 
-    /// Removes every line of the field.
+    /// Removes every line of the field `name`.
     pub fn removeHeader(self: *Request, name: []const u8) Error!void {
         return proxy.edits.remove(.@"remove-header", self.handle, name);
     }
 
-    /// Replaces the Host that the server sees (HTTP/2: `:authority`).
+    /// Replaces the Host (HTTP/2: `:authority`) that the server sees.
     pub fn setAuthority(self: *Request, value: []const u8) Error!void {
         return proxy.edits.setAuthority(self.handle, value);
     }
 
-    /// Replaces the target by another in origin form.
+    /// Replaces the target with another one in origin form, for example `/a?b=c`.
     pub fn setPathWithQuery(self: *Request, value: []const u8) Error!void {
         return proxy.edits.setPathWithQuery(self.handle, value);
     }
 
-    /// Replaces the first `length` bytes of the path; the rest and the query stay. One cached
-    /// decision serves every path below a prefix.
+    /// Replaces the first `length` bytes of the path; the rest of the path and the query stay.
+    ///
+    /// The proxy does this for each request, so one cached decision serves every path below a
+    /// prefix. The new path begins with `/`; the proxy adds the slash if it is missing.
     pub fn replacePathPrefix(self: *Request, length: u32, replacement: []const u8) Error!void {
         return proxy.edits.replacePathPrefix(self.handle, length, replacement);
     }
 
-    /// Edits the final response, whoever makes it. It also applies to a response that this or a
-    /// later plugin makes.
+    /// Replaces every line of the field `name` in the final response with one line that has this
+    /// value.
+    ///
+    /// Edits of the response apply whoever makes it, also to a response that this or a later plugin
+    /// makes.
     pub fn setResponseHeader(self: *Request, name: []const u8, value: []const u8) Error!void {
         return proxy.edits.line(.@"set-response-header", self.handle, name, value);
     }
@@ -218,18 +244,20 @@ pub const Request = struct {
         return proxy.edits.remove(.@"remove-response-header", self.handle, name);
     }
 
-    /// Requests with the same key go to the same server while it is usable. Of several calls of
-    /// this or another option the last counts.
+    /// Sends requests with the same key to the same server while that server is usable. Only the
+    /// first 4 KiB of the key count. If this or another option is set several times, the last call
+    /// counts.
     pub fn setAffinity(self: *Request, key: []const u8) void {
         proxy.edits.setAffinity(self.handle, key);
     }
 
-    /// The same with the answer to a question as the key.
+    /// Like `setAffinity`, with the answer to `question` as the key.
     pub fn setAffinityBy(self: *Request, question: questions.Value) void {
         proxy.edits.setAffinityBy(self.handle, question.id);
     }
 
-    /// Overrides a timeout of the backend for this request. 0 is valid for the queue only.
+    /// Overrides a timeout of the backend for this request, in milliseconds. Only the queue timeout
+    /// can be 0, which means not to wait.
     pub fn setQueueTimeoutMs(self: *Request, milliseconds: u32) void {
         proxy.edits.setTimeout(.@"set-queue-timeout", self.handle, milliseconds);
     }
@@ -246,17 +274,19 @@ pub const Request = struct {
         proxy.edits.setTimeout(.@"set-tunnel-timeout", self.handle, milliseconds);
     }
 
-    /// How often the request may be sent in all, 1 to 16, where that is safe.
+    /// Sets how many times the request can be sent in total, 1 to 16. It is sent again only where
+    /// that is safe.
     pub fn setTries(self: *Request, tries: u32) void {
         proxy.edits.setTries(self.handle, tries);
     }
 
-    /// A name and a value for the access record and the trace: at most 16 tags of 256 bytes.
+    /// Adds a name and a value to the access log record and to the trace, but never to a metric's
+    /// labels. At most 16 tags; a value is cut to 256 bytes.
     pub fn tag(self: *Request, name: []const u8, value: []const u8) void {
         proxy.edits.tag(self.handle, name, value);
     }
 
-    /// The same with the answer to a question as the value.
+    /// Like `tag`, with the answer to `question` as the value.
     pub fn tagBy(self: *Request, name: []const u8, question: questions.Value) void {
         proxy.edits.tagBy(self.handle, name, question.id);
     }

@@ -1,11 +1,12 @@
-//! The component's root: the contract's exports around the plugin's own, `Plugin` of `plugin.zig`.
+//! The root of the component: the contract's exports, which call the plugin, `Plugin` of
+//! `plugin.zig`.
 
 const std = @import("std");
 const pointsman = @import("pointsman");
 const wasm = pointsman.wasm;
 const Plugin = @import("plugin").Plugin;
 
-/// `std.log` writes to the proxy's log, too.
+/// `std.log` also writes to the proxy's log.
 pub const std_options: std.Options = .{ .log_level = .debug, .logFn = write };
 
 fn write(

@@ -5,27 +5,27 @@
 //!     var request = head.request();
 //!     const decision = try plugin.route(&request);
 //!
-//! Questions are answered for real, by plain loops, except regular expressions: a request names
-//! those that match it. A question of another kind or one that was not defined panics, as it would
-//! trap in the proxy.
+//! Questions are answered as in the proxy, in simple code, except regular expressions: a request
+//! names the expressions that match it. Asking a question that was not defined, or that is of
+//! another kind, panics, as it would trap in the proxy.
 
 const std = @import("std");
 const pointsman = @import("pointsman.zig");
 const Request = @import("request.zig").Request;
 const questions = @import("double_questions.zig");
 
-/// Stands in for the proxy.
+/// The double of the proxy.
 pub const proxy = @import("double.zig");
 
 /// A request head in memory, and the edits made to it.
 pub const Head = struct {
     method: []const u8 = "GET",
-    /// `https` if there is an ALPN or a server name, unless it is set.
+    /// By default `https` if there is an ALPN protocol or a server name, otherwise `http`.
     scheme: ?[]const u8 = null,
     /// Null without HTTP, as in a frontend with `mode = "tcp"`.
     version: ?[]const u8 = "1.1",
     path_with_query: []const u8 = "/",
-    /// The authority and the host are those of the field `host`; without HTTP the host is the
+    /// The authority and the host are taken from the field `host`. Without HTTP, the host is the
     /// server name.
     headers: []const pointsman.Field = &.{},
     client_address: []const u8 = "127.0.0.1",
@@ -35,9 +35,9 @@ pub const Head = struct {
     client_certificate: ?Certificate = null,
     attempt: u32 = 0,
     body: ?Body = null,
-    /// The salts of the shares that the request is in. It is in each share of 1,000,000.
+    /// Salts of the shares that the request is in. It is always in shares of 1,000,000.
     shares: []const []const u8 = &.{},
-    /// The regular expressions that match: entries, as the plugin wrote them.
+    /// The regular expressions that match the request: entries as the plugin wrote them.
     matching: []const []const u8 = &.{},
 
     /// `set x-a: 1`, `set-by x-a: cookie:session`, `append x-b: 2`, `remove x-c`,
@@ -48,8 +48,8 @@ pub const Head = struct {
     /// `affinity KEY`, `affinity-by cookie:session`, `queue-timeout 100` and the like, `tries 3`,
     /// `tag a=1` or `tag-by a=tenants[header:x-tenant]`.
     options: std.ArrayList([]const u8) = .empty,
-    /// What was read or asked: `method`, `header cookie`, `suffix over host`,
-    /// `look-up tenants[header:x-tenant]`, `usable primary`.
+    /// The reads and questions: `method`, `header cookie`, `suffix over host`, `look-up
+    /// tenants[header:x-tenant]`, `usable primary`.
     reads: std.ArrayList([]const u8) = .empty,
 
     pub fn request(self: *Head) Request {
@@ -66,14 +66,14 @@ pub const Certificate = struct {
     not_after: u64 = 0,
 };
 
-/// The part of a body that had arrived, and whether that is all.
+/// The part of a body that had arrived, and whether it is the whole body.
 pub const Body = struct {
     prefix: []const u8,
     is_complete: bool = true,
 };
 
-/// Makes a plugin in front of a proxy that has these backends, each with one idle server. Tables
-/// must be there before.
+/// Configures a plugin in a proxy with these backends, each with one idle server. Tables must be
+/// set before.
 pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const u8) !Plugin {
     lines = .empty;
     known = .empty;
@@ -86,10 +86,10 @@ pub fn configure(comptime Plugin: type, json: []const u8, names: []const []const
 /// The lines that the plugin has logged since it was configured.
 pub var lines: std.ArrayList([]const u8) = .empty;
 
-/// What `now` returns.
+/// The time that `now` returns.
 pub var time: pointsman.Time = .{ .seconds = 0, .nanoseconds = 0 };
 
-/// What `random` returns.
+/// The number that `random` returns.
 pub var random_number: u64 = 0;
 
 /// A backend of the double.
@@ -102,24 +102,24 @@ pub const Backend = struct {
 /// A row of one of the operator's tables.
 pub const Row = struct { table: []const u8, key: []const u8, value: []const u8 };
 
-/// Sets the state of a backend, from the next question on.
+/// Sets the state of a backend, from the next read or question on.
 pub fn setBackend(name: []const u8, state: pointsman.backends.State) !void {
     if (find(name)) |backend| {
         backend.state = state;
     } else try known.append(allocator(), .{ .name = name, .state = state });
 }
 
-/// Sets the servers of a backend that is there.
+/// Sets the servers of an existing backend.
 pub fn setServers(name: []const u8, servers: []const pointsman.backends.Server) void {
     find(name).?.servers = servers;
 }
 
-/// Adds a row to a table. Of two with the same key the last counts.
+/// Adds a row to a table. If two rows have the same key, the last one counts.
 pub fn setRow(table: []const u8, key: []const u8, value: []const u8) !void {
     try rows.append(allocator(), .{ .table = table, .key = key, .value = value });
 }
 
-/// Frees what requests and plugins have taken, and removes backends, tables and questions.
+/// Frees the memory of requests and plugins, and removes backends, tables and questions.
 pub fn reset() void {
     lines = .empty;
     known = .empty;

@@ -1,4 +1,4 @@
-//! The proxy as the sandbox sees it: the contract's imports, and the answers of its exports.
+//! The proxy as seen from the sandbox: the contract's imports, and the results of its exports.
 //!
 //! `testing.proxy` has the same functions for tests.
 
@@ -66,7 +66,7 @@ const Server = extern struct {
 const Time = extern struct { seconds: u64, nanoseconds: u32 };
 
 comptime {
-    // As the canonical ABI lays them out.
+    // The layout of the canonical ABI.
     std.debug.assert(@sizeOf(Server) == 36 and @offsetOf(Server, "limit") == 20);
     std.debug.assert(@sizeOf(Option(u64)) == 16 and @sizeOf(abi.Numbered) == 12);
 }
@@ -74,7 +74,7 @@ comptime {
 pub const edits = @import("wasm_edits.zig");
 pub const questions = @import("wasm_questions.zig");
 
-/// The proxy has the answer.
+/// Ends a call: the proxy has the result.
 pub fn answered() void {
     pointsman.forget();
     abi.answered();
@@ -96,7 +96,7 @@ fn optional(comptime name: []const u8, handle: Handle) ?[]const u8 {
     return abi.octetsOf(found);
 }
 
-/// A read by name. A name that is not text is the name of nothing.
+/// Reads a value by name. A name that is not UTF-8 has no value.
 fn named(comptime read: []const u8, handle: Handle, name: []const u8) ?[]const u8 {
     if (!abi.isText(name)) return null;
     const asked: List = .put(name);
@@ -263,14 +263,14 @@ pub fn random() u64 {
     return imports.@"get-random-u64"();
 }
 
-/// An answer of `configure`, as it lies in memory.
+/// Returns the result of `configure`, in the layout of the ABI.
 pub fn configuredAs(cacheable: bool) *const Answer {
     returned = @splat(0);
     returned[1] = if (cacheable) 0 else 1;
     return &returned;
 }
 
-/// An answer of `route`.
+/// Returns the result of `route`.
 pub fn decided(decision: pointsman.Decision) error{ Refused, OutOfMemory }!*const Answer {
     returned = @splat(0);
     switch (decision) {
@@ -313,7 +313,7 @@ fn putText(at: usize, name: []const u8, what: []const u8) error{Refused}!void {
     putList(at, .put(name));
 }
 
-/// The error of either.
+/// Returns an error as the result of `configure` or `route`.
 pub fn failed(reason: anyerror) *const Answer {
     returned = @splat(0);
     returned[0] = 1;

@@ -28,7 +28,7 @@ const Head = struct {
     extern "pointsman:router/request@1.0.0" fn @"[method]request-head.tag-by"(Handle, [*]const u8, usize, u32) void;
 };
 
-/// The edits of one line: their names in the contract.
+/// The edits of one line, by their names in the contract.
 pub const Line = enum { @"set-header", @"append-header", @"set-response-header", @"append-response-header" };
 pub const Removal = enum { @"remove-header", @"remove-response-header" };
 pub const Timeout = enum { @"set-queue-timeout", @"set-connect-timeout", @"set-server-timeout", @"set-tunnel-timeout" };

@@ -1,4 +1,4 @@
-//! Definitions and answers of questions, in the sandbox.
+//! Definitions of questions and their answers, in the sandbox.
 
 const abi = @import("abi.zig");
 const pointsman = @import("pointsman.zig");
@@ -24,7 +24,7 @@ const imports = struct {
     extern "pointsman:router/request@1.0.0" fn @"[method]request-head.ask-value"(Handle, u32, *abi.Option(List)) void;
 };
 
-/// An entry of a matcher, as it lies in memory.
+/// An entry of a matcher, in the layout of the ABI.
 pub const Entry = extern struct {
     text: List,
     number: u32,

@@ -1,7 +1,7 @@
-//! Lets clients in, or keeps them out, by their address.
+//! Admits clients, or denies them, by their address.
 //!
-//! Owns which list counts: that with the most specific network. Reads nothing: one cached decision
-//! serves all clients of a list.
+//! Owns the rule that the list with the most specific network wins. Reads nothing, so one cached
+//! decision serves all clients of a list.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Cacheability, Decision, Error, Network, Request, Response, Router, backends};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -33,7 +33,7 @@ enum Verdict {
     Deny,
 }
 
-/// What becomes of those who are kept out.
+/// The response, or the backend, for clients that are denied.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Denied {
@@ -94,7 +94,7 @@ impl Router for AddressList {
 }
 
 impl Config {
-    /// Checks that no network is in the lists twice.
+    /// Checks that no network occurs twice in the lists.
     fn check(&self) -> Result<(), Error> {
         let mut known = BTreeSet::new();
         let all = self.allow.iter().chain(&self.deny);
@@ -103,7 +103,7 @@ impl Config {
             .map_or(Ok(()), |network| Err(self.is_twice(*network)))
     }
 
-    /// The error of a network that is in the lists twice.
+    /// Returns the error for a network that occurs twice in the lists.
     fn is_twice(&self, network: Network) -> Error {
         let keys = |name: &'static str, list: &[Network]| -> Vec<String> {
             let places = list

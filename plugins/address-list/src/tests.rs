@@ -1,5 +1,5 @@
-//! Long lists, and the errors of a configuration word for word. What address-list decides is in
-//! `cases.toml`, which is played against the component.
+//! Long lists, and configuration errors word for word. The decisions of address-list are tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn is_denied(router: &Instance<AddressList>, address: &str) -> bool {
     matches!(router.route(&request), Ok(Decision::Respond(_)))
 }
 
-/// A thousand networks of two lengths, as lists of countries have them.
+/// A thousand networks with two prefix lengths, as in lists of countries.
 #[test]
 fn a_long_list_is_looked_up() {
     let networks: Vec<String> = (0..500_u32)
@@ -93,7 +93,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// Whatever a client's address looks like, it is let in or kept out.
+    /// Any client address is either admitted or denied.
     #[test]
     fn any_address_is_decided_about(address in ".{0,20}") {
         let router = router(r#""default":"deny","allow":["0.0.0.0/0","::/0"]"#).unwrap();

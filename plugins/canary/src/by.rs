@@ -1,6 +1,6 @@
-//! The part of a request by which clients are told apart.
+//! The part of a request that distinguishes clients.
 //!
-//! Owns how it is written in the configuration. Used by `lib`.
+//! Owns its form in the configuration. Used by `lib`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use pointsman_sdk::{Error, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
-/// The part of a request by which clients are told apart.
+/// The part of a request that distinguishes clients.
 #[derive(Default)]
 pub(crate) enum By {
     #[default]
@@ -18,7 +18,7 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// The part of a request that a question is about.
+    /// Returns the name of the part, as questions use it.
     pub(crate) fn over(&self) -> String {
         match self {
             Self::Address => "client-address".to_owned(),
@@ -43,7 +43,7 @@ impl By {
 
 impl<'de> Deserialize<'de> for By {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By hand, for a derived enum's errors do not say what to write.
+        // Written by hand, since the errors of a derived enum do not say what to write.
         deserializer.deserialize_any(ByVisitor)
     }
 }

@@ -1,7 +1,8 @@
-//! Sends a share of the clients to a backend of their own, always the same ones.
+//! Sends a share of the clients to a separate backend, always the same clients.
 //!
-//! Owns what tells clients apart, and the cookie that keeps them. Reads the version of HTTP where a
-//! cookie is to be set, and nothing else: a few cached decisions serve all clients.
+//! Owns the part that distinguishes clients, and the cookie that keeps clients in the share. Reads
+//! the HTTP version if a cookie is to be set, and nothing else, so a few cached decisions serve all
+//! clients.
 
 mod by;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use pointsman_sdk::questions::{self, Matcher, Share};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends, syntax};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -26,7 +27,7 @@ pub struct Config {
     sticky: Option<Sticky>,
 }
 
-/// The cookie that keeps a client in the share once it was there.
+/// The cookie that keeps a client in the share once it has been there.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sticky {
@@ -39,12 +40,12 @@ struct Sticky {
 /// The router.
 pub struct Canary {
     backend: String,
-    /// Whether a request wants to be in or out.
+    /// Requests that ask to be in the share (`true`) or out of it (`false`).
     wishes: Matcher<bool>,
     share: Share,
-    /// The clients that have the cookie.
+    /// Clients that have the cookie.
     kept: Matcher<()>,
-    /// The field with which they get it.
+    /// Value of the `Set-Cookie` field that sets the cookie.
     set_cookie: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl Router for Canary {
         let share = questions::share(&config.by.over(), &config.salt, per_million)?;
         let sticky = config.sticky.as_ref();
         sticky.map_or(Ok(()), |sticky| sticky.check(&config.salt))?;
-        // A canary of 0 % keeps nobody.
+        // A canary of 0 % keeps no client.
         let kept = match sticky.filter(|_| per_million > 0) {
             Some(sticky) => sticky.kept(&config.salt)?,
             None => none()?,
@@ -82,7 +83,7 @@ impl Router for Canary {
             None if request.ask(&self.kept).is_some() => true,
             None => {
                 let is_chosen = request.ask(&self.share);
-                // A connection without HTTP takes no cookie.
+                // A connection without HTTP cannot set a cookie.
                 if let (true, Some(cookie)) = (is_chosen, &self.set_cookie)
                     && request.version().is_some()
                 {
@@ -140,12 +141,12 @@ impl Sticky {
     }
 }
 
-/// The cookie's value: another salt ends what was kept under the one before.
+/// Returns the cookie's value. A new salt invalidates the cookies set under the previous one.
 fn value(salt: &str) -> &str {
     if salt.is_empty() { "1" } else { salt }
 }
 
-/// A matcher that nothing matches.
+/// Returns a matcher that matches nothing.
 fn none<T: Eq + std::hash::Hash>() -> Result<Matcher<T>, Error> {
     questions::exact("host").entries(Vec::<(String, T)>::new())
 }

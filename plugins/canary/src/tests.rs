@@ -1,5 +1,5 @@
-//! The requests that are in the share, and the exact errors of a configuration. Its decisions are in
-//! `cases.toml`, which is played against the component.
+//! Requests in the share, and configuration errors word for word. The decisions of canary are
+//! tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder, ResponseEdit, response_edits};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn canary(options: &str) -> Instance<Canary> {
     Instance::configure(&config, &["b"]).unwrap()
 }
 
-/// Whether a request is sent to the canary, and the cookie that it gets.
+/// Reports whether a request is sent to the canary, and returns the cookie that it sets.
 fn route(router: &Instance<Canary>, request: RequestBuilder) -> (bool, Option<String>) {
     let request = request.build();
     let is_chosen = match router.route(&request).unwrap() {
@@ -59,7 +59,7 @@ fn a_share_is_of_what_tells_clients_apart() {
         let chosen = route(&router, request().in_share("s"));
         assert_eq!(chosen, (true, None), "{options}");
     }
-    // Of another salt, or without what tells clients apart.
+    // The request has another salt, or lacks the part that distinguishes clients.
     let router = canary(r#""percent":5,"salt":"s","by":{"cookie":"id"}"#);
     let request = RequestBuilder::get("/").header("cookie", "id=1");
     assert_eq!(route(&router, request.in_share("t")), (false, None));
@@ -88,7 +88,7 @@ fn a_cookie_keeps_clients() {
         route(&router, request().in_share("v2")),
         (true, Some(cookie))
     );
-    // Of the canary before.
+    // The cookie is from the previous canary.
     let old = request().header("cookie", "c=1");
     assert_eq!(route(&router, old), (false, None));
 

@@ -1,4 +1,4 @@
-"""Sends requests to a second backend while the first one cannot take them."""
+"""Sends requests to a second backend while the first one has no usable server."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Failover:
         pointsman.backends.require("secondary", config.secondary)
 
     def route(self, request: pointsman.Request) -> pointsman.Decision:
-        # A later attempt follows one that reached no server, usable as they seemed.
+        # A later attempt means that an earlier one reached no server, although they seemed usable.
         if request.attempt == 0 and request.ask(self.primary_usable):
             return self.primary
         request.tag("failover", "true")

@@ -1,11 +1,11 @@
 /*
- * The plugin's options, and the checks that TOML's types cannot make.
+ * The plugin's options, and the checks that TOML's types cannot express.
  */
 #include "plugin.h"
 
 #include <stdlib.h>
 
-/* Whether `name` is a token (RFC 9110, section 5.6.2). */
+/* Reports whether `name` is a token (RFC 9110, section 5.6.2). */
 static bool is_token(const char *name)
 {
     static const char octets[] = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
@@ -42,7 +42,7 @@ static pm_str read_suffix(pm_value *value)
     return pm_text(lower(suffix));
 }
 
-/* Suffixes of all rules, in their order. */
+/* The suffixes of all rules, in their order. */
 typedef struct suffixes {
     suffix *items;
     size_t count;
@@ -61,7 +61,7 @@ static void add_suffix(suffixes *list, pm_str text)
     list->items[list->count++].text = text;
 }
 
-/* A text, or a list of which any may match. */
+/* Reads a text, or a list of texts of which any can match. */
 static void read_suffixes(pm_value *value, suffixes *list)
 {
     pm_kind kind = pm_kind_of(value);
@@ -77,7 +77,7 @@ static void read_suffixes(pm_value *value, suffixes *list)
     }
 }
 
-/* Reads the rule of a table, and adds its suffixes. */
+/* Reads the rule in a table, and adds its suffixes. */
 static group read_rule(pm_value *table, suffixes *list)
 {
     size_t first = list->count;
@@ -112,7 +112,7 @@ static int compare(const void *a, const void *b)
     return order != 0 ? order : (left > right) - (left < right);
 }
 
-/* Removes the suffixes that an earlier rule has: a matcher's entries differ. */
+/* Removes the suffixes that an earlier rule has, since the entries of a matcher must differ. */
 static void remove_repeated(group *group)
 {
     suffix **sorted = pm_alloc_array(group->count, sizeof *sorted);
@@ -134,8 +134,8 @@ static void remove_repeated(group *group)
     group->count = count;
 }
 
-/* Suffixes with the same backend get the same number, and so share cached decisions. There are
- * few backends. */
+/* Returns the number of a backend. Suffixes with the same backend get the same number, so they
+ * share cached decisions. There are few backends. */
 static uint32_t number_of(const group *group, const char *backend)
 {
     for (size_t i = 0; i < group->count; i++) {
@@ -154,7 +154,8 @@ static void define(group *group, pm_value *rules)
         entries[i].text = group->suffixes[i].text;
         entries[i].number = number_of(group, group->suffixes[i].backend);
     }
-    /* Host as sent, since it is no list; of other fields each member. */
+    /* Host is compared as sent, since it is not a list; other fields are compared member by
+     * member. */
     const char *over =
         group->is_host ? "header:host" : pm_format("values:%s", group->header);
     group->in_field =

@@ -1,5 +1,5 @@
 /*
- * The values in a field line, and the ends of one. Octets throughout: a value need not be UTF-8.
+ * The values in a field line, and their endings. Works on octets, since a value need not be UTF-8.
  */
 #include "plugin.h"
 
@@ -8,8 +8,8 @@ char to_lower(char octet)
     return octet >= 'A' && octet <= 'Z' ? (char)(octet + ('a' - 'A')) : octet;
 }
 
-/* The position of the first comma outside of quotes, or the length. A comma in a quoted string
- * separates nothing (RFC 9110, section 5.6.1). */
+/* Returns the position of the first comma outside of quotes, or the length if there is none. A
+ * comma inside a quoted string does not separate values (RFC 9110, section 5.6.1). */
 static size_t find_comma(pm_str line)
 {
     bool quoted = false;
@@ -43,7 +43,7 @@ pm_str without_port(pm_str host)
         pm_split(&rest, ']', &name);
         return pm_starts_with(rest, ":") ? pm_octets(host.ptr, name.len + 1) : host;
     }
-    /* Only one colon: an address such as `::1` needs brackets before a port. */
+    /* There must be only one colon: an address such as `::1` needs brackets before a port. */
     pm_str port;
     pm_str more;
     bool has_port = pm_split(&rest, ':', &name) && pm_split(&rest, ':', &port);
@@ -55,7 +55,7 @@ bool ends_with(pm_str value, pm_str suffix)
     if (value.len < suffix.len)
         return false;
     const char *end = value.ptr + (value.len - suffix.len);
-    /* From the front: names of one site differ there, and end alike. */
+    /* Compares from the front, since the names of one site differ there and have the same end. */
     for (size_t i = 0; i < suffix.len; i++) {
         if (to_lower(end[i]) != suffix.ptr[i])
             return false;

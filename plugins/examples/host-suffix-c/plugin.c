@@ -1,5 +1,6 @@
 /*
- * Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+ * Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
+ * options.
  *
  * Rules without options are a question, which the proxy answers by itself: one cached decision
  * serves every value with the same answer. A rule with an option has to read the field, which then
@@ -7,7 +8,7 @@
  */
 #include "plugin.h"
 
-/* In the order of their rules, of which the first that matches wins. */
+/* In the order of their rules. The first rule that matches wins. */
 static groups all;
 
 pm_cacheability pm_configure(pm_value *config)
@@ -16,7 +17,7 @@ pm_cacheability pm_configure(pm_value *config)
     return PM_CACHEABLE;
 }
 
-/* Whether `value`, without blanks around it, ends as the group's options ask. */
+/* Reports whether `value`, without surrounding blanks, ends as the group's options require. */
 static bool matches(const group *group, const suffix *suffix, pm_str value)
 {
     if (group->ignore_port)
@@ -25,7 +26,7 @@ static bool matches(const group *group, const suffix *suffix, pm_str value)
            (!group->label_boundary || starts_label(value, suffix->text));
 }
 
-/* Whether a line matches, or one of its values if the field is a list. */
+/* Reports whether a line matches, or one of its values if the field is a list. */
 static bool matches_line(const group *group, const suffix *suffix, pm_str line)
 {
     pm_str value;
@@ -38,13 +39,14 @@ static bool matches_line(const group *group, const suffix *suffix, pm_str line)
     return false;
 }
 
-/* A connection without HTTP has no fields, but a host: its server name. */
+/* Reports whether the connection is without HTTP. It has no fields then, but a host: its server
+ * name. */
 static bool has_no_http(const group *group, pm_request *request)
 {
     return group->is_host && pm_is_none(pm_version(request));
 }
 
-/* The backend of the first suffix that one of the field's values matches, or NULL. */
+/* Returns the backend of the first suffix that one of the field's values matches, or NULL. */
 static const char *read_field(const group *group, pm_request *request)
 {
     pm_strs lines = pm_header_lines(request, group->header);

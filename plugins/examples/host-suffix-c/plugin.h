@@ -1,4 +1,4 @@
-/* The rules, and how a value is compared. */
+/* The rules, and the comparison of values. */
 #ifndef PLUGIN_H
 #define PLUGIN_H
 
@@ -10,22 +10,23 @@ typedef struct suffix {
     const char *backend;
 } suffix;
 
-/* Rules that follow each other and look at the same field in the same way: their suffixes, in the
- * order of the rules, each once. */
+/* Consecutive rules that compare the same field in the same way: their suffixes, in the order of
+ * the rules, each once. */
 typedef struct group {
     /* In lower case. */
     const char *header;
-    /* `host` is no list: the proxy refuses a comma in it, and a second line. */
+    /* `host` is not a list: the proxy refuses a comma in it, and a second line. */
     bool is_host;
-    /* The port is no part of what is compared. */
+    /* The port is left out of the comparison. */
     bool ignore_port;
-    /* A suffix may start only where a label does. */
+    /* A suffix matches only if it starts at a label. */
     bool label_boundary;
     suffix *suffixes;
     size_t count;
-    /* Without options. A number is that of the first suffix, from 1, with the same backend. */
+    /* The question of a group without options. The answer is the number, from 1, of the first
+     * suffix with the same backend. */
     pm_question in_field;
-    /* The same for connections without HTTP; defined for `host` alone. */
+    /* The same for connections without HTTP; defined for `host` only. */
     pm_question in_connection;
 } group;
 
@@ -44,13 +45,13 @@ groups read_groups(pm_value *config);
 
 /* field.c */
 char to_lower(char octet);
-/* Takes the next value off a line that is a list; false once there is none. */
+/* Takes the next value from the front of a line that is a list; false if there is none. */
 bool next_value(pm_str *line, pm_str *value);
-/* A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. */
+/* Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`. */
 pm_str without_port(pm_str host);
-/* Whether `value` ends with `suffix`, which is in lower case, whatever its own case. */
+/* Reports whether `value`, in any case, ends with `suffix`, which is in lower case. */
 bool ends_with(pm_str value, pm_str suffix);
-/* Whether `suffix`, with which `value` ends, starts where a label of `value` does. */
+/* Reports whether `suffix`, with which `value` ends, starts at a label of `value`. */
 bool starts_label(pm_str value, pm_str suffix);
 
 #endif

@@ -6,8 +6,8 @@ namespace field {
 
 namespace {
 
-// The position of the first comma outside of quotes, or the length. A comma in a quoted string
-// separates nothing (RFC 9110, section 5.6.1).
+// Returns the position of the first comma outside of quotes, or the length if there is none. A
+// comma inside a quoted string does not separate values (RFC 9110, section 5.6.1).
 std::size_t find_comma(std::string_view line)
 {
     bool quoted = false;
@@ -68,7 +68,7 @@ std::string_view without_port(std::string_view host)
         bool has_port = end != host.npos && host.substr(end + 1, 1) == ":";
         return has_port ? host.substr(0, end + 1) : host;
     }
-    // Only one colon: an address such as `::1` needs brackets before a port.
+    // There must be only one colon: an address such as `::1` needs brackets before a port.
     bool has_port = colon != host.npos && host.find(':', colon + 1) == host.npos;
     return has_port ? host.substr(0, colon) : host;
 }
@@ -78,7 +78,7 @@ bool ends_with(std::string_view value, std::string_view suffix)
     if (value.size() < suffix.size())
         return false;
     std::string_view end = value.substr(value.size() - suffix.size());
-    // From the front: names of one site differ there, and end alike.
+    // Compares from the front, since the names of one site differ there and have the same end.
     for (std::size_t i = 0; i < suffix.size(); i++) {
         if (to_lower(end[i]) != suffix[i])
             return false;

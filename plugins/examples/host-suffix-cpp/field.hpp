@@ -1,4 +1,4 @@
-// The values in a field line, and the ends of one. Octets throughout: a value need not be UTF-8.
+// The values in a field line, and their endings. Works on octets, since a value need not be UTF-8.
 
 #ifndef FIELD_HPP
 #define FIELD_HPP
@@ -13,10 +13,10 @@ char to_lower(char octet);
 
 std::string to_lower(std::string_view text);
 
-// Whether `name` is a token (RFC 9110, section 5.6.2).
+// Reports whether `name` is a token (RFC 9110, section 5.6.2).
 bool is_name(std::string_view name);
 
-// The values of a line that is a list, one after the other.
+// Iterates over the values of a line that is a list.
 class Values {
 public:
     explicit Values(std::string_view line) : rest_(line) {}
@@ -26,13 +26,13 @@ private:
     std::optional<std::string_view> rest_;
 };
 
-// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`.
+// Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`.
 std::string_view without_port(std::string_view host);
 
-// Whether `value` ends with `suffix`, which is in lower case, whatever its own case.
+// Reports whether `value`, in any case, ends with `suffix`, which is in lower case.
 bool ends_with(std::string_view value, std::string_view suffix);
 
-// Whether `suffix`, with which `value` ends, starts where a label of `value` does.
+// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
 bool starts_label(std::string_view value, std::string_view suffix);
 
 } // namespace field

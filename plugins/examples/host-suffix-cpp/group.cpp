@@ -18,7 +18,7 @@ void Group::define(pointsman::Config rules)
     std::vector<pointsman::Entry<std::string_view>> entries;
     for (const Suffix &suffix : suffixes_)
         entries.push_back({suffix.text, suffix.backend});
-    // Host as sent, since it is no list; of other fields each member.
+    // Host is compared as sent, since it is not a list; other fields are compared member by member.
     std::string_view over =
         way_.is_host() ? "header:host" : pointsman::text("values:", way_.header);
     in_field_ = questions::first_suffix(over, entries, pointsman::ignore_case, rules);
@@ -31,7 +31,8 @@ std::optional<std::string_view> Group::choose(const pointsman::Request &request)
     return way_.has_options() ? read(request) : ask(request);
 }
 
-// A connection without HTTP has no fields, but a host: its server name.
+// Reports whether the connection is without HTTP. It has no fields then, but a host: its server
+// name.
 bool Group::has_no_http(const pointsman::Request &request) const
 {
     return way_.is_host() && !request.version();
@@ -64,7 +65,7 @@ std::optional<std::string_view> Group::read(const pointsman::Request &request) c
     return std::nullopt;
 }
 
-// Whether `value`, without blanks around it, ends as the options ask.
+// Reports whether `value`, without surrounding blanks, ends as the options require.
 bool Group::matches(const Suffix &suffix, std::string_view value) const
 {
     if (way_.ignore_port)
@@ -73,7 +74,7 @@ bool Group::matches(const Suffix &suffix, std::string_view value) const
            (!way_.label_boundary || field::starts_label(value, suffix.text));
 }
 
-// Whether a line matches, or one of its values if the field is a list.
+// Reports whether a line matches, or one of its values if the field is a list.
 bool Group::matches_line(const Suffix &suffix, std::string_view line) const
 {
     if (way_.is_host())

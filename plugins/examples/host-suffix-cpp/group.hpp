@@ -1,4 +1,4 @@
-// Rules that follow each other and look at the same field in the same way.
+// Consecutive rules that compare the same field in the same way.
 
 #ifndef GROUP_HPP
 #define GROUP_HPP
@@ -20,10 +20,10 @@ public:
     const Way &way() const { return way_; }
     void add(const Rule &rule);
 
-    // Defines the questions of rules without options; errors are shown at `rules`.
+    // Defines the questions of rules without options. Errors are reported at `rules`.
     void define(pointsman::Config rules);
 
-    // The backend of the first rule that one of the field's values matches.
+    // Returns the backend of the first rule that one of the field's values matches.
     std::optional<std::string_view> choose(const pointsman::Request &request) const;
 
 private:
@@ -39,12 +39,12 @@ private:
     bool matches_line(const Suffix &suffix, std::string_view line) const;
 
     Way way_;
-    // In the order of the rules. Of equal ones the first counts; the others are left out, since
-    // the entries of a matcher differ.
+    // In the order of the rules. If several are equal, only the first is kept, since the entries of
+    // a matcher must differ.
     std::vector<Suffix> suffixes_;
     std::unordered_set<std::string> known_;
     pointsman::Matcher<std::string_view> in_field_;
-    // For connections without HTTP, which have no fields; defined for `host` alone.
+    // For connections without HTTP, which have no fields; defined for `host` only.
     pointsman::Matcher<std::string_view> in_connection_;
 };
 

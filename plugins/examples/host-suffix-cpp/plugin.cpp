@@ -1,4 +1,5 @@
-// Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+// Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
+// options.
 //
 // Rules without options are a question, which the proxy answers by itself: one cached decision
 // serves every value with the same answer. A rule with an option has to read the field, which then
@@ -37,7 +38,7 @@ public:
     }
 
 private:
-    // In the order of their rules, of which the first that matches wins.
+    // In the order of their rules. The first rule that matches wins.
     std::vector<Group> groups_;
 };
 

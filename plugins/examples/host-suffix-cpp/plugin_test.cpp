@@ -1,5 +1,5 @@
-// Hostile field lines, and the errors of a configuration. What each option does is shown by the
-// cases of ../../host-suffix/cases.toml, which run against the component.
+// Hostile field lines, and configuration errors. The effect of each option is tested by
+// ../../host-suffix/cases.toml, which runs against the component.
 
 #include <cstdlib>
 #include <cstring>
@@ -14,7 +14,7 @@ void configure(const std::string &rules)
     PM_EXPECT(pm_test_configure((R"({"rules": )" + rules + "}").c_str()), "cacheable");
 }
 
-// The answer to one line of the field `name`.
+// Returns the decision for one line of the field `name`.
 const char *ask(const char *name, const char *value)
 {
     pm_test_request("GET", "/");

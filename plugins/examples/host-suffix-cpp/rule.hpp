@@ -1,4 +1,4 @@
-// A rule: what a value must end with, and the backend of such requests.
+// A rule: the suffixes that a value can end with, and the backend of such requests.
 
 #ifndef RULE_HPP
 #define RULE_HPP
@@ -9,28 +9,28 @@
 
 #include "pointsman.hpp"
 
-// The field that a rule looks at, and how.
+// The field that a rule compares, and how.
 struct Way {
     // In lower case.
     std::string header = "host";
-    // The port is no part of what is compared.
+    // The port is left out of the comparison.
     bool ignore_port = false;
-    // A suffix may start only where a label does.
+    // A suffix matches only if it starts at a label.
     bool label_boundary = false;
 
-    // `host` is no list: the proxy refuses a comma in it, and a second line.
+    // `host` is not a list: the proxy refuses a comma in it, and a second line.
     bool is_host() const { return header == "host"; }
     bool has_options() const { return ignore_port || label_boundary; }
     bool operator==(const Way &other) const;
 };
 
-// A rule as it is written.
+// A rule as it is written in the configuration.
 struct Rule {
-    // Reads `table`; the proxy gets its first error, with the key.
+    // Reads `table`. The SDK reports the first error to the proxy, with its key.
     explicit Rule(pointsman::Config table);
 
     Way way;
-    // In lower case, none empty.
+    // In lower case; none is empty.
     std::vector<std::string> suffixes;
     std::string_view backend;
 

@@ -7,7 +7,7 @@ import (
 	pointsman "github.com/pointsman/pointsman/sdk/go"
 )
 
-// host is the field that a rule looks at if it names none.
+// host is the field that a rule compares by default.
 const host = "host"
 
 // Config is router.config.
@@ -15,7 +15,7 @@ type Config struct {
 	Rules []Rule `json:"rules"`
 }
 
-// A Rule as it is written.
+// A Rule is a rule as it is written in the configuration.
 type Rule struct {
 	Header        string   `json:"header" default:"host"`
 	Suffix        Suffixes `json:"suffix"`
@@ -24,7 +24,7 @@ type Rule struct {
 	LabelBoundary bool     `json:"label_boundary" default:"false"`
 }
 
-// Suffixes are one, or several of which any may match.
+// Suffixes is one suffix, or several of which any can match.
 type Suffixes struct {
 	list []string
 	// Whether it was written as a list, for the keys in errors.
@@ -45,7 +45,7 @@ func (s *Suffixes) ReadValue(value pointsman.Value) error {
 	}
 }
 
-// groups checks the rules and puts those together that one look at a field decides.
+// groups checks the rules and joins consecutive ones that a single comparison of a field decides.
 func (c *Config) groups() ([]group, error) {
 	var groups []group
 	for i := range c.Rules {
@@ -68,12 +68,12 @@ func (c *Config) groups() ([]group, error) {
 	return groups, nil
 }
 
-// looksAs tells whether both groups look at the same field in the same way.
+// looksAs reports whether both groups compare the same field in the same way.
 func (g *group) looksAs(other *group) bool {
 	return g.header == other.header && g.ignorePort == other.ignorePort && g.boundary == other.boundary
 }
 
-// add adds a rule's suffixes, but for those that a rule before it has.
+// add adds a rule's suffixes, except those that an earlier rule has.
 func (g *group) add(rule *Rule) {
 	for _, suffix := range rule.Suffix.list {
 		text := lower(suffix)
@@ -84,7 +84,7 @@ func (g *group) add(rule *Rule) {
 	}
 }
 
-// check refuses a rule that makes no sense.
+// check returns an error if the rule is invalid.
 func (r *Rule) check(path string) error {
 	if !isToken(r.Header) {
 		message := strconv.Quote(r.Header) + " is not the name of a header field"
@@ -106,7 +106,7 @@ func (r *Rule) check(path string) error {
 	return pointsman.RequireBackend(path+".backend", r.Backend)
 }
 
-// isToken tells whether name is one (RFC 9110, section 5.6.2).
+// isToken reports whether name is a token (RFC 9110, section 5.6.2).
 func isToken(name string) bool {
 	for i := range len(name) {
 		octet := name[i]

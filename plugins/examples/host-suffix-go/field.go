@@ -2,10 +2,10 @@ package main
 
 import "strings"
 
-// Octets throughout: a value need not be UTF-8.
+// This file works on octets, since a value need not be UTF-8.
 
-// members are the values of lines that are lists, without the blanks around them. A comma in a
-// quoted text separates nothing (RFC 9110, section 5.6.1).
+// members returns the values of lines that are lists, without surrounding blanks. A comma inside a
+// quoted string does not separate values (RFC 9110, section 5.6.1).
 func members(lines []string) []string {
 	var members []string
 	for _, line := range lines {
@@ -22,7 +22,7 @@ func members(lines []string) []string {
 	return members
 }
 
-// comma is where the first comma outside of quotes is; -1 if there is none.
+// comma returns the position of the first comma outside of quotes, or -1 if there is none.
 func comma(line string) int {
 	quoted := false
 	for i := 0; i < len(line); i++ {
@@ -38,8 +38,8 @@ func comma(line string) int {
 	return -1
 }
 
-// withoutPort cuts the port off a host: a for a:80, [::1] for [::1]:80. An address such as ::1,
-// which must have brackets to be followed by a port, stays as it is.
+// withoutPort returns a host without its port: a for a:80, [::1] for [::1]:80. An address such as
+// ::1 stays as it is, since it needs brackets before a port.
 func withoutPort(host string) string {
 	if strings.HasPrefix(host, "[") {
 		if bracket := strings.IndexByte(host, ']'); strings.HasPrefix(host[bracket+1:], ":") {
@@ -54,12 +54,12 @@ func withoutPort(host string) string {
 	return name
 }
 
-// endsWith tells whether a value, in any case, ends with a suffix, which is in lower case.
+// endsWith reports whether value, in any case, ends with suffix, which is in lower case.
 func endsWith(value, suffix string) bool {
 	if len(value) < len(suffix) {
 		return false
 	}
-	// From the front: names of one site differ there, and end alike.
+	// Compares from the front, since the names of one site differ there and have the same end.
 	tail := value[len(value)-len(suffix):]
 	for i := range len(suffix) {
 		if lowerOctet(tail[i]) != suffix[i] {
@@ -69,13 +69,13 @@ func endsWith(value, suffix string) bool {
 	return true
 }
 
-// startsLabel tells whether a suffix, with which a value ends, starts where a label does.
+// startsLabel reports whether suffix, with which value ends, starts at a label of value.
 func startsLabel(value, suffix string) bool {
 	start := len(value) - len(suffix)
 	return suffix[0] == '.' || start == 0 || value[start-1] == '.'
 }
 
-// lower folds ASCII's letters; strings.ToLower would fold Unicode's, too.
+// lower folds ASCII letters only; strings.ToLower would fold Unicode letters too.
 func lower(text string) string {
 	octets := []byte(text)
 	for i, octet := range octets {

@@ -1,8 +1,9 @@
-// Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+// Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
+// options.
 //
 // Rules without options are a question, which the proxy answers by itself: one cached decision
-// serves every host with the same answer. A rule with an option has to look at the value, which
-// then becomes part of the decision's cache key.
+// serves every host with the same answer. A rule with an option has to read the value, which then
+// becomes part of the decision's cache key.
 package main
 
 import pointsman "github.com/pointsman/pointsman/sdk/go"
@@ -24,7 +25,7 @@ func configure(config Config) (pointsman.Router, error) {
 	return pointsman.Router{Route: router(groups).route, Cacheable: true}, nil
 }
 
-// A router has its rules in their order.
+// A router contains the rules in their order.
 type router []group
 
 func (r router) route(request *pointsman.Request) (pointsman.Decision, error) {
@@ -36,20 +37,19 @@ func (r router) route(request *pointsman.Request) (pointsman.Decision, error) {
 	return pointsman.Next(), nil
 }
 
-// A group is rules that follow each other, look at the same field and have either no option or
-// the same ones.
+// A group is a sequence of consecutive rules with the same field and the same options, if any.
 type group struct {
-	// Of its first rule, for errors.
+	// Path of the first rule, for errors.
 	path string
 	// In lower case.
 	header     string
 	ignorePort bool
 	boundary   bool
-	// The suffixes of all rules, in lower case, each once: the first rule with it wins.
+	// The suffixes of all rules in lower case, each once: the first rule with a suffix wins.
 	suffixes []pointsman.Entry[string]
 	known    map[string]bool
-	// Without options. The second one is about connections without HTTP, which have a host
-	// and no field of that name; nil for other fields.
+	// The questions of a group without options. connection is for connections without HTTP, which have
+	// a host but no such field; nil for other fields.
 	field, connection *pointsman.Matcher[string]
 }
 
@@ -62,7 +62,7 @@ func (g *group) define() (err error) {
 		g.field, err = pointsman.FirstSuffix("values:"+g.header, g.suffixes, pointsman.IgnoreCase)
 		return err
 	}
-	// The lines as they are: Host is no list.
+	// Host is compared line by line, since it is not a list.
 	g.field, err = pointsman.FirstSuffix("header:"+host, g.suffixes, pointsman.IgnoreCase)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func hasHTTP(request *pointsman.Request) bool {
 	return found
 }
 
-// read does so for a group with options.
+// read does what choose does, for a group with options.
 func (g *group) read(request *pointsman.Request) (backend string, found bool) {
 	var values []string
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/pointsmantest"
 )
 
-// The whole table of requests is host-suffix's cases.toml, for `pointsman plugin test`. These
-// are the main ones, and those that need octets.
+// The full table of requests is in host-suffix's cases.toml, for `pointsman plugin test`. This test
+// has the main ones, and those that need octets.
 
 func TestTheEndOfAHostDecides(t *testing.T) {
 	const boundary = `"label_boundary":true`
@@ -148,7 +148,7 @@ func TestABadConfigurationIsRefusedAtItsKey(t *testing.T) {
 	}
 }
 
-// route asks a plugin that has this rule.
+// route returns the decision of a plugin that has this rule.
 func route(t *testing.T, rule string, request *pointsmantest.Request) pointsman.Decision {
 	t.Helper()
 	instance, err := pointsmantest.Configure(`{"rules":[{`+rule+`}]}`, "b", "c", "d")

@@ -13,14 +13,14 @@ import pointsman
 from pointsman import questions
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# A value of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
+# One value of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
 VALUE = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*', re.DOTALL)
 BLANKS = b" \t\r\n\f"
 
 
 @dataclass
 class Rule:
-    """A rule as it is written."""
+    """A rule as it is written in the configuration."""
 
     suffix: Union[str, List[str]]
     backend: str
@@ -37,15 +37,15 @@ class Config:
 
 
 class Group:
-    """Rules that follow each other, look at the same field and have the same options."""
+    """Consecutive rules with the same field and the same options."""
 
     def __init__(self, rule: Rule) -> None:
         self.header, self.options = looks_at(rule)
-        # In lower case, each with the decision of the first rule that has it.
+        # Suffixes in lower case, each with the decision of the first rule that has it.
         self.suffixes: Dict[str, pointsman.Decision] = {}
 
     def add(self, rule: Rule, key: str) -> None:
-        """Adds a rule's suffixes, once they are checked."""
+        """Adds a rule's suffixes after checking them."""
         if not TOKEN.fullmatch(rule.header):
             message = f"{json.dumps(rule.header)} is not the name of a header field"
             raise pointsman.ConfigError(f"{key}.header", message)
@@ -61,11 +61,11 @@ class Group:
             )
         decision = pointsman.backend(pointsman.backends.require(f"{key}.backend", rule.backend))
         for text in texts:
-            # `lower` of bytes changes ASCII letters alone.
+            # `lower` of bytes changes only ASCII letters.
             self.suffixes.setdefault(text.encode().lower().decode(), decision)
 
     def finish(self) -> "Asked | Read":
-        """What decides."""
+        """Returns the object that decides."""
         return Read(self) if any(self.options) else Asked(self)
 
 
@@ -73,12 +73,12 @@ class Asked:
     """A group without options."""
 
     def __init__(self, group: Group) -> None:
-        # Host is no list.
+        # Host is not a list.
         over = "header:host" if group.header == "host" else f"values:{group.header}"
         self.field = questions.first_suffix(over, group.suffixes, ignore_case=True, key="rules")
         self.connection = None
         if group.header == "host":
-            # A connection without HTTP has a host, and no fields.
+            # A connection without HTTP has a host but no fields.
             self.connection = questions.first_suffix("host", group.suffixes, ignore_case=True)
 
     def decide(self, request: pointsman.Request) -> Optional[pointsman.Decision]:
@@ -105,30 +105,30 @@ class Read:
         return None
 
     def values(self, request: pointsman.Request) -> List[bytes]:
-        """The field's values; for Host, which is no list, its lines."""
+        """Returns the field's values; for Host, which is not a list, its lines."""
         lines = request.header_lines(self.header)
         if self.header != "host":
             return [value for line in lines for value in values(line)]
         return lines if request.version is not None else [request.host.encode()]
 
     def compared(self, value: bytes) -> bytes:
-        """What is compared with suffixes."""
+        """Returns the part of the value that is compared with suffixes."""
         value = value.strip(BLANKS)
         return (without_port(value) if self.ignore_port else value).lower()
 
 
 def looks_at(rule: Rule) -> Tuple[str, Tuple[bool, bool]]:
-    """What of a request a rule depends on."""
+    """Returns the parts of a request that a rule depends on, and how."""
     return rule.header.lower(), (rule.ignore_port, rule.label_boundary)
 
 
 def at_label(value: bytes, suffix: bytes) -> bool:
-    """Whether the suffix, with which the value ends, starts where a label of it does."""
+    """Reports whether the suffix, with which the value ends, starts at a label of the value."""
     return suffix[:1] == b"." or len(value) == len(suffix) or value[-len(suffix) - 1] == ord(".")
 
 
 def values(line: bytes) -> Iterator[bytes]:
-    """The values of a line that is a list, without the blanks around them."""
+    """Returns the values of a line that is a list, without surrounding blanks."""
     if b'"' not in line:
         for value in line.split(b","):
             yield value.strip(BLANKS)
@@ -142,9 +142,9 @@ def values(line: bytes) -> Iterator[bytes]:
 
 
 def without_port(value: bytes) -> bytes:
-    """A host without its port: ``a`` of ``a:80``, ``[::1]`` of ``[::1]:80``.
+    """Returns a host without its port: ``a`` for ``a:80``, ``[::1]`` for ``[::1]:80``.
 
-    An address such as ``::1``, which must have brackets to be followed by a port, stays as it is.
+    An address such as ``::1`` stays as it is, since it needs brackets before a port.
     """
     if value.startswith(b"["):
         end = value.find(b"]") + 1
@@ -154,7 +154,7 @@ def without_port(value: bytes) -> bytes:
 
 
 class HostSuffix:
-    """Rules in their order: the first that matches wins."""
+    """The rules in their order: the first that matches wins."""
 
     cacheable = True
 

@@ -1,4 +1,4 @@
-"""`python3 -m unittest`: the functions; what it decides is in host-suffix's cases.toml."""
+"""`python3 -m unittest`: the functions; the decisions are tested by host-suffix's cases.toml."""
 
 import sys
 import unittest

@@ -1,14 +1,14 @@
-//! The values in a field line, and the parts of one. Octets throughout, and nothing is copied.
+//! The values in a field line, and their parts. Works on octets, and copies nothing.
 
 const std = @import("std");
 
-/// Without the blanks around it.
+/// Returns the value without surrounding blanks.
 pub fn trim(value: []const u8) []const u8 {
     return std.mem.trim(u8, value, " \t\r\n\x0c");
 }
 
-/// The values of a line that is a list: what stands between commas. A comma in a quoted text
-/// separates nothing (RFC 9110, section 5.6.1).
+/// Iterates over the values of a line that is a comma-separated list. A comma inside a quoted
+/// string does not separate values (RFC 9110, section 5.6.1).
 pub const Values = struct {
     rest: ?[]const u8,
 
@@ -20,7 +20,7 @@ pub const Values = struct {
     }
 };
 
-/// The position of the first comma outside of quotes.
+/// Returns the position of the first comma outside of quotes.
 fn comma(line: []const u8) ?usize {
     var quoted = false;
     var at: usize = 0;
@@ -33,8 +33,8 @@ fn comma(line: []const u8) ?usize {
     return null;
 }
 
-/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such as `::1`, which
-/// must have brackets to be followed by a port, is left as it is.
+/// Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`. An address such as
+/// `::1` stays as it is, since it needs brackets before a port.
 pub fn withoutPort(value: []const u8) []const u8 {
     if (std.mem.startsWith(u8, value, "[")) {
         const end = (std.mem.indexOfScalar(u8, value, ']') orelse return value) + 1;
@@ -45,12 +45,12 @@ pub fn withoutPort(value: []const u8) []const u8 {
     return if (again == null) value[0..colon] else value;
 }
 
-/// Whether `suffix`, with which `value` ends, starts where a label of `value` does.
+/// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
 pub fn startsLabel(value: []const u8, suffix: []const u8) bool {
     return suffix[0] == '.' or value.len == suffix.len or value[value.len - suffix.len - 1] == '.';
 }
 
-/// Whether `name` is a token (RFC 9110, section 5.6.2).
+/// Reports whether `name` is a token (RFC 9110, section 5.6.2).
 pub fn isToken(name: []const u8) bool {
     for (name) |octet| {
         const mark = std.mem.indexOfScalar(u8, "!#$%&'*+-.^_`|~", octet) != null;

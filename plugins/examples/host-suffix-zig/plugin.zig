@@ -13,7 +13,7 @@ const Config = struct {
     rules: []const RawRule,
 };
 
-/// A rule as it is written.
+/// A rule as it is written in the configuration.
 const RawRule = struct {
     header: []const u8 = "host",
     suffix: Suffixes,
@@ -22,7 +22,7 @@ const RawRule = struct {
     label_boundary: bool = false,
 };
 
-/// One suffix, or several of which any may match.
+/// One suffix, or several of which any can match.
 const Suffixes = struct {
     list: []const []const u8,
     is_list: bool,
@@ -44,7 +44,7 @@ const Suffixes = struct {
     }
 };
 
-/// The field that a rule looks at, and how.
+/// The field that a rule compares, and how.
 const Way = struct {
     /// In lower case.
     header: []const u8,
@@ -55,7 +55,8 @@ const Way = struct {
         return self.ignore_port or self.label_boundary;
     }
 
-    /// Host is no list: the proxy refuses a comma in it, and a second line.
+    /// Reports whether the field is Host, which is not a list: the proxy refuses a comma in it, and
+    /// a second line.
     fn isHost(self: Way) bool {
         return std.mem.eql(u8, self.header, "host");
     }
@@ -95,16 +96,16 @@ fn check(raw: RawRule, at: usize) !Way {
     };
 }
 
-/// Rules that follow each other and look at the same field in the same way.
+/// Consecutive rules that compare the same field in the same way.
 const Group = struct {
     way: Way,
-    /// Suffixes in lower case and their backends, in the order of the rules. Of equal ones the first
-    /// counts; the others are left out, since the entries of a matcher differ.
+    /// Suffixes in lower case and their backends, in the order of the rules. If several are equal,
+    /// only the first is kept, since the entries of a matcher must differ.
     suffixes: std.ArrayList(Suffix) = .empty,
     known: std.StringHashMapUnmanaged(void) = .empty,
-    /// Of rules without options.
+    /// The question of rules without options.
     in_field: ?Matcher = null,
-    /// For connections without HTTP, which have no fields; of `host` alone.
+    /// For connections without HTTP, which have no fields; only for `host`.
     in_connection: ?Matcher = null,
 
     const Suffix = pointsman.questions.Entry([]const u8);
@@ -122,7 +123,8 @@ const Group = struct {
     fn define(self: *Group) !void {
         if (self.way.hasOptions()) return;
         const questions = pointsman.questions;
-        // Host as sent, since it is no list; of other fields each member.
+        // Host is compared as sent, since it is not a list; other fields are compared member by
+        // member.
         const over = if (self.way.isHost())
             "header:host"
         else
@@ -135,14 +137,15 @@ const Group = struct {
         }
     }
 
-    /// The backend of the first rule that one of the field's values matches.
+    /// Returns the backend of the first rule that one of the field's values matches.
     fn choose(self: *const Group, request: *pointsman.Request) ?[]const u8 {
         const in_field = self.in_field orelse return self.read(request);
         if (request.ask(in_field)) |backend| return backend;
         return if (self.hasNoHttp(request)) request.ask(self.in_connection.?) else null;
     }
 
-    /// A connection without HTTP has no fields, but a host: its server name.
+    /// Reports whether the connection is without HTTP. It has no fields then, but a host: its
+    /// server name.
     fn hasNoHttp(self: *const Group, request: *pointsman.Request) bool {
         return self.way.isHost() and request.version() == null;
     }
@@ -156,7 +159,7 @@ const Group = struct {
         return null;
     }
 
-    /// Whether a line matches, or one of its values if the field is a list.
+    /// Reports whether a line matches, or one of its values if the field is a list.
     fn matchesLine(self: *const Group, suffix: []const u8, line: []const u8) bool {
         if (self.way.isHost()) return self.matches(suffix, line);
         var values: field.Values = .{ .rest = line };
@@ -164,7 +167,7 @@ const Group = struct {
         return false;
     }
 
-    /// Whether `whole`, without blanks around it, ends as the options ask.
+    /// Reports whether `whole`, without surrounding blanks, ends as the options require.
     fn matches(self: *const Group, suffix: []const u8, whole: []const u8) bool {
         const value = if (self.way.ignore_port) field.withoutPort(whole) else whole;
         if (!std.ascii.endsWithIgnoreCase(value, suffix)) return false;
@@ -173,7 +176,7 @@ const Group = struct {
 };
 
 pub const Plugin = struct {
-    /// In the order of their rules, of which the first that matches wins.
+    /// In the order of their rules. The first rule that matches wins.
     groups: []const Group,
 
     pub const cacheable = true;

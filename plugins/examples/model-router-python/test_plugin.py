@@ -1,4 +1,4 @@
-"""`python3 -m unittest`: what it decides, without a proxy."""
+"""`python3 -m unittest`: the plugin's decisions, without a proxy."""
 
 import sys
 import unittest

@@ -1,4 +1,5 @@
-"""Sends a share of the sessions to a backend of their own, and every session to one server."""
+"""Sends a share of the sessions to a separate backend, and each session always to the same server.
+"""
 
 from dataclasses import dataclass
 

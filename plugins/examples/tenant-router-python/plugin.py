@@ -1,4 +1,4 @@
-"""Sends each tenant to the backend that the operator's table has for it."""
+"""Sends each tenant to the backend that the operator's table names for it."""
 
 from dataclasses import dataclass
 

@@ -1,15 +1,15 @@
-//! Conditions as questions: each text that a part is compared with is asked about once.
+//! Conditions as questions: each text that a part is compared with belongs to one question only.
 //!
-//! Owns which conditions share a question. A part that is one text is asked for the best of all
-//! texts, from which the others follow; a field with several lines is asked about each text by
-//! itself. Used by `config` and `lib`.
+//! Owns which conditions share a question. For a part that is one text, a single question finds the
+//! best of all texts, and the other answers follow from it. For a field with several lines, each
+//! text has its own question. Used by `config` and `lib`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Error, Request};
 
-/// Most questions of a plugin, as in the proxy.
+/// Maximum number of questions of a plugin, as in the proxy.
 const MAX_QUESTIONS: usize = 1024;
 
 /// A test of a part.
@@ -20,13 +20,13 @@ pub(crate) struct Condition {
     pub(crate) test: Test,
     pub(crate) ignore_case: bool,
     pub(crate) negated: bool,
-    /// Where it stands in the configuration.
+    /// Path of the condition's key in the configuration.
     pub(crate) key: String,
 }
 
 #[derive(Clone)]
 pub(crate) enum Test {
-    /// Any of these texts.
+    /// Matches any of these texts.
     Exact(Vec<String>),
     Prefix(String),
     Suffix(String),
@@ -39,7 +39,7 @@ struct Subject {
     over: String,
     kind: Kind,
     ignore_case: bool,
-    /// The only text, where texts have a question each.
+    /// The only text of the question, if each text has its own question.
     text: Option<String>,
 }
 
@@ -54,7 +54,7 @@ enum Kind {
 /// Questions about the parts of a request.
 pub(crate) struct Questions(Vec<(Kind, Matcher<String>)>);
 
-/// A condition by its question.
+/// A condition, by the question that answers it.
 pub(crate) struct Asked {
     question: usize,
     /// In lower case if case is ignored.
@@ -65,7 +65,7 @@ pub(crate) struct Asked {
 /// Collects conditions until their questions are known.
 #[derive(Default)]
 pub(crate) struct Builder {
-    /// In the order of their first use, with their texts and where the first stands.
+    /// In the order of their first use, each with its texts and the key of its first use.
     subjects: Vec<(Subject, BTreeSet<String>, String)>,
     places: BTreeMap<Subject, usize>,
 }
@@ -74,7 +74,7 @@ impl Builder {
     /// Adds a condition.
     ///
     /// # Errors
-    /// It needs a question more than there can be.
+    /// It needs one question more than a plugin can have.
     pub(crate) fn add(&mut self, condition: Condition) -> Result<Asked, Error> {
         let (kind, mut texts) = match condition.test {
             Test::Exact(texts) => (Kind::Exact, texts),
@@ -117,7 +117,7 @@ impl Builder {
     /// Defines the questions.
     ///
     /// # Errors
-    /// An expression that is none, or too large.
+    /// A regular expression is invalid or too large.
     pub(crate) fn define(self) -> Result<Questions, Error> {
         let subjects = self.subjects.into_iter();
         let questions = subjects.map(|(subject, texts, key)| {
@@ -150,7 +150,7 @@ impl Subject {
 }
 
 impl Questions {
-    /// Whether a condition holds.
+    /// Reports whether a condition holds.
     pub(crate) fn hold(&self, request: &Request, condition: &Asked) -> bool {
         let Some((kind, matcher)) = self.0.get(condition.question) else {
             return false;

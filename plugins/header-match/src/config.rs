@@ -1,6 +1,7 @@
-//! The plugin's options, and the checks that TOML's types cannot make.
+//! The plugin's options, and the checks that TOML's types cannot express.
 //!
-//! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
+//! Owns the names of the options, which README.md lists, and the error messages. Called by
+//! `configure`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,17 +12,17 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::condition::{Condition, Test};
 
-/// Most field lines that the proxy takes of a plugin's answer.
+/// Maximum number of field lines that the proxy accepts in a plugin's response.
 const MAX_FIELDS: usize = 128;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     rules: Vec<RawRule>,
 }
 
-/// A rule as it is written.
+/// A rule as it is written in the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
@@ -38,10 +39,10 @@ struct RawRule {
     redirect: Option<RawRedirect>,
 }
 
-/// One method, or several of which any may be the request's.
+/// One method, or several of which any can match.
 struct Methods(Vec<String>);
 
-/// A condition as it is written.
+/// A condition as it is written in the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCondition {
@@ -79,8 +80,8 @@ fn found() -> u16 {
     302
 }
 
-/// A rule, checked: conditions that must all hold, from what few requests differ in to what each
-/// has its own of.
+/// A rule, checked: conditions that must all hold. The first ones are about parts in which few
+/// requests differ, the last about parts that differ in each request.
 pub(crate) struct Rule {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) decision: Decision,
@@ -196,7 +197,7 @@ impl RawCondition {
         };
         Ok(Condition {
             over,
-            // An expression folds case by itself.
+            // A regular expression folds case by itself.
             ignore_case: self.ignore_case && !matches!(test, Test::Regex(_)),
             test,
             negated,
@@ -220,11 +221,11 @@ fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, 
     })
 }
 
-/// An expression for the text itself.
+/// Returns a regular expression that matches the text literally.
 fn escaped(text: &str) -> String {
     let mut expression = String::with_capacity(text.len());
     for character in text.chars() {
-        // `\<` and `\>` would be borders of a word.
+        // `\<` and `\>` would be word boundaries.
         if character.is_ascii_punctuation() && !"<>".contains(character) {
             expression.push('\\');
         }
@@ -289,7 +290,8 @@ fn check_value(key: &str, value: &str) -> Result<(), Error> {
 
 impl<'de> Deserialize<'de> for Methods {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By hand, for an untagged enum's errors name neither the place nor what is right.
+        // Written by hand, since the errors of an untagged enum name neither the key nor the
+        // expected type.
         deserializer.deserialize_any(MethodsVisitor)
     }
 }

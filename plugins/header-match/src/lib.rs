@@ -1,7 +1,7 @@
-//! Routes by method, path, fields, cookies and parameters of the query.
+//! Routes by method, path, fields, cookies and query parameters.
 //!
-//! Owns the order of rules. Reads nothing: a condition is a question, asked only if those before it
-//! hold.
+//! Owns the order of rules. Reads nothing: a condition is a question, which is asked only if the
+//! conditions before it hold.
 
 mod condition;
 mod config;
@@ -12,7 +12,7 @@ use condition::{Asked, Builder, Questions};
 use config::Config;
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router};
 
-/// The router: rules in their order, the first all of whose conditions hold wins.
+/// The router: rules in their order. The first rule whose conditions all hold wins.
 pub struct HeaderMatch {
     questions: Questions,
     rules: Vec<Rule>,

@@ -1,5 +1,5 @@
-//! What is read, and the errors of a configuration word for word. What it decides is in
-//! `cases.toml`, which is played against the component.
+//! The reads, and configuration errors word for word. The decisions of header-match are tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -13,11 +13,11 @@ fn router(rules: &str) -> Result<Instance<HeaderMatch>, String> {
 #[test]
 fn conditions_share_questions() {
     for (part, expected) in [
-        // One text of a part alone: the best of all texts is enough.
+        // A part that is one text needs only one question, for the best of all texts.
         (r#""path":{"prefix":"/VALUE"}"#, 1),
         (r#""cookie":{"a":{"exact":"VALUE"}}"#, 1),
         (r#""method":"VALUE""#, 1),
-        // Lines of a field: each text by itself, once.
+        // For the lines of a field, each text has its own question.
         (r#""header":{"X-A":{"exact":"VALUE"}}"#, 3),
         (r#""query":{"q":{"regex":"VALUE"}}"#, 3),
     ] {

@@ -1,7 +1,7 @@
-//! Edits the fields of requests and of responses, and leaves the rest to the next plugin.
+//! Edits the fields of requests and responses, and leaves the decision to the next plugin.
 //!
-//! Owns the order of edits: remove, set, append. Reads the version of HTTP alone, to leave
-//! connections without HTTP as they are: one cached decision serves all requests of a version.
+//! Owns the order of edits: remove, set, append. Reads only the HTTP version, so that it does not
+//! edit connections without HTTP: one cached decision serves all requests of a version.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use pointsman_sdk::questions::{self, Matcher, TextDefinition};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, syntax};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -24,7 +24,7 @@ pub struct Config {
     response: Edits,
 }
 
-/// The edits of one side's fields.
+/// The edits of the request's fields or of the response's.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Edits {
@@ -159,7 +159,7 @@ fn define(
     matcher.map(Some)
 }
 
-/// Whether the host of a request, which has neither a port nor a dot at its end, can be this one.
+/// Checks that the host of a request can be this one: it has no port and no trailing dot.
 fn check_host(host: &str) -> Result<(), Error> {
     let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~[]:%".contains(&octet);
     let is_literal = host.starts_with('[') && host.ends_with(']');
@@ -172,7 +172,7 @@ fn check_host(host: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the path of a request can begin with this one.
+/// Checks that the path of a request can begin with this one.
 fn check_path(path: &str) -> Result<(), Error> {
     let allowed = |octet: u8| octet.is_ascii_graphic() && !b"?#".contains(&octet);
     if !path.starts_with('/') {

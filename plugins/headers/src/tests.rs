@@ -1,5 +1,5 @@
-//! Edits in their order, and the errors of a configuration word for word. When they are made is in
-//! `cases.toml`, which is played against the component.
+//! The order of edits, and configuration errors word for word. When the edits are made is tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Edit, Instance, RequestBuilder, ResponseEdit};
 use pointsman_sdk::testing::{edits, response_edits};

@@ -1,6 +1,7 @@
-//! The plugin's options, and the checks that TOML's types cannot make.
+//! The plugin's options, and the checks that TOML's types cannot express.
 //!
-//! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
+//! Owns the names of the options, which README.md lists, and the error messages. Called by
+//! `configure`.
 
 use std::fmt;
 
@@ -8,14 +9,14 @@ use pointsman_sdk::{Error, backends, syntax};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     rules: Vec<RawRule>,
 }
 
-/// A rule as it is written.
+/// A rule as it is written in the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
@@ -33,7 +34,7 @@ fn host() -> String {
     "host".to_owned()
 }
 
-/// One suffix, or several of which any may match.
+/// One suffix, or several of which any can match.
 struct Suffixes {
     list: Vec<String>,
     /// Whether it was written as a list, for the keys in errors.
@@ -51,21 +52,21 @@ enum Written {
 pub(crate) struct Rule {
     /// In lower case.
     pub(crate) header: String,
-    /// In lower case, none empty.
+    /// In lower case; none is empty.
     pub(crate) suffixes: Vec<String>,
     pub(crate) backend: String,
     pub(crate) port: Port,
     pub(crate) boundary: Boundary,
 }
 
-/// What is compared of a value.
+/// The part of a value that is compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Port {
     Kept,
     Ignored,
 }
 
-/// Where in a value a suffix may start.
+/// The position in a value at which a suffix can start.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Boundary {
     Anywhere,
@@ -124,7 +125,8 @@ impl RawRule {
 
 impl<'de> Deserialize<'de> for Suffixes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By hand, for an untagged enum's errors name neither the place nor what is right.
+        // Written by hand, since the errors of an untagged enum name neither the key nor the
+        // expected type.
         deserializer.deserialize_any(SuffixesVisitor)
     }
 }

@@ -1,13 +1,14 @@
 //! Rules that no question covers, compared with the lines of a field.
 //!
-//! Owns what `ignore_port` and `label_boundary` mean for any value. Octets throughout: a value need
-//! not be UTF-8. No allocation: this runs for each uncached request. Used by `lib`.
+//! Owns the meaning of `ignore_port` and `label_boundary` for any value. Works on octets, since a
+//! value need not be UTF-8. Does not allocate, since this runs for each uncached request. Used by
+//! `lib`.
 
 use crate::config::{Boundary, Port, Rule};
 
-/// Whether one of the values in `lines` ends as `rule` asks.
+/// Reports whether one of the values in `lines` ends as `rule` requires.
 pub(crate) fn matches(rule: &Rule, lines: &[Vec<u8>]) -> bool {
-    // Host is no list: a comma in it is refused before routing, as is a second line.
+    // Host is not a list: the proxy refuses a comma in it, and a second line, before routing.
     if rule.header == "host" {
         return lines.iter().any(|line| is_match(rule, line.trim_ascii()));
     }
@@ -27,8 +28,8 @@ fn is_match(rule: &Rule, value: &[u8]) -> bool {
     })
 }
 
-/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`. An address such as `::1`, which
-/// must have brackets to be followed by a port, is left as it is.
+/// Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`. An address such as
+/// `::1` stays as it is, since it needs brackets before a port.
 fn without_port(value: &[u8]) -> &[u8] {
     let host = if value.starts_with(b"[") {
         let bracket = value.iter().position(|&octet| octet == b']');
@@ -39,14 +40,14 @@ fn without_port(value: &[u8]) -> &[u8] {
     } else {
         let mut parts = value.split(|&octet| octet == b':');
         let host = parts.next();
-        // With exactly one colon there is exactly one more part.
+        // Exactly one colon means exactly one more part.
         host.filter(|_| parts.next().is_some() && parts.next().is_none())
     };
     host.unwrap_or(value)
 }
 
-/// The values of a line that is a list: what stands between commas, without the blanks
-/// around it. A comma in a quoted text separates nothing (RFC 9110, section 5.6.1).
+/// Returns the values of a line that is a comma-separated list, without surrounding blanks. A comma
+/// inside a quoted string does not separate values (RFC 9110, section 5.6.1).
 fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -58,7 +59,7 @@ fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Where the first comma is that stands outside of quotes.
+/// Returns the position of the first comma outside of quotes.
 fn comma(line: &[u8]) -> Option<usize> {
     let mut quoted = false;
     let mut octets = line.iter().enumerate();
@@ -75,17 +76,17 @@ fn comma(line: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether `value` ends with `suffix`, which is in lower case, whatever its own case.
+/// Reports whether `value`, in any case, ends with `suffix`, which is in lower case.
 fn ends_with(value: &[u8], suffix: &[u8]) -> bool {
     let Some(start) = value.len().checked_sub(suffix.len()) else {
         return false;
     };
-    // From the front: names of one site differ there, and end alike.
+    // Compares from the front, since the names of one site differ there and have the same end.
     let mut pairs = value.iter().skip(start).zip(suffix);
     pairs.all(|(octet, expected)| octet.to_ascii_lowercase() == *expected)
 }
 
-/// Whether `suffix`, with which `value` ends, starts where a label of `value` does.
+/// Reports whether `suffix`, with which `value` ends, starts at a label of `value`.
 fn starts_label(value: &[u8], suffix: &[u8]) -> bool {
     suffix.starts_with(b".")
         || value.len() == suffix.len()

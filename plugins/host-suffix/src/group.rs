@@ -1,6 +1,6 @@
-//! Rules that follow each other and can be asked about at once.
+//! Consecutive rules that one set of questions decides.
 //!
-//! Owns which questions stand for which rules. Used by `lib`.
+//! Owns the mapping of rules to questions. Used by `lib`.
 
 use std::collections::BTreeSet;
 
@@ -10,42 +10,42 @@ use pointsman_sdk::{Error, Request};
 use crate::config::{Boundary, Port, Rule};
 use crate::field;
 
-/// Rules on one field.
+/// Consecutive rules on one field.
 pub(crate) enum Group {
-    /// On Host as sent.
+    /// Rules on Host as sent.
     Host {
         sent: Suffixes,
-        /// The same for connections without HTTP, whose only name is the server name.
+        /// The same suffixes for connections without HTTP, whose only name is the server name.
         server_name: Suffixes,
     },
-    /// On Host without its port.
+    /// Rules on Host without its port.
     HostWithoutPort {
         host: Suffixes,
-        /// Whether Host ends with a dot, which the part `host` lacks.
+        /// Hosts that end with a dot, which the part `host` lacks.
         is_dotted: Matcher<()>,
     },
-    /// On another field, without options.
+    /// Rules on another field, without options.
     Values(Matcher<String>),
-    /// All others: the field is read.
+    /// All other rules, for which the field is read.
     Lines(Vec<Rule>),
 }
 
-/// Suffixes of a part that is one text.
+/// The suffixes of a part that is one text.
 pub(crate) struct Suffixes {
-    /// Those that must start where a label does: the part is the suffix,
+    /// Suffixes that must start at a label, if the part equals the suffix.
     whole: Matcher<Choice>,
-    /// or ends with it after a dot. And all others.
+    /// The same suffixes after a dot, and all other suffixes.
     end: Matcher<Choice>,
 }
 
-/// A rule's backend, and its place among those that both matchers have.
+/// A rule's backend, and its position among the rules of both matchers.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Choice {
     place: usize,
     backend: String,
 }
 
-/// How a rule is asked about.
+/// The kind of question that decides a rule.
 #[derive(PartialEq, Eq)]
 enum Way {
     Host,
@@ -67,13 +67,13 @@ impl Way {
     }
 }
 
-/// Whether two rules that follow each other belong to one group.
+/// Reports whether two consecutive rules belong to one group.
 pub(crate) fn is_alike(a: &Rule, b: &Rule) -> bool {
     a.header == b.header && Way::of(a) == Way::of(b)
 }
 
 impl Group {
-    /// Defines the questions for rules that are alike.
+    /// Defines the questions for rules that belong to one group.
     pub(crate) fn define(rules: &[Rule]) -> Result<Self, Error> {
         let Some(first) = rules.first() else {
             return Ok(Self::Lines(Vec::new()));
@@ -101,12 +101,12 @@ impl Group {
         })
     }
 
-    /// The backend of the first rule that matches.
+    /// Returns the backend of the first rule that matches.
     pub(crate) fn choose(&self, request: &Request) -> Option<&str> {
         match self {
             Self::Host { sent, server_name } => {
                 let found = sent.choose(request);
-                // With HTTP the port counts, which the part `host` lacks.
+                // With HTTP, the port is part of the comparison, and the part `host` lacks it.
                 found.or_else(|| match request.version() {
                     Some(_) => None,
                     None => server_name.choose(request),
@@ -130,7 +130,7 @@ impl Suffixes {
         let has_labels = rules.iter().any(|rule| rule.boundary == Boundary::Label);
         let (mut whole, mut end) = (Entries::default(), Entries::default());
         for (index, rule) in rules.iter().enumerate() {
-            // With one matcher rules of one backend share cached decisions.
+            // With only one matcher, rules with the same backend share cached decisions.
             let place = if has_labels { index } else { 0 };
             let choice = || Choice {
                 place,
@@ -158,7 +158,7 @@ impl Suffixes {
     }
 }
 
-/// Entries of a matcher, each text once: of equal ones the first counts.
+/// Entries of a matcher, each text once: the first of several equal ones is kept.
 struct Entries<T> {
     known: BTreeSet<String>,
     list: Vec<(String, T)>,

@@ -1,6 +1,7 @@
-//! Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+//! Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
+//! options.
 //!
-//! Owns the order of rules and the choice of a backend. Made and asked by the SDK.
+//! Owns the order of rules and the choice of a backend. Constructed and called by the SDK.
 
 mod config;
 mod field;
@@ -12,7 +13,7 @@ use config::Config;
 use group::Group;
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router};
 
-/// The router: rules in their order, the first that matches wins.
+/// The router: rules in their order. The first rule that matches wins.
 pub struct HostSuffix {
     groups: Vec<Group>,
 }
@@ -24,7 +25,8 @@ impl Router for HostSuffix {
         let rules = config.checked()?;
         let alike = rules.chunk_by(group::is_alike);
         let groups: Result<_, Error> = alike.map(Group::define).collect();
-        // So many groups and suffixes need the whole list to become so many.
+        // The error is at the whole list, since it takes many rules to exceed the limits on
+        // questions and entries.
         let groups = groups.map_err(|error| error.at_key("rules"))?;
         Ok(Self { groups })
     }

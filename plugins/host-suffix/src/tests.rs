@@ -1,5 +1,6 @@
-//! The errors of a configuration, word for word, and questions against the rules that they stand
-//! for. What it decides is in `cases.toml`, which is played against the component.
+//! Configuration errors word for word, and a comparison of questions with the rules that they
+//! replace. The decisions of host-suffix are tested by `cases.toml`, which runs against the
+//! component.
 
 use pointsman_sdk::Decision;
 use pointsman_sdk::testing::{Instance, RequestBuilder};
@@ -18,7 +19,7 @@ fn a_connection_without_http_goes_by_its_server_name() {
         Ok(Decision::backend("b"))
     );
     assert_eq!(router.route(&request("io.tests")), Ok(Decision::Next));
-    // With HTTP its port counts.
+    // With HTTP, the port is part of the comparison.
     let request = RequestBuilder::get("/")
         .header("host", "io.test:80")
         .build();
@@ -52,7 +53,7 @@ fn rule() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Questions choose what comparing each rule with the fields chooses.
+    /// Questions choose the same backend as a comparison of each rule with the fields.
     #[test]
     fn questions_stand_for_rules(
         rules in proptest::collection::vec(rule(), 0..6),

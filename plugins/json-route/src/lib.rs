@@ -1,8 +1,8 @@
 //! Routes by a member of a JSON body.
 //!
-//! Owns which values go where. Reads nothing of the body unless the configuration refuses
-//! incomplete ones: the proxy finds the member, and requests with the same answer share one cached
-//! decision.
+//! Owns the mapping of values to backends. Reads nothing of the body unless the configuration
+//! rejects incomplete bodies: the proxy finds the member, and requests with the same answer share
+//! one cached decision.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Response, Router, backends};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -43,7 +43,7 @@ impl Router for JsonRoute {
 
     fn configure(config: Config) -> Result<Self, Error> {
         let over = format!("body-json:{}", config.member);
-        // Not asked: without backends nothing else would look at the member.
+        // Never asked. It checks the pointer, which nothing else would do without backends.
         questions::value(&over).map_err(|error| error.at_key("member"))?;
         for (value, name) in &config.backends {
             backends::require(format_args!("backends.{value}"), name)?;
@@ -70,12 +70,12 @@ impl Router for JsonRoute {
     }
 }
 
-/// Whether the proxy waited for the body in vain.
+/// Reports whether the proxy has waited for the body, and it is still incomplete.
 fn is_incomplete(request: &Request) -> bool {
     !request.body_is_complete() && request.body_prefix().is_some()
 }
 
-/// RFC 9110, section 15.5.14.
+/// The response to a request whose body is incomplete (RFC 9110, section 15.5.14).
 fn refused() -> Decision {
     let response = Response::new(413)
         .header("content-type", "text/plain; charset=utf-8")

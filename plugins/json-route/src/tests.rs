@@ -1,5 +1,5 @@
-//! The errors of a configuration word for word. What json-route decides is in `cases.toml`, which is
-//! played against the component.
+//! Configuration errors word for word. The decisions of json-route are tested by `cases.toml`,
+//! which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 

@@ -1,7 +1,7 @@
-//! Answers with a page while a site is being worked on, but for those who work on it.
+//! Responds with a maintenance page, except to those who work on the site.
 //!
-//! Owns who gets through, and the page. Reads nothing, and asks no more than its configuration
-//! needs.
+//! Owns which clients get through, and the page. Reads nothing, and asks only the questions that
+//! its configuration needs.
 
 #[cfg(test)]
 mod tests;
@@ -12,10 +12,10 @@ use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Cacheability, Decision, Error, Network, Request, Response, Router, syntax};
 use serde::Deserialize;
 
-/// The page where none is configured.
+/// The default page.
 const PAGE: &str = include_str!("page.html");
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -35,7 +35,7 @@ pub struct Config {
     bypass: Option<Bypass>,
 }
 
-/// A field or a cookie that lets a client through, wherever it comes from.
+/// A field or a cookie that lets a client through, whatever its address.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bypass {
@@ -134,7 +134,7 @@ impl Config {
         }
         let mut response = Response::new(self.status)
             .header("content-type", self.content_type.as_str())
-            // What is answered now must not be shown later.
+            // The response must not be shown again once the site is back.
             .header("cache-control", "no-store")
             .body(self.body.as_str());
         if let Some(seconds) = self.retry_after {
@@ -145,7 +145,7 @@ impl Config {
 }
 
 impl Bypass {
-    /// The part of a request that must be the secret, and the secret.
+    /// Returns the part of a request that must equal the secret, and the secret.
     fn checked(self) -> Result<(String, Option<String>), Error> {
         let (key, kind, name) = match (self.header, self.cookie) {
             (Some(name), None) => ("bypass.header", "header", name),

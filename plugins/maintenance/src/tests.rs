@@ -1,5 +1,5 @@
-//! The page, and the errors of a configuration word for word. Who gets through is in `cases.toml`,
-//! which is played against the component.
+//! The page, and configuration errors word for word. Which clients get through is tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn the_page_is_small_and_can_be_read_by_all() {
     ] {
         assert!(PAGE.contains(part), "{part}");
     }
-    // Nothing that would have to be fetched from the site.
+    // The page must not contain anything that would have to be fetched from the site.
     for part in ["<img", "<script", "<link", "url("] {
         assert!(!PAGE.contains(part), "{part}");
     }
@@ -111,7 +111,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
 }
 
 proptest! {
-    /// Whatever a client sends but the secret, it gets the page.
+    /// A client gets the page, whatever it sends except the secret.
     #[test]
     fn any_octets_get_the_page(value in proptest::collection::vec(any::<u8>(), 0..20)) {
         let router = router(r#""bypass":{"cookie":"a","value":"a-longer-secret-than-that"}"#).unwrap();

@@ -1,6 +1,6 @@
-//! Routes by the beginning of the path: the longest prefix that matches wins.
+//! Routes by the start of the path: the longest prefix that matches wins.
 //!
-//! Owns which prefix wins and what becomes of the path. Reads nothing: one cached decision serves
+//! Owns the choice of the prefix and the new path. Reads nothing, so one cached decision serves
 //! every path below a prefix.
 
 #[cfg(test)]
@@ -12,14 +12,14 @@ use pointsman_sdk::questions::{self, Matcher, TextDefinition};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     rules: Vec<RawRule>,
 }
 
-/// A rule as it is written.
+/// A rule as it is written in the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
@@ -36,7 +36,7 @@ fn yes() -> bool {
     true
 }
 
-/// The router: rules by their prefixes, the longest that matches wins.
+/// The router: rules by their prefixes. The longest prefix that matches wins.
 pub struct PathPrefix {
     segments: Matcher<Rule>,
     text: Matcher<Rule>,
@@ -45,9 +45,11 @@ pub struct PathPrefix {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Rule {
     backend: String,
-    /// Bytes of the prefix, without a slash at its end where it stands for whole segments.
+    /// Length of the prefix in bytes, without a trailing slash if the prefix stands for whole
+    /// segments.
     length: usize,
-    /// What stands in the prefix's place; for whole segments without a slash at its end.
+    /// Replacement for the prefix, without a trailing slash if the prefix stands for whole
+    /// segments.
     replacement: Option<String>,
 }
 
@@ -78,7 +80,8 @@ impl Router for PathPrefix {
             }
         }
         if text.is_empty() || segments.is_empty() {
-            // Nothing to compare lengths with: rules of one backend share a cached decision.
+            // There is only one matcher, so lengths need not be compared. Without them, rules with
+            // the same backend share a cached decision.
             for (_, _, rule) in text.iter_mut().chain(&mut segments) {
                 rule.forget_length();
             }
@@ -95,7 +98,8 @@ impl Router for PathPrefix {
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
         let answers = [request.ask(&self.text), request.ask(&self.segments)];
-        // Of equal ones the last: whole segments are the narrower.
+        // If both are equally long, `max_by_key` returns the last one: whole segments, which are
+        // narrower.
         let longest = answers.into_iter().flatten().max_by_key(|rule| rule.length);
         let Some(rule) = longest else {
             return Ok(Decision::Next);
@@ -107,7 +111,7 @@ impl Router for PathPrefix {
     }
 }
 
-/// Defines a matcher of prefixes, each after its rule's place.
+/// Defines a matcher of prefixes. Each prefix comes with the index of its rule.
 fn define(
     definition: TextDefinition<'_>,
     rules: Vec<(usize, String, Rule)>,
@@ -123,7 +127,7 @@ fn define(
 }
 
 impl Rule {
-    /// Drops the prefix's length where the path stays as it is.
+    /// Clears the prefix's length if the path stays as it is.
     fn forget_length(&mut self) {
         if self.replacement.is_none() {
             self.length = 0;
@@ -132,7 +136,8 @@ impl Rule {
 }
 
 impl RawRule {
-    /// The rule, with the prefix that no other may have in the same way.
+    /// Returns the checked rule, with its normalized prefix, which must be unique for this kind of
+    /// matching.
     fn checked(self, index: usize) -> Result<(String, Matching, Rule), Error> {
         let key = |name: &str| format!("rules[{index}].{name}");
         check_path(&self.prefix).map_err(|message| Error::at(key("prefix"), message))?;
@@ -161,7 +166,7 @@ impl RawRule {
     }
 }
 
-/// A path whose last segment ends with it.
+/// Removes a trailing slash from a path.
 fn without_slash(mut path: String) -> String {
     if path.ends_with('/') {
         path.pop();
@@ -169,7 +174,7 @@ fn without_slash(mut path: String) -> String {
     path
 }
 
-/// What is wrong with a path that is to begin others.
+/// Checks a path that serves as a prefix, and returns what is wrong with it.
 fn check_path(path: &str) -> Result<(), &'static str> {
     let allowed = |octet: u8| octet.is_ascii_graphic() && !b"?#".contains(&octet);
     if !path.starts_with('/') {

@@ -1,12 +1,12 @@
-//! Where requests go and as what, natively, and the errors of a configuration word for word.
-//! `cases.toml` is played against the component.
+//! The backends and the targets of requests, natively, and configuration errors word for word.
+//! `cases.toml` runs against the component.
 
 use pointsman_sdk::NoConfig;
 use pointsman_sdk::testing::{Edit, Instance, RequestBuilder, edits};
 
 use super::*;
 
-/// The backend, and the target that a request leaves with.
+/// Returns the backend and the target that a request is sent with.
 fn route(rules: &str, target: &str) -> (String, String) {
     let config = format!(r#"{{"rules":[{rules}]}}"#);
     let router = Instance::<PathPrefix>::configure(&config, &["a", "b"]).unwrap();
@@ -21,7 +21,7 @@ fn route(rules: &str, target: &str) -> (String, String) {
         [Edit::ReplacePathPrefix(length, text)] => {
             let rest = usize::try_from(*length).unwrap();
             let target = format!("{text}{}", &target[rest..]);
-            // As the proxy does: a path begins with a slash.
+            // As in the proxy: a path begins with a slash.
             let slash = if target.starts_with('/') { "" } else { "/" };
             format!("{slash}{target}")
         }
@@ -39,7 +39,7 @@ fn check(rules: &str, cases: &[(&str, &str, &str)]) {
 
 #[test]
 fn whole_segments_are_replaced_as_in_the_gateway_api() {
-    // The table at ReplacePrefixMatch.
+    // The table for ReplacePrefixMatch.
     for prefix in ["/foo", "/foo/"] {
         for (rewrite, bar, foo, slash) in [
             ("/xyz", "/xyz/bar", "/xyz", "/xyz/"),

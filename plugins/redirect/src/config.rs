@@ -1,13 +1,14 @@
-//! The plugin's options, and the checks that TOML's types cannot make.
+//! The plugin's options, and the checks that TOML's types cannot express.
 //!
-//! Owns their names, which README.md lists, and the texts of errors. Called by `configure`.
+//! Owns the names of the options, which README.md lists, and the error messages. Called by
+//! `configure`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pointsman_sdk::Error;
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -26,14 +27,14 @@ fn found() -> u16 {
     302
 }
 
-/// How a path of `paths` matches.
+/// The way in which a path of `paths` matches.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Matching {
-    /// Its segments begin the request's path.
+    /// The request's path begins with its segments.
     #[default]
     Prefix,
-    /// It is the request's path.
+    /// The request's path equals it.
     Exact,
 }
 
@@ -56,14 +57,14 @@ impl Scheme {
 
 /// The options, checked.
 pub(crate) struct Checked {
-    /// In lower case, none twice.
+    /// In lower case, without duplicates.
     pub(crate) hosts: Option<BTreeSet<String>>,
     pub(crate) paths: Option<BTreeMap<String, String>>,
     pub(crate) matching: Matching,
     pub(crate) change: Change,
 }
 
-/// The parts of a URL that a redirect changes besides the path.
+/// The parts of a URL that a redirect changes in addition to the path.
 pub(crate) struct Change {
     pub(crate) scheme: Option<Scheme>,
     pub(crate) host: Option<String>,
@@ -93,7 +94,7 @@ impl Config {
         for (path, replacement) in self.paths.iter().flatten() {
             let key = format!("paths.{path}");
             check_path(&key, path, "?#")?;
-            // The replacement of a whole path may have a query.
+            // The replacement of a whole path can contain a query.
             let forbidden = match self.matching {
                 Matching::Prefix => "?#",
                 Matching::Exact => "",
@@ -118,7 +119,7 @@ fn check_host(key: &str, host: &str) -> Result<(), Error> {
     let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~[]:%".contains(&octet);
     let is_literal = host.starts_with('[') && host.ends_with(']');
     let has_port = host.contains(':') && !is_literal;
-    // The host of a request has no dot at its end: one here would never be reached.
+    // The host of a request has no trailing dot, so a host with one here would never match.
     if host.is_empty() || !host.bytes().all(allowed) || has_port || host.ends_with('.') {
         let message = format_args!(
             "{host:?} is not a host: a name or an address, without a port or a dot at its end"

@@ -1,7 +1,7 @@
 //! Redirects to another scheme, host or path.
 //!
-//! Owns the location that a client is sent to. Reads the request's scheme, host and target only if it
-//! redirects, the target being part of the location.
+//! Owns the location that a client is sent to. Reads the request's scheme, host and target only if
+//! it redirects, since the target is part of the location.
 
 mod config;
 #[cfg(test)]
@@ -18,12 +18,12 @@ pub struct Redirect {
     change: Change,
 }
 
-/// What becomes of a path.
+/// The replacement for a path or for its prefix.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Replacement {
-    /// How many bytes of it are replaced: none for the whole path.
+    /// Number of bytes of the path that are replaced; none for the whole path.
     length: Option<usize>,
-    /// What stands in their place.
+    /// The text that replaces them.
     text: String,
 }
 
@@ -80,7 +80,7 @@ impl Router for Redirect {
 }
 
 impl Redirect {
-    /// Where a request is sent to; none if it is there already.
+    /// Returns the location that a request is redirected to; none if the request is already there.
     fn location(&self, request: &Request, replacement: Option<&Replacement>) -> Option<String> {
         let origin = self.change.origin(request);
         if origin.is_none() && replacement.is_none() {
@@ -88,7 +88,7 @@ impl Redirect {
         }
         let target = request.path_with_query();
         let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        // `*` of `OPTIONS *` is no path.
+        // The `*` of `OPTIONS *` is not a path.
         if !path.starts_with('/') {
             return None;
         }
@@ -103,7 +103,8 @@ impl Redirect {
 }
 
 impl Change {
-    /// The scheme and authority of the location; none if they stay, or the request has no host.
+    /// Returns the scheme and authority of the location; none if they stay the same, or if the
+    /// request has no host.
     fn origin(&self, request: &Request) -> Option<String> {
         if self.scheme.is_none() && self.host.is_none() {
             return None;
@@ -124,7 +125,7 @@ impl Replacement {
     fn new(path: &str, text: String, matching: Matching) -> Self {
         match matching {
             Matching::Exact => Self { length: None, text },
-            // Whole segments: slashes at the ends make no difference.
+            // For whole segments, trailing slashes make no difference.
             Matching::Prefix => Self {
                 length: Some(path.strip_suffix('/').unwrap_or(path).len()),
                 text: text.strip_suffix('/').unwrap_or(&text).to_owned(),
@@ -135,8 +136,8 @@ impl Replacement {
     fn apply(&self, path: &str) -> String {
         let rest = self.length.and_then(|length| path.get(length..));
         let path = format!("{}{}", self.text, rest.unwrap_or_default());
-        // A path that begins with two slashes names a host: `//evil.test` must not come of
-        // `/old//evil.test`. Browsers take a backslash for a slash.
+        // A path that begins with two slashes names a host: `/old//evil.test` must not become
+        // `//evil.test`. Browsers treat a backslash as a slash.
         format!("/{}", path.trim_start_matches(['/', '\\']))
     }
 }

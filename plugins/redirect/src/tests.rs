@@ -1,5 +1,5 @@
-//! Locations, and the errors of a configuration word for word. More of what redirect decides is in
-//! `cases.toml`, which is played against the component.
+//! Locations, and configuration errors word for word. Other decisions of redirect are tested by
+//! `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 
@@ -9,7 +9,7 @@ fn router(options: &str) -> Result<Instance<Redirect>, String> {
     Instance::configure(&format!("{{{options}}}"), &[])
 }
 
-/// Where a request is sent to.
+/// Returns the location that a request is redirected to.
 fn location(options: &str, authority: &str, target: &str) -> Option<String> {
     let request = RequestBuilder::get(target)
         .header("host", authority)
@@ -62,7 +62,7 @@ fn a_path_is_replaced() {
         (prefix, "/older", None),
         (prefix, "/gone", Some("/")),
         (prefix, "/same/a", None),
-        // Never another host.
+        // A path must never become another host.
         (prefix, "/gone//evil.test/a", Some("/evil.test/a")),
         (prefix, r"/gone/\evil.test", Some("/evil.test")),
         (exact, "/", Some("/en/")),

@@ -1,7 +1,8 @@
-//! Routes by the operator's table: a part of the request, looked up, names the backend.
+//! Routes by the operator's table: a part of the request is looked up, and its value names the
+//! backend.
 //!
-//! Owns what a value means. Requests whose look-ups give the same backend share one cached
-//! decision; a table is replaced without this plugin noticing.
+//! Owns the meaning of a value. Requests whose lookups give the same backend share one cached
+//! decision. A table can be replaced without reconfiguring this plugin.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use pointsman_sdk::questions::{self, LookUp};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
 use serde::Deserialize;
 
-/// The plugin's table.
+/// The plugin's table in the proxy's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -29,7 +30,8 @@ impl Router for TableRoute {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Error> {
-        // Not asked: its error is about the key alone, while that of the look-up is of either.
+        // Never asked. Its error can only be about the key, while an error of the lookup can be
+        // about the table or the key.
         questions::value(&config.key).map_err(|error| error.at_key("key"))?;
         let backend = questions::look_up(&config.table, &config.key);
         let otherwise = match config.otherwise {
@@ -50,7 +52,7 @@ impl Router for TableRoute {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        // A name that is no text is none of a backend's, which the proxy then says.
+        // A name that is not UTF-8 is not the name of a backend. The proxy reports that as a fault.
         let name = request.ask(&self.backend);
         let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
         Ok(name.map_or_else(|| self.otherwise.clone(), Decision::Backend))

@@ -1,5 +1,5 @@
-//! A table that changes, and the errors of a configuration word for word. What else table-route
-//! decides is in `cases.toml`, which is played against the component.
+//! A table that changes, and configuration errors word for word. Other decisions of table-route are
+//! tested by `cases.toml`, which runs against the component.
 
 use pointsman_sdk::testing::{Instance, Proxy, RequestBuilder};
 

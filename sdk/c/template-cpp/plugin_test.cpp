@@ -14,7 +14,7 @@ static void routes_by_the_cookie()
     pm_test_header("cookie", "canary=0");
     PM_EXPECT(pm_test_route(), "next");
 
-    // Nothing but this answer is part of the key under which a decision is cached.
+    // Only this answer is part of the key under which a decision is cached.
     PM_EXPECT(pm_test_reads(), "exact over cookie:canary");
 }
 

@@ -8,8 +8,8 @@
 //	decision, err := instance.Route(request)
 //	if decision != pointsman.Backend("canary") {
 //
-// The plugin is the one that the package under test has handed to pointsman.Export. Its
-// questions are answered for real, but for shares: the test sets who is in one.
+// The plugin is the one that the package under test has passed to pointsman.Export. Its questions
+// are answered as in the proxy, except shares: the test sets which requests are in one.
 package pointsmantest
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// A Proxy is the configuration that a plugin finds.
+// A Proxy is the proxy configuration that a plugin is tested with.
 type Proxy struct {
-	// Backends exist, each with one server, named server.
+	// Backends are the names of the backends. Each has one server, named server.
 	Backends []string
-	// Tables are the operator's, by name.
+	// Tables are the operator's tables, by name.
 	Tables map[string]map[string]string
 }
 
-// An Instance is a configured plugin, driven as the proxy drives one.
+// An Instance is a configured plugin, called in the same way as by the proxy.
 type Instance struct {
 	double    *proxy.Double
 	route     func(any) (any, error)
@@ -41,9 +41,9 @@ func Configure(config string, backends ...string) (*Instance, error) {
 	return Proxy{Backends: backends}.Configure(config)
 }
 
-// Configure configures the plugin with config, which is JSON. Its error is the text that the
-// proxy would show, for example `rules[0].suffix: message`. It does so twice, as a proxy with
-// several instances, and fails if they define different questions.
+// Configure configures the plugin with config, which is JSON. Its error is the text that the proxy
+// would show, for example `rules[0].suffix: message`. It configures the plugin twice, as a proxy
+// with several instances does, and fails if they define different questions.
 func (p Proxy) Configure(config string) (*Instance, error) {
 	instance, err := p.configure(config)
 	if err != nil {
@@ -79,8 +79,8 @@ func (p Proxy) configure(config string) (*Instance, error) {
 	return instance, err
 }
 
-// Route asks the plugin where a request goes. A panic of the plugin is an error, as is a
-// question that it did not define.
+// Route returns the plugin's decision on a request. A panic of the plugin is returned as an error,
+// and so is a question that it did not define.
 func (i *Instance) Route(request *Request) (decision pointsman.Decision, err error) {
 	memory := &request.memory
 	memory.Edits, memory.ResponseEdits, memory.Options = nil, nil, nil
@@ -92,7 +92,7 @@ func (i *Instance) Route(request *Request) (decision pointsman.Decision, err err
 	return decision, err
 }
 
-// Cacheable tells whether the plugin's decisions may be reused.
+// Cacheable reports whether the plugin's decisions can be reused.
 func (i *Instance) Cacheable() bool {
 	return i.cacheable
 }
@@ -140,8 +140,8 @@ func (i *Instance) SetTable(name string, values map[string]string) {
 	i.double.Tables[name] = values
 }
 
-// SetShare sets whether requests are in the shares of this salt: none is, at first. Shares of
-// nothing and of everything are answered without it.
+// SetShare sets whether requests are in the shares with this salt; by default, they are not. It
+// does not affect shares of none or of all requests.
 func (i *Instance) SetShare(salt string, in bool) {
 	i.double.Shares[salt] = in
 }

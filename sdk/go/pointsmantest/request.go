@@ -9,13 +9,13 @@ import (
 	"github.com/pointsman/pointsman/sdk/go/internal/proxy"
 )
 
-// A Request is one in memory: by default by HTTP/1.1 from 127.0.0.1, without TLS, field lines
-// and body.
+// A Request is a request in memory: by default an HTTP/1.1 request from 127.0.0.1, without TLS,
+// field lines and body.
 type Request struct {
 	memory proxy.Memory
 }
 
-// A Certificate is a client's. Fields that are empty are not there.
+// A Certificate is a client's certificate. Empty fields are absent.
 type Certificate struct {
 	Subject, Issuer string
 	Names           []string
@@ -23,7 +23,7 @@ type Certificate struct {
 	NotAfter        time.Time
 }
 
-// New makes a request with this method and target, for example GET and /a?b=c.
+// New returns a request with this method and target, for example GET and /a?b=c.
 func New(method, target string) *Request {
 	return &Request{proxy.Memory{
 		Method:  method,
@@ -35,13 +35,13 @@ func New(method, target string) *Request {
 	}}
 }
 
-// Get makes a GET request.
+// Get returns a GET request.
 func Get(target string) *Request {
 	return New("GET", target)
 }
 
-// Connection makes a connection of a frontend with `mode = "tcp"`, by TLS if a server name is
-// given.
+// Connection returns a connection to a frontend with `mode = "tcp"`. It uses TLS if a server name
+// is given.
 func Connection(serverName string) *Request {
 	request := New("", "")
 	request.memory.Version, request.memory.IsConnection = "", true
@@ -51,19 +51,19 @@ func Connection(serverName string) *Request {
 	return request
 }
 
-// Version sets the version of HTTP: 1.0, 1.1, 2 or 3.
+// Version sets the HTTP version: 1.0, 1.1, 2 or 3.
 func (r *Request) Version(version string) *Request {
 	r.memory.Version = version
 	return r
 }
 
-// Scheme sets the scheme that a trusted proxy named.
+// Scheme sets the scheme, as a trusted proxy's X-Forwarded-Proto does.
 func (r *Request) Scheme(scheme string) *Request {
 	r.memory.Scheme = scheme
 	return r
 }
 
-// Header adds a field line. The value is octets, for example "\xff"; blanks around it are no
+// Header adds a field line. The value is octets, for example "\xff"; surrounding blanks are not
 // part of it. The field host is the request's authority.
 func (r *Request) Header(name, value string) *Request {
 	field := proxy.Field{Name: name, Value: strings.Trim(value, " \t")}
@@ -77,7 +77,7 @@ func (r *Request) Client(address string, port uint16) *Request {
 	return r
 }
 
-// TLS makes it a request over TLS, whose scheme is https. A text that is empty is not there.
+// TLS makes it a request over TLS, with the scheme https. An empty string is absent.
 func (r *Request) TLS(serverName, alpn string) *Request {
 	r.memory.ServerName, r.memory.ALPN, r.memory.Scheme = serverName, alpn, "https"
 	return r
@@ -99,25 +99,25 @@ func (r *Request) ClientCertificate(certificate Certificate) *Request {
 	return r
 }
 
-// Attempt sets how many choices for the request failed before.
+// Attempt sets how many earlier decisions for this request have failed.
 func (r *Request) Attempt(attempt uint32) *Request {
 	r.memory.Attempt = attempt
 	return r
 }
 
-// Body sets the whole body, which the frontend has waited for.
+// Body sets the body, which has arrived completely.
 func (r *Request) Body(body string) *Request {
 	r.memory.Body, r.memory.BodyIsComplete = &body, true
 	return r
 }
 
-// BodyPrefix sets the part of the body that has arrived, with more to come.
+// BodyPrefix sets the part of a body that has arrived; the rest is still missing.
 func (r *Request) BodyPrefix(prefix string) *Request {
 	r.memory.Body, r.memory.BodyIsComplete = &prefix, false
 	return r
 }
 
-// Share sets whether this request is in the shares of a salt, whatever SetShare says.
+// Share sets whether this request is in the shares with a salt, whatever SetShare says.
 func (r *Request) Share(salt string, in bool) *Request {
 	if r.memory.Shares == nil {
 		r.memory.Shares = map[string]bool{}
@@ -126,10 +126,10 @@ func (r *Request) Share(salt string, in bool) *Request {
 	return r
 }
 
-// Edits returns the edits that the last Route made to the request, in order: `set x-a: 1`,
-// `set x-a by value of cookie:session`, `append x-a: 1`, `remove x-a`, `set host: a.test`,
-// `path-with-query /a`, `path-prefix 4 bytes: /b`. A look-up is named as
-// `look-up of header:x-tenant in table "tenants"`.
+// Edits returns the edits that the last Route made to the request, in order: `set x-a: 1`, `set x-a
+// by value of cookie:session`, `append x-a: 1`, `remove x-a`, `set host: a.test`, `path-with-query
+// /a`, `path-prefix 4 bytes: /b`. A lookup is named as `look-up of header:x-tenant in table
+// "tenants"`.
 func (r *Request) Edits() []string {
 	return r.memory.Edits
 }

@@ -1,4 +1,4 @@
-// Sends clients with the cookie canary=1 to a backend of their own.
+// Sends clients with the cookie canary=1 to a separate backend.
 package main
 
 import pointsman "github.com/pointsman/pointsman/sdk/go"
@@ -12,8 +12,8 @@ func init() { pointsman.Export(configure) }
 
 func main() {}
 
-// configure checks the configuration and defines the plugin's questions. The proxy answers
-// them by itself, so that two cached decisions serve all clients.
+// configure checks the configuration and defines the plugin's questions. The proxy answers them by
+// itself, so two cached decisions serve all clients.
 func configure(config Config) (pointsman.Router, error) {
 	if err := pointsman.RequireBackend("backend", config.Backend); err != nil {
 		return pointsman.Router{}, err

@@ -1,4 +1,4 @@
-// What the proxy knows about its backends.
+// The state of the proxy's backends.
 
 import { names, servers, state } from "#proxy";
 import { unsigned } from "./numbers.js";

@@ -1,4 +1,4 @@
-// `console` for the sandbox, where the engine has none: lines of the proxy's log.
+// `console` for the sandbox, where the engine has none. It writes lines to the proxy's log.
 
 import { log } from "./log.js";
 
@@ -21,7 +21,7 @@ export function shown(value) {
   try {
     return JSON.stringify(value);
   } catch {
-    // It holds itself, or a BigInt.
+    // The value is cyclic, or contains a BigInt.
     return String(value);
   }
 }

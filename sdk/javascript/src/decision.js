@@ -1,4 +1,4 @@
-// What a plugin answers, in the form that the contract asks for.
+// Decisions of a plugin, in the form that the contract requires.
 
 import { whole } from "./numbers.js";
 import { kindOf, toOctets, toWellFormed } from "./octets.js";
@@ -6,7 +6,7 @@ import { kindOf, toOctets, toWellFormed } from "./octets.js";
 const BACKEND = "a backend's name";
 const FALLBACKS = ["another-server", "ask-again"];
 
-// What `route` may answer with: an object of any other making could trap.
+// The only type that `route` can return: an object made in another way could trap.
 export class Answer {
   constructor(tag, val) {
     this.tag = tag;
@@ -50,7 +50,8 @@ export const Decision = Object.freeze({
   },
 });
 
-// Pairs of an object, or of what has them in order: [["set-cookie", "a"], ["set-cookie", "b"]].
+// Returns the pairs of an object, or of an iterable that has them in order: [["set-cookie", "a"],
+// ["set-cookie", "b"]].
 export function pairs(given) {
   if (typeof given !== "object" || given === null) {
     throw new TypeError(`expected an object or a list of pairs, not ${kindOf(given)}`);

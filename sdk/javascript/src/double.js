@@ -1,4 +1,4 @@
-// What stands in for the proxy in native tests. `testing.js` puts a proxy in memory in its place.
+// The double of the proxy in native tests. `testing.js` replaces it with a proxy in memory.
 
 let proxy;
 let lines = [];

@@ -1,6 +1,6 @@
-// Why a plugin refuses its configuration, fails to route, or cannot edit a request.
+// Errors: a plugin refuses its configuration, fails to route, or cannot edit a request.
 
-// An error that is meant: it is shown as it is, without a stack in the log.
+// An intended error: its message is shown as it is, and its stack is not logged.
 export class PluginError extends Error {
   static {
     this.prototype.name = "PluginError";
@@ -26,7 +26,7 @@ export class ConfigError extends PluginError {
   }
 
   get entry() {
-    // The proxy writes `entry 3, "a", is not ...`, counted from 1.
+    // The proxy's message is `entry 3, "a", is not ...`, counted from 1.
     const found = /^entry ([1-9][0-9]*)\b/.exec(this.#reason);
     return found ? Number(found[1]) - 1 : undefined;
   }
@@ -39,7 +39,7 @@ export class EditError extends Error {
   }
 }
 
-// Calls a function of the contract. The text of its error becomes an error that `make` makes.
+// Calls a function of the contract. If it throws, `make` makes an error of its text.
 export function attempt(call, make) {
   try {
     return call();

@@ -1,4 +1,4 @@
-// The plugin's lines in the proxy's log. The table [log] of the configuration filters them.
+// The plugin's lines in the proxy's log. The table [log] of the proxy's configuration filters them.
 
 import { write } from "#proxy";
 

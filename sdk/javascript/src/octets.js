@@ -1,13 +1,13 @@
-// Octets and texts. The values of fields are octets, and clients send what they like: what reads
-// them here answers for any, and never throws. QuickJS has neither TextDecoder nor TextEncoder,
-// and a loop over octets takes it ten times as long as a function of its own.
+// Octets and texts. Field values are octets, and clients send any: the functions here that read
+// them accept any octets, and never throw. QuickJS has neither TextDecoder nor TextEncoder, and a
+// loop over octets takes it ten times as long as a built-in function.
 
 const NOT_ASCII = /[^\0-\x7f]/;
 
-// As many arguments as any engine takes at once.
+// A number of arguments that any engine accepts in one call.
 const CHUNK = 4096;
 
-// Each octet as the character of its number.
+// Converts octets to a string, with one character per octet.
 export function toLatin1(octets) {
   if (octets.toBase64 !== undefined) return atob(octets.toBase64());
   let text = "";
@@ -17,18 +17,18 @@ export function toLatin1(octets) {
   return text;
 }
 
-// What toLatin1 has made, back in octets.
+// Converts the result of toLatin1 back to octets.
 export function fromLatin1(latin1) {
   if (Uint8Array.fromBase64 !== undefined) return Uint8Array.fromBase64(btoa(latin1));
   return Uint8Array.from(latin1, (character) => character.charCodeAt(0));
 }
 
-// The text that octets are in UTF-8; undefined where they are none.
+// Decodes octets as UTF-8; undefined if they are not UTF-8.
 export function toText(octets) {
   return octets && fromUtf8(toLatin1(octets));
 }
 
-// toText of what toLatin1 has made.
+// Does what toText does, for the result of toLatin1.
 export function fromUtf8(latin1) {
   if (!NOT_ASCII.test(latin1)) return latin1;
   try {
@@ -38,19 +38,20 @@ export function fromUtf8(latin1) {
   }
 }
 
-// A text in UTF-8, as toLatin1 would show it. Half a surrogate pair becomes U+FFFD.
+// Encodes a text as UTF-8, in the form of toLatin1. An unpaired surrogate becomes U+FFFD.
 export function toUtf8(text) {
   return NOT_ASCII.test(text) ? unescape(encodeURIComponent(text.toWellFormed())) : text;
 }
 
-// A text in UTF-8; octets as they are. Anything else would trap on its way to the proxy.
+// Encodes a text as UTF-8; octets stay as they are. Anything else is an error here, since it would
+// trap on its way to the proxy.
 export function toOctets(value) {
   if (typeof value === "string") return fromLatin1(toUtf8(value));
   if (value instanceof Uint8Array) return value;
   throw new TypeError(`expected a string or a Uint8Array, not ${kindOf(value)}`);
 }
 
-// Without the blanks around it. Not trim alone: two more of the octets are blanks to it.
+// Removes surrounding blanks. trim alone would not do, since it treats two more octets as blanks.
 export function trimBlanks(latin1) {
   if (latin1.trim().length === latin1.length) return latin1;
   const rest = latin1.trimStart();
@@ -66,7 +67,7 @@ export function trimBlanksEnd(latin1) {
   return latin1.slice(0, length + 1 + Math.max(taken.lastIndexOf("\v"), taken.lastIndexOf("\xa0")));
 }
 
-// A string that the proxy takes: one with half a surrogate pair would trap.
+// Returns a string that the proxy accepts: unpaired surrogates, which would trap, are replaced.
 export function toWellFormed(value, what) {
   if (typeof value !== "string") {
     throw new TypeError(`${what} is a string, not ${kindOf(value)}`);
@@ -74,7 +75,7 @@ export function toWellFormed(value, what) {
   return value.toWellFormed();
 }
 
-// What an author's mistake is, in few words.
+// Describes a wrong value in few words.
 export function kindOf(value) {
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return "an array";

@@ -12,12 +12,12 @@ const definitions = new WeakMap();
 
 export function definePlugin(definition) {
   const { config = {}, configure = (read) => read, cacheable = false, route } = definition;
-  // Thrown while the plugin is built.
+  // This is thrown while the plugin is being built.
   if (typeof route !== "function") throw new TypeError("a plugin has a function `route`");
   let state;
   let configured = false;
   const plugin = {
-    // The contract has a result here, and in `route`: what is thrown is its error.
+    // The contract's function returns a result, as `route` does: a thrown value is its error.
     configure(json) {
       try {
         state = defining(() => configure(parse(json, config)));
@@ -48,22 +48,22 @@ export function definePlugin(definition) {
   return plugin;
 }
 
-// The same plugin, not yet configured: tests make more than one of it.
+// Returns the same plugin, not yet configured, since tests configure it more than once.
 export function again(plugin) {
   return definePlugin(definitions.get(plugin));
 }
 
-// The text that the proxy shows. An error that is not meant is an author's mistake, and is
-// written to the log with its stack.
+// Returns the text that the proxy shows. An error that is not a PluginError is a mistake of the
+// author, and is written to the log with its stack.
 function reported(where, error) {
   let [brief, full] = ["something that cannot be shown", ""];
   try {
     if (error instanceof PluginError) return error.message.toWellFormed();
     brief = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    // V8's stacks begin with the message, those of QuickJS do not.
+    // V8's stacks begin with the message, QuickJS's do not.
     full = error?.stack ? String(error.stack).trimEnd() : "";
   } catch {
-    // Its author's own getters throw, too.
+    // The getters of the thrown object can throw, too.
   }
   if (!full.startsWith(brief)) full = full === "" ? brief : `${brief}\n${full}`;
   write("error", `${where} threw ${full}`.toWellFormed());

@@ -1,5 +1,5 @@
-// The proxy, from inside the sandbox: the contract's imported functions.
-// In Node, `double.js` is in this file's place; see "imports" in package.json.
+// The proxy, as seen from inside the sandbox: the functions that the contract imports. In Node,
+// `double.js` replaces this file; see "imports" in package.json.
 
 import "./random.js";
 

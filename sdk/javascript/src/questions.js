@@ -9,10 +9,10 @@ import { toWellFormed } from "./octets.js";
 
 const MILLION = 1_000_000;
 
-// Set while a plugin is configured. A definition at any other time would trap.
+// Set while a plugin is being configured. A definition at any other time would trap.
 let isDefining = false;
 
-// Lets `configure` define questions.
+// Runs `configure`, which can define questions meanwhile.
 export function defining(configure) {
   isDefining = true;
   try {
@@ -98,7 +98,7 @@ function uncased(define) {
 function matcher(defineMatcher, over, entries, key) {
   const part = partOf(over);
   const values = [undefined];
-  // Decisions are equal if they say the same; other values as the keys of a Map are.
+  // Decisions are equal if their contents are. Other values are compared as the keys of a Map.
   const [decisions, others] = [new Map(), new Map()];
   const numbered = pairs(entries).map(([entry, value]) => {
     const isDecision = value instanceof Answer;

@@ -4,7 +4,7 @@ import test from "node:test";
 import { toLatin1, toOctets, toText, trimBlanks } from "../index.js";
 import { fromLatin1 } from "../src/octets.js";
 
-// The engine in the sandbox has these two, and Node from 25 on.
+// The sandbox's engine has these two functions, as Node has from version 25.
 const base64 = {
   toBase64() {
     return Buffer.from(this).toString("base64");
@@ -14,7 +14,7 @@ const base64 = {
   },
 };
 
-// Runs a check with the engine's own base64 and without.
+// Runs a check with and without the engine's own base64.
 function bothWays(check) {
   const own = [Uint8Array.prototype.toBase64, Uint8Array.fromBase64];
   try {

@@ -51,7 +51,7 @@ test("a plugin sees its own backends", () => {
   const first = configure(plugin, {}, { a: ["s1", "s2"], b: [] });
   configure(plugin, {}, ["c"]);
   first.backends.get("a").servers[0].usable = false;
-  // As the sandbox shows numbers of 32 bits.
+  // In the form in which the sandbox returns 32-bit numbers.
   Object.assign(first.backends.get("a").servers[1], { active: 3, limit: -1 });
   first.backends.get("a").queued = 2;
   first.route(request());

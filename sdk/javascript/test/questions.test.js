@@ -8,7 +8,7 @@ import { use } from "../src/double.js";
 import { defining } from "../src/questions.js";
 import { configure, request, takeLog } from "../testing.js";
 
-// A plugin with one question, which tells its answer.
+// Makes a plugin with one question, which reports its answer.
 function asking(define, backends, proxy) {
   let answer;
   const plugin = definePlugin({
@@ -117,7 +117,7 @@ test("a member of a body is read", () => {
   assert.equal(ask("/"), undefined);
 });
 
-// Entries, whose values are themselves; then parts, each with the entry that matches.
+// Entries, each with itself as the value; then parts, each with the entry that matches.
 const MATCHERS = [
   [questions.exact, "path", ["/a", "/b"], { "/b": "/b", "/B": undefined, "/bc": undefined }],
   [questions.prefix, "path", ["/a", "/a/b"], { "/a/bc": "/a/b", "/ab": "/a", "/": undefined }],
@@ -286,7 +286,7 @@ test("answers are used without being read", () => {
       { affinity: Uint8Array.of(0x62) },
       { session: "b" },
     ],
-    // What HTTP does not allow in a field is as good as no answer.
+    // An answer that HTTP does not allow in a field counts as no answer.
     ["/?q=a%0Ab", "t=b", ["remove x-parameter", "remove x-session"], {}, {}],
   ]) {
     const asked = request(target, { headers: { cookie } });
@@ -397,7 +397,7 @@ test("what would trap fails the test", () => {
       try {
         asked.ask(question);
       } catch {
-        // Nothing that a plugin catches hides it.
+        // Catching the error in the plugin does not hide it.
       }
       return Decision.next;
     },

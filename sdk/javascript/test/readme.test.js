@@ -11,7 +11,7 @@ test("the README's code runs", async () => {
     'import { toOctets } from "pointsman-sdk";',
     ...blocks,
   ];
-  // Beside this file, from where the package finds itself.
+  // The module is next to this file, so that it can import the package by its name.
   const module = new URL("readme.tmp.mjs", import.meta.url);
   await writeFile(module, code.join("\n"));
   try {

@@ -150,7 +150,7 @@ test("facts of the connection", () => {
     names: ["spiffe://a"],
     serial: "0a",
     sha256: "ff",
-    // As the sandbox has a u64.
+    // In the form in which the sandbox returns a u64.
     notAfter: 1n,
   };
   const secure = request("/", {
@@ -356,7 +356,7 @@ test("whatever a client sends: reads answer", () => {
   }
 });
 
-// The same numbers in each run.
+// Returns the same numbers in each run.
 function generator() {
   let seed = 1;
   return (below) => {

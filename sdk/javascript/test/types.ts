@@ -1,4 +1,4 @@
-// What the declarations promise, checked by the compiler alone: `npm run check`.
+// The type declarations, checked by the compiler alone: `npm run check`.
 
 import {
   type BackendState,
@@ -69,7 +69,7 @@ same<
   }
 >(true);
 
-// What is read is what `route` gets.
+// The configuration that was read is passed to `route`.
 definePlugin({
   config: { backend: backendName },
   cacheable: ({ backend }) => backend === "a",
@@ -80,7 +80,7 @@ definePlugin({
   },
 });
 
-// What `configure` makes is what `route` gets, in whatever order they are written.
+// The result of `configure` is passed to `route`, whatever the order of the keys.
 export const plugin = definePlugin({
   config,
   configure({ rules, nested }) {
@@ -101,9 +101,9 @@ definePlugin({ configure: () => 5, route: (_, state) => Decision.backend(state.t
 definePlugin({ config: { backend: text }, route: (_, { bakend }) => Decision.backend(bakend) });
 // @ts-expect-error: a plugin cannot wait
 definePlugin({ route: async () => Decision.defaultBackend });
-// @ts-expect-error: no decision
+// @ts-expect-error: not a decision
 definePlugin({ route: () => {} });
-// @ts-expect-error: none that the SDK has made
+// @ts-expect-error: not a decision that the SDK made
 definePlugin({ route: () => ({ tag: "backend", val: "a" }) });
 // @ts-expect-error: neither a reader nor a shape
 definePlugin({ config: { a: 5 }, route: () => Decision.defaultBackend });
@@ -117,7 +117,7 @@ export function reads(asked: Request) {
   same<ReturnType<typeof asked.headerLines>, Uint8Array[]>(true);
   const tls: string | undefined = asked.alpn;
   for (const [name, value] of asked.headers()) asked.appendHeader(name, value);
-  // @ts-expect-error: it may not be there
+  // @ts-expect-error: it can be undefined
   toLatin1(asked.header("a"));
   // @ts-expect-error: neither a text nor octets
   asked.setHeader("a", 5);
@@ -151,11 +151,11 @@ definePlugin({
     asked.setAffinityBy(tenant);
     asked.setHeaderBy("x-tenant", tenant);
     asked.tagBy("tenant", tenant);
-    // @ts-expect-error: its answer is no value
+    // @ts-expect-error: its answer is not a value
     asked.tagBy("canary", canary);
-    // @ts-expect-error: its answer is no text
+    // @ts-expect-error: its answer is not text
     asked.askText(backend);
-    // @ts-expect-error: no question
+    // @ts-expect-error: not a question
     asked.ask(0);
     asked.tag("answers", String([answers, facts, asked.ask(tenant)?.length]));
     return found ?? Decision.next;
@@ -163,7 +163,7 @@ definePlugin({
 });
 // @ts-expect-error: the salt is missing
 questions.share("cookie:s", { perMillion: 1 });
-// @ts-expect-error: case is not for these
+// @ts-expect-error: these have no option for case
 questions.domain("host", {}, { ignoreCase: true });
 
 export const answers: Decision[] = [
@@ -184,7 +184,7 @@ export const answers: Decision[] = [
 ];
 // @ts-expect-error: a value, not a function
 Decision.defaultBackend();
-// @ts-expect-error: no fallback
+// @ts-expect-error: not a fallback
 Decision.server("a", "s1", { otherwise: "fail" });
 
 export const state: BackendState | undefined = backends.state("a");
@@ -193,7 +193,7 @@ log.info(state?.usableServers);
 export const thrown: PluginError[] = [new ConfigError("a", "b"), new PluginError("c")];
 export const path: string = new ConfigError("a", "b").atKey("c").path;
 export const entry: number | undefined = new ConfigError("a", "b").entry;
-// @ts-expect-error: only the proxy refuses
+// @ts-expect-error: only the proxy makes one
 new EditError("a");
 
 const instance = configure(plugin, { rules: [] }, ["a"], { tables: { t: { a: "b" } } });

@@ -3,8 +3,8 @@
 export class Backends {
   map;
 
-  // Names, each with one server of the same name, or an object with the names of servers. Servers
-  // are usable and idle.
+  // `given` is names, each with one server of the same name, or an object with the names of
+  // servers. Servers are usable and idle.
   constructor(given) {
     const named =
       typeof given[Symbol.iterator] === "function"

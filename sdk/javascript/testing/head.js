@@ -1,4 +1,4 @@
-// A request head as the contract has it, in memory.
+// A request head in memory, in the form of the contract.
 
 import { pairs } from "../src/decision.js";
 import { toLatin1, toOctets, toText, toUtf8, trimBlanks } from "../src/octets.js";
@@ -23,7 +23,7 @@ export class Head {
     const isHttp = options.version !== null;
     const headers = (isHttp && options.headers) || [];
     this.#ownShares = options.shares;
-    // Blanks around a value are no part of it (RFC 9110, section 5.5).
+    // Blanks around a value are not part of it (RFC 9110, section 5.5).
     this.#lines = pairs(headers).map(([name, value]) => [
       name,
       trimBlanks(toLatin1(toOctets(value))),
@@ -44,13 +44,13 @@ export class Head {
     };
   }
 
-  // What a question is answered from, before a proxy that has these.
+  // Sets the questions and the shares that answers come from, before each use.
   enter(questions, shares) {
     this.#questions = questions;
     this.#facts.shares = new Set(this.#ownShares ?? shares);
   }
 
-  // Throws what would have ended the plugin, whatever it caught.
+  // Throws the error that would have trapped the plugin, whatever the plugin has caught.
   leave() {
     const trap = this.#trap;
     this.#trap = undefined;
@@ -177,7 +177,7 @@ export class Head {
     return this.#read(shown, answer(this.#facts));
   }
 
-  // An answer that is used without being read.
+  // Returns an answer that is used without being read.
   #value(number) {
     return this.#question(number, true).answer(this.#facts);
   }

@@ -10,7 +10,7 @@ export class NumberText {
   }
 }
 
-// The value: arrays as arrays, objects as maps; undefined for what is not JSON.
+// Parses JSON: arrays become arrays, objects become maps. Undefined if the text is not JSON.
 export function parseJson(text) {
   try {
     JSON.parse(text);
@@ -20,8 +20,8 @@ export function parseJson(text) {
   }
 }
 
-// What begins with the next of these tokens, which are of valid JSON. At the end of an array or
-// an object it is that bracket.
+// Returns the value that begins with the next of these tokens, which must be of valid JSON. At the
+// end of an array or an object, returns the closing bracket.
 function valueOf(tokens) {
   const token = tokens.next().value;
   if (token === "[") return list(tokens);

@@ -1,10 +1,11 @@
-// The parts of a request that questions are about, by simple means. Octets are strings that have a
-// character for each, as toLatin1 shows them; undefined is no answer.
+// The parts of a request that questions are about, in simple code. Octets are strings with one
+// character per octet, in the form of toLatin1; undefined means no answer.
 
 import { fromUtf8, toUtf8, trimBlanks } from "../src/octets.js";
 import { NumberText, parseJson } from "./json.js";
 
-// What reads every line or member of a part; undefined for a text that names no part.
+// Returns a function that reads every line or member of a part; undefined if the text names no
+// part.
 export function readerOf(over) {
   const colon = over.indexOf(":");
   if (colon < 0) return PLAIN.get(over);
@@ -44,7 +45,7 @@ export function pathOf(target) {
   return target.split("?", 1)[0];
 }
 
-// A host in lower case, without port and trailing dot.
+// Returns a host in lower case, without port and trailing dot.
 export function host(authority) {
   return authority
     .replace(/:[0-9]*$/, "")
@@ -52,7 +53,7 @@ export function host(authority) {
     .toLowerCase();
 }
 
-// The first parameter of that name, as forms write it. An invalid escape stays as it is.
+// Returns the first parameter with that name, form-decoded. An invalid escape stays as it is.
 export function parameter(target, name) {
   const query = target.split("?").slice(1).join("?");
   for (const pair of query === "" ? [] : query.split("&")) {
@@ -69,7 +70,7 @@ function decoded(text) {
     .replace(/%([0-9A-Fa-f]{2})/g, octet);
 }
 
-// The value of the first cookie of that name, whose case counts.
+// Returns the value of the first cookie with that name, which is case-sensitive.
 export function cookie(lines, name) {
   for (const pair of lines.flatMap((line) => line.split(";"))) {
     const [, key, value] = /^([^=]*)=(.*)$/s.exec(trimBlanks(pair)) ?? [];
@@ -78,8 +79,8 @@ export function cookie(lines, name) {
   return undefined;
 }
 
-// The members of a comma-separated list. A comma in a quoted string separates nothing (RFC 9110,
-// section 5.6.1).
+// Returns the members of a comma-separated list. A comma inside a quoted string does not separate
+// members (RFC 9110, section 5.6.1).
 export function members(line) {
   const found = line.includes('"')
     ? (line.match(/(?:[^",]+|"(?:[^"\\]+|\\[^]?)*(?:"|$))+/g) ?? [])
@@ -87,7 +88,7 @@ export function members(line) {
   return found.map(trimBlanks);
 }
 
-// A string, number or boolean of a body that is complete and has no content coding.
+// Returns a string, number or boolean of a body that is complete and has no content coding.
 function bodyJson(pointer) {
   if (!/^(?:\/(?:[^~]|~[01])*)?$/s.test(pointer)) return undefined;
   const tokens = pointer.split("/").slice(1).map(unescaped);

@@ -1,4 +1,4 @@
-// Questions, answered by looking at every entry. Octets are strings that have a character for each.
+// Questions, answered by trying every entry. Octets are strings with one character per octet.
 
 import { BlockList, isIP } from "node:net";
 
@@ -7,15 +7,15 @@ import { readerOf } from "./parts.js";
 
 const MILLION = 1_000_000;
 
-// What would trap in the proxy.
+// An error that would be a trap in the proxy.
 export class Trap extends Error {}
 
-// An error as the sandbox throws it.
+// Makes an error in the form in which the sandbox throws it.
 export function refusal(reason) {
   return Object.assign(new Error(reason), { payload: reason });
 }
 
-// The questions of one plugin, which it defines by the functions that have their names.
+// The questions of one plugin. Its methods are the contract's functions that define them.
 export class Questions {
   #defined = [];
   #backends;
@@ -26,7 +26,8 @@ export class Questions {
     this.#tables = new Map(Object.entries(tables));
   }
 
-  // The question of this number; a trap if there is none, or one of the other kind.
+  // Returns the question with this number. It is a trap if there is none, or if it is of the other
+  // kind.
   find(number, isValue) {
     const question = this.#defined[number];
     if (question === undefined) throw new Trap(`question ${number} was not defined`);
@@ -39,7 +40,7 @@ export class Questions {
     const fold = foldOf(ignoreCase);
     const read = reader(over);
     const numbers = new Map(ranked(entries, fold, (entry) => entry));
-    // Of several values the first that matches counts.
+    // If there are several values, the first that matches wins.
     const answer = (head) => {
       const found = read(head)
         .map(fold)
@@ -123,7 +124,8 @@ export class Questions {
     return this.#defined.push({ shown, answer, isValue }) - 1;
   }
 
-  // Of several values the best match counts: the largest rank, and of equal ones the first entry.
+  // If there are several values, the best match wins: the one with the highest rank, or the first
+  // entry of several.
   #best(kind, over, entries, fold, rankOf, normal = fold) {
     const read = reader(over);
     const ranks = ranked(entries, normal, rankOf);
@@ -147,7 +149,8 @@ function reader(over) {
   throw refusal(`${JSON.stringify(over)} is no part of a request`);
 }
 
-// What compares each entry, with its number. Equal entries, and those that make no sense, are errors.
+// Returns the comparison of each entry, with its number. Equal entries, and invalid ones, are
+// errors.
 function ranked(entries, normal, rankOf) {
   const known = new Map();
   return entries.map(([entry, number], index) => {
@@ -165,7 +168,7 @@ function ranked(entries, normal, rankOf) {
   });
 }
 
-// Case is ASCII case.
+// Folds only ASCII case.
 function foldOf(ignoreCase) {
   const lower = (octets) => octets.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
   return ignoreCase ? lower : (octets) => octets;
@@ -184,14 +187,15 @@ function rankOfNetwork(entry) {
     isIP(value) === version && network.check(value, `ipv${version}`) ? length : undefined;
 }
 
-// Octets beyond ASCII as characters that have no case: the engine would fold letters among them.
+// Maps octets beyond ASCII to characters without case, since the engine would fold letters among
+// them.
 function caseless(octets) {
   return octets.replace(/[\x80-\xff]/g, (octet) =>
     String.fromCharCode(0xe000 + octet.charCodeAt(0)),
   );
 }
 
-// Flags may be at the beginning, as in `(?i)`; matching on octets is implied.
+// Flags can be at the start, as in `(?i)`. Matching on octets is implied.
 function rankOfRegex(entry) {
   const [flags, set] = /^\(\?([ims]*)(?:-u)?\)/.exec(entry) ?? ["", ""];
   const pattern = compiled(entry.slice(flags.length), set);

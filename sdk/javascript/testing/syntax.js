@@ -1,9 +1,9 @@
-// What the proxy checks of an edit.
+// The proxy's checks of an edit.
 
 import { toLatin1 } from "../src/octets.js";
 import { refusal } from "./questions.js";
 
-// Fields that frame, upgrade or negotiate the connection, which only the proxy may set.
+// Fields that frame, upgrade or negotiate the connection. Only the proxy may set them.
 const RESERVED = [
   "connection",
   "content-length",
@@ -17,12 +17,12 @@ const RESERVED = [
   "upgrade",
 ];
 
-// A token (RFC 9110, section 5.6.2).
+// Reports whether `text` is a token (RFC 9110, section 5.6.2).
 export function isToken(text) {
   return /^[\w!#$%&'*+.^`|~-]+$/.test(text);
 }
 
-// The name of a field, in lower case, that is not the proxy's.
+// Checks the name of a field that plugins may set, and returns it in lower case.
 export function field(name) {
   const lower = name.toLowerCase();
   const shown = JSON.stringify(lower);
@@ -34,12 +34,13 @@ export function field(name) {
   return lower;
 }
 
-// Whether HTTP allows octets as a field's value, without controls (RFC 9110, section 5.5).
+// Reports whether HTTP allows octets as a field value: they have no control characters (RFC 9110,
+// section 5.5).
 export function isValue(value) {
   return !/[\0-\x08\n-\x1f\x7f]/.test(toLatin1(value));
 }
 
-// A line of a field.
+// Checks a line of a field.
 export function line(name, value) {
   const lower = field(name);
   if (!isValue(value)) {
@@ -48,26 +49,26 @@ export function line(name, value) {
   return `${lower}: ${shown(toLatin1(value).replace(/^[ \t]+|[ \t]+$/g, ""))}`;
 }
 
-// A host with or without a port (RFC 9110, section 7.2).
+// Checks a host with or without a port (RFC 9110, section 7.2).
 export function authority(value) {
   const text = shown(toLatin1(value));
   if (/^(?:[\w.~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?$/.test(text)) return text;
   throw refusal(`${JSON.stringify(text)} is not a host with an optional port`);
 }
 
-// A target in origin form (RFC 9112, section 3.2.1).
+// Checks a target in origin form (RFC 9112, section 3.2.1).
 export function target(text) {
   if (/^\/[!-~]*$/.test(text) && !text.includes("#")) return text;
   throw refusal(`${JSON.stringify(text)} is not a target in origin form`);
 }
 
-// What replaces the beginning of a path.
+// Checks the text that replaces the start of a path.
 export function pathPrefix(text) {
   if (/^[!-~]*$/.test(text) && !/[?#]/.test(text)) return text;
   throw refusal(`${JSON.stringify(text)} is not a part of a path`);
 }
 
-// Octets that are not ASCII are escaped: an edit is shown as text.
+// Escapes octets that are not ASCII, since an edit is shown as text.
 function shown(latin1) {
   return latin1.replace(/[\x80-\xff]/g, (octet) => `\\x${octet.charCodeAt(0).toString(16)}`);
 }

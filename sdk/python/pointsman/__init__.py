@@ -1,7 +1,7 @@
 """Write routing plugins for Pointsman in Python.
 
-A plugin is a class that is made from its configuration and has a method ``route``; ``plugin``
-makes it the component's ``Plugin``. Tests run natively: see ``pointsman.testing``.
+A plugin is a class that is constructed from its configuration and has a method ``route``.
+``plugin`` makes the component's ``Plugin`` from it. Tests run natively: see ``pointsman.testing``.
 """
 
 from pointsman import backends, log, questions

@@ -1,7 +1,7 @@
-"""From the JSON that the proxy hands over to a plugin's own dataclass.
+"""Deserialization of a plugin's configuration, which the proxy passes as JSON, into a dataclass.
 
-Owns the form of errors, ``rules[0].suffix: message``: the proxy takes what stands before the first
-``: `` for the path of a key, and points at it in its file. Runs once for each instance.
+Owns the form of errors, ``rules[0].suffix: message``: the proxy takes the text before the first
+``: `` as the path of a key, and points at that key in its file. Runs once for each instance.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 class ConfigError(Exception):
-    """What is wrong with the configuration, and at which key: ``rules[0].backend``."""
+    """An error of the configuration, and its key: ``rules[0].backend``."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"{key}: {message}" if key else message)
@@ -33,20 +33,23 @@ class ConfigError(Exception):
         self.message = message
 
     def at_key(self, key: str) -> "ConfigError":
-        """The same error at another key."""
+        """Returns the same error at another key."""
         return ConfigError(key, self.message)
 
     @property
     def entry(self) -> Optional[int]:
-        """The entry that the error of a matcher's definition is about, counted from 0; None if it
-        is about something else."""
-        # The proxy writes `entry 3, "a", is not ...`, counted from 1.
+        """Returns the index, from 0, of the matcher's entry that caused the error of its
+        definition.
+
+        None if no single entry is at fault.
+        """
+        # The proxy's message is `entry 3, "a", is not ...`, counted from 1.
         found = re.match(r"entry ([1-9][0-9]*)\b", self.message)
         return int(found[1]) - 1 if found else None
 
 
 def parse(text: str, into: Optional[Type[T]]) -> Any:
-    """Reads JSON to a dataclass; to nothing, where any key is an error, for None."""
+    """Reads JSON into a dataclass. If ``into`` is None, any key is an error."""
     value = json.loads(text)
     if into is None:
         for key in value:

@@ -1,12 +1,12 @@
 """The generated bindings, for the rest of the package.
 
-In a component they are those that the build makes. Natively they are the committed ones, whose
-functions do nothing until a test puts a double in their place.
+In a component, they are those that the build generates. Natively, they are the committed ones,
+whose functions do nothing until a test replaces them with a double.
 """
 
 import typing
 
-# The bindings name it; Python has it from 3.11 on.
+# The bindings refer to it, and Python has it only from 3.11.
 if not hasattr(typing, "Self"):
     typing.Self = typing.Any  # type: ignore[misc,assignment]
 
@@ -31,8 +31,10 @@ _MAX_U32 = 2**32 - 1
 
 
 def text(value: str) -> str:
-    """The value, once it is known to cross: anything but text, or half of a surrogate pair, would
-    trap at the border without a message."""
+    """Returns the value after checking that it can cross into the proxy.
+
+    Anything but text, and an unpaired surrogate, would trap at the boundary without a message.
+    """
     if not isinstance(value, str):
         raise TypeError(f"not a text: {value!r}")
     if not value.isascii():
@@ -41,14 +43,14 @@ def text(value: str) -> str:
 
 
 def octets(value: typing.Union[str, bytes]) -> bytes:
-    """The value of a field; text is written in UTF-8."""
+    """Returns a field value; text is encoded as UTF-8."""
     if isinstance(value, bytes):
         return value
     return text(value).encode()
 
 
 def number(value: int, what: str, least: int = 0, most: int = _MAX_U32) -> int:
-    """The value, once it is known to be within these bounds: any other would trap."""
+    """Returns the value after checking that it is within these bounds: any other would trap."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{what} is a whole number, not {value!r}")
     if not least <= value <= most:

@@ -1,4 +1,7 @@
-"""Decisions. The proxy checks them; only what could not cross the sandbox is checked here."""
+"""Decisions.
+
+The proxy checks them. Only values that could not cross the sandbox are checked here.
+"""
 
 from typing import Iterable, Tuple, Union
 
@@ -6,33 +9,43 @@ from pointsman import _contract
 from pointsman._contract import Decision
 
 Fallback = _contract.plugin.Fallback
-"""What happens if a chosen server is not usable: ``ANOTHER_SERVER`` of the backend, or
-``ASK_AGAIN``, which calls ``route`` with the next ``attempt``."""
+"""Fallback if the chosen server is not usable.
+
+``ANOTHER_SERVER`` sends the request to another server of the backend. ``ASK_AGAIN`` calls ``route``
+again with the next ``attempt``.
+"""
 
 _DEFAULT = _contract.plugin.Decision_DefaultBackend()
 _NEXT = _contract.plugin.Decision_Next()
 
 
 def backend(name: str) -> Decision:
-    """To the backend of this name. A name that the configuration does not have is a fault."""
+    """Sends the request to the backend ``name``.
+
+    A name that is not in the proxy's configuration is a fault of the plugin.
+    """
     return _contract.plugin.Decision_Backend(_contract.text(name))
 
 
 def default_backend() -> Decision:
-    """To the frontend's ``default_backend``."""
+    """Sends the request to the frontend's ``default_backend``."""
     return _DEFAULT
 
 
 def next() -> Decision:
-    """Not for this plugin: the router's next one decides, after the last the ``default_backend``.
+    """Leaves the decision to the next plugin of the frontend's router, with the edits and options
+    so far.
 
-    Edits and options stay.
+    After the last plugin, the request goes to the frontend's ``default_backend``.
     """
     return _NEXT
 
 
 def server(backend: str, server: str, otherwise: Fallback = Fallback.ANOTHER_SERVER) -> Decision:
-    """To one server of a backend, or ``otherwise`` if it is not usable."""
+    """Sends the request to one server of a backend.
+
+    ``otherwise`` says what happens if that server is not usable.
+    """
     if not isinstance(otherwise, Fallback):
         raise TypeError(f"not a Fallback: {otherwise!r}")
     choice = _contract.plugin.ServerChoice(
@@ -46,7 +59,7 @@ def respond(
     headers: Iterable[Tuple[str, Union[str, bytes]]] = (),
     body: Union[str, bytes] = b"",
 ) -> Decision:
-    """To no backend: the proxy sends this response. The status is within 200 to 599."""
+    """Responds without a backend: the proxy sends this response, whose status is 200 to 599."""
     status = _contract.number(status, "a status", 200, 599)
     lines = [(_contract.text(name), _contract.octets(value)) for name, value in headers]
     response = _contract.plugin.Response(status, lines, _contract.octets(body))
@@ -54,5 +67,7 @@ def respond(
 
 
 def redirect(status: int, location: Union[str, bytes]) -> Decision:
-    """To another address: the status is 301, 302, 303, 307 or 308 (RFC 9110, section 15.4)."""
+    """Redirects the client to ``location`` with status 301, 302, 303, 307 or 308 (RFC 9110, section
+    15.4).
+    """
     return respond(status, [("location", location)])

@@ -1,7 +1,8 @@
 """The glue between a router and the contract.
 
 Exceptions end here: each is written to the proxy's log with its traceback, and becomes the
-contract's error. The instance goes on: an exception leaves Python's own state intact.
+contract's error. The instance continues to work, since an exception leaves Python's own state
+intact.
 """
 
 from traceback import walk_tb
@@ -19,16 +20,16 @@ _MAX_FRAMES = 30
 def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
     """Makes the class that a component exports: ``Plugin = plugin(MyRouter, MyConfig)``.
 
-    ``router`` is called with its configuration, an instance of the dataclass ``config``; without
-    anything if there is none. Questions are defined there. Its attribute ``cacheable`` says whether
-    a decision follows from the configuration, from what was read of the request and from the
-    answers to questions, and from nothing else; False if it is missing.
+    ``router`` is called with its configuration, an instance of the dataclass ``config``; without an
+    argument if there is none. Define questions there. Its attribute ``cacheable`` says whether a
+    decision depends only on the configuration, on what was read of the request and on the answers
+    to questions. The default is False.
     """
-    # The contract has one plugin in an instance, which lives as long as that.
+    # The contract has one plugin per instance, for the lifetime of the instance.
     route = None
 
     class Plugin(_contract.exports.Plugin):
-        # Tests configure it more than once.
+        # Tests configure a plugin more than once.
         _again = staticmethod(lambda: plugin(router, config))
 
         def configure(self, config_text: str) -> "_contract.plugin.Cacheability":
@@ -51,7 +52,7 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
         def route(self, head: "_contract.request.RequestHead") -> _contract.Decision:
             try:
                 decision = route(Request(head))
-                # Anything else would trap on its way to the proxy, without a message.
+                # Any other object would trap on its way to the proxy, without a message.
                 if decision.__class__ not in _DECISIONS:
                     raise TypeError(f"route returned {decision!r}, which is not a decision")
                 return decision
@@ -66,13 +67,13 @@ def plugin(router: Type[Any], config: Optional[Type[Any]] = None) -> Type[Any]:
 
 
 def _reported(error: BaseException) -> Exception:
-    """The contract's error for an exception, whose traceback is in the log by then."""
+    """Logs an exception with its traceback, and returns the contract's error for it."""
     log.error("\n".join(_traceback(error)))
     return _contract.Err(log.text(" ".join(_summary(error).split())))
 
 
 def _traceback(error: BaseException) -> List[str]:
-    """As Python writes it, without lines of source, which the sandbox does not have."""
+    """Formats a traceback as Python does, without source lines, which the sandbox does not have."""
     lines: List[str] = []
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:

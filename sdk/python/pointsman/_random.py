@@ -1,8 +1,8 @@
 """Random numbers in the sandbox.
 
-A plugin's modules run when the component is built, so the generator of the module ``random``
-would go on from the same state in every instance, and nothing would tell the proxy that a
-decision follows from more than the request. Here each number comes from the proxy, which sees it.
+A plugin's modules run when the component is built, so the generator of the module ``random`` would
+continue from the same state in every instance. The proxy would not see that a decision depends on
+more than the request. Here each number comes from the proxy, which sees it.
 """
 
 import random
@@ -14,7 +14,7 @@ class _ProxyRandom(random.SystemRandom):
 
 
 def use_proxy() -> None:
-    """Makes the functions of ``random`` those of a ``SystemRandom``."""
+    """Replaces the functions of ``random`` with those of a ``SystemRandom``."""
     shared = random._inst
     shared.__class__ = _ProxyRandom
     for name, function in list(vars(random).items()):

@@ -1,7 +1,7 @@
-"""What the proxy knows about its backends.
+"""The state of the proxy's backends.
 
-Calling any of these functions in ``route`` makes the decision uncacheable; a question,
-``questions.usable``, does not. While a plugin is configured, every server counts as usable and
+Calling any of these functions in ``route`` makes the decision uncacheable; asking the question
+``questions.usable`` does not. While a plugin is being configured, every server counts as usable and
 idle.
 """
 
@@ -20,27 +20,33 @@ microseconds; None before the first response)."""
 
 
 def names() -> List[str]:
-    """Every backend of the configuration."""
+    """Returns the names of all backends in the proxy's configuration."""
     return _contract.backends.names()
 
 
 def state(name: str) -> Optional[State]:
-    """The load of a backend; None for a name that is not in the configuration."""
+    """Returns the load of the backend ``name``; None if the proxy's configuration has no such
+    backend.
+    """
     return _contract.backends.state(_contract.text(name))
 
 
 def servers(name: str) -> Optional[List[Server]]:
-    """The servers of a backend; None for a name that is not in the configuration."""
+    """Returns the servers of the backend ``name``; None if the proxy's configuration has no such
+    backend.
+    """
     return _contract.backends.servers(_contract.text(name))
 
 
 def exists(name: str) -> bool:
-    """Whether the configuration has a backend of this name."""
+    """Reports whether the proxy's configuration has the backend ``name``."""
     return state(name) is not None
 
 
 def require(key: str, name: str) -> str:
-    """The name; raises ``ConfigError`` at this key if the configuration has no such backend."""
+    """Returns the name; raises ``ConfigError`` at this key if the proxy's configuration has no such
+    backend.
+    """
     if not exists(name):
         raise ConfigError(key, f"there is no backend {json.dumps(name, ensure_ascii=False)}")
     return name

@@ -1,4 +1,6 @@
-"""The plugin's own lines in the proxy's log. The table ``[log]`` of the configuration filters them."""
+"""The plugin's lines in the proxy's log. The table ``[log]`` of the proxy's configuration filters
+them.
+"""
 
 from pointsman import _contract
 
@@ -11,7 +13,7 @@ def write(level: Level, message: str) -> None:
 
 
 def text(message: str) -> str:
-    """The message as it can cross: half of a surrogate pair cannot, and is shown as an escape."""
+    """Returns the message in a form that can cross: unpaired surrogates are shown as escapes."""
     return message.encode("utf-8", "backslashreplace").decode()
 
 

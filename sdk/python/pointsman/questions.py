@@ -5,8 +5,8 @@ Define them in the router's constructor, and ask them in ``route``::
     self.backends = questions.suffix("host", {"io.test.tld": "node", ".cdn.test": "cdn"})
     name = request.ask(self.backends)  # "node", "cdn" or None
 
-The proxy keeps decisions under the answers: one decision serves every request with the same
-answers, however many hosts, paths or sessions there are.
+The proxy keeps decisions under the answers, so one cached decision serves every request with the
+same answers, however many hosts, paths or sessions there are.
 
 ``over`` names the part of the request that a question is about: ``method``, ``scheme``,
 ``authority``, ``host``, ``path``, ``path-with-query``, ``query:NAME``, ``header:NAME`` (each line),
@@ -14,12 +14,12 @@ answers, however many hosts, paths or sessions there are.
 ``server-name`` or ``body-json:POINTER`` (RFC 6901).
 
 ``entries`` is a mapping, or pairs in order, from text to a value of any kind. Entries with equal
-values share one cached decision. No two entries may be equal.
+values share one cached decision. No two entries can be equal.
 
-A definition that the proxy refuses raises ``ConfigError``; ``key`` is the path of the
+A definition that the proxy refuses raises ``ConfigError``. ``key`` is the path of the
 configuration's key that the error is shown at, as in ``rules[0].suffix``. If one entry is at fault,
-the error's ``entry`` tells which; ``raise error.at_key(f"rules[{error.entry}].suffix")`` shows it at
-a key of its own.
+the error's ``entry`` is its index: ``raise error.at_key(f"rules[{error.entry}].suffix")`` shows the
+error at the entry's own key.
 """
 
 from typing import Any, Callable, Dict, Generic, Iterable, List, Mapping, Optional, Tuple, TypeVar
@@ -34,12 +34,14 @@ Entries = Union[Mapping[str, T], Iterable[Tuple[str, T]]]
 
 MILLION = 1_000_000
 
-# Set while a router is made. A definition at any other time would trap.
+# Set while a router is being constructed. A definition at any other time would trap.
 _defining = False
 
 
 class Question(Generic[A]):
-    """A question that was defined; ``request.ask`` answers it. Only this module makes one."""
+    """A question that was defined; ``request.ask`` returns its answer. Only this module makes
+    questions.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -50,7 +52,7 @@ class Question(Generic[A]):
 
 
 class Matcher(Question[Optional[T]]):
-    """Answered with the value of the entry that matches; None if none does."""
+    """A question whose answer is the value of the entry that matches; None if none does."""
 
     def __init__(self, number: int, values: List[Optional[T]]) -> None:
         super().__init__(number)
@@ -66,49 +68,56 @@ class _Fact(Question[bool]):
 
 
 class Share(_Fact):
-    """Answered with whether the request is in the share."""
+    """The question whether the request is in a share."""
 
 
 class Usable(_Fact):
-    """Answered with whether the backend has a usable server."""
+    """The question whether a backend has a usable server."""
 
 
 class ValueQuestion(Question[Optional[bytes]]):
-    """Answered with octets; None if there are none. ``set_header_by``, ``set_affinity_by`` and
-    ``tag_by`` use the answer without making it a part of the decision's key."""
+    """A question whose answer is octets; None if there are none.
+
+    ``set_header_by``, ``set_affinity_by`` and ``tag_by`` use the answer without making it part of
+    the key under which the decision is cached.
+    """
 
     def _ask(self, head: "_contract.request.RequestHead") -> Optional[bytes]:
         return head.ask_value(self.number)
 
 
 class LookUp(ValueQuestion):
-    """Answered with a value of an operator's table."""
+    """The question for a value of an operator's table."""
 
 
 class Value(ValueQuestion):
-    """Answered with a part of the request."""
+    """The question for a part of the request."""
 
 
 def exact(
     over: str, entries: Entries[T], *, ignore_case: bool = False, key: str = ""
 ) -> Matcher[T]:
-    """Which entry equals the part; of several lines or members, the first that equals one."""
+    """Defines a matcher for the entry that equals the whole part.
+
+    If the part has several lines or members, the first that equals an entry wins.
+    """
     return _cased(_contract.questions.define_exact, over, entries, ignore_case, key)
 
 
 def prefix(
     over: str, entries: Entries[T], *, ignore_case: bool = False, key: str = ""
 ) -> Matcher[T]:
-    """The longest entry that the part begins with."""
+    """Defines a matcher for the longest entry that is a prefix of the part."""
     return _cased(_contract.questions.define_prefix, over, entries, ignore_case, key)
 
 
 def path_prefix(
     over: str, entries: Entries[T], *, ignore_case: bool = False, key: str = ""
 ) -> Matcher[T]:
-    """The longest entry that the part begins with, ending at a ``/`` or at the part's end.
+    """Defines a matcher for the longest entry that is a prefix of the part in whole segments:
+    ``/api`` matches ``/api`` and ``/api/x``, but not ``/apiary``.
 
-    A ``/`` at an entry's end is ignored.
+    A ``/`` at the end of an entry is ignored.
     """
     return _cased(_contract.questions.define_path_prefix, over, entries, ignore_case, key)
 
@@ -116,40 +125,47 @@ def path_prefix(
 def suffix(
     over: str, entries: Entries[T], *, ignore_case: bool = False, key: str = ""
 ) -> Matcher[T]:
-    """The longest entry that the part ends with."""
+    """Defines a matcher for the longest entry that is a suffix of the part."""
     return _cased(_contract.questions.define_suffix, over, entries, ignore_case, key)
 
 
 def first_suffix(
     over: str, entries: Entries[T], *, ignore_case: bool = False, key: str = ""
 ) -> Matcher[T]:
-    """The first entry, in the order given, that the part ends with."""
+    """Defines a matcher for the first entry, in the order given, that is a suffix of the part."""
     return _cased(_contract.questions.define_first_suffix, over, entries, ignore_case, key)
 
 
 def domain(over: str, entries: Entries[T], *, key: str = "") -> Matcher[T]:
-    """The longest entry that the part, a host name, equals or is a subdomain of."""
+    """Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain
+    of.
+    """
     return _uncased(_contract.questions.define_domain, over, entries, key)
 
 
 def network(over: str, entries: Entries[T], *, key: str = "") -> Matcher[T]:
-    """The smallest network, as in ``10.0.0.0/8``, that contains the part, an address."""
+    """Defines a matcher for the smallest network (CIDR) that contains the part, an address."""
     return _uncased(_contract.questions.define_network, over, entries, key)
 
 
 def regex(over: str, entries: Entries[T], *, key: str = "") -> Matcher[T]:
-    """The first regular expression, in the order given, that matches: on octets, anywhere.
+    """Defines a matcher for the first regular expression, in the order given, that matches anywhere
+    in the part.
 
-    They are in the syntax of Rust's crate ``regex``, and matched in linear time.
+    Expressions match bytes and have the syntax of Rust's crate ``regex``. Matching takes linear
+    time.
     """
     return _uncased(_contract.questions.define_regex, over, entries, key)
 
 
 def share(over: str, *, salt: str, per_million: int, key: str = "") -> Share:
-    """Whether the request is in a share of ``per_million`` out of 1,000,000.
+    """Defines the question whether the request is in a share of ``per_million`` requests out of
+    1,000,000.
 
-    Equal parts with equal salts are always in the same share, and a larger share contains a
-    smaller one. A part that is absent or empty is in no share. ``over`` may also be ``random``.
+    The answer depends only on the part and the salt. A request in a share is also in every larger
+    share with the same salt. A request in which the part is absent or empty is in no share.
+    ``over`` can also be ``random``: a number drawn once per request, so shares with equal salts
+    agree.
     """
     _contract.number(per_million, "per_million", most=MILLION)
     define = _contract.questions.define_share
@@ -157,18 +173,28 @@ def share(over: str, *, salt: str, per_million: int, key: str = "") -> Share:
 
 
 def look_up(table: str, over: str, *, key: str = "") -> LookUp:
-    """The value in the operator's table under the part."""
+    """Defines a lookup of the part in the operator's table ``table``.
+
+    The answer is the value that the table has for it.
+    """
     define = _contract.questions.define_look_up
     return LookUp(_define(key, define, _contract.text(table), _contract.text(over)))
 
 
 def value(over: str, *, key: str = "") -> Value:
-    """The part itself."""
+    """Defines a question whose answer is the part itself.
+
+    If only ``set_header_by``, ``set_affinity_by`` or ``tag_by`` use the answer, it is not part of
+    the key under which the decision is cached.
+    """
     return Value(_define(key, _contract.questions.define_value, _contract.text(over)))
 
 
 def usable(backend: str, *, key: str = "") -> Usable:
-    """Whether the backend has a usable server."""
+    """Defines the question whether a backend has a usable server.
+
+    It is answered again at each attempt.
+    """
     return Usable(_define(key, _contract.questions.define_usable, _contract.text(backend)))
 
 
@@ -185,10 +211,11 @@ def _uncased(define: Callable[..., int], over: str, entries: Entries[T], key: st
 
 
 def _numbered(entries: Entries[T]) -> Tuple[List[Tuple[str, int]], List[Optional[T]]]:
-    """Entries with their values' numbers, from 1 on, and the values by number."""
+    """Returns the entries with the numbers of their values, from 1, and the values by number."""
     pairs: List[Tuple[str, int]] = []
     values: List[Optional[T]] = [None]
-    # A value that cannot be hashed, such as a decision, is compared with those that are shown alike.
+    # A value that cannot be hashed, such as a decision, is compared with the values that have the
+    # same representation.
     numbers: Dict[Any, List[int]] = {}
     for entry, item in entries.items() if isinstance(entries, Mapping) else entries:
         try:

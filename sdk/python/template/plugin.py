@@ -1,4 +1,4 @@
-"""Sends clients with the cookie `canary=1` to a backend of their own."""
+"""Sends clients with the cookie `canary=1` to a separate backend."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ class Config:
 
 
 class Canary:
-    """The router: made once from its configuration, then asked on each request."""
+    """The router: constructed once from its configuration, then called for each request."""
 
-    # A decision follows from the answers to questions alone: the proxy may use it again.
+    # A decision depends only on the answers to questions, so the proxy can reuse it.
     cacheable = True
 
     def __init__(self, config: Config) -> None:
         backend = pointsman.backends.require("backend", config.backend)
-        # The proxy answers this by itself, so that two cached decisions serve all clients.
+        # The proxy answers this question by itself, so two cached decisions serve all clients.
         self.canary = questions.exact("cookie:canary", {"1": pointsman.backend(backend)})
 
     def route(self, request: pointsman.Request) -> pointsman.Decision:

@@ -1,4 +1,4 @@
-"""What becomes of a router's answers and exceptions."""
+"""The handling of a router's decisions and exceptions."""
 
 import pathlib
 import sys
@@ -12,7 +12,7 @@ from pointsman import Fallback, testing
 
 
 def routed(route: Any, request: Any = None, **named: Any) -> Any:
-    """What a router without configuration decides."""
+    """Returns the decision of a router without configuration."""
     router = type("Router", (), {"cacheable": True, "route": lambda self, asked: route(asked)})
     plugin = testing.configure(pointsman.plugin(router), **named)
     return plugin.route(request or testing.request())

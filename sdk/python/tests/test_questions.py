@@ -12,7 +12,7 @@ from pointsman import questions, testing
 
 
 def configured(define: Callable[[], Any], **named: Any) -> testing.Configured:
-    """A plugin with one question, which tells its answer in a tag."""
+    """Makes a plugin with one question, which reports its answer in a tag."""
 
     class Asks:
         cacheable = True
@@ -269,7 +269,7 @@ class Others(unittest.TestCase):
                 {"affinity": b"\xff"},
                 {"session": "\ufffd"},
             ),
-            # What HTTP does not allow in a field is as good as no answer.
+            # An answer that HTTP does not allow in a field counts as no answer.
             ("/?q=a%0Ab", [], [("remove", "x-parameter"), ("remove", "x-session")], {}, {}),
         ]:
             request = testing.request(target, headers=headers)

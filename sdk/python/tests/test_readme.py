@@ -14,7 +14,7 @@ class Readme(unittest.TestCase):
         text = (ROOT / "README.md").read_text()
         blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         self.assertEqual(len(blocks), 2)
-        # In one module, whose names `get_type_hints` looks for.
+        # All blocks run in one module, where `get_type_hints` looks up names.
         exec("\n".join(blocks), globals())
 
 

@@ -1,9 +1,9 @@
-//! What the proxy knows about its backends.
+//! The state of the proxy's backends.
 //!
-//! A call in `route` makes that decision uncacheable: ask
-//! [`questions::usable`](crate::questions::usable) where a yes or a no is enough. A call in
-//! `configure` does not; every server counts as usable and idle there. Answers come from the
-//! proxy, in tests from the `testing` instance.
+//! A call in `route` makes that decision uncacheable. Where a yes or a no is enough, ask
+//! [`questions::usable`](crate::questions::usable) instead. A call in `configure` does not affect
+//! caching; there, every server counts as usable and idle. In tests, the data come from the
+//! `testing` instance.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::Error;
 /// The load of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Servers that are up and not draining, with or without a free slot.
+    /// Number of servers that are up and not draining, with or without a free slot.
     pub usable_servers: u32,
-    /// Requests and tunnels in progress, over all servers.
+    /// Number of requests and tunnels in progress, over all servers.
     pub active: u32,
-    /// Requests that wait for a free slot.
+    /// Number of requests that wait for a free slot.
     pub queued: u32,
 }
 
 /// One server of a backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
-    /// Its name in the proxy's configuration.
+    /// The server's name in the proxy's configuration.
     pub name: String,
-    /// Up and not draining, with or without a free slot.
+    /// Whether the server is up and not draining, with or without a free slot.
     pub usable: bool,
-    /// Its weight.
+    /// The server's weight.
     pub weight: u32,
-    /// Requests and tunnels in progress.
+    /// Number of requests and tunnels in progress.
     pub active: u32,
-    /// Requests that it accepts at once; none without a limit.
+    /// Maximum number of concurrent requests; none without a limit.
     pub limit: Option<u32>,
-    /// Moving average of the time to a response's head; none before the first response.
+    /// Moving average of the time until a response's head arrives; none before the first response.
     pub latency: Option<Duration>,
 }
 
-/// The name of every backend of the proxy's configuration.
+/// Returns the names of all backends in the proxy's configuration.
 pub fn names() -> Vec<String> {
     #[cfg(target_family = "wasm")]
     return crate::guest::backend_names();
@@ -46,7 +46,7 @@ pub fn names() -> Vec<String> {
     return crate::testing::backend_names();
 }
 
-/// The load of the backend `name`; none if the proxy's configuration has no such backend.
+/// Returns the load of the backend `name`; none if the proxy's configuration has no such backend.
 pub fn state(name: &str) -> Option<State> {
     #[cfg(target_family = "wasm")]
     return crate::guest::backend_state(name);
@@ -54,7 +54,8 @@ pub fn state(name: &str) -> Option<State> {
     return crate::testing::backend_state(name);
 }
 
-/// The servers of the backend `name`; none if the proxy's configuration has no such backend.
+/// Returns the servers of the backend `name`; none if the proxy's configuration has no such
+/// backend.
 pub fn servers(name: &str) -> Option<Vec<Server>> {
     #[cfg(target_family = "wasm")]
     return crate::guest::backend_servers(name);
@@ -62,16 +63,16 @@ pub fn servers(name: &str) -> Option<Vec<Server>> {
     return crate::testing::backend_servers(name);
 }
 
-/// Whether the proxy's configuration has a backend `name`.
+/// Reports whether the proxy's configuration has the backend `name`.
 pub fn exists(name: &str) -> bool {
     state(name).is_some()
 }
 
-/// Checks in `configure` that the proxy's configuration has the backend `name`, which the
-/// plugin's own has at `key`, as in `rules[0].backend`.
+/// Checks in `configure` that the proxy's configuration has the backend `name`. `key` is the key of
+/// the plugin's configuration that names the backend, as in `rules[0].backend`.
 ///
 /// # Errors
-/// It has no such backend; the proxy shows the text at that key.
+/// There is no such backend. The proxy shows the error at that key.
 pub fn require(key: impl Display, name: &str) -> Result<(), Error> {
     if exists(name) {
         Ok(())

@@ -1,11 +1,11 @@
-//! The time. A decision that looks at it is not cached, and where `configure` does, none of the
-//! plugin's is.
+//! The time. A decision that reads the time is not cached. If `configure` reads it, none of the
+//! plugin's decisions is cached.
 //!
-//! `wasm32-unknown-unknown` has no clock of its own: `SystemTime::now` panics there.
+//! `wasm32-unknown-unknown` has no clock: `SystemTime::now` panics there.
 
 use std::time::SystemTime;
 
-/// The time now.
+/// Returns the current time.
 pub fn now() -> SystemTime {
     #[cfg(target_family = "wasm")]
     return crate::guest::now();

@@ -1,7 +1,7 @@
-//! From the JSON that the proxy hands over to a plugin's configuration type.
+//! Deserialization of a plugin's configuration, which the proxy passes as JSON.
 //!
-//! Owns the form of errors: `rules[0].suffix: message`. The proxy takes what stands before
-//! the first `: ` for the path of a key. Called by the glue, in the plugin and in tests.
+//! Owns the form of errors: `rules[0].suffix: message`. The proxy takes the text before the first
+//! `: ` as the path of a key. Called by the glue, in the plugin and in tests.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,14 +14,14 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct NoConfig {}
 
-/// Reads `text`, which is JSON, to the type that a plugin asks for.
+/// Deserializes `text`, which is JSON, to the plugin's configuration type.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let mut unread = None;
     let mut track = Track::new();
     let mut json = serde_json::Deserializer::from_str(text);
     let deserializer = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let config = serde_ignored::deserialize(deserializer, |path| {
-        // The first is enough: an error can name but one key.
+        // The first one is enough, since an error can name only one key.
         unread.get_or_insert_with(|| key(&path));
     })
     .map_err(|error| locate(&track.path().to_string(), &error))?;
@@ -32,10 +32,10 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     }
 }
 
-/// The error of a value at `path`, which is `.` for the whole configuration.
+/// Returns the error for a value at `path`, which is `.` for the whole configuration.
 fn locate(path: &str, error: &serde_json::Error) -> Error {
     let text = error.to_string();
-    // A place in the JSON means nothing to a person who wrote TOML.
+    // A position in the JSON means nothing to a user who wrote TOML.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = text.strip_suffix(&place).unwrap_or(&text);
     if path == "." {
@@ -45,7 +45,7 @@ fn locate(path: &str, error: &serde_json::Error) -> Error {
     }
 }
 
-/// A path as errors have it: `a.b[0].c`.
+/// Formats a path as in errors: `a.b[0].c`.
 fn key(path: &Path<'_>) -> String {
     match path {
         Path::Root => String::new(),

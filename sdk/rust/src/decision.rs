@@ -1,21 +1,20 @@
-//! What a plugin answers: a backend, a server, a response of its own, or nothing.
+//! Decisions of a plugin: a backend, a server, a response of its own, or none.
 //!
-//! Owns how an answer is written. Whether it is valid is for the proxy to judge.
+//! Owns the types of a decision. The proxy checks whether a decision is valid.
 
-/// Where a request goes.
+/// The destination of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// To the backend of this name. A name that the proxy's configuration does not have is a
-    /// fault.
+    /// The backend with this name. A name that is not in the proxy's configuration is a fault.
     Backend(String),
-    /// To the frontend's `default_backend`.
+    /// The frontend's `default_backend`.
     DefaultBackend,
-    /// To one server of a backend.
+    /// One server of a backend.
     Server(ServerChoice),
-    /// Nowhere: the proxy sends this response.
+    /// No backend: the proxy sends this response.
     Respond(Response),
-    /// Not for this plugin: the next one of the frontend's router decides, with the edits and
-    /// options so far; after the last one, the request goes to the frontend's
+    /// No decision by this plugin: the next plugin of the frontend's router decides, with the edits
+    /// and options so far. After the last plugin, the request goes to the frontend's
     /// `default_backend`.
     Next,
 }
@@ -27,26 +26,28 @@ pub struct ServerChoice {
     pub backend: String,
     /// The server's name in that backend.
     pub server: String,
-    /// What happens if the server is not usable.
+    /// Fallback if the server is not usable.
     pub otherwise: Otherwise,
 }
 
-/// What happens if the chosen server is not usable.
+/// Fallback if the chosen server is not usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Otherwise {
     /// Another server of the backend takes the request.
     AnotherServer,
-    /// The router is asked again: [`Request::attempt`](crate::Request::attempt) is higher then.
+    /// The router is called again, with [`Request::attempt`](crate::Request::attempt) increased by
+    /// one.
     AskAgain,
 }
 
 impl Decision {
-    /// To the backend `name`.
+    /// Sends the request to the backend `name`. A name that is not in the proxy's configuration is
+    /// a fault of the plugin.
     pub fn backend(name: impl Into<String>) -> Self {
         Self::Backend(name.into())
     }
 
-    /// To the server `server` of `backend`.
+    /// Sends the request to the server `server` of the backend `backend`.
     pub fn server(
         backend: impl Into<String>,
         server: impl Into<String>,
@@ -59,22 +60,22 @@ impl Decision {
         })
     }
 
-    /// No backend: the proxy sends `response`, as in
+    /// Responds without a backend: the proxy sends `response`, as in
     /// `Decision::respond(Response::new(403).body("not from here\n"))`.
     pub fn respond(response: Response) -> Self {
         Self::Respond(response)
     }
 
-    /// Sends the client elsewhere: `status` (301, 302, 303, 307 or 308) with `location`
-    /// (RFC 9110, section 15.4).
+    /// Redirects the client to `location` with status 301, 302, 303, 307 or 308 (RFC 9110, section
+    /// 15.4).
     pub fn redirect(status: u16, location: impl Into<Vec<u8>>) -> Self {
         Self::Respond(Response::new(status).header("location", location))
     }
 }
 
-/// A response that a plugin makes itself.
+/// A response that a plugin makes by itself.
 ///
-/// The proxy adds what frames the message; a status or a field that HTTP forbids is a
+/// The proxy adds the fields that frame the message. A status or a field that HTTP forbids is a
 /// fault of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -84,7 +85,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response with this status, 200 to 599, without fields or a body.
+    /// Creates a response with this status, 200 to 599, without fields or a body.
     pub fn new(status: u16) -> Self {
         Self {
             status,
@@ -107,12 +108,12 @@ impl Response {
         self
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The field lines, in the order they were added.
+    /// Returns the field lines, in the order they were added.
     pub fn headers(&self) -> &[(String, Vec<u8>)] {
         &self.headers
     }

@@ -1,14 +1,14 @@
-//! Why a plugin refuses its configuration or fails to route.
+//! The error type of plugins.
 //!
 //! Owns the text that the proxy shows. Used by every plugin and by `config`.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Write as _};
 
-/// Why a plugin refuses its configuration or cannot route a request.
+/// The reason why a plugin refuses its configuration or cannot route a request.
 ///
-/// Any standard error converts to one by `?`; its causes become part of the text. Like other
-/// types that do this, it is no `std::error::Error` itself.
+/// Any standard error converts to this type with `?`; its causes become part of the text. Like
+/// other types with such a conversion, it does not implement `std::error::Error` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     key: Option<String>,
@@ -16,7 +16,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that says `message`.
+    /// Creates an error with the text `message`.
     pub fn new(message: impl Display) -> Self {
         Self {
             key: None,
@@ -24,8 +24,8 @@ impl Error {
         }
     }
 
-    /// An error about the key at `path` in the plugin's configuration, written as in
-    /// `rules[0].suffix`: the proxy points at that key in its file.
+    /// Creates an error about the key at `path` in the plugin's configuration, written as in
+    /// `rules[0].suffix`. The proxy points at that key in its file.
     pub fn at(path: impl Display, message: impl Display) -> Self {
         Self {
             key: Some(path.to_string()),
@@ -33,7 +33,7 @@ impl Error {
         }
     }
 
-    /// The same error about the key at `path`, as in
+    /// Returns the same error about the key at `path`, as in
     /// `questions::suffix("host").entries(hosts).map_err(|error| error.at_key("hosts"))`.
     ///
     /// Replaces the key that the error already has.
@@ -45,12 +45,12 @@ impl Error {
         }
     }
 
-    /// The entry of a matcher that the error of its definition is about, counted from 0; none if
-    /// the error is about something else.
+    /// Returns the index, from 0, of the matcher's entry that caused the error of its definition;
+    /// none if no single entry is at fault.
     ///
-    /// For keys of a list that became entries: `rules[2].prefix`.
+    /// Use it for the key of a list whose elements became the entries: `rules[2].prefix`.
     pub fn entry(&self) -> Option<usize> {
-        // The proxy writes `entry 3, "a", is not ...`, counted from 1.
+        // The proxy's message is `entry 3, "a", is not ...`, counted from 1.
         let rest = self.message.strip_prefix("entry ")?;
         let digits = rest.split(|character: char| !character.is_ascii_digit());
         let place: usize = digits.into_iter().next()?.parse().ok()?;
@@ -59,7 +59,7 @@ impl Error {
 }
 
 impl Display for Error {
-    /// `rules[0].suffix: message`, or the message alone.
+    /// Formats as `rules[0].suffix: message`, or as the message alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
@@ -73,7 +73,7 @@ impl<E: StdError> From<E> for Error {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(message, ": {cause}");
             source = cause.source();
         }

@@ -1,7 +1,7 @@
-//! Where a request head lies: in the proxy, or in memory under test.
+//! A request head, in the proxy or, under test, in memory.
 //!
-//! Owns the choice between two types of the same methods, so that in a plugin nothing
-//! stands between a read and the call to the proxy. Used by `request` and `testing`.
+//! Owns the choice between two types with the same methods, so that in a plugin there is no
+//! indirection between a read and the call to the proxy. Used by `request` and `testing`.
 
 #[cfg(not(target_family = "wasm"))]
 mod effects;

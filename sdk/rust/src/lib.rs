@@ -1,9 +1,9 @@
 //! Write routing plugins for Pointsman in Rust.
 //!
-//! A plugin is a type that implements [`Router`], handed to [`export!`]: it is made once
-//! from its table in the proxy's configuration, and then asked for a [`Decision`] on each
-//! request that no cached decision covers. It reads what it needs through [`Request`], and
-//! nothing else crosses into its sandbox.
+//! A plugin is a type that implements [`Router`] and is passed to [`export!`]. The router is made
+//! once, from its table in the proxy's configuration. The proxy then calls it for a [`Decision`] on
+//! each request that no cached decision covers. The router reads what it needs through [`Request`],
+//! and nothing else crosses into its sandbox.
 //!
 //! ```
 //! use pointsman_sdk::questions::{self, Matcher};
@@ -46,20 +46,20 @@
 //! pointsman_sdk::export!(Canary);
 //! ```
 //!
-//! Its crate is a `cdylib`, for the plugin, and an `rlib`, for its tests:
-//! `crate-type = ["cdylib", "rlib"]`. Built for `wasm32-wasip2` it is a component that the
-//! proxy loads as it is; for `wasm32-unknown-unknown`, a core module that the proxy
-//! encodes on load; `pointsman plugin build` does either. Tests run natively, without the proxy
-//! or a sandbox: see `testing`.
+//! The crate is a `cdylib`, for the plugin, and an `rlib`, for its tests:
+//! `crate-type = ["cdylib", "rlib"]`. Built for `wasm32-wasip2`, it is a component that the proxy
+//! loads as it is. Built for `wasm32-unknown-unknown`, it is a core module that the proxy encodes
+//! as a component when it loads it. `pointsman plugin build` does either. Tests run natively,
+//! without the proxy or a sandbox: see `testing`.
 //!
-//! A plugin for `wasm32-unknown-unknown` has [`clock`], [`random`] and [`log`] in place of what
-//! the standard library lacks there: `println!` writes nowhere, and `SystemTime::now` panics.
+//! On `wasm32-unknown-unknown`, the standard library lacks output and a clock: `println!` writes
+//! nowhere, and `SystemTime::now` panics. Use [`clock`], [`random`] and [`log`] there.
 //!
-//! Owns the Rust face of `wit/router.wit`. Must hold no policy, and must not panic,
-//! whatever bytes a request has.
+//! Owns the Rust interface to `wit/router.wit`. Must not contain any policy, and must not panic,
+//! whatever bytes a request contains.
 
 #![deny(missing_docs, unsafe_code)]
-// The workspace's lints, for a manifest that cannot name them.
+// These are the workspace's lints, which this manifest cannot refer to.
 #![warn(
     unreachable_pub,
     clippy::pedantic,
@@ -125,27 +125,27 @@ pub use request::Request;
 
 use serde::de::DeserializeOwned;
 
-/// What a plugin implements: its configuration, and its answer to a request.
+/// A plugin: its configuration, and its decision on a request.
 pub trait Router: Sized + 'static {
-    /// The plugin's own table in the proxy's configuration, `config` of its router's entry.
+    /// The plugin's table in the proxy's configuration, `config` of its router's entry.
     ///
-    /// Keys that the type does not read are errors, as are values that it refuses: the
-    /// proxy shows each at its place in the file. [`NoConfig`] for a plugin without any.
+    /// Keys that the type does not read are errors, as are values that it refuses. The proxy shows
+    /// each error at its key in the file. Use [`NoConfig`] for a plugin without a configuration.
     type Config: DeserializeOwned;
 
     /// Makes the router from its configuration, once for each instance.
     ///
-    /// The only place to define [`questions`]: each instance must define the same ones in the
-    /// same order.
+    /// This is the only place to define [`questions`]. Each instance must define the same questions
+    /// in the same order.
     ///
     /// # Errors
-    /// Whatever makes the configuration of no use: [`Error::at`] names the key. The
-    /// plugin is then not put into service, and the version before it stays there.
+    /// The configuration is not usable. [`Error::at`] names the key. The plugin is then not put
+    /// into service, and its previous version stays in service.
     fn configure(config: Self::Config) -> Result<Self, Error>;
 
-    /// Whether the proxy may reuse a decision.
+    /// Returns whether the proxy may reuse a decision.
     ///
-    /// [`Cacheability::Uncacheable`] unless overridden, which is right for any router.
+    /// The default is [`Cacheability::Uncacheable`], which is correct for any router.
     fn cacheability(&self) -> Cacheability {
         Cacheability::Uncacheable
     }
@@ -153,24 +153,24 @@ pub trait Router: Sized + 'static {
     /// Decides where a request goes.
     ///
     /// # Errors
-    /// Counts as a fault of the plugin, as a trap does; the request goes by the
-    /// plugin's `on_fault`. A request without a match is no error but [`Decision::Next`].
+    /// An error counts as a fault of the plugin, as a trap does, and the plugin's `on_fault`
+    /// decides. A request without a match is not an error: return [`Decision::Next`].
     fn route(&self, request: &Request) -> Result<Decision, Error>;
 }
 
 /// Whether the proxy may reuse a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cacheability {
-    /// A decision follows from the configuration, from what was read of the request and from the
-    /// answers to questions, and from nothing else.
+    /// A decision depends only on the configuration, on what was read of the request and on the
+    /// answers to questions.
     Cacheable,
-    /// A decision depends on more, such as earlier requests: each is made afresh.
+    /// A decision depends on more than that, such as earlier requests. Each request gets a new one.
     Uncacheable,
 }
 
-/// Makes a [`Router`] the plugin that its crate is built to.
+/// Exports a [`Router`] as the plugin of its crate.
 ///
-/// Once in a crate, with the type: `pointsman_sdk::export!(MyRouter);`. A panic of the
+/// Call it once in a crate, with the type: `pointsman_sdk::export!(MyRouter);`. A panic of the
 /// plugin is written to the proxy's log before it traps.
 #[macro_export]
 macro_rules! export {

@@ -1,21 +1,21 @@
-//! A plugin's own lines in the proxy's log.
+//! The plugin's lines in the proxy's log.
 //!
-//! Owns the macros [`trace!`](crate::trace), [`debug!`](crate::debug),
-//! [`info!`](crate::info), [`warn!`](crate::warn) and [`error!`](crate::error), which take
-//! what `format!` takes. Filters nothing: that is the proxy's `[log]`.
+//! Owns the macros [`trace!`](crate::trace), [`debug!`](crate::debug), [`info!`](crate::info),
+//! [`warn!`](crate::warn) and [`error!`](crate::error), which accept what `format!` accepts.
+//! Filters nothing: the proxy's `[log]` does.
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever follows the code step by step.
+    /// Single steps of the code.
     Trace,
-    /// For whoever looks for a mistake.
+    /// Details that help to find a mistake.
     Debug,
-    /// Worth a line in daily use.
+    /// Worth a line in normal operation.
     Info,
-    /// Not right, and not yet harmful.
+    /// Unexpected, but handled.
     Warn,
-    /// Wrong.
+    /// A failure.
     Error,
 }
 

@@ -1,6 +1,6 @@
-//! How an entry of a matcher matches, for `questions` and for what answers them.
+//! Kinds of matchers, for `questions` and for the code that answers them.
 
-/// How an entry matches a part.
+/// The way in which an entry matches a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Exact,
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     Regex,
 }
 
-/// Whether ASCII case counts.
+/// Case sensitivity, for ASCII letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Counts,

@@ -1,6 +1,6 @@
 //! Networks of IP addresses, for configurations.
 //!
-//! Owns their text form. Which network of many contains a client is a question:
+//! Owns their text form. To find which of many networks contains a client, ask a question:
 //! [`questions::network`](crate::questions::network).
 
 use std::fmt::{self, Display};
@@ -9,14 +9,14 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Addresses that begin alike, as in `192.0.2.0/24`; a single one, as in `2001:db8::1`.
+/// Addresses with a common prefix, as in `192.0.2.0/24`, or a single one, as in `2001:db8::1`.
 ///
-/// IPv6 addresses that stand for IPv4 ones (`::ffff:192.0.2.0/120`) are those.
+/// IPv4-mapped IPv6 networks (`::ffff:192.0.2.0/120`) become IPv4 networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Network {
     family: Family,
-    /// In the low bits; none is set beyond the prefix.
+    /// The address in the low bits; no bit after the prefix is set.
     bits: u128,
     prefix: u8,
 }
@@ -35,10 +35,10 @@ impl Family {
         }
     }
 
-    /// `bits` without those beyond the prefix.
+    /// Returns `bits` without those after the prefix.
     fn masked(self, bits: u128, prefix: u8) -> u128 {
         let rest = u32::from(self.width().saturating_sub(prefix));
-        // All of 128 bits cannot be shifted out at once.
+        // Shifting a `u128` by all 128 bits would overflow.
         bits.checked_shr(rest)
             .and_then(|kept| kept.checked_shl(rest))
             .unwrap_or(0)
@@ -53,12 +53,12 @@ fn bits_of(address: IpAddr) -> (Family, u128) {
 }
 
 impl Network {
-    /// How many bits its addresses have in common: at most 32 or 128.
+    /// Returns the length of the prefix in bits: at most 32 or 128.
     pub fn prefix(&self) -> u8 {
         self.prefix
     }
 
-    /// Whether `address` is one of its own.
+    /// Reports whether the network contains `address`.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (family, bits) = bits_of(address);
         family == self.family && family.masked(bits, self.prefix) == self.bits
@@ -88,7 +88,7 @@ impl FromStr for Network {
                 let is_number = digits.bytes().all(|octet| octet.is_ascii_digit());
                 let length = digits.parse::<u8>().ok().filter(|_| is_number);
                 let length = length.filter(|&length| length <= longest);
-                // An IPv4 address in IPv6's form has 96 bits before it.
+                // An IPv4-mapped IPv6 address has 96 bits before the IPv4 address.
                 let beyond = longest.saturating_sub(family.width());
                 length
                     .and_then(|length| length.checked_sub(beyond))
@@ -121,7 +121,7 @@ impl TryFrom<String> for Network {
 impl Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = match self.family {
-            // Its bits were those of one.
+            // The bits of an IPv4 network always fit in 32 bits.
             Family::V4 => Ipv4Addr::from_bits(u32::try_from(self.bits).unwrap_or_default()).into(),
             Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(self.bits)),
         };

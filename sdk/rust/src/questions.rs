@@ -1,9 +1,9 @@
 //! Questions about a request that the proxy answers by itself.
 //!
-//! A plugin defines them in `configure`, keeps them in its router, and asks them in `route` by
-//! [`Request::ask`](crate::Request::ask). The proxy answers natively and keeps decisions under
-//! the answers, so that one cached decision serves every request with the same answers. A definition outside of
-//! `configure` traps.
+//! A plugin defines them in `configure`, keeps them in its router, and asks them in `route` with
+//! [`Request::ask`](crate::Request::ask). The proxy answers natively and keeps decisions under the
+//! answers, so one cached decision serves every request with the same answers. A definition outside
+//! of `configure` traps.
 //!
 //! ```
 //! # use pointsman_sdk::testing::{Instance, RequestBuilder};
@@ -43,15 +43,15 @@
 //! # assert_eq!(sites.route(&request), Ok(Decision::backend("node")));
 //! ```
 //!
-//! `over` names the part of the request that a question is about: `method`, `scheme`,
-//! `authority`, `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line),
-//! `values:NAME` (each member of a comma-separated list), `cookie:NAME`, `client-address`,
-//! `server-name`, or `body-json:POINTER` (RFC 6901). Of several lines or members a match takes
-//! the best of all, [`exact`] the first that matches; a share, a look-up or a value takes the
-//! first.
+//! `over` names the part of the request that a question is about: `method`, `scheme`, `authority`,
+//! `host`, `path`, `path-with-query`, `query:NAME`, `header:NAME` (each line), `values:NAME` (each
+//! member of a comma-separated list), `cookie:NAME`, `client-address`, `server-name`, or
+//! `body-json:POINTER` (RFC 6901). If the part has several lines or members, a matcher uses the
+//! best match of all of them, and [`exact`] the first that matches. A share, a lookup or a value
+//! uses the first line or member.
 //!
-//! Owns the numbers of the contract's questions: plugins see values of their own. A question is
-//! a number in memory and holds nothing of the proxy's.
+//! Owns the numbers that the contract gives to questions; plugins see their own values instead. A
+//! question is a number in memory, and owns no resource of the proxy.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
@@ -60,7 +60,7 @@ use crate::Error;
 use crate::head::Head;
 use crate::matching::{Case, Kind};
 
-/// Calls the proxy, or what stands in for it under test.
+/// Calls a definition of the proxy, or of its double under test.
 macro_rules! define {
     ($function:ident($($argument:expr),*)) => {{
         #[cfg(target_family = "wasm")]
@@ -71,33 +71,34 @@ macro_rules! define {
     }};
 }
 
-/// The whole part equals an entry.
+/// Defines a matcher for the entry that equals the whole part. If the part has several lines or
+/// members, the first that equals an entry wins.
 pub fn exact(over: &str) -> TextDefinition<'_> {
     TextDefinition::new(Kind::Exact, over)
 }
 
-/// The longest entry that the part begins with.
+/// Defines a matcher for the longest entry that is a prefix of the part.
 pub fn prefix(over: &str) -> TextDefinition<'_> {
     TextDefinition::new(Kind::Prefix, over)
 }
 
-/// The longest entry that the part begins with, in whole segments: `/api` matches `/api` and
-/// `/api/x`, not `/apiary`. A `/` at an entry's end is ignored.
+/// Defines a matcher for the longest entry that is a prefix of the part in whole segments: `/api`
+/// matches `/api` and `/api/x`, but not `/apiary`. A `/` at the end of an entry is ignored.
 pub fn path_prefix(over: &str) -> TextDefinition<'_> {
     TextDefinition::new(Kind::PathPrefix, over)
 }
 
-/// The longest entry that the part ends with.
+/// Defines a matcher for the longest entry that is a suffix of the part.
 pub fn suffix(over: &str) -> TextDefinition<'_> {
     TextDefinition::new(Kind::Suffix, over)
 }
 
-/// The first entry, in the order given, that the part ends with.
+/// Defines a matcher for the first entry, in the order given, that is a suffix of the part.
 pub fn first_suffix(over: &str) -> TextDefinition<'_> {
     TextDefinition::new(Kind::FirstSuffix, over)
 }
 
-/// The longest entry that the part, a host name, equals or is a subdomain of.
+/// Defines a matcher for the longest entry that the part, a host name, equals or is a subdomain of.
 pub fn domain(over: &str) -> Definition<'_> {
     Definition {
         kind: Kind::Domain,
@@ -105,7 +106,7 @@ pub fn domain(over: &str) -> Definition<'_> {
     }
 }
 
-/// The smallest network (CIDR) that contains the part, an address.
+/// Defines a matcher for the smallest network (CIDR) that contains the part, an address.
 pub fn network(over: &str) -> Definition<'_> {
     Definition {
         kind: Kind::Network,
@@ -113,7 +114,8 @@ pub fn network(over: &str) -> Definition<'_> {
     }
 }
 
-/// The first regular expression, in the order given, that matches: on bytes, unanchored.
+/// Defines a matcher for the first regular expression, in the order given, that matches anywhere in
+/// the part. Expressions match bytes and have the syntax of Rust's crate `regex`.
 pub fn regex(over: &str) -> Definition<'_> {
     Definition {
         kind: Kind::Regex,
@@ -121,11 +123,12 @@ pub fn regex(over: &str) -> Definition<'_> {
     }
 }
 
-/// Whether the request is in a share of `per_million`.
+/// Defines the question whether the request is in a share of `per_million` requests out of
+/// 1,000,000.
 ///
-/// Equal parts and salts are always in the same share; a larger share contains a smaller one. A
-/// part that is absent or empty is in no share. `over` may also be `random`: a number drawn once
-/// per request.
+/// The answer depends only on the part and the salt. A request in a share is also in every larger
+/// share with the same salt. A request in which the part is absent or empty is in no share. `over`
+/// can also be `random`: a number drawn once per request, so shares with equal salts agree.
 ///
 /// # Errors
 /// There is no such part, or `per_million` is above 1,000,000.
@@ -134,7 +137,8 @@ pub fn share(over: &str, salt: &str, per_million: u32) -> Result<Share, Error> {
     Ok(Share { number })
 }
 
-/// The value in the operator's table `table` under the part as key.
+/// Defines a lookup of the part in the operator's table `table`. The answer is the value that the
+/// table has for it.
 ///
 /// # Errors
 /// There is no such table or part.
@@ -143,10 +147,12 @@ pub fn look_up(table: &str, over: &str) -> Result<LookUp, Error> {
     Ok(LookUp { number })
 }
 
-/// The part itself.
+/// Defines a question whose answer is the part itself.
 ///
-/// Used through [`Request::set_affinity_by`](crate::Request::set_affinity_by) and the like, it is
-/// no part of the key under which the decision is cached.
+/// If only [`Request::set_header_by`](crate::Request::set_header_by),
+/// [`Request::set_affinity_by`](crate::Request::set_affinity_by) or
+/// [`Request::tag_by`](crate::Request::tag_by) use the answer, it is not part of the key under
+/// which the decision is cached.
 ///
 /// # Errors
 /// There is no such part.
@@ -155,7 +161,8 @@ pub fn value(over: &str) -> Result<Value, Error> {
     Ok(Value { number })
 }
 
-/// Whether a backend has a usable server.
+/// Defines the question whether a backend has a usable server. It is answered again at each
+/// attempt.
 ///
 /// # Errors
 /// There is no such backend.
@@ -164,7 +171,7 @@ pub fn usable(backend: &str) -> Result<Usable, Error> {
     Ok(Usable { number })
 }
 
-/// A matcher that is being defined: [`entries`](Self::entries) ends it.
+/// A matcher that is being defined. [`entries`](Self::entries) completes it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "`entries` defines the question"]
 pub struct Definition<'a> {
@@ -172,7 +179,7 @@ pub struct Definition<'a> {
     over: &'a str,
 }
 
-/// A matcher of texts that is being defined: [`entries`](Self::entries) ends it.
+/// A matcher of texts that is being defined. [`entries`](Self::entries) completes it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "`entries` defines the question"]
 pub struct TextDefinition<'a> {
@@ -182,14 +189,14 @@ pub struct TextDefinition<'a> {
 }
 
 impl Definition<'_> {
-    /// Defines the matcher: what to match, each with the answer.
+    /// Defines the matcher: the texts to match, each with its answer.
     ///
-    /// Entries with equal answers share cached decisions. Without entries nothing is defined,
-    /// and nothing ever matches.
+    /// Entries with equal answers share cached decisions. Without entries, no question is defined,
+    /// and the matcher never matches.
     ///
     /// # Errors
-    /// An entry that makes no sense or repeats another, a part that is unknown, or too much of
-    /// either: the text names the entry.
+    /// An entry is invalid or repeats another, the part is unknown, or there are too many entries
+    /// or questions. The text names the entry.
     pub fn entries<T: Eq + Hash>(
         self,
         entries: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -207,7 +214,7 @@ impl<'a> TextDefinition<'a> {
         }
     }
 
-    /// Ignores ASCII case. By default it counts.
+    /// Ignores ASCII case. By default, matching is case-sensitive.
     pub fn ignore_case(self) -> Self {
         Self {
             case: Case::Ignored,
@@ -215,14 +222,14 @@ impl<'a> TextDefinition<'a> {
         }
     }
 
-    /// Defines the matcher: what to match, each with the answer.
+    /// Defines the matcher: the texts to match, each with its answer.
     ///
-    /// Entries with equal answers share cached decisions. Without entries nothing is defined,
-    /// and nothing ever matches.
+    /// Entries with equal answers share cached decisions. Without entries, no question is defined,
+    /// and the matcher never matches.
     ///
     /// # Errors
-    /// An entry that repeats another, a part that is unknown, or too much of either: the text
-    /// names the entry.
+    /// An entry repeats another, the part is unknown, or there are too many entries or questions.
+    /// The text names the entry.
     pub fn entries<T: Eq + Hash>(
         self,
         entries: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -231,17 +238,17 @@ impl<'a> TextDefinition<'a> {
     }
 }
 
-/// Which entry matches a part; the answer is the value given with it.
+/// The question which entry matches a part. The answer is the value given with the entry.
 #[derive(Clone, Debug)]
 pub struct Matcher<T> {
     /// None without entries.
     number: Option<u32>,
-    /// By the numbers that the proxy answers with, which begin at 1.
+    /// Values by the numbers that the proxy answers with, which start at 1.
     values: Vec<T>,
 }
 
 impl<T> Matcher<T> {
-    /// The distinct values, in the order of their first entries.
+    /// Returns the distinct values, in the order of their first entries.
     pub fn values(&self) -> &[T] {
         &self.values
     }
@@ -267,7 +274,7 @@ impl<T: Eq + Hash> Matcher<T> {
         };
         let mut distinct = Vec::new();
         for (value, number) in values.into_iter().zip(numbers) {
-            // The first of its equals.
+            // This is the first of several equal values.
             if usize::try_from(number).is_ok_and(|number| number > distinct.len()) {
                 distinct.push(value);
             }
@@ -281,7 +288,8 @@ impl<T: Eq + Hash> Matcher<T> {
 
 /// Numbers the distinct values from 1, in the order of their first use.
 fn numbers<T: Eq + Hash>(values: &[T]) -> Vec<u32> {
-    // Not at random: random numbers taken in `configure` would make the plugin uncacheable.
+    // The hasher is not seeded: random numbers taken in `configure` would make the plugin
+    // uncacheable.
     let mut known: HashMap<&T, u32, BuildHasherDefault<DefaultHasher>> = HashMap::default();
     let mut numbers = Vec::with_capacity(values.len());
     for value in values {
@@ -291,25 +299,25 @@ fn numbers<T: Eq + Hash>(values: &[T]) -> Vec<u32> {
     numbers
 }
 
-/// Whether a request is in a share of all.
+/// The question whether a request is in a share of all requests.
 #[derive(Clone, Debug)]
 pub struct Share {
     number: u32,
 }
 
-/// A value from an operator's table.
+/// The question for a value from an operator's table.
 #[derive(Clone, Debug)]
 pub struct LookUp {
     number: u32,
 }
 
-/// A part of the request as a value.
+/// The question for the value of a part of the request.
 #[derive(Clone, Debug)]
 pub struct Value {
     number: u32,
 }
 
-/// Whether a backend has a usable server.
+/// The question whether a backend has a usable server.
 #[derive(Clone, Debug)]
 pub struct Usable {
     number: u32,
@@ -324,25 +332,25 @@ pub trait ValueQuestion: sealed::ValueQuestion {}
 impl<Q: sealed::Question> Question for Q {}
 impl<Q: sealed::ValueQuestion> ValueQuestion for Q {}
 
-/// What a question answers with: `Option<&T>` of a [`Matcher`], `bool` of a [`Share`] or
-/// [`Usable`], `Option<Vec<u8>>` of a [`LookUp`] or [`Value`].
+/// The type of a question's answer: `Option<&T>` for a [`Matcher`], `bool` for a [`Share`] or
+/// [`Usable`], `Option<Vec<u8>>` for a [`LookUp`] or [`Value`].
 pub type Answer<'a, Q> = <Q as sealed::Question>::Answer<'a>;
 
 pub(crate) mod sealed {
     /// See [`super::Question`].
     pub trait Question {
-        /// What it answers with.
+        /// The type of the answer.
         type Answer<'a>
         where
             Self: 'a;
 
-        /// Asks the proxy.
+        /// Asks the proxy, and returns its answer.
         fn ask<'a>(&'a self, head: &crate::head::Head) -> Self::Answer<'a>;
     }
 
     /// See [`super::ValueQuestion`].
     pub trait ValueQuestion: Question {
-        /// The question's number in the contract.
+        /// Returns the question's number in the contract.
         fn number(&self) -> u32;
     }
 }

@@ -1,9 +1,10 @@
-//! Random numbers, fit for secrets. A decision that takes one is not cached, and where `configure`
-//! does, none of the plugin's is.
+//! Random numbers, suitable for secrets. A decision that takes one is not cached. If `configure`
+//! takes one, none of the plugin's decisions is cached.
 //!
-//! `wasm32-unknown-unknown` has none of its own, so crates that need some do not build for it.
+//! `wasm32-unknown-unknown` has no source of random numbers, so crates that need one do not build
+//! for it.
 
-/// A random number; each bit is as likely as another.
+/// Returns a uniformly distributed random number.
 pub fn number() -> u64 {
     #[cfg(target_family = "wasm")]
     return crate::guest::random_number();

@@ -1,6 +1,6 @@
-//! What HTTP's grammar says of names, for plugins that check their configuration by it.
+//! HTTP's grammar of names, for plugins that check their configuration against it.
 
-/// Fields that frame, upgrade or negotiate the connection, which only the proxy may set.
+/// Fields that frame, upgrade or negotiate the connection. Only the proxy may set them.
 const RESERVED: [&str; 10] = [
     "connection",
     "content-length",
@@ -14,14 +14,15 @@ const RESERVED: [&str; 10] = [
     "upgrade",
 ];
 
-/// Whether `name` is a token (RFC 9110, section 5.6.2): a field's name, a cookie's, a method.
+/// Reports whether `name` is a token (RFC 9110, section 5.6.2), and so can be a method or the name
+/// of a field or cookie.
 pub fn is_token(name: &str) -> bool {
     let part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
     !name.is_empty() && name.bytes().all(part)
 }
 
-/// Whether only the proxy may set the field `name`, in any case: an edit of it fails, and a
-/// response with it is a fault.
+/// Reports whether only the proxy may set the field `name`, in any case. An edit of such a field
+/// fails, and a plugin's response with one is a fault.
 pub fn is_reserved(name: &str) -> bool {
     let begins = name.get(.."sec-websocket-".len());
     let mut reserved = RESERVED.iter();

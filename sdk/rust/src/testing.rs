@@ -1,7 +1,7 @@
 //! Tests of a plugin without the proxy: native, in memory, with the same glue.
 //!
-//! Owns the doubles of a request and of the proxy. Exists only outside the sandbox. Questions
-//! are answered for real, except shares: a test says which requests are in one
+//! Owns the doubles of a request and of the proxy. Exists only outside the sandbox. Questions are
+//! answered as in the proxy, except shares: the test puts requests into a share
 //! ([`RequestBuilder::in_share`]).
 //!
 //! ```
@@ -47,15 +47,15 @@ use crate::matching::{Case, Kind};
 use crate::{Decision, Request, Router, config};
 use question::Question;
 
-/// Most questions of a plugin, as in the proxy.
+/// Maximum number of questions of a plugin, as in the proxy.
 const MAX_QUESTIONS: usize = 1024;
 
 thread_local! {
-    /// The proxy of the instance that was used last on this thread.
+    /// The proxy of the instance that was last used on this thread.
     static CURRENT: RefCell<Rc<Double>> = RefCell::default();
 }
 
-/// What stands in for the proxy.
+/// The double of the proxy.
 #[derive(Default)]
 struct Double {
     backends: RefCell<Vec<Backend>>,
@@ -75,7 +75,7 @@ struct Backend {
 }
 
 impl Backend {
-    /// With one server of its own name, idle.
+    /// Creates a backend with one idle server of the same name.
     fn new(name: &str) -> Self {
         let server = Server {
             name: name.to_owned(),
@@ -214,12 +214,12 @@ pub(crate) fn ask_value(head: &Head, question: u32) -> Option<Vec<u8>> {
     proxy.with_question(question, |question| question.value(head, look_up))
 }
 
-/// A proxy in memory, to be given a plugin.
+/// A proxy in memory, in which a test configures a plugin.
 #[derive(Default)]
 pub struct Proxy(Double);
 
 impl Proxy {
-    /// A proxy with these backends, each with one usable and idle server of its name.
+    /// Creates a proxy with these backends, each with one usable and idle server of the same name.
     pub fn new(backends: &[&str]) -> Self {
         let backends = backends.iter().map(|name| Backend::new(name)).collect();
         Self(Double {
@@ -241,7 +241,7 @@ impl Proxy {
     /// Configures a router with `config`, which is JSON.
     ///
     /// # Errors
-    /// What the proxy would show: `rules[0].suffix: message`.
+    /// The text that the proxy would show: `rules[0].suffix: message`.
     pub fn configure<R: Router>(self, config: &str) -> Result<Instance<R>, String> {
         let proxy = Rc::new(self.0);
         CURRENT.set(Rc::clone(&proxy));
@@ -260,7 +260,7 @@ fn table_of(entries: &[(&str, &str)]) -> Table {
         .collect()
 }
 
-/// A configured router, driven as the proxy drives one.
+/// A configured router, called in the same way as by the proxy.
 pub struct Instance<R> {
     router: R,
     proxy: Rc<Double>,
@@ -270,12 +270,12 @@ impl<R: Router> Instance<R> {
     /// Configures a router with `config`, which is JSON, in a [`Proxy`] with these backends.
     ///
     /// # Errors
-    /// What the proxy would show: `rules[0].suffix: message`.
+    /// The text that the proxy would show: `rules[0].suffix: message`.
     pub fn configure(config: &str, backends: &[&str]) -> Result<Self, String> {
         Proxy::new(backends).configure(config)
     }
 
-    /// The router itself.
+    /// Returns the router itself.
     pub fn router(&self) -> &R {
         &self.router
     }
@@ -283,20 +283,20 @@ impl<R: Router> Instance<R> {
     /// Routes a request.
     ///
     /// # Errors
-    /// The router's own, as text.
+    /// The router's own error, as text.
     pub fn route(&self, request: &Request) -> Result<Decision, String> {
         CURRENT.set(Rc::clone(&self.proxy));
         let decision = self.router.route(request);
         decision.map_err(|error| error.to_string())
     }
 
-    /// Replaces the load of the backend `name`, which is added if it is not there. The answer to
+    /// Replaces the load of the backend `name`, which is added if it does not exist. The answer to
     /// [`questions::usable`](crate::questions::usable) follows `usable_servers`.
     pub fn set_backend(&self, name: &str, state: State) {
         self.change_backend(name, |backend| backend.state = state);
     }
 
-    /// Replaces the servers of the backend `name`, which is added if it is not there.
+    /// Replaces the servers of the backend `name`, which is added if it does not exist.
     pub fn set_servers(&self, name: &str, servers: Vec<Server>) {
         let usable = servers.iter().filter(|server| server.usable).count();
         self.change_backend(name, |backend| {
@@ -311,7 +311,7 @@ impl<R: Router> Instance<R> {
         tables.insert(name.to_owned(), table_of(entries));
     }
 
-    /// Takes the lines that the plugin logged.
+    /// Returns the lines that the plugin has logged, and clears them.
     pub fn take_log(&self) -> Vec<(Level, String)> {
         mem::take(&mut self.proxy.log.borrow_mut())
     }

@@ -1,4 +1,4 @@
-//! Sends clients with the cookie `canary=1` to another backend.
+//! Sends clients with the cookie `canary=1` to a separate backend.
 
 const std = @import("std");
 const pointsman = @import("pointsman");
@@ -9,13 +9,13 @@ const Config = struct {
 };
 
 pub const Plugin = struct {
-    /// A question, which the proxy answers by itself: two decisions serve all clients.
+    /// The proxy answers this question by itself, so two cached decisions serve all clients.
     backends: pointsman.questions.Matcher([]const u8),
 
-    /// A decision follows from the answer alone, so the proxy may reuse it.
+    /// A decision depends only on the answer, so the proxy can reuse it.
     pub const cacheable = true;
 
-    /// Once, before any request.
+    /// Called once, before any request.
     pub fn configure(config: Config) !Plugin {
         try pointsman.backends.require("backend", config.backend);
         return .{
@@ -25,8 +25,8 @@ pub const Plugin = struct {
         };
     }
 
-    /// For each request that no cached decision covers. Without an answer the next plugin decides,
-    /// or the frontend's `default_backend`.
+    /// Called for each request that no cached decision covers. Without an answer, the next plugin
+    /// decides; after the last plugin, the request goes to `default_backend`.
     pub fn route(self: *const Plugin, request: *pointsman.Request) !pointsman.Decision {
         const backend = request.ask(self.backends) orelse return .next;
         return pointsman.backend(backend);
@@ -41,7 +41,7 @@ test "the cookie decides" {
     var request = head.request();
     const decision = try plugin.route(&request);
     try std.testing.expectEqualStrings("a", decision.backend);
-    // Nothing but this answer is part of the key under which a decision is cached.
+    // Only this answer is part of the key under which a decision is cached.
     try testing.expectList(&.{"exact over cookie:canary"}, head.reads);
 
     var other: testing.Head = .{};

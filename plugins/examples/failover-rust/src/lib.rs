@@ -1,4 +1,4 @@
-//! Sends requests to a second backend while the first one cannot take them.
+//! Sends requests to a second backend while the first one has no usable server.
 
 use pointsman_sdk::questions::{self, Usable};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};
@@ -32,7 +32,8 @@ impl Router for Failover {
     }
 
     fn route(&self, request: &Request) -> Result<Decision, Error> {
-        // A later attempt follows one that reached no server, usable as it seemed.
+        // A later attempt means that an earlier one reached no server, although the backend seemed
+        // usable.
         if request.attempt() == 0 && request.ask(&self.primary_usable) {
             return Ok(Decision::backend(&self.backends.primary));
         }

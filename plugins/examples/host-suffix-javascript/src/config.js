@@ -1,4 +1,4 @@
-// The plugin's options. ../../host-suffix/README.md says what they mean.
+// The plugin's options, which ../../host-suffix/README.md explains.
 
 import { ConfigError } from "pointsman-sdk";
 import { at, backendName, boolean, expected, list, optional, text } from "pointsman-sdk/config";
@@ -13,7 +13,7 @@ export const config = {
   }),
 };
 
-// One suffix, or several of which any may match.
+// One suffix, or several of which any can match.
 function suffixes(value, path) {
   if (typeof value === "string") return [suffix(value, path)];
   if (!Array.isArray(value)) throw expected("a text or a list of texts", value, path);
@@ -30,7 +30,7 @@ function suffix(value, path) {
   );
 }
 
-// A token (RFC 9110, section 5.6.2).
+// Reads a token (RFC 9110, section 5.6.2).
 function fieldName(value, path) {
   if (/^[\w!#$%&'*+.^`|~-]+$/.test(text(value, path))) return value;
   throw new ConfigError(path, `${JSON.stringify(value)} is not the name of a header field`);

@@ -1,12 +1,13 @@
-// Field lines, and what is in one. Texts here have a character for each octet: a value need not be
-// UTF-8. All of it runs at the engine's own pace, in time linear in what a client has sent.
+// Field lines and their parts. Strings here have one character per octet, since a value need not be
+// UTF-8. All work is done by the engine's built-in functions, in time linear in what a client has
+// sent.
 
 import { toOctets, toLatin1, trimBlanks } from "pointsman-sdk";
 
 export { trimBlanks as trimmed };
 
-// What stands between commas. A comma in a quoted text separates nothing (RFC 9110, section 5.6.1),
-// and quotes that never end reach to the end of the line.
+// A value between commas. A comma inside a quoted string does not separate values (RFC 9110,
+// section 5.6.1). A quoted string that is not closed extends to the end of the line.
 const VALUE = /(?:[^",]+|"(?:[^"\\]+|\\[^]?)*(?:"|$))+/g;
 
 export function values(line) {
@@ -14,18 +15,18 @@ export function values(line) {
   return found.map(trimBlanks);
 }
 
-// A text of the configuration, as a line is compared with it.
+// Converts a text of the configuration to the form in which lines are compared with it.
 export function octetsOf(text) {
   return toLatin1(toOctets(text));
 }
 
-// In lower case, as far as it is ASCII: other characters are octets, not letters.
+// Converts ASCII letters to lower case; other characters are octets, not letters.
 export function lower(text) {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-// A host without its port: `a:80`, `[::1]:80`. An address such as `::1`, which must have brackets
-// to be followed by a port, is left as it is.
+// Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`. An address such as `::1`
+// stays as it is, since it needs brackets before a port.
 export function withoutPort(value) {
   if (value.startsWith("[")) {
     const bracket = value.indexOf("]");
@@ -35,7 +36,7 @@ export function withoutPort(value) {
   return colon >= 0 && value.lastIndexOf(":") === colon ? value.slice(0, colon) : value;
 }
 
-// Whether the suffix, with which `value` ends, starts where a label of it does.
+// Reports whether the suffix, with which `value` ends, starts at a label of `value`.
 export function startsLabel(value, suffix) {
   const start = value.length - suffix.length;
   return start === 0 || value[start - 1] === "." || suffix.startsWith(".");

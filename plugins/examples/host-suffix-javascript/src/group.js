@@ -1,4 +1,4 @@
-// Groups of rules that follow each other, look at the same field and have the same options.
+// Groups of consecutive rules with the same field and the same options.
 
 import { Decision, questions, toLatin1 } from "pointsman-sdk";
 
@@ -12,7 +12,7 @@ export function grouped(rules) {
     let group = groups.at(-1);
     if (!group || !looksAlike(group, { header, ...options })) {
       const hasOptions = options.ignorePort || options.labelBoundary;
-      // Suffixes in lower case, each with the decision of the first rule that has it.
+      // The suffixes are in lower case, each with the decision of the first rule that has it.
       group = { header, ...options, hasOptions, suffixes: new Map() };
       groups.push(group);
     }
@@ -27,21 +27,21 @@ function looksAlike(one, other) {
   return ["header", "ignorePort", "labelBoundary"].every((key) => one[key] === other[key]);
 }
 
-// What decides for a group without options: questions.
+// Returns the function that decides for a group without options, by questions.
 export function asked({ header, suffixes }) {
   const options = { ignoreCase: true, key: "rules" };
   if (header !== "host") {
     const field = questions.firstSuffix(`values:${header}`, suffixes, options);
     return (request) => request.ask(field);
   }
-  // Host is no list. A connection without HTTP has a host, and no fields.
+  // Host is not a list. A connection without HTTP has a host but no fields.
   const field = questions.firstSuffix("header:host", suffixes, options);
   const connection = questions.firstSuffix("host", suffixes, options);
   return (request) =>
     request.ask(field) ?? (request.version === undefined ? request.ask(connection) : undefined);
 }
 
-// What decides for a group with options: the field's values.
+// Returns the function that decides for a group with options, by the field's values.
 export function read({ header, ignorePort, labelBoundary, suffixes }) {
   const entries = Array.from(suffixes, ([suffix, decision]) => ({
     suffix: octetsOf(suffix),

@@ -1,5 +1,5 @@
-// Hostile field lines, and the errors of a configuration, word for word. What each option does is
-// shown by the cases of ../../host-suffix/cases.toml, which are played against the component.
+// Hostile field lines, and configuration errors word for word. The effect of each option is tested
+// by ../../host-suffix/cases.toml, which runs against the component.
 
 import assert from "node:assert/strict";
 import test from "node:test";

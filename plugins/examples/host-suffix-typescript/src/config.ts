@@ -1,4 +1,4 @@
-// The plugin's options. ../../host-suffix/README.md says what they mean.
+// The plugin's options, which ../../host-suffix/README.md explains.
 
 import { ConfigError } from "pointsman-sdk";
 import {
@@ -22,10 +22,10 @@ export const config = {
   }),
 };
 
-// Those of one rule.
+// The options of one rule.
 export type Options = Read<typeof config>["rules"][number];
 
-// One suffix, or several of which any may match.
+// One suffix, or several of which any can match.
 function suffixes(value: unknown, path: string): string[] {
   if (typeof value === "string") return [suffix(value, path)];
   if (!Array.isArray(value)) throw expected("a text or a list of texts", value, path);
@@ -43,7 +43,7 @@ function suffix(value: unknown, path: string): string {
   );
 }
 
-// A token (RFC 9110, section 5.6.2).
+// Reads a token (RFC 9110, section 5.6.2).
 function fieldName(value: unknown, path: string): string {
   const name = text(value, path);
   if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return name;

@@ -1,4 +1,4 @@
-// Groups of rules that follow each other, look at the same field and have the same options.
+// Groups of consecutive rules with the same field and the same options.
 
 import { Decision, type Request, questions, toLatin1 } from "pointsman-sdk";
 
@@ -13,11 +13,11 @@ interface Look {
 
 export interface Group extends Look {
   hasOptions: boolean;
-  // In lower case, each with the decision of the first rule that has it.
+  // Suffixes in lower case, each with the decision of the first rule that has it.
   suffixes: Map<string, Decision>;
 }
 
-// The decision of the first rule of a group that matches.
+// Returns the decision of the first rule of a group that matches.
 type Decide = (request: Request) => Decision | undefined;
 
 export function grouped(rules: Options[]): Group[] {
@@ -44,21 +44,21 @@ function looksAlike(one: Look, other: Look): boolean {
   );
 }
 
-// What decides for a group without options: questions.
+// Returns the function that decides for a group without options, by questions.
 export function asked({ header, suffixes }: Group): Decide {
   const options = { ignoreCase: true, key: "rules" };
   if (header !== "host") {
     const field = questions.firstSuffix(`values:${header}`, suffixes, options);
     return (request) => request.ask(field);
   }
-  // Host is no list. A connection without HTTP has a host, and no fields.
+  // Host is not a list. A connection without HTTP has a host but no fields.
   const field = questions.firstSuffix("header:host", suffixes, options);
   const connection = questions.firstSuffix("host", suffixes, options);
   return (request) =>
     request.ask(field) ?? (request.version === undefined ? request.ask(connection) : undefined);
 }
 
-// What decides for a group with options: the field's values.
+// Returns the function that decides for a group with options, by the field's values.
 export function read({ header, ignorePort, labelBoundary, suffixes }: Group): Decide {
   const entries = Array.from(suffixes, ([suffix, decision]) => ({
     suffix: octetsOf(suffix),

@@ -1,7 +1,8 @@
-// Routes by the end of a header field: the ACL `hdr_end(host) -i`, and a little more.
+// Routes by the end of a header field, as HAProxy's ACL `hdr_end(host) -i` does, with a few more
+// options.
 //
-// Rules without options are a question, which the proxy answers by itself: one cached decision serves
-// every host with the same answer. A rule with an option has to read the field.
+// Rules without options are a question, which the proxy answers by itself: one cached decision
+// serves every host with the same answer. A rule with an option has to read the field.
 
 import { Decision, definePlugin } from "pointsman-sdk";
 
@@ -12,7 +13,7 @@ export const plugin = definePlugin({
   config,
   cacheable: true,
 
-  // What decides: a function for each group of rules.
+  // Returns one deciding function for each group of rules.
   configure({ rules }) {
     return grouped(rules).map((group) => (group.hasOptions ? read(group) : asked(group)));
   },

@@ -1,4 +1,4 @@
-// What a rule compares.
+// The comparison that a rule makes.
 
 import type { Options } from "./config.js";
 import { octetsOf, withoutPort } from "./field.js";
@@ -14,7 +14,8 @@ export class Rule {
     this.#labelBoundary = label_boundary;
   }
 
-  // Whether one of these values, in lower case and without blanks around it, ends as the rule asks.
+  // Reports whether one of these values, in lower case and without surrounding blanks, has the
+  // ending that the rule requires.
   matches(values: string[]): boolean {
     for (const value of values) {
       const compared = this.#ignorePort ? withoutPort(value) : value;
@@ -27,18 +28,19 @@ export class Rule {
     return false;
   }
 
-  // Whether it compares with nothing but ASCII.
+  // Whether all suffixes are ASCII.
   get isAscii(): boolean {
     return this.#suffixes.every((suffix) => /^[\0-\x7f]*$/.test(suffix));
   }
 
-  // Whether a line may have such a value: most have none, and are not worth taking apart.
+  // Reports whether a line can have such a value. Most lines have none, so splitting them is not
+  // worthwhile.
   mayMatch(line: string): boolean {
     return this.#suffixes.some((suffix) => line.includes(suffix));
   }
 }
 
-// Whether the suffix, with which `value` ends, starts where a label of it does.
+// Reports whether the suffix, with which `value` ends, starts at a label of `value`.
 function startsLabel(value: string, suffix: string): boolean {
   const start = value.length - suffix.length;
   return start === 0 || value[start - 1] === "." || suffix.startsWith(".");

@@ -1,4 +1,4 @@
-//! Models of bodies that are there in full, and of others.
+//! Models in bodies that are complete, and in others.
 
 use pointsman_sdk::testing::{Instance, RequestBuilder};
 

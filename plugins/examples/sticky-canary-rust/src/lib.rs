@@ -1,4 +1,4 @@
-//! Sends a share of the sessions to a backend of their own, and every session to one server.
+//! Sends a share of the sessions to a separate backend, and each session always to the same server.
 
 use pointsman_sdk::questions::{self, Share, Value};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};

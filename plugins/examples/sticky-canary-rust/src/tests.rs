@@ -1,4 +1,4 @@
-//! Which sessions are in the share, and what is done with each.
+//! The sessions in the share, and the decision for each.
 
 use pointsman_sdk::testing::{Instance, Options, RequestBuilder, options};
 

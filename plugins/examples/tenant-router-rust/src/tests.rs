@@ -1,4 +1,4 @@
-//! Tenants by a table that changes.
+//! Routing of tenants by a table that changes.
 
 use pointsman_sdk::testing::{Proxy, RequestBuilder, options};
 

@@ -177,7 +177,7 @@ static void make_answer(pm_value *config)
     pm_add_header(&answer, "a", pm_text("b"));
 }
 
-/* What is made in configure stays. */
+/* Allocations of configure are kept. */
 static void keeps_what_configure_made(void)
 {
     configure("{}", make_answer);

@@ -37,7 +37,7 @@ static void edits(void)
     PM_EXPECT(pm_test_options(), "");
 }
 
-/* The edit of the test at hand. */
+/* The edit of the current test. */
 static bool (*bad_edit)(pm_request *request);
 
 static bool set_no_name(pm_request *request)

@@ -1,15 +1,15 @@
-/* A plugin that does what a test says. */
+/* A plugin whose behavior a test defines. */
 #ifndef PROBE_H
 #define PROBE_H
 
 #include "pointsman_test.h"
 
-/* Configures with `json`, during which `during` is called. */
+/* Configures the plugin with `json`, and calls `during` meanwhile. */
 const char *configure(const char *json, void (*during)(pm_value *config));
-/* Routes the test's request, during which `during` is called. */
+/* Routes the test's request, and calls `during` meanwhile. */
 const char *route(pm_decision (*during)(pm_request *request));
 
-/* A copy of octets as a text that outlives the request: "(none)" for none. */
+/* Returns a copy of octets as a text that outlives the request: "(none)" for none. */
 const char *kept(pm_str octets);
 
 void test_text(void);

@@ -3,7 +3,7 @@
 
 enum { MOST = 3 };
 
-/* The question of the test at hand: entries are numbered from 1. */
+/* The question of the current test; its entries are numbered from 1. */
 static pm_match match;
 static pm_case letters;
 static const char *over;

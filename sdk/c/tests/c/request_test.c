@@ -1,9 +1,9 @@
-/* Reads of a request, on hostile input too. */
+/* Reads of a request, including hostile input. */
 #include <stdlib.h>
 
 #include "probe.h"
 
-/* What the test at hand asks for. */
+/* The name that the current test reads. */
 static const char *name;
 static const char *found;
 

@@ -1,4 +1,4 @@
-// The layer for C++; what is below it is tested in ../c.
+// Tests of the layer for C++; the layer below is tested in ../c.
 
 #include "probe.hpp"
 

@@ -8,7 +8,7 @@ namespace {
 std::function<void(pointsman::Config)> in_configure;
 std::function<pointsman::Decision(pointsman::Request &)> in_route;
 
-// Owns memory, which must be given back where a test configures again.
+// Owns memory, which must be released when a test configures again.
 class Probe {
 public:
     pointsman::Cacheability configure(pointsman::Config config)

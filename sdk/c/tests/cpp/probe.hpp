@@ -1,4 +1,4 @@
-// A plugin that does what a test says.
+// A plugin whose behavior a test defines.
 
 #ifndef PROBE_HPP
 #define PROBE_HPP
@@ -8,9 +8,9 @@
 #include "pointsman.hpp"
 #include "pointsman_test.h"
 
-// Configures with `json`, during which `during` is called.
+// Configures the plugin with `json`, and calls `during` meanwhile.
 const char *configure(const char *json, std::function<void(pointsman::Config)> during);
-// Routes the test's request, during which `during` is called.
+// Routes the test's request, and calls `during` meanwhile.
 const char *route(std::function<pointsman::Decision(pointsman::Request &)> during);
 
 #endif

@@ -1,4 +1,4 @@
-// Questions: values instead of numbers.
+// Questions with values instead of numbers.
 
 #include "probe.hpp"
 
@@ -18,7 +18,7 @@ struct Place {
     bool operator==(const Place &other) const { return zone == other.zone; }
 };
 
-// Which value the matcher gives for one line of the field `x`.
+// Returns the value that the matcher gives for one line of the field `x`.
 template <class T> const T *ask(const pointsman::Matcher<T> &matcher, const char *value)
 {
     const T *found = nullptr;
@@ -44,7 +44,7 @@ void gives_the_values_of_entries()
     PM_CHECK(*ask(backends, "a.IO.test") == "node" && *ask(backends, "a.cdn") == "cdn");
     PM_CHECK(*ask(backends, "x") == "node" && ask(backends, "other") == nullptr);
     PM_EXPECT(pm_test_reads(), "suffix over header:x");
-    // One value, one number: equal values share cached decisions.
+    // Equal values have one number, so they share cached decisions.
     PM_CHECK(ask(backends, "x") == ask(backends, "io.test"));
 }
 

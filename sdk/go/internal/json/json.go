@@ -1,8 +1,8 @@
-// Package json reads a plugin's configuration, which the proxy hands over as JSON (RFC
-// 8259), to a tree that remembers the order of keys.
+// Package json parses a plugin's configuration, which the proxy passes as JSON (RFC 8259), into a
+// tree that keeps the order of keys.
 //
-// Not encoding/json: that says neither at which element of a list an error is nor which key
-// is missing, and with what it needs a plugin is almost twice as large.
+// encoding/json is not used, since its errors name neither the element of a list nor a missing key.
+// With its dependencies, a plugin is almost twice as large.
 package json
 
 import (
@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// Kind is what a value is.
+// Kind is the type of a value.
 type Kind uint8
 
-// The kinds of JSON; objects and arrays are tables and lists to people who write TOML.
+// The kinds of JSON values. Objects and arrays are called tables and lists, as in TOML.
 const (
 	Null Kind = iota
 	Bool
@@ -25,27 +25,27 @@ const (
 	Table
 )
 
-// String says what a value is, as in `expected a text, found a list`.
+// String returns a description of the kind, as in `expected a text, found a list`.
 func (k Kind) String() string {
 	return [...]string{"nothing", "true or false", "a number", "a text", "a list", "a table"}[k]
 }
 
-// Value is a value and what is in it.
+// Value is a value with its contents.
 type Value struct {
 	Kind Kind
-	// Truth is that of a Bool.
+	// Truth is the value of a Bool.
 	Truth bool
-	// Text is that of a Text, and a Number as it is written.
+	// Text is the value of a Text, or a Number as it is written.
 	Text string
-	// Keys are those of a Table, each once.
+	// Keys are the keys of a Table, each once.
 	Keys []string
-	// Values are those of a List, or of a Table by its keys.
+	// Values are the elements of a List, or the values of a Table in the order of its keys.
 	Values []Value
 	// Source is the value as it was written.
 	Source string
 }
 
-// maxDepth keeps what is nested from using up the sandbox's stack.
+// maxDepth limits nesting, so that it cannot exhaust the sandbox's stack.
 const maxDepth = 100
 
 var (
@@ -85,7 +85,7 @@ func (p *parser) skipBlanks() {
 	}
 }
 
-// next is the octet that comes after blanks; 0 at the end.
+// next skips blanks and returns the next octet; 0 at the end.
 func (p *parser) next() byte {
 	p.skipBlanks()
 	return p.peek()
@@ -98,7 +98,7 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// take goes on if the next octet, after blanks, is this one.
+// take skips blanks and consumes the next octet, which must be this one.
 func (p *parser) take(octet byte) error {
 	switch {
 	case p.next() == octet:
@@ -246,7 +246,7 @@ func (p *parser) number() (string, error) {
 func (p *parser) string() (string, error) {
 	p.at++
 	start := p.at
-	// As a rule there is nothing to undo.
+	// Most strings have no escapes, and are returned without a copy.
 	for p.at < len(p.text) {
 		switch octet := p.text[p.at]; {
 		case octet == '"':
@@ -306,7 +306,8 @@ func (p *parser) unescaped(text []byte) (string, error) {
 	return "", errEnd
 }
 
-// escaped is the letter of `\uXXXX`, or of two that are a pair, after `\u`.
+// escaped reads the rest of `\uXXXX`, after the `\u`, and the second half if it is a surrogate
+// pair.
 func (p *parser) escaped() (rune, error) {
 	first, err := p.unit()
 	if err != nil || !utf16.IsSurrogate(first) {

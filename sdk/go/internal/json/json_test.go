@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// plain is a value as encoding/json has it.
+// plain returns a value as encoding/json decodes it.
 func plain(v Value) any {
 	switch v.Kind {
 	case Bool:
@@ -35,8 +35,8 @@ func plain(v Value) any {
 	}
 }
 
-// check compares with the standard library, which allows more in these ways only: keys
-// given twice, halves of pairs, depth.
+// check compares the parser with the standard library, which is more lenient only about duplicate
+// keys, unpaired surrogates and depth.
 func check(t *testing.T, text string) {
 	t.Helper()
 	var want any
@@ -60,7 +60,7 @@ func TestWhatIsReadIsWhatTheStandardLibraryReads(t *testing.T) {
 	} {
 		check(t, text)
 	}
-	// Every beginning, and every octet replaced.
+	// Parses every prefix, and the sample with every octet replaced.
 	for i := range len(sample) {
 		check(t, sample[:i])
 		for _, octet := range []byte("\"\\{}[],:0-e. \x00x") {

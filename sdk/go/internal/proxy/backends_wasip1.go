@@ -18,7 +18,7 @@ func WriteLog(level Level, message string) {
 //go:noescape
 func importNames(to unsafe.Pointer)
 
-// BackendNames are the names of all backends.
+// BackendNames returns the names of all backends.
 func BackendNames() []string {
 	begin()
 	importNames(to())
@@ -30,7 +30,7 @@ func BackendNames() []string {
 //go:noescape
 func importState(name string, to unsafe.Pointer)
 
-// BackendState is the load of a backend; false if there is none of that name.
+// BackendState returns the load of a backend; false if there is none of that name.
 func BackendState(name string) (Backend, bool) {
 	importState(Text(name), to())
 	if !isSet() {
@@ -43,7 +43,7 @@ func BackendState(name string) (Backend, bool) {
 //go:noescape
 func importServers(name string, to unsafe.Pointer)
 
-// Words of a server: its name, whether it is usable, two numbers, two optional numbers.
+// Words of a server: its name, the usable flag, two numbers and two optional numbers.
 const (
 	wordName    = 0
 	wordUsable  = 2
@@ -54,7 +54,7 @@ const (
 	wordsServer = 9
 )
 
-// BackendServers are the servers of a backend; false if there is none of that name.
+// BackendServers returns the servers of a backend; false if there is none of that name.
 func BackendServers(name string) ([]Server, bool) {
 	name = Text(name)
 	begin()
@@ -78,7 +78,7 @@ func BackendServers(name string) ([]Server, bool) {
 	return servers, true
 }
 
-// optionalNumber is 0 if it is not there.
+// optionalNumber returns an optional number, or 0 if it is absent.
 func (l *list) optionalNumber(element, index int) uint32 {
 	if l.word(element, index)&0xff == 0 {
 		return 0
@@ -90,10 +90,10 @@ func (l *list) optionalNumber(element, index int) uint32 {
 //go:noescape
 func importRandom(to unsafe.Pointer, length uint32) uint32
 
-// number takes random octets. As a local variable it would be allocated each time.
+// number receives random octets. A local variable would be allocated at each call.
 var number uint64
 
-// Random is a random number. The decision of a call that takes one is not cached.
+// Random returns a random number. If a call takes one, its decision is not cached.
 func Random() uint64 {
 	if importRandom(unsafe.Pointer(&number), uint32(unsafe.Sizeof(number))) != 0 {
 		panic("the proxy gives no random numbers")

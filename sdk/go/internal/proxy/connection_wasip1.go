@@ -6,7 +6,7 @@ import "unsafe"
 //go:noescape
 func importClientAddress(head int32, to unsafe.Pointer)
 
-// ClientAddress is the client's address.
+// ClientAddress returns the client's address.
 func (h *Head) ClientAddress() string {
 	handle := h.live()
 	begin()
@@ -18,7 +18,7 @@ func (h *Head) ClientAddress() string {
 //go:noescape
 func importServerName(head int32, to unsafe.Pointer)
 
-// ServerName is the server name of the TLS session.
+// ServerName returns the server name of the TLS session.
 func (h *Head) ServerName() (string, bool) {
 	handle := h.live()
 	begin()
@@ -30,7 +30,7 @@ func (h *Head) ServerName() (string, bool) {
 //go:noescape
 func importALPN(head int32, to unsafe.Pointer)
 
-// ALPN is the protocol agreed by ALPN.
+// ALPN returns the protocol negotiated by ALPN.
 func (h *Head) ALPN() (string, bool) {
 	handle := h.live()
 	begin()
@@ -42,7 +42,7 @@ func (h *Head) ALPN() (string, bool) {
 //go:noescape
 func importCertificateSubject(head int32, to unsafe.Pointer)
 
-// CertificateSubject is a distinguished name.
+// CertificateSubject returns the subject, a distinguished name.
 func (h *Head) CertificateSubject() (string, bool) {
 	handle := h.live()
 	begin()
@@ -54,7 +54,7 @@ func (h *Head) CertificateSubject() (string, bool) {
 //go:noescape
 func importCertificateIssuer(head int32, to unsafe.Pointer)
 
-// CertificateIssuer is a distinguished name.
+// CertificateIssuer returns the issuer, a distinguished name.
 func (h *Head) CertificateIssuer() (string, bool) {
 	handle := h.live()
 	begin()
@@ -66,7 +66,7 @@ func (h *Head) CertificateIssuer() (string, bool) {
 //go:noescape
 func importCertificateSerial(head int32, to unsafe.Pointer)
 
-// CertificateSerial is in hex.
+// CertificateSerial returns the serial number, in hex.
 func (h *Head) CertificateSerial() (string, bool) {
 	handle := h.live()
 	begin()
@@ -78,7 +78,7 @@ func (h *Head) CertificateSerial() (string, bool) {
 //go:noescape
 func importCertificateSHA256(head int32, to unsafe.Pointer)
 
-// CertificateSHA256 is in hex.
+// CertificateSHA256 returns the SHA-256, in hex.
 func (h *Head) CertificateSHA256() (string, bool) {
 	handle := h.live()
 	begin()
@@ -90,7 +90,7 @@ func (h *Head) CertificateSHA256() (string, bool) {
 //go:noescape
 func importBodyPrefix(head int32, to unsafe.Pointer)
 
-// BodyPrefix is the part of the body that has arrived.
+// BodyPrefix returns the part of the body that has arrived.
 func (h *Head) BodyPrefix() (string, bool) {
 	handle := h.live()
 	begin()
@@ -102,7 +102,7 @@ func (h *Head) BodyPrefix() (string, bool) {
 //go:noescape
 func importCertificateNames(head int32, to unsafe.Pointer)
 
-// CertificateNames are DNS names and URIs.
+// CertificateNames returns the DNS names and URIs.
 func (h *Head) CertificateNames() []string {
 	handle := h.live()
 	begin()
@@ -115,7 +115,7 @@ func (h *Head) CertificateNames() []string {
 //go:noescape
 func importCertificateNotAfter(head int32, to unsafe.Pointer)
 
-// CertificateNotAfter is in seconds since 1970.
+// CertificateNotAfter returns the time of expiry, in seconds since 1970.
 func (h *Head) CertificateNotAfter() (uint64, bool) {
 	importCertificateNotAfter(h.live(), to())
 	return area[1], isSet()
@@ -124,7 +124,7 @@ func (h *Head) CertificateNotAfter() (uint64, bool) {
 //go:wasmimport pointsman:router/request@1.0.0 [method]request-head.client-port
 func importClientPort(head int32) uint32
 
-// ClientPort is the peer's port.
+// ClientPort returns the peer's port.
 func (h *Head) ClientPort() uint16 {
 	return uint16(importClientPort(h.live()))
 }
@@ -132,7 +132,7 @@ func (h *Head) ClientPort() uint16 {
 //go:wasmimport pointsman:router/request@1.0.0 [method]request-head.attempt
 func importAttempt(head int32) uint32
 
-// Attempt is how many choices failed before.
+// Attempt returns how many decisions for this request have failed before this call.
 func (h *Head) Attempt() uint32 {
 	return importAttempt(h.live())
 }
@@ -140,7 +140,7 @@ func (h *Head) Attempt() uint32 {
 //go:wasmimport pointsman:router/request@1.0.0 [method]request-head.body-is-complete
 func importBodyIsComplete(head int32) uint32
 
-// BodyIsComplete tells whether the prefix is the whole body.
+// BodyIsComplete reports whether the prefix is the whole body.
 func (h *Head) BodyIsComplete() bool {
 	return importBodyIsComplete(h.live()) != 0
 }

@@ -20,7 +20,7 @@ type Double struct {
 	Log       []Line
 }
 
-// Load is what a double tells of a backend.
+// Load is the state of a backend in the double.
 type Load struct {
 	Servers []Server
 	Queued  uint32
@@ -33,7 +33,7 @@ type Line struct {
 }
 
 var (
-	// Tests may run side by side; a plugin finds its proxy by a global.
+	// Serializes tests that run in parallel, since a plugin finds its proxy in a global variable.
 	driving sync.Mutex
 	present = &Double{}
 )
@@ -47,7 +47,7 @@ func (d *Double) Drive(plugin func()) {
 	plugin()
 }
 
-// Verify returns an error unless both doubles were given the same questions.
+// Verify returns an error unless both doubles have the same questions.
 func (d *Double) Verify(second *Double) error {
 	if !reflect.DeepEqual(d.Questions, second.Questions) {
 		return errors.New("configure defined other questions the second time; " +
@@ -56,12 +56,12 @@ func (d *Double) Verify(second *Double) error {
 	return nil
 }
 
-// The double's way into the package above, which this one cannot import.
+// Functions of the package pointsman, which this package cannot import.
 var (
-	// Wrap makes a *pointsman.Request of a head.
+	// Wrap makes a *pointsman.Request from a head.
 	Wrap func(Head) any
-	// Configure makes a router of the exported function. The function that it returns
-	// takes a *pointsman.Request and returns a pointsman.Decision.
+	// Configure makes a router with the exported function. The function that it returns takes a
+	// *pointsman.Request and returns a pointsman.Decision.
 	Configure func(config string) (route func(request any) (any, error), cacheable bool, err error)
 )
 
@@ -70,12 +70,12 @@ func WriteLog(level Level, message string) {
 	present.Log = append(present.Log, Line{level, Text(message)})
 }
 
-// BackendNames are the names of all backends.
+// BackendNames returns the names of all backends.
 func BackendNames() []string {
 	return slices.Sorted(maps.Keys(present.Backends))
 }
 
-// BackendState is the load of a backend; false if there is none of that name.
+// BackendState returns the load of a backend; false if there is none of that name.
 func BackendState(name string) (Backend, bool) {
 	load, found := present.Backends[name]
 	if !found {
@@ -91,7 +91,7 @@ func BackendState(name string) (Backend, bool) {
 	return state, true
 }
 
-// BackendServers are the servers of a backend; false if there is none of that name.
+// BackendServers returns the servers of a backend; false if there is none of that name.
 func BackendServers(name string) ([]Server, bool) {
 	load, found := present.Backends[name]
 	if !found {

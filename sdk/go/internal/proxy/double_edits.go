@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// The double keeps edits as texts, `set x-a: 1` for example, as `pointsman route` shows them. It
-// makes the proxy's checks of names and characters, not those of lengths and numbers.
+// The double stores edits as texts, for example `set x-a: 1`, in the form in which `pointsman
+// route` shows them. It makes the proxy's checks of names and characters, but not those of lengths
+// and numbers.
 
 var errWithoutHTTP = errors.New("a connection without HTTP has nothing to edit")
 
-// SetHeader replaces the lines of a field by one.
+// SetHeader replaces the lines of a field with one line.
 func (h *Head) SetHeader(name, value string) error {
 	return h.editTo(&h.memory.Edits, "set ", name, value)
 }
 
-// SetHeaderBy does so with the answer to a question.
+// SetHeaderBy does the same, with the answer to a question as the value.
 func (h *Head) SetHeaderBy(name string, question uint32) error {
 	return h.edit(&h.memory.Edits, "set ", name, " by "+h.valueQuestion(question).String())
 }
@@ -57,7 +58,7 @@ func (h *Head) ReplacePathPrefix(length uint32, replacement string) error {
 	return h.keep(fmt.Sprintf("path-prefix %d bytes: %s", length, replacement))
 }
 
-// SetResponseHeader replaces the lines of a field of the response by one.
+// SetResponseHeader replaces the lines of a field of the response with one line.
 func (h *Head) SetResponseHeader(name, value string) error {
 	return h.editTo(&h.memory.ResponseEdits, "set ", name, value)
 }
@@ -75,12 +76,12 @@ func (h *Head) RemoveResponseHeader(name string) error {
 // SetAffinity sets the key that selects a server.
 func (h *Head) SetAffinity(key string) { h.option("affinity: " + key) }
 
-// SetAffinityBy does so by the answer to a question.
+// SetAffinityBy does the same, with the answer to a question as the key.
 func (h *Head) SetAffinityBy(question uint32) {
 	h.option("affinity by " + h.valueQuestion(question).String())
 }
 
-// SetOption sets an option that is a number.
+// SetOption sets a numeric option.
 func (h *Head) SetOption(option Option, value uint32) {
 	if option == Tries {
 		h.option(fmt.Sprintf("tries: %d", value))
@@ -90,19 +91,19 @@ func (h *Head) SetOption(option Option, value uint32) {
 	h.option(fmt.Sprintf("%s-timeout: %d ms", names[option], value))
 }
 
-// Tag adds a name and a value to the access record.
+// Tag adds a name and a value to the access log record.
 func (h *Head) Tag(name, value string) {
 	checkTag(name)
 	h.option("tag " + name + ": " + Text(value))
 }
 
-// TagBy does so with the answer to a question.
+// TagBy does the same, with the answer to a question as the value.
 func (h *Head) TagBy(name string, question uint32) {
 	checkTag(name)
 	h.option("tag " + name + " by " + h.valueQuestion(question).String())
 }
 
-// maxTagName is the most bytes of a tag's name.
+// maxTagName is the maximum length of a tag's name in bytes.
 const maxTagName = 64
 
 func checkTag(name string) {
@@ -123,7 +124,7 @@ func (h *Head) keep(edit string) error {
 	return nil
 }
 
-// editTo is an edit that gives a field a value.
+// editTo records an edit that gives a field a value.
 func (h *Head) editTo(edits *[]string, verb, name, value string) error {
 	value = strings.Trim(value, blanks)
 	if strings.ContainsFunc(value, isControl) {
@@ -148,7 +149,8 @@ func (h *Head) edit(edits *[]string, verb, name, value string) error {
 	return nil
 }
 
-// isControl: RFC 9110, section 5.5.
+// isControl reports whether r is a control character that a field value cannot contain (RFC 9110,
+// section 5.5).
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func notVisible(r rune) bool { return r <= ' ' || r >= 0x7f }
@@ -157,7 +159,7 @@ func isNoTarget(text string) bool {
 	return strings.ContainsFunc(text, notVisible) || strings.Contains(text, "#")
 }
 
-// reserved are the fields that frame, upgrade or negotiate the connection.
+// reserved contains the fields that frame, upgrade or negotiate the connection.
 var reserved = map[string]bool{
 	"connection":        true,
 	"content-length":    true,

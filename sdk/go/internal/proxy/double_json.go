@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// memberOf is the string, number or boolean that a pointer (RFC 6901) finds in a JSON text.
-// A member that occurs twice on the way is not found.
+// memberOf returns the string, number or boolean that a pointer (RFC 6901) finds in a JSON text. If
+// a member on the path occurs twice, nothing is found.
 func memberOf(text, pointer string) (string, bool) {
 	if !utf8.ValidString(text) || !json.Valid([]byte(text)) {
 		return "", false
@@ -29,7 +29,7 @@ func memberOf(text, pointer string) (string, bool) {
 	return scalar(value)
 }
 
-// child is a member of an object or an element of an array.
+// child returns a member of an object or an element of an array.
 func child(value json.RawMessage, name string) (found json.RawMessage, once bool) {
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	opening, _ := decoder.Token()
@@ -53,7 +53,7 @@ func child(value json.RawMessage, name string) (found json.RawMessage, once bool
 	return found, count == 1
 }
 
-// scalar is a string decoded, a number or a boolean as written.
+// scalar returns a decoded string, or a number or boolean as written.
 func scalar(value json.RawMessage) (string, bool) {
 	text := string(bytes.TrimSpace(value))
 	switch text[0] {

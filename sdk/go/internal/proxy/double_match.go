@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// best is the number of the entry that matches best, of all lines or members of a part. The first
-// of these wins if two match equally well.
+// best returns the number of the entry that matches best, over all lines or members of a part. If
+// two match equally well, the first entry wins.
 func (q *Question) best(part []string) (number uint32, found bool) {
 	best := 0
 	for _, value := range part {
@@ -25,12 +25,12 @@ func (q *Question) best(part []string) (number uint32, found bool) {
 	return number, found
 }
 
-// rank tells whether an entry matches, and which of two that do is better.
+// rank reports whether an entry matches, and how well.
 func (q *Question) rank(value, entry string, index int) (rank int, matches bool) {
 	value, entry = q.folded(value), q.folded(q.trimmed(entry))
 	switch q.match {
 	case Exact:
-		// All alike: the first line counts.
+		// All matches have the same rank, so the first line wins.
 		return 0, value == entry
 	case Prefix:
 		return len(entry), strings.HasPrefix(value, entry)
@@ -56,7 +56,7 @@ func (q *Question) rank(value, entry string, index int) (rank int, matches bool)
 	}
 }
 
-// parseNetwork reads CIDR notation or an address. IPv4-mapped IPv6 is IPv4.
+// parseNetwork parses a network in CIDR notation, or an address. IPv4-mapped IPv6 becomes IPv4.
 func parseNetwork(text string) (netip.Prefix, error) {
 	errNoNetwork := errors.New("a network (CIDR), as in 192.0.2.0/24")
 	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
@@ -80,7 +80,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// isDomain tells whether a text has the labels of a host name.
+// isDomain reports whether a text has the labels of a host name.
 func isDomain(name string) bool {
 	notAllowed := func(r rune) bool {
 		letter := 'a' <= r|0x20 && r|0x20 <= 'z'

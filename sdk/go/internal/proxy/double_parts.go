@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// random is the part of shares that no request has: a number drawn for each.
+// random is a part that only shares can use: a number drawn for each request.
 const random = "random"
 
-// checkPart tells whether over names a part of a request.
+// checkPart returns an error unless over names a part of a request.
 func checkPart(over string) error {
 	kind, name, named := strings.Cut(over, ":")
 	known := false
@@ -31,7 +31,7 @@ func checkPart(over string) error {
 	return nil
 }
 
-// part is the part that over names: each line or member of it, none if it is absent.
+// part returns each line or member of the part that over names; none if it is absent.
 func (h *Head) part(over string) []string {
 	kind, name, _ := strings.Cut(over, ":")
 	switch kind {
@@ -70,7 +70,7 @@ func (h *Head) part(over string) []string {
 	}
 }
 
-// bodyJSON is the member that a pointer names (RFC 6901).
+// bodyJSON returns the member that a pointer names (RFC 6901).
 func (h *Head) bodyJSON(pointer string) (string, bool) {
 	body, found := h.BodyPrefix()
 	if !found || !h.BodyIsComplete() {

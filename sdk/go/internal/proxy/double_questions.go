@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// all is a share of every request.
+// all is a share that contains every request.
 const all = 1_000_000
 
-// Question is one that a plugin has defined.
+// Question is a question that a plugin has defined.
 type Question struct {
 	kind       questionKind
 	match      MatchKind
@@ -21,7 +21,7 @@ type Question struct {
 	entries    []Entry
 	salt       string
 	perMillion uint32
-	// Of a look-up or a backend.
+	// The table of a lookup, or the backend.
 	name string
 }
 
@@ -35,7 +35,7 @@ const (
 	isUsable
 )
 
-// String is the question as recorded edits and options name it.
+// String returns the question's name in recorded edits and options.
 func (q Question) String() string {
 	if q.kind == isLookUp {
 		return fmt.Sprintf("look-up of %s in table %q", q.over, q.name)
@@ -63,7 +63,7 @@ func DefineMatch(kind MatchKind, over string, ignoreCase bool, entries []Entry) 
 	return define(question), nil
 }
 
-// entryKey is the same for entries that are equal.
+// entryKey returns a key that is the same for equal entries.
 func (q *Question) entryKey(entry string) (string, error) {
 	switch q.match {
 	case Network:
@@ -81,7 +81,7 @@ func (q *Question) entryKey(entry string) (string, error) {
 	return q.folded(q.trimmed(entry)), nil
 }
 
-// trimmed is a path prefix without the slash at its end, a domain without the dot.
+// trimmed removes the trailing slash of a path prefix, or the trailing dot of a domain.
 func (q *Question) trimmed(entry string) string {
 	switch q.match {
 	case PathPrefix:
@@ -113,7 +113,7 @@ func DefineShare(over, salt string, perMillion uint32) (uint32, error) {
 	return define(Question{kind: isShare, over: over, salt: salt, perMillion: perMillion}), nil
 }
 
-// DefineLookUp defines a look-up in a table.
+// DefineLookUp defines a lookup in a table.
 func DefineLookUp(table, over string) (uint32, error) {
 	if _, known := present.Tables[table]; !known {
 		return 0, fmt.Errorf("there is no table %q in the configuration", table)
@@ -160,7 +160,7 @@ func (h *Head) valueQuestion(number uint32) *Question {
 	return question
 }
 
-// Ask is the number that answers a question.
+// Ask returns the number that answers a question.
 func (h *Head) Ask(number uint32) (uint32, bool) {
 	question := defined(number)
 	applies := false
@@ -181,7 +181,7 @@ func (h *Head) Ask(number uint32) (uint32, bool) {
 	return 0, false
 }
 
-// AskValue is the value that answers a question.
+// AskValue returns the value that answers a question.
 func (h *Head) AskValue(number uint32) (string, bool) {
 	question := h.valueQuestion(number)
 	part, found := first(h.part(question.over))
@@ -191,7 +191,7 @@ func (h *Head) AskValue(number uint32) (string, bool) {
 	return part, found
 }
 
-// isIn tells whether the test has put the request into a share.
+// isIn reports whether the test has put the request into a share.
 func (h *Head) isIn(share *Question) bool {
 	if share.over != random {
 		if part, _ := first(h.part(share.over)); part == "" {

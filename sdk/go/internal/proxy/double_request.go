@@ -9,29 +9,29 @@ type Head struct {
 	memory *Memory
 }
 
-// NewHead makes a head that answers from memory.
+// NewHead returns a head that reads from memory.
 func NewHead(memory *Memory) Head {
 	return Head{memory}
 }
 
-// Memory is a request, and what a plugin did to it.
+// Memory is a request, and the effects of a plugin on it.
 type Memory struct {
 	Method, Scheme, Version, Target string
 	Fields                          []Field
 	Address                         string
 	Port                            uint16
-	// Empty texts are not there.
+	// Empty strings are absent.
 	ServerName, ALPN string
 	Certificate      Certificate
 	Attempt          uint32
-	// Nil without routing.body.
+	// Nil unless the frontend waits for the body (routing.body).
 	Body           *string
 	BodyIsComplete bool
-	// A connection without HTTP: the frontend has `mode = "tcp"`.
+	// True for a connection without HTTP: the frontend has `mode = "tcp"`.
 	IsConnection bool
-	// By salt; for others the double's hold.
+	// By salt. For salts that are not set here, the double's shares apply.
 	Shares map[string]bool
-	// In the order made, as texts.
+	// Recorded as texts, in the order made.
 	Edits, ResponseEdits, Options []string
 }
 
@@ -40,29 +40,29 @@ type Field struct {
 	Name, Value string
 }
 
-// Certificate is a client's. Empty texts are not there.
+// Certificate is a client's certificate. Empty strings are absent.
 type Certificate struct {
 	Subject, Issuer, Serial, SHA256 string
 	Names                           []string
 	NotAfter                        *uint64
 }
 
-// Method is the request's method.
+// Method returns the request's method.
 func (h *Head) Method() string { return h.memory.Method }
 
-// Scheme is http or https.
+// Scheme returns http or https.
 func (h *Head) Scheme() string { return h.memory.Scheme }
 
-// Version is the version of HTTP.
+// Version returns the HTTP version.
 func (h *Head) Version() (string, bool) { return optional(h.memory.Version) }
 
-// Authority is the host as sent.
+// Authority returns the authority as sent.
 func (h *Head) Authority() string {
 	authority, _ := first(h.values("host"))
 	return authority
 }
 
-// Host is the host in lower case, without port and trailing dot.
+// Host returns the host in lower case, without port and trailing dot.
 func (h *Head) Host() string {
 	if h.memory.IsConnection {
 		name, _ := h.ServerName()
@@ -71,22 +71,22 @@ func (h *Head) Host() string {
 	return hostOf(h.Authority())
 }
 
-// PathWithQuery is the request's target.
+// PathWithQuery returns the request's target.
 func (h *Head) PathWithQuery() string { return h.memory.Target }
 
-// Path is the target's path.
+// Path returns the target's path.
 func (h *Head) Path() string {
 	path, _, _ := strings.Cut(h.memory.Target, "?")
 	return path
 }
 
-// QueryParameter is the first value of a parameter, decoded.
+// QueryParameter returns the first value of a parameter, decoded.
 func (h *Head) QueryParameter(name string) (string, bool) {
 	_, query, _ := strings.Cut(h.memory.Target, "?")
 	return parameter(query, name)
 }
 
-// Cookie is the value of a cookie.
+// Cookie returns the value of a cookie.
 func (h *Head) Cookie(name string) (string, bool) {
 	for _, line := range h.values("cookie") {
 		if value, found := cookie(line, name); found {
@@ -96,34 +96,34 @@ func (h *Head) Cookie(name string) (string, bool) {
 	return "", false
 }
 
-// ClientAddress is the client's address.
+// ClientAddress returns the client's address.
 func (h *Head) ClientAddress() string { return h.memory.Address }
 
-// ClientPort is the peer's port.
+// ClientPort returns the peer's port.
 func (h *Head) ClientPort() uint16 { return h.memory.Port }
 
-// ServerName is the server name of the TLS session.
+// ServerName returns the server name of the TLS session.
 func (h *Head) ServerName() (string, bool) { return optional(h.memory.ServerName) }
 
-// ALPN is the protocol agreed by ALPN.
+// ALPN returns the protocol negotiated by ALPN.
 func (h *Head) ALPN() (string, bool) { return optional(h.memory.ALPN) }
 
-// CertificateSubject is a distinguished name.
+// CertificateSubject returns the subject, a distinguished name.
 func (h *Head) CertificateSubject() (string, bool) { return optional(h.memory.Certificate.Subject) }
 
-// CertificateIssuer is a distinguished name.
+// CertificateIssuer returns the issuer, a distinguished name.
 func (h *Head) CertificateIssuer() (string, bool) { return optional(h.memory.Certificate.Issuer) }
 
-// CertificateNames are DNS names and URIs.
+// CertificateNames returns the DNS names and URIs.
 func (h *Head) CertificateNames() []string { return h.memory.Certificate.Names }
 
-// CertificateSerial is in hex.
+// CertificateSerial returns the serial number, in hex.
 func (h *Head) CertificateSerial() (string, bool) { return optional(h.memory.Certificate.Serial) }
 
-// CertificateSHA256 is in hex.
+// CertificateSHA256 returns the SHA-256, in hex.
 func (h *Head) CertificateSHA256() (string, bool) { return optional(h.memory.Certificate.SHA256) }
 
-// CertificateNotAfter is in seconds since 1970.
+// CertificateNotAfter returns the time of expiry, in seconds since 1970.
 func (h *Head) CertificateNotAfter() (uint64, bool) {
 	if h.memory.Certificate.NotAfter == nil {
 		return 0, false
@@ -131,10 +131,10 @@ func (h *Head) CertificateNotAfter() (uint64, bool) {
 	return *h.memory.Certificate.NotAfter, true
 }
 
-// Attempt is how many choices failed before.
+// Attempt returns how many decisions for this request have failed before this call.
 func (h *Head) Attempt() uint32 { return h.memory.Attempt }
 
-// BodyPrefix is the part of the body that has arrived.
+// BodyPrefix returns the part of the body that has arrived.
 func (h *Head) BodyPrefix() (string, bool) {
 	if h.memory.Body == nil {
 		return "", false
@@ -142,10 +142,10 @@ func (h *Head) BodyPrefix() (string, bool) {
 	return *h.memory.Body, true
 }
 
-// BodyIsComplete tells whether the prefix is the whole body.
+// BodyIsComplete reports whether the prefix is the whole body.
 func (h *Head) BodyIsComplete() bool { return h.memory.BodyIsComplete }
 
-// values are those of the lines of a field.
+// values returns the values of the lines of a field.
 func (h *Head) values(name string) []string {
 	var values []string
 	for _, field := range h.memory.Fields {
@@ -161,16 +161,16 @@ type Lines struct {
 	values []string
 }
 
-// Header has the values of a field.
+// Header returns the values of a field.
 func (h *Head) Header(name string) Lines { return Lines{h.values(name)} }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (l *Lines) Len() int { return len(l.values) }
 
-// Value is one of them.
+// Value returns one value.
 func (l *Lines) Value(index int) string { return l.values[index] }
 
-// Close has nothing to give back here.
+// Close does nothing here.
 func (l *Lines) Close() {}
 
 // Fields are names and values.
@@ -178,18 +178,18 @@ type Fields struct {
 	fields []Field
 }
 
-// Headers has every field line.
+// Headers returns every field line.
 func (h *Head) Headers() Fields { return Fields{h.memory.Fields} }
 
-// Len is the number of lines.
+// Len returns the number of lines.
 func (f *Fields) Len() int { return len(f.fields) }
 
-// Line is a name and a value.
+// Line returns the name and the value of a line.
 func (f *Fields) Line(index int) (name, value string) {
 	return f.fields[index].Name, f.fields[index].Value
 }
 
-// Close has nothing to give back here.
+// Close does nothing here.
 func (f *Fields) Close() {}
 
 func first(values []string) (string, bool) {

@@ -4,9 +4,9 @@ package proxy
 
 import "strings"
 
-// The proxy's reading of fields and targets, in simple code.
+// The proxy's parsing of fields and targets, in simple code.
 
-// hostOf is the host of an authority: in lower case, without port and trailing dot.
+// hostOf returns the host of an authority, in lower case, without port and trailing dot.
 func hostOf(authority string) string {
 	host := authority
 	if bracket := strings.IndexByte(host, ']'); strings.HasPrefix(host, "[") && bracket > 0 {
@@ -17,8 +17,8 @@ func hostOf(authority string) string {
 	return lower(strings.TrimSuffix(host, "."))
 }
 
-// lower folds ASCII's letters. strings.ToLower would fold Unicode's and replace octets that
-// are not UTF-8.
+// lower folds ASCII letters only. strings.ToLower would fold Unicode letters and replace octets
+// that are not UTF-8.
 func lower(text string) string {
 	octets := []byte(text)
 	for i, octet := range octets {
@@ -29,7 +29,7 @@ func lower(text string) string {
 	return string(octets)
 }
 
-// parameter is the first value of a parameter of a query, decoded.
+// parameter returns the first value of a query parameter, decoded.
 func parameter(query, name string) (string, bool) {
 	for pair := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(pair, "=")
@@ -40,7 +40,7 @@ func parameter(query, name string) (string, bool) {
 	return "", false
 }
 
-// decoded reads + as a blank and %XX as an octet, once; an escape that is broken stays.
+// decoded decodes + to a space and %XX to an octet, once. An invalid escape stays as it is.
 func decoded(text string) string {
 	octets := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
@@ -60,7 +60,7 @@ func decoded(text string) string {
 	return string(octets)
 }
 
-// digit is the value of a hexadecimal digit; 16 for other octets.
+// digit returns the value of a hexadecimal digit; 16 for other octets.
 func digit(octet byte) byte {
 	switch {
 	case '0' <= octet && octet <= '9':
@@ -72,7 +72,7 @@ func digit(octet byte) byte {
 	}
 }
 
-// cookie finds one in a line (RFC 6265, section 5.4).
+// cookie finds a cookie in a line (RFC 6265, section 5.4).
 func cookie(line, name string) (string, bool) {
 	for pair := range strings.SplitSeq(line, ";") {
 		key, value, found := strings.Cut(strings.Trim(pair, blanks), "=")
@@ -83,11 +83,11 @@ func cookie(line, name string) (string, bool) {
 	return "", false
 }
 
-// blanks may stand around a cookie or a member of a list.
+// blanks are the characters that can surround a cookie or a member of a list.
 const blanks = " \t"
 
-// members are those of a comma-separated list, but for empty ones. A comma in a quoted string
-// separates nothing (RFC 9110, section 5.6.4).
+// members returns the members of a comma-separated list, except empty ones. A comma inside a quoted
+// string does not separate members (RFC 9110, section 5.6.4).
 func members(line string) []string {
 	var members []string
 	add := func(member string) {
@@ -111,7 +111,7 @@ func members(line string) []string {
 	return members
 }
 
-// isToken: RFC 9110, section 5.6.2.
+// isToken reports whether name is a token (RFC 9110, section 5.6.2).
 func isToken(name string) bool {
 	for i := range len(name) {
 		octet := name[i]

@@ -6,7 +6,7 @@ import "unsafe"
 //go:noescape
 func importSetHeader(head int32, name, value string, to unsafe.Pointer)
 
-// SetHeader replaces the lines of a field by one.
+// SetHeader replaces the lines of a field with one line.
 func (h *Head) SetHeader(name, value string) error {
 	name = Text(name)
 	handle := h.live()
@@ -19,7 +19,7 @@ func (h *Head) SetHeader(name, value string) error {
 //go:noescape
 func importSetHeaderBy(head int32, name string, question uint32, to unsafe.Pointer)
 
-// SetHeaderBy does so with the answer to a question.
+// SetHeaderBy does the same, with the answer to a question as the value.
 func (h *Head) SetHeaderBy(name string, question uint32) error {
 	name = Text(name)
 	handle := h.live()
@@ -96,7 +96,7 @@ func (h *Head) ReplacePathPrefix(length uint32, replacement string) error {
 //go:noescape
 func importSetResponseHeader(head int32, name, value string, to unsafe.Pointer)
 
-// SetResponseHeader replaces the lines of a field of the response by one.
+// SetResponseHeader replaces the lines of a field of the response with one line.
 func (h *Head) SetResponseHeader(name, value string) error {
 	name = Text(name)
 	handle := h.live()
@@ -143,7 +143,7 @@ func (h *Head) SetAffinity(key string) {
 //go:wasmimport pointsman:router/request@1.0.0 [method]request-head.set-affinity-by
 func importSetAffinityBy(head int32, question uint32)
 
-// SetAffinityBy does so by the answer to a question.
+// SetAffinityBy does the same, with the answer to a question as the key.
 func (h *Head) SetAffinityBy(question uint32) {
 	importSetAffinityBy(h.live(), question)
 }
@@ -163,7 +163,7 @@ func importSetTunnelTimeout(head int32, milliseconds uint32)
 //go:wasmimport pointsman:router/request@1.0.0 [method]request-head.set-tries
 func importSetTries(head int32, tries uint32)
 
-// SetOption sets an option that is a number.
+// SetOption sets a numeric option.
 func (h *Head) SetOption(option Option, value uint32) {
 	handle := h.live()
 	switch option {
@@ -184,7 +184,7 @@ func (h *Head) SetOption(option Option, value uint32) {
 //go:noescape
 func importTag(head int32, name, value string)
 
-// Tag adds a name and a value to the access record.
+// Tag adds a name and a value to the access log record.
 func (h *Head) Tag(name, value string) {
 	name, value = Text(name), Text(value)
 	importTag(h.live(), name, value)
@@ -194,7 +194,7 @@ func (h *Head) Tag(name, value string) {
 //go:noescape
 func importTagBy(head int32, name string, question uint32)
 
-// TagBy does so with the answer to a question.
+// TagBy does the same, with the answer to a question as the value.
 func (h *Head) TagBy(name string, question uint32) {
 	name = Text(name)
 	importTagBy(h.live(), name, question)

@@ -1,13 +1,13 @@
-// Package proxy is the proxy as the SDK sees it: the contract's imports in the sandbox, a
-// double in memory under `go test`.
+// Package proxy is the SDK's access to the proxy: the contract's imports in the sandbox, a double
+// in memory under `go test`.
 //
-// Both sides have the same functions and types; the build selects one. Nothing here is for
-// plugins.
+// Both variants have the same functions and types; the build selects one. Plugins must not use this
+// package.
 package proxy
 
 import "strings"
 
-// Level is the severity of a line in the log, as the contract numbers it.
+// Level is the severity of a log line, as the contract numbers it.
 type Level uint8
 
 // The contract's levels.
@@ -19,10 +19,10 @@ const (
 	Error
 )
 
-// MatchKind is how a matcher compares.
+// MatchKind is the kind of comparison that a matcher makes.
 type MatchKind uint8
 
-// One for each define-function of the contract that takes entries.
+// One kind for each define function of the contract that takes entries.
 const (
 	Exact MatchKind = iota
 	Prefix
@@ -34,7 +34,7 @@ const (
 	Regex
 )
 
-// Entry is a matcher's entry, and the number that answers the question if it applies.
+// Entry is a matcher's entry, and the number that answers the question if the entry matches.
 type Entry struct {
 	Text   string
 	Number uint32
@@ -59,7 +59,7 @@ type Server struct {
 	Latency uint32
 }
 
-// Option is an option of a request that is a number.
+// Option is a numeric option of a request.
 type Option uint8
 
 // The contract's timeouts, in milliseconds, and the number of tries.
@@ -71,7 +71,7 @@ const (
 	Tries
 )
 
-// Text makes a WIT string of s. Anything but UTF-8 would trap at the boundary, and plugins
+// Text converts s to a WIT string. Text that is not UTF-8 would trap at the boundary, and plugins
 // log and compare values that clients sent.
 func Text(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")

@@ -39,7 +39,7 @@ func importDefineNetwork(over string, entries unsafe.Pointer, length uint32, to 
 //go:noescape
 func importDefineRegex(over string, entries unsafe.Pointer, length uint32, to unsafe.Pointer)
 
-// wordsOfEntry is the size of an entry in the proxy's view: a string and a number.
+// wordsOfEntry is the size of an entry in the ABI: a string and a number.
 const wordsOfEntry = 3
 
 // DefineMatch defines a matcher, whose entries must be UTF-8.
@@ -71,13 +71,13 @@ func DefineMatch(kind MatchKind, over string, ignoreCase bool, entries []Entry) 
 	case Regex:
 		importDefineRegex(over, at, length, to())
 	}
-	// The table refers to the entries by addresses that Go does not know.
+	// The table refers to the entries by addresses that the garbage collector does not track.
 	runtime.KeepAlive(table)
 	runtime.KeepAlive(entries)
 	return defined()
 }
 
-// defined is the result of a definition: the question's number, or an error.
+// defined returns the result of a definition: the question's number, or an error.
 func defined() (uint32, error) {
 	failed, number, length, transfer := isSet(), got(1), got(2), arrived()
 	defer transfer.done()
@@ -103,7 +103,7 @@ func DefineShare(over, salt string, perMillion uint32) (uint32, error) {
 //go:noescape
 func importDefineLookUp(table, over string, to unsafe.Pointer)
 
-// DefineLookUp defines a look-up in a table.
+// DefineLookUp defines a lookup in a table.
 func DefineLookUp(table, over string) (uint32, error) {
 	table, over = Text(table), Text(over)
 	begin()
@@ -139,7 +139,7 @@ func DefineUsable(backend string) (uint32, error) {
 //go:noescape
 func importAsk(head int32, question uint32, to unsafe.Pointer)
 
-// Ask is the number that answers a question.
+// Ask returns the number that answers a question.
 func (h *Head) Ask(question uint32) (uint32, bool) {
 	importAsk(h.live(), question, to())
 	return got(1), isSet()
@@ -149,7 +149,7 @@ func (h *Head) Ask(question uint32) (uint32, bool) {
 //go:noescape
 func importAskValue(head int32, question uint32, to unsafe.Pointer)
 
-// AskValue is the value that answers a question.
+// AskValue returns the value that answers a question.
 func (h *Head) AskValue(question uint32) (string, bool) {
 	handle := h.live()
 	begin()

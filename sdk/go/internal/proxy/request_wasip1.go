@@ -5,21 +5,21 @@ import (
 	"unsafe"
 )
 
-// Head is a request head that lies in the proxy.
+// Head is a handle to a request head in the proxy.
 type Head struct {
-	// 0 once the call that it came with is over.
+	// 0 after the call that the handle was passed to has ended.
 	handle int32
 }
 
 //go:wasmimport pointsman:router/request@1.0.0 [resource-drop]request-head
 func importDrop(head int32)
 
-// NewHead takes a handle over.
+// NewHead takes ownership of a handle.
 func NewHead(handle int32) Head {
 	return Head{handle}
 }
 
-// Drop gives the handle back. A later call on the head is a mistake of the plugin.
+// Drop releases the handle. A later call on the head is a mistake of the plugin.
 func (h *Head) Drop() {
 	importDrop(h.handle)
 	h.handle = 0
@@ -36,7 +36,7 @@ func (h *Head) live() int32 {
 //go:noescape
 func importMethod(head int32, to unsafe.Pointer)
 
-// Method is the request's method.
+// Method returns the request's method.
 func (h *Head) Method() string {
 	handle := h.live()
 	begin()
@@ -48,7 +48,7 @@ func (h *Head) Method() string {
 //go:noescape
 func importScheme(head int32, to unsafe.Pointer)
 
-// Scheme is http or https.
+// Scheme returns http or https.
 func (h *Head) Scheme() string {
 	handle := h.live()
 	begin()
@@ -60,7 +60,7 @@ func (h *Head) Scheme() string {
 //go:noescape
 func importAuthority(head int32, to unsafe.Pointer)
 
-// Authority is the host as sent.
+// Authority returns the authority as sent.
 func (h *Head) Authority() string {
 	handle := h.live()
 	begin()
@@ -72,7 +72,7 @@ func (h *Head) Authority() string {
 //go:noescape
 func importHost(head int32, to unsafe.Pointer)
 
-// Host is the host in lower case, without port.
+// Host returns the host in lower case, without port.
 func (h *Head) Host() string {
 	handle := h.live()
 	begin()
@@ -84,7 +84,7 @@ func (h *Head) Host() string {
 //go:noescape
 func importPathWithQuery(head int32, to unsafe.Pointer)
 
-// PathWithQuery is the request's target.
+// PathWithQuery returns the request's target.
 func (h *Head) PathWithQuery() string {
 	handle := h.live()
 	begin()
@@ -96,7 +96,7 @@ func (h *Head) PathWithQuery() string {
 //go:noescape
 func importPath(head int32, to unsafe.Pointer)
 
-// Path is the target's path.
+// Path returns the target's path.
 func (h *Head) Path() string {
 	handle := h.live()
 	begin()
@@ -108,7 +108,7 @@ func (h *Head) Path() string {
 //go:noescape
 func importVersion(head int32, to unsafe.Pointer)
 
-// Version is the version of HTTP.
+// Version returns the HTTP version.
 func (h *Head) Version() (string, bool) {
 	handle := h.live()
 	begin()
@@ -120,7 +120,7 @@ func (h *Head) Version() (string, bool) {
 //go:noescape
 func importQueryParameter(head int32, name string, to unsafe.Pointer)
 
-// QueryParameter is the first value of a parameter, decoded.
+// QueryParameter returns the first value of a parameter, decoded.
 func (h *Head) QueryParameter(name string) (string, bool) {
 	name = Text(name)
 	handle := h.live()
@@ -133,7 +133,7 @@ func (h *Head) QueryParameter(name string) (string, bool) {
 //go:noescape
 func importCookie(head int32, name string, to unsafe.Pointer)
 
-// Cookie is the value of a cookie.
+// Cookie returns the value of a cookie.
 func (h *Head) Cookie(name string) (string, bool) {
 	name = Text(name)
 	handle := h.live()
@@ -146,7 +146,7 @@ func (h *Head) Cookie(name string) (string, bool) {
 //go:noescape
 func importHeader(head int32, name string, to unsafe.Pointer)
 
-// Header has the values of a field. Close them.
+// Header returns the values of a field. The caller must close them.
 func (h *Head) Header(name string) Lines {
 	name = Text(name)
 	handle := h.live()
@@ -159,7 +159,7 @@ func (h *Head) Header(name string) Lines {
 //go:noescape
 func importHeaders(head int32, to unsafe.Pointer)
 
-// Headers has every field line. Close them.
+// Headers returns every field line. The caller must close them.
 func (h *Head) Headers() Fields {
 	handle := h.live()
 	begin()
@@ -167,32 +167,32 @@ func (h *Head) Headers() Fields {
 	return Fields{elements(0, 4)}
 }
 
-// Lines are values as they lie where the proxy has put them.
+// Lines is a list of values in the memory for results.
 type Lines struct {
 	list list
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (l *Lines) Len() int { return int(l.list.length) }
 
-// Value is a copy of one.
+// Value returns a copy of one value.
 func (l *Lines) Value(index int) string { return strings.Clone(l.list.text(index, 0)) }
 
-// Close gives the memory back.
+// Close releases the memory.
 func (l *Lines) Close() { l.list.transfer.done() }
 
-// Fields are names and values as they lie where the proxy has put them.
+// Fields is a list of names and values in the memory for results.
 type Fields struct {
 	list list
 }
 
-// Len is the number of lines.
+// Len returns the number of lines.
 func (f *Fields) Len() int { return int(f.list.length) }
 
-// Line is a copy of a name and a value.
+// Line returns copies of the name and the value of a line.
 func (f *Fields) Line(index int) (name, value string) {
 	return strings.Clone(f.list.text(index, 0)), strings.Clone(f.list.text(index, 2))
 }
 
-// Close gives the memory back.
+// Close releases the memory.
 func (f *Fields) Close() { f.list.transfer.done() }

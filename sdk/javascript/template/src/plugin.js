@@ -1,4 +1,4 @@
-// Sends clients with the cookie `canary=1` to a backend of their own.
+// Sends clients with the cookie `canary=1` to a separate backend.
 
 import { Decision, definePlugin, questions } from "pointsman-sdk";
 import { backendName } from "pointsman-sdk/config";
@@ -7,10 +7,10 @@ export const plugin = definePlugin({
   // The table `router.config` of the proxy's configuration.
   config: { backend: backendName },
 
-  // A decision follows from the answers to questions alone: the proxy may use it again.
+  // A decision depends only on the answers to questions, so the proxy can reuse it.
   cacheable: true,
 
-  // The proxy answers this by itself, so that two cached decisions serve all clients.
+  // The proxy answers this question by itself, so two cached decisions serve all clients.
   configure({ backend }) {
     return questions.exact("cookie:canary", { 1: Decision.backend(backend) });
   },

@@ -4,8 +4,8 @@
     request = testing.request("/", headers=[("cookie", "canary=1")])
     assert plugin.route(request) == pointsman.backend("a")
 
-Questions are answered as the proxy does, but for two: a request is in the shares whose salts the
-test gives, and regular expressions are those of ``re``.
+Questions are answered as in the proxy, with two exceptions: the test puts requests into shares by
+their salts, and regular expressions are those of ``re``.
 """
 
 import json
@@ -17,10 +17,10 @@ from pointsman.testing._head import Certificate, Head
 from pointsman.testing._questions import Definitions
 
 lines: List[Tuple[Any, str]] = []
-"""What plugins have logged since the last one was configured: level and text."""
+"""Lines that plugins have logged since the last one was configured: level and text."""
 
 request = Head
-"""A request: ``request("/a?b=c", headers=[("host", "a")])``."""
+"""Makes a request: ``request("/a?b=c", headers=[("host", "a")])``."""
 
 
 class Refused(Exception):
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Configured:
-    """A plugin that was configured, driven as the proxy drives one."""
+    """A configured plugin, called in the same way as by the proxy."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class Configured:
         self._definitions = Definitions(backends, tables)
 
     def set_usable(self, name: str, usable: bool) -> None:
-        """Makes every server of a backend usable, or none."""
+        """Makes every server of a backend usable or not usable."""
         for server in self.backends[name].servers:
             server.usable = usable
 
     def route(self, head: Head) -> Any:
-        """Its decision; raises ``Refused`` if it answers with an error.
+        """Returns the plugin's decision; raises ``Refused`` if the plugin returns an error.
 
-        What would trap in the proxy raises ``AssertionError``.
+        Anything that would trap in the proxy raises ``AssertionError``.
         """
         self._install()
         head._enter(self._definitions, self.shares)
@@ -74,7 +74,7 @@ class Configured:
         self.cacheable = cacheability is _contract.plugin.Cacheability.CACHEABLE
 
     def _install(self) -> None:
-        """Puts this double in the place of the contract's functions."""
+        """Replaces the contract's functions with this double."""
         _contract.backends.names = lambda: list(self.backends)
         _contract.backends.state = lambda name: _of(self.backends.get(name), Backend.state)
         _contract.backends.servers = lambda name: _of(self.backends.get(name), Backend.copies)
@@ -88,7 +88,7 @@ def configure(
     tables: Optional[Mapping[str, Mapping[str, Union[str, bytes]]]] = None,
     shares: Iterable[str] = (),
 ) -> Configured:
-    """Configures a plugin before a proxy that has these backends and tables.
+    """Configures a plugin in a proxy with these backends and tables.
 
     ``backends`` are names, each with one idle server of the same name, or a mapping to the names of
     servers. Requests are in the shares with the salts ``shares``.

@@ -14,17 +14,17 @@ class Backend:
     queued: int = 0
 
     def state(self) -> State:
-        """The sum that the contract tells."""
+        """Returns the sum over the servers, as the contract does."""
         usable = sum(server.usable for server in self.servers)
         return State(usable, sum(server.active for server in self.servers), self.queued)
 
     def copies(self) -> List[Server]:
-        """What a plugin gets, and may keep."""
+        """Returns copies of the servers, which a plugin can keep."""
         return [replace(server) for server in self.servers]
 
 
 def made(backends: Union[Iterable[str], Mapping[str, Iterable[str]]]) -> Dict[str, Backend]:
-    """Backends whose servers are usable and idle."""
+    """Returns backends whose servers are usable and idle."""
     if not isinstance(backends, Mapping):
         backends = {name: [name] for name in backends}
     return {

@@ -22,15 +22,15 @@ class Certificate:
 
 
 class Head:
-    """A request, and what a plugin did to it.
+    """A request, and the effects of a plugin on it.
 
     ``version=None`` makes a connection without HTTP: its host is ``server_name``, and its head has
     nothing else to read.
 
     ``edits`` and ``response_edits`` are the edits in the order made, such as ``("set", "x-a",
-    b"1")``. ``options`` has the last value of each: ``affinity`` as octets, ``tries``, and
-    ``queue_timeout`` and its siblings as ``timedelta``. ``tags`` has their values. Where an answer
-    to a question was used, it is that answer.
+    b"1")``. ``options`` contains the last value of each option: ``affinity`` as octets, ``tries``,
+    and ``queue_timeout`` and the other timeouts as ``timedelta``. ``tags`` contains the values of
+    tags. If the answer to a question was used, the answer is recorded.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Head:
         self._certificate = client_certificate or Certificate()
         self._body = None if body is None else _contract.octets(body)
         self._body_is_complete = body is not None and body_is_complete
-        # Blanks around a value are no part of it (RFC 9110, section 5.5).
+        # Blanks around a value are not part of it (RFC 9110, section 5.5).
         self._lines = [
             (name, _contract.octets(value).strip(_parts.BLANKS))
             for name, value in (headers if version else ())

@@ -1,4 +1,4 @@
-"""The parts of a request that questions are about, by simple means."""
+"""The parts of a request that questions are about, in simple code."""
 
 import json
 import re
@@ -6,14 +6,17 @@ from typing import Any, Callable, List, Optional, Tuple
 from urllib.parse import unquote_to_bytes
 
 BLANKS = b" \t"
-# A member of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
+# One member of a list: up to a comma outside of quotes (RFC 9110, section 5.6.1).
 _MEMBER = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*', re.DOTALL)
 
 Reader = Callable[[Any], List[bytes]]
 
 
 def parse(over: str) -> Optional[Reader]:
-    """What reads every line or member of a part; None for a text that names no part."""
+    """Returns a function that reads every line or member of a part.
+
+    None if the text names no part.
+    """
     kind, colon, name = over.partition(":")
     if not colon:
         return _PLAIN.get(over)
@@ -25,13 +28,14 @@ def parse(over: str) -> Optional[Reader]:
 
 
 def host(authority: bytes) -> str:
-    """Lower case, without port and trailing dot."""
+    """Returns the host in lower case, without port and trailing dot."""
     name = re.sub(rb":[0-9]*\Z", b"", authority)
     return name.decode(errors="replace").lower().removesuffix(".")
 
 
 def query_parameter(target: str, name: str) -> Optional[bytes]:
-    """The first parameter of that name, as forms write it. An invalid escape stays as it is."""
+    """Returns the first parameter with that name, form-decoded. An invalid escape stays as it is.
+    """
     wanted = name.encode()
     for pair in target.partition("?")[2].split("&"):
         key, equals, value = pair.partition("=")
@@ -41,7 +45,7 @@ def query_parameter(target: str, name: str) -> Optional[bytes]:
 
 
 def cookie(lines: List[bytes], name: str) -> Optional[bytes]:
-    """The value of the first cookie of that name, whose case counts."""
+    """Returns the value of the first cookie with that name, which is case-sensitive."""
     for line in lines:
         for pair in line.split(b";"):
             key, equals, value = pair.strip(BLANKS).partition(b"=")
@@ -51,7 +55,7 @@ def cookie(lines: List[bytes], name: str) -> Optional[bytes]:
 
 
 def members(line: bytes) -> List[bytes]:
-    """The members of a comma-separated list, quotes respected."""
+    """Returns the members of a comma-separated list, quotes respected."""
     found, at = [], 0
     while at <= len(line):
         match = _MEMBER.match(line, at)
@@ -62,7 +66,7 @@ def members(line: bytes) -> List[bytes]:
 
 
 def json_member(head: Any, pointer: List[str]) -> Optional[bytes]:
-    """A string, number or boolean of a body that is complete and has no content coding."""
+    """Returns a string, number or boolean of a body that is complete and has no content coding."""
     coded = any(line.lower() != b"identity" for line in head.header("content-encoding"))
     if not head.body_is_complete() or coded:
         return None
@@ -92,7 +96,7 @@ class _Number(str):
 
 
 class _Members(List[Tuple[str, Any]]):
-    """An object, whose members may occur twice."""
+    """An object whose members can occur twice."""
 
 
 def _step(value: Any, token: str) -> Any:
@@ -105,7 +109,7 @@ def _step(value: Any, token: str) -> Any:
 
 
 def _pointer(text: str) -> Optional[List[str]]:
-    """The tokens of a JSON pointer (RFC 6901)."""
+    """Returns the tokens of a JSON pointer (RFC 6901)."""
     if text and not text.startswith("/") or re.search("~(?![01])", text):
         return None
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]

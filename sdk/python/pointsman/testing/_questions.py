@@ -1,4 +1,4 @@
-"""Questions, answered by looking at every entry."""
+"""Questions, answered by trying every entry."""
 
 import ipaddress
 import json
@@ -11,17 +11,18 @@ from pointsman.testing import _parts
 from pointsman.testing._backends import Backend
 
 Pairs = List[Tuple[str, int]]
-# Whether an entry applies to a value, and how well: the largest rank wins, of equal ones the first.
+# Returns the rank of an entry for a value, or None if it does not match. The highest rank wins, or
+# the first entry of several.
 Rank = Callable[[bytes], Optional[int]]
 
 
 class Trap(AssertionError):
-    """What would trap in the proxy."""
+    """An error that would be a trap in the proxy."""
 
 
 @dataclass
 class Question:
-    """A question that was defined, and what answers it."""
+    """A question that was defined, and the function that answers it."""
 
     is_value: bool
     answer: Callable[[Any], Any]
@@ -40,13 +41,16 @@ class Definitions:
         self._questions: List[Question] = []
 
     def install(self) -> None:
-        """Takes the place of the contract's functions."""
+        """Replaces the contract's functions."""
         for name in dir(self):
             if name.startswith("define_"):
                 setattr(_contract.questions, name, getattr(self, name))
 
     def find(self, number: int, is_value: bool) -> Question:
-        """The question of this number; a trap if there is none, or one of the other kind."""
+        """Returns the question with this number.
+
+        It is a trap if there is none, or if it is of the other kind.
+        """
         if number >= len(self._questions):
             raise Trap(f"question {number} was not defined")
         question = self._questions[number]
@@ -119,7 +123,7 @@ class Definitions:
         return len(self._questions) - 1
 
     def _first_value(self, over: str, entries: Pairs, fold: Any, match: Any) -> int:
-        """Of several values the first that matches counts."""
+        """If there are several values, the first that matches wins."""
         read = _reader(over)
         ranked = _ranked(entries, fold, match)
 
@@ -133,7 +137,7 @@ class Definitions:
         return self._define(False, answer)
 
     def _best(self, over: str, entries: Pairs, fold: Any, match: Any, normal: Any = None) -> int:
-        """Of several values the best match counts."""
+        """If there are several values, the best match wins."""
         read = _reader(over)
         ranked = _ranked(entries, normal or fold, match)
 
@@ -158,7 +162,7 @@ def _reader(over: str) -> _parts.Reader:
 
 
 def _ranked(entries: Pairs, normal: Any, match: Callable[[Any], Rank]) -> List[Tuple[Rank, int]]:
-    """What compares each entry. Equal entries, and those that make no sense, are errors."""
+    """Returns the comparison of each entry. Equal entries, and invalid ones, are errors."""
     known: Dict[Any, int] = {}
     ranked = []
     for at, (entry, number) in enumerate(entries, 1):

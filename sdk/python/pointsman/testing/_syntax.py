@@ -1,4 +1,4 @@
-"""What the proxy checks of an edit. Errors are the contract's: texts."""
+"""The proxy's checks of an edit. Errors are texts, as in the contract."""
 
 import json
 import re
@@ -21,12 +21,12 @@ _RESERVED = {
 
 
 def is_token(text: str) -> bool:
-    """Whether it is a token (RFC 9110, section 5.6.2)."""
+    """Reports whether ``text`` is a token (RFC 9110, section 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def field(name: str) -> str:
-    """The name of a field, in lower case, that is not the proxy's."""
+    """Checks the name of a field that plugins may set, and returns it in lower case."""
     lower = name.lower()
     if lower == "host":
         raise _contract.Err('the field "host" is set by `set-authority`')
@@ -38,19 +38,21 @@ def field(name: str) -> str:
 
 
 def is_value(octets: bytes) -> bool:
-    """Whether HTTP allows it as a field's value, without controls (RFC 9110, section 5.5)."""
+    """Reports whether HTTP allows octets as a field value, without controls (RFC 9110, section
+    5.5).
+    """
     return re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", octets) is None
 
 
 def value(name: str, octets: bytes) -> bytes:
-    """A field's value."""
+    """Checks a field value, and returns it."""
     if not is_value(octets):
         raise _contract.Err(f"the field {_shown(name.lower())} cannot have this value")
     return octets.strip(b" \t")
 
 
 def authority(octets: bytes) -> bytes:
-    """A host with or without a port (RFC 9110, section 7.2)."""
+    """Checks a host with or without a port (RFC 9110, section 7.2)."""
     if not re.fullmatch(rb"(?:[\w.~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", octets):
         shown = _shown(octets.decode(errors="replace"))
         raise _contract.Err(f"{shown} is not a host with an optional port")
@@ -58,14 +60,14 @@ def authority(octets: bytes) -> bytes:
 
 
 def target(text: str) -> str:
-    """A target in origin form (RFC 9112, section 3.2.1)."""
+    """Checks a target in origin form (RFC 9112, section 3.2.1)."""
     if not text.startswith("/") or not _is_target(text):
         raise _contract.Err(f"{_shown(text)} is not a target in origin form")
     return text
 
 
 def path_prefix(replacement: str) -> str:
-    """What replaces the beginning of a path."""
+    """Checks the text that replaces the start of a path."""
     if not _is_target(replacement) or "?" in replacement:
         raise _contract.Err(f"{_shown(replacement)} is not a part of a path")
     return replacement

@@ -1,23 +1,23 @@
-//! What a plugin did to a request in memory: edits and options, for a test to look at.
+//! The edits and options that a plugin made to a request in memory, for tests to inspect.
 //!
-//! Owns the checks that the proxy makes of an edit. Kept by `memory`.
+//! Owns the checks that the proxy makes of an edit. Owned by a head in `memory`.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::syntax;
 
-/// Longest target that a plugin may set, as in the proxy.
+/// Maximum length of a target that a plugin sets, as in the proxy.
 const MAX_TARGET: usize = 8 * 1024;
 
-/// Most tags of a request, and most bytes of a tag's value.
+/// Maximum number of tags of a request, and maximum length of a tag's value in bytes.
 const MAX_TAGS: usize = 16;
 const MAX_TAG: usize = 256;
 
 /// An edit that a plugin made to a request. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Every line of the field was replaced by one.
+    /// Every line of the field was replaced with one.
     SetHeader(String, Vec<u8>),
     /// A line was added.
     AppendHeader(String, Vec<u8>),
@@ -34,7 +34,7 @@ pub enum Edit {
 /// An edit that a plugin made to the response. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseEdit {
-    /// Every line of the field was replaced by one.
+    /// Every line of the field was replaced with one.
     SetHeader(String, Vec<u8>),
     /// A line was added.
     AppendHeader(String, Vec<u8>),
@@ -42,26 +42,27 @@ pub enum ResponseEdit {
     RemoveHeader(String),
 }
 
-/// The options that a plugin set; what was set by a question has the question's answer.
+/// The options that a plugin set. An option that was set by a question contains the question's
+/// answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The key that binds the request to a server.
+    /// The affinity key: requests with the same key go to the same server.
     pub affinity: Option<Vec<u8>>,
-    /// In place of the backend's `timeout.queue`.
+    /// Replaces the backend's `timeout.queue`.
     pub queue_timeout: Option<Duration>,
-    /// In place of the backend's `timeout.connect`.
+    /// Replaces the backend's `timeout.connect`.
     pub connect_timeout: Option<Duration>,
-    /// In place of the backend's `timeout.server`.
+    /// Replaces the backend's `timeout.server`.
     pub server_timeout: Option<Duration>,
-    /// In place of the backend's `timeout.tunnel`.
+    /// Replaces the backend's `timeout.tunnel`.
     pub tunnel_timeout: Option<Duration>,
-    /// How often the request may be sent.
+    /// How many times the request can be sent in total.
     pub tries: Option<u32>,
-    /// Names and values, in the order set. A tag by a question without an answer is not there.
+    /// Names and values, in the order set. A tag whose question had no answer is left out.
     pub tags: Vec<(String, Vec<u8>)>,
 }
 
-/// All of it, in the making.
+/// The edits and options so far.
 #[derive(Default)]
 pub(super) struct Effects {
     pub(super) edits: RefCell<Vec<Edit>>,
@@ -102,8 +103,11 @@ impl Effects {
         Ok(())
     }
 
+    /// Adds a tag.
+    ///
     /// # Panics
-    /// More tags than the proxy takes: the test fails, as the proxy would call it a fault.
+    /// There are more tags than the proxy accepts. The test fails, as the proxy would count this as
+    /// a fault.
     pub(super) fn tag(&self, name: &str, value: &[u8]) {
         let value = cut(value).to_vec();
         let tags = &mut self.options.borrow_mut().tags;
@@ -116,14 +120,14 @@ impl Effects {
     }
 }
 
-/// A tag's value, not longer than the proxy keeps it, and cut between characters.
+/// Returns a tag's value, cut to the proxy's limit between two characters.
 fn cut(value: &[u8]) -> &[u8] {
     let starts_character = |at: &usize| value.get(*at).is_none_or(|octet| octet & 0xc0 != 0x80);
     let end = (MAX_TAG - 3..=MAX_TAG).rev().find(starts_character);
     value.get(..end.unwrap_or(MAX_TAG)).unwrap_or(value)
 }
 
-/// A field name of a request's: a token (RFC 9110, section 5.6.2) that is not the proxy's.
+/// Checks the name of a request's field: a token (RFC 9110, section 5.6.2) that plugins may set.
 fn check_request_name(name: &str) -> Result<(), String> {
     if name == "host" {
         return Err("`host` is set by set-authority".to_owned());
@@ -141,7 +145,8 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether HTTP allows it as a field's value: one without controls (RFC 9110, section 5.5).
+/// Reports whether HTTP allows `value` as a field value: it has no control characters (RFC 9110,
+/// section 5.5).
 pub(super) fn is_value(value: &[u8]) -> bool {
     let is_allowed = |octet: &u8| !octet.is_ascii_control() || *octet == b'\t';
     value.iter().all(is_allowed)
@@ -166,7 +171,7 @@ fn check_target(text: &str, forbidden: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// No more than that a host and a port can be made of these characters.
+/// Checks only that a host and a port can consist of these characters.
 fn check_authority(value: &[u8]) -> Result<(), String> {
     let allowed = |octet: &u8| octet.is_ascii_graphic() && !b"/?#@,\\\"".contains(octet);
     if value.iter().all(allowed) {

@@ -1,26 +1,26 @@
-//! A head in memory, for tests of plugins: no proxy, no sandbox.
+//! A head in memory, for tests of plugins without proxy or sandbox.
 //!
-//! Made by `testing::RequestBuilder`. Reads as the proxy does. Questions are answered by
-//! `testing`.
+//! Made by `testing::RequestBuilder`. Reads return the same as in the proxy. `testing` answers the
+//! questions.
 
 use std::time::Duration;
 
 use super::effects::{Edit, Effects, Options, ResponseEdit, is_value};
 
-/// The certificate of a client, as [`Request`](crate::Request) tells of it.
+/// The verified certificate of a client, as [`Request`](crate::Request) returns its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// Distinguished name (RFC 4514).
+    /// Subject, a distinguished name (RFC 4514).
     pub subject: String,
-    /// Distinguished name (RFC 4514).
+    /// Issuer, a distinguished name (RFC 4514).
     pub issuer: String,
     /// DNS names and URIs.
     pub names: Vec<String>,
-    /// In hex.
+    /// Serial number, in hex.
     pub serial: String,
-    /// In hex.
+    /// SHA-256 of the certificate, in hex.
     pub sha256: String,
-    /// Seconds since 1970.
+    /// Time of expiry, in seconds since 1970.
     pub not_after: u64,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Body {
     pub(crate) is_complete: bool,
 }
 
-/// A request head, and what a plugin did to it.
+/// A request head, and the edits and options that a plugin made.
 #[derive(Default)]
 pub struct Head {
     pub(crate) method: String,
@@ -52,7 +52,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// From 127.0.0.1, in the clear.
+    /// Creates a head of a request from 127.0.0.1, without TLS.
     pub(crate) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -276,7 +276,7 @@ impl Head {
     }
 }
 
-/// Options. A value that the proxy does not take fails the test, as the proxy would call it a
+/// Options. A value that the proxy does not accept fails the test, as the proxy would count it as a
 /// fault.
 impl Head {
     pub(crate) fn set_affinity(&self, key: &[u8]) {
@@ -324,7 +324,7 @@ impl Head {
     }
 }
 
-/// What a plugin did.
+/// Effects of the plugin.
 impl Head {
     pub(crate) fn edits(&self) -> Vec<Edit> {
         self.effects.edits.borrow().clone()
@@ -344,7 +344,7 @@ fn above_zero(milliseconds: u32) -> Duration {
     Duration::from_millis(milliseconds.into())
 }
 
-/// A host without its port: `a` of `a:80`, `[::1]` of `[::1]:80`.
+/// Returns a host without its port: `a` for `a:80`, `[::1]` for `[::1]:80`.
 fn without_port(authority: &[u8]) -> &[u8] {
     let start = match authority.first() {
         Some(b'[') => authority.iter().position(|&octet| octet == b']'),
@@ -357,7 +357,7 @@ fn without_port(authority: &[u8]) -> &[u8] {
         .unwrap_or(authority)
 }
 
-/// What a form wrote (application/x-www-form-urlencoded).
+/// Decodes form data (application/x-www-form-urlencoded).
 fn decoded(text: &str) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -378,7 +378,7 @@ fn decoded(text: &str) -> Vec<u8> {
     octets
 }
 
-/// The value of a hexadecimal digit.
+/// Returns the value of a hexadecimal digit.
 fn digit(octet: u8) -> Option<u8> {
     let value = char::from(octet).to_digit(16)?;
     u8::try_from(value).ok()

@@ -1,11 +1,11 @@
-//! A head that lies in the proxy: each method is a call out of the sandbox.
+//! A head in the proxy: each method is a call out of the sandbox.
 
 use crate::bindings::pointsman::router::request::RequestHead;
 
-/// A handle of the proxy's, given back when it is dropped.
+/// A handle to the proxy's head, which is released on drop.
 pub struct Head(pub(crate) RequestHead);
 
-/// Methods that only pass on what they get.
+/// Defines methods that pass their arguments on unchanged.
 macro_rules! pass_on {
     ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
         impl Head {

@@ -336,7 +336,7 @@ fn a_duration_is_rounded_up_to_milliseconds() {
 }
 
 proptest! {
-    /// Whatever a client sends: reads answer, and nothing panics.
+    /// Reads do not panic, whatever a client sends.
     #[test]
     fn any_octets_can_be_read(
         target in "[ -~]{0,40}",

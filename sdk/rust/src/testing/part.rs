@@ -1,6 +1,6 @@
-//! Parts of a request by name, as questions are about them.
+//! Parts of a request by name, as questions refer to them.
 //!
-//! Answers as the proxy does, without its speed. Used by `question`.
+//! Gives the same answers as the proxy, but is not optimized for speed. Used by `question`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::head::Head;
 use crate::syntax;
 
-/// What an `over` names.
+/// The part that an `over` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Method,
@@ -59,7 +59,7 @@ impl Part {
         })
     }
 
-    /// Every line or member, in the order received; empty if the request lacks the part.
+    /// Returns every line or member, in the order received; empty if the request lacks the part.
     pub(super) fn each(&self, head: &Head) -> Vec<Vec<u8>> {
         let one = |text: String| vec![text.into_bytes()];
         let some = |value: Option<Vec<u8>>| value.into_iter().collect();
@@ -84,14 +84,14 @@ impl Part {
     }
 }
 
-/// A text that a pair of the Cookie field can begin with.
+/// Reports whether a pair of the Cookie field can have this name.
 fn is_cookie_name(name: &str) -> bool {
     let is_allowed = |octet: u8| !octet.is_ascii_control() && !b"=;".contains(&octet);
     !name.is_empty() && name.trim_ascii() == name && name.bytes().all(is_allowed)
 }
 
-/// The members of a line that is a list: what stands between commas, without the blanks around
-/// it. A comma in a quoted text separates nothing (RFC 9110, section 5.6.1).
+/// Returns the members of a line that is a comma-separated list, without surrounding blanks. A
+/// comma inside a quoted string does not separate members (RFC 9110, section 5.6.1).
 fn members(line: &[u8]) -> Vec<Vec<u8>> {
     let mut members = vec![Vec::new()];
     let (mut quoted, mut escaped) = (false, false);
@@ -111,7 +111,7 @@ fn members(line: &[u8]) -> Vec<Vec<u8>> {
     members.map(<[u8]>::to_vec).collect()
 }
 
-/// The reference tokens of a JSON pointer (RFC 6901, section 4).
+/// Returns the reference tokens of a JSON pointer (RFC 6901, section 4).
 fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     let Some(rest) = pointer.strip_prefix('/') else {
         return Err(format!(
@@ -124,7 +124,7 @@ fn tokens(pointer: &str) -> Result<Vec<String>, String> {
     Ok(unescaped.collect())
 }
 
-/// The text, number or boolean that the tokens lead to in a body that is complete and has no
+/// Returns the string, number or boolean at the tokens in a body that is complete and has no
 /// content coding.
 fn json_member(head: &Head, tokens: &[String]) -> Option<Vec<u8>> {
     let body = head.body.as_ref().filter(|body| body.is_complete)?;
@@ -145,7 +145,7 @@ fn json_member(head: &Head, tokens: &[String]) -> Option<Vec<u8>> {
     }
 }
 
-/// One step into an object or an array; a member that occurs twice leads nowhere.
+/// One step into an object or an array. A member that occurs twice has no value.
 struct Step<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Step<'_> {

@@ -1,4 +1,4 @@
-//! Questions answered in memory: each entry is tried in turn.
+//! Questions answered in memory, by trying each entry in turn.
 //!
 //! Owns the checks that the proxy makes of a definition. Used by `testing`.
 
@@ -38,7 +38,7 @@ pub(super) enum Question {
     },
 }
 
-/// What an entry matches.
+/// The text, network or expression that an entry matches.
 pub(super) enum Entry {
     Exact(Vec<u8>),
     Prefix(Vec<u8>),
@@ -81,7 +81,7 @@ impl Entry {
         })
     }
 
-    /// How good the match of `value` is, the higher the better; none if it does not match.
+    /// Returns the rank of a match of `value`; higher is better. None if it does not match.
     fn rank(&self, value: &[u8]) -> Option<usize> {
         let longest = |matches: bool, entry: &[u8]| matches.then_some(entry.len());
         match self {
@@ -92,7 +92,7 @@ impl Entry {
                 longest(rest.is_empty() || rest.starts_with(b"/"), entry)
             }
             Self::Suffix(entry) => longest(value.ends_with(entry), entry),
-            // All alike: the first one counts.
+            // All matches have the same rank, so the first entry wins.
             Self::FirstSuffix(entry) => value.ends_with(entry).then_some(0),
             Self::Domain(entry) => {
                 let value = value.to_ascii_lowercase();
@@ -176,7 +176,7 @@ impl Question {
         Ok(Self::Value { part })
     }
 
-    /// The answer of a question that answers with a number.
+    /// Returns the answer to a question that answers with a number.
     ///
     /// # Panics
     /// The question answers with a value.
@@ -210,7 +210,7 @@ impl Question {
         }
     }
 
-    /// The answer of a question that answers with a value.
+    /// Returns the answer to a question that answers with a value.
     ///
     /// # Panics
     /// The question answers with a number.
@@ -232,7 +232,8 @@ impl Question {
     }
 }
 
-/// The number of the best entry over all values: of the highest rank, of those the first.
+/// Returns the number of the best entry over all values: the one with the highest rank, or the
+/// first of several.
 fn best(values: Vec<Vec<u8>>, case: Case, entries: &[(Entry, u32)]) -> Option<u32> {
     let values = values.into_iter().map(|mut value| {
         if case == Case::Ignored {
@@ -244,7 +245,7 @@ fn best(values: Vec<Vec<u8>>, case: Case, entries: &[(Entry, u32)]) -> Option<u3
         let ranked = entries.iter().enumerate();
         let ranked = ranked.filter_map(move |(index, (entry, number))| {
             let rank = entry.rank(&value)?;
-            // Of exact matches the one of the first line counts.
+            // If several lines match exactly, the first line wins.
             let line = matches!(entry, Entry::Exact(_)).then_some(line);
             Some(((line, Reverse(rank), index), *number))
         });

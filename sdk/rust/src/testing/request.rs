@@ -1,39 +1,39 @@
-//! Requests in memory, and what a plugin did to them.
+//! Requests in memory, and the effects of a plugin on them.
 
 use crate::Request;
 use crate::head::{Body, ClientCertificate, Edit, Head, Options, ResponseEdit};
 
-/// Makes a request in memory: by default from 127.0.0.1, in the clear, without fields.
+/// Builds a request in memory, by default from 127.0.0.1, without TLS and without fields.
 #[must_use = "`build` makes the request"]
 pub struct RequestBuilder(Head);
 
 impl RequestBuilder {
-    /// A request with this method and target, as in `GET` and `/a?b=c`.
+    /// Starts a request with this method and target, as in `GET` and `/a?b=c`.
     pub fn new(method: &str, target: &str) -> Self {
         Self(Head::new(method, target))
     }
 
-    /// A `GET` request.
+    /// Starts a `GET` request.
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    /// A connection to a frontend with `mode = "tcp"`: no method, target or version. Its host is
-    /// the server name.
+    /// Starts a connection to a frontend with `mode = "tcp"`: it has no method, target or version.
+    /// Its host is the server name.
     pub fn tcp() -> Self {
         let mut request = Self::new("", "");
         request.0.version = None;
         request
     }
 
-    /// Adds a field line. The host is that of the field `host`.
+    /// Adds a field line. The request's host is the value of the field `host`.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let line = (name.to_owned(), value.as_ref().to_vec());
         self.0.headers.push(line);
         self
     }
 
-    /// Sets the version of HTTP: `1.0`, `1.1`, `2` or `3`.
+    /// Sets the HTTP version: `1.0`, `1.1`, `2` or `3`.
     pub fn version(mut self, version: &str) -> Self {
         self.0.version = Some(version.to_owned());
         self
@@ -45,14 +45,14 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the client's address and port; an empty address is a Unix socket.
+    /// Sets the client's address and port. An empty address means a Unix socket.
     pub fn client(mut self, address: &str, port: u16) -> Self {
         address.clone_into(&mut self.0.client_address);
         self.0.client_port = port;
         self
     }
 
-    /// Makes it a request over TLS, whose scheme is `https`.
+    /// Makes it a request over TLS, with the scheme `https`.
     pub fn tls(self) -> Self {
         self.scheme("https")
     }
@@ -63,25 +63,25 @@ impl RequestBuilder {
         self.tls()
     }
 
-    /// Makes it a request over TLS with this protocol, for example `h2`.
+    /// Makes it a request over TLS with this ALPN protocol, for example `h2`.
     pub fn alpn(mut self, protocol: &str) -> Self {
         self.0.alpn = Some(protocol.to_owned());
         self.tls()
     }
 
-    /// Makes it a request over TLS by a client with this certificate, which was verified.
+    /// Makes it a request over TLS by a client with this verified certificate.
     pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
         self.0.client_certificate = Some(certificate);
         self.tls()
     }
 
-    /// Sets how many choices failed before.
+    /// Sets how many earlier decisions for this request have failed.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.0.attempt = attempt;
         self
     }
 
-    /// Gives it this body, which has arrived whole.
+    /// Sets the body, which has arrived completely.
     pub fn body(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.0.body = Some(Body {
             bytes: bytes.as_ref().to_vec(),
@@ -90,7 +90,7 @@ impl RequestBuilder {
         self
     }
 
-    /// Gives it a body of which only these bytes have arrived.
+    /// Sets the part of a body that has arrived; the rest is still missing.
     pub fn body_prefix(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.0.body = Some(Body {
             bytes: bytes.as_ref().to_vec(),
@@ -101,29 +101,30 @@ impl RequestBuilder {
 
     /// Puts the request into the shares with this salt, if it has the part that they are about.
     ///
-    /// By default it is in none but shares of 1,000,000 per million.
+    /// By default, it is only in shares of 1,000,000 per million.
     pub fn in_share(mut self, salt: &str) -> Self {
         self.0.shares.push(salt.to_owned());
         self
     }
 
-    /// The request.
+    /// Builds the request.
     pub fn build(self) -> Request {
         Request::new(self.0)
     }
 }
 
-/// The edits made to a request, in their order. One by a question is that of its answer.
+/// Returns the edits made to a request, in their order. An edit by a question contains the
+/// question's answer.
 pub fn edits(request: &Request) -> Vec<Edit> {
     request.head().edits()
 }
 
-/// The edits made to the response, in their order.
+/// Returns the edits made to the response, in their order.
 pub fn response_edits(request: &Request) -> Vec<ResponseEdit> {
     request.head().response_edits()
 }
 
-/// The options that were set.
+/// Returns the options that were set.
 pub fn options(request: &Request) -> Options {
     request.head().options()
 }

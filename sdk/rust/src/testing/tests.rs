@@ -73,7 +73,7 @@ fn questions_are_answered() {
     assert_eq!(options(&request), Options::default());
     assert_eq!(edits(&request), [Edit::RemoveHeader("x-tenant".into())]);
 
-    // What HTTP does not allow in a field is as good as no answer.
+    // An answer that HTTP does not allow in a field counts as no answer.
     router.set_table("tenants", &[("odd", "b\nc"), ("acme", "b")]);
     let request = RequestBuilder::get("/").header("x-tenant", "odd").build();
     assert!(router.route(&request).is_ok());

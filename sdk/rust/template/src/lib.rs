@@ -1,4 +1,4 @@
-//! Sends clients that have the cookie `canary=1` to a backend of their own.
+//! Sends clients with the cookie `canary=1` to a separate backend.
 
 use pointsman_sdk::questions::{self, Matcher};
 use pointsman_sdk::{Cacheability, Decision, Error, Request, Router, backends};

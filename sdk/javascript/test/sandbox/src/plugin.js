@@ -1,5 +1,5 @@
-// The SDK against the proxy's own side of the contract: the path says what is done, and cases.toml
-// what has to come of it.
+// The SDK against the proxy's implementation of the contract. The path selects the test, and
+// cases.toml contains the expected results.
 
 import {
   ConfigError,
