@@ -129,8 +129,8 @@ impl Admin {
         let permit = Arc::clone(&self.slow_changes).try_acquire_owned();
         permit.map(Some).map_err(|_| {
             let text = format!(
-                "{MAX_SLOW_CHANGES} swaps, reloads and upgrades are being prepared already: try \
-                 again once one of them is done"
+                "{MAX_SLOW_CHANGES} swaps, reloads and upgrades are already in preparation: try \
+                 again when one of them is done"
             );
             Refusal(StatusCode::CONFLICT, text)
         })
@@ -264,7 +264,7 @@ async fn answer(admin: &Admin, rights: Rights, request: Request<Incoming>) -> An
 fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()));
     if headers.contains_key(ORIGIN) {
-        return refuse("not for pages in a browser");
+        return refuse("the request has an Origin field: web pages have no access");
     }
     if rights == Rights::Change {
         return Ok(());
@@ -281,7 +281,7 @@ fn check(headers: &HeaderMap, rights: Rights) -> Result<(), Refusal> {
     if is_loopback {
         Ok(())
     } else {
-        refuse("Host must be an address of loopback, or `localhost`")
+        refuse("Host must be a loopback address or `localhost`")
     }
 }
 
@@ -295,11 +295,11 @@ async fn dispatch(
     let is_change = CHANGES.contains(&path);
     let wanted = if is_change { Method::POST } else { Method::GET };
     if is_change && rights == Rights::Ask {
-        let text = "changes take the Unix socket: set `admin.socket`";
+        let text = "changes are possible only over the Unix socket: set `admin.socket`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
     }
     if parts.method != wanted && (is_change || QUESTIONS.contains(&path)) {
-        let text = format!("{path} takes {wanted}");
+        let text = format!("{path} needs the method {wanted}");
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text));
     }
     if !is_change {
@@ -335,7 +335,7 @@ fn query(
     match path {
         // They contain other clients' requests, and secrets of the configuration.
         "/v1/trials" | "/v1/config" if rights == Rights::Ask => {
-            let text = format!("{path} takes the Unix socket: set `admin.socket`");
+            let text = format!("{path} is available only over the Unix socket: set `admin.socket`");
             Err(Refusal(StatusCode::FORBIDDEN, text))
         }
         "/v1/status" => Ok(json(&view::status(control, rights))),
@@ -356,7 +356,10 @@ fn query(
         }
         _ => {
             let paths = [&QUESTIONS[..], &CHANGES[..]].concat().join(", ");
-            Err(Refusal(StatusCode::NOT_FOUND, format!("there is {paths}")))
+            Err(Refusal(
+                StatusCode::NOT_FOUND,
+                format!("unknown path; known paths are {paths}"),
+            ))
         }
     }
 }
@@ -379,7 +382,7 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
                 Aborted::Trial(version) => {
                     format!("version {} is no longer on trial", version.number())
                 }
-                Aborted::Pending => "the version being loaded is not put on trial".to_owned(),
+                Aborted::Pending => "the version being loaded will not go on trial".to_owned(),
             };
             Ok(format!("{stage}: {ended}"))
         }
@@ -397,12 +400,16 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
         "/v1/table/set" => {
             let api::Entry { table, key, value } = parse(body)?;
             control.change_entry(&table, &key, Some(&value)).await?;
-            Ok(format!("table {table} is changed, until its file changes"))
+            Ok(format!(
+                "table {table} changed; the change lasts until its file changes"
+            ))
         }
         "/v1/table/delete" => {
             let api::Key { table, key } = parse(body)?;
             control.change_entry(&table, &key, None).await?;
-            Ok(format!("table {table} is changed, until its file changes"))
+            Ok(format!(
+                "table {table} changed; the change lasts until its file changes"
+            ))
         }
         "/v1/table/save" => {
             let api::SaveTable { table } = parse(body)?;
@@ -412,11 +419,12 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
         "/v1/log-level" => {
             let api::LogLevel { level } = parse(body)?;
             let known: tracing::Level = level.parse().map_err(|_| {
-                let text = format!("`{level}` is none of error, warn, info, debug, trace");
+                let text =
+                    format!("`{level}` is not a level: use error, warn, info, debug or trace");
                 Refusal(StatusCode::BAD_REQUEST, text)
             })?;
             control.telemetry().set_level(known);
-            Ok(format!("the log's level is {level}, until the next reload"))
+            Ok(format!("the log level is {level} until the next reload"))
         }
         "/v1/reload" => {
             let kept = admin.request(ProcessRequest::Reload).await?;
@@ -425,13 +433,13 @@ async fn apply(admin: &Admin, path: &str, body: &[u8]) -> Result<String, Refusal
         "/v1/upgrade" => {
             let successor = admin.request(ProcessRequest::Upgrade).await?;
             Ok(format!(
-                "process {successor} serves, this one drains: no new connections"
+                "process {successor} has taken over; this one drains and accepts no new connections"
             ))
         }
         // `/v1/drain`, the only path of `CHANGES` that is left.
         _ => {
             control.drain();
-            Ok("draining: no new connections".to_owned())
+            Ok("draining: the process accepts no new connections".to_owned())
         }
     }
 }
@@ -449,7 +457,7 @@ fn server(control: &Control, order: api::ServerOrder) -> Result<String, Refusal>
         Some("ready") => Some(ServerState::Ready),
         Some("drain") => Some(ServerState::Drain),
         Some("maintenance") => Some(ServerState::Maintenance),
-        Some(_) => return refuse("`state` is none of ready, drain, maintenance"),
+        Some(_) => return refuse("`state` must be ready, drain or maintenance"),
     };
     if weight.is_some_and(|weight| weight > MAX_WEIGHT) {
         return refuse("`weight` is more than 256");
@@ -490,11 +498,11 @@ async fn swap(control: &Control, swap: api::Swap) -> Result<String, Refusal> {
         }
     };
     let Some(share) = Share::of_percent(percent) else {
-        return refuse(format!("{percent} % is not within 0.01 to 100"));
+        return refuse(format!("{percent} % is not between 0.01 and 100"));
     };
     let version = control.start_rollout(&stage, plugin, mode, share).await?;
     Ok(format!(
-        "{stage}: version {} of {} is on trial; `trials` shows what comes of it",
+        "{stage}: version {} of {} is on trial; `trials` shows the results",
         version.number(),
         version.plugin_name()
     ))
@@ -511,7 +519,7 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
             Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text))
         }
         Ok(Err(_)) | Err(_) => {
-            let text = "the body did not come".to_owned();
+            let text = "the body did not arrive".to_owned();
             Err(Refusal(StatusCode::REQUEST_TIMEOUT, text))
         }
     }
@@ -519,7 +527,7 @@ async fn read(body: Incoming) -> Result<Bytes, Refusal> {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
-        let text = format!("the body is wrong: {error}");
+        let text = format!("the body is invalid: {error}");
         Refusal(StatusCode::BAD_REQUEST, text)
     })
 }
@@ -538,12 +546,12 @@ fn in_force(kept: &[&str]) -> String {
     if kept.is_empty() {
         return text;
     }
-    text + "; these take a restart, and are as before: " + &kept.join(", ")
+    text + "; these keys keep their values until a restart: " + &kept.join(", ")
 }
 
 fn in_service(stage: &StageId, version: &Version) -> String {
     format!(
-        "{stage}: version {} of {} decides (sha256 {})",
+        "{stage}: version {} of {} is now active (sha256 {})",
         version.number(),
         version.plugin_name(),
         version.sha256()

@@ -60,12 +60,12 @@ const COMPILER: Compiler = Compiler::Apart(COMPILE, CompileLimits::DEFAULT);
 const EXIT_CODES: &str = "\
 Exit codes:
   0   success; after SIGTERM or SIGINT: every connection had ended
-  1   could not start (an address in use, too few file descriptors ...), or failed while it
-      served, which the log explains
-  2   the command line makes no sense
+  1   could not start (an address in use, too few file descriptors ...), or failed while
+      serving; the log has the reason
+  2   the command line is invalid
   3   stopped, but connections were cut off after timeout.drain or a second signal
-  64  the configuration is wrong, or something that it names: a plugin, a user, a folder;
-      nothing was started
+  64  the configuration is invalid, or something that it names is (a plugin, a user,
+      a folder); nothing was started
 
 Documentation: README.md, docs/configuration.md, docs/admin.md, docs/logs.md";
 

@@ -170,7 +170,7 @@ impl Control {
     /// Records that process `successor` has replaced this one, and starts to drain.
     pub fn hand_over(&self, successor: u32) {
         self.0.successor.send_replace(Some(successor));
-        tracing::info!(successor, "another process serves");
+        tracing::info!(successor, "replaced by another process");
         self.drain();
     }
 

@@ -119,8 +119,8 @@ impl Demo {
 
     open      http://www.localhost:{port}/
 
-    io.localhost and all that ends with it  ->  node_backend  {notifier}
-    every other Host                        ->  www_backend   {page}
+    every Host that ends in io.localhost  ->  node_backend  {notifier}
+    every other Host                      ->  www_backend   {page}
 
     try       curl http://io.localhost:{port}/whoami
     look      pointsman ctl -c {config} plugins

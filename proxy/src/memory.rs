@@ -24,10 +24,7 @@ pub fn settle(workers: usize) {
     #[cfg(target_env = "gnu")]
     let heaps = i32::try_from(workers + OTHER_HEAPS).unwrap_or(i32::MAX);
     #[cfg(target_env = "gnu")]
-    #[expect(
-        unsafe_code,
-        reason = "there is no other way to the C library's allocator"
-    )]
+    #[expect(unsafe_code, reason = "no safe API controls the C library's allocator")]
     // SAFETY: these calls take numbers. They only change where memory comes from and when it is
     // returned.
     unsafe {
@@ -40,10 +37,7 @@ pub fn settle(workers: usize) {
 /// Returns free memory inside the heaps to the system.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
-    #[expect(
-        unsafe_code,
-        reason = "there is no other way to the C library's allocator"
-    )]
+    #[expect(unsafe_code, reason = "no safe API controls the C library's allocator")]
     // SAFETY: the call takes a number and touches only free memory, under the allocator's own
     // locks.
     unsafe {
@@ -66,7 +60,7 @@ pub fn prefer_huge_pages<T>(values: &Vec<T>) {
     let begin = begin.wrapping_add(skipped).cast_mut().cast();
     #[expect(
         unsafe_code,
-        reason = "there is no other way to the kernel's memory management"
+        reason = "no safe API controls the kernel's memory management"
     )]
     // SAFETY: these are whole pages of one allocation, and their contents do not change. Nothing
     // depends on the result: a kernel without huge pages returns an error.

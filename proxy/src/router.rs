@@ -67,7 +67,7 @@ impl Router {
     /// # Panics
     /// If there is no stage.
     pub fn new(stages: Vec<Stage>, worker: usize) -> Router {
-        assert!(!stages.is_empty(), "a router has a stage");
+        assert!(!stages.is_empty(), "a router needs a stage");
         Router {
             stages,
             worker,

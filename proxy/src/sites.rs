@@ -66,7 +66,7 @@ struct End {
 
 /// No bind names a site of this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no bind names `[tls.{0}]`")]
+#[error("no bind uses `[tls.{0}]`")]
 pub struct UnknownSite(pub String);
 
 impl Sites {

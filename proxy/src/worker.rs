@@ -239,7 +239,7 @@ impl Worker {
             if let Some(accepted) = self.serve_one(accepted) {
                 tracing::debug!(
                     frontend = accepted.frontend(),
-                    "a connection is closed: its socket is gone"
+                    "connection closed: its listener no longer exists"
                 );
             }
         }

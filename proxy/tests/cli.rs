@@ -315,7 +315,7 @@ admin.address = "127.0.0.1:6080"
         ),
         (
             "pointsman.toml:6:17",
-            "127.0.0.1:6080 and 0.0.0.0:6080 of `frontend.http-in.bind` cover each other",
+            "127.0.0.1:6080 and 0.0.0.0:6080 of `frontend.http-in.bind` overlap",
         ),
         (
             "pointsman.toml:9:1",
@@ -546,7 +546,7 @@ fn tables_are_checked() {
     );
     check(
         "a,www_backend\n\"b,www_backend\n",
-        "line 2: a field begins with a quote here, and no quote ends it",
+        "line 2: the quoted field that begins here has no closing quote",
     );
     fs::write(place.path("tenants.csv"), "a,www_backend\n").unwrap();
     assert_eq!(place.prints(&["check"]), "");

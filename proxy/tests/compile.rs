@@ -191,11 +191,11 @@ fn limits_are_the_operators() {
     for (lines, message) in [
         (
             "compile.memory = \"128MiB\"\ncompile.time = \"10m\"",
-            "compiling the file takes more than 128 MiB of memory: if the plugin is to be trusted, raise `compile.memory`",
+            "compiling the file takes more than 128 MiB of memory: if you trust the plugin, raise `compile.memory`",
         ),
         (
             "compile.time = \"1s\"",
-            "compiling the file takes more than 1 s of processor time: if the plugin is to be trusted, raise `compile.time`",
+            "compiling the file takes more than 1 s of processor time: if you trust the plugin, raise `compile.time`",
         ),
         (
             "compile.file_size = \"1MiB\"",
@@ -264,7 +264,8 @@ fn a_starving_compiler_is_started_again_and_ends_in_time() {
     kill(other, Signal::SIGSTOP).unwrap();
     let output = check.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(64), "{output:?}");
-    let message = "could not be compiled this time: it was not done after 10 s by the clock";
+    let message =
+        "could not be compiled this time: it did not finish within 10 s of wall-clock time";
     assert!(said(&output).contains(message), "{}", said(&output));
 }
 

@@ -284,7 +284,7 @@ func TestAnswersAreUsedWithoutBeingRead(t *testing.T) {
 	if _, err := instance.Route(request); err != nil {
 		t.Fatal(err)
 	}
-	const lookUp = `look-up of header:x-tenant in table "tenants"`
+	const lookUp = `lookup of header:x-tenant in table "tenants"`
 	options := []string{"affinity by value of cookie:session", "tag tenant by " + lookUp}
 	edits := []string{"set x-tenant by " + lookUp}
 	if !slices.Equal(request.Options(), options) || !slices.Equal(request.Edits(), edits) {
@@ -294,12 +294,12 @@ func TestAnswersAreUsedWithoutBeingRead(t *testing.T) {
 
 func TestADefinitionThatMakesNoSenseIsRefused(t *testing.T) {
 	for want, define := range map[string]func() (answerer, error){
-		`"hosts" is no part of a request`:  func() (answerer, error) { return matching(pointsman.Exact("hosts", entries("a"))) },
-		`"query:" is no part of a request`: func() (answerer, error) { return valued(pointsman.ValueOf("query:")) },
-		`"header:a b" is no part of a request`: func() (answerer, error) {
+		`"hosts" is not a part of a request`:  func() (answerer, error) { return matching(pointsman.Exact("hosts", entries("a"))) },
+		`"query:" is not a part of a request`: func() (answerer, error) { return valued(pointsman.ValueOf("query:")) },
+		`"header:a b" is not a part of a request`: func() (answerer, error) {
 			return holding(pointsman.Share("header:a b", "", 1))
 		},
-		`"random" is no part of a request`: func() (answerer, error) { return valued(pointsman.ValueOf("random")) },
+		`"random" is not a part of a request`: func() (answerer, error) { return valued(pointsman.ValueOf("random")) },
 		`entry 2 repeats entry 1, "a"`: func() (answerer, error) {
 			return matching(pointsman.Exact("path", entries("a", "A"), pointsman.IgnoreCase))
 		},

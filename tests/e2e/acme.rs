@@ -20,7 +20,7 @@ const NAME: &str = "www.test.tld";
 const ANY: &str = "127.0.0.1:0";
 
 const OBTAINED: &str = "certificate obtained";
-const FAILED: &str = "no certificate: ";
+const FAILED: &str = "cannot obtain a certificate: ";
 
 /// An ACME server, with the origin and the storage that proxies share.
 struct Fixture {

@@ -80,7 +80,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
     let mut proxy = Proxy::pointsman_in(directory()?, &config).await?;
     let socket = proxy.directory().join("admin.sock");
     assert_eq!(fs::metadata(&socket)?.permissions().mode() & 0o777, 0o600);
-    let line = proxy.line_with("for questions").await?;
+    let line = proxy.line_with("admin interface, read-only").await?;
     let address: std::net::SocketAddr = log_field(&line, "address").context("address")?.parse()?;
     let ask = async |request: &str| -> anyhow::Result<_> {
         Wire::connect(address).await?.exchange(request).await
@@ -125,7 +125,7 @@ async fn the_admin_socket_is_its_users_alone() -> anyhow::Result<()> {
             "cannot find absent.wasm",
         ),
         (&["swap", "http-in", "pointsman.toml"], "not WebAssembly"),
-        (&["log-level", "loud"], "none of error"),
+        (&["log-level", "loud"], "is not a level: use error"),
     ] {
         let refused = proxy.ctl(arguments).await.expect_err("a mistake");
         assert!(

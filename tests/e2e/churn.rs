@@ -150,7 +150,7 @@ fn told(answer: &Value) -> Option<(String, u64)> {
     let (stage, rest) = answer["message"].as_str()?.split_once(": version ")?;
     let (frontend, _) = stage.split_once('/')?;
     let (number, rest) = rest.split_once(' ')?;
-    rest.contains(" decides").then_some(())?;
+    rest.contains(" is now active").then_some(())?;
     Some((frontend.to_owned(), number.parse().ok()?))
 }
 

@@ -91,8 +91,8 @@ async fn every_address_of_a_name_takes_its_share() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 8).await?, set("1 2"));
     // The pool has an idle connection to 127.0.0.1, the address that goes.
     dns.set_records(&records(&[2, 3])).await?;
-    proxy.line_with("a name has other addresses").await?;
-    lines(&proxy, "a name has other addresses", 1).await?;
+    proxy.line_with("the addresses of a name changed").await?;
+    lines(&proxy, "the addresses of a name changed", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("2 3"));
     let status = proxy.ctl(&["servers"]).await?;
     ensure!(!status.contains("127.0.0.1:"), "{status}");
@@ -111,7 +111,7 @@ async fn no_request_fails_while_a_name_moves() -> anyhow::Result<()> {
     let mut client = Wire::connect(proxy.address()).await?;
     for (moves, last) in [2, 3, 4, 1].into_iter().enumerate() {
         dns.set_records(&records(&[last])).await?;
-        let moved = lines(&proxy, "a name has other addresses", moves + 1);
+        let moved = lines(&proxy, "the addresses of a name changed", moves + 1);
         let mut moved = std::pin::pin!(moved);
         loop {
             tokio::select! {
@@ -145,7 +145,7 @@ async fn the_last_good_answer_stays_while_the_resolver_fails() -> anyhow::Result
     assert_eq!(answers(&proxy, 4).await?, set("1"));
     dns.set_records(&records(&[2])).await?;
     proxy.line_with("a name can be resolved again").await?;
-    proxy.line_with("a name has other addresses").await?;
+    proxy.line_with("the addresses of a name changed").await?;
     assert_eq!(answers(&proxy, 4).await?, set("2"));
     Ok(())
 }
@@ -165,7 +165,7 @@ async fn a_name_without_an_address_at_the_start() -> anyhow::Result<()> {
         let servers = proxy.ctl(&["servers"]).await?;
         ensure!(servers.contains("no address"), "{servers}");
         dns.set_records(&records(&[1])).await?;
-        proxy.line_with("a name has other addresses").await?;
+        proxy.line_with("the addresses of a name changed").await?;
         assert_eq!(answers(&proxy, 2).await?, set("1"), "{init}");
     }
     dns.set_records(&[]).await?;
@@ -204,7 +204,7 @@ async fn services_have_weights_and_priorities() -> anyhow::Result<()> {
     assert_eq!(counts, [30, 10]);
     // Servers of the next priority are used once there are no others.
     dns.set_records(&[host(3), service(3, 20, 1)]).await?;
-    proxy.line_with("a name has other addresses").await?;
+    proxy.line_with("the addresses of a name changed").await?;
     assert_eq!(answers(&proxy, 4).await?, set("3"));
     Ok(())
 }
@@ -251,7 +251,7 @@ async fn a_file_of_servers_is_followed() -> anyhow::Result<()> {
     assert_eq!(answers(&proxy, 8).await?, set("1 2"));
     let change = |text: &str| write(proxy.directory(), "servers.json", text);
     change(&json(&[("b", two), ("c", three)]))?;
-    lines(&proxy, "the servers of a file are in force", 1).await?;
+    lines(&proxy, "the servers file is in force", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("2 3"));
     // Invalid files change nothing.
     for (round, (wrong, reason)) in [
@@ -274,10 +274,10 @@ async fn a_file_of_servers_is_followed() -> anyhow::Result<()> {
         assert_eq!(answers(&proxy, 8).await?, set("2 3"), "{wrong}");
     }
     change("{\"server\": {}}")?;
-    lines(&proxy, "the servers of a file are in force", 2).await?;
+    lines(&proxy, "the servers file is in force", 2).await?;
     assert_eq!(answers(&proxy, 1).await?, set("503"));
     change(&json(&[("a", one)]))?;
-    lines(&proxy, "the servers of a file are in force", 3).await?;
+    lines(&proxy, "the servers file is in force", 3).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1"));
     Ok(())
 }
@@ -297,7 +297,7 @@ async fn servers_of_both_kinds_and_a_reload() -> anyhow::Result<()> {
     // Neither a change of the file nor a reload undoes the operator's order.
     let toml = format!("{toml}server.c = \"{three}\"\n");
     write(proxy.directory(), "servers.toml", &toml)?;
-    lines(&proxy, "the servers of a file are in force", 1).await?;
+    lines(&proxy, "the servers file is in force", 1).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));
     proxy.ctl(&["reload"]).await?;
     assert_eq!(answers(&proxy, 8).await?, set("1 3"));

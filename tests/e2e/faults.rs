@@ -335,7 +335,7 @@ async fn under_load_each_kind_of_fault_is_outlived() -> anyhow::Result<()> {
         proxy.configure(&config(mode, value))?;
         proxy.ctl(&["reload"]).await?;
         proxy.line_with(kind).await?;
-        let is_back = |line: &&String| line.contains("the version before decides again");
+        let is_back = |line: &&String| line.contains("rolled back to the previous version");
         proxy
             .wait_for("the version before", |lines| {
                 (lines.iter().filter(is_back).count() > count).then_some(())

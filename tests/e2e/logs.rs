@@ -111,7 +111,7 @@ const STALL: &str = r#"
     while [ "$listens$answers" != yesyes ] && read -r line; do
         printf '%s\n' "$line"
         case $line in
-            *"for questions"*) answers=yes ;;
+            *"admin interface, read-only"*) answers=yes ;;
             *listening*) listens=yes ;;
         esac
     done

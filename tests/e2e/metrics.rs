@@ -28,7 +28,7 @@ impl Metrics {
     }
 
     async fn accepted_by(proxy: &Proxy, accept: &str) -> anyhow::Result<Self> {
-        let line = proxy.line_with("for questions").await?;
+        let line = proxy.line_with("admin interface, read-only").await?;
         let address = log_field(&line, "address").context("address")?;
         Self::at(address.parse()?, accept).await
     }

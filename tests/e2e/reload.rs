@@ -210,7 +210,7 @@ async fn slots_queues_and_counters_outlive_a_reload() -> anyhow::Result<()> {
         assert_eq!(client.response("GET").await?.body, b"www");
     }
     load_of_www(&proxy, 0, 0).await?;
-    let line = proxy.line_with("for questions").await?;
+    let line = proxy.line_with("admin interface, read-only").await?;
     let address = log_field(&line, "address").context("address")?.parse()?;
     let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let metrics = Wire::connect(address).await?.exchange(metrics).await?;
@@ -243,7 +243,8 @@ async fn keys_that_take_a_restart_are_named() -> anyhow::Result<()> {
     );
     proxy.configure(&format!("{keys}{changed}"))?;
     let told = proxy.ctl(&["reload"]).await?;
-    let named = "these take a restart, and are as before: workers, max_connections, log.format";
+    let named =
+        "these keys keep their values until a restart: workers, max_connections, log.format";
     assert!(told.contains(named), "{told}");
     let line = proxy.line_with("these take a restart").await?;
     assert!(

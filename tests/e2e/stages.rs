@@ -84,7 +84,7 @@ async fn stages_are_swapped_and_rolled_back_one_by_one() -> anyhow::Result<()> {
     );
     let done = proxy.ctl(&["swap", "http-in/second", "other.wasm"]).await?;
     assert!(
-        done.starts_with("http-in/second: version 2 of other decides"),
+        done.starts_with("http-in/second: version 2 of other is now active"),
         "{done}"
     );
     assert_eq!(
@@ -124,11 +124,10 @@ async fn a_stage_is_addressed_by_its_name() -> anyhow::Result<()> {
         ensure!(refused.contains(part), "{arguments:?}: {refused}");
         anyhow::Ok(())
     };
-    let which =
-        "frontend `http-in` has several plugins: say which, `http-in/plugin` or `http-in/second`";
+    let which = "frontend `http-in` has several plugins: name `http-in/plugin` or `http-in/second`";
     for command in ["swap", "rollback", "promote", "abort"] {
         check(&[command, "http-in"], which).await?;
-        let none = "frontend `http-in` has no `third` in its router; there is `plugin`, `second`";
+        let none = "frontend `http-in` has no `third` in its router; it has `plugin`, `second`";
         check(&[command, "http-in/third"], none).await?;
         check(
             &[command, "www/plugin"],
@@ -305,7 +304,9 @@ async fn faults_end_one_stage_alone() -> anyhow::Result<()> {
         .ctl(&["swap", "http-in/plugin", "broken.wasm"])
         .await?;
     assert_eq!(status(&proxy).await?, 503);
-    let back = proxy.line_with("the version before decides again").await?;
+    let back = proxy
+        .line_with("rolled back to the previous version")
+        .await?;
     assert!(
         back.contains("frontend=http-in") && back.contains("stage=plugin"),
         "{back}"
@@ -342,7 +343,7 @@ async fn a_file_of_two_stages_is_watched_for_both() -> anyhow::Result<()> {
 async fn metrics_tell_stages_apart() -> anyhow::Result<()> {
     let (_www, proxy) = start(&[FIRST, SECOND]).await?;
     assert_eq!(status(&proxy).await?, 200);
-    let line = proxy.line_with("for questions").await?;
+    let line = proxy.line_with("admin interface, read-only").await?;
     let address = log_field(&line, "address").context("address")?.parse()?;
     let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let metrics = Wire::connect(address).await?.exchange(metrics).await?;

@@ -64,7 +64,7 @@ async fn what_a_signal_asks_for_is_done_once_it_serves() -> anyhow::Result<()> {
     let www = Origin::naming("www").await?;
     for (signal, done) in [
         (Signal::SIGHUP, "configuration in force"),
-        (Signal::SIGUSR2, "another process serves"),
+        (Signal::SIGUSR2, "replaced by another process"),
     ] {
         let keys = format!("log.target = \"./log\"\n{FRONTEND}");
         let directory = directory(&www, &keys)?;

@@ -176,7 +176,7 @@ async fn requests_that_a_failed_start_fails_are_faults() -> anyhow::Result<()> {
     let (_www, proxy) = spinning(keys).await?;
     asked_until(
         &proxy,
-        "too many faults: the plugin is not asked for a while",
+        "too many faults: plugin calls suspended for a while",
     )
     .await
 }

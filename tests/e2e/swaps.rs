@@ -262,7 +262,9 @@ async fn a_version_that_fails_gives_way_to_the_one_before() -> anyhow::Result<()
     };
     tokio::time::timeout(DEADLINE, gave_way).await??;
     assert!(faults >= 3, "{faults}");
-    proxy.line_with("the version before decides again").await?;
+    proxy
+        .line_with("rolled back to the previous version")
+        .await?;
     assert_eq!(deciding(&proxy).await?, "1");
     // A reload for log rotation must not bring the failed version back.
     proxy.ctl(&["reload"]).await?;
@@ -301,7 +303,7 @@ async fn a_first_version_that_fails_is_left_alone() -> anyhow::Result<()> {
         Ok(())
     };
     tokio::time::timeout(DEADLINE, left_alone).await??;
-    proxy.line_with("there is no version before it").await?;
+    proxy.line_with("there is no previous version").await?;
     let refused = proxy.ctl(&["rollback", "http-in"]).await;
     assert!(
         format!("{refused:?}").contains("no good version before"),

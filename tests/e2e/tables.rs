@@ -151,7 +151,7 @@ async fn changes_by_hand() -> anyhow::Result<()> {
     // The watcher can see either the saved file, which the proxy already knows, or this one.
     write(proxy.directory(), "t.json", "{\"e\": \"www\"}")?;
     lines(&proxy, IN_FORCE, 1).await?;
-    lines(&proxy, "ended with the new file", 1).await?;
+    lines(&proxy, "lost: a new file was loaded", 1).await?;
     let log = proxy.log();
     let loads = log.iter().filter(|line| line.contains(IN_FORCE));
     assert_eq!(loads.count(), 1);
@@ -176,13 +176,15 @@ async fn changes_that_end_with_a_reload() -> anyhow::Result<()> {
         line.contains("u.csv") && log_field(&line, "entries") == Some("2"),
         "{line}"
     );
-    let line = proxy.line_with("ended with the new file").await?;
+    let line = proxy.line_with("lost: a new file was loaded").await?;
     assert_eq!(log_field(&line, "changes"), Some("2"), "{line}");
     table(&proxy, &["set", "a", "6"]).await?;
     let without = config(&www, "file = \"u.csv\"", "").replace("[table.t]", "[table.u]");
     proxy.configure(&without)?;
     proxy.ctl(&["reload"]).await?;
-    let line = proxy.line_with("ended with the table").await?;
+    let line = proxy
+        .line_with("lost: the table is no longer configured")
+        .await?;
     assert_eq!(log_field(&line, "changes"), Some("1"), "{line}");
     Ok(())
 }
@@ -190,7 +192,7 @@ async fn changes_that_end_with_a_reload() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_table_is_not_for_everybody_on_the_machine() -> anyhow::Result<()> {
     let (_www, proxy) = start("file = \"t.csv\"", "a,secret\n", "").await?;
-    let line = proxy.line_with("for questions").await?;
+    let line = proxy.line_with("admin interface, read-only").await?;
     let address = log_field(&line, "address").context("address")?;
     let address: std::net::SocketAddr = address.parse()?;
     let key = "{\"table\":\"t\",\"key\":\"a\"}";

@@ -119,7 +119,7 @@ async fn a_process_that_cannot_take_over_changes_nothing() -> anyhow::Result<()>
     let refused = proxy.ctl(&["upgrade"]).await.expect_err("a mistake");
     assert!(refused.to_string().contains("exit status: 64"), "{refused}");
     proxy.signal(Signal::SIGUSR2)?;
-    proxy.line_with("no other process takes over").await?;
+    proxy.line_with("the upgrade failed").await?;
     assert_eq!(pid(&proxy).await?, first);
     assert_eq!(answer(&proxy).await?, b"www");
 
@@ -226,7 +226,7 @@ async fn descriptors_that_are_no_sockets_are_refused() -> anyhow::Result<()> {
     let directory = directory()?;
     for (setting, reason) in [
         ("LISTEN_FDS=1", "descriptor 3"),
-        ("LISTEN_FDS=none", "`none` is no number"),
+        ("LISTEN_FDS=none", "`none` is not a number"),
         ("LISTEN_FDS=100000", "too many"),
         ("POINTSMAN_INHERIT=1", "POINTSMAN_INHERIT"),
     ] {

@@ -236,7 +236,7 @@ pub fn pointsman() -> anyhow::Result<Command> {
         None => env::current_exe()?
             .ancestors()
             .nth(2)
-            .context("this test is in no target directory")?
+            .context("this test is not in a target directory")?
             .join("pointsman"),
     };
     ensure!(

@@ -17,7 +17,7 @@ pub fn python() -> anyhow::Result<PathBuf> {
     let python = env::current_exe()?
         .ancestors()
         .nth(3)
-        .context("this test is in no target directory")?
+        .context("this test is not in a target directory")?
         .join("tools/venv/bin/python");
     ensure!(
         python.is_file(),

@@ -38,8 +38,8 @@ use tools::Tools;
 /// Flags of this command.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Figures of a machine that does something else are noise. Pointsman is built as it is shipped
-(--profile dist), which takes some minutes, unless --bin names a binary.")]
+Run it on an otherwise idle machine: other work makes the figures noise. Unless --bin names a
+binary, Pointsman is built as it is shipped (--profile dist), which takes a few minutes.")]
 pub(crate) struct Options {
     /// Number of rounds, in each of which every proxy is measured in turn [default: 5; quick: 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // Reports an incomplete measurement as well, which may have taken half an hour.
     let report = Report::new(&tools, &settings, &measured);
     report::write(&out, &report)?;
-    heading("what it must show");
+    heading("targets");
     say(&report::aims_table(&report.aims).to_text());
     say(&format!("written to {}", out.display()));
     outcome?;

@@ -62,16 +62,16 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     Ok(own
         .parent()
-        .context("xtask lies in no workspace")?
+        .context("xtask is not in a workspace")?
         .to_owned())
 }
 
 /// Returns cargo's target directory: this program is target/PROFILE/xtask.
 pub(crate) fn target() -> anyhow::Result<PathBuf> {
-    let own = env::current_exe().context("where this program lies")?;
+    let own = env::current_exe().context("cannot find the path of this program")?;
     Ok(own
         .ancestors()
         .nth(2)
-        .context("this program is in no target directory")?
+        .context("this program is not in a target directory")?
         .to_owned())
 }

@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             .join(format!("{}.wasm", guest.library));
         let core = fs::read(&core).with_context(|| format!("cannot read {}", core.display()))?;
         let component =
-            component::encode(&core).with_context(|| format!("{} is no plugin", guest.name))?;
+            component::encode(&core).with_context(|| format!("{} is not a plugin", guest.name))?;
         let file = folder.join(format!("{}.wasm", guest.name));
         replace(&file, &component)?;
         say(&format!("{:>8} bytes  {}", component.len(), file.display()))?;
@@ -132,7 +132,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     ensure!(
         outdated.is_empty(),
-        "{}\nrun `cargo xtask plugins` and commit what it writes",
+        "{}\nrun `cargo xtask plugins` and commit its output",
         outdated.join("\n")
     );
     Ok(())
@@ -165,7 +165,7 @@ fn metadata() -> anyhow::Result<Metadata> {
         "cargo metadata failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")
+    serde_json::from_slice(&output.stdout).context("cannot parse the output of cargo metadata")
 }
 
 /// Returns every package of the workspace in a folder of guests, by name.
@@ -277,7 +277,7 @@ fn compare(guest: &Guest, stamp: &Stamp) -> anyhow::Result<Option<String>> {
         ))
     } else if committed.1.component != digest(&committed.0) {
         Some(format!(
-            "{}: the committed component is not the one that its stamp was made for",
+            "{}: the committed component is not the one that its stamp describes",
             guest.name
         ))
     } else {

@@ -106,7 +106,7 @@ fn timed(
     heading(name);
     #[expect(
         clippy::disallowed_methods,
-        reason = "wall-clock time of a command, which no test pauses"
+        reason = "measures the wall-clock time of a command; no test pauses it"
     )]
     let start = Instant::now();
     let (mut counts, result) = work();

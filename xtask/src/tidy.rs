@@ -145,11 +145,13 @@ fn check(file: &Path, text: &str, complaints: &mut Vec<String>) {
         complaints.push(format!("{shown}: {lines} lines, at most {MAX_LINES}"));
     }
     if file.file_name().is_some_and(|name| name == "mod.rs") {
-        complaints.push(format!("{shown}: name it after its directory, beside it"));
+        complaints.push(format!(
+            "{shown}: name it after its directory, and move it next to that"
+        ));
     }
     if !text.starts_with("//!") {
         complaints.push(format!(
-            "{shown}: open with `//!`: what it owns, what it must not do, who calls it"
+            "{shown}: start with `//!`: what it owns, what it must not do, who calls it"
         ));
     }
     if let Ok(inside) = file.strip_prefix("proxy/src") {

@@ -120,8 +120,8 @@ impl Config {
         Error::at(
             key,
             format_args!(
-                "{network} is {first} already: the most specific network counts, so each stands in \
-                 one of the lists, once"
+                "{network} is already listed as {first}: list each network only once; the most \
+                 specific one wins"
             ),
         )
     }
@@ -131,7 +131,7 @@ impl Denied {
     fn decision(self) -> Result<Decision, Error> {
         if let Some(name) = self.backend {
             if self.status.is_some() || self.body.is_some() {
-                let message = "a backend answers by itself: leave out `status` and `body`";
+                let message = "the backend sends the response: leave out `status` and `body`";
                 return Err(Error::at("denied.backend", message));
             }
             backends::require("denied.backend", &name)?;
@@ -139,12 +139,12 @@ impl Denied {
         }
         let status = self.status.unwrap_or(403);
         if !(200..=599).contains(&status) || [204, 205, 304].contains(&status) {
-            let message = "must be a status within 200 and 599 that may have a body";
+            let message = "must be a status between 200 and 599 that can have a body";
             return Err(Error::at("denied.status", message));
         }
         let body = self
             .body
-            .unwrap_or_else(|| "not from this address\n".to_owned());
+            .unwrap_or_else(|| "requests from this address are not allowed\n".to_owned());
         Ok(Decision::respond(
             Response::new(status)
                 .header("content-type", "text/plain; charset=utf-8")

@@ -55,13 +55,13 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""default":"deny","allow":["10.0.0.0/8"],"deny":["::1","::ffff:10.0.0.0/104"]"#,
-            "deny[1]: 10.0.0.0/8 is allow[0] already: the most specific network counts, so each \
-             stands in one of the lists, once",
+            "deny[1]: 10.0.0.0/8 is already listed as allow[0]: list each network only once; the \
+             most specific one wins",
         ),
         (
             r#""default":"deny","allow":["::1","10.0.0.1","::1","10.0.0.2"]"#,
-            "allow[2]: ::1/128 is allow[0] already: the most specific network counts, so each \
-             stands in one of the lists, once",
+            "allow[2]: ::1/128 is already listed as allow[0]: list each network only once; the \
+             most specific one wins",
         ),
         (
             r#""default":"deny","allow":["10.0.0.1/8"]"#,
@@ -69,7 +69,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""default":"deny","deny":["10.0.0.0/8","all"]"#,
-            r#"deny[1]: "all" is not a network: write an address, or one with the length of a prefix, as in 192.0.2.0/24"#,
+            r#"deny[1]: "all" is not a network: write an address, or an address with a prefix length, as in 192.0.2.0/24"#,
         ),
         (
             r#""default":"deny","backend":"b""#,
@@ -81,11 +81,11 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""default":"deny","denied":{"backend":"a","body":"no"}"#,
-            "denied.backend: a backend answers by itself: leave out `status` and `body`",
+            "denied.backend: the backend sends the response: leave out `status` and `body`",
         ),
         (
             r#""default":"deny","denied":{"status":204}"#,
-            "denied.status: must be a status within 200 and 599 that may have a body",
+            "denied.status: must be a status between 200 and 599 that can have a body",
         ),
     ] {
         assert_eq!(router(options).err().as_deref(), Some(expected));

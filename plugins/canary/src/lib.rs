@@ -118,7 +118,7 @@ impl Sticky {
         let allowed = |octet: u8| octet.is_ascii_graphic() && !b"\",;\\".contains(&octet);
         if !salt.bytes().all(allowed) {
             let message =
-                "is the cookie's value: only visible ASCII characters, and none of `\",;\\`";
+                "becomes the cookie's value: use only visible ASCII characters except `\",;\\`";
             return Err(Error::at("salt", message));
         }
         Ok(())
@@ -158,7 +158,7 @@ fn none<T: Eq + std::hash::Hash>() -> Result<Matcher<T>, Error> {
 )]
 fn per_million(percent: f64) -> Result<u32, Error> {
     if !(0.0..=100.0).contains(&percent) {
-        return Err(Error::at("percent", "must be within 0 and 100"));
+        return Err(Error::at("percent", "must be between 0 and 100"));
     }
     Ok((percent * 10_000.0).round() as u32)
 }

@@ -124,7 +124,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""backend":"b","percent":100.1"#,
-            "percent: must be within 0 and 100",
+            "percent: must be between 0 and 100",
         ),
         (
             r#""backend":"b","percent":"5%""#,
@@ -164,7 +164,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""backend":"b","percent":5,"sticky":{"cookie":"a"},"salt":"b;c""#,
-            "salt: is the cookie's value: only visible ASCII characters, and none of `\",;\\`",
+            "salt: becomes the cookie's value: use only visible ASCII characters except `\",;\\`",
         ),
         (
             r#""backend":"b","percent":5,"sticky":{"max_age":5}"#,

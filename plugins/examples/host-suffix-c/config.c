@@ -37,8 +37,8 @@ static pm_str read_suffix(pm_value *value)
 {
     const char *suffix = pm_as_text(value);
     if (*suffix == '\0')
-        pm_refuse(value, "an empty suffix matches every value; for the requests that no other rule "
-                         "matches there is the frontend's `default_backend`");
+        pm_refuse(value, "an empty suffix matches every value; for requests that no other rule "
+                         "matches, set the frontend's `default_backend`");
     return pm_text(lower(suffix));
 }
 

@@ -128,8 +128,8 @@ static void refuses_at_the_key(void)
     refuses("{\"rules\": [{\"suffix\": [], \"backend\": \"node\"}]}",
             "rules[0].suffix: an empty list matches no request");
     refuses("{\"rules\": [{\"suffix\": [\"a\", \"\"], \"backend\": \"node\"}]}",
-            "rules[0].suffix[1]: an empty suffix matches every value; for the requests that no "
-            "other rule matches there is the frontend's `default_backend`");
+            "rules[0].suffix[1]: an empty suffix matches every value; for requests that no "
+            "other rule matches, set the frontend's `default_backend`");
     refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\", \"header\": \"x y\"}]}",
             "rules[0].header: \"x y\" is not the name of a header field");
     refuses("{\"rules\": [{\"suffix\": \"a\", \"backend\": \"node\", \"header\": \"\"}]}",

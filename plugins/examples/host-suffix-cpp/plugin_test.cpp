@@ -129,8 +129,8 @@ void refuses_at_the_key()
     refuses(R"({"rules": [{"suffix": [], "backend": "node"}]})",
             "rules[0].suffix: an empty list matches no request");
     refuses(R"({"rules": [{"suffix": ["a", ""], "backend": "node"}]})",
-            "rules[0].suffix[1]: an empty suffix matches every value; for the requests that no "
-            "other rule matches there is the frontend's `default_backend`");
+            "rules[0].suffix[1]: an empty suffix matches every value; for requests that no "
+            "other rule matches, set the frontend's `default_backend`");
     refuses(R"({"rules": [{"suffix": "a", "backend": "node", "header": "x y"}]})",
             R"(rules[0].header: "x y" is not the name of a header field)");
     refuses(R"({"rules": [{"suffix": "a", "backend": "node", "header": ""}]})",

@@ -34,7 +34,7 @@ void Rule::read_suffix(pointsman::Config value)
 {
     std::string_view suffix = value.text();
     if (suffix.empty())
-        value.refuse("an empty suffix matches every value; for the requests that no other rule "
-                     "matches there is the frontend's `default_backend`");
+        value.refuse("an empty suffix matches every value; for requests that no other rule "
+                     "matches, set the frontend's `default_backend`");
     suffixes.push_back(field::to_lower(suffix));
 }

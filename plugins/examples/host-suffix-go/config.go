@@ -99,8 +99,8 @@ func (r *Rule) check(path string) error {
 			if r.Suffix.asList {
 				key = pointsman.At(key, i)
 			}
-			return pointsman.ErrorAt(key, "an empty suffix matches every value; for the "+
-				"requests that no other rule matches there is the frontend's `default_backend`")
+			return pointsman.ErrorAt(key, "an empty suffix matches every value; for "+
+				"requests that no other rule matches, set the frontend's `default_backend`")
 		}
 	}
 	return pointsman.RequireBackend(path+".backend", r.Backend)

@@ -123,8 +123,8 @@ func TestAConnectionIsRoutedByItsServerName(t *testing.T) {
 }
 
 func TestABadConfigurationIsRefusedAtItsKey(t *testing.T) {
-	const empty = "an empty suffix matches every value; for the requests that no other rule " +
-		"matches there is the frontend's `default_backend`"
+	const empty = "an empty suffix matches every value; for requests that no other rule " +
+		"matches, set the frontend's `default_backend`"
 	for config, want := range map[string]string{
 		`{"rules":[{"suffix":"a","backend":"b"},{"suffix":"a","backend":"x"}]}`: `rules[1].backend: there is no backend "x"`,
 		`{"rules":[{"suffix":5,"backend":"b"}]}`:                                "rules[0].suffix: expected a text or a list of texts, found 5",

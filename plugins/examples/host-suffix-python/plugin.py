@@ -56,8 +56,8 @@ class Group:
             place = "" if isinstance(rule.suffix, str) else f"[{texts.index('')}]"
             raise pointsman.ConfigError(
                 f"{key}.suffix{place}",
-                "an empty suffix matches every value; for the requests that no other rule "
-                "matches there is the frontend's `default_backend`",
+                "an empty suffix matches every value; for requests that no other rule "
+                "matches, set the frontend's `default_backend`",
             )
         decision = pointsman.backend(pointsman.backends.require(f"{key}.backend", rule.backend))
         for text in texts:

@@ -78,8 +78,8 @@ fn check(raw: RawRule, at: usize) !Way {
         return refuse("rules[{d}].suffix: an empty list matches no request", .{at});
     }
     for (raw.suffix.list, 0..) |text, index| if (text.len == 0) {
-        const reason = "an empty suffix matches every value; for the requests that no " ++
-            "other rule matches there is the frontend's `default_backend`";
+        const reason = "an empty suffix matches every value; for requests that no " ++
+            "other rule matches, set the frontend's `default_backend`";
         if (raw.suffix.is_list) {
             return refuse("rules[{d}].suffix[{d}]: {s}", .{ at, index, reason });
         }
@@ -208,8 +208,8 @@ test {
 }
 
 test "a bad configuration is refused at its key" {
-    const empty = "an empty suffix matches every value; for the requests that no other rule matches " ++
-        "there is the frontend's `default_backend`";
+    const empty = "an empty suffix matches every value; for requests that no other rule matches, " ++
+        "set the frontend's `default_backend`";
     const cases = [_][2][]const u8{
         .{ "{}", "missing key \"rules\"" },
         .{

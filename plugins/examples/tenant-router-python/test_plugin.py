@@ -38,7 +38,7 @@ class Configuration(unittest.TestCase):
     def test_mistakes_are_shown_at_their_keys(self) -> None:
         for config, expected in [
             ({"table": "tenant"}, '^table: there is no table "tenant"'),
-            ({"tenant": "hots"}, '^tenant: "hots" is no part of a request'),
+            ({"tenant": "hots"}, '^tenant: "hots" is not a part of a request'),
         ]:
             with self.assertRaisesRegex(testing.Refused, expected):
                 testing.configure(Plugin, config, tables=TABLES)

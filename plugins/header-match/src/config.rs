@@ -106,7 +106,7 @@ impl RawRule {
                 return Err(Error::at(key, "an empty list matches no request"));
             }
             if methods.iter().any(|method| !syntax::is_token(method)) {
-                let message = "a method is a word such as GET; its case counts";
+                let message = "a method is a case-sensitive word such as GET";
                 return Err(Error::at(key, message));
             }
             conditions.push(Condition {
@@ -137,8 +137,8 @@ impl RawRule {
             conditions.push(condition.checked(&key, format!("query:{name}"))?);
         }
         if conditions.is_empty() {
-            let message = "a rule without a condition matches every request; for those that no other \
-                           rule matches there is the frontend's `default_backend`";
+            let message = "a rule without a condition matches every request; for requests that no \
+                           other rule matches, set the frontend's `default_backend`";
             return Err(Error::at(at, message));
         }
         Ok(Rule {
@@ -208,7 +208,7 @@ impl RawCondition {
 
 fn test(key: &str, name: &str, text: String, ignore_case: bool) -> Result<Test, Error> {
     if text.is_empty() && name != "exact" && name != "regex" {
-        let message = "an empty text is in every value: write `present = true`";
+        let message = "every value contains an empty text: write `present = true`";
         return Err(Error::at(key, message));
     }
     let flags = if ignore_case { "(?i)" } else { "" };
@@ -237,7 +237,7 @@ fn escaped(text: &str) -> String {
 impl RawResponse {
     fn checked(self, key: &str) -> Result<Decision, Error> {
         if !(200..=599).contains(&self.status) {
-            let message = "must be within 200 and 599";
+            let message = "must be between 200 and 599";
             return Err(Error::at(format_args!("{key}.status"), message));
         }
         if !self.body.is_empty() && [204, 205, 304].contains(&self.status) {
@@ -245,7 +245,7 @@ impl RawResponse {
             return Err(Error::at(format_args!("{key}.body"), message));
         }
         if self.headers.len() > MAX_FIELDS {
-            let message = format!("an answer has {MAX_FIELDS} fields at most");
+            let message = format!("a response can have at most {MAX_FIELDS} header fields");
             return Err(Error::at(format_args!("{key}.headers"), message));
         }
         let mut response = Response::new(self.status).body(self.body);

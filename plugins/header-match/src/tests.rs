@@ -108,8 +108,8 @@ fn a_bad_configuration_is_refused_at_its_key() {
     for (rules, expected) in [
         (
             r#"{"backend":"a"}"#,
-            "rules[0]: a rule without a condition matches every request; for those that no other \
-             rule matches there is the frontend's `default_backend`",
+            "rules[0]: a rule without a condition matches every request; for requests that no \
+             other rule matches, set the frontend's `default_backend`",
         ),
         (
             r#"{"method":"GET"}"#,

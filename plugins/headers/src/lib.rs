@@ -57,7 +57,7 @@ impl Router for Headers {
             .chain(config.request.append.keys())
         {
             if name.eq_ignore_ascii_case("host") {
-                let message = "a request has one `host`, which can only be set";
+                let message = "`host` can only be set: a request has exactly one";
                 return Err(Error::at("request", message));
             }
         }
@@ -166,7 +166,7 @@ fn check_host(host: &str) -> Result<(), Error> {
     let has_port = host.contains(':') && !is_literal;
     if host.is_empty() || !host.bytes().all(allowed) || has_port || host.ends_with('.') {
         return Err(Error::new(format_args!(
-            "{host:?} is not a host: a name or an address, without a port or a dot at its end"
+            "{host:?} is not a host: write a name or an address, without a port or a trailing dot"
         )));
     }
     Ok(())
@@ -180,7 +180,7 @@ fn check_path(path: &str) -> Result<(), Error> {
     }
     if !path.bytes().all(allowed) {
         return Err(Error::new(format_args!(
-            "{path:?} must be a path as it is sent: no query, no blank; other characters as %XX"
+            "{path:?} must be an encoded path: no query, no blanks, other characters as %XX"
         )));
     }
     Ok(())

@@ -85,7 +85,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""request":{"remove":["Host"]}"#,
-            "request: a request has one `host`, which can only be set",
+            "request: `host` can only be set: a request has exactly one",
         ),
         (
             r#""paths":["/","api"]"#,
@@ -93,7 +93,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""paths":["/a?b"]"#,
-            r#"paths[0]: "/a?b" must be a path as it is sent: no query, no blank; other characters as %XX"#,
+            r#"paths[0]: "/a?b" must be an encoded path: no query, no blanks, other characters as %XX"#,
         ),
         (
             r#""paths":["/api","/api/"]"#,
@@ -105,15 +105,15 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""hosts":["[::1]","a:80"]"#,
-            r#"hosts[1]: "a:80" is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"hosts[1]: "a:80" is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""hosts":["a."]"#,
-            r#"hosts[0]: "a." is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"hosts[0]: "a." is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""hosts":[""]"#,
-            r#"hosts[0]: "" is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"hosts[0]: "" is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""responses":{}"#,

@@ -99,8 +99,8 @@ impl RawRule {
             };
             return Err(Error::at(
                 key,
-                "an empty suffix matches every value; for the requests that no other rule \
-                 matches there is the frontend's `default_backend`",
+                "an empty suffix matches every value; for requests that no other rule \
+                 matches, set the frontend's `default_backend`",
             ));
         }
         backends::require(key("backend"), &self.backend)?;

@@ -99,13 +99,13 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#"{"rules":[{"suffix":"","backend":"b"}]}"#,
-            "rules[0].suffix: an empty suffix matches every value; for the requests that no \
-             other rule matches there is the frontend's `default_backend`",
+            "rules[0].suffix: an empty suffix matches every value; for requests that no \
+             other rule matches, set the frontend's `default_backend`",
         ),
         (
             r#"{"rules":[{"suffix":["a",""],"backend":"b"}]}"#,
-            "rules[0].suffix[1]: an empty suffix matches every value; for the requests that no \
-             other rule matches there is the frontend's `default_backend`",
+            "rules[0].suffix[1]: an empty suffix matches every value; for requests that no \
+             other rule matches, set the frontend's `default_backend`",
         ),
         (
             r#"{"rules":[{"suffix":"a","backend":"b","header":"x tenant"}]}"#,

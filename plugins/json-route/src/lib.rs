@@ -79,7 +79,7 @@ fn is_incomplete(request: &Request) -> bool {
 fn refused() -> Decision {
     let response = Response::new(413)
         .header("content-type", "text/plain; charset=utf-8")
-        .body("the body is too long, or came too slowly, to be routed by\n");
+        .body("the body is too long, or arrived too slowly, to route the request\n");
     Decision::respond(response)
 }
 

@@ -75,14 +75,14 @@ impl Router for Maintenance {
         let response = config.response()?;
         for (index, path) in config.paths.iter().enumerate() {
             if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
-                let message = "must be a path as it is sent: begin with `/`, no query";
+                let message = "must be an encoded path: it begins with `/` and has no query";
                 return Err(Error::at(format_args!("paths[{index}]"), message));
             }
         }
         let mut known = BTreeSet::new();
         let mut networks = config.allow.iter().enumerate();
         if let Some((index, twice)) = networks.find(|(_, network)| !known.insert(**network)) {
-            let message = format_args!("{twice} is in the list already");
+            let message = format_args!("{twice} is already in the list");
             return Err(Error::at(format_args!("allow[{index}]"), message));
         }
         let paths: BTreeSet<String> = config.paths.into_iter().collect();
@@ -125,7 +125,7 @@ impl Router for Maintenance {
 impl Config {
     fn response(&self) -> Result<Response, Error> {
         if !(200..=599).contains(&self.status) || [204, 205, 304].contains(&self.status) {
-            let message = "must be a status within 200 and 599 that may have a body";
+            let message = "must be a status between 200 and 599 that can have a body";
             return Err(Error::at("status", message));
         }
         let printable = |octet: u8| octet.is_ascii_graphic() || octet == b' ';
@@ -151,7 +151,7 @@ impl Bypass {
             (Some(name), None) => ("bypass.header", "header", name),
             (None, Some(name)) => ("bypass.cookie", "cookie", name),
             _ => {
-                let message = "give one of `header` and `cookie`, and `value`";
+                let message = "give `value`, and either `header` or `cookie`";
                 return Err(Error::at("bypass", message));
             }
         };
@@ -166,7 +166,7 @@ impl Bypass {
         }
         let allowed = |octet: u8| octet.is_ascii_graphic() && octet != b';';
         if !self.value.bytes().all(allowed) {
-            let message = "no request would match: only visible ASCII characters, and no `;`";
+            let message = "no request would match: use only visible ASCII characters, and no `;`";
             return Err(Error::at("bypass.value", message));
         }
         Ok((format!("{kind}:{name}"), Some(self.value)))

@@ -57,11 +57,11 @@ fn a_bad_configuration_is_refused_at_its_key() {
     for (options, expected) in [
         (
             r#""status":199"#,
-            "status: must be a status within 200 and 599 that may have a body",
+            "status: must be a status between 200 and 599 that can have a body",
         ),
         (
             r#""status":304"#,
-            "status: must be a status within 200 and 599 that may have a body",
+            "status: must be a status between 200 and 599 that can have a body",
         ),
         (
             r#""retry_after":"10m""#,
@@ -70,7 +70,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         (r#""content_type":"""#, "content_type: must be a media type"),
         (
             r#""allow":["192.0.2.0/24","::1","192.0.2.0/24"]"#,
-            "allow[2]: 192.0.2.0/24 is in the list already",
+            "allow[2]: 192.0.2.0/24 is already in the list",
         ),
         (
             r#""allow":["192.0.2.1/24"]"#,
@@ -78,11 +78,11 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""paths":["/a","/b?c"]"#,
-            "paths[1]: must be a path as it is sent: begin with `/`, no query",
+            "paths[1]: must be an encoded path: it begins with `/` and has no query",
         ),
         (
             r#""bypass":{"header":"a","cookie":"b","value":"c"}"#,
-            "bypass: give one of `header` and `cookie`, and `value`",
+            "bypass: give `value`, and either `header` or `cookie`",
         ),
         (
             r#""bypass":{"header":"a"}"#,
@@ -94,11 +94,11 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""bypass":{"cookie":"a","value":"b;c"}"#,
-            "bypass.value: no request would match: only visible ASCII characters, and no `;`",
+            "bypass.value: no request would match: use only visible ASCII characters, and no `;`",
         ),
         (
             r#""bypass":{"header":"a","value":" b"}"#,
-            "bypass.value: no request would match: only visible ASCII characters, and no `;`",
+            "bypass.value: no request would match: use only visible ASCII characters, and no `;`",
         ),
         (
             r#""enable":false"#,

@@ -71,7 +71,7 @@ impl Router for PathPrefix {
             if let Some(first) = places.insert((prefix, matching), index) {
                 return Err(Error::at(
                     format_args!("rules[{index}].prefix"),
-                    format_args!("{written:?} is the prefix of rules[{first}] already"),
+                    format_args!("{written:?} is already the prefix of rules[{first}]"),
                 ));
             }
             match matching {
@@ -144,7 +144,7 @@ impl RawRule {
         if let Some(rewrite) = &self.rewrite {
             if self.strip {
                 let message =
-                    "to strip the prefix is to rewrite it to \"/\": leave one of them out";
+                    "`strip` rewrites the prefix to \"/\": leave out `strip` or `rewrite`";
                 return Err(Error::at(key("strip"), message));
             }
             check_path(rewrite).map_err(|message| Error::at(key("rewrite"), message))?;
@@ -180,7 +180,7 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         Err("must begin with `/`")
     } else if !path.bytes().all(allowed) {
-        Err("must be a path as it is sent: no query, no blank; other characters as %XX")
+        Err("must be an encoded path: no query, no blanks, other characters as %XX")
     } else {
         Ok(())
     }

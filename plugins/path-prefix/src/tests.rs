@@ -130,8 +130,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#"{"prefix":"/a b","backend":"a"}"#,
-            "rules[0].prefix: must be a path as it is sent: no query, no blank; other characters as \
-             %XX",
+            "rules[0].prefix: must be an encoded path: no query, no blanks, other characters as %XX",
         ),
         (
             r#"{"prefix":"/a","backend":"a"},{"prefix":"/b","backend":"c"}"#,
@@ -139,11 +138,11 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#"{"prefix":"/","backend":"a"},{"prefix":"/b","backend":"a"},{"prefix":"/","backend":"b"}"#,
-            r#"rules[2].prefix: "/" is the prefix of rules[0] already"#,
+            r#"rules[2].prefix: "/" is already the prefix of rules[0]"#,
         ),
         (
             r#"{"prefix":"/a","backend":"a","strip":true,"rewrite":"/b"}"#,
-            "rules[0].strip: to strip the prefix is to rewrite it to \"/\": leave one of them out",
+            "rules[0].strip: `strip` rewrites the prefix to \"/\": leave out `strip` or `rewrite`",
         ),
         (
             r#"{"prefix":"/a","backend":"a","strip":"yes"}"#,

@@ -122,7 +122,7 @@ fn check_host(key: &str, host: &str) -> Result<(), Error> {
     // The host of a request has no trailing dot, so a host with one here would never match.
     if host.is_empty() || !host.bytes().all(allowed) || has_port || host.ends_with('.') {
         let message = format_args!(
-            "{host:?} is not a host: a name or an address, without a port or a dot at its end"
+            "{host:?} is not a host: write a name or an address, without a port or a trailing dot"
         );
         return Err(Error::at(key, message));
     }
@@ -137,7 +137,7 @@ fn check_path(key: &str, path: &str, forbidden: &str) -> Result<(), Error> {
     }
     if !is_graphic || path.contains(|character| forbidden.contains(character)) {
         let message = format_args!(
-            "{path:?} must be a path as it is sent: no query, no blank; other characters as %XX"
+            "{path:?} must be an encoded path: no query, no blanks, other characters as %XX"
         );
         return Err(Error::at(key, message));
     }

@@ -102,19 +102,19 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""host":"a:80""#,
-            r#"host: "a:80" is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"host: "a:80" is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""host":"a.test.""#,
-            r#"host: "a.test." is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"host: "a.test." is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""scheme":"https","hosts":["a.test."]"#,
-            r#"hosts[0]: "a.test." is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"hosts[0]: "a.test." is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""scheme":"https","hosts":["a","b/c"]"#,
-            r#"hosts[1]: "b/c" is not a host: a name or an address, without a port or a dot at its end"#,
+            r#"hosts[1]: "b/c" is not a host: write a name or an address, without a port or a trailing dot"#,
         ),
         (
             r#""paths":{"a":"/b"}"#,
@@ -122,7 +122,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""paths":{"/a":"/b c"}"#,
-            r#"paths./a: "/b c" must be a path as it is sent: no query, no blank; other characters as %XX"#,
+            r#"paths./a: "/b c" must be an encoded path: no query, no blanks, other characters as %XX"#,
         ),
         (
             r#""paths":{"/a":"/b","/a/":"/c"}"#,

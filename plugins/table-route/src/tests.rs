@@ -34,7 +34,7 @@ fn a_bad_configuration_is_refused_at_its_key() {
         ),
         (
             r#""table":"tenants","key":"hosts""#,
-            r#"key: "hosts" is no part of a request"#,
+            r#"key: "hosts" is not a part of a request"#,
         ),
         (
             r#""table":"tenants","key":"host","otherwise":"a""#,

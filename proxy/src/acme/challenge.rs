@@ -80,7 +80,7 @@ impl Answers {
         // RFC 8555, section 8.1: only the characters of base64url are allowed.
         let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
         if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(is_allowed) {
-            return Err(OrderError::Answer("a token that is none".to_owned()));
+            return Err(OrderError::Answer("an invalid token".to_owned()));
         }
         self.http.insert(token, authorization.as_str());
         Ok(self.answered(By::Token(token.into())))

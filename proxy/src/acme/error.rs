@@ -39,26 +39,26 @@ pub enum OrderError {
     #[error("the ACME server did not finish the order in time")]
     Timeout,
     /// The server could not be reached, or sent no usable response.
-    #[error("cannot ask the ACME server")]
+    #[error("the request to the ACME server failed")]
     Http(#[from] HttpError),
     /// The server violates RFC 8555.
     #[error("the ACME server sent {0}")]
     Answer(String),
     /// The issued certificate cannot be used.
-    #[error("the certificate that was issued cannot be used")]
+    #[error("the issued certificate cannot be used")]
     Certificate(#[from] CertificateError),
     /// The certificate lacks this name.
-    #[error("the certificate that was issued lacks the name `{0}`")]
+    #[error("the issued certificate lacks the name `{0}`")]
     MissingName(String),
     /// The new certificate is already due for renewal.
-    #[error("the certificate that was issued is to be renewed already: is the clock right?")]
+    #[error("the issued certificate is already due for renewal: check the clock of this machine")]
     DueAlready,
     /// A key or a certificate request cannot be created.
-    #[error("cannot make a key or a request for a certificate")]
+    #[error("cannot create a key or a certificate request")]
     Request(#[from] rcgen::Error),
     /// The account's key on disk cannot be read.
     #[error(
-        "the key of the ACME account cannot be read; remove `account.json` to register another"
+        "the key of the ACME account cannot be read; remove `account.json` to register a new account"
     )]
     AccountKey,
     /// The state on disk cannot be read or written.
@@ -126,7 +126,7 @@ impl From<instant_acme::Error> for OrderError {
         match error {
             Error::Api(problem) => OrderError::Refused(Refusal::new(&problem)),
             Error::Timeout(_) => OrderError::Timeout,
-            Error::Json(error) => OrderError::Answer(format!("JSON that cannot be read: {error}")),
+            Error::Json(error) => OrderError::Answer(format!("invalid JSON: {error}")),
             Error::Other(error) => match error.downcast::<HttpError>() {
                 Ok(error) => OrderError::Http(*error),
                 Err(error) => OrderError::Answer(limited(&error.to_string())),

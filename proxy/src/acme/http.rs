@@ -41,7 +41,7 @@ const AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Error)]
 pub enum HttpError {
     /// The URL is not a valid `https` URL. Nothing is sent in the clear.
-    #[error("{0} is not a URL of `https`")]
+    #[error("{0} is not an `https` URL")]
     Url(String),
     /// The server's name cannot be resolved.
     #[error("cannot resolve `{host}`")]
@@ -74,19 +74,19 @@ pub enum HttpError {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     /// The HTTP exchange failed.
-    #[error("the request failed")]
+    #[error("the HTTP exchange failed")]
     Exchange(#[from] hyper::Error),
     /// The response body is too long, or was truncated.
-    #[error("the answer cannot be read")]
+    #[error("the response cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No response arrived in time.
-    #[error("no answer from {host} within {} s", REQUEST_TIMEOUT.as_secs())]
+    #[error("no response from {host} within {} s", REQUEST_TIMEOUT.as_secs())]
     Timeout {
         /// The server's name.
         host: String,
     },
     /// The response is an error page, for example from a proxy in between.
-    #[error("{host} answered with status {status}")]
+    #[error("{host} returned status {status}")]
     Status {
         /// The server's name.
         host: String,

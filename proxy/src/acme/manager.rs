@@ -129,7 +129,7 @@ async fn keep_running(name: String, site: impl Fn() -> Site) {
         let _ = tasks.join_next().await;
         tracing::error!(
             tls = name,
-            "a fault of the proxy itself while certificates were looked after"
+            "internal error in the task that manages certificates; it will be restarted"
         );
         tokio::time::sleep(FAULT_PAUSE).await;
     }

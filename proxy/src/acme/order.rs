@@ -93,7 +93,7 @@ impl Means<'_> {
         };
         match account.order(url).await.map_err(OrderError::from) {
             Ok(mut order) => {
-                tracing::debug!(url = order.url(), "the ACME order before");
+                tracing::debug!(url = order.url(), "previous ACME order found");
                 let is_open = order.state().status != OrderStatus::Invalid;
                 Ok(is_open.then_some((order, key)))
             }
@@ -136,7 +136,7 @@ impl Means<'_> {
         match status {
             OrderStatus::Ready => order.finalize_csr(&request(self.acme, key)?).await?,
             OrderStatus::Invalid => {
-                let error = OrderError::Answer("an order that is invalid".to_owned());
+                let error = OrderError::Answer("an invalid order".to_owned());
                 return Err(explain(order).await.unwrap_or(error));
             }
             OrderStatus::Pending | OrderStatus::Processing | OrderStatus::Valid => {}

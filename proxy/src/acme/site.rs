@@ -160,7 +160,7 @@ impl Site {
         if let Some(stored) = stored
             && let Taken::New = self.take_up(stored)
         {
-            tracing::info!(tls = self.name, "certificate taken from the storage");
+            tracing::info!(tls = self.name, "certificate loaded from storage");
         }
         let due = renewal.max(schedule::believable(now, state.next_try));
         self.update(|status| {
@@ -205,7 +205,7 @@ impl Site {
     async fn order(&mut self, mut state: State) -> Result<(), StorageError> {
         state.failures = state.failures.saturating_add(1);
         state.next_try = schedule::next_try(now(), state.failures, None, chance());
-        state.error = Some("the last try was interrupted".to_owned());
+        state.error = Some("the last attempt was interrupted".to_owned());
         self.write(&state).await?;
         let names = self.acme.names.join(", ");
         tracing::info!(tls = self.name, names, "ordering a certificate");
@@ -222,7 +222,12 @@ impl Site {
             status.error = Some(reason.clone());
         });
         let next_try = date(state.next_try);
-        tracing::error!(tls = self.name, names, next_try, "no certificate: {reason}");
+        tracing::error!(
+            tls = self.name,
+            names,
+            next_try,
+            "cannot obtain a certificate: {reason}"
+        );
         state.error = Some(reason);
         self.orders.count(OrderOutcome::Failed);
         self.write(&state).await
@@ -282,7 +287,7 @@ impl Site {
         let reason = chain(error);
         self.update(|status| status.error = Some(reason.clone()));
         if self.reported.as_ref() != Some(&reason) {
-            tracing::error!(tls = self.name, "storage of certificates: {reason}");
+            tracing::error!(tls = self.name, "certificate storage: {reason}");
             self.reported = Some(reason);
         }
     }

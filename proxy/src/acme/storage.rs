@@ -49,10 +49,10 @@ pub enum StorageError {
         source: io::Error,
     },
     /// Users other than the owner can access the file or directory, so a key in it is not secret.
-    #[error("others than its owner can read or change {}: chmod go= it", .0.display())]
+    #[error("users other than its owner can read or change {}: run `chmod go=` on it", .0.display())]
     Open(PathBuf),
     /// The JSON was not written by this program, or is damaged.
-    #[error("{} cannot be read as what it should be", path.display())]
+    #[error("{} is damaged, or was not written by this program", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum StorageError {
         source: CertificateError,
     },
     /// The work panicked, or the process is ending.
-    #[error("the work was interrupted")]
+    #[error("the operation was interrupted")]
     Interrupted,
 }
 

@@ -126,14 +126,14 @@ impl Metrics {
         gauges(
             encoder,
             "connections",
-            "Clients' connections that are open, tunnels included",
+            "Open client connections, including tunnels",
             vec![(Vec::new(), connections)],
         )?;
         let reloads = control.reloads();
         counters(
             encoder,
             "reloads",
-            "Configurations read since the start",
+            "Configuration reloads since the start",
             vec![
                 (labels([("result", "applied")]), reloads.applied),
                 (labels([("result", "refused")]), reloads.refused),
@@ -176,7 +176,7 @@ impl Metrics {
         gauges(
             encoder,
             "certificate_expiry",
-            "When a certificate for clients expires, in seconds since 1970",
+            "Expiry time of a certificate for clients, in seconds since 1970",
             expiry,
         )
     }
@@ -188,14 +188,14 @@ impl Metrics {
                 orders.push((labels([("tls", &tls), ("result", outcome)]), count));
             }
         }
-        let help = "Orders of certificates from ACME servers";
+        let help = "Certificate orders at ACME servers";
         counters(encoder, "certificate_orders", help, orders)?;
         let sites = self.0.acme().into_iter();
         let next = sites.filter_map(|site| Some((labels([("tls", &site.site)]), site.next?)));
         gauges(
             encoder,
             "certificate_next_order",
-            "When the next order of a certificate is due, in seconds since 1970",
+            "Time of the next certificate order, in seconds since 1970",
             next.collect(),
         )
     }
@@ -204,7 +204,7 @@ impl Metrics {
         counters(
             encoder,
             "log_lines_lost",
-            "Lines of the log that its output was too slow for",
+            "Log lines lost because the output was too slow",
             vec![(Vec::new(), self.0.telemetry().lost_lines())],
         )
     }
@@ -231,7 +231,7 @@ impl Metrics {
         gauges(
             encoder,
             "plugin_active",
-            "1 for the version that decides, 0 for one on trial beside it",
+            "1 for the active version, 0 for a version on trial",
             active,
         )
     }
@@ -253,24 +253,29 @@ impl Metrics {
             failed.push((name.clone(), i64::from(table.failure.is_some())));
             unsaved.push((name, i64::try_from(table.unsaved).unwrap_or(i64::MAX)));
         }
-        gauges(encoder, "table_entries", "Entries of a table", entries)?;
-        gauges(encoder, "table_bytes", "Memory of a table", bytes)?;
+        gauges(
+            encoder,
+            "table_entries",
+            "Number of entries in a table",
+            entries,
+        )?;
+        gauges(encoder, "table_bytes", "Memory used by a table", bytes)?;
         gauges(
             encoder,
             "table_last_load",
-            "When the file in force was loaded or saved, in seconds since 1970",
+            "Time when the contents in force were loaded or saved, in seconds since 1970",
             loads,
         )?;
         gauges(
             encoder,
             "table_load_failed",
-            "1 if the file of a table was refused since, and the one before is in force",
+            "1 if the current file of a table was refused and earlier contents are in force",
             failed,
         )?;
         gauges(
             encoder,
             "table_unsaved_changes",
-            "Changes of a table by hand that its file does not have",
+            "Manual changes of a table that are not saved to its file",
             unsaved,
         )
     }
@@ -317,7 +322,7 @@ impl Metrics {
         gauges(
             encoder,
             "backend_queued",
-            "Requests that wait for a server",
+            "Requests waiting for a server",
             queued,
         )?;
         gauges(
@@ -329,13 +334,13 @@ impl Metrics {
         gauges(
             encoder,
             "server_weight",
-            "A server's share of the requests, beside those of others",
+            "Weight of a server: its share of the requests, relative to the other servers",
             weights,
         )?;
         gauges(
             encoder,
             "endpoint_state",
-            "1 for the state that an address of a server is in, 0 for the others",
+            "1 for the current state of a server's address, 0 for its other states",
             states,
         )
     }
@@ -360,19 +365,19 @@ fn decisions(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counters(
         encoder,
         "decisions",
-        "Decisions, faults included",
+        "Decisions, including faults",
         decisions,
     )?;
-    counters(encoder, "plugin_faults", "Faults of plugins", faults)?;
+    counters(encoder, "plugin_faults", "Plugin faults", faults)?;
     counters(
         encoder,
         "plugin_log_lines_dropped",
-        "Lines of plugins that were not logged, because there were too many",
+        "Plugin log lines dropped because there were too many",
         dropped,
     )?;
     let mut histogram = encoder.encode_descriptor(
         "decision_seconds",
-        "What calls of plugins took; decisions from the cache are not among them",
+        "Duration of plugin calls; decisions from the cache are not included",
         None,
         MetricType::Histogram,
     )?;
@@ -413,25 +418,25 @@ fn servers(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counters(
         encoder,
         "server_requests",
-        "Requests and tunnels of a server",
+        "Requests and tunnels sent to a server",
         requests,
     )?;
     counters(
         encoder,
         "server_connects",
-        "Connections to a server",
+        "Attempts to connect to a server",
         connects,
     )?;
     counters(
         encoder,
         "server_retries",
-        "Requests that failed at a server, and were sent again",
+        "Requests that failed at a server and were retried",
         retries,
     )?;
     counters(
         encoder,
         "server_state_changes",
-        "Changes of what checks and requests have found out about a server's addresses",
+        "State changes of a server's addresses, found by checks and requests",
         changes,
     )
 }
@@ -440,10 +445,7 @@ fn labels<const N: usize>(labels: [(&'static str, &str); N]) -> Labels {
     labels.map(|(name, value)| (name, value.to_owned())).into()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a time of years is exact enough"
-)]
+#[expect(clippy::cast_precision_loss, reason = "precise enough even for years")]
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

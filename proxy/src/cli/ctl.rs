@@ -184,15 +184,15 @@ enum CtlError {
          restart, or say which one with --socket"
     )]
     NoSocket(String),
-    #[error("nobody listens on {0}: is the process running, and as which user?")]
+    #[error("cannot connect to {0}: is the process running, and as which user?")]
     Connect(String, #[source] std::io::Error),
-    #[error("no answer from {0}")]
+    #[error("no response from {0}")]
     Http(String, #[source] hyper::Error),
-    #[error("the answer makes no sense: is it of another version?")]
+    #[error("cannot read the response: is the process of another version?")]
     Answer(#[source] serde_json::Error),
     #[error("{0}")]
     Refused(String),
-    #[error("cannot start")]
+    #[error("cannot start the asynchronous runtime")]
     Start(#[source] std::io::Error),
     #[error("cannot find {0}")]
     File(String, #[source] std::io::Error),
@@ -455,7 +455,9 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<By
 /// Parses `10` or `10%`.
 fn percent_of(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
-    number.parse().map_err(|_| "a number, as in 10%".to_owned())
+    number
+        .parse()
+        .map_err(|_| "expected a number, as in 10%".to_owned())
 }
 
 /// Parses `FRONTEND` or `FRONTEND/STAGE`.
@@ -465,7 +467,10 @@ pub(super) fn stage_of(text: &str) -> Result<Stage, String> {
         None => (text, None),
     };
     if frontend.is_empty() || name.as_ref().is_some_and(String::is_empty) {
-        return Err("a frontend and one of its plugins, as in www/canary".to_owned());
+        return Err(
+            "expected a frontend, or a frontend and one of its plugins, as in www/canary"
+                .to_owned(),
+        );
     }
     Ok(Stage {
         frontend: frontend.to_owned(),
@@ -477,6 +482,6 @@ pub(super) fn stage_of(text: &str) -> Result<Stage, String> {
 fn server_of(text: &str) -> Result<(String, String), String> {
     let (backend, server) = text
         .split_once('/')
-        .ok_or("the names of a backend and a server, as in www/a")?;
+        .ok_or("expected the names of a backend and a server, as in www/a")?;
     Ok((backend.to_owned(), server.to_owned()))
 }

@@ -385,7 +385,7 @@ fn usage(message: &str, config: &Config) -> Exit {
         .map(|frontend| frontend.name.as_str())
         .collect();
     super::fail(&std::io::Error::other(format!(
-        "{message} (there are: {})",
+        "{message} (frontends: {})",
         names.join(", ")
     )))
 }

@@ -64,7 +64,12 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<ServerAddress, Addr
     }
     let (host, port) = host_and_port(text, "8080")?;
     let host = match host {
-        Host::Any => return error("`*` is no server", format!("name one: `localhost:{port}`")),
+        Host::Any => {
+            return error(
+                "`*` is not a server",
+                format!("name one: `localhost:{port}`"),
+            );
+        }
         Host::Address(address) => address.to_string(),
         Host::Name(name) => name,
     };
@@ -80,7 +85,7 @@ pub(super) fn host(text: &str) -> Result<String, AddressError> {
         return Ok(address.to_string());
     }
     if text.is_empty() || text.contains(':') {
-        return error("not a name alone", "as in `example.org`");
+        return error("not a plain host name", "as in `example.org`");
     }
     name(text, 443)
 }
@@ -160,7 +165,7 @@ fn unix_path(text: &str, directory: &Path) -> Result<Option<PathBuf>, AddressErr
         None => return Ok(None),
     };
     if path.is_empty() || path.ends_with('/') || path.contains('\0') {
-        return error("no path of a socket", "write `unix:/run/pointsman.sock`");
+        return error("no path to a socket", "write `unix:/run/pointsman.sock`");
     }
     let path = directory.join(path);
     let length = path.as_os_str().len();
@@ -272,7 +277,7 @@ fn port_number(host: &str, port: &str) -> Result<u16, AddressError> {
     }
     // `parse` alone would accept a sign.
     if !port.chars().all(|c| c.is_ascii_digit()) {
-        return error(format!("`{port}` is no port"), RANGE);
+        return error(format!("`{port}` is not a port"), RANGE);
     }
     port.parse()
         .or_else(|_| error(format!("port {port} is out of range"), RANGE))
@@ -283,7 +288,7 @@ fn name(host: &str, port: u16) -> Result<String, AddressError> {
     // A name of digits and dots only would be resolved as an IPv4 address in another notation.
     if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return error(
-            format!("`{host}` is no IPv4 address"),
+            format!("`{host}` is not an IPv4 address"),
             format!("as in `127.0.0.1:{port}`"),
         );
     }
@@ -299,8 +304,8 @@ fn name(host: &str, port: u16) -> Result<String, AddressError> {
     let labels = host.strip_suffix('.').unwrap_or(host);
     if labels.len() > MAX_NAME || labels.split('.').any(|l| l.is_empty() || l.len() > 63) {
         return error(
-            "no name that DNS could hold",
-            "labels of 1 to 63 letters, 253 in all",
+            "not a valid DNS name",
+            "a name has labels of 1 to 63 characters, 253 in all",
         );
     }
     Ok(host.to_ascii_lowercase())
@@ -310,7 +315,7 @@ fn name(host: &str, port: u16) -> Result<String, AddressError> {
 fn service(name: &str) -> Result<String, AddressError> {
     const FORM: &str = "as in `srv:_http._tcp.example.org`";
     if name.contains(':') {
-        return error("a port, which the SRV records have", FORM);
+        return error("a port, which the SRV records already contain", FORM);
     }
     let strange = |c: &char| !c.is_ascii_alphanumeric() && !"-_.".contains(*c);
     if let Some(strange) = name.chars().find(strange) {
@@ -320,8 +325,8 @@ fn service(name: &str) -> Result<String, AddressError> {
     let labels = name.strip_suffix('.').unwrap_or(name);
     if labels.len() > MAX_NAME || labels.split('.').any(|l| l.is_empty() || l.len() > 63) {
         return error(
-            "no name that DNS could hold",
-            "labels of 1 to 63 letters, 253 in all",
+            "not a valid DNS name",
+            "a name has labels of 1 to 63 characters, 253 in all",
         );
     }
     if labels.split('.').all(|label| label.starts_with('_')) {
@@ -363,12 +368,12 @@ mod tests {
         };
         check("", "no port", "`localhost:80`");
         check("80", "a port without an address", "`*:80`");
-        check(":http", "`http` is no port", "1 to 65535");
+        check(":http", "`http` is not a port", "1 to 65535");
         check("*", "no port", "`*:80`");
         check("127.0.0.1", "no port", "`127.0.0.1:80`");
         check("localhost:", "no port after", "1 to 65535");
-        check("localhost:http", "`http` is no port", "1 to 65535");
-        check("localhost:+80", "`+80` is no port", "1 to 65535");
+        check("localhost:http", "`http` is not a port", "1 to 65535");
+        check("localhost:+80", "`+80` is not a port", "1 to 65535");
         check(
             "localhost:65536",
             "port 65536 is out of range",
@@ -383,11 +388,11 @@ mod tests {
         check("[::1]", "no port", "`[::1]:80`");
         check("[::1:80", "in the brackets", "`[::1]:80`");
         check("[127.0.0.1]:80", "in the brackets", "`[::1]:80`");
-        check("256.0.0.1:80", "no IPv4 address", "`127.0.0.1:80`");
-        check("127.1:80", "no IPv4 address", "`127.0.0.1:80`");
+        check("256.0.0.1:80", "not an IPv4 address", "`127.0.0.1:80`");
+        check("127.1:80", "not an IPv4 address", "`127.0.0.1:80`");
         check("http://a.test/", "part of a URL", "`a.test:80`");
         check("a b:80", "` ` is not allowed", "`localhost:80`");
-        check("a..b:80", "no name that DNS could hold", "1 to 63");
+        check("a..b:80", "not a valid DNS name", "1 to 63");
         check("bücher.test:80", "`ü` is not allowed", "`localhost:80`");
         check("unix@/run/x.sock", "HAProxy's form", "`unix:/run/x.sock`");
         check("unix:", "no path", "unix:/run");
@@ -428,15 +433,15 @@ mod tests {
             assert!(error.label.contains(label), "{text}: {error:?}");
             assert!(error.help.contains(help), "{text}: {error:?}");
         };
-        refuse("srv:", "no name", "1 to 63");
-        refuse("srv:.", "no name", "1 to 63");
+        refuse("srv:", "not a valid", "1 to 63");
+        refuse("srv:.", "not a valid", "1 to 63");
         refuse("srv:_http._tcp", "no domain", "_http._tcp.example.org");
-        refuse("srv:_http..example.org", "no name", "1 to 63");
+        refuse("srv:_http..example.org", "not a valid", "1 to 63");
         refuse("srv:_http._tcp.example.org:80", "a port", "`srv:_http");
         refuse("srv:_http._tcp.bücher.test", "`ü` is not", "`srv:_http");
         refuse("srv:_http._tcp.a b", "` ` is not", "`srv:_http");
         let long = format!("srv:{}", "a.".repeat(127));
-        refuse(&format!("{long}a"), "no name", "253 in all");
+        refuse(&format!("{long}a"), "not a valid", "253 in all");
         refuse(
             "_http._tcp.example.org",
             "no port",

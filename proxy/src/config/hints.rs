@@ -303,7 +303,7 @@ fn belongs(here: &str, table: &str, key: &str) -> String {
     });
     match (below, table) {
         (Some(below), _) => format!("write `{below}.{key}`"),
-        (None, "") => format!("`{key}` stands at the top of the file, before any table"),
+        (None, "") => format!("`{key}` belongs at the top of the file, before any table"),
         (None, table) => format!("`{key}` belongs to `[{table}]`"),
     }
 }

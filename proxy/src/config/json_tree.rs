@@ -87,7 +87,7 @@ impl<'t> Scanner<'t> {
             let value = self.value(&path);
             if table.contains_key(name.as_str()) {
                 let diagnostic = Diagnostic::new(key.span(), format!("duplicate key `{name}`"));
-                let diagnostic = diagnostic.label("it stands above already");
+                let diagnostic = diagnostic.label("already defined above");
                 self.errors
                     .push(diagnostic.help("leave one out, or rename it"));
                 continue;

@@ -183,7 +183,7 @@ impl<'a> Table<'a> {
                 path => format!(" in `{path}`"),
             };
             if let Some(new) = hints::new_name(self.section, entry.name) {
-                let message = format!("`{}`{place} is called `{new}` now", entry.name);
+                let message = format!("`{}`{place} is now called `{new}`", entry.name);
                 let diagnostic = Diagnostic::new(entry.key.clone(), message);
                 let help = format!("write `{new}`");
                 self.report

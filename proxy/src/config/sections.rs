@@ -344,7 +344,11 @@ fn field_name(entry: &Entry<'_>, example: &str) -> Option<HeaderName> {
     let name = HeaderName::try_from(entry.text(example)?).ok();
     if name.is_none() {
         let help = format!("as in `\"{example}\"`");
-        entry.refuse("is not the name of a field", "no field has it", help);
+        entry.refuse(
+            "is not the name of a field",
+            "no field can have this name",
+            help,
+        );
     }
     name
 }
@@ -359,11 +363,11 @@ fn loopback(entry: &Entry<'_>) -> Option<SocketAddr> {
     let address: Option<SocketAddr> = entry.text("127.0.0.1:9901")?.parse().ok();
     let address = address.filter(|address| address.ip().is_loopback());
     if address.is_none() {
-        let diagnostic = entry.error("is not an address of loopback");
-        let help = "as in `\"127.0.0.1:9901\"`; from elsewhere, go through a tunnel";
+        let diagnostic = entry.error("is not a loopback address");
+        let help = "as in `\"127.0.0.1:9901\"`; for access from another machine, use a tunnel";
         entry.push(
             diagnostic
-                .label("nobody is asked for a password")
+                .label("the listener asks for no password")
                 .help(help),
         );
     }
@@ -383,7 +387,7 @@ fn account(entry: &Entry<'_>) -> Option<String> {
         let diagnostic = entry.error("is not the name of a user or a group");
         entry.push(
             diagnostic
-                .label("no such name can be")
+                .label("no user or group can have this name")
                 .help("as in `\"pointsman\"`"),
         );
         return None;

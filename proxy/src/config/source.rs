@@ -157,8 +157,9 @@ impl Source {
         if !syntax.is_empty()
             && let Some(span) = haproxy_section(&self.file.text)
         {
-            let message = "this is a configuration of HAProxy's, not of Pointsman's";
-            let help = "docs/configuration.md has the line of ours for each of HAProxy's";
+            let message = "this is an HAProxy configuration, not a Pointsman configuration";
+            let help =
+                "docs/configuration.md lists the Pointsman lines that replace those of HAProxy";
             let diagnostic = Diagnostic::new(span, message).label("not TOML").help(help);
             return Err(Errors::new(&self.file, vec![diagnostic]));
         }
@@ -216,7 +217,7 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> Diagnostic {
         .unwrap_or((error.message(), ""));
     match message {
         "duplicate key" => Diagnostic::new(span, format!("duplicate key `{found}`"))
-            .label("it stands above already")
+            .label("already defined above")
             .help("leave one out, or rename it"),
         "string values must be quoted" => Diagnostic::new(span, message)
             .label("neither a number nor `true` nor `false`")

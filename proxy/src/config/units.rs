@@ -128,7 +128,7 @@ fn foreign_duration(number: &str, unit: &str) -> UnitError {
         Some((_, ours)) => format!("write `\"{number}{ours}\"`"),
         None => "units are `us`, `ms`, `s`, `m` (minutes), `h`, `d`".to_owned(),
     };
-    UnitError::new(format!("`{unit}` is no unit of time"), help)
+    UnitError::new(format!("`{unit}` is not a unit of time"), help)
 }
 
 /// Parses `"64KiB"`: one whole number with its unit.
@@ -145,7 +145,10 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
             Some((_, ours)) => format!("write `\"{number}{ours}\"` (1 KiB is 1024 bytes)"),
             None => "units are `B`, `KiB`, `MiB`, `GiB`".to_owned(),
         };
-        return Err(UnitError::new(format!("`{unit}` is no unit of size"), help));
+        return Err(UnitError::new(
+            format!("`{unit}` is not a unit of size"),
+            help,
+        ));
     };
     if !tail.is_empty() {
         return Err(UnitError::new("more than a number and a unit", SIZE_FORM));
@@ -280,10 +283,10 @@ mod tests {
         check("1.5s", "not a whole number", "`500ms`");
         check("5 s", "a blank", "`5s`");
         check("5s ", "no number", "`5s`");
-        check("5S", "`S` is no unit", "`\"5s\"`");
-        check("5min", "`min` is no unit", "`\"5m\"`");
-        check("5µs", "`µs` is no unit", "`\"5us\"`");
-        check("2w", "`w` is no unit", "units are");
+        check("5S", "`S` is not a unit", "`\"5s\"`");
+        check("5min", "`min` is not a unit", "`\"5m\"`");
+        check("5µs", "`µs` is not a unit", "`\"5us\"`");
+        check("2w", "`w` is not a unit", "units are");
         check("30m1h", "`h` does not go after", "1h30m");
         check("1s1s", "`s` does not go after", "1h30m");
         check("99999999999999d", "too long", "365d");
@@ -310,11 +313,11 @@ mod tests {
         };
         check("", "empty", "`64KiB`");
         check("64", "no unit", "`\"64KiB\"`");
-        check("64KB", "`KB` is no unit", "`\"64KiB\"`");
-        check("64k", "`k` is no unit", "`\"64KiB\"`");
-        check("64MB", "`MB` is no unit", "`\"64MiB\"`");
-        check("64mib", "`mib` is no unit", "`\"64MiB\"`");
-        check("1TiB", "`TiB` is no unit", "`GiB`");
+        check("64KB", "`KB` is not a unit", "`\"64KiB\"`");
+        check("64k", "`k` is not a unit", "`\"64KiB\"`");
+        check("64MB", "`MB` is not a unit", "`\"64MiB\"`");
+        check("64mib", "`mib` is not a unit", "`\"64MiB\"`");
+        check("1TiB", "`TiB` is not a unit", "`GiB`");
         check("1.5MiB", "not a whole number", "`64KiB`");
         check("1MiB512KiB", "more than", "`64KiB`");
         check("99999999999999999999B", "too large", "`64KiB`");

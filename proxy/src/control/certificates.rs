@@ -57,7 +57,7 @@ impl Control {
                 if is_news {
                     tracing::error!(
                         tls = name,
-                        "the new certificates are refused, those before go on: {reason}"
+                        "the new certificates are refused, the current ones stay in force: {reason}"
                     );
                 }
                 if is_transient {
@@ -67,7 +67,7 @@ impl Control {
                 }
             }
             Err(error) => {
-                tracing::error!(tls = name, %error, "certificates could not be read again");
+                tracing::error!(tls = name, %error, "certificates could not be reloaded");
                 Taken::Done
             }
         }
@@ -82,7 +82,7 @@ impl Control {
             for site in sites.drop_outdated_ocsp(now) {
                 tracing::warn!(
                     tls = site,
-                    "an OCSP response was to be renewed by now: none is sent any more"
+                    "an OCSP response is out of date and is no longer sent"
                 );
             }
             for (name, certificate) in due(&sites.states(), &mut warned, now) {

@@ -18,10 +18,10 @@ pub enum ChangeError {
     #[error("there is no frontend `{0}` with a router")]
     NoRouter(String),
     /// The frontend has no such stage; the names are those that it has.
-    #[error("frontend `{}` has no `{}` in its router; there is {}", .0.frontend, .0.name, listed(.1))]
+    #[error("frontend `{}` has no `{}` in its router; it has {}", .0.frontend, .0.name, listed(.1))]
     NoStage(StageId, Vec<String>),
     /// The frontend has several stages, and none was named.
-    #[error("frontend `{frontend}` has several plugins: say which, {}", addresses(.frontend, .stages))]
+    #[error("frontend `{frontend}` has several plugins: name {}", addresses(.frontend, .stages))]
     WhichStage {
         /// The frontend's name.
         frontend: String,
@@ -32,16 +32,16 @@ pub enum ChangeError {
     #[error("there is no server `{0}/{1}`; `servers` lists them")]
     NoServer(String, String),
     /// There is no version with this number to go back to.
-    #[error("`{0}` has no such version as {1} to go back to; `plugins` lists them")]
+    #[error("`{0}` has no version {1} to roll back to; `plugins` lists its versions")]
     NoVersion(StageId, u32),
     /// There is no good version before the active one.
     #[error(
-        "`{0}` has no good version before the active one to go back to: name one by its number; \
+        "`{0}` has no good version before the active one to roll back to: give the number of a version; \
          `plugins` lists them"
     )]
     NothingBefore(StageId),
     /// None of the versions to go back to could be started.
-    #[error("`{stage}` has no version to go back to that can be started:{}", lines(.refusals))]
+    #[error("none of the versions that `{stage}` could roll back to can be started:{}", lines(.refusals))]
     NoneStarts {
         /// The stage that the versions belong to.
         stage: StageId,
@@ -49,7 +49,9 @@ pub enum ChangeError {
         refusals: Vec<(u32, VersionError)>,
     },
     /// A later request was completed first.
-    #[error("a later change of `{stage}` was done first, and stays: it left version {version}")]
+    #[error(
+        "a later change of `{stage}`, to version {version}, was completed first and stays in force"
+    )]
     Overtaken {
         /// The stage that both requests change.
         stage: StageId,
@@ -57,13 +59,13 @@ pub enum ChangeError {
         version: u32,
     },
     /// A later reload was completed first.
-    #[error("a later reload was done first, and stays in force")]
+    #[error("a later reload was completed first and stays in force")]
     OvertakenByReload,
     /// The trial was aborted before it began.
     #[error("the trial of `{0}` was aborted before it began")]
     Aborted(StageId),
     /// Other changes intervened in every attempt.
-    #[error("other changes came in between again and again: try it once more")]
+    #[error("other changes intervened in every attempt: try again")]
     Busy,
     /// The rollout cannot end as requested.
     #[error(transparent)]
@@ -84,13 +86,13 @@ pub enum ChangeError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// The log could not be reopened, so writing would continue into a rotated file.
-    #[error("lines go on into the old log file")]
+    #[error("the log file cannot be reopened, so log lines still go to the old one")]
     Log(#[source] TelemetryError),
     /// A step of the process failed: binding a socket, or starting a successor.
     #[error(transparent)]
     Process(Box<dyn std::error::Error + Send + Sync>),
     /// The work panicked, for example in the compiler: a bug of this program.
-    #[error("a fault of the proxy itself: {0}")]
+    #[error("internal error: {0}")]
     Panicked(String),
     /// The process is stopping.
     #[error("the process is stopping")]

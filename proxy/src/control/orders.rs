@@ -61,14 +61,15 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Errors> {
         let (other, known) = *folders.entry(folder).or_insert((name, acme));
         if known.names != acme.names {
             let message = format!("begins with the same name as `tls.{other}.acme.names`");
-            let help = "use the same names in both, or begin with another, or name another storage";
+            let help =
+                "use the same names in both, put a different name first, or set another storage";
             mistakes.push(source.key_error(&["tls", name, "acme", "names"], &message, Some(help)));
         }
         // If the proxy is started as root, it creates the folder for the user.
         let is_provided = config.user.is_some() && !acme.storage.exists();
         if !is_provided && let Err(error) = acme::check_storage(acme) {
             let key = ["tls", name, "acme", "storage"];
-            let help = "certificates that could not be kept would be ordered at each start";
+            let help = "certificates that cannot be stored would be ordered again at every start";
             mistakes.push(source.key_error(&key, &chain(&error), Some(help)));
         }
         if let Err(error) = acme::check_authorities(acme) {

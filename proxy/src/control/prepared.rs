@@ -394,7 +394,7 @@ pub fn locate_table(config: &Config, source: &Source, name: &str, error: &TableE
     let file = table.map_or_else(String::new, |table| table.file.display().to_string());
     let help = match error {
         TableError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Some("the user that the proxy runs as reads it, and searches its folders")
+            Some("let the user that the proxy runs as read the file, and search its folders")
         }
         _ => None,
     };

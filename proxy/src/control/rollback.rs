@@ -93,7 +93,7 @@ impl Control {
                         stage = stage.name,
                         version = number,
                         %error,
-                        "a version that was kept cannot be started again"
+                        "a previous version cannot be started again"
                     );
                     refusals.push((number, error));
                 }

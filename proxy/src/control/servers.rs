@@ -21,7 +21,7 @@ impl Control {
             } = moved;
             self.send_endpoints(&cluster);
             let backend = &**cluster.name();
-            tracing::info!(backend, name, addresses, "a name has other addresses");
+            tracing::info!(backend, name, addresses, "the addresses of a name changed");
         }
     }
 
@@ -72,7 +72,7 @@ impl Control {
             Ok(Ok(Relisted::InForce)) => {
                 self.send_endpoints(&cluster);
                 let servers = cluster.server_count();
-                tracing::info!(backend, servers, "the servers of a file are in force");
+                tracing::info!(backend, servers, "the servers file is in force");
                 Taken::Done
             }
             Ok(Ok(Relisted::Overtaken)) => Taken::Done,
@@ -82,12 +82,12 @@ impl Control {
                 tracing::error!(
                     backend,
                     %file,
-                    "the new servers are refused, those before go on: {error}"
+                    "the new servers are refused, the current ones stay in force: {error}"
                 );
                 Taken::Done
             }
             Err(error) => {
-                tracing::error!(backend, %error, "the servers of a file could not be read");
+                tracing::error!(backend, %error, "the servers file could not be read");
                 Taken::TryAgain
             }
         }

@@ -63,8 +63,8 @@ impl Base {
 /// A version was put on trial while a reload that would end the trial was prepared.
 #[derive(Debug, Error)]
 #[error(
-    "version {version} of `{stage}` was put on trial meanwhile, and this reload would end the trial: \
-     reload again to do that"
+    "version {version} of `{stage}` was put on trial in the meantime, and this reload would end the trial: \
+     reload again if you want that"
 )]
 pub struct OnTrial {
     stage: StageId,
@@ -79,7 +79,7 @@ pub(super) fn warn_of_policies(config: &Config) {
                 frontend = id.frontend,
                 stage = id.name,
                 on_fault = stage.on_fault.name(),
-                "every client is let in while this plugin fails; on_fault as reject keeps them out"
+                "every client is let in while this plugin fails; set on_fault to reject to keep them out"
             );
         }
     }
@@ -294,7 +294,7 @@ pub fn locate(source: &Source, frontend: &str, position: usize, error: &VersionE
             let help = match error {
                 VersionError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     Some(
-                        "the user that the proxy runs as reads it: let that user read the file, and search its folders",
+                        "let the user that the proxy runs as read the file, and search its folders",
                     )
                 }
                 _ => None,

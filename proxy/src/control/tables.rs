@@ -76,7 +76,7 @@ impl Control {
                 tracing::warn!(
                     table = table.name,
                     changes = table.unsaved,
-                    "changes of a table that were not saved end with this process"
+                    "unsaved changes of a table are lost when this process ends"
                 );
             }
         }
@@ -95,7 +95,7 @@ impl Control {
                 // The tables or the backends have been replaced meanwhile.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(table = name, %error, "a table could not be read again");
+                    tracing::error!(table = name, %error, "a table could not be reloaded");
                     break;
                 }
             }
@@ -132,7 +132,7 @@ impl Control {
                     tracing::warn!(
                         table = name,
                         %file,
-                        "the new table is refused, the one before stays: {error}"
+                        "the new table is refused, the current one stays in force: {error}"
                     );
                 }
                 return Ok(Some(if is_transient {
@@ -202,13 +202,13 @@ pub(super) fn announce(change: &Change) {
         return;
     }
     let what = if entries.is_some() {
-        "the new file"
+        "a new file was loaded"
     } else {
-        "the table, which is not configured any more"
+        "the table is no longer configured"
     };
     tracing::warn!(
         table,
         changes = dropped,
-        "changes that were not saved ended with {what}"
+        "unsaved changes of a table are lost: {what}"
     );
 }

@@ -100,7 +100,7 @@ async fn watch(control: Control) {
     let mut watcher = match notify::recommended_watcher(on_event) {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(%error, "files are not watched: reload to take up new plugins, certificates, servers and tables");
+            tracing::warn!(%error, "files cannot be watched: reload after each change of a plugin, certificate, servers file or table");
             return;
         }
     };
@@ -297,7 +297,7 @@ async fn put_into_service(control: &Control, stage: &StageId, path: &Path) -> Ou
                 frontend,
                 stage,
                 %file,
-                "the new plugin is refused, the one before goes on: {reason}"
+                "the new plugin is refused, the current version stays in service: {reason}"
             );
             Outcome::Done
         }
@@ -306,8 +306,8 @@ async fn put_into_service(control: &Control, stage: &StageId, path: &Path) -> Ou
                 frontend,
                 stage,
                 %file,
-                "the new plugin could not be loaded, the one before goes on; it is tried again: \
-                 {reason}"
+                "the new plugin could not be loaded and will be tried again, the current version stays \
+                 in service: {reason}"
             );
             Outcome::TryAgain
         }

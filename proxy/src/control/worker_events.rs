@@ -49,7 +49,7 @@ impl Control {
                 stage,
                 failed = event.number,
                 version = version.number(),
-                "the plugin had too many faults: the version before decides again"
+                "the plugin had too many faults: rolled back to the previous version"
             ),
             // Another version is in service already.
             Ok(None) => {}
@@ -59,15 +59,15 @@ impl Control {
                 frontend,
                 stage,
                 version = event.number,
-                "the plugin had too many faults, and there is no version before it: \
-                 requests go by on_fault, and one in a while tries it again"
+                "the plugin had too many faults, and there is no previous version: \
+                 on_fault applies to requests, and one from time to time tries the plugin again"
             ),
             Err(error) => tracing::error!(
                 frontend,
                 stage,
                 version = event.number,
                 %error,
-                "the plugin had too many faults, and no version before it can serve"
+                "the plugin had too many faults, and no previous version can serve"
             ),
         }
     }

@@ -100,7 +100,7 @@ pub(super) async fn serve(
                 frontend = &*connection.frontend.name,
                 peer = %peer,
                 error = crate::telemetry::chain(&error),
-                "a connection is closed before its first request"
+                "connection closed before its first request"
             );
             return;
         }

@@ -79,7 +79,7 @@ pub async fn serve(mut connection: Connection, io: Io, guard: ConnectionGuard) {
             frontend = &*connection.frontend.name,
             peer = &*connection.facts.peer.address,
             ?violation,
-            "an HTTP/2 connection is closed for what its client has sent"
+            "HTTP/2 connection closed: the client violated the protocol"
         );
         http2.refuse(violation);
         // The client may not read the GOAWAY either.

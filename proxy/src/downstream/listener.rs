@@ -144,7 +144,7 @@ impl Listener {
         let socket = Socket::from(descriptor);
         socket.set_cloexec(true)?;
         if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return refuse("it is no stream socket that is listened on");
+            return refuse("it is not a listening stream socket");
         }
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;

@@ -10,7 +10,7 @@ use super::message::RequestHead;
 /// Readers disagree about its meaning, and decoding the text around it could turn it into an
 /// escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the path has a % without two hexadecimal digits behind it")]
+#[error("the path has a % without two hexadecimal digits after it")]
 pub struct InvalidEscape;
 
 /// Normalizes the path of the target. The query and `*` stay unchanged.

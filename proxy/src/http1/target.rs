@@ -28,7 +28,7 @@ pub enum TargetError {
     #[error("the target's authority is not a host with an optional port")]
     InvalidAuthority,
     /// The target has a form that the method does not allow (RFC 9112, section 3.2).
-    #[error("the target has no form that its method allows")]
+    #[error("the target has a form that its method does not allow")]
     InvalidTarget,
     /// The target has a fragment, which is never part of a target (RFC 9112, section 3.2).
     #[error("the target has a fragment")]

@@ -44,7 +44,7 @@ pub enum UpgradeError {
     )]
     Request,
     /// `Sec-WebSocket-Accept` is wrong. The client receives 502 (RFC 6455, section 4.1).
-    #[error("Sec-WebSocket-Accept does not fit the key")]
+    #[error("Sec-WebSocket-Accept does not match the key")]
     Accept,
     /// The server chose a protocol that was not offered. The client receives 502 (RFC 9110, section
     /// 15.2.2).

@@ -92,13 +92,13 @@ impl Drop for Driver {
 #[derive(Debug, Error)]
 pub enum SendError {
     /// The connection accepts no further requests.
-    #[error("the connection takes no further request")]
+    #[error("the connection accepts no further requests")]
     Connection(#[source] Http2Error),
     /// The head cannot be expressed in HTTP/2.
     #[error("the request cannot be sent over HTTP/2")]
     Head,
     /// The server has not announced support for extended CONNECT (RFC 8441).
-    #[error("the server takes no WebSockets over HTTP/2")]
+    #[error("the server does not support WebSockets over HTTP/2")]
     NoWebSockets,
 }
 

@@ -571,7 +571,7 @@ impl Plugin {
         self.uncacheable.call_once(|| {
             tracing::info!(
                 plugin = self.name(),
-                "`configure` asked for the time or random numbers: decisions are not cached"
+                "`configure` read the time or random numbers: decisions are not cached"
             );
         });
         Cacheability::Uncacheable

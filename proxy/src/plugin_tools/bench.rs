@@ -44,13 +44,13 @@ pub enum BenchError {
         fault: Fault,
     },
     /// Every case expects the configuration to be rejected.
-    #[error("no case of the file expects a decision under its [config]")]
+    #[error("no case in the file expects a decision with its [config]")]
     NoRequests,
     /// The directory for compiled code could not be created.
-    #[error("cannot make a folder for compiled code")]
+    #[error("cannot create a folder for compiled code")]
     Folder(#[source] std::io::Error),
     /// The directory for compiled code cannot be trusted.
-    #[error("cannot keep compiled code")]
+    #[error("cannot store compiled code")]
     Cache(#[from] CacheError),
 }
 

@@ -29,7 +29,7 @@ const DEBIAN: &str = "/usr/bin";
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// A system tool is missing.
-    #[error("{what} is missing. Get it:\n{how}")]
+    #[error("{what} is missing; install it:\n{how}")]
     Missing {
         /// The tool.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum BuildError {
     #[error("`{0}` failed")]
     Failed(String),
     /// The build succeeded but did not write the expected file.
-    #[error("the build has not written {}", path.display())]
+    #[error("the build did not write {}", path.display())]
     NoModule {
         /// Expected path.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum BuildError {
         source: io::Error,
     },
     /// Cargo built something else.
-    #[error("cargo built no module: a plugin's [lib] has crate-type = [\"cdylib\", \"rlib\"]")]
+    #[error("cargo built no module: set crate-type = [\"cdylib\", \"rlib\"] in the plugin's [lib]")]
     NoCdylib,
     /// The build's output is not a plugin.
     #[error(transparent)]

@@ -59,7 +59,7 @@ pub enum CasesError {
         message: String,
     },
     /// The file has no case, so nothing would be tested.
-    #[error("there is no [[case]] in it")]
+    #[error("it contains no [[case]]")]
     Empty,
 }
 
@@ -129,7 +129,7 @@ struct RawCase {
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a text, which is the whole body, or { prefix = TEXT, complete = BOOLEAN }"
+    expecting = "expected the whole body as a text, or { prefix = TEXT, complete = BOOLEAN }"
 )]
 enum RawBody {
     Whole(String),
@@ -232,7 +232,7 @@ impl Table {
                 message,
             };
             if cases.iter().any(|known| known.name == name) {
-                return Err(failed("there is another of this name".to_owned()));
+                return Err(failed("another case has this name".to_owned()));
             }
             cases.push(Case::check(case, &raw.config, &raw.backends).map_err(failed)?);
         }
@@ -436,7 +436,9 @@ fn head(request: &RawCase) -> Result<RequestHead, String> {
         let value = syntax::trimmed(&value);
         let is_allowed = |octet: &u8| *octet == b'\t' || !octet.is_ascii_control();
         if !value.iter().all(is_allowed) {
-            return Err(format!("no request has such a value of the field `{name}`"));
+            return Err(format!(
+                "no request can have this value of the field `{name}`"
+            ));
         }
         for _ in 0..times {
             fields.push(name.as_bytes(), value);
@@ -461,16 +463,16 @@ mod tests {
     fn a_case_that_cannot_be_played_is_refused() {
         for (case, expected) in [
             ("expect.backend = \"w\"", "\"w\" is not among `backends`"),
-            ("expect = {}", "has to have one of"),
+            ("expect = {}", "must have exactly one of"),
             (
                 "expect = { default = true, backend = \"www\" }",
-                "has to have one of",
+                "must have exactly one of",
             ),
             ("expect.default = false", "instead of `default = false`"),
             ("expect = { default = true, body = \"\" }", "add `respond`"),
             (
                 "expect = { respond = 200, edits = [] }",
-                "only what goes to a backend",
+                "only a request that goes to a backend",
             ),
             (
                 "headers = [[\"a b\", \"c\"]]\nexpect.default = true",
@@ -478,7 +480,7 @@ mod tests {
             ),
             (
                 "headers = [[\"a\", \"b\\n\"]]\nexpect.default = true",
-                "such a value of the field `a`",
+                "this value of the field `a`",
             ),
             (
                 "headers = [[\"a\", 5]]\nexpect.default = true",
@@ -501,7 +503,7 @@ mod tests {
             ("expects.default = true", "unknown field `expects`"),
             (
                 "expect.default = true\n[[case]]\nname = \"a\"\nexpect.default = true",
-                "there is another of this name",
+                "another case has this name",
             ),
         ] {
             let found = error(case);

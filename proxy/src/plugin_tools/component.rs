@@ -36,7 +36,7 @@ const COMPONENT_SECTION: u8 = 4;
 #[derive(Debug, Error)]
 pub enum ComponentError {
     /// The file is not WebAssembly, or is damaged.
-    #[error("it is no WebAssembly: {0}")]
+    #[error("it is not WebAssembly: {0}")]
     Malformed(#[from] BinaryReaderError),
     /// The module lacks something that the contract's world requires, or has it with another type.
     #[error("the module does not fit the contract: {0}")]

@@ -28,7 +28,7 @@ pub fn report(plugin: &str, cases: &[Played<'_>]) -> Result<String, quick_junit:
             None => TestCaseStatus::success(),
             Some(failure) => {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-                status.set_message("another decision than expected");
+                status.set_message("the result differs from the expected one");
                 status.set_description(failure);
                 status
             }

@@ -74,7 +74,7 @@ impl Language {
 pub enum ProjectError {
     /// There is no manifest, or it cannot be read.
     #[error(
-        "{}: {source}; `pointsman plugin new` makes a project, and a core module can be named instead of one", path.display()
+        "{}: {source}; create a project with `pointsman plugin new`, or name a core module instead", path.display()
     )]
     Read {
         /// The manifest.
@@ -100,7 +100,7 @@ pub enum ProjectError {
     },
     /// A name that some of the tools would reject.
     #[error(
-        "{0:?} is no name for a plugin: begin with a letter, go on with lower-case letters, digits and single `-`, {MAX_NAME} at most"
+        "{0:?} is not a name for a plugin: begin with a lowercase letter and continue with lowercase letters, digits and single `-`, at most {MAX_NAME} characters"
     )]
     Name(String),
 }

@@ -26,7 +26,7 @@ pub enum TemplateError {
     #[error(transparent)]
     Name(#[from] ProjectError),
     /// The folder exists already and is not empty.
-    #[error("{} is there already, and not empty", .0.display())]
+    #[error("{} already exists and is not empty", .0.display())]
     Occupied(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]

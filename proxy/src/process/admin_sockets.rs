@@ -60,7 +60,7 @@ pub(super) fn announce(listener: &admin::Listener) {
         }
         admin::Listener::Tcp(listener) => {
             let address = listener.local_addr().ok().map(tracing::field::display);
-            tracing::info!(address, "admin interface, for questions");
+            tracing::info!(address, "admin interface, read-only");
         }
     }
 }

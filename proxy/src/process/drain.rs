@@ -46,7 +46,7 @@ pub(super) async fn supervise(
             () = signals.stop(process) => break false,
             _ = state.wait_for(|state| *state != DrainState::Serving) => break false,
             Some(ended) = tasks.join_next() => if ended.is_err() {
-                tracing::error!("a part of the process has failed: the process ends");
+                tracing::error!("a background task has failed: the process ends");
                 break true;
             },
             Some(report) = threads.ended() => {
@@ -64,7 +64,7 @@ pub(super) async fn supervise(
     let timeout: Duration = control.drain_timeout();
     tracing::info!(
         ?timeout,
-        "draining: no new connections; a second signal ends at once"
+        "draining: no new connections; a second signal ends the process at once"
     );
     control.drain();
     process.sockets().close();
@@ -112,18 +112,22 @@ fn replace(
     if before.is_some_and(|before| before.elapsed() < MIN_LIFE) {
         tracing::error!(
             worker,
-            "it has failed twice in a short time: the process ends"
+            "the worker has failed twice in a short time: the process ends"
         );
         return false;
     }
     match process.replace_worker(threads, failure) {
         Ok(()) => {
-            tracing::warn!(worker, "another worker takes its place");
+            tracing::warn!(worker, "the worker has been replaced");
             true
         }
         Err(error) => {
             let error = chain(&error);
-            tracing::error!(worker, error, "it cannot be replaced: the process ends");
+            tracing::error!(
+                worker,
+                error,
+                "the worker cannot be replaced: the process ends"
+            );
             false
         }
     }

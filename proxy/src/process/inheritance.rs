@@ -78,7 +78,7 @@ struct Passed {
 #[derive(Debug, Error)]
 pub enum InheritError {
     /// The variable is malformed.
-    #[error("{variable} in the environment is wrong: {reason}")]
+    #[error("the environment variable {variable} is invalid: {reason}")]
     Variable {
         /// Its name.
         variable: &'static str,
@@ -96,7 +96,7 @@ pub enum InheritError {
         source: io::Error,
     },
     /// The session ticket keys cannot be read.
-    #[error("descriptor {descriptor}, passed for the keys of session tickets, cannot be read")]
+    #[error("descriptor {descriptor}, passed for the session ticket keys, cannot be read")]
     Tickets {
         /// Number of the descriptor with the keys.
         descriptor: RawFd,
@@ -117,10 +117,10 @@ pub(super) enum UpgradeError {
         source: io::Error,
     },
     /// The new process ended before it was ready.
-    #[error("the new process ended before it was ready ({0}); what it wrote says why")]
+    #[error("the new process ended before it was ready ({0}): see its output for the reason")]
     Ended(ExitStatus),
     /// The new process runs, but has not reported that it is ready.
-    #[error("the new process does not say that it is ready; it has been killed")]
+    #[error("the new process did not report in time that it was ready, and was killed")]
     Silent,
 }
 
@@ -141,7 +141,7 @@ impl Inherited {
             };
             let text = text.to_string_lossy();
             let parsed = text.parse().map(Some);
-            parsed.map_err(|_| wrong(name, format!("`{text}` is no number")))
+            parsed.map_err(|_| wrong(name, format!("`{text}` is not a number")))
         };
         // The variables are for another process, which has started this one.
         if number("LISTEN_PID")? != Some(std::process::id()) {
@@ -151,7 +151,7 @@ impl Inherited {
         let last = RawFd::try_from(count)
             .ok()
             .filter(|count| *count <= MAX_SOCKETS)
-            .ok_or_else(|| wrong("LISTEN_FDS", format!("{count} are too many")))?
+            .ok_or_else(|| wrong("LISTEN_FDS", format!("{count} sockets are too many")))?
             + FIRST;
         let sockets = (FIRST..last).map(|descriptor| {
             let listener = adopt(descriptor, "LISTEN_FDS")?;
@@ -207,7 +207,7 @@ impl Inherited {
         if let Some(mut predecessor) = self.predecessor
             && let Err(error) = predecessor.write_all(b"1")
         {
-            tracing::warn!(%error, "the process before has not waited");
+            tracing::warn!(%error, "the previous process did not wait");
         }
     }
 }
@@ -232,7 +232,7 @@ fn own(descriptor: RawFd) -> io::Result<OwnedFd> {
     }
     #[expect(
         unsafe_code,
-        reason = "what is passed over exec is known by its number alone"
+        reason = "a descriptor passed across exec is known only by its number"
     )]
     // SAFETY: the environment passes the descriptor to this process, which has opened nothing
     // before. A number that is not open is never used: `fcntl_getfd` fails, and the `OwnedFd` is

@@ -25,7 +25,7 @@ pub enum PrivilegeError {
     #[error("cannot look up the user or group")]
     Lookup(#[source] nix::Error),
     /// The system refused the change.
-    #[error("cannot change to the configured user and group; that takes root")]
+    #[error("cannot change to the configured user and group, which requires root")]
     Change(#[source] nix::Error),
 }
 

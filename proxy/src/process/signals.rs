@@ -58,13 +58,15 @@ impl Signals {
 async fn reload(process: &Process) {
     if let Err(error) = process.reload().await {
         let reason = chain(&error);
-        tracing::error!("the configuration is refused, the one before goes on: {reason}");
+        tracing::error!(
+            "the new configuration is refused, the current one stays in force: {reason}"
+        );
     }
 }
 
 async fn upgrade(process: &Process) {
     if let Err(error) = process.upgrade().await {
         let reason = chain(&error);
-        tracing::error!("no other process takes over, this one goes on: {reason}");
+        tracing::error!("the upgrade failed, this process keeps serving: {reason}");
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn apply(path: &Path, config: &SocketAccess) -> io::Result<Option<Cha
     let change = wanted.beyond(before);
     let set = change.set(path);
     set.map_err(|error| {
-        let text = format!("the file cannot be given its mode, user and group: {error}");
+        let text = format!("cannot set the mode, user and group of the file: {error}");
         io::Error::new(error.kind(), text)
     })?;
     Ok(Some(Changed {

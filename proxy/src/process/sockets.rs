@@ -169,7 +169,7 @@ impl Sockets {
             if !gone.is_served {
                 tracing::warn!(
                     address = name,
-                    "a socket that was passed to this process is closed: no frontend binds it"
+                    "inherited socket closed: no frontend binds it"
                 );
             }
             gone.take_over();

@@ -107,10 +107,10 @@ impl Start {
             tokio::select! {
                 result = result => match result {
                     Ok(result) => Ok(Some(result)),
-                    Err(_) => Err(StartError::Start(io::Error::other("a fault of the proxy itself"))),
+                    Err(_) => Err(StartError::Start(io::Error::other("internal error"))),
                 },
                 () = signals.stop_requested() => {
-                    tracing::info!("stopped before it served");
+                    tracing::info!("stopped before it started to serve");
                     if !has_predecessor {
                         sd_notify::notify(Phase::Stopping);
                     }
@@ -189,7 +189,7 @@ impl Opened {
         if let Some(keys) = inherited.take_tickets()
             && let Err(error) = prepared.sites().ticket_keys().import(&keys)
         {
-            tracing::warn!(%error, "sessions of TLS begin anew");
+            tracing::warn!(%error, "inherited session ticket keys cannot be used: earlier TLS sessions are not resumed");
         }
         let guard = runtime.enter();
         warn_about_root(prepared.config());

@@ -164,7 +164,11 @@ impl Surveyor<'_> {
                 }
                 Err(error) => {
                     let message = format!("cannot resolve `{host}`: {error}");
-                    self.record(key, &message, Some("an IP address needs no name service"));
+                    self.record(
+                        key,
+                        &message,
+                        Some("an IP address needs no name resolution"),
+                    );
                 }
             },
             BindAddress::Unix(path) => {
@@ -191,7 +195,7 @@ impl Surveyor<'_> {
             let message = if other == address {
                 format!("{address} is bound by `{by}` already")
             } else {
-                format!("{address} and {other} of `{by}` cover each other")
+                format!("{address} and {other} of `{by}` overlap")
             };
             let help = "leave one out, or choose another port";
             self.record(key, &message, Some(help));
@@ -302,13 +306,11 @@ mod tests {
         check(&["'*:80'", "'[::]:80'", "'127.0.0.1:0'", "'*:0'"], &[]);
         check(
             &["'*:80'", "'127.0.0.1:80'"],
-            &[
-                "`frontend.f1.bind`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` cover each other",
-            ],
+            &["`frontend.f1.bind`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` overlap"],
         );
         check(
             &["['[::1]:80', '[::]:80']"],
-            &["`frontend.f0.bind`: [::]:80 and [::1]:80 of `frontend.f0.bind` cover each other"],
+            &["`frontend.f0.bind`: [::]:80 and [::1]:80 of `frontend.f0.bind` overlap"],
         );
         let (messages, _) = found(&binds(&["'127.0.0.1:80'", "'localhost:80'"]));
         assert_eq!(
@@ -318,7 +320,7 @@ mod tests {
         let admin = format!("admin.address = '127.0.0.1:80'\n{}", binds(&["'*:80'"]));
         assert_eq!(
             found(&admin).0,
-            ["`admin.address`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` cover each other"]
+            ["`admin.address`: 127.0.0.1:80 and 0.0.0.0:80 of `frontend.f0.bind` overlap"]
         );
     }
 

@@ -196,7 +196,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
         all_answer().await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         fail();
-        logged("another worker takes its place worker=0").await;
+        logged("the worker has been replaced worker=0").await;
         all_answer().await;
         fail();
         let mut rest = Vec::new();
@@ -204,7 +204,7 @@ async fn a_worker_that_panics_is_replaced_and_one_that_goes_on_ends_the_process(
     };
     let (stopped, ()) = tokio::join!(supervised, clients);
     assert_eq!(stopped, Stopped::Failed);
-    logged("it has failed twice in a short time: the process ends worker=0").await;
+    logged("the worker has failed twice in a short time: the process ends worker=0").await;
     assert!(TcpStream::connect(address).await.is_err());
     assert_eq!(limiter.taken(), 0);
 }
@@ -249,12 +249,9 @@ async fn a_panic_of_a_connection_ends_its_request_alone() {
         assert_eq!(end, End::Internal);
         assert!(reason.unwrap().contains("overflow"));
         let id = id.unwrap();
-        logged(&format!(
-            "a fault of the proxy itself ended a request id={id:x} "
-        ))
-        .await;
+        logged(&format!("internal error ended a request id={id:x} ")).await;
     }
-    logged("a fault of the proxy itself: overflow").await;
+    logged("internal error: overflow").await;
     // The permits are returned once the tasks are gone.
     while serving.limiter.taken() > 0 {
         tokio::task::yield_now().await;

@@ -26,8 +26,8 @@ pub enum DefineError {
     },
     /// An expression needs too much memory.
     #[error(
-        "entry {entry}, {}, is too large an expression: begin it with `^`, have less in it, or \
-         repeat less often",
+        "entry {entry}, {}, is too large: begin the expression with `^`, shorten it, or use fewer \
+         repetitions",
         Quoted(.text)
     )]
     LargeExpression {
@@ -38,8 +38,8 @@ pub enum DefineError {
     },
     /// Together the expressions need too many automata.
     #[error(
-        "the expressions are too many or too large to be matched at once: begin them with `^`, have \
-         less in them, or define several questions"
+        "the expressions are too many or too large to match at once: begin them with `^`, shorten \
+         them, or define several questions"
     )]
     ManyExpressions,
     /// Two entries are equal.
@@ -62,7 +62,7 @@ pub enum DefineError {
     #[error("there is no backend {} in the configuration", Quoted(.0))]
     Backend(Box<str>),
     /// There are too many definitions.
-    #[error("a plugin may define {MAX_QUESTIONS} questions")]
+    #[error("a plugin can define at most {MAX_QUESTIONS} questions")]
     TooMany,
     /// All questions together need too much memory.
     #[error("the questions take {needed} bytes; limits.questions allows {limit}")]

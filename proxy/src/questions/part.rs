@@ -51,7 +51,7 @@ pub enum Part {
 pub enum PartError {
     /// There is no such part.
     #[error(
-        "{} is no part of a request: parts are method, scheme, authority, host, path, \
+        "{} is not a part of a request: parts are method, scheme, authority, host, path, \
          path-with-query, query:NAME, header:NAME, values:NAME, cookie:NAME, client-address, \
          server-name and body-json:POINTER",
         Quoted(.0)
@@ -69,8 +69,8 @@ pub enum PartError {
     },
     /// Not a JSON pointer (RFC 6901), or one with too many members.
     #[error(
-        "{} is not a JSON pointer (RFC 6901): one begins with a slash, as in /model, has ~ as ~0 \
-         and / as ~1, and names at most 64 members",
+        "{} is not a JSON pointer (RFC 6901): a pointer begins with a slash, as in /model, \
+         escapes ~ as ~0 and / as ~1, and names at most 64 members",
         Quoted(.0)
     )]
     Pointer(Box<str>),
@@ -78,7 +78,7 @@ pub enum PartError {
     #[error("{} is longer than 4,096 bytes", Quoted(.0))]
     Long(Box<str>),
     /// `random` outside of a share.
-    #[error("\"random\" is for shares alone")]
+    #[error("\"random\" can be used only for shares")]
     Random,
 }
 

@@ -182,7 +182,7 @@ impl fmt::Display for Description<'_> {
                 }
             }
             Some(Question::LookUp { table, over }) => {
-                write!(f, "look-up of {over} in table {}", Quoted(table))
+                write!(f, "lookup of {over} in table {}", Quoted(table))
             }
             Some(Question::Value { over }) => write!(f, "value of {over}"),
             Some(Question::Usable { backend }) => {

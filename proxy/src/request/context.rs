@@ -170,7 +170,7 @@ impl Drop for Context {
             tracing::error!(
                 id = format_args!("{:x}", self.record.id()),
                 frontend = &*self.facts.frontend,
-                "a fault of the proxy itself ended a request"
+                "internal error ended a request"
             );
             self.record.panicked(message);
         }

@@ -30,7 +30,7 @@ pub enum ProxyError {
     #[error("the ClientHello took too long")]
     ClientHelloTimeout,
     /// The plugin decided on a response for a connection without HTTP.
-    #[error("the plugin answered a connection that carries no HTTP")]
+    #[error("the plugin decided on a response for a connection without HTTP")]
     AnswerWithoutHttp,
     /// The request would be redirected, but it names no host.
     #[error("the request names no host to redirect to")]
@@ -57,10 +57,10 @@ pub enum ProxyError {
     #[error("no server")]
     Checkout(#[source] CheckoutError),
     /// The server sent no response that can be forwarded.
-    #[error("no answer")]
+    #[error("no response")]
     Exchange(#[source] ExchangeError),
     /// The server switched protocols in a way that was not requested.
-    #[error("the server's answer to the handshake is wrong")]
+    #[error("the server's response to the handshake is invalid")]
     ServerHandshake(#[source] UpgradeError),
 }
 

@@ -38,17 +38,17 @@ pub enum ExchangeError {
     #[error("the connection was closed before the request was sent")]
     Unsent,
     /// The connection ended before any byte of the response arrived.
-    #[error("the server closed the connection without an answer")]
+    #[error("the server closed the connection without a response")]
     Closed(#[source] Option<io::Error>),
     /// The connection ended within the response's head.
-    #[error("the server closed the connection in the middle of its head")]
+    #[error("the server closed the connection in the middle of the response head")]
     Incomplete(#[source] Option<io::Error>),
     /// A 408 on a connection that has served before: it reports that the connection was idle for
     /// too long, and does not respond to the request.
     #[error("the server closed the idle connection")]
     IdleTimeout,
     /// The server states that it has not processed the request.
-    #[error("the server took no further request")]
+    #[error("the server did not process the request")]
     Refused(#[source] Http2Error),
     /// The server reset the stream.
     #[error("the server reset the request")]
@@ -57,10 +57,10 @@ pub enum ExchangeError {
     #[error("the request cannot be sent")]
     Unsendable(#[source] SendError),
     /// The response's head is not valid HTTP.
-    #[error("the server's answer is not HTTP")]
+    #[error("the server's response is not valid HTTP")]
     Invalid(#[source] ResponseError),
     /// The interim responses exceed [`Client::MAX_INTERIM_BYTES`].
-    #[error("the server sent interim responses without end")]
+    #[error("the server sent too many interim responses")]
     Interim,
     /// Nothing moved for `timeout.server`.
     #[error("the server was silent for too long")]
@@ -69,7 +69,7 @@ pub enum ExchangeError {
     #[error("the client stopped in the middle of its body")]
     ClientTimeout,
     /// The client's body is incomplete or framed incorrectly.
-    #[error("the client's body broke off")]
+    #[error("the client's body cannot be read")]
     ClientBody(#[source] BodyError),
     /// The client's body is larger than `max_body`.
     #[error("the body is larger than the limit of {0} bytes")]
@@ -94,13 +94,13 @@ impl ExchangeError {
 #[derive(Debug, Error)]
 pub enum DownloadError {
     /// The server's body is incomplete or framed incorrectly.
-    #[error("the server's body broke off")]
+    #[error("the server's body cannot be read")]
     Server(#[source] BodyError),
     /// Nothing moved for `timeout.server`.
     #[error("the server stopped in the middle of its body")]
     ServerTimeout,
     /// The client's own body is incomplete or framed incorrectly.
-    #[error("the client's body broke off")]
+    #[error("the client's body cannot be read")]
     ClientBody(#[source] BodyError),
     /// The client's own body is larger than `max_body`.
     #[error("the body is larger than the limit of {0} bytes")]

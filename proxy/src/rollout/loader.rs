@@ -119,7 +119,7 @@ impl Loader {
         let cache = cache_directory(config).and_then(|directory| {
             CompiledCache::open(directory)
                 .inspect_err(|error| {
-                    tracing::warn!(%error, "compiled plugins are not kept");
+                    tracing::warn!(%error, "compiled plugins are not cached");
                 })
                 .ok()
         });
@@ -174,7 +174,7 @@ impl Loader {
                     stage = load.stage.name,
                     plugin = plugin.name(),
                     %reason,
-                    "each instance is configured anew, for each request"
+                    "no snapshot: each request configures its instance again"
                 ),
             }
         }
@@ -328,7 +328,7 @@ fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !metadata.is_file() {
-        return refuse("it is no regular file".to_owned());
+        return refuse("it is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;

@@ -25,7 +25,7 @@ pub enum RolloutError {
     #[error("`{0}` has no version on trial")]
     None(StageId),
     /// Its version has had too many faults to be promoted.
-    #[error("the version on trial of `{0}` fails: its trial ends by itself")]
+    #[error("the version on trial of `{0}` has had too many faults: its trial ends automatically")]
     Failing(StageId),
 }
 
@@ -186,7 +186,7 @@ fn send_end(workers: &Workers, id: &StageId, version: &Version, end: RolloutEnd)
         stage = id.name,
         version = version.number(),
         ?end,
-        "the trial has ended"
+        "trial ended"
     );
 }
 

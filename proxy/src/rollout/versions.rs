@@ -375,7 +375,7 @@ impl Versions {
             };
             if old.rollout.is_some() && new.rollout.is_none() {
                 let (frontend, stage) = (&id.frontend, &id.name);
-                tracing::warn!(frontend, stage, "the reload has ended the trial");
+                tracing::warn!(frontend, stage, "trial ended by the reload");
                 old.end_rollout(TrialEnd::Superseded);
             }
             new.ended.clone_from(&old.ended);
@@ -419,7 +419,13 @@ impl Versions {
                     Err(error) => {
                         let version = one.version.number();
                         let (frontend, stage) = (&id.frontend, &id.name);
-                        tracing::warn!(frontend, stage, version, %error, "a version is not kept");
+                        tracing::warn!(
+                            frontend,
+                            stage,
+                            version,
+                            %error,
+                            "earlier version discarded: no rollback to it is possible"
+                        );
                         return false;
                     }
                 }

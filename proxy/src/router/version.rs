@@ -313,7 +313,7 @@ impl Version {
                 version = self.number(),
                 failed,
                 error = %fault,
-                "the plugin cannot be started again: it is not asked for a while"
+                "plugin cannot be started again: calls suspended for a while"
             );
             self.notify(WorkerEventKind::Failing);
         }
@@ -360,7 +360,7 @@ impl Version {
                 stage = self.stage().name,
                 plugin = self.plugin_name(),
                 version = self.number(),
-                "the plugin works again"
+                "plugin works again"
             );
         }
     }
@@ -375,7 +375,7 @@ impl Version {
                 version = self.number(),
                 faults = self.spec.policy.max_faults,
                 window = ?self.spec.policy.window,
-                "too many faults: the plugin is not asked for a while"
+                "too many faults: plugin calls suspended for a while"
             );
             self.notify(WorkerEventKind::Failing);
         }

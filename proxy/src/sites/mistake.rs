@@ -90,8 +90,7 @@ impl FileError {
                     Some(user) => format!("the user `{user}`"),
                     None => "the user that the proxy runs as".to_owned(),
                 };
-                let advice = "reads it: let that user read the file, and search its folders";
-                return Some(format!("{user} {advice}"));
+                return Some(format!("let {user} read the file, and search its folders"));
             }
             FileError::Certificate { error, .. } => error,
             _ => return None,
@@ -99,10 +98,10 @@ impl FileError {
         let advice = match error {
             Error::KeyMismatch(_) => "name the key that the certificate was issued for",
             Error::Authority(_) | Error::OutOfOrder { .. } => {
-                "put the server's own certificate first, and after each the one that certifies it"
+                "put the server's own certificate first, and after each certificate that of its issuer"
             }
-            Error::NoName => "have it issued for the names that clients ask for",
-            Error::Expired(_) => "have it renewed",
+            Error::NoName => "get a certificate for the names that clients use",
+            Error::Expired(_) => "renew it",
             Error::NotYetValid(_) => "wait, or check the clock of this machine",
             Error::Ocsp(_) => "get a new one from the authority's responder, or leave out `ocsp`",
             _ => return None,

@@ -71,7 +71,7 @@ impl Sites {
             }
         }
         Ok(Refreshed::Refused {
-            reason: "other changes came in between again and again".to_owned(),
+            reason: "other changes intervened in every attempt".to_owned(),
             is_news: true,
             is_transient: true,
         })

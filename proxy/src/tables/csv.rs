@@ -262,7 +262,7 @@ mod tests {
         check("a,b,", &format!("line 1: there are 3 columns, {columns}"));
         check("a;b\n", &format!("line 1: there is one column, {columns}"));
         let quote =
-            "a quote stands inside of a field: enclose the field in quotes, and double that one";
+            "a quote is inside an unquoted field: enclose the field in quotes and double the quote";
         check("x,y\na\"b\",c", &format!("line 2: {quote}"));
         check("a,b\"\n", &format!("line 1: {quote}"));
         let after =
@@ -270,7 +270,7 @@ mod tests {
         check("\"a\"b,c", &format!("line 1: {after}"));
         check("\"a\n\"b,c", &format!("line 2: {after}"));
         check("\"a\" ,c", &format!("line 1: {after}"));
-        let open = "a field begins with a quote here, and no quote ends it";
+        let open = "the quoted field that begins here has no closing quote";
         check("x,y\n\"a,b\nc,d\n", &format!("line 2: {open}"));
         check("\"a\"\",b", &format!("line 1: {open}"));
         check("\"", &format!("line 1: {open}"));
@@ -280,7 +280,7 @@ mod tests {
         check("a,b\r", &format!("line 1: {carriage}"));
         check(
             "\"x\ny\",1\nb,2\n\"x\ny\",3",
-            "line 4: the key `x\\ny` stands on line 1 already",
+            "line 4: the key `x\\ny` is already on line 1",
         );
     }
 

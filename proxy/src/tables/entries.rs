@@ -148,7 +148,10 @@ impl Builder {
 
 /// Returns the half of a hash that the index stores.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "only the lower half is needed"
+)]
 fn lower(hash: u64) -> u32 {
     hash as u32
 }
@@ -167,7 +170,10 @@ fn next(place: usize, places: usize) -> usize {
 
 /// Splits a place into the lower half of the hash and the start of the entry.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each half is used on its own"
+)]
 fn split(place: u64) -> Option<(u32, usize)> {
     (place != EMPTY).then_some(((place >> 32) as u32, place as u32 as usize))
 }

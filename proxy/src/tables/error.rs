@@ -33,7 +33,7 @@ pub enum TableError {
     },
     /// The file is valid, but a manual change names a backend that the new configuration does not
     /// have.
-    #[error("a change that is not saved is wrong: {0}")]
+    #[error("an unsaved change is invalid: {0}")]
     Change(Mistake),
 }
 
@@ -47,13 +47,15 @@ pub enum Mistake {
     #[error("there {}, but two are needed: a key and a value", columns(*.0))]
     Columns(usize),
     /// A quote in a field that begins without one (RFC 4180, section 2.5).
-    #[error("a quote stands inside of a field: enclose the field in quotes, and double that one")]
+    #[error(
+        "a quote is inside an unquoted field: enclose the field in quotes and double the quote"
+    )]
     Quote,
     /// Text after the quote that ends a field (RFC 4180, section 2.7).
     #[error("text follows the quote that ends a field: double a quote that belongs to the field")]
     AfterQuote,
     /// A quoted field without a closing quote.
-    #[error("a field begins with a quote here, and no quote ends it")]
+    #[error("the quoted field that begins here has no closing quote")]
     OpenQuote,
     /// A carriage return that is not part of a line ending.
     #[error("no line feed follows a carriage return: enclose the field in quotes if it has one")]
@@ -71,7 +73,7 @@ pub enum Mistake {
     #[error("the value has {0} bytes, more than {MAX_VALUE}")]
     LongValue(usize),
     /// A key that occurs earlier in the file.
-    #[error("the key {} stands on {} already", Shown(key), earlier(*first))]
+    #[error("the key {} is already on {}", Shown(key), earlier(*first))]
     Repeated {
         /// The key.
         key: String,
@@ -119,7 +121,7 @@ pub enum ChangeError {
         key: String,
     },
     /// The entry is not valid for the table.
-    #[error("table `{table}` does not take it: {mistake}")]
+    #[error("table `{table}` refuses the entry: {mistake}")]
     Refused {
         /// The table's name.
         table: String,
@@ -136,8 +138,8 @@ pub enum SaveError {
     NoTable(String),
     /// Another program has changed the file.
     #[error(
-        "{} has changed since it was loaded, and is not overwritten: correct it or put it back, \
-         and repeat the changes",
+        "{} has changed since it was loaded and is not overwritten: correct or restore it, then \
+         repeat the changes",
         .0.display()
     )]
     Changed(PathBuf),
@@ -156,7 +158,7 @@ pub enum SaveError {
         limit: u64,
     },
     /// The file would have another owner.
-    #[error("the owner of {} cannot be kept", path.display())]
+    #[error("cannot preserve the owner of {}", path.display())]
     Owner {
         /// The file.
         path: PathBuf,

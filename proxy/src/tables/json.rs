@@ -43,7 +43,7 @@ impl<'de, F: FnMut(&str, &str) -> Result<(), Mistake>> Visitor<'de> for Object<F
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one object, whose values are strings")
+        f.write_str("an object whose values are strings")
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
@@ -124,7 +124,7 @@ mod tests {
         check("", "line 1: column 0: EOF while parsing a value");
         check(
             "[]",
-            "line 1: column 0: invalid type: sequence, expected one object, whose values are strings",
+            "line 1: column 0: invalid type: sequence, expected an object whose values are strings",
         );
         check(
             "{\"a\": \"b\",\n \"c\": 5}",
@@ -144,7 +144,7 @@ mod tests {
         );
         check(
             "{\"a\": \"b\",\n\n \"a\": \"c\"}",
-            "line 3: column 10: the key `a` stands on an earlier line already",
+            "line 3: column 10: the key `a` is already on an earlier line",
         );
         check("{\"a\": \"b\",}", "line 1: column 11: trailing comma");
         check("{\"a\": \"b\"} x", "line 1: column 12: trailing characters");

@@ -243,7 +243,7 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !metadata.is_file() {
-        let why = "it is no regular file";
+        let why = "it is not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
     Ok((file, metadata))

@@ -157,7 +157,7 @@ fn files_that_are_refused() {
     check(
         "t.csv",
         b"a,www\nb,www\na,node\n",
-        "line 3: the key `a` stands on line 1 already",
+        "line 3: the key `a` is already on line 1",
     );
     check("t.csv", b",www\n", "line 1: the key is empty");
     let long = format!("a,www\n{},www\n", "k".repeat(1025));
@@ -271,13 +271,13 @@ fn changes_that_are_refused() {
     check(
         "a",
         Some("w3"),
-        "table `t` does not take it: the value `w3` of the key `a` is not a backend",
+        "table `t` refuses the entry: the value `w3` of the key `a` is not a backend",
     );
     check("b", None, "table `t` has no key `b`");
     check(
         "",
         Some("www"),
-        "table `t` does not take it: the key is empty",
+        "table `t` refuses the entry: the key is empty",
     );
     let none = tables.change("u", "a", Some("www"), &is_backend);
     assert_eq!(none.unwrap_err().to_string(), "there is no table `u`");
@@ -294,7 +294,7 @@ fn a_table_cannot_be_filled_without_end() {
         (0..1000).find_map(|number| change(&tables, &number.to_string(), Some(&value)).err());
     assert_eq!(
         full.unwrap(),
-        "table `t` does not take it: the table is full: its keys and values would have more than \
+        "table `t` refuses the entry: the table is full: its keys and values would have more than \
          1048576 bytes, which `file_size` allows"
     );
     // The same size as before.
@@ -666,7 +666,7 @@ fn a_backend_that_goes() {
     assert_eq!(prepared.standing(&tables, &only_www), Standing::Stale);
     let refused = prepare(&config, Some(&tables), &only_www).unwrap_err();
     let expected =
-        "t: a change that is not saved is wrong: the value `node` of the key `c` is not a backend";
+        "t: an unsaved change is invalid: the value `node` of the key `c` is not a backend";
     assert_eq!(refused, expected);
 }
 

@@ -25,7 +25,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
     let own = thread::current();
     let thread = own.name().unwrap_or("unnamed");
-    tracing::error!(thread, location, "a fault of the proxy itself: {message}");
+    tracing::error!(thread, location, "internal error: {message}");
     // The thread-local is gone if the thread is ending.
     let _ = MESSAGE.try_with(|last| {
         if let Ok(mut last) = last.try_borrow_mut() {

@@ -56,7 +56,7 @@ pub enum ServerError {
     #[error("{0}")]
     File(config::Errors),
     /// A server of the file has the same name as another server.
-    #[error("the servers file names `{server}`, which the configuration does as well")]
+    #[error("the servers file names `{server}`, which is also in the configuration")]
     Twice {
         /// The name.
         server: String,

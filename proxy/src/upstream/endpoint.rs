@@ -328,7 +328,7 @@ impl Endpoint {
 
     /// Records that a connection was established.
     pub(super) fn reached(&self) {
-        self.publish(self.health.connected(), &"a connection was made");
+        self.publish(self.health.connected(), &"a connection was established");
     }
 
     /// Records that a request got a good response.

@@ -177,7 +177,7 @@ impl Handshake {
             Protocol::Negotiated => alpn_is_http2,
             Protocol::Http2 if alpn_is_http2 => true,
             Protocol::Http2 => {
-                let text = "the server has not agreed to HTTP/2 (ALPN)";
+                let text = "the server did not negotiate HTTP/2 (ALPN)";
                 return Err(io::Error::other(text));
             }
         };

@@ -29,7 +29,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Reset => f.write_str("the connection was closed without an answer"),
+            Failure::Reset => f.write_str("the connection was closed without a response"),
             Failure::Timeout => f.write_str("no answer in time"),
             Failure::Status(status) => write!(f, "status {status}"),
         }

@@ -119,7 +119,7 @@ impl SharedConnections {
                 tracing::warn!(
                     server,
                     ?violation,
-                    "an HTTP/2 connection is closed for what its server has sent"
+                    "HTTP/2 connection closed: the server violated the protocol"
                 );
             }
             drop(counted);

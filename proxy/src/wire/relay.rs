@@ -85,7 +85,7 @@ pub enum RelayError {
     #[error(transparent)]
     Source(BodyError),
     /// The receiver does not accept the body.
-    #[error("the receiver does not take the body")]
+    #[error("the receiver does not accept the body")]
     Sink(#[source] io::Error),
 }
 

@@ -104,7 +104,7 @@ fn an_empty_component_exports_nothing() {
     let found = error(b"\0asm\x0d\0\x01\0".to_vec()).to_string();
     assert_eq!(
         found,
-        "the component does not export pointsman:router/plugin@1.0.0, which the world `router` wants; it exports nothing. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
+        "the component does not export pointsman:router/plugin@1.0.0, which the world `router` requires; it exports nothing. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     );
 }
 

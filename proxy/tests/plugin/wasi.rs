@@ -311,7 +311,7 @@ fn another_minor_version_does_not_link() {
         error.contains("it offers pointsman:router/request@1.0.0"),
         "{error}"
     );
-    assert!(error.contains("of WASI 0.2 cli, clocks"), "{error}");
+    assert!(error.contains("from WASI 0.2 cli, clocks"), "{error}");
 }
 
 /// Returns the guest with another version of WASI, of the same length, in every import.

@@ -128,7 +128,7 @@ func (r *Request) Share(salt string, in bool) *Request {
 
 // Edits returns the edits that the last Route made to the request, in order: `set x-a: 1`, `set x-a
 // by value of cookie:session`, `append x-a: 1`, `remove x-a`, `set host: a.test`, `path-with-query
-// /a`, `path-prefix 4 bytes: /b`. A lookup is named as `look-up of header:x-tenant in table
+// /a`, `path-prefix 4 bytes: /b`. A lookup is named as `lookup of header:x-tenant in table
 // "tenants"`.
 func (r *Request) Edits() []string {
 	return r.memory.Edits

@@ -320,9 +320,9 @@ test("a value can be asked for as text", () => {
 test("a definition that makes no sense is refused at its key", () => {
   const one = { a: 1 };
   for (const [define, message] of [
-    [() => questions.exact("hots", one, { key: "rules" }), 'rules: "hots" is no part of a request'],
-    [() => questions.value("header:", { key: "a" }), 'a: "header:" is no part of a request'],
-    [() => questions.value("body-json:a"), '"body-json:a" is no part of a request'],
+    [() => questions.exact("hots", one, { key: "rules" }), 'rules: "hots" is not a part of a request'],
+    [() => questions.value("header:", { key: "a" }), 'a: "header:" is not a part of a request'],
+    [() => questions.value("body-json:a"), '"body-json:a" is not a part of a request'],
     [
       () => questions.network("host", one),
       'entry 1, "a", is not a network (CIDR), as in 192.0.2.0/24',
@@ -372,7 +372,7 @@ test("the entry that is at fault has a key", () => {
   for (const [entries, over, message] of [
     [{ "::/0": 1, a: 1 }, "host", /^nets\[1\]\.net: entry 2, "a", is not a network/],
     [Array(2).fill(["::/0", 1]), "host", 'nets[1].net: entry 2 repeats entry 1, "::/0"'],
-    [{ a: 1 }, "hots", 'nets: "hots" is no part of a request'],
+    [{ a: 1 }, "hots", 'nets: "hots" is not a part of a request'],
   ]) {
     assert.throws(() => asking(() => define(entries, over)), { message });
   }

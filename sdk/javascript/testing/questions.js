@@ -146,7 +146,7 @@ export class Questions {
 function reader(over) {
   const read = readerOf(over);
   if (read) return read;
-  throw refusal(`${JSON.stringify(over)} is no part of a request`);
+  throw refusal(`${JSON.stringify(over)} is not a part of a request`);
 }
 
 // Returns the comparison of each entry, with its number. Equal entries, and invalid ones, are

@@ -71,8 +71,8 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} is not a network: write an address, or one with the length of a prefix, as \
-                 in 192.0.2.0/24"
+                "{text:?} is not a network: write an address, or an address with a prefix length, \
+                 as in 192.0.2.0/24"
             )
         };
         let (address, prefix) = match text.split_once('/') {

@@ -128,7 +128,9 @@ async fn a_server_without_websockets_is_a_502() -> anyhow::Result<()> {
     let mut wire = Wire::connect(proxy.address()).await?;
     let answer = wire.exchange(handshake("io.test.tld")).await?;
     assert_eq!(answer.head.status()?, 502);
-    proxy.line_with("takes no WebSockets over HTTP/2").await?;
+    proxy
+        .line_with("does not support WebSockets over HTTP/2")
+        .await?;
     Ok(())
 }
 

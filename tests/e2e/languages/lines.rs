@@ -78,7 +78,7 @@ fn that_decisions_are_not_cached_comes_with_the_reason() -> anyhow::Result<()> {
     let (_, stdout, stderr) = run(&place, &["route"])?;
     assert!(stdout.contains("cacheable no"), "{stdout}{stderr}");
     let (_, _, stderr) = run(&place, &["check"])?;
-    let reason = "mine: info  `configure` asked for the time or random numbers: decisions are not \
+    let reason = "mine: info  `configure` read the time or random numbers: decisions are not \
                   cached\n";
     assert_eq!(stderr, reason);
     Ok(())

@@ -72,7 +72,7 @@ async fn what_passes_goes_into_service_and_nothing_else() -> anyhow::Result<()> 
             (told.count() >= count).then_some(())
         })
     };
-    watch.line_with("1 case holds").await?;
+    watch.line_with("1 case passed").await?;
     turns(1).await?;
 
     // Another plugin, which does not accept such a configuration, is reported and not put into
@@ -159,7 +159,10 @@ async fn a_log_in_the_folder_leads_to_no_swap() -> anyhow::Result<()> {
 
 /// Returns the line that `plugin watch` prints once the built component is in service.
 fn active_after(place: &Place, project: &Path) -> anyhow::Result<String> {
-    Ok(format!("decides (sha256 {})", sha256(place, project)?))
+    Ok(format!(
+        "is now active (sha256 {})",
+        sha256(place, project)?
+    ))
 }
 
 fn sha256(place: &Place, project: &Path) -> anyhow::Result<String> {

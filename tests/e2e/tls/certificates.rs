@@ -65,7 +65,10 @@ async fn what_does_not_fit_is_refused_once_and_the_old_goes_on() -> anyhow::Resu
     let before = fingerprint(&site).await?;
     site.authority.issue(folder, "next", &[NAME])?;
     fs::copy(folder.join("next.pem"), folder.join("site.pem"))?;
-    let line = site.proxy.line_with("those before go on").await?;
+    let line = site
+        .proxy
+        .line_with("the current ones stay in force")
+        .await?;
     assert!(
         line.contains("does not belong to the first certificate"),
         "{line}"
@@ -77,7 +80,7 @@ async fn what_does_not_fit_is_refused_once_and_the_old_goes_on() -> anyhow::Resu
     fs::copy(folder.join("next.key"), folder.join("site.key"))?;
     site.proxy.line_with("certificate in force").await?;
     assert_ne!(fingerprint(&site).await?, before);
-    assert_eq!(lines(&site.proxy, "those before go on"), 1);
+    assert_eq!(lines(&site.proxy, "the current ones stay in force"), 1);
     // A reload with a mistake changes nothing, either.
     fs::write(folder.join("site.key"), "")?;
     let refused = site.reload("", TLS).await.expect_err("no key");

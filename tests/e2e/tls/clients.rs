@@ -129,7 +129,7 @@ async fn clients_with_certificates() -> anyhow::Result<()> {
     check("1.3", None, "CERTIFICATE_REQUIRED").await?;
     check("1.2", None, "CERTIFICATE_REQUIRED").await?;
     site.proxy
-        .line_with("the client has no certificate")
+        .line_with("the client sent no certificate")
         .await?;
     let optional = required.replace("\"ca.pem\" }", "\"ca.pem\", verify = \"optional\" }");
     site.reload("", &optional).await?;

@@ -96,7 +96,7 @@ fn of_other_files() -> Vec<Case> {
         clients(
             "ca = \"ca.pem\", crl = \"ca.pem\"",
             "client_certificates.crl",
-            "list of revoked",
+            "revocation list",
         ),
         clients(
             "ca = \"ca.pem\", crl = [\"revoked.pem\", \"none.pem\"]",
@@ -106,7 +106,7 @@ fn of_other_files() -> Vec<Case> {
         (
             format!("{TLS}\nocsp = \"site.pem\""),
             "ocsp",
-            "it is no OCSP response",
+            "it is not an OCSP response",
         ),
         (
             "certificates = [{ certificate = \"site.pem\", key = \"site.key\" }, \

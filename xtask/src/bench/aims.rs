@@ -93,7 +93,7 @@ const AIMS: &[Aim] = &[
         from: From::Ratio("swap", Measure::P99, CALM),
     },
     Aim {
-        figure: "rise of p99 beside the worst hostile plugin, against a busy loop beside it",
+        figure: "rise of p99 next to the worst hostile plugin, against a busy loop next to it",
         at_most: 10_000.0,
         unit: "µs",
         from: From::Rise("hostile", Measure::P99, SPINNER),
@@ -107,7 +107,7 @@ const AIMS: &[Aim] = &[
         from: From::Absolute("chunks-up", Measure::Main),
     },
     Aim {
-        figure: "what the server gets of them",
+        figure: "bytes of them that reach the server",
         at_most: 1.05,
         unit: "MB",
         from: From::Absolute("chunks-up", Measure::Upstream),
@@ -146,7 +146,7 @@ const AIMS: &[Aim] = &[
         from: From::Absolute("start", Measure::Resident),
     },
     Aim {
-        figure: "start to first answered request, compiled code cached",
+        figure: "start to first response, compiled code cached",
         at_most: 20.0,
         unit: "ms",
         from: From::Absolute("start", Measure::Main),

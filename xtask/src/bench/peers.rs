@@ -246,7 +246,7 @@ pub(crate) fn guest_file(name: &str) -> anyhow::Result<PathBuf> {
     let file = target()?.join("guests").join(format!("{name}.wasm"));
     ensure!(
         file.exists(),
-        "{} is not there: run `cargo xtask plugins`",
+        "{} does not exist: run `cargo xtask plugins`",
         file.display()
     );
     Ok(file)
@@ -278,7 +278,7 @@ pub(crate) async fn answers(process: &mut Process, address: SocketAddr) -> anyho
     match polled.await {
         Ok(outcome) => outcome,
         Err(_) => bail!(
-            "no answer at {address} within {START:?}; it wrote:\n{}",
+            "no response at {address} within {START:?}; it wrote:\n{}",
             process.log()
         ),
     }
@@ -308,7 +308,7 @@ async fn ask(address: SocketAddr, host: &str) -> anyhow::Result<String> {
             }
         }
     };
-    timeout(ANSWER, exchange).await.context("no answer")?
+    timeout(ANSWER, exchange).await.context("no response")?
 }
 
 /// Returns the body of a whole response with status 200; `None` while part of it is missing.

@@ -47,26 +47,27 @@ fn as_map<S: Serializer>(
 
 /// The page's explanation of the method.
 const METHOD: &str = "\
-All proxies of a workload are started once and stay up. After a warm-up each is loaded in turn,
-A B C, A B C, ..., since a machine drifts by more between two minutes than proxies differ. A
-ratio is taken within a round; what is shown is the median over the rounds, with the least and
-the most in parentheses. All proxies have as many threads as the machine has cores, access logs
-off unless a row says otherwise, connections to servers kept alive, and the routing of README.md's example: a Host that
-ends in `io.test.tld`, in any case, goes to one backend, everything else to another. Before it
-is measured, each proxy is asked with several hosts, and must reach the right backend.
+All proxies of a workload are started once and stay up. After a warm-up, each is loaded in turn
+(A B C, A B C, ...), because a machine drifts more from one minute to the next than the proxies
+differ. Ratios are taken within a round. Tables show the median over the rounds, with the minimum
+and the maximum in parentheses. All proxies have as many threads as the machine has cores and keep
+connections to servers alive. Access logs are off unless a row says otherwise. All proxies route as
+in README.md's example: a Host that ends in `io.test.tld`, in any case, goes to one backend,
+everything else to another. Before a proxy is measured, requests with several hosts must reach the
+right backend.
 
-CPU time is that of all processes of the proxy, from the kernel's clock of each; its division
-into user and system time comes from clock ticks. Pointsman compiles plugins in processes of
-their own, which end with it: while plugins are replaced, a note says what these used, and the
-figure leaves it out. Memory is from `/proc/PID/smaps_rollup`:
-proportional for tables, private for tunnels, of which only the part is counted that came with
-them (what a proxy sets aside when it starts is not in it). The client and the servers behind
-the proxies share the cores with them, so requests per second and latency say less than CPU
-time. wrk waits for an answer before it sends the next request, so its latencies leave out
-what a slow answer kept it from sending; those of `half` do not. With access logs on, Pointsman and
-nginx (`combined`, unbuffered, as by default) write to a file, HAProxy (`httplog`) to its standard
-output, which is a file, as under systemd; there must be a line for every answer. A run with any error, or any
-answer other than 2xx, voids its row.
+CPU time is that of all processes of the proxy, from the kernel's clock of each. Its division into
+user and system time comes from clock ticks. Pointsman compiles plugins in separate processes,
+which end with the compilation: while plugins are replaced, the figure leaves out the CPU time of
+these processes, and a note states it. Memory is from `/proc/PID/smaps_rollup`: proportional in the
+column \"memory\", private for connections, tunnels and transfers. Private memory counts only the part
+that came with them, not what a proxy sets aside when it starts. The client and the servers share
+the cores with the proxies, so requests per second and latency say less than CPU time. wrk waits
+for a response before it sends the next request, so its latencies leave out the requests that a
+slow response held back; those of `half` include them. With access logs on, Pointsman and nginx
+(`combined`, unbuffered, as by default) write to a file. HAProxy (`httplog`) writes to its standard
+output, which is a file, as under systemd. There must be a line for every response. A run with any
+error, or any response other than 2xx, voids its row.
 ";
 
 /// Writes `bench.json`, `report.md` and a chart for each workload.
@@ -101,7 +102,7 @@ fn page(report: &Report<'_>) -> String {
         .map(|(name, value)| format!("{name}: {value}"));
     let _ = write!(
         page,
-        "Made by `{}`: {} rounds, {} s for each run.\n\n",
+        "Measured by `{}`: {} rounds, {} s for each run.\n\n",
         report.command, report.rounds, report.seconds
     );
     if report.quick {
@@ -112,7 +113,7 @@ fn page(report: &Report<'_>) -> String {
     }
     let _ = write!(
         page,
-        "\n## What it must show\n\n{}\n## How it was made\n\n{METHOD}\n",
+        "\n## Targets\n\n{}\n## Method\n\n{METHOD}\n",
         aims_table(&report.aims).to_markdown()
     );
     page.push_str("| row | how it routes |\n|---|---|\n");
@@ -148,7 +149,7 @@ pub(crate) fn table(outcome: &Outcome) -> Table {
     let is_cpu = outcome.unit.is_cpu();
     let mut head = vec!["", outcome.unit.label()];
     if is_cpu {
-        head.extend(["user", "system", "answers/s", "p50 ms", "p99 ms"]);
+        head.extend(["user", "system", "responses/s", "p50 ms", "p99 ms"]);
     }
     head.extend(["memory MiB", "pointsman ÷ it"]);
     if outcome.workload == "half" {
@@ -303,7 +304,7 @@ mod tests {
             command: "wrk".to_owned(),
             rows: vec![
                 row("pointsman", 9.0, &[]),
-                row("haproxy", 10.0, &["12 answers other than 2xx"]),
+                row("haproxy", 10.0, &["12 responses other than 2xx"]),
             ],
         }
     }
@@ -316,7 +317,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("!! haproxy, round 1: 12 answers other than 2xx"),
+            text.contains("!! haproxy, round 1: 12 responses other than 2xx"),
             "{text}"
         );
     }

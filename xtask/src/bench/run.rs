@@ -53,7 +53,7 @@ impl Runner<'_> {
             }
             Kind::Start => self.start(lane.peer, round).await,
             _ => {
-                let running = running.context("it does not run")?;
+                let running = running.context("the proxy is not running")?;
                 running.process.check()?;
                 let process = running.process.id();
                 let children = match self.workload.kind {
@@ -115,7 +115,9 @@ impl Runner<'_> {
                 tunnels::exchange(running.listens.node, size, tunnels, duration).await
             }
             Kind::Half { connections } => {
-                let rate = self.rate.context("no highest load is known")?;
+                let rate = self
+                    .rate
+                    .context("the highest load has not been measured")?;
                 constant::run(
                     running.listens.node,
                     Pace::Rate(rate),
@@ -145,7 +147,7 @@ impl Runner<'_> {
                 }
             }
             Kind::Idle { .. } | Kind::KeptAlive { .. } | Kind::Stalled { .. } | Kind::Start => {
-                bail!("it is no load")
+                bail!("this workload is not a load")
             }
         }
     }
@@ -168,7 +170,7 @@ impl Runner<'_> {
             Kind::Stalled { side, .. } => bodies::stall(node, number, side)
                 .await
                 .map(|new| streams = new),
-            _ => bail!("it is not about memory"),
+            _ => bail!("this workload does not measure memory"),
         };
         opened.with_context(|| running.process.log())?;
         let seconds = started.elapsed().as_secs_f64();
@@ -234,7 +236,7 @@ impl Runner<'_> {
         match self.workload.kind {
             Kind::Requests(requests) | Kind::Logged(requests) => wrk::shown(requests, seconds),
             Kind::Chunks(chunks) => format!(
-                "the harness's own client: one POST after the other of {chunks} chunks, {seconds} s"
+                "the harness's own client: consecutive POSTs of {chunks} chunks, {seconds} s"
             ),
             Kind::KeptAlive { .. } => format!(
                 "the harness's own client: {} connections, a fresh process in each round",
@@ -263,7 +265,7 @@ impl Runner<'_> {
                 wrk::shown(requests, seconds)
             ),
             Kind::Swaps(requests, every) => format!(
-                "{}  # and every {every:?} another component, by the admin socket",
+                "{}  # and another component every {every:?}, through the admin socket",
                 wrk::shown(requests, seconds)
             ),
         }
@@ -281,7 +283,7 @@ async fn logged(
     let written = lines(log)? - before;
     if written < load.answered {
         load.errors.push(format!(
-            "{written} access records of {} answers",
+            "{written} access records for {} responses",
             load.answered
         ));
     }

@@ -55,7 +55,7 @@ pub(crate) async fn run(
             rate: None,
         };
         let outcome = measure(&mut runner, &mut measured.configurations).await;
-        origin.check().context("the origin of all answers")?;
+        origin.check().context("the origin server")?;
         say(&super::report::table(&outcome).to_text());
         measured.outcomes.push(outcome);
     }

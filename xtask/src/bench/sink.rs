@@ -77,7 +77,7 @@ async fn count(stream: &mut BufReader<TcpStream>) -> anyhow::Result<u64> {
     while !last.ends_with(LAST_CHUNK) {
         let length = stream.read(&mut piece).await?;
         if length == 0 {
-            bail!("the body broke off");
+            bail!("the body is incomplete");
         }
         count += length as u64;
         last.extend_from_slice(&piece[..length]);

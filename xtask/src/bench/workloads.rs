@@ -133,7 +133,7 @@ pub(crate) const SPINNER: &str = "idle-spinner";
 pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "get",
-        about: "small GET with a browser's dozen of fields, 64 connections kept alive",
+        about: "small GET with a dozen header fields, as a browser sends them, 64 connections kept alive",
         kind: Kind::Requests(Requests {
             path: "/",
             connections: 64,
@@ -142,7 +142,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "miss",
-        about: "the same, each request with a Host that was never asked for before",
+        about: "the same, each request with a Host that no request had before",
         kind: Kind::Requests(Requests {
             path: "/",
             connections: 64,
@@ -151,7 +151,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "connect",
-        about: "the same, each request on a connection of its own (Connection: close)",
+        about: "the same, each request on a separate connection (Connection: close)",
         kind: Kind::Requests(Requests {
             path: "/",
             connections: 64,
@@ -160,7 +160,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "log",
-        about: "the GET of `get`, with an access record of each in a file, and without",
+        about: "the GET of `get`, with an access log record of each in a file, and without",
         kind: Kind::Logged(Requests {
             path: "/",
             connections: 64,
@@ -205,12 +205,12 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "chunks-up",
-        about: "a body of 1,000,000 chunks of one byte: CPU, and what reaches the server",
+        about: "a body of 1,000,000 chunks of one byte: CPU, and the bytes that reach the server",
         kind: Kind::Chunks(1_000_000),
     },
     Workload {
         name: "stalled-down",
-        about: "200 downloads of 10 MiB whose client stops reading: private memory, for each",
+        about: "200 downloads of 10 MiB whose client stops reading: private memory of each",
         kind: Kind::Stalled {
             transfers: 200,
             side: Side::Client,
@@ -218,7 +218,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "stalled-up",
-        about: "200 uploads of 64 MiB whose server does not read: private memory, for each",
+        about: "200 uploads of 64 MiB whose server does not read: private memory of each",
         kind: Kind::Stalled {
             transfers: 200,
             side: Side::Server,
@@ -226,7 +226,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "kept-alive",
-        about: "10,000 connections idle after a request: private memory that came with them, for each",
+        about: "10,000 connections idle after a request: private memory that came with each",
         kind: Kind::KeptAlive {
             connections: 10_000,
         },
@@ -249,7 +249,7 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "ws-idle",
-        about: "8,000 idle WebSockets: private memory that came with them, for each",
+        about: "8,000 idle WebSockets: private memory that came with each",
         kind: Kind::Idle { tunnels: 8000 },
     },
     Workload {
@@ -259,12 +259,12 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "start",
-        about: "start to first answered request, with compiled plugins cached",
+        about: "start to first response, with compiled plugins cached",
         kind: Kind::Start,
     },
     Workload {
         name: "swap",
-        about: "a plugin replaced every 200 ms under load, by one of a few whose code is kept",
+        about: "a plugin replaced every 200 ms under load, by one of a few whose compiled code is cached",
         kind: Kind::Swaps(
             Requests {
                 path: "/",
@@ -276,8 +276,8 @@ pub(crate) const ALL: &[Workload] = &[
     },
     Workload {
         name: "hostile",
-        about: "the GET of `get` while a hostile plugin is at work on another frontend of the process, \
-                or a busy loop of the least priority beside it",
+        about: "the GET of `get` while a hostile plugin runs on another frontend of the process, \
+                or next to a busy loop of the lowest priority",
         kind: Kind::Hostile(Requests {
             path: "/",
             connections: 64,

@@ -24,7 +24,7 @@ const PACKAGES: &[Package] = &[
     Package::new(
         "systemd",
         &["systemd-analyze"],
-        "a look at the units of the manual",
+        "a check of the systemd units in the manual",
     ),
 ];
 
@@ -98,7 +98,7 @@ pub(super) fn run(place: &Place, scope: Scope, consent: Consent) -> anyhow::Resu
         }
     }
     npm_packages(place)?;
-    say("everything that the tests need is there");
+    say("everything that the tests need is installed");
     Ok(())
 }
 

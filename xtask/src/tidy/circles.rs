@@ -222,7 +222,7 @@ pub(super) fn check(files: &[(PathBuf, String)], complaints: &mut Vec<String>) {
     }
     for (importer, imported) in exceptions {
         complaints.push(format!(
-            "{importer} does not import {imported} any more: delete the exception"
+            "{importer} no longer imports {imported}: delete the exception"
         ));
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn check(inside: &Path, text: &str, complain: &mut dyn FnMut(usize, S
                 || after.starts_with("_wasi")
                 || code[..at].ends_with("use ");
             if is_path {
-                complain(line_of(&code, at), format!("only `{only}` knows {name}"));
+                complain(line_of(&code, at), format!("only `{only}` may use {name}"));
             }
         }
     }
@@ -198,7 +198,7 @@ mod tests {
         check(
             "proxy/src/upstream.rs",
             "use rustls::ServerConfig;",
-            &["proxy/src/upstream.rs:2: only `transport` knows rustls"],
+            &["proxy/src/upstream.rs:2: only `transport` may use rustls"],
         );
         check("proxy/src/router.rs", "// as crate::process does", &[]);
         check("proxy/src/router.rs", "x(\"crate::process\");", &[]);
@@ -216,7 +216,7 @@ mod tests {
             "proxy/src/router.rs",
             "\nfn f() -> wasmtime::Store { crate::process::g() }",
             &[
-                "proxy/src/router.rs:3: only `plugin` knows wasmtime",
+                "proxy/src/router.rs:3: only `plugin` may use wasmtime",
                 "proxy/src/router.rs:3: `router` must not import `process`",
             ],
         );

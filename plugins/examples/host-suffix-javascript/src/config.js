@@ -25,7 +25,7 @@ function suffix(value, path) {
   if (text(value, path) !== "") return value;
   throw new ConfigError(
     path,
-    "an empty suffix matches every value; for the requests that no other rule matches there is " +
+    "an empty suffix matches every value; for requests that no other rule matches, set " +
       "the frontend's `default_backend`",
   );
 }

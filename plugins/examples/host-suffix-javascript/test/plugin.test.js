@@ -179,7 +179,7 @@ test("no octets are too strange", () => {
 
 test("a bad configuration is refused at its key", () => {
   const empty =
-    "an empty suffix matches every value; for the requests that no other rule matches there is " +
+    "an empty suffix matches every value; for requests that no other rule matches, set " +
     "the frontend's `default_backend`";
   const rule = { suffix: "a", backend: "node" };
   for (const [rules, message] of [

@@ -38,7 +38,7 @@ function suffix(value: unknown, path: string): string {
   if (read !== "") return read;
   throw new ConfigError(
     path,
-    "an empty suffix matches every value; for the requests that no other rule matches there is " +
+    "an empty suffix matches every value; for requests that no other rule matches, set " +
       "the frontend's `default_backend`",
   );
 }

@@ -56,10 +56,7 @@ fn memory() -> Option<i64> {
     Some(kilobytes * 1024)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of years are exact enough"
-)]
+#[expect(clippy::cast_precision_loss, reason = "precise enough even for years")]
 fn processor() -> Option<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let time = usage.user_time() + usage.system_time();
@@ -76,29 +73,29 @@ impl Collector for Process {
         gauge(
             encoder,
             "process_open_fds",
-            "Descriptors that are open",
+            "Open file descriptors",
             self.open_descriptors,
         )?;
         gauge(
             encoder,
             "process_max_fds",
-            "Descriptors that may be open",
+            "Maximum number of open file descriptors",
             self.max_descriptors,
         )?;
         gauge(
             encoder,
             "process_resident_memory_bytes",
-            "Memory that is in use",
+            "Resident memory",
             self.memory,
         )?;
         if let Some(seconds) = self.processor {
-            let help = "Processor time, of user and system";
+            let help = "Processor time, user and system";
             let kind = MetricType::Counter;
             let metric = encoder.encode_descriptor("process_cpu_seconds", help, None, kind)?;
             ConstCounter::new(seconds).encode(metric)?;
         }
         if let Some(seconds) = self.started {
-            let help = "Start of the process, in seconds since 1970";
+            let help = "Start time of the process, in seconds since 1970";
             let kind = MetricType::Gauge;
             let metric =
                 encoder.encode_descriptor("process_start_time_seconds", help, None, kind)?;

@@ -175,14 +175,14 @@ pub(super) fn trials(trials: &api::Trials) -> String {
     };
     for trial in &trials.trials {
         line(format!(
-            "{}/{}: version {} as a {} of {} % beside version {}",
+            "{}/{}: version {} as a {} of {} % next to version {}",
             trial.frontend, trial.stage, trial.number, trial.mode, trial.percent, trial.active
         ));
         if let Some(ended) = trial.ended {
             line(format!("  {} on {}", trial.state, time(ended)));
         }
         line(format!(
-            "  asked {}, decided otherwise {}, failed {}",
+            "  called {} times: {} different decisions, {} failures",
             trial.asked, trial.differing, trial.failed
         ));
         for example in &trial.examples {

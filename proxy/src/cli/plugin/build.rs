@@ -30,7 +30,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     } else {
         let bytes = std::fs::read(&flags.project).map_err(|error| about(&flags.project, &error))?;
         let Some(output) = flags.output.clone() else {
-            let message = "say with --output where the component goes";
+            let message = "no output file: name it with --output";
             return Err(crate::cli::fail(&std::io::Error::other(message)));
         };
         let bytes = component::finish(&bytes).map_err(|error| about(&flags.project, &error))?;

@@ -20,7 +20,7 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
         crate::cli::print(&describe(&source, &anatomy));
     }
     super::load(&flags.file.plugin, &source)?;
-    crate::cli::print("the proxy takes it\n");
+    crate::cli::print("the proxy accepts it\n");
     Ok(Exit::Success)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
     line(&match (anatomy.is_component, anatomy.has_metadata) {
         (true, _) => format!("a component of {size}"),
         (false, true) => format!(
-            "a core module of {size} that names its world: the proxy makes a component of it"
+            "a core module of {size} that names its world: the proxy turns it into a component"
         ),
         (false, false) => format!("a core module of {size} that names no world"),
     });
@@ -46,7 +46,7 @@ pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
     if anatomy.strippable > 0 {
         let useless = component::size(anatomy.strippable);
         line(&format!(
-            "holds     {useless} for debuggers, which `pointsman plugin build` leaves out"
+            "contains  {useless} for debuggers, which `pointsman plugin build` leaves out"
         ));
     }
     if anatomy.imports.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn describe(source: &Source, anatomy: &Anatomy) -> String {
         let note = if anatomy.is_component && !Plugin::is_offered(import) {
             "  not offered"
         } else if import.starts_with("wasi:") {
-            "  nothing granted but clocks, random numbers and the log"
+            "  only clocks, random numbers and the log are granted"
         } else {
             ""
         };

@@ -35,9 +35,9 @@ pub(super) fn run(flags: &Flags) -> Result<Exit, Exit> {
     template::write(flags.lang, &flags.name, &folder).map_err(|error| crate::cli::fail(&error))?;
     let (name, folder) = (&flags.name, folder.display());
     crate::cli::print(&format!(
-        "{folder} is a plugin in {}. Build it, and ask it the requests of its cases.toml:\n\n  \
+        "{folder} contains a new plugin in {}. Build it and run the cases of its cases.toml:\n\n  \
          cd {folder}\n  pointsman plugin build\n  pointsman plugin test {name}.wasm\n\n\
-         {folder}/README.md goes on from there.\n",
+         {folder}/README.md describes the next steps.\n",
         flags.lang.name()
     ));
     Ok(Exit::Success)

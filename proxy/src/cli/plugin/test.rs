@@ -83,8 +83,8 @@ fn play(table: &Table, plugin: &Plugin, verbose: bool) -> Vec<Outcome> {
         };
     }
     let _ = match failures(&played) {
-        0 if played.len() == 1 => writeln!(text, "1 case holds"),
-        0 => writeln!(text, "{} cases hold", played.len()),
+        0 if played.len() == 1 => writeln!(text, "1 case passed"),
+        0 => writeln!(text, "{} cases passed", played.len()),
         failed => writeln!(text, "{failed} of {} cases failed", played.len()),
     };
     crate::cli::print(&text);

@@ -8,7 +8,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("nbproc", "write `workers` at the top of the file"),
     (
         "global",
-        "its settings stand at the top of the file, outside any table",
+        "its settings belong at the top of the file, outside any table",
     ),
     (
         "defaults",
@@ -20,11 +20,11 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("servers", "write `server.NAME = \"localhost:8080\"`"),
     (
         "daemon",
-        "leave it out: the service manager keeps the process",
+        "leave it out: the process stays in the foreground, under a service manager",
     ),
     (
         "mode",
-        "the frontend's `mode` decides: backends serve either",
+        "set `mode` in the frontend: a backend serves both modes",
     ),
     (
         "ssl",
@@ -55,18 +55,22 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("proto", "write `protocol`"),
     (
         "acl",
-        "rules are the router's: `router.plugin = \"host-suffix\"` and `router.config.rules`",
+        "the router has the rules: write `router.plugin = \"host-suffix\"` and \
+         `router.config.rules`",
     ),
     (
         "use_backend",
-        "rules are the router's: `router.plugin = \"host-suffix\"` and \
+        "the router has the rules: write `router.plugin = \"host-suffix\"` and \
          `router.config.rules = [{ suffix = \"example.org\", backend = \"NAME\" }]`",
     ),
-    ("rules", "rules are the router's own: `router.config.rules`"),
+    (
+        "rules",
+        "the plugin has the rules: write `router.config.rules`",
+    ),
     (
         "option",
-        "leave it out: what it would switch on has a key of its own, as `httpchk` has \
-         `check = \"http\"`, or is on",
+        "leave it out: each option is on by default or has its own key, such as \
+         `check = \"http\"` for `httpchk`",
     ),
     (
         "forwardfor",
@@ -109,7 +113,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     // Name resolution.
     (
         "server_template",
-        "write `server.NAME = \"example.org:80\"`: it has every address of the name; or \
+        "write `server.NAME = \"example.org:80\"`, which uses every address of the name, or \
          `\"srv:_http._tcp.example.org\"`",
     ),
     ("resolvers", "write `resolve.nameservers` in the backend"),

@@ -110,10 +110,10 @@ pub(super) fn backend_id(entry: &Entry<'_>, backends: &[Backend]) -> Option<Back
     if position.is_none() {
         let help = match (hints::closest(text, &names), names.as_slice()) {
             (Some(name), _) => format!("did you mean `\"{name}\"`?"),
-            (None, []) => format!("there is none: add `[backend.{text}]`"),
-            (None, names) => format!("there is {}", hints::list(names)),
+            (None, []) => format!("no backend is configured: add `[backend.{text}]`"),
+            (None, names) => format!("write {}", hints::list(names)),
         };
-        let diagnostic = entry.error("names a backend that is not there").absent();
+        let diagnostic = entry.error("names an unknown backend").absent();
         entry.push(diagnostic.label("no backend of this name").help(help));
     }
     position.map(BackendId)

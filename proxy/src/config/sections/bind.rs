@@ -65,15 +65,15 @@ impl<'a> Reader<'a> {
         let address = table.require("address", "`address = \"*:443\"`");
         let address = address.and_then(|e| self.bind_address(&e, bound));
         if !matches!(address, None | Some(BindAddress::Unix(_))) {
-            table.reject(&ACCESS_KEYS, "is about the file of a Unix socket");
+            table.reject(&ACCESS_KEYS, "applies only to Unix sockets");
         }
         if mode == Mode::Tcp {
-            let why = "is about requests, and the frontend's `mode` is `\"tcp\"`";
+            let why = "applies only to HTTP, but the frontend's `mode` is `\"tcp\"`";
             table.reject(&HTTP_KEYS, why);
         }
         let tls_name = table.take("tls");
         if tls_name.is_some() {
-            table.reject(&PLAIN_KEYS, "is for connections without `tls`");
+            table.reject(&PLAIN_KEYS, "applies only to connections without `tls`");
         }
         let bind = Bind {
             address: address.unwrap_or(BindAddress::Unix(PathBuf::new())),
@@ -103,10 +103,12 @@ fn named_tls(entry: &Entry<'_>, mode: Mode, tls: &[Tls]) -> Option<String> {
     if !names.contains(&text) {
         let help = match (hints::closest(text, &names), names.as_slice()) {
             (Some(name), _) => format!("did you mean `\"{name}\"`?"),
-            (None, []) => format!("there is none: add `[tls.{text}]` with `certificate` and `key`"),
-            (None, names) => format!("there is {}", hints::list(names)),
+            (None, []) => format!(
+                "no `tls` table is configured: add `[tls.{text}]` with `certificate` and `key`"
+            ),
+            (None, names) => format!("write {}", hints::list(names)),
         };
-        let diagnostic = entry.error("names a table that is not there").absent();
+        let diagnostic = entry.error("names an unknown `tls` table").absent();
         entry.push(diagnostic.label("no `[tls.NAME]` of this name").help(help));
     }
     let named = tls.iter().find(|tls| tls.name == text);
@@ -117,7 +119,7 @@ fn named_tls(entry: &Entry<'_>, mode: Mode, tls: &[Tls]) -> Option<String> {
     {
         let message = format!("offers `{foreign}`, which this frontend does not speak");
         let help = format!(
-            "`alpn` of `[tls.{text}]` may have `h2` and `http/1.1`, unless all its frontends have `mode = \"tcp\"`"
+            "`alpn` of `[tls.{text}]` can contain only `h2` and `http/1.1`, unless all its frontends have `mode = \"tcp\"`"
         );
         entry.push(entry.error(&message).label("by ALPN").help(help));
     }
@@ -166,7 +168,7 @@ fn permissions(entry: &Entry<'_>) -> Option<u32> {
     let mode = u32::from_str_radix(text, 8).ok();
     let mode = mode.filter(|mode| (3..=4).contains(&text.len()) && *mode <= 0o777);
     if mode.is_none() {
-        let diagnostic = entry.error("is not the permissions of a file");
+        let diagnostic = entry.error("is not a file mode");
         let diagnostic = diagnostic.label("not three octal digits");
         entry.push(diagnostic.help("as in `\"0660\"`: owner and group may connect"));
     }

@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         check_name(entry, "frontend");
         let mode = table.value_or("mode", Mode::default(), |e| e.choice(&MODES));
         if mode == Mode::Tcp {
-            table.reject(&HTTP_KEYS, "is about requests, and `mode` is `\"tcp\"`");
+            table.reject(&HTTP_KEYS, "applies only to HTTP, but `mode` is `\"tcp\"`");
         }
         let bind = match table.require("bind", "`bind = \"*:80\"`") {
             Some(bind) => self.binds(&bind, mode, named.tls, bound),

@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         let help = match hints::closest(text, BUNDLED_PLUGINS) {
             Some(name) => format!("did you mean `\"{name}\"`?"),
             None => format!(
-                "bundled: {}; a file has a slash or ends in `.wasm`: `\"./{text}.wasm\"`",
+                "write {}, or a path with a slash or ending in `.wasm`: `\"./{text}.wasm\"`",
                 hints::list(BUNDLED_PLUGINS)
             ),
         };
@@ -166,11 +166,11 @@ fn stage_name(
         let diagnostic = match entry {
             Some(entry) => entry.error("is the name of an earlier plugin of this router"),
             None => stage.key_error(format!(
-                "`{}` is called `{name}`, as an earlier plugin of this router is",
+                "`{}` is called `{name}`, like an earlier plugin of this router",
                 stage.path
             )),
         };
-        let diagnostic = diagnostic.label("twice the same name");
+        let diagnostic = diagnostic.label("the same name a second time");
         stage.push(diagnostic.help(format!("give it another: `name = \"{name}-2\"`")));
         return None;
     }

@@ -36,7 +36,7 @@ const FRAMING: [HeaderName; 6] = [
 
 pub(super) fn routing(mut table: Table<'_>, mode: Mode) -> Routing {
     if mode == Mode::Tcp {
-        table.reject(&HTTP_KEYS, "is about requests, and `mode` is `\"tcp\"`");
+        table.reject(&HTTP_KEYS, "applies only to HTTP, but `mode` is `\"tcp\"`");
     }
     let default = Routing::default();
     let body = table.table("body", Section::RoutingBody);

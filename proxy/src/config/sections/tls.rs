@@ -30,10 +30,7 @@ impl<'a> Reader<'a> {
         let is_one = CERTIFICATE_KEYS.iter().any(|key| table.has(key));
         let mut certificates = Vec::new();
         if let Some(several) = &several {
-            table.reject(
-                &CERTIFICATE_KEYS,
-                "belongs into an element of `certificates`",
-            );
+            table.reject(&CERTIFICATE_KEYS, "belongs in an element of `certificates`");
             certificates.extend(self.certificates(several));
         } else if is_one {
             certificates.extend(self.certificate(&mut table));
@@ -118,8 +115,10 @@ impl<'a> Reader<'a> {
         if let Some(entry) = accepts
             && entry.boolean() == Some(false)
         {
-            let diagnostic = entry.error("must be `true`").label("not agreed to");
-            entry.push(diagnostic.help("an ACME server gives nobody else a certificate"));
+            let diagnostic = entry.error("must be `true`").label("not accepted");
+            entry.push(
+                diagnostic.help("an ACME server issues certificates only if you accept its terms"),
+            );
         }
         table.finish();
         Some(Acme {
@@ -182,7 +181,7 @@ fn protocols(entry: &Entry<'_>) -> Vec<String> {
     let read = |element: &Entry<'_>| {
         let text = element.text("h2")?;
         if text.is_empty() || text.len() > MAX_PROTOCOL {
-            let diagnostic = element.error("is not a protocol of ALPN");
+            let diagnostic = element.error("is not an ALPN protocol name");
             element.push(diagnostic.label("1 to 255 bytes").help("as in `\"h2\"`"));
             return None;
         }
@@ -213,7 +212,8 @@ fn dns_names(entry: &Entry<'_>) -> Vec<String> {
         let text = element.text("example.org")?;
         if text.starts_with("*.") {
             let diagnostic = element.error("is a wildcard").label("a wildcard");
-            let help = "ACME certifies those by DNS alone, which is not supported: list each name";
+            let help =
+                "wildcards need ACME's DNS challenge, which is not supported: list each name";
             element.push(diagnostic.help(help));
             return None;
         }
@@ -238,8 +238,8 @@ fn contacts(entry: &Entry<'_>) -> Vec<String> {
             }
             None if text.contains('@') => Some(format!("mailto:{text}")),
             _ => {
-                let diagnostic = element.error("is neither an address nor a URL");
-                let diagnostic = diagnostic.label("nobody is reached by it");
+                let diagnostic = element.error("is neither an email address nor a URL");
+                let diagnostic = diagnostic.label("not a contact");
                 element.push(diagnostic.help("as in `\"admin@example.org\"`"));
                 None
             }
@@ -254,7 +254,9 @@ fn https_url(entry: &Entry<'_>) -> Option<String> {
     let uri = text.parse::<http::Uri>().ok();
     let is_https = |uri: &http::Uri| uri.scheme_str() == Some("https") && uri.host().is_some();
     if !uri.as_ref().is_some_and(is_https) {
-        let diagnostic = entry.error("is not a URL of `https`").label("not one");
+        let diagnostic = entry
+            .error("is not an `https` URL")
+            .label("not of the form `https://HOST/...`");
         entry.push(diagnostic.help(format!("as in `\"{EXAMPLE}\"`")));
         return None;
     }

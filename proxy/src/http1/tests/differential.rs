@@ -85,7 +85,7 @@ const REQUESTS: &[Difference] = &[
         "hyper leaves methods to its caller"
     ),
     stricter!(
-        "the target has no form that its method allows",
+        "the target has a form that its method does not allow",
         "hyper takes any form"
     ),
     stricter!("the target's scheme is not http", "hyper takes any scheme"),

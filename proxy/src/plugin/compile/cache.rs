@@ -211,7 +211,7 @@ impl CompiledCache {
         // sooner.
         if let Err(error) = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()))
         {
-            tracing::debug!(path = %path.display(), %error, "cannot date a compiled plugin");
+            tracing::debug!(path = %path.display(), %error, "cannot set the modification time of a compiled plugin");
         }
         Some(code)
     }

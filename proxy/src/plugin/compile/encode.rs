@@ -41,7 +41,7 @@ pub(in crate::plugin) enum EncodeError {
     )]
     Preview1,
     /// The module does not fit the world that its metadata names.
-    #[error("the core module cannot be made a component: {0}")]
+    #[error("the core module cannot be turned into a component: {0}")]
     Encode(String),
 }
 

@@ -38,12 +38,12 @@ pub enum CompileError {
     Refused(String),
     /// Compiling takes more memory than the limit, in MiB.
     #[error(
-        "compiling the file takes more than {0} MiB of memory: if the plugin is to be trusted, raise `compile.memory`"
+        "compiling the file takes more than {0} MiB of memory: if you trust the plugin, raise `compile.memory`"
     )]
     Memory(u64),
     /// Compiling takes more processor time than the limit, in seconds.
     #[error(
-        "compiling the file takes more than {0} s of processor time: if the plugin is to be trusted, raise `compile.time`"
+        "compiling the file takes more than {0} s of processor time: if you trust the plugin, raise `compile.time`"
     )]
     Time(u64),
     /// The file triggers a bug in the compiler.

@@ -64,7 +64,7 @@ pub(super) fn compile(
     };
     if ended.stopped.is_some() {
         let seconds = limits.seconds().saturating_mul(WALL.into());
-        let text = format!("it was not done after {seconds} s by the clock");
+        let text = format!("it did not finish within {seconds} s of wall-clock time");
         return Err(CompileError::Failed(text));
     }
     if !ended.status.success() {

@@ -36,7 +36,7 @@ const GRACE: u64 = 5;
 pub(super) enum SandboxError {
     /// The process is root and cannot switch to another user.
     #[error(
-        "a compiler must not run as root, and cannot change to user {NOBODY}: run the proxy as another user"
+        "the compiler must not run as root, and it cannot change to user {NOBODY}: run the proxy as another user"
     )]
     Root(#[source] io::Error),
     /// The system refused another step.
@@ -59,12 +59,13 @@ pub(super) fn enter(
         // Otherwise it keeps its parent's priority.
         be_idle();
     }
-    close_others().map_err(|error| SandboxError::Refused("close what was inherited", error))?;
+    close_others().map_err(|error| SandboxError::Refused("close inherited descriptors", error))?;
     drop_privileges()?;
     // Set after the change of user, which resets it. Without the parent no one needs the code. If
     // the parent is gone already, there is no file to read.
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| SandboxError::Refused("end with the parent", error.into()))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
+        SandboxError::Refused("arrange to end with the parent process", error.into())
+    })?;
     set_limits(limits)?;
     let missing = system_calls::restrict();
     Ok(missing.err().map(|error| format!("no seccomp: {error}")))
@@ -99,11 +100,11 @@ fn drop_privileges() -> Result<(), SandboxError> {
         permitted: none,
         inheritable: none,
     };
-    set_capabilities(None, none).map_err(refused("give up capabilities"))?;
-    set_no_new_privs(true).map_err(refused("give up new privileges"))?;
+    set_capabilities(None, none).map_err(refused("drop capabilities"))?;
+    set_no_new_privs(true).map_err(refused("rule out new privileges"))?;
     // Prevents other processes of that user from changing the code.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(refused("be closed to other processes"))
+        .map_err(refused("shut out other processes"))
 }
 
 fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
@@ -128,7 +129,7 @@ fn set_limits(limits: CompileLimits) -> Result<(), SandboxError> {
 
 fn be_idle() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    #[expect(unsafe_code, reason = "no crate of the tree has this call")]
+    #[expect(unsafe_code, reason = "no dependency wraps this call")]
     // SAFETY: it only reads the parameters, and only changes how this thread is scheduled.
     unsafe {
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);

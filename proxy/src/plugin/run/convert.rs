@@ -237,7 +237,7 @@ fn response(answer: guest::Response, limit: usize) -> Result<Response, Fault> {
     }
     if answer.headers.len() > MAX_RESPONSE_FIELDS {
         let (name, _) = &answer.headers[MAX_RESPONSE_FIELDS];
-        return Err(field_fault(name, "is one too many"));
+        return Err(field_fault(name, "exceeds the maximum number of fields"));
     }
     let lines = answer.headers.iter();
     let fields = lines.map(|(name, value)| response_line(name, value));

@@ -56,7 +56,7 @@ impl Draft {
         let bytes = self.bytes.saturating_add(size);
         if bytes > MAX_CHANGE_BYTES {
             return Ok(Err(format!(
-                "the edits of one request have at most {MAX_CHANGE_BYTES} bytes"
+                "the edits of one request can have at most {MAX_CHANGE_BYTES} bytes"
             )));
         }
         self.bytes = bytes;

@@ -57,10 +57,10 @@ pub enum Fault {
     #[error("the plugin's questions differ between its instances: {0}")]
     Questions(String),
     /// The status of the plugin's own response is not within 200 to 599.
-    #[error("the plugin answered with status {0}, which is not within 200 to 599")]
+    #[error("the plugin responded with status {0}, which is not within 200 to 599")]
     Status(u16),
     /// A field of the plugin's own response is invalid, or the plugin is not allowed to set it.
-    #[error("the plugin answered with the field {name:?}, which {reason}")]
+    #[error("the plugin responded with the field {name:?}, which {reason}")]
     ResponseHeader {
         /// Its name, as the plugin wrote it.
         name: String,
@@ -69,10 +69,10 @@ pub enum Fault {
     },
     /// The plugin's own response has a body though its status allows none (RFC 9110, sections
     /// 15.3.5, 15.3.6 and 15.4.5).
-    #[error("the plugin answered with a body, which status {0} does not allow")]
+    #[error("the plugin responded with a body, which status {0} does not allow")]
     ResponseBody(u16),
     /// The plugin's own response, fields and body together, is larger than `max_response`.
-    #[error("the plugin answered with {size} bytes, over the limit of {limit}")]
+    #[error("the plugin responded with {size} bytes, over the limit of {limit}")]
     ResponseTooLarge {
         /// Bytes of names, values and body.
         size: usize,
@@ -83,14 +83,14 @@ pub enum Fault {
     #[error("the plugin could not be instantiated: {0}")]
     Instantiate(String),
     /// The plugin had too many faults and was not called.
-    #[error("the plugin is left alone after too many faults")]
+    #[error("the plugin is suspended after too many faults")]
     Suspended,
     /// The plugin decided, but keeps the handles of too many requests, so its instance has to be
     /// replaced.
     #[error("the plugin keeps the handles of its requests: its instance is replaced")]
     HandleLeak,
     /// Its new instance is still being created off the worker thread.
-    #[error("the plugin's new instance is not there yet")]
+    #[error("the plugin's new instance is not ready yet")]
     Starting,
 }
 
@@ -147,7 +147,7 @@ pub(super) enum Refusal {
     TooManyEdits(usize),
     #[error("a timeout of 0 ms, which only the queue may have")]
     ZeroTimeout,
-    #[error("{0} tries, which are not within 1 to 16")]
+    #[error("{0} tries, which is not within 1 to 16")]
     Tries(u32),
     #[error("a tag whose name is not a token of at most {0} characters")]
     TagName(usize),
@@ -163,7 +163,7 @@ pub(super) enum Refusal {
     DefinedTooLate,
     #[error("the function {0} is not there in this proxy, which is older than the plugin")]
     Missing(String),
-    #[error("it waits for what can never come")]
+    #[error("it waits for an event that can never occur")]
     WaitsForever,
     #[error("it waits beyond its deadline")]
     WaitsBeyondDeadline,

@@ -143,14 +143,14 @@ impl State {
     /// Description of what the guest has done that ties it to this store.
     pub(super) fn check_pure(&mut self) -> Result<(), &'static str> {
         if !self.reads.cacheable {
-            return Err("asks for the time or random numbers");
+            return Err("reads the time or random numbers");
         }
         let holds_resources = self
             .wasi
             .as_ref()
             .is_some_and(|wasi| wasi.holds_resources());
         if holds_resources || self.handles > 0 {
-            return Err("takes hold of a resource, such as standard output");
+            return Err("acquires a resource, such as standard output");
         }
         Ok(())
     }

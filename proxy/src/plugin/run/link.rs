@@ -52,7 +52,7 @@ pub enum LoadError {
     ImportType(String),
     /// The component does not export the interface of a plugin.
     #[error(
-        "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` wants; it exports {found}. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
+        "the component does not export {PACKAGE}/{EXPORTED}@{VERSION}, which the world `router` requires; it exports {found}. Export the interface: in Rust with `pointsman_sdk::export!`, elsewhere as the SDK's template does"
     )]
     NoExport {
         /// Description of what it exports.
@@ -201,7 +201,7 @@ fn offer() -> String {
         .collect();
     packages.dedup();
     format!(
-        "it offers {}, and of WASI 0.2 {}",
+        "it offers {}, and from WASI 0.2 {}",
         own.join(", "),
         packages.join(", ")
     )

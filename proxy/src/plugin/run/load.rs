@@ -62,7 +62,7 @@ fn compile(
     {
         match deserialize(engine.wasmtime(), &code) {
             Ok(component) => return Ok((component, Origin::Cached)),
-            Err(error) => tracing::warn!(%error, "compiled plugin is unfit, compiling again"),
+            Err(error) => tracing::warn!(%error, "compiled plugin cannot be used, compiling again"),
         }
     }
     let code = engine.compiler().compile(bytes)?;

@@ -130,7 +130,7 @@ impl Inner {
     fn report_dropped(&self) {
         let (frontend, stage, plugin) = (&self.stage.frontend, &self.stage.name, &self.plugin);
         if let Some(dropped) = self.budget.take_report() {
-            tracing::warn!(target: "plugin", %frontend, %stage, %plugin, dropped, "log lines of the plugin dropped");
+            tracing::warn!(target: "plugin", %frontend, %stage, %plugin, dropped, "plugin log lines dropped");
         }
     }
 }

@@ -70,7 +70,11 @@ pub(super) fn component<T>(
         }
     }));
     // Wizer may panic on components that it cannot write.
-    written.unwrap_or_else(|_| Err(SnapshotError::unsupported("it is of an unknown kind")))
+    written.unwrap_or_else(|_| {
+        Err(SnapshotError::unsupported(
+            "a component of this kind cannot be rewritten",
+        ))
+    })
 }
 
 /// Runs one step while no other step runs: each may need several times the file's size.

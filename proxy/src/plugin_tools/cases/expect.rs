@@ -64,8 +64,8 @@ impl Expect {
         ];
         if answers.iter().filter(|&&given| given).count() != 1 {
             return Err(
-                "`expect` has to have one of `backend`, `next`, `default`, `respond`, `refused` \
-                 and `error`"
+                "`expect` must have exactly one of `backend`, `next`, `default`, `respond`, \
+                 `refused` and `error`"
                     .to_owned(),
             );
         }
@@ -75,10 +75,10 @@ impl Expect {
             }
         }
         if self.server.is_some() && self.backend.is_none() {
-            return Err("a `server` is one of a backend: add `backend`".to_owned());
+            return Err("a `server` belongs to a backend: add `backend`".to_owned());
         }
         if self.otherwise.is_some() && self.server.is_none() {
-            return Err("`otherwise` is about a server: add `server`".to_owned());
+            return Err("`otherwise` applies only to a server: add `server`".to_owned());
         }
         if let Some(name) = &self.backend
             && !backends.contains(name)
@@ -86,11 +86,11 @@ impl Expect {
             return Err(format!("{name:?} is not among `backends`"));
         }
         if self.respond.is_none() && (self.headers.is_some() || self.body.is_some()) {
-            return Err("`headers` and `body` are those of a response: add `respond`".to_owned());
+            return Err("`headers` and `body` belong to a response: add `respond`".to_owned());
         }
         let is_sent = self.backend.is_some() || self.default.is_some() || self.next.is_some();
         if self.edits.is_some() && !is_sent {
-            return Err("only what goes to a backend has `edits`".to_owned());
+            return Err("only a request that goes to a backend can have `edits`".to_owned());
         }
         if self.options.is_some() && !is_sent && self.respond.is_none() {
             return Err("only a decision has `options`".to_owned());

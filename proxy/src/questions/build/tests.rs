@@ -38,11 +38,14 @@ fn errors() {
         let error = text(outcome);
         assert!(error.starts_with(expected), "{error}");
     };
-    check(builder.value("x"), "\"x\" is no part of a request");
-    check(builder.value("random"), "\"random\" is for shares alone");
+    check(builder.value("x"), "\"x\" is not a part of a request");
+    check(
+        builder.value("random"),
+        "\"random\" can be used only for shares",
+    );
     check(
         exact(&mut builder, "x", &[]),
-        "\"x\" is no part of a request",
+        "\"x\" is not a part of a request",
     );
     check(
         builder.share("host", "", 1_000_001),
@@ -65,7 +68,7 @@ fn the_number_of_questions_is_bounded() {
     for number in 0..1024 {
         assert_eq!(first.value("host"), Ok(number));
     }
-    let expected = "a plugin may define 1024 questions";
+    let expected = "a plugin can define at most 1024 questions";
     assert_eq!(first.value("host").unwrap_err().to_string(), expected);
     let questions = first.build().unwrap();
     let mut other = Builder::verifying(Arc::clone(&questions));

@@ -306,8 +306,8 @@ fn errors_name_the_entry() {
     check(
         MatchKind::Regex,
         &["a", "[ab]*a[ab]{20}"],
-        "entry 2, \"[ab]*a[ab]{20}\", is too large an expression: begin it with `^`, have less in \
-         it, or repeat less often",
+        "entry 2, \"[ab]*a[ab]{20}\", is too large: begin the expression with `^`, shorten it, \
+         or use fewer repetitions",
     );
 }
 

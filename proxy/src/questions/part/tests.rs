@@ -155,10 +155,13 @@ fn bodies() {
 #[test]
 fn texts_that_name_no_part() {
     for (over, expected) in [
-        ("", "\"\" is no part of a request: parts are method, scheme"),
+        (
+            "",
+            "\"\" is not a part of a request: parts are method, scheme",
+        ),
         ("Host", "\"Host\" is no part"),
         ("host:x", "\"host:x\" is no part"),
-        ("random", "\"random\" is for shares alone"),
+        ("random", "\"random\" can be used only for shares"),
         (
             "header:",
             "\"\" in \"header:\" is not the name of a header field",

@@ -187,7 +187,7 @@ fn kinds_and_descriptions() {
             4,
             Some(Kind::Value),
             false,
-            "look-up of query:q in table \"tenants\"",
+            "lookup of query:q in table \"tenants\"",
         ),
         (5, Some(Kind::Value), false, "value of body-json:/model"),
         (6, Some(Kind::Number), true, "usability of backend \"up\""),

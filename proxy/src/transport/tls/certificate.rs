@@ -49,7 +49,7 @@ pub enum CertificateError {
     EncryptedKey,
     /// The key is broken or of an unsupported kind.
     #[error(
-        "the private key is none that is supported (RSA of 2048 bits or more, ECDSA with P-256 or P-384, Ed25519): {0}"
+        "the private key is not of a supported kind (RSA of 2048 bits or more, ECDSA with P-256 or P-384, Ed25519): {0}"
     )]
     UnsupportedKey(String),
     /// The key belongs to another certificate.

@@ -40,10 +40,10 @@ pub enum HandshakeError {
     #[error("the peer refused the TLS handshake: {0}")]
     Refused(String),
     /// The client requested no name, or one that no certificate has.
-    #[error("no certificate has the name that the client asked for{}", quoted(.0.as_deref()))]
+    #[error("no certificate has the name that the client requested{}", quoted(.0.as_deref()))]
     UnrecognizedName(Option<Box<str>>),
     /// The client sent no certificate although one is required.
-    #[error("the client has no certificate")]
+    #[error("the client sent no certificate")]
     NoCertificate,
     /// The peer's certificate could not be verified.
     #[error("the peer's certificate is not accepted: {0}")]
@@ -257,14 +257,14 @@ fn explain_certificate(error: CertificateError) -> String {
             };
             format!("it is for {names}, not for {}", expected.to_str())
         }
-        CertificateError::UnknownIssuer => "it was issued by nobody who is trusted".to_owned(),
+        CertificateError::UnknownIssuer => "its issuer is not trusted".to_owned(),
         CertificateError::Revoked => "it was revoked".to_owned(),
         CertificateError::UnknownRevocationStatus => {
-            "no list of revoked certificates is there for its authority".to_owned()
+            "there is no revocation list from its issuer".to_owned()
         }
         CertificateError::ExpiredRevocationListContext { next_update, .. } => {
             format!(
-                "the list of revoked certificates was to be renewed by {}",
+                "the revocation list should have been renewed by {}",
                 date(next_update)
             )
         }

@@ -10,13 +10,13 @@ use super::facts::date;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OcspError {
     /// The bytes are not an OCSP response in DER.
-    #[error("it is no OCSP response in DER")]
+    #[error("it is not an OCSP response in DER")]
     Malformed,
     /// The responder returned an error status.
-    #[error("the OCSP responder answered with status {0}, not with a response")]
+    #[error("the OCSP responder returned error status {0} instead of a response")]
     Unsuccessful(u8),
     /// The response is too old: clients would reject it.
-    #[error("the OCSP response was to be renewed by {0}")]
+    #[error("the OCSP response should have been renewed by {0}")]
     Outdated(String),
 }
 

@@ -51,7 +51,7 @@ pub enum ServerTlsError {
     #[error("the certificates of client authorities cannot be read: {0}")]
     Ca(String),
     /// The revocation lists are invalid.
-    #[error("the list of revoked certificates cannot be read: {0}")]
+    #[error("the revocation list cannot be read: {0}")]
     Crl(String),
 }
 

@@ -59,10 +59,10 @@ struct Secrets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TicketError {
     /// The bytes come from another version of the proxy or are damaged.
-    #[error("the keys of session tickets are not in a form that this version knows")]
+    #[error("this version does not support the format of the session ticket keys")]
     Format,
     /// The system provides no random numbers.
-    #[error("the system gives no random numbers")]
+    #[error("the system provides no random numbers")]
     Random,
 }
 

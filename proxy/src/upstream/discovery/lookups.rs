@@ -87,7 +87,7 @@ impl Lookups {
                     backend = backend.name,
                     name = %address,
                     reason,
-                    "a name cannot be resolved: its server has no address until it can be"
+                    "a name cannot be resolved: until it can be, its server has no address"
                 );
                 Ok(known.unwrap_or_default())
             }

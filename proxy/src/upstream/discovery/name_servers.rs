@@ -88,9 +88,9 @@ pub(super) enum Failure {
 /// Why one server gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum ServerError {
-    #[error("name server {0} answers: {1}")]
+    #[error("name server {0} answered: {1}")]
     Code(SocketAddr, ResponseCode),
-    #[error("name server {0} cannot be asked")]
+    #[error("name server {0} cannot be queried")]
     Network(SocketAddr, #[source] NetError),
 }
 

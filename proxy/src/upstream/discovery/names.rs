@@ -109,7 +109,7 @@ impl Names {
                     resolver
                 }
                 Err(error) => {
-                    tracing::error!(%error, %name, "names are not resolved");
+                    tracing::error!(%error, %name, "names cannot be resolved");
                     return None;
                 }
             },
@@ -209,7 +209,7 @@ impl Watch {
                 backend,
                 name = %self.name,
                 reason,
-                "a name cannot be resolved: the addresses that are known stay"
+                "a name cannot be resolved: its known addresses stay in use"
             );
         }
         let ResolveError::NoSuchName { ttl, .. } = error else {

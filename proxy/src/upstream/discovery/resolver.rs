@@ -80,7 +80,7 @@ pub(crate) enum ResolveError {
     #[error("the name could not be looked up")]
     Failed(#[source] io::Error),
     /// The name has more than [`MAX_TARGETS`].
-    #[error("{0} targets, at most {MAX_TARGETS} are possible")]
+    #[error("{0} targets are too many: at most {MAX_TARGETS} are allowed")]
     TooMany(usize),
 }
 

@@ -35,11 +35,11 @@ pub(super) enum CheckError {
     Connect(#[source] io::Error),
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    #[error("the answer is not HTTP: {0}")]
+    #[error("the response is not valid HTTP: {0}")]
     Http1(#[source] hyper::Error),
-    #[error("the answer is not HTTP/2: {0}")]
+    #[error("the response is not valid HTTP/2: {0}")]
     Http2(#[source] h2::Error),
-    #[error("the request cannot be made: {0}")]
+    #[error("the request cannot be built: {0}")]
     Request(#[source] http::Error),
     #[error("status {0}")]
     Status(u16),

@@ -101,7 +101,7 @@ impl KeeperInputs {
                     .build_local(LocalOptions::default());
                 match runtime {
                     Ok(runtime) => runtime.block_on(keep(self, changed)),
-                    Err(error) => tracing::error!(%error, "servers are not checked"),
+                    Err(error) => tracing::error!(%error, "cannot start health checks"),
                 }
             })?;
         Ok(())
@@ -215,7 +215,7 @@ fn needs_attention(endpoint: &Endpoint, check: Option<&Check>) -> bool {
     if !is_checked && matches!(condition, Condition::Down | Condition::GoingDown) {
         // Its checks have been removed from the configuration.
         let change = endpoint.health().forget_checks();
-        endpoint.publish(change, &"it is not checked any more");
+        endpoint.publish(change, &"it is no longer checked");
     }
     is_checked
         || matches!(condition, Condition::Unreachable | Condition::Ejected)

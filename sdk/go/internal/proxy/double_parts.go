@@ -26,7 +26,7 @@ func checkPart(over string) error {
 		known = named && (name == "" || name[0] == '/')
 	}
 	if !known {
-		return errors.New(strconv.Quote(over) + " is no part of a request")
+		return errors.New(strconv.Quote(over) + " is not a part of a request")
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ const (
 // String returns the question's name in recorded edits and options.
 func (q Question) String() string {
 	if q.kind == isLookUp {
-		return fmt.Sprintf("look-up of %s in table %q", q.over, q.name)
+		return fmt.Sprintf("lookup of %s in table %q", q.over, q.name)
 	}
 	return "value of " + q.over
 }

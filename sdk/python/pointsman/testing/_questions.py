@@ -157,7 +157,7 @@ class Definitions:
 def _reader(over: str) -> _parts.Reader:
     read = _parts.parse(over)
     if read is None:
-        raise _contract.Err(f"{json.dumps(over)} is no part of a request")
+        raise _contract.Err(f"{json.dumps(over)} is not a part of a request")
     return read
 
 

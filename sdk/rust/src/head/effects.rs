@@ -177,6 +177,6 @@ fn check_authority(value: &[u8]) -> Result<(), String> {
     if value.iter().all(allowed) {
         Ok(())
     } else {
-        Err("the authority is no host with an optional port".to_owned())
+        Err("the authority is not a host with an optional port".to_owned())
     }
 }

@@ -340,7 +340,7 @@ impl Head {
 }
 
 fn above_zero(milliseconds: u32) -> Duration {
-    assert!(milliseconds > 0, "only the queue's timeout may be 0");
+    assert!(milliseconds > 0, "only the queue timeout can be 0");
     Duration::from_millis(milliseconds.into())
 }
 

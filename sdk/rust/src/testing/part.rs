@@ -31,7 +31,7 @@ pub(super) enum Part {
 
 impl Part {
     pub(super) fn parse(over: &str) -> Result<Self, String> {
-        let unknown = || format!("{over:?} is no part of a request");
+        let unknown = || format!("{over:?} is not a part of a request");
         let token = |name: &str| {
             let wrong = || format!("{over:?}: {name:?} is not a name");
             syntax::is_token(name)

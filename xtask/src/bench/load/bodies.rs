@@ -76,7 +76,7 @@ pub(crate) async fn stall(
                 let piece = vec![b'x'; 64 * 1024];
                 let mut sent = 0;
                 while let Ok(written) = timeout(STOPPED, stream.write(&piece)).await {
-                    sent += written.context("the upload broke off")?;
+                    sent += written.context("the upload failed")?;
                     ensure!(sent < LENGTH, "the upload did not stop");
                 }
             }
@@ -138,7 +138,7 @@ where
         tasks.spawn(async move {
             let mut open = Vec::with_capacity(share.len());
             for _ in share {
-                open.push(timeout(ANSWER, one()).await.context("no answer")??);
+                open.push(timeout(ANSWER, one()).await.context("no response")??);
             }
             anyhow::Ok(open)
         });
@@ -155,7 +155,10 @@ async fn read_answer(stream: &mut TcpStream) -> anyhow::Result<String> {
     let mut answer = Vec::new();
     let read = async {
         loop {
-            ensure!(stream.read_buf(&mut answer).await? > 0, "no whole answer");
+            ensure!(
+                stream.read_buf(&mut answer).await? > 0,
+                "no complete response"
+            );
             let text = String::from_utf8_lossy(&answer);
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
                 let length = head
@@ -169,5 +172,5 @@ async fn read_answer(stream: &mut TcpStream) -> anyhow::Result<String> {
             }
         }
     };
-    timeout(ANSWER, read).await.context("no answer")?
+    timeout(ANSWER, read).await.context("no response")?
 }

@@ -114,7 +114,7 @@ pub(crate) async fn run(
     };
     timeout(duration + GRACE, LocalSet::new().run_until(work))
         .await
-        .context("the answers do not come to an end")?
+        .context("responses are still missing after the grace period")?
 }
 
 /// Queues each request when it is due.
@@ -186,7 +186,7 @@ fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
     };
     let head = &answer[..end];
     if !head.starts_with(b"HTTP/1.1 200 ") {
-        return Err(io::Error::other("an answer other than 200"));
+        return Err(io::Error::other("a response other than 200"));
     }
     let name = b"content-length:";
     head.split(|byte| *byte == b'\n')
@@ -200,7 +200,7 @@ fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
                 .ok()
         })
         .map(|length: usize| Some(end + 4 + length))
-        .ok_or_else(|| io::Error::other("an answer without Content-Length"))
+        .ok_or_else(|| io::Error::other("a response without Content-Length"))
 }
 
 /// A timer of the kernel, because tokio's timers are no finer than a millisecond.

@@ -40,13 +40,16 @@ pub(crate) fn first_answer(
             let took = started.elapsed();
             ensure!(
                 answer[..length].starts_with(b"HTTP/1.1 200 "),
-                "the first answer was {:?}",
+                "the first response was {:?}",
                 String::from_utf8_lossy(&answer[..length])
             );
             return Ok(took);
         }
         if started.elapsed() > LONGEST {
-            bail!("no answer within {LONGEST:?}; it wrote:\n{}", process.log());
+            bail!(
+                "no response within {LONGEST:?}; it wrote:\n{}",
+                process.log()
+            );
         }
         process.check()?;
         thread::sleep(RETRY);

@@ -50,7 +50,7 @@ pub(crate) async fn during(
         tokio::select! {
             done = &mut load => {
                 let mut done = done?;
-                done.notes.push(format!("{swaps} times another version"));
+                done.notes.push(format!("{swaps} versions swapped in"));
                 return Ok(done);
             }
             result = swapped => result?,

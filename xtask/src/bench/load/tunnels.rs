@@ -75,7 +75,7 @@ pub(crate) async fn open(proxy: SocketAddr, tunnels: usize) -> anyhow::Result<Ve
             let mut open = Vec::with_capacity(share.len());
             for _ in share {
                 let tunnel = timeout(ECHO, Tunnel::open(proxy, HOST));
-                open.push(tunnel.await.context("no answer to a handshake")??);
+                open.push(tunnel.await.context("no response to a handshake")??);
             }
             anyhow::Ok(open)
         });

@@ -49,7 +49,7 @@ pub(crate) async fn run(
         let error = String::from_utf8_lossy(&output.stderr);
         bail!("wrk: {}: {text}{error}", output.status);
     }
-    parse(&text).with_context(|| format!("cannot read what wrk printed:\n{text}"))
+    parse(&text).with_context(|| format!("cannot parse the output of wrk:\n{text}"))
 }
 
 /// Returns the command as one would type it, for the report.
@@ -155,7 +155,8 @@ fn parse(text: &str) -> Option<Load> {
             }
             Some("Non-2xx") => {
                 let count = words.next_back()?;
-                load.errors.push(format!("{count} answers other than 2xx"));
+                load.errors
+                    .push(format!("{count} responses other than 2xx"));
             }
             Some(count) if line.contains(" requests in ") => {
                 load.answered = count.parse().ok()?;
@@ -219,7 +220,7 @@ mod tests {
             parse(&text).unwrap().errors,
             [
                 "socket errors: connect 0, read 3, write 0, timeout 0",
-                "12 answers other than 2xx"
+                "12 responses other than 2xx"
             ]
         );
         let none = PRINTED.replace("123456 requests", "0 requests");

@@ -41,8 +41,8 @@ pub(super) fn affinity(entry: &Entry<'_>) -> Option<Affinity> {
     let cookie = table.take("cookie");
     let learn = table.take("learn");
     match (&cookie, &learn) {
-        (Some(_), None) => table.reject(&LEARN_KEYS, "is for `learn`"),
-        (None, Some(_)) => table.reject(&COOKIE_KEYS, "is for `cookie`"),
+        (Some(_), None) => table.reject(&LEARN_KEYS, "applies only to `learn`"),
+        (None, Some(_)) => table.reject(&COOKIE_KEYS, "applies only to `cookie`"),
         (None, None) => {
             table.missing("cookie", "`cookie = \"NAME\"`, or `learn = \"FIELD\"`");
         }
@@ -113,7 +113,11 @@ fn cookie_name(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text("server")?;
     if !is_token(text) {
         let help = "letters, digits and `!#$%&'*+-.^_`|~`, as in `\"server\"`";
-        entry.refuse("is not the name of a cookie", "no cookie has it", help);
+        entry.refuse(
+            "is not the name of a cookie",
+            "no cookie can have this name",
+            help,
+        );
         return None;
     }
     Some(text.to_owned())

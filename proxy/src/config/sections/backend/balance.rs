@@ -30,7 +30,11 @@ pub(super) fn balance(entry: &Entry<'_>) -> Option<Balance> {
         if let DeValue::String(text) = entry.value()
             && let Some(help) = hints::foreign_balance(text)
         {
-            entry.refuse("has a word of another proxy", "not one of ours", help);
+            entry.refuse(
+                "uses a word of another proxy",
+                "not a word of Pointsman",
+                help,
+            );
             return None;
         }
         return entry.choice(&ALGORITHMS);
@@ -60,7 +64,7 @@ fn hash_key(entry: &Entry<'_>) -> Option<HashKey> {
         "cookie" => refuse("no cookie has such a name"),
         "query" if is_parameter(name) => Some(HashKey::Query(name.to_owned())),
         "query" => refuse("no parameter has such a name"),
-        _ => refuse("nothing of a request"),
+        _ => refuse("not a part of a request"),
     }
 }
 

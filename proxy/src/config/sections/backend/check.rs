@@ -60,10 +60,10 @@ pub(super) fn check(entry: &Entry<'_>, servers: &[Server]) -> Option<Check> {
     let mut table = entry.table(Section::Check)?;
     let kind = table.value_or("kind", Kind::Http, |e| e.choice(&KINDS));
     if !matches!(kind, Kind::Http) {
-        table.reject(&HTTP_KEYS, "is for `kind = \"http\"`");
+        table.reject(&HTTP_KEYS, "applies only to `kind = \"http\"`");
     }
     if !matches!(kind, Kind::Grpc) {
-        table.reject(&GRPC_KEYS, "is for `kind = \"grpc\"`");
+        table.reject(&GRPC_KEYS, "applies only to `kind = \"grpc\"`");
     }
     let port = table.take("port");
     if let Some(port) = &port {
@@ -128,7 +128,7 @@ fn path(entry: &Entry<'_>) -> Option<String> {
     let label = if !text.starts_with('/') {
         "does not begin with `/`"
     } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "a blank, a control character or one beyond ASCII"
+        "contains a blank, a control character or a non-ASCII character"
     } else {
         return Some(text.to_owned());
     };
@@ -139,7 +139,7 @@ fn path(entry: &Entry<'_>) -> Option<String> {
 fn host(entry: &Entry<'_>) -> Option<String> {
     let text = entry.text("example.org")?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let label = "empty, or with a blank, a control character or one beyond ASCII";
+        let label = "empty, or contains a blank, a control character or a non-ASCII character";
         entry.refuse("is not a host", label, "as in `\"example.org\"`");
         return None;
     }

@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
             && matches!(address, ServerAddress::Unix(_))
         {
             let message = format!("`{}.tls` has no `server_name`", entry.path);
-            let diagnostic = entry.key_error(message).label("a path is no name");
+            let diagnostic = entry.key_error(message).label("a path is not a host name");
             entry.push(diagnostic.help("add `tls.server_name = \"example.org\"`"));
         }
         Some(Server {

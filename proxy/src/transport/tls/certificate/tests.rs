@@ -44,7 +44,7 @@ fn each_mistake_has_its_reason() {
         check(&leaf, encrypted, "the private key is encrypted");
     }
     let unknown = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-    check(&leaf, unknown, "the private key is none that is supported");
+    check(&leaf, unknown, "the private key is not of a supported kind");
     let other_key = other_key.serialize_pem();
     check(
         &leaf,
@@ -191,14 +191,14 @@ fn an_ocsp_response_is_one_and_not_too_old() {
     check(&response(&[], &[]), None);
     check(
         &response(&[], &until(b"20291231235959Z")),
-        Some("the OCSP response was to be renewed by Mon, 31 Dec 2029 23:59:59 GMT"),
+        Some("the OCSP response should have been renewed by Mon, 31 Dec 2029 23:59:59 GMT"),
     );
-    let malformed = Some("it is no OCSP response in DER");
+    let malformed = Some("it is not an OCSP response in DER");
     check(b"", malformed);
     check(certificate.der(), malformed);
     let whole = response(&[], &[]);
     check(&whole[..whole.len() - 1], malformed);
     let later = der(0x30, &[&der(0x0a, &[&[3]])]);
-    let status = "the OCSP responder answered with status 3, not with a response";
+    let status = "the OCSP responder returned error status 3 instead of a response";
     check(&later, Some(status));
 }

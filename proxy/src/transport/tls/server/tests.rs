@@ -181,7 +181,7 @@ async fn the_name_chooses_the_certificate() {
                 "127.0.0.1" => String::new(),
                 name => format!(": \"{name}\""),
             };
-            let expected = format!("no certificate has the name that the client asked for{asked}");
+            let expected = format!("no certificate has the name that the client requested{asked}");
             assert_eq!(error, expected);
             let (client, _) = handshake(&fixture.client(), name, &fixture.server()).await;
             let error = client.unwrap_err().to_string();
@@ -298,7 +298,7 @@ async fn revoked_certificates_are_refused() {
     };
     check(7, 2099, Some("it was revoked")).await;
     check(8, 2099, None).await;
-    let old = "the list of revoked certificates was to be renewed by Fri, 01 Jan 2021 00:00:00 GMT";
+    let old = "the revocation list should have been renewed by Fri, 01 Jan 2021 00:00:00 GMT";
     check(8, 2021, Some(old)).await;
 }
 
@@ -331,13 +331,13 @@ fn settings_that_cannot_work_are_refused() {
         &|settings, _| settings.clients = authority(broken, None),
         expected,
     );
-    let none = "the list of revoked certificates cannot be read: there is none in it";
+    let none = "the revocation list cannot be read: there is none in it";
     check(
         &|settings, ca| settings.clients = authority(&ca, Some("")),
         none,
     );
     let broken = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
-    let expected = "the list of revoked certificates cannot be read: ";
+    let expected = "the revocation list cannot be read: ";
     check(
         &|settings, ca| settings.clients = authority(&ca, Some(broken)),
         expected,

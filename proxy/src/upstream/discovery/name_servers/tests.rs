@@ -139,7 +139,7 @@ async fn another_server_is_asked_where_one_fails() {
 async fn errors_name_the_cause() {
     let refusing = Responder::start(refuse).await;
     let silent = Responder::start(be_silent).await;
-    let text = format!("name server {} answers: Query Refused", refusing.address);
+    let text = format!("name server {} answered: Query Refused", refusing.address);
     assert_eq!(shown(&servers(&[&refusing]), "5.test.").await, text);
     assert_eq!(
         shown(&servers(&[&silent, &refusing]), "5.test.").await,

@@ -105,7 +105,7 @@ fn a_definition_without_sense_is_an_error() {
             Kind::Exact,
             "hosts",
             &["a"][..],
-            "\"hosts\" is no part of a request",
+            "\"hosts\" is not a part of a request",
         ),
         (
             Kind::Exact,
