@@ -128,7 +128,9 @@ fn all_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default();
-        if !path.is_dir() {
+        if path.is_symlink() {
+            // The file is found where it is.
+        } else if !path.is_dir() {
             found.push(path);
         } else if !SKIPPED.iter().any(|skipped| name == *skipped) {
             found.extend(all_files(&path)?);

@@ -60,7 +60,12 @@ pub fn write(language: Language, name: &str, folder: &Path) -> Result<(), Templa
     for (path, contents) in files.sdk.files {
         put(&folder.join("sdk").join(path), contents)?;
     }
-    put(&folder.join("wit/router.wit"), WIT.as_bytes())?;
+    // The Rust SDK is a crate, which contains what it is built from.
+    let contract = match language {
+        Language::Rust => "sdk/wit/router.wit",
+        _ => "wit/router.wit",
+    };
+    put(&folder.join(contract), WIT.as_bytes())?;
     put(&folder.join("cases.toml"), CASES.as_bytes())
 }
 
