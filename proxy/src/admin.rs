@@ -1,5 +1,5 @@
 //! The admin interface: HTTP and JSON on a Unix socket, and read-only on a loopback address. See
-//! docs/admin.md.
+//! docs/run/operating.md.
 //!
 //! Runs outside the worker threads. Changes go through `control`. Changes to the process itself are
 //! sent to it as a [`ProcessRequest`].

@@ -67,7 +67,7 @@ Exit codes:
   64  the configuration is invalid, or something that it names is (a plugin, a user,
       a folder); nothing was started
 
-Documentation: README.md, docs/configuration.md, docs/admin.md, docs/logs.md";
+Documentation: README.md, docs/run/configuration.md, docs/run/operating.md, docs/run/logs.md";
 
 /// A reverse proxy whose routing is a WebAssembly plugin.
 #[derive(Debug, Parser)]

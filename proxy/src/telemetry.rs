@@ -6,7 +6,7 @@
 //! and counted. A leaf: `cli` installs it, every module logs through `tracing`, `request` and
 //! `tunnel` emit [`AccessRecord`]s.
 //!
-//! `docs/logs.md` describes both formats for users.
+//! `docs/run/logs.md` describes both formats for users.
 
 mod access;
 mod clock;

@@ -38,7 +38,10 @@ async fn a_service_manager_is_told() -> anyhow::Result<()> {
 /// them.
 #[tokio::test]
 async fn the_units_of_the_manual_are_right() -> anyhow::Result<()> {
-    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/admin.md"))?;
+    let manual = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/run/operating.md"
+    ))?;
     let directory = tempfile::tempdir()?;
     let mut command = Command::new("systemd-analyze");
     command

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::swaps::variant;
 
-const MANUAL: &str = include_str!("../../docs/http2.md");
+const MANUAL: &str = include_str!("../../docs/run/http2.md");
 
 fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -12,7 +12,7 @@ use pointsman_tests::{Origin, Proxy, Wire, log_field, python};
 
 use crate::swaps::{config, directory, put, status};
 
-const MANUAL: &str = include_str!("../../docs/admin.md");
+const MANUAL: &str = include_str!("../../docs/run/operating.md");
 
 /// The result of a scrape.
 pub(crate) struct Metrics {

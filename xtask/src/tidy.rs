@@ -6,7 +6,8 @@
 //! - every module states its purpose at its top;
 //! - no file is longer than [`MAX_LINES`], none is named `mod.rs`;
 //! - documents and comments have no pattern of bad English and no overlong sentence ([`prose`]), and
-//!   their links lead somewhere ([`links`]).
+//!   their links lead somewhere ([`links`]);
+//! - passages of documents that quote a file are equal to it ([`quotes`]).
 //!
 //! Reads the sources as text, so it also sees code that the current target leaves out.
 
@@ -15,6 +16,7 @@ mod imports;
 mod layers;
 mod links;
 mod prose;
+mod quotes;
 mod sentences;
 
 use std::fs;
@@ -50,6 +52,9 @@ pub(crate) struct Options {
     /// Print this many sentences of documents and comments, drawn at random, and check nothing
     #[arg(long, value_name = "COUNT")]
     sample: Option<usize>,
+    /// Update the passages of documents that quote a file
+    #[arg(long)]
+    fix: bool,
     /// Seed of the sample
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -96,6 +101,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     for (file, text) in &documents {
         prose::check_document(file, text, &mut complaints);
+        match quotes::updated(&root, text) {
+            Ok(updated) if updated == *text => {}
+            Ok(updated) if options.fix => fs::write(root.join(file), updated)?,
+            Ok(_) => complaints.push(format!(
+                "{}: a quoted file has changed: run `cargo xtask tidy --fix`",
+                file.display()
+            )),
+            Err(reason) => complaints.push(format!("{}:{reason}", file.display())),
+        }
     }
     let rust: Vec<_> = sources
         .iter()

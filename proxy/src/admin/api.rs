@@ -1,5 +1,5 @@
 //! Requests and responses of the admin interface, in JSON. Shared by the interface and `pointsman
-//! ctl`. Fields are added, never changed. See docs/admin.md.
+//! ctl`. Fields are added, never changed. See docs/run/operating.md.
 
 use serde::{Deserialize, Serialize};
 

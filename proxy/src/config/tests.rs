@@ -18,7 +18,7 @@ use super::{
 
 const HAPROXY: &str = include_str!("../../../tests/config/haproxy.toml");
 const EVERY: &str = include_str!("../../../tests/config/every.toml");
-const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const MANUAL: &str = include_str!("../../../docs/run/configuration.md");
 
 fn read(text: &str) -> (Config, Source) {
     parse(Path::new("etc/pointsman.toml"), text.to_owned()).unwrap()

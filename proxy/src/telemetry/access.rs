@@ -171,7 +171,7 @@ pub enum End {
 }
 
 impl End {
-    /// Every variant, in the order of `docs/logs.md`.
+    /// Every variant, in the order of `docs/run/logs.md`.
     pub const ALL: [End; 21] = [
         End::Ok,
         End::LocalReply,

@@ -1,7 +1,7 @@
 //! Formats the access record as a line, in both formats.
 //!
 //! Runs for every request, so it writes bytes into an existing buffer: no allocation, no
-//! `core::fmt`, each field once. `docs/logs.md` is its specification.
+//! `core::fmt`, each field once. `docs/run/logs.md` is its specification.
 
 use std::time::{Duration, SystemTime};
 

@@ -79,7 +79,7 @@ fn json(record: &AccessRecord<'_>) -> String {
     line(record, LogFormat::Json, Color::Never)
 }
 
-/// Returns the record that `docs/logs.md` shows.
+/// Returns the record that `docs/run/logs.md` shows.
 fn record() -> AccessRecord<'static> {
     AccessRecord {
         id: Some(0x4f1c),
@@ -118,7 +118,7 @@ fn record() -> AccessRecord<'static> {
 
 #[test]
 fn access_records_are_as_the_manual_shows_them() {
-    let manual = include_str!("../../../docs/logs.md");
+    let manual = include_str!("../../../docs/run/logs.md");
     for line in [text(&record()), json(&record())] {
         assert!(manual.contains(&format!("\n    {line}")), "{line}");
     }
@@ -194,7 +194,7 @@ fn absent_fields_are_left_out() {
 
 #[test]
 fn every_end_has_a_word_of_its_own_in_the_manual() {
-    let manual = include_str!("../../../docs/logs.md");
+    let manual = include_str!("../../../docs/run/logs.md");
     let mut seen = std::collections::HashSet::new();
     for end in End::ALL {
         assert!(seen.insert(end.as_str()), "{end:?}");

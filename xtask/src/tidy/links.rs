@@ -1,9 +1,15 @@
 //! Links between documents: each leads to a file, and to a heading in it.
 //!
-//! Knows nothing of addresses on the web. Called by `tidy`.
+//! Pages of the book link only to pages that its summary lists, as no other file is part of the built
+//! book. Addresses on the web are not checked. Called by `tidy`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+
+/// The folder of the book, its summary, and the part of a page's path that marks a passage for others.
+const BOOK: &str = "docs";
+const SUMMARY: &str = "docs/SUMMARY.md";
+const PARTS: &str = "docs/plugins/parts";
 
 /// Adds a complaint for each relative link of `documents` that leads nowhere. Paths are relative to
 /// `root`.
@@ -12,7 +18,12 @@ pub(super) fn check(root: &Path, documents: &[(&Path, &str)], complaints: &mut V
         .iter()
         .map(|(file, text)| (*file, anchors(text)))
         .collect();
+    let listed = pages(documents);
     for (file, text) in documents {
+        let is_page = file.starts_with(BOOK) && !file.starts_with(PARTS);
+        if is_page && *file != Path::new(SUMMARY) && !listed.contains(*file) {
+            complaints.push(format!("{}: {SUMMARY} does not list it", file.display()));
+        }
         for (line, link) in links(text) {
             if let Some(reason) = broken(root, file, &link, &anchors) {
                 complaints.push(format!("{}:{line}: {link}: {reason}", file.display()));
@@ -39,8 +50,23 @@ fn broken(
     if !root.join(&target).exists() {
         return Some("there is no such file");
     }
+    if file.starts_with(BOOK) && !target.starts_with(BOOK) {
+        return Some("it leads out of the book, where the built book has no file");
+    }
     let headings = anchors.get(target.as_path())?;
     (!anchor.is_empty() && !headings.contains(anchor)).then_some("there is no such heading")
+}
+
+/// Returns the pages that the book's summary lists.
+fn pages(documents: &[(&Path, &str)]) -> BTreeSet<PathBuf> {
+    let summary = documents
+        .iter()
+        .find(|(file, _)| *file == Path::new(SUMMARY));
+    let links = summary.map(|(_, text)| links(text)).unwrap_or_default();
+    let pages = links
+        .into_iter()
+        .map(|(_, link)| Path::new(BOOK).join(link));
+    pages.collect()
 }
 
 /// Returns the path without `..`; `None` if it leads out of the repository.

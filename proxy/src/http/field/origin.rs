@@ -3,7 +3,7 @@
 //! Owns the list: fields that widely used frameworks, servers and networks read for the address,
 //! scheme, host, port or certificate of a client (Rails and Rack, Django, Spring, Symfony, Express,
 //! ASP.NET, Jetty, gunicorn, request-ip; Cloudflare, Akamai, Fastly), and those of RFC 9440.
-//! `docs/configuration.md` lists them for operators.
+//! `docs/run/configuration.md` lists them for operators.
 
 use super::FieldKind;
 

@@ -1,4 +1,4 @@
-//! A reference writer that follows `docs/logs.md` literally: character by character, through
+//! A reference writer that follows `docs/run/logs.md` literally: character by character, through
 //! `core::fmt` and floats. The fast writer is compared with it.
 
 use std::fmt::{Display, Write as _};
