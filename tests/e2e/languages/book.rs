@@ -2,10 +2,10 @@
 //! the output that the page promises.
 //!
 //! A block ```` ```sh ```` is run; a block ```` ```output ```` has lines that the block before it
-//! prints, in order. Other lines can come between them.
+//! prints, in order. Other lines can come between them. A block ```` ```LANGUAGE FILE ```` is written to
+//! that file.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -18,7 +18,7 @@ use super::place::{self, Place};
 const MARK: &str = "--- the next block ---";
 
 /// Ports in the book's commands, which the test replaces by free ones.
-const PORTS: [&str; 3] = ["8080", "9001", "9002"];
+const PORTS: [&str; 4] = ["8080", "8443", "9001", "9002"];
 
 #[derive(Default)]
 struct Block {
@@ -27,8 +27,9 @@ struct Block {
 }
 
 fn play(page: &str) -> anyhow::Result<()> {
-    let file = place::root().join("docs/plugins").join(page);
-    let blocks = blocks(&text(&file)?);
+    let file = place::root().join(page);
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let blocks = blocks(&text);
     ensure!(!blocks.is_empty(), "{page} has no commands");
     let place = Place::new()?;
     let ports: Vec<_> = PORTS
@@ -71,47 +72,37 @@ fn play(page: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a page with the text of the files that it includes.
-fn text(file: &Path) -> anyhow::Result<String> {
-    let raw = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let mut whole = String::new();
-    for line in raw.lines() {
-        let included = line
-            .strip_prefix("{{#include ")
-            .and_then(|rest| rest.strip_suffix("}}"));
-        match included {
-            Some(path) => {
-                let folder = file.parent().context("a page without a folder")?;
-                whole.push_str(&text(&folder.join(path))?);
-            }
-            None => whole.push_str(line),
-        }
-        whole.push('\n');
-    }
-    Ok(whole)
-}
-
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut inside = None;
     for line in page.lines() {
         match (inside, line) {
-            (Some(_), "```") => inside = None,
+            (Some(info), "```") => {
+                if file_of(info).is_some()
+                    && let Some(block) = blocks.last_mut()
+                {
+                    block.script.push_str("END-OF-FILE\n");
+                }
+                inside = None;
+            }
             (None, line) if line.starts_with("```") => {
-                if line == "```sh" {
+                if line == "```sh" || file_of(line).is_some() {
                     blocks.push(Block::default());
                 }
-                inside = Some(line);
-            }
-            (Some("```sh"), line) => {
-                if let Some(block) = blocks.last_mut() {
-                    block.script.push_str(line);
-                    block.script.push('\n');
+                if let (Some(file), Some(block)) = (file_of(line), blocks.last_mut()) {
+                    block.script = format!("cat > {file} <<'END-OF-FILE'\n");
                 }
+                inside = Some(line);
             }
             (Some("```output"), line) => {
                 if let Some(block) = blocks.last_mut() {
                     block.expected.push(line.to_owned());
+                }
+            }
+            (Some(info), line) if info == "```sh" || file_of(info).is_some() => {
+                if let Some(block) = blocks.last_mut() {
+                    block.script.push_str(line);
+                    block.script.push('\n');
                 }
             }
             _ => {}
@@ -120,54 +111,68 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-#[test]
-fn admin() -> anyhow::Result<()> {
-    play("../admin.md")
-}
-
-#[test]
-fn tables() -> anyhow::Result<()> {
-    play("../tables.md")
+/// Returns the file that a block is written to, from the line that opens the block.
+fn file_of(opening: &str) -> Option<&str> {
+    opening.split_once(' ').map(|(_, file)| file)
 }
 
 macro_rules! pages {
-    ($($name:ident)*) => {
+    ($($name:ident: $page:literal,)*) => {
         $(
             #[test]
             fn $name() -> anyhow::Result<()> {
-                play(concat!(stringify!($name), ".md"))
+                play($page)
             }
         )*
 
-        /// The tests play every page with commands, and every included file exists.
-        #[test]
-        fn every_page_with_commands_is_played() -> anyhow::Result<()> {
-            let played = [$(stringify!($name)),*];
-            for entry in fs::read_dir(place::root().join("docs/bundled"))? {
-                ensure!(blocks(&text(&entry?.path())?).is_empty(), "its commands are not played");
-            }
-            for entry in fs::read_dir(place::root().join("docs"))? {
-                let path = entry?.path();
-                let is_page = path.extension().is_some_and(|extension| extension == "md");
-                let is_played = path.ends_with("admin.md") || path.ends_with("tables.md");
-                if is_page && !is_played {
-                    ensure!(blocks(&text(&path)?).is_empty(), "{} is not played", path.display());
-                }
-            }
-            for entry in fs::read_dir(place::root().join("docs/plugins"))? {
-                let path = entry?.path();
-                if path.is_dir() || blocks(&text(&path)?).is_empty() {
-                    continue;
-                }
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                ensure!(played.contains(&name.as_str()), "{name}.md is not played");
-            }
-            Ok(())
-        }
+        const PAGES: &[&str] = &[$($page),*];
     };
 }
 
 pages! {
-    rust javascript typescript python go c cpp zig
-    others testing shipping caching
+    readme: "README.md",
+    install: "docs/start/install.md",
+    first_proxy: "docs/start/first-proxy.md",
+    explain: "docs/route/explain.md",
+    tables: "docs/route/tables.md",
+    operating: "docs/run/operating.md",
+    run_tls: "docs/run/tls.md",
+    run_servers: "docs/run/servers.md",
+    rust: "docs/plugins/rust.md",
+    javascript: "docs/plugins/javascript.md",
+    typescript: "docs/plugins/typescript.md",
+    python: "docs/plugins/python.md",
+    go: "docs/plugins/go.md",
+    c: "docs/plugins/c.md",
+    cpp: "docs/plugins/cpp.md",
+    zig: "docs/plugins/zig.md",
+    others: "docs/plugins/others.md",
+    testing: "docs/plugins/testing.md",
+    shipping: "docs/plugins/shipping.md",
+    caching: "docs/plugins/caching.md",
+}
+
+#[test]
+fn every_page_with_commands_is_played() -> anyhow::Result<()> {
+    let mut folders = vec![place::root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                // The parts of tutorials are played as a part of each.
+                folders.extend((!path.ends_with("parts")).then_some(path));
+                continue;
+            }
+            let name = path
+                .strip_prefix(place::root())?
+                .to_string_lossy()
+                .into_owned();
+            if !name.ends_with(".md") || PAGES.contains(&name.as_str()) {
+                continue;
+            }
+            let text = fs::read_to_string(&path).with_context(|| name.clone())?;
+            ensure!(blocks(&text).is_empty(), "{name} is not played");
+        }
+    }
+    Ok(())
 }
