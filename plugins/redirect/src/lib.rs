@@ -97,8 +97,13 @@ impl Redirect {
             None => path.to_owned(),
         };
         let origin = origin.unwrap_or_default();
-        let is_there = origin.is_empty() && target.strip_suffix(query) == Some(&path);
-        (!is_there).then(|| format!("{origin}{path}{query}"))
+        // A replacement with a query keeps it; the client's parameters follow.
+        let location = match query.strip_prefix('?') {
+            Some(parameters) if path.contains('?') => format!("{path}&{parameters}"),
+            _ => format!("{path}{query}"),
+        };
+        let is_there = origin.is_empty() && *location == *target;
+        (!is_there).then(|| format!("{origin}{location}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the whole reader: values, defaults, the manual, and that no text panics.
 
 mod backend;
+mod manuals;
 mod servers_file;
 
 use std::collections::BTreeSet;
@@ -265,13 +266,6 @@ fn the_manual_has_every_key_and_no_other() {
         missing.is_empty() && stale.is_empty(),
         "missing {missing:?}, stale {stale:?}"
     );
-}
-
-#[test]
-fn the_examples_of_the_manual_are_good() {
-    let mut examples = MANUAL.split("```toml\n").skip(1);
-    let example = examples.next().and_then(|rest| rest.split_once("```"));
-    read(example.unwrap().0);
 }
 
 /// Checks which part of `HAPROXY` is underlined for a plugin's message.

@@ -160,9 +160,8 @@ fn push_handshake(head: &mut RequestHead) -> Upgrade {
     Upgrade::websocket(key.as_bytes())
 }
 
-/// Returns a random handshake key. It need not be secret: it only shows an HTTP server that the
-/// client speaks WebSocket (RFC 6455, section 10.3), and a new key for each handshake keeps caches
-/// out.
+/// Returns a random handshake key. It need not be secret: it only shows that the server speaks
+/// WebSocket (RFC 6455, section 1.3), and a new key for each handshake keeps caches out.
 fn random() -> [u8; 16] {
     use std::hash::{BuildHasher as _, RandomState};
     let number = u128::from(RandomState::new().hash_one(0)) << 64;

@@ -42,10 +42,13 @@ fn play(page: &str) -> anyhow::Result<()> {
         script.push_str(&block.script);
         script.extend(["\necho '", MARK, "'\n"]);
     }
-    for (port, reserved) in PORTS.iter().zip(&ports) {
-        let address = reserved.address().port().to_string();
-        script = script.replace(port, &address);
-    }
+    let free = |text: String| {
+        let pairs = PORTS.iter().zip(&ports);
+        pairs.fold(text, |text, (port, reserved)| {
+            text.replace(port, &reserved.address().port().to_string())
+        })
+    };
+    let script = free(script);
     let start = Instant::now();
     let output = place
         .command("bash")
@@ -60,7 +63,7 @@ fn play(page: &str) -> anyhow::Result<()> {
     ensure!(output.status.success(), "{page}: {}\n{all}", output.status);
     for (block, printed) in blocks.iter().zip(stdout.split(MARK)) {
         let mut lines = printed.lines();
-        for expected in &block.expected {
+        for expected in block.expected.iter().cloned().map(free) {
             let found = lines.any(|line| line.trim().contains(expected.trim()));
             ensure!(
                 found,
